@@ -1,0 +1,28 @@
+// Package gateway is the hall of mailhatch: it reads the config and wires the rooms together.
+//
+// # The map
+//
+// Mail travels one way:
+//
+//	socket → smtpd session → Gateway.Accept (identity, route for each recipient; queue commit; then 250)
+//	       → queue claim → deliver → gate (rate, concurrency, pause) → upstream.Send
+//	       → outcome of each recipient → sent | deferred | next upstream | bounce
+//
+// A bounce enters by the same door as all mail, with the null sender. That is the only loop.
+//
+// Imports point downward only; rooms of one floor do not know each other. plan_test.go checks it.
+//
+//	5  cmd
+//	4  gateway          the hall: gateway.go, config (the only reader of TOML)
+//	3  deliver admin    take due mail to its upstreams; show and steer
+//	2  smtpd route identity queue bounce upstream
+//	1  journal mime     the operator's events; Internet messages
+//	0  envelope         the shared noun
+//
+// queue/sqlite imports queue. upstream imports only mime: deliver copies what an upstream needs into
+// upstream.Mail, the counter where luggage is handed over.
+//
+// What is stored with a message is its envelope, the inputs of routing and its bytes. Routing happens
+// at acceptance, to refuse early, and again before each attempt, so that a mended config heals mail
+// that is already queued.
+package gateway

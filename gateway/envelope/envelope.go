@@ -1,0 +1,68 @@
+// Package envelope is the shared noun: who sends to whom, and what became of each recipient.
+package envelope
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Envelope is an SMTP envelope (RFC 5321 2.3.1) with the circumstances in which it was handed over:
+// everything that routing may ask about, apart from the header and the size of the message.
+type Envelope struct {
+	From     string      `json:"from"`              // reverse-path without brackets; "" is the null sender <>
+	To       []Recipient `json:"to"`                // forward-paths in the order of RCPT
+	Ret      string      `json:"ret,omitempty"`     // RFC 3461 4.3: "", "FULL" or "HDRS"
+	EnvID    string      `json:"envid,omitempty"`   // RFC 3461 4.4, decoded from xtext
+	Body     string      `json:"body,omitempty"`    // RFC 6152: "", "7BIT" or "8BITMIME"
+	UTF8     bool        `json:"utf8,omitempty"`    // RFC 6531: SMTPUTF8 was asked for
+	Client   Client      `json:"client"`            // who handed it over
+	Received time.Time   `json:"received,omitzero"` // when MAIL was accepted
+}
+
+// Client is the program that handed a message over.
+type Client struct {
+	Addr     netip.Addr `json:"addr,omitzero"`      // zero for unix sockets, bounces and direct calls
+	Helo     string     `json:"helo,omitempty"`     // what it called itself in HELO or EHLO
+	Protocol string     `json:"protocol,omitempty"` // RFC 3848: SMTP, ESMTP, ESMTPS, ESMTPSA, UTF8SMTP…
+	User     string     `json:"user,omitempty"`     // AUTH name, "uid:NAME" on the submission socket, "" unknown
+	Listener string     `json:"listener,omitempty"` // address of the listener as the config spells it
+	TLS      string     `json:"tls,omitempty"`      // "" for plaintext, else the version and cipher suite
+}
+
+// Recipient is one forward-path with its RFC 3461 parameters.
+type Recipient struct {
+	Address string   `json:"address"`          // local@domain, without brackets; what the upstream gets
+	Given   string   `json:"given,omitempty"`  // as the client wrote it, when an alias or a rewrite changed it
+	Notify  []string `json:"notify,omitempty"` // NEVER, SUCCESS, FAILURE, DELAY; empty means not given
+	ORcpt   string   `json:"orcpt,omitempty"`  // "rfc822;ann@example.org", decoded from xtext
+}
+
+// State is what became of recipients, or what they wait for.
+type State string
+
+// The states of recipients. The first three are waiting in the queue, the others are final,
+// though a failed one can be retried for as long as it is kept.
+const (
+	Queued    State = "queued"    // due, or waiting for its next attempt
+	Held      State = "held"      // by a route or an operator: only `queue release` moves it
+	Failed    State = "failed"    // given up; kept for keep_failed
+	Sent      State = "sent"      // an upstream took responsibility
+	Discarded State = "discarded" // by a route, or deleted by an operator
+)
+
+// Progress is what delivery knows of recipients that wait together; the queue stores it as it is.
+type Progress struct {
+	Attempts     int       `json:"attempts,omitempty"` // offers made, to whichever upstream
+	FirstAttempt time.Time `json:"first_attempt,omitzero"`
+	LastAttempt  time.Time `json:"last_attempt,omitzero"`
+	Upstream     string    `json:"upstream,omitempty"`  // offered to last
+	Since        time.Time `json:"since,omitzero"`      // first offer to Upstream: idempotency keys count from here
+	Tries        int       `json:"tries,omitempty"`     // offers to Upstream
+	Passed       []string  `json:"passed,omitempty"`    // upstreams of `via` that delivery has moved on from
+	Uncertain    bool      `json:"uncertain,omitempty"` // Upstream may have taken it: no other one may be tried
+	Class        string    `json:"class,omitempty"`     // of the last error: temporary, throttled, account…
+	Status       int       `json:"status,omitempty"`    // HTTP status or SMTP reply code of the last error
+	Enhanced     string    `json:"enhanced,omitempty"`  // RFC 3463 code of the last error
+	Error        string    `json:"error,omitempty"`     // the last error in words, the provider's own where it gave some
+	Warned       bool      `json:"warned,omitempty"`    // the sender has been told of the delay
+}

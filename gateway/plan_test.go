@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// floors gives each room its floor; doc.go draws the same plan for people.
+var floors = map[string]int{
+	"mailhatch/cmd/mailhatch":           5,
+	"mailhatch/cmd/mailbench":           5,
+	"mailhatch/gateway":                 4,
+	"mailhatch/gateway/deliver":         3,
+	"mailhatch/gateway/admin":           3,
+	"mailhatch/gateway/smtpd":           2,
+	"mailhatch/gateway/route":           2,
+	"mailhatch/gateway/identity":        2,
+	"mailhatch/gateway/queue":           2,
+	"mailhatch/gateway/queue/sqlite":    2,
+	"mailhatch/gateway/queue/queuetest": 2,
+	"mailhatch/gateway/bounce":          2,
+	"mailhatch/upstream":                2,
+	"mailhatch/upstream/upstreamtest":   2,
+	"mailhatch/gateway/journal":         1,
+	"mailhatch/mime":                    1,
+	"mailhatch/gateway/envelope":        0,
+}
+
+// doors are the imports within a floor that the plan allows.
+var doors = map[[2]string]bool{
+	{"mailhatch/gateway/queue/sqlite", "mailhatch/gateway/queue"}:    true,
+	{"mailhatch/gateway/queue/queuetest", "mailhatch/gateway/queue"}: true,
+}
+
+func TestImportsPointDownward(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "mailhatch/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&pkg); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(pkg.ImportPath, "/examples/") {
+			continue
+		}
+		floor, ok := floors[pkg.ImportPath]
+		if !ok {
+			t.Errorf("%s is not on the floor plan (gateway/doc.go)", pkg.ImportPath)
+			continue
+		}
+		seen++
+		for _, imp := range pkg.Imports {
+			if !strings.HasPrefix(imp, "mailhatch/") {
+				continue
+			}
+			if floors[imp] >= floor && !doors[[2]string{pkg.ImportPath, imp}] {
+				t.Errorf("%s (floor %d) imports %s (floor %d)", pkg.ImportPath, floor, imp, floors[imp])
+			}
+			if pkg.ImportPath == "mailhatch/upstream" && imp != "mailhatch/mime" {
+				t.Errorf("upstream imports %s; it may import mime only", imp)
+			}
+			if pkg.ImportPath == "mailhatch/gateway/envelope" {
+				t.Errorf("envelope imports %s; it imports nothing of ours", imp)
+			}
+		}
+	}
+	if seen < 5 {
+		t.Fatalf("only %d packages seen", seen)
+	}
+}

@@ -1,0 +1,38 @@
+// Package smtpd speaks SMTP to local clients (RFC 5321).
+//
+// It knows the protocol and its dangers, and nothing of queues, routes or config files: what to do
+// with mail it asks of a [Handler].
+package smtpd
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"mailhatch/gateway/envelope"
+)
+
+// Handler decides about mail. Methods may be called at once from many sessions; their errors are
+// *Reply, anything else is told to the client as 451 4.3.0 without its words and logged.
+type Handler interface {
+	// Sender is asked at MAIL; env has no recipients yet. It may change env.From (qualification).
+	Sender(ctx context.Context, env *envelope.Envelope) error
+	// Recipient is asked at RCPT. It may change rcpt before it joins the envelope.
+	Recipient(ctx context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error
+	// Accept takes responsibility for a message, or says why not. body gives header and body with
+	// CRLF line ends, dots removed; its read errors must be returned as they are. The id is told to
+	// the client; an empty text means "OK: queued as ID".
+	Accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error)
+}
+
+// Reply is an SMTP reply that ends a command without success.
+type Reply struct {
+	Code     int
+	Enhanced [3]int // RFC 3463
+	Text     string // may hold \n for a reply of several lines
+}
+
+// Error gives the reply as a client sees it.
+func (r *Reply) Error() string {
+	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
+}

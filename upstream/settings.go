@@ -1,0 +1,103 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Secret is a value that is never printed. In the config it is literal, "env:NAME", "file:/path"
+// or "cred:NAME" (a file of $CREDENTIALS_DIRECTORY, systemd.exec(5)).
+type Secret struct{ value string }
+
+// NewSecret wraps a value.
+func NewSecret(value string) Secret { return Secret{value} }
+
+// Reveal gives the value itself, for the one place that sends it.
+func (s Secret) Reveal() string { return s.value }
+
+// IsZero says whether there is no value.
+func (s Secret) IsZero() bool { return s.value == "" }
+
+const redacted = "***"
+
+// String, GoString, Format and MarshalText all print *** so that no verb and no encoder leaks it.
+func (s Secret) String() string               { return redacted }
+func (s Secret) GoString() string             { return redacted }
+func (s Secret) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// UnmarshalText resolves a reference. Its errors name the reference, never a value.
+func (s *Secret) UnmarshalText(text []byte) error {
+	ref := string(text)
+	scheme, name, found := strings.Cut(ref, ":")
+	if !found {
+		s.value = ref
+		return nil
+	}
+	var path string
+	switch scheme {
+	case "env":
+		v, ok := os.LookupEnv(name)
+		if !ok || v == "" {
+			return fmt.Errorf("the environment variable %s is not set", name)
+		}
+		s.value = v
+		return nil
+	case "file":
+		path = name
+	case "cred":
+		dir := os.Getenv("CREDENTIALS_DIRECTORY")
+		if dir == "" {
+			return errors.New("cred: needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")
+		}
+		if name != filepath.Base(name) || name == ".." || name == "." {
+			return errors.New("cred: takes a plain name")
+		}
+		path = filepath.Join(dir, name)
+	default:
+		s.value = ref
+		return nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if s.value = strings.TrimSpace(string(b)); s.value == "" {
+		return fmt.Errorf("%s is empty", path)
+	}
+	return nil
+}
+
+// Duration is a time span in the config: a number with a unit ("30s", "10m", "3h", "5d").
+type Duration struct{ time.Duration }
+
+// UnmarshalText accepts what time.ParseDuration does, and whole or fractional days ("5d").
+func (d *Duration) UnmarshalText(text []byte) error {
+	s := string(text)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseFloat(days, 64)
+		if err != nil || n < 0 || n > 36500 {
+			return durationError(s)
+		}
+		d.Duration = time.Duration(n * 24 * float64(time.Hour))
+		return nil
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil || v < 0 || (v == 0 && !strings.HasSuffix(s, "s")) {
+		return durationError(s)
+	}
+	d.Duration = v
+	return nil
+}
+
+func durationError(s string) error {
+	return fmt.Errorf(`must be a time with a unit, such as "30s", "10m", "3h" or "5d", not %q`, s)
+}
+
+// MarshalText gives the Go form.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

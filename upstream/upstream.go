@@ -1,0 +1,116 @@
+// Package upstream hands mail on: one file per kind of provider.
+//
+// An upstream translates a mail into one provider's terms and the provider's answer into an [Outcome].
+// It never retries, sleeps, logs or counts: delivery does that, the same way for all kinds.
+// CONTRIBUTING.md tells how to add a kind.
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"mailhatch/mime"
+)
+
+// Upstream hands one mail to one provider, once. Its methods may be called from many goroutines at once.
+type Upstream interface {
+	// Send offers m to every recipient in m.To and says what became of each, in the same order.
+	// It returns soon after ctx ends. It must not change m.
+	Send(ctx context.Context, m *Mail) []Outcome
+}
+
+// Preflighter is implemented by upstreams that cannot carry every message.
+type Preflighter interface {
+	// Preflight says without any network traffic whether m can be carried faithfully: nil, or an
+	// *Error of class Unrepresentable or Permanent. An I/O error of the message's bytes is Temporary.
+	Preflight(m *Mail) error
+}
+
+// Renderer is implemented by upstreams that can show what they would send.
+type Renderer interface {
+	// Render writes each request that Send would make for m, secrets redacted, or returns why there is none.
+	Render(m *Mail, w io.Writer) error
+}
+
+// Checker is implemented by upstreams that can try their settings without sending mail.
+type Checker interface {
+	// Check reports whether host, TLS and credentials work.
+	Check(ctx context.Context) error
+}
+
+// Upstreams that hold connections implement io.Closer too.
+
+// Mail is one message on its way to some of its recipients.
+type Mail struct {
+	ID       string        // queue id: the stem of idempotency keys, the same for each attempt
+	From     string        // envelope sender, "" is the null sender
+	To       []Recipient   // envelope recipients of this offer, at least one, unique
+	Ret      string        // RFC 3461: "", "FULL", "HDRS"
+	EnvID    string        // RFC 3461, not encoded
+	EightBit bool          // the client declared BODY=8BITMIME; the bytes tell what is really there
+	UTF8     bool          // the client asked for SMTPUTF8
+	Message  *mime.Message // as stored, after the rewriting that this upstream asked for
+}
+
+// Recipient is a forward-path with its RFC 3461 parameters.
+type Recipient struct {
+	Address string   // local@domain without brackets
+	Notify  []string // NEVER, SUCCESS, FAILURE, DELAY; empty: not given
+	ORcpt   string   // "rfc822;ann@example.org", not encoded; "" not given
+}
+
+// Outcome is what became of one recipient: taken by the provider (Err nil), or not.
+type Outcome struct {
+	ID  string // the provider's id of the message, "" when it gave none
+	Err error  // an *Error, or anything else, which counts as Temporary
+}
+
+// Class says what a failure means for the mail and for the upstream.
+type Class int
+
+// The classes of failures. The zero value is the safe one: what is not classified is tried again.
+const (
+	Temporary       Class = iota
+	Throttled             // slow this upstream down: RetryAfter holds for all its mail
+	Account               // our key, domain, bill or settings: pause the upstream, alarm, keep the mail
+	Uncertain             // it may have been taken: same upstream, same bytes, same key, no failover
+	Unrepresentable       // this upstream cannot carry this message faithfully: try the next in `via`
+	Permanent             // the message or the recipient is refused: bounce
+)
+
+var classNames = [...]string{"temporary", "throttled", "account", "uncertain", "unrepresentable", "permanent"}
+
+// String gives the name that logs, metrics and `queue show` use.
+func (c Class) String() string {
+	if c < 0 || int(c) >= len(classNames) {
+		return fmt.Sprintf("class(%d)", int(c))
+	}
+	return classNames[c]
+}
+
+// Error is why a mail was not taken.
+type Error struct {
+	Class      Class
+	Status     int           // HTTP status or SMTP reply code; 0 when the failure came before one
+	Code       string        // the provider's name for it ("rate_limit_exceeded") or the RFC 3463 code ("5.1.1")
+	RetryAfter time.Duration // not before; 0 when the provider did not say
+	Sender     bool          // Account only: the trouble concerns the From address of this mail, not the whole upstream
+	Connect    bool          // Temporary only: the upstream could not be reached or spoken to at all
+	Err        error         // in words; the provider's own where it gave some; never holds a secret
+}
+
+// Error gives the words, with status and code where the words lack them.
+func (e *Error) Error() string {
+	switch {
+	case e.Status != 0 && e.Code != "":
+		return fmt.Sprintf("%d %s: %v", e.Status, e.Code, e.Err)
+	case e.Status != 0:
+		return fmt.Sprintf("%d: %v", e.Status, e.Err)
+	}
+	return fmt.Sprint(e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
