@@ -1,0 +1,263 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Rule is one [[route]] of the config. All conditions that are set must hold.
+type Rule struct {
+	Name       string
+	From       []string            // envelope sender
+	To         []string            // envelope recipient
+	HeaderFrom []string            // any address in the From field
+	Subject    []string            // decoded
+	Header     map[string][]string // field name to patterns for its values; all names must hold
+	Client     []string            // networks or addresses
+	User       []string            // AUTH name, or "uid:NAME" on the submission socket
+	Listener   []string            // address of the listener as the config spells it
+	MinSize    int64               // bytes, at least; 0 no condition
+	MaxSize    int64               // bytes, at most; 0 no condition
+
+	// Exactly one of these is set.
+	Via     []string       // upstreams in the order of failover
+	Balance map[string]int // upstreams with their share; the others take over when one fails
+	Reject  string         // "550 text" or "550 5.7.1 text"
+	Discard bool
+	Hold    bool
+
+	OnFailure     string // "", "bounce", "keep" or "discard"
+	FailoverAfter FailoverAfter
+}
+
+// KeyError is a key of a rule that cannot be used.
+type KeyError struct {
+	Rule    int    // index in the list given to Compile
+	Key     string // as in the config: "from", "header.X-Class"; "" for the rule as a whole
+	Problem string
+	Hint    string // what to do; may be empty
+}
+
+// Error gives rule (counted from 1), key and problem.
+func (e *KeyError) Error() string {
+	return fmt.Sprintf("route %d: %s", e.Rule+1, strings.TrimSpace(e.Key+" "+e.Problem))
+}
+
+// rule is a compiled Rule.
+type rule struct {
+	index         int
+	name          string
+	early, late   []condition // what the envelope tells; what takes the message
+	action        Action
+	via           []string
+	balance       []weight
+	reply         Reply
+	onFailure     string
+	failoverAfter FailoverAfter
+}
+
+// Compile makes a table. Its error joins one *KeyError for each key that cannot be used.
+func Compile(rules []Rule) (*Table, error) {
+	t := &Table{rules: make([]rule, len(rules))}
+	var errs []error
+	for i := range rules {
+		c := compiler{index: i}
+		t.rules[i] = c.compile(&rules[i])
+		errs = append(errs, c.errs...)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+type compiler struct {
+	index int
+	errs  []error
+}
+
+func (c *compiler) fail(key, problem, hint string) {
+	c.errs = append(c.errs, &KeyError{Rule: c.index, Key: key, Problem: problem, Hint: hint})
+}
+
+func (c *compiler) compile(in *Rule) rule {
+	r := rule{index: c.index, name: in.Name, via: in.Via, onFailure: in.OnFailure, failoverAfter: in.FailoverAfter}
+	if r.name == "" {
+		r.name = fmt.Sprintf("route %d", c.index+1)
+	}
+	r.early = c.earlyConditions(in)
+	r.late = c.lateConditions(in)
+	c.action(in, &r)
+	switch in.OnFailure {
+	case "", "bounce", "keep", "discard":
+	default:
+		c.fail("on_failure", fmt.Sprintf(`must be "bounce", "keep" or "discard", not %q`, in.OnFailure), "")
+	}
+	if in.FailoverAfter.Attempts < 0 || in.FailoverAfter.Seconds < 0 {
+		c.fail("failover_after", "must not be negative", "")
+	}
+	return r
+}
+
+func (c *compiler) patterns(key string, list []string, compile func([]string) (*patterns, error)) *patterns {
+	p, err := compile(list)
+	var ke *KeyError
+	if errors.As(err, &ke) {
+		c.fail(key, ke.Problem, ke.Hint)
+		return nil
+	}
+	return p
+}
+
+func (c *compiler) earlyConditions(in *Rule) []condition {
+	var list []condition
+	add := func(key string, p *patterns, values func(*Input) []string) {
+		if p != nil {
+			list = append(list, &valueCondition{key: key, patterns: p, values: values})
+		}
+	}
+	add("from", c.patterns("from", in.From, compileAddresses), func(in *Input) []string { return []string{in.Envelope.From} })
+	add("to", c.patterns("to", in.To, compileAddresses), func(in *Input) []string { return []string{in.To} })
+	add("client", c.patterns("client", in.Client, compileNetworks), clientValues)
+	add("user", c.patterns("user", in.User, compileGlobs), func(in *Input) []string { return present(in.Envelope.Client.User) })
+	add("listener", c.patterns("listener", in.Listener, compileGlobs), func(in *Input) []string { return present(in.Envelope.Client.Listener) })
+	return list
+}
+
+func (c *compiler) lateConditions(in *Rule) []condition {
+	var list []condition
+	add := func(key string, p *patterns, values func(*Input) []string) {
+		if p != nil {
+			list = append(list, &valueCondition{key: key, patterns: p, values: values})
+		}
+	}
+	add("header_from", c.patterns("header_from", in.HeaderFrom, compileAddresses), func(in *Input) []string { return in.HeaderFrom })
+	add("subject", c.patterns("subject", in.Subject, compileGlobs), func(in *Input) []string { return []string{in.Subject} })
+	for _, name := range slices.Sorted(maps.Keys(in.Header)) {
+		key := "header." + name
+		if !validFieldName(name) {
+			c.fail(key, "is not the name of a header field", "")
+			continue
+		}
+		if len(in.Header[name]) == 0 {
+			c.fail(key, "has no pattern", `"*" asks for the field, "!*" for its absence`)
+			continue
+		}
+		add(key, c.patterns(key, in.Header[name], compileGlobs), headerValues(name))
+	}
+	if in.MinSize < 0 || in.MaxSize < 0 {
+		c.fail("min_size", "sizes must not be negative", "")
+	} else if in.MaxSize > 0 && in.MinSize > in.MaxSize {
+		c.fail("min_size", "is larger than max_size: the rule could never match", "")
+	}
+	if in.MinSize > 0 || in.MaxSize > 0 {
+		list = append(list, &sizeCondition{min: in.MinSize, max: in.MaxSize})
+	}
+	return list
+}
+
+// validFieldName follows RFC 5322 2.2: printable ASCII without colon and space.
+func validFieldName(name string) bool {
+	for i := range len(name) {
+		if name[i] <= ' ' || name[i] >= 0x7f || name[i] == ':' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func (c *compiler) action(in *Rule, r *rule) {
+	var set []string
+	for _, a := range []struct {
+		key string
+		set bool
+		do  Action
+	}{
+		{"via", len(in.Via) > 0, Deliver}, {"balance", len(in.Balance) > 0, Deliver},
+		{"reject", in.Reject != "", Reject}, {"discard", in.Discard, Discard}, {"hold", in.Hold, Hold},
+	} {
+		if a.set {
+			set = append(set, a.key)
+			r.action = a.do
+		}
+	}
+	const hint = "give exactly one of via, balance, reject, discard and hold"
+	switch len(set) {
+	case 1:
+	case 0:
+		c.fail("", "says what to match but not what to do", hint)
+	default:
+		c.fail(set[1], "cannot stand beside "+set[0], hint)
+	}
+	if in.Reject != "" {
+		c.reject(in.Reject, r)
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Balance)) {
+		if in.Balance[name] < 1 || in.Balance[name] > 1_000_000 {
+			c.fail("balance."+name, "must be a share from 1 to 1000000", "")
+		}
+		r.balance = append(r.balance, weight{name, float64(in.Balance[name])})
+	}
+}
+
+func (c *compiler) reject(text string, r *rule) {
+	reply, problem := ParseReply(text)
+	if problem != "" {
+		c.fail("reject", problem, `write "550 text" or "550 5.7.1 text"`)
+	}
+	r.reply = reply
+}
+
+// maxReplyText keeps a reply line within the 512 bytes of RFC 5321 4.5.3.1.5.
+const maxReplyText = 480
+
+// ParseReply reads "550 text" or "550 5.7.1 text"; without the enhanced code of RFC 3463 it is
+// 5.7.1 or 4.7.1. problem is empty when the text can be used.
+func ParseReply(s string) (reply Reply, problem string) {
+	code, text, _ := strings.Cut(s, " ")
+	n, err := strconv.Atoi(code)
+	if err != nil || len(code) != 3 || n < 400 || n > 559 || n == 421 || n/10%10 > 5 {
+		return Reply{}, fmt.Sprintf("must begin with a reply code from 4xx or 5xx (but not 421), not %q", code)
+	}
+	reply = Reply{Code: n, Enhanced: [3]int{n / 100, 7, 1}}
+	text = strings.TrimSpace(text)
+	if first, rest, _ := strings.Cut(text, " "); looksEnhanced(first) {
+		enhanced, ok := parseEnhanced(first)
+		if !ok || enhanced[0] != n/100 {
+			return Reply{}, fmt.Sprintf("has the enhanced code %q that does not go with %d", first, n)
+		}
+		reply.Enhanced, text = enhanced, strings.TrimSpace(rest)
+	}
+	if text == "" {
+		return Reply{}, "has no text after the code"
+	}
+	if len(text) > maxReplyText {
+		return Reply{}, fmt.Sprintf("must have at most %d bytes of text", maxReplyText)
+	}
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return Reply{}, "must be one line of ASCII text"
+		}
+	}
+	reply.Text = text
+	return reply, ""
+}
+
+func looksEnhanced(s string) bool {
+	return strings.Count(s, ".") == 2 && strings.Trim(s, "0123456789.") == ""
+}
+
+func parseEnhanced(s string) (code [3]int, ok bool) {
+	for i, part := range strings.Split(s, ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n > 999 {
+			return code, false
+		}
+		code[i] = n
+	}
+	return code, true
+}

@@ -1,0 +1,143 @@
+package route
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+)
+
+// patterns is a compiled list of globs or networks.
+type patterns struct {
+	given         []string // as the config has them, for explanations
+	plain, negate []matcher
+}
+
+// matcher is one pattern: exactly one of glob and network counts.
+type matcher struct {
+	given   string
+	glob    string // lower case
+	network netip.Prefix
+}
+
+// ok says whether the list holds for a thing with these values.
+func (p *patterns) ok(values []string) bool {
+	_, excluded := find(p.negate, values)
+	if excluded {
+		return false
+	}
+	if len(p.plain) == 0 {
+		return true
+	}
+	_, found := find(p.plain, values)
+	return found
+}
+
+// find gives the first pattern that matches one of the values.
+func find(list []matcher, values []string) (string, bool) {
+	for _, v := range values {
+		v = strings.ToLower(v)
+		for i := range list {
+			if list[i].match(v) {
+				return list[i].given, true
+			}
+		}
+	}
+	return "", false
+}
+
+func (m *matcher) match(lower string) bool {
+	if m.network.IsValid() {
+		addr, err := netip.ParseAddr(lower)
+		return err == nil && m.network.Contains(addr.Unmap().WithZone(""))
+	}
+	return glob(m.glob, lower)
+}
+
+// glob matches the whole of s. It goes back to the last star only, so that its cost is at most the
+// product of the lengths.
+func glob(pattern, s string) bool {
+	p, i := 0, 0
+	star, mark := -1, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pattern) && pattern[p] == '?':
+			_, n := utf8.DecodeRuneInString(s[i:])
+			p, i = p+1, i+n
+		case p < len(pattern) && pattern[p] == s[i]:
+			p, i = p+1, i+1
+		case star >= 0:
+			_, n := utf8.DecodeRuneInString(s[mark:])
+			mark += n
+			p, i = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// compileGlobs compiles patterns that are compared as text.
+func compileGlobs(list []string) (*patterns, error) {
+	return compile(list, func(s string) (matcher, error) {
+		return matcher{glob: strings.ToLower(s)}, nil
+	})
+}
+
+// compileAddresses compiles patterns for mail addresses and refuses those that could never match one.
+func compileAddresses(list []string) (*patterns, error) {
+	return compile(list, func(s string) (matcher, error) {
+		if s == "<>" {
+			return matcher{}, nil
+		}
+		if s != "" && !strings.ContainsAny(s, "@*") {
+			return matcher{}, &KeyError{
+				Problem: fmt.Sprintf("%q can never match: patterns are compared with the whole address", s),
+				Hint:    fmt.Sprintf("for a domain write %q", "*@"+s),
+			}
+		}
+		return matcher{glob: strings.ToLower(s)}, nil
+	})
+}
+
+// compileNetworks compiles CIDR networks and single addresses.
+func compileNetworks(list []string) (*patterns, error) {
+	return compile(list, func(s string) (matcher, error) {
+		if addr, err := netip.ParseAddr(s); err == nil {
+			addr = addr.Unmap().WithZone("")
+			return matcher{network: netip.PrefixFrom(addr, addr.BitLen())}, nil
+		}
+		network, err := netip.ParsePrefix(s)
+		if err != nil {
+			return matcher{}, &KeyError{
+				Problem: fmt.Sprintf("%q is neither an IP address nor a network", s),
+				Hint:    `write "10.0.0.7", "10.0.0.0/8" or "2001:db8::/32"`,
+			}
+		}
+		return matcher{network: network.Masked()}, nil
+	})
+}
+
+func compile(list []string, one func(string) (matcher, error)) (*patterns, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	p := &patterns{given: list}
+	for _, given := range list {
+		text, negated := strings.CutPrefix(given, "!")
+		m, err := one(text)
+		if err != nil {
+			return nil, err
+		}
+		m.given = given
+		if negated {
+			p.negate = append(p.negate, m)
+		} else {
+			p.plain = append(p.plain, m)
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,179 @@
+// Package route decides for each recipient of a message where it goes: rules are read in order and
+// the first whose conditions all hold decides.
+//
+// # Patterns
+//
+// The lists from, to, header_from, subject, header, user and listener hold glob patterns that are
+// compared with the whole value, ignoring case: `*` is any text, also none, and `?` is one character.
+// `!` before a pattern negates it. A list holds when one of its plain patterns matches (or it has
+// none) and none of its negated ones does. client holds networks or addresses in the same way.
+//
+// The null sender is the empty text: the patterns "" and "<>" name it, and "*" matches it as well.
+// A header field that is missing, a client without authentication (user), and a client that did not
+// come by the network (client) have no value at all: plain patterns never match them, negated ones
+// never exclude them. Thus user = "*" means "authenticated" and header = { "X-Spam" = "!*" } means
+// "without the field X-Spam". A missing Subject is the empty text.
+package route
+
+import (
+	"cmp"
+	"hash/fnv"
+	"math"
+	"slices"
+
+	"mailhatch/gateway/envelope"
+)
+
+// Input is what rules may ask about.
+type Input struct {
+	ID         string                     // of the message: a balance sends equal ids the same way
+	Envelope   *envelope.Envelope         // From and Client count; To does not
+	To         string                     // the recipient, qualified and after aliases
+	HeaderFrom []string                   // addresses in the From field
+	Subject    string                     // decoded
+	Header     func(name string) []string // decoded values of all fields of that name; nil means no header
+	Size       int64                      // bytes of the message
+	Released   bool                       // an operator released it: rules that hold are passed over
+}
+
+// Action is what happens to a recipient.
+type Action int
+
+// The actions. The zero value is the safe one: the mail is kept.
+const (
+	Hold    Action = iota // accept and wait for an operator
+	Deliver               // accept and offer it to Via
+	Reject                // refuse with Reply
+	Discard               // accept and forget
+)
+
+// String gives the name that the config and `mailhatch route` use.
+func (a Action) String() string {
+	switch a {
+	case Deliver:
+		return "via"
+	case Reject:
+		return "reject"
+	case Discard:
+		return "discard"
+	}
+	return "hold"
+}
+
+// Reply is an SMTP reply that refuses a recipient (RFC 5321 4.2, RFC 3463).
+type Reply struct {
+	Code     int
+	Enhanced [3]int
+	Text     string
+}
+
+// FailoverAfter says when a temporary failure moves mail on to the next upstream of via: after that
+// many attempts or that many seconds, whichever is set. Zero: the default of delivery.
+type FailoverAfter struct {
+	Attempts int
+	Seconds  int64
+}
+
+// Decision is what the rules say about one recipient.
+type Decision struct {
+	Rule          int    // index of the rule in the table, -1 when none matched
+	Name          string // of the rule: its own, else "route 3" (counted from 1); "" when none matched
+	Action        Action
+	Via           []string // Deliver: upstreams in the order of failover; shared, not to be changed
+	Reply         Reply    // Reject
+	OnFailure     string   // "" (as [queue] says), "bounce", "keep" or "discard"
+	FailoverAfter FailoverAfter
+}
+
+// NoRoute is the reply for a recipient that no rule matches.
+func NoRoute() Reply {
+	return Reply{Code: 550, Enhanced: [3]int{5, 7, 1}, Text: "no route for this sender and recipient"}
+}
+
+// Table is a list of rules, ready for use from many goroutines at once.
+type Table struct{ rules []rule }
+
+// Decide says what happens to the recipient. When no rule matches the decision is to reject with [NoRoute].
+func (t *Table) Decide(in *Input) Decision {
+	for i := range t.rules {
+		r := &t.rules[i]
+		if !r.passedOver(in) && r.holds(in) {
+			return r.decide(in)
+		}
+	}
+	return unrouted()
+}
+
+// Early decides with the envelope alone, when header and size are not known yet. It returns false
+// when a rule that might match waits for them. A decision it gives is the one that Decide would give
+// with any header and size.
+func (t *Table) Early(in *Input) (Decision, bool) {
+	for i := range t.rules {
+		r := &t.rules[i]
+		if r.passedOver(in) || !r.envelope(in) {
+			continue
+		}
+		if r.needsMessage() {
+			return Decision{}, false
+		}
+		return r.decide(in), true
+	}
+	return unrouted(), true
+}
+
+func unrouted() Decision {
+	return Decision{Rule: -1, Action: Reject, Reply: NoRoute()}
+}
+
+// passedOver says whether the rule only holds mail that was released already.
+func (r *rule) passedOver(in *Input) bool {
+	return in.Released && r.action == Hold
+}
+
+func (r *rule) decide(in *Input) Decision {
+	d := Decision{
+		Rule: r.index, Name: r.name, Action: r.action, Via: r.via, Reply: r.reply,
+		OnFailure: r.onFailure, FailoverAfter: r.failoverAfter,
+	}
+	if len(r.balance) > 0 {
+		d.Via = balanced(r.balance, in.ID)
+	}
+	return d
+}
+
+type weight struct {
+	name   string
+	weight float64
+}
+
+// balanced orders upstreams by weighted rendezvous hashing: the share of ids that find an upstream
+// in the first place is its share of the weights, and an id keeps its order when weights stay.
+func balanced(weights []weight, id string) []string {
+	type scored struct {
+		name  string
+		score float64
+	}
+	all := make([]scored, len(weights))
+	for i, w := range weights {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(w.name + "\x00" + id))
+		// 53 bits make a uniform number in (0, 1); the mixing spreads what FNV leaves in the low bits.
+		u := (float64(mix(h.Sum64())>>11) + 0.5) / (1 << 53)
+		all[i] = scored{w.name, -math.Log(u) / w.weight}
+	}
+	slices.SortFunc(all, func(a, b scored) int { return cmp.Compare(a.score, b.score) })
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.name
+	}
+	return names
+}
+
+// mix is the finalizer of MurmurHash3 (public domain): each input bit changes half of the output bits.
+func mix(x uint64) uint64 {
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
