@@ -29,6 +29,7 @@ type Load struct {
 // LoadResult is what came of a load. Its times begin with the first connection.
 type LoadResult struct {
 	Run              string         `json:"run"`
+	Began            time.Time      `json:"began"`
 	Accepted         int            `json:"accepted"`
 	RefusedTemporary int            `json:"refused_temporary"` // 4xx
 	RefusedPermanent int            `json:"refused_permanent"` // 5xx
@@ -75,6 +76,7 @@ func (l Load) Send(ctx context.Context) (*LoadResult, error) {
 	}
 	wg.Wait()
 	total := merge(l.Run, results, time.Since(sched.start))
+	total.Began = sched.start
 	return total, errors.Join(append(dedupe(errs), ctx.Err())...)
 }
 

@@ -3,12 +3,146 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
-func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	return errors.New("todo")
+// plan is what `run` and `peers` have in common.
+type plan struct {
+	binary    string
+	dir       string
+	json      string
+	quick     bool
+	upstreams string
+	sizes     string
+	sessions  string
+	timing    Timing
+
+	cases []Case
 }
+
+func (p *plan) flags(fs *flag.FlagSet) {
+	fs.StringVar(&p.binary, "binary", "bin/mailhatch", "`path` of mailhatch")
+	fs.StringVar(&p.dir, "dir", os.TempDir(), "`folder` for the queues, on the disk to measure")
+	fs.StringVar(&p.json, "json", "", "write all figures to this `file` too")
+	fs.BoolVar(&p.quick, "quick", false, "a glance: shorter, less exact")
+	fs.StringVar(&p.upstreams, "upstreams", p.upstreams, "any of "+strings.Join(upstreamNames(), ",")+" (hold: accept only)")
+	fs.StringVar(&p.sizes, "sizes", "4096,65536", "message sizes, bytes")
+	fs.StringVar(&p.sessions, "sessions", "1,16,64", "connections at once")
+	fs.DurationVar(&p.timing.Load, "load", p.timing.Load, "`time` of load in each case")
+	fs.DurationVar(&p.timing.Drain, "drain", p.timing.Drain, "longest `time` to wait for delivery in each case")
+}
+
+// complete checks the flags and makes the cases and a folder of the plan's own; done removes it.
+func (p *plan) complete() (done func(), err error) {
+	if p.quick {
+		p.timing = Timing{Load: p.timing.Load / 5, Drain: p.timing.Drain / 5, Probe: p.timing.Probe / 3}
+	}
+	if p.timing.Load <= 0 || p.timing.Drain <= 0 {
+		return nil, fmt.Errorf("%w: -load and -drain must be above 0", errUsage)
+	}
+	if p.cases, err = makeCases(p.upstreams, p.sizes, p.sessions); err != nil {
+		return nil, fmt.Errorf("%w: %v", errUsage, err)
+	}
+	if p.binary, err = filepath.Abs(p.binary); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(p.binary); err != nil {
+		return nil, fmt.Errorf("no mailhatch to measure: %w (make build)", err)
+	}
+	if p.dir, err = os.MkdirTemp(p.dir, "mailbench"); err != nil {
+		return nil, err
+	}
+	return func() { os.RemoveAll(p.dir) }, nil
+}
+
+func makeCases(upstreams, sizes, sessions string) ([]Case, error) {
+	var cases []Case
+	for _, upstream := range strings.Split(upstreams, ",") {
+		if !slices.Contains(upstreamNames(), upstream) {
+			return nil, fmt.Errorf("no upstream %q", upstream)
+		}
+		for _, size := range strings.Split(sizes, ",") {
+			bytes, err := strconv.Atoi(size)
+			if err != nil || bytes < 512 || bytes > sinkBody {
+				return nil, fmt.Errorf("size %q is not a number from 512 to %d", size, sinkBody)
+			}
+			for _, n := range strings.Split(sessions, ",") {
+				count, err := strconv.Atoi(n)
+				if err != nil || count < 1 || count > 10000 {
+					return nil, fmt.Errorf("sessions %q is not a number from 1 to 10000", n)
+				}
+				cases = append(cases, Case{Upstream: upstream, Size: bytes, Sessions: count})
+			}
+		}
+	}
+	return cases, nil
+}
+
+// ceilings measures each shape of load once; the upstream makes no difference to it.
+func (p *plan) ceilings(ctx context.Context) (map[Case]float64, error) {
+	found := map[Case]float64{}
+	for _, c := range p.cases {
+		shape := Case{Size: c.Size, Sessions: c.Sessions}
+		if _, known := found[shape]; !known {
+			perSecond, err := ceiling(ctx, shape, p.timing.Probe)
+			if err != nil {
+				return nil, err
+			}
+			found[shape] = perSecond
+		}
+	}
+	return found, nil
+}
+
+// runCommand is `mailbench run`.
+func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("mailbench run", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	p := plan{upstreams: "smtp,resend", timing: Timing{Load: 2 * time.Second, Drain: 4 * time.Second, Probe: 600 * time.Millisecond}}
+	p.flags(fs)
+	if err := parseFlags(fs, args); err != nil {
+		return err
+	}
+	done, err := p.complete()
+	if err != nil {
+		return err
+	}
+	defer done()
+	var report Report
+	if report.Machine, err = inspect(p.dir, p.timing.Probe); err != nil {
+		return err
+	}
+	ceilings, err := p.ceilings(ctx)
+	if err != nil {
+		return err
+	}
+	for i, c := range p.cases {
+		fmt.Fprintf(stderr, "mailbench: %d/%d %s, %s, %d sessions\n", i+1, len(p.cases), c.Upstream, kibibytes(c.Size), c.Sessions)
+		row := measure(ctx, mailhatchLauncher(p.binary), "mailhatch", p.dir, c, p.timing)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		row.Ceiling = ceilings[Case{Size: c.Size, Sessions: c.Sessions}]
+		report.Rows = append(report.Rows, row)
+	}
+	err = report.write(stdout)
+	if p.json != "" {
+		err = errors.Join(err, writeJSON(p.json, report))
+	}
+	if n := failures(report.Rows); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d of %d cases failed, see the notes below the table", n, len(report.Rows)))
+	}
+	return err
+}
+
 func peersCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.New("todo")
 }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Machine is where figures were measured.
+type Machine struct {
+	CPU        string    `json:"cpu"`
+	Cores      int       `json:"cores"`
+	System     string    `json:"system"`
+	Go         string    `json:"go"`
+	Filesystem string    `json:"filesystem"` // of the queue
+	FsyncsPerS float64   `json:"fsyncs_per_s"`
+	Time       time.Time `json:"time"`
+}
+
+// inspect gathers the facts and probes the disk of dir for so long.
+func inspect(dir string, probe time.Duration) (Machine, error) {
+	m := Machine{
+		CPU:        cpuModel(readText("/proc/cpuinfo")),
+		Cores:      runtime.NumCPU(),
+		System:     strings.TrimSpace(runtime.GOOS + "/" + runtime.GOARCH + " " + readText("/proc/sys/kernel/osrelease")),
+		Go:         runtime.Version(),
+		Filesystem: filesystemOf(dir, readText("/proc/self/mounts")),
+		Time:       time.Now().UTC().Truncate(time.Second),
+	}
+	var err error
+	m.FsyncsPerS, err = fsyncRate(dir, probe)
+	return m, err
+}
+
+// readText gives a file's text, "" when there is none (systems without /proc).
+func readText(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(b))
+}
+
+func cpuModel(cpuinfo string) string {
+	for line := range strings.Lines(cpuinfo) {
+		if name, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(model)
+		}
+	}
+	return "unknown"
+}
+
+// filesystemOf gives the type of the mount that holds dir. A tmpfs makes fsync free and the figures void.
+func filesystemOf(dir, mounts string) string {
+	kind, longest := "unknown", -1
+	for line := range strings.Lines(mounts) {
+		f := strings.Fields(line)
+		if len(f) < 3 || len(f[1]) < longest {
+			continue
+		}
+		if rel, err := filepath.Rel(f[1], dir); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+			kind, longest = f[2], len(f[1])
+		}
+	}
+	return kind
+}
+
+// fsyncRate appends 4 KiB and syncs, one after the other, for so long: what a server that syncs once
+// for each message cannot exceed with one session.
+func fsyncRate(dir string, probe time.Duration) (perSecond float64, err error) {
+	f, err := os.CreateTemp(dir, "fsync")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	block := make([]byte, 4096)
+	began, n := time.Now(), 0
+	for time.Since(began) < probe {
+		if _, err := f.Write(block); err != nil {
+			return 0, err
+		}
+		if err := f.Sync(); err != nil {
+			return 0, fmt.Errorf("fsync in %s: %w", dir, err)
+		}
+		n++
+	}
+	return float64(n) / time.Since(began).Seconds(), nil
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// Case is one line of the table: what is sent where.
+type Case struct {
+	Upstream string `json:"upstream"`
+	Size     int    `json:"size"` // bytes
+	Sessions int    `json:"sessions"`
+}
+
+// Timing bounds one case.
+type Timing struct {
+	Load  time.Duration // messages are begun
+	Drain time.Duration // longest wait for the sink to have all, after the load
+	Probe time.Duration // of the disk, and of each ceiling
+}
+
+// Row is what was measured in one case.
+type Row struct {
+	Server string `json:"server"`
+	Case
+	Failed     string      `json:"failed,omitempty"` // why there are no figures
+	Load       *LoadResult `json:"load,omitempty"`
+	Sink       SinkStats   `json:"sink"`
+	Accept     float64     `json:"accept_per_s"`
+	Ceiling    float64     `json:"ceiling_per_s"`     // the same load straight to the sink
+	Delivered  float64     `json:"delivered_per_s"`   // from the first connection to the last arrival
+	Undrained  int         `json:"undrained"`         // accepted, not yet at the sink when the drain time was over
+	CPU        float64     `json:"cpu_us_per_msg"`    // accepted and delivered, user and system
+	CPUIsTotal bool        `json:"cpu_is_lifetime"`   // CPU includes start and warm-up: the system tells no better
+	PSS        int64       `json:"peak_pss_bytes"`    // all processes; 0: unknown
+	HWM        int64       `json:"vmhwm_bytes"`       // of the main process; 0: unknown
+	Startup    float64     `json:"exec_to_220_ms"`    // empty queue
+	Unclean    string      `json:"unclean,omitempty"` // the server's end was not what SIGTERM asks for
+}
+
+const loadTimeout = 30 * time.Second
+
+// measure runs one case in a new directory below base. What goes wrong is in the row.
+func measure(ctx context.Context, launch launcher, server, base string, c Case, t Timing) Row {
+	row := Row{Server: server, Case: c}
+	if err := row.run(ctx, launch, base, t); err != nil {
+		row.Failed = err.Error()
+	}
+	return row
+}
+
+func (row *Row) run(ctx context.Context, launch launcher, base string, t Timing) (err error) {
+	dir, err := os.MkdirTemp(base, row.Server)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	sink, stopSink, err := startSink(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopSink()) }()
+	p, err := launch(ctx, dir, sink, row.Upstream)
+	if err != nil {
+		return err
+	}
+	row.Startup = milliseconds(p.startup)
+	err = row.measure(ctx, p, sink, t)
+	if stopErr := p.stop(); stopErr != nil {
+		row.Unclean = stopErr.Error()
+	}
+	if row.CPUIsTotal && row.Load != nil {
+		row.CPU = perMessage(p.lifetimeCPU(), row.Load.Accepted)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; its last words:\n%s", err, p.tail())
+	}
+	return nil
+}
+
+// measure loads a running server and reads the figures.
+func (row *Row) measure(ctx context.Context, p *process, sink *Sink, t Timing) error {
+	if err := row.warmUp(ctx, p.addr, sink); err != nil {
+		return fmt.Errorf("warm-up: %w", err)
+	}
+	m, err := startMeter(ctx, p.cmd.Process.Pid)
+	if errors.Is(err, errors.ErrUnsupported) {
+		row.CPUIsTotal = true
+	} else if err != nil {
+		return err
+	}
+	row.Load, err = row.load(p.addr, t.Load).Send(ctx)
+	if err == nil && row.Upstream != "hold" {
+		drain, cancel := context.WithTimeout(ctx, t.Drain)
+		_ = sink.Await(drain, row.Load.Accepted) // a timeout shows as Undrained
+		cancel()
+	}
+	if m != nil {
+		used, meterErr := m.finish()
+		err = errors.Join(err, meterErr)
+		row.PSS, row.HWM = used.PSS, used.HWM
+		if row.Load != nil {
+			row.CPU = perMessage(used.CPU, row.Load.Accepted)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	row.Accept = row.Load.PerSecond
+	row.Sink = sink.Stats()
+	if row.Upstream == "hold" {
+		return nil
+	}
+	row.Undrained = max(0, row.Load.Accepted-row.Sink.Unique)
+	if row.Sink.Unique > 0 {
+		row.Delivered = float64(row.Sink.Unique) / row.Sink.Last.Sub(row.Load.Began).Seconds()
+	}
+	return nil
+}
+
+// warmUp sends a few messages through, so that connections, pools and prepared statements are there,
+// and then empties the counts.
+func (row *Row) warmUp(ctx context.Context, addr string, sink *Sink) error {
+	l := row.load(addr, 0)
+	l.Messages = 2 * row.Sessions
+	result, err := l.Send(ctx)
+	if err != nil {
+		return err
+	}
+	if result.Accepted < l.Messages {
+		return fmt.Errorf("%d of %d messages accepted: %v", result.Accepted, l.Messages, result.Problems)
+	}
+	if row.Upstream != "hold" {
+		ctx, cancel := context.WithTimeout(ctx, startLimit)
+		defer cancel()
+		if err := sink.Await(ctx, l.Messages); err != nil {
+			return fmt.Errorf("%d of %d messages reached the sink within %s", sink.Stats().Unique, l.Messages, startLimit)
+		}
+	}
+	sink.Reset()
+	return nil
+}
+
+func (c Case) load(addr string, d time.Duration) Load {
+	return Load{Addr: addr, Sessions: c.Sessions, Duration: d, Size: c.Size, Recipients: 1, Timeout: loadTimeout}
+}
+
+func perMessage(cpu time.Duration, messages int) float64 {
+	if messages == 0 {
+		return 0
+	}
+	return float64(cpu.Microseconds()) / float64(messages)
+}
+
+// ceiling measures the load straight to a sink: what no server between the two can exceed here.
+func ceiling(ctx context.Context, c Case, d time.Duration) (perSecond float64, err error) {
+	sink, stop, err := startSink(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result, err := c.load(sink.SMTPAddr().String(), d).Send(ctx)
+	if err := errors.Join(err, stop()); err != nil {
+		return 0, fmt.Errorf("load straight to the sink: %w", err)
+	}
+	return result.PerSecond, nil
+}
+
+// startSink runs a sink on free ports; stop ends it and waits.
+func startSink(ctx context.Context) (sink *Sink, stop func() error, err error) {
+	sink, err = OpenSink("127.0.0.1:0", "127.0.0.1:0", Faults{})
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- sink.Run(ctx) }()
+	return sink, func() error { cancel(); return <-done }, nil
+}
