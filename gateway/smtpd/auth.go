@@ -1,0 +1,145 @@
+package smtpd
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// authOffered tells whether a password may be sent now: over TLS, or without leaving the machine.
+func (f *front) authOffered() bool {
+	if f.cfg.Auth == AuthNone || f.cfg.Auth == "" || f.cfg.Authenticate == nil {
+		return false
+	}
+	local := !f.peer.IsValid() || f.peer.IsLoopback()
+	return f.tls != "" || f.cfg.AllowInsecureAuth && local
+}
+
+// auth checks AUTH before go-smtp runs the exchange.
+func (f *front) auth(arg string) bool {
+	words := strings.Fields(arg)
+	switch {
+	case f.helo == "":
+		f.refuseCommand("503 5.5.1 Say EHLO first")
+	case f.cfg.Auth == AuthNone || f.cfg.Auth == "" || f.cfg.Authenticate == nil:
+		f.refuseCommand("502 5.5.1 AUTH is not offered here")
+	case !f.authOffered():
+		f.refuseCommand("538 5.7.11 AUTH needs TLS: say STARTTLS first")
+	case f.authed:
+		f.refuseCommand("503 5.5.1 Already authenticated")
+	case f.mail:
+		f.refuseCommand("503 5.5.1 Not in a transaction")
+	case len(words) == 0 || len(words) > 2:
+		f.refuseCommand("501 5.5.4 Syntax: AUTH mechanism")
+	case len(words) == 2 && !isBase64(words[1]):
+		f.refuseCommand("501 5.5.2 Malformed base64")
+	default:
+		f.hand("AUTH " + strings.Join(words, " "))
+		return true
+	}
+	return false
+}
+
+func isBase64(s string) bool {
+	_, err := base64.StdEncoding.DecodeString(s)
+	return s == "=" || err == nil
+}
+
+// AuthMechanisms names what EHLO offers.
+func (s *session) AuthMechanisms() []string {
+	if !s.f.authOffered() {
+		return nil
+	}
+	return []string{sasl.Plain, sasl.Login}
+}
+
+// Auth begins an exchange.
+func (s *session) Auth(mech string) (sasl.Server, error) {
+	switch mech {
+	case sasl.Plain:
+		return plainServer{sasl.NewPlainServer(func(identity, user, password string) error {
+			if identity != "" && identity != user {
+				return s.failed(user, nil)
+			}
+			return s.login(user, password)
+		})}, nil
+	case sasl.Login:
+		return &loginServer{login: s.login}, nil
+	}
+	return nil, &smtp.SMTPError{Code: 504, EnhancedCode: smtp.EnhancedCode{5, 5, 4}, Message: "Mechanism not offered"}
+}
+
+// login asks whether the password is right.
+func (s *session) login(user, password string) error {
+	f := s.f
+	if user == "" {
+		return s.failed(user, nil)
+	}
+	if err := f.cfg.Authenticate(f.ctx, user, password, f.peer); err != nil {
+		return s.failed(user, err)
+	}
+	f.user, f.authFail = user, 0
+	f.event(Event{Kind: AuthOK, User: user})
+	return nil
+}
+
+// failed counts a failure and makes the client wait: guessing must be slow.
+func (s *session) failed(user string, err error) error {
+	f := s.f
+	f.authFail++
+	f.event(Event{Kind: AuthFailed, User: oneLine(user), Err: err})
+	t := time.NewTimer(time.Duration(f.authFail) * f.cfg.AuthDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.ctx.Done():
+	}
+	if f.authFail >= maxAuthFails {
+		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many failed logins"}
+	}
+	var r *Reply
+	if errors.As(err, &r) && r.Code >= 400 {
+		return asSMTP(r)
+	}
+	return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Authentication credentials invalid"}
+}
+
+// errSASL answers a response that is not what the mechanism wants (RFC 4954 4).
+var errSASL = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 2}, Message: "Malformed response"}
+
+// plainServer is RFC 4616 with replies that go-smtp can tell.
+type plainServer struct{ sasl.Server }
+
+func (p plainServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	challenge, done, err = p.Server.Next(response)
+	if _, ok := err.(*smtp.SMTPError); err != nil && !ok {
+		err = errSASL
+	}
+	return challenge, done, err
+}
+
+// loginServer is the LOGIN mechanism (draft-murchison-sasl-login-00), which old devices know alone.
+type loginServer struct {
+	login func(user, password string) error
+	step  int
+	user  string
+}
+
+func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	l.step++
+	switch {
+	case l.step == 1 && response == nil:
+		return []byte("Username:"), false, nil
+	case l.user == "" && l.step <= 2:
+		if len(response) == 0 {
+			return nil, false, errSASL
+		}
+		l.user = string(response)
+		return []byte("Password:"), false, nil
+	}
+	return nil, true, l.login(l.user, string(response))
+}

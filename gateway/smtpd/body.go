@@ -1,0 +1,152 @@
+package smtpd
+
+import (
+	"fmt"
+	"io"
+)
+
+// budgetStep is how many bytes of the shared budget a message takes at a time.
+const budgetStep = 256 << 10
+
+// drainFactor times MaxMessage is how much of a message is read on, unkept, to tell why it is refused.
+const drainFactor = 16
+
+// body is the text of one DATA, read straight from the client.
+type body struct {
+	f     *front
+	dots  dotDecoder
+	pace  pace
+	size  int64  // bytes given out
+	taken int64  // of the budget
+	spare []byte // decoded for a reader that asked for next to nothing
+	ended bool   // CRLF.CRLF was seen: the message is whole
+	err   error  // of the connection: the session is over
+	no    *Reply // why the message is refused although it is whole
+}
+
+// openBody begins to read DATA.
+func (f *front) openBody() *body {
+	f.mu.Lock()
+	f.inData = true
+	f.mu.Unlock()
+	f.enlarge()
+	return &body{f: f, pace: pace{rate: f.cfg.MinRate, idle: f.cfg.IdleTimeout}}
+}
+
+// close ends DATA. A session whose message has no end is over: the rest of it must never be taken
+// for commands (B1, B2).
+func (b *body) close() {
+	f := b.f
+	f.cfg.InFlight.give(b.taken)
+	b.taken = 0
+	if !b.ended {
+		f.giveUp(b.err)
+	}
+	f.release()
+	// go-smtp has not seen the text: this is the end that it waits for.
+	f.pending = append(f.pending[:0], ".\r\n"...)
+	f.mu.Lock()
+	f.inData = false
+	f.mu.Unlock()
+}
+
+// Read gives text with CRLF line ends. The error is io.EOF only after CRLF.CRLF, a *Reply when the
+// message is refused, else that of the connection.
+func (b *body) Read(p []byte) (int, error) {
+	if len(b.spare) > 0 {
+		n := copy(p, b.spare)
+		b.spare = b.spare[n:]
+		return n, nil
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(p) < 2 {
+		var two [2]byte
+		n, err := b.read(two[:])
+		b.spare = append(b.spare[:0], two[:n]...)
+		n = copy(p, b.spare)
+		b.spare = b.spare[n:]
+		if n > 0 {
+			err = nil
+		}
+		return n, err
+	}
+	return b.read(p)
+}
+
+func (b *body) read(p []byte) (int, error) {
+	for {
+		switch {
+		case b.err != nil:
+			return 0, b.err
+		case b.no != nil:
+			return 0, b.no
+		case b.ended:
+			return 0, io.EOF
+		}
+		n, err := b.step(p)
+		if err != nil {
+			return 0, err
+		}
+		b.size += int64(n)
+		if b.judge(); n > 0 && b.no == nil {
+			return n, nil
+		}
+	}
+}
+
+// step decodes what is there, or waits for more.
+func (b *body) step(p []byte) (int, error) {
+	f := b.f
+	if f.r == f.w {
+		if err := b.pace.fill(f); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			b.err = err
+			return 0, err
+		}
+	}
+	nd, ns := b.dots.decode(p, f.in[f.r:f.w])
+	f.r += ns
+	b.pace.bytes += int64(ns)
+	b.ended = b.dots.state == atEnd
+	return nd, nil
+}
+
+// judge finds reasons to refuse the message.
+func (b *body) judge() {
+	cfg := b.f.cfg
+	switch {
+	case cfg.MaxMessage > 0 && b.size > cfg.MaxMessage:
+		b.no = &Reply{552, [3]int{5, 3, 4}, fmt.Sprintf("Message too big: the limit is %d bytes", cfg.MaxMessage)}
+	case cfg.MaxLine > 0 && max(b.dots.long, b.dots.line) > cfg.MaxLine:
+		b.no = &Reply{554, [3]int{5, 6, 0}, fmt.Sprintf("A line is longer than %d bytes", cfg.MaxLine)}
+	case cfg.BareNewlines == Reject && b.dots.bare:
+		b.no = &Reply{554, [3]int{5, 6, 0}, "A CR or LF stands alone: lines must end in CRLF"}
+	case b.size > b.taken && !b.reserve():
+		b.no = &Reply{452, [3]int{4, 3, 1}, "Too much mail is coming in at once, try again later"}
+	}
+}
+
+func (b *body) reserve() bool {
+	if !b.f.cfg.InFlight.take(budgetStep) {
+		return false
+	}
+	b.taken += budgetStep
+	return true
+}
+
+// drain reads up to the end what the handler has not read.
+func (b *body) drain() {
+	var scratch [4096]byte
+	limit := b.f.cfg.MaxMessage
+	for !b.ended && b.err == nil {
+		if limit > 0 && b.pace.bytes/drainFactor > limit {
+			b.err = b.no
+			return
+		}
+		b.step(scratch[:])
+	}
+}

@@ -1,0 +1,371 @@
+package smtpd
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// next gets a command that go-smtp may see into f.pending, answering the others itself.
+func (f *front) next() error {
+	for {
+		if f.ended {
+			return io.EOF
+		}
+		raw, err := f.readLine()
+		if err != nil {
+			return err
+		}
+		line := string(raw)
+		if f.challenge {
+			f.challenge = false
+			f.hand(saslResponse(line))
+			return nil
+		}
+		verb, arg, _ := strings.Cut(strings.TrimRight(line, " \t"), " ")
+		if f.command(strings.ToUpper(verb), strings.TrimSpace(arg), line) {
+			return nil
+		}
+		f.tooMuch()
+	}
+}
+
+// saslResponse is what go-smtp gets for a line of the client in AUTH: something broken cancels, so
+// that the answer is 501 (RFC 4954 4).
+func saslResponse(line string) string {
+	if line != "=" && line != "*" {
+		if _, err := base64.StdEncoding.DecodeString(line); err != nil {
+			return "*"
+		}
+	}
+	return line
+}
+
+// hand gives go-smtp a line.
+func (f *front) hand(line string) {
+	f.pending = append(f.pending[:0], line...)
+	f.pending = append(f.pending, "\r\n"...)
+}
+
+// command answers a command, or has go-smtp answer it and returns true.
+func (f *front) command(verb, arg, line string) bool {
+	f.verb = verb
+	if strings.IndexFunc(line, isControl) >= 0 {
+		f.verb = "?"
+		f.refuseCommand("500 5.5.2 Control character in a command")
+		return false
+	}
+	switch verb {
+	case "EHLO", "HELO":
+		return f.greeting(arg)
+	case "MAIL":
+		return f.mailFrom(arg)
+	case "RCPT":
+		return f.rcptTo(arg)
+	case "DATA":
+		return f.data(arg)
+	case "AUTH":
+		return f.auth(arg)
+	case "STARTTLS":
+		f.startTLS(arg)
+	case "BDAT":
+		f.skipChunk(arg)
+	case "RSET", "NOOP", "QUIT":
+		f.junk++
+		f.hand(verb)
+		return true
+	case "VRFY":
+		f.junk++
+		f.say("252 2.5.0 Cannot verify, but will take a message and try")
+	case "HELP":
+		f.junk++
+		f.say("214 2.0.0 RFC 5321: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY STARTTLS AUTH")
+	case "EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML":
+		f.refuseCommand("502 5.5.1 " + verb + " is not implemented")
+	case "XCLIENT", "XFORWARD":
+		f.refuseCommand("550 5.7.0 " + verb + " is not allowed")
+	default:
+		if httpVerb(verb) {
+			f.event(Event{Kind: Foreign, Command: verb, Reply: "421 4.7.0"})
+			f.say("421 4.7.0 " + f.cfg.Hostname + " This is not an HTTP server")
+			f.ended = true
+			return false
+		}
+		f.verb = "?"
+		f.refuseCommand("500 5.5.2 Command not recognized")
+	}
+	return false
+}
+
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
+// tooMuch ends sessions that only make noise.
+func (f *front) tooMuch() {
+	if !f.ended && (f.errors > f.cfg.MaxErrors || f.junk > maxJunk) {
+		f.refuseLast("421 4.7.0 " + f.cfg.Hostname + " Too many errors or idle commands")
+	}
+}
+
+// greeting takes EHLO or HELO. Old clients say anything after it, even nothing.
+func (f *front) greeting(arg string) bool {
+	name, _, _ := strings.Cut(arg, " ")
+	if name == "" {
+		f.refuseCommand("501 5.5.4 " + f.verb + " needs a name")
+		return false
+	}
+	if len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r >= 0x7f || strings.ContainsRune(`<>"(),;\`, r) }) {
+		f.refuseCommand("501 5.5.4 " + f.verb + " needs the name of a host")
+		return false
+	}
+	f.junk++
+	f.helo, f.esmtp, f.caps = name, f.verb == "EHLO", f.caps[:0]
+	f.hand(f.verb + " " + name)
+	return true
+}
+
+// mayMail checks what must come before a transaction.
+func (f *front) mayMail() bool {
+	switch {
+	case f.helo == "":
+		f.refuseCommand("503 5.5.1 Say EHLO or HELO first")
+	case f.cfg.Auth == AuthRequired && f.user == "" && !f.authOffered() && f.cfg.TLS == TLSStart && f.tls == "":
+		f.refuseCommand("530 5.7.0 Say STARTTLS first, then log in")
+	case f.cfg.Auth == AuthRequired && f.user == "":
+		f.refuseCommand("530 5.7.0 Authentication required")
+	default:
+		return true
+	}
+	return false
+}
+
+// mailFrom checks MAIL and hands go-smtp a line whose path needs no interpretation.
+func (f *front) mailFrom(arg string) bool {
+	if !f.mayMail() {
+		return false
+	}
+	if f.mail {
+		f.refuseCommand("503 5.5.1 A transaction is running already: RSET first")
+		return false
+	}
+	rest, ok := cutKeyword(arg, "FROM")
+	if !ok {
+		f.refuseCommand("501 5.5.4 Syntax: MAIL FROM:<address>")
+		return false
+	}
+	text, rest, err := cutPath(rest)
+	if err != nil {
+		f.refuseCommand("501 5.1.7 " + err.Error())
+		return false
+	}
+	params, reply := f.mailParams(rest)
+	if reply != "" {
+		f.refuseCommand(reply)
+		return false
+	}
+	p := path{}
+	if text != "" {
+		if p, err = parsePath(text, f.cfg.Domain); err != nil {
+			f.refuseCommand("501 5.1.7 " + err.Error())
+			return false
+		}
+	}
+	if !p.ascii && text != "" && !f.utf8 {
+		f.refuseCommand("553 5.6.7 The address needs SMTPUTF8")
+		return false
+	}
+	f.path = p
+	f.hand("MAIL FROM:<" + p.address + ">" + params)
+	return true
+}
+
+// rcptTo does the same for RCPT.
+func (f *front) rcptTo(arg string) bool {
+	if !f.mayMail() {
+		return false
+	}
+	if !f.mail {
+		f.refuseCommand("503 5.5.1 MAIL first")
+		return false
+	}
+	if f.refused > f.cfg.MaxRecipients {
+		f.refuseLast("421 4.7.0 " + f.cfg.Hostname + " Too many refused recipients")
+		return false
+	}
+	rest, ok := cutKeyword(arg, "TO")
+	if !ok {
+		f.refuseCommand("501 5.5.4 Syntax: RCPT TO:<address>")
+		return false
+	}
+	text, rest, err := cutPath(rest)
+	if err == nil && text == "" {
+		err = errNoAddress
+	}
+	var p path
+	if err == nil {
+		p, err = parsePath(text, f.cfg.Domain)
+	}
+	if err != nil {
+		f.refuseCommand("501 5.1.3 " + err.Error())
+		return false
+	}
+	if !p.ascii && !f.utf8 {
+		f.refuseCommand("553 5.6.7 The address needs SMTPUTF8")
+		return false
+	}
+	params, reply := cutParams(rest, "NOTIFY ORCPT")
+	if reply != "" {
+		f.refuseCommand(reply)
+		return false
+	}
+	f.path = p
+	f.hand("RCPT TO:<" + p.address + ">" + params)
+	return true
+}
+
+// mailParams checks the ESMTP parameters of MAIL.
+func (f *front) mailParams(text string) (params, reply string) {
+	f.utf8 = false
+	for _, p := range strings.Fields(text) {
+		key, value, _ := strings.Cut(p, "=")
+		switch strings.ToUpper(key) {
+		case "SMTPUTF8":
+			f.utf8 = true
+		case "SIZE":
+			// go-smtp knows no more than 32 bits (B17).
+			n, err := strconv.ParseUint(value, 10, 63)
+			tooBig := err == nil && f.cfg.MaxMessage > 0 && n > uint64(f.cfg.MaxMessage)
+			if tooBig || err != nil && isDigits(value) {
+				return "", tooBigReply(f.cfg.MaxMessage)
+			}
+			if err == nil && n > 1<<32-1 {
+				text = strings.Replace(text, p, "", 1)
+			}
+		case "AUTH":
+			text = strings.Replace(text, p, "", 1) // RFC 4954 5: may be taken for AUTH=<>
+		}
+	}
+	return cutParams(text, "SIZE BODY SMTPUTF8 RET ENVID")
+}
+
+func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+func tooBigReply(limit int64) string {
+	return fmt.Sprintf("552 5.3.4 Message too big: the limit is %d bytes", limit)
+}
+
+// data lets DATA through when there is someone to send to.
+func (f *front) data(arg string) bool {
+	switch {
+	case !f.mayMail():
+	case arg != "":
+		f.refuseCommand("501 5.5.4 DATA takes no argument")
+	case !f.mail:
+		f.refuseCommand("503 5.5.1 MAIL first")
+	case f.rcpts == 0:
+		f.refuseCommand("554 5.5.1 No valid recipients")
+	default:
+		f.hand("DATA")
+		return true
+	}
+	return false
+}
+
+// startTLS answers RFC 3207, which go-smtp never sees.
+func (f *front) startTLS(arg string) {
+	switch {
+	case arg != "":
+		f.refuseCommand("501 5.5.4 STARTTLS takes no argument")
+	case f.tls != "":
+		f.refuseCommand("503 5.5.1 TLS is running already")
+	case f.cfg.TLS != TLSStart:
+		f.refuseCommand("502 5.5.1 TLS is not offered here")
+	case f.mail:
+		f.refuseCommand("503 5.5.1 Not in a transaction: RSET first")
+	case f.authed:
+		f.refuseCommand("503 5.5.1 Not after AUTH")
+	default:
+		f.say("220 2.0.0 Ready to start TLS")
+		// What was pipelined behind the command was not protected (RFC 3207 4.2, CVE-2011-0411).
+		f.r, f.w = 0, 0
+		if f.flush() != nil {
+			f.ended = true
+			return
+		}
+		if f.handshake() {
+			f.helo, f.esmtp = "", false
+		}
+	}
+}
+
+// skipChunk refuses BDAT, which is not offered, without taking its chunk for commands.
+func (f *front) skipChunk(arg string) {
+	word, _, _ := strings.Cut(arg, " ")
+	size, err := strconv.ParseInt(word, 10, 64)
+	if err != nil || size < 0 || f.cfg.MaxMessage > 0 && size > f.cfg.MaxMessage || size > 1<<30 {
+		f.refuseLast("502 5.5.1 BDAT is not implemented, and the chunk cannot be skipped")
+		return
+	}
+	f.refuseCommand("502 5.5.1 BDAT is not implemented: CHUNKING was not offered")
+	p := pace{rate: f.cfg.MinRate, idle: f.cfg.IdleTimeout}
+	for size > 0 {
+		n := min(size, int64(f.w-f.r))
+		f.r += int(n)
+		size -= n
+		p.bytes += n
+		if size > 0 {
+			if err := p.fill(f); err != nil {
+				f.ended = true
+				return
+			}
+		}
+	}
+}
+
+// foreign notices that the client does not speak SMTP at all, before a whole line is there.
+func (f *front) foreign() bool {
+	have := f.in[f.r:f.w]
+	if f.verb != "" || len(have) == 0 || have[0] != 0x16 {
+		return false
+	}
+	f.event(Event{Kind: Foreign, Command: "TLS hello", Reply: "closed"})
+	f.ended = true
+	f.out = nil
+	return true
+}
+
+// httpVerb tells a request of a browser, which would send mail if the rest of it ran as commands.
+func httpVerb(verb string) bool {
+	switch verb {
+	case "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "PRI", "HOST:":
+		return true
+	}
+	return false
+}
+
+// pace is how fast a client must send: not less than rate on the whole, never idle for longer than idle.
+type pace struct {
+	rate   int64 // bytes/s; 0 or less means any
+	idle   time.Duration
+	bytes  int64
+	waited time.Duration
+}
+
+// fill reads more input, at the pace.
+func (p *pace) fill(f *front) error {
+	limit := p.idle
+	if p.rate > 0 {
+		allowed := rateGrace + time.Duration(float64(p.bytes)/float64(p.rate)*float64(time.Second)) - p.waited
+		limit = min(limit, max(allowed, 0))
+	}
+	began := time.Now()
+	err := f.fill(began.Add(limit))
+	p.waited += time.Since(began)
+	return err
+}
+
+// trimCRLF is a line of a reply without its end.
+func trimCRLF(line []byte) []byte { return bytes.TrimRight(line, "\r\n") }

@@ -1,0 +1,145 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// TLSMode says when a listener speaks TLS, in the words of the config.
+type TLSMode string
+
+// The TLS modes.
+const (
+	TLSNone     TLSMode = "none"
+	TLSStart    TLSMode = "starttls" // RFC 3207
+	TLSImplicit TLSMode = "implicit" // RFC 8314 3.3
+)
+
+// AuthMode says whether clients log in (RFC 4954), in the words of the config.
+type AuthMode string
+
+// The AUTH modes.
+const (
+	AuthNone     AuthMode = "none"
+	AuthOptional AuthMode = "optional"
+	AuthRequired AuthMode = "required"
+)
+
+// BareNewlines says what becomes of a lone CR or LF inside DATA, in the words of the config.
+type BareNewlines string
+
+// What can become of bare newlines.
+const (
+	Normalise BareNewlines = "normalise" // each becomes CRLF; the default
+	Reject    BareNewlines = "reject"    // 554 5.6.0; a command line that ends in LF gets 500
+)
+
+// Config is what one listener is told. A zero limit means its default where one is named, else none.
+type Config struct {
+	Name     string // address as the config spells it; envelope.Client.Listener
+	Hostname string // what the server calls itself; "localhost" when empty
+	Banner   string // words after "220 HOSTNAME ESMTP"; empty by default
+	Domain   string // completes bare names: root becomes root@Domain; default Hostname
+
+	TLS       TLSMode
+	TLSConfig *tls.Config // needed unless TLS is none; GetConfigForClient serves reloading
+
+	Auth AuthMode
+	// Authenticate checks a password. A *Reply is told as it is, any other error means 535 5.7.8.
+	Authenticate func(ctx context.Context, user, password string, peer netip.Addr) error
+	// AllowInsecureAuth offers AUTH without TLS to loopback and unix peers; to others it is never offered.
+	AllowInsecureAuth bool
+	// CertUser names the user of a verified client certificate; "" or nil means it names none.
+	CertUser func(tls.ConnectionState) string
+	// User names the peer of a fresh connection, by the credentials of a unix socket say; "" unknown.
+	User func(net.Conn) string
+
+	Allow     []netip.Prefix // who may connect; empty means everyone
+	ProxyFrom []netip.Prefix // peers that must begin with a PROXY protocol header (v1 or v2)
+
+	MaxMessage      int64         // bytes, dots removed; 0 means no limit
+	MaxRecipients   int           // for each message; default 1000
+	MaxConns        int           // default 1000; -1 none
+	MaxConnsPerAddr int           // an IPv6 /64 is one address; 0 means no limit
+	MaxLine         int           // bytes of a line of DATA without its CRLF; 0 means no limit
+	MaxErrors       int           // 5xx replies before 421, refused recipients apart; default 20
+	IdleTimeout     time.Duration // for a command, and between two reads of DATA; default 5 min
+	MinRate         int64         // bytes/s that DATA must keep up beyond the first 30 s; default 64, -1 none
+	InFlight        *Budget       // bytes of DATA being received, shared between listeners; nil means no limit
+	BareNewlines    BareNewlines
+
+	AuthDelay    time.Duration // wait after a failed AUTH, times the failures; default 1 s
+	DrainTimeout time.Duration // how long running transactions may take at shutdown; default 30 s
+
+	OnEvent func(Event) // may be nil; called from many sessions at once, must not block
+}
+
+const (
+	maxCommand   = 12288            // RFC 4954 4: the longest line of any command, CRLF included
+	maxAuthFails = 3                // before the connection is closed
+	maxJunk      = 200              // commands since the last message that did not further one
+	rateGrace    = 30 * time.Second // before MinRate counts
+	handshakeMax = 30 * time.Second // for TLS and PROXY headers
+	writeMax     = time.Minute      // for a group of replies
+)
+
+// withDefaults fills in what was left out.
+func (c Config) withDefaults() Config {
+	if c.Hostname == "" {
+		c.Hostname = "localhost"
+	}
+	if c.Domain == "" {
+		c.Domain = c.Hostname
+	}
+	if c.BareNewlines == "" {
+		c.BareNewlines = Normalise
+	}
+	orInt(&c.MaxRecipients, 1000)
+	orInt(&c.MaxConns, 1000)
+	orInt(&c.MaxErrors, 20)
+	orInt(&c.MinRate, 64)
+	orInt(&c.IdleTimeout, 5*time.Minute)
+	orInt(&c.AuthDelay, time.Second)
+	orInt(&c.DrainTimeout, 30*time.Second)
+	return c
+}
+
+func orInt[T ~int | ~int64](v *T, fallback T) {
+	if *v == 0 {
+		*v = fallback
+	}
+}
+
+// Budget is a number of bytes that sessions share.
+type Budget struct {
+	max  int64
+	used atomic.Int64
+}
+
+// NewBudget gives a budget of that many bytes.
+func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
+
+// Used tells how many bytes are taken.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// take reserves n bytes, if there are so many.
+func (b *Budget) take(n int64) bool {
+	if b == nil {
+		return true
+	}
+	if b.used.Add(n) > b.max {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *Budget) give(n int64) {
+	if b != nil {
+		b.used.Add(-n)
+	}
+}

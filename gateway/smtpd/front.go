@@ -1,0 +1,287 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+)
+
+// front is the net.Conn between a client and go-smtp. It reads the client's bytes with limits,
+// answers what go-smtp would get wrong, and hands on one sane command line at a time: whenever
+// go-smtp reads, it has answered everything before. The text of DATA does not pass through go-smtp:
+// the session reads it from the front (see body).
+//
+// Only Read, Write and Close are called by go-smtp, from one goroutine; drain and raw.Close come
+// from the server.
+type front struct {
+	srv  *Server
+	cfg  *Config
+	ctx  context.Context // of the session; ends when the connection closes
+	stop context.CancelFunc
+	raw  net.Conn // the socket
+	conn net.Conn // the socket, or TLS over it
+	peer netip.Addr
+
+	mu       sync.Mutex
+	draining bool // the server is about to end
+	inData   bool // a message is being handed over: drain lets it finish
+	closed   bool
+	counted  netip.Prefix // guarded by srv.mu
+
+	in    []byte // in[r:w] is read from the client and not used yet
+	r, w  int
+	block *[]byte // in, when it came from srv.blocks
+	out   []byte  // replies not sent yet
+	line  []byte  // a reply line of go-smtp that is not whole yet
+
+	pending []byte // for go-smtp to read
+	ended   bool   // nothing more is read from the client
+	started bool
+	greeted bool // Connected was told
+
+	dialogue
+}
+
+// dialogue is what the front knows of the conversation.
+type dialogue struct {
+	verb      string // the command go-smtp is answering
+	caps      []string
+	helo      string
+	esmtp     bool   // EHLO rather than HELO
+	tls       string // version and cipher suite
+	user      string
+	mail      bool // MAIL was accepted
+	utf8      bool // with SMTPUTF8
+	path      path // of the MAIL or RCPT that go-smtp is parsing
+	rcpts     int  // accepted
+	refused   int  // recipients refused in this transaction
+	challenge bool // AUTH waits for a response line
+	errors    int
+	junk      int
+	authFail  int
+	authed    bool // by AUTH
+}
+
+func newFront(ctx context.Context, srv *Server, conn net.Conn) *front {
+	f := &front{srv: srv, cfg: &srv.cfg, raw: conn, conn: conn}
+	f.ctx, f.stop = context.WithCancel(ctx)
+	return f
+}
+
+// Read gives go-smtp its next command line, or io.EOF at the end of the session.
+func (f *front) Read(p []byte) (n int, err error) {
+	defer f.contain(&err)
+	if len(f.pending) == 0 {
+		if err := f.next(); err != nil {
+			return 0, err
+		}
+	}
+	n = copy(p, f.pending)
+	f.pending = f.pending[n:]
+	return n, nil
+}
+
+// Write takes a piece of a reply from go-smtp. It never fails: a client that is gone is noticed by Read.
+func (f *front) Write(p []byte) (n int, err error) {
+	defer f.contain(&err)
+	if !f.started {
+		// go-smtp greets before it reads: the moment to look who is there, in the session's own goroutine.
+		f.started = true
+		f.start()
+		return len(p), nil
+	}
+	f.take(p)
+	return len(p), nil
+}
+
+// Close sends what is left to say and ends the session.
+func (f *front) Close() (err error) {
+	defer f.contain(&err)
+	f.mu.Lock()
+	was := f.closed
+	f.closed = true
+	f.mu.Unlock()
+	if was {
+		return nil
+	}
+	f.flush()
+	f.ended = true
+	f.stop()
+	err = f.conn.Close()
+	f.raw.Close()
+	f.release()
+	f.srv.leave(f)
+	if f.greeted {
+		f.event(Event{Kind: Closed})
+	}
+	return err
+}
+
+// LocalAddr is that of the socket.
+func (f *front) LocalAddr() net.Addr { return f.raw.LocalAddr() }
+
+// RemoteAddr is that of the socket.
+func (f *front) RemoteAddr() net.Addr { return f.raw.RemoteAddr() }
+
+// SetDeadline does nothing: the front keeps its own deadlines.
+func (f *front) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing: the front keeps its own deadlines.
+func (f *front) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing: the front keeps its own deadlines.
+func (f *front) SetWriteDeadline(time.Time) error { return nil }
+
+// contain turns a panic into the end of this session: go-smtp calls the front outside of its own recover.
+func (f *front) contain(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	f.panicked(p)
+	f.ended = true
+	f.raw.Close()
+	*err = io.EOF
+}
+
+func (f *front) panicked(p any) {
+	f.srv.log.Error("panic in an SMTP session", "peer", f.peer, "panic", p, "stack", string(debug.Stack()))
+	f.event(Event{Kind: Panicked, Err: fmt.Errorf("panic: %v", p)})
+}
+
+// event tells the operator, with what is known of the client.
+func (f *front) event(e Event) {
+	if f.cfg.OnEvent == nil {
+		return
+	}
+	e.Listener, e.Addr, e.Helo = f.cfg.Name, f.peer, f.helo
+	if e.User == "" {
+		e.User = f.user
+	}
+	f.cfg.OnEvent(e)
+}
+
+// drain asks the session to end between two commands.
+func (f *front) drain() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.draining = true
+	if !f.inData && !f.closed {
+		f.raw.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+func (f *front) isDraining() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.draining
+}
+
+// turnAway ends a connection that there is no room for; go-smtp never sees it.
+func (f *front) turnAway() {
+	f.peer = addrOf(f.raw.RemoteAddr())
+	f.event(Event{Kind: Refused, Reply: "421 4.7.0 too many connections"})
+	if f.cfg.TLS != TLSImplicit {
+		// The send buffer of a fresh socket takes this without waiting.
+		f.raw.SetWriteDeadline(time.Now().Add(time.Second))
+		fmt.Fprintf(f.raw, "421 4.7.0 %s Too many connections, try again later\r\n", f.cfg.Hostname)
+	}
+	f.stop()
+	f.raw.Close()
+}
+
+// start looks at the peer and greets it, or ends the session.
+func (f *front) start() {
+	if err := f.meet(); err != nil {
+		f.event(Event{Kind: ProxyFailed, Err: err})
+		f.ended = true
+		return
+	}
+	if f.cfg.User != nil {
+		f.user = f.cfg.User(f.raw)
+	}
+	if !f.allowed() {
+		f.refuse("554 5.7.1 You may not connect to this server")
+		return
+	}
+	if !f.srv.enterAddr(f) {
+		f.refuse("421 4.7.0 " + f.cfg.Hostname + " Too many connections from your address")
+		return
+	}
+	if f.cfg.TLS == TLSImplicit && !f.handshake() {
+		return
+	}
+	f.greeted = true
+	f.event(Event{Kind: Connected})
+	f.say(strings.TrimSpace("220 " + f.cfg.Hostname + " ESMTP " + f.cfg.Banner))
+}
+
+// refuse ends a session before it began; over implicit TLS without words.
+func (f *front) refuse(reply string) {
+	f.event(Event{Kind: Refused, Reply: reply})
+	if f.cfg.TLS != TLSImplicit {
+		f.say(reply)
+	}
+	f.ended = true
+}
+
+// allowed asks the allow list; a unix socket is guarded by its file mode.
+func (f *front) allowed() bool {
+	if len(f.cfg.Allow) == 0 || !f.peer.IsValid() {
+		return true
+	}
+	return contains(f.cfg.Allow, f.peer)
+}
+
+func contains(nets []netip.Prefix, a netip.Addr) bool {
+	for _, p := range nets {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// meet finds out the peer's address.
+func (f *front) meet() error {
+	f.peer = addrOf(f.raw.RemoteAddr())
+	return nil
+}
+
+// addrOf is the IP address in a socket address; zero for unix sockets and pipes.
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// handshake puts TLS over the connection. On failure the session is over: nothing more may be said
+// in the clear (libraries.md B11).
+func (f *front) handshake() bool {
+	f.raw.SetDeadline(time.Now().Add(handshakeMax))
+	conn := tls.Server(f.raw, f.cfg.TLSConfig)
+	if err := conn.HandshakeContext(f.ctx); err != nil {
+		f.event(Event{Kind: TLSFailed, Err: err})
+		f.ended = true
+		f.out = nil
+		return false
+	}
+	f.raw.SetDeadline(time.Time{})
+	f.conn = conn
+	state := conn.ConnectionState()
+	f.tls = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+	if f.cfg.CertUser != nil && len(state.VerifiedChains) > 0 {
+		if user := f.cfg.CertUser(state); user != "" {
+			f.user = user
+		}
+	}
+	return true
+}

@@ -1,0 +1,152 @@
+package smtpd
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// errDraining ends a wait for the client because the server is about to end.
+var errDraining = errors.New("smtpd: shutting down")
+
+// readLine gives the next command line without its line end. A line that the end of the connection
+// cut short is never given (B14), and no line is longer than maxCommand (B13). After an error the
+// session is over, and the client has been told where that makes sense.
+func (f *front) readLine() ([]byte, error) {
+	if f.isDraining() {
+		return nil, f.hangUp(errDraining)
+	}
+	deadline := time.Now().Add(f.cfg.IdleTimeout)
+	seen := 0
+	for {
+		if i := bytes.IndexByte(f.in[f.r+seen:f.w], '\n'); i >= 0 && seen+i < maxCommand {
+			line := f.in[f.r : f.r+seen+i]
+			f.r += seen + i + 1
+			if n := len(line); n > 0 && line[n-1] == '\r' {
+				return line[:n-1], nil
+			}
+			if f.cfg.BareNewlines == Reject {
+				f.refuseCommand("500 5.5.2 Lines must end in CRLF")
+				return f.readLine()
+			}
+			return line, nil
+		}
+		seen = f.w - f.r
+		if seen >= maxCommand {
+			f.refuseCommand("500 5.5.2 Line too long")
+			f.ended = true
+			return nil, io.EOF
+		}
+		if f.foreign() {
+			return nil, io.EOF
+		}
+		f.release()
+		if err := f.fill(deadline); err != nil {
+			return nil, f.hangUp(err)
+		}
+	}
+}
+
+// hangUp ends the session after an error between commands.
+func (f *front) hangUp(err error) error {
+	f.ended = true
+	switch {
+	case errors.Is(err, errDraining):
+		f.say("421 4.3.2 " + f.cfg.Hostname + " Service shutting down")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		f.say("421 4.4.2 " + f.cfg.Hostname + " Idle for too long")
+	}
+	return io.EOF
+}
+
+// fill reads more from the client, after sending it all replies. The deadline holds for this read.
+func (f *front) fill(deadline time.Time) error {
+	if f.ended {
+		return net.ErrClosed
+	}
+	if err := f.flush(); err != nil {
+		return err
+	}
+	if err := f.arm(deadline); err != nil {
+		return err
+	}
+	f.room()
+	n, err := f.conn.Read(f.in[f.w:])
+	f.w += n
+	if n > 0 {
+		return nil // an error will come again
+	}
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && f.drainsNow() {
+		return errDraining
+	}
+	return err
+}
+
+// arm sets the deadline of the next read, unless drain has been here first.
+func (f *front) arm(deadline time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.draining && !f.inData {
+		return errDraining
+	}
+	return f.raw.SetReadDeadline(deadline)
+}
+
+func (f *front) drainsNow() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.draining && !f.inData
+}
+
+// room makes space in the input buffer.
+func (f *front) room() {
+	if f.r == f.w {
+		f.r, f.w = 0, 0
+	}
+	if f.w < len(f.in) {
+		return
+	}
+	if f.r > 0 {
+		f.w = copy(f.in, f.in[f.r:f.w])
+		f.r = 0
+		return
+	}
+	size := max(2048, 2*len(f.in))
+	if f.block == nil {
+		size = min(size, maxCommand+2)
+	}
+	f.in = append(make([]byte, 0, size), f.in[:f.w]...)[:size]
+}
+
+// enlarge takes a block for the time of DATA.
+func (f *front) enlarge() {
+	if f.block != nil {
+		return
+	}
+	f.block = f.srv.blocks.Get().(*[]byte)
+	f.w = copy(*f.block, f.in[f.r:f.w])
+	f.r = 0
+	f.in = *f.block
+}
+
+// release gives the block back once what is left in it fits elsewhere.
+func (f *front) release() {
+	if f.block == nil {
+		return
+	}
+	rest := f.in[f.r:f.w]
+	if len(rest) > maxCommand {
+		return
+	}
+	f.in = append(make([]byte, 0, max(2048, len(rest))), rest...)
+	f.in = f.in[:cap(f.in)]
+	f.r, f.w = 0, len(rest)
+	f.srv.blocks.Put(f.block)
+	f.block = nil
+}

@@ -1,0 +1,160 @@
+package smtpd
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxHeld is how many bytes of replies wait for the end of a pipelined group.
+const maxHeld = 16 << 10
+
+// say queues a reply line of the front's own.
+func (f *front) say(reply string) {
+	f.out = append(f.out, reply...)
+	f.out = append(f.out, "\r\n"...)
+}
+
+// refuseCommand answers a command with a 4xx or 5xx line and counts it.
+func (f *front) refuseCommand(reply string) {
+	f.say(reply)
+	f.count(reply)
+	f.event(Event{Kind: Rejected, Command: f.verb, Reply: reply})
+}
+
+// refuseLast does so and ends the session.
+func (f *front) refuseLast(reply string) {
+	f.refuseCommand(reply)
+	f.ended = true
+}
+
+// count counts an error reply against the client.
+func (f *front) count(reply string) {
+	switch {
+	case f.verb == "RCPT":
+		f.refused++ // a list with dead addresses is no attack: counted by transaction
+	case strings.HasPrefix(reply, "5"):
+		f.errors++
+	}
+}
+
+// flush sends what was said, as one write.
+func (f *front) flush() error {
+	if len(f.out) == 0 {
+		return nil
+	}
+	f.raw.SetWriteDeadline(time.Now().Add(writeMax))
+	_, err := f.conn.Write(f.out)
+	f.out = f.out[:0]
+	if cap(f.out) > 4096 {
+		f.out = nil
+	}
+	return err
+}
+
+// take gets replies of go-smtp line by line.
+func (f *front) take(p []byte) {
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			f.line = append(f.line, p...)
+			return
+		}
+		whole := p[:i+1]
+		if len(f.line) > 0 {
+			f.line = append(f.line, whole...)
+			whole = f.line
+		}
+		f.reply(string(trimCRLF(whole)))
+		f.line = f.line[:0]
+		p = p[i+1:]
+	}
+}
+
+// reply passes a line of go-smtp on and learns from it.
+func (f *front) reply(line string) {
+	if len(line) < 4 {
+		f.say(line)
+		return
+	}
+	code, _ := strconv.Atoi(line[:3])
+	if f.verb == "EHLO" && code == 250 {
+		f.capability(line)
+		return
+	}
+	if f.verb == "AUTH" && code == 235 {
+		line = "235 2.7.0 Authentication succeeded" // RFC 4954 6
+	}
+	f.say(line)
+	if line[3] == '-' {
+		return
+	}
+	f.learn(code, line)
+	if len(f.out) > maxHeld && f.flush() != nil {
+		f.ended = true
+	}
+}
+
+// learn follows the state of the transaction by the last line of a reply.
+func (f *front) learn(code int, line string) {
+	if code >= 400 {
+		f.count(line)
+		f.event(Event{Kind: Rejected, Command: f.verb, Reply: line})
+	}
+	f.tooMuch()
+	switch {
+	case f.verb == "MAIL" && code == 250:
+		f.mail, f.rcpts, f.refused = true, 0, 0
+	case f.verb == "RCPT" && code == 250:
+		f.rcpts++
+	case f.verb == "AUTH" && code == 334:
+		f.challenge = true
+	case f.verb == "AUTH" && code == 235:
+		f.authed = true
+	case f.verb == "DATA" && code == 250:
+		f.errors, f.junk = 0, 0
+		f.mail = false
+	case f.verb == "DATA" && code != 354, f.verb == "RSET", f.verb == "HELO":
+		f.mail = false
+	case f.verb == "QUIT":
+		f.ended = true
+	}
+	if code == 421 {
+		f.ended = true
+	}
+}
+
+// capability collects the lines of EHLO's reply and says them with ours when they are complete.
+func (f *front) capability(line string) {
+	if word := line[4:]; word != "CHUNKING" {
+		f.caps = append(f.caps, word)
+		if mechs, ok := strings.CutPrefix(word, "AUTH "); ok {
+			f.caps = append(f.caps, "AUTH="+mechs) // what clients older than RFC 2554 look for
+		}
+	}
+	if line[3] == '-' {
+		return
+	}
+	if f.cfg.TLS == TLSStart && f.tls == "" {
+		f.caps = append(f.caps, "STARTTLS")
+	}
+	for i, c := range f.caps {
+		sep := "-"
+		if i == len(f.caps)-1 {
+			sep = " "
+		}
+		f.say("250" + sep + c)
+	}
+	f.mail = false // RFC 5321 4.1.4: as RSET
+}
+
+// giveUp ends the session inside a message: what follows can only be the rest of it (B2).
+func (f *front) giveUp(err error) {
+	f.ended = true
+	f.r, f.w = 0, 0
+	f.event(Event{Kind: Lost, Command: "DATA", Err: err})
+}
+
+var _ io.ReadWriteCloser = (*front)(nil)

@@ -1,0 +1,166 @@
+package smtpd
+
+import (
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"mailhatch/gateway/envelope"
+)
+
+// session is what go-smtp asks about the commands that the front lets through.
+type session struct {
+	f   *front
+	env *envelope.Envelope // of the running transaction, or nil
+}
+
+func newSession(c *smtp.Conn) (smtp.Session, error) {
+	f, ok := c.Conn().(*front)
+	if !ok {
+		return nil, internalError
+	}
+	return &session{f: f}, nil
+}
+
+// internalError is all that a client learns of our own trouble.
+var internalError = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local trouble, try again later"}
+
+// Mail begins a transaction. The address is the front's: go-smtp takes the quotes off.
+func (s *session) Mail(_ string, opts *smtp.MailOptions) error {
+	f := s.f
+	env := &envelope.Envelope{
+		From:     f.path.address,
+		Ret:      string(opts.Return),
+		EnvID:    opts.EnvelopeID,
+		Body:     string(opts.Body),
+		UTF8:     opts.UTF8,
+		Client:   f.client(opts.UTF8),
+		Received: time.Now(),
+	}
+	if err := f.srv.handler.Sender(f.ctx, env); err != nil {
+		return s.refusal("MAIL", err)
+	}
+	s.env = env
+	return nil
+}
+
+// client describes the peer of this session.
+func (f *front) client(utf8 bool) envelope.Client {
+	return envelope.Client{
+		Addr:     f.peer,
+		Helo:     f.helo,
+		Protocol: f.protocol(utf8),
+		User:     f.user,
+		Listener: f.cfg.Name,
+		TLS:      f.tls,
+	}
+}
+
+// protocol is the "with" word of RFC 3848 and RFC 6531 4.3.
+func (f *front) protocol(utf8 bool) string {
+	if !f.esmtp {
+		return "SMTP"
+	}
+	word := "ESMTP"
+	if utf8 {
+		word = "UTF8SMTP"
+	}
+	if f.tls != "" {
+		word += "S"
+	}
+	if f.authed {
+		word += "A"
+	}
+	return word
+}
+
+// Rcpt adds a recipient, if the handler likes it.
+func (s *session) Rcpt(_ string, opts *smtp.RcptOptions) error {
+	rcpt := envelope.Recipient{Address: s.f.path.address, Given: s.f.path.given}
+	for _, n := range opts.Notify {
+		rcpt.Notify = append(rcpt.Notify, string(n))
+	}
+	if opts.OriginalRecipient != "" {
+		rcpt.ORcpt = strings.ToLower(string(opts.OriginalRecipientType)) + ";" + opts.OriginalRecipient
+	}
+	if err := s.f.srv.handler.Recipient(s.f.ctx, s.env, &rcpt); err != nil {
+		return s.refusal("RCPT", err)
+	}
+	s.env.To = append(s.env.To, rcpt)
+	return nil
+}
+
+// Data hands the message over. go-smtp's reader is left alone: the front gives the text.
+func (s *session) Data(io.Reader) error {
+	f := s.f
+	env := *s.env
+	env.To = slices.Clone(s.env.To) // a Reset must not change what the handler holds (B12)
+	b := f.openBody()
+	defer b.close()
+	id, text, err := f.srv.handler.Accept(f.ctx, &env, b)
+	b.drain()
+	switch {
+	case b.err != nil && b.no == nil:
+		return lostReply(b.err)
+	case b.no != nil:
+		return asSMTP(b.no)
+	case err != nil:
+		return s.refusal("DATA", err)
+	}
+	if text == "" {
+		text = "OK: queued as " + id
+	}
+	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: oneLine(text)}
+}
+
+// lostReply is for a client that may still listen although its message has no end.
+func lostReply(err error) *smtp.SMTPError {
+	e := &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "The connection broke inside the message: it is not accepted"}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		e.Message = "Timeout inside the message: it is not accepted. Its end is CRLF.CRLF"
+	}
+	return e
+}
+
+// refusal is what go-smtp tells the client of a handler's error.
+func (s *session) refusal(verb string, err error) error {
+	var r *Reply
+	if errors.As(err, &r) && r.Code >= 400 && r.Code <= 599 {
+		return asSMTP(r)
+	}
+	s.f.srv.log.Error("handler failed", "command", verb, "peer", s.f.peer, "error", err)
+	return internalError
+}
+
+func asSMTP(r *Reply) *smtp.SMTPError {
+	lines := strings.Split(r.Text, "\n")
+	for i := range lines {
+		lines[i] = oneLine(lines[i])
+	}
+	return &smtp.SMTPError{Code: r.Code, EnhancedCode: r.Enhanced, Message: strings.Join(lines, "\n")}
+}
+
+// oneLine keeps a text from breaking out of its reply.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) > 400 {
+		s = strings.ToValidUTF8(s[:400], "") + "..."
+	}
+	return s
+}
+
+// Reset forgets the transaction.
+func (s *session) Reset() { s.env = nil }
+
+// Logout has nothing to do: the front cleans up, and go-smtp would not survive a panic here.
+func (s *session) Logout() error { return nil }
