@@ -31,7 +31,7 @@ type Rule struct {
 	Hold    bool
 
 	OnFailure     string // "", "bounce", "keep" or "discard"
-	FailoverAfter FailoverAfter
+	FailoverAfter int    // temporary failures at one upstream before the next is tried; 0: the default
 }
 
 // KeyError is a key of a rule that cannot be used.
@@ -57,7 +57,7 @@ type rule struct {
 	balance       []weight
 	reply         Reply
 	onFailure     string
-	failoverAfter FailoverAfter
+	failoverAfter int
 }
 
 // Compile makes a table. Its error joins one *KeyError for each key that cannot be used.
@@ -97,8 +97,8 @@ func (c *compiler) compile(in *Rule) rule {
 	default:
 		c.fail("on_failure", fmt.Sprintf(`must be "bounce", "keep" or "discard", not %q`, in.OnFailure), "")
 	}
-	if in.FailoverAfter.Attempts < 0 || in.FailoverAfter.Seconds < 0 {
-		c.fail("failover_after", "must not be negative", "")
+	if in.FailoverAfter < 0 {
+		c.fail("failover_after", "must be a number of attempts, 1 or more", "")
 	}
 	return r
 }

@@ -67,13 +67,6 @@ type Reply struct {
 	Text     string
 }
 
-// FailoverAfter says when a temporary failure moves mail on to the next upstream of via: after that
-// many attempts or that many seconds, whichever is set. Zero: the default of delivery.
-type FailoverAfter struct {
-	Attempts int
-	Seconds  int64
-}
-
 // Decision is what the rules say about one recipient.
 type Decision struct {
 	Rule          int    // index of the rule in the table, -1 when none matched
@@ -82,7 +75,7 @@ type Decision struct {
 	Via           []string // Deliver: upstreams in the order of failover; shared, not to be changed
 	Reply         Reply    // Reject
 	OnFailure     string   // "" (as [queue] says), "bounce", "keep" or "discard"
-	FailoverAfter FailoverAfter
+	FailoverAfter int      // temporary failures at one upstream before the next of Via is tried; 0: as [queue] says
 }
 
 // NoRoute is the reply for a recipient that no rule matches.

@@ -1,0 +1,138 @@
+package identity
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// maxAliasLine is the longest line of an aliases file, in bytes.
+const maxAliasLine = 1 << 20
+
+// AddFile reads a file in the format of aliases(5): "name: target, target", quoted strings, comments
+// from # to the end of the line, lines that begin with white space continue the one before. Names that
+// are there already keep their targets. What cannot be used, commands, files and :include: above all,
+// is left out and told in warnings as "file:line: …". The error is that of reading.
+func (a *Aliases) AddFile(file string, r io.Reader) (warnings []string, err error) {
+	p := aliasParser{aliases: a, file: file, inFile: map[string]bool{}}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 4096), maxAliasLine)
+	entry, start, number := "", 0, 0
+	for lines.Scan() {
+		number++
+		line := stripComment(lines.Text())
+		switch {
+		case strings.TrimSpace(line) == "":
+		case line[0] == ' ' || line[0] == '\t':
+			if start == 0 {
+				p.warn(number, "continues nothing")
+				continue
+			}
+			entry += line
+		default:
+			p.entry(entry, start)
+			entry, start = line, number
+		}
+	}
+	p.entry(entry, start)
+	return p.warnings, lines.Err()
+}
+
+// stripComment cuts a comment off: a # at the start of a word, outside of quotes.
+func stripComment(line string) string {
+	for i := 0; i < len(line); {
+		switch {
+		case line[i] == '"':
+			i += quotedLength(line[i:])
+			continue
+		case line[i] == '#' && (i == 0 || strings.IndexByte(" \t,", line[i-1]) >= 0):
+			return line[:i]
+		}
+		i++
+	}
+	return line
+}
+
+type aliasParser struct {
+	aliases  *Aliases
+	file     string
+	inFile   map[string]bool
+	warnings []string
+}
+
+func (p *aliasParser) warn(line int, format string, args ...any) {
+	p.warnings = append(p.warnings, fmt.Sprintf("%s:%d: ", p.file, line)+fmt.Sprintf(format, args...))
+}
+
+// entry takes one logical line.
+func (p *aliasParser) entry(line string, number int) {
+	if number == 0 {
+		return
+	}
+	words := splitOutsideQuotes(line, ':', 2)
+	if len(words) != 2 {
+		p.warn(number, `%q has no colon: write "name: target"`, strings.TrimSpace(line))
+		return
+	}
+	name := unquote(words[0])
+	if problem := badTarget(name); problem != "" {
+		p.warn(number, "the alias %q %s", name, problem)
+		return
+	}
+	if p.inFile[strings.ToLower(name)] {
+		p.warn(number, "the alias %q is there twice; the first one counts", name)
+		return
+	}
+	p.inFile[strings.ToLower(name)] = true
+	var targets []string
+	for _, word := range splitOutsideQuotes(words[1], ',', -1) {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			continue
+		}
+		target := unquote(word)
+		if problem := badTarget(strings.TrimPrefix(target, `\`)); problem != "" {
+			p.warn(number, "alias %s: %q %s; it is left out", name, target, problem)
+			continue
+		}
+		targets = append(targets, target)
+	}
+	if len(targets) == 0 {
+		p.warn(number, "alias %s has no target that can be used: mail for it goes by the routes", name)
+		return
+	}
+	p.aliases.add(name, targets)
+}
+
+// splitOutsideQuotes splits at sep, into at most n pieces (-1: no limit).
+func splitOutsideQuotes(s string, sep byte, n int) []string {
+	var out []string
+	start := 0
+	for i := 0; i < len(s) && len(out)+1 != n; {
+		switch s[i] {
+		case '"':
+			i += quotedLength(s[i:])
+			continue
+		case sep:
+			out = append(out, s[start:i])
+			start = i + 1
+		}
+		i++
+	}
+	return append(out, s[start:])
+}
+
+// unquote removes quotes around a whole word. An address with a quoted local part ("a b"@example.com)
+// and a name that needs its quotes keep them.
+func unquote(word string) string {
+	word = strings.TrimSpace(word)
+	if !strings.HasPrefix(word, `"`) || quotedLength(word) != len(word) || len(word) < 2 {
+		return word
+	}
+	inner := strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(word[1 : len(word)-1])
+	if badTarget(inner) == "" || strings.IndexAny(inner, "|/:") == 0 {
+		return inner
+	}
+	return word
+}

@@ -1,0 +1,173 @@
+package identity
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/mime"
+)
+
+// Complete gives the edits that make a header fit to travel: Date, Message-ID and From where they are
+// missing (RFC 6409 8), bare names completed in address fields, Bcc and Resent-Bcc removed.
+// id is the queue id; it becomes the left side of a Message-ID.
+func (id *Identity) Complete(h mime.Header, env *envelope.Envelope, queueID string, now time.Time) []mime.Edit {
+	var edits []mime.Edit
+	for _, name := range []string{"Bcc", "Resent-Bcc"} {
+		if h.Has(name) {
+			edits = append(edits, mime.Edit{Op: mime.Remove, Name: name})
+		}
+	}
+	missing := func(name, value string) {
+		if h.Get(name) == "" {
+			edits = append(edits, mime.Edit{Op: mime.Replace, Name: name, Value: value, UTF8: env.UTF8})
+		}
+	}
+	missing("Date", now.Format(dateFormat))
+	missing("From", id.from(env))
+	missing("Message-ID", fmt.Sprintf("<%s@%s>", queueID, id.Hostname))
+	for _, name := range []string{"From", "Sender", "Reply-To", "To", "Cc"} {
+		edits = append(edits, id.qualifyField(h, name)...)
+	}
+	return edits
+}
+
+// dateFormat is that of RFC 5322 3.3.
+const dateFormat = "Mon, 02 Jan 2006 15:04:05 -0700"
+
+// from gives the From of a message that has none.
+func (id *Identity) from(env *envelope.Envelope) string {
+	switch {
+	case id.DefaultFrom.Addr != "":
+		return id.DefaultFrom.String()
+	case env.From != "":
+		return mime.Address{Addr: id.Qualify(env.From)}.String()
+	}
+	return mime.Address{Addr: "postmaster@" + id.Domain}.String()
+}
+
+// qualifyField completes bare names in one address field. A field that stands there several times
+// against RFC 5322 3.6 is left alone: a replacement would lose the further ones.
+func (id *Identity) qualifyField(h mime.Header, name string) []mime.Edit {
+	values := h.Values(name)
+	if len(values) != 1 {
+		return nil
+	}
+	value := qualifyList(values[0], "@"+id.Domain)
+	if value == values[0] {
+		return nil
+	}
+	return []mime.Edit{{Op: mime.Replace, Name: name, Value: value, UTF8: true}}
+}
+
+// qualifyList inserts suffix behind each bare name of an address list and leaves every other byte as
+// it is: names, comments, groups and what is no address.
+func qualifyList(list, suffix string) string {
+	var out strings.Builder
+	for len(list) > 0 {
+		n, end := mailboxLength(list)
+		mailbox := list[:n]
+		if at := bareNameEnd(mailbox); at > 0 {
+			mailbox = mailbox[:at] + suffix + mailbox[at:]
+		}
+		out.WriteString(mailbox + list[n:end])
+		list = list[end:]
+	}
+	return out.String()
+}
+
+// mailboxLength finds the end of the mailbox that list begins with, without and with the character
+// that ends it: a comma, or the : and ; of groups (RFC 5322 3.4).
+func mailboxLength(list string) (n, end int) {
+	for i := 0; i < len(list); {
+		switch list[i] {
+		case ',', ';':
+			return i, i + 1
+		case ':':
+			return 0, i + 1 // the name of a group, no mailbox
+		}
+		i += tokenLength(list[i:])
+	}
+	return len(list), len(list)
+}
+
+// tokenLength is the length of the quoted string, comment, angle address or single character that s begins with.
+func tokenLength(s string) int {
+	switch s[0] {
+	case '"':
+		return quotedLength(s)
+	case '(':
+		return commentLength(s)
+	case '<':
+		for i := 1; i < len(s); {
+			switch s[i] {
+			case '>':
+				return i + 1
+			case '"', '(':
+				i += tokenLength(s[i:])
+			default:
+				i++
+			}
+		}
+		return len(s)
+	}
+	return 1
+}
+
+// commentLength is the length of the comment that s begins with; comments nest (RFC 5322 3.2.2).
+func commentLength(s string) int {
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(s)
+}
+
+// bareNameEnd finds where a mailbox lacks its domain: behind the name in angle brackets, else behind
+// the only word. It is 0 when the mailbox has a domain or is none that can be understood.
+func bareNameEnd(mailbox string) int {
+	end, words := 0, 0
+	for i := 0; i < len(mailbox); {
+		n := tokenLength(mailbox[i:])
+		switch c := mailbox[i]; c {
+		case '<':
+			return bareAngleEnd(mailbox[:i+n], i)
+		case '(', ' ', '\t':
+		case '@':
+			return 0
+		default:
+			if end != i || words == 0 {
+				words++
+			}
+			end = i + n
+		}
+		i += n
+	}
+	if words != 1 {
+		return 0
+	}
+	return end
+}
+
+// bareAngleEnd finds the end of the name in mailbox[start:], which is an angle address.
+func bareAngleEnd(mailbox string, start int) int {
+	inner, closed := strings.CutSuffix(mailbox[start+1:], ">")
+	if !closed || strings.Contains(inner, "<") {
+		return 0
+	}
+	at := bareNameEnd(inner)
+	if at == 0 {
+		return 0
+	}
+	return start + 1 + at
+}

@@ -1,0 +1,84 @@
+package identity
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/mime"
+)
+
+// MaxHops is how many Received fields a message may have before it is taken for a loop. RFC 5321 6.3
+// asks for at least 100 between strangers; behind a local gateway a message that passed 50 hosts runs in circles.
+const MaxHops = 50
+
+// Hops counts the hosts a message has passed (RFC 5321 6.3).
+func Hops(h mime.Header) int {
+	n := 0
+	for _, f := range h {
+		if strings.EqualFold(f.Name, "Received") {
+			n++
+		}
+	}
+	return n
+}
+
+// Received gives the trace field (RFC 5321 4.4) for a message that is accepted under this queue id.
+// The recipient is named only when there is one: several would tell each other of Bcc.
+func Received(env *envelope.Envelope, hostname, queueID string, now time.Time) mime.Edit {
+	var b strings.Builder
+	c := &env.Client
+	if c.Helo != "" || c.Addr.IsValid() {
+		b.WriteString("from " + traceToken(c.Helo))
+		if c.Addr.IsValid() {
+			literal := c.Addr.Unmap().WithZone("").String()
+			if c.Addr.Unmap().Is6() {
+				literal = "IPv6:" + literal // RFC 5321 4.1.3
+			}
+			b.WriteString(" ([" + literal + "])")
+		}
+		b.WriteByte(' ')
+	}
+	b.WriteString("by " + hostname + " (mailhatch)")
+	if c.Protocol != "" {
+		b.WriteString(" with " + traceToken(c.Protocol))
+	}
+	b.WriteString(" id " + traceToken(queueID))
+	if len(env.To) == 1 {
+		addr := env.To[0].Given
+		if addr == "" {
+			addr = env.To[0].Address
+		}
+		if printable(addr) {
+			b.WriteString(" for <" + addr + ">")
+		}
+	}
+	fmt.Fprintf(&b, "; %s", now.Format(dateFormat))
+	return mime.Edit{Op: mime.Prepend, Name: "Received", Value: b.String(), UTF8: true}
+}
+
+// traceToken makes what a client sent safe for a trace field: nothing in it can end the token.
+func traceToken(s string) string {
+	const most = 255
+	if len(s) > most {
+		s = s[:most]
+	}
+	safe := strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f && !strings.ContainsRune(`()<>;,"\`, r) {
+			return r
+		}
+		return '?'
+	}, s)
+	if safe == "" {
+		return "unknown"
+	}
+	return safe
+}
+
+// printable says whether an address can stand in a trace field as it is. UTF-8 may (RFC 6532).
+func printable(addr string) bool {
+	return !strings.ContainsFunc(addr, func(r rune) bool {
+		return r < ' ' || r == 0x7f || r == '<' || r == '>' || r == '\ufffd'
+	})
+}

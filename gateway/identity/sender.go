@@ -1,0 +1,113 @@
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"mailhatch/mime"
+)
+
+// SenderPolicy is from_domains and rewrite_from of an upstream.
+type SenderPolicy struct {
+	Domains []string     // lower case; "*.example.com" is all subdomains; empty: every From is rewritten
+	Rewrite mime.Address // takes the place of a From outside Domains
+}
+
+// NewSenderPolicy checks both keys. Its error joins a *KeyError for each that cannot be used.
+func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error) {
+	p := &SenderPolicy{}
+	var errs []error
+	for _, d := range domains {
+		plain := strings.TrimPrefix(d, "*.")
+		if err := CheckDomain(plain); err != nil {
+			errs = append(errs, &KeyError{"from_domains", err.Error(), `write "example.com", or "*.example.com" for its subdomains`})
+		}
+		p.Domains = append(p.Domains, strings.ToLower(d))
+	}
+	var err error
+	if p.Rewrite, err = parseMailbox(rewriteFrom); err != nil {
+		errs = append(errs, &KeyError{"rewrite_from", err.Error(), `write "App <noreply@example.com>"`})
+	} else if len(errs) == 0 && len(domains) > 0 && !p.allowed(p.Rewrite.Addr) {
+		errs = append(errs, &KeyError{"rewrite_from", fmt.Sprintf("%q is not in from_domains itself", rewriteFrom), ""})
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return p, nil
+}
+
+// allowed says whether mail from this address may go as it is.
+func (p *SenderPolicy) allowed(addr string) bool {
+	if strings.EqualFold(addr, p.Rewrite.Addr) {
+		return true
+	}
+	_, domain, _ := Split(strings.ToLower(addr))
+	for _, d := range p.Domains {
+		parent, wild := strings.CutPrefix(d, "*")
+		if domain == d || wild && len(domain) > len(parent) && strings.HasSuffix(domain, parent) {
+			return true
+		}
+	}
+	return false
+}
+
+// Apply gives the envelope sender and the header edits with which m may go. A From outside the
+// domains is replaced by the policy's own address that keeps the display name ("Ann via App"); the
+// original stays in Reply-To, when there is none, and in X-Original-From. Sender goes with it. An
+// envelope sender outside the domains is replaced too, the null sender never.
+func (p *SenderPolicy) Apply(from string, m *mime.Message) (newFrom string, edits []mime.Edit) {
+	newFrom = from
+	if from != "" && !p.allowed(from) {
+		newFrom = p.Rewrite.Addr
+	}
+	if p.allAllowed(m.From) {
+		if m.Sender != nil && !p.allowed(m.Sender.Addr) {
+			edits = append(edits, mime.Edit{Op: mime.Remove, Name: "Sender"})
+		}
+		return newFrom, edits
+	}
+	edits = append(edits, mime.Edit{Op: mime.Replace, Name: "From", Value: p.via(m.From).String()})
+	if m.Header.Has("Sender") {
+		edits = append(edits, mime.Edit{Op: mime.Remove, Name: "Sender"})
+	}
+	if len(m.From) > 0 && m.Header.Get("Reply-To") == "" {
+		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "Reply-To", Value: addressList(m.From)})
+	}
+	if original := m.Header.Get("From"); original != "" {
+		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "X-Original-From", Value: original})
+	}
+	return newFrom, edits
+}
+
+// allAllowed is false for a From that cannot be read.
+func (p *SenderPolicy) allAllowed(from []mime.Address) bool {
+	for _, a := range from {
+		if !p.allowed(a.Addr) {
+			return false
+		}
+	}
+	return len(from) > 0
+}
+
+// via gives the new From: "Ann via App", or as much of it as there is.
+func (p *SenderPolicy) via(from []mime.Address) mime.Address {
+	a := p.Rewrite
+	if len(from) == 0 || from[0].Name == "" {
+		return a
+	}
+	if a.Name == "" {
+		a.Name = from[0].Name
+	} else {
+		a.Name = from[0].Name + " via " + a.Name
+	}
+	return a
+}
+
+func addressList(list []mime.Address) string {
+	texts := make([]string, len(list))
+	for i, a := range list {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ", ")
+}
