@@ -1,0 +1,114 @@
+package bounce
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// words tells a person what happened, to whom, why, and what can be done.
+func (r *Report) words(fates []Fate) []byte {
+	var w strings.Builder
+	fmt.Fprintf(&w, "This is the mail system at %s.\n\n", printable(r.Hostname))
+	w.WriteString(r.opening(len(fates)))
+	w.WriteString("\n")
+	r.aboutMessage(&w)
+	for _, f := range fates {
+		r.aboutRecipient(&w, f)
+	}
+	if advice := r.advice(fates); len(advice) > 0 {
+		w.WriteString("\n" + strings.Join(advice, "\n") + "\n")
+	}
+	fmt.Fprintf(&w, "\nWhoever runs this mail system finds the message by its queue id, %s\n(mailhatch log --id %[1]s).\n", r.ID)
+	return []byte(strings.ReplaceAll(w.String(), "\n", "\r\n"))
+}
+
+func (r *Report) opening(n int) string {
+	whom := "one recipient"
+	if n > 1 {
+		whom = strconv.Itoa(n) + " recipients"
+	}
+	switch r.Action {
+	case Delayed:
+		s := "Your message to " + whom + " has not been delivered yet.\nYou need not send it again: "
+		if r.Until.IsZero() {
+			return s + "it will be tried further.\n"
+		}
+		return s + "it will be tried further until\n" + day(r.Until) + ".\n"
+	case Relayed:
+		return "Your message to " + whom + " was handed over to the next mail system,\n" +
+			"which may not tell when it is delivered.\n"
+	}
+	return "Your message to " + whom + " could not be delivered and will not be\ntried again.\n"
+}
+
+func (r *Report) aboutMessage(w *strings.Builder) {
+	if s := r.originalSubject(); s != "" {
+		fmt.Fprintf(w, "  Subject:    %s\n", s)
+	}
+	if r.Original != nil && r.Original.MessageID != "" {
+		fmt.Fprintf(w, "  Message-ID: %s\n", clip(printable(r.Original.MessageID), maxSubject))
+	}
+	if !r.Envelope.Received.IsZero() {
+		fmt.Fprintf(w, "  Received:   %s\n", day(r.Envelope.Received))
+	}
+}
+
+func day(t time.Time) string { return t.Format("Mon, 2 Jan 2006 15:04 -0700") }
+
+func (r *Report) aboutRecipient(w *strings.Builder, f Fate) {
+	fmt.Fprintf(w, "\n<%s>", printable(f.Recipient.Address))
+	if given := printable(f.Recipient.Given); given != "" && given != f.Recipient.Address {
+		fmt.Fprintf(w, " (sent to %s)", given)
+	}
+	w.WriteString("\n")
+	words := clip(printable(f.Words), maxDiagnostic)
+	switch {
+	case r.Action == Relayed:
+		fmt.Fprintf(w, "  Taken by %q.\n", f.Upstream)
+	case words == "":
+		w.WriteString("  No reason was given.\n")
+	case f.Upstream != "" && f.Code != 0:
+		fmt.Fprintf(w, "  The mail provider (%s) answered:\n    %s\n", printable(f.Upstream), words)
+	default:
+		fmt.Fprintf(w, "  %s\n", words)
+	}
+}
+
+// advice gives each thing that can be done once.
+func (r *Report) advice(fates []Fate) []string {
+	if r.Action != Failed {
+		return nil
+	}
+	var list []string
+	seen := map[string]bool{}
+	for _, f := range fates {
+		if a := adviceFor(r.status(f)); !seen[a] {
+			seen[a] = true
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// adviceFor reads the subject and detail of an RFC 3463 code.
+func adviceFor(status string) string {
+	for _, a := range []struct{ prefix, words string }{
+		{"5.1.8", "The sender's address was refused: ask whoever runs this mail system."},
+		{"5.1.7", "The sender's address was refused: ask whoever runs this mail system."},
+		{"5.1.", "Check the address for mistakes; it may no longer exist."},
+		{"5.2.2", "The mailbox is full: try again later or reach the recipient in another way."},
+		{"5.2.3", "The message is too large: send less, or a link instead of an attachment."},
+		{"5.2.", "The mailbox does not take mail: reach the recipient in another way."},
+		{"5.3.4", "The message is too large: send less, or a link instead of an attachment."},
+		{"5.6.", "The message has a form that could not be sent on: send it in a simpler one."},
+		{"5.7.", "The message was refused by a policy: ask whoever runs this mail system."},
+		{"4.", "It was tried for as long as the settings allow. Send it again later, or ask\nwhoever runs this mail system."},
+	} {
+		if strings.HasPrefix(status, a.prefix) {
+			return a.words
+		}
+	}
+	return "The reason above comes from the mail system that refused the message."
+}
