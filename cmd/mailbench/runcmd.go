@@ -142,7 +142,3 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	}
 	return err
 }
-
-func peersCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	return errors.New("todo")
-}
