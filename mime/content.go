@@ -1,0 +1,283 @@
+package mime
+
+import (
+	"io"
+	"mime"
+	"strings"
+	"unicode/utf8"
+)
+
+// Content is a message as JSON APIs see it: bodies, alternatives and attachments. Each leaf of the
+// tree is in exactly one place; originals ([Attachment.Original]) come on top.
+type Content struct {
+	Text, HTML   *Body        // nil where there is none
+	Alternatives []*Part      // other ways to show the body: text/calendar, text/x-amp-html
+	Attachments  []Attachment // all the rest, in order
+	Opaque       string       // why the message must not be taken apart: "multipart/signed", … ; "" where it may be
+}
+
+// Body is a text body decoded to UTF-8 with LF or CRLF as it came.
+type Body struct {
+	Text string
+	Part *Part
+}
+
+// Attachment is a part that travels as a file.
+type Attachment struct {
+	Part      *Part
+	Name      string // never empty: made from the type where the part has none
+	Type      string // "text/calendar; method=REQUEST": media type with its parameters but name=
+	Inline    bool   // shown in the HTML body through its ContentID
+	ContentID string // without brackets, "" where missing
+
+	// Original marks the bytes of a part that is already in another place, but could not be decoded
+	// there without doubt or loss: a text body with bytes its charset does not have, broken base64.
+	Original bool
+}
+
+// Content sorts the parts for an API that takes bodies and attachments apart. Errors are those of
+// reading the source.
+//
+// The first body that a mail program shows is the body: a text part, or the last plain text and the
+// last HTML of a multipart/alternative. Later texts of a multipart/mixed are attachments, so that
+// nobody who sees only the HTML or only the text misses them.
+func (m *Message) Content() (*Content, error) {
+	s := &sorter{content: &Content{}}
+	if err := s.part(m.Root, place{root: true, body: true}); err != nil {
+		return nil, err
+	}
+	s.markInline()
+	s.nameAll()
+	return s.content, nil
+}
+
+// sorter puts parts in their places.
+type sorter struct {
+	content *Content
+	decided bool // the body was found: further texts are attachments
+}
+
+// place is where in the tree a part stands.
+type place struct {
+	root    bool
+	body    bool // a body may stand here
+	related bool // beside the root of a multipart/related
+}
+
+func (s *sorter) part(p *Part, at place) error {
+	s.noteOpaque(p, at)
+	if len(p.Children) == 0 {
+		return s.leaf(p, at)
+	}
+	switch p.Type {
+	case "multipart/alternative":
+		return s.alternative(p, at)
+	case "multipart/related":
+		return s.related(p, at)
+	}
+	for _, c := range p.Children {
+		if err := s.part(c, place{body: at.body, related: at.related}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteOpaque finds what taking apart would destroy (RFC 1847, RFC 8551). A PKCS #7 file that merely
+// is attached survives as a file.
+func (s *sorter) noteOpaque(p *Part, at place) {
+	if s.content.Opaque != "" {
+		return
+	}
+	switch p.Type {
+	case "multipart/signed", "multipart/encrypted", "application/pgp-encrypted":
+		s.content.Opaque = p.Type
+	case "application/pkcs7-mime", "application/x-pkcs7-mime":
+		attached := p.Disposition == "attachment" && p.Name != "" && !strings.EqualFold(p.Name, "smime.p7m")
+		if at.root || !attached {
+			s.content.Opaque = p.Type
+		}
+	}
+}
+
+func (s *sorter) leaf(p *Part, at place) error {
+	if !at.body || s.decided || !isBodyPart(p, at.root) {
+		s.attach(p)
+		return nil
+	}
+	done, err := s.setBody(p)
+	if err != nil {
+		return err
+	}
+	s.decided = s.decided || done
+	return nil
+}
+
+// isBodyPart tells whether a leaf can be the text that a mail program shows.
+func isBodyPart(p *Part, root bool) bool {
+	if p.Disposition == "attachment" || p.Name != "" && !root {
+		return false
+	}
+	if p.Type == "text/plain" || p.Type == "text/html" {
+		return true
+	}
+	return root && p.IsMultipart() // without parts: shown as text where it is readable
+}
+
+// setBody makes p the text or HTML body. done is false when its bytes are no text at all; then it is
+// an attachment.
+func (s *sorter) setBody(p *Part) (done bool, err error) {
+	raw, err := io.ReadAll(p.Open())
+	if err != nil {
+		return false, err
+	}
+	if p.IsMultipart() && (!utf8.Valid(raw) || strings.ContainsRune(string(raw), 0)) {
+		s.attach(p)
+		return false, nil
+	}
+	text, exact := decodeCharset(raw, p.Params["charset"])
+	body := &Body{Text: text, Part: p}
+	if p.Type == "text/html" {
+		s.content.HTML = body
+	} else {
+		s.content.Text = body
+	}
+	if !exact || p.Defect == ErrBrokenBase64 || p.Defect == ErrBrokenUUEncode {
+		s.content.Attachments = append(s.content.Attachments, Attachment{Part: p, Original: true, Type: attachmentType(p)})
+	}
+	return true, nil
+}
+
+// alternative takes the last plain text and the last HTML (RFC 2046 5.1.4: the last is the best).
+func (s *sorter) alternative(p *Part, at place) error {
+	if !at.body || s.decided {
+		for _, c := range p.Children {
+			if err := s.part(c, place{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	text, html := -1, -1
+	for i, c := range p.Children {
+		switch bodyKind(c) {
+		case "text/plain":
+			text = i
+		case "text/html":
+			html = i
+		}
+	}
+	for i, c := range p.Children {
+		if err := s.alternativeChild(c, i == text || i == html); err != nil {
+			return err
+		}
+	}
+	s.decided = s.decided || text >= 0 || html >= 0
+	return nil
+}
+
+func (s *sorter) alternativeChild(c *Part, chosen bool) error {
+	switch {
+	case chosen:
+		// Each chosen child sets its own body; the other one must not stop it.
+		s.decided = false
+		return s.part(c, place{body: true})
+	case len(c.Children) == 0 && c.Defect == nil && c.Disposition != "attachment" &&
+		(c.Type == "text/calendar" || c.Type == "text/x-amp-html"):
+		s.content.Alternatives = append(s.content.Alternatives, c)
+		return nil
+	}
+	return s.part(c, place{})
+}
+
+// bodyKind is the type of body a subtree gives: of its first part that is one.
+func bodyKind(p *Part) string {
+	if len(p.Children) == 0 {
+		if isBodyPart(p, false) {
+			return p.Type
+		}
+		return ""
+	}
+	if p.Type == "multipart/related" {
+		return bodyKind(p.Children[rootOf(p)])
+	}
+	kind := ""
+	for _, c := range p.Children {
+		if k := bodyKind(c); k != "" {
+			kind = k
+			if p.Type != "multipart/alternative" {
+				break
+			}
+		}
+	}
+	return kind
+}
+
+// related takes the root as the body and the rest as what it shows (RFC 2387).
+func (s *sorter) related(p *Part, at place) error {
+	root := rootOf(p)
+	if err := s.part(p.Children[root], place{body: at.body}); err != nil {
+		return err
+	}
+	for i, c := range p.Children {
+		if i == root {
+			continue
+		}
+		if err := s.part(c, place{related: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rootOf is the index of the child that the start parameter names, else of the first.
+func rootOf(p *Part) int {
+	start := contentID(p.Params["start"])
+	for i, c := range p.Children {
+		if start != "" && c.ContentID == start {
+			return i
+		}
+	}
+	return 0
+}
+
+func (s *sorter) attach(p *Part) {
+	s.content.Attachments = append(s.content.Attachments, Attachment{
+		Part:      p,
+		Name:      p.Name,
+		Type:      attachmentType(p),
+		ContentID: p.ContentID,
+		// Parts with Content-ID and no disposition are inline, whatever multipart they are in.
+		Inline: p.ContentID != "" && p.Disposition != "attachment",
+	})
+}
+
+// markInline finds attachments that the HTML shows although they call themselves attachments.
+func (s *sorter) markInline() {
+	if s.content.HTML == nil {
+		return
+	}
+	for i := range s.content.Attachments {
+		a := &s.content.Attachments[i]
+		if a.ContentID != "" && !a.Original && strings.Contains(s.content.HTML.Text, "cid:"+a.ContentID) {
+			a.Inline = true
+		}
+	}
+}
+
+// attachmentType writes the media type with its parameters but the name.
+func attachmentType(p *Part) string {
+	if p.Defect != nil {
+		return "application/octet-stream" // the bytes are not what the label says
+	}
+	params := map[string]string{}
+	for k, v := range p.Params {
+		if k != "name" && k != "filename" && isToken(k) && v != "" {
+			params[k] = v
+		}
+	}
+	if t := mime.FormatMediaType(p.Type, params); t != "" {
+		return t
+	}
+	return p.Type
+}

@@ -1,0 +1,224 @@
+package mime
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Edit is one change of a header.
+type Edit struct {
+	Op    EditOp
+	Name  string
+	Value string // encoded (RFC 2047) and folded by EditHeader where needed; line ends in it become spaces
+	UTF8  bool   // leave non-ASCII characters as raw UTF-8 (RFC 6532)
+}
+
+// EditOp is a kind of change.
+type EditOp int
+
+const (
+	// Remove takes away all fields of that name; Name may end in * ("X-Mailgun-*"). An empty Name
+	// removes the lines that are no fields.
+	Remove EditOp = iota
+	// Replace changes the first field of that name where it stands, further ones go; else it appends.
+	Replace
+	// Append adds a field at the end of the header.
+	Append
+	// Prepend adds a field at the top: trace fields.
+	Prepend
+)
+
+// EditHeader applies edits to the raw header (with or without its final empty line) and leaves
+// every other byte as it was. New fields take the line end of the header's first line. An edit with a
+// name that cannot be one does nothing.
+func EditHeader(raw []byte, edits ...Edit) []byte {
+	top := trimEmptyLine(raw)
+	rest := raw[len(top):]
+	eol := lineEnd(raw)
+	fields := ParseHeader(top)
+	for _, e := range edits {
+		fields = e.apply(fields, eol)
+	}
+	out := make([]byte, 0, len(raw)+len(raw)/8)
+	for _, f := range fields {
+		out = append(out, f.Raw...)
+	}
+	return append(out, rest...)
+}
+
+func (e Edit) apply(h Header, eol string) Header {
+	if e.Op == Remove {
+		return e.remove(h)
+	}
+	if !isFieldName(e.Name) {
+		return h
+	}
+	f := Field{Name: e.Name, Raw: e.field(eol)}
+	switch e.Op {
+	case Replace:
+		return e.replace(h, f, eol)
+	case Prepend:
+		at := 0
+		for at < len(h) && h[at].Name == "" && bytes.HasPrefix(h[at].Raw, []byte("From ")) {
+			at++ // the separator line of a mailbox file stays on top
+		}
+		return insert(h, at, f, eol)
+	default:
+		return insert(h, afterLastField(h), f, eol)
+	}
+}
+
+func (e Edit) remove(h Header) Header {
+	kept := make(Header, 0, len(h))
+	for _, f := range h {
+		if !e.matches(f.Name) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// matches tells whether Remove means the field of that name.
+func (e Edit) matches(name string) bool {
+	prefix, wild := strings.CutSuffix(e.Name, "*")
+	if !wild || name == "" {
+		return strings.EqualFold(name, e.Name)
+	}
+	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+}
+
+func (e Edit) replace(h Header, f Field, eol string) Header {
+	kept := make(Header, 0, len(h)+1)
+	done := false
+	for i, old := range h {
+		switch {
+		case !strings.EqualFold(old.Name, e.Name):
+			kept = append(kept, old)
+		case !done:
+			if i == len(h)-1 && !bytes.HasSuffix(old.Raw, []byte("\n")) {
+				f.Raw = bytes.TrimSuffix(f.Raw, []byte(eol)) // a header cut off without line end stays so
+			}
+			kept, done = append(kept, f), true
+		}
+	}
+	if !done {
+		return insert(kept, afterLastField(kept), f, eol)
+	}
+	return kept
+}
+
+// insert puts f before h[at].
+func insert(h Header, at int, f Field, eol string) Header {
+	if at > 0 && !bytes.HasSuffix(h[at-1].Raw, []byte("\n")) {
+		last := h[at-1].Raw
+		h[at-1].Raw = append(last[:len(last):len(last)], eol...)
+	}
+	out := make(Header, 0, len(h)+1)
+	out = append(out, h[:at]...)
+	out = append(out, f)
+	return append(out, h[at:]...)
+}
+
+// afterLastField is the end of the header proper: lines at its end that are no fields may be the body
+// of a message without an empty line.
+func afterLastField(h Header) int {
+	at := len(h)
+	for at > 0 && h[at-1].Name == "" {
+		at--
+	}
+	if at == 0 {
+		for at < len(h) && bytes.HasPrefix(h[at].Raw, []byte("From ")) {
+			at++
+		}
+	}
+	return at
+}
+
+// isFieldName checks RFC 5322 2.2: printable ASCII without colon.
+func isFieldName(name string) bool {
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; c <= ' ' || c >= 0x7f || c == ':' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// field writes the field with its line end.
+func (e Edit) field(eol string) []byte {
+	value := oneLine(e.Value)
+	if !e.UTF8 && !isASCII(value) {
+		if isAddressField(e.Name) {
+			value = encodeAddresses(value)
+		} else {
+			value = encodeText(value)
+		}
+	}
+	return fold(e.Name+": "+value, eol)
+}
+
+// isAddressField tells whether the value of a field is a list of addresses (RFC 5322 3.6).
+func isAddressField(name string) bool {
+	name = strings.ToLower(name)
+	switch strings.TrimPrefix(name, "resent-") {
+	case "from", "sender", "reply-to", "to", "cc", "bcc",
+		"return-receipt-to", "disposition-notification-to", "errors-to", "mail-followup-to":
+		return true
+	}
+	return false
+}
+
+// encodeAddresses encodes the names of an address list; a value that is none is encoded as text.
+func encodeAddresses(value string) string {
+	list, err := ParseAddressList(value)
+	if err != nil || len(list) == 0 {
+		return encodeText(value)
+	}
+	texts := make([]string, len(list))
+	for i, a := range list {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+// fold breaks a field at white space into lines of at most 78 characters where possible (RFC 5322
+// 2.1.1). Each line keeps something beside white space.
+func fold(line, eol string) []byte {
+	const limit = 78
+	var out []byte
+	for len(line) > limit {
+		at := foldPoint(line, limit)
+		if at < 0 {
+			break
+		}
+		out = append(out, line[:at]...)
+		out = append(out, eol...)
+		line = line[at:]
+	}
+	out = append(out, strings.TrimRight(line, " \t")...)
+	return append(out, eol...)
+}
+
+// foldPoint gives the last white space within limit before which the line can break, else the first
+// after it; -1 when there is none.
+func foldPoint(line string, limit int) int {
+	first := len(line) - len(strings.TrimLeft(line, " \t"))
+	if first == 0 { // the first line: not between the name and the first word
+		first = strings.IndexByte(line, ':') + 2
+	}
+	end := len(strings.TrimRight(line, " \t"))
+	best := -1
+	for i := first + 1; i < end; i++ {
+		if !isSpace(line[i]) || isSpace(line[i-1]) {
+			continue
+		}
+		if i > limit && best >= 0 {
+			break
+		}
+		best = i
+		if i > limit {
+			break
+		}
+	}
+	return best
+}

@@ -1,0 +1,210 @@
+package mime
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+)
+
+// ErrHeaderTooLarge tells that a header is longer than allowed.
+var ErrHeaderTooLarge = errors.New("header is too large")
+
+// Header is the fields of a message or a part in their order.
+type Header []Field
+
+// Field is one header field with its bytes as they came, folding and line end included.
+type Field struct {
+	Name string // as written, without colon; "" for a line that is no field
+	Raw  []byte
+}
+
+// Get gives the first field of that name, unfolded, not decoded; "" when missing.
+func (h Header) Get(name string) string {
+	for _, f := range h {
+		if strings.EqualFold(f.Name, name) {
+			return f.Value()
+		}
+	}
+	return ""
+}
+
+// Values gives all fields of that name, unfolded, not decoded.
+func (h Header) Values(name string) []string {
+	var values []string
+	for _, f := range h {
+		if strings.EqualFold(f.Name, name) {
+			values = append(values, f.Value())
+		}
+	}
+	return values
+}
+
+// Has tells whether there is a field of that name, even an empty one.
+func (h Header) Has(name string) bool {
+	for _, f := range h {
+		if strings.EqualFold(f.Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Text gives the first field of that name decoded (RFC 2047), as valid UTF-8.
+func (h Header) Text(name string) string { return DecodeText(h.Get(name)) }
+
+// Value gives the field unfolded (RFC 5322 2.2.3), not decoded. A line that is no field is all
+// value.
+func (f Field) Value() string {
+	raw := f.Raw
+	if f.Name != "" {
+		raw = raw[bytes.IndexByte(raw, ':')+1:]
+	}
+	s := string(raw)
+	if strings.ContainsAny(s, "\r\n") {
+		s = strings.NewReplacer("\r\n", "", "\n", "", "\r", "").Replace(s)
+	}
+	return strings.Trim(s, " \t")
+}
+
+// ReadHeader reads a header up to and including the empty line from the start of a message, at most
+// max bytes; rest gives what follows. A message without an empty line is all header. When the header
+// is longer, err is [ErrHeaderTooLarge], raw is what was read and rest the remainder.
+func ReadHeader(r io.Reader, max int) (raw []byte, rest io.Reader, err error) {
+	br := bufio.NewReader(r)
+	atStart := true
+	for {
+		line, err := br.ReadSlice('\n')
+		raw = append(raw, line...)
+		if err == io.EOF {
+			err = nil
+			if len(raw) > max {
+				err = ErrHeaderTooLarge
+			}
+			return raw, br, err
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return raw, br, err
+		}
+		if atStart && isEmptyLine(line) {
+			return raw, br, nil
+		}
+		if len(raw) > max {
+			return raw, br, ErrHeaderTooLarge
+		}
+		atStart = err == nil
+	}
+}
+
+// ParseHeader splits a raw header into fields, up to an empty line if there is one. Lines that are no
+// fields are kept with an empty name.
+func ParseHeader(raw []byte) Header {
+	var h Header
+	for len(raw) > 0 {
+		line := raw[:lineLength(raw)]
+		if isEmptyLine(line) {
+			break
+		}
+		n := len(line)
+		name := fieldName(line)
+		if name != "" {
+			for n < len(raw) && isSpace(raw[n]) { // folded (RFC 5322 2.2.3)
+				n += lineLength(raw[n:])
+			}
+		}
+		h = append(h, Field{Name: name, Raw: raw[:n:n]})
+		raw = raw[n:]
+	}
+	return h
+}
+
+// fieldName gives the name of the field that starts on this line, "" when none does. White space
+// before the colon is obsolete syntax (RFC 5322 4.5).
+func fieldName(line []byte) string {
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 {
+		return ""
+	}
+	name := bytes.TrimRight(line[:colon], " \t")
+	for _, c := range name {
+		if c <= ' ' || c == 0x7f {
+			return ""
+		}
+	}
+	return string(name)
+}
+
+// lineLength is the length of the first line of b with its line end.
+func lineLength(b []byte) int {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return i + 1
+	}
+	return len(b)
+}
+
+// isEmptyLine tells whether the line has nothing but a line end.
+func isEmptyLine(line []byte) bool {
+	return len(line) > 0 && line[len(line)-1] == '\n' && len(bytes.TrimRight(line, "\r\n")) == 0
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// trimEmptyLine removes the empty line at the end of a raw header.
+func trimEmptyLine(raw []byte) []byte {
+	n := 0
+	for n < len(raw) {
+		l := lineLength(raw[n:])
+		if isEmptyLine(raw[n : n+l]) {
+			break
+		}
+		n += l
+	}
+	return raw[:n:n]
+}
+
+// lineEnd gives the line end a header uses: that of its first line, CRLF when there is none.
+func lineEnd(raw []byte) string {
+	if i := bytes.IndexByte(raw, '\n'); i == 0 || i > 0 && raw[i-1] != '\r' {
+		return "\n"
+	}
+	return "\r\n"
+}
+
+// headerEnd decides how much of a block of lines before an empty line is header. A line that is no
+// field ends it, as in every mail program, unless well-known fields come after it: then it is rubbish
+// amid the header (a folded line that lost its indent, the "From " line of a mailbox file).
+func headerEnd(block []byte) int {
+	end, pos, field := 0, 0, false
+	for pos < len(block) {
+		line := block[pos : pos+lineLength(block[pos:])]
+		if isEmptyLine(line) {
+			break
+		}
+		pos += len(line)
+		name := fieldName(line)
+		switch {
+		case field && isSpace(line[0]): // continues a field that counts
+			end = pos
+		case name == "":
+			field = false
+		case end == pos-len(line) || isWellKnown(name):
+			field, end = true, pos
+		default:
+			field = false
+		}
+	}
+	return end
+}
+
+// isWellKnown tells whether a name is surely that of a header field, not the start of a sentence.
+func isWellKnown(name string) bool {
+	name = strings.ToLower(name)
+	switch name {
+	case "from", "to", "cc", "bcc", "subject", "date", "sender", "reply-to", "message-id", "received",
+		"return-path", "mime-version", "in-reply-to", "references", "dkim-signature", "user-agent":
+		return true
+	}
+	return strings.HasPrefix(name, "content-") || strings.HasPrefix(name, "x-") ||
+		strings.HasPrefix(name, "list-") || strings.HasPrefix(name, "resent-")
+}

@@ -1,0 +1,148 @@
+package mime
+
+import (
+	"errors"
+	"io"
+	"strings"
+)
+
+// Defects of the tree of parts.
+var (
+	ErrNoBoundary   = errors.New("multipart without boundary parameter")
+	ErrNoParts      = errors.New("multipart whose boundary never comes")
+	ErrTooDeep      = errors.New("multiparts nest too deep")
+	ErrTooManyParts = errors.New("too many parts")
+)
+
+// Part is a node of the tree: a leaf with content, or a multipart with children.
+type Part struct {
+	Header      Header
+	Type        string            // "text/plain" in lower case; RFC 2045 5.2 default where missing or unreadable
+	Params      map[string]string // parameters of Content-Type, names in lower case, values decoded (RFC 2231)
+	Disposition string            // "inline", "attachment", another token in lower case, or "" where missing
+	Name        string            // file name from Content-Disposition or Content-Type, decoded, "" where missing
+	ContentID   string            // without brackets
+	Encoding    string            // Content-Transfer-Encoding in lower case, "" where missing
+	Children    []*Part           // of a multipart; message/rfc822 is a leaf
+	Defect      error             // why the content cannot be decoded as it is labelled; nil when it can
+
+	source     Source
+	headerAt   int64 // offset of the header in source; of the root it is 0
+	start, end int64 // offsets of the body in source
+	size       int64 // decoded size plus one, 0 while unknown
+}
+
+// newPart reads the fields of a part's header.
+func newPart(src Source, h Header, defaultType string) *Part {
+	p := &Part{Header: h, Type: defaultType, source: src, Params: map[string]string{}}
+	if v := h.Get("Content-Type"); v != "" {
+		t, params := parseValue(v)
+		if isMediaType(t) {
+			p.Type = t
+		} else {
+			p.Type = "text/plain"
+		}
+		p.Params = params
+	}
+	disposition, params := parseValue(h.Get("Content-Disposition"))
+	p.Disposition = disposition
+	p.Name = fileName(params["filename"])
+	if p.Name == "" {
+		p.Name = fileName(params["name"])
+	}
+	if p.Name == "" {
+		p.Name = fileName(p.Params["name"])
+	}
+	if p.Name == "" {
+		p.Name = fileName(p.Params["filename"])
+	}
+	p.ContentID = contentID(h.Get("Content-ID"))
+	p.Encoding = strings.ToLower(h.Get("Content-Transfer-Encoding"))
+	return p
+}
+
+// isMediaType checks type "/" subtype (RFC 2045 5.1).
+func isMediaType(s string) bool {
+	major, minor, ok := strings.Cut(s, "/")
+	return ok && isToken(major) && isToken(minor)
+}
+
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?=`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// contentID takes the brackets off.
+func contentID(v string) string {
+	if i := strings.IndexByte(v, '<'); i >= 0 {
+		v = v[i+1:]
+		if j := strings.IndexByte(v, '>'); j >= 0 {
+			v = v[:j]
+		}
+	}
+	return clean(repair(strings.TrimSpace(v)))
+}
+
+// fileName removes what no file name has: control characters and white space around it.
+func fileName(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s))
+}
+
+// IsMultipart tells whether the part is labelled multipart. Without children it has a Defect.
+func (p *Part) IsMultipart() bool { return strings.HasPrefix(p.Type, "multipart/") }
+
+func (p *Part) encoding() transferEncoding {
+	if len(p.Children) > 0 || p.IsMultipart() {
+		return identity // RFC 2045 6.4 allows nothing else, whatever the label says
+	}
+	return parseEncoding(p.Encoding)
+}
+
+// Raw reads the content as it stands in the message, still encoded.
+func (p *Part) Raw() io.Reader { return io.NewSectionReader(p.source, p.start, p.end-p.start) }
+
+// RawSize is the number of bytes that Raw gives.
+func (p *Part) RawSize() int64 { return p.end - p.start }
+
+// Open reads the decoded content: transfer encoding removed, charset untouched. With a Defect it
+// gives the bytes as they stand in the message.
+func (p *Part) Open() io.Reader {
+	if p.Defect == nil {
+		if r := p.encoding().decoder(p.Raw()); r != nil {
+			return r
+		}
+	}
+	return p.Raw()
+}
+
+// DecodedSize counts the bytes that Open gives. Errors are those of reading the source.
+func (p *Part) DecodedSize() (int64, error) {
+	if p.Defect != nil || p.encoding() == identity {
+		return p.RawSize(), nil
+	}
+	if p.size > 0 {
+		return p.size - 1, nil
+	}
+	return io.Copy(io.Discard, p.Open())
+}
+
+// Leaves gives the leaves of the tree under p in their order.
+func (p *Part) Leaves() []*Part {
+	if len(p.Children) == 0 {
+		return []*Part{p}
+	}
+	var leaves []*Part
+	for _, c := range p.Children {
+		leaves = append(leaves, c.Leaves()...)
+	}
+	return leaves
+}

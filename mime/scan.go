@@ -1,0 +1,254 @@
+package mime
+
+import (
+	"bytes"
+	"io"
+	"strings"
+)
+
+// Limits of the tree.
+const (
+	maxHeader      = 1 << 20 // bytes of a message's header, and of the headers of all its parts together
+	maxPartHeader  = 64 << 10
+	maxDepth       = 32   // multiparts within each other
+	maxParts       = 1000 // leaves and multiparts
+	maxBoundaryLen = 1000 // RFC 2046 5.1.1 says 70
+)
+
+// scanner finds the tree of parts in one pass over the source (RFC 2046 5.1).
+type scanner struct {
+	src   Source
+	lines *lineReader
+
+	open   []*openMultipart // outermost first
+	leaf   *Part            // the part whose body is being read, nil in preambles and epilogues
+	check  *base64Check     // watches leaf when it is base64
+	before int64            // length of the line end before the current line
+	parts  int
+	header int // bytes of part headers so far
+}
+
+// openMultipart is a multipart whose end is still ahead.
+type openMultipart struct {
+	part      *Part
+	delimiter []byte // "--" and the boundary
+	closed    bool   // its last delimiter was seen
+}
+
+func newScanner(src Source) *scanner {
+	return &scanner{src: src, lines: newLineReader(src)}
+}
+
+// messageHeader reads the header of the message: raw is without the empty line, body the offset
+// after it. Where the header ends without an empty line, the lines after it are read again as body.
+func (s *scanner) messageHeader() (raw []byte, body int64, defect, err error) {
+	block, empty, defect, err := s.block(maxHeader)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	end := headerEnd(block)
+	raw, body = block[:end:end], int64(end)
+	if end == len(block) {
+		body += empty
+	}
+	// The scan starts again at the body: the block may have gone beyond it.
+	if body != s.position() {
+		s.lines = newLineReader(Section(s.src, body, s.src.Size()-body))
+		s.lines.pos = body
+	}
+	return raw, body, defect, nil
+}
+
+// position is the offset of the line that next gives.
+func (s *scanner) position() int64 {
+	if s.lines.pending {
+		return s.lines.last.start
+	}
+	return s.lines.pos
+}
+
+// block reads lines up to an empty line, a delimiter or the limit. empty is the length of the empty
+// line, which is not in the block.
+func (s *scanner) block(limit int) (block []byte, empty int64, defect, err error) {
+	for {
+		l, err := s.lines.next()
+		if err == io.EOF {
+			return block, 0, nil, nil
+		}
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		if l.first && isEmptyLine(l.bytes) {
+			s.before = l.endLength()
+			return block, int64(len(l.bytes)), nil, nil
+		}
+		if m, _ := s.match(l); m >= 0 {
+			s.lines.unread()
+			return block, 0, nil, nil
+		}
+		if len(block)+len(l.bytes) > limit {
+			s.lines.unread()
+			return block[:bytes.LastIndexByte(block, '\n')+1], 0, ErrHeaderTooLarge, nil
+		}
+		block = append(block, l.bytes...)
+		s.before = l.endLength()
+	}
+}
+
+// tree reads the body of root.
+func (s *scanner) tree(root *Part) error {
+	s.before = 0
+	s.begin(root)
+	for len(s.open) > 0 || s.check != nil {
+		l, err := s.lines.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if m, last := s.match(l); m >= 0 {
+			more, err := s.delimiter(m, last, l)
+			if err != nil {
+				return err
+			}
+			if !more {
+				break
+			}
+			continue
+		}
+		if s.check != nil {
+			s.check.Write(l.bytes)
+		}
+		s.before = l.endLength()
+	}
+	s.end(0, s.src.Size())
+	return nil
+}
+
+// begin starts reading the body of p.
+func (s *scanner) begin(p *Part) {
+	s.leaf, s.check = p, nil
+	switch {
+	case p.Defect != nil:
+	case p.IsMultipart():
+		boundary := strings.TrimRight(p.Params["boundary"], " \t")
+		switch {
+		case boundary == "" || len(boundary) > maxBoundaryLen:
+			p.Defect = ErrNoBoundary
+		case len(s.open) >= maxDepth:
+			p.Defect = ErrTooDeep
+		default:
+			s.open = append(s.open, &openMultipart{part: p, delimiter: []byte("--" + boundary)})
+			s.leaf = nil
+		}
+	case p.encoding() == base64Encoding:
+		s.check = &base64Check{}
+	case p.encoding() == unknownEncoding:
+		p.Defect = ErrUnknownEncoding
+	}
+}
+
+// match tells which open multipart a line is a delimiter of, -1 for none, and whether it is the last
+// one. Multiparts that still expect parts come first, innermost first; then those already closed, as
+// some programs write parts after the end.
+func (s *scanner) match(l line) (index int, last bool) {
+	if !l.first || len(s.open) == 0 || !bytes.HasPrefix(l.bytes, []byte("--")) {
+		return -1, false
+	}
+	text := bytes.TrimRight(l.bytes, " \t\r\n")
+	for _, closed := range []bool{false, true} {
+		for i := len(s.open) - 1; i >= 0; i-- {
+			m := s.open[i]
+			if m.closed != closed || !bytes.HasPrefix(text, m.delimiter) {
+				continue
+			}
+			switch rest := text[len(m.delimiter):]; {
+			case len(rest) == 0:
+				return i, false
+			case string(rest) == "--":
+				return i, true
+			}
+		}
+	}
+	return -1, false
+}
+
+// delimiter ends what is open above multipart m and starts its next part. more is false when the
+// rest of the message is not looked at.
+func (s *scanner) delimiter(m int, last bool, l line) (more bool, err error) {
+	s.end(m+1, max(l.start-s.before, s.bodyStart()))
+	parent := s.open[m]
+	if last {
+		parent.closed = true
+		s.before = l.endLength()
+		return true, nil
+	}
+	parent.closed = false
+	if s.parts++; s.parts > maxParts {
+		rest := newPart(s.src, nil, "application/octet-stream")
+		rest.headerAt, rest.start, rest.end, rest.Defect = l.start, l.start, s.src.Size(), ErrTooManyParts
+		parent.part.Children = append(parent.part.Children, rest)
+		return false, nil
+	}
+	s.before = 0
+	return true, s.part(parent.part, l.end())
+}
+
+// bodyStart is where the innermost open body starts: the line end before a delimiter that follows at
+// once belongs to the header.
+func (s *scanner) bodyStart() int64 {
+	if s.leaf != nil {
+		return s.leaf.start
+	}
+	if n := len(s.open); n > 0 {
+		return s.open[n-1].part.start
+	}
+	return 0
+}
+
+// part reads the header of the next part of parent and starts its body.
+func (s *scanner) part(parent *Part, start int64) error {
+	block, empty, defect, err := s.block(min(maxPartHeader, maxHeader-s.header))
+	if err != nil {
+		return err
+	}
+	end := headerEnd(block)
+	s.header += end
+	defaultType := "text/plain"
+	if parent.Type == "multipart/digest" {
+		defaultType = "message/rfc822" // RFC 2046 5.1.5
+	}
+	p := newPart(s.src, ParseHeader(block[:end:end]), defaultType)
+	p.headerAt, p.start, p.Defect = start, start+int64(end), defect
+	if end == len(block) {
+		p.start += empty
+	}
+	parent.Children = append(parent.Children, p)
+	s.begin(p)
+	if s.check != nil && end < len(block) { // part of the body has gone by
+		s.check.Write(block[end:])
+	}
+	return nil
+}
+
+// end closes the leaf and the multiparts from index keep on at offset.
+func (s *scanner) end(keep int, offset int64) {
+	if s.leaf != nil {
+		s.leaf.end = offset
+		if s.check != nil && s.leaf.Defect == nil {
+			size, defect := s.check.result()
+			s.leaf.size, s.leaf.Defect = size+1, defect
+		}
+		s.leaf, s.check = nil, nil
+	}
+	for i := len(s.open) - 1; i >= keep; i-- {
+		p := s.open[i].part
+		p.end = max(offset, p.start)
+		if len(p.Children) == 0 {
+			p.Defect = ErrNoParts
+		}
+		s.open[i] = nil
+	}
+	s.open = s.open[:min(keep, len(s.open))]
+}

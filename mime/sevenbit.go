@@ -1,0 +1,327 @@
+package mime
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/quotedprintable"
+	"strings"
+)
+
+// Reasons why a message has no 7-bit form.
+var (
+	ErrSigned   = errors.New("re-encoding would break the signature of multipart/signed")
+	ErrNo7Bit   = errors.New("8-bit data in a part that cannot be re-encoded")
+	ErrIntlAddr = errors.New("a non-ASCII address has no 7-bit form")
+)
+
+// HeaderEightBit tells whether the message's own header has a byte ≥ 0x80.
+func (m *Message) HeaderEightBit() bool { return has8Bit(m.headerBytes) }
+
+// BodyEightBit tells whether there is a byte ≥ 0x80 after the header, headers of parts included.
+// Errors are those of reading the source.
+func (m *Message) BodyEightBit() (bool, error) {
+	return rangeEightBit(m.Source, m.bodyOffset, m.Source.Size())
+}
+
+// EightBit tells whether there is a byte ≥ 0x80 anywhere in the message. Errors are those of reading
+// the source.
+func (m *Message) EightBit() (bool, error) {
+	if m.HeaderEightBit() {
+		return true, nil
+	}
+	return m.BodyEightBit()
+}
+
+func has8Bit(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
+
+func rangeEightBit(src Source, from, to int64) (bool, error) {
+	buf := make([]byte, 32<<10)
+	for from < to {
+		n, err := src.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
+		if has8Bit(buf[:n]) {
+			return true, nil
+		}
+		from += int64(n)
+		if err != nil && from < to {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// To7Bit gives the message for a relay without 8BITMIME (RFC 6152 3): parts with 8-bit content are
+// encoded as quoted-printable or base64, raw 8-bit header fields as RFC 2047 and RFC 2231; all other
+// bytes stay. m itself is given back when it is 7-bit already. The error is [ErrSigned], [ErrNo7Bit]
+// or [ErrIntlAddr] when there is no such form, else one of reading the source.
+func (m *Message) To7Bit() (*Message, error) { return m.to7Bit(0) }
+
+func (m *Message) to7Bit(depth int) (*Message, error) {
+	if eight, err := m.EightBit(); err != nil || !eight {
+		return m, err
+	}
+	header, err := header7Bit(m.headerBytes)
+	if err != nil {
+		return nil, err
+	}
+	d := &downgrade{src: m.Source, depth: depth}
+	if err := d.part(m.Root, header, 0, int64(len(m.headerBytes))); err != nil {
+		return nil, err
+	}
+	if err := d.copyTo(m.Source.Size()); err != nil {
+		return nil, err
+	}
+	return Parse(Concat(d.out...))
+}
+
+// downgrade writes a message anew in pieces.
+type downgrade struct {
+	src   Source
+	pos   int64 // up to here src is written
+	out   []Source
+	depth int // of messages within messages
+}
+
+// copyTo writes the bytes up to offset as they are. What is 8-bit there stands between parts, where
+// no program shows it, and is written as "?".
+func (d *downgrade) copyTo(offset int64) error {
+	if offset <= d.pos {
+		return nil
+	}
+	s := Section(d.src, d.pos, offset-d.pos)
+	eight, err := rangeEightBit(s, 0, s.Size())
+	if err != nil {
+		return err
+	}
+	if eight {
+		s = &maskedSource{s}
+	}
+	d.out = append(d.out, s)
+	d.pos = offset
+	return nil
+}
+
+// replace writes b in place of the bytes up to offset.
+func (d *downgrade) replace(b Source, offset int64) {
+	d.out = append(d.out, b)
+	d.pos = offset
+}
+
+// maskedSource reads 8-bit bytes as "?".
+type maskedSource struct{ Source }
+
+func (m *maskedSource) ReadAt(p []byte, off int64) (int, error) {
+	n, err := m.Source.ReadAt(p, off)
+	for i, c := range p[:n] {
+		if c >= 0x80 {
+			p[i] = '?'
+		}
+	}
+	return n, err
+}
+
+// part writes the part whose header stands at [from, to) of the source; header is that header in
+// 7 bits already.
+func (d *downgrade) part(p *Part, header []byte, from, to int64) error {
+	eight, err := rangeEightBit(p.source, p.start, p.end)
+	if err != nil {
+		return err
+	}
+	if p.Type == "multipart/signed" && eight {
+		return ErrSigned
+	}
+	if err := d.copyTo(from); err != nil {
+		return err
+	}
+	if len(p.Children) == 0 {
+		return d.leaf(p, header, to, eight)
+	}
+	if label := strings.ToLower(p.Encoding); label == "8bit" || label == "binary" {
+		header = EditHeader(header, Edit{Op: Replace, Name: "Content-Transfer-Encoding", Value: "7bit"})
+	}
+	d.replace(NewBytesSource(header), to)
+	if err := d.copyTo(p.start); err != nil {
+		return err
+	}
+	for _, c := range p.Children {
+		raw := c.headerBytes()
+		h, err := header7Bit(raw)
+		if err != nil {
+			return err
+		}
+		if err := d.part(c, h, c.headerAt, c.headerAt+int64(len(raw))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Part) headerBytes() []byte {
+	var raw []byte
+	for _, f := range p.Header {
+		raw = append(raw, f.Raw...)
+	}
+	return raw
+}
+
+// leaf writes a leaf, encoded when its content is 8-bit.
+func (d *downgrade) leaf(p *Part, header []byte, headerEnd int64, eight bool) error {
+	if !eight {
+		d.replace(NewBytesSource(header), headerEnd)
+		return d.copyTo(p.end)
+	}
+	var body Source
+	var label string
+	switch {
+	case p.Type == "message/rfc822" || p.Type == "message/global":
+		nested, err := d.nested(p)
+		if err != nil {
+			return err
+		}
+		body, label = nested.Source, "7bit"
+	case p.Defect != nil || strings.HasPrefix(p.Type, "message/"):
+		return fmt.Errorf("%w: %s", ErrNo7Bit, p.Type)
+	default:
+		var err error
+		if body, label, err = encode7Bit(p); err != nil {
+			return err
+		}
+	}
+	eol := lineEnd(header)
+	header = EditHeader(header, Edit{Op: Replace, Name: "Content-Transfer-Encoding", Value: label})
+	d.replace(NewBytesSource(header), headerEnd)
+	if headerEnd == p.start { // no empty line: the new header needs one
+		d.out = append(d.out, NewBytesSource([]byte(eol)))
+	}
+	if err := d.copyTo(p.start); err != nil {
+		return err
+	}
+	d.replace(body, p.end)
+	return nil
+}
+
+// nested converts an attached message, which must not be encoded itself (RFC 2046 5.2.1).
+func (d *downgrade) nested(p *Part) (*Message, error) {
+	if p.encoding() != identity || d.depth >= 8 {
+		return nil, fmt.Errorf("%w: %s", ErrNo7Bit, p.Type)
+	}
+	m, err := Parse(Section(p.source, p.start, p.end-p.start))
+	if err != nil {
+		return nil, err
+	}
+	return m.to7Bit(d.depth + 1)
+}
+
+// encode7Bit encodes the decoded content of a leaf: text as quoted-printable while it is small,
+// anything else as base64, which is computed as it is read.
+func encode7Bit(p *Part) (Source, string, error) {
+	const small = 1 << 20
+	plain := Source(Section(p.source, p.start, p.end-p.start))
+	if p.encoding() != identity || strings.HasPrefix(p.Type, "text/") && plain.Size() <= small {
+		content, err := io.ReadAll(p.Open())
+		if err != nil {
+			return nil, "", err
+		}
+		if strings.HasPrefix(p.Type, "text/") && !bytes.ContainsRune(content, 0) {
+			var out bytes.Buffer
+			w := quotedprintable.NewWriter(&out)
+			_, _ = w.Write(content) // a buffer takes everything
+			_ = w.Close()
+			return NewBytesSource(out.Bytes()), "quoted-printable", nil
+		}
+		plain = NewBytesSource(content)
+	}
+	return &base64Source{plain}, "base64", nil
+}
+
+// base64Source is a source as base64 in lines of 76 letters.
+type base64Source struct{ plain Source }
+
+const (
+	base64Line  = 57 // bytes of a line
+	base64Width = 78 // its letters and CRLF
+)
+
+func (s *base64Source) Size() int64 {
+	n := s.plain.Size()
+	size := n / base64Line * base64Width
+	if rest := n % base64Line; rest > 0 {
+		size += (rest+2)/3*4 + 2
+	}
+	return size
+}
+
+// ReadAt implements io.ReaderAt: each line has its place.
+func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	var plain [base64Line]byte
+	var coded [base64Width]byte
+	for done < len(p) {
+		at := off + int64(done)
+		if at < 0 || at >= s.Size() {
+			return done, io.EOF
+		}
+		line := at / base64Width
+		want := int(min(base64Line, s.plain.Size()-line*base64Line))
+		if n, err := s.plain.ReadAt(plain[:want], line*base64Line); n < want {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return done, err
+		}
+		base64.StdEncoding.Encode(coded[:], plain[:want])
+		n := base64.StdEncoding.EncodedLen(want)
+		copy(coded[n:], "\r\n")
+		done += copy(p[done:], coded[at-line*base64Width:n+2])
+	}
+	return done, nil
+}
+
+// header7Bit encodes the raw 8-bit fields of a header and leaves the others.
+func header7Bit(raw []byte) ([]byte, error) {
+	if !has8Bit(raw) {
+		return raw, nil
+	}
+	eol := lineEnd(raw)
+	var out []byte
+	for _, f := range ParseHeader(raw) {
+		if !has8Bit(f.Raw) {
+			out = append(out, f.Raw...)
+			continue
+		}
+		field := field7Bit(f, eol)
+		if has8Bit(field) {
+			return nil, fmt.Errorf("%w: %s", ErrIntlAddr, repair(f.Name))
+		}
+		out = append(out, field...)
+	}
+	return out, nil
+}
+
+func field7Bit(f Field, eol string) []byte {
+	switch strings.ToLower(f.Name) {
+	case "":
+		return bytes.Map(func(r rune) rune {
+			if r >= 0x80 {
+				return '?'
+			}
+			return r
+		}, f.Raw)
+	case "content-type", "content-disposition":
+		token, params := parseValue(f.Value())
+		if v := mime.FormatMediaType(token, params); v != "" {
+			return fold(f.Name+": "+v, eol)
+		}
+	}
+	return Edit{Name: f.Name, Value: repair(f.Value())}.field(eol)
+}
