@@ -1,13 +1,11 @@
 package smtpd
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // next gets a command that go-smtp may see into f.pending, answering the others itself.
@@ -89,10 +87,8 @@ func (f *front) command(verb, arg, line string) bool {
 	case "XCLIENT", "XFORWARD":
 		f.refuseCommand("550 5.7.0 " + verb + " is not allowed")
 	default:
-		if httpVerb(verb) {
-			f.event(Event{Kind: Foreign, Command: verb, Reply: "421 4.7.0"})
-			f.say("421 4.7.0 " + f.cfg.Hostname + " This is not an HTTP server")
-			f.ended = true
+		if foreignVerb(verb) {
+			f.stranger(verb, "421 4.7.0 "+f.cfg.Hostname+" This is an SMTP server")
 			return false
 		}
 		f.verb = "?"
@@ -274,33 +270,6 @@ func (f *front) data(arg string) bool {
 	return false
 }
 
-// startTLS answers RFC 3207, which go-smtp never sees.
-func (f *front) startTLS(arg string) {
-	switch {
-	case arg != "":
-		f.refuseCommand("501 5.5.4 STARTTLS takes no argument")
-	case f.tls != "":
-		f.refuseCommand("503 5.5.1 TLS is running already")
-	case f.cfg.TLS != TLSStart:
-		f.refuseCommand("502 5.5.1 TLS is not offered here")
-	case f.mail:
-		f.refuseCommand("503 5.5.1 Not in a transaction: RSET first")
-	case f.authed:
-		f.refuseCommand("503 5.5.1 Not after AUTH")
-	default:
-		f.say("220 2.0.0 Ready to start TLS")
-		// What was pipelined behind the command was not protected (RFC 3207 4.2, CVE-2011-0411).
-		f.r, f.w = 0, 0
-		if f.flush() != nil {
-			f.ended = true
-			return
-		}
-		if f.handshake() {
-			f.helo, f.esmtp = "", false
-		}
-	}
-}
-
 // skipChunk refuses BDAT, which is not offered, without taking its chunk for commands.
 func (f *front) skipChunk(arg string) {
 	word, _, _ := strings.Cut(arg, " ")
@@ -324,48 +293,3 @@ func (f *front) skipChunk(arg string) {
 		}
 	}
 }
-
-// foreign notices that the client does not speak SMTP at all, before a whole line is there.
-func (f *front) foreign() bool {
-	have := f.in[f.r:f.w]
-	if f.verb != "" || len(have) == 0 || have[0] != 0x16 {
-		return false
-	}
-	f.event(Event{Kind: Foreign, Command: "TLS hello", Reply: "closed"})
-	f.ended = true
-	f.out = nil
-	return true
-}
-
-// httpVerb tells a request of a browser, which would send mail if the rest of it ran as commands.
-func httpVerb(verb string) bool {
-	switch verb {
-	case "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "PRI", "HOST:":
-		return true
-	}
-	return false
-}
-
-// pace is how fast a client must send: not less than rate on the whole, never idle for longer than idle.
-type pace struct {
-	rate   int64 // bytes/s; 0 or less means any
-	idle   time.Duration
-	bytes  int64
-	waited time.Duration
-}
-
-// fill reads more input, at the pace.
-func (p *pace) fill(f *front) error {
-	limit := p.idle
-	if p.rate > 0 {
-		allowed := rateGrace + time.Duration(float64(p.bytes)/float64(p.rate)*float64(time.Second)) - p.waited
-		limit = min(limit, max(allowed, 0))
-	}
-	began := time.Now()
-	err := f.fill(began.Add(limit))
-	p.waited += time.Since(began)
-	return err
-}
-
-// trimCRLF is a line of a reply without its end.
-func trimCRLF(line []byte) []byte { return bytes.TrimRight(line, "\r\n") }

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -238,50 +237,4 @@ func (f *front) allowed() bool {
 		return true
 	}
 	return contains(f.cfg.Allow, f.peer)
-}
-
-func contains(nets []netip.Prefix, a netip.Addr) bool {
-	for _, p := range nets {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-// meet finds out the peer's address.
-func (f *front) meet() error {
-	f.peer = addrOf(f.raw.RemoteAddr())
-	return nil
-}
-
-// addrOf is the IP address in a socket address; zero for unix sockets and pipes.
-func addrOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap().WithZone("")
-	}
-	return netip.Addr{}
-}
-
-// handshake puts TLS over the connection. On failure the session is over: nothing more may be said
-// in the clear (libraries.md B11).
-func (f *front) handshake() bool {
-	f.raw.SetDeadline(time.Now().Add(handshakeMax))
-	conn := tls.Server(f.raw, f.cfg.TLSConfig)
-	if err := conn.HandshakeContext(f.ctx); err != nil {
-		f.event(Event{Kind: TLSFailed, Err: err})
-		f.ended = true
-		f.out = nil
-		return false
-	}
-	f.raw.SetDeadline(time.Time{})
-	f.conn = conn
-	state := conn.ConnectionState()
-	f.tls = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
-	if f.cfg.CertUser != nil && len(state.VerifiedChains) > 0 {
-		if user := f.cfg.CertUser(state); user != "" {
-			f.user = user
-		}
-	}
-	return true
 }

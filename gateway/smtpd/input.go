@@ -150,3 +150,24 @@ func (f *front) release() {
 	f.srv.blocks.Put(f.block)
 	f.block = nil
 }
+
+// pace is how fast a client must send: not less than rate on the whole, never idle for longer than idle.
+type pace struct {
+	rate   int64 // bytes/s; 0 or less means any
+	idle   time.Duration
+	bytes  int64
+	waited time.Duration
+}
+
+// fill reads more input, at the pace.
+func (p *pace) fill(f *front) error {
+	limit := p.idle
+	if p.rate > 0 {
+		allowed := rateGrace + time.Duration(float64(p.bytes)/float64(p.rate)*float64(time.Second)) - p.waited
+		limit = min(limit, max(allowed, 0))
+	}
+	began := time.Now()
+	err := f.fill(began.Add(limit))
+	p.waited += time.Since(began)
+	return err
+}

@@ -67,7 +67,7 @@ func (f *front) take(p []byte) {
 			f.line = append(f.line, whole...)
 			whole = f.line
 		}
-		f.reply(string(trimCRLF(whole)))
+		f.reply(strings.TrimRight(string(whole), "\r\n"))
 		f.line = f.line[:0]
 		p = p[i+1:]
 	}

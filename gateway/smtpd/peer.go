@@ -1,0 +1,82 @@
+package smtpd
+
+import (
+	"bufio"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// meet finds out who the peer is. Only a named proxy is believed when it speaks for another, and it
+// must: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt section 5.
+func (f *front) meet() error {
+	f.peer = addrOf(f.raw.RemoteAddr())
+	if !f.peer.IsValid() || !contains(f.cfg.ProxyFrom, f.peer) {
+		return nil
+	}
+	f.raw.SetReadDeadline(time.Now().Add(handshakeMax))
+	r := bufio.NewReader(f.raw)
+	header, err := proxyproto.Read(r)
+	if err != nil {
+		return err
+	}
+	f.conn = ahead{f.raw, r}
+	if !header.Command.IsLocal() { // LOCAL is the proxy's own health check
+		f.peer = addrOf(header.SourceAddr)
+	}
+	return nil
+}
+
+// ahead is a connection of which some bytes have been read already.
+type ahead struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (a ahead) Read(p []byte) (int, error) { return a.r.Read(p) }
+
+// addrOf is the IP address in a socket address; zero for unix sockets and pipes.
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+func contains(nets []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// foreign notices a TLS hello where plaintext is spoken, before a whole line is there.
+func (f *front) foreign() bool {
+	have := f.in[f.r:f.w]
+	if f.verb != "" || f.tls != "" || len(have) == 0 || have[0] != 0x16 {
+		return false
+	}
+	f.stranger("TLS hello", "")
+	return true
+}
+
+// stranger ends a session with something that does not speak SMTP.
+func (f *front) stranger(what, reply string) {
+	f.event(Event{Kind: Foreign, Command: what, Reply: reply})
+	if reply == "" {
+		f.out = nil
+	} else {
+		f.say(reply)
+	}
+	f.ended = true
+}
+
+// foreignVerb tells a request of a browser, whose body would send mail if it ran as commands, and
+// a proxy that is not named in ProxyFrom.
+func foreignVerb(verb string) bool {
+	switch verb {
+	case "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "PRI", "HOST:", "PROXY":
+		return true
+	}
+	return false
+}

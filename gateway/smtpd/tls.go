@@ -1,0 +1,56 @@
+package smtpd
+
+import (
+	"crypto/tls"
+	"time"
+)
+
+// handshake puts TLS over the connection. On failure the session is over: nothing more may be said
+// in the clear (libraries.md B11).
+func (f *front) handshake() bool {
+	f.raw.SetDeadline(time.Now().Add(handshakeMax))
+	conn := tls.Server(f.conn, f.cfg.TLSConfig)
+	if err := conn.HandshakeContext(f.ctx); err != nil {
+		f.event(Event{Kind: TLSFailed, Err: err})
+		f.ended = true
+		f.out = nil
+		return false
+	}
+	f.raw.SetDeadline(time.Time{})
+	f.conn = conn
+	state := conn.ConnectionState()
+	f.tls = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+	if f.cfg.CertUser != nil && len(state.VerifiedChains) > 0 {
+		if user := f.cfg.CertUser(state); user != "" {
+			f.user = user
+		}
+	}
+	return true
+}
+
+// startTLS answers RFC 3207, which go-smtp never sees.
+func (f *front) startTLS(arg string) {
+	switch {
+	case arg != "":
+		f.refuseCommand("501 5.5.4 STARTTLS takes no argument")
+	case f.tls != "":
+		f.refuseCommand("503 5.5.1 TLS is running already")
+	case f.cfg.TLS != TLSStart:
+		f.refuseCommand("502 5.5.1 TLS is not offered here")
+	case f.mail:
+		f.refuseCommand("503 5.5.1 Not in a transaction: RSET first")
+	case f.authed:
+		f.refuseCommand("503 5.5.1 Not after AUTH")
+	default:
+		f.say("220 2.0.0 Ready to start TLS")
+		// What was pipelined behind the command was not protected (RFC 3207 4.2, CVE-2011-0411).
+		f.r, f.w = 0, 0
+		if f.flush() != nil {
+			f.ended = true
+			return
+		}
+		if f.handshake() {
+			f.helo, f.esmtp = "", false
+		}
+	}
+}
