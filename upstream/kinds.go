@@ -38,5 +38,9 @@ func (e *KeyError) Error() string { return e.Key + " " + e.Problem }
 
 // Kinds returns a fresh table of the built-in kinds. Programs of others may append their own.
 func Kinds() []Kind {
-	return []Kind{}
+	return []Kind{
+		{Name: "resend", Doc: "Resend's API (JSON)", New: newResendSettings},
+		{Name: "sendgrid", Doc: "SendGrid's API v3 mail/send (JSON)", New: newSendgridSettings},
+		{Name: "mailgun", Doc: "Mailgun's API messages.mime (the message as it is)", New: newMailgunSettings},
+	}
 }

@@ -1,0 +1,177 @@
+package upstream
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/ianaindex"
+
+	"mailhatch/mime"
+)
+
+// apiMessage is a message as JSON APIs see it, recipients apart.
+type apiMessage struct {
+	from         mime.Address
+	replyTo      []mime.Address
+	subject      string
+	text, html   string
+	alternatives []apiAlternative // only where the API takes them
+	files        []apiFile
+	headers      []apiHeader
+}
+
+// apiAlternative is another way to show the body.
+type apiAlternative struct{ mediaType, value string }
+
+// apiFile is a part that travels as a file.
+type apiFile struct {
+	part      *mime.Part
+	name      string
+	mediaType string
+	inline    bool
+	contentID string
+}
+
+// apiForm is what tells one JSON API from another.
+type apiForm struct {
+	alternatives bool     // other bodies than text and HTML have a place
+	reserved     []string // header names that the API refuses
+}
+
+// apiTextLimit is how much of an alternative is held in memory; larger ones travel as files.
+const apiTextLimit = 4 << 20
+
+// readForAPI sorts a message for a JSON API. flatten permits taking signed and encrypted messages apart.
+func readForAPI(m *Mail, form apiForm, flatten bool) (*apiMessage, *Error) {
+	msg := m.Message
+	content, err := msg.Content()
+	if err != nil {
+		return nil, &Error{Class: Temporary, Err: err}
+	}
+	if content.Opaque != "" && !flatten {
+		return nil, apiError(Unrepresentable, "5.6.1",
+			"the message is %s, which an API that takes text and files apart would break", content.Opaque)
+	}
+	out := &apiMessage{subject: plainText(msg.Subject), headers: apiHeaders(msg, form.reserved)}
+	if e := out.readSender(m); e != nil {
+		return nil, e
+	}
+	if content.Text != nil {
+		out.text = plainText(content.Text.Text)
+	}
+	if content.HTML != nil {
+		out.html = plainText(content.HTML.Text)
+	}
+	for _, p := range content.Alternatives {
+		alt, ok, err := readAlternative(p)
+		if err != nil {
+			return nil, &Error{Class: Temporary, Err: err}
+		}
+		if ok && form.alternatives {
+			out.alternatives = append(out.alternatives, alt)
+			continue
+		}
+		out.files = append(out.files, apiFile{part: p, name: alternativeName(p), mediaType: typeWithMethod(p)})
+	}
+	for _, a := range content.Attachments {
+		out.files = append(out.files, apiFile{a.Part, apiLine(a.Name), apiLine(a.Type), a.Inline && a.ContentID != "", apiLine(a.ContentID)})
+	}
+	return out, nil
+}
+
+// readSender chooses the one From address that APIs take. Of several the Sender is it, or the first,
+// and replies still go to all (RFC 5322 3.6.2).
+func (o *apiMessage) readSender(m *Mail) *Error {
+	msg := m.Message
+	from := msg.From
+	if len(from) == 0 && m.From != "" {
+		from = []mime.Address{{Addr: m.From}}
+	}
+	if len(from) == 0 {
+		return apiError(Unrepresentable, "5.6.0", "the message has no From address and no envelope sender; default_from in [identity] would fill it in")
+	}
+	o.from = from[0]
+	o.replyTo = msg.ReplyTo
+	if len(from) > 1 {
+		if len(o.replyTo) == 0 {
+			o.replyTo = from
+		}
+		if s := msg.Sender; s != nil && slices.ContainsFunc(from, func(a mime.Address) bool { return strings.EqualFold(a.Addr, s.Addr) }) {
+			o.from = *s
+		}
+	}
+	addr, _, err := apiAddress(o.from.Addr)
+	if err != nil {
+		return err
+	}
+	o.from = mime.Address{Name: apiLine(o.from.Name), Addr: addr}
+	seen := map[string]bool{}
+	var replyTo []mime.Address
+	for _, a := range o.replyTo {
+		addr, key, err := apiAddress(a.Addr)
+		if err != nil {
+			if err.Class == Permanent {
+				continue // it could not be replied to either
+			}
+			return err
+		}
+		if !seen[key] {
+			seen[key] = true
+			replyTo = append(replyTo, mime.Address{Name: apiLine(a.Name), Addr: addr})
+		}
+	}
+	o.replyTo = replyTo
+	return nil
+}
+
+// readAlternative decodes an alternative body to UTF-8; ok is false where that cannot be done whole.
+func readAlternative(p *mime.Part) (alt apiAlternative, ok bool, err error) {
+	if p.Defect != nil || !strings.HasPrefix(p.Type, "text/") {
+		return alt, false, nil
+	}
+	raw, err := io.ReadAll(io.LimitReader(p.Open(), apiTextLimit+1))
+	if err != nil {
+		return alt, false, err
+	}
+	if len(raw) > apiTextLimit || len(raw) == 0 {
+		return alt, false, nil
+	}
+	switch charset := strings.ToLower(p.Params["charset"]); charset {
+	case "", "utf-8", "us-ascii", "utf8", "ascii":
+	default:
+		enc, err := ianaindex.MIME.Encoding(charset)
+		if err != nil || enc == nil {
+			return alt, false, nil
+		}
+		if raw, err = enc.NewDecoder().Bytes(raw); err != nil {
+			return alt, false, nil
+		}
+	}
+	if !utf8.Valid(raw) {
+		return alt, false, nil
+	}
+	return apiAlternative{typeWithMethod(p), plainText(string(raw))}, true, nil
+}
+
+// typeWithMethod is the media type with the one parameter that calendars live by (RFC 6047 2.4).
+func typeWithMethod(p *mime.Part) string {
+	if method := p.Params["method"]; method != "" {
+		return p.Type + "; method=" + apiLine(method)
+	}
+	return p.Type
+}
+
+func alternativeName(p *mime.Part) string {
+	if p.Name != "" {
+		return apiLine(p.Name)
+	}
+	if p.Type == "text/calendar" {
+		return "invite.ics"
+	}
+	return "alternative" + extensionFor(p.Type)
+}
+
+// apiLine makes a string fit for one line of a header.
+func apiLine(s string) string { return strings.TrimSpace(plainText(strings.Map(apiOneLine, s))) }

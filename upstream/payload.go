@@ -1,0 +1,200 @@
+package upstream
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"strings"
+
+	"mailhatch/mime"
+)
+
+// segment is a piece of a request body: literal bytes, or a stream of a size known beforehand.
+type segment struct {
+	literal []byte
+	open    func() io.Reader // nil for literals
+	length  int64            // bytes that open gives
+}
+
+// payload is a request body. It can be read any number of times and is the same each time; streams
+// are read from the message while they are sent, never held.
+type payload []segment
+
+// size is the Content-Length in bytes.
+func (p payload) size() int64 {
+	var n int64
+	for _, s := range p {
+		n += int64(len(s.literal)) + s.length
+	}
+	return n
+}
+
+// open reads the body from its start.
+func (p payload) open() io.Reader { return &payloadReader{rest: p} }
+
+type payloadReader struct {
+	rest payload
+	cur  io.Reader
+}
+
+// Read goes on to the next segment where one ends; streams are opened when their turn comes.
+func (r *payloadReader) Read(b []byte) (int, error) {
+	for {
+		if r.cur == nil {
+			if len(r.rest) == 0 {
+				return 0, io.EOF
+			}
+			if s := r.rest[0]; s.open != nil {
+				r.cur = s.open()
+			} else {
+				r.cur = bytes.NewReader(s.literal)
+			}
+			r.rest = r.rest[1:]
+		}
+		n, err := r.cur.Read(b)
+		if err == io.EOF {
+			r.cur, err = nil, nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// base64Segment is a part's decoded content in base64 (RFC 4648 4), as JSON APIs take files. Errors
+// are those of reading the message.
+func base64Segment(p *mime.Part) (segment, int64, error) {
+	n, err := p.DecodedSize()
+	if err != nil {
+		return segment{}, 0, err
+	}
+	open := func() io.Reader { return &base64Reader{src: p.Open()} }
+	return segment{open: open, length: int64(base64.StdEncoding.EncodedLen(int(n)))}, n, nil
+}
+
+// base64Chunk is read at a time; a multiple of 3, so that no padding falls inside.
+const base64Chunk = 24 << 10
+
+// base64Reader encodes what it reads from src.
+type base64Reader struct {
+	src     io.Reader
+	raw     []byte
+	enc     []byte
+	pending []byte // of enc, not yet given out
+	err     error
+}
+
+// Read gives encoded bytes until src ends.
+func (r *base64Reader) Read(b []byte) (int, error) {
+	if len(r.pending) == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		if r.raw == nil {
+			r.raw = make([]byte, base64Chunk)
+			r.enc = make([]byte, base64.StdEncoding.EncodedLen(base64Chunk))
+		}
+		n, err := io.ReadFull(r.src, r.raw)
+		if err == io.ErrUnexpectedEOF {
+			err = io.EOF
+		}
+		r.err = err
+		base64.StdEncoding.Encode(r.enc, r.raw[:n])
+		r.pending = r.enc[:base64.StdEncoding.EncodedLen(n)]
+	}
+	n := copy(b, r.pending)
+	if r.pending = r.pending[n:]; len(r.pending) == 0 && n == 0 {
+		return 0, r.err
+	}
+	return n, nil
+}
+
+// jsonBody builds a JSON object whose files are streams. One field stands on each line, so that
+// people can read what `mailhatch render` shows.
+type jsonBody struct {
+	done  payload
+	buf   bytes.Buffer
+	inner bool // a field was written already
+}
+
+// field writes a field of the object.
+func (j *jsonBody) field(name string, value any) {
+	j.name(name)
+	j.value(value)
+}
+
+// name starts a field whose value is written next.
+func (j *jsonBody) name(name string) {
+	if j.inner {
+		j.raw(",\n")
+	} else {
+		j.raw("{\n")
+	}
+	j.inner = true
+	j.value(name)
+	j.raw(":")
+}
+
+// raw writes JSON text as it is.
+func (j *jsonBody) raw(s string) { j.buf.WriteString(s) }
+
+// value writes a value of strings, numbers, booleans, slices and structs of these.
+func (j *jsonBody) value(v any) {
+	enc := json.NewEncoder(&j.buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("upstream: a value that JSON has no form for: " + err.Error()) // by our own code only
+	}
+	j.buf.Truncate(j.buf.Len() - 1) // the line end that Encode adds
+}
+
+// stream writes a segment as it is.
+func (j *jsonBody) stream(s segment) {
+	j.flush()
+	j.done = append(j.done, s)
+}
+
+// splice writes segments that another jsonBody made.
+func (j *jsonBody) splice(p payload) {
+	j.flush()
+	j.done = append(j.done, p...)
+}
+
+func (j *jsonBody) flush() {
+	if j.buf.Len() > 0 {
+		j.done = append(j.done, segment{literal: bytes.Clone(j.buf.Bytes())})
+		j.buf.Reset()
+	}
+}
+
+// end closes the object and gives the body.
+func (j *jsonBody) end() payload {
+	j.raw("\n}\n")
+	j.flush()
+	return j.done
+}
+
+// jsonHeaders is an object of strings in a given order.
+type jsonHeaders []apiHeader
+
+// MarshalJSON keeps the order, which a map would not.
+func (h jsonHeaders) MarshalJSON() ([]byte, error) {
+	var j jsonBody
+	j.raw("{")
+	for i, f := range h {
+		if i > 0 {
+			j.raw(",")
+		}
+		j.value(f.name)
+		j.raw(":")
+		j.value(f.value)
+	}
+	j.raw("}")
+	return bytes.Clone(j.buf.Bytes()), nil
+}
+
+// plainText makes a string fit for JSON and the databases behind it: valid UTF-8 without NUL.
+func plainText(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}

@@ -1,0 +1,153 @@
+package upstreamtest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// decodeStrict reads one JSON object without fields that the API does not know and without names
+// that occur twice.
+func decodeStrict(body []byte, into any) error {
+	if !utf8.Valid(body) {
+		return fmt.Errorf("the body is not UTF-8")
+	}
+	if err := noTwins(json.NewDecoder(bytes.NewReader(body))); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return fmt.Errorf("there is more after the object")
+	}
+	return nil
+}
+
+// noTwins reads one value and refuses objects with the same name twice, whatever its case.
+func noTwins(dec *json.Decoder) error {
+	tok, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	delim, ok := tok.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		if delim == '{' {
+			name, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			lower := strings.ToLower(fmt.Sprint(name))
+			if seen[lower] {
+				return fmt.Errorf("the field %v occurs twice", name)
+			}
+			seen[lower] = true
+		}
+		if err := noTwins(dec); err != nil {
+			return err
+		}
+	}
+	_, err = dec.Token()
+	return err
+}
+
+// stringList is a string or a list of strings.
+type stringList []string
+
+// UnmarshalJSON reads both forms.
+func (l *stringList) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*l = stringList{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(l))
+}
+
+// stringMap is an object of strings; other values are refused.
+type stringMap map[string]string
+
+// UnmarshalJSON names the value that is no string.
+func (m *stringMap) UnmarshalJSON(b []byte) error {
+	var raw map[string]any
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	*m = stringMap{}
+	for k, v := range raw {
+		s, ok := v.(string)
+		if !ok {
+			return fmt.Errorf("the value of %s is no string", k)
+		}
+		(*m)[k] = s
+	}
+	return nil
+}
+
+// headerNames checks names and values of a headers object.
+func headerNames(headers stringMap, reserved []string) error {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		value := headers[name]
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }) {
+			return fmt.Errorf("%q is no header name", name)
+		}
+		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return fmt.Errorf("the header %s holds control characters", name)
+		}
+		for _, r := range reserved {
+			if strings.EqualFold(name, r) {
+				return fmt.Errorf("the header %s is reserved", name)
+			}
+		}
+	}
+	return nil
+}
+
+var addressForm = regexp.MustCompile(`^(?:[!#-'*+/-9=?A-Z^-~-]+(?:\.[!#-'*+/-9=?A-Z^-~-]+)*|"[ -~]*")@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+
+// address checks a bare address as the APIs do: ASCII, a domain with a dot.
+func address(s string) error {
+	if !addressForm.MatchString(s) || !strings.Contains(s[strings.LastIndex(s, "@"):], ".") {
+		return fmt.Errorf("%q does not contain a valid address", s)
+	}
+	return nil
+}
+
+// mailbox reads `Name <a@b>` or `a@b`; the name may hold anything but must be quoted where RFC 5322 says so.
+func mailbox(s string) (addr string, err error) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
+		return "", fmt.Errorf("%q holds control characters", s)
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is no mailbox: %v", s, err)
+	}
+	addr = a.Address
+	if i := strings.LastIndex(s, "<"); i >= 0 {
+		addr = strings.TrimSuffix(s[i+1:], ">")
+	} else {
+		addr = s
+	}
+	return addr, address(addr)
+}
+
+func decodeFile(content string) ([]byte, error) {
+	if strings.ContainsAny(content, "\r\n ") {
+		return nil, fmt.Errorf("the content of an attachment holds blanks")
+	}
+	return base64.StdEncoding.Strict().DecodeString(content)
+}

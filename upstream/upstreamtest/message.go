@@ -1,0 +1,87 @@
+package upstreamtest
+
+import (
+	"bytes"
+	"io"
+	"strings"
+
+	"github.com/emersion/go-message"
+	_ "github.com/emersion/go-message/charset" // decodes texts of all charsets
+	"github.com/emersion/go-message/mail"
+)
+
+// mailgunMessage reads the message as far as it can be read; Mailgun takes broken ones too.
+func mailgunMessage(msg *Message) *answer {
+	e, err := message.Read(bytes.NewReader(msg.Raw))
+	if e == nil {
+		return mailgunError(400, "message cannot be read: %v", err)
+	}
+	if strings.TrimSpace(e.Header.Get("From")) == "" {
+		return mailgunError(400, "from parameter is missing")
+	}
+	msg.Headers = map[string]string{}
+	for f := e.Header.Fields(); f.Next(); {
+		if strings.EqualFold(f.Key(), "Bcc") || strings.EqualFold(f.Key(), "Resent-Bcc") {
+			return mailgunError(400, "a Bcc field would be shown to everyone")
+		}
+		if strings.HasPrefix(strings.ToLower(f.Key()), "x-mailgun-") {
+			return mailgunError(400, "%s would steer the service", f.Key())
+		}
+		if _, ok := msg.Headers[f.Key()]; !ok {
+			text, _ := f.Text()
+			msg.Headers[f.Key()] = text
+		}
+	}
+	header := mail.Header{Header: e.Header}
+	msg.From = e.Header.Get("From")
+	msg.Subject, _ = header.Subject()
+	msg.To = addresses(header, "To")
+	msg.Cc = addresses(header, "Cc")
+	msg.ReplyTo = addresses(header, "Reply-To")
+	_ = e.Walk(func(path []int, part *message.Entity, err error) error {
+		if part == nil {
+			return nil
+		}
+		return leaf(part, msg)
+	})
+	return nil
+}
+
+func addresses(h mail.Header, name string) []string {
+	list, _ := h.AddressList(name)
+	var out []string
+	for _, a := range list {
+		out = append(out, strings.ToLower(a.Address))
+	}
+	return out
+}
+
+// leaf sorts one part: the first text and the first HTML are the bodies, all else is a file.
+func leaf(part *message.Entity, msg *Message) error {
+	kind, params, _ := part.Header.ContentType()
+	if strings.HasPrefix(kind, "multipart/") {
+		return nil
+	}
+	data, err := io.ReadAll(part.Body)
+	if err != nil && len(data) == 0 {
+		return nil
+	}
+	disposition, dparams, _ := part.Header.ContentDisposition()
+	name := dparams["filename"]
+	if name == "" {
+		name = params["name"]
+	}
+	cid := strings.Trim(part.Header.Get("Content-Id"), "<> ")
+	switch {
+	case disposition != "attachment" && name == "" && kind == "text/plain" && msg.Text == "":
+		msg.Text = string(data)
+	case disposition != "attachment" && name == "" && kind == "text/html" && msg.HTML == "":
+		msg.HTML = string(data)
+	case disposition == "" && name == "" && cid == "" && strings.HasPrefix(kind, "text/"):
+		msg.Alternatives = append(msg.Alternatives, Alternative{kind, string(data)})
+	default:
+		msg.Attachments = append(msg.Attachments, Attachment{Name: name, Type: kind, ContentID: cid,
+			Inline: disposition != "attachment" && cid != "", Data: data})
+	}
+	return nil
+}

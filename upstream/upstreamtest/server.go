@@ -1,0 +1,359 @@
+// Package upstreamtest has strict fakes of providers' APIs: they hold requests to every documented
+// rule, keep what they took, and fail as they are told.
+package upstreamtest
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Message is a mail that a fake took, read without any of mailhatch's own code.
+type Message struct {
+	Provider       string // "resend", "sendgrid", "mailgun"
+	ID             string // that the fake gave
+	From           string // as in the request: a mailbox
+	To, Cc, Bcc    []string
+	Recipients     []string // everyone who gets the mail: addresses in lower case, in the request's order
+	ReplyTo        []string
+	Subject        string
+	Text, HTML     string
+	Alternatives   []Alternative // bodies beyond text and HTML
+	Attachments    []Attachment
+	Headers        map[string]string // names as given; for Mailgun those of the message
+	Options        map[string]string // tags, custom arguments, o: and v: fields…
+	IdempotencyKey string
+	RequestHeader  http.Header // without Authorization
+	Raw            []byte      // the request body; for Mailgun the message alone
+}
+
+// Alternative is a body that is neither text nor HTML.
+type Alternative struct{ Type, Value string }
+
+// Attachment is a file.
+type Attachment struct {
+	Name, Type, ContentID string
+	Inline                bool
+	Data                  []byte
+}
+
+// Drop is where a fake breaks the connection.
+type Drop int
+
+const (
+	DropNever      Drop = iota
+	DropBeforeBody      // after the request's header, before its body is read
+	DropDuringBody      // after some of its body
+	DropAfterBody       // when the request is there whole; the mail is not taken
+	DropReply           // the mail is taken, its answer is lost
+	DropHalfReply       // the mail is taken, its answer breaks off
+)
+
+// Fault is what becomes of one request instead of an answer by the rules. The zero Fault is none.
+type Fault struct {
+	Status int         // answer with this status; 0: by the rules
+	Header http.Header // of that answer
+	Body   string      // of that answer
+	Drop   Drop
+	Delay  time.Duration // before anything is read
+	Accept bool          // with Status: the mail is taken nonetheless
+}
+
+// Times repeats a fault.
+func Times(n int, f Fault) []Fault {
+	out := make([]Fault, n)
+	for i := range out {
+		out[i] = f
+	}
+	return out
+}
+
+// Server is a fake of one provider. Its methods may be called from many goroutines.
+type Server struct {
+	URL string
+
+	provider string
+	api      api
+	http     *httptest.Server
+	quit     chan struct{}
+
+	mu       sync.Mutex
+	key      string
+	faults   []Fault
+	accepted []Message
+	rejected []string
+	requests int
+	serial   int
+	replays  map[string]replay
+}
+
+// api is what tells the providers apart.
+type api interface {
+	// take holds a request to the provider's rules; it fills in msg, or says what is wrong.
+	take(s *Server, r *http.Request, body []byte, msg *Message) *answer
+	// accepted is the answer to a mail that was taken.
+	accepted(msg *Message) *answer
+	// authorized says whether the credentials are these.
+	authorized(r *http.Request, key string) bool
+	// unauthorized is the answer where they are not.
+	unauthorized(r *http.Request) *answer
+	// other answers requests that send nothing; nil: 404.
+	other(r *http.Request) *answer
+	// sends says whether a request is for sending.
+	sends(r *http.Request) bool
+	// limit is how many bytes a request may have.
+	limit() int64
+	tooLarge() *answer
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+type replay struct {
+	body   []byte
+	answer *answer
+}
+
+// Option changes how a fake is made.
+type Option func(*options)
+
+type options struct{ tls bool }
+
+// TLS makes the fake speak HTTPS with the certificate of CA.
+func TLS() Option { return func(o *options) { o.tls = true } }
+
+func newServer(provider, key string, a api, opts []Option) *Server {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	s := &Server{provider: provider, api: a, key: key, quit: make(chan struct{}), replays: map[string]replay{}}
+	s.http = httptest.NewUnstartedServer(s)
+	if o.tls {
+		s.http.StartTLS()
+	} else {
+		s.http.Start()
+	}
+	s.URL = s.http.URL
+	return s
+}
+
+// Close ends the fake; delayed answers are given up.
+func (s *Server) Close() {
+	close(s.quit)
+	s.http.CloseClientConnections()
+	s.http.Close()
+}
+
+// CA gives the certificate in PEM form, for ca_file.
+func (s *Server) CA() []byte {
+	var cert *x509.Certificate = s.http.Certificate()
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
+}
+
+// Script tells what becomes of the next requests that send; after these the rules hold again.
+func (s *Server) Script(faults ...Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, faults...)
+}
+
+// SetKey changes the key that is right from now on.
+func (s *Server) SetKey(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.key = key
+}
+
+// Accepted gives the mails that were taken, in order.
+func (s *Server) Accepted() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Message(nil), s.accepted...)
+}
+
+// Rejected gives the rules that requests broke, in order.
+func (s *Server) Rejected() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.rejected...)
+}
+
+// Requests counts requests that send, whatever became of them.
+func (s *Server) Requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
+// Reset forgets mails, requests and faults; idempotency keys stay known.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted, s.rejected, s.faults, s.requests = nil, nil, nil, 0
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.api.sends(r) {
+		s.serveOther(w, r)
+		return
+	}
+	fault := s.next()
+	if fault.Delay > 0 {
+		select {
+		case <-time.After(fault.Delay):
+		case <-s.quit:
+		case <-r.Context().Done():
+		}
+	}
+	body, ok := s.read(w, r, fault)
+	if !ok {
+		return
+	}
+	if fault.Status != 0 && !fault.Accept {
+		write(w, &answer{fault.Status, fault.Header, fault.Body})
+		return
+	}
+	a := s.judge(r, body)
+	switch {
+	case fault.Drop == DropReply:
+		hangUp(w, "")
+	case fault.Drop == DropHalfReply:
+		hangUp(w, fmt.Sprintf("HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"id\":", a.status))
+	case fault.Status != 0:
+		write(w, &answer{fault.Status, fault.Header, fault.Body})
+	default:
+		write(w, a)
+	}
+}
+
+func (s *Server) next() Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	if len(s.faults) == 0 {
+		return Fault{}
+	}
+	f := s.faults[0]
+	s.faults = s.faults[1:]
+	return f
+}
+
+// read reads the body, or as much of it as the fault allows.
+func (s *Server) read(w http.ResponseWriter, r *http.Request, fault Fault) ([]byte, bool) {
+	switch fault.Drop {
+	case DropBeforeBody:
+		hangUp(w, "")
+		return nil, false
+	case DropDuringBody:
+		_, _ = io.CopyN(io.Discard, r.Body, 100)
+		hangUp(w, "")
+		return nil, false
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, s.api.limit()+1))
+	if err != nil {
+		return nil, false
+	}
+	if int64(len(body)) > s.api.limit() {
+		s.reject("the request is larger than the provider takes")
+		write(w, s.api.tooLarge())
+		return nil, false
+	}
+	if fault.Drop == DropAfterBody {
+		hangUp(w, "")
+		return nil, false
+	}
+	return body, true
+}
+
+// hangUp breaks the connection after some bytes.
+func hangUp(w http.ResponseWriter, first string) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_, _ = io.WriteString(conn, first)
+	_ = conn.Close()
+}
+
+func write(w http.ResponseWriter, a *answer) {
+	for name, values := range a.header {
+		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.body)
+}
+
+// judge holds a whole request to the rules and takes the mail.
+func (s *Server) judge(r *http.Request, body []byte) *answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.api.authorized(r, s.key) {
+		s.rejected = append(s.rejected, "the credentials are wrong")
+		return s.api.unauthorized(r)
+	}
+	key := r.Header.Get("Idempotency-Key")
+	if old, ok := s.replays[key]; ok && s.provider == "resend" {
+		if string(old.body) == string(body) {
+			return old.answer
+		}
+		s.rejected = append(s.rejected, "the idempotency key was used with another body")
+		return resendError(409, "invalid_idempotent_request", "Same idempotency key used with a different request payload.")
+	}
+	s.serial++
+	msg := &Message{Provider: s.provider, ID: fmt.Sprintf("%s-%d", s.provider, s.serial), IdempotencyKey: key, Raw: body}
+	msg.RequestHeader = r.Header.Clone()
+	msg.RequestHeader.Del("Authorization")
+	if a := s.api.take(s, r, body, msg); a != nil {
+		s.rejected = append(s.rejected, strings.TrimSpace(a.body))
+		return a
+	}
+	s.accepted = append(s.accepted, *msg)
+	a := s.api.accepted(msg)
+	if key != "" {
+		s.replays[key] = replay{body, a}
+	}
+	return a
+}
+
+func (s *Server) reject(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rejected = append(s.rejected, why)
+}
+
+func (s *Server) serveOther(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	ok := s.api.authorized(r, s.key)
+	s.mu.Unlock()
+	switch a := s.api.other(r); {
+	case a == nil:
+		write(w, &answer{404, nil, `{"message":"not found"}`})
+	case !ok:
+		write(w, s.api.unauthorized(r))
+	default:
+		write(w, a)
+	}
+}
+
+func jsonString(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "{}"
+	}
+	return string(b)
+}
