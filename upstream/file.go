@@ -1,0 +1,173 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"mailhatch/mime"
+)
+
+// fileSettings are the keys of an upstream that stores mail in a maildir (https://cr.yp.to/proto/maildir.html).
+type fileSettings struct {
+	Path    string   `toml:"path"`    // the maildir; made when missing
+	Timeout Duration `toml:"timeout"` // every kind has it; a disk cannot be hurried
+}
+
+// Open checks the path; directories are made at the first mail.
+func (s *fileSettings) Open(env Env) (Upstream, error) {
+	if s.Path == "" {
+		return nil, &KeyError{Key: "path", Problem: "is missing", Hint: `for example path = "/var/mail/mailhatch"`}
+	}
+	host := strings.NewReplacer("/", "-", "\\", "-", ":", "-").Replace(env.Hostname)
+	if host == "" {
+		host = "localhost"
+	}
+	return &maildir{path: s.Path, host: host}, nil
+}
+
+// maildir is the upstream of kind file. One file holds a mail for all its recipients, which its
+// header names in Return-Path and Delivered-To as local delivery does, those in Bcc included: it is a
+// store for the operator's eyes.
+type maildir struct {
+	path, host string
+	serial     atomic.Uint64
+}
+
+// Send stores m: written and synced in tmp, then moved to new, so that a reader sees all of it or nothing.
+func (u *maildir) Send(ctx context.Context, m *Mail) []Outcome {
+	err := ctx.Err()
+	if err == nil {
+		err = u.store(m)
+	}
+	return localOutcomes(m, err)
+}
+
+// Check makes the directories.
+func (u *maildir) Check(context.Context) error {
+	if err := u.makeDirs(); err != nil {
+		return &Error{Class: Temporary, Err: err}
+	}
+	return nil
+}
+
+func (u *maildir) makeDirs() error {
+	for _, dir := range []string{"", "tmp", "new", "cur"} {
+		if err := os.MkdirAll(filepath.Join(u.path, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *maildir) store(m *Mail) (err error) {
+	if err := u.makeDirs(); err != nil {
+		return err
+	}
+	name, err := u.uniqueName()
+	if err != nil {
+		return err
+	}
+	temporary := filepath.Join(u.path, "tmp", name)
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temporary)
+		}
+	}()
+	if err := fileWrite(temporary, m); err != nil {
+		return err
+	}
+	final := filepath.Join(u.path, "new", name)
+	if err := os.Rename(temporary, final); err != nil {
+		return err
+	}
+	if err := fileSyncDir(filepath.Join(u.path, "new")); err != nil {
+		_ = os.Remove(final) // not known to be safe: the next attempt stores it again
+		return err
+	}
+	return nil
+}
+
+// uniqueName follows the maildir convention: time, what makes it unique, host.
+func (u *maildir) uniqueName() (string, error) {
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", err
+	}
+	now := time.Now()
+	return fmt.Sprintf("%d.M%dP%dQ%dR%s.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), u.serial.Add(1),
+		hex.EncodeToString(random[:]), u.host), nil
+}
+
+func fileWrite(path string, m *Mail) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriterSize(f, 64<<10)
+	if err := fileMessage(w, m); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// fileMessage writes the envelope as trace fields, and the message without Bcc, line ends as they are.
+func fileMessage(w io.Writer, m *Mail) error {
+	msg := m.Message
+	if msg.Header.Get("Bcc") != "" || msg.Header.Get("Resent-Bcc") != "" {
+		edited, err := msg.With(mime.Edit{Op: mime.Remove, Name: "Bcc"}, mime.Edit{Op: mime.Remove, Name: "Resent-Bcc"})
+		if err != nil {
+			return err
+		}
+		msg = edited
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Return-Path: <%s>\r\n", fileLine(m.From))
+	for _, r := range m.To {
+		fmt.Fprintf(&b, "Delivered-To: %s\r\n", fileLine(r.Address))
+	}
+	if m.ID != "" {
+		fmt.Fprintf(&b, "X-Mailhatch-Id: %s\r\n", fileLine(m.ID))
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	_, err := io.Copy(w, msg.Reader())
+	return err
+}
+
+// fileLine keeps a value on its line.
+func fileLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// fileSyncDir makes a new name durable. Windows cannot sync directories.
+func fileSyncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,130 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	mailsmtp "github.com/wneessen/go-mail/smtp"
+)
+
+// smtpMechanismName gives the SASL name of a value of auth, "" for an unknown one.
+func smtpMechanismName(auth string) string {
+	switch auth {
+	case "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "scram-sha-256-plus", "xoauth2":
+		return strings.ToUpper(auth)
+	}
+	return ""
+}
+
+// smtpAutoMechanisms is the order in which auth = "auto" chooses. Inside TLS the plain mechanisms come
+// first: servers often offer SCRAM or CRAM-MD5 for accounts whose secrets they do not have in that form.
+// In clear, which Open allows to loopback only, the password itself is shown last.
+func smtpAutoMechanisms(encrypted bool) []string {
+	if encrypted {
+		return []string{"PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"}
+	}
+	return []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"}
+}
+
+// login does AUTH (RFC 4954) where the config has a user. Its errors are *Error.
+func (u *smtpRelay) login(c *smtpConn) error {
+	if u.username == "" {
+		return nil
+	}
+	state, err := c.client.GetTLSConnectionState()
+	encrypted := err == nil && state.HandshakeComplete
+	if !encrypted && !smtpIsLoopbackConn(c.raw) {
+		return &Error{Class: Account, Err: fmt.Errorf("%s: the password would travel in clear", u.address())}
+	}
+	auth, err := u.mechanism(c.client, encrypted, state)
+	if err != nil {
+		return &Error{Class: Account, Err: fmt.Errorf("%s: %w", u.address(), err)}
+	}
+	c.step(u.timeout)
+	if err := c.client.Auth(auth); err != nil {
+		return u.authError(err)
+	}
+	return nil
+}
+
+// mechanism chooses among those that the relay offers.
+func (u *smtpRelay) mechanism(client *mailsmtp.Client, encrypted bool, state *tls.ConnectionState) (mailsmtp.Auth, error) {
+	has, list := client.Extension("AUTH")
+	if !has {
+		return nil, errors.New("the relay offers no AUTH, but the config has a username")
+	}
+	offered := strings.Fields(strings.ToUpper(list))
+	wanted := []string{smtpMechanismName(u.auth)}
+	if u.auth == smtpAuthAuto {
+		wanted = smtpAutoMechanisms(encrypted)
+	}
+	i := slices.IndexFunc(wanted, func(name string) bool { return slices.Contains(offered, name) })
+	if i < 0 {
+		return nil, fmt.Errorf("the relay offers no AUTH mechanism that can be used: it has %s, wanted is %s",
+			smtpClean(list), strings.Join(wanted, " or "))
+	}
+	user, password := u.username, u.password.Reveal()
+	switch wanted[i] {
+	case "PLAIN":
+		return mailsmtp.PlainAuth("", user, password, u.host, true), nil
+	case "LOGIN":
+		return mailsmtp.LoginAuth(user, password, u.host, true), nil
+	case "CRAM-MD5":
+		return mailsmtp.CRAMMD5Auth(user, password), nil
+	case "SCRAM-SHA-1":
+		return mailsmtp.ScramSHA1Auth(user, password), nil
+	case "SCRAM-SHA-256":
+		return mailsmtp.ScramSHA256Auth(user, password), nil
+	case "SCRAM-SHA-256-PLUS":
+		if !encrypted {
+			return nil, errors.New("scram-sha-256-plus needs TLS")
+		}
+		return mailsmtp.ScramSHA256PlusAuth(user, password, state), nil
+	default: // XOAUTH2
+		return mailsmtp.XOAuth2Auth(user, password), nil
+	}
+}
+
+// authError tells a refused login, which is the account's trouble, from a relay that cannot log
+// anyone in just now.
+func (u *smtpRelay) authError(err error) error {
+	var refused *textproto.Error
+	if !errors.As(err, &refused) {
+		if smtpIsNetwork(err) {
+			return u.dialError(err)
+		}
+		return &Error{Class: Account, Err: errors.New(u.redact(fmt.Sprintf("%s: AUTH failed: %v", u.address(), err)))}
+	}
+	r := smtpReplyOf(refused)
+	r.text = u.redact(r.text)
+	e := r.failure(smtpAtAuth)
+	e.Err = fmt.Errorf("%s: AUTH refused: %w", u.address(), e.Err)
+	return e
+}
+
+// redact hides the password in words of the relay, in clear or as AUTH encodes it.
+func (u *smtpRelay) redact(text string) string {
+	password := u.password.Reveal()
+	if password == "" {
+		return text
+	}
+	for _, form := range []string{
+		password,
+		base64.StdEncoding.EncodeToString([]byte(password)),
+		base64.StdEncoding.EncodeToString([]byte("\x00" + u.username + "\x00" + password)),
+	} {
+		text = strings.ReplaceAll(text, form, redacted)
+	}
+	return text
+}
+
+func smtpIsLoopbackConn(c net.Conn) bool {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}

@@ -1,0 +1,262 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	mail "github.com/wneessen/go-mail"
+	mailsmtp "github.com/wneessen/go-mail/smtp"
+)
+
+// smtpConn is a connection that is past EHLO, TLS and AUTH. One goroutine uses it at a time.
+type smtpConn struct {
+	client    *mailsmtp.Client
+	raw       *smtpRawConn
+	caps      smtpCaps
+	messages  int // transactions begun
+	idleSince time.Time
+	broken    bool // not fit for another command
+}
+
+// smtpCaps is what the relay offered in EHLO.
+type smtpCaps struct {
+	pipelining, eightBit, utf8, dsn, sizeParam bool
+	size                                       int64 // 0 when not limited (RFC 1870)
+	maxRecipients, maxMessages                 int   // RFC 9422, or our own
+}
+
+// smtpRawConn is the TCP connection below TLS. Until login is over it limits what the relay may
+// send, since go-mail reads replies of any length.
+type smtpRawConn struct {
+	net.Conn
+	limited bool
+	left    int
+}
+
+const smtpDialBudget = 1 << 20
+
+func (c *smtpRawConn) Read(p []byte) (int, error) {
+	if !c.limited {
+		return c.Conn.Read(p)
+	}
+	if c.left <= 0 {
+		return 0, errors.New("the relay talks without end")
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
+// closeWith closes the connection when ctx ends. The returned function ends the watch and gives
+// the error of a context that came first.
+func (c *smtpRawConn) closeWith(ctx context.Context) (release func() error) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.Close()
+		close(closed)
+	})
+	return func() error {
+		if stop() {
+			return nil
+		}
+		<-closed
+		return ctx.Err()
+	}
+}
+
+// dial connects and logs in. Its errors are *Error.
+func (u *smtpRelay) dial(ctx context.Context) (*smtpConn, error) {
+	c := &smtpConn{}
+	release := func() error { return nil }
+	// go-mail knows ctx only while it dials, and leaves the connection open when a later step fails.
+	connect := func(context.Context, string, string) (net.Conn, error) {
+		dialer := net.Dialer{Timeout: u.timeout}
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.host, strconv.Itoa(u.port)))
+		if err != nil {
+			return nil, err
+		}
+		c.raw = &smtpRawConn{Conn: conn, limited: true, left: smtpDialBudget}
+		release = c.raw.closeWith(ctx)
+		if u.tlsMode != smtpTLSImplicit {
+			return c.raw, nil
+		}
+		_ = conn.SetDeadline(time.Now().Add(u.timeout))
+		secure := tls.Client(c.raw, u.tlsConfig)
+		return secure, secure.HandshakeContext(ctx)
+	}
+	client, err := mail.NewClient(u.host, append(u.mailOptions(), mail.WithDialContextFunc(connect))...)
+	if err != nil {
+		return nil, &Error{Class: Account, Err: err} // settings that Open should not have let pass
+	}
+	if c.client, err = client.DialToSMTPClientWithContext(ctx); err != nil {
+		err = u.dialError(err)
+	} else {
+		err = u.login(c)
+	}
+	if ended := release(); ended != nil {
+		err = u.dialError(ended)
+	}
+	if err != nil {
+		if c.raw != nil {
+			_ = c.raw.Close()
+		}
+		return nil, err
+	}
+	c.raw.limited = false
+	c.caps = smtpReadCaps(c.client)
+	return c, nil
+}
+
+// mailOptions says to go-mail what to do. With implicit TLS the connection it gets is secure already.
+func (u *smtpRelay) mailOptions() []mail.Option {
+	policy := mail.NoTLS
+	switch u.tlsMode {
+	case smtpTLSStart:
+		policy = mail.TLSMandatory
+	case smtpTLSOpportunistic:
+		policy = mail.TLSOpportunistic
+	}
+	options := []mail.Option{
+		mail.WithPort(u.port), mail.WithTLSPolicy(policy), mail.WithHELO(u.helo), mail.WithTimeout(u.timeout),
+		mail.WithSMTPAuth(mail.SMTPAuthNoAuth), // login does it, to tell its errors from those of dialling
+	}
+	if u.tlsConfig != nil {
+		options = append(options, mail.WithTLSConfig(u.tlsConfig))
+	}
+	return options
+}
+
+func smtpReadCaps(client *mailsmtp.Client) smtpCaps {
+	caps := smtpCaps{maxRecipients: smtpMaxTransaction, maxMessages: smtpMaxPerConn}
+	caps.pipelining, _ = client.Extension("PIPELINING")
+	caps.eightBit, _ = client.Extension("8BITMIME")
+	caps.utf8, _ = client.Extension("SMTPUTF8")
+	caps.dsn, _ = client.Extension("DSN")
+	var param string
+	if caps.sizeParam, param = client.Extension("SIZE"); caps.sizeParam {
+		if n, err := strconv.ParseInt(strings.TrimSpace(param), 10, 64); err == nil && n > 0 {
+			caps.size = n
+		}
+	}
+	if _, param = client.Extension("LIMITS"); param != "" {
+		for limit := range strings.FieldsSeq(param) {
+			name, value, _ := strings.Cut(limit, "=")
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 {
+				continue
+			}
+			switch strings.ToUpper(name) {
+			case "RCPTMAX":
+				caps.maxRecipients = min(caps.maxRecipients, n)
+			case "MAILMAX":
+				caps.maxMessages = min(caps.maxMessages, n)
+			}
+		}
+	}
+	return caps
+}
+
+// step gives the next read or write that long.
+func (c *smtpConn) step(timeout time.Duration) { _ = c.client.UpdateDeadline(timeout) }
+
+// write sends p in one go.
+func (c *smtpConn) write(p []byte, timeout time.Duration) error {
+	c.step(timeout)
+	if _, err := c.client.Text.W.Write(p); err != nil {
+		return err
+	}
+	return c.client.Text.W.Flush()
+}
+
+// Limits of one reply: RFC 5321 4.5.3.1.5 has 512 octets a line; real ones are longer at times.
+const (
+	smtpReplyLines = 128
+	smtpReplyText  = 2000
+)
+
+// readReply reads one reply. After an error the connection is of no more use.
+func (c *smtpConn) readReply(timeout time.Duration) (smtpReply, error) {
+	c.step(timeout)
+	var r smtpReply
+	var lines []string
+	for range smtpReplyLines {
+		line, err := c.client.Text.R.ReadSlice('\n')
+		if err != nil {
+			if errors.Is(err, io.EOF) && len(line) > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return r, err
+		}
+		code, more, text, ok := smtpReplyLine(string(line))
+		if !ok || (r.code != 0 && code != r.code) {
+			return r, smtpGarbage(string(line))
+		}
+		r.code = code
+		lines = append(lines, text)
+		if !more {
+			r.setText(lines)
+			return r, nil
+		}
+	}
+	return r, smtpGarbage("a reply without end")
+}
+
+// smtpGarbage is an answer that is no SMTP.
+type smtpGarbage string
+
+func (g smtpGarbage) Error() string {
+	return fmt.Sprintf("the relay answered something that is no SMTP reply: %.60q", string(g))
+}
+
+// smtpReplyLine takes "250-text" apart (RFC 5321 4.2).
+func smtpReplyLine(line string) (code int, more bool, text string, ok bool) {
+	line = strings.TrimRight(line, "\r\n")
+	if len(line) < 3 {
+		return 0, false, "", false
+	}
+	code, err := strconv.Atoi(line[:3])
+	if err != nil || code < 100 || code > 599 {
+		return 0, false, "", false
+	}
+	if len(line) == 3 {
+		return code, false, "", true
+	}
+	if line[3] != ' ' && line[3] != '-' {
+		return 0, false, "", false
+	}
+	return code, line[3] == '-', line[4:], true
+}
+
+// spoke says whether the relay has sent something nobody asked for: 421 before it closes.
+func (c *smtpConn) spoke() bool { return c.client.Text.R.Buffered() > 0 }
+
+// reset ends a transaction that was given up, so that the next one starts clean.
+func (c *smtpConn) reset(timeout time.Duration) {
+	if c.broken {
+		return
+	}
+	if err := c.write([]byte("RSET\r\n"), timeout); err != nil {
+		c.broken = true
+		return
+	}
+	if r, err := c.readReply(timeout); err != nil || r.code != 250 {
+		c.broken = true
+	}
+}
+
+// quit leaves politely.
+func (c *smtpConn) quit(timeout time.Duration) {
+	if err := c.write([]byte("QUIT\r\n"), timeout); err == nil {
+		_, _ = c.readReply(timeout)
+	}
+	c.close()
+}
+
+func (c *smtpConn) close() { _ = c.raw.Close() }

@@ -1,0 +1,261 @@
+package upstream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"mailhatch/mime"
+)
+
+// smtpSmall is the size up to which a message is prepared in memory and leaves in one write. Larger
+// ones are read twice: to know their size and needs, and to send them.
+const smtpSmall = 512 << 10
+
+// smtpContent is a message ready to leave: header edited, CRLF at the end of each line.
+type smtpContent struct {
+	msg  *mime.Message // with its header edited
+	wire []byte        // dots stuffed, with the final dot; nil when the message is large
+	size int64         // octets without dot-stuffing: what SIZE= declares (RFC 1870 5)
+
+	eightBit       bool // some octet has its high bit set
+	eightBitHeader bool // one of them is in a header, that of a part included
+}
+
+// prepare edits the header of m and reads it through. Errors are those of reading.
+func (u *smtpRelay) prepare(m *mime.Message) (*smtpContent, error) {
+	m, err := u.editHeader(m)
+	if err != nil {
+		return nil, fmt.Errorf("reading the message: %w", err)
+	}
+	c := &smtpContent{msg: m, eightBitHeader: smtpHas8Bit(m.HeaderBytes()) || smtpPartHeader8Bit(m.Root)}
+	var w smtpDotWriter
+	if m.Source.Size() <= smtpSmall {
+		w.buf = u.buffer()
+	} else {
+		w.flush = func([]byte) error { return nil } // counting only
+	}
+	if err := u.feed(&w, m); err != nil {
+		u.recycle(w.buf)
+		return nil, err
+	}
+	if w.flush == nil {
+		c.wire = w.buf
+	} else {
+		u.recycle(w.buf)
+	}
+	c.size, c.eightBit = w.size, w.high
+	return c, nil
+}
+
+// editHeader removes what must not leave: Bcc, which is never to be shown to anyone (RFC 5322 3.6.3),
+// and fields by which the relay's provider could be steered.
+func (u *smtpRelay) editHeader(m *mime.Message) (*mime.Message, error) {
+	if head := m.HeaderBytes(); smtpHasLoneEnds(head) {
+		// What is one field now may be two on the wire: look at the header as it will be there.
+		rest := mime.Section(m.Source, int64(len(head)), m.Source.Size()-int64(len(head)))
+		mended, err := mime.Parse(mime.Concat(mime.NewBytesSource(smtpCRLF(head)), rest))
+		if err != nil {
+			return nil, err
+		}
+		m = mended
+	}
+	var edits []mime.Edit
+	for _, f := range m.Header {
+		if fieldMatches(f.Name, []string{"Bcc", "Resent-Bcc"}) || (!u.keepControl && fieldMatches(f.Name, apiControl[:])) {
+			edits = append(edits, mime.Edit{Op: mime.Remove, Name: f.Name})
+		}
+	}
+	if len(edits) == 0 {
+		return m, nil
+	}
+	return m.With(edits...)
+}
+
+// send writes the message and its final dot. Errors of reading are *smtpReadError; after any error
+// the final dot has not left completely.
+func (c *smtpContent) send(u *smtpRelay, write func([]byte) error) error {
+	if c.wire != nil {
+		return write(c.wire)
+	}
+	w := smtpDotWriter{flush: write, buf: u.buffer()}
+	err := u.feed(&w, c.msg)
+	if err == nil {
+		err = write(w.buf)
+	}
+	u.recycle(w.buf)
+	return err
+}
+
+// feed passes the message through w; with flush set, w.buf holds the end with the final dot.
+func (u *smtpRelay) feed(w *smtpDotWriter, m *mime.Message) error {
+	scratch := u.buffer()
+	scratch = scratch[:cap(scratch)]
+	defer func() { u.recycle(scratch) }()
+	for off, size := int64(0), m.Source.Size(); off < size; {
+		n := int(min(int64(len(scratch)), size-off))
+		if got, err := m.Source.ReadAt(scratch[:n], off); got < n {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return &smtpReadError{err}
+		}
+		if err := w.write(scratch[:n]); err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	w.end()
+	return nil
+}
+
+// smtpReadError is trouble with the message's own bytes.
+type smtpReadError struct{ err error }
+
+func (e *smtpReadError) Error() string { return "reading the message: " + e.err.Error() }
+func (e *smtpReadError) Unwrap() error { return e.err }
+
+const smtpChunk = 64 << 10 // of a large message in one write
+
+func (u *smtpRelay) buffer() []byte { return (*u.buffers.Get().(*[]byte))[:0] }
+
+func (u *smtpRelay) recycle(b []byte) {
+	if cap(b) >= smtpChunk {
+		u.buffers.Put(&b)
+	}
+}
+
+// release gives the memory of a small message back.
+func (u *smtpRelay) release(c *smtpContent) {
+	if c != nil && c.wire != nil {
+		u.recycle(c.wire)
+		c.wire = nil
+	}
+}
+
+// smtpDotWriter makes the wire form of a message (RFC 5321 4.5.2): a dot doubled at the start of a line,
+// a lone CR or LF made CRLF, and CRLF at the end where it is missing. Nothing else changes.
+type smtpDotWriter struct {
+	flush func([]byte) error // gets buf when it is full; nil: all stays in buf
+	buf   []byte
+	size  int64 // octets so far, without the doubled dots
+	high  bool  // some had the high bit set
+
+	inLine bool // the last octet was not the end of a line
+	cr     bool // the last octet was a CR, which has not been written yet
+}
+
+func (w *smtpDotWriter) write(p []byte) error {
+	for len(p) > 0 {
+		line := p
+		i := bytes.IndexByte(p, '\n')
+		if i >= 0 {
+			line = p[:i]
+		}
+		p = p[min(len(line)+1, len(p)):]
+		w.line(line, i >= 0)
+		if w.flush != nil && len(w.buf) >= smtpChunk {
+			if err := w.flush(w.buf); err != nil {
+				return err
+			}
+			w.buf = w.buf[:0]
+		}
+	}
+	return nil
+}
+
+// line takes bytes without LF; ended says that an LF follows them.
+func (w *smtpDotWriter) line(b []byte, ended bool) {
+	if w.cr && (len(b) > 0 || !ended) {
+		w.endLine() // a lone CR
+	}
+	for {
+		j := bytes.IndexByte(b, '\r')
+		if j < 0 {
+			break
+		}
+		w.text(b[:j])
+		b = b[j+1:]
+		if w.cr = len(b) == 0; w.cr {
+			break
+		}
+		w.endLine()
+	}
+	w.text(b)
+	if ended {
+		w.endLine()
+	}
+}
+
+func (w *smtpDotWriter) text(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	if !w.inLine && b[0] == '.' {
+		w.buf = append(w.buf, '.')
+	}
+	w.inLine = true
+	w.size += int64(len(b))
+	w.high = w.high || smtpHas8Bit(b)
+	w.buf = append(w.buf, b...)
+}
+
+func (w *smtpDotWriter) endLine() {
+	w.inLine, w.cr = false, false
+	w.size += 2
+	w.buf = append(w.buf, '\r', '\n')
+}
+
+// end adds the final dot.
+func (w *smtpDotWriter) end() {
+	if w.cr || w.inLine {
+		w.endLine()
+	}
+	w.buf = append(w.buf, ".\r\n"...)
+}
+
+// smtpCRLF gives p with all its line ends as CRLF.
+func smtpCRLF(p []byte) []byte {
+	p = bytes.ReplaceAll(p, []byte("\r\n"), []byte("\n"))
+	p = bytes.ReplaceAll(p, []byte("\r"), []byte("\n"))
+	return bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n"))
+}
+
+func smtpHasLoneEnds(p []byte) bool {
+	pairs := bytes.Count(p, []byte("\r\n"))
+	return bytes.Count(p, []byte("\r")) != pairs || bytes.Count(p, []byte("\n")) != pairs
+}
+
+func smtpHas8Bit(p []byte) bool {
+	for len(p) >= 8 {
+		if binary.LittleEndian.Uint64(p)&0x8080808080808080 != 0 {
+			return true
+		}
+		p = p[8:]
+	}
+	for _, b := range p {
+		if b >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
+
+// smtpPartHeader8Bit looks for raw 8-bit in the headers of parts, as SMTPUTF8 messages have it.
+func smtpPartHeader8Bit(p *mime.Part) bool {
+	if p == nil {
+		return false
+	}
+	for _, child := range p.Children {
+		for _, f := range child.Header {
+			if smtpHas8Bit(f.Raw) {
+				return true
+			}
+		}
+		if smtpPartHeader8Bit(child) {
+			return true
+		}
+	}
+	return false
+}

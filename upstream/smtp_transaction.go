@@ -1,0 +1,266 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// smtpTransaction is MAIL, RCPT, DATA and the message, for some recipients of a job.
+type smtpTransaction struct {
+	relay *smtpRelay
+	conn  *smtpConn
+	job   *smtpJob
+
+	rcpts    []int  // whom it is for
+	accepted []int  // those the relay took
+	tooMany  []int  // those the relay takes in another transaction
+	refused  *Error // MAIL was refused; counts for all
+	noData   *Error // DATA was refused; counts for those accepted
+	data     bool   // 354: the relay waits for the message
+	replied  bool   // the relay has answered something
+}
+
+// transact makes transactions on conn until all recipients have an outcome or the connection is of no
+// more use, and gives it back. With reused it leaves the job untouched when the connection was dead.
+func (u *smtpRelay) transact(ctx context.Context, conn *smtpConn, job *smtpJob, reused bool) {
+	release := conn.raw.closeWith(ctx)
+	u.fit(job, conn.caps)
+	for len(job.pending) > 0 && !conn.broken && conn.messages < conn.caps.maxMessages {
+		t := smtpTransaction{relay: u, conn: conn, job: job}
+		t.rcpts = append(t.rcpts, job.pending[:min(len(job.pending), conn.caps.maxRecipients)]...)
+		conn.messages++
+		if err := t.run(ctx); err != nil {
+			conn.broken = true
+			if reused && !t.replied && ctx.Err() == nil {
+				break
+			}
+			t.lost(ctx, err)
+		}
+		reused = false
+		job.sweep()
+	}
+	if release() != nil {
+		conn.broken = true
+	}
+	u.pool.put(conn)
+}
+
+// run makes the transaction. An error means that the connection is of no more use and the message
+// was not sent; an *Error says what to tell of it.
+func (t *smtpTransaction) run(ctx context.Context) error {
+	if err := t.exchange(); err != nil {
+		return err
+	}
+	switch {
+	case t.refused != nil:
+		t.settle(t.rcpts, Outcome{Err: t.refused})
+		if t.data { // a relay that contradicts itself: a dot now could deliver an empty message
+			t.conn.broken = true
+		}
+	case len(t.accepted) == 0 && t.data: // RFC 2920 3.1
+		return t.loneDot()
+	case len(t.accepted) > 0 && t.data:
+		t.refusedHere()
+		return t.message(ctx)
+	case t.noData != nil:
+		t.settle(t.accepted, Outcome{Err: t.noData})
+	}
+	t.conn.reset(t.relay.timeout)
+	return nil
+}
+
+func (t *smtpTransaction) settle(recipients []int, o Outcome) {
+	for _, i := range recipients {
+		t.job.settle(i, o)
+	}
+}
+
+// lost settles all that is open when the connection is gone.
+func (t *smtpTransaction) lost(ctx context.Context, err error) {
+	var known *Error
+	if !errors.As(err, &known) {
+		known = &Error{Class: Temporary, Connect: !t.replied,
+			Err: fmt.Errorf("the connection to %s was lost before the message was sent: %w", t.relay.address(), smtpCause(ctx, err))}
+	}
+	t.job.sweep()
+	t.job.fail(known)
+}
+
+// smtpCause names the end of ctx where that is what closed the connection.
+func smtpCause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// exchange sends the commands, as many at once as PIPELINING allows (RFC 2920), and takes the replies.
+func (t *smtpTransaction) exchange() error {
+	last := len(t.rcpts) + 1 // MAIL is 0, DATA the last
+	var buf []byte
+	for next := 0; next <= last; {
+		if t.refused != nil || (next == last && len(t.accepted) == 0) {
+			return nil
+		}
+		n := 1
+		if t.conn.caps.pipelining {
+			n = min(last+1-next, smtpMaxPipelined)
+		}
+		buf = buf[:0]
+		for k := next; k < next+n; k++ {
+			buf = t.command(buf, k)
+		}
+		if err := t.conn.write(buf, t.relay.timeout); err != nil {
+			return t.lastWords(err, smtpAtConnect)
+		}
+		for k := next; k < next+n; k++ {
+			r, err := t.conn.readReply(t.relay.timeout)
+			if err != nil {
+				return err
+			}
+			if r.code == 421 {
+				return r.failure(t.phase(k))
+			}
+			t.replied = true
+			t.reply(k, r)
+		}
+		next += n
+	}
+	return nil
+}
+
+func (t *smtpTransaction) command(b []byte, k int) []byte {
+	switch k {
+	case 0:
+		return t.job.mailCommand(b, t.conn.caps, t.rcpts)
+	case len(t.rcpts) + 1:
+		return append(b, "DATA\r\n"...)
+	}
+	return t.job.rcptCommand(b, t.conn.caps, t.rcpts[k-1])
+}
+
+// reply notes the answer to command k.
+func (t *smtpTransaction) reply(k int, r smtpReply) {
+	switch {
+	case k == 0:
+		if r.code/100 != 2 {
+			t.refused = r.failure(smtpAtMail)
+		}
+	case k == len(t.rcpts)+1:
+		if t.data = r.code == 354; !t.data {
+			t.noData = r.failure(smtpAtData)
+		}
+	case t.refused != nil: // 503 and the like, pipelined behind MAIL
+	case r.code/100 == 2:
+		t.accepted = append(t.accepted, t.rcpts[k-1])
+	default:
+		i := t.rcpts[k-1]
+		if r.tooManyRecipients(smtpAtRcpt) {
+			t.tooMany = append(t.tooMany, i)
+		}
+		t.job.settle(i, Outcome{Err: r.failure(smtpAtRcpt)})
+	}
+}
+
+func (t *smtpTransaction) phase(k int) smtpPhase {
+	switch k {
+	case 0:
+		return smtpAtMail
+	case len(t.rcpts) + 1:
+		return smtpAtData
+	}
+	return smtpAtRcpt
+}
+
+// refusedHere mends a guess: a relay that takes other recipients of this mail is open to us, so that
+// "relay denied" is about the one recipient.
+func (t *smtpTransaction) refusedHere() {
+	for _, i := range t.rcpts {
+		var e *Error
+		if errors.As(t.job.out[i].Err, &e) && e.Class == Account && e.Sender {
+			e.Class, e.Sender = Permanent, false
+		}
+	}
+}
+
+// loneDot ends DATA that the relay allowed though it took no recipient.
+func (t *smtpTransaction) loneDot() error {
+	if err := t.conn.write([]byte(".\r\n"), t.relay.timeout); err != nil {
+		return err
+	}
+	_, err := t.conn.readReply(t.relay.timeout)
+	return err
+}
+
+// message sends the message and settles those who get it.
+func (t *smtpTransaction) message(ctx context.Context) error {
+	if err := t.job.content.send(t.relay, t.writeMessage); err != nil {
+		var read *smtpReadError
+		if errors.As(err, &read) {
+			return &Error{Class: Temporary, Err: err}
+		}
+		return t.lastWords(err, smtpAtDot)
+	}
+	r, err := t.conn.readReply(t.relay.finalTimeout)
+	if err == nil && r.code/100 != 2 && r.code/100 != 4 && r.code/100 != 5 {
+		err = smtpGarbage(fmt.Sprint(r.code, " ", r.text))
+	}
+	if err != nil {
+		t.conn.broken = true
+		t.settle(t.accepted, Outcome{Err: &Error{Class: Uncertain,
+			Err: fmt.Errorf("the message was sent, but the reply of %s was lost: %w", t.relay.address(), smtpCause(ctx, err))}})
+		return nil
+	}
+	t.conn.broken = r.code == 421
+	if r.code/100 != 2 {
+		t.settle(t.accepted, Outcome{Err: r.failure(smtpAtDot)})
+		return nil
+	}
+	t.settle(t.accepted, Outcome{ID: r.queueID()})
+	for _, i := range t.tooMany { // each transaction takes at least one, so this ends
+		t.job.out[i], t.job.settled[i] = Outcome{}, false
+	}
+	return nil
+}
+
+// writeMessage writes in pieces, so that a slow line that makes progress is not taken for a dead one.
+func (t *smtpTransaction) writeMessage(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), smtpChunk)
+		if err := t.conn.write(p[:n], t.relay.timeout); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// lastWords asks why the relay closed the connection while we were writing; err where it does not say.
+func (t *smtpTransaction) lastWords(err error, phase smtpPhase) error {
+	r, silent := t.conn.readReply(min(t.relay.timeout, time.Second))
+	if silent != nil || r.code < 400 {
+		return err
+	}
+	return r.failure(phase)
+}
+
+// queueID finds the relay's id in the reply to the final dot: "queued as ID" (Postfix and many
+// others), "id=ID" (Exim), "Ok ID" (Amazon SES); "" when there is none.
+func (r smtpReply) queueID() string {
+	words := strings.Fields(r.text)
+	for i, w := range words {
+		if strings.EqualFold(w, "as") && i > 0 && strings.EqualFold(words[i-1], "queued") && i+1 < len(words) {
+			return strings.TrimRight(words[i+1], ".,;")
+		}
+		if len(w) > 3 && strings.EqualFold(w[:3], "id=") {
+			return w[3:]
+		}
+	}
+	if len(words) == 2 && strings.EqualFold(words[0], "ok") && len(words[1]) >= 16 {
+		return words[1]
+	}
+	return ""
+}
