@@ -1,0 +1,278 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"mailhatch/gateway/identity"
+	"mailhatch/gateway/route"
+	"mailhatch/upstream"
+)
+
+// Config is a config that was read and found good: everything in it can be used.
+type Config struct {
+	File            string // "" for the built-in defaults
+	Hostname        string
+	StateDir        string // absolute
+	RunDir          string // absolute
+	ShutdownTimeout time.Duration
+	Listeners       []ListenerConfig
+	Upstreams       []UpstreamConfig // in the order of the file
+	Routes          *route.Table
+	Aliases         *identity.Aliases
+	Identity        *identity.Identity
+	Queue           QueueConfig
+	Admin           AdminConfig
+	Log             LogConfig
+	Warnings        []string // "file:line: key: what is odd"
+}
+
+// LoadOptions is what the program lends to its config.
+type LoadOptions struct {
+	Kinds   []upstream.Kind // usually upstream.Kinds()
+	Version string          // for upstream.Env
+	Stdout  io.Writer       // for upstream.Env
+}
+
+// QueueConfig is the table [queue].
+type QueueConfig struct {
+	Retry         []upstream.Duration `toml:"retry"`          // waits after the first, second… attempt; the last one repeats
+	MaxAge        upstream.Duration   `toml:"max_age"`        // mail that waits longer has failed
+	FailoverAfter int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried
+	WarnAfter     upstream.Duration   `toml:"warn_after"`     // tell the sender of a delay; 0: never
+	OnFailure     string              `toml:"on_failure"`     // bounce | keep
+	OnUncertain   string              `toml:"on_uncertain"`   // retry | hold | failover
+	KeepFailed    upstream.Duration   `toml:"keep_failed"`
+	KeepSent      upstream.Duration   `toml:"keep_sent"`
+}
+
+// AdminConfig is the table [admin].
+type AdminConfig struct {
+	Address string `toml:"address"` // host:port on loopback, or "off"
+}
+
+// LogConfig is the table [log].
+type LogConfig struct {
+	Level  string `toml:"level"`  // debug | info | warn | error
+	Format string `toml:"format"` // auto | text | json
+}
+
+// identityTable is the table [identity].
+type identityTable struct {
+	Domain      string `toml:"domain"`
+	DefaultFrom string `toml:"default_from"`
+}
+
+// configFile is the whole file. The tables of upstreams are decoded by their kinds.
+type configFile struct {
+	Hostname        string              `toml:"hostname"`
+	StateDir        string              `toml:"state_dir"`
+	RunDir          string              `toml:"run_dir"`
+	ShutdownTimeout upstream.Duration   `toml:"shutdown_timeout"`
+	Listener        []ListenerConfig    `toml:"listener"`
+	Upstream        map[string]any      `toml:"upstream"`
+	Route           []routeTable        `toml:"route"`
+	Aliases         map[string][]string `toml:"aliases"`
+	AliasesFile     string              `toml:"aliases_file"`
+	Identity        identityTable       `toml:"identity"`
+	Queue           QueueConfig         `toml:"queue"`
+	Admin           AdminConfig         `toml:"admin"`
+	Log             LogConfig           `toml:"log"`
+}
+
+func duration(d time.Duration) upstream.Duration { return upstream.Duration{Duration: d} }
+
+func defaultFile() configFile {
+	const day = 24 * time.Hour
+	return configFile{
+		ShutdownTimeout: duration(30 * time.Second),
+		Queue: QueueConfig{
+			Retry: []upstream.Duration{
+				duration(30 * time.Second), duration(2 * time.Minute), duration(10 * time.Minute),
+				duration(30 * time.Minute), duration(time.Hour), duration(3 * time.Hour),
+			},
+			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry",
+			KeepFailed: duration(30 * day), KeepSent: duration(7 * day),
+		},
+		Admin: AdminConfig{Address: "127.0.0.1:8025"},
+		Log:   LogConfig{Level: "info", Format: "auto"},
+	}
+}
+
+// builtIn is the config of a program that was given none.
+const builtIn = `
+[upstream.console]
+type = "console"
+[[route]]
+via = ["console"]
+`
+
+// FindConfig gives the file to read: flag (of -c), $MAILHATCH_CONFIG, ./mailhatch.toml or
+// /etc/mailhatch/config.toml, the first that is given or exists; "" when there is none.
+func FindConfig(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	if env := os.Getenv("MAILHATCH_CONFIG"); env != "" {
+		return env
+	}
+	for _, path := range []string{"mailhatch.toml", "/etc/mailhatch/config.toml"} {
+		// A file that is there but cannot be read must be complained about, not passed over.
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			return path
+		}
+	}
+	return ""
+}
+
+// Load reads a config file, "" is for the built-in defaults, and opens its upstreams without any
+// network traffic. What is wrong with the config is a *ConfigError that names everything at once.
+func Load(path string, opts LoadOptions) (*Config, error) {
+	text := builtIn
+	if path != "" {
+		b, err := readConfigFile(path)
+		if err != nil {
+			return nil, err
+		}
+		text = b
+	}
+	return parseConfig(path, text, opts)
+}
+
+// Default gives the config that holds when there is no file: everything goes to the console.
+func Default(opts LoadOptions) (*Config, error) { return Load("", opts) }
+
+// maxConfigFile is far beyond any real config; it keeps a wrong path (/dev/zero) from filling the memory.
+const maxConfigFile = 16 << 20
+
+func readConfigFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("config: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	if err != nil {
+		return "", fmt.Errorf("config: %w", err)
+	}
+	if len(b) > maxConfigFile {
+		return "", fmt.Errorf("config: %s is larger than %d bytes", path, maxConfigFile)
+	}
+	return string(b), nil
+}
+
+// parseConfig does all of Load but for reading the file.
+func parseConfig(path, text string, opts LoadOptions) (*Config, error) {
+	r := &reporter{file: path, bad: map[string]bool{}}
+	var root map[string]any
+	if _, err := toml.Decode(text, &root); err != nil {
+		return nil, syntaxError(path, err)
+	}
+	r.lines = indexLines(text)
+	c := &configChecker{decoder: decoder{reporter: r}, opts: opts, file: defaultFile()}
+	c.table("", root, &c.file)
+	cfg := c.check()
+	if err := r.err(); err != nil {
+		return nil, errors.Join(err, cfg.Close())
+	}
+	cfg.Warnings = r.warnings
+	return cfg, nil
+}
+
+// syntaxError places an error of the TOML library, which stops at the first one.
+func syntaxError(path string, err error) error {
+	problem := ConfigProblem{Problem: strings.TrimPrefix(err.Error(), "toml: ")}
+	var pe toml.ParseError
+	if errors.As(err, &pe) {
+		problem.Line, problem.Problem = pe.Position.Line, "TOML: "+pe.Message
+		if pe.Message == "" {
+			problem.Problem = "TOML: " + strings.TrimPrefix(pe.Error(), "toml: ")
+		}
+		if strings.Contains(problem.Problem, "already been defined") {
+			problem.Key = pe.LastKey
+		}
+	}
+	return &ConfigError{File: path, Problems: []ConfigProblem{problem}}
+}
+
+// Close closes the upstreams that hold connections.
+func (c *Config) Close() error {
+	var errs []error
+	for _, u := range c.Upstreams {
+		if closer, ok := u.Upstream.(io.Closer); ok {
+			errs = append(errs, closer.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Dirs reads no more than state_dir and run_dir from a config, for programs that may not read its
+// secrets or do not need them. Whatever is wrong with the rest is not looked at.
+func Dirs(path string) (stateDir, runDir string, err error) {
+	var dirs struct {
+		StateDir string `toml:"state_dir"`
+		RunDir   string `toml:"run_dir"`
+	}
+	if path != "" {
+		text, err := readConfigFile(path)
+		if err != nil {
+			return "", "", err
+		}
+		if _, err := toml.Decode(text, &dirs); err != nil {
+			return "", "", syntaxError(path, err)
+		}
+	}
+	if stateDir, err = resolveStateDir(path, dirs.StateDir); err != nil {
+		return "", "", err
+	}
+	return stateDir, resolveRunDir(path, dirs.RunDir, stateDir), nil
+}
+
+func resolveStateDir(config, given string) (string, error) {
+	if given != "" {
+		return resolvePath(config, given), nil
+	}
+	// systemd.exec(5): a list with colons when there are several.
+	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
+		return dir, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("there is no default for state_dir: %w", err)
+	}
+	return filepath.Join(home, ".local", "state", "mailhatch"), nil
+}
+
+func resolveRunDir(config, given, stateDir string) string {
+	if given != "" {
+		return resolvePath(config, given)
+	}
+	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); dir != "" {
+		return dir
+	}
+	return stateDir
+}
+
+// resolvePath makes a path absolute: "~/" is the home directory, relative paths start at the config file.
+func resolvePath(config, path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	abs, err := filepath.Abs(filepath.Join(filepath.Dir(config), path))
+	if err != nil {
+		return path
+	}
+	return abs
+}

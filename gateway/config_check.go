@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"mailhatch/gateway/identity"
+)
+
+// configChecker turns a decoded file into a Config and reports what is wrong with it.
+type configChecker struct {
+	decoder
+	opts LoadOptions
+	file configFile
+}
+
+// check looks at everything, whatever is wrong already, so that all problems come at once.
+func (c *configChecker) check() *Config {
+	cfg := &Config{
+		File: c.reporter.file, ShutdownTimeout: c.file.ShutdownTimeout.Duration,
+		Queue: c.file.Queue, Admin: c.file.Admin, Log: c.file.Log,
+	}
+	cfg.Hostname = c.hostname()
+	c.dirs(cfg)
+	cfg.Identity = c.identity(cfg.Hostname)
+	cfg.Aliases = c.aliases()
+	cfg.Listeners = c.listeners()
+	names := c.upstreamNames()
+	cfg.Upstreams = c.upstreams(names, cfg.Hostname)
+	cfg.Routes = c.routes(names)
+	c.queue()
+	c.admin()
+	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
+	c.oneOf("log.format", cfg.Log.Format, "auto", "text", "json")
+	c.permissions()
+	return cfg
+}
+
+// hasBadKey says whether a key within the table has a problem.
+func (c *configChecker) hasBadKey(path string) bool {
+	for bad := range c.bad {
+		if strings.HasPrefix(bad, path+".") {
+			return true
+		}
+	}
+	return c.isBad(path)
+}
+
+func (c *configChecker) hostname() string {
+	name := c.file.Hostname
+	if name == "" {
+		name, _ = os.Hostname()
+		if identity.CheckDomain(name) != nil {
+			return "localhost"
+		}
+		return name
+	}
+	if err := identity.CheckDomain(name); err != nil {
+		c.report("hostname", err.Error(), `write a name such as "app1.example.com"`)
+	}
+	return name
+}
+
+func (c *configChecker) dirs(cfg *Config) {
+	dir, err := resolveStateDir(c.reporter.file, c.file.StateDir)
+	if err != nil {
+		c.report("state_dir", err.Error(), "set state_dir")
+	}
+	cfg.StateDir = dir
+	cfg.RunDir = resolveRunDir(c.reporter.file, c.file.RunDir, dir)
+}
+
+func (c *configChecker) identity(hostname string) *identity.Identity {
+	t := c.file.Identity
+	if t.Domain == "" {
+		t.Domain = hostname
+	} else if err := identity.CheckDomain(t.Domain); err != nil {
+		c.report("identity.domain", err.Error(), `write a name such as "example.com"`)
+	}
+	id, err := identity.New(t.Domain, hostname, t.DefaultFrom)
+	if err != nil {
+		c.report("identity.default_from", err.Error(), `write "App <noreply@example.com>"`)
+	}
+	return id
+}
+
+// aliases joins the table [aliases] and the aliases_file; the table wins.
+func (c *configChecker) aliases() *identity.Aliases {
+	a, errs := identity.NewAliases(c.file.Aliases)
+	for _, e := range errs {
+		var ke *identity.KeyError
+		if errors.As(e, &ke) {
+			c.report(joinPath("aliases", ke.Key), ke.Problem, ke.Hint)
+		}
+	}
+	path := c.file.AliasesFile
+	if path == "" {
+		return a
+	}
+	path = resolvePath(c.reporter.file, path)
+	f, err := os.Open(path)
+	if err != nil {
+		c.report("aliases_file", "cannot be read: "+err.Error(), "")
+		return a
+	}
+	defer f.Close()
+	warnings, err := a.AddFile(path, f)
+	if err != nil {
+		c.report("aliases_file", "cannot be read: "+err.Error(), "")
+	}
+	c.warnings = append(c.warnings, warnings...)
+	return a
+}
+
+func (c *configChecker) queue() {
+	q := &c.file.Queue
+	if len(q.Retry) == 0 {
+		c.report("queue.retry", "is empty", `write times, such as ["30s", "10m", "3h"]; the last one repeats`)
+	}
+	for i, d := range q.Retry {
+		if d.Seconds() < 1 {
+			c.report(indexPath("queue.retry", i), "must be at least 1s", "")
+		}
+	}
+	if d := q.MaxAge.Duration; d <= 0 {
+		c.report("queue.max_age", "must be longer than nothing", `"5d" is usual`)
+	}
+	if q.WarnAfter.Duration > 0 && q.WarnAfter.Duration >= q.MaxAge.Duration {
+		c.report("queue.warn_after", "must be shorter than max_age", "")
+	}
+	if q.FailoverAfter < 1 {
+		c.report("queue.failover_after", "must be a number of attempts, 1 or more", "")
+	}
+	c.oneOf("queue.on_failure", q.OnFailure, "bounce", "keep")
+	c.oneOf("queue.on_uncertain", q.OnUncertain, "retry", "hold", "failover")
+}
+
+func (c *configChecker) admin() {
+	address := c.file.Admin.Address
+	if address == "off" || c.isBad("admin.address") {
+		return
+	}
+	_, port, err := net.SplitHostPort(address)
+	if _, numErr := strconv.ParseUint(port, 10, 16); err != nil || numErr != nil {
+		c.report("admin.address", fmt.Sprintf("%q is not an address to listen on", address), `write "127.0.0.1:8025" or "off"`)
+		return
+	}
+	if !isLoopback(address) {
+		c.report("admin.address", fmt.Sprintf("%q can be reached by other hosts, but the admin server knows no passwords", address),
+			`write "127.0.0.1:8025", and put a proxy with authentication before it`)
+	}
+}
+
+// permissions warns of secrets that everybody on the machine can read.
+func (c *configChecker) permissions() {
+	if c.literalSecret == "" || c.reporter.file == "" {
+		return
+	}
+	info, err := os.Stat(c.reporter.file)
+	if err == nil && worldReadable(info.Mode()) {
+		c.warn(c.literalSecret, "holds a secret, and everybody can read this file: chmod 640, or use env:, file: or cred:")
+	}
+}

@@ -1,0 +1,245 @@
+package gateway
+
+import (
+	"encoding"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mailhatch/upstream"
+)
+
+// decoder puts the keys of TOML tables into structs with `toml` tags. Unlike the library's own
+// decoder it goes on after an error, takes names exactly as they are written and knows all keys.
+type decoder struct {
+	*reporter
+	literalSecret string // path of a secret that stands in the file itself
+}
+
+// defaulter is implemented by elements of arrays of tables that have defaults.
+type defaulter interface{ setDefaults() }
+
+// tomlValue is implemented by types that take a TOML value of more than one type.
+type tomlValue interface{ UnmarshalTOML(any) error }
+
+// table decodes one table into several structs (pointers) that share it. A key is unknown when no struct has it.
+func (d *decoder) table(path string, table map[string]any, structs ...any) {
+	fields := map[string][]reflect.Value{}
+	for _, s := range structs {
+		collectFields(reflect.ValueOf(s).Elem(), fields)
+	}
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		keyPath := joinPath(path, key)
+		if len(fields[key]) == 0 {
+			d.unknownKey(keyPath, key, path, slices.Sorted(maps.Keys(fields)))
+		}
+		for _, f := range fields[key] {
+			d.value(keyPath, table[key], f)
+		}
+	}
+}
+
+func (d *decoder) unknownKey(keyPath, key, tablePath string, known []string) {
+	where := "the top level of the config"
+	if tablePath != "" {
+		where = "[" + displayKey(tablePath) + "]"
+	}
+	hint := didYouMean(key, known)
+	if hint == "" {
+		hint = "allowed here: " + strings.Join(known, ", ")
+	}
+	d.report(keyPath, "is not a key of "+where, hint)
+}
+
+// collectFields finds the fields with toml tags, those of embedded structs included.
+func collectFields(v reflect.Value, into map[string][]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		switch {
+		case name == "-":
+		case name != "" && f.IsExported():
+			into[name] = append(into[name], v.Field(i))
+		case f.Anonymous && f.Type.Kind() == reflect.Struct:
+			collectFields(v.Field(i), into)
+		}
+	}
+}
+
+func (d *decoder) value(path string, value any, into reflect.Value) {
+	if into.Kind() == reflect.Pointer {
+		if into.IsNil() {
+			into.Set(reflect.New(into.Type().Elem()))
+		}
+		d.value(path, value, into.Elem())
+		return
+	}
+	switch target := into.Addr().Interface().(type) {
+	case tomlValue:
+		if err := target.UnmarshalTOML(value); err != nil {
+			d.report(path, err.Error(), "")
+		}
+		return
+	case encoding.TextUnmarshaler:
+		d.text(path, value, target)
+		return
+	}
+	switch into.Kind() {
+	case reflect.Struct:
+		if table, ok := value.(map[string]any); ok {
+			d.table(path, table, into.Addr().Interface())
+		} else {
+			d.mismatch(path, "a table", value)
+		}
+	case reflect.Slice:
+		d.slice(path, value, into)
+	case reflect.Map:
+		d.mapping(path, value, into)
+	case reflect.Interface:
+		into.Set(reflect.ValueOf(value))
+	default:
+		d.scalar(path, value, into)
+	}
+}
+
+// text hands a string to a type that reads itself from one.
+func (d *decoder) text(path string, value any, target encoding.TextUnmarshaler) {
+	s, isString := value.(string)
+	if !isString {
+		switch target.(type) {
+		case *upstream.Duration, *Size:
+			s = fmt.Sprint(value) // they say that a unit is missing
+		default:
+			d.mismatch(path, "text in quotes", value)
+			return
+		}
+	}
+	if err := target.UnmarshalText([]byte(s)); err != nil {
+		d.report(path, err.Error(), "")
+		return
+	}
+	if _, ok := target.(*upstream.Secret); ok && isLiteralSecret(s) {
+		d.literalSecret = path
+	}
+}
+
+// isLiteralSecret says whether a secret stands in the file for all to read; a bcrypt hash may.
+func isLiteralSecret(s string) bool {
+	scheme, _, _ := strings.Cut(s, ":")
+	return s != "" && !slices.Contains([]string{"env", "file", "cred"}, scheme) && !strings.HasPrefix(s, "$2")
+}
+
+func (d *decoder) slice(path string, value any, into reflect.Value) {
+	var items []any
+	switch v := value.(type) {
+	case []any:
+		items = v
+	case []map[string]any:
+		for _, t := range v {
+			items = append(items, t)
+		}
+	case string: // a list of one may be written without brackets
+		if into.Type().Elem().Kind() == reflect.String {
+			items = []any{v}
+			break
+		}
+		d.mismatch(path, "a list", value)
+		return
+	default:
+		if _, isTable := value.(map[string]any); isTable && into.Type().Elem().Kind() == reflect.Struct {
+			key := displayKey(path)
+			d.report(path, "is a list of tables", fmt.Sprintf("write [[%s]], not [%s]", key, key))
+			return
+		}
+		d.mismatch(path, "a list", value)
+		return
+	}
+	out := reflect.MakeSlice(into.Type(), len(items), len(items))
+	for i, item := range items {
+		element := out.Index(i)
+		if e, ok := element.Addr().Interface().(defaulter); ok {
+			e.setDefaults()
+		}
+		d.value(indexPath(path, i), item, element)
+	}
+	into.Set(out)
+}
+
+func (d *decoder) mapping(path string, value any, into reflect.Value) {
+	table, ok := value.(map[string]any)
+	if !ok {
+		d.mismatch(path, "a table", value)
+		return
+	}
+	out := reflect.MakeMap(into.Type())
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		element := reflect.New(into.Type().Elem()).Elem()
+		d.value(joinPath(path, key), table[key], element)
+		out.SetMapIndex(reflect.ValueOf(key), element)
+	}
+	into.Set(out)
+}
+
+func (d *decoder) scalar(path string, value any, into reflect.Value) {
+	switch into.Kind() {
+	case reflect.String:
+		if s, ok := value.(string); ok {
+			into.SetString(s)
+		} else {
+			d.mismatch(path, "text in quotes", value)
+		}
+	case reflect.Bool:
+		if b, ok := value.(bool); ok {
+			into.SetBool(b)
+		} else {
+			d.mismatch(path, "true or false", value)
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		if n, ok := value.(int64); ok && !into.OverflowInt(n) {
+			into.SetInt(n)
+		} else {
+			d.mismatch(path, "a whole number", value)
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if n, ok := value.(int64); ok && n >= 0 && !into.OverflowUint(uint64(n)) {
+			into.SetUint(uint64(n))
+		} else {
+			d.mismatch(path, "a whole number that is not negative", value)
+		}
+	case reflect.Float32, reflect.Float64:
+		switch n := value.(type) {
+		case int64:
+			into.SetFloat(float64(n))
+		case float64:
+			into.SetFloat(n)
+		default:
+			d.mismatch(path, "a number", value)
+		}
+	default:
+		d.report(path, "cannot be set from the config", "")
+	}
+}
+
+// mismatch tells the types only: the value may be a secret.
+func (d *decoder) mismatch(path, want string, value any) {
+	got := "a date or time"
+	switch v := value.(type) {
+	case string:
+		got = "text"
+	case bool:
+		got = strconv.FormatBool(v)
+	case int64, float64:
+		got = "a number"
+	case map[string]any:
+		got = "a table"
+	case []any, []map[string]any:
+		got = "a list"
+	}
+	if got == "a number" && strings.Contains(want, "number") {
+		got = "this number"
+	}
+	d.report(path, "must be "+want+", not "+got, "")
+}

@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// ConfigError is everything that is wrong with a config, in the order of its lines.
+type ConfigError struct {
+	File     string
+	Problems []ConfigProblem
+}
+
+// ConfigProblem is one thing that is wrong.
+type ConfigProblem struct {
+	Line    int    // 0 when the trouble has no place of its own
+	Key     string // "route.via"; "" for trouble with the file as a whole
+	Problem string
+	Hint    string // what to do; may be empty
+}
+
+// Error gives one line for each problem, "file:line: key: problem", and one for its hint.
+func (e *ConfigError) Error() string {
+	var b strings.Builder
+	for i, p := range e.Problems {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(place(e.File, p.Line))
+		if p.Key != "" {
+			b.WriteString(p.Key + ": ")
+		}
+		b.WriteString(p.Problem)
+		if p.Hint != "" {
+			b.WriteString("\n  hint: " + p.Hint)
+		}
+	}
+	return b.String()
+}
+
+// place gives "file:line: ", as far as it is known.
+func place(file string, line int) string {
+	switch {
+	case file == "":
+		return ""
+	case line == 0:
+		return file + ": "
+	}
+	return fmt.Sprintf("%s:%d: ", file, line)
+}
+
+// reporter collects problems, at most one for a key: what follows from an error is not told again.
+type reporter struct {
+	file     string
+	lines    lineIndex
+	problems []ConfigProblem
+	bad      map[string]bool
+	warnings []string
+}
+
+func (r *reporter) report(path, problem, hint string) {
+	if r.isBad(path) {
+		return
+	}
+	r.bad[path] = true
+	r.problems = append(r.problems, ConfigProblem{
+		Line: r.lines.at(path), Key: displayKey(path), Problem: problem, Hint: hint,
+	})
+}
+
+// isBad says whether the key, or what it stands in, has a problem already.
+func (r *reporter) isBad(path string) bool {
+	for ; path != ""; path = parentPath(path) {
+		if r.bad[path] {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reporter) warn(path, format string, args ...any) {
+	text := place(r.file, r.lines.at(path))
+	if path != "" {
+		text += displayKey(path) + ": "
+	}
+	r.warnings = append(r.warnings, text+fmt.Sprintf(format, args...))
+}
+
+func (r *reporter) err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.problems, func(a, b ConfigProblem) int { return cmp.Compare(a.Line, b.Line) })
+	return &ConfigError{File: r.file, Problems: r.problems}
+}
+
+// oneOf reports a value that is none of the allowed ones.
+func (r *reporter) oneOf(path, value string, allowed ...string) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	r.report(path, fmt.Sprintf("must be %s, not %q", either(allowed), value), didYouMean(value, allowed))
+}
+
+// either gives `"a", "b" or "c"`.
+func either(list []string) string {
+	var b strings.Builder
+	for i, s := range list {
+		switch {
+		case i == 0:
+		case i == len(list)-1:
+			b.WriteString(" or ")
+		default:
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", s)
+	}
+	return b.String()
+}
+
+// displayKey leaves the indices out of a path: the line tells which element it is.
+func displayKey(path string) string {
+	return regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, "")
+}
+
+// didYouMean gives a hint with the known name nearest to a mistyped one, "" when none is near.
+func didYouMean(name string, known []string) string {
+	best, bestDistance := "", 1+max(1, len(name)/3)
+	for _, k := range known {
+		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < bestDistance {
+			best, bestDistance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q?", best)
+}
+
+// editDistance counts insertions, deletions, replacements and swaps of neighbours (optimal string
+// alignment). Long names are not compared: their cost would be the square of their length.
+func editDistance(a, b string) int {
+	const longest = 64
+	if len(a) > longest || len(b) > longest {
+		return longest
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}

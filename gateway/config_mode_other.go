@@ -1,0 +1,8 @@
+//go:build !unix
+
+package gateway
+
+import "io/fs"
+
+// worldReadable cannot be told from the mode here.
+func worldReadable(fs.FileMode) bool { return false }

@@ -1,0 +1,8 @@
+//go:build unix
+
+package gateway
+
+import "io/fs"
+
+// worldReadable says whether everybody on the machine may read a file of this mode.
+func worldReadable(mode fs.FileMode) bool { return mode.Perm()&0o004 != 0 }

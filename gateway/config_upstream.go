@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"mailhatch/gateway/identity"
+	"mailhatch/upstream"
+)
+
+// UpstreamConfig is one [upstream.NAME]: the opened upstream and the keys that are the same for every kind.
+type UpstreamConfig struct {
+	Name          string
+	Kind          string
+	Upstream      upstream.Upstream
+	MaxConcurrent int
+	Rate          Rate                   // zero: no limit
+	Sender        *identity.SenderPolicy // nil: mail goes with its own From
+}
+
+// upstreamTable is the part of [upstream.NAME] that every kind has.
+type upstreamTable struct {
+	Type          string   `toml:"type"`
+	MaxConcurrent int      `toml:"max_concurrent"`
+	Rate          Rate     `toml:"rate"`
+	FromDomains   []string `toml:"from_domains"`
+	RewriteFrom   string   `toml:"rewrite_from"`
+}
+
+// upstreamNames gives the names in the order of the file.
+func (c *configChecker) upstreamNames() []string {
+	names := slices.Collect(maps.Keys(c.file.Upstream))
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(c.lines.at(joinPath("upstream", a)), c.lines.at(joinPath("upstream", b))), cmp.Compare(a, b))
+	})
+	return names
+}
+
+func (c *configChecker) upstreams(names []string, hostname string) []UpstreamConfig {
+	if len(names) == 0 {
+		c.report("upstream", "there is none, so no mail could go anywhere", "add [upstream.main] with a type: "+c.kindNames())
+	}
+	var list []UpstreamConfig
+	for _, name := range names {
+		path := joinPath("upstream", name)
+		table, ok := c.file.Upstream[name].(map[string]any)
+		if !ok {
+			c.report(path, "must be a table", "upstreams have names: write [upstream.main]")
+			continue
+		}
+		if !validName(name) {
+			c.report(path, "is not a name: letters, digits, - and _ make one", "")
+		}
+		if u, ok := c.upstream(path, name, table, hostname); ok {
+			list = append(list, u)
+		}
+	}
+	return list
+}
+
+func (c *configChecker) upstream(path, name string, table map[string]any, hostname string) (UpstreamConfig, bool) {
+	common := upstreamTable{MaxConcurrent: 16}
+	kind, known := c.kind(path, table)
+	if !known {
+		// Without the kind nobody knows the other keys.
+		c.table(path, commonKeys(table), &common)
+		c.sender(path, &common)
+		return UpstreamConfig{}, false
+	}
+	settings := kind.New()
+	c.table(path, table, &common, settings)
+	if common.MaxConcurrent < 1 || common.MaxConcurrent > 10_000 {
+		c.report(path+".max_concurrent", "must be from 1 to 10000", "")
+	}
+	u := UpstreamConfig{
+		Name: name, Kind: kind.Name, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
+		Sender: c.sender(path, &common),
+	}
+	opened, err := settings.Open(upstream.Env{Name: name, Hostname: hostname, Version: c.opts.Version, Stdout: c.opts.Stdout})
+	for _, e := range flatten(err) {
+		var ke *upstream.KeyError
+		if errors.As(e, &ke) {
+			c.report(path+"."+ke.Key, ke.Problem, ke.Hint)
+		} else if !c.hasBadKey(path) {
+			c.report(path, e.Error(), "")
+		}
+	}
+	u.Upstream = opened
+	return u, err == nil
+}
+
+// kind finds what the key type names.
+func (c *configChecker) kind(path string, table map[string]any) (upstream.Kind, bool) {
+	value, ok := table["type"]
+	if !ok {
+		c.report(path+".type", "is missing", "one of "+c.kindNames())
+		return upstream.Kind{}, false
+	}
+	name, ok := value.(string)
+	if !ok {
+		return upstream.Kind{}, false // reported as a mismatch
+	}
+	var names []string
+	for _, k := range c.opts.Kinds {
+		if k.Name == name {
+			return k, true
+		}
+		names = append(names, k.Name)
+	}
+	c.oneOf(path+".type", name, names...)
+	return upstream.Kind{}, false
+}
+
+func (c *configChecker) kindNames() string {
+	names := make([]string, len(c.opts.Kinds))
+	for i, k := range c.opts.Kinds {
+		names[i] = k.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// commonKeys gives the keys of the table that every kind has.
+func commonKeys(table map[string]any) map[string]any {
+	out := map[string]any{}
+	for _, key := range []string{"type", "max_concurrent", "rate", "from_domains", "rewrite_from"} {
+		if v, ok := table[key]; ok {
+			out[key] = v
+		}
+	}
+	return out
+}
+
+// sender checks from_domains and rewrite_from.
+func (c *configChecker) sender(path string, t *upstreamTable) *identity.SenderPolicy {
+	if t.RewriteFrom == "" {
+		if len(t.FromDomains) > 0 {
+			c.report(path+".from_domains", "needs rewrite_from: who is the sender of all other mail?",
+				fmt.Sprintf("add rewrite_from = %q", "App <noreply@"+strings.TrimPrefix(t.FromDomains[0], "*.")+">"))
+		}
+		return nil
+	}
+	policy, err := identity.NewSenderPolicy(t.FromDomains, t.RewriteFrom)
+	for _, e := range flatten(err) {
+		var ke *identity.KeyError
+		if errors.As(e, &ke) {
+			c.report(path+"."+ke.Key, ke.Problem, ke.Hint)
+		}
+	}
+	return policy
+}
+
+func validName(s string) bool {
+	return s != "" && len(s) <= 64 &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}

@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Size is a number of bytes in the config: a whole number with a unit. KB, MB and GB are powers of
+// 1000, KiB, MiB and GiB powers of 1024.
+type Size int64
+
+// UnmarshalText reads "40MB", "512 KiB", "100B".
+func (s *Size) UnmarshalText(text []byte) error {
+	given := string(text)
+	digits := strings.TrimRight(given, "BKMGiT ")
+	unit := strings.TrimSpace(given[len(digits):])
+	scale, ok := map[string]int64{
+		"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+	}[unit]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	const largest = 1 << 50
+	if !ok || err != nil || n < 0 || n > largest/scale {
+		return fmt.Errorf(`must be a size with a unit, such as "512KB", "40MB" or "1GiB", not %q`, given)
+	}
+	*s = Size(n * scale)
+	return nil
+}
+
+// Rate is a number of sends in a time: "2/s", "100/m", "1000/h", "20000/d".
+type Rate struct {
+	Count int
+	Per   time.Duration
+}
+
+// PerSecond gives sends a second; 0 means no limit.
+func (r Rate) PerSecond() float64 {
+	if r.Per == 0 {
+		return 0
+	}
+	return float64(r.Count) / r.Per.Seconds()
+}
+
+// UnmarshalText reads a rate.
+func (r *Rate) UnmarshalText(text []byte) error {
+	count, unit, _ := strings.Cut(string(text), "/")
+	per, ok := map[string]time.Duration{
+		"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
+	}[strings.TrimSpace(unit)]
+	n, err := strconv.Atoi(strings.TrimSpace(count))
+	if !ok || err != nil || n < 1 || n > 1e9 {
+		return fmt.Errorf(`must be a number of sends in a time, such as "2/s", "100/m" or "1000/h", not %q`, text)
+	}
+	*r = Rate{Count: n, Per: per}
+	return nil
+}
+
+// Network is an IP network; a single address is a network of one.
+type Network struct{ netip.Prefix }
+
+// UnmarshalText reads "10.0.0.0/8" or "10.0.0.7".
+func (n *Network) UnmarshalText(text []byte) error {
+	if addr, err := netip.ParseAddr(string(text)); err == nil {
+		addr = addr.Unmap().WithZone("")
+		n.Prefix = netip.PrefixFrom(addr, addr.BitLen())
+		return nil
+	}
+	prefix, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return fmt.Errorf(`must be a network or an address, such as "10.0.0.0/8" or "2001:db8::7", not %q`, text)
+	}
+	n.Prefix = prefix.Masked()
+	return nil
+}
