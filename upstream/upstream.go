@@ -40,6 +40,12 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// Idempotent is implemented by upstreams whose provider recognises a repeated offer by its key.
+type Idempotent interface {
+	// KeyValidity is how long after the first offer a repeated one is recognised.
+	KeyValidity() time.Duration
+}
+
 // Upstreams that hold connections implement io.Closer too.
 
 // Mail is one message on its way to some of its recipients.

@@ -59,10 +59,12 @@ type Progress struct {
 	Since        time.Time `json:"since,omitzero"`      // first offer to Upstream: idempotency keys count from here
 	Tries        int       `json:"tries,omitempty"`     // offers to Upstream
 	Passed       []string  `json:"passed,omitempty"`    // upstreams of `via` that delivery has moved on from
+	Unfit        []string  `json:"unfit,omitempty"`     // upstreams that cannot carry the message faithfully
 	Uncertain    bool      `json:"uncertain,omitempty"` // Upstream may have taken it: no other one may be tried
 	Class        string    `json:"class,omitempty"`     // of the last error: temporary, throttled, account…
 	Status       int       `json:"status,omitempty"`    // HTTP status or SMTP reply code of the last error
 	Enhanced     string    `json:"enhanced,omitempty"`  // RFC 3463 code of the last error
 	Error        string    `json:"error,omitempty"`     // the last error in words, the provider's own where it gave some
+	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been told of the delay
 }

@@ -51,7 +51,7 @@ type Queue interface {
 	// Body opens the bytes of a message in the queue.
 	Body(ctx context.Context, id string) (Body, error)
 	// Retry makes queued and failed parts due now, with a new life: attempts and age start again.
-	// Hold, Release and Delete do what they say; Delete leaves a discarded entry in the history.
+	// Hold, Release (which sets Progress.Released) and Delete do what they say; Delete leaves a discarded entry in the history.
 	// Each acts on whole messages, says how many it changed, and passes over leased parts' running
 	// attempt: its result then finds itself fenced off only by Delete.
 	Retry(ctx context.Context, ids ...string) (int, error)

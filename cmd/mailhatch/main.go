@@ -1,0 +1,194 @@
+// Command mailhatch is a local SMTP gateway that forwards mail to Resend, SendGrid, Mailgun or an SMTP relay.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+// Output rules: results go to stdout; all else goes to stderr with "mailhatch: " before it, without
+// a capital and without a full stop; what to do about it follows in a line "hint: ".
+
+// version is set by the Makefile.
+var version = ""
+
+func main() { os.Exit(realMain()) }
+
+func realMain() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	return a.main(ctx, os.Args[1:])
+}
+
+// app is what commands share.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	configPath     string // from -c; "" when not given
+}
+
+// command is one word after mailhatch.
+type command struct {
+	name, args, doc string
+	run             func(ctx context.Context, a *app, args []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"serve", "", "run the gateway (the default)", runServe},
+		{"check", "[--online]", "check the config; with --online try the upstreams too", runCheck},
+		{"route", "--from A --to B [FILE]", "show which rule decides, and why", runRoute},
+		{"render", "--upstream NAME FILE", "show what would be sent for a message", runRender},
+		{"send", "--to A [--from A] [--subject S] [--attach FILE]", "send a message through the running gateway", runSend},
+		{"queue", "list|show|cat|retry|hold|release|delete [ID…|--all]", "look at and steer queued mail", runQueue},
+		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
+		{"status", "", "show upstreams and queue", runStatus},
+		{"reload", "", "make the running gateway read its config again", runReload},
+		{"version", "", "print the version", runVersion},
+	}
+}
+
+// main runs a command line and gives the exit code: 0 ok, 1 failure, 2 usage.
+func (a *app) main(ctx context.Context, args []string) int {
+	fs := flag.NewFlagSet("mailhatch", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&a.configPath, "c", "", "")
+	fs.StringVar(&a.configPath, "config", "", "")
+	showVersion := fs.Bool("version", false, "")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			a.usage(a.stdout)
+			return 0
+		}
+		return a.fail(usagef("%v", err))
+	}
+	args = fs.Args()
+	if *showVersion {
+		args = []string{"version"}
+	}
+	if len(args) == 0 {
+		args = []string{"serve"}
+	}
+	if args[0] == "help" {
+		a.usage(a.stdout)
+		return 0
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return a.fail(c.run(ctx, a, args[1:]))
+		}
+	}
+	return a.fail(usagef("there is no command %q", args[0]))
+}
+
+func (a *app) usage(w io.Writer) {
+	fmt.Fprintf(w, "usage: mailhatch [-c FILE] [COMMAND] [ARGUMENTS]\n\ncommands:\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-8s %s\n           %s\n", c.name, c.doc, strings.TrimSpace("mailhatch "+c.name+" "+c.args))
+	}
+	fmt.Fprintf(w, "\nThe config is FILE, else $MAILHATCH_CONFIG, ./mailhatch.toml or /etc/mailhatch/config.toml; without any,\nmail is shown on the console.\n")
+}
+
+// usageError is a command line that cannot be followed.
+type usageError struct{ msg string }
+
+// Error gives the words.
+func (e usageError) Error() string { return e.msg }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// hintError is an error with what to do about it.
+type hintError struct {
+	error
+	hint string
+}
+
+// Unwrap gives the error without the hint.
+func (e hintError) Unwrap() error { return e.error }
+
+func hintf(err error, format string, args ...any) error {
+	return hintError{err, fmt.Sprintf(format, args...)}
+}
+
+// fail prints an error as people read it and gives the exit code.
+func (a *app) fail(err error) int {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	var silent silentError
+	if errors.As(err, &silent) {
+		return silent.code
+	}
+	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
+		prefix := "mailhatch: "
+		if strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "  ") {
+			prefix = ""
+		}
+		fmt.Fprintln(a.stderr, prefix+line)
+	}
+	var h hintError
+	if errors.As(err, &h) {
+		fmt.Fprintln(a.stderr, "hint: "+h.hint)
+	}
+	var u usageError
+	if errors.As(err, &u) {
+		fmt.Fprintln(a.stderr, "hint: mailhatch --help lists the commands")
+		return 2
+	}
+	return 1
+}
+
+// silentError is a failure that has been told already.
+type silentError struct{ code int }
+
+// Error is for callers that print it all the same.
+func (e silentError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// flags makes a flag set for a command, whose mistakes are usage errors.
+func (a *app) flags(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet("mailhatch "+name, flag.ContinueOnError)
+	fs.SetOutput(a.stderr)
+	fs.StringVar(&a.configPath, "c", a.configPath, "config `file`")
+	fs.StringVar(&a.configPath, "config", a.configPath, "config `file`")
+	return fs
+}
+
+// parse lets flags and arguments come in any order, as people type them.
+func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := fs.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, usageError{err.Error()}
+		}
+		if args = fs.Args(); len(args) == 0 {
+			return rest, nil
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+}
+
+func runVersion(_ context.Context, a *app, _ []string) error {
+	fmt.Fprintln(a.stdout, "mailhatch", versionString())
+	return nil
+}
+
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

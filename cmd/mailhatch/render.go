@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mailhatch/gateway"
+	"mailhatch/gateway/deliver"
+	"mailhatch/upstream"
+)
+
+// runRender shows the exact requests that an upstream would make for a message, secrets redacted.
+func runRender(_ context.Context, a *app, args []string) error {
+	name, args, err := takeValue(args, "upstream")
+	if err != nil {
+		return err
+	}
+	e, parse := a.envelopeFlags("render")
+	rest, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return usagef("render takes one message file (- is standard input)")
+	}
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	defer cfg.Close() //nolint:errcheck // nothing was sent
+	u, err := findUpstream(cfg, name)
+	if err != nil {
+		return err
+	}
+	r, ok := u.Upstream.(upstream.Renderer)
+	if !ok {
+		return fmt.Errorf("upstreams of type %s cannot show what they would send", u.Kind)
+	}
+	msg, err := a.readMessage(rest[0])
+	if err != nil {
+		return err
+	}
+	env, err := e.envelope(cfg, msg)
+	if err != nil {
+		return err
+	}
+	if msg, err = gateway.Complete(cfg, env, msg, "RENDERED"); err != nil {
+		return err
+	}
+	from := env.From
+	if u.Sender != nil {
+		newFrom, edits := u.Sender.Apply(from, msg)
+		if msg, err = msg.With(edits...); err != nil {
+			return err
+		}
+		from = newFrom
+	}
+	mail := deliver.NewMail("RENDERED", env, from, env.To, msg)
+	if p, ok := u.Upstream.(upstream.Preflighter); ok {
+		if err := p.Preflight(mail); err != nil {
+			return a.cannotCarry(u, err)
+		}
+	}
+	return r.Render(mail, a.stdout)
+}
+
+func (a *app) cannotCarry(u *gateway.UpstreamConfig, err error) error {
+	var e *upstream.Error
+	if errors.As(err, &e) && e.Class == upstream.Unrepresentable {
+		return hintf(fmt.Errorf("upstream %s cannot carry this message: %w", u.Name, err),
+			"the next upstream in `via` would be tried; an upstream of type smtp or mailgun carries every message whole")
+	}
+	return fmt.Errorf("upstream %s would refuse this message: %w", u.Name, err)
+}
+
+// takeValue removes a flag with its value that may stand anywhere.
+func takeValue(args []string, name string) (value string, rest []string, err error) {
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] != "--"+name && args[i] != "-"+name:
+			rest = append(rest, args[i])
+		case i+1 == len(args):
+			return "", nil, usagef("--%s needs a value", name)
+		default:
+			i++
+			value = args[i]
+		}
+	}
+	return value, rest, nil
+}
+
+// findUpstream gives the named upstream, or the only one.
+func findUpstream(cfg *gateway.Config, name string) (*gateway.UpstreamConfig, error) {
+	if name == "" && len(cfg.Upstreams) == 1 {
+		return &cfg.Upstreams[0], nil
+	}
+	var names []string
+	for i := range cfg.Upstreams {
+		if cfg.Upstreams[i].Name == name {
+			return &cfg.Upstreams[i], nil
+		}
+		names = append(names, cfg.Upstreams[i].Name)
+	}
+	if name == "" {
+		return nil, usagef("render needs --upstream, one of %q", names)
+	}
+	return nil, usagef("there is no upstream %q, only %q", name, names)
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+
+	"mailhatch/gateway"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+)
+
+// envelopeFlags are the circumstances that `route` and `render` pretend.
+type envelopeFlags struct {
+	from, client, user, listener string
+	to                           listFlag
+}
+
+func (a *app) envelopeFlags(name string) (*envelopeFlags, func(args []string) ([]string, error)) {
+	fs := a.flags(name)
+	e := &envelopeFlags{}
+	fs.StringVar(&e.from, "from", "", "envelope sender `address`; \"<>\" is the null sender")
+	fs.Var(&e.to, "to", "envelope recipient `address`; may be given again")
+	fs.StringVar(&e.client, "client", "127.0.0.1", "`address` of the program that hands the message over")
+	fs.StringVar(&e.user, "user", "", "AUTH `name`")
+	fs.StringVar(&e.listener, "listener", "", "`address` of the listener as the config spells it (default: the first)")
+	return e, func(args []string) ([]string, error) { return parse(fs, args) }
+}
+
+// envelope gives the pretended envelope; what is missing is taken from the message.
+func (e *envelopeFlags) envelope(cfg *gateway.Config, msg *mime.Message) (*envelope.Envelope, error) {
+	env := &envelope.Envelope{From: cfg.Identity.Qualify(strings.Trim(e.from, "<>"))}
+	if e.from == "" && len(msg.From) > 0 {
+		env.From = msg.From[0].Addr
+	}
+	env.Client = envelope.Client{User: e.user, Listener: e.listener, Protocol: "ESMTP"}
+	if e.listener == "" {
+		env.Client.Listener = cfg.Listeners[0].Address
+	}
+	if e.client != "" {
+		addr, err := netip.ParseAddr(e.client)
+		if err != nil {
+			return nil, usagef("--client %q is no IP address", e.client)
+		}
+		env.Client.Addr = addr
+	}
+	to := []string(e.to)
+	if len(to) == 0 {
+		bcc, _ := mime.ParseAddressList(msg.Header.Get("Bcc")) // what cannot be read is nobody's address
+		for _, list := range [][]mime.Address{msg.To, msg.Cc, bcc} {
+			for _, addr := range list {
+				to = append(to, addr.Addr)
+			}
+		}
+	}
+	if len(to) == 0 {
+		return nil, usagef("there is no recipient: say --to ADDRESS, or give a message with a To field")
+	}
+	var list []envelope.Recipient
+	for _, s := range to {
+		list = append(list, envelope.Recipient{Address: strings.Trim(s, "<>")})
+	}
+	env.To = cfg.Aliases.Expand(cfg.Identity, list)
+	return env, nil
+}
+
+// readMessage reads a message from a file, "-" is standard input, "" no message at all.
+func (a *app) readMessage(path string) (*mime.Message, error) {
+	var raw []byte
+	var err error
+	switch path {
+	case "":
+		raw = []byte("\r\n")
+	case "-":
+		raw, err = io.ReadAll(a.stdin)
+	default:
+		raw, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mime.Parse(bytes.NewReader(toCRLF(raw)))
+}
+
+// toCRLF gives the line ends that mail has after SMTP.
+func toCRLF(b []byte) []byte {
+	b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
+	return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
+}
+
+// runRoute shows for each recipient which rule decides, and why each earlier one does not.
+func runRoute(_ context.Context, a *app, args []string) error {
+	e, parse := a.envelopeFlags("route")
+	asJSON, args := takeFlag(args, "json")
+	rest, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 1 {
+		return usagef("route takes one message file, but there is %q too", rest[1])
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	msg, err := a.readMessage(append(rest, "")[0])
+	if err != nil {
+		return err
+	}
+	env, err := e.envelope(cfg, msg)
+	if err != nil {
+		return err
+	}
+	var all []explanation
+	for _, rcpt := range env.To {
+		in := gateway.RouteInput("", env, msg, msg.Source.Size())
+		in.To = rcpt.Address
+		verdicts, decision := cfg.Routes.Explain(in)
+		all = append(all, explanation{To: rcpt.Address, Given: rcpt.Given, Verdicts: verdicts, Decision: describe(decision)})
+	}
+	if asJSON {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(all)
+	}
+	for _, x := range all {
+		x.print(a.stdout)
+	}
+	return nil
+}
+
+// takeFlag removes a switch that may stand anywhere.
+func takeFlag(args []string, name string) (bool, []string) {
+	var rest []string
+	found := false
+	for _, s := range args {
+		if s == "--"+name || s == "-"+name {
+			found = true
+			continue
+		}
+		rest = append(rest, s)
+	}
+	return found, rest
+}
+
+// explanation is the answer for one recipient.
+type explanation struct {
+	To       string          `json:"to"`
+	Given    string          `json:"given,omitempty"` // before aliases
+	Decision string          `json:"decision"`
+	Verdicts []route.Verdict `json:"verdicts"`
+}
+
+func (x *explanation) print(w io.Writer) {
+	fmt.Fprint(w, x.To)
+	if x.Given != "" && x.Given != x.To {
+		fmt.Fprintf(w, " (alias of %s)", x.Given)
+	}
+	fmt.Fprintf(w, ": %s\n", x.Decision)
+	for _, v := range x.Verdicts {
+		verb := "does not match"
+		if v.Matched {
+			verb = "decides"
+		}
+		fmt.Fprintf(w, "  %s %s", v.Name, verb)
+		if len(v.Why) > 0 {
+			fmt.Fprintf(w, ": %s", strings.Join(v.Why, "; "))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func describe(d route.Decision) string {
+	name := d.Name
+	if name == "" {
+		name = "no route matches"
+	}
+	switch d.Action {
+	case route.Deliver:
+		return name + ": via " + strings.Join(d.Via, ", then ")
+	case route.Reject:
+		r := d.Reply
+		return fmt.Sprintf("%s: reject %d %d.%d.%d %s", name, r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
+	}
+	return name + ": " + d.Action.String()
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+
+	"mailhatch/gateway"
+	"mailhatch/upstream"
+)
+
+// runServe runs the gateway until the context ends.
+func runServe(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("serve")
+	rest, err := parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return usagef("serve takes no arguments, but there is %q", rest[0])
+	}
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	log := newLogger(a, cfg)
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, reloadSignals()...)
+	defer signal.Stop(hup)
+	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: upstream.Kinds(), Stdout: a.stdout, Log: log, Reload: hup})
+	if err != nil {
+		return err
+	}
+	return g.Run(ctx, func() {
+		if cfg.File == "" {
+			a.welcome(cfg)
+		}
+	})
+}
+
+// welcome tells somebody who started without a config what to do next.
+func (a *app) welcome(cfg *gateway.Config) {
+	address := cfg.Listeners[0].Address
+	fmt.Fprintf(a.stderr, `
+mailhatch listens on %[1]s. There is no config, so mail is shown here on the console.
+Send a first message from another terminal:
+
+  printf 'From: me@example.com\nTo: you@example.com\nSubject: Hello\n\nIt works.\n' | curl -sS smtp://%[1]s --mail-from me@example.com --mail-rcpt you@example.com --upload-file -
+
+or: %[2]s send --from me@example.com --to you@example.com --subject Hello
+
+`, address, os.Args[0])
+}
+
+func newLogger(a *app, cfg *gateway.Config) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // the config is checked: it is a level
+	options := &slog.HandlerOptions{Level: level}
+	format := cfg.Log.Format
+	if format == "auto" {
+		format = "json"
+		if f, ok := a.stderr.(*os.File); ok {
+			// Text for people, and for the journal of systemd, which is read by people too.
+			if st, err := f.Stat(); err == nil && (st.Mode()&os.ModeCharDevice != 0 || os.Getenv("JOURNAL_STREAM") != "") {
+				format = "text"
+			}
+		}
+	}
+	if strings.EqualFold(format, "text") {
+		return slog.New(slog.NewTextHandler(a.stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(a.stderr, options))
+}

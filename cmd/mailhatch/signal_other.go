@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "os"
+
+// reloadSignals gives none: `mailhatch reload` is the way there.
+func reloadSignals() []os.Signal { return nil }

@@ -1,0 +1,313 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/gateway/smtpd"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+const (
+	maxHeader = 1 << 20 // bytes of a header; far beyond real ones
+	maxHops   = 50      // Received fields; RFC 5321 6.3 wants a generous limit
+)
+
+// door lets the clients of one listener in.
+type door struct {
+	g        *Gateway
+	listener *ListenerConfig
+}
+
+// Sender accepts every well-formed sender; rules judge it together with a recipient.
+func (d *door) Sender(context.Context, *envelope.Envelope) error { return nil }
+
+// Recipient refuses a recipient as early as rules that need no header allow.
+func (d *door) Recipient(_ context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error {
+	s := d.g.current.Load()
+	var refusal error
+	for _, r := range s.cfg.Aliases.Expand(s.cfg.Identity, []envelope.Recipient{*rcpt}) {
+		decision, known := s.cfg.Routes.Early(&route.Input{Envelope: env, To: r.Address})
+		if !known || decision.Action != route.Reject {
+			return nil
+		}
+		refusal = refuse(decision.Reply)
+	}
+	return refusal
+}
+
+func refuse(r route.Reply) error {
+	return &smtpd.Reply{Code: r.Code, Enhanced: r.Enhanced, Text: r.Text}
+}
+
+// Accept keeps a message.
+func (d *door) Accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (string, string, error) {
+	if d.listener.Mode == "direct" {
+		return d.g.acceptDirect(ctx, env, body)
+	}
+	return d.g.accept(ctx, env, body)
+}
+
+func bytesReader(b []byte) io.Reader { return bytes.NewReader(b) }
+
+// accept makes a message durable and gives its queue id. Errors are *smtpd.Reply or those of reading body.
+func (g *Gateway) accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
+	s := g.current.Load()
+	in, err := g.receive(ctx, s, env, body)
+	if err != nil {
+		return "", "", err
+	}
+	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
+	parts, err := g.parts(in)
+	if err != nil {
+		return "", "", err
+	}
+	start := time.Now()
+	err = in.draft.Commit(ctx, queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: parts})
+	if err != nil {
+		return "", "", g.storeReply(err)
+	}
+	g.journal.Accepted(journal.Accepted{ID: in.draft.ID(), MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
+		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Took: time.Since(start)})
+	return in.draft.ID(), "", nil
+}
+
+// incoming is a message whose bytes are written but not yet promised.
+type incoming struct {
+	snap  *snapshot
+	env   envelope.Envelope // recipients after aliases
+	draft queue.Draft
+	body  queue.Body
+	msg   *mime.Message
+	size  int64
+	fits  map[string]bool // upstream name: it can carry the message to all recipients
+}
+
+// receive writes a message into a draft: trace field, completed header, body as it comes.
+func (g *Gateway) receive(ctx context.Context, s *snapshot, given *envelope.Envelope, body io.Reader) (*incoming, error) {
+	draft, err := g.queue.New(ctx)
+	if err != nil {
+		return nil, g.storeReply(err)
+	}
+	in := &incoming{snap: s, env: *given, draft: draft}
+	if err := g.write(in, body); err != nil {
+		_ = draft.Discard()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (g *Gateway) write(in *incoming, body io.Reader) error {
+	raw, rest, err := mime.ReadHeader(body, maxHeader)
+	if err != nil {
+		return err // of reading, or too long a header
+	}
+	cfg := in.snap.cfg
+	fields := mime.ParseHeader(raw)
+	if identity.Hops(fields) >= maxHops {
+		return &smtpd.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", maxHops)}
+	}
+	if in.env.Received.IsZero() {
+		in.env.Received = time.Now()
+	}
+	in.env.From = cfg.Identity.Qualify(in.env.From)
+	in.env.To = cfg.Aliases.Expand(cfg.Identity, in.env.To)
+	if len(in.env.To) == 0 {
+		return &smtpd.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
+	}
+	edits := append(cfg.Identity.Complete(fields, &in.env, in.draft.ID(), in.env.Received),
+		identity.Received(&in.env, cfg.Hostname, in.draft.ID(), in.env.Received))
+	header := mime.EditHeader(raw, edits...)
+	w := &storeWriter{w: in.draft}
+	if _, err := w.Write(header); err != nil {
+		return g.storeReply(err)
+	}
+	if _, err := io.Copy(w, rest); err != nil {
+		if w.err != nil {
+			return g.storeReply(w.err)
+		}
+		return err
+	}
+	return g.parse(in)
+}
+
+// Complete gives the message as acceptance would store it, for commands that show what would happen.
+func Complete(cfg *Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, error) {
+	now := time.Now()
+	edits := append(cfg.Identity.Complete(msg.Header, env, id, now), identity.Received(env, cfg.Hostname, id, now))
+	return msg.With(edits...)
+}
+
+// parse reads what was written back: rules and upstreams judge the bytes that will be delivered.
+func (g *Gateway) parse(in *incoming) error {
+	body, err := in.draft.Body()
+	if err != nil {
+		return g.storeReply(err)
+	}
+	in.body, in.size = body, body.Size()
+	if in.msg, err = mime.Parse(body); err != nil {
+		return g.storeReply(err)
+	}
+	return nil
+}
+
+// storeWriter remembers its own error, to tell it from one of reading.
+type storeWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write writes to the draft.
+func (s *storeWriter) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.err = err
+	return n, err
+}
+
+// storeReply tells a client that its mail could not be kept.
+func (g *Gateway) storeReply(err error) error {
+	g.journal.Trouble("queue", err)
+	if errors.Is(err, queue.ErrFull) {
+		return &smtpd.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "no space left to keep the message, try again later"}
+	}
+	return &smtpd.Reply{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the message could not be kept, try again later"}
+}
+
+// parts sorts recipients by where they go. It is an error (a *smtpd.Reply) when none can be taken;
+// when some cannot, they are taken all the same and bounced.
+func (g *Gateway) parts(in *incoming) ([]queue.Part, error) {
+	var parts []queue.Part
+	var refusal error
+	refused := 0
+	ri := RouteInput(in.draft.ID(), &in.env, in.msg, in.size)
+	for _, rcpt := range in.env.To {
+		ri.To = rcpt.Address
+		d := in.snap.cfg.Routes.Decide(ri)
+		part := queue.Part{State: envelope.Queued, To: []envelope.Recipient{rcpt}}
+		switch d.Action {
+		case route.Reject:
+			refused++
+			refusal = refuse(d.Reply)
+		case route.Hold:
+			part.State = envelope.Held
+		case route.Deliver:
+			lane, err := g.lane(in, d.Via, rcpt)
+			if err != nil {
+				refused++
+				refusal = err
+			}
+			part.Lane = lane
+		}
+		i := slices.IndexFunc(parts, func(p queue.Part) bool { return p.Lane == part.Lane && p.State == part.State })
+		if i < 0 {
+			parts = append(parts, part)
+			continue
+		}
+		parts[i].To = append(parts[i].To, rcpt)
+	}
+	if refused == len(in.env.To) {
+		return nil, refusal
+	}
+	return parts, nil
+}
+
+// lane gives the upstream that should have the message: the first of via that can carry it and is
+// not closed. When none can carry it, the reason is the reply.
+func (g *Gateway) lane(in *incoming, via []string, rcpt envelope.Recipient) (string, error) {
+	fit := make([]string, 0, len(via))
+	var reason error
+	for _, name := range via {
+		u := in.snap.upstreams[name]
+		if u == nil {
+			continue
+		}
+		p, ok := u.Upstream.(upstream.Preflighter)
+		if !ok {
+			fit = append(fit, name)
+			continue
+		}
+		if err := in.preflight(name, p, rcpt); err != nil {
+			reason = err
+			continue
+		}
+		fit = append(fit, name)
+	}
+	if len(fit) == 0 {
+		return "", reason
+	}
+	return g.deliverer.Choose(fit), nil
+}
+
+// preflight asks once for all recipients, and only where that fails for each.
+func (in *incoming) preflight(name string, p upstream.Preflighter, rcpt envelope.Recipient) error {
+	ok, known := in.fits[name]
+	if !known {
+		ok = in.judge(p, in.env.To) == nil
+		if in.fits == nil {
+			in.fits = map[string]bool{}
+		}
+		in.fits[name] = ok
+	}
+	if ok {
+		return nil
+	}
+	return in.judge(p, []envelope.Recipient{rcpt})
+}
+
+// judge gives the reply for a message that the upstream cannot carry; trouble of any other kind is for
+// delivery to meet.
+func (in *incoming) judge(p upstream.Preflighter, to []envelope.Recipient) error {
+	err := p.Preflight(deliver.NewMail(in.draft.ID(), &in.env, in.env.From, to, in.msg))
+	var e *upstream.Error
+	if errors.As(err, &e) && (e.Class == upstream.Unrepresentable || e.Class == upstream.Permanent) {
+		return preflightReply(e)
+	}
+	return nil
+}
+
+func preflightReply(e *upstream.Error) error {
+	r := &smtpd.Reply{Code: 554, Enhanced: [3]int{5, 6, 1}, Text: fmt.Sprint(e.Err)}
+	var c [3]int
+	if n, _ := fmt.Sscanf(e.Code, "%d.%d.%d", &c[0], &c[1], &c[2]); n == 3 && c[0] == 5 {
+		r.Enhanced = c
+	}
+	if r.Enhanced == [3]int{5, 3, 4} {
+		r.Code = 552
+	}
+	return r
+}
+
+func (in *incoming) summary() queue.Summary {
+	s := queue.Summary{MessageID: in.msg.MessageID, Subject: in.msg.Subject}
+	if len(in.msg.From) > 0 {
+		s.From = in.msg.From[0].String()
+	}
+	return s
+}
+
+func addressList(to []envelope.Recipient) []string {
+	list := make([]string, len(to))
+	for i, r := range to {
+		list[i] = r.Address
+	}
+	return list
+}
+
+func clientName(c envelope.Client) string {
+	if c.Addr.IsValid() {
+		return c.Addr.String()
+	}
+	return c.Helo
+}

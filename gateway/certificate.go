@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// certificate is a key pair that is read again when its files change, so that renewals need no reload.
+type certificate struct {
+	certFile, keyFile string
+
+	mu      sync.Mutex
+	pair    *tls.Certificate
+	stamp   time.Time // of the files that pair was read from
+	checked time.Time
+}
+
+const certificateCheck = 10 * time.Second
+
+func newCertificate(certFile, keyFile string) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile}
+	if _, err := c.get(nil); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// get serves tls.Config.GetCertificate. A new pair that cannot be read leaves the old one in use.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pair != nil && time.Since(c.checked) < certificateCheck {
+		return c.pair, nil
+	}
+	c.checked = time.Now()
+	stamp, err := newest(c.certFile, c.keyFile)
+	if err == nil && c.pair != nil && !stamp.After(c.stamp) {
+		return c.pair, nil
+	}
+	if err == nil {
+		var pair tls.Certificate
+		if pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
+			c.pair, c.stamp = &pair, stamp
+		}
+	}
+	if c.pair == nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	return c.pair, nil
+}
+
+func newest(files ...string) (time.Time, error) {
+	var t time.Time
+	for _, f := range files {
+		st, err := os.Stat(f)
+		if err != nil {
+			return t, err
+		}
+		if st.ModTime().After(t) {
+			t = st.ModTime()
+		}
+	}
+	return t, nil
+}

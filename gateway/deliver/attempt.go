@@ -1,0 +1,159 @@
+package deliver
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// attempt is the work on one leased part.
+type attempt struct {
+	lane  *lane
+	msg   *queue.Message
+	part  queue.Part // as it was leased
+	body  *mime.Message
+	from  string // domain of From as this upstream sees it
+	start time.Time
+	sweep bool
+
+	done  []queue.Record
+	parts []queue.Part
+	after []func() // journal lines, written once the result is stored
+}
+
+// attempt routes the leased part anew, offers what belongs to this lane, and records the result.
+func (l *lane) attempt(ctx context.Context, lease queue.Lease, sweep bool) {
+	body, err := lease.Body()
+	if err != nil {
+		l.unreadable(ctx, lease, err)
+		return
+	}
+	defer body.Close() //nolint:errcheck // read only
+	msg, err := mime.Parse(body)
+	if err != nil {
+		l.unreadable(ctx, lease, err)
+		return
+	}
+	m := lease.Message()
+	a := &attempt{lane: l, msg: m, part: m.Parts[0], body: msg, start: time.Now(), sweep: sweep}
+	offer, ways := a.sort(ctx)
+	if len(offer) > 0 {
+		a.offer(ctx, offer, ways)
+	}
+	if err := lease.Finish(ctx, queue.Result{Done: a.done, Parts: a.parts}); err != nil {
+		l.gen.d.journal.Trouble("queue", err)
+		return
+	}
+	for _, f := range a.after {
+		f()
+	}
+}
+
+// sort settles all recipients but those that this lane offers now, and gives these with their ways.
+func (a *attempt) sort(ctx context.Context) (offer []envelope.Recipient, ways []way) {
+	g := a.lane.gen
+	for _, rcpt := range a.part.To {
+		p := a.part.Progress
+		w := g.find(g.cfg.Route(a.msg, a.body, rcpt.Address), &p)
+		rcpts := []envelope.Recipient{rcpt}
+		switch {
+		case w.action == route.Deliver && w.upstream == "":
+			a.unfit(ctx, rcpts, w, p)
+		case w.action == route.Deliver && w.upstream == a.lane.upstream.Name:
+			switch {
+			case a.sweep && a.tooOld():
+				a.fail(ctx, rcpts, w, p)
+			case a.sweep:
+				a.add(queue.Part{To: rcpts, Lane: w.upstream, State: envelope.Queued, NextAt: time.Now().Add(spread(a.lane.gate.sweep)), Progress: p})
+			default:
+				offer, ways = append(offer, rcpt), append(ways, w)
+			}
+		case w.action == route.Deliver:
+			a.add(queue.Part{To: rcpts, Lane: w.upstream, State: envelope.Queued, Progress: p})
+			a.later(rcpts, p, func(e attemptEvent) { g.d.journal.Failover(e, w.upstream) })
+		case w.action == route.Discard:
+			a.done = append(a.done, a.record(rcpt, envelope.Discarded, p))
+			a.later(rcpts, p, g.d.journal.Discarded)
+		case w.action == route.Hold:
+			a.add(queue.Part{To: rcpts, Lane: a.part.Lane, State: envelope.Held, Progress: p})
+			a.later(rcpts, p, g.d.journal.Held)
+		default:
+			a.refused(ctx, rcpts, w, p)
+		}
+	}
+	return offer, ways
+}
+
+// offer sends to the recipients of this lane and settles each outcome.
+func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, ways []way) {
+	l := a.lane
+	mail, err := a.mail(to)
+	if err == nil && mail == nil { // the account may not use this From yet
+		a.waitFor(to, l.gate.blocked(a.from))
+		return
+	}
+	var outcomes []upstream.Outcome
+	if err != nil {
+		outcomes = []upstream.Outcome{{Err: err}}
+	} else {
+		call, cancel := context.WithTimeout(l.gen.attempts, attemptTime)
+		l.gate.begin()
+		outcomes = send(call, l.upstream.Upstream, mail)
+		l.gate.end()
+		cancel()
+	}
+	for len(outcomes) < len(to) {
+		outcomes = append(outcomes, upstream.Outcome{Err: outcomes[0].Err})
+	}
+	took := time.Since(a.start)
+	worst := worstOf(outcomes)
+	l.gate.learn(a.msg.ID, worst)
+	l.gen.d.journal.Offered(l.upstream.Name, className(worst), took)
+	a.settle(ctx, to, ways, outcomes)
+}
+
+// mail makes the upstream's view of the message; nil when its From is blocked at this upstream.
+func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
+	l := a.lane
+	msg, from := a.body, a.msg.Envelope.From
+	if l.upstream.Rewrite != nil {
+		newFrom, edits := l.upstream.Rewrite(from, msg)
+		if len(edits) > 0 {
+			edited, err := msg.With(edits...)
+			if err != nil {
+				return nil, err
+			}
+			msg = edited
+		}
+		from = newFrom
+	}
+	a.from = fromDomain(msg)
+	if !l.gate.blocked(a.from).IsZero() {
+		return nil, nil
+	}
+	return NewMail(a.msg.ID, &a.msg.Envelope, from, to, msg), nil
+}
+
+// NewMail copies what an upstream needs of an envelope.
+func NewMail(id string, env *envelope.Envelope, from string, to []envelope.Recipient, msg *mime.Message) *upstream.Mail {
+	m := &upstream.Mail{ID: id, From: from, Ret: env.Ret, EnvID: env.EnvID, EightBit: env.Body == "8BITMIME",
+		UTF8: env.UTF8, Message: msg, To: make([]upstream.Recipient, len(to))}
+	for i, r := range to {
+		m.To[i] = upstream.Recipient{Address: r.Address, Notify: r.Notify, ORcpt: r.ORcpt}
+	}
+	return m
+}
+
+func fromDomain(m *mime.Message) string {
+	if len(m.From) == 0 {
+		return ""
+	}
+	addr := m.From[0].Addr
+	return strings.ToLower(addr[strings.LastIndexByte(addr, '@')+1:])
+}

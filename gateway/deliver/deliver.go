@@ -1,0 +1,177 @@
+// Package deliver takes due mail to its upstreams and records what became of it.
+//
+// Each upstream has a lane of the queue, a gate and workers of its own, so that a slow or dead one
+// delays no other. A gate closes when the upstream is out of reach, throttles, or refuses our
+// account; probes open it again.
+package deliver
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// Upstream is one upstream with the settings that are the same for every kind.
+type Upstream struct {
+	Name          string
+	Upstream      upstream.Upstream
+	MaxConcurrent int     // offers at once, at least 1
+	Rate          float64 // offers a second; 0: no limit
+	Failover      bool    // some route names another upstream beside it
+	Rewrite       Rewrite // nil: mail goes as it is
+}
+
+// Rewrite gives the envelope sender and the header edits that an upstream asks for (from_domains).
+type Rewrite func(from string, msg *mime.Message) (newFrom string, edits []mime.Edit)
+
+// Config is one generation of what delivery follows. It is not changed after it was handed over.
+type Config struct {
+	Upstreams []Upstream
+	Route     func(m *queue.Message, msg *mime.Message, to string) route.Decision
+	Policy    Policy
+}
+
+// Policy is the [queue] table of the config.
+type Policy struct {
+	Retry         []time.Duration // waits after the first, second… attempt; the last one repeats
+	MaxAge        time.Duration   // since the message was accepted
+	FailoverAfter int             // temporary failures at one upstream before the next is tried
+	OnFailure     string          // bounce | keep | discard, where the route does not say
+	OnUncertain   string          // retry | hold | failover
+	WarnAfter     time.Duration   // 0: senders are not told of delays
+	Hostname      string          // in bounces
+	Drain         time.Duration   // how long running attempts may go on after a stop
+}
+
+// Submit takes a composed bounce through the same door as all mail and gives its queue id.
+type Submit func(ctx context.Context, to string, msg []byte) (id string, err error)
+
+// Deliverer delivers. Make one with New.
+type Deliverer struct {
+	queue   queue.Queue
+	journal *journal.Journal
+	submit  Submit
+	reload  chan struct{} // one token: config changed
+	config  atomic.Pointer[Config]
+	current atomic.Pointer[generation]
+}
+
+// New returns a deliverer that follows cfg once it runs.
+func New(q queue.Queue, j *journal.Journal, submit Submit, cfg *Config) *Deliverer {
+	d := &Deliverer{queue: q, journal: j, submit: submit, reload: make(chan struct{}, 1)}
+	d.config.Store(cfg)
+	return d
+}
+
+// Reload makes delivery follow cfg. Attempts that are under way end by the old one; all gates open.
+func (d *Deliverer) Reload(cfg *Config) {
+	d.config.Store(cfg)
+	select {
+	case d.reload <- struct{}{}:
+	default:
+	}
+}
+
+// Run delivers until ctx ends, then lets running attempts end for at most Policy.Drain.
+func (d *Deliverer) Run(ctx context.Context) error {
+	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var old sync.WaitGroup // generations that end their attempts
+	rerouted := false
+	for {
+		gen := newGeneration(d, d.config.Load(), attempts, rerouted)
+		rerouted = true
+		d.current.Store(gen)
+		genCtx, stop := context.WithCancel(ctx)
+		old.Go(func() { gen.run(genCtx); gen.close() })
+		select {
+		case <-d.reload:
+			stop()
+			continue
+		case <-ctx.Done():
+		}
+		stop()
+		timer := time.AfterFunc(gen.cfg.Policy.Drain, cut)
+		old.Wait()
+		timer.Stop()
+		return nil
+	}
+}
+
+// generation is delivery under one config.
+type generation struct {
+	d        *Deliverer
+	cfg      *Config
+	lanes    map[string]*lane
+	attempts context.Context // of the calls of upstreams; outlives the claiming of new mail
+	rerouted bool            // it came by a reload
+}
+
+func newGeneration(d *Deliverer, cfg *Config, attempts context.Context, rerouted bool) *generation {
+	g := &generation{d: d, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)), attempts: attempts, rerouted: rerouted}
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		g.lanes[u.Name] = newLane(g, u)
+	}
+	return g
+}
+
+func (g *generation) close() {
+	for _, l := range g.lanes {
+		if c, ok := l.upstream.Upstream.(io.Closer); ok {
+			_ = c.Close()
+		}
+	}
+}
+
+// dispatchEvery bounds how long a lane can stay unaware of due mail when a signal was missed.
+const dispatchEvery = 5 * time.Second
+
+// run wakes lanes as mail becomes due and waits for all that it started.
+func (g *generation) run(ctx context.Context) {
+	var lanes sync.WaitGroup
+	defer lanes.Wait()
+	for _, l := range g.lanes {
+		lanes.Go(func() { l.run(ctx) })
+	}
+	stray := map[string]*lane{} // lanes of upstreams that the config no longer has, and "" for mail without one
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.d.queue.Changed():
+		case <-timer.C:
+		}
+		next := dispatchEvery
+		loads, err := g.d.queue.Lanes(ctx)
+		if err != nil && ctx.Err() == nil {
+			g.d.journal.Trouble("queue", err)
+		}
+		for name, load := range loads {
+			l := g.lanes[name]
+			if l == nil {
+				if l = stray[name]; l == nil {
+					l = newLane(g, &Upstream{Name: name, MaxConcurrent: 1})
+					stray[name] = l
+					lanes.Go(func() { l.run(ctx) })
+				}
+			}
+			if wait := time.Until(load.NextAt); wait > 0 {
+				next = min(next, wait)
+			} else {
+				l.poke()
+			}
+		}
+		timer.Reset(max(next, time.Millisecond))
+	}
+}

@@ -1,0 +1,298 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"mailhatch/gateway/journal"
+	"mailhatch/upstream"
+)
+
+// gateState says whether mail is offered to an upstream.
+type gateState int
+
+const (
+	open    gateState = iota
+	probing           // one mail at a time, until one succeeds
+	closed            // none, until the next probe
+)
+
+// String gives the name that `mailhatch status` shows.
+func (s gateState) String() string { return [...]string{"open", "probing", "closed"}[s] }
+
+// Reasons for which a gate closes; they label the log and the metrics.
+const (
+	unreachable = "unreachable" // no connection, or only answers of a broken server
+	throttled   = "throttled"
+	account     = "account" // our key, bill, domain or settings
+)
+
+const (
+	troubleLimit = 5 // answers of a broken server for different mail in a row that close the gate
+	probeMax     = 5 * time.Second
+	longThrottle = 10 * time.Minute // from here on other upstreams of `via` take over
+	sweepShort   = 30 * time.Second // between looks for another way, where routes name another upstream
+	sweepLong    = time.Hour        // where there is none: only expiry and changed routes matter
+)
+
+// gate guards one upstream: rate, and closing for trouble that is the upstream's and not the mail's.
+type gate struct {
+	name    string
+	retry   []time.Duration // paces probes of a refused account
+	journal *journal.Journal
+	limiter *rate.Limiter // nil: no limit
+	sweep   time.Duration // between sweeps while closed
+	changed chan struct{} // one token: the state changed
+
+	mu       sync.Mutex
+	state    gateState
+	reason   string
+	lastErr  error
+	since    time.Time // of the closing
+	until    time.Time // of the next probe
+	closings int       // in a row, without a success between
+	trouble  []string  // ids of mail that met a broken server, in a row
+	inFlight int
+	lastSend time.Time
+	sweepAt  time.Time
+	senders  map[string]time.Time // From domains that the account may not use, and until when they wait
+}
+
+// newGate returns an open gate. A rerouted one belongs to a reload: when it closes, mail that the new
+// routes send elsewhere must be found at once.
+func newGate(u *Upstream, retry []time.Duration, rerouted bool, j *journal.Journal) *gate {
+	g := &gate{name: u.Name, retry: retry, journal: j, changed: make(chan struct{}, 1), sweep: sweepLong}
+	if u.Failover {
+		g.sweep = sweepShort
+	}
+	if !u.Failover && !rerouted {
+		g.sweepAt = time.Now().Add(g.sweep)
+	}
+	if u.Rate > 0 {
+		g.limiter = rate.NewLimiter(rate.Limit(u.Rate), max(1, min(int(u.Rate), u.MaxConcurrent)))
+	}
+	return g
+}
+
+func (g *gate) signal() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (g *gate) now() gateState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+// usable says whether mail that has another upstream to go to should rather wait for this one.
+func (g *gate) usable() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state == open || (g.state == probing && g.reason == throttled) ||
+		(g.reason == throttled && time.Until(g.until) < longThrottle)
+}
+
+// tokens takes up to want offers from the rate limit, waiting for the first.
+func (g *gate) tokens(ctx context.Context, want int) int {
+	if g.limiter == nil {
+		return want
+	}
+	// One claim at a time: a token spent on an empty queue would be lost.
+	for g.limiter.Tokens() < 1 {
+		wait := time.Duration((1 - g.limiter.Tokens()) / float64(g.limiter.Limit()) * float64(time.Second))
+		select {
+		case <-ctx.Done():
+			return 0
+		case <-time.After(max(wait, time.Millisecond)):
+		}
+	}
+	return 1
+}
+
+// begin and end count offers under way.
+func (g *gate) begin() {
+	if g.limiter != nil {
+		g.limiter.Allow()
+	}
+	g.mu.Lock()
+	g.inFlight++
+	g.lastSend = time.Now()
+	g.mu.Unlock()
+}
+
+func (g *gate) end() {
+	g.mu.Lock()
+	g.inFlight--
+	g.mu.Unlock()
+}
+
+// learn takes in how one offer ended: nil, or the worst error of its recipients.
+func (g *gate) learn(id string, err error) {
+	var e *upstream.Error
+	if !errors.As(err, &e) {
+		e = &upstream.Error{Err: err}
+	}
+	switch {
+	case err == nil || e.Class == upstream.Permanent:
+		g.succeed()
+	case e.Class == upstream.Throttled:
+		g.close(throttled, err, cmpOr(e.RetryAfter, g.backoff()))
+	case e.Class == upstream.Account && !e.Sender:
+		g.close(account, err, cmpOr(e.RetryAfter, g.backoff()))
+	case e.Connect:
+		g.close(unreachable, err, g.probeWait())
+	case brokenServer(e):
+		g.troubled(id, err)
+	}
+}
+
+func cmpOr(a, b time.Duration) time.Duration {
+	if a > 0 {
+		return a
+	}
+	return b
+}
+
+// brokenServer tells answers that speak of the upstream's health rather than of the mail.
+func brokenServer(e *upstream.Error) bool {
+	return e.Class == upstream.Temporary && (e.Status >= 500 || e.Status == 421 || e.Status == 0)
+}
+
+// troubled closes the gate when different mail met a broken server with no success between: one
+// message alone that an upstream chokes on must not stop the others.
+func (g *gate) troubled(id string, err error) {
+	g.mu.Lock()
+	if !slices.Contains(g.trouble, id) {
+		g.trouble = append(g.trouble, id)
+	}
+	limit := troubleLimit
+	if g.state == probing {
+		limit = 1
+	}
+	enough := len(g.trouble) >= limit
+	g.mu.Unlock()
+	if enough {
+		g.close(unreachable, err, g.probeWait())
+	}
+}
+
+// backoff gives the pause after a refusal that named none: the retry schedule, step by step.
+func (g *gate) backoff() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.retry[min(g.closings, len(g.retry)-1)]
+}
+
+// probeWait gives the pause before an upstream out of reach is probed: 1, 2, 4, 5, 5… seconds.
+func (g *gate) probeWait() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return min(time.Second<<min(g.closings, 3), probeMax)
+}
+
+func (g *gate) close(reason string, err error, wait time.Duration) {
+	g.mu.Lock()
+	first := g.state == open
+	already := g.state == closed
+	until := time.Now().Add(wait)
+	if already && !until.After(g.until) { // others in flight met the same trouble
+		g.mu.Unlock()
+		return
+	}
+	if first {
+		g.since = time.Now()
+		if g.sweep == sweepShort {
+			g.sweepAt = time.Now()
+		}
+	}
+	if !already {
+		g.closings++
+	}
+	g.state, g.reason, g.lastErr, g.until = closed, reason, err, until
+	g.mu.Unlock()
+	g.signal()
+	if first {
+		g.journal.UpstreamClosed(g.name, reason, err, until)
+	}
+}
+
+// succeed opens the gate: the upstream took or judged a mail.
+func (g *gate) succeed() {
+	g.mu.Lock()
+	was := g.state
+	since := g.since
+	g.trouble = g.trouble[:0]
+	if was == closed { // the answer to an offer from before the closing
+		g.mu.Unlock()
+		return
+	}
+	g.state, g.reason, g.closings, g.lastErr = open, "", 0, nil
+	g.mu.Unlock()
+	if was != open {
+		g.journal.UpstreamOpened(g.name, time.Since(since))
+		g.signal()
+	}
+}
+
+// tryProbe moves a closed gate on to probing.
+func (g *gate) tryProbe() {
+	g.mu.Lock()
+	if g.state == closed {
+		g.state = probing
+	}
+	g.mu.Unlock()
+	g.signal()
+}
+
+// postpone keeps a gate closed whose probe failed without a mail.
+func (g *gate) postpone(err error) {
+	wait := g.probeWait()
+	g.mu.Lock()
+	g.closings++
+	g.lastErr, g.until = err, time.Now().Add(wait)
+	g.mu.Unlock()
+}
+
+// sweepDue says whether mail should be looked through for other ways while the gate is closed.
+func (g *gate) sweepDue() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state == closed && !time.Now().Before(g.sweepAt)
+}
+
+// swept ends a sweep: no due mail is left.
+func (g *gate) swept() {
+	g.mu.Lock()
+	g.sweepAt = time.Now().Add(g.sweep)
+	g.mu.Unlock()
+}
+
+// blockSender keeps mail of one From domain back that the account may not use.
+func (g *gate) blockSender(domain string, wait time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.senders == nil {
+		g.senders = map[string]time.Time{}
+	}
+	g.senders[domain] = time.Now().Add(wait)
+}
+
+// blocked says until when mail of a From domain waits; zero: it does not.
+func (g *gate) blocked(domain string) time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	until, ok := g.senders[domain]
+	if ok && !time.Now().Before(until) {
+		delete(g.senders, domain)
+		return time.Time{}
+	}
+	return until
+}

@@ -1,0 +1,166 @@
+package deliver
+
+import (
+	"cmp"
+	"context"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"mailhatch/gateway/bounce"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+)
+
+type attemptEvent = journal.Attempt
+
+// add puts recipients into the result. Those that wait for the same thing stay together: their next
+// offer is one call with one key.
+func (a *attempt) add(p queue.Part) {
+	for i := range a.parts {
+		q := &a.parts[i]
+		if q.Lane == p.Lane && q.State == p.State && reflect.DeepEqual(q.Progress, p.Progress) {
+			q.To = append(q.To, p.To...)
+			return
+		}
+	}
+	p.To = slices.Clone(p.To)
+	a.parts = append(a.parts, p)
+}
+
+// later keeps a journal line until the result is stored.
+func (a *attempt) later(rcpts []envelope.Recipient, p envelope.Progress, write func(attemptEvent)) {
+	e := attemptEvent{ID: a.msg.ID, MessageID: a.msg.Header.MessageID, From: a.msg.Envelope.From, To: addresses(rcpts),
+		Upstream: a.lane.upstream.Name, Attempts: p.Attempts, Took: time.Since(a.start), Age: time.Since(a.msg.Envelope.Received),
+		Class: p.Class, Status: p.Status, Error: p.Error}
+	a.after = append(a.after, func() { write(e) })
+}
+
+func addresses(rcpts []envelope.Recipient) []string {
+	list := make([]string, len(rcpts))
+	for i, r := range rcpts {
+		list[i] = r.Address
+	}
+	return list
+}
+
+func (a *attempt) record(rcpt envelope.Recipient, s envelope.State, p envelope.Progress) queue.Record {
+	return queue.Record{Recipient: rcpt, State: s, At: time.Now(), Upstream: p.Upstream, Error: p.Error, Attempts: p.Attempts}
+}
+
+// sent ends the story of recipients that the upstream took.
+func (a *attempt) sent(rcpts []envelope.Recipient, p envelope.Progress, providerID string) {
+	for _, r := range rcpts {
+		rec := a.record(r, envelope.Sent, p)
+		rec.ProviderID = providerID
+		a.done = append(a.done, rec)
+	}
+	a.later(rcpts, p, func(e attemptEvent) { e.ProviderID = providerID; a.lane.gen.d.journal.Sent(e) })
+}
+
+// unfit gives recipients up whose message no upstream of the route can carry; with no upstream there
+// at all (the config changed) they wait.
+func (a *attempt) unfit(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
+	for _, name := range w.decision.Via {
+		if a.lane.gen.lanes[name] != nil {
+			p.Class = cmp.Or(p.Class, "unrepresentable")
+			a.fail(ctx, rcpts, w, p)
+			return
+		}
+	}
+	p.Error, p.Class = "the config has none of the upstreams that the route names", "account"
+	a.park(ctx, rcpts, w, p)
+}
+
+// refused treats recipients that the routes now refuse: by a rule, the operator's word is final; for
+// want of any rule they wait for a mended config.
+func (a *attempt) refused(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
+	r := w.decision.Reply
+	p.Status, p.Error = r.Code, r.Text
+	if w.ours && p.Attempts+len(p.Upstream) > 0 || w.ours && a.lane.upstream.Name != "" {
+		p.Error, p.Class = "no route matches any more", "account"
+		a.park(ctx, rcpts, w, p)
+		return
+	}
+	p.Class = "permanent"
+	a.fail(ctx, rcpts, w, p)
+}
+
+// park keeps recipients waiting without an upstream.
+func (a *attempt) park(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
+	if a.tooOld() {
+		a.fail(ctx, rcpts, w, p)
+		return
+	}
+	next := time.Now().Add(a.lane.gen.cfg.Policy.wait(p.Attempts + 1))
+	a.add(queue.Part{To: rcpts, Lane: a.lane.upstream.Name, State: envelope.Queued, NextAt: next, Progress: p})
+	a.later(rcpts, p, func(e attemptEvent) { e.Next = next; a.lane.gen.d.journal.Deferred(e) })
+}
+
+// bounceRetry is the wait after a bounce could not be stored: until it is, the failure is not final.
+const bounceRetry = 5 * time.Minute
+
+// fail gives recipients up: by on_failure they are bounced and kept, kept, or dropped.
+func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
+	j := a.lane.gen.d.journal
+	if a.tooOld() && p.Class != "permanent" {
+		p.Error = strings.TrimSpace("given up after " + a.lane.gen.cfg.Policy.MaxAge.String() + ". Last error: " + cmp.Or(p.Error, "none; the upstream was closed"))
+	}
+	p.Uncertain = false
+	policy := cmp.Or(w.decision.OnFailure, a.lane.gen.cfg.Policy.OnFailure)
+	if policy == "discard" {
+		for _, r := range rcpts {
+			a.done = append(a.done, a.record(r, envelope.Failed, p))
+		}
+		a.later(rcpts, p, j.Failed)
+		return
+	}
+	part := queue.Part{To: rcpts, Lane: a.lane.upstream.Name, State: envelope.Failed, Progress: p}
+	if policy != "keep" {
+		id, err := a.report(ctx, bounce.Failed, rcpts, p)
+		if err != nil {
+			j.Trouble("bounce", err)
+			part.State, part.NextAt = envelope.Queued, time.Now().Add(bounceRetry)
+			a.add(part)
+			return
+		}
+		if id != "" {
+			a.later(rcpts, p, func(e attemptEvent) { j.Bounced(e, id) })
+		}
+	}
+	a.add(part)
+	a.later(rcpts, p, j.Failed)
+}
+
+// warn tells the sender once when a part has waited for long.
+func (a *attempt) warn(ctx context.Context, part *queue.Part) {
+	policy := &a.lane.gen.cfg.Policy
+	if policy.WarnAfter <= 0 || part.Progress.Warned || time.Since(a.msg.Envelope.Received) < policy.WarnAfter {
+		return
+	}
+	if _, err := a.report(ctx, bounce.Delayed, part.To, part.Progress); err != nil {
+		a.lane.gen.d.journal.Trouble("bounce", err)
+		return
+	}
+	part.Progress.Warned = true
+}
+
+// report composes a notification and hands it to the door that all mail comes in by. The id is ""
+// when none is due.
+func (a *attempt) report(ctx context.Context, action bounce.Action, rcpts []envelope.Recipient, p envelope.Progress) (string, error) {
+	g := a.lane.gen
+	env := a.msg.Envelope
+	r := &bounce.Report{Action: action, ID: a.msg.ID, Hostname: g.cfg.Policy.Hostname, At: time.Now(),
+		Until: env.Received.Add(g.cfg.Policy.MaxAge), Envelope: env, Original: a.body}
+	for _, rcpt := range rcpts {
+		r.Fates = append(r.Fates, bounce.Fate{Recipient: rcpt, Status: p.Enhanced, Upstream: p.Upstream, Words: p.Error,
+			Code: p.Status, SMTP: p.Status >= 400 && p.Enhanced != "", Last: p.LastAttempt})
+	}
+	msg, err := r.Message()
+	if err != nil || msg == nil {
+		return "", err
+	}
+	return g.d.submit(ctx, env.From, msg)
+}

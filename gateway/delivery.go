@@ -1,0 +1,63 @@
+package gateway
+
+import (
+	"context"
+
+	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+)
+
+// delivery is what the deliverer follows under a config.
+func (g *Gateway) delivery(s *snapshot) *deliver.Config {
+	cfg := s.cfg
+	d := &deliver.Config{
+		Route: s.decide,
+		Policy: deliver.Policy{
+			MaxAge: cfg.Queue.MaxAge.Duration, FailoverAfter: cfg.Queue.FailoverAfter, OnFailure: cfg.Queue.OnFailure,
+			OnUncertain: cfg.Queue.OnUncertain, WarnAfter: cfg.Queue.WarnAfter.Duration,
+			Hostname: cfg.Hostname, Drain: cfg.ShutdownTimeout,
+		},
+	}
+	for _, r := range cfg.Queue.Retry {
+		d.Policy.Retry = append(d.Policy.Retry, r.Duration)
+	}
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, MaxConcurrent: u.MaxConcurrent,
+			Rate: u.Rate.PerSecond(), Failover: cfg.Routes.Alternatives(u.Name)}
+		if u.Sender != nil {
+			du.Rewrite = u.Sender.Apply
+		}
+		d.Upstreams = append(d.Upstreams, du)
+	}
+	return d
+}
+
+// decide routes one recipient of a queued message by the config of this snapshot.
+func (s *snapshot) decide(m *queue.Message, msg *mime.Message, to string) route.Decision {
+	in := RouteInput(m.ID, &m.Envelope, msg, m.Size)
+	in.To = to
+	in.Released = len(m.Parts) > 0 && m.Parts[0].Progress.Released
+	return s.cfg.Routes.Decide(in)
+}
+
+// RouteInput gives rules what they may ask of a message.
+func RouteInput(id string, env *envelope.Envelope, msg *mime.Message, size int64) *route.Input {
+	in := &route.Input{ID: id, Envelope: env, Subject: msg.Subject, Size: size}
+	for _, a := range msg.From {
+		in.HeaderFrom = append(in.HeaderFrom, a.Addr)
+	}
+	in.Header = func(name string) []string { return msg.Header.TextValues(name) }
+	return in
+}
+
+// submitBounce queues a notification. It has the null sender, so that it is never bounced itself.
+func (g *Gateway) submitBounce(ctx context.Context, to string, msg []byte) (string, error) {
+	env := &envelope.Envelope{To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
+		Client: envelope.Client{Protocol: "local", Listener: "bounce"}}
+	id, _, err := g.accept(ctx, env, bytesReader(msg))
+	return id, err
+}

@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/upstream"
+)
+
+// Options is what the program lends to a Gateway.
+type Options struct {
+	Version string
+	Kinds   []upstream.Kind // upstream.Kinds() and what a program of its own adds
+	Stdout  io.Writer       // where the console upstream writes
+	Log     *slog.Logger
+	Reload  <-chan os.Signal // each signal reloads the config; may be nil
+}
+
+// Gateway takes mail in and sees to its delivery. Make one with New, run it with Run.
+type Gateway struct {
+	opts      Options
+	file      string // the config to reload; "" for the defaults
+	queue     queue.Queue
+	journal   *journal.Journal
+	metrics   *prometheus.Registry
+	deliverer *deliver.Deliverer
+	current   atomic.Pointer[snapshot]
+	started   time.Time
+	ready     atomic.Bool
+	reloads   chan chan error
+}
+
+// snapshot is what mail is judged by between two reloads.
+type snapshot struct {
+	cfg       *Config
+	upstreams map[string]*UpstreamConfig
+}
+
+func newSnapshot(cfg *Config) *snapshot {
+	s := &snapshot{cfg: cfg, upstreams: make(map[string]*UpstreamConfig, len(cfg.Upstreams))}
+	for i := range cfg.Upstreams {
+		s.upstreams[cfg.Upstreams[i].Name] = &cfg.Upstreams[i]
+	}
+	return s
+}
+
+// New opens the queue of a loaded config. Close is called by Run; without Run the caller must call it.
+func New(ctx context.Context, cfg *Config, opts Options) (*Gateway, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	q, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.StateDir})
+	if err != nil {
+		return nil, err
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
+		started: time.Now(), reloads: make(chan chan error)}
+	snap := newSnapshot(cfg)
+	g.current.Store(snap)
+	g.deliverer = deliver.New(q, g.journal, g.submitBounce, g.delivery(snap))
+	return g, nil
+}
+
+// Close gives the queue back.
+func (g *Gateway) Close() error { return g.queue.Close() }
+
+// Run serves until ctx ends, then lets sessions and deliveries finish within shutdown_timeout.
+// started is called once all listeners accept connections.
+func (g *Gateway) Run(ctx context.Context, started func()) error {
+	defer g.Close() //nolint:errcheck // the store has no more to write once its users have ended
+	cfg := g.current.Load().cfg
+	bound, err := g.listen(cfg)
+	if err != nil {
+		return err
+	}
+	// Delivery ends after the sessions: what they accept last is still offered once.
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.serve(ctx, bound, started) })
+	group.Go(func() error { return g.deliverer.Run(ctx) })
+	group.Go(func() error { return g.serveAdmin(ctx, cfg) })
+	group.Go(func() error { return g.prune(ctx) })
+	group.Go(func() error { return g.reloadLoop(ctx) })
+	group.Go(func() error { return g.watchStore(ctx) })
+	err = group.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	g.opts.Log.Info("stopped")
+	return err
+}
+
+const pruneEvery = 10 * time.Minute
+
+// prune removes history and failed mail that is older than the config keeps it.
+func (g *Gateway) prune(ctx context.Context) error {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		now, q := time.Now(), g.current.Load().cfg.Queue
+		if err := g.queue.Prune(ctx, now.Add(-q.KeepSent.Duration), now.Add(-q.KeepFailed.Duration)); err != nil && ctx.Err() == nil {
+			g.journal.Trouble("queue", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// watchStore ends the program when the store can no longer promise anything: a restart is the cure.
+func (g *Gateway) watchStore(ctx context.Context) error {
+	failing, ok := g.queue.(interface{ Broken() <-chan struct{} })
+	if !ok {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-failing.Broken():
+		return fmt.Errorf("the store in %s failed: %w", g.current.Load().cfg.StateDir, queue.ErrBroken)
+	}
+}
+
+// Reload reads the config file again and follows it. When it is not good, the old one stays and the
+// error says why. Listeners, state_dir and [admin] keep their addresses until a restart.
+func (g *Gateway) Reload(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case g.reloads <- done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *Gateway) reloadLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.opts.Reload:
+			_ = g.reload() // the journal has it
+		case done := <-g.reloads:
+			done <- g.reload()
+		}
+	}
+}
+
+func (g *Gateway) reload() error {
+	cfg, err := Load(g.file, LoadOptions{Kinds: g.opts.Kinds, Version: g.opts.Version, Stdout: g.opts.Stdout})
+	g.journal.Reloaded(err)
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		g.opts.Log.Warn(w)
+	}
+	snap := newSnapshot(cfg)
+	g.current.Store(snap)
+	g.deliverer.Reload(g.delivery(snap))
+	return nil
+}

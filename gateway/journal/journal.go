@@ -1,0 +1,179 @@
+// Package journal is the operator's grammar: typed events, each one structured log line and one counter.
+//
+// Rooms return errors; what the operator must know becomes an event here. The message of each line is
+// the event's name, and the keys are the same in all of them: id, from, to, upstream, class…
+package journal
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Journal writes events. Its methods may be called at once from many goroutines.
+type Journal struct {
+	log     *slog.Logger
+	metrics metrics
+}
+
+// New returns a journal that writes lines to log and registers its metrics with reg.
+func New(log *slog.Logger, reg prometheus.Registerer) *Journal {
+	j := &Journal{log: log, metrics: newMetrics()}
+	j.metrics.register(reg)
+	return j
+}
+
+// Log gives the logger beneath, for lines that are no event of mail.
+func (j *Journal) Log() *slog.Logger { return j.log }
+
+func (j *Journal) write(level slog.Level, event string, attrs ...slog.Attr) {
+	j.log.LogAttrs(context.Background(), level, event, attrs...)
+}
+
+// Accepted is a message that the queue keeps from now on.
+type Accepted struct {
+	ID, MessageID string
+	From          string
+	To            []string
+	Size          int64
+	Client        string // address or name of the program that handed it over
+	User          string
+	Listener      string
+	Took          time.Duration // from the end of the header to the commit
+}
+
+// Accepted writes "accepted".
+func (j *Journal) Accepted(e Accepted) {
+	j.metrics.accepted.WithLabelValues(e.Listener).Inc()
+	j.metrics.acceptedBytes.WithLabelValues(e.Listener).Add(float64(e.Size))
+	j.metrics.commit.Observe(e.Took.Seconds())
+	j.write(slog.LevelInfo, "accepted", slog.String("id", e.ID), slog.String("message_id", e.MessageID),
+		slog.String("from", e.From), slog.Any("to", e.To), slog.Int64("size", e.Size), slog.String("client", e.Client),
+		slog.String("user", e.User), slog.String("listener", e.Listener))
+}
+
+// Rejected is mail that was refused before it was accepted, or a client that was turned away.
+type Rejected struct {
+	Stage    string // connect, auth, mail, rcpt, data, command
+	Code     int    // SMTP reply code
+	Reason   string
+	From, To string
+	Client   string
+	Listener string
+}
+
+// Rejected writes "rejected".
+func (j *Journal) Rejected(e Rejected) {
+	j.metrics.rejected.WithLabelValues(e.Stage).Inc()
+	j.write(slog.LevelWarn, "rejected", slog.String("stage", e.Stage), slog.Int("code", e.Code), slog.String("reason", e.Reason),
+		slog.String("from", e.From), slog.String("to", e.To), slog.String("client", e.Client), slog.String("listener", e.Listener))
+}
+
+// Attempt is what became of one offer to an upstream, for recipients with the same outcome.
+type Attempt struct {
+	ID, MessageID string
+	From          string
+	To            []string
+	Upstream      string
+	ProviderID    string
+	Attempts      int // this one included
+	Took          time.Duration
+	Age           time.Duration // since the message was accepted
+	Class         string        // of the failure
+	Status        int
+	Error         string
+	Next          time.Time // of the next attempt
+}
+
+func (e *Attempt) attrs(more ...slog.Attr) []slog.Attr {
+	attrs := append(make([]slog.Attr, 0, 12), slog.String("id", e.ID), slog.String("message_id", e.MessageID), slog.String("from", e.From),
+		slog.Any("to", e.To), slog.String("upstream", e.Upstream), slog.Int("attempts", e.Attempts),
+		slog.Int64("latency_ms", e.Took.Milliseconds()))
+	return append(attrs, more...)
+}
+
+func (e *Attempt) failure() []slog.Attr {
+	return []slog.Attr{slog.String("class", e.Class), slog.Int("status", e.Status), slog.String("error", e.Error)}
+}
+
+// Offered counts one call of an upstream and what it led to; it writes no line.
+func (j *Journal) Offered(upstream, class string, took time.Duration) {
+	j.metrics.attempts.WithLabelValues(upstream, class).Inc()
+	j.metrics.latency.WithLabelValues(upstream).Observe(took.Seconds())
+}
+
+// Sent writes "sent": an upstream took responsibility for these recipients.
+func (j *Journal) Sent(e Attempt) {
+	j.metrics.sent.WithLabelValues(e.Upstream).Add(float64(len(e.To)))
+	j.metrics.age.Observe(e.Age.Seconds())
+	j.write(slog.LevelInfo, "sent", e.attrs(slog.String("provider_id", e.ProviderID))...)
+}
+
+// Deferred writes "deferred": these recipients wait for a next attempt.
+func (j *Journal) Deferred(e Attempt) {
+	j.metrics.deferred.WithLabelValues(e.Upstream, e.Class).Add(float64(len(e.To)))
+	j.write(slog.LevelWarn, "deferred", e.attrs(append(e.failure(), slog.Time("next", e.Next))...)...)
+}
+
+// Failed writes "failed": these recipients are given up.
+func (j *Journal) Failed(e Attempt) {
+	j.metrics.failed.WithLabelValues(e.Upstream, e.Class).Add(float64(len(e.To)))
+	j.write(slog.LevelError, "failed", e.attrs(e.failure()...)...)
+}
+
+// Held writes "held": these recipients wait for an operator.
+func (j *Journal) Held(e Attempt) {
+	j.metrics.held.Add(float64(len(e.To)))
+	j.write(slog.LevelWarn, "held", e.attrs(e.failure()...)...)
+}
+
+// Discarded writes "discarded": a rule or an operator said so.
+func (j *Journal) Discarded(e Attempt) {
+	j.metrics.discarded.Add(float64(len(e.To)))
+	j.write(slog.LevelInfo, "discarded", e.attrs()...)
+}
+
+// Failover writes "failover": these recipients go to another upstream.
+func (j *Journal) Failover(e Attempt, to string) {
+	j.metrics.failover.WithLabelValues(e.Upstream, to).Add(float64(len(e.To)))
+	j.write(slog.LevelWarn, "failover", e.attrs(append(e.failure(), slog.String("next_upstream", to))...)...)
+}
+
+// Bounced writes "bounced": the sender was told; bounce is the queue id of the report.
+func (j *Journal) Bounced(e Attempt, bounce string) {
+	j.metrics.bounced.Inc()
+	j.write(slog.LevelInfo, "bounced", e.attrs(slog.String("bounce", bounce))...)
+}
+
+// UpstreamClosed writes "upstream_closed": no mail is offered to it until a probe succeeds.
+func (j *Journal) UpstreamClosed(upstream, reason string, err error, until time.Time) {
+	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)
+	j.metrics.closed.WithLabelValues(upstream, reason).Inc()
+	j.write(slog.LevelError, "upstream_closed", slog.String("upstream", upstream), slog.String("reason", reason),
+		slog.Any("error", err), slog.Time("probe", until))
+}
+
+// UpstreamOpened writes "upstream_opened".
+func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
+	j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)
+	j.write(slog.LevelInfo, "upstream_opened", slog.String("upstream", upstream), slog.Int64("after_ms", after.Milliseconds()))
+}
+
+// Reloaded writes "reloaded", or "reload_refused" when err says why the old config stays.
+func (j *Journal) Reloaded(err error) {
+	if err != nil {
+		j.metrics.reloads.WithLabelValues("refused").Inc()
+		j.write(slog.LevelError, "reload_refused", slog.String("error", err.Error()))
+		return
+	}
+	j.metrics.reloads.WithLabelValues("ok").Inc()
+	j.write(slog.LevelInfo, "reloaded")
+}
+
+// Trouble writes "trouble": something of our own went wrong, no mail was lost by it.
+func (j *Journal) Trouble(where string, err error) {
+	j.metrics.trouble.WithLabelValues(where).Inc()
+	j.write(slog.LevelError, "trouble", slog.String("where", where), slog.Any("error", err))
+}
