@@ -85,6 +85,7 @@ const (
 	rateGrace    = 30 * time.Second // before MinRate counts
 	handshakeMax = 30 * time.Second // for TLS and PROXY headers
 	writeMax     = time.Minute      // for a group of replies
+	lingerMax    = time.Second      // for a client to notice that the session is over
 )
 
 // withDefaults fills in what was left out.

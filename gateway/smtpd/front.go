@@ -42,6 +42,7 @@ type front struct {
 
 	pending []byte // for go-smtp to read
 	ended   bool   // nothing more is read from the client
+	linger  bool   // the client may be sending still: see that it gets the last reply
 	started bool
 	greeted bool // Connected was told
 
@@ -110,7 +111,9 @@ func (f *front) Close() (err error) {
 	if was {
 		return nil
 	}
-	f.flush()
+	if f.flush() == nil && f.linger {
+		f.lastWord()
+	}
 	f.ended = true
 	f.stop()
 	err = f.conn.Close()
@@ -121,6 +124,17 @@ func (f *front) Close() (err error) {
 		f.event(Event{Kind: Closed})
 	}
 	return err
+}
+
+// lastWord waits a little for the client to stop sending: closing a socket with input unread makes
+// the kernel take back the reply that says why.
+func (f *front) lastWord() {
+	half, ok := f.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	f.raw.SetReadDeadline(time.Now().Add(lingerMax))
+	io.CopyN(io.Discard, f.raw, 1<<20)
 }
 
 // LocalAddr is that of the socket.
@@ -228,7 +242,7 @@ func (f *front) refuse(reply string) {
 	if f.cfg.TLS != TLSImplicit {
 		f.say(reply)
 	}
-	f.ended = true
+	f.ended, f.linger = true, true
 }
 
 // allowed asks the allow list; a unix socket is guarded by its file mode.

@@ -323,3 +323,10 @@ func (p *peer) talk(pairs ...string) {
 		p.want(pairs[i+1])
 	}
 }
+
+func prefixes(list string) (all []netip.Prefix) {
+	for _, s := range strings.Split(list, ",") {
+		all = append(all, netip.MustParsePrefix(s))
+	}
+	return all
+}

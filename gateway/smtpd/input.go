@@ -36,8 +36,7 @@ func (f *front) readLine() ([]byte, error) {
 		}
 		seen = f.w - f.r
 		if seen >= maxCommand {
-			f.refuseCommand("500 5.5.2 Line too long")
-			f.ended = true
+			f.refuseLast("500 5.5.2 Line too long")
 			return nil, io.EOF
 		}
 		if f.foreign() {

@@ -68,7 +68,7 @@ func (f *front) stranger(what, reply string) {
 	} else {
 		f.say(reply)
 	}
-	f.ended = true
+	f.ended, f.linger = true, true
 }
 
 // foreignVerb tells a request of a browser, whose body would send mail if it ran as commands, and

@@ -27,7 +27,7 @@ func (f *front) refuseCommand(reply string) {
 // refuseLast does so and ends the session.
 func (f *front) refuseLast(reply string) {
 	f.refuseCommand(reply)
-	f.ended = true
+	f.ended, f.linger = true, true
 }
 
 // count counts an error reply against the client.
@@ -122,7 +122,7 @@ func (f *front) learn(code int, line string) {
 		f.ended = true
 	}
 	if code == 421 {
-		f.ended = true
+		f.ended, f.linger = true, true
 	}
 }
 
@@ -152,7 +152,7 @@ func (f *front) capability(line string) {
 
 // giveUp ends the session inside a message: what follows can only be the rest of it (B2).
 func (f *front) giveUp(err error) {
-	f.ended = true
+	f.ended, f.linger = true, true
 	f.r, f.w = 0, 0
 	f.event(Event{Kind: Lost, Command: "DATA", Err: err})
 }

@@ -140,7 +140,7 @@ func (s *session) refusal(verb string, err error) error {
 func asSMTP(r *Reply) *smtp.SMTPError {
 	lines := strings.Split(r.Text, "\n")
 	for i := range lines {
-		lines[i] = oneLine(lines[i])
+		lines[i] = oneLine(strings.TrimRight(lines[i], "\r"))
 	}
 	return &smtp.SMTPError{Code: r.Code, EnhancedCode: r.Enhanced, Message: strings.Join(lines, "\n")}
 }

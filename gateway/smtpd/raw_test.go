@@ -1,0 +1,284 @@
+package smtpd
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// modes are the ways to reach the server; every fault of the protocol is probed over each.
+var modes = []TLSMode{TLSNone, TLSStart, TLSImplicit}
+
+func overAll(t *testing.T, set func(*Config), probe func(t *testing.T, s *site, p *peer)) {
+	for _, mode := range modes {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			s := run(t, func(c *Config) {
+				c.TLS = mode
+				if set != nil {
+					set(c)
+				}
+			})
+			probe(t, s, s.ready(mode))
+		})
+	}
+}
+
+// begin opens a transaction up to 354.
+func (p *peer) begin() {
+	p.t.Helper()
+	p.talk("MAIL FROM:<a@b.c>", "250", "RCPT TO:<d@e.f>", "250", "DATA", "354")
+}
+
+// halfClose ends the client's side; over TLS with close_notify.
+func (p *peer) halfClose() {
+	p.t.Helper()
+	if err := p.conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// none checks that nothing was kept.
+func (s *site) none(t *testing.T) {
+	t.Helper()
+	if got := s.k.got(); len(got) != 0 {
+		t.Fatalf("kept %+v", got)
+	}
+}
+
+// sequences are what other servers have taken for the end of DATA.
+var sequences = []string{
+	"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\r.\r\n", "\n.\r", "\r.\n", "\r\n\x00.\r\n", "\r\n.\x00\r\n",
+	"\n\n.\r\n", "\r\n.\r\r\n", "\r\n. \r\n", "\n..\r\n", "\x1a.\r\n", "\r\n.\t\r\n", "\n.\n\n", "\r\r.\r\r", "\r\n\v.\r\n",
+}
+
+func TestSmuggling(t *testing.T) {
+	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
+		for i, seq := range sequences {
+			p.begin()
+			p.send("hi" + seq + "MAIL FROM:<evil@b.c>\r\nRCPT TO:<victim@b.c>\r\nDATA\r\nboo\r\n.\r\n")
+			p.want("250 2.0.0 OK: queued")
+			p.talk("NOOP", "250")
+			got := s.k.got()
+			if len(got) != i+1 {
+				t.Fatalf("%q: %d messages, want %d", seq, len(got), i+1)
+			}
+			m := got[i]
+			if m.env.From != "a@b.c" || !strings.Contains(m.text, "RCPT TO:<victim@b.c>\r\nDATA\r\nboo\r\n") {
+				t.Errorf("%q: %+v", seq, m)
+			}
+			if rest := strings.ReplaceAll(m.text, "\r\n", ""); strings.ContainsAny(rest, "\r\n") {
+				t.Errorf("%q: bare newline left in %q", seq, m.text)
+			}
+		}
+	})
+}
+
+func TestSmugglingRejected(t *testing.T) {
+	reject := func(c *Config) { c.BareNewlines = Reject }
+	overAll(t, reject, func(t *testing.T, s *site, p *peer) {
+		for _, seq := range sequences {
+			p.begin()
+			p.send("hi" + seq + "MAIL FROM:<evil@b.c>\r\n.\r\n")
+			want := "250"
+			if rest := strings.ReplaceAll(seq, "\r\n", ""); strings.ContainsAny(rest, "\r\n") {
+				want = "554 5.6.0"
+			}
+			p.want(want)
+		}
+		for _, m := range s.k.got() {
+			if rest := strings.ReplaceAll(m.text, "\r\n", ""); strings.ContainsAny(rest, "\r\n") {
+				t.Errorf("kept %q", m.text)
+			}
+		}
+	})
+}
+
+// B1: a chunk that is cut short is no message. CHUNKING is not offered.
+func TestChunkCutShort(t *testing.T) {
+	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
+		p.talk("MAIL FROM:<a@b.c>", "250", "RCPT TO:<d@e.f>", "250")
+		p.send("BDAT 1000 LAST\r\nhello world")
+		p.want("502")
+		p.halfClose()
+		p.wantEnd()
+		s.none(t)
+	})
+}
+
+// B2, B3: the rest of a message that stalled is never a command.
+func TestStallInsideMessage(t *testing.T) {
+	short := func(c *Config) { c.IdleTimeout = 150 * time.Millisecond }
+	for _, begin := range []string{"DATA\r\n", "BDAT 2000 LAST\r\n"} {
+		t.Run(begin[:4], func(t *testing.T) {
+			overAll(t, short, func(t *testing.T, s *site, p *peer) {
+				p.talk("MAIL FROM:<a@b.c>", "250", "RCPT TO:<d@e.f>", "250")
+				p.send(begin + "first part\r\n")
+				p.reply() // 354 or 502
+				rest, _ := io.ReadAll(p.r)
+				if begin == "DATA\r\n" && !strings.HasPrefix(string(rest), "421 4.4.2") {
+					t.Errorf("got %q, want 421", rest)
+				}
+				io.WriteString(p.conn, "MAIL FROM:<evil@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nx\r\n.\r\n")
+				s.stop()
+				s.none(t)
+			})
+		})
+	}
+}
+
+// B4: CR CR LF . CR LF ends the message, whichever way it is cut into packets.
+func TestDoubledCR(t *testing.T) {
+	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
+		for _, parts := range [][]string{{"hi\r\r\n.\r\n"}, {"hi\r", "\r", "\n", ".", "\r", "\n"}} {
+			p.begin()
+			for _, part := range parts {
+				p.send(part)
+			}
+			p.want("250 2.0.0 OK: queued")
+		}
+		for _, m := range s.k.got() {
+			if m.text != "hi\r\n" {
+				t.Errorf("kept %q", m.text)
+			}
+		}
+	})
+}
+
+// B5: CRLF . CR X loses nothing but the transparent dot.
+func TestDotCR(t *testing.T) {
+	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
+		p.begin()
+		p.send("a\r\n.\rX\r\n.\r\n")
+		p.want("250")
+		if got := s.k.got(); got[0].text != "a\r\n\r\nX\r\n" {
+			t.Errorf("kept %q", got[0].text)
+		}
+	})
+}
+
+// B6: a message of exactly the limit is taken, one byte more is not, and the session goes on.
+func TestExactLimit(t *testing.T) {
+	const limit = 100_000
+	overAll(t, func(c *Config) { c.MaxMessage = limit }, func(t *testing.T, s *site, p *peer) {
+		for extra, want := range []string{"250", "552 5.3.4"} {
+			p.begin()
+			p.send(strings.Repeat("x", limit-2+extra) + "\r\n.\r\n")
+			p.want(want)
+		}
+		if got := s.k.got(); len(got) != 1 || len(got[0].text) != limit {
+			t.Errorf("kept %d messages", len(got))
+		}
+	})
+}
+
+// B7, B8, B9 are dialogs: nested_mail, control_characters, eight_bit_address, bare_names.
+
+// B10: a long line in the segment of its command is nothing special.
+func TestLongLineAtOnce(t *testing.T) {
+	long := strings.Repeat("<p>", 400_000)
+	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
+		p.send("MAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\n" + long + "\r\n.\r\n")
+		for _, want := range []string{"250", "250", "354", "250"} {
+			p.want(want)
+		}
+		if got := s.k.got(); got[0].text != long+"\r\n" {
+			t.Errorf("kept %d bytes", len(got[0].text))
+		}
+	})
+}
+
+// B11: after a handshake that failed nothing is said or done in the clear.
+func TestFailedHandshake(t *testing.T) {
+	s := run(t, func(c *Config) { c.TLS = TLSStart })
+	p := s.dial()
+	p.want("220")
+	p.talk("EHLO me", "250", "STARTTLS", "220")
+	p.send("NOOP\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nx\r\n.\r\n")
+	if rest, _ := io.ReadAll(p.r); strings.Contains(string(rest), "250") || strings.Contains(string(rest), "550") {
+		t.Errorf("said %q", rest)
+	}
+	s.stop()
+	s.none(t)
+	if s.told(TLSFailed) != 1 {
+		t.Error("nobody was told")
+	}
+}
+
+// B12 has no place left: RSET cannot run beside Data. B13: a command without end is refused early.
+func TestEndlessCommand(t *testing.T) {
+	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		block := strings.Repeat("x", 64<<10)
+		for range 100 {
+			if _, err := io.WriteString(p.conn, block); err != nil {
+				break
+			}
+		}
+		if all, _ := p.reply(); all != "" && !strings.HasPrefix(all, "500 5.5.2") {
+			t.Errorf("reply %q", all)
+		}
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 32<<20 {
+			t.Errorf("heap grew by %d", grown)
+		}
+	})
+}
+
+// B14: a command that the end of the connection cuts short is not run.
+func TestCutCommand(t *testing.T) {
+	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
+		p.send("NOO")
+		p.halfClose()
+		p.wantEnd()
+	})
+}
+
+// B15: guessing passwords ends the session.
+func TestGuessing(t *testing.T) {
+	auth := func(c *Config) { c.Auth, c.AllowInsecureAuth = AuthOptional, true }
+	overAll(t, auth, func(t *testing.T, s *site, p *peer) {
+		p.talk("AUTH PLAIN AGFubgB3cm9uZw==", "535 5.7.8", "AUTH PLAIN AGFubgB3cm9uZw==", "535 5.7.8", "AUTH PLAIN AGFubgB3cm9uZw==", "421 4.7.0")
+		p.wantEnd()
+		if n := s.told(AuthFailed); n != 3 {
+			t.Errorf("%d failures told, want 3", n)
+		}
+	})
+}
+
+// A cut message is not accepted, however the connection ends.
+func TestCutMessage(t *testing.T) {
+	for _, tail := range []string{"", "\r", "\r\n", "\r\n.", "\r\n.\r", "\n.\n"} {
+		overAll(t, nil, func(t *testing.T, s *site, p *peer) {
+			p.begin()
+			p.send("hello" + tail)
+			if c, ok := p.conn.(*net.TCPConn); ok {
+				c.CloseWrite()
+			} else {
+				p.conn.(*tls.Conn).NetConn().(*net.TCPConn).CloseWrite() // without close_notify
+			}
+			io.Copy(io.Discard, p.r)
+			s.stop()
+			s.none(t)
+		})
+	}
+}
+
+// Replies to a pipelined group come as one write.
+func TestOneWritePerGroup(t *testing.T) {
+	s := run(t, nil)
+	p := s.ready(TLSNone)
+	p.send(strings.Repeat("NOOP\r\n", 50))
+	p.want("250")
+	if p.r.Buffered() == 0 {
+		t.Error("the second reply was not in the same packet")
+	}
+	for range 49 {
+		p.want("250")
+	}
+}
