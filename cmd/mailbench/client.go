@@ -188,7 +188,7 @@ func (c *client) expect(stage string, want int) error {
 			return fmt.Errorf("%s: %w", stage, err)
 		}
 		if len(line) < 4 || !digits(line[:3]) {
-			return fmt.Errorf("%s: not an SMTP reply: %.80q", stage, line)
+			return fmt.Errorf("%s: not an SMTP reply (%.80q)", stage, line)
 		}
 		if line[3] == '-' {
 			continue

@@ -90,7 +90,7 @@ alias_maps =
 alias_database =
 maillog_file = %s
 maillog_file_prefixes = %s
-%s`, queue, data, daemons, sink.SMTPAddr().Port, filepath.Join(dir, "mail.log"), dir, transports)
+%s`, queue, data, daemons, sink.SMTPAddr().Port, filepath.Join(dir, processLog), dir, transports)
 	err = errors.Join(
 		os.WriteFile(filepath.Join(conf, "main.cf"), []byte(main), 0o644),
 		os.WriteFile(filepath.Join(conf, "master.cf"), []byte(fmt.Sprintf(postfixServices, port)), 0o644),
@@ -111,7 +111,24 @@ func ownByPostfix(dir, data string) error {
 	if _, err := fmt.Sscan(postfix.Gid, &gid); err != nil {
 		return err
 	}
-	return errors.Join(os.Chmod(filepath.Dir(dir), 0o711), os.Chmod(dir, 0o755), os.Chown(data, uid, gid))
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o711), os.Chmod(dir, 0o755), os.Chown(data, uid, gid)); err != nil {
+		return err
+	}
+	return passable(dir)
+}
+
+// passable says which folder above dir keeps the user postfix out; Postfix itself would only exit.
+func passable(dir string) error {
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o001 == 0 {
+			return fmt.Errorf("the user postfix may not pass through %s: choose another -dir", dir)
+		}
+	}
+	return nil
 }
 
 // postfixServices is the master.cf of the Postfix distribution, less what a relay never uses, unchrooted

@@ -17,6 +17,9 @@ const (
 	stopLimit  = 15 * time.Second // from SIGTERM to the end
 )
 
+// processLog is the file of a server's folder that takes its output.
+const processLog = "output.log"
+
 // process is a server under test.
 type process struct {
 	cmd     *exec.Cmd
@@ -29,7 +32,7 @@ type process struct {
 
 // startProcess starts cmd with its output in a file of dir, and waits until addr says 220.
 func startProcess(ctx context.Context, cmd *exec.Cmd, dir, addr string) (*process, error) {
-	p := &process{cmd: cmd, addr: addr, log: filepath.Join(dir, "output.log"), ended: make(chan struct{})}
+	p := &process{cmd: cmd, addr: addr, log: filepath.Join(dir, processLog), ended: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
