@@ -1,0 +1,120 @@
+// Package admin shows and steers a running gateway by HTTP: health, metrics, and a JSON API.
+//
+// The server trusts a listener by its kind. Over a unix socket, which file permissions guard, it does
+// everything. Over TCP, which any local program and every web page in a local browser can reach, it only shows:
+// no contents of messages, no subjects, and nothing at all when the Host field names no
+// loopback address (DNS rebinding) or an Origin field tells of a web page.
+//
+//	GET  /healthz                     200 while the program runs
+//	GET  /readyz                      200, or 503 and a line for each thing that is not ready
+//	GET  /metrics                     Prometheus text
+//	GET  /api/v1/status               Status
+//	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &after= &limit=
+//	GET  /api/v1/queue/{id}           Message
+//	GET  /api/v1/queue/{id}/message   the message as it is stored; unix socket only
+//	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
+//	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete; unix socket only
+//	POST /api/v1/reload               reads the config again; unix socket only
+//
+// Failures are {"error": "words"} with a fitting status.
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+
+	"mailhatch/gateway/queue"
+)
+
+// Config is what the server shows and steers. Queue is needed, all else may be missing.
+type Config struct {
+	Queue    queue.Queue
+	Status   func() []Upstream               // how the upstreams are; the server adds what waits for each
+	Ready    func() []string                 // what is not ready yet, in words; none: ready
+	Reload   func(ctx context.Context) error // reads the config again; the error says why it stays as it was
+	Gatherer prometheus.Gatherer             // metrics beside those of the queue
+	Log      *slog.Logger                    // failures of connections and panics
+	Hostname string
+	Version  string
+	Started  time.Time
+}
+
+// Limits of the server. All are per listener.
+const (
+	maxConnections = 64
+	maxHeader      = 16 << 10 // bytes
+	maxBody        = 1 << 20  // bytes
+	readTimeout    = 30 * time.Second
+	idleTimeout    = 2 * time.Minute
+	writeTimeout   = 10 * time.Minute // steering a million messages takes its time
+	stopTimeout    = 5 * time.Second
+)
+
+// Server answers on the admin listeners. Make one with New.
+type Server struct {
+	cfg     Config
+	reader  Reader
+	metrics prometheus.Gatherer
+}
+
+// New returns a server that shows and steers what cfg names.
+func New(cfg Config) *Server {
+	own := prometheus.NewRegistry()
+	own.MustRegister(&collector{queue: cfg.Queue, upstreams: cfg.Status})
+	own.MustRegister(buildInfo(cfg.Version))
+	s := &Server{cfg: cfg, reader: Reader{cfg.Queue}, metrics: own}
+	if cfg.Gatherer != nil {
+		s.metrics = prometheus.Gatherers{cfg.Gatherer, own}
+	}
+	if s.cfg.Log == nil {
+		s.cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return s
+}
+
+// Serve answers on all listeners until ctx ends, then lets running requests end for a short time. It
+// closes the listeners.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		group.Go(func() error { return s.serve(ctx, l) })
+	}
+	return group.Wait()
+}
+
+func (s *Server) serve(ctx context.Context, l net.Listener) error {
+	h := s.public()
+	if l.Addr().Network() == "unix" {
+		h = s.control()
+	}
+	srv := &http.Server{
+		Handler: h, MaxHeaderBytes: maxHeader, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(s.cfg.Log.With("listener", l.Addr().String()).Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(netutil.LimitListener(l, maxConnections)) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	err := srv.Shutdown(stop)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close()
+	}
+	if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
+		return cmp.Or(failure, err)
+	}
+	return err
+}

@@ -1,0 +1,171 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"mailhatch/gateway/queue"
+)
+
+// ErrNotRunning tells that no gateway answers on the admin socket.
+var ErrNotRunning = errors.New("mailhatch is not running")
+
+// Client is the View of a running gateway, and steers it, over its admin socket. Make one with
+// NewClient.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+const clientTimeout = writeTimeout + readTimeout // of one request
+
+// NewClient returns a client for the admin socket at that path. It connects when it is asked for
+// something.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		d := net.Dialer{Timeout: dialTimeout}
+		return d.DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket, &http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: dial, MaxIdleConns: 1,
+		IdleConnTimeout: time.Minute}}}
+}
+
+// Close gives idle connections back.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Error is the answer to a request that the gateway did not follow. Is finds queue.ErrNotFound in
+// it.
+type Error struct {
+	Status int // of HTTP
+	Words  string
+}
+
+// Error gives the gateway's words.
+func (e *Error) Error() string { return e.Words }
+
+// Is tells what kind of failure it is.
+func (e *Error) Is(target error) bool {
+	return target == queue.ErrNotFound && e.Status == http.StatusNotFound
+}
+
+// do asks and gives the answer to a request that was followed.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+	u := url.URL{Scheme: "http", Host: "localhost", Path: path, RawQuery: query.Encode()}
+	var r io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		r = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), r)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return nil, fmt.Errorf("%w (%s: %w)", ErrNotRunning, c.socket, dial.Err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking mailhatch on %s: %w", c.socket, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	var f failure
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&f); err != nil || f.Error == "" {
+		f.Error = "mailhatch answered " + resp.Status
+	}
+	return nil, &Error{resp.StatusCode, f.Error}
+}
+
+// call asks and decodes the answer.
+func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (*T, error) {
+	resp, err := c.do(ctx, method, path, query, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	var v T
+	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
+		return nil, fmt.Errorf("reading the answer of mailhatch: %w", err)
+	}
+	return &v, nil
+}
+
+func values(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}
+
+func number(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// List implements View.
+func (c *Client) List(ctx context.Context, f Filter) (*Page, error) {
+	q := values("state", string(f.State), "upstream", f.Upstream, "after", f.After, "limit", number(f.Limit))
+	if len(f.IDs) > 0 {
+		q["id"] = f.IDs
+	}
+	return call[Page](ctx, c, http.MethodGet, "/api/v1/queue", q, nil)
+}
+
+// Show implements View.
+func (c *Client) Show(ctx context.Context, id string) (*Message, error) {
+	return call[Message](ctx, c, http.MethodGet, "/api/v1/queue/"+id, nil, nil)
+}
+
+// Open implements View.
+func (c *Client) Open(ctx context.Context, id string) (io.ReadCloser, error) {
+	resp, err := c.do(ctx, http.MethodGet, "/api/v1/queue/"+id+"/message", nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// Log implements View.
+func (c *Client) Log(ctx context.Context, f LogFilter) (*Log, error) {
+	q := values("id", f.ID, "from", f.From, "to", f.To, "limit", number(f.Limit))
+	if !f.Since.IsZero() {
+		q.Set("since", f.Since.Format(time.RFC3339Nano))
+	}
+	return call[Log](ctx, c, http.MethodGet, "/api/v1/log", q, nil)
+}
+
+// Status implements View.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	return call[Status](ctx, c, http.MethodGet, "/api/v1/status", nil, nil)
+}
+
+// Act does something to the messages of a selection.
+func (c *Client) Act(ctx context.Context, a Action, s Selection) (*Changed, error) {
+	return call[Changed](ctx, c, http.MethodPost, "/api/v1/queue/"+string(a), nil, s)
+}
+
+// Reload makes the gateway read its config again. An *Error says why it stays with the old one.
+func (c *Client) Reload(ctx context.Context) error {
+	_, err := call[struct{}](ctx, c, http.MethodPost, "/api/v1/reload", nil, nil)
+	return err
+}

@@ -1,0 +1,267 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// requestError is a request that cannot be followed.
+type requestError struct {
+	status int
+	words  string
+}
+
+func (e *requestError) Error() string { return e.words }
+
+func badRequest(format string, args ...any) error {
+	return &requestError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+// handler is an http.Handler whose error becomes the answer.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// ServeHTTP implements http.Handler.
+func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := h(w, r); err != nil {
+		writeError(w, err)
+	}
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	var bad *requestError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &bad):
+		status = bad.status
+	case errors.As(err, &tooLarge):
+		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, queue.ErrNotFound):
+		status = http.StatusNotFound
+	case errors.Is(err, queue.ErrFull):
+		status = http.StatusInsufficientStorage
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrBroken):
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, failure{err.Error()}) //nolint:errcheck // the client is gone
+}
+
+// failure is the answer to a request that failed.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	return json.NewEncoder(w).Encode(v)
+}
+
+// control is what the unix socket offers: everything.
+func (s *Server) control() http.Handler {
+	mux := s.shown(false)
+	mux.Handle("GET /api/v1/queue/{id}/message", handler(s.open))
+	mux.Handle("POST /api/v1/queue/{action}", handler(s.steer))
+	mux.Handle("POST /api/v1/reload", handler(s.reload))
+	return mux
+}
+
+// public is what a TCP listener offers to anybody on this machine, but not to web pages.
+func (s *Server) public() http.Handler {
+	mux := s.shown(true)
+	return handler(func(w http.ResponseWriter, r *http.Request) error {
+		if !localHost(r.Host) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+			return &requestError{http.StatusForbidden, "only programs on this machine may ask, by its loopback address"}
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return &requestError{http.StatusForbidden, "changes are made over the admin socket: see mailhatch queue"}
+		}
+		mux.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// localHost tells whether a Host field names this machine: a page whose name was made to point here
+// has another one.
+func localHost(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}
+
+// shown is what both kinds of listeners offer; discreet leaves subjects out.
+func (s *Server) shown(discreet bool) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 8, Timeout: readTimeout}))
+	mux.Handle("GET /api/v1/status", handler(s.status))
+	mux.Handle("GET /api/v1/queue", handler(func(w http.ResponseWriter, r *http.Request) error { return s.list(w, r, discreet) }))
+	mux.Handle("GET /api/v1/queue/{id}", handler(func(w http.ResponseWriter, r *http.Request) error { return s.show(w, r, discreet) }))
+	mux.Handle("GET /api/v1/log", handler(func(w http.ResponseWriter, r *http.Request) error { return s.log(w, r, discreet) }))
+	mux.Handle("/", handler(func(_ http.ResponseWriter, r *http.Request) error {
+		return &requestError{http.StatusNotFound, fmt.Sprintf("there is no %s %s here", r.Method, r.URL.Path)}
+	}))
+	return mux
+}
+
+func (s *Server) notReady() []string {
+	if s.cfg.Ready == nil {
+		return nil
+	}
+	return s.cfg.Ready()
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	missing := s.notReady()
+	if len(missing) == 0 {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	fmt.Fprintln(w, strings.Join(missing, "\n"))
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
+	st := &Status{Running: true, Version: s.cfg.Version, Hostname: s.cfg.Hostname, Started: s.cfg.Started, NotReady: s.notReady(),
+		Upstreams: []Upstream{}, Queue: map[envelope.State]QueueStatus{}}
+	if s.cfg.Status != nil {
+		st.Upstreams = append(st.Upstreams, s.cfg.Status()...)
+	}
+	if err := s.reader.fill(r.Context(), st); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, st)
+}
+
+func (s *Server) list(w http.ResponseWriter, r *http.Request, discreet bool) error {
+	q := r.URL.Query()
+	limit, err := limitOf(q.Get("limit"))
+	if err != nil {
+		return err
+	}
+	f := Filter{IDs: q["id"], State: envelope.State(q.Get("state")), Upstream: q.Get("upstream"), After: q.Get("after"), Limit: limit}
+	if err := checkState(f.State); err != nil {
+		return err
+	}
+	p, err := s.reader.List(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	for i := range p.Messages {
+		if discreet {
+			p.Messages[i].Header.Subject = ""
+		}
+	}
+	return writeJSON(w, http.StatusOK, p)
+}
+
+func limitOf(s string) (int, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0, badRequest("limit %q is not a number", s)
+	}
+	return n, nil
+}
+
+func (s *Server) show(w http.ResponseWriter, r *http.Request, discreet bool) error {
+	m, err := s.reader.Show(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	if discreet {
+		m.Header.Subject = ""
+	}
+	return writeJSON(w, http.StatusOK, m)
+}
+
+func (s *Server) open(w http.ResponseWriter, r *http.Request) error {
+	body, err := s.cfg.Queue.Body(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // only read
+	w.Header().Set("Content-Type", "message/rfc822")
+	w.Header().Set("Content-Length", strconv.FormatInt(body.Size(), 10))
+	// A failure shows as an answer that is shorter than announced.
+	_, _ = io.Copy(w, io.NewSectionReader(body, 0, body.Size()))
+	return nil
+}
+
+func (s *Server) log(w http.ResponseWriter, r *http.Request, discreet bool) error {
+	q := r.URL.Query()
+	limit, err := limitOf(q.Get("limit"))
+	if err != nil {
+		return err
+	}
+	f := LogFilter{ID: q.Get("id"), From: q.Get("from"), To: q.Get("to"), Limit: limit}
+	if since := q.Get("since"); since != "" {
+		if f.Since, err = time.Parse(time.RFC3339, since); err != nil {
+			return badRequest("since %q is not a time of RFC 3339", since)
+		}
+	}
+	l, err := s.reader.Log(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	for i := range l.Entries {
+		if discreet {
+			l.Entries[i].Header.Subject = ""
+		}
+	}
+	return writeJSON(w, http.StatusOK, l)
+}
+
+func (s *Server) steer(w http.ResponseWriter, r *http.Request) error {
+	var sel Selection
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&sel); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return err
+		}
+		return badRequest("the selection cannot be read: %v", err)
+	}
+	changed, err := s.act(r.Context(), Action(r.PathValue("action")), sel)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, changed)
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Reload == nil {
+		return &requestError{http.StatusNotImplemented, "this gateway cannot reload"}
+	}
+	if err := s.cfg.Reload(r.Context()); err != nil {
+		return &requestError{http.StatusUnprocessableEntity, err.Error()}
+	}
+	return writeJSON(w, http.StatusOK, struct{}{})
+}

@@ -1,0 +1,71 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// SocketName is the name of the admin socket in run_dir.
+const SocketName = "admin.sock"
+
+const dialTimeout = 5 * time.Second
+
+// Listen opens the admin socket at path: only the user that runs the gateway, and root, can connect.
+// A socket that a crashed gateway left behind is replaced; one that answers is an error. Closing
+// the listener removes the socket.
+func Listen(path string) (net.Listener, error) {
+	if conn, err := net.DialTimeout("unix", path, dialTimeout); err == nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("admin: another gateway answers on %s", path)
+	}
+	if info, err := os.Lstat(path); err == nil && !isSocket(info) {
+		return nil, fmt.Errorf("admin: %s is in the way: it is no socket", path)
+	}
+	// The socket is made in a private directory and moved once its mode is right: at no moment can
+	// anybody else connect.
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".a")
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // an empty directory is left at worst
+	temporary := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", temporary)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // it would remove the temporary name
+	err = os.Chmod(temporary, 0o600)
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	return &socket{l, path}, nil
+}
+
+// isSocket also takes what Windows shows for a socket.
+func isSocket(info fs.FileInfo) bool { return info.Mode()&(fs.ModeSocket|fs.ModeIrregular) != 0 }
+
+// socket is a listener that removes its file.
+type socket struct {
+	net.Listener
+	path string
+}
+
+// Close implements net.Listener. Only the first call removes the file: it may be another gateway's later.
+func (s *socket) Close() error {
+	if err := s.Listener.Close(); err != nil {
+		return err
+	}
+	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

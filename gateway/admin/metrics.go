@@ -1,0 +1,89 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// collector reads the gauges of queue and upstreams when somebody asks for them.
+type collector struct {
+	queue     queue.Queue
+	upstreams func() []Upstream // may be nil
+}
+
+const collectTimeout = 10 * time.Second
+
+func queueParts() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_queue_parts", "Groups of recipients that wait together, by state.", []string{"state"}, nil)
+}
+
+func queueBytes() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_queue_bytes", "Bytes of the messages that wait, by state.", []string{"state"}, nil)
+}
+
+func queueOldest() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_queue_oldest_seconds", "Age of the oldest message that waits, by state.", []string{"state"}, nil)
+}
+
+func queueUpstream() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_queue_upstream_parts", "Queued groups of recipients by the upstream they wait for.", []string{"upstream"}, nil)
+}
+
+func inFlight() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_upstream_in_flight", "Offers to an upstream that are under way.", []string{"upstream"}, nil)
+}
+
+func buildInfo(version string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "mailhatch_build_info", Help: "Always 1; the label tells the version.",
+		ConstLabels: prometheus.Labels{"version": version}})
+	g.Set(1)
+	return g
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{queueParts(), queueBytes(), queueOldest(), queueUpstream(), inFlight()} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, v float64, label string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
+	}
+	if c.upstreams != nil {
+		for _, u := range c.upstreams() {
+			gauge(inFlight(), float64(u.InFlight), u.Name)
+		}
+	}
+	depths, err := c.queue.Stats(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(queueParts(), err)
+		return
+	}
+	for _, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
+		d, age := depths[state], 0.0
+		if !d.Oldest.IsZero() {
+			age = max(0, time.Since(d.Oldest).Seconds())
+		}
+		gauge(queueParts(), float64(d.Parts), string(state))
+		gauge(queueBytes(), float64(d.Bytes), string(state))
+		gauge(queueOldest(), age, string(state))
+	}
+	lanes, err := c.queue.Lanes(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(queueUpstream(), err)
+		return
+	}
+	for name, lane := range lanes {
+		gauge(queueUpstream(), float64(lane.Queued), name)
+	}
+}

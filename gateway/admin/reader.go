@@ -1,0 +1,227 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// View is what can be seen of a gateway: a [Client] asks a running one, a [Reader] looks into the queue.
+type View interface {
+	// List gives a page of the queue.
+	List(ctx context.Context, f Filter) (*Page, error)
+	// Show gives one message of the queue, or an error that is queue.ErrNotFound.
+	Show(ctx context.Context, id string) (*Message, error)
+	// Open reads a message of the queue as it is stored.
+	Open(ctx context.Context, id string) (io.ReadCloser, error)
+	// Log tells what became of mail, waiting mail included.
+	Log(ctx context.Context, f LogFilter) (*Log, error)
+	// Status tells how all is.
+	Status(ctx context.Context) (*Status, error)
+}
+
+// Reader is the View of a queue.
+type Reader struct{ Queue queue.Queue }
+
+const (
+	maxPage = 1000   // messages or records
+	maxScan = 10_000 // messages of the queue that Log looks at
+)
+
+// page gives the number of rows for a limit that somebody asked for.
+func page(limit int) int {
+	if limit <= 0 {
+		return maxPage
+	}
+	return min(limit, maxPage)
+}
+
+// List implements View.
+func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
+	limit := page(f.Limit)
+	list, err := r.Queue.List(ctx, queue.Filter{IDs: f.IDs, State: f.State, Lane: f.Upstream, After: f.After, Limit: limit + 1})
+	if err != nil {
+		return nil, err
+	}
+	p := &Page{Messages: make([]Message, 0, len(list))}
+	if len(list) > limit {
+		list = list[:limit]
+		p.Next = list[limit-1].ID
+	}
+	for i := range list {
+		p.Messages = append(p.Messages, newMessage(&list[i]))
+	}
+	return p, nil
+}
+
+// Show implements View.
+func (r Reader) Show(ctx context.Context, id string) (*Message, error) {
+	list, err := r.Queue.List(ctx, queue.Filter{IDs: []string{id}, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: %s", queue.ErrNotFound, id)
+	}
+	m := newMessage(&list[0])
+	return &m, nil
+}
+
+// Open implements View.
+func (r Reader) Open(ctx context.Context, id string) (io.ReadCloser, error) {
+	body, err := r.Queue.Body(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return bodyReader{io.NewSectionReader(body, 0, body.Size()), body}, nil
+}
+
+type bodyReader struct {
+	*io.SectionReader
+	io.Closer
+}
+
+// Log implements View.
+func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
+	limit := page(f.Limit)
+	records, err := r.Queue.History(ctx, queue.HistoryFilter{ID: f.ID, From: f.From, To: f.To, Since: f.Since, Limit: limit + 1})
+	if err != nil {
+		return nil, err
+	}
+	entries, truncated, err := r.waiting(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	for i := range records {
+		entries = append(entries, recordEntry(&records[i]))
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int {
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID), cmp.Compare(a.To, b.To))
+	})
+	if len(entries) > limit {
+		entries, truncated = entries[:limit], true
+	}
+	return &Log{Entries: entries, Truncated: truncated}, nil
+}
+
+// waiting gives the recipients in the queue that match.
+func (r Reader) waiting(ctx context.Context, f LogFilter) (entries []Entry, truncated bool, err error) {
+	q := queue.Filter{Limit: maxPage}
+	if f.ID != "" {
+		q.IDs = []string{f.ID}
+	}
+	entries = []Entry{}
+	for seen := 0; ; {
+		list, err := r.Queue.List(ctx, q)
+		if err != nil {
+			return nil, false, err
+		}
+		for i := range list {
+			entries = appendWaiting(entries, &list[i], f)
+		}
+		if seen += len(list); len(list) < maxPage {
+			return entries, false, nil
+		}
+		if seen >= maxScan {
+			return entries, true, nil
+		}
+		q.After = list[len(list)-1].ID
+	}
+}
+
+func appendWaiting(entries []Entry, m *queue.Message, f LogFilter) []Entry {
+	if f.From != "" && !matches(f.From, m.Envelope.From) {
+		return entries
+	}
+	for _, p := range m.Parts {
+		at := p.Progress.LastAttempt
+		if at.IsZero() {
+			at = m.Envelope.Received
+		}
+		if at.Before(f.Since) {
+			continue
+		}
+		for _, to := range p.To {
+			if f.To != "" && !matches(f.To, to.Address) && !matches(f.To, to.Given) {
+				continue
+			}
+			entries = append(entries, Entry{ID: m.ID, At: at, State: p.State, From: m.Envelope.From, To: to.Address, Given: to.Given,
+				Upstream: p.Lane, Attempts: p.Progress.Attempts, Error: p.Progress.Error, NextAt: p.NextAt, Header: m.Header,
+				Size: m.Size, Received: m.Envelope.Received})
+		}
+	}
+	return entries
+}
+
+func recordEntry(r *queue.Record) Entry {
+	return Entry{ID: r.ID, At: r.At, State: r.State, From: r.From, To: r.Recipient.Address, Given: r.Recipient.Given, Upstream: r.Upstream,
+		ProviderID: r.ProviderID, Attempts: r.Attempts, Error: r.Error, Header: r.Header, Size: r.Size, Received: r.Received}
+}
+
+// matches compares without regard to case; * in the pattern stands for any text, ? for one byte.
+func matches(pattern, s string) bool {
+	pattern, s = strings.ToLower(pattern), strings.ToLower(s)
+	star, from := -1, 0 // the last * and where it began to match
+	p, i := 0, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, from = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0: // let the last * take one byte more
+			from++
+			p, i = star+1, from
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// Status implements View: what the queue knows.
+func (r Reader) Status(ctx context.Context) (*Status, error) {
+	s := &Status{Upstreams: []Upstream{}, Queue: map[envelope.State]QueueStatus{}}
+	if err := r.fill(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// fill adds what the queue knows to a status.
+func (r Reader) fill(ctx context.Context, s *Status) error {
+	depths, err := r.Queue.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	for _, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
+		d := depths[state]
+		s.Queue[state] = QueueStatus{Parts: d.Parts, Bytes: d.Bytes, Oldest: d.Oldest}
+	}
+	lanes, err := r.Queue.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range s.Upstreams {
+		u := &s.Upstreams[i]
+		u.Queued, u.NextAt = lanes[u.Name].Queued, lanes[u.Name].NextAt
+		delete(lanes, u.Name)
+	}
+	var stray []Upstream // mail that waits for upstreams nobody told of
+	for name, lane := range lanes {
+		if lane.Queued > 0 {
+			stray = append(stray, Upstream{Name: name, Queued: lane.Queued, NextAt: lane.NextAt})
+		}
+	}
+	slices.SortFunc(stray, func(a, b Upstream) int { return cmp.Compare(a.Name, b.Name) })
+	s.Upstreams = append(s.Upstreams, stray...)
+	return nil
+}

@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"context"
+	"slices"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// act does something to the messages of a selection.
+func (s *Server) act(ctx context.Context, action Action, sel Selection) (*Changed, error) {
+	do := map[Action]func(context.Context, ...string) (int, error){
+		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
+	}[action]
+	switch {
+	case do == nil:
+		return nil, badRequest("there is no action %q; there are retry, hold, release and delete", action)
+	case sel.All && len(sel.IDs) > 0:
+		return nil, badRequest("give ids or all, not both")
+	case !sel.All && len(sel.IDs) == 0:
+		return nil, badRequest("no messages are named")
+	case !sel.All && (sel.State != "" || sel.Upstream != ""):
+		return nil, badRequest("state and upstream go with all")
+	}
+	if err := checkState(sel.State); err != nil {
+		return nil, err
+	}
+	if !sel.All {
+		return s.actOn(ctx, do, sel.IDs)
+	}
+	if action == Release && sel.State == "" {
+		sel.State = envelope.Held
+	}
+	out := &Changed{}
+	f := queue.Filter{State: sel.State, Lane: sel.Upstream, Limit: maxPage}
+	for {
+		list, err := s.cfg.Queue.List(ctx, f)
+		if err != nil || len(list) == 0 {
+			return out, err
+		}
+		n, err := do(ctx, messageIDs(list)...)
+		if err != nil {
+			return nil, err
+		}
+		out.Changed += n
+		f.After = list[len(list)-1].ID
+	}
+}
+
+// actOn does something to the named messages and tells which of them are not there.
+func (s *Server) actOn(ctx context.Context, do func(context.Context, ...string) (int, error), ids []string) (*Changed, error) {
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	out := &Changed{}
+	for chunk := range slices.Chunk(ids, maxPage) {
+		list, err := s.cfg.Queue.List(ctx, queue.Filter{IDs: chunk})
+		if err != nil {
+			return nil, err
+		}
+		found := messageIDs(list)
+		for _, id := range chunk {
+			if !slices.Contains(found, id) {
+				out.Missing = append(out.Missing, id)
+			}
+		}
+		if len(found) == 0 {
+			continue
+		}
+		n, err := do(ctx, found...)
+		if err != nil {
+			return nil, err
+		}
+		out.Changed += n
+	}
+	return out, nil
+}
+
+func messageIDs(list []queue.Message) []string {
+	ids := make([]string, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	return ids
+}
+
+func checkState(s envelope.State) error {
+	switch s {
+	case "", envelope.Queued, envelope.Held, envelope.Failed:
+		return nil
+	}
+	return badRequest("there is no state %q in the queue; there are queued, held and failed", s)
+}

@@ -1,0 +1,140 @@
+package admin
+
+import (
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// Status is how the gateway is.
+type Status struct {
+	Running   bool                           `json:"running"` // false: read from the state directory of a stopped one
+	Version   string                         `json:"version,omitempty"`
+	Hostname  string                         `json:"hostname,omitempty"`
+	Started   time.Time                      `json:"started,omitzero"`
+	NotReady  []string                       `json:"not_ready,omitempty"`
+	Upstreams []Upstream                     `json:"upstreams"`
+	Queue     map[envelope.State]QueueStatus `json:"queue"`
+}
+
+// QueueStatus counts what waits in one state.
+type QueueStatus struct {
+	Parts  int       `json:"parts"` // groups of recipients that wait together
+	Bytes  int64     `json:"bytes"`
+	Oldest time.Time `json:"oldest,omitzero"` // when the oldest was accepted
+}
+
+// Upstream is how one upstream is.
+type Upstream struct {
+	Name          string    `json:"name"`
+	Kind          string    `json:"kind,omitempty"`  // resend, smtp…
+	State         string    `json:"state,omitempty"` // open | probing | closed; "" when nobody knows
+	Reason        string    `json:"reason,omitempty"`
+	Since         time.Time `json:"since,omitzero"` // of the state
+	LastError     string    `json:"last_error,omitempty"`
+	NextProbe     time.Time `json:"next_probe,omitzero"`
+	InFlight      int       `json:"in_flight"`
+	MaxConcurrent int       `json:"max_concurrent,omitempty"`
+	Rate          float64   `json:"rate,omitempty"`   // offers a second, 0: no limit
+	Queued        int       `json:"queued"`           // parts that wait for it
+	NextAt        time.Time `json:"next_at,omitzero"` // when the next of them is due
+}
+
+// Message is a message in the queue.
+type Message struct {
+	ID       string            `json:"id"`
+	Size     int64             `json:"size"` // bytes
+	Header   queue.Summary     `json:"header"`
+	Envelope envelope.Envelope `json:"envelope"`
+	Parts    []Part            `json:"parts"`
+}
+
+// Part is recipients of a message that wait together.
+type Part struct {
+	State    envelope.State       `json:"state"`
+	Upstream string               `json:"upstream"` // it waits for
+	NextAt   time.Time            `json:"next_at,omitzero"`
+	To       []envelope.Recipient `json:"to"`
+	Progress envelope.Progress    `json:"progress"`
+}
+
+// Filter chooses messages of the queue; the zero value chooses all.
+type Filter struct {
+	IDs      []string
+	State    envelope.State
+	Upstream string
+	After    string // ids greater than this one: the next page
+	Limit    int    // 0: as many as a page holds
+}
+
+// Page is part of the queue, oldest first.
+type Page struct {
+	Messages []Message `json:"messages"`
+	Next     string    `json:"next,omitempty"` // Filter.After of the next page; "" after the last
+}
+
+// LogFilter chooses what became of recipients; the zero value chooses the newest. From and To are
+// compared without regard to case and may hold * and ?.
+type LogFilter struct {
+	ID, From, To string
+	Since        time.Time
+	Limit        int // 0: as many as a page holds
+}
+
+// Log is what became of recipients, newest first.
+type Log struct {
+	Entries   []Entry `json:"entries"`
+	Truncated bool    `json:"truncated,omitempty"` // there is more
+}
+
+// Entry is what became of one recipient of a message, or what it waits for.
+type Entry struct {
+	ID         string         `json:"id"`
+	At         time.Time      `json:"at"` // of the last thing that happened
+	State      envelope.State `json:"state"`
+	From       string         `json:"from"`
+	To         string         `json:"to"`
+	Given      string         `json:"given,omitempty"` // To before aliases and rewriting
+	Upstream   string         `json:"upstream,omitempty"`
+	ProviderID string         `json:"provider_id,omitempty"`
+	Attempts   int            `json:"attempts"`
+	Error      string         `json:"error,omitempty"`
+	NextAt     time.Time      `json:"next_at,omitzero"`
+	Header     queue.Summary  `json:"header"`
+	Size       int64          `json:"size"` // bytes
+	Received   time.Time      `json:"received,omitzero"`
+}
+
+// Action is what an operator can do to messages of the queue.
+type Action string
+
+// The actions.
+const (
+	Retry   Action = "retry"   // queued and failed mail is due now, as if it were new
+	Hold    Action = "hold"    // it waits until it is released
+	Release Action = "release" // held mail goes on
+	Delete  Action = "delete"  // it is discarded
+)
+
+// Selection says which messages an action is for: those named, or all that match.
+type Selection struct {
+	IDs      []string       `json:"ids,omitempty"`
+	All      bool           `json:"all,omitempty"`
+	State    envelope.State `json:"state,omitempty"`    // with All
+	Upstream string         `json:"upstream,omitempty"` // with All
+}
+
+// Changed is what an action did.
+type Changed struct {
+	Changed int      `json:"changed"`           // messages
+	Missing []string `json:"missing,omitempty"` // ids that are not in the queue
+}
+
+func newMessage(m *queue.Message) Message {
+	out := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope, Parts: make([]Part, len(m.Parts))}
+	for i, p := range m.Parts {
+		out.Parts[i] = Part{State: p.State, Upstream: p.Lane, NextAt: p.NextAt, To: p.To, Progress: p.Progress}
+	}
+	return out
+}
