@@ -10,9 +10,16 @@ import (
 
 // Case is one line of the table: what is sent where.
 type Case struct {
-	Upstream string `json:"upstream"`
-	Size     int    `json:"size"` // bytes
-	Sessions int    `json:"sessions"`
+	Upstream      string        `json:"upstream"`
+	Size          int           `json:"size"` // bytes
+	Sessions      int           `json:"sessions"`
+	PerConnection int           `json:"per_connection,omitempty"` // messages; 0: all of a session
+	SinkDelay     time.Duration `json:"sink_delay_ns,omitempty"`  // before the sink's answer to each message
+}
+
+// shape is what of a case matters to a load that goes straight to a sink.
+func (c Case) shape() Case {
+	return Case{Size: c.Size, Sessions: c.Sessions, PerConnection: c.PerConnection}
 }
 
 // Timing bounds one case.
@@ -122,7 +129,7 @@ func (row *Row) measure(ctx context.Context, p *process, sink *Sink, t Timing) e
 }
 
 // warmUp sends a few messages through, so that connections, pools and prepared statements are there,
-// and then empties the counts.
+// and then empties the counts. From then on the sink is as slow as the case says.
 func (row *Row) warmUp(ctx context.Context, addr string, sink *Sink) error {
 	l := row.load(addr, 0)
 	l.Messages = 2 * row.Sessions
@@ -141,11 +148,15 @@ func (row *Row) warmUp(ctx context.Context, addr string, sink *Sink) error {
 		}
 	}
 	sink.Reset()
+	sink.SetFaults(Faults{Delay: row.SinkDelay})
 	return nil
 }
 
 func (c Case) load(addr string, d time.Duration) Load {
-	return Load{Addr: addr, Sessions: c.Sessions, Duration: d, Size: c.Size, Recipients: 1, Timeout: loadTimeout}
+	return Load{
+		Addr: addr, Sessions: c.Sessions, Duration: d, Size: c.Size, Recipients: 1,
+		PerConnection: c.PerConnection, Timeout: loadTimeout,
+	}
 }
 
 func perMessage(cpu time.Duration, messages int) float64 {

@@ -129,6 +129,9 @@ func (r *PeerReport) write(w io.Writer) error {
 	var b strings.Builder
 	r.Machine.write(&b)
 	fmt.Fprintf(&b, "Medians of %d alternating rounds, mailhatch / Postfix and the ratio of the two.\n\n", r.Rounds)
+	if len(r.Cases) > 0 {
+		b.WriteString(r.Cases[0].conditions())
+	}
 	b.WriteString("| upstream | size | sessions | accept/s | × | delivered/s | × | p99 ms | × | CPU µs/msg | × | peak PSS MiB | × |\n")
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	var rows []Row

@@ -30,7 +30,7 @@ func TestMedians(t *testing.T) {
 	if none := medians(rows, "other"); none != (Figures{}) {
 		t.Errorf("other %+v", none)
 	}
-	r := PeerReport{Rounds: 3, Cases: []PeerCase{{Case: Case{"smtp", 4096, 16}, Mailhatch: ours, Postfix: theirs, Rows: rows}, {}}}
+	r := PeerReport{Rounds: 3, Cases: []PeerCase{{Case: Case{Upstream: "smtp", Size: 4096, Sessions: 16}, Mailhatch: ours, Postfix: theirs, Rows: rows}, {}}}
 	var b strings.Builder
 	if err := r.write(&b); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestPeers(t *testing.T) {
 		if err := os.Chmod(filepath.Dir(closed), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		row := measure(t.Context(), startPostfix, "postfix", closed, Case{upstream, 4096, 1}, Timing{})
+		row := measure(t.Context(), startPostfix, "postfix", closed, Case{Upstream: upstream, Size: 4096, Sessions: 1}, Timing{})
 		if !strings.Contains(row.Failed, want) {
 			t.Errorf("%s: %+v", upstream, row)
 		}

@@ -18,6 +18,9 @@ type Report struct {
 func (r *Report) write(w io.Writer) error {
 	var b strings.Builder
 	r.Machine.write(&b)
+	if len(r.Rows) > 0 {
+		b.WriteString(r.Rows[0].conditions())
+	}
 	b.WriteString("| upstream | size | sessions | accept/s | of ceiling | delivered/s | p50 ms | p99 ms | CPU µs/msg | peak PSS MiB | VmHWM MiB | start ms |\n")
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, row := range r.Rows {
@@ -36,6 +39,21 @@ func (m Machine) write(b *strings.Builder) {
 	if m.Filesystem == "tmpfs" {
 		b.WriteString("**The queue is on a tmpfs, where fsync does nothing: these are not figures of durable mail.** Use -dir.\n\n")
 	}
+}
+
+// conditions says what all cases of a run have in common beyond the table; "" when nothing is special.
+func (c Case) conditions() string {
+	var s string
+	if c.PerConnection > 0 {
+		s = fmt.Sprintf("%d message(s) a connection. ", c.PerConnection)
+	}
+	if c.SinkDelay > 0 {
+		s += fmt.Sprintf("The upstream takes %s for each message.", c.SinkDelay)
+	}
+	if s != "" {
+		s = strings.TrimSpace(s) + "\n\n"
+	}
+	return s
 }
 
 func (row Row) write(b *strings.Builder) {

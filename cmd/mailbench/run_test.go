@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "figures.json")
 	status, table, errs := bench(t, "relay", "run", "-binary", os.Args[0], "-dir", dir, "-json", out, "-quick",
-		"-upstreams", "smtp", "-sizes", "4096", "-sessions", "1,4", "-load", "1s", "-drain", "10s")
+		"-upstreams", "smtp", "-sizes", "4096", "-sessions", "1,4", "-load", "1s", "-drain", "10s", "-per-connection", "3", "-sink-delay", "1ms")
 	if status != 0 {
 		t.Fatalf("exit %d: %s%s", status, table, errs)
 	}
@@ -131,7 +131,7 @@ func TestConfigs(t *testing.T) {
 
 func TestNotes(t *testing.T) {
 	row := Row{
-		Server: "mailhatch", Case: Case{"smtp", 1000, 2}, Undrained: 3, CPUIsTotal: true, Unclean: "did not end",
+		Server: "mailhatch", Case: Case{Upstream: "smtp", Size: 1000, Sessions: 2, PerConnection: 1, SinkDelay: time.Second}, Undrained: 3, CPUIsTotal: true, Unclean: "did not end",
 		Load: &LoadResult{Accepted: 10, Broken: 1, Problems: map[string]int{"connection: EOF": 1}},
 		Sink: SinkStats{Duplicates: 2, Unidentified: 4},
 	}
@@ -140,7 +140,7 @@ func TestNotes(t *testing.T) {
 	if err := r.write(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"tmpfs, where fsync does nothing", "1000 B", "| n/a |", "1 messages not accepted: map[connection: EOF:1]",
+	for _, want := range []string{"tmpfs, where fsync does nothing", "1000 B", "1 message(s) a connection. The upstream takes 1s for each message.\n\n|", "| n/a |", "1 messages not accepted: map[connection: EOF:1]",
 		"3 of 10 accepted messages were not delivered", "2 DUPLICATES", "4 messages without X-Load-Id", "whole life", "did not end"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, &b)

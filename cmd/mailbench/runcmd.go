@@ -25,6 +25,9 @@ type plan struct {
 	sessions  string
 	timing    Timing
 
+	perConnection int
+	sinkDelay     time.Duration
+
 	cases []Case
 }
 
@@ -36,6 +39,8 @@ func (p *plan) flags(fs *flag.FlagSet) {
 	fs.StringVar(&p.upstreams, "upstreams", p.upstreams, "any of "+strings.Join(upstreamNames(), ",")+" (hold: accept only)")
 	fs.StringVar(&p.sizes, "sizes", "4096,65536", "message sizes, bytes")
 	fs.StringVar(&p.sessions, "sessions", "1,16,64", "connections at once")
+	fs.IntVar(&p.perConnection, "per-connection", 0, "messages of one connection (0: all of a session)")
+	fs.DurationVar(&p.sinkDelay, "sink-delay", 0, "`time` the upstream takes for each message")
 	fs.DurationVar(&p.timing.Load, "load", p.timing.Load, "`time` of load in each case")
 	fs.DurationVar(&p.timing.Drain, "drain", p.timing.Drain, "longest `time` to wait for delivery in each case")
 }
@@ -45,11 +50,14 @@ func (p *plan) complete() (done func(), err error) {
 	if p.quick {
 		p.timing = Timing{Load: p.timing.Load / 5, Drain: p.timing.Drain / 5, Probe: p.timing.Probe / 3}
 	}
-	if p.timing.Load <= 0 || p.timing.Drain <= 0 {
-		return nil, fmt.Errorf("%w: -load and -drain must be above 0", errUsage)
+	if p.timing.Load <= 0 || p.timing.Drain <= 0 || p.perConnection < 0 || p.sinkDelay < 0 {
+		return nil, fmt.Errorf("%w: -load and -drain must be above 0, -per-connection and -sink-delay not below", errUsage)
 	}
 	if p.cases, err = makeCases(p.upstreams, p.sizes, p.sessions); err != nil {
 		return nil, fmt.Errorf("%w: %v", errUsage, err)
+	}
+	for i := range p.cases {
+		p.cases[i].PerConnection, p.cases[i].SinkDelay = p.perConnection, p.sinkDelay
 	}
 	if p.binary, err = filepath.Abs(p.binary); err != nil {
 		return nil, err
@@ -90,7 +98,7 @@ func makeCases(upstreams, sizes, sessions string) ([]Case, error) {
 func (p *plan) ceilings(ctx context.Context) (map[Case]float64, error) {
 	found := map[Case]float64{}
 	for _, c := range p.cases {
-		shape := Case{Size: c.Size, Sessions: c.Sessions}
+		shape := c.shape()
 		if _, known := found[shape]; !known {
 			perSecond, err := ceiling(ctx, shape, p.timing.Probe)
 			if err != nil {
@@ -130,7 +138,7 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		row.Ceiling = ceilings[Case{Size: c.Size, Sessions: c.Sessions}]
+		row.Ceiling = ceilings[c.shape()]
 		report.Rows = append(report.Rows, row)
 	}
 	err = report.write(stdout)
