@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+
+	"mailhatch/upstream"
+)
+
+// writeCertificate makes cert.pem and key.pem in dir.
+func writeCertificate(t *testing.T, dir string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
+	writeFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exampleConfig gives config.example.toml with its optional keys on and its paths in a temporary folder.
+func exampleConfig(t *testing.T, optional bool) string {
+	t.Helper()
+	b, err := os.ReadFile("../config.example.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	writeCertificate(t, dir)
+	writeFile(t, filepath.Join(dir, "sendgrid.key"), "SG.dummy\n")
+	writeFile(t, filepath.Join(dir, "mailgun"), "key-dummy")
+	writeFile(t, filepath.Join(dir, "aliases"), "postmaster: root\n")
+	t.Setenv("RESEND_API_KEY", "re_dummy")
+	t.Setenv("RELAY_PASSWORD", "dummy")
+	t.Setenv("PRINTER_PASSWORD", "dummy")
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	text := string(b)
+	if optional {
+		text = regexp.MustCompile(`(?m)^#([a-z_]+ = )`).ReplaceAllString(text, "$1")
+	}
+	slash := filepath.ToSlash(dir)
+	return strings.NewReplacer(
+		"/etc/mailhatch/tls/", slash+"/", "/etc/mailhatch/sendgrid.key", slash+"/sendgrid.key",
+		"/etc/aliases", slash+"/aliases", "/var/lib/mailhatch", slash+"/state", "/run/mailhatch", slash+"/run",
+		"/etc/ssl/proxy-ca.pem", slash+"/cert.pem", "/etc/ssl/relay-ca.pem", slash+"/cert.pem",
+	).Replace(text)
+}
+
+func TestExampleLoads(t *testing.T) {
+	for _, optional := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "mailhatch.toml")
+		writeFile(t, path, exampleConfig(t, optional))
+		cfg, err := Load(path, LoadOptions{Kinds: upstream.Kinds(), Stdout: os.Stdout})
+		if err != nil {
+			t.Fatalf("optional keys %v:\n%v", optional, err)
+		}
+		if len(cfg.Upstreams) != 7 || len(cfg.Listeners) != 2 || cfg.Upstreams[0].Name != "main" {
+			t.Errorf("optional keys %v: %d upstreams, %d listeners", optional, len(cfg.Upstreams), len(cfg.Listeners))
+		}
+		if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], "upstream.console") &&
+			!strings.Contains(cfg.Warnings[0], "upstream.memory") {
+			// console and memory are there to be shown
+			if len(cfg.Warnings) != 2 {
+				t.Errorf("warnings: %q", cfg.Warnings)
+			}
+		}
+		if err := cfg.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestExampleShowsEveryKey(t *testing.T) {
+	var root map[string]any
+	if _, err := toml.Decode(exampleConfig(t, true), &root); err != nil {
+		t.Fatal(err)
+	}
+	checkTags(t, "", reflect.TypeFor[configFile](), []map[string]any{root})
+
+	byType := map[string][]map[string]any{}
+	var all []map[string]any
+	for _, v := range root["upstream"].(map[string]any) {
+		table := v.(map[string]any)
+		kind := table["type"].(string)
+		byType[kind] = append(byType[kind], table)
+		all = append(all, table)
+	}
+	checkTags(t, "upstream", reflect.TypeFor[upstreamTable](), all)
+	for _, k := range upstream.Kinds() {
+		checkTags(t, "upstream of type "+k.Name, reflect.TypeOf(k.New()).Elem(), byType[k.Name])
+	}
+}
+
+// checkTags wants each key of a struct in at least one of the tables.
+func checkTags(t *testing.T, where string, typ reflect.Type, tables []map[string]any) {
+	t.Helper()
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		tag := f.Tag.Get("toml")
+		if tag == "" {
+			if f.Anonymous {
+				checkTags(t, where, f.Type, tables)
+			}
+			continue
+		}
+		var inner []map[string]any
+		found := false
+		for _, table := range tables {
+			v, ok := table[tag]
+			found = found || ok
+			switch v := v.(type) {
+			case map[string]any:
+				inner = append(inner, v)
+			case []map[string]any:
+				inner = append(inner, v...)
+			}
+		}
+		if !found {
+			t.Errorf("config.example.toml does not show %s %s", where, tag)
+		}
+		elem := f.Type
+		if elem.Kind() == reflect.Slice {
+			elem = elem.Elem()
+		}
+		if elem.Kind() == reflect.Struct && len(inner) > 0 {
+			checkTags(t, where+"."+tag, elem, inner)
+		}
+	}
+}
