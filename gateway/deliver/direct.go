@@ -58,6 +58,7 @@ func (d *Deliverer) directOnce(ctx context.Context, g *generation, m *queue.Mess
 		result.Rest, result.Err = []queue.Part{part}, &upstream.Error{Class: upstream.Account, Err: errSenderBlocked}
 		return ""
 	}
+	l.gate.spend(1)
 	l.gate.begin()
 	outcomes := send(ctx, l.upstream.Upstream, mail)
 	l.gate.end()

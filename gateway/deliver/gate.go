@@ -100,7 +100,8 @@ func (g *gate) usable() bool {
 		(g.reason == throttled && time.Until(g.until) < longThrottle)
 }
 
-// tokens takes up to want offers from the rate limit, waiting for the first.
+// tokens says how many offers the rate limit allows now, at most want, waiting for the first; spend
+// takes them.
 func (g *gate) tokens(ctx context.Context, want int) int {
 	if g.limiter == nil {
 		return want
@@ -117,11 +118,14 @@ func (g *gate) tokens(ctx context.Context, want int) int {
 	return 1
 }
 
+func (g *gate) spend(n int) {
+	if g.limiter != nil {
+		g.limiter.AllowN(time.Now(), n)
+	}
+}
+
 // begin and end count offers under way.
 func (g *gate) begin() {
-	if g.limiter != nil {
-		g.limiter.Allow()
-	}
 	g.mu.Lock()
 	g.inFlight++
 	g.lastSend = time.Now()

@@ -103,6 +103,9 @@ func (l *lane) claim(ctx context.Context, n int, sweep bool) bool {
 	if sweep && len(leases) == 0 {
 		l.gate.swept()
 	}
+	if !sweep {
+		l.gate.spend(len(leases))
+	}
 	at := time.Now()
 	probe := !sweep && len(leases) == 1 && l.gate.now() == probing
 	var wait sync.WaitGroup

@@ -1,0 +1,262 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// scripted is an upstream that answers as a test says.
+type scripted struct {
+	mu    sync.Mutex
+	calls []upstream.Mail
+	times []time.Time
+	send  func(n int, m *upstream.Mail) []upstream.Outcome // n counts calls from 1; nil takes all
+	check func() error
+	keyed time.Duration
+}
+
+func (s *scripted) Send(_ context.Context, m *upstream.Mail) []upstream.Outcome {
+	s.mu.Lock()
+	s.calls = append(s.calls, *m)
+	s.times = append(s.times, time.Now())
+	n := len(s.calls)
+	s.mu.Unlock()
+	if s.send == nil {
+		return all(m, upstream.Outcome{ID: "p-" + m.ID})
+	}
+	return s.send(n, m)
+}
+
+func (s *scripted) Check(context.Context) error {
+	if s.check == nil {
+		return nil
+	}
+	return s.check()
+}
+
+func (s *scripted) KeyValidity() time.Duration { return s.keyed }
+
+func (s *scripted) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls)
+}
+
+// delivered lists recipients of all offers.
+func (s *scripted) offered() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for _, m := range s.calls {
+		for _, r := range m.To {
+			list = append(list, r.Address)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func all(m *upstream.Mail, o upstream.Outcome) []upstream.Outcome {
+	return slices.Repeat([]upstream.Outcome{o}, len(m.To))
+}
+
+func failing(c upstream.Class, status int, words string) upstream.Outcome {
+	return upstream.Outcome{Err: &upstream.Error{Class: c, Status: status, Err: fmt.Errorf("%s", words)}}
+}
+
+// rig is a deliverer over a real store.
+type rig struct {
+	t       *testing.T
+	q       queue.Queue
+	d       *Deliverer
+	cfg     *Config
+	log     *strings.Builder
+	logMu   sync.Mutex
+	bounces []string // recipients and text of submitted bounces
+	submit  error
+	stop    func()
+}
+
+// Write collects the journal.
+func (r *rig) Write(p []byte) (int, error) {
+	r.logMu.Lock()
+	defer r.logMu.Unlock()
+	return r.log.Write(p)
+}
+
+func (r *rig) journal() string {
+	r.logMu.Lock()
+	defer r.logMu.Unlock()
+	return r.log.String()
+}
+
+func via(names ...string) func(*queue.Message, *mime.Message, string) route.Decision {
+	return func(*queue.Message, *mime.Message, string) route.Decision {
+		return route.Decision{Name: "test", Action: route.Deliver, Via: names}
+	}
+}
+
+func newRig(t *testing.T, change func(*Config), ups map[string]*scripted) *rig {
+	t.Helper()
+	q, err := sqlite.Open(t.Context(), sqlite.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, q: q, log: &strings.Builder{}, cfg: config(ups, change)}
+	j := journal.New(slog.New(slog.NewTextHandler(r, nil)), prometheus.NewRegistry())
+	r.d = New(q, j, func(_ context.Context, to string, msg []byte) (string, error) {
+		r.logMu.Lock()
+		defer r.logMu.Unlock()
+		if r.submit != nil {
+			return "", r.submit
+		}
+		r.bounces = append(r.bounces, to+"\n"+string(msg))
+		return "BOUNCE", nil
+	}, r.cfg)
+	t.Cleanup(func() {
+		if r.stop != nil {
+			r.stop()
+		}
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func config(ups map[string]*scripted, change func(*Config)) *Config {
+	cfg := &Config{Route: via("a"), Policy: Policy{
+		Retry: []time.Duration{20 * time.Millisecond}, MaxAge: time.Hour, FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry",
+		Hostname: "gw.example", Drain: 5 * time.Second,
+	}}
+	for name, u := range ups {
+		cfg.Upstreams = append(cfg.Upstreams, Upstream{Name: name, Upstream: u, MaxConcurrent: 4, Failover: len(ups) > 1})
+	}
+	if change != nil {
+		change(cfg)
+	}
+	return cfg
+}
+
+// start runs delivery until the test ends or stop is called.
+func (r *rig) start() {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := r.d.Run(ctx); err != nil {
+			r.t.Error(err)
+		}
+	}()
+	r.stop = sync.OnceFunc(func() { cancel(); <-done })
+}
+
+// put queues a message of one part in a lane.
+func (r *rig) put(lane string, to ...string) string {
+	r.t.Helper()
+	return r.putFrom("sender@example.com", lane, time.Now(), to...)
+}
+
+func (r *rig) putFrom(from, lane string, received time.Time, to ...string) string {
+	r.t.Helper()
+	d, err := r.q.New(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	fmt.Fprintf(d, "From: <%s>\r\nTo: list@example.org\r\nSubject: test\r\nMessage-ID: <1@example.com>\r\n\r\nhello\r\n", from)
+	var rcpts []envelope.Recipient
+	for _, a := range to {
+		rcpts = append(rcpts, envelope.Recipient{Address: a})
+	}
+	err = d.Commit(r.t.Context(), queue.Accepted{
+		Envelope: envelope.Envelope{From: from, To: rcpts, Received: received},
+		Parts:    []queue.Part{{To: rcpts, Lane: lane, State: envelope.Queued}},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return d.ID()
+}
+
+// await waits for a condition and fails the test when it does not come.
+func (r *rig) await(what string, ok func() bool) {
+	r.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("waited in vain for %s\nqueue: %s\n%s", what, r.show(), r.journal())
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (r *rig) show() string {
+	list, err := r.q.List(context.Background(), queue.Filter{})
+	return fmt.Sprintf("%+v %v", list, err)
+}
+
+func (r *rig) history(state envelope.State) []queue.Record {
+	r.t.Helper()
+	list, err := r.q.History(r.t.Context(), queue.HistoryFilter{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return slices.DeleteFunc(list, func(rec queue.Record) bool { return rec.State != state })
+}
+
+// parts gives the waiting parts of all messages.
+func (r *rig) parts() []queue.Part {
+	r.t.Helper()
+	list, err := r.q.List(r.t.Context(), queue.Filter{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var parts []queue.Part
+	for _, m := range list {
+		parts = append(parts, m.Parts...)
+	}
+	return parts
+}
+
+func (r *rig) bounced() []string {
+	r.logMu.Lock()
+	defer r.logMu.Unlock()
+	return slices.Clone(r.bounces)
+}
+
+func (r *rig) awaitSent(n int) {
+	r.t.Helper()
+	r.await(fmt.Sprintf("%d sent", n), func() bool { return len(r.history(envelope.Sent)) == n })
+}
+
+// awaitState waits for one part in a state.
+func (r *rig) awaitState(s envelope.State) queue.Part {
+	r.t.Helper()
+	var found queue.Part
+	r.await("a part that is "+string(s), func() bool {
+		for _, p := range r.parts() {
+			if p.State == s {
+				found = p
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
