@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -57,9 +58,8 @@ func (e *Error) Is(target error) bool {
 	return target == queue.ErrNotFound && e.Status == http.StatusNotFound
 }
 
-// do asks and gives the answer to a request that was followed.
+// do asks and gives the answer to a request that was followed; path is escaped.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
-	u := url.URL{Scheme: "http", Host: "localhost", Path: path, RawQuery: query.Encode()}
 	var r io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -68,14 +68,14 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		}
 		r = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), r)
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path+"?"+query.Encode(), r)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
-		return nil, fmt.Errorf("%w (%s: %w)", ErrNotRunning, c.socket, dial.Err)
+	if errors.As(err, &dial) && dial.Op == "dial" && !dial.Timeout() && !errors.Is(err, fs.ErrPermission) && ctx.Err() == nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.socket, dial.Err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking mailhatch on %s: %w", c.socket, err)
@@ -122,6 +122,15 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
+// Ping asks whether a gateway answers: nil, ErrNotRunning, or why that cannot be told.
+func (c *Client) Ping(ctx context.Context) error {
+	resp, err := c.do(ctx, http.MethodGet, "/healthz", nil, nil)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // List implements View.
 func (c *Client) List(ctx context.Context, f Filter) (*Page, error) {
 	q := values("state", string(f.State), "upstream", f.Upstream, "after", f.After, "limit", number(f.Limit))
@@ -133,12 +142,12 @@ func (c *Client) List(ctx context.Context, f Filter) (*Page, error) {
 
 // Show implements View.
 func (c *Client) Show(ctx context.Context, id string) (*Message, error) {
-	return call[Message](ctx, c, http.MethodGet, "/api/v1/queue/"+id, nil, nil)
+	return call[Message](ctx, c, http.MethodGet, "/api/v1/queue/"+url.PathEscape(id), nil, nil)
 }
 
 // Open implements View.
 func (c *Client) Open(ctx context.Context, id string) (io.ReadCloser, error) {
-	resp, err := c.do(ctx, http.MethodGet, "/api/v1/queue/"+id+"/message", nil, nil)
+	resp, err := c.do(ctx, http.MethodGet, "/api/v1/queue/"+url.PathEscape(id)+"/message", nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +170,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 
 // Act does something to the messages of a selection.
 func (c *Client) Act(ctx context.Context, a Action, s Selection) (*Changed, error) {
-	return call[Changed](ctx, c, http.MethodPost, "/api/v1/queue/"+string(a), nil, s)
+	return call[Changed](ctx, c, http.MethodPost, "/api/v1/queue/"+url.PathEscape(string(a)), nil, s)
 }
 
 // Reload makes the gateway read its config again. An *Error says why it stays with the old one.

@@ -26,8 +26,16 @@ type View interface {
 	Status(ctx context.Context) (*Status, error)
 }
 
+// Source is what a Reader reads: a queue.Queue, or one that is open for reading alone.
+type Source interface {
+	List(ctx context.Context, f queue.Filter) ([]queue.Message, error)
+	Body(ctx context.Context, id string) (queue.Body, error)
+	History(ctx context.Context, f queue.HistoryFilter) ([]queue.Record, error)
+	Stats(ctx context.Context) (map[envelope.State]queue.Depth, error)
+}
+
 // Reader is the View of a queue.
-type Reader struct{ Queue queue.Queue }
+type Reader struct{ Queue Source }
 
 const (
 	maxPage = 1000   // messages or records
@@ -206,7 +214,13 @@ func (r Reader) fill(ctx context.Context, s *Status) error {
 		d := depths[state]
 		s.Queue[state] = QueueStatus{Parts: d.Parts, Bytes: d.Bytes, Oldest: d.Oldest}
 	}
-	lanes, err := r.Queue.Lanes(ctx)
+	scheduled, ok := r.Queue.(interface {
+		Lanes(ctx context.Context) (map[string]queue.Lane, error)
+	})
+	if !ok {
+		return nil
+	}
+	lanes, err := scheduled.Lanes(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/envelope"
+	"mailhatch/upstream"
+)
+
+// runLog shows what became of messages.
+func runLog(ctx context.Context, a *app, args []string) error {
+	var f admin.LogFilter
+	flags := a.flags("log")
+	flags.StringVar(&f.To, "to", "", "`address` of a recipient; * and ? stand for any text, any letter")
+	flags.StringVar(&f.From, "from", "", "`address` of the envelope sender, as for --to")
+	flags.StringVar(&f.ID, "id", "", "queue `id`")
+	flags.IntVar(&f.Limit, "limit", 100, "at most this `number` of lines")
+	since := flags.String("since", "", "a `time`: 90m, 2d (ago), 2026-03-01, or RFC 3339")
+	asJSON := flags.Bool("json", false, "a line of JSON for each recipient")
+	rest, err := parse(flags, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 1 && f.ID == "" {
+		f.ID, rest = rest[0], nil
+	}
+	if len(rest) > 0 {
+		return usagef("log takes one queue id at most, but there is %q", rest[0])
+	}
+	if f.Since, err = parseSince(*since, time.Now()); err != nil {
+		return err
+	}
+	v, done, err := a.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	l, err := v.Log(ctx, f)
+	if err != nil {
+		return err
+	}
+	if len(l.Entries) == 0 && f.ID != "" {
+		return fmt.Errorf("nothing is known of a message %s", plain(f.ID))
+	}
+	if *asJSON {
+		for i := range l.Entries {
+			if err := a.printJSON(&l.Entries[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return a.printLog(l)
+}
+
+var errSince = errors.New("not a time")
+
+// parseSince reads a span of time before now, a day or a moment.
+func parseSince(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	var d upstream.Duration
+	if err := d.UnmarshalText([]byte(s)); err == nil && d.Duration >= 0 {
+		return now.Add(-d.Duration), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usagef("--since %q: %v; write 90m, 2d, 2026-03-01 or 2026-03-01T08:00:00Z", s, errSince)
+}
+
+func (a *app) printLog(l *admin.Log) error {
+	if len(l.Entries) == 0 {
+		fmt.Fprintln(a.stdout, "nothing found")
+		return nil
+	}
+	t := &table{head: []string{"TIME", "ID", "STATE", "UPSTREAM", "FROM", "TO"}}
+	for _, e := range l.Entries {
+		to := e.To
+		if e.Given != "" && e.Given != e.To {
+			to += " (" + e.Given + ")"
+		}
+		t.row(moment(e.At), e.ID, string(e.State), orDash(e.Upstream), sender(e.From), to)
+		if e.State == envelope.Sent {
+			if e.ProviderID != "" {
+				t.note("as " + e.ProviderID)
+			}
+			continue
+		}
+		if e.State == envelope.Queued && e.Attempts > 0 {
+			t.note(fmt.Sprintf("%s, next %s", attempts(e.Attempts), until(e.NextAt)))
+		}
+		t.note(clip(e.Error, 300))
+	}
+	if err := t.write(a.stdout); err != nil {
+		return err
+	}
+	if l.Truncated {
+		fmt.Fprintln(a.stderr, "mailhatch: there is more: narrow it with --to, --from, --id or --since, or raise --limit")
+	}
+	return nil
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
+}

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// queueCommands are the words after mailhatch queue.
+func queueCommands() []command {
+	return []command{
+		{"list", "[--state S] [--upstream U] [ID…]", "list the queue, oldest first (the default)", queueList},
+		{"show", "ID…", "show all that is known of messages", queueShow},
+		{"cat", "ID", "print a message as it is stored", queueCat},
+		{"retry", "ID…|--all", "queued and failed mail is due now, as if it were new", steer(admin.Retry)},
+		{"hold", "ID…|--all", "mail waits until it is released", steer(admin.Hold)},
+		{"release", "ID…|--all", "held mail goes on", steer(admin.Release)},
+		{"delete", "ID…|--all", "mail is discarded for good", steer(admin.Delete)},
+	}
+}
+
+// runQueue looks at queued mail and steers it.
+func runQueue(ctx context.Context, a *app, args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
+		return queueList(ctx, a, args)
+	}
+	if isHelp(args[0]) {
+		fmt.Fprint(a.stdout, "usage: mailhatch queue [COMMAND] [ARGUMENTS]\n\ncommands:\n")
+		for _, c := range queueCommands() {
+			fmt.Fprintf(a.stdout, "  %-8s %s\n           mailhatch queue %s %s\n", c.name, c.doc, c.name, c.args)
+		}
+		fmt.Fprint(a.stdout, "\nretry, hold, release and delete take --state and --upstream beside --all; all take --json.\n")
+		return nil
+	}
+	for _, c := range queueCommands() {
+		if c.name == args[0] {
+			return c.run(ctx, a, args[1:])
+		}
+	}
+	return usagef("there is no command %q of queue; there are list, show, cat, retry, hold, release and delete", args[0])
+}
+
+func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || s == "--help" }
+
+// selectFlags are the flags that choose messages.
+func selectFlags(fs *flag.FlagSet) (state, upstream *string) {
+	state = fs.String("state", "", "only messages with recipients that are `queued`, held or failed")
+	upstream = fs.String("upstream", "", "only messages that wait for this `upstream`")
+	fs.StringVar(upstream, "lane", "", "the same as --upstream")
+	return state, upstream
+}
+
+func checkState(s string) error {
+	switch envelope.State(s) {
+	case "", envelope.Queued, envelope.Held, envelope.Failed:
+		return nil
+	}
+	return usagef("--state %q: write queued, held or failed", s)
+}
+
+func queueList(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("queue list")
+	state, upstream := selectFlags(fs)
+	limit := fs.Int("limit", 0, "at most this `number` of messages; 0: all")
+	asJSON := fs.Bool("json", false, "a line of JSON for each message")
+	ids, err := parse(fs, args)
+	if err == nil {
+		err = checkState(*state)
+	}
+	if err == nil && *limit < 0 {
+		err = usagef("--limit %d is not a number of messages", *limit)
+	}
+	if err != nil {
+		return err
+	}
+	v, done, err := a.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f := admin.Filter{IDs: ids, State: envelope.State(*state), Upstream: *upstream, Limit: *limit}
+	shown := 0
+	for {
+		p, err := v.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		if err := a.printPage(p, shown == 0, *asJSON); err != nil {
+			return err
+		}
+		shown += len(p.Messages)
+		if f.Limit = *limit - shown; p.Next == "" || *limit > 0 && f.Limit <= 0 {
+			break
+		}
+		f.Limit, f.After = max(0, f.Limit), p.Next
+	}
+	if shown == 0 && !*asJSON {
+		fmt.Fprintln(a.stdout, "no mail waits")
+	}
+	return nil
+}
+
+// printPage prints messages; the first page has the heads of the columns.
+func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
+	if asJSON {
+		for i := range p.Messages {
+			if err := a.printJSON(&p.Messages[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(p.Messages) == 0 {
+		return nil
+	}
+	t := &table{}
+	if first {
+		t.head = []string{"ID", "STATE", "UPSTREAM", "AGE", "NEXT", "TRIES", "SIZE", "FROM", "TO"}
+	}
+	for _, m := range p.Messages {
+		for _, part := range m.Parts {
+			to := part.To[0].Address
+			if n := len(part.To); n > 1 {
+				to += fmt.Sprintf(" +%d", n-1)
+			}
+			next := "-"
+			if part.State == envelope.Queued {
+				next = until(part.NextAt)
+			}
+			t.row(m.ID, string(part.State), orDash(part.Upstream), ago(m.Envelope.Received), next, strconv.Itoa(part.Progress.Attempts),
+				size(m.Size), sender(m.Envelope.From), to)
+			t.note(clip(part.Progress.Error, 120))
+		}
+	}
+	return t.write(a.stdout)
+}
+
+func queueShow(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("queue show")
+	asJSON := fs.Bool("json", false, "a line of JSON for each message")
+	ids, err := parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(ids) == 0 {
+		return usagef("queue show: no message is named")
+	}
+	v, done, err := a.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	for i, id := range ids {
+		m, err := v.Show(ctx, id)
+		if err != nil {
+			return noSuch(id, err)
+		}
+		if *asJSON {
+			err = a.printJSON(m)
+		} else {
+			if i > 0 {
+				fmt.Fprintln(a.stdout)
+			}
+			err = printMessage(a.stdout, m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noSuch puts a missing message into words.
+func noSuch(id string, err error) error {
+	if errors.Is(err, queue.ErrNotFound) {
+		return hintf(fmt.Errorf("no message %s is in the queue", plain(id)), "mailhatch log --id %s tells what became of it", plain(id))
+	}
+	return err
+}
+
+func printMessage(w io.Writer, m *admin.Message) error {
+	t := &table{}
+	field := func(name, value string) {
+		if value != "" {
+			t.row(name, value)
+		}
+	}
+	e := &m.Envelope
+	field("id", m.ID)
+	field("envelope from", sender(e.From))
+	field("envelope id", e.EnvID)
+	field("from", m.Header.From)
+	field("subject", m.Header.Subject)
+	field("message id", m.Header.MessageID)
+	field("size", size(m.Size))
+	field("received", moment(e.Received)+" ("+ago(e.Received)+" ago)"+clientOf(e))
+	for _, p := range m.Parts {
+		t.row("")
+		t.row(string(p.State), partLine(&p))
+		for _, to := range p.To {
+			given := ""
+			if to.Given != "" && to.Given != to.Address {
+				given = " (sent to " + to.Given + ")"
+			}
+			t.row("  to", to.Address+given)
+		}
+		pr := &p.Progress
+		if pr.Error != "" || pr.Class != "" {
+			t.row("  last error", strings.TrimSpace(strings.Trim(pr.Class+": "+pr.Error, ": ")))
+		}
+		if pr.Uncertain {
+			t.row("  uncertain", orDash(pr.Upstream)+" may have taken it already: no other upstream is tried")
+		}
+		field("  passed", strings.Join(pr.Passed, ", "))
+		field("  unfit", strings.Join(pr.Unfit, ", "))
+	}
+	return t.write(w)
+}
+
+// clientOf tells who handed the message over.
+func clientOf(e *envelope.Envelope) string {
+	var s strings.Builder
+	if e.Client.Addr.IsValid() {
+		s.WriteString(" from " + e.Client.Addr.String())
+	}
+	if e.Client.Helo != "" {
+		s.WriteString(" (" + e.Client.Helo + ")")
+	}
+	if e.Client.User != "" {
+		s.WriteString(" as " + e.Client.User)
+	}
+	if e.Client.Protocol != "" {
+		s.WriteString(" by " + e.Client.Protocol)
+	}
+	return s.String()
+}
+
+func partLine(p *admin.Part) string {
+	words := []string{}
+	if p.Upstream != "" {
+		words = append(words, "for "+p.Upstream)
+	}
+	words = append(words, attempts(p.Progress.Attempts))
+	if !p.Progress.LastAttempt.IsZero() {
+		words = append(words, "the last "+ago(p.Progress.LastAttempt)+" ago")
+	}
+	if p.State == envelope.Queued {
+		words = append(words, "next "+until(p.NextAt))
+	}
+	return strings.Join(words, ", ")
+}
+
+func queueCat(ctx context.Context, a *app, args []string) error {
+	ids, err := parse(a.flags("queue cat"), args)
+	if err != nil {
+		return err
+	}
+	if len(ids) != 1 {
+		return usagef("queue cat: name one message")
+	}
+	v, done, err := a.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	body, err := v.Open(ctx, ids[0])
+	if err != nil {
+		return noSuch(ids[0], err)
+	}
+	defer body.Close() //nolint:errcheck // only read
+	_, err = io.Copy(a.stdout, body)
+	return err
+}
+
+// steer makes the command for an action.
+func steer(action admin.Action) func(ctx context.Context, a *app, args []string) error {
+	return func(ctx context.Context, a *app, args []string) error {
+		fs := a.flags("queue " + string(action))
+		state, upstream := selectFlags(fs)
+		all := fs.Bool("all", false, "all messages, or those of --state and --upstream")
+		asJSON := fs.Bool("json", false, "one JSON object")
+		ids, err := parse(fs, args)
+		if err == nil {
+			err = checkState(*state)
+		}
+		switch {
+		case err != nil:
+			return err
+		case *all && len(ids) > 0:
+			return usagef("queue %s: name messages or give --all, not both", action)
+		case !*all && len(ids) == 0:
+			return usagef("queue %s: name messages, or give --all", action)
+		case !*all && (*state != "" || *upstream != ""):
+			return usagef("queue %s: --state and --upstream go with --all", action)
+		}
+		client, _, err := a.client(ctx)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		sel := admin.Selection{IDs: ids, All: *all, State: envelope.State(*state), Upstream: *upstream}
+		changed, err := client.Act(ctx, action, sel)
+		if err != nil {
+			return err
+		}
+		return a.printChanged(action, changed, *asJSON)
+	}
+}
+
+func (a *app) printChanged(action admin.Action, c *admin.Changed, asJSON bool) error {
+	if asJSON {
+		if err := a.printJSON(c); err != nil {
+			return err
+		}
+	} else {
+		done := map[admin.Action]string{admin.Retry: "due now", admin.Hold: "held", admin.Release: "released", admin.Delete: "deleted"}[action]
+		noun := "messages"
+		if c.Changed == 1 {
+			noun = "message"
+		}
+		fmt.Fprintf(a.stdout, "%d %s %s\n", c.Changed, noun, done)
+	}
+	if len(c.Missing) > 0 {
+		return hintf(fmt.Errorf("not in the queue: %s", plain(strings.Join(c.Missing, ", "))), "mailhatch log --id ID tells what became of a message")
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+
+	"mailhatch/gateway"
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue/sqlite"
+)
+
+// view gives the running gateway's view of itself or, when none runs, what lies in its state
+// directory. The caller must call done.
+func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
+	client, cfg, err := a.client(ctx)
+	if err == nil {
+		return client, client.Close, nil
+	}
+	if !errors.Is(err, admin.ErrNotRunning) {
+		return nil, nil, err
+	}
+	store, err := sqlite.OpenReadOnly(ctx, cfg.StateDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, hintf(fmt.Errorf("mailhatch is not running and there is no queue in %s", cfg.StateDir),
+			"start it with mailhatch serve, or name its config with -c")
+	case errors.Is(err, fs.ErrPermission):
+		return nil, nil, hintf(err, "run this as the user that mailhatch runs as, or as root")
+	case err != nil:
+		return nil, nil, err
+	}
+	return admin.Reader{Queue: store}, func() { _ = store.Close() }, nil
+}
+
+// client gives a connection to the running gateway.
+func (a *app) client(ctx context.Context) (*admin.Client, *gateway.Config, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	client := admin.NewClient(filepath.Join(cfg.RunDir, admin.SocketName))
+	if err := client.Ping(ctx); err != nil {
+		client.Close()
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			err = hintf(err, "run this as the user that mailhatch runs as, or as root")
+		case errors.Is(err, admin.ErrNotRunning):
+			err = hintf(err, "start it with mailhatch serve, or name its config with -c")
+		}
+		return nil, cfg, err
+	}
+	return client, cfg, nil
+}
+
+// printJSON writes one line for programs.
+func (a *app) printJSON(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
+
+// runStatus shows upstreams and queue.
+func runStatus(ctx context.Context, a *app, args []string) error {
+	flags := a.flags("status")
+	asJSON := flags.Bool("json", false, "one JSON object")
+	rest, err := parse(flags, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return usagef("status takes no arguments, but there is %q", rest[0])
+	}
+	v, done, err := a.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	s, err := v.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return a.printJSON(s)
+	}
+	return a.printStatus(s)
+}
+
+func (a *app) printStatus(s *admin.Status) error {
+	if !s.Running {
+		fmt.Fprint(a.stdout, "mailhatch is not running; this waits in its state directory\n\n")
+	} else {
+		fmt.Fprintf(a.stdout, "mailhatch %s on %s, running for %s\n", plain(s.Version), plain(s.Hostname), ago(s.Started))
+		for _, reason := range s.NotReady {
+			fmt.Fprintln(a.stdout, "not ready:", plain(reason))
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	if len(s.Upstreams) > 0 {
+		if err := upstreamTable(s.Upstreams).write(a.stdout); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	t := &table{head: []string{"QUEUE", "PARTS", "SIZE", "OLDEST"}}
+	for _, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
+		q := s.Queue[state]
+		t.row(string(state), strconv.Itoa(q.Parts), size(q.Bytes), ago(q.Oldest))
+	}
+	return t.write(a.stdout)
+}
+
+func upstreamTable(list []admin.Upstream) *table {
+	t := &table{head: []string{"UPSTREAM", "TYPE", "STATE", "IN FLIGHT", "RATE", "QUEUED", "NEXT"}}
+	for _, u := range list {
+		busy, rate, next := strconv.Itoa(u.InFlight), "-", "-"
+		if u.MaxConcurrent > 0 {
+			busy += "/" + strconv.Itoa(u.MaxConcurrent)
+		}
+		if u.Rate > 0 {
+			rate = strconv.FormatFloat(u.Rate, 'g', 4, 64) + "/s"
+		}
+		if u.Queued > 0 {
+			next = until(u.NextAt)
+		}
+		name := u.Name
+		if name == "" {
+			name = "(none)"
+		}
+		t.row(name, orDash(u.Kind), orDash(u.State), busy, rate, strconv.Itoa(u.Queued), next)
+		if u.State != "" && u.State != "open" {
+			note := u.State + " for " + ago(u.Since) + ": " + u.Reason
+			if !u.NextProbe.IsZero() {
+				note += "; next probe " + until(u.NextProbe)
+			}
+			t.note(note)
+		}
+		if u.LastError != "" {
+			t.note("last error: " + clip(u.LastError, 300))
+		}
+	}
+	return t
+}
