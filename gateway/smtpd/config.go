@@ -124,8 +124,13 @@ type Budget struct {
 // NewBudget gives a budget of that many bytes.
 func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
 
-// Used tells how many bytes are taken.
-func (b *Budget) Used() int64 { return b.used.Load() }
+// Used tells how many bytes are taken; none of a nil budget.
+func (b *Budget) Used() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.used.Load()
+}
 
 // take reserves n bytes, if there are so many.
 func (b *Budget) take(n int64) bool {

@@ -1,0 +1,102 @@
+package smtpd
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzSession plays any bytes to a whole session. No panic, no goroutine left, and each message
+// that is kept was completed by the bytes.
+func FuzzSession(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.smtp")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(clientSide(string(text))), uint8(0))
+		f.Add([]byte(clientSide(string(text))), uint8(7))
+	}
+	f.Fuzz(func(t *testing.T, input []byte, mode uint8) {
+		k := &keeper{}
+		events := make(chan Event, 1<<16)
+		cfg := Config{
+			Hostname: "mx.test", MaxMessage: 1 << 16, MaxRecipients: 5, IdleTimeout: 5 * time.Second, AuthDelay: 1,
+			DrainTimeout: 5 * time.Second, OnEvent: func(e Event) { events <- e },
+		}
+		if mode&1 != 0 {
+			cfg.BareNewlines = Reject
+		}
+		if mode&2 != 0 {
+			cfg.Auth = AuthOptional
+			cfg.AllowInsecureAuth = true
+			cfg.Authenticate = func(context.Context, string, string, netip.Addr) error { return nil }
+		}
+		if mode&4 != 0 {
+			cfg.MaxLine, cfg.MaxErrors, cfg.InFlight = 200, 3, NewBudget(budgetStep)
+		}
+		play(t, cfg, k, input)
+		close(events)
+		for e := range events {
+			if e.Kind == Panicked {
+				t.Fatal(e.Err)
+			}
+		}
+		if kept, ends := len(k.got()), strings.Count(string(input), "\n.\r\n"); kept > ends {
+			t.Fatalf("%d messages kept, %d ends in %q", kept, ends, input)
+		}
+		if cfg.InFlight.Used() != 0 {
+			t.Fatal("budget is not given back")
+		}
+	})
+}
+
+// play runs a server for one client.
+func play(t *testing.T, cfg Config, k *keeper, input []byte) {
+	l := newPipes()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- New(cfg, k, slog.New(slog.DiscardHandler)).Serve(ctx, l) }()
+	c := l.dial()
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		io.Copy(io.Discard, c)
+	}()
+	c.Write(input)
+	c.Close()
+	<-heard
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// clientSide is all that the client of a dialog sends.
+func clientSide(dialog string) string {
+	var b strings.Builder
+	for line := range strings.SplitSeq(dialog, "\n") {
+		if c, ok := strings.CutPrefix(line, "C: "); ok {
+			b.WriteString(c + "\r\n")
+		}
+		if r, ok := strings.CutPrefix(line, "R: "); ok {
+			s, _ := strconv.Unquote(r)
+			b.WriteString(s)
+		}
+	}
+	return b.String()
+}
+
+var _ net.Listener = (*pipes)(nil)
