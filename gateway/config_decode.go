@@ -34,7 +34,10 @@ func (d *decoder) table(path string, table map[string]any, structs ...any) {
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		keyPath := joinPath(path, key)
 		if len(fields[key]) == 0 {
-			d.unknownKey(keyPath, key, path, slices.Sorted(maps.Keys(fields)))
+			meant := d.unknownKey(keyPath, key, path, slices.Sorted(maps.Keys(fields)))
+			if _, there := table[meant]; !there && meant != "" {
+				d.bad[joinPath(path, meant)] = true // that it is missing needs no telling
+			}
 		}
 		for _, f := range fields[key] {
 			d.value(keyPath, table[key], f)
@@ -42,16 +45,19 @@ func (d *decoder) table(path string, table map[string]any, structs ...any) {
 	}
 }
 
-func (d *decoder) unknownKey(keyPath, key, tablePath string, known []string) {
+// unknownKey gives the key that was probably meant, "" when none is near.
+func (d *decoder) unknownKey(keyPath, key, tablePath string, known []string) string {
 	where := "the top level of the config"
 	if tablePath != "" {
 		where = "[" + displayKey(tablePath) + "]"
 	}
-	hint := didYouMean(key, known)
-	if hint == "" {
-		hint = "allowed here: " + strings.Join(known, ", ")
+	hint := "allowed here: " + strings.Join(known, ", ")
+	meant := nearest(key, known)
+	if meant != "" {
+		hint = fmt.Sprintf("did you mean %q?", meant)
 	}
 	d.report(keyPath, "is not a key of "+where, hint)
+	return meant
 }
 
 // collectFields finds the fields with toml tags, those of embedded structs included.
@@ -142,7 +148,7 @@ func (d *decoder) slice(path string, value any, into reflect.Value) {
 			items = append(items, t)
 		}
 	case string: // a list of one may be written without brackets
-		if into.Type().Elem().Kind() == reflect.String {
+		if takesText(into.Type().Elem()) {
 			items = []any{v}
 			break
 		}
@@ -166,6 +172,11 @@ func (d *decoder) slice(path string, value any, into reflect.Value) {
 		d.value(indexPath(path, i), item, element)
 	}
 	into.Set(out)
+}
+
+// takesText says whether a list element of this type is written as text.
+func takesText(t reflect.Type) bool {
+	return t.Kind() == reflect.String || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 func (d *decoder) mapping(path string, value any, into reflect.Value) {

@@ -128,16 +128,21 @@ func displayKey(path string) string {
 
 // didYouMean gives a hint with the known name nearest to a mistyped one, "" when none is near.
 func didYouMean(name string, known []string) string {
+	if best := nearest(name, known); best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return ""
+}
+
+// nearest gives the known name nearest to a mistyped one, "" when none is near.
+func nearest(name string, known []string) string {
 	best, bestDistance := "", 1+max(1, len(name)/3)
 	for _, k := range known {
 		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < bestDistance {
 			best, bestDistance = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("did you mean %q?", best)
+	return best
 }
 
 // editDistance counts insertions, deletions, replacements and swaps of neighbours (optimal string

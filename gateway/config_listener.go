@@ -130,7 +130,7 @@ func (c *configChecker) address(path string, l *ListenerConfig) bool {
 	case l.Address == "":
 		c.report(path, "is missing", forms)
 		return false
-	case network == "unix" && !filepath.IsAbs(address):
+	case network == "unix" && !strings.HasPrefix(address, "/") && !filepath.IsAbs(address):
 		c.report(path, "needs an absolute path after unix:", forms)
 		return false
 	case network == "fd" && (address == "" || strings.ContainsAny(address, ": \t")):
@@ -138,12 +138,11 @@ func (c *configChecker) address(path string, l *ListenerConfig) bool {
 		return false
 	case network == "tcp":
 		_, port, err := net.SplitHostPort(address)
-		n, numErr := strconv.ParseUint(port, 10, 16)
+		_, numErr := strconv.ParseUint(port, 10, 16)
 		if err != nil || numErr != nil {
 			c.report(path, fmt.Sprintf("%q is not an address to listen on", l.Address), forms)
 			return false
 		}
-		_ = n
 	}
 	return true
 }

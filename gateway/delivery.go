@@ -50,7 +50,13 @@ func RouteInput(id string, env *envelope.Envelope, msg *mime.Message, size int64
 	for _, a := range msg.From {
 		in.HeaderFrom = append(in.HeaderFrom, a.Addr)
 	}
-	in.Header = func(name string) []string { return msg.Header.TextValues(name) }
+	in.Header = func(name string) []string {
+		values := msg.Header.Values(name)
+		for i, v := range values {
+			values[i] = mime.DecodeText(v)
+		}
+		return values
+	}
 	return in
 }
 

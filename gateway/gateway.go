@@ -89,11 +89,16 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 	if err != nil {
 		return err
 	}
+	adminListeners, err := g.adminListeners(cfg)
+	if err != nil {
+		closeAll(bound)
+		return err
+	}
 	// Delivery ends after the sessions: what they accept last is still offered once.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.serve(ctx, bound, started) })
 	group.Go(func() error { return g.deliverer.Run(ctx) })
-	group.Go(func() error { return g.serveAdmin(ctx, cfg) })
+	group.Go(func() error { return g.serveAdmin(ctx, adminListeners) })
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	group.Go(func() error { return g.watchStore(ctx) })

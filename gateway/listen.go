@@ -32,14 +32,18 @@ func (g *Gateway) listen(cfg *Config) ([]bound, error) {
 	for i := range cfg.Listeners {
 		l, err := g.bind(cfg, &cfg.Listeners[i], budget)
 		if err != nil {
-			for _, b := range all {
-				_ = b.Close()
-			}
+			closeAll(all)
 			return nil, fmt.Errorf("listener %s: %w", cfg.Listeners[i].Address, err)
 		}
 		all = append(all, l...)
 	}
 	return all, nil
+}
+
+func closeAll(all []bound) {
+	for _, b := range all {
+		_ = b.Close()
+	}
 }
 
 func (g *Gateway) bind(cfg *Config, lc *ListenerConfig, budget *smtpd.Budget) ([]bound, error) {

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"mailhatch/gateway"
+	"mailhatch/gateway/admin"
+)
+
+// runReload makes the running gateway read its config again, and tells what it thinks of it.
+func runReload(ctx context.Context, a *app, args []string) error {
+	rest, err := parse(a.flags("reload"), args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return usagef("reload takes no arguments, but there is %q", rest[0])
+	}
+	// The config itself may be broken just now: its directories are enough to find the gateway.
+	_, runDir, err := gateway.Dirs(gateway.FindConfig(a.configPath))
+	if err != nil {
+		return err
+	}
+	client := admin.NewClient(filepath.Join(runDir, admin.SocketName))
+	defer client.Close()
+	if err := client.Reload(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, "the config was read again")
+	return nil
+}

@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"mailhatch/gateway/admin"
+)
+
+// defaultAdmin is taken when nobody asked for an address; another program may have it.
+const defaultAdmin = "127.0.0.1:8025"
+
+// adminListeners opens admin.sock and the address of [admin]. Mail must flow without the socket: that it
+// could not be made is told, not fatal.
+func (g *Gateway) adminListeners(cfg *Config) ([]net.Listener, error) {
+	var all []net.Listener
+	l, err := g.adminSocket(cfg)
+	if err == nil {
+		all = append(all, l)
+	} else {
+		g.journal.Trouble("admin", err)
+	}
+	if cfg.Admin.Address == "off" {
+		return all, nil
+	}
+	tcp, err := net.Listen("tcp", cfg.Admin.Address)
+	switch {
+	case err == nil:
+		all = append(all, tcp)
+	case cfg.Admin.Address == defaultAdmin:
+		g.journal.Trouble("admin", err)
+	default:
+		for _, l := range all {
+			_ = l.Close()
+		}
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	return all, nil
+}
+
+func (g *Gateway) adminSocket(cfg *Config) (net.Listener, error) {
+	if err := os.MkdirAll(cfg.RunDir, 0o755); err != nil {
+		return nil, err
+	}
+	return admin.Listen(filepath.Join(cfg.RunDir, admin.SocketName))
+}
+
+func (g *Gateway) serveAdmin(ctx context.Context, listeners []net.Listener) error {
+	cfg := g.current.Load().cfg
+	server := admin.New(admin.Config{
+		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.Reload, Gatherer: g.metrics,
+		Log: g.opts.Log, Hostname: cfg.Hostname, Version: g.opts.Version, Started: g.started,
+	})
+	return server.Serve(ctx, listeners...)
+}
+
+// notReady names what keeps the gateway from taking mail.
+func (g *Gateway) notReady() []string {
+	if !g.ready.Load() {
+		return []string{"the listeners are not open"}
+	}
+	return nil
+}
+
+func (g *Gateway) upstreamStatus() []admin.Upstream {
+	kinds := g.current.Load().upstreams
+	var list []admin.Upstream
+	for _, s := range g.deliverer.Status() {
+		u := admin.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
+			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate}
+		if k := kinds[s.Name]; k != nil {
+			u.Kind = k.Kind
+		}
+		list = append(list, u)
+	}
+	return list
+}

@@ -1,0 +1,489 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/bcrypt"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/route"
+	"mailhatch/upstream"
+)
+
+var update = flag.Bool("update", false, "write the messages of testdata/badconfig anew")
+
+// testSettings is an upstream kind of the tests' own.
+type testSettings struct {
+	Type  string          `toml:"type"`
+	Token upstream.Secret `toml:"token"`
+	testRegion
+	Weight  float64           `toml:"weight"`
+	Port    uint16            `toml:"port"`
+	Labels  map[string]string `toml:"labels"`
+	Deep    *testRegion       `toml:"deep"`
+	Any     any               `toml:"any"`
+	Func    func()            `toml:"func"`
+	Skipped string            `toml:"-"`
+	opened  *int
+}
+
+type testRegion struct {
+	Region  string            `toml:"region"`
+	Timeout upstream.Duration `toml:"timeout"`
+}
+
+func (s *testSettings) Open(env upstream.Env) (upstream.Upstream, error) {
+	var errs []error
+	if s.Token.IsZero() {
+		errs = append(errs, &upstream.KeyError{Key: "token", Problem: "is missing", Hint: "ask the test for one"})
+	}
+	if s.Region == "mars" {
+		errs = append(errs, &upstream.KeyError{Key: "region", Problem: `must be "earth"`})
+	}
+	if s.Region == "nowhere" {
+		errs = append(errs, errors.New("the upstream cannot be made"))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	*s.opened++
+	return &testUpstream{env: env, settings: s}, nil
+}
+
+type testUpstream struct {
+	env      upstream.Env
+	settings *testSettings
+}
+
+func (u *testUpstream) Send(_ context.Context, m *upstream.Mail) []upstream.Outcome {
+	return make([]upstream.Outcome, len(m.To))
+}
+
+func (u *testUpstream) Close() error {
+	*u.settings.opened--
+	return nil
+}
+
+// testOptions has the kinds test and console; opened counts the upstreams that are open.
+func testOptions(opened *int) LoadOptions {
+	newTest := func() upstream.Settings {
+		return &testSettings{opened: opened, testRegion: testRegion{Region: "earth"}}
+	}
+	newConsole := func() upstream.Settings {
+		return &testSettings{opened: opened, Token: upstream.NewSecret("none")}
+	}
+	return LoadOptions{Version: "1.2", Kinds: []upstream.Kind{{Name: "test", New: newTest}, {Name: "console", New: newConsole}}}
+}
+
+func TestBadConfigs(t *testing.T) {
+	t.Chdir("testdata/badconfig")
+	files, err := filepath.Glob("*.toml")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(file, ".toml"), func(t *testing.T) {
+			opened := 0
+			_, err := Load(file, testOptions(&opened))
+			var ce *ConfigError
+			if !errors.As(err, &ce) {
+				t.Fatalf("error is %T: %v", err, err)
+			}
+			if opened != 0 {
+				t.Errorf("%d upstreams stay open", opened)
+			}
+			wantFile := strings.TrimSuffix(file, ".toml") + ".want"
+			got := err.Error() + "\n"
+			if *update {
+				writeFile(t, wantFile, got)
+			}
+			want, err := os.ReadFile(wantFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(strings.ReplaceAll(string(want), "\r", ""), got); diff != "" {
+				t.Errorf("messages (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+const goodConfig = `
+hostname = "app1.example.com"
+state_dir = "state"
+[[listener]]
+address = "127.0.0.1:1025"
+max_message = "1 MiB"
+[upstream.second]
+type = "test"
+token = "secret"
+port = 25
+weight = 2
+labels = { a = "b" }
+deep = { region = "earth", timeout = "3s" }
+any = [1]
+rate = "120/m"
+[upstream.first]
+type = "test"
+token = "secret"
+max_concurrent = 4
+rewrite_from = "App <noreply@example.com>"
+[[route]]
+from = "ann@example.com"
+via = "second"
+[[route]]
+balance = { first = 1, second = 2 }
+[[route]]
+discard = true
+[aliases]
+root = "ops@example.org"
+[identity]
+default_from = "noreply@example.com"
+`
+
+func loadText(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	opened := 0
+	path := filepath.Join(t.TempDir(), "mailhatch.toml")
+	writeFile(t, path, text)
+	cfg, err := Load(path, testOptions(&opened))
+	if err == nil {
+		t.Cleanup(func() {
+			if err := cfg.Close(); err != nil || opened != 0 {
+				t.Errorf("close: %v, %d open", err, opened)
+			}
+		})
+	}
+	return cfg, err
+}
+
+func TestGoodConfig(t *testing.T) {
+	cfg, err := loadText(t, goodConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(cfg.File)
+	if cfg.StateDir != filepath.Join(dir, "state") || cfg.RunDir != cfg.StateDir {
+		t.Errorf("dirs %q %q", cfg.StateDir, cfg.RunDir)
+	}
+	if cfg.Listeners[0].MaxMessage != 1<<20 || cfg.Listeners[0].MaxRecipients != 1000 {
+		t.Errorf("listener %+v", cfg.Listeners[0])
+	}
+	second, first := cfg.Upstreams[0], cfg.Upstreams[1]
+	if second.Name != "second" || second.Rate.PerSecond() != 2 || second.MaxConcurrent != 16 || second.Sender != nil {
+		t.Errorf("second %+v", second)
+	}
+	if first.MaxConcurrent != 4 || first.Rate.PerSecond() != 0 || first.Sender.Rewrite.Addr != "noreply@example.com" {
+		t.Errorf("first %+v", first)
+	}
+	u := second.Upstream.(*testUpstream)
+	if s := u.settings; s.Port != 25 || s.Weight != 2 || s.Labels["a"] != "b" || s.Deep.Timeout.Duration != 3*time.Second || s.Token.Reveal() != "secret" {
+		t.Errorf("settings %+v", s)
+	}
+	if u.env.Name != "second" || u.env.Hostname != "app1.example.com" || u.env.Version != "1.2" {
+		t.Errorf("env %+v", u.env)
+	}
+	d := cfg.Routes.Decide(&route.Input{Envelope: &envelope.Envelope{From: "ann@example.com"}, To: "x@example.com"})
+	if d.Rule != 0 || !slices.Equal(d.Via, []string{"second"}) {
+		t.Errorf("decision %+v", d)
+	}
+	to := cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{{Address: "root"}})
+	if to[0].Address != "ops@example.org" {
+		t.Errorf("alias %+v", to)
+	}
+	want := []string{cfg.File + ":26: route: is never reached: the route on line 24 has no condition"}
+	if diff := cmp.Diff(want, cfg.Warnings); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDefault(t *testing.T) {
+	t.Setenv("STATE_DIRECTORY", filepath.FromSlash("/var/lib/mailhatch")+":/other")
+	t.Setenv("RUNTIME_DIRECTORY", filepath.FromSlash("/run/mailhatch"))
+	opened := 0
+	cfg, err := Default(testOptions(&opened))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := cfg.Listeners[0]
+	if l.Address != "127.0.0.1:1025" || !l.Allows(netip.MustParseAddr("::ffff:127.0.0.1")) || l.Allows(netip.MustParseAddr("10.0.0.1")) {
+		t.Errorf("listener %+v", l)
+	}
+	if cfg.Upstreams[0].Kind != "console" || cfg.Routes.Len() != 1 || len(cfg.Warnings) != 0 {
+		t.Errorf("config %+v", cfg)
+	}
+	if runtime.GOOS != "windows" && (cfg.StateDir != "/var/lib/mailhatch" || cfg.RunDir != "/run/mailhatch") {
+		t.Errorf("dirs %q %q", cfg.StateDir, cfg.RunDir)
+	}
+	if cfg.Close() != nil || opened != 0 {
+		t.Errorf("%d open", opened)
+	}
+}
+
+func TestListenerAccess(t *testing.T) {
+	dir := t.TempDir()
+	writeCertificate(t, dir)
+	tls := fmt.Sprintf("tls = \"starttls\"\ncert_file = %q\nkey_file = %q\n", filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	auth := "auth = \"required\"\n[[listener.user]]\nname = \"ann\"\npassword = \"pw\"\n"
+	tests := map[string]struct {
+		listener string
+		allowed  string
+		refused  string
+	}{
+		"loopback":             {`address = "localhost:0"`, "::1", "10.1.1.1"},
+		"explicit":             {"address = \":0\"\nallow = [\"10.0.0.0/8\", \"192.0.2.7\"]", "192.0.2.7", "127.0.0.1"},
+		"auth on all":          {"address = \":0\"\n" + tls + auth, "198.51.100.1", ""},
+		"auth on loopback":     {"address = \"[::1]:0\"\n" + auth, "127.0.0.1", "198.51.100.1"},
+		"socket with auth":     {"address = \"fd:smtp\"\n" + tls + auth, "198.51.100.1", ""},
+		"socket":               {`address = "fd:smtp"`, "127.0.0.1", "198.51.100.1"},
+		"unix":                 {`address = "unix:/run/x.sock"`, "198.51.100.1", ""},
+		"auth and wide allow":  {"address = \":0\"\nallow = \"0.0.0.0/0\"\n" + tls + auth, "198.51.100.1", "2001:db8::1"},
+		"private v6":           {"address = \":0\"\nallow = \"fc00::/7\"\n", "fd00::1", "2001:db8::1"},
+		"mapped address":       {"address = \":0\"\nallow = \"10.0.0.0/8\"\n", "::ffff:10.0.0.1", "::ffff:11.0.0.1"},
+		"address with a zone":  {"address = \":0\"\nallow = \"fe80::/10\"\n", "fe80::1%eth0", "fec0::1"},
+		"several, one upstart": {"address = \":0\"\nallow = [\"10.0.0.0/8\"]\n[[listener]]\naddress = \":0\"\nallow = [\"10.0.0.0/8\"]", "10.0.0.1", "1.1.1.1"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := loadText(t, "[upstream.main]\ntype = \"console\"\n[[route]]\nvia = \"main\"\n[[listener]]\n"+tc.listener)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := cfg.Listeners[0]
+			if !l.Allows(netip.MustParseAddr(tc.allowed)) {
+				t.Errorf("%s is refused", tc.allowed)
+			}
+			if tc.refused != "" && l.Allows(netip.MustParseAddr(tc.refused)) {
+				t.Errorf("%s is allowed", tc.refused)
+			}
+		})
+	}
+}
+
+func TestListenerNetwork(t *testing.T) {
+	for given, want := range map[string][2]string{
+		"127.0.0.1:25": {"tcp", "127.0.0.1:25"}, "unix:/a/b": {"unix", "/a/b"}, "fd:smtp": {"fd", "smtp"},
+	} {
+		l := ListenerConfig{Address: given}
+		if network, address := l.Network(); network != want[0] || address != want[1] {
+			t.Errorf("%s: %s %s", given, network, address)
+		}
+	}
+}
+
+func TestUserVerify(t *testing.T) {
+	b, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := string(b)
+	plain := ListenerUser{Name: "a", Password: upstream.NewSecret("right")}
+	if !plain.Verify("right") || plain.Verify("wrong") || plain.Verify("") {
+		t.Error("plain password")
+	}
+	hashed := ListenerUser{Name: "a", Password: upstream.NewSecret(hash)}
+	if !hashed.Verify("right") || hashed.Verify("wrong") {
+		t.Error("hashed password")
+	}
+	if hashed.Verify(hash) {
+		t.Error("the hash itself must not be a password")
+	}
+}
+
+func TestFindConfig(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("MAILHATCH_CONFIG", "")
+	if _, err := os.Stat("/etc/mailhatch/config.toml"); err != nil {
+		if got := FindConfig(""); got != "" {
+			t.Errorf("nothing there, got %q", got)
+		}
+	}
+	writeFile(t, "mailhatch.toml", "")
+	if got := FindConfig(""); got != "mailhatch.toml" {
+		t.Errorf("local file, got %q", got)
+	}
+	t.Setenv("MAILHATCH_CONFIG", "env.toml")
+	if got := FindConfig(""); got != "env.toml" {
+		t.Errorf("environment, got %q", got)
+	}
+	if got := FindConfig("flag.toml"); got != "flag.toml" {
+		t.Errorf("flag, got %q", got)
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	opened := 0
+	if _, err := Load(filepath.Join(t.TempDir(), "none.toml"), testOptions(&opened)); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := Load(t.TempDir(), testOptions(&opened)); err == nil {
+		t.Error("a folder was read")
+	}
+	big := filepath.Join(t.TempDir(), "big.toml")
+	writeFile(t, big, strings.Repeat("#\n", maxConfigFile/2+1))
+	if _, err := Load(big, testOptions(&opened)); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Error(err)
+	}
+}
+
+func TestDirs(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("RUNTIME_DIRECTORY", "")
+	path := filepath.Join(dir, "c.toml")
+	writeFile(t, path, "state_dir = \"state\"\nrun_dir = \"run\"\n[upstream.x]\ntype = 3\ntoken = \"env:UNSET_X\"\n")
+	state, run, err := Dirs(path)
+	if err != nil || state != filepath.Join(dir, "state") || run != filepath.Join(dir, "run") {
+		t.Errorf("%q %q %v", state, run, err)
+	}
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home)
+	t.Setenv("STATE_DIRECTORY", "")
+	state, run, err = Dirs("")
+	if want := filepath.Join(home, ".local", "state", "mailhatch"); err != nil || state != want || run != want {
+		t.Errorf("%q %q %v", state, run, err)
+	}
+	if got := resolvePath("", "~/x"); got != filepath.Join(home, "x") {
+		t.Errorf("home: %q", got)
+	}
+	writeFile(t, path, "state_dir = 3")
+	if _, _, err := Dirs(path); err == nil {
+		t.Error("a number was taken for a path")
+	}
+	if _, _, err := Dirs(filepath.Join(dir, "none")); err == nil {
+		t.Error("a missing file was read")
+	}
+	if runtime.GOOS != "windows" {
+		t.Setenv("HOME", "")
+		if _, _, err := Dirs(""); err == nil {
+			t.Error("no home, no error")
+		}
+	}
+}
+
+func TestSecretInReadableFile(t *testing.T) {
+	if !worldReadable(0o644) {
+		t.Skip("file modes tell nothing here")
+	}
+	for _, tc := range []struct {
+		token string
+		mode  os.FileMode
+		warn  bool
+	}{{"literal", 0o644, true}, {"literal", 0o640, false}, {"env:MAILHATCH_TEST_TOKEN", 0o644, false}} {
+		t.Setenv("MAILHATCH_TEST_TOKEN", "x")
+		path := filepath.Join(t.TempDir(), "c.toml")
+		writeFile(t, path, "[upstream.main]\ntype = \"test\"\ntoken = \""+tc.token+"\"\n[[route]]\nvia = \"main\"\n")
+		if err := os.Chmod(path, tc.mode); err != nil {
+			t.Fatal(err)
+		}
+		opened := 0
+		cfg, err := Load(path, testOptions(&opened))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(cfg.Warnings) == 1; got != tc.warn {
+			t.Errorf("%s %v: warnings %q", tc.token, tc.mode, cfg.Warnings)
+		}
+	}
+}
+
+func TestAliasesFile(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "aliases"), "root: ops@example.org\nprog: |/bin/sh\nann: ann@example.org\n")
+	path := filepath.Join(dir, "c.toml")
+	writeFile(t, path, "aliases_file = \"aliases\"\n[upstream.main]\ntype = \"console\"\n[[route]]\nvia = \"main\"\n[aliases]\nroot = \"table@example.org\"\n")
+	opened := 0
+	cfg, err := Load(path, testOptions(&opened))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{{Address: "root"}, {Address: "ann"}})
+	if len(to) != 2 || to[0].Address != "table@example.org" || to[1].Address != "ann@example.org" {
+		t.Errorf("%+v", to)
+	}
+	if len(cfg.Warnings) != 2 || !strings.Contains(cfg.Warnings[0], "aliases:2: alias prog") {
+		t.Errorf("warnings %q", cfg.Warnings)
+	}
+	_, err = loadText(t, "aliases_file = \"none\"\n[upstream.main]\ntype = \"console\"\n[[route]]\nvia = \"main\"\n")
+	if err == nil || !strings.Contains(err.Error(), ":1: aliases_file: cannot be read") {
+		t.Error(err)
+	}
+}
+
+func TestSizeAndRate(t *testing.T) {
+	sizes := map[string]Size{"100B": 100, "512KB": 512e3, "40MB": 40e6, "1GiB": 1 << 30, "8 KiB": 8192, "2 MiB": 2 << 20, "3GB": 3e9}
+	for text, want := range sizes {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
+			t.Errorf("%s: %d, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "40", "MB", "-1MB", "1.5MB", "1mb", "99999999999GB", "40MBB", "1 M B"} {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is %d", text, s)
+		}
+	}
+	for text, want := range map[string]float64{"2/s": 2, "90/m": 1.5, "3600/h": 1, "86400 / d": 1} {
+		var r Rate
+		if err := r.UnmarshalText([]byte(text)); err != nil || r.PerSecond() != want {
+			t.Errorf("%s: %v, %v", text, r, err)
+		}
+	}
+	for _, text := range []string{"", "2", "0/s", "-1/s", "x/s", "2/w", "2/s/s"} {
+		var r Rate
+		if err := r.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is %v", text, r)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	files, err := filepath.Glob("testdata/badconfig/*.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range append(files, "../config.example.toml") {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "aliases_file") || strings.Contains(text, "_file") {
+			t.Skip() // it must not open files that chance names
+		}
+		opened := 0
+		cfg, err := parseConfig("fuzz.toml", text, testOptions(&opened))
+		if err == nil {
+			_ = cfg.Close()
+		}
+		if opened != 0 {
+			t.Errorf("%d upstreams stay open", opened)
+		}
+		var ce *ConfigError
+		if err != nil && !errors.As(err, &ce) {
+			t.Errorf("%T", err)
+		}
+		if ce != nil {
+			for _, p := range ce.Problems {
+				if p.Line > strings.Count(text, "\n")+1 || p.Line < 0 {
+					t.Errorf("line %d of %q", p.Line, text)
+				}
+			}
+		}
+	})
+}
