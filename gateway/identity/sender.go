@@ -28,7 +28,7 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 	var err error
 	if p.Rewrite, err = parseMailbox(rewriteFrom); err != nil {
 		errs = append(errs, &KeyError{"rewrite_from", err.Error(), `write "App <noreply@example.com>"`})
-	} else if len(errs) == 0 && len(domains) > 0 && !p.allowed(p.Rewrite.Addr) {
+	} else if len(errs) == 0 && len(domains) > 0 && !p.inDomains(p.Rewrite.Addr) {
 		errs = append(errs, &KeyError{"rewrite_from", fmt.Sprintf("%q is not in from_domains itself", rewriteFrom), ""})
 	}
 	if len(errs) > 0 {
@@ -39,9 +39,10 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 
 // allowed says whether mail from this address may go as it is.
 func (p *SenderPolicy) allowed(addr string) bool {
-	if strings.EqualFold(addr, p.Rewrite.Addr) {
-		return true
-	}
+	return strings.EqualFold(addr, p.Rewrite.Addr) || p.inDomains(addr)
+}
+
+func (p *SenderPolicy) inDomains(addr string) bool {
 	_, domain, _ := Split(strings.ToLower(addr))
 	for _, d := range p.Domains {
 		parent, wild := strings.CutPrefix(d, "*")
