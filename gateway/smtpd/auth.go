@@ -74,8 +74,9 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 }
 
 // login asks whether the password is right.
-func (s *session) login(user, password string) error {
+func (s *session) login(user, password string) (err error) {
 	f := s.f
+	defer s.contain(&err)
 	if user == "" {
 		return s.failed(user, nil)
 	}

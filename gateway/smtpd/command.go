@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // next gets a command that go-smtp may see into f.pending, answering the others itself.
@@ -106,21 +107,31 @@ func (f *front) tooMuch() {
 	}
 }
 
-// greeting takes EHLO or HELO. Old clients say anything after it, even nothing.
+// greeting takes EHLO or HELO. What stands behind it is the name that a machine gives itself, and
+// that may be anything; only what could do harm in a header is masked.
 func (f *front) greeting(arg string) bool {
 	name, _, _ := strings.Cut(arg, " ")
 	if name == "" {
 		f.refuseCommand("501 5.5.4 " + f.verb + " needs a name")
 		return false
 	}
-	if len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r >= 0x7f || strings.ContainsRune(`<>"(),;\`, r) }) {
-		f.refuseCommand("501 5.5.4 " + f.verb + " needs the name of a host")
+	if len(name) > 255 {
+		f.refuseCommand("501 5.5.4 The name is too long")
 		return false
 	}
+	name = strings.Map(maskHelo, name)
 	f.junk++
 	f.helo, f.esmtp, f.caps = name, f.verb == "EHLO", f.caps[:0]
 	f.hand(f.verb + " " + name)
 	return true
+}
+
+// maskHelo lets host names and address literals through.
+func maskHelo(r rune) rune {
+	if r < utf8.RuneSelf && isAtext(r) || strings.ContainsRune(".:[]", r) {
+		return r
+	}
+	return '?'
 }
 
 // mayMail checks what must come before a transaction.
@@ -187,7 +198,7 @@ func (f *front) rcptTo(arg string) bool {
 		f.refuseCommand("503 5.5.1 MAIL first")
 		return false
 	}
-	if f.refused > f.cfg.MaxRecipients {
+	if f.refused > max(f.cfg.MaxRecipients, maxRefused) {
 		f.refuseLast("421 4.7.0 " + f.cfg.Hostname + " Too many refused recipients")
 		return false
 	}

@@ -65,6 +65,7 @@ type Config struct {
 	MaxRecipients   int           // for each message; default 1000
 	MaxConns        int           // default 1000; -1 none
 	MaxConnsPerAddr int           // an IPv6 /64 is one address; 0 means no limit
+	MaxPerMinute    int           // messages from one user or address, 450 4.7.1 beyond; 0 means no limit
 	MaxLine         int           // bytes of a line of DATA without its CRLF; 0 means no limit
 	MaxErrors       int           // 5xx replies before 421, refused recipients apart; default 20
 	IdleTimeout     time.Duration // for a command, and between two reads of DATA; default 5 min
@@ -82,6 +83,7 @@ const (
 	maxCommand   = 12288            // RFC 4954 4: the longest line of any command, CRLF included
 	maxAuthFails = 3                // before the connection is closed
 	maxJunk      = 200              // commands since the last message that did not further one
+	maxRefused   = 1000             // recipients of one transaction, at least
 	rateGrace    = 30 * time.Second // before MinRate counts
 	handshakeMax = 30 * time.Second // for TLS and PROXY headers
 	writeMax     = time.Minute      // for a group of replies

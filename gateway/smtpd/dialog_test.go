@@ -80,6 +80,8 @@ func configure(t *testing.T, c *Config, kv string) {
 		c.MaxRecipients = int(n)
 	case "max_line":
 		c.MaxLine = int(n)
+	case "per_minute":
+		c.MaxPerMinute = int(n)
 	case "max_errors":
 		c.MaxErrors = int(n)
 	case "idle_ms":

@@ -198,13 +198,13 @@ func (f *front) isDraining() bool {
 }
 
 // turnAway ends a connection that there is no room for; go-smtp never sees it.
-func (f *front) turnAway() {
+func (f *front) turnAway(reply string) {
 	f.peer = addrOf(f.raw.RemoteAddr())
-	f.event(Event{Kind: Refused, Reply: "421 4.7.0 too many connections"})
+	f.event(Event{Kind: Refused, Reply: reply})
 	if f.cfg.TLS != TLSImplicit {
 		// The send buffer of a fresh socket takes this without waiting.
 		f.raw.SetWriteDeadline(time.Now().Add(time.Second))
-		fmt.Fprintf(f.raw, "421 4.7.0 %s Too many connections, try again later\r\n", f.cfg.Hostname)
+		io.WriteString(f.raw, reply+"\r\n")
 	}
 	f.stop()
 	f.raw.Close()

@@ -34,7 +34,10 @@ func (f *front) refuseLast(reply string) {
 func (f *front) count(reply string) {
 	switch {
 	case f.verb == "RCPT":
-		f.refused++ // a list with dead addresses is no attack: counted by transaction
+		// A list with dead addresses is no attack, and 452 4.5.3 asks for another transaction.
+		if !strings.HasPrefix(reply, "452 4.5.3") {
+			f.refused++
+		}
 	case strings.HasPrefix(reply, "5"):
 		f.errors++
 	}
@@ -103,7 +106,6 @@ func (f *front) learn(code int, line string) {
 		f.count(line)
 		f.event(Event{Kind: Rejected, Command: f.verb, Reply: line})
 	}
-	f.tooMuch()
 	switch {
 	case f.verb == "MAIL" && code == 250:
 		f.mail, f.rcpts, f.refused = true, 0, 0
@@ -124,6 +126,7 @@ func (f *front) learn(code int, line string) {
 	if code == 421 {
 		f.ended, f.linger = true, true
 	}
+	f.tooMuch()
 }
 
 // capability collects the lines of EHLO's reply and says them with ours when they are complete.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+	"golang.org/x/time/rate"
 )
 
 // Server speaks SMTP on listeners that share one Config.
@@ -24,7 +25,8 @@ type Server struct {
 	fronts   map[*front]struct{}
 	perAddr  map[netip.Prefix]int
 	draining bool
-	idle     chan struct{} // closed when the last front leaves; nil when nobody waits
+	idle     chan struct{} // closed when draining and the last front has left
+	tempo    tempo
 }
 
 // blockSize is how much of DATA is read at once.
@@ -44,6 +46,8 @@ func New(cfg Config, h Handler, log *slog.Logger) *Server {
 		log:     log.With("listener", cfg.Name),
 		fronts:  map[*front]struct{}{},
 		perAddr: map[netip.Prefix]int{},
+		idle:    make(chan struct{}),
+		tempo:   tempo{perMinute: cfg.MaxPerMinute, clients: map[string]*rate.Limiter{}},
 	}
 	s.blocks.New = func() any { b := make([]byte, blockSize); return &b }
 	return s
@@ -51,7 +55,7 @@ func New(cfg Config, h Handler, log *slog.Logger) *Server {
 
 // Serve answers clients of l until ctx ends or l fails; it closes l. At the end of ctx it stops
 // accepting, tells sessions 421 between two commands, lets running DATA finish for DrainTimeout, then
-// cuts what is left. The error is nil unless l failed or a handler did not return.
+// cuts what is left. After that the Server takes nobody any more. The error is nil unless l failed or a handler did not return.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	// Messages that are being handed over outlive ctx by the drain timeout.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -105,18 +109,15 @@ func (l engineLog) Println(v ...any)               { l.log.Error(fmt.Sprint(v...
 // drain ends all sessions and tells how many would not.
 func (s *Server) drain(cut context.CancelFunc) int {
 	s.mu.Lock()
+	if !s.draining && len(s.fronts) == 0 {
+		close(s.idle)
+	}
 	s.draining = true
 	for f := range s.fronts {
 		f.drain()
 	}
-	idle := make(chan struct{})
-	s.idle = idle
-	if len(s.fronts) == 0 {
-		close(idle)
-		s.idle = nil
-	}
 	s.mu.Unlock()
-	if await(idle, s.cfg.DrainTimeout) {
+	if await(s.idle, s.cfg.DrainTimeout) {
 		return 0
 	}
 	cut()
@@ -125,7 +126,7 @@ func (s *Server) drain(cut context.CancelFunc) int {
 		f.raw.Close()
 	}
 	s.mu.Unlock()
-	if await(idle, forceWait) {
+	if await(s.idle, forceWait) {
 		return 0
 	}
 	s.mu.Lock()
@@ -159,25 +160,26 @@ func (g *gate) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		f := newFront(g.ctx, g.srv, conn)
-		if g.srv.enter(f) {
+		refusal := g.srv.enter(f)
+		if refusal == "" {
 			return f, nil
 		}
-		f.turnAway()
+		f.turnAway(refusal)
 	}
 }
 
-// enter counts a connection in, if MaxConns allows.
-func (s *Server) enter(f *front) bool {
+// enter counts a connection in, or gives the reply that turns it away.
+func (s *Server) enter(f *front) (refusal string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.draining {
+		return "421 4.3.2 " + s.cfg.Hostname + " Service shutting down"
+	}
 	if s.cfg.MaxConns > 0 && len(s.fronts) >= s.cfg.MaxConns {
-		return false
+		return "421 4.7.0 " + s.cfg.Hostname + " Too many connections, try again later"
 	}
 	s.fronts[f] = struct{}{}
-	if s.draining {
-		f.drain()
-	}
-	return true
+	return ""
 }
 
 // enterAddr counts a connection of a known peer, if MaxConnsPerAddr allows.
@@ -200,6 +202,9 @@ func (s *Server) enterAddr(f *front) bool {
 func (s *Server) leave(f *front) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.fronts[f]; !ok {
+		return
+	}
 	delete(s.fronts, f)
 	if f.counted.IsValid() {
 		if s.perAddr[f.counted]--; s.perAddr[f.counted] <= 0 {
@@ -207,20 +212,9 @@ func (s *Server) leave(f *front) {
 		}
 		f.counted = netip.Prefix{}
 	}
-	if len(s.fronts) == 0 && s.idle != nil {
+	if len(s.fronts) == 0 && s.draining {
 		close(s.idle)
-		s.idle = nil
 	}
-}
-
-// countedAs is the network that counts as one client.
-func countedAs(a netip.Addr) netip.Prefix {
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
 }
 
 // Conns tells how many connections are open.

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -31,8 +32,12 @@ func newSession(c *smtp.Conn) (smtp.Session, error) {
 var internalError = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local trouble, try again later"}
 
 // Mail begins a transaction. The address is the front's: go-smtp takes the quotes off.
-func (s *session) Mail(_ string, opts *smtp.MailOptions) error {
+func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 	f := s.f
+	defer s.contain(&err)
+	if !f.srv.tempo.allow(f.sender()) {
+		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again in a minute"}
+	}
 	env := &envelope.Envelope{
 		From:     f.path.address,
 		Ret:      string(opts.Return),
@@ -80,7 +85,8 @@ func (f *front) protocol(utf8 bool) string {
 }
 
 // Rcpt adds a recipient, if the handler likes it.
-func (s *session) Rcpt(_ string, opts *smtp.RcptOptions) error {
+func (s *session) Rcpt(_ string, opts *smtp.RcptOptions) (err error) {
+	defer s.contain(&err)
 	rcpt := envelope.Recipient{Address: s.f.path.address, Given: s.f.path.given}
 	for _, n := range opts.Notify {
 		rcpt.Notify = append(rcpt.Notify, string(n))
@@ -96,8 +102,9 @@ func (s *session) Rcpt(_ string, opts *smtp.RcptOptions) error {
 }
 
 // Data hands the message over. go-smtp's reader is left alone: the front gives the text.
-func (s *session) Data(io.Reader) error {
+func (s *session) Data(io.Reader) (err error) {
 	f := s.f
+	defer s.contain(&err)
 	env := *s.env
 	env.To = slices.Clone(s.env.To) // a Reset must not change what the handler holds (B12)
 	b := f.openBody()
@@ -116,6 +123,14 @@ func (s *session) Data(io.Reader) error {
 		text = "OK: queued as " + id
 	}
 	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: oneLine(text)}
+}
+
+// contain turns a panic of the handler into the end of this session.
+func (s *session) contain(err *error) {
+	if p := recover(); p != nil {
+		s.f.panicked(p)
+		*err = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local trouble, closing the session"}
+	}
 }
 
 // lostReply is for a client that may still listen although its message has no end.
@@ -141,6 +156,9 @@ func asSMTP(r *Reply) *smtp.SMTPError {
 	lines := strings.Split(r.Text, "\n")
 	for i := range lines {
 		lines[i] = oneLine(strings.TrimRight(lines[i], "\r"))
+		if i < len(lines)-1 { // go-smtp does so on the last line; RFC 2034 4 wants it on each
+			lines[i] = fmt.Sprintf("%d.%d.%d %s", r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], lines[i])
+		}
 	}
 	return &smtp.SMTPError{Code: r.Code, EnhancedCode: r.Enhanced, Message: strings.Join(lines, "\n")}
 }

@@ -1,0 +1,67 @@
+package smtpd
+
+import (
+	"net/netip"
+	"sync"
+
+	"golang.org/x/time/rate"
+)
+
+// maxTracked is how many clients are remembered before those at rest are forgotten.
+const maxTracked = 10_000
+
+// tempo limits how many messages each client sends.
+type tempo struct {
+	perMinute int
+
+	mu      sync.Mutex
+	clients map[string]*rate.Limiter
+}
+
+// allow tells whether this client may send one more now.
+func (t *tempo) allow(client string) bool {
+	if t.perMinute <= 0 {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.clients[client]
+	if l == nil {
+		if len(t.clients) >= maxTracked {
+			t.forget()
+		}
+		l = rate.NewLimiter(rate.Limit(float64(t.perMinute)/60), t.perMinute)
+		t.clients[client] = l
+	}
+	return l.Allow()
+}
+
+// forget drops clients that may send all they want again; when none is at rest, all of them.
+func (t *tempo) forget() {
+	for client, l := range t.clients {
+		if l.Tokens() >= float64(t.perMinute) {
+			delete(t.clients, client)
+		}
+	}
+	if len(t.clients) >= maxTracked {
+		clear(t.clients)
+	}
+}
+
+// sender names a client for its tempo: by user, else by address.
+func (f *front) sender() string {
+	if f.user != "" || !f.peer.IsValid() {
+		return "user " + f.user
+	}
+	return countedAs(f.peer).String()
+}
+
+// countedAs is the network that counts as one client.
+func countedAs(a netip.Addr) netip.Prefix {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
