@@ -26,6 +26,7 @@ var (
 	ErrNotFound = errors.New("queue: no such message")
 	ErrLocked   = errors.New("queue: the state directory is in use by another mailhatch")
 	ErrClosed   = errors.New("queue: closed")
+	ErrDamaged  = errors.New("queue: the stored message is damaged") // its bytes are not the ones that were accepted
 )
 
 // Queue is a durable store of messages. All methods may be called at once from many goroutines.
@@ -179,8 +180,8 @@ type HistoryFilter struct {
 
 // Lane is the load of one upstream.
 type Lane struct {
-	Queued int
-	NextAt time.Time // of the part that is due first
+	Queued int       // leased parts among them
+	NextAt time.Time // when the next part can be claimed: when it is due or, if it is leased, when its lease ends
 }
 
 // Depth counts parts in one state.

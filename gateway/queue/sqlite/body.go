@@ -1,0 +1,149 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue"
+)
+
+const (
+	bodiesDir  = "bodies"
+	bodySuffix = ".eml"
+	readChunk  = 128 << 10 // bytes read at once when a body is verified
+)
+
+// castagnoli is the polynomial of the checksums, which processors have an instruction for.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// memoryBody is a body that is held in memory.
+type memoryBody struct{ *bytes.Reader }
+
+func (memoryBody) Close() error { return nil }
+
+// fileBody is a body in a file.
+type fileBody struct {
+	*os.File
+	size int64
+}
+
+func (b fileBody) Size() int64 { return b.size }
+
+// bodyPath is the file of a message whose body is not in its row.
+func bodyPath(dir string, id int64) string {
+	return filepath.Join(dir, bodiesDir, formatID(id)+bodySuffix)
+}
+
+// bodyID reads the id from the name of a body file and says whether it is one of ours.
+func bodyID(name string) (int64, bool) {
+	stem, ok := strings.CutSuffix(name, bodySuffix)
+	if !ok || stem != strings.ToUpper(stem) {
+		return 0, false
+	}
+	return parseID(stem)
+}
+
+// storedBody is what the row of a message says about its body.
+type storedBody struct {
+	id, size int64
+	crc      uint32
+	inline   []byte
+	inFile   bool
+}
+
+// scanBody reads the columns size, crc and body from col on.
+func scanBody(s *sqlite.Stmt, id int64, col int, keep bool) storedBody {
+	b := storedBody{id: id, size: s.ColumnInt64(col), crc: uint32(s.ColumnInt64(col + 1))}
+	b.inFile = s.ColumnType(col+2) == sqlite.TypeNull
+	if !b.inFile && keep {
+		b.inline = make([]byte, s.ColumnLen(col+2))
+		s.ColumnBytes(col+2, b.inline)
+	}
+	return b
+}
+
+// open gives the body out after comparing it with its checksum. A damaged one is an error that wraps
+// queue.ErrDamaged and names the file.
+func (b *storedBody) open(dir, db string) (queue.Body, error) {
+	if b.inFile {
+		return openBodyFile(bodyPath(dir, b.id), b.size, b.crc)
+	}
+	if int64(len(b.inline)) != b.size || crc32.Checksum(b.inline, castagnoli()) != b.crc {
+		return nil, fmt.Errorf("%w: %s, message %s", queue.ErrDamaged, db, formatID(b.id))
+	}
+	return memoryBody{bytes.NewReader(b.inline)}, nil
+}
+
+func openBodyFile(path string, size int64, crc uint32) (_ queue.Body, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s is missing", queue.ErrDamaged, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() != size {
+		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", queue.ErrDamaged, path, st.Size(), size)
+	}
+	sum := crc32.New(castagnoli())
+	if _, err := io.CopyBuffer(sum, io.NewSectionReader(f, 0, size), make([]byte, min(size, readChunk)+1)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if sum.Sum32() != crc {
+		return nil, fmt.Errorf("%w: %s does not match its checksum", queue.ErrDamaged, path)
+	}
+	return fileBody{f, size}, nil
+}
+
+// body opens the bytes of a message in the queue.
+func (r *reader) body(ctx context.Context, id int64) (queue.Body, error) {
+	var found bool
+	var stored storedBody
+	err := r.use(ctx, func(conn *sqlite.Conn) error {
+		return rows(conn, "SELECT size, crc, body FROM messages WHERE id = ?",
+			func(s *sqlite.Stmt) { s.BindInt64(1, id) },
+			func(s *sqlite.Stmt) (bool, error) {
+				found, stored = true, scanBody(s, id, 0, true)
+				return false, nil
+			})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, fmt.Errorf("%w: %s", queue.ErrNotFound, formatID(id))
+	}
+	return stored.open(r.dir, r.path)
+}
+
+// Body opens the bytes of a message in the queue. The error wraps queue.ErrNotFound, or
+// queue.ErrDamaged with the name of the file when the bytes are not those that were accepted.
+func (r *reader) Body(ctx context.Context, id string) (queue.Body, error) {
+	if err := r.enter(); err != nil {
+		return nil, err
+	}
+	defer r.leave()
+	n, ok := parseID(id)
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", queue.ErrNotFound, id)
+	}
+	return r.body(ctx, n)
+}

@@ -1,0 +1,61 @@
+package sqlite
+
+import (
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// The write-ahead log is carried over into the database by a connection of its own, beside the
+// writer, so that no commit waits for it. Under constant load the log is never wholly carried over
+// that way and would grow for ever; the writer then does the small rest itself between two groups,
+// after which the log starts again from its beginning.
+const (
+	walSoft  = 16 << 20 // bytes written after which the log is carried over
+	walLimit = 64 << 20 // bytes that the log's file keeps
+	rowBytes = 2 << 10  // what an op writes beside its body, roughly
+)
+
+// grown counts what the writer has written and wakes the checkpointer.
+func (s *Store) grown(bytes int) {
+	s.walBytes += bytes + pageSize*4
+	if s.walBytes < walSoft {
+		return
+	}
+	s.walBytes = 0
+	select {
+	case s.checkpoint <- struct{}{}:
+	default:
+	}
+}
+
+// checkpoints is the checkpointer. It ends when its channel is closed.
+func (s *Store) checkpoints(conn *sqlite.Conn) {
+	defer s.work.Done()
+	defer conn.Close()
+	for range s.checkpoint {
+		if s.Err() != nil {
+			continue
+		}
+		if err := carryOver(conn); err != nil && faultOf(err) == faultBroken {
+			s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
+			continue
+		}
+		s.sealing.Store(true)
+	}
+}
+
+// seal lets the log start again if the checkpointer has done its part.
+func (s *Store) seal() {
+	if !s.sealing.CompareAndSwap(true, false) || s.Err() != nil {
+		return
+	}
+	if err := carryOver(s.writer); err != nil && faultOf(err) == faultBroken {
+		s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
+	}
+}
+
+// carryOver moves what it can without waiting for readers.
+func carryOver(conn *sqlite.Conn) error {
+	return exec(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+}

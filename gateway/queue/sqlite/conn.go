@@ -1,0 +1,136 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"mailhatch/gateway/queue"
+)
+
+// busyTimeout is how long a statement waits for a lock that another program has, such as sqlite3.
+const busyTimeout = 5 * time.Second
+
+// Caches of a connection, in KiB.
+const (
+	writerCacheKiB = 8192
+	readerCacheKiB = 1024
+)
+
+// openConn opens a connection that checkpoints only when it is told to.
+func openConn(path string, flags sqlite.OpenFlags, cacheKiB int) (*sqlite.Conn, error) {
+	conn, err := sqlite.OpenConn(path, flags)
+	if err != nil {
+		return nil, describe(path, err)
+	}
+	conn.SetBusyTimeout(busyTimeout)
+	for _, setting := range []string{
+		"synchronous = FULL", // NORMAL loses the tail of the log when the power goes
+		"fullfsync = 1",      // macOS: fsync alone does not reach the disk
+		"checkpoint_fullfsync = 1",
+		"wal_autocheckpoint = 0",
+		fmt.Sprintf("journal_size_limit = %d", walLimit),
+		"temp_store = MEMORY",
+		fmt.Sprintf("cache_size = -%d", cacheKiB),
+	} {
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+setting, nil); err != nil {
+			conn.Close()
+			return nil, describe(path, err)
+		}
+	}
+	return conn, nil
+}
+
+// exec runs a statement that returns no rows. bind may be nil.
+func exec(conn *sqlite.Conn, query string, bind func(*sqlite.Stmt)) error {
+	stmt, err := conn.Prepare(query)
+	if err != nil {
+		return err
+	}
+	if bind != nil {
+		bind(stmt)
+	}
+	for {
+		row, err := stmt.Step()
+		if err != nil {
+			return err
+		}
+		if !row {
+			return stmt.Reset()
+		}
+	}
+}
+
+// rows runs a query and calls each for its rows until that returns false or an error. each may run
+// other queries on conn, which then see the same snapshot.
+func rows(conn *sqlite.Conn, query string, bind func(*sqlite.Stmt), each func(*sqlite.Stmt) (bool, error)) error {
+	stmt, err := conn.Prepare(query)
+	if err != nil {
+		return err
+	}
+	defer stmt.Reset()
+	if bind != nil {
+		bind(stmt)
+	}
+	for {
+		row, err := stmt.Step()
+		if err != nil || !row {
+			return err
+		}
+		if more, err := each(stmt); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// begin starts a read transaction; end must be called.
+func begin(conn *sqlite.Conn) (end func(), err error) {
+	if err := exec(conn, "BEGIN", nil); err != nil {
+		return nil, err
+	}
+	return func() {
+		if !conn.AutocommitEnabled() {
+			_ = sqlitex.Execute(conn, "ROLLBACK", nil)
+		}
+	}, nil
+}
+
+// fault says what an error of the engine means for the store.
+type fault int
+
+const (
+	faultOp     fault = iota // this operation alone
+	faultFull                // no space: nothing is damaged
+	faultBroken              // what is on disk is not known any more
+)
+
+func faultOf(err error) fault {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultFull:
+		return faultFull
+	case sqlite.ResultIOErr, sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultCantOpen,
+		sqlite.ResultReadOnly, sqlite.ResultPerm, sqlite.ResultProtocol:
+		return faultBroken
+	default:
+		return faultOp
+	}
+}
+
+// describe adds the file's name to an error of the engine, and what to make of it.
+func describe(path string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultCorrupt, sqlite.ResultNotADB:
+		return fmt.Errorf("%s is damaged: %w (nothing was deleted; restore it, or move it away to start with an empty queue)", path, err)
+	case sqlite.ResultFull:
+		return fmt.Errorf("%w: %s: %w", queue.ErrFull, path, err)
+	default:
+		return fmt.Errorf("%s: %w", path, err)
+	}
+}

@@ -1,0 +1,184 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue"
+)
+
+// Finish records what became of the part: its row goes, records and parts that still wait come in the
+// same transaction, and the message goes with its last part. A part that was put on hold in the
+// meantime stays on hold if it still waits.
+func (l *lease) Finish(ctx context.Context, r queue.Result) error {
+	s := l.store
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	run, err := l.result(r)
+	if err != nil {
+		return err
+	}
+	if err := l.settling(); err != nil {
+		return err
+	}
+	var gone bool
+	o := &op{bytes: len(l.part.info)}
+	o.run = func(t *tx) error { return run(t, &gone) }
+	err = s.do(ctx, o)
+	l.settled(err)
+	if err == nil && gone && l.inFile {
+		s.removeBody(l.key.message)
+	}
+	return err
+}
+
+// settling makes sure that no one takes the lease over while its result is on the way.
+func (l *lease) settling() error {
+	t := &l.store.leases
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held[l.key] != l || l.finishing {
+		return l.fenced()
+	}
+	l.finishing = true
+	return nil
+}
+
+// settled ends the lease, or opens it again after an error that may pass.
+func (l *lease) settled(err error) {
+	t := &l.store.leases
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.finishing = false
+	if (err == nil || errors.Is(err, queue.ErrFenced)) && t.held[l.key] == l {
+		delete(t.held, l.key)
+	}
+}
+
+// result prepares the op of Finish.
+func (l *lease) result(r queue.Result) (func(t *tx, gone *bool) error, error) {
+	if err := l.checkComplete(r); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	m := l.message
+	records := make([]recordRow, len(r.Done))
+	for i, rec := range r.Done {
+		rec.From, rec.Header, rec.Size = m.Envelope.From, m.Header, m.Size
+		if rec.Received.IsZero() {
+			rec.Received = m.Envelope.Received
+		}
+		if rec.At.IsZero() {
+			rec.At = now
+		}
+		var err error
+		if records[i], err = newRecordRow(rec, l.key.message); err != nil {
+			return nil, err
+		}
+	}
+	parts := make([]partRow, len(r.Parts))
+	for i, p := range r.Parts {
+		var err error
+		if parts[i], err = newPartRow(p, m.Envelope.To, l.part.size, now); err != nil {
+			return nil, err
+		}
+	}
+	return func(t *tx, gone *bool) error { return l.finish(t, records, parts, gone) }, nil
+}
+
+// finish runs in the writer.
+func (l *lease) finish(t *tx, records []recordRow, parts []partRow, gone *bool) error {
+	held, err := l.takePart(t)
+	if err != nil {
+		return err
+	}
+	for i := range records {
+		if err := records[i].insert(t); err != nil {
+			return err
+		}
+	}
+	if len(parts) == 0 {
+		*gone, err = removeMessage(t, l.key.message)
+		return err
+	}
+	n, err := lastPart(t, l.key)
+	if err != nil {
+		return err
+	}
+	for i, p := range parts {
+		if held && p.state == codeQueued {
+			p.state = codeHeld
+		}
+		if err := p.insert(t, l.key.message, n+int64(i)+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takePart deletes the row of the leased part. held says that an operator has put it on hold.
+func (l *lease) takePart(t *tx) (held bool, err error) {
+	for _, code := range [...]int64{codeQueued, codeHeld} {
+		err := exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ? AND state = ?", func(s *sqlite.Stmt) {
+			s.BindInt64(1, l.key.message)
+			s.BindInt64(2, l.key.n)
+			s.BindInt64(3, code)
+		})
+		if err != nil {
+			return false, err
+		}
+		if t.conn.Changes() == 1 {
+			t.move(l.part.lane, code, l.part.size, -1)
+			return code == codeHeld, nil
+		}
+	}
+	return false, l.fenced()
+}
+
+// lastPart gives the highest number of the message's parts, the one of key among them.
+func lastPart(t *tx, key partKey) (n int64, err error) {
+	n = key.n
+	err = rows(t.conn, "SELECT max(n) FROM parts WHERE message = ?",
+		func(s *sqlite.Stmt) { s.BindInt64(1, key.message) },
+		func(s *sqlite.Stmt) (bool, error) {
+			n = max(n, s.ColumnInt64(0))
+			return false, nil
+		})
+	return n, err
+}
+
+// removeMessage deletes the row of a message that has no parts left.
+func removeMessage(t *tx, id int64) (gone bool, err error) {
+	err = exec(t.conn, "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE message = ?1)",
+		func(s *sqlite.Stmt) { s.BindInt64(1, id) })
+	return t.conn.Changes() == 1, err
+}
+
+// checkComplete refuses a result that forgets a recipient or has one twice: the first would lose
+// mail, the second double it.
+func (l *lease) checkComplete(r queue.Result) error {
+	open := map[string]int{}
+	for _, to := range l.message.Parts[0].To {
+		open[to.Address]++
+	}
+	for _, rec := range r.Done {
+		open[rec.Recipient.Address]--
+	}
+	for _, p := range r.Parts {
+		for _, to := range p.To {
+			open[to.Address]--
+		}
+	}
+	for address, n := range open {
+		if n != 0 {
+			return fmt.Errorf("queue: message %s: the result does not say once what became of %s", formatID(l.key.message), address)
+		}
+	}
+	return nil
+}

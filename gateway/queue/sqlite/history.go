@@ -1,0 +1,131 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue"
+)
+
+// History returns what became of recipients, the latest recorded first. Its records are read in steps.
+func (r *reader) History(ctx context.Context, f queue.HistoryFilter) ([]queue.Record, error) {
+	if err := r.enter(); err != nil {
+		return nil, err
+	}
+	defer r.leave()
+	scan := historyScan{before: math.MaxInt64, from: fold(f.From), to: fold(f.To), limit: f.Limit}
+	if f.ID != "" {
+		var ok bool
+		if scan.message, ok = parseID(f.ID); !ok {
+			return nil, fmt.Errorf("queue: %q is not a queue id", f.ID)
+		}
+	}
+	if !f.Since.IsZero() {
+		scan.since = f.Since.UnixMilli()
+	}
+	var out []queue.Record
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var found []recordRow
+		var more bool
+		err := r.use(ctx, func(conn *sqlite.Conn) (err error) {
+			found, more, err = scan.step(conn)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			rec, err := found[i].record()
+			if err != nil {
+				return nil, describe(r.path, err)
+			}
+			out = append(out, rec)
+			if f.Limit > 0 && len(out) == f.Limit {
+				return out, nil
+			}
+		}
+		if !more {
+			return out, nil
+		}
+	}
+}
+
+// historyScan goes through the history from the latest record on.
+type historyScan struct {
+	before   int64 // seq of the last record seen
+	message  int64 // 0: all
+	since    int64
+	from, to string // patterns in lower case; "": all
+	limit    int
+}
+
+// step looks at the next records. more is false when the rest cannot match.
+func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err error) {
+	query := "SELECT seq, at, message, state, sender, recipient, info FROM history WHERE seq < ?1 AND ?3 = ?3 ORDER BY seq DESC LIMIT ?2"
+	if h.message != 0 {
+		query = "SELECT seq, at, message, state, sender, recipient, info FROM history INDEXED BY history_message WHERE seq < ?1 AND message = ?3 ORDER BY seq DESC LIMIT ?2"
+	}
+	seen, recent := 0, 0
+	err = rows(conn, query,
+		func(s *sqlite.Stmt) {
+			s.BindInt64(1, h.before)
+			s.BindInt64(2, historyStep)
+			s.BindInt64(3, h.message)
+		},
+		func(s *sqlite.Stmt) (bool, error) {
+			seen++
+			h.before = s.ColumnInt64(0)
+			at := s.ColumnInt64(1)
+			if at < h.since {
+				return true, nil
+			}
+			recent++
+			sender, recipient := s.ColumnText(4), s.ColumnText(5)
+			if (h.from == "" || globMatch(h.from, fold(sender))) && (h.to == "" || globMatch(h.to, fold(recipient))) {
+				found = append(found, recordRow{
+					at: at, message: s.ColumnInt64(2), state: s.ColumnInt64(3),
+					sender: sender, recipient: recipient, info: s.ColumnText(6),
+				})
+			}
+			return h.limit == 0 || len(found) < h.limit, nil
+		})
+	// Records stand in the order of their writing, which is that of their times but for clocks that
+	// were set; a whole step of older ones is the end.
+	return found, seen == historyStep && recent > 0, err
+}
+
+// fold makes texts comparable without regard to case.
+func fold(s string) string { return strings.ToLower(s) }
+
+// globMatch matches a pattern in which * stands for any text and ? for one character. It takes time
+// in proportion to the product of the lengths at worst.
+func globMatch(pattern, text string) bool {
+	p, t := []rune(pattern), []rune(text)
+	pi, ti, star, mark := 0, 0, -1, 0
+	for ti < len(t) {
+		switch {
+		case pi < len(p) && p[pi] == '*':
+			star, mark = pi, ti
+			pi++
+		case pi < len(p) && (p[pi] == '?' || p[pi] == t[ti]):
+			pi++
+			ti++
+		case star >= 0:
+			mark++
+			pi, ti = star+1, mark
+		default:
+			return false
+		}
+	}
+	for pi < len(p) && p[pi] == '*' {
+		pi++
+	}
+	return pi == len(p)
+}

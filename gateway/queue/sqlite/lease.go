@@ -1,0 +1,245 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue"
+)
+
+// prefetchLimit is the size in bytes up to which a claim brings the body along.
+const prefetchLimit = 16 << 10
+
+// partKey names a part.
+type partKey struct{ message, n int64 }
+
+// leases is the table of parts that are being worked on. It lives in memory alone, so that a claim
+// writes nothing and a restart frees everything at once; the lock of the state directory makes sure
+// that no other process claims.
+//
+// Why no part is given out twice: Finish takes its lease off the table after its commit, under mu. A
+// claim takes mu first and its snapshot of the rows after that. So a part that the snapshot still
+// shows and the table does not hold was never finished before the snapshot.
+type leases struct {
+	mu   sync.Mutex
+	conn *sqlite.Conn // for snapshots, which are taken under mu
+	held map[partKey]*lease
+}
+
+// lease is the right to work on a part for as long as the table holds it under the part's key.
+type lease struct {
+	store   *Store
+	key     partKey
+	part    partRow
+	message *queue.Message
+	body    *storedBody // nil: not brought along
+	inFile  bool        // the body is in a file
+
+	until     time.Time // guarded by leases.mu
+	finishing bool      // guarded by leases.mu: a Finish is on its way, no one may take over
+}
+
+// Claim leases due parts of a lane. It writes nothing and does not wait for the writer.
+func (s *Store) Claim(ctx context.Context, lane string, max int, d time.Duration) ([]queue.Lease, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil || max <= 0 {
+		return nil, err
+	}
+	granted, found, err := s.leases.grant(s, lane, max, d)
+	if err != nil {
+		return nil, describe(s.path, err)
+	}
+	out := make([]queue.Lease, 0, len(granted))
+	for i, l := range granted {
+		if l.message, err = found[i].message(); err != nil {
+			// It stays in the table, so that the lane goes on with the others until the lease ends.
+			s.log.Error("queue: a damaged row is passed over", "file", s.path, "error", err)
+			continue
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// grant chooses parts that are due and free and enters them into the table.
+func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*lease, []messageRow, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var granted []*lease
+	var found []messageRow
+	now := time.Now()
+	err := t.due(lane, now.UnixMilli(), func(key partKey, _ int64) (bool, error) {
+		if old := t.held[key]; old != nil && (old.finishing || now.Before(old.until)) {
+			return true, nil
+		}
+		row, body, ok, err := fetch(t.conn, key)
+		if err != nil || !ok {
+			return err == nil, err
+		}
+		l := &lease{store: s, key: key, part: row.parts[0].partRow, inFile: body.inFile, until: now.Add(d)}
+		if row.size <= prefetchLimit && !body.inFile {
+			l.body = &body
+		}
+		granted = append(granted, l)
+		found = append(found, row)
+		return len(granted) < max, nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, l := range granted {
+		t.held[l.key] = l
+	}
+	return granted, found, nil
+}
+
+// due calls each for the queued parts of a lane that are due by a time, the longest due first, until
+// it returns false. The query is answered by the index alone.
+func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, error)) error {
+	return rows(t.conn, "SELECT message, n, next_at FROM parts INDEXED BY parts_due WHERE state = 0 AND lane = ? AND next_at <= ? ORDER BY next_at, message, n",
+		func(s *sqlite.Stmt) {
+			s.BindText(1, lane)
+			s.BindInt64(2, by)
+		},
+		func(s *sqlite.Stmt) (bool, error) {
+			return each(partKey{s.ColumnInt64(0), s.ColumnInt64(1)}, s.ColumnInt64(2))
+		})
+}
+
+// fetch reads a part with its message, and the body if it is small.
+func fetch(conn *sqlite.Conn, key partKey) (row messageRow, body storedBody, ok bool, err error) {
+	err = rows(conn, `SELECT p.state, p.lane, p.next_at, p.size, p.info, m.info, m.size, m.crc, m.body
+		FROM parts p JOIN messages m ON m.id = p.message WHERE p.message = ? AND p.n = ?`,
+		func(s *sqlite.Stmt) {
+			s.BindInt64(1, key.message)
+			s.BindInt64(2, key.n)
+		},
+		func(s *sqlite.Stmt) (bool, error) {
+			ok = true
+			row = messageRow{id: key.message, info: s.ColumnText(5), size: s.ColumnInt64(6)}
+			row.parts = []storedPart{scanPart(s, 0, key.n)}
+			body = scanBody(s, key.message, 6, row.size <= prefetchLimit)
+			return false, nil
+		})
+	return row, body, ok, err
+}
+
+// scanPart reads the columns state, lane, next_at, size and info from col on.
+func scanPart(s *sqlite.Stmt, col int, n int64) storedPart {
+	return storedPart{n: n, partRow: partRow{
+		state: s.ColumnInt64(col), lane: s.ColumnText(col + 1), nextAt: s.ColumnInt64(col + 2),
+		size: s.ColumnInt64(col + 3), info: s.ColumnText(col + 4),
+	}}
+}
+
+// Lanes says for each lane how many parts are queued, leased ones among them, and when the next one
+// can be claimed: when it is due or, for a leased one, when its lease ends.
+func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	out := map[string]queue.Lane{}
+	for lane, parts := range s.counts.lanes() {
+		next, ok, err := s.leases.next(lane)
+		if err != nil {
+			return nil, describe(s.path, err)
+		}
+		if ok {
+			out[lane] = queue.Lane{Queued: parts, NextAt: next}
+		}
+	}
+	return out, nil
+}
+
+// next says when the next part of a lane can be claimed; ok is false where none is queued.
+func (t *leases) next(lane string) (next time.Time, ok bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err = t.due(lane, maxTime, func(key partKey, at int64) (bool, error) {
+		free := time.UnixMilli(at)
+		l := t.held[key]
+		if l != nil && l.until.After(free) {
+			free = l.until
+		}
+		if !ok || free.Before(next) {
+			next, ok = free, true
+		}
+		return l != nil, nil
+	})
+	return next, ok, err
+}
+
+// drop takes all leases of messages off the table.
+func (t *leases) drop(messages map[int64]bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key := range t.held {
+		if messages[key.message] {
+			delete(t.held, key)
+		}
+	}
+}
+
+func (l *lease) Message() *queue.Message { return l.message }
+
+// Body opens the bytes of the message; see [Store.Body].
+func (l *lease) Body() (queue.Body, error) {
+	if l.body != nil {
+		return l.body.open(l.store.dir, l.store.path)
+	}
+	if err := l.store.enter(); err != nil {
+		return nil, err
+	}
+	defer l.store.leave()
+	return l.store.body(context.Background(), l.key.message)
+}
+
+// Extend makes the lease last for d from now.
+func (l *lease) Extend(_ context.Context, d time.Duration) error {
+	t := &l.store.leases
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held[l.key] != l {
+		return l.fenced()
+	}
+	l.until = time.Now().Add(d)
+	return nil
+}
+
+// Release gives the part back. Nothing was written when it was claimed, so nothing is now.
+func (l *lease) Release(context.Context) error {
+	if err := l.end(); err != nil {
+		return err
+	}
+	l.store.signal()
+	return nil
+}
+
+func (l *lease) end() error {
+	t := &l.store.leases
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held[l.key] != l || l.finishing {
+		return l.fenced()
+	}
+	delete(t.held, l.key)
+	return nil
+}
+
+func (l *lease) fenced() error {
+	return fmt.Errorf("%w: message %s", queue.ErrFenced, formatID(l.key.message))
+}

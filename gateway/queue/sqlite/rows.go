@@ -1,0 +1,260 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// The numbers that stand for states in the rows.
+const (
+	codeQueued = iota
+	codeHeld
+	codeFailed
+	codeSent
+	codeDiscarded
+)
+
+// stateCodes are the states in the order of their numbers.
+func stateCodes() [5]envelope.State {
+	return [...]envelope.State{
+		codeQueued: envelope.Queued, codeHeld: envelope.Held, codeFailed: envelope.Failed,
+		codeSent: envelope.Sent, codeDiscarded: envelope.Discarded,
+	}
+}
+
+func codeOf(s envelope.State) (int64, bool) {
+	for code, state := range stateCodes() {
+		if s == state {
+			return int64(code), true
+		}
+	}
+	return 0, false
+}
+
+func stateOf(code int64) envelope.State {
+	if states := stateCodes(); code >= 0 && int(code) < len(states) {
+		return states[code]
+	}
+	return ""
+}
+
+// messageInfo is what a row of messages holds as JSON.
+type messageInfo struct {
+	Envelope envelope.Envelope `json:"envelope"`
+	Header   queue.Summary     `json:"header"`
+}
+
+// partInfo is what a row of parts holds as JSON; an empty text stands for its zero value.
+type partInfo struct {
+	To       []envelope.Recipient `json:"to,omitempty"` // nil: all recipients of the message
+	Progress envelope.Progress    `json:"progress,omitzero"`
+}
+
+// partRow is a row of parts that is ready to be written.
+type partRow struct {
+	state  int64
+	lane   string
+	nextAt int64 // queued: when it is due; else: since when it is in that state. Milliseconds
+	size   int64
+	info   string
+}
+
+// newPartRow makes the row of a part. all are the recipients of its message.
+func newPartRow(p queue.Part, all []envelope.Recipient, size int64, now time.Time) (partRow, error) {
+	code, ok := codeOf(p.State)
+	if !ok || code > codeFailed {
+		return partRow{}, fmt.Errorf("queue: a part cannot be in state %q", p.State)
+	}
+	if len(p.To) == 0 {
+		return partRow{}, fmt.Errorf("queue: a part for lane %q has no recipient", p.Lane)
+	}
+	row := partRow{state: code, lane: p.Lane, nextAt: now.UnixMilli(), size: size}
+	if code == codeQueued && !p.NextAt.IsZero() {
+		row.nextAt = p.NextAt.UnixMilli()
+	}
+	info := partInfo{To: p.To, Progress: p.Progress}
+	if sameRecipients(p.To, all) {
+		info.To = nil
+	}
+	var err error
+	row.info, err = info.text()
+	return row, err
+}
+
+func (i partInfo) text() (string, error) {
+	text, err := json.Marshal(i)
+	if err != nil {
+		return "", err
+	}
+	if string(text) == "{}" {
+		return "", nil
+	}
+	return string(text), nil
+}
+
+func sameRecipients(a, b []envelope.Recipient) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !sameRecipient(a[i], b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameRecipient(a, b envelope.Recipient) bool {
+	if a.Address != b.Address || a.Given != b.Given || a.ORcpt != b.ORcpt || len(a.Notify) != len(b.Notify) {
+		return false
+	}
+	for i := range a.Notify {
+		if a.Notify[i] != b.Notify[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// insert writes the row as part n of a message.
+func (p *partRow) insert(t *tx, message, n int64) error {
+	err := exec(t.conn, "INSERT INTO parts (message, n, state, lane, next_at, size, info) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		func(s *sqlite.Stmt) {
+			s.BindInt64(1, message)
+			s.BindInt64(2, n)
+			s.BindInt64(3, p.state)
+			s.BindText(4, p.lane)
+			s.BindInt64(5, p.nextAt)
+			s.BindInt64(6, p.size)
+			s.BindText(7, p.info)
+		})
+	if err != nil {
+		return err
+	}
+	t.move(p.lane, p.state, p.size, 1)
+	t.due = t.due || p.state == codeQueued
+	return nil
+}
+
+// recordInfo is what a row of history holds as JSON beside its columns.
+type recordInfo struct {
+	To         *envelope.Recipient `json:"to,omitempty"` // where it says more than the address
+	Upstream   string              `json:"upstream,omitempty"`
+	ProviderID string              `json:"provider_id,omitempty"`
+	Error      string              `json:"error,omitempty"`
+	Attempts   int                 `json:"attempts,omitempty"`
+	Header     queue.Summary       `json:"header,omitzero"`
+	Size       int64               `json:"size"`
+	Received   time.Time           `json:"received,omitzero"`
+}
+
+// recordRow is a row of history that is ready to be written.
+type recordRow struct {
+	at, message, state int64
+	sender, recipient  string
+	info               string
+}
+
+func newRecordRow(r queue.Record, message int64) (recordRow, error) {
+	code, ok := codeOf(r.State)
+	if !ok || code < codeFailed {
+		return recordRow{}, fmt.Errorf("queue: a record cannot be in state %q", r.State)
+	}
+	info := recordInfo{
+		Upstream: r.Upstream, ProviderID: r.ProviderID, Error: r.Error, Attempts: r.Attempts,
+		Header: r.Header, Size: r.Size, Received: r.Received,
+	}
+	if !sameRecipient(r.Recipient, envelope.Recipient{Address: r.Recipient.Address}) {
+		info.To = &r.Recipient
+	}
+	text, err := json.Marshal(info)
+	if err != nil {
+		return recordRow{}, err
+	}
+	return recordRow{
+		at: r.At.UnixMilli(), message: message, state: code,
+		sender: r.From, recipient: r.Recipient.Address, info: string(text),
+	}, nil
+}
+
+func (r *recordRow) insert(t *tx) error {
+	return exec(t.conn, "INSERT INTO history (at, message, state, sender, recipient, info) VALUES (?, ?, ?, ?, ?, ?)",
+		func(s *sqlite.Stmt) {
+			s.BindInt64(1, r.at)
+			s.BindInt64(2, r.message)
+			s.BindInt64(3, r.state)
+			s.BindText(4, r.sender)
+			s.BindText(5, r.recipient)
+			s.BindText(6, r.info)
+		})
+}
+
+// record reads the row back.
+func (r *recordRow) record() (queue.Record, error) {
+	var info recordInfo
+	if err := json.Unmarshal([]byte(r.info), &info); err != nil {
+		return queue.Record{}, fmt.Errorf("history of message %s: %w", formatID(r.message), err)
+	}
+	rec := queue.Record{
+		ID: formatID(r.message), Recipient: envelope.Recipient{Address: r.recipient}, State: stateOf(r.state),
+		At: time.UnixMilli(r.at), Upstream: info.Upstream, ProviderID: info.ProviderID, Error: info.Error,
+		Attempts: info.Attempts, From: r.sender, Header: info.Header, Size: info.Size, Received: info.Received,
+	}
+	if info.To != nil {
+		rec.Recipient = *info.To
+	}
+	return rec, nil
+}
+
+// messageRow is a message with one or more of its parts as they were read.
+type messageRow struct {
+	id, size int64
+	info     string
+	parts    []storedPart
+}
+
+type storedPart struct {
+	partRow
+	n int64
+}
+
+// message decodes the row.
+func (m *messageRow) message() (*queue.Message, error) {
+	var info messageInfo
+	if err := json.Unmarshal([]byte(m.info), &info); err != nil {
+		return nil, fmt.Errorf("row of message %s: %w", formatID(m.id), err)
+	}
+	msg := &queue.Message{ID: formatID(m.id), Envelope: info.Envelope, Header: info.Header, Size: m.size}
+	for _, p := range m.parts {
+		part, err := p.part(info.Envelope.To)
+		if err != nil {
+			return nil, fmt.Errorf("row of message %s, part %d: %w", msg.ID, p.n, err)
+		}
+		msg.Parts = append(msg.Parts, part)
+	}
+	return msg, nil
+}
+
+// part decodes the row; all are the recipients of its message.
+func (p *storedPart) part(all []envelope.Recipient) (queue.Part, error) {
+	var info partInfo
+	if p.info != "" {
+		if err := json.Unmarshal([]byte(p.info), &info); err != nil {
+			return queue.Part{}, err
+		}
+	}
+	part := queue.Part{To: info.To, Lane: p.lane, State: stateOf(p.state), Progress: info.Progress}
+	if part.To == nil {
+		part.To = all
+	}
+	if p.state == codeQueued {
+		part.NextAt = time.UnixMilli(p.nextAt)
+	}
+	return part, nil
+}

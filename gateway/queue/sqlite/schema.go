@@ -1,0 +1,138 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
+const (
+	applicationID = 0x6D686174 // "mhat"
+	schemaVersion = 1
+	headerMagic   = "SQLite format 3\x00"
+	headerLen     = 100
+)
+
+// pageSize lets bodies of usual size stay inside a leaf page instead of a chain of overflow pages.
+const pageSize = 16384
+
+// The states are numbers in the rows; see stateCodes. A row of messages is never updated, so that a
+// change of state does not rewrite the body. A message whose body is NULL has it in a file.
+// Parts without rows of their own recipients (info without "to") hold all of the message's.
+const schema = `
+CREATE TABLE messages (
+	id       INTEGER PRIMARY KEY,
+	received INTEGER NOT NULL,
+	size     INTEGER NOT NULL,
+	crc      INTEGER NOT NULL,
+	info     TEXT    NOT NULL,
+	body     BLOB
+);
+CREATE TABLE parts (
+	message INTEGER NOT NULL,
+	n       INTEGER NOT NULL,
+	state   INTEGER NOT NULL,
+	lane    TEXT    NOT NULL,
+	next_at INTEGER NOT NULL,
+	size    INTEGER NOT NULL,
+	info    TEXT    NOT NULL,
+	PRIMARY KEY (message, n)
+) WITHOUT ROWID;
+CREATE INDEX parts_due  ON parts (lane, next_at)  WHERE state = 0;
+CREATE INDEX parts_rest ON parts (state, next_at) WHERE state <> 0;
+CREATE TABLE history (
+	seq       INTEGER PRIMARY KEY,
+	at        INTEGER NOT NULL,
+	message   INTEGER NOT NULL,
+	state     INTEGER NOT NULL,
+	sender    TEXT    NOT NULL,
+	recipient TEXT    NOT NULL,
+	info      TEXT    NOT NULL
+);
+CREATE INDEX history_message ON history (message);
+`
+
+// createDatabase makes an empty database at path, or nothing: it takes its name when it is complete.
+func createDatabase(path string) error {
+	draft := path + ".new"
+	for _, old := range []string{draft, draft + "-wal", draft + "-shm"} {
+		if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	f, err := os.OpenFile(draft, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := fillDatabase(draft); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil { // Windows renames closed files only
+		return err
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func fillDatabase(path string) error {
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for _, setting := range []string{
+		fmt.Sprintf("page_size = %d", pageSize),
+		"auto_vacuum = INCREMENTAL",
+		"journal_mode = WAL",
+	} {
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+setting, nil); err != nil {
+			return err
+		}
+	}
+	return sqlitex.ExecuteScript(conn, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; %s",
+		applicationID, schemaVersion, schema), nil)
+}
+
+// checkHeader reads the identity of the file at path without opening it as a database, so that a
+// foreign one stays as it is. exists is false where there is no file or an empty one.
+func checkHeader(path string) (exists bool, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	header := make([]byte, headerLen)
+	n, err := io.ReadFull(f, header)
+	if err == io.EOF {
+		return false, nil
+	}
+	if err != nil && err != io.ErrUnexpectedEOF {
+		return false, err
+	}
+	if n < headerLen || string(header[:len(headerMagic)]) != headerMagic {
+		return false, fmt.Errorf("%s is not a mailhatch queue: it is no SQLite database (it was left as it is)", path)
+	}
+	if id := binary.BigEndian.Uint32(header[68:]); id != applicationID {
+		return false, fmt.Errorf("%s is not a mailhatch queue: it belongs to another program (application id %#x; it was left as it is)", path, id)
+	}
+	if v := binary.BigEndian.Uint32(header[60:]); v != schemaVersion {
+		return false, fmt.Errorf("%s has version %d of the queue's tables and this mailhatch knows version %d: use the mailhatch that wrote it (it was left as it is)", path, v, schemaVersion)
+	}
+	return true, nil
+}

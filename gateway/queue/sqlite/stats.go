@@ -1,0 +1,119 @@
+package sqlite
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// depthKey is what parts are counted by.
+type depthKey struct {
+	lane  string
+	state int64
+}
+
+// depth counts parts and the bytes of their messages.
+type depth struct {
+	parts int
+	bytes int64
+}
+
+// counters know the number of parts without looking at the rows: they are counted once when the
+// store is opened and follow the commits from then on.
+type counters struct {
+	mu    sync.Mutex
+	depth map[depthKey]depth
+}
+
+func (c *counters) add(moved map[depthKey]depth) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, m := range moved {
+		d := c.depth[k]
+		d.parts += m.parts
+		d.bytes += m.bytes
+		if d.parts == 0 {
+			delete(c.depth, k)
+		} else {
+			c.depth[k] = d
+		}
+	}
+}
+
+// lanes gives the number of queued parts of each lane that has some.
+func (c *counters) lanes() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[string]int{}
+	for k, d := range c.depth {
+		if k.state == codeQueued {
+			out[k.lane] = d.parts
+		}
+	}
+	return out
+}
+
+// states gives the depth of each state that has parts.
+func (c *counters) states() map[envelope.State]queue.Depth {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[envelope.State]queue.Depth{}
+	for k, d := range c.depth {
+		sum := out[stateOf(k.state)]
+		sum.Parts += d.parts
+		sum.Bytes += d.bytes
+		out[stateOf(k.state)] = sum
+	}
+	return out
+}
+
+// countParts counts all rows of parts.
+func countParts(conn *sqlite.Conn) (map[depthKey]depth, error) {
+	out := map[depthKey]depth{}
+	err := rows(conn, "SELECT lane, state, size FROM parts", nil, func(s *sqlite.Stmt) (bool, error) {
+		k := depthKey{s.ColumnText(0), s.ColumnInt64(1)}
+		d := out[k]
+		d.parts++
+		d.bytes += s.ColumnInt64(2)
+		out[k] = d
+		return true, nil
+	})
+	return out, err
+}
+
+// Stats counts parts by state. It does not look at all rows, so that it may be asked often.
+func (s *Store) Stats(ctx context.Context) (map[envelope.State]queue.Depth, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return s.oldest(ctx, s.counts.states())
+}
+
+// oldest adds to each depth when the oldest of its messages was accepted.
+func (r *reader) oldest(ctx context.Context, depths map[envelope.State]queue.Depth) (map[envelope.State]queue.Depth, error) {
+	err := r.use(ctx, func(conn *sqlite.Conn) error {
+		for state, d := range depths {
+			code, _ := codeOf(state)
+			query := "SELECT received FROM messages WHERE id = (SELECT message FROM parts WHERE state = ?1 ORDER BY message LIMIT 1)"
+			if code != codeQueued {
+				query = "SELECT received FROM messages WHERE id = (SELECT min(message) FROM parts INDEXED BY parts_rest WHERE state <> 0 AND state = ?1)"
+			}
+			err := rows(conn, query, func(s *sqlite.Stmt) { s.BindInt64(1, code) }, func(s *sqlite.Stmt) (bool, error) {
+				d.Oldest = time.UnixMilli(s.ColumnInt64(0))
+				return false, nil
+			})
+			if err != nil {
+				return err
+			}
+			depths[state] = d
+		}
+		return nil
+	})
+	return depths, err
+}

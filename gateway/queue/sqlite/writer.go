@@ -1,0 +1,243 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue"
+)
+
+// Bounds of a group: what is taken into one transaction.
+const (
+	groupBytes = 16 << 20
+	groupOps   = 4096
+)
+
+// op is one change of the store. Many share a transaction and its fsync.
+type op struct {
+	// run makes the change. It may run twice, when another op of its group fails. It returns
+	// queue.ErrFenced before it has changed anything, or not at all.
+	run   func(*tx) error
+	bytes int  // that go to disk, roughly
+	mail  bool // new mail, which is refused first when space ends
+
+	taken atomic.Bool // by the writer, or by the caller who gives up
+	err   error
+	over  bool
+	done  chan struct{}
+}
+
+// tx is the transaction of a group.
+type tx struct {
+	conn  *sqlite.Conn
+	moved map[depthKey]depth // change of the counters
+	due   bool               // something became due sooner
+}
+
+// move notes that parts came into a state, or left it if sign is -1.
+func (t *tx) move(lane string, code int64, size int64, sign int) {
+	k := depthKey{lane, code}
+	d := t.moved[k]
+	d.parts += sign
+	d.bytes += int64(sign) * size
+	t.moved[k] = d
+}
+
+// do hands an op to the writer and waits for its commit. It gives up with ctx only as long as the
+// writer has not taken the op, so that an error always means that nothing was changed.
+func (s *Store) do(ctx context.Context, o *op) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	o.done = make(chan struct{})
+	select {
+	case s.ops <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		if o.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-o.done
+	}
+	return o.err
+}
+
+// write is the writer: it commits what is waiting, group by group, until ops is closed.
+func (s *Store) write() {
+	defer s.work.Done()
+	var group []*op
+	for first := range s.ops {
+		group = s.take(group[:0], first)
+		if len(group) == 0 {
+			continue
+		}
+		s.seal()
+		s.commit(group)
+		for _, o := range group {
+			close(o.done)
+		}
+		clear(group)
+	}
+}
+
+// take gathers the ops that wait now; it does not wait for more.
+func (s *Store) take(group []*op, o *op) []*op {
+	bytes := 0
+	for {
+		if o.taken.CompareAndSwap(false, true) {
+			group = append(group, o)
+			bytes += o.bytes
+		}
+		if bytes >= groupBytes || len(group) >= groupOps {
+			return group
+		}
+		var ok bool
+		select {
+		case o, ok = <-s.ops:
+			if !ok {
+				return group
+			}
+		default:
+			return group
+		}
+	}
+}
+
+// commit makes the changes of a group durable. An op that fails is left out and the others start
+// again, so that they do not suffer for it.
+func (s *Store) commit(group []*op) {
+	for {
+		if err := s.Err(); err != nil {
+			settle(group, func(*op) bool { return true }, err)
+		}
+		t := &tx{conn: s.writer, moved: map[depthKey]depth{}}
+		bytes, again, err := s.attempt(t, group)
+		if again {
+			continue
+		}
+		if err == nil && bytes > 0 {
+			s.counts.add(t.moved)
+			if t.due {
+				s.signal()
+			}
+			s.grown(bytes)
+		}
+		return
+	}
+}
+
+// attempt runs one transaction over the ops that are not settled yet. It settles those that fail and
+// then asks for another attempt.
+func (s *Store) attempt(t *tx, group []*op) (bytes int, again bool, err error) {
+	open := 0
+	for _, o := range group {
+		if o.over {
+			continue
+		}
+		if open == 0 {
+			if err := exec(t.conn, "BEGIN IMMEDIATE", nil); err != nil {
+				return 0, s.failed(group, nil, err), err
+			}
+		}
+		open++
+		o.err = o.run(t)
+		if o.err == nil {
+			bytes += o.bytes + rowBytes
+		} else if !errors.Is(o.err, queue.ErrFenced) {
+			s.rollback()
+			return 0, s.failed(group, o, o.err), o.err
+		}
+	}
+	if open == 0 {
+		return 0, false, nil
+	}
+	if err := exec(t.conn, "COMMIT", nil); err != nil {
+		s.rollback()
+		return 0, s.failed(group, nil, err), err
+	}
+	return bytes, false, nil
+}
+
+// failed settles those who must be told of an error and says whether the others may try again. o is
+// the op that met it; nil: the transaction as a whole did.
+func (s *Store) failed(group []*op, o *op, err error) (again bool) {
+	all := func(*op) bool { return true }
+	switch faultOf(err) {
+	case faultFull:
+		err = describe(s.path, err)
+		if settle(group, func(o *op) bool { return o.mail }, err) > 0 {
+			return true
+		}
+		settle(group, all, err)
+	case faultBroken:
+		s.fail(describe(s.path, err))
+		settle(group, all, s.Err())
+	default:
+		if o == nil {
+			settle(group, all, describe(s.path, err))
+			return false
+		}
+		o.over = true
+		return true
+	}
+	return false
+}
+
+// settle gives the open ops that are chosen their error and says how many there were.
+func settle(group []*op, chosen func(*op) bool, err error) (n int) {
+	for _, o := range group {
+		if !o.over && chosen(o) {
+			o.err, o.over = err, true
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Store) rollback() {
+	if s.writer.AutocommitEnabled() {
+		return // the engine has done it itself
+	}
+	if err := exec(s.writer, "ROLLBACK", nil); err != nil {
+		s.fail(describe(s.path, err))
+	}
+}
+
+// fail marks the store as broken, once and for good: after a failed write nobody knows what the page
+// cache and the disk hold, and a second fsync would only hide it.
+func (s *Store) fail(err error) {
+	s.brokenOnce.Do(func() {
+		s.brokenErr = fmt.Errorf("%w: %w", queue.ErrBroken, err)
+		close(s.broken)
+	})
+}
+
+// Err says why the store failed, wrapping queue.ErrBroken; nil while it works.
+func (s *Store) Err() error {
+	select {
+	case <-s.broken:
+		return s.brokenErr
+	default:
+		return nil
+	}
+}
+
+// Broken is closed when the store has failed. Everything that writes is refused from then on: the
+// process should end and start again, so that the log is read back from the disk.
+func (s *Store) Broken() <-chan struct{} { return s.broken }
+
+// signal puts the token into Changed.
+func (s *Store) signal() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
