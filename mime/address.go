@@ -12,8 +12,11 @@ type Address struct {
 	Addr string // local@domain; the local part quoted where RFC 5321 wants it
 }
 
-// maxAddresses is the most addresses one field gives.
-const maxAddresses = 10_000
+// Limits of an address list; beyond them addresses are left out and told in the error.
+const (
+	maxAddresses = 10_000 // of one field
+	maxPieces    = 1_000  // words of one mailbox
+)
 
 // ParseAddressList reads an address list, obsolete and broken syntax included ("root (Cron Daemon)",
 // groups, raw 8-bit names). What cannot be read is left out and told in err beside the rest.
@@ -59,6 +62,10 @@ func (p *addressParser) mailbox() (Address, error) {
 	var comments []string
 	angle, hasAngle, space := "", false, false
 	for p.i < len(p.s) {
+		if len(pieces)+len(comments) > maxPieces {
+			p.skip()
+			return Address{}, badAddress(p.s[start:p.i])
+		}
 		c := p.s[p.i]
 		switch {
 		case c == ',' || c == ';':
@@ -93,6 +100,15 @@ func (p *addressParser) mailbox() (Address, error) {
 		space = false
 	}
 	return buildAddress(pieces, comments, angle, hasAngle, p.s[start:])
+}
+
+// skip moves behind the next comma.
+func (p *addressParser) skip() {
+	if n := strings.IndexByte(p.s[p.i:], ','); n >= 0 {
+		p.i += n + 1
+		return
+	}
+	p.i = len(p.s)
 }
 
 // atom reads a run of characters that mean nothing to the parser, at least one.

@@ -103,6 +103,9 @@ func isAtomChar(c byte) bool {
 
 // quote writes a quoted string (RFC 5322 3.2.4).
 func quote(s string) string {
+	if !strings.ContainsAny(s, `\"`) {
+		return `"` + s + `"`
+	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 

@@ -1,6 +1,7 @@
 package mime
 
 import (
+	"bytes"
 	"io"
 	"mime"
 	"strings"
@@ -59,9 +60,8 @@ type sorter struct {
 
 // place is where in the tree a part stands.
 type place struct {
-	root    bool
-	body    bool // a body may stand here
-	related bool // beside the root of a multipart/related
+	root bool
+	body bool // a body may stand here
 }
 
 func (s *sorter) part(p *Part, at place) error {
@@ -76,7 +76,7 @@ func (s *sorter) part(p *Part, at place) error {
 		return s.related(p, at)
 	}
 	for _, c := range p.Children {
-		if err := s.part(c, place{body: at.body, related: at.related}); err != nil {
+		if err := s.part(c, place{body: at.body}); err != nil {
 			return err
 		}
 	}
@@ -101,15 +101,15 @@ func (s *sorter) noteOpaque(p *Part, at place) {
 }
 
 func (s *sorter) leaf(p *Part, at place) error {
-	if !at.body || s.decided || !isBodyPart(p, at.root) {
-		s.attach(p)
+	switch {
+	case !at.body || s.decided:
+	case isBodyPart(p, at.root):
+		return s.setBody(p)
+	case at.root && isAlternative(p): // an invitation that is nothing else
+		s.content.Alternatives = append(s.content.Alternatives, p)
 		return nil
 	}
-	done, err := s.setBody(p)
-	if err != nil {
-		return err
-	}
-	s.decided = s.decided || done
+	s.attach(p)
 	return nil
 }
 
@@ -124,28 +124,32 @@ func isBodyPart(p *Part, root bool) bool {
 	return root && p.IsMultipart() // without parts: shown as text where it is readable
 }
 
-// setBody makes p the text or HTML body. done is false when its bytes are no text at all; then it is
-// an attachment.
-func (s *sorter) setBody(p *Part) (done bool, err error) {
-	raw, err := io.ReadAll(p.Open())
+// setBody makes p the text or HTML body. It is an attachment when its bytes are no text at all.
+func (s *sorter) setBody(p *Part) error {
+	view := p.view()
+	raw, err := io.ReadAll(view.Open())
 	if err != nil {
-		return false, err
+		return err
 	}
-	if p.IsMultipart() && (!utf8.Valid(raw) || strings.ContainsRune(string(raw), 0)) {
+	if p.IsMultipart() && (!utf8.Valid(raw) || bytes.IndexByte(raw, 0) >= 0) {
 		s.attach(p)
-		return false, nil
+		return nil
 	}
 	text, exact := decodeCharset(raw, p.Params["charset"])
 	body := &Body{Text: text, Part: p}
 	if p.Type == "text/html" {
 		s.content.HTML = body
 	} else {
+		if old := s.content.Text; old != nil {
+			s.attach(old.Part) // a blank text before the real one
+		}
 		s.content.Text = body
 	}
-	if !exact || p.Defect == ErrBrokenBase64 || p.Defect == ErrBrokenUUEncode {
-		s.content.Attachments = append(s.content.Attachments, Attachment{Part: p, Original: true, Type: attachmentType(p)})
+	if !exact || view != p {
+		s.attachOriginal(p)
 	}
-	return true, nil
+	s.decided = strings.TrimSpace(text) != ""
+	return nil
 }
 
 // alternative takes the last plain text and the last HTML (RFC 2046 5.1.4: the last is the best).
@@ -172,7 +176,7 @@ func (s *sorter) alternative(p *Part, at place) error {
 			return err
 		}
 	}
-	s.decided = s.decided || text >= 0 || html >= 0
+	s.decided = s.content.Text != nil || s.content.HTML != nil
 	return nil
 }
 
@@ -182,12 +186,17 @@ func (s *sorter) alternativeChild(c *Part, chosen bool) error {
 		// Each chosen child sets its own body; the other one must not stop it.
 		s.decided = false
 		return s.part(c, place{body: true})
-	case len(c.Children) == 0 && c.Defect == nil && c.Disposition != "attachment" &&
-		(c.Type == "text/calendar" || c.Type == "text/x-amp-html"):
+	case isAlternative(c):
 		s.content.Alternatives = append(s.content.Alternatives, c)
 		return nil
 	}
 	return s.part(c, place{})
+}
+
+// isAlternative tells whether a leaf shows the body in a way that some APIs take beside text and HTML.
+func isAlternative(p *Part) bool {
+	return len(p.Children) == 0 && p.Defect == nil && p.Disposition != "attachment" &&
+		(p.Type == "text/calendar" || p.Type == "text/x-amp-html")
 }
 
 // bodyKind is the type of body a subtree gives: of its first part that is one.
@@ -223,7 +232,7 @@ func (s *sorter) related(p *Part, at place) error {
 		if i == root {
 			continue
 		}
-		if err := s.part(c, place{related: true}); err != nil {
+		if err := s.part(c, place{}); err != nil {
 			return err
 		}
 	}
@@ -242,14 +251,27 @@ func rootOf(p *Part) int {
 }
 
 func (s *sorter) attach(p *Part) {
+	view := p.view()
 	s.content.Attachments = append(s.content.Attachments, Attachment{
-		Part:      p,
+		Part:      view,
 		Name:      p.Name,
-		Type:      attachmentType(p),
+		Type:      attachmentType(view),
 		ContentID: p.ContentID,
 		// Parts with Content-ID and no disposition are inline, whatever multipart they are in.
 		Inline: p.ContentID != "" && p.Disposition != "attachment",
 	})
+	if view != p {
+		s.attachOriginal(p)
+	}
+}
+
+// attachOriginal adds the bytes of a part whose decoding lost something or was a guess.
+func (s *sorter) attachOriginal(p *Part) {
+	a := Attachment{Part: p, Type: "application/octet-stream", Original: true} // so that nobody converts it
+	if p.Name != "" && p.Defect == ErrBrokenBase64 {
+		a.Name = p.Name + ".b64"
+	}
+	s.content.Attachments = append(s.content.Attachments, a)
 }
 
 // markInline finds attachments that the HTML shows although they call themselves attachments.
@@ -257,10 +279,28 @@ func (s *sorter) markInline() {
 	if s.content.HTML == nil {
 		return
 	}
+	shown := shownIDs(s.content.HTML.Text)
 	for i := range s.content.Attachments {
 		a := &s.content.Attachments[i]
-		if a.ContentID != "" && !a.Original && strings.Contains(s.content.HTML.Text, "cid:"+a.ContentID) {
+		if a.ContentID != "" && !a.Original && shown[a.ContentID] {
 			a.Inline = true
+		}
+	}
+}
+
+// shownIDs gives the content ids that cid: URLs of an HTML text name (RFC 2392 2).
+func shownIDs(html string) map[string]bool {
+	ids := map[string]bool{}
+	for {
+		_, rest, found := strings.Cut(html, "cid:")
+		if !found {
+			return ids
+		}
+		html = rest
+		end := strings.IndexAny(rest[:min(len(rest), 500)], "\"'<>) \t\r\n\\")
+		if end > 0 {
+			ids[rest[:end]] = true
+			ids[string(percentDecode(rest[:end]))] = true
 		}
 	}
 }

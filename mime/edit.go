@@ -107,8 +107,11 @@ func (e Edit) replace(h Header, f Field, eol string) Header {
 	return kept
 }
 
-// insert puts f before h[at].
+// insert puts f before h[at], or behind it as long as it would be taken for folded text of f.
 func insert(h Header, at int, f Field, eol string) Header {
+	for at < len(h) && h[at].Name == "" && isSpace(h[at].Raw[0]) {
+		at++
+	}
 	if at > 0 && !bytes.HasSuffix(h[at-1].Raw, []byte("\n")) {
 		last := h[at-1].Raw
 		h[at-1].Raw = append(last[:len(last):len(last)], eol...)

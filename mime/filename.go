@@ -30,10 +30,14 @@ func (s *sorter) nameAll() {
 // madeName makes a name from the type of a part.
 func madeName(a *Attachment) (base, ext string) {
 	if a.Original {
+		base = "original-text"
 		if a.Part.Type == "text/html" {
-			return "original-html", ".bin"
+			base = "original-html"
 		}
-		return "original-text", ".bin"
+		if label := a.Part.Params["charset"]; isToken(label) && len(label) < 40 {
+			base += "-" + label // the type says only that these are bytes
+		}
+		return base, ".bin"
 	}
 	if a.Part.Defect != nil {
 		return "attachment", ".bin"

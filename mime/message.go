@@ -53,7 +53,7 @@ func Parse(src Source) (*Message, error) {
 
 // readFields fills what Message tells of its header.
 func (m *Message) readFields() {
-	m.From = m.Header.addresses("From")
+	m.From = joinSplitName(m.Header.addresses("From"))
 	m.Sender = nil
 	if s := m.Header.addresses("Sender"); len(s) > 0 {
 		m.Sender = &s[0]
@@ -74,6 +74,23 @@ func (h Header) addresses(name string) []Address {
 		all = append(all, list...)
 	}
 	return all
+}
+
+// joinSplitName mends "From: Doe, Ann <ann@x>", where the comma should have been quoted: bare words
+// before the one real address are its name.
+func joinSplitName(list []Address) []Address {
+	last := len(list) - 1
+	if last < 1 || !strings.Contains(list[last].Addr, "@") || list[last].Name == "" {
+		return list
+	}
+	var words []string
+	for _, a := range list[:last] {
+		if strings.Contains(a.Addr, "@") || a.Name != "" {
+			return list
+		}
+		words = append(words, a.Addr)
+	}
+	return []Address{{Name: strings.Join(append(words, list[last].Name), ", "), Addr: list[last].Addr}}
 }
 
 // messageID takes the first <id> of the value; programs that forget the brackets get them.

@@ -30,6 +30,7 @@ type Part struct {
 	headerAt   int64 // offset of the header in source; of the root it is 0
 	start, end int64 // offsets of the body in source
 	size       int64 // decoded size plus one, 0 while unknown
+	partial    int64 // broken base64: size plus one of what can be decoded, 0 where nothing sensible can
 }
 
 // newPart reads the fields of a part's header.
@@ -117,11 +118,24 @@ func (p *Part) RawSize() int64 { return p.end - p.start }
 // gives the bytes as they stand in the message.
 func (p *Part) Open() io.Reader {
 	if p.Defect == nil {
-		if r := p.encoding().decoder(p.Raw()); r != nil {
+		if r := p.encoding().decoder(p.Raw()); r != nil && p.size > 0 {
+			return io.LimitReader(r, p.size-1)
+		} else if r != nil {
 			return r
 		}
 	}
 	return p.Raw()
+}
+
+// view gives the part as a mail program shows it: broken base64 decoded as far as it goes. It is p
+// itself when there is nothing to mend.
+func (p *Part) view() *Part {
+	if p.partial == 0 {
+		return p
+	}
+	v := *p
+	v.Defect, v.size = nil, p.partial
+	return &v
 }
 
 // DecodedSize counts the bytes that Open gives. Errors are those of reading the source.

@@ -123,6 +123,25 @@ func (s *scanner) tree(root *Part) error {
 		s.before = l.endLength()
 	}
 	s.end(0, s.src.Size())
+	return checkUU(root)
+}
+
+// checkUU reads the uuencoded leaves once to see whether they can be decoded.
+func checkUU(root *Part) error {
+	for _, p := range root.Leaves() {
+		if p.Defect != nil || p.encoding() != uuEncoding {
+			continue
+		}
+		n, err := io.Copy(io.Discard, p.Open())
+		switch {
+		case err == ErrBrokenUUEncode:
+			p.Defect = err
+		case err != nil:
+			return err
+		default:
+			p.size = n + 1
+		}
+	}
 	return nil
 }
 
@@ -238,7 +257,13 @@ func (s *scanner) end(keep int, offset int64) {
 		s.leaf.end = offset
 		if s.check != nil && s.leaf.Defect == nil {
 			size, defect := s.check.result()
-			s.leaf.size, s.leaf.Defect = size+1, defect
+			s.leaf.Defect = defect
+			switch {
+			case defect == nil:
+				s.leaf.size = size + 1
+			case size > 0:
+				s.leaf.partial = size + 1
+			}
 		}
 		s.leaf, s.check = nil, nil
 	}

@@ -125,7 +125,7 @@ func (c *base64Cleaner) end() {
 	c.ended = true
 	switch c.count % 4 {
 	case 1:
-		c.tail = "A==" // six bits that make no byte: the decoder gives one that the part's defect tells of
+		c.tail = "A==" // six bits that make no byte; Part.Open cuts off the one they give here
 	case 2:
 		c.tail = "=="
 	case 3:
@@ -135,8 +135,8 @@ func (c *base64Cleaner) end() {
 
 // base64Check watches encoded bytes go by and judges whether they can be decoded without doubt.
 type base64Check struct {
-	letters int64
-	strange int64 // characters that have no place in base64, spaces between letters included
+	letters int64 // up to the padding
+	strange int64 // before the padding: characters that have no place in base64, spaces between letters included
 	padded  bool
 	after   bool // letters after the padding
 	blank   bool // white space since the last letter of this line
@@ -147,36 +147,40 @@ func (c *base64Check) Write(p []byte) {
 	for _, b := range p {
 		switch {
 		case isBase64(b):
+			if c.padded {
+				c.after = true
+				continue
+			}
 			if c.blank && c.started {
 				c.strange++
 			}
 			c.blank, c.started = false, true
-			if c.padded {
-				c.after = true
-			} else {
-				c.letters++
-			}
+			c.letters++
 		case b == '\n' || b == '\r':
 			c.blank, c.started = false, false
 		case isSpace(b):
 			c.blank = true
 		case b == '=':
 			c.padded = true
-		default:
+		case !c.padded:
 			c.strange++
 		}
 	}
 }
 
-// result gives the decoded size in bytes, or why the bytes cannot be decoded. Illegal characters are
-// ignored (RFC 2045 6.8) as long as they are few; many are a sign that this is no base64 at all.
+// result gives the decoded size in bytes and why the bytes cannot be decoded without doubt. A stray
+// illegal character is ignored (RFC 2045 6.8); some may be a text appended to base64, or a different
+// alphabet; many are a sign that this is no base64 at all: then size is 0.
 func (c *base64Check) result() (size int64, defect error) {
-	if c.after || c.letters%4 == 1 || c.strange > 1+c.letters/64 {
+	if c.strange > 1+c.letters/32 {
 		return 0, ErrBrokenBase64
 	}
 	size = c.letters / 4 * 3
 	if rest := c.letters % 4; rest > 0 {
 		size += rest - 1
+	}
+	if c.after || c.letters%4 == 1 || c.strange > 1+c.letters/1000 {
+		return size, ErrBrokenBase64
 	}
 	return size, nil
 }

@@ -1,0 +1,259 @@
+package mime
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hostile gives inputs of about 1 MB that make careless parsers slow or fat.
+func hostile() map[string]string {
+	const mb = 1 << 20
+	rep := func(s string) string { return strings.Repeat(s, (mb-1000)/len(s)) }
+	head := "From: a@x.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+	var deep, names strings.Builder
+	for i := 0; deep.Len() < mb; i++ {
+		fmt.Fprintf(&deep, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i)
+	}
+	for i := 0; names.Len() < mb; i++ {
+		fmt.Fprintf(&names, "n%d*%d*=utf-8''%%41;", i%7, i)
+	}
+	boundaries := strings.Builder{}
+	for i := 0; i < 32; i++ {
+		fmt.Fprintf(&boundaries, "Content-Type: multipart/mixed; boundary=%s%d\r\n\r\n--%s%d\r\n",
+			strings.Repeat("-", 900), i, strings.Repeat("-", 900), i)
+	}
+	return map[string]string{
+		"deep":              deep.String(),
+		"empty parts":       head + rep("--b\r\n"),
+		"parts with fields": head + rep("--b\r\nContent-Type: text/html; charset=x\r\n\r\n<p>\r\n"),
+		"dashes":            boundaries.String() + rep(strings.Repeat("-", 902)+"\r\n"),
+		"short dashes":      boundaries.String() + rep("--\n"),
+		"one line":          rep("x"),
+		"one header line":   "From: " + rep("x"),
+		"fields":            rep("a:\n"),
+		"no fields":         rep("a\n"),
+		"folded":            "Subject: x" + rep("\n "),
+		"part header":       head + "--b\r\n" + rep("a:\n"),
+		"addresses":         "From: " + rep("a,"),
+		"quotes":            "From: " + rep("\""),
+		"half quotes":       "From: " + rep("\"\\"),
+		"brackets":          "From: " + rep("("),
+		"bracket pairs":     "From: " + rep("()"),
+		"angles":            "From: " + rep("<"),
+		"angle pairs":       "From: " + rep("<@,:>"),
+		"literals":          "From: " + rep("@["),
+		"dots":              "From: " + rep(". "),
+		"colons":            "From: " + rep(":"),
+		"spaces":            "From: a" + rep(" "),
+		"bracket in angle":  "From: <" + rep("(") + ">",
+		"words":             "Subject: " + rep("=?utf-8?q?=41?= "),
+		"half words":        "Subject: " + rep("=?"),
+		"unended words":     "Subject: " + rep("=?u?q?a "),
+		"unended charset":   "Subject: " + rep("=?a"),
+		"parameters":        "Content-Type: text/plain; " + names.String(),
+		"plain parameters":  "Content-Type: text/plain; " + rep("a=b;"),
+		"bare parameter":    "Content-Type: text/plain; a=" + rep("b "),
+		"type comments":     "Content-Type: text/plain" + rep("("),
+		"open quotes":       "Content-Type: text/plain; " + rep("a=\";"),
+		"cids":              "Content-Type: text/html\n\n" + rep("cid:"),
+		"qp":                "Content-Transfer-Encoding: quoted-printable\n\n" + rep("="),
+		"qp spaces":         "Content-Transfer-Encoding: quoted-printable\n\n" + rep(" "),
+		"qp soft":           "Content-Transfer-Encoding: quoted-printable\n\n" + rep("= "),
+		"base64":            "Content-Transfer-Encoding: base64\n\n" + rep("="),
+		"base64 stars":      "Content-Transfer-Encoding: base64\n\n" + rep("*"),
+		"uu":                "Content-Transfer-Encoding: x-uue\n\nbegin 644 a\n" + rep("!!!!!\n"),
+		"utf-7":             "Content-Type: text/plain; charset=utf-7\n\n" + rep("+"),
+		"8-bit":             "Content-Type: text/plain; charset=utf-8\n\n" + rep("\xc3\xff"),
+		"utf-16":            "Content-Type: text/plain; charset=utf-16\n\n" + rep("\xd8\x00"),
+	}
+}
+
+// TestHostile holds the promise: no input of 1 MB takes more than a second or 64 MB.
+func TestHostile(t *testing.T) {
+	limit := time.Second
+	if raceEnabled {
+		limit *= 10
+	}
+	for name, raw := range hostile() {
+		t.Run(name, func(t *testing.T) {
+			if len(raw) > 1<<20+100_000 {
+				t.Fatalf("%d bytes are too many for this test", len(raw))
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			m, err := Parse(NewBytesSource([]byte(raw)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := m.Content()
+			if err != nil {
+				t.Fatal(err)
+			}
+			spent := time.Since(start)
+			runtime.ReadMemStats(&after)
+			if spent > limit {
+				t.Errorf("took %v", spent)
+			}
+			if live := heapOf(m, c); live > 64<<20 {
+				t.Errorf("keeps %d bytes", live)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 100<<20 {
+				t.Errorf("allocates %d bytes in all", used)
+			}
+			t.Logf("%v, %d MB allocated", spent, (after.TotalAlloc-before.TotalAlloc)>>20)
+			checkWhole(t, m)
+			start = time.Now()
+			if _, err := m.With(Edit{Op: Replace, Name: "From", Value: raw}, Edit{Op: Prepend, Name: "X", Value: raw}); err != nil {
+				t.Fatal(err)
+			}
+			if spent := time.Since(start); spent > limit {
+				t.Errorf("editing took %v", spent)
+			}
+		})
+	}
+}
+
+// heapOf is what lives in the heap while the values are held.
+func heapOf(held ...any) uint64 {
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	runtime.KeepAlive(held)
+	return s.HeapAlloc
+}
+
+func TestCaps(t *testing.T) {
+	parse := func(s string) *Message {
+		m, err := Parse(NewBytesSource([]byte(s)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	head := "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+	t.Run("parts", func(t *testing.T) {
+		leaves := parse(head + strings.Repeat("--b\r\n\r\nx\r\n", maxParts+50)).Root.Leaves()
+		last := leaves[len(leaves)-1]
+		if len(leaves) != maxParts+1 || last.Defect != ErrTooManyParts {
+			t.Errorf("%d leaves, %v", len(leaves), last.Defect)
+		}
+		if got := string(readAll(t, last.Open())); got != strings.Repeat("--b\r\n\r\nx\r\n", 50) {
+			t.Errorf("the rest is %d bytes", len(got))
+		}
+	})
+	t.Run("depth", func(t *testing.T) {
+		p := parse(hostile()["deep"]).Root
+		depth := 0
+		for ; len(p.Children) > 0; depth++ {
+			p = p.Children[0]
+		}
+		if depth != maxDepth || p.Defect != ErrTooDeep || p.RawSize() == 0 {
+			t.Errorf("depth %d, %v", depth, p.Defect)
+		}
+	})
+	t.Run("part header", func(t *testing.T) {
+		field := "X-A: " + strings.Repeat("a", 90) + "\r\n"
+		m := parse(head + "--b\r\n" + strings.Repeat(field, 1000) + "\r\nbody\r\n--b--\r\n")
+		p := m.Root.Children[0]
+		kept := len(p.headerBytes())
+		if p.Defect != ErrHeaderTooLarge || kept > maxPartHeader || kept+int(p.RawSize()) != 1000*len(field)+6 {
+			t.Errorf("%v, header %d, body %d", p.Defect, kept, p.RawSize())
+		}
+	})
+	t.Run("message header", func(t *testing.T) {
+		m := parse("From: a@x.example\r\n" + strings.Repeat("X-A: "+strings.Repeat("a", 90)+"\r\n", 20_000) + "\r\nbody")
+		if m.Root.Defect != ErrHeaderTooLarge || len(m.HeaderBytes()) > maxHeader || m.From[0].Addr != "a@x.example" {
+			t.Errorf("%v, %d", m.Root.Defect, len(m.HeaderBytes()))
+		}
+		checkWhole(t, m)
+	})
+}
+
+// pattern is a source of any size that costs no memory.
+type pattern struct {
+	head, line string
+	size       int64
+}
+
+func (p *pattern) Size() int64 { return p.size }
+
+func (p *pattern) ReadAt(b []byte, off int64) (int, error) {
+	for i := range b {
+		at := off + int64(i)
+		switch {
+		case at >= p.size:
+			return i, io.EOF
+		case at < int64(len(p.head)):
+			b[i] = p.head[at]
+		default:
+			b[i] = p.line[(at-int64(len(p.head)))%int64(len(p.line))]
+		}
+	}
+	return len(b), nil
+}
+
+// TestMemory asserts that memory does not grow with the body.
+func TestMemory(t *testing.T) {
+	src := &pattern{
+		head: "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+		line: strings.Repeat("QUJD", 19) + "\r\n",
+		size: 64 << 20,
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err := Parse(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := m.Root.Children[0].DecodedSize()
+	if err != nil || n < 46<<20 {
+		t.Fatal(n, err)
+	}
+	if _, err := m.BodyEightBit(); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+		t.Errorf("%d bytes allocated for a body of 64 MiB", used)
+	}
+}
+
+type failing struct{ Source }
+
+func (f failing) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > 70_000 {
+		return 0, io.ErrClosedPipe
+	}
+	return f.Source.ReadAt(p, off)
+}
+
+// TestReadErrors asserts that an error of the source is told, not taken for the end.
+func TestReadErrors(t *testing.T) {
+	body := bytes.Repeat([]byte("text\xe9 of a line\r\n"), 10_000)
+	multi := "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+	if _, err := Parse(failing{NewBytesSource(append([]byte(multi), body...))}); err != io.ErrClosedPipe {
+		t.Errorf("Parse: %v", err)
+	}
+	m, err := Parse(NewBytesSource(append([]byte("A: b\r\n\r\n"), body...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Source = failing{m.Source}
+	m.Root.source = m.Source
+	if _, err := m.Content(); err != io.ErrClosedPipe {
+		t.Errorf("Content: %v", err)
+	}
+	m.Source = failing{NewBytesSource(bytes.Repeat([]byte("text\r\n"), 20_000))}
+	if _, err := m.BodyEightBit(); err != io.ErrClosedPipe {
+		t.Errorf("BodyEightBit: %v", err)
+	}
+	if _, err := m.To7Bit(); err != io.ErrClosedPipe {
+		t.Errorf("To7Bit: %v", err)
+	}
+}
