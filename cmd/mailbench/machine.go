@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,6 +19,7 @@ type Machine struct {
 	Go         string    `json:"go"`
 	Filesystem string    `json:"filesystem"` // of the queue
 	FsyncsPerS float64   `json:"fsyncs_per_s"`
+	Busy       float64   `json:"load_average"` // of one minute, before the run; 0: idle or unknown
 	Time       time.Time `json:"time"`
 }
 
@@ -29,6 +31,7 @@ func inspect(dir string, probe time.Duration) (Machine, error) {
 		System:     strings.TrimSpace(runtime.GOOS + "/" + runtime.GOARCH + " " + readText("/proc/sys/kernel/osrelease")),
 		Go:         runtime.Version(),
 		Filesystem: filesystemOf(dir, readText("/proc/self/mounts")),
+		Busy:       loadAverage(readText("/proc/loadavg")),
 		Time:       time.Now().UTC().Truncate(time.Second),
 	}
 	var err error
@@ -52,6 +55,16 @@ func cpuModel(cpuinfo string) string {
 		}
 	}
 	return "unknown"
+}
+
+// loadAverage reads the first figure of /proc/loadavg, 0 when there is none.
+func loadAverage(loadavg string) float64 {
+	minute, _, _ := strings.Cut(loadavg, " ")
+	busy, err := strconv.ParseFloat(minute, 64)
+	if err != nil {
+		return 0
+	}
+	return busy
 }
 
 // filesystemOf gives the type of the mount that holds dir. A tmpfs makes fsync free and the figures void.

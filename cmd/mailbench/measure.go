@@ -17,11 +17,6 @@ type Case struct {
 	SinkDelay     time.Duration `json:"sink_delay_ns,omitempty"`  // before the sink's answer to each message
 }
 
-// shape is what of a case matters to a load that goes straight to a sink.
-func (c Case) shape() Case {
-	return Case{Size: c.Size, Sessions: c.Sessions, PerConnection: c.PerConnection}
-}
-
 // Timing bounds one case.
 type Timing struct {
 	Load  time.Duration // messages are begun

@@ -135,12 +135,12 @@ func TestNotes(t *testing.T) {
 		Load: &LoadResult{Accepted: 10, Broken: 1, Problems: map[string]int{"connection: EOF": 1}},
 		Sink: SinkStats{Duplicates: 2, Unidentified: 4},
 	}
-	r := Report{Machine: Machine{Filesystem: "tmpfs"}, Rows: []Row{row}}
+	r := Report{Machine: Machine{Filesystem: "tmpfs", Cores: 2, Busy: 1.5}, Rows: []Row{row}}
 	var b strings.Builder
 	if err := r.write(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"tmpfs, where fsync does nothing", "1000 B", "1 message(s) a connection. The upstream takes 1s for each message.\n\n|", "| n/a |", "1 messages not accepted: map[connection: EOF:1]",
+	for _, want := range []string{"tmpfs, where fsync does nothing", "load average 1.5", "1000 B", "1 message(s) a connection. The upstream takes 1s for each message.\n\n|", "| n/a |", "1 messages not accepted: map[connection: EOF:1]",
 		"3 of 10 accepted messages were not delivered", "2 DUPLICATES", "4 messages without X-Load-Id", "whole life", "did not end"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, &b)
@@ -157,6 +157,11 @@ func TestMachine(t *testing.T) {
 	}
 	if got := cpuModel(""); got != "unknown" {
 		t.Errorf("cpu %q", got)
+	}
+	for text, want := range map[string]float64{"1.50 0.20 0.10 1/80 7": 1.5, "": 0} {
+		if got := loadAverage(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 	mounts := "/dev/a / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/b /tmp/q xfs rw 0 0\nx\n"
 	for dir, want := range map[string]string{"/var/q": "ext4", "/tmp": "tmpfs", "/tmp/qq": "tmpfs", "/tmp/q/1": "xfs"} {
