@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -19,9 +20,13 @@ const dialTimeout = 5 * time.Second
 // A socket that a crashed gateway left behind is replaced; one that answers is an error. Closing
 // the listener removes the socket.
 func Listen(path string) (net.Listener, error) {
-	if conn, err := net.DialTimeout("unix", path, dialTimeout); err == nil {
+	conn, err := net.DialTimeout("unix", path, dialTimeout)
+	if err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("admin: another gateway answers on %s", path)
+	}
+	if errors.Is(err, syscall.EINVAL) {
+		return nil, fmt.Errorf("admin: %s is too long for a socket: choose a shorter run_dir", path)
 	}
 	if info, err := os.Lstat(path); err == nil && !isSocket(info) {
 		return nil, fmt.Errorf("admin: %s is in the way: it is no socket", path)

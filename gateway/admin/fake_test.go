@@ -1,0 +1,184 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sort"
+	"sync"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// fakeQueue holds messages in memory. Methods that admin does not call panic.
+type fakeQueue struct {
+	queue.Queue // nil
+	mu          sync.Mutex
+	messages    map[string]*queue.Message
+	bodies      map[string][]byte
+	history     []queue.Record
+	lanes       map[string]queue.Lane
+	err         error // of all calls
+	lists       []queue.Filter
+	actErr      error
+}
+
+func newFake(messages ...queue.Message) *fakeQueue {
+	q := &fakeQueue{messages: map[string]*queue.Message{}, bodies: map[string][]byte{}, lanes: map[string]queue.Lane{}}
+	for _, m := range messages {
+		q.messages[m.ID] = &m
+		q.bodies[m.ID] = []byte("Subject: " + m.Header.Subject + "\r\n\r\nbody of " + m.ID + "\r\n")
+	}
+	return q
+}
+
+func (q *fakeQueue) List(_ context.Context, f queue.Filter) ([]queue.Message, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lists = append(q.lists, f)
+	var list []queue.Message
+	for id, m := range q.messages {
+		in := func(p queue.Part) bool {
+			return (f.State == "" || p.State == f.State) && (f.Lane == "" || p.Lane == f.Lane)
+		}
+		if (len(f.IDs) == 0 || slices.Contains(f.IDs, id)) && id > f.After && slices.ContainsFunc(m.Parts, in) {
+			list = append(list, *m)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
+	if f.Limit > 0 && len(list) > f.Limit {
+		list = list[:f.Limit]
+	}
+	return list, q.err
+}
+
+type fakeBody struct {
+	*bytes.Reader
+	closed *bool
+}
+
+func (b fakeBody) Close() error { *b.closed = true; return nil }
+
+func (q *fakeQueue) Body(_ context.Context, id string) (queue.Body, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b, ok := q.bodies[id]
+	if !ok {
+		return nil, queue.ErrNotFound
+	}
+	return fakeBody{bytes.NewReader(b), new(bool)}, q.err
+}
+
+func (q *fakeQueue) change(ids []string, f func(p *queue.Part) bool) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.actErr != nil {
+		return 0, q.actErr
+	}
+	n := 0
+	for _, id := range ids {
+		changed := false
+		for i := range q.messages[id].Parts {
+			changed = f(&q.messages[id].Parts[i]) || changed
+		}
+		if changed {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func to(from, state envelope.State) func(p *queue.Part) bool {
+	return func(p *queue.Part) bool {
+		if p.State != from {
+			return false
+		}
+		p.State = state
+		return true
+	}
+}
+
+func (q *fakeQueue) Retry(_ context.Context, ids ...string) (int, error) {
+	return q.change(ids, to(envelope.Failed, envelope.Queued))
+}
+
+func (q *fakeQueue) Hold(_ context.Context, ids ...string) (int, error) {
+	return q.change(ids, to(envelope.Queued, envelope.Held))
+}
+
+func (q *fakeQueue) Release(_ context.Context, ids ...string) (int, error) {
+	return q.change(ids, to(envelope.Held, envelope.Queued))
+}
+
+func (q *fakeQueue) Delete(_ context.Context, ids ...string) (int, error) {
+	n, err := q.change(ids, func(*queue.Part) bool { return true })
+	for _, id := range ids {
+		if err == nil {
+			delete(q.messages, id)
+		}
+	}
+	return n, err
+}
+
+func (q *fakeQueue) History(_ context.Context, f queue.HistoryFilter) ([]queue.Record, error) {
+	var list []queue.Record
+	for _, r := range q.history {
+		if (f.ID == "" || f.ID == r.ID) && (f.To == "" || matches(f.To, r.Recipient.Address)) && !r.At.Before(f.Since) {
+			list = append(list, r)
+		}
+	}
+	if f.Limit > 0 && len(list) > f.Limit {
+		list = list[:f.Limit]
+	}
+	return list, q.err
+}
+
+func (q *fakeQueue) Stats(context.Context) (map[envelope.State]queue.Depth, error) {
+	if q.err != nil {
+		return nil, q.err
+	}
+	stats := map[envelope.State]queue.Depth{}
+	for _, m := range q.messages {
+		for _, p := range m.Parts {
+			d := stats[p.State]
+			d.Parts++
+			d.Bytes += m.Size
+			if d.Oldest.IsZero() || m.Envelope.Received.Before(d.Oldest) {
+				d.Oldest = m.Envelope.Received
+			}
+			stats[p.State] = d
+		}
+	}
+	return stats, nil
+}
+
+var errLanes = errors.New("lanes are lost")
+
+func (q *fakeQueue) Lanes(context.Context) (map[string]queue.Lane, error) {
+	if q.lanes == nil {
+		return nil, errLanes
+	}
+	out := map[string]queue.Lane{}
+	for k, v := range q.lanes {
+		out[k] = v
+	}
+	return out, nil
+}
+
+// day0 is when the first message of the tests was accepted.
+var day0 = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+
+// message makes a message with one part for each state, to TO@example.org.
+func message(id, recipient, lane string, states ...envelope.State) queue.Message {
+	m := queue.Message{ID: id, Size: 1000, Header: queue.Summary{Subject: "secret of " + id, MessageID: "<" + id + "@x>"},
+		Envelope: envelope.Envelope{From: "app@example.com", Received: day0}}
+	for _, s := range states {
+		r := envelope.Recipient{Address: recipient + "@example.org", Given: recipient}
+		m.Envelope.To = append(m.Envelope.To, r)
+		m.Parts = append(m.Parts, queue.Part{To: []envelope.Recipient{r}, Lane: lane, State: s})
+	}
+	return m
+}
