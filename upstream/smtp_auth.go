@@ -115,9 +115,9 @@ func (u *smtpRelay) redact(text string) string {
 		return text
 	}
 	for _, form := range []string{
-		password,
-		base64.StdEncoding.EncodeToString([]byte(password)),
 		base64.StdEncoding.EncodeToString([]byte("\x00" + u.username + "\x00" + password)),
+		base64.StdEncoding.EncodeToString([]byte(password)),
+		password,
 	} {
 		text = strings.ReplaceAll(text, form, redacted)
 	}

@@ -10,6 +10,7 @@ const (
 	smtpMaxIdleConns   = 64               // kept for reuse; those in use are bounded by the callers of Send
 	smtpMaxPerConn     = 100              // messages on one connection: many relays have a limit of about this
 	smtpQuitTimeout    = time.Second      // for the courtesy of QUIT
+	smtpResetTimeout   = 5 * time.Second  // for RSET: a new connection is cheaper than a long wait
 	smtpMaxPipelined   = 100              // commands in one flush: replies to more might fill both sides' buffers (RFC 2920 3.1)
 	smtpMaxTransaction = 1000             // recipients in one transaction unless the relay says less (RFC 9422)
 )

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"mailhatch/mime"
 )
 
 // smtpJob is one Send: the mail, what it needs on the wire, and what became of its recipients so far.
@@ -113,12 +115,6 @@ func (j *smtpJob) fail(err error) {
 
 // fit compares what the mail needs with what the relay offers, and settles what cannot go.
 func (u *smtpRelay) fit(j *smtpJob, caps smtpCaps) {
-	if j.content.eightBit && !caps.eightBit {
-		if err := u.to7Bit(j); err != nil {
-			j.fail(err)
-			return
-		}
-	}
 	if !caps.utf8 && (j.from.utf8 || (j.mail.UTF8 && j.content.eightBitHeader)) {
 		what := "the header holds"
 		if j.from.utf8 {
@@ -126,6 +122,12 @@ func (u *smtpRelay) fit(j *smtpJob, caps smtpCaps) {
 		}
 		j.fail(smtpNoUTF8(what))
 		return
+	}
+	if j.content.eightBit && !caps.eightBit {
+		if err := u.to7Bit(j); err != nil {
+			j.fail(err)
+			return
+		}
 	}
 	for _, i := range j.pending {
 		if !caps.utf8 && j.to[i].utf8 {
@@ -147,9 +149,14 @@ func smtpNoUTF8(what string) *Error {
 // to7Bit replaces the content by one for relays that take only ASCII (RFC 6152 3).
 func (u *smtpRelay) to7Bit(j *smtpJob) error {
 	msg, err := j.content.msg.To7Bit()
-	if err != nil {
+	switch {
+	case errors.Is(err, mime.ErrIntlAddr):
+		return smtpNoUTF8("an address in the header holds")
+	case errors.Is(err, mime.ErrSigned), errors.Is(err, mime.ErrNo7Bit):
 		return &Error{Class: Unrepresentable, Status: 554, Code: "5.6.3",
 			Err: fmt.Errorf("the message has 8-bit content, which the relay does not take (no 8BITMIME): %w", err)}
+	case err != nil:
+		return &Error{Class: Temporary, Err: err}
 	}
 	content, err := u.prepare(msg)
 	if err != nil {

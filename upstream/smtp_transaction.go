@@ -68,7 +68,7 @@ func (t *smtpTransaction) run(ctx context.Context) error {
 	case t.noData != nil:
 		t.settle(t.accepted, Outcome{Err: t.noData})
 	}
-	t.conn.reset(t.relay.timeout)
+	t.conn.reset(min(t.relay.timeout, smtpResetTimeout))
 	return nil
 }
 
@@ -152,6 +152,7 @@ func (t *smtpTransaction) reply(k int, r smtpReply) {
 	case k == len(t.rcpts)+1:
 		if t.data = r.code == 354; !t.data {
 			t.noData = r.failure(smtpAtData)
+			t.conn.broken = r.code < 400 // nobody knows what the relay waits for now
 		}
 	case t.refused != nil: // 503 and the like, pipelined behind MAIL
 	case r.code/100 == 2:

@@ -281,11 +281,26 @@ func (c *smtpSession) answer(step SMTPStep, ok string) bool {
 
 // consult says in refused whether the script replaced a success.
 func (c *smtpSession) consult(step SMTPStep, ok string) (refused, goOn bool) {
+	re := c.decide(step)
+	return re.refuses(), c.apply(re, ok)
+}
+
+func (c *smtpSession) decide(step SMTPStep) SMTPReaction {
 	step.Conn, step.Transaction = c.number, c.transaction
-	var re SMTPReaction
-	if c.relay.options.React != nil {
-		re = c.relay.options.React(step)
+	if c.relay.options.React == nil {
+		return SMTPReaction{}
 	}
+	return c.relay.options.React(step)
+}
+
+func (re SMTPReaction) refuses() bool {
+	return re.Reply != "" && re.Reply[0] != '2' && re.Reply[0] != '3'
+}
+
+// silent says that the client gets no reply.
+func (re SMTPReaction) silent() bool { return re.Stall || (re.Drop && re.Reply == "") }
+
+func (c *smtpSession) apply(re SMTPReaction, ok string) (goOn bool) {
 	if re.Delay > 0 {
 		select {
 		case <-time.After(re.Delay):
@@ -294,16 +309,14 @@ func (c *smtpSession) consult(step SMTPStep, ok string) (refused, goOn bool) {
 	}
 	if re.Stall {
 		<-c.relay.done
-		return true, false
+	}
+	if re.silent() {
+		return false
 	}
 	if re.Reply != "" {
 		ok = re.Reply
-		refused = ok[0] != '2' && ok[0] != '3'
 	}
-	if re.Drop && re.Reply == "" {
-		return true, false
-	}
-	return refused, c.reply(ok) && !re.Drop
+	return c.reply(ok) && !re.Drop
 }
 
 func (c *smtpSession) reply(text string) bool {

@@ -218,8 +218,7 @@ func (c *smtpSession) data(line string) bool {
 	if !goOn || refused {
 		return goOn
 	}
-	if c.relay.options.React != nil {
-		re := c.relay.options.React(SMTPStep{Conn: c.number, Transaction: c.transaction, Stage: SMTPBody})
+	if re := c.decide(SMTPStep{Stage: SMTPBody}); re != (SMTPReaction{}) {
 		if re.Reply != "" {
 			c.reply(re.Reply)
 		}
@@ -236,29 +235,27 @@ func (c *smtpSession) data(line string) bool {
 	}
 	mail := *c.mail
 	c.mail = nil
-	c.relay.mu.Lock()
-	number := c.relay.count + 1
-	c.relay.mu.Unlock()
-	refused, goOn = c.consult(SMTPStep{Stage: SMTPDot}, fmt.Sprintf("250 2.0.0 Ok: queued as FAKE%d", number))
-	if goOn && refused {
-		return true
-	}
-	mail.Answered = goOn
-	c.relay.mu.Lock()
-	defer c.relay.mu.Unlock()
-	if !refused || !goOn {
-		c.relay.count++
-		if !c.relay.options.Discard {
-			c.relay.taken = append(c.relay.taken, mail)
+	re := c.decide(SMTPStep{Stage: SMTPDot})
+	mail.Answered = !re.silent()
+	return c.apply(re, fmt.Sprintf("250 2.0.0 Ok: queued as FAKE%d", c.relay.take(mail, !re.refuses())))
+}
+
+// take records a message that was taken and gives the number of the next id.
+func (s *SMTP) take(mail SMTPTransaction, taken bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if taken {
+		s.count++
+		if !s.options.Discard {
+			s.taken = append(s.taken, mail)
 		}
 	}
-	return goOn
+	return s.count
 }
 
 // emptied reads the lone dot after a 354 for no one (RFC 2920 3.1); the script must have given it.
 func (c *smtpSession) emptied() bool {
-	if c.relay.options.React == nil ||
-		!strings.HasPrefix(c.relay.options.React(SMTPStep{Conn: c.number, Transaction: c.transaction, Stage: SMTPData}).Reply, "354") {
+	if !strings.HasPrefix(c.decide(SMTPStep{Stage: SMTPData}).Reply, "354") {
 		return true
 	}
 	if !c.message() {

@@ -1,0 +1,413 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/upstream/upstreamtest"
+)
+
+type (
+	smtpStep     = upstreamtest.SMTPStep
+	smtpReaction = upstreamtest.SMTPReaction
+	smtpStage    = upstreamtest.SMTPStage
+)
+
+// at reacts at one stage, for one address where it is given.
+func at(stage smtpStage, address string, re smtpReaction) func(smtpStep) smtpReaction {
+	return func(step smtpStep) smtpReaction {
+		if step.Stage == stage && (address == "" || step.Address == address) {
+			return re
+		}
+		return smtpReaction{}
+	}
+}
+
+func TestSMTPFailures(t *testing.T) {
+	reply := func(s string) smtpReaction { return smtpReaction{Reply: s} }
+	drop := smtpReaction{Drop: true}
+	const all, none = 3, 0
+	for _, test := range []struct {
+		name  string
+		react func(smtpStep) smtpReaction
+		want  []string // one word for all three, or three
+		taken int      // recipients who get the message
+	}{
+		{"greeting 554", at(upstreamtest.SMTPGreeting, "", reply("554 5.3.2 go away")), []string{"temporary 554 5.3.2 connect"}, none},
+		{"greeting 421", at(upstreamtest.SMTPGreeting, "", reply("421 4.3.2 shutting down")), []string{"temporary 421 4.3.2 connect"}, none},
+		{"greeting 421 rate", at(upstreamtest.SMTPGreeting, "", reply("421 4.7.0 Too many connections")), []string{"throttled 421 4.7.0"}, none},
+		{"greeting dropped", at(upstreamtest.SMTPGreeting, "", drop), []string{"temporary connect"}, none},
+		{"greeting garbage", at(upstreamtest.SMTPGreeting, "", reply("HTTP/1.1 400 Bad Request")), []string{"temporary connect"}, none},
+		{"ehlo dropped", at(upstreamtest.SMTPEhlo, "", drop), []string{"temporary connect"}, none},
+		{"mail 4yz", at(upstreamtest.SMTPMail, "", reply("451 4.3.0 later")), []string{"temporary 451 4.3.0"}, none},
+		{"mail 5yz", at(upstreamtest.SMTPMail, "", reply("553-5.1.8 no such\n553 5.1.8 domain")), []string{"permanent 553 5.1.8"}, none},
+		{"mail too large", at(upstreamtest.SMTPMail, "", reply("552 5.3.4 too big")), []string{"permanent 552 5.3.4"}, none},
+		{"mail 530", at(upstreamtest.SMTPMail, "", reply("530 5.7.0 Must issue a STARTTLS command first")), []string{"account 530 5.7.0"}, none},
+		{"mail not our sender", at(upstreamtest.SMTPMail, "", reply("553 5.7.1 <a@example.com>: Sender address rejected: not owned by user x")),
+			[]string{"account 553 5.7.1 sender"}, none},
+		{"mail 421", at(upstreamtest.SMTPMail, "", reply("421 4.4.2 bye")), []string{"temporary 421 4.4.2"}, none},
+		{"mail dropped", at(upstreamtest.SMTPMail, "", drop), []string{"temporary connect"}, none},
+		{"mail garbage", at(upstreamtest.SMTPMail, "", reply("hello there")), []string{"temporary connect"}, none},
+		{"one recipient 550", at(upstreamtest.SMTPRcpt, "b@x", reply("550 5.1.1 no such user")),
+			[]string{"ok FAKE1", "permanent 550 5.1.1", "ok FAKE1"}, 2},
+		{"one recipient 450", at(upstreamtest.SMTPRcpt, "c@x", reply("450 4.2.0 greylisted")),
+			[]string{"ok FAKE1", "ok FAKE1", "temporary 450 4.2.0"}, 2},
+		{"one recipient relay denied", at(upstreamtest.SMTPRcpt, "a@x", reply("554 5.7.1 Relay access denied")),
+			[]string{"permanent 554 5.7.1", "ok FAKE1", "ok FAKE1"}, 2},
+		{"all recipients relay denied", at(upstreamtest.SMTPRcpt, "", reply("554 5.7.1 Relay access denied")),
+			[]string{"account 554 5.7.1 sender"}, none},
+		{"all recipients refused", at(upstreamtest.SMTPRcpt, "", reply("550 no such user")), []string{"permanent 550"}, none},
+		{"recipient 421", at(upstreamtest.SMTPRcpt, "b@x", reply("421 4.3.2 bye")), []string{"temporary 421 4.3.2"}, none},
+		{"recipient dropped", at(upstreamtest.SMTPRcpt, "b@x", drop), []string{"temporary"}, none},
+		{"first refused, then dropped", func(step smtpStep) smtpReaction {
+			if step.Address == "a@x" {
+				return reply("550 5.1.1 no")
+			}
+			return at(upstreamtest.SMTPRcpt, "b@x", drop)(step)
+		}, []string{"permanent 550 5.1.1", "temporary", "temporary"}, none},
+		{"data 451", at(upstreamtest.SMTPData, "", reply("451 4.3.0 no")), []string{"temporary 451 4.3.0"}, none},
+		{"data 554", at(upstreamtest.SMTPData, "", reply("554 5.5.1 no")), []string{"permanent 554 5.5.1"}, none},
+		{"data 250", at(upstreamtest.SMTPData, "", reply("250 what")), []string{"temporary 250"}, none},
+		{"data dropped", at(upstreamtest.SMTPData, "", drop), []string{"temporary"}, none},
+		{"354 without recipients", func(step smtpStep) smtpReaction {
+			if step.Stage == upstreamtest.SMTPData {
+				return reply("354 go on")
+			}
+			return at(upstreamtest.SMTPRcpt, "", reply("550 5.1.1 no"))(step)
+		}, []string{"permanent 550 5.1.1"}, none},
+		{"dot 451", at(upstreamtest.SMTPDot, "", reply("451 4.3.0 later")), []string{"temporary 451 4.3.0"}, none},
+		{"dot 421", at(upstreamtest.SMTPDot, "", reply("421 4.3.2 later")), []string{"temporary 421 4.3.2"}, none},
+		{"dot throttled", at(upstreamtest.SMTPDot, "", reply("454 4.7.0 Throttling failure: Maximum sending rate exceeded")),
+			[]string{"throttled 454 4.7.0"}, none},
+		{"dot quota", at(upstreamtest.SMTPDot, "", reply("550 5.4.5 Daily user sending limit exceeded")), []string{"throttled 550 5.4.5"}, none},
+		{"dot spam", at(upstreamtest.SMTPDot, "", reply("554 5.7.1 spam")), []string{"permanent 554 5.7.1"}, none},
+		{"dot not verified", at(upstreamtest.SMTPDot, "", reply("554 Message rejected: Email address is not verified.")),
+			[]string{"account 554 sender"}, none},
+		{"dot dropped", at(upstreamtest.SMTPDot, "", drop), []string{"uncertain"}, all},
+		{"dot garbage", at(upstreamtest.SMTPDot, "", reply("2")), []string{"uncertain"}, all},
+		{"dot odd code", at(upstreamtest.SMTPDot, "", reply("354 more?")), []string{"uncertain"}, all},
+		{"success without words", at(upstreamtest.SMTPDot, "", reply("250")), []string{"ok"}, all},
+	} {
+		for _, extensions := range [][]string{nil, {"8BITMIME"}} {
+			name := test.name
+			if extensions != nil {
+				name += ", no pipelining"
+			}
+			t.Run(name, func(t *testing.T) {
+				relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: test.react, Extensions: extensions})
+				u := openSMTP(t, relay, nil)
+				out := u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x", "b@x", "c@x"))
+				want := test.want
+				if len(want) == 1 {
+					want = slices.Repeat(want, 3)
+				}
+				checkOutcomes(t, out, want...)
+				taken := 0
+				for _, m := range relay.Taken() {
+					taken += len(m.To)
+				}
+				if taken != test.taken {
+					t.Errorf("%d recipients get it, want %d", taken, test.taken)
+				}
+				checkFaults(t, relay)
+			})
+		}
+	}
+}
+
+func TestSMTPDropInBody(t *testing.T) {
+	large := smtpTestMessage + strings.Repeat("large enough not to fit into any buffer\r\n", 1<<20)
+	for _, test := range []struct {
+		name string
+		re   smtpReaction
+		want string
+	}{
+		{"dropped", smtpReaction{Drop: true}, "temporary"},
+		{"silent", smtpReaction{Stall: true}, "temporary"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Extensions: []string{"PIPELINING"}, React: at(upstreamtest.SMTPBody, "", test.re)})
+			u := openSMTP(t, relay, func(s *smtpSettings) { s.Timeout = Duration{200 * time.Millisecond} })
+			checkOutcomes(t, u.Send(context.Background(), smtpMail(t, large, "a@x")), test.want)
+		})
+	}
+}
+
+func TestSMTPTooLarge(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Extensions: []string{"SIZE 64"}})
+	u := openSMTP(t, relay, nil)
+	checkOutcomes(t, u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x", "b@x")), "permanent 552 5.3.4", "permanent 552 5.3.4")
+	relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Extensions: []string{"SIZE 65"}})
+	u = openSMTP(t, relay, nil)
+	checkOutcomes(t, u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x")), "ok FAKE1")
+}
+
+func TestSMTPManyRecipients(t *testing.T) {
+	var many []string
+	for i := range 250 {
+		many = append(many, "r"+strings.Repeat("x", i%7)+string(rune('a'+i%26))+"@x"+strings.Repeat("y", i/26))
+	}
+	for _, test := range []struct {
+		name         string
+		extensions   []string
+		limit        int
+		reply        string
+		transactions int
+	}{
+		{"no limit", []string{"PIPELINING"}, 1000, "", 1},
+		{"452", []string{"PIPELINING"}, 100, "452 4.5.3 too many recipients", 3},
+		{"452 without code and pipelining", []string{"8BITMIME"}, 100, "452 too many", 3},
+		{"552", []string{"PIPELINING"}, 120, "552 5.5.3 too many", 3},
+		{"LIMITS", []string{"PIPELINING", "LIMITS RCPTMAX=125 MAILMAX=1 X=0"}, 125, "550 5.5.3 over the limit", 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			counts := map[[2]int]int{}
+			lock := make(chan struct{}, 1)
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Extensions: test.extensions, React: func(step smtpStep) smtpReaction {
+				if step.Stage != upstreamtest.SMTPRcpt {
+					return smtpReaction{}
+				}
+				lock <- struct{}{}
+				defer func() { <-lock }()
+				counts[[2]int{step.Conn, step.Transaction}]++
+				if counts[[2]int{step.Conn, step.Transaction}] > test.limit {
+					return smtpReaction{Reply: test.reply}
+				}
+				return smtpReaction{}
+			}})
+			u := openSMTP(t, relay, nil)
+			for i, o := range u.Send(context.Background(), smtpMail(t, smtpTestMessage, many...)) {
+				if o.Err != nil {
+					t.Fatalf("%s: %v", many[i], o.Err)
+				}
+			}
+			var got []string
+			for _, m := range relay.Taken() {
+				got = append(got, m.Recipients()...)
+			}
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(many))
+			if !slices.Equal(got, want) {
+				t.Errorf("%d of %d recipients", len(got), len(want))
+			}
+			if n := len(relay.Taken()); n != test.transactions {
+				t.Errorf("%d transactions, want %d", n, test.transactions)
+			}
+			checkFaults(t, relay)
+		})
+	}
+}
+
+func TestSMTPTooManyAndNoProgress(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: at(upstreamtest.SMTPRcpt, "", smtpReaction{Reply: "452 4.5.3 too many"})})
+	u := openSMTP(t, relay, nil)
+	checkOutcomes(t, u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x", "b@x")), "temporary 452 4.5.3", "temporary 452 4.5.3")
+}
+
+func TestSMTPUnrepresentable(t *testing.T) {
+	const eightBit = "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngr\xc3\xbc\xc3\x9fe\r\n"
+	const signed = "Content-Type: multipart/signed; protocol=\"application/pgp-signature\"; boundary=x\r\n\r\n--x\r\n" +
+		"Content-Type: text/plain\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xbc\r\n--x\r\nContent-Type: application/pgp-signature\r\n\r\nsig\r\n--x--\r\n"
+	sevenBit := upstreamtest.SMTPOptions{Extensions: []string{"PIPELINING", "SIZE"}}
+	t.Run("8-bit is encoded", func(t *testing.T) {
+		relay := upstreamtest.NewSMTP(t, sevenBit)
+		u := openSMTP(t, relay, nil)
+		checkOutcomes(t, u.Send(context.Background(), smtpMail(t, eightBit, "a@x")), "ok FAKE1")
+		got := relay.Taken()[0].Data
+		if smtpHas8Bit(got) || !strings.Contains(string(got), "=C3=BC") {
+			t.Errorf("%q", got)
+		}
+		checkFaults(t, relay)
+	})
+	for _, test := range []struct {
+		name, source string
+		mail         Mail
+		want         []string
+	}{
+		{"signed 8-bit", signed, Mail{From: "a@x", To: []Recipient{{Address: "b@x"}}}, []string{"unrepresentable 554 5.6.3"}},
+		{"sender", smtpTestMessage, Mail{From: "ä@x", To: []Recipient{{Address: "b@x"}, {Address: "c@x"}}},
+			[]string{"unrepresentable 553 5.6.7", "unrepresentable 553 5.6.7"}},
+		{"one recipient", smtpTestMessage, Mail{From: "a@x", To: []Recipient{{Address: "b@x"}, {Address: "ä@x"}}},
+			[]string{"ok FAKE1", "unrepresentable 553 5.6.7"}},
+		{"header", "Subject: \xc3\xa4\r\n\r\n", Mail{From: "a@x", UTF8: true, To: []Recipient{{Address: "b@x"}}}, []string{"unrepresentable 553 5.6.7"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			relay := upstreamtest.NewSMTP(t, sevenBit)
+			u := openSMTP(t, relay, nil)
+			test.mail.Message = parseMail(t, test.source)
+			checkOutcomes(t, u.Send(context.Background(), &test.mail), test.want...)
+			checkFaults(t, relay)
+		})
+	}
+}
+
+func TestSMTPBadAddresses(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	u := openSMTP(t, relay, nil)
+	bad := []string{"", "a@x\r\nDATA", "a b@x", "<a@x>", "a@x>", "a@x> NOTIFY=NEVER", "a@", "@x", "\"a@x", "\"a\"b@x", "a\"b\"@x", "a@b@c",
+		"a\x00@x", "a@x y", "\xff@x", "a,b@x", "a@x,b@y", "a@\u00a0", strings.Repeat("a", 600) + "@x", "a\\@x", "\"a\nb\"@x", "a@\"x\""}
+	m := smtpMail(t, smtpTestMessage, append(slices.Clone(bad), "good@x")...)
+	for i, o := range u.Send(context.Background(), m) {
+		var e *Error
+		switch {
+		case i == len(bad) && o.Err != nil:
+			t.Errorf("the good one: %v", o.Err)
+		case i < len(bad) && (!errors.As(o.Err, &e) || e.Class != Permanent || e.Code != "5.1.3"):
+			t.Errorf("%q: %v", bad[i], o.Err)
+		}
+	}
+	for _, from := range bad[1:] {
+		m := smtpMail(t, smtpTestMessage, "good@x")
+		m.From = from
+		checkOutcomes(t, u.Send(context.Background(), m), "permanent 5.1.7")
+		if err := u.Preflight(m); err == nil {
+			t.Errorf("Preflight lets %q pass", from)
+		}
+	}
+	if n := relay.Count(); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+	checkOutcomes(t, u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a b@x")), "permanent 5.1.3")
+	if err := u.Preflight(smtpMail(t, smtpTestMessage, "a b@x", "c@x")); err != nil {
+		t.Errorf("Preflight with one good recipient: %v", err)
+	}
+	if err := u.Preflight(smtpMail(t, smtpTestMessage, "a b@x")); err == nil {
+		t.Error("Preflight without good recipients passes")
+	}
+	checkFaults(t, relay)
+}
+
+func TestSMTPDialFailures(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := closed.Addr().(*net.TCPAddr).Port
+	_ = closed.Close()
+	other := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{TLS: "implicit"})
+	users := map[string]string{"u": "right"}
+	login := func(password string) func(*smtpSettings) {
+		return func(s *smtpSettings) { s.TLS, s.Username, s.Password = "starttls", "u", NewSecret(password) }
+	}
+	for _, test := range []struct {
+		name    string
+		options upstreamtest.SMTPOptions
+		edit    func(*smtpSettings)
+		want    string
+	}{
+		{"refused", upstreamtest.SMTPOptions{}, func(s *smtpSettings) { s.Port = port }, "temporary connect"},
+		{"no such host", upstreamtest.SMTPOptions{}, func(s *smtpSettings) { s.Host = "host.invalid" }, "temporary connect"},
+		{"no STARTTLS", upstreamtest.SMTPOptions{}, func(s *smtpSettings) { s.TLS = "starttls" }, "temporary connect"},
+		{"STARTTLS 454", upstreamtest.SMTPOptions{TLS: "starttls", React: at(upstreamtest.SMTPStartTLS, "", smtpReaction{Reply: "454 4.7.0 not now"})},
+			func(s *smtpSettings) { s.TLS = "starttls" }, "temporary 454 4.7.0 connect"},
+		{"unknown authority", upstreamtest.SMTPOptions{TLS: "starttls"},
+			func(s *smtpSettings) { s.TLS, s.CAFile = "starttls", other.CAFile }, "temporary connect"},
+		{"unknown authority, implicit", upstreamtest.SMTPOptions{TLS: "implicit"},
+			func(s *smtpSettings) { s.TLS, s.CAFile = "implicit", "" }, "temporary connect"},
+		{"wrong name", upstreamtest.SMTPOptions{TLS: "starttls"},
+			func(s *smtpSettings) { s.TLS, s.ServerName = "starttls", "mail.example.com" }, "temporary connect"},
+		{"TLS where none is", upstreamtest.SMTPOptions{}, func(s *smtpSettings) { s.TLS = "implicit" }, "temporary connect"},
+		{"silent greeting", upstreamtest.SMTPOptions{React: at(upstreamtest.SMTPGreeting, "", smtpReaction{Stall: true})},
+			func(s *smtpSettings) { s.Timeout = Duration{50 * time.Millisecond} }, "temporary connect"},
+		{"endless greeting", upstreamtest.SMTPOptions{React: at(upstreamtest.SMTPGreeting, "", smtpReaction{Reply: strings.Repeat("220-more\n", 200_000) + "220 end"})},
+			nil, "temporary connect"},
+		{"wrong password", upstreamtest.SMTPOptions{TLS: "starttls", Users: users}, login("wrong"), "account 535 5.7.8"},
+		{"AUTH 454", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, React: at(upstreamtest.SMTPAuth, "", smtpReaction{Reply: "454 4.7.0 try later"})},
+			login("right"), "temporary 454 4.7.0 connect"},
+		{"AUTH throttled", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, React: at(upstreamtest.SMTPAuth, "", smtpReaction{Reply: "454 4.7.0 Throttling failure"})},
+			login("right"), "throttled 454 4.7.0"},
+		{"AUTH dropped", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, React: at(upstreamtest.SMTPAuth, "", smtpReaction{Drop: true})},
+			login("right"), "temporary connect"},
+		{"no AUTH offered", upstreamtest.SMTPOptions{TLS: "starttls"}, login("right"), "account"},
+		{"no mechanism in common", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, Mechanisms: []string{"GSSAPI"}}, login("right"), "account"},
+		{"SCRAM answered with nonsense", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, Mechanisms: []string{"SCRAM-SHA-256"},
+			React: at(upstreamtest.SMTPAuth, "", smtpReaction{})}, login("right"), "account 504 5.5.4"},
+		{"AUTH missing in the config", upstreamtest.SMTPOptions{Users: users}, nil, "account 530 5.7.0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			relay := upstreamtest.NewSMTP(t, test.options)
+			u := openSMTP(t, relay, test.edit)
+			out := u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x"))
+			checkOutcomes(t, out, test.want)
+			if out[0].Err != nil && strings.Contains(out[0].Err.Error(), "right") {
+				t.Errorf("the password shows: %v", out[0].Err)
+			}
+			if err := u.Check(context.Background()); (err == nil) != (test.name == "AUTH missing in the config") {
+				t.Errorf("Check: %v", err)
+			}
+		})
+	}
+}
+
+func TestSMTPSecretNotInErrors(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Users: map[string]string{"u": "hunter2"},
+		React: at(upstreamtest.SMTPAuth, "", smtpReaction{Reply: "535 5.7.8 hunter2 aHVudGVyMg== AHUAaHVudGVyMg== \x1b[2J"})})
+	u := openSMTP(t, relay, func(s *smtpSettings) { s.Username, s.Password = "u", NewSecret("hunter2") })
+	out := u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x"))
+	checkOutcomes(t, out, "account 535 5.7.8")
+	if text := out[0].Err.Error(); !strings.Contains(text, "*** *** *** [2J") {
+		t.Error(text)
+	}
+}
+
+func TestSMTPContextEnds(t *testing.T) {
+	for _, test := range []struct {
+		stage smtpStage
+		want  string
+	}{
+		{upstreamtest.SMTPGreeting, "temporary connect"},
+		{upstreamtest.SMTPEhlo, "temporary connect"},
+		{upstreamtest.SMTPAuth, "temporary connect"},
+		{upstreamtest.SMTPMail, "temporary connect"},
+		{upstreamtest.SMTPData, "temporary"},
+		{upstreamtest.SMTPDot, "uncertain"},
+	} {
+		t.Run(string(test.stage), func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Users: map[string]string{"u": "p"}, Extensions: []string{}, React: func(step smtpStep) smtpReaction {
+				if step.Stage == test.stage {
+					cancel()
+				}
+				return at(test.stage, "", smtpReaction{Stall: true})(step)
+			}})
+			u := openSMTP(t, relay, func(s *smtpSettings) { s.Username, s.Password = "u", NewSecret("p") })
+			start := time.Now()
+			out := u.Send(ctx, smtpMail(t, smtpTestMessage, "a@x"))
+			checkOutcomes(t, out, test.want)
+			if !errors.Is(out[0].Err, context.Canceled) {
+				t.Error(out[0].Err)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("returned after %v", took)
+			}
+		})
+	}
+	u := openSMTP(t, upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{}), nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	checkOutcomes(t, u.Send(ctx, smtpMail(t, smtpTestMessage, "a@x")), "temporary connect")
+}
+
+func TestSMTPTimeouts(t *testing.T) {
+	for stage, want := range map[smtpStage]string{
+		upstreamtest.SMTPMail: "temporary connect", upstreamtest.SMTPData: "temporary", upstreamtest.SMTPDot: "uncertain",
+	} {
+		relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: at(stage, "", smtpReaction{Stall: true})})
+		u := openSMTP(t, relay, func(s *smtpSettings) { s.Timeout = Duration{50 * time.Millisecond} })
+		out := u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x"))
+		checkOutcomes(t, out, want)
+		if !errors.Is(out[0].Err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %v", stage, out[0].Err)
+		}
+	}
+	u := openSMTP(t, upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{}), nil)
+	if u.timeout != 30*time.Second || u.finalTimeout != 10*time.Minute {
+		t.Errorf("defaults %v %v", u.timeout, u.finalTimeout)
+	}
+}
