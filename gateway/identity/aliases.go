@@ -78,7 +78,7 @@ func validAddress(s string) bool {
 	if qualified && CheckDomain(domain) != nil || local == "" {
 		return false
 	}
-	if strings.HasPrefix(local, `"`) && quotedLength(local) == len(local) && len(local) > 2 {
+	if isQuoted(local) && len(local) > 2 {
 		return !strings.ContainsFunc(local, func(r rune) bool { return r < ' ' || r == 0x7f })
 	}
 	return !strings.ContainsFunc(local, func(r rune) bool {

@@ -127,7 +127,7 @@ func splitOutsideQuotes(s string, sep byte, n int) []string {
 // and a name that needs its quotes keep them.
 func unquote(word string) string {
 	word = strings.TrimSpace(word)
-	if !strings.HasPrefix(word, `"`) || quotedLength(word) != len(word) || len(word) < 2 {
+	if !isQuoted(word) {
 		return word
 	}
 	inner := strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(word[1 : len(word)-1])

@@ -92,6 +92,22 @@ func quotedLength(s string) int {
 	return len(s)
 }
 
+// isQuoted says whether s is one whole quoted string.
+func isQuoted(s string) bool {
+	if !strings.HasPrefix(s, `"`) {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i == len(s)-1
+		}
+	}
+	return false
+}
+
 // Qualify completes a bare name: root becomes root@domain. The null sender "" stays.
 func (id *Identity) Qualify(addr string) string {
 	if addr == "" {
