@@ -76,9 +76,23 @@ func readForAPI(m *Mail, form apiForm, flatten bool) (*apiMessage, *Error) {
 		out.files = append(out.files, apiFile{part: p, name: alternativeName(p), mediaType: typeWithMethod(p)})
 	}
 	for _, a := range content.Attachments {
+		if skip, err := isNothing(a.Part); err != nil {
+			return nil, &Error{Class: Temporary, Err: err}
+		} else if skip {
+			continue
+		}
 		out.files = append(out.files, apiFile{a.Part, apiLine(a.Name), apiLine(a.Type), a.Inline && a.ContentID != "", apiLine(a.ContentID)})
 	}
 	return out, nil
+}
+
+// isNothing tells empty text parts that no one gave a name: nobody misses them, and as files they puzzle.
+func isNothing(p *mime.Part) (bool, error) {
+	if p.Name != "" || p.Disposition == "attachment" || !strings.HasPrefix(p.Type, "text/") {
+		return false, nil
+	}
+	n, err := p.DecodedSize()
+	return n == 0, err
 }
 
 // readSender chooses the one From address that APIs take. Of several the Sender is it, or the first,

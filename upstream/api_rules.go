@@ -121,17 +121,13 @@ func answerWords(a *httpAnswer, w apiWords) string {
 	return s
 }
 
+var htmlTitleForm = regexp.MustCompile(`(?is)<title>([^<]{1,100})</title>`)
+
 func htmlTitle(s string) string {
-	lower := strings.ToLower(s)
-	_, rest, ok := strings.Cut(lower, "<title>")
-	if !ok {
-		return ""
+	if m := htmlTitleForm.FindStringSubmatch(s); m != nil {
+		return strings.TrimSpace(m[1])
 	}
-	title, _, ok := strings.Cut(rest, "</title>")
-	if !ok || len(title) > 100 {
-		return ""
-	}
-	return strings.TrimSpace(title)
+	return ""
 }
 
 const (

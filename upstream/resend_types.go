@@ -88,5 +88,8 @@ func agreeingName(f apiFile) (name, mediaType string) {
 	if known && (ext == "" || f.inline) {
 		return f.name + extensionFor(base), f.mediaType
 	}
+	if ext == ".txt" && (strings.HasPrefix(base, "text/") || base == "message/delivery-status") {
+		return f.name, "text/plain"
+	}
 	return f.name, any
 }

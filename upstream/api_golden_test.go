@@ -1,0 +1,285 @@
+package upstream_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+	"github.com/emersion/go-message"
+	_ "github.com/emersion/go-message/charset"
+	"github.com/google/go-cmp/cmp"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+	"mailhatch/upstream/upstreamtest"
+)
+
+var update = flag.Bool("update", false, "write the golden requests anew")
+
+const apiKey = "key-0123456789"
+
+// apiKinds are the kinds that speak HTTP, with their fakes.
+var apiKinds = []struct {
+	name     string
+	settings string
+	fake     func() *upstreamtest.Server
+}{
+	{"resend", "", func() *upstreamtest.Server { return upstreamtest.NewResend(apiKey) }},
+	{"sendgrid", "", func() *upstreamtest.Server { return upstreamtest.NewSendGrid(apiKey) }},
+	{"mailgun", "domain = 'mg.example.com'\n", func() *upstreamtest.Server {
+		return upstreamtest.NewMailgun(apiKey, "mg.example.com")
+	}},
+}
+
+// openKind makes an upstream from settings as they stand in the config.
+func openKind(kind, settings string) (upstream.Upstream, error) {
+	for _, k := range upstream.Kinds() {
+		if k.Name == kind {
+			s := k.New()
+			md, err := toml.Decode(settings, s)
+			if err != nil {
+				return nil, err
+			}
+			if len(md.Undecoded()) > 0 {
+				return nil, fmt.Errorf("unknown keys %v", md.Undecoded())
+			}
+			return s.Open(upstream.Env{Name: "test", Hostname: "app.example.com", Version: "test", Stdout: io.Discard})
+		}
+	}
+	return nil, fmt.Errorf("no kind %s", kind)
+}
+
+func mustOpen(t *testing.T, kind, settings string) upstream.Upstream {
+	t.Helper()
+	up, err := openKind(kind, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := up.(io.Closer); ok {
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	return up
+}
+
+// parseMail reads an envelope in SMTP's words, an empty line, and a message with LF line ends.
+func parseMail(t *testing.T, raw []byte) *upstream.Mail {
+	t.Helper()
+	head, body, ok := bytes.Cut(raw, []byte("\n\n"))
+	if !ok {
+		t.Fatal("no envelope")
+	}
+	m := &upstream.Mail{ID: "01JQUEUEID"}
+	for line := range strings.Lines(string(head)) {
+		line = strings.TrimSpace(line)
+		if s, ok := strings.CutPrefix(line, "MAIL FROM:<"); ok {
+			m.From = strings.TrimSuffix(s, ">")
+		} else if s, ok := strings.CutPrefix(line, "RCPT TO:<"); ok {
+			m.To = append(m.To, upstream.Recipient{Address: strings.TrimSuffix(s, ">")})
+		}
+	}
+	msg, err := mime.Parse(mime.NewBytesSource(bytes.ReplaceAll(body, []byte("\n"), []byte("\r\n"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Message = msg
+	return m
+}
+
+func makeMail(t *testing.T, message string, to ...string) *upstream.Mail {
+	t.Helper()
+	raw := "MAIL FROM:<app@example.com>\n"
+	for _, a := range to {
+		raw += "RCPT TO:<" + a + ">\n"
+	}
+	return parseMail(t, []byte(raw+"\n"+message))
+}
+
+func readMails(t *testing.T) map[string]*upstream.Mail {
+	t.Helper()
+	files, err := filepath.Glob("testdata/mail/*.mail")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("only %d messages: %v", len(files), err)
+	}
+	out := map[string]*upstream.Mail{}
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.TrimSuffix(filepath.Base(f), ".mail")] = parseMail(t, raw)
+	}
+	return out
+}
+
+// TestGoldenRequests renders every message for every API, compares the requests with the golden ones and
+// sends it to a strict fake.
+func TestGoldenRequests(t *testing.T) {
+	for _, kind := range apiKinds {
+		for name, m := range readMails(t) {
+			t.Run(kind.name+"/"+name, func(t *testing.T) {
+				var got bytes.Buffer
+				up := mustOpen(t, kind.name, "api_key = '"+apiKey+"'\n"+kind.settings)
+				if err := up.(upstream.Renderer).Render(m, &got); err != nil {
+					fmt.Fprintf(&got, "none: %v\n", err)
+				}
+				compareGolden(t, filepath.Join("testdata", kind.name, name+".golden"), got.Bytes())
+				if strings.Contains(got.String(), apiKey) {
+					t.Error("the key is shown")
+				}
+				fake := kind.fake()
+				defer fake.Close()
+				up = mustOpen(t, kind.name, "api_key = '"+apiKey+"'\nbase_url = '"+fake.URL+"'\n"+kind.settings)
+				preflight := up.(upstream.Preflighter).Preflight(m)
+				checkDelivery(t, m, up.Send(t.Context(), m), preflight, fake)
+			})
+		}
+	}
+}
+
+func compareGolden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("the request changed (-golden +now; go test -update writes it anew):\n%s", diff)
+	}
+}
+
+// checkDelivery holds what a fake took against the mail: the envelope's recipients once each, no
+// Bcc in sight, and every leaf of the message somewhere.
+func checkDelivery(t *testing.T, m *upstream.Mail, outcomes []upstream.Outcome, preflight error, fake *upstreamtest.Server) {
+	t.Helper()
+	if broken := fake.Rejected(); len(broken) > 0 {
+		t.Fatalf("the fake refused: %v", broken)
+	}
+	want := map[string]bool{}
+	failed := 0
+	for i, o := range outcomes {
+		if o.Err != nil {
+			failed++
+			continue
+		}
+		if o.ID == "" {
+			t.Errorf("no provider id for %s", m.To[i].Address)
+		}
+		want[ascii(m.To[i].Address)] = true
+	}
+	if (failed == len(m.To)) != (preflight != nil) {
+		t.Errorf("preflight says %v, %d of %d failed", preflight, failed, len(m.To))
+	}
+	var got []string
+	for _, msg := range fake.Accepted() {
+		got = append(got, msg.Recipients...)
+		checkVisible(t, m, msg)
+		checkLeaves(t, m, msg)
+	}
+	slices.Sort(got)
+	wanted := slices.Sorted(func(yield func(string) bool) {
+		for a := range want {
+			if !yield(a) {
+				return
+			}
+		}
+	})
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("recipients (-envelope +delivered):\n%s", diff)
+	}
+}
+
+func ascii(addr string) string {
+	return strings.ToLower(strings.ReplaceAll(addr, "@bücher.example", "@xn--bcher-kva.example"))
+}
+
+func checkVisible(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
+	t.Helper()
+	shown := strings.ToLower(strings.Join(append(slices.Clone(msg.To), msg.Cc...), " "))
+	for k, v := range msg.Headers {
+		if !strings.EqualFold(k, "To") && !strings.EqualFold(k, "Cc") {
+			shown += " " + strings.ToLower(v)
+		}
+	}
+	header := strings.ToLower(m.Message.Header.Get("To") + m.Message.Header.Get("Cc") + m.Message.Header.Get("From"))
+	for _, bcc := range m.Message.Header.Values("Bcc") {
+		for _, r := range m.To {
+			addr := strings.ToLower(r.Address)
+			if strings.Contains(strings.ToLower(bcc), addr) && !strings.Contains(header, addr) && strings.Contains(shown, addr) {
+				t.Errorf("the Bcc recipient %s is shown", addr)
+			}
+		}
+	}
+}
+
+// checkLeaves reads the source with another parser and looks for the bytes of each leaf.
+func checkLeaves(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
+	t.Helper()
+	if msg.Provider == "mailgun" {
+		body := make([]byte, m.Message.Source.Size()-m.Message.BodyOffset())
+		if _, err := m.Message.Source.ReadAt(body, m.Message.BodyOffset()); err != nil && err != io.EOF {
+			t.Fatal(err)
+		}
+		if !bytes.HasSuffix(msg.Raw, body) {
+			t.Error("the body changed")
+		}
+		return
+	}
+	e, _ := message.Read(io.NewSectionReader(m.Message.Source, 0, m.Message.Source.Size()))
+	_ = e.Walk(func(path []int, part *message.Entity, err error) error {
+		if part == nil {
+			return nil
+		}
+		kind, _, _ := part.Header.ContentType()
+		if strings.HasPrefix(kind, "multipart/") {
+			return nil
+		}
+		data, err := io.ReadAll(part.Body)
+		if err == nil && !holds(msg, data) {
+			t.Errorf("part %v (%s) is lost: %.60q", path, kind, data)
+		}
+		return nil
+	})
+}
+
+func holds(msg upstreamtest.Message, data []byte) bool {
+	text := strings.TrimSpace(strings.ReplaceAll(string(data), "\r\n", "\n"))
+	same := func(s string) bool { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) == text }
+	if same(msg.Text) || same(msg.HTML) {
+		return true
+	}
+	for _, a := range msg.Alternatives {
+		if same(a.Value) {
+			return true
+		}
+	}
+	for _, a := range msg.Attachments {
+		if bytes.Equal(a.Data, data) || same(string(a.Data)) || strings.HasPrefix(a.Type, "text/") && same(latin(a.Data)) {
+			return true
+		}
+	}
+	return false
+}
+
+// latin reads ISO-8859-1, in which the one text file that is not UTF-8 is written.
+func latin(b []byte) string {
+	r := make([]rune, len(b))
+	for i, c := range b {
+		r[i] = rune(c)
+	}
+	return string(r)
+}
