@@ -109,8 +109,10 @@ func (s *session) failed(user string, err error) error {
 	return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Authentication credentials invalid"}
 }
 
-// errSASL answers a response that is not what the mechanism wants (RFC 4954 4).
-var errSASL = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 2}, Message: "Malformed response"}
+// badResponse answers a response that is not what the mechanism wants (RFC 4954 4).
+func badResponse() error {
+	return &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 2}, Message: "Malformed response"}
+}
 
 // plainServer is RFC 4616 with replies that go-smtp can tell.
 type plainServer struct{ sasl.Server }
@@ -118,7 +120,7 @@ type plainServer struct{ sasl.Server }
 func (p plainServer) Next(response []byte) (challenge []byte, done bool, err error) {
 	challenge, done, err = p.Server.Next(response)
 	if _, ok := err.(*smtp.SMTPError); err != nil && !ok {
-		err = errSASL
+		err = badResponse()
 	}
 	return challenge, done, err
 }
@@ -137,7 +139,7 @@ func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err er
 		return []byte("Username:"), false, nil
 	case l.user == "" && l.step <= 2:
 		if len(response) == 0 {
-			return nil, false, errSASL
+			return nil, false, badResponse()
 		}
 		l.user = string(response)
 		return []byte("Password:"), false, nil

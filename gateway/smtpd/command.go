@@ -2,10 +2,9 @@ package smtpd
 
 import (
 	"encoding/base64"
-	"fmt"
 	"io"
-	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -98,7 +97,7 @@ func (f *front) command(verb, arg, line string) bool {
 	return false
 }
 
-func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+func isControl(r rune) bool { return r != '\t' && unicode.IsControl(r) }
 
 // tooMuch ends sessions that only make noise.
 func (f *front) tooMuch() {
@@ -233,37 +232,6 @@ func (f *front) rcptTo(arg string) bool {
 	return true
 }
 
-// mailParams checks the ESMTP parameters of MAIL.
-func (f *front) mailParams(text string) (params, reply string) {
-	f.utf8 = false
-	for _, p := range strings.Fields(text) {
-		key, value, _ := strings.Cut(p, "=")
-		switch strings.ToUpper(key) {
-		case "SMTPUTF8":
-			f.utf8 = true
-		case "SIZE":
-			// go-smtp knows no more than 32 bits (B17).
-			n, err := strconv.ParseUint(value, 10, 63)
-			tooBig := err == nil && f.cfg.MaxMessage > 0 && n > uint64(f.cfg.MaxMessage)
-			if tooBig || err != nil && isDigits(value) {
-				return "", tooBigReply(f.cfg.MaxMessage)
-			}
-			if err == nil && n > 1<<32-1 {
-				text = strings.Replace(text, p, "", 1)
-			}
-		case "AUTH":
-			text = strings.Replace(text, p, "", 1) // RFC 4954 5: may be taken for AUTH=<>
-		}
-	}
-	return cutParams(text, "SIZE BODY SMTPUTF8 RET ENVID")
-}
-
-func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-
-func tooBigReply(limit int64) string {
-	return fmt.Sprintf("552 5.3.4 Message too big: the limit is %d bytes", limit)
-}
-
 // data lets DATA through when there is someone to send to.
 func (f *front) data(arg string) bool {
 	switch {
@@ -279,28 +247,4 @@ func (f *front) data(arg string) bool {
 		return true
 	}
 	return false
-}
-
-// skipChunk refuses BDAT, which is not offered, without taking its chunk for commands.
-func (f *front) skipChunk(arg string) {
-	word, _, _ := strings.Cut(arg, " ")
-	size, err := strconv.ParseInt(word, 10, 64)
-	if err != nil || size < 0 || f.cfg.MaxMessage > 0 && size > f.cfg.MaxMessage || size > 1<<30 {
-		f.refuseLast("502 5.5.1 BDAT is not implemented, and the chunk cannot be skipped")
-		return
-	}
-	f.refuseCommand("502 5.5.1 BDAT is not implemented: CHUNKING was not offered")
-	p := pace{rate: f.cfg.MinRate, idle: f.cfg.IdleTimeout}
-	for size > 0 {
-		n := min(size, int64(f.w-f.r))
-		f.r += int(n)
-		size -= n
-		p.bytes += n
-		if size > 0 {
-			if err := p.fill(f); err != nil {
-				f.ended = true
-				return
-			}
-		}
-	}
 }

@@ -21,7 +21,8 @@ type Handler interface {
 	Recipient(ctx context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error
 	// Accept takes responsibility for a message, or says why not. body gives header and body with
 	// CRLF line ends, dots removed; its read errors must be returned as they are. The id is told to
-	// the client; an empty text means "OK: queued as ID".
+	// the client; an empty text means "OK: queued as ID". A nil error is for a body that was read up to
+	// io.EOF; body must not be read after Accept has returned.
 	Accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error)
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -169,4 +171,28 @@ func (p *pace) fill(f *front) error {
 	err := f.fill(began.Add(limit))
 	p.waited += time.Since(began)
 	return err
+}
+
+// skipChunk refuses BDAT, which is not offered, without taking its chunk for commands.
+func (f *front) skipChunk(arg string) {
+	word, _, _ := strings.Cut(arg, " ")
+	size, err := strconv.ParseInt(word, 10, 64)
+	if err != nil || size < 0 || f.cfg.MaxMessage > 0 && size > f.cfg.MaxMessage || size > 1<<30 {
+		f.refuseLast("502 5.5.1 BDAT is not implemented, and the chunk cannot be skipped")
+		return
+	}
+	f.refuseCommand("502 5.5.1 BDAT is not implemented: CHUNKING was not offered")
+	p := pace{rate: f.cfg.MinRate, idle: f.cfg.IdleTimeout}
+	for size > 0 {
+		n := min(size, int64(f.w-f.r))
+		f.r += int(n)
+		size -= n
+		p.bytes += n
+		if size > 0 {
+			if err := p.fill(f); err != nil {
+				f.ended = true
+				return
+			}
+		}
+	}
 }

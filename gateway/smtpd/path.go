@@ -1,9 +1,9 @@
 package smtpd
 
 import (
-	"errors"
 	"net/netip"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -14,15 +14,19 @@ type path struct {
 	ascii   bool
 }
 
-// Why an address is refused; the words are for the client.
-var (
-	errNoAddress = errors.New("An address is missing")
-	errBrackets  = errors.New("Angle brackets do not match")
-	errRoute     = errors.New("Malformed source route")
-	errLocal     = errors.New("Malformed local part")
-	errDomain    = errors.New("Malformed domain")
-	errTooLong   = errors.New("The address is too long")
-	errUTF8      = errors.New("The address is not UTF-8")
+// badPath says why an address is refused; the words are for the client.
+type badPath string
+
+func (b badPath) Error() string { return string(b) }
+
+const (
+	errNoAddress badPath = "An address is missing"
+	errBrackets  badPath = "Angle brackets do not match"
+	errRoute     badPath = "Malformed source route"
+	errLocal     badPath = "Malformed local part"
+	errDomain    badPath = "Malformed domain"
+	errTooLong   badPath = "The address is too long"
+	errUTF8      badPath = "The address is not UTF-8"
 )
 
 // cutKeyword takes "FROM:" or "TO:" off an argument; spaces around the colon, or no colon at all,
@@ -88,6 +92,9 @@ func parsePath(text, domain string) (path, error) {
 	local, rest, err := cutLocal(text)
 	if err != nil {
 		return p, err
+	}
+	if strings.ContainsFunc(local, func(r rune) bool { return r != ' ' && unicode.IsSpace(r) }) {
+		return p, errLocal
 	}
 	host, hasHost := strings.CutPrefix(rest, "@")
 	if !hasHost {
@@ -173,7 +180,7 @@ func validDomain(d string) bool {
 			return false
 		}
 		if strings.ContainsFunc(label, func(r rune) bool {
-			return r < 0x80 && r != '-' && r != '_' && (!isAtext(r) || strings.ContainsRune("!#$%&'*+/=?^`{|}~", r))
+			return unicode.IsSpace(r) || r != '-' && r != '_' && (!isAtext(r) || strings.ContainsRune("!#$%&'*+/=?^`{|}~", r))
 		}) {
 			return false
 		}
@@ -183,26 +190,4 @@ func validDomain(d string) bool {
 
 func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
-}
-
-// cutParams lets only the known ESMTP parameters through, each once (RFC 5321 4.1.1.11: 555).
-func cutParams(text, known string) (params, reply string) {
-	seen := map[string]bool{}
-	var b strings.Builder
-	for _, p := range strings.Fields(text) {
-		key, _, _ := strings.Cut(p, "=")
-		key = strings.ToUpper(key)
-		if !strings.Contains(" "+known+" ", " "+key+" ") {
-			return "", "555 5.5.4 Unknown parameter"
-		}
-		if seen[key] {
-			return "", "501 5.5.4 " + key + " is given twice"
-		}
-		if !isASCII(p) {
-			return "", "501 5.5.4 Malformed " + key
-		}
-		seen[key] = true
-		b.WriteString(" " + p)
-	}
-	return b.String(), ""
 }

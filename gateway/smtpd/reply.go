@@ -87,10 +87,7 @@ func (f *front) reply(line string) {
 		f.capability(line)
 		return
 	}
-	if f.verb == "AUTH" && code == 235 {
-		line = "235 2.7.0 Authentication succeeded" // RFC 4954 6
-	}
-	f.say(line)
+	f.say(ownWords(f.verb, code, line))
 	if line[3] == '-' {
 		return
 	}
@@ -98,6 +95,19 @@ func (f *front) reply(line string) {
 	if len(f.out) > maxHeld && f.flush() != nil {
 		f.ended = true
 	}
+}
+
+// ownWords has the enhanced codes that RFC 3463 and RFC 4954 6 give these replies.
+func ownWords(verb string, code int, line string) string {
+	switch {
+	case verb == "AUTH" && code == 235:
+		return "235 2.7.0 Authentication succeeded"
+	case verb == "MAIL" && code == 250:
+		return "250 2.1.0 Sender OK"
+	case verb == "RCPT" && code == 250:
+		return "250 2.1.5 Recipient OK"
+	}
+	return line
 }
 
 // learn follows the state of the transaction by the last line of a reply.

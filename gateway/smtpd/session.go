@@ -23,13 +23,15 @@ type session struct {
 func newSession(c *smtp.Conn) (smtp.Session, error) {
 	f, ok := c.Conn().(*front)
 	if !ok {
-		return nil, internalError
+		return nil, internalError()
 	}
 	return &session{f: f}, nil
 }
 
 // internalError is all that a client learns of our own trouble.
-var internalError = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local trouble, try again later"}
+func internalError() error {
+	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local trouble, try again later"}
+}
 
 // Mail begins a transaction. The address is the front's: go-smtp takes the quotes off.
 func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
@@ -119,7 +121,11 @@ func (s *session) Data(io.Reader) (err error) {
 	case err != nil:
 		return s.refusal("DATA", err)
 	}
-	if text == "" {
+	switch {
+	case text != "":
+	case id == "":
+		text = "OK"
+	default:
 		text = "OK: queued as " + id
 	}
 	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: oneLine(text)}
@@ -149,7 +155,7 @@ func (s *session) refusal(verb string, err error) error {
 		return asSMTP(r)
 	}
 	s.f.srv.log.Error("handler failed", "command", verb, "peer", s.f.peer, "error", err)
-	return internalError
+	return internalError()
 }
 
 func asSMTP(r *Reply) *smtp.SMTPError {
