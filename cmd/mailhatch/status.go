@@ -18,17 +18,17 @@ import (
 // view gives the running gateway's view of itself or, when none runs, what lies in its state
 // directory. The caller must call done.
 func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
-	client, cfg, err := a.client(ctx)
+	client, stateDir, err := a.client(ctx)
 	if err == nil {
 		return client, client.Close, nil
 	}
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return nil, nil, err
 	}
-	store, err := sqlite.OpenReadOnly(ctx, cfg.StateDir)
+	store, err := sqlite.OpenReadOnly(ctx, stateDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, hintf(fmt.Errorf("mailhatch is not running and there is no queue in %s", cfg.StateDir),
+		return nil, nil, hintf(fmt.Errorf("the gateway is not running and there is no queue in %s", stateDir),
 			"start it with mailhatch serve, or name its config with -c")
 	case errors.Is(err, fs.ErrPermission):
 		return nil, nil, hintf(err, "run this as the user that mailhatch runs as, or as root")
@@ -38,24 +38,25 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	return admin.Reader{Queue: store}, func() { _ = store.Close() }, nil
 }
 
-// client gives a connection to the running gateway.
-func (a *app) client(ctx context.Context) (*admin.Client, *gateway.Config, error) {
-	cfg, err := a.config()
+// client gives a connection to the running gateway, and its state directory. It asks only for the
+// directories of the config: secrets that the gateway was started with need not be known here.
+func (a *app) client(ctx context.Context) (c *admin.Client, stateDir string, err error) {
+	stateDir, runDir, err := gateway.Dirs(gateway.FindConfig(a.configPath))
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
-	client := admin.NewClient(filepath.Join(cfg.RunDir, admin.SocketName))
-	if err := client.Ping(ctx); err != nil {
-		client.Close()
+	c = admin.NewClient(filepath.Join(runDir, admin.SocketName))
+	if err := c.Ping(ctx); err != nil {
+		c.Close()
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			err = hintf(err, "run this as the user that mailhatch runs as, or as root")
 		case errors.Is(err, admin.ErrNotRunning):
-			err = hintf(err, "start it with mailhatch serve, or name its config with -c")
+			err = hintf(err, "this needs a running gateway: start it with mailhatch serve, or name its config with -c")
 		}
-		return nil, cfg, err
+		return nil, stateDir, err
 	}
-	return client, cfg, nil
+	return c, stateDir, nil
 }
 
 // printJSON writes one line for programs.
@@ -89,7 +90,7 @@ func runStatus(ctx context.Context, a *app, args []string) error {
 
 func (a *app) printStatus(s *admin.Status) error {
 	if !s.Running {
-		fmt.Fprint(a.stdout, "mailhatch is not running; this waits in its state directory\n\n")
+		fmt.Fprint(a.stdout, "the gateway is not running; this waits in its state directory\n\n")
 	} else {
 		fmt.Fprintf(a.stdout, "mailhatch %s on %s, running for %s\n", plain(s.Version), plain(s.Hostname), ago(s.Started))
 		for _, reason := range s.NotReady {

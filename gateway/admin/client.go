@@ -18,7 +18,7 @@ import (
 )
 
 // ErrNotRunning tells that no gateway answers on the admin socket.
-var ErrNotRunning = errors.New("mailhatch is not running")
+var ErrNotRunning = errors.New("the gateway is not running")
 
 // Client is the View of a running gateway, and steers it, over its admin socket. Make one with
 // NewClient.

@@ -2,13 +2,7 @@ package bounce
 
 import (
 	"bytes"
-	"errors"
 	"flag"
-	"io"
-	stdmime "mime"
-	"mime/multipart"
-	"mime/quotedprintable"
-	"net/mail"
 	"net/textproto"
 	"os"
 	"path/filepath"
@@ -16,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"bufio"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -131,81 +123,6 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// checkLines asserts that the message can go out as it is: CRLF, no line over 998 bytes.
-func checkLines(t *testing.T, msg []byte) {
-	t.Helper()
-	for line := range bytes.Lines(msg) {
-		text, ok := bytes.CutSuffix(line, []byte("\r\n"))
-		if !ok || bytes.ContainsAny(text, "\r\n\x00") || len(text) > 998 {
-			t.Errorf("bad line %q", line)
-		}
-	}
-}
-
-// read is a report as an independent reader sees it.
-type read struct {
-	header    mail.Header
-	words     string
-	message   textproto.MIMEHeader
-	rcpts     []textproto.MIMEHeader
-	original  string
-	kinds     []string
-	encodings []string
-}
-
-func readBack(t *testing.T, msg []byte) read {
-	t.Helper()
-	m, err := mail.ReadMessage(bytes.NewReader(msg))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := read{header: m.Header}
-	kind, params, err := stdmime.ParseMediaType(m.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/report" || params["report-type"] != "delivery-status" {
-		t.Fatalf("Content-Type %q %v %v", kind, params, err)
-	}
-	parts := multipart.NewReader(m.Body, params["boundary"])
-	for {
-		p, err := parts.NextRawPart()
-		if err == io.EOF {
-			return out
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		var body io.Reader = p
-		if p.Header.Get("Content-Transfer-Encoding") == "quoted-printable" {
-			body = quotedprintable.NewReader(p)
-		}
-		content, err := io.ReadAll(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out.kinds = append(out.kinds, p.Header.Get("Content-Type"))
-		out.encodings = append(out.encodings, p.Header.Get("Content-Transfer-Encoding"))
-		switch len(out.kinds) {
-		case 1:
-			out.words = string(content)
-		case 2:
-			blocks := textproto.NewReader(bufio.NewReader(io.MultiReader(bytes.NewReader(content), strings.NewReader("\r\n"))))
-			if out.message, err = blocks.ReadMIMEHeader(); err != nil {
-				t.Fatal(err)
-			}
-			for {
-				h, err := blocks.ReadMIMEHeader()
-				if len(h) > 0 {
-					out.rcpts = append(out.rcpts, h)
-				}
-				if err != nil {
-					break
-				}
-			}
-		case 3:
-			out.original = string(content)
-		}
-	}
-}
-
 func TestReadBack(t *testing.T) {
 	r := failure(t, plainMail)
 	r.Envelope.Ret, r.Envelope.EnvID = "full", "env7"
@@ -300,143 +217,6 @@ func TestDue(t *testing.T) {
 	}
 }
 
-func TestStatus(t *testing.T) {
-	late := now.Add(1000 * time.Hour)
-	cases := []struct {
-		action Action
-		fate   Fate
-		at     time.Time
-		want   string
-	}{
-		{Failed, Fate{Status: "5.7.1"}, now, "5.7.1"},
-		{Failed, Fate{Status: "4.2.1"}, late, "4.2.1"},
-		{Failed, Fate{Status: "2.0.0"}, now, "5.0.0"},
-		{Failed, Fate{Status: "not_found", Code: 404}, now, "5.0.0"},
-		{Failed, Fate{Status: "5.1", Code: 550}, now, "5.0.0"},
-		{Failed, Fate{Status: "5.x.1"}, now, "5.0.0"},
-		{Failed, Fate{Status: "5.1234.1"}, now, "5.0.0"},
-		{Failed, Fate{Code: 413}, now, "5.3.4"},
-		{Failed, Fate{Code: 550, SMTP: true}, late, "5.0.0"},
-		{Failed, Fate{Code: 429}, late, "4.4.7"},
-		{Failed, Fate{}, late, "4.4.7"},
-		{Failed, Fate{}, now, "5.0.0"},
-		{Delayed, Fate{}, now, "4.0.0"},
-		{Delayed, Fate{Status: "5.7.1"}, now, "4.7.1"},
-		{Delayed, Fate{Status: "4.4.1"}, now, "4.4.1"},
-		{Relayed, Fate{Status: "5.7.1"}, now, "2.7.1"},
-		{Relayed, Fate{}, now, "2.0.0"},
-	}
-	for _, c := range cases {
-		r := &Report{Action: c.action, At: c.at, Until: now.Add(time.Hour)}
-		if got := r.status(c.fate); got != c.want {
-			t.Errorf("%s %+v: %s, want %s", c.action, c.fate, got, c.want)
-		}
-	}
-}
-
-func TestDiagnostic(t *testing.T) {
-	cases := []struct {
-		fate Fate
-		want string
-	}{
-		{Fate{}, ""},
-		{Fate{Words: "dial: refused"}, "x-mailhatch; dial: refused"},
-		{Fate{Code: 422, Words: "bad\r\nBcc: x"}, "x-mailhatch-http; 422 bad  Bcc: x"},
-		{Fate{Code: 503}, "x-mailhatch-http; 503"},
-		{Fate{Code: 550, SMTP: true, Words: "550: no"}, "smtp; 550: no"},
-		{Fate{Code: 550, SMTP: true, Status: "5.1.1", Words: "no"}, "smtp; 550 no"},
-		{Fate{Words: strings.Repeat("x", 2000)}, "x-mailhatch; " + strings.Repeat("x", maxDiagnostic-1) + "…"},
-	}
-	for _, c := range cases {
-		if got := c.fate.diagnostic(); got != c.want {
-			t.Errorf("%+v: %q, want %q", c.fate, got, c.want)
-		}
-	}
-}
-
-func TestAdvice(t *testing.T) {
-	for status, want := range map[string]string{"5.1.1": "Check", "5.1.8": "sender's", "5.2.2": "full", "5.2.1": "does not take",
-		"5.3.4": "too large", "5.6.7": "form", "5.7.26": "policy", "4.4.7": "as long as", "5.0.0": "reason above"} {
-		if got := adviceFor(status); !strings.Contains(got, want) {
-			t.Errorf("%s: %q", status, got)
-		}
-	}
-}
-
-func TestOriginal(t *testing.T) {
-	long := "Subject: x\r\n\r\n" + strings.Repeat("y", 1200) + "\r\n"
-	cases := []struct {
-		name, raw, ret string
-		action         Action
-		kind, encoding string
-	}{
-		{"default", plainMail, "", Failed, "text/rfc822-headers", ""},
-		{"HDRS", plainMail, "HDRS", Failed, "text/rfc822-headers", ""},
-		{"FULL", plainMail, "FULL", Failed, "message/rfc822", ""},
-		{"FULL, delayed", plainMail, "FULL", Delayed, "text/rfc822-headers", ""},
-		{"FULL, 8-bit body", "Subject: x\r\n\r\n\xe9\r\n", "FULL", Failed, "message/rfc822", "8bit"},
-		{"FULL, UTF-8 header", "Subject: \xc3\xa9\r\n\r\nx\r\n", "FULL", Failed, "message/global", "base64"},
-		{"FULL, Latin-1 header", "Subject: \xe9\r\n\r\nx\r\n", "FULL", Failed, "text/rfc822-headers", "quoted-printable"},
-		{"FULL, long line", long, "FULL", Failed, "text/rfc822-headers", ""},
-		{"FULL, NUL", "Subject: x\r\n\r\n\x00\r\n", "FULL", Failed, "text/rfc822-headers", ""},
-		{"FULL, too large", "Subject: x\r\n\r\n" + strings.Repeat("line\r\n", maxReturned/6), "FULL", Failed, "text/rfc822-headers", ""},
-		{"long header line", "Subject: " + strings.Repeat("y", 1200) + "\r\n\r\nx", "", Failed, "text/rfc822-headers", "quoted-printable"},
-		{"huge header", strings.Repeat("X-A: b\r\n", maxHeader/8+10) + "\r\nx", "", Failed, "text/rfc822-headers", ""},
-		{"header alone, no line end", "Subject: x", "", Failed, "text/rfc822-headers", ""},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			r := failure(t, c.raw)
-			r.Envelope.Ret, r.Action = c.ret, c.action
-			msg, err := r.Message()
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := readBack(t, msg)
-			if len(got.kinds) != 3 || got.kinds[2] != c.kind || got.encodings[2] != c.encoding {
-				t.Errorf("%q %q", got.kinds, got.encodings)
-			}
-			outer := got.header.Get("Content-Transfer-Encoding")
-			if (outer == "8bit") != (c.encoding == "8bit") {
-				t.Errorf("Content-Transfer-Encoding %q of the whole", outer)
-			}
-			checkLines(t, msg)
-		})
-	}
-}
-
-func TestNoOriginal(t *testing.T) {
-	r := failure(t, plainMail)
-	r.Original, r.Until, r.Action = nil, time.Time{}, Delayed
-	r.Envelope.Received = time.Time{}
-	msg, err := r.Message()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := readBack(t, msg)
-	if len(got.kinds) != 2 || got.header.Get("Subject") != "Delayed mail" || got.header.Get("References") != "" {
-		t.Errorf("%q %v", got.kinds, got.header)
-	}
-}
-
-func TestReferencesAreBounded(t *testing.T) {
-	var refs strings.Builder
-	for i := range 100 {
-		refs.WriteString(" <" + strings.Repeat("r", i+1) + "@x>")
-	}
-	r := failure(t, "References:"+refs.String()+" broken <two words>\r\nMessage-ID: <m@x>\r\nSubject: "+strings.Repeat("s", 500)+"\r\n\r\n")
-	msg, err := r.Message()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := readBack(t, msg)
-	ids := strings.Fields(got.header.Get("References"))
-	if len(ids) != maxReferences+1 || ids[0] != "<r@x>" || ids[len(ids)-1] != "<m@x>" {
-		t.Errorf("%d ids: %q", len(ids), ids)
-	}
-	checkLines(t, msg)
-}
-
 // TestHostileWords gives every text that others choose line ends and control characters.
 func TestHostileWords(t *testing.T) {
 	const evil = "x\r\nBcc: victim@example.net\r\n\r\n--\x00\x1b[31m\u2028"
@@ -457,18 +237,4 @@ func TestHostileWords(t *testing.T) {
 		t.Errorf("control characters in %q", got.words)
 	}
 	checkLines(t, msg)
-}
-
-type brokenSource struct{ n int64 }
-
-func (b brokenSource) ReadAt([]byte, int64) (int, error) { return 0, errors.New("disk on fire") }
-func (b brokenSource) Size() int64                       { return b.n }
-
-func TestReadError(t *testing.T) {
-	r := failure(t, plainMail)
-	r.Envelope.Ret = "FULL"
-	r.Original.Source = brokenSource{r.Original.Source.Size()}
-	if _, err := r.Message(); err == nil || !strings.Contains(err.Error(), "disk on fire") {
-		t.Errorf("%v", err)
-	}
 }

@@ -1,0 +1,205 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+func ids(p *Page) string {
+	var list []string
+	for _, m := range p.Messages {
+		list = append(list, m.ID)
+	}
+	return strings.Join(list, " ")
+}
+
+func TestList(t *testing.T) {
+	q := newFake(message("A1", "ann", "main", envelope.Queued), message("B2", "bob", "relay", envelope.Held, envelope.Queued),
+		message("C3", "eve", "main", envelope.Failed))
+	c, _ := start(t, Config{Queue: q})
+	cases := []struct {
+		filter     Filter
+		want, next string
+	}{
+		{Filter{}, "A1 B2 C3", ""},
+		{Filter{State: envelope.Queued}, "A1 B2", ""},
+		{Filter{Upstream: "relay"}, "B2", ""},
+		{Filter{IDs: []string{"A1", "C3", "ZZ"}}, "A1 C3", ""},
+		{Filter{Limit: 2}, "A1 B2", "B2"},
+		{Filter{Limit: 2, After: "B2"}, "C3", ""},
+		{Filter{State: envelope.Failed, Upstream: "relay"}, "", ""},
+	}
+	for _, v := range []View{c, Reader{q}} {
+		for _, tc := range cases {
+			p, err := v.List(t.Context(), tc.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ids(p) != tc.want || p.Next != tc.next || p.Messages == nil {
+				t.Errorf("%T %+v: %q next %q", v, tc.filter, ids(p), p.Next)
+			}
+		}
+	}
+}
+
+func TestShow(t *testing.T) {
+	m := message("A1", "ann", "main", envelope.Queued)
+	m.Parts[0].NextAt = day0.Add(time.Hour)
+	m.Parts[0].Progress = envelope.Progress{Attempts: 3, Uncertain: true, Error: "timeout"}
+	q := newFake(m)
+	c, _ := start(t, Config{Queue: q})
+	for _, v := range []View{c, Reader{q}} {
+		got, err := v.Show(t.Context(), "A1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &Message{ID: "A1", Size: 1000, Header: m.Header, Envelope: m.Envelope,
+			Parts: []Part{{State: envelope.Queued, Upstream: "main", NextAt: day0.Add(time.Hour), To: m.Parts[0].To, Progress: m.Parts[0].Progress}}}
+		if d := cmp.Diff(fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got)); d != "" {
+			t.Errorf("%T: %s", v, d)
+		}
+		for _, id := range []string{"ZZ", "../log", "a/b", "?x=y"} {
+			if _, err := v.Show(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
+				t.Errorf("%T %q: %v", v, id, err)
+			}
+		}
+	}
+}
+
+func TestOpen(t *testing.T) {
+	q := newFake(message("A1", "ann", "main", envelope.Queued))
+	c, _ := start(t, Config{Queue: q})
+	for _, v := range []View{c, Reader{q}} {
+		r, err := v.Open(t.Context(), "A1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil || string(b) != string(q.bodies["A1"]) || r.Close() != nil {
+			t.Errorf("%T: %q %v", v, b, err)
+		}
+		if _, err := v.Open(t.Context(), "ZZ"); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("%T: %v", v, err)
+		}
+	}
+}
+
+func TestLog(t *testing.T) {
+	at := func(h int) time.Time { return day0.Add(time.Duration(h) * time.Hour) }
+	waiting := message("B2", "bob", "relay", envelope.Queued)
+	waiting.Parts[0].Progress = envelope.Progress{Attempts: 2, LastAttempt: at(3), Error: "451 later"}
+	waiting.Parts[0].NextAt = at(9)
+	q := newFake(waiting, message("C3", "eve", "main", envelope.Failed))
+	q.history = []queue.Record{
+		{ID: "A1", At: at(4), State: envelope.Sent, From: "app@example.com", Recipient: envelope.Recipient{Address: "ann@example.org"}, ProviderID: "p-1"},
+		{ID: "A0", At: at(1), State: envelope.Discarded, Recipient: envelope.Recipient{Address: "bob@example.org"}},
+	}
+	c, _ := start(t, Config{Queue: q})
+	cases := []struct {
+		filter    LogFilter
+		want      string
+		truncated bool
+	}{
+		{LogFilter{}, "A1 sent, B2 queued, A0 discarded, C3 failed", false},
+		{LogFilter{To: "BOB@*"}, "B2 queued, A0 discarded", false},
+		{LogFilter{To: "bob"}, "B2 queued", false}, // as the client wrote it
+		{LogFilter{ID: "C3"}, "C3 failed", false},
+		{LogFilter{Since: at(2)}, "A1 sent, B2 queued", false},
+		{LogFilter{Limit: 1}, "A1 sent", true},
+		{LogFilter{ID: "C3", From: "nobody@*"}, "", false},
+		{LogFilter{ID: "C3", To: "ann@*"}, "", false},
+	}
+	for _, v := range []View{c, Reader{q}} {
+		for _, tc := range cases {
+			l, err := v.Log(t.Context(), tc.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, e := range l.Entries {
+				got = append(got, e.ID+" "+string(e.State))
+			}
+			if s := strings.Join(got, ", "); s != tc.want || l.Truncated != tc.truncated || l.Entries == nil {
+				t.Errorf("%T %+v: %q %v", v, tc.filter, s, l.Truncated)
+			}
+		}
+	}
+	l, err := c.Log(t.Context(), LogFilter{ID: "B2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Entry{ID: "B2", At: at(3), State: envelope.Queued, From: "app@example.com", To: "bob@example.org", Given: "bob", Upstream: "relay",
+		Attempts: 2, Error: "451 later", NextAt: at(9), Header: waiting.Header, Size: 1000, Received: day0}
+	if d := cmp.Diff([]Entry{want}, l.Entries); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestLogOfALongQueue(t *testing.T) {
+	q := newFake()
+	for i := range maxScan + 10 {
+		m := message(fmt.Sprintf("M%06d", i), "ann", "main", envelope.Queued)
+		q.messages[m.ID] = &m
+	}
+	l, err := Reader{q}.Log(t.Context(), LogFilter{To: "nobody"})
+	if err != nil || len(l.Entries) != 0 || !l.Truncated {
+		t.Errorf("%d entries, %v %v", len(l.Entries), l.Truncated, err)
+	}
+	if n := len(q.lists); n != maxScan/maxPage {
+		t.Errorf("%d pages were read", n)
+	}
+}
+
+func TestMatches(t *testing.T) {
+	for _, tc := range []struct {
+		pattern, s string
+		want       bool
+	}{
+		{"", "", true}, {"*", "", true}, {"a", "", false}, {"", "a", false}, {"A@X", "a@x", true}, {"*@x.org", "ann@X.org", true},
+		{"a?n@*", "ann@x", true}, {"a?n@*", "an@x", false}, {"*a*b*", "xxaxxbxx", true}, {"*a*b", "abc", false}, {"[a]", "a", false},
+		{strings.Repeat("*a", 30) + "b", strings.Repeat("a", 3000), false},
+	} {
+		if got := matches(tc.pattern, tc.s); got != tc.want {
+			t.Errorf("%.20q %.20q: %v", tc.pattern, tc.s, got)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	q := newFake(message("A1", "ann", "main", envelope.Queued), message("B2", "bob", "main", envelope.Held))
+	q.lanes = map[string]queue.Lane{"main": {Queued: 4, NextAt: day0}, "gone": {Queued: 1}, "empty": {}}
+	c, _ := start(t, Config{Queue: q, Version: "1.2", Hostname: "gw", Started: day0,
+		Ready: func() []string { return []string{"upstream relay is closed"} },
+		Status: func() []Upstream {
+			return []Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16}, {Name: "relay"}}
+		}})
+	got, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Status{Running: true, Version: "1.2", Hostname: "gw", Started: day0, NotReady: []string{"upstream relay is closed"},
+		Upstreams: []Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16, Queued: 4, NextAt: day0}, {Name: "relay"}, {Name: "gone", Queued: 1}},
+		Queue: map[envelope.State]QueueStatus{envelope.Queued: {Parts: 1, Bytes: 1000, Oldest: day0},
+			envelope.Held: {Parts: 1, Bytes: 1000, Oldest: day0}, envelope.Failed: {}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	offline, err := Reader{q}.Status(t.Context())
+	if err != nil || offline.Running || offline.Queue[envelope.Queued].Parts != 1 || len(offline.Upstreams) != 2 {
+		t.Errorf("%+v %v", offline, err)
+	}
+	// A source without schedule, as an engine that is open for reading.
+	bare, err := Reader{struct{ Source }{q}}.Status(t.Context())
+	if err != nil || len(bare.Upstreams) != 0 {
+		t.Errorf("%+v %v", bare, err)
+	}
+}
