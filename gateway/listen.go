@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -150,6 +152,7 @@ func (g *Gateway) sessionEvent(e smtpd.Event) {
 	if e.Err != nil {
 		r.Reason = e.Err.Error()
 	}
+	r.Code, _ = strconv.Atoi(strings.SplitN(e.Reply, " ", 2)[0])
 	switch e.Kind {
 	case smtpd.Rejected:
 		r.Stage, r.Reason = e.Command, e.Reply

@@ -74,13 +74,14 @@ func (a *attempt) unfit(ctx context.Context, rcpts []envelope.Recipient, w way, 
 	a.park(ctx, rcpts, w, p)
 }
 
-// refused treats recipients that the routes now refuse: by a rule, the operator's word is final; for
-// want of any rule they wait for a mended config.
+// refused treats recipients that the routes refuse. A rule is the operator's word and final. For want of
+// any rule they wait for a mended config, unless they never had one: then acceptance would have
+// refused them, had the message no other recipients.
 func (a *attempt) refused(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
 	r := w.decision.Reply
 	p.Status, p.Error = r.Code, r.Text
-	if w.ours && p.Attempts+len(p.Upstream) > 0 || w.ours && a.lane.upstream.Name != "" {
-		p.Error, p.Class = "no route matches any more", "account"
+	if w.ours && (a.lane.upstream.Name != "" || p.Released) {
+		p.Status, p.Class, p.Error = 0, "account", "no route matches"
 		a.park(ctx, rcpts, w, p)
 		return
 	}

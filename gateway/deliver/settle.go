@@ -231,5 +231,9 @@ func (a *attempt) waitFor(rcpts []envelope.Recipient, until time.Time) {
 }
 
 func (a *attempt) tooOld() bool {
-	return time.Since(a.msg.Envelope.Received) > a.lane.gen.cfg.Policy.MaxAge
+	born := a.msg.Envelope.Received
+	if renewed := a.part.Progress.Renewed; renewed.After(born) {
+		born = renewed
+	}
+	return time.Since(born) > a.lane.gen.cfg.Policy.MaxAge
 }

@@ -65,6 +65,7 @@ type Progress struct {
 	Status       int       `json:"status,omitempty"`    // HTTP status or SMTP reply code of the last error
 	Enhanced     string    `json:"enhanced,omitempty"`  // RFC 3463 code of the last error
 	Error        string    `json:"error,omitempty"`     // the last error in words, the provider's own where it gave some
+	Renewed      time.Time `json:"renewed,omitzero"`    // an operator gave it a new life: its age counts from here
 	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been told of the delay
 }

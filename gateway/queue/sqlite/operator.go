@@ -25,27 +25,39 @@ func (s *Store) Retry(ctx context.Context, ids ...string) (int, error) {
 		if p.state == codeHeld {
 			return false, nil
 		}
-		var info partInfo
-		if p.info != "" {
-			if err := json.Unmarshal([]byte(p.info), &info); err != nil {
-				return false, fmt.Errorf("row of message %s, part %d: %w", formatID(id), p.n, err)
-			}
-		}
-		info.Progress = newLife(info.Progress)
-		text, err := info.text()
-		if err != nil {
-			return false, err
-		}
-		return true, p.update(t, id, codeQueued, text)
+		return true, p.requeue(t, id, newLife)
 	})
+}
+
+// requeue makes the part due now with a changed progress.
+func (p *storedPart) requeue(t *tx, id int64, change func(envelope.Progress) envelope.Progress) error {
+	var info partInfo
+	if p.info != "" {
+		if err := json.Unmarshal([]byte(p.info), &info); err != nil {
+			return fmt.Errorf("row of message %s, part %d: %w", formatID(id), p.n, err)
+		}
+	}
+	info.Progress = change(info.Progress)
+	text, err := info.text()
+	if err != nil {
+		return err
+	}
+	return p.update(t, id, codeQueued, text)
 }
 
 // newLife is the progress of a part that starts again.
 func newLife(p envelope.Progress) envelope.Progress {
-	if !p.Uncertain {
-		return envelope.Progress{}
+	life := envelope.Progress{Renewed: time.Now(), Released: p.Released}
+	if p.Uncertain {
+		life.Uncertain, life.Upstream, life.Since, life.Passed = true, p.Upstream, p.Since, p.Passed
 	}
-	return envelope.Progress{Uncertain: true, Upstream: p.Upstream, Since: p.Since, Passed: p.Passed}
+	return life
+}
+
+// released is the progress of a part that rules may not hold again.
+func released(p envelope.Progress) envelope.Progress {
+	p.Released = true
+	return p
 }
 
 // Hold puts queued parts on hold, those of running attempts too if they come back.
@@ -64,7 +76,7 @@ func (s *Store) Release(ctx context.Context, ids ...string) (int, error) {
 		if p.state != codeHeld {
 			return false, nil
 		}
-		return true, p.update(t, id, codeQueued, p.info)
+		return true, p.requeue(t, id, released)
 	})
 }
 
