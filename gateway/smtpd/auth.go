@@ -15,9 +15,11 @@ func (f *front) authOffered() bool {
 	if f.cfg.Auth == AuthNone || f.cfg.Auth == "" || f.cfg.Authenticate == nil {
 		return false
 	}
-	local := !f.peer.IsValid() || f.peer.IsLoopback()
-	return f.tls != "" || f.cfg.AllowInsecureAuth && local
+	return f.tls != "" || f.cfg.AllowInsecureAuth && f.local()
 }
+
+// local tells whether the peer is on this machine.
+func (f *front) local() bool { return !f.peer.IsValid() || f.peer.IsLoopback() }
 
 // auth checks AUTH before go-smtp runs the exchange.
 func (f *front) auth(arg string) bool {
@@ -29,6 +31,8 @@ func (f *front) auth(arg string) bool {
 		f.refuseCommand("502 5.5.1 AUTH is not offered here")
 	case !f.authOffered():
 		f.refuseCommand("538 5.7.11 AUTH needs TLS: say STARTTLS first")
+	case !f.local() && f.srv.guesses.spent(countedAs(f.peer).String()):
+		f.refuseLast("421 4.7.0 " + f.cfg.Hostname + " Too many failed logins from your address")
 	case f.authed:
 		f.refuseCommand("503 5.5.1 Already authenticated")
 	case f.mail:
@@ -80,7 +84,7 @@ func (s *session) login(user, password string) (err error) {
 	if user == "" {
 		return s.failed(user, nil)
 	}
-	if err := f.cfg.Authenticate(f.ctx, user, password, f.peer); err != nil {
+	if err := s.check(user, password); err != nil {
 		return s.failed(user, err)
 	}
 	f.user, f.authFail = user, 0
@@ -88,10 +92,25 @@ func (s *session) login(user, password string) (err error) {
 	return nil
 }
 
+// check waits for its turn and asks.
+func (s *session) check(user, password string) error {
+	f := s.f
+	select {
+	case f.srv.logins <- struct{}{}:
+	case <-f.ctx.Done():
+		return f.ctx.Err()
+	}
+	defer func() { <-f.srv.logins }()
+	return f.cfg.Authenticate(f.ctx, user, password, f.peer)
+}
+
 // failed counts a failure and makes the client wait: guessing must be slow.
 func (s *session) failed(user string, err error) error {
 	f := s.f
 	f.authFail++
+	if !f.local() {
+		f.srv.guesses.allow(countedAs(f.peer).String())
+	}
 	f.event(Event{Kind: AuthFailed, User: oneLine(user), Err: err})
 	t := time.NewTimer(time.Duration(f.authFail) * f.cfg.AuthDelay)
 	defer t.Stop()

@@ -63,7 +63,7 @@ type Config struct {
 
 	MaxMessage      int64         // bytes, dots removed; 0 means no limit
 	MaxRecipients   int           // for each message; default 1000
-	MaxConns        int           // default 1000; -1 none
+	MaxConns        int           // default 2000; -1 none
 	MaxConnsPerAddr int           // an IPv6 /64 is one address; 0 means no limit
 	MaxPerMinute    int           // messages from one user or address, 450 4.7.1 beyond; 0 means no limit
 	MaxLine         int           // bytes of a line of DATA without its CRLF; 0 means no limit
@@ -82,6 +82,7 @@ type Config struct {
 const (
 	maxCommand   = 12288            // RFC 4954 4: the longest line of any command, CRLF included
 	maxAuthFails = 3                // before the connection is closed
+	maxGuesses   = 20               // failed logins a minute from one address that is not loopback
 	maxJunk      = 200              // commands since the last message that did not further one
 	maxRefused   = 1000             // recipients of one transaction, at least
 	rateGrace    = 30 * time.Second // before MinRate counts
@@ -102,7 +103,7 @@ func (c Config) withDefaults() Config {
 		c.BareNewlines = Normalise
 	}
 	orInt(&c.MaxRecipients, 1000)
-	orInt(&c.MaxConns, 1000)
+	orInt(&c.MaxConns, 2000)
 	orInt(&c.MaxErrors, 20)
 	orInt(&c.MinRate, 64)
 	orInt(&c.IdleTimeout, 5*time.Minute)

@@ -28,7 +28,7 @@ type Event struct {
 	Addr     netip.Addr
 	User     string
 	Helo     string
-	Command  string // the verb, or what was said instead of one
+	Command  string // the verb; "?" when it is none
 	Reply    string // first line of what was answered
 	Err      error
 }

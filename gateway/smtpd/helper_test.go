@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -88,6 +89,9 @@ func (k *keeper) Accept(_ context.Context, env *envelope.Envelope, body io.Reade
 	case "direct":
 		io.Copy(io.Discard, body)
 		return "D1", "Upstream said:\r\nfine", nil
+	}
+	if local == "bytewise" {
+		body = iotest.OneByteReader(body)
 	}
 	b, err := io.ReadAll(body)
 	if err != nil {

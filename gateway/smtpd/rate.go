@@ -10,7 +10,7 @@ import (
 // maxTracked is how many clients are remembered before those at rest are forgotten.
 const maxTracked = 10_000
 
-// tempo limits how many messages each client sends.
+// tempo limits how often each client does something.
 type tempo struct {
 	perMinute int
 
@@ -18,7 +18,11 @@ type tempo struct {
 	clients map[string]*rate.Limiter
 }
 
-// allow tells whether this client may send one more now.
+func newTempo(perMinute int) *tempo {
+	return &tempo{perMinute: perMinute, clients: map[string]*rate.Limiter{}}
+}
+
+// allow tells whether this client may do it once more now, and counts it.
 func (t *tempo) allow(client string) bool {
 	if t.perMinute <= 0 {
 		return true
@@ -36,7 +40,15 @@ func (t *tempo) allow(client string) bool {
 	return l.Allow()
 }
 
-// forget drops clients that may send all they want again; when none is at rest, all of them.
+// spent tells whether this client may not do it now.
+func (t *tempo) spent(client string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.clients[client]
+	return l != nil && l.Tokens() < 1
+}
+
+// forget drops clients that may do all they want again; when none is at rest, all of them.
 func (t *tempo) forget() {
 	for client, l := range t.clients {
 		if l.Tokens() >= float64(t.perMinute) {

@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
-	"golang.org/x/time/rate"
 )
 
 // Server speaks SMTP on listeners that share one Config.
@@ -20,13 +20,15 @@ type Server struct {
 	handler Handler
 	log     *slog.Logger
 	blocks  sync.Pool // *[]byte of blockSize: input buffers of sessions inside DATA
+	mails   *tempo
+	guesses *tempo        // failed logins
+	logins  chan struct{} // a password hash is slow on purpose: so many are checked at a time
 
 	mu       sync.Mutex
 	fronts   map[*front]struct{}
 	perAddr  map[netip.Prefix]int
 	draining bool
 	idle     chan struct{} // closed when draining and the last front has left
-	tempo    tempo
 }
 
 // blockSize is how much of DATA is read at once.
@@ -47,7 +49,9 @@ func New(cfg Config, h Handler, log *slog.Logger) *Server {
 		fronts:  map[*front]struct{}{},
 		perAddr: map[netip.Prefix]int{},
 		idle:    make(chan struct{}),
-		tempo:   tempo{perMinute: cfg.MaxPerMinute, clients: map[string]*rate.Limiter{}},
+		mails:   newTempo(cfg.MaxPerMinute),
+		guesses: newTempo(maxGuesses),
+		logins:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	s.blocks.New = func() any { b := make([]byte, blockSize); return &b }
 	return s

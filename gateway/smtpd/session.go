@@ -37,7 +37,7 @@ func internalError() error {
 func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 	f := s.f
 	defer s.contain(&err)
-	if !f.srv.tempo.allow(f.sender()) {
+	if !f.srv.mails.allow(f.sender()) {
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again in a minute"}
 	}
 	env := &envelope.Envelope{
