@@ -100,7 +100,10 @@ func ReadHeader(r io.Reader, max int) (raw []byte, rest io.Reader, err error) {
 // ParseHeader splits a raw header into fields, up to an empty line if there is one. Lines that are no
 // fields are kept with an empty name.
 func ParseHeader(raw []byte) Header {
-	var h Header
+	if len(raw) == 0 {
+		return nil
+	}
+	h := make(Header, 0, 1+bytes.Count(raw, []byte("\n")))
 	for len(raw) > 0 {
 		line := raw[:lineLength(raw)]
 		if isEmptyLine(line) {

@@ -39,7 +39,8 @@ type lineReader struct {
 const lineBuffer = 64 << 10
 
 func newLineReader(src Source) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(io.NewSectionReader(src, 0, src.Size()), lineBuffer)}
+	size := min(lineBuffer, src.Size()+1)
+	return &lineReader{r: bufio.NewReaderSize(io.NewSectionReader(src, 0, src.Size()), int(size))}
 }
 
 // next gives the next line; io.EOF at the end.

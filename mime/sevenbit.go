@@ -197,15 +197,16 @@ func (d *downgrade) leaf(p *Part, header []byte, headerEnd int64, eight bool) er
 			return err
 		}
 	}
-	eol := lineEnd(header)
-	header = EditHeader(header, Edit{Op: Replace, Name: "Content-Transfer-Encoding", Value: label})
-	d.replace(NewBytesSource(header), headerEnd)
-	if headerEnd == p.start { // no empty line: the new header needs one
-		d.out = append(d.out, NewBytesSource([]byte(eol)))
-	}
-	if err := d.copyTo(p.start); err != nil {
+	empty := make([]byte, p.start-headerEnd) // the empty line, which shows the line end of a part without fields
+	if _, err := d.src.ReadAt(empty, headerEnd); err != nil && err != io.EOF {
 		return err
 	}
+	header = append(header[:len(header):len(header)], empty...)
+	if len(empty) == 0 { // there is none: the new field needs one
+		header = append(header, lineEnd(header)...)
+	}
+	header = EditHeader(header, Edit{Op: Replace, Name: "Content-Transfer-Encoding", Value: label})
+	d.replace(NewBytesSource(header), p.start)
 	d.replace(body, p.end)
 	return nil
 }
@@ -232,16 +233,31 @@ func encode7Bit(p *Part) (Source, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		if strings.HasPrefix(p.Type, "text/") && !bytes.ContainsRune(content, 0) {
-			var out bytes.Buffer
-			w := quotedprintable.NewWriter(&out)
-			_, _ = w.Write(content) // a buffer takes everything
-			_ = w.Close()
-			return NewBytesSource(out.Bytes()), "quoted-printable", nil
+		if strings.HasPrefix(p.Type, "text/") {
+			if coded, ok := quotedPrintableText(content); ok {
+				return NewBytesSource(coded), "quoted-printable", nil
+			}
 		}
 		plain = NewBytesSource(content)
 	}
 	return &base64Source{plain}, "base64", nil
+}
+
+// quotedPrintableText encodes text whose lines all end alike; ok is false for any other.
+func quotedPrintableText(text []byte) (coded []byte, ok bool) {
+	pairs := bytes.Count(text, []byte("\r\n"))
+	lf, cr := bytes.Count(text, []byte("\n")), bytes.Count(text, []byte("\r"))
+	if cr != pairs || pairs > 0 && lf != pairs || bytes.IndexByte(text, 0) >= 0 {
+		return nil, false
+	}
+	var out bytes.Buffer
+	w := quotedprintable.NewWriter(&out)
+	_, _ = w.Write(text) // a buffer takes everything
+	_ = w.Close()
+	if lf > 0 && pairs == 0 {
+		return bytes.ReplaceAll(out.Bytes(), []byte("\r\n"), []byte("\n")), true
+	}
+	return out.Bytes(), true
 }
 
 // base64Source is a source as base64 in lines of 76 letters.

@@ -54,18 +54,18 @@ func (e transferEncoding) decoder(r io.Reader) io.Reader {
 	case identity:
 		return r
 	case quotedPrintable:
-		return &qpReader{r: bufio.NewReader(r)}
+		return &qpReader{r: bufio.NewReaderSize(r, 32<<10)}
 	case base64Encoding:
 		var h message.Header
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set("Content-Transfer-Encoding", "base64")
-		clean, err := message.New(h, &base64Cleaner{r: r})
+		clean, err := message.New(h, &base64Cleaner{r: bufio.NewReaderSize(r, 32<<10)})
 		if err != nil {
 			return nil
 		}
 		return clean.Body
 	case uuEncoding:
-		return &uuReader{r: bufio.NewReader(r)}
+		return &uuReader{r: bufio.NewReaderSize(r, 32<<10)}
 	}
 	return nil
 }
@@ -104,11 +104,13 @@ func (c *base64Cleaner) Read(p []byte) (int, error) {
 // filter moves the letters to the front of p.
 func (c *base64Cleaner) filter(p []byte) int {
 	kept := 0
-	for _, b := range p {
-		if isBase64(b) {
-			p[kept] = b
-			kept++
-		} else if b == '=' {
+	for i := 0; i < len(p); i++ {
+		run := i
+		for run < len(p) && isBase64(p[run]) {
+			run++
+		}
+		kept += copy(p[kept:], p[i:run])
+		if i = run; i < len(p) && p[i] == '=' {
 			c.count += kept
 			c.end()
 			return kept
@@ -144,9 +146,14 @@ type base64Check struct {
 }
 
 func (c *base64Check) Write(p []byte) {
-	for _, b := range p {
-		switch {
+	for i := 0; i < len(p); i++ {
+		switch b := p[i]; {
 		case isBase64(b):
+			run := 1
+			for i+run < len(p) && isBase64(p[i+run]) {
+				run++
+			}
+			i += run - 1
 			if c.padded {
 				c.after = true
 				continue
@@ -155,7 +162,7 @@ func (c *base64Check) Write(p []byte) {
 				c.strange++
 			}
 			c.blank, c.started = false, true
-			c.letters++
+			c.letters += int64(run)
 		case b == '\n' || b == '\r':
 			c.blank, c.started = false, false
 		case isSpace(b):

@@ -60,5 +60,10 @@ func decodeShifted(b []byte) (string, bool) {
 
 // isBase64 tells whether c is one of the 64 letters.
 func isBase64(c byte) bool {
-	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/'
+	const low = 1<<'+' | 1<<'/' | (1<<10-1)<<'0'
+	const high = (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64)
+	if c < 64 {
+		return uint64(low)>>c&1 != 0
+	}
+	return c < 128 && uint64(high)>>(c-64)&1 != 0
 }

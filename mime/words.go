@@ -218,7 +218,8 @@ func encodeText(s string) string {
 	return strings.Join(append(parts, words[last:]...), " ")
 }
 
-// encodeWords writes s as encoded words of at most 75 characters, each of whole characters.
+// encodeWords writes s as encoded words, each of whole characters. RFC 2047 2 allows words of 75
+// characters in lines of 76; 60 leave room for the name of the field.
 func encodeWords(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	escaped := 0
@@ -227,14 +228,15 @@ func encodeWords(s string) string {
 			escaped++
 		}
 	}
-	encode, room := encodeQ, 75-len("=?utf-8?q??=")
+	dense := escaped*2 > len(s)
+	encode, mark, room := encodeQ, "=?utf-8?q?", 60-len("=?utf-8?q??=")
 	cost := func(r string) int { return len(encodeQ(r)) }
-	if escaped*3 > len(s) {
+	if dense {
 		encode = func(t string) string { return base64.StdEncoding.EncodeToString([]byte(t)) }
+		mark = "=?utf-8?b?"
 		room = room / 4 * 3
 		cost = func(r string) int { return len(r) }
 	}
-	mark := map[bool]string{true: "=?utf-8?b?", false: "=?utf-8?q?"}[escaped*3 > len(s)]
 	var words []string
 	start, used := 0, 0
 	for i := 0; i < len(s); {

@@ -1,0 +1,189 @@
+package mime
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestEditHeader(t *testing.T) {
+	const head = "Received: a\r\nFrom: x@x\r\nBcc : secret@x,\r\n other@x\r\nX-Mailgun-Tag: 1\r\nx-mailgun-Var: 2\r\nTo:  odd   spacing \r\nbcc: more@x\r\n\r\n"
+	tests := []struct {
+		name, raw string
+		edits     []Edit
+		want      string
+	}{
+		{"nothing", head, nil, head},
+		{"remove folded, with space before the colon", head, []Edit{{Name: "Bcc"}},
+			"Received: a\r\nFrom: x@x\r\nX-Mailgun-Tag: 1\r\nx-mailgun-Var: 2\r\nTo:  odd   spacing \r\n\r\n"},
+		{"remove by prefix", head, []Edit{{Name: "X-Mailgun-*"}},
+			"Received: a\r\nFrom: x@x\r\nBcc : secret@x,\r\n other@x\r\nTo:  odd   spacing \r\nbcc: more@x\r\n\r\n"},
+		{"replace where it stands, further ones go", head, []Edit{{Op: Replace, Name: "Bcc", Value: "n"}},
+			"Received: a\r\nFrom: x@x\r\nBcc: n\r\nX-Mailgun-Tag: 1\r\nx-mailgun-Var: 2\r\nTo:  odd   spacing \r\n\r\n"},
+		{"replace what is missing", "A: 1\n\n", []Edit{{Op: Replace, Name: "B", Value: "2"}}, "A: 1\nB: 2\n\n"},
+		{"line end of the header", "A: 1\n", []Edit{{Op: Append, Name: "B", Value: "2"}, {Op: Prepend, Name: "C", Value: "3"}}, "C: 3\nA: 1\nB: 2\n"},
+		{"no line end", "A: 1", []Edit{{Op: Append, Name: "B", Value: "2"}}, "A: 1\r\nB: 2\r\n"},
+		{"replace without line end", "A: 1", []Edit{{Op: Replace, Name: "a", Value: "2"}}, "a: 2"},
+		{"empty header", "", []Edit{{Op: Append, Name: "A", Value: "1"}}, "A: 1\r\n"},
+		{"only an empty line", "\n", []Edit{{Op: Append, Name: "A", Value: "1"}}, "A: 1\n\n"},
+		{"mailbox line stays on top", "From a@x\nA: 1\n\n", []Edit{{Op: Prepend, Name: "R", Value: "1"}}, "From a@x\nR: 1\nA: 1\n\n"},
+		{"mailbox line alone", "From a@x\n", []Edit{{Op: Append, Name: "R", Value: "1"}}, "From a@x\nR: 1\n"},
+		{"lines that are no fields", "From a@x\nA: 1\nrubbish\nB: 2\n\n", []Edit{{Name: ""}}, "A: 1\nB: 2\n\n"},
+		{"not after body text", "A: 1\nbody\n", []Edit{{Op: Append, Name: "B", Value: "2"}}, "A: 1\nB: 2\nbody\n"},
+		{"not before folded rubbish", " x\nA: 1\n", []Edit{{Op: Prepend, Name: "B", Value: "2"}}, " x\nB: 2\nA: 1\n"},
+		{"injection", "A: 1\r\n", []Edit{{Op: Append, Name: "B", Value: "2\r\nBcc: x@x\n\n\rbody\x00"}}, "A: 1\r\nB: 2 Bcc: x@x body\r\n"},
+		{"name that is none", "A: 1\r\n", []Edit{{Op: Append, Name: "B\r\nC", Value: "2"}, {Op: Prepend, Name: "", Value: "3"}, {Op: Replace, Name: "A:", Value: "4"}}, "A: 1\r\n"},
+		{"encoded", "", []Edit{{Op: Append, Name: "Subject", Value: "price 5 € only"}}, "Subject: price 5 =?utf-8?b?4oKs?= only\r\n"},
+		{"encoded address", "", []Edit{{Op: Append, Name: "To", Value: `Jörg <j@x>, "A, B" <b@x>`}}, "To: =?utf-8?q?J=C3=B6rg?= <j@x>, \"A, B\" <b@x>\r\n"},
+		{"no address", "", []Edit{{Op: Append, Name: "To", Value: "Jörg ist weg"}}, "To: =?utf-8?q?J=C3=B6rg?= ist weg\r\n"},
+		{"raw UTF-8", "", []Edit{{Op: Append, Name: "To", Value: "Jörg <j@x>", UTF8: true}}, "To: Jörg <j@x>\r\n"},
+		{"folded", "", []Edit{{Op: Append, Name: "References", Value: strings.Repeat("<"+strings.Repeat("a", 30)+"@x> ", 4)}},
+			"References: <" + strings.Repeat("a", 30) + "@x>\r\n" +
+				strings.Repeat(" <"+strings.Repeat("a", 30)+"@x>", 2) + "\r\n <" + strings.Repeat("a", 30) + "@x>\r\n"},
+		{"one long word stays on the first line", "", []Edit{{Op: Append, Name: "X", Value: strings.Repeat("a", 100) + "  b"}}, "X: " + strings.Repeat("a", 100) + "\r\n  b\r\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if d := cmp.Diff(tt.want, string(EditHeader([]byte(tt.raw), tt.edits...))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestEditedTextComesBack(t *testing.T) {
+	for _, want := range []string{
+		"plain", "a  b", "grüße", strings.Repeat("ü", 200), strings.Repeat("日本語 ", 50) + "x", "=?utf-8?q?literal?= ü", "x " + strings.Repeat("é a ", 40) + "z",
+	} {
+		raw := EditHeader(nil, Edit{Op: Append, Name: "Subject", Value: want})
+		for _, line := range strings.Split(string(raw), "\r\n") {
+			if len(line) > 78 {
+				t.Errorf("line of %d characters: %q", len(line), line)
+			}
+		}
+		if got := ParseHeader(raw).Text("subject"); got != want {
+			t.Errorf("got %q, want %q, from %q", got, want, raw)
+		}
+	}
+}
+
+func TestHeaderValues(t *testing.T) {
+	h := ParseHeader([]byte("A: 1\r\nno field\r\na : 2\n 3\r\nB:\r\n\r\nC: 4"))
+	if got := h.Values("A"); !cmp.Equal(got, []string{"1", "2 3"}) {
+		t.Errorf("values %q", got)
+	}
+	if h.Get("a") != "1" || h.Get("C") != "" || !h.Has("b") || h.Has("C") || h[1].Value() != "no field" || h[1].Name != "" {
+		t.Errorf("%q", h)
+	}
+}
+
+func TestReadHeader(t *testing.T) {
+	long := "A: " + strings.Repeat("x", 5000) + "\r\n"
+	tests := []struct {
+		name, in  string
+		max       int
+		raw, rest string
+		err       error
+	}{
+		{"usual", "A: 1\r\n\r\nbody", 100, "A: 1\r\n\r\n", "body", nil},
+		{"bare LF", "A: 1\n\nbody\n", 100, "A: 1\n\n", "body\n", nil},
+		{"no empty line", "A: 1\r\nbody", 100, "A: 1\r\nbody", "", nil},
+		{"empty", "", 100, "", "", nil},
+		{"no header", "\r\nbody", 100, "\r\n", "body", nil},
+		{"long line", long + "\r\nbody", 6000, long + "\r\n", "body", nil},
+		{"line end at the buffer's end", "A" + strings.Repeat("x", 4095) + "\n\nbody", 6000, "A" + strings.Repeat("x", 4095) + "\n\n", "body", nil},
+		{"too long", "A: 1\r\nB: 2\r\nC: 3\r\n\r\nbody", 8, "A: 1\r\nB: 2\r\n", "C: 3\r\n\r\nbody", ErrHeaderTooLarge},
+		{"too long at the end", "A: 1\r\nB: 2", 8, "A: 1\r\nB: 2", "", ErrHeaderTooLarge},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			raw, rest, err := ReadHeader(strings.NewReader(tt.in), tt.max)
+			if !errors.Is(err, tt.err) || string(raw) != tt.raw {
+				t.Errorf("%q, %v", raw, err)
+			}
+			if got := string(readAll(t, rest)); got != tt.rest {
+				t.Errorf("rest %q", got)
+			}
+		})
+	}
+	if _, _, err := ReadHeader(iotest.ErrReader(io.ErrClosedPipe), 100); err != io.ErrClosedPipe {
+		t.Error(err)
+	}
+}
+
+func TestWith(t *testing.T) {
+	const body = "--b\r\n\r\none\r\n--b--\r\n"
+	m, err := Parse(NewBytesSource([]byte("From: a@x\r\nBcc: b@x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := m.With(Edit{Name: "Bcc"}, Edit{Op: Replace, Name: "From", Value: "Ann <ann@x>"}, Edit{Op: Append, Name: "Sender", Value: "s@x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "From: Ann <ann@x>\r\nContent-Type: multipart/mixed; boundary=b\r\nSender: s@x\r\n\r\n" + body
+	if got := string(readAll(t, w.Reader())); got != want {
+		t.Errorf("got %q", got)
+	}
+	if w.From[0].Name != "Ann" || w.Sender == nil || w.Root.Header.Has("Bcc") || string(readAll(t, w.Root.Children[0].Open())) != "one" {
+		t.Errorf("%+v", w)
+	}
+	if m.From[0].Addr != "a@x" || m.Sender != nil || !m.Root.Header.Has("Bcc") || !strings.Contains(string(readAll(t, m.Reader())), "Bcc: b@x") {
+		t.Error("the old message changed")
+	}
+	checkWhole(t, w)
+
+	text, err := w.With(Edit{Op: Replace, Name: "Content-Type", Value: "text/plain"})
+	if err != nil || text.Root.Type != "text/plain" || len(text.Root.Children) != 0 {
+		t.Errorf("%+v, %v", text.Root, err)
+	}
+	again, err := w.With(Edit{Name: "Sender"})
+	if err != nil || again.Sender != nil || again.BodyOffset() != int64(strings.Index(string(readAll(t, again.Reader())), "--b")) {
+		t.Errorf("%v, %v", again.Sender, err)
+	}
+}
+
+func TestWithSeparatesBody(t *testing.T) {
+	m, err := Parse(NewBytesSource([]byte("just text\nmore\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := m.With(Edit{Op: Prepend, Name: "From", Value: "a@x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(readAll(t, w.Reader())); got != "From: a@x\r\n\r\njust text\nmore\n" || w.BodyOffset() != 13 || string(w.HeaderBytes()) != "From: a@x\r\n" {
+		t.Errorf("%q, body at %d", got, w.BodyOffset())
+	}
+}
+
+func TestMessageID(t *testing.T) {
+	for in, want := range map[string]string{
+		"<a@x>": "<a@x>", " <a@x> (comment)": "<a@x>", "a@x": "<a@x>", "": "", "two words": "", "<unclosed": "<unclosed>", "<>": "<>",
+	} {
+		if got := messageID(in); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}
+
+func TestDate(t *testing.T) {
+	const want = "2026-11-22 10:00:00"
+	for _, s := range []string{
+		"Sun, 22 Nov 2026 10:00:00 +0000", "22 Nov 2026 10:00:00 GMT", "Sun, 22 Nov 26 11:00:00 +0100 (CET)", "Sun, 22 Nov 2026 10:00:00",
+		"Sun Nov 22 10:00:00 2026", "Sunday, 22-Nov-26 10:00:00 UTC", "2026-11-22T10:00:00Z", "2026-11-22 10:00:00", "Sun, 22 Nov 2026  10:00:00 -0000 (no zone)",
+	} {
+		if got := parseDate(s).UTC().Format("2006-01-02 15:04:05"); got != want {
+			t.Errorf("%q: %s", s, got)
+		}
+	}
+	for _, s := range []string{"", "yesterday", strings.Repeat("1", 1000)} {
+		if !parseDate(s).IsZero() {
+			t.Errorf("%q is a date", s)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package mime
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTo7Bit(t *testing.T) {
+	const multi = "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 8bit\n\npreamble \xff\n--b\n"
+	tests := []struct {
+		name, in, want string
+		err            error
+	}{
+		{"7-bit already", "A: b\n\ntext\n", "A: b\n\ntext\n", nil},
+		{"mixed line ends", "A: b\n\n\xe9\r\n\n", "A: b\nContent-Transfer-Encoding: base64\n\n6Q0KCg==\r\n", nil},
+		{"text", "A: b\n\ncaf\xc3\xa9\n", "A: b\nContent-Transfer-Encoding: quoted-printable\n\ncaf=C3=A9\n", nil},
+		{"label is replaced", "Content-Transfer-Encoding: 8bit\nA: b\n\n\xe9\n", "Content-Transfer-Encoding: quoted-printable\nA: b\n\n=E9\n", nil},
+		{"binary", "Content-Type: image/png\n\n\xe9\x00", "Content-Type: image/png\nContent-Transfer-Encoding: base64\n\n6QA=\r\n", nil},
+		{"raw 8-bit beside quoted-printable", "Content-Transfer-Encoding: quoted-printable\n\n\xe9=E9=\n\n", "Content-Transfer-Encoding: quoted-printable\n\n=E9=E9\n", nil},
+		{"no empty line", "\xe9 text", "Content-Transfer-Encoding: quoted-printable\r\n\r\n=E9 text", nil},
+		{"header", "Subject: caf\xc3\xa9\nTo: J\xf6rg <j@x>\n\ntext", "Subject: =?utf-8?q?caf=C3=A9?=\nTo: =?utf-8?q?J=C3=B6rg?= <j@x>\n\ntext", nil},
+		{"address", "To: j\xc3\xb6rg@x\n\ntext", "", ErrIntlAddr},
+		{"parts", multi + "\none\n--b\nContent-Type: text/html; name=\"\xc3\xa9\"\n\n\xe9\n--b--\nepi\xff\n",
+			"Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 7bit\n\npreamble ?\n--b\n\none\n--b\n" +
+				"Content-Type: text/html; name*=utf-8''%C3%A9\nContent-Transfer-Encoding: quoted-printable\n\n=E9\n--b--\nepi?\n", nil},
+		{"attached message", multi + "Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\nSubject: \xe9\n\n\xe9\n--b--\n",
+			"Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 7bit\n\npreamble ?\n--b\n" +
+				"Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\nSubject: =?utf-8?b?w6k=?=\nContent-Transfer-Encoding: quoted-printable\n\n=E9\n--b--\n", nil},
+		{"signed 7-bit beside 8-bit", multi + "Content-Type: multipart/signed; boundary=s\n\n--s\n\na\n--s--\n--b\n\n\xe9\n--b--\n",
+			"Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 7bit\n\npreamble ?\n--b\nContent-Type: multipart/signed; boundary=s\n\n--s\n\na\n--s--\n" +
+				"--b\nContent-Transfer-Encoding: quoted-printable\n\n=E9\n--b--\n", nil},
+		{"signed 8-bit", "Content-Type: multipart/signed; boundary=s\n\n--s\n\n\xe9\n--s--\n", "", ErrSigned},
+		{"unknown encoding", "Content-Transfer-Encoding: x-secret\n\n\xe9", "", ErrNo7Bit},
+		{"delivery status", "Content-Type: message/delivery-status\n\n\xe9", "", ErrNo7Bit},
+		{"encoded message", "Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n\xe9", "", ErrNo7Bit},
+		{"messages without end", strings.Repeat("Content-Type: message/rfc822\n\n", 20) + "A: b\n\n\xe9", "", ErrNo7Bit},
+		{"line that is no field", "\xc3\xa9\nSubject: a\n\ntext", "?\nSubject: a\n\ntext", nil},
+		{"international field name", "X-\xc3\xa9: a\n\ntext", "", ErrIntlAddr},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := Parse(NewBytesSource([]byte(tt.in)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := m.To7Bit()
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("%v, want %v", err, tt.err)
+			}
+			if err != nil {
+				return
+			}
+			if d := cmp.Diff(tt.want, string(readAll(t, got.Reader()))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestTo7BitSaysTheSame converts every message of testdata and compares what it says.
+func TestTo7BitSaysTheSame(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.eml")
+	converted := 0
+	for _, file := range files {
+		m := parseFile(t, file)
+		s, err := m.To7Bit()
+		if errors.Is(err, ErrIntlAddr) {
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if s != m {
+			converted++
+		}
+		check7Bit(t, m)
+		checkWhole(t, s)
+		if d := cmp.Diff(strings.ReplaceAll(describe(t, m), `\r\n`, `\n`), strings.ReplaceAll(describe(t, s), `\r\n`, `\n`)); d != "" {
+			t.Errorf("%s: %s", file, d)
+		}
+	}
+	if converted < 10 {
+		t.Errorf("only %d messages needed conversion", converted)
+	}
+}
+
+func TestBase64Source(t *testing.T) {
+	plain := bytes.Repeat([]byte("0123456789\xff"), 50)
+	for _, n := range []int{0, 1, 2, 3, 56, 57, 58, 114, 550} {
+		s := &base64Source{NewBytesSource(plain[:n])}
+		all := readAll(t, io.NewSectionReader(s, 0, s.Size()))
+		if got := readAll(t, base64Encoding.decoder(bytes.NewReader(all))); !bytes.Equal(got, plain[:n]) || int64(len(all)) != s.Size() {
+			t.Errorf("%d bytes: %q", n, all)
+		}
+		for at := range all {
+			b := make([]byte, min(5, len(all)-at))
+			if _, err := s.ReadAt(b, int64(at)); err != nil || !bytes.Equal(b, all[at:at+len(b)]) {
+				t.Fatalf("at %d: %q, %v", at, b, err)
+			}
+		}
+		if _, err := s.ReadAt(make([]byte, 1), s.Size()); err != io.EOF {
+			t.Errorf("at the end: %v", err)
+		}
+	}
+	short := &base64Source{&pattern{line: "x", size: 10}}
+	short.plain = shrunk{short.plain}
+	if _, err := short.ReadAt(make([]byte, 10), 0); err != io.ErrUnexpectedEOF {
+		t.Errorf("short source: %v", err)
+	}
+}
+
+// shrunk is a source shorter than it says.
+type shrunk struct{ Source }
+
+func (shrunk) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
+
+func TestConcat(t *testing.T) {
+	s := Concat(NewBytesSource([]byte("ab")), NewBytesSource(nil), Section(NewBytesSource([]byte("xcdex")), 1, 3), NewBytesSource([]byte("f")))
+	const want = "abcdef"
+	for from := 0; from < len(want); from++ {
+		for to := from; to <= len(want); to++ {
+			b := make([]byte, to-from)
+			if n, err := s.ReadAt(b, int64(from)); n != to-from || err != nil || string(b) != want[from:to] {
+				t.Errorf("%d to %d: %q, %d, %v", from, to, b, n, err)
+			}
+		}
+	}
+	b := make([]byte, 10)
+	if n, err := s.ReadAt(b, 4); n != 2 || err != io.EOF {
+		t.Errorf("beyond the end: %d, %v", n, err)
+	}
+	if _, err := s.ReadAt(b, 6); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+	if _, err := s.ReadAt(b, -1); err == nil {
+		t.Error("before the start")
+	}
+	if _, err := Concat(shrunk{NewBytesSource([]byte("ab"))}, s).ReadAt(b, 0); err != io.ErrUnexpectedEOF {
+		t.Errorf("short source: %v", err)
+	}
+}
+
+func TestLargeTextBecomesBase64(t *testing.T) {
+	body := strings.Repeat("caf\xc3\xa9 ", 400_000)
+	m, err := Parse(NewBytesSource([]byte("Subject: large\r\n\r\n" + body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := m.To7Bit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Root.Encoding != "base64" || string(readAll(t, s.Root.Open())) != body {
+		t.Error("the text changed")
+	}
+}
