@@ -5,8 +5,11 @@ import (
 	"io"
 )
 
-// budgetStep is how many bytes of the shared budget a message takes at a time.
-const budgetStep = 256 << 10
+// A message takes the shared budget in steps that double, so that small ones do not hold much.
+const (
+	minBudgetStep = 16 << 10
+	maxBudgetStep = 1 << 20
+)
 
 // drainFactor times MaxMessage is how much of a message is read on, unkept, to tell why it is refused.
 const drainFactor = 16
@@ -34,7 +37,7 @@ func (f *front) openBody() *body {
 }
 
 // close ends DATA. A session whose message has no end is over: the rest of it must never be taken
-// for commands (B1, B2).
+// for commands.
 func (b *body) close() {
 	f := b.f
 	f.cfg.InFlight.give(b.taken)
@@ -125,16 +128,20 @@ func (b *body) judge() {
 		b.no = &Reply{554, [3]int{5, 6, 0}, fmt.Sprintf("A line is longer than %d bytes", cfg.MaxLine)}
 	case cfg.BareNewlines == Reject && b.dots.bare:
 		b.no = &Reply{554, [3]int{5, 6, 0}, "A CR or LF stands alone: lines must end in CRLF"}
-	case b.size > b.taken && !b.reserve():
+	case !b.reserve():
 		b.no = &Reply{452, [3]int{4, 3, 1}, "Too much mail is coming in at once, try again later"}
 	}
 }
 
+// reserve takes what the message needs so far from the budget.
 func (b *body) reserve() bool {
-	if !b.f.cfg.InFlight.take(budgetStep) {
-		return false
+	for b.size > b.taken {
+		step := min(max(b.taken, minBudgetStep), maxBudgetStep)
+		if !b.f.cfg.InFlight.take(step) {
+			return false
+		}
+		b.taken += step
 	}
-	b.taken += budgetStep
 	return true
 }
 

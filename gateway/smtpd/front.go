@@ -191,6 +191,16 @@ func (f *front) drain() {
 	}
 }
 
+// armBoth sets the deadline of a handshake, unless drain has been here first.
+func (f *front) armBoth(deadline time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.draining {
+		return errDraining
+	}
+	return f.raw.SetDeadline(deadline)
+}
+
 func (f *front) isDraining() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

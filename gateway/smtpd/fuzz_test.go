@@ -45,7 +45,7 @@ func FuzzSession(f *testing.F) {
 			cfg.Authenticate = func(context.Context, string, string, netip.Addr) error { return nil }
 		}
 		if mode&4 != 0 {
-			cfg.MaxLine, cfg.MaxErrors, cfg.InFlight = 200, 3, NewBudget(budgetStep)
+			cfg.MaxLine, cfg.MaxErrors, cfg.InFlight = 200, 3, NewBudget(minBudgetStep)
 		}
 		play(t, cfg, k, input)
 		close(events)

@@ -15,7 +15,7 @@ import (
 var errDraining = errors.New("smtpd: shutting down")
 
 // readLine gives the next command line without its line end. A line that the end of the connection
-// cut short is never given (B14), and no line is longer than maxCommand (B13). After an error the
+// cut short is never given, and no line is longer than maxCommand. After an error the
 // session is over, and the client has been told where that makes sense.
 func (f *front) readLine() ([]byte, error) {
 	if f.isDraining() {

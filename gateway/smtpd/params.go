@@ -15,7 +15,7 @@ func (f *front) mailParams(text string) (params, reply string) {
 		case "SMTPUTF8":
 			f.utf8 = true
 		case "SIZE":
-			// go-smtp knows no more than 32 bits (B17).
+			// go-smtp knows no more than 32 bits.
 			n, err := strconv.ParseUint(value, 10, 63)
 			tooBig := err == nil && f.cfg.MaxMessage > 0 && n > uint64(f.cfg.MaxMessage)
 			if tooBig || err != nil && isDigits(value) {

@@ -17,7 +17,9 @@ func (f *front) meet() error {
 	if !f.peer.IsValid() || !contains(f.cfg.ProxyFrom, f.peer) {
 		return nil
 	}
-	f.raw.SetReadDeadline(time.Now().Add(handshakeMax))
+	if err := f.armBoth(time.Now().Add(handshakeMax)); err != nil {
+		return err
+	}
 	r := bufio.NewReader(f.raw)
 	header, err := proxyproto.Read(r)
 	if err != nil {

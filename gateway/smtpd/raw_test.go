@@ -98,7 +98,7 @@ func TestSmugglingRejected(t *testing.T) {
 	})
 }
 
-// B1: a chunk that is cut short is no message. CHUNKING is not offered.
+// A chunk that is cut short is no message. CHUNKING is not offered.
 func TestChunkCutShort(t *testing.T) {
 	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
 		p.talk("MAIL FROM:<a@b.c>", "250", "RCPT TO:<d@e.f>", "250")
@@ -110,7 +110,7 @@ func TestChunkCutShort(t *testing.T) {
 	})
 }
 
-// B2, B3: the rest of a message that stalled is never a command.
+// The rest of a message that stalled is never a command.
 func TestStallInsideMessage(t *testing.T) {
 	short := func(c *Config) { c.IdleTimeout = 150 * time.Millisecond }
 	for _, begin := range []string{"DATA\r\n", "BDAT 2000 LAST\r\n"} {
@@ -131,7 +131,7 @@ func TestStallInsideMessage(t *testing.T) {
 	}
 }
 
-// B4: CR CR LF . CR LF ends the message, whichever way it is cut into packets.
+// CR CR LF . CR LF ends the message, whichever way it is cut into packets.
 func TestDoubledCR(t *testing.T) {
 	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
 		for _, parts := range [][]string{{"hi\r\r\n.\r\n"}, {"hi\r", "\r", "\n", ".", "\r", "\n"}} {
@@ -149,7 +149,7 @@ func TestDoubledCR(t *testing.T) {
 	})
 }
 
-// B5: CRLF . CR X loses nothing but the transparent dot.
+// CRLF . CR X loses nothing but the transparent dot.
 func TestDotCR(t *testing.T) {
 	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
 		p.begin()
@@ -161,7 +161,7 @@ func TestDotCR(t *testing.T) {
 	})
 }
 
-// B6: a message of exactly the limit is taken, one byte more is not, and the session goes on.
+// A message of exactly the limit is taken, one byte more is not, and the session goes on.
 func TestExactLimit(t *testing.T) {
 	const limit = 100_000
 	overAll(t, func(c *Config) { c.MaxMessage = limit }, func(t *testing.T, s *site, p *peer) {
@@ -176,9 +176,7 @@ func TestExactLimit(t *testing.T) {
 	})
 }
 
-// B7, B8, B9 are dialogs: nested_mail, control_characters, eight_bit_address, bare_names.
-
-// B10: a long line in the segment of its command is nothing special.
+// A long line in the segment of its command is nothing special.
 func TestLongLineAtOnce(t *testing.T) {
 	long := strings.Repeat("<p>", 400_000)
 	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
@@ -192,7 +190,7 @@ func TestLongLineAtOnce(t *testing.T) {
 	})
 }
 
-// B11: after a handshake that failed nothing is said or done in the clear.
+// After a handshake that failed nothing is said or done in the clear.
 func TestFailedHandshake(t *testing.T) {
 	s := run(t, func(c *Config) { c.TLS = TLSStart })
 	p := s.dial()
@@ -209,7 +207,7 @@ func TestFailedHandshake(t *testing.T) {
 	}
 }
 
-// B12 has no place left: RSET cannot run beside Data. B13: a command without end is refused early.
+// A command without end is refused early, and costs no memory.
 func TestEndlessCommand(t *testing.T) {
 	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
 		var before, after runtime.MemStats
@@ -230,7 +228,7 @@ func TestEndlessCommand(t *testing.T) {
 	})
 }
 
-// B14: a command that the end of the connection cuts short is not run.
+// A command that the end of the connection cuts short is not run.
 func TestCutCommand(t *testing.T) {
 	overAll(t, nil, func(t *testing.T, s *site, p *peer) {
 		p.send("NOO")
@@ -239,7 +237,7 @@ func TestCutCommand(t *testing.T) {
 	})
 }
 
-// B15: guessing passwords ends the session.
+// Guessing passwords ends the session.
 func TestGuessing(t *testing.T) {
 	auth := func(c *Config) { c.Auth, c.AllowInsecureAuth = AuthOptional, true }
 	overAll(t, auth, func(t *testing.T, s *site, p *peer) {
@@ -281,4 +279,18 @@ func TestOneWritePerGroup(t *testing.T) {
 	for range 49 {
 		p.want("250")
 	}
+}
+
+// A client that never finishes its handshake does not hold up the end of the server.
+func TestShutdownInsideHandshake(t *testing.T) {
+	s := run(t, func(c *Config) { c.TLS, c.DrainTimeout = TLSImplicit, time.Minute })
+	p := s.dial()
+	p.send("\x16\x03\x01\x02\x00")
+	s.await(func() bool { return s.srv.Conns() == 1 })
+	began := time.Now()
+	s.stop()
+	if d := time.Since(began); d > 10*time.Second {
+		t.Errorf("took %v", d)
+	}
+	p.wantEnd()
 }

@@ -163,7 +163,7 @@ func (f *front) capability(line string) {
 	f.mail = false // RFC 5321 4.1.4: as RSET
 }
 
-// giveUp ends the session inside a message: what follows can only be the rest of it (B2).
+// giveUp ends the session inside a message: what follows can only be the rest of it.
 func (f *front) giveUp(err error) {
 	f.ended, f.linger = true, true
 	f.r, f.w = 0, 0

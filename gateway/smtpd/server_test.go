@@ -211,7 +211,7 @@ func TestClientCertificate(t *testing.T) {
 	}
 }
 
-// A client that keeps sending needs as long as it needs; one that trickles is sent away (B16).
+// A client that keeps sending needs as long as it needs; one that trickles is sent away.
 func TestPace(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -310,15 +310,15 @@ func TestSecretsOfErrorsStayInTheLog(t *testing.T) {
 }
 
 func TestBudgetIsGivenBack(t *testing.T) {
-	budget := NewBudget(3 * budgetStep)
+	budget := NewBudget(8 * minBudgetStep)
 	s := run(t, func(c *Config) { c.InFlight = budget })
 	p := s.ready(TLSNone)
 	for _, tt := range []struct {
 		steps int
 		want  string
-	}{{1, "250"}, {4, "452 4.3.1"}, {2, "250"}} {
+	}{{1, "250"}, {9, "452 4.3.1"}, {8, "250"}} {
 		p.begin()
-		p.send(strings.Repeat(strings.Repeat("x", 1022)+"\r\n", tt.steps*budgetStep/1024) + ".\r\n")
+		p.send(strings.Repeat(strings.Repeat("x", 1022)+"\r\n", tt.steps*minBudgetStep/1024) + ".\r\n")
 		p.want(tt.want)
 	}
 	if budget.Used() != 0 {

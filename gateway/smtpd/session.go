@@ -108,7 +108,7 @@ func (s *session) Data(io.Reader) (err error) {
 	f := s.f
 	defer s.contain(&err)
 	env := *s.env
-	env.To = slices.Clone(s.env.To) // a Reset must not change what the handler holds (B12)
+	env.To = slices.Clone(s.env.To) // a Reset must not change what the handler holds
 	b := f.openBody()
 	defer b.close()
 	id, text, err := f.srv.handler.Accept(f.ctx, &env, b)

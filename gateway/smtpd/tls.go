@@ -6,17 +6,19 @@ import (
 )
 
 // handshake puts TLS over the connection. On failure the session is over: nothing more may be said
-// in the clear (libraries.md B11).
+// in the clear.
 func (f *front) handshake() bool {
-	f.raw.SetDeadline(time.Now().Add(handshakeMax))
 	conn := tls.Server(f.conn, f.cfg.TLSConfig)
-	if err := conn.HandshakeContext(f.ctx); err != nil {
+	err := f.armBoth(time.Now().Add(handshakeMax))
+	if err == nil {
+		err = conn.HandshakeContext(f.ctx)
+	}
+	if err != nil {
 		f.event(Event{Kind: TLSFailed, Err: err})
 		f.ended = true
 		f.out = nil
 		return false
 	}
-	f.raw.SetDeadline(time.Time{})
 	f.conn = conn
 	state := conn.ConnectionState()
 	f.tls = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
