@@ -152,6 +152,7 @@ func pickNamed(f queue.Filter, after int64, match partCondition) picker {
 			err = rows(conn, query,
 				func(s *sqlite.Stmt) {
 					s.BindInt64(1, id)
+					s.BindInt64(2, 0)
 					match.bind(s)
 				},
 				func(*sqlite.Stmt) (bool, error) {

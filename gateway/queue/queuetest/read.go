@@ -1,0 +1,211 @@
+package queuetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+func testList(t *testing.T, h *house) {
+	in := func(lane string, s envelope.State) string {
+		m := accepted("ann@example.com", "a@example.org", "b@example.org")
+		m.Parts = []queue.Part{
+			{To: m.Envelope.To[:1], Lane: lane, State: s},
+			{To: m.Envelope.To[1:], Lane: "second", State: envelope.Queued},
+		}
+		return h.commit([]byte("x"), m)
+	}
+	queued, held, failed, late := in("a", envelope.Queued), in("b", envelope.Held), in("c", envelope.Failed), in("a", envelope.Held)
+	for _, c := range []struct {
+		f    queue.Filter
+		want []string
+	}{
+		{queue.Filter{}, []string{queued, held, failed, late}},
+		{queue.Filter{IDs: []string{late, queued, noSuchID, "?", queued}}, []string{queued, late}},
+		{queue.Filter{IDs: []string{}}, nil},
+		{queue.Filter{State: envelope.Queued}, []string{queued, held, failed, late}},
+		{queue.Filter{State: envelope.Held}, []string{held, late}},
+		{queue.Filter{State: envelope.Failed}, []string{failed}},
+		{queue.Filter{Lane: "a"}, []string{queued, late}},
+		{queue.Filter{Lane: "none"}, nil},
+		{queue.Filter{Lane: "a", State: envelope.Held}, []string{late}},
+		{queue.Filter{Lane: "second", State: envelope.Held}, nil},
+		{queue.Filter{Lane: "a", State: envelope.Queued}, []string{queued}},
+		{queue.Filter{Limit: 2}, []string{queued, held}},
+		{queue.Filter{After: held, Limit: 1}, []string{failed}},
+		{queue.Filter{After: late}, nil},
+		{queue.Filter{State: envelope.Held, After: held}, []string{late}},
+		{queue.Filter{IDs: []string{queued, held}, State: envelope.Held}, []string{held}},
+		{queue.Filter{IDs: []string{queued, held, late}, Lane: "a", After: queued, Limit: 5}, []string{late}},
+	} {
+		got := h.list(c.f)
+		h.wantIDs(fmt.Sprintf("%+v", c.f), got, c.want...)
+		for _, m := range got {
+			if len(m.Parts) != 2 {
+				t.Errorf("%+v: message with %d parts, want all 2", c.f, len(m.Parts))
+			}
+		}
+	}
+	for _, f := range []queue.Filter{{After: "?"}, {State: envelope.Sent}, {State: "odd"}} {
+		if _, err := h.q.List(context.Background(), f); err == nil {
+			t.Errorf("List(%+v): no error", f)
+		}
+	}
+}
+
+func testListPages(t *testing.T, h *house) {
+	var want []string
+	for range 1200 {
+		want = append(want, h.add("bob@example.org"))
+	}
+	slices.Sort(want)
+	h.wantIDs("all", h.list(queue.Filter{}), want...)
+	h.wantIDs("by ids", h.list(queue.Filter{IDs: want}), want...)
+	var got []queue.Message
+	for after := ""; ; {
+		page := h.list(queue.Filter{After: after, Limit: 700})
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, page...)
+		after = page[len(page)-1].ID
+	}
+	h.wantIDs("pages", got, want...)
+}
+
+func testHistory(t *testing.T, h *house) {
+	old := time.Now().Add(-48 * time.Hour)
+	end := func(from, to string, at time.Time) string {
+		id := h.commit([]byte("x"), accepted(from, to))
+		l := h.claimOne()
+		h.finish(l, queue.Result{Done: []queue.Record{{Recipient: l.Message().Parts[0].To[0], State: envelope.Sent, At: at}}})
+		return id
+	}
+	first := end("Ann@Example.com", "bob@example.org", old)
+	second := end("", "BOB@example.net", old.Add(time.Minute))
+	third := end("ÄNN@example.com", "[x]*@example.org", time.Now())
+	for _, c := range []struct {
+		f    queue.HistoryFilter
+		want []string
+	}{
+		{queue.HistoryFilter{}, []string{third, second, first}},
+		{queue.HistoryFilter{ID: second}, []string{second}},
+		{queue.HistoryFilter{ID: noSuchID}, nil},
+		{queue.HistoryFilter{To: "bob@*"}, []string{second, first}},
+		{queue.HistoryFilter{To: "B?B@EXAMPLE.ORG"}, []string{first}},
+		{queue.HistoryFilter{To: "bob"}, nil},
+		{queue.HistoryFilter{To: "*"}, []string{third, second, first}},
+		{queue.HistoryFilter{To: "**example.*t"}, []string{second}},
+		{queue.HistoryFilter{To: "[X]*"}, []string{third}},
+		{queue.HistoryFilter{From: "a*"}, []string{first}},
+		{queue.HistoryFilter{From: "änn@*"}, []string{third}},
+		{queue.HistoryFilter{From: "ann@example.com", To: "bob@example.net"}, nil},
+		{queue.HistoryFilter{Since: time.Now().Add(-time.Hour)}, []string{third}},
+		{queue.HistoryFilter{Since: old.Add(-time.Hour)}, []string{third, second, first}},
+		{queue.HistoryFilter{Limit: 2}, []string{third, second}},
+		{queue.HistoryFilter{Limit: 1, To: "bob*"}, []string{second}},
+	} {
+		var got []string
+		for _, r := range h.history(c.f) {
+			got = append(got, r.ID)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v: got %v, want %v", c.f, got, c.want)
+		}
+	}
+	if _, err := h.q.History(context.Background(), queue.HistoryFilter{ID: "?"}); err == nil {
+		t.Error("an odd id: no error")
+	}
+}
+
+func testPrune(t *testing.T, h *house) {
+	ctx := context.Background()
+	now := time.Now()
+	to := make([]string, 2500) // more than an engine removes at once
+	for i := range to {
+		to[i] = fmt.Sprintf("r%d@example.org", i)
+	}
+	h.commit([]byte("x"), accepted("ann@example.com", to...))
+	l := h.claimOne()
+	r := sent(l)
+	for i := range r.Done {
+		r.Done[i].At = now.Add(-48 * time.Hour)
+	}
+	r.Done[0].At = now.Add(-time.Minute)
+	r.Done[1].At = now.Add(1000 * time.Hour) // of a clock that was wrong
+	h.finish(l, r)
+
+	failing := accepted("ann@example.com", "f@example.org", "q@example.org")
+	failing.Parts = []queue.Part{
+		{To: failing.Envelope.To[:1], Lane: lane, State: envelope.Failed, Progress: envelope.Progress{Attempts: 9, Error: "no such user"}},
+		{To: failing.Envelope.To[1:], Lane: lane, State: envelope.Held},
+	}
+	mixed := h.commit([]byte("x"), failing)
+	failing.Parts = failing.Parts[:1]
+	gone := h.commit(bytesOf(1, 1<<20), failing)
+
+	h.must("Prune", h.q.Prune(ctx, now.Add(-24*time.Hour), now.Add(-24*time.Hour)))
+	if n := len(h.history(queue.HistoryFilter{})); n != 2 {
+		t.Errorf("%d records are left, want 2", n)
+	}
+	h.wantIDs("young failed parts", h.list(queue.Filter{}), mixed, gone)
+
+	h.must("Prune", h.q.Prune(ctx, now.Add(-24*time.Hour), now.Add(time.Hour)))
+	h.wantStates("Prune of failed parts", mixed, "q:held ")
+	h.wantIDs("old failed parts", h.list(queue.Filter{}), mixed)
+	records := h.history(queue.HistoryFilter{To: "f@example.org"})
+	if len(records) != 2 || records[0].State != envelope.Failed || records[0].Error != "no such user" || records[0].Attempts != 9 {
+		t.Errorf("records of failed parts: %+v", records)
+	}
+}
+
+func testStats(t *testing.T, h *house) {
+	check := func(what string, want map[envelope.State]queue.Depth) {
+		t.Helper()
+		got, err := h.q.Stats(context.Background())
+		h.must("Stats", err)
+		if diff := alike(got, want); diff != "" {
+			t.Errorf("%s: Stats (-want +got):\n%s", what, diff)
+		}
+	}
+	check("empty", map[envelope.State]queue.Depth{})
+	ms := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	m := accepted("ann@example.com", "q@example.org", "h@example.org", "f@example.org")
+	m.Envelope.Received = ms
+	to := m.Envelope.To
+	m.Parts = []queue.Part{
+		{To: to[:1], Lane: lane, State: envelope.Queued}, {To: to[1:2], Lane: "b", State: envelope.Held}, {To: to[2:], Lane: lane, State: envelope.Failed},
+	}
+	id := h.commit(bytesOf(1, 1000), m)
+	one := accepted("ann@example.com", "x@example.org")
+	one.Envelope.Received = ms.Add(time.Minute)
+	h.commit(bytesOf(1, 100), one)
+	want := map[envelope.State]queue.Depth{
+		envelope.Queued: {Parts: 2, Oldest: ms, Bytes: 1100}, envelope.Held: {Parts: 1, Oldest: ms, Bytes: 1000}, envelope.Failed: {Parts: 1, Oldest: ms, Bytes: 1000},
+	}
+	check("filled", want)
+	h.restart()
+	check("after a restart", want)
+	leases := h.claim(10)
+	check("leased", want)
+	for _, l := range leases {
+		if l.Message().ID == id {
+			h.finish(l, sent(l))
+		}
+	}
+	h.act("Release", h.q.Release, 1, id)
+	want = map[envelope.State]queue.Depth{
+		envelope.Queued: {Parts: 2, Oldest: ms, Bytes: 1100}, envelope.Failed: {Parts: 1, Oldest: ms, Bytes: 1000},
+	}
+	check("after Finish and Release", want)
+	h.act("Delete", h.q.Delete, 1, id)
+	want = map[envelope.State]queue.Depth{envelope.Queued: {Parts: 1, Oldest: ms.Add(time.Minute), Bytes: 100}}
+	check("after Delete", want)
+	h.restart()
+	check("at last", want)
+}
