@@ -1,0 +1,96 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// TestEvents: each event is one line of its name with the keys operators search for, and one counter.
+func TestEvents(t *testing.T) {
+	a := Attempt{ID: "Q1", MessageID: "<m@x>", From: "f@x", To: []string{"a@y", "b@y"}, Upstream: "main", ProviderID: "P1",
+		Attempts: 2, Took: 1500 * time.Millisecond, Class: "temporary", Status: 503, Error: "busy", Next: time.Unix(1e9, 0).UTC()}
+	for _, c := range []struct {
+		event  string
+		write  func(*Journal)
+		want   map[string]any
+		metric string
+		value  float64
+	}{
+		{"accepted", func(j *Journal) {
+			j.Accepted(Accepted{ID: "Q1", From: "f@x", To: []string{"a@y"}, Size: 12, Client: "127.0.0.1", Listener: "l", MessageID: "<m@x>", User: "u"})
+		}, map[string]any{"id": "Q1", "from": "f@x", "size": 12.0, "client": "127.0.0.1", "message_id": "<m@x>", "user": "u"}, "mailhatch_accepted_total", 1},
+		{"rejected", func(j *Journal) { j.Rejected(Rejected{Stage: "RCPT", Code: 550, Reason: "no"}) },
+			map[string]any{"stage": "RCPT", "code": 550.0, "reason": "no"}, "mailhatch_rejected_total", 1},
+		{"sent", func(j *Journal) { j.Sent(a) }, map[string]any{"id": "Q1", "upstream": "main", "provider_id": "P1", "latency_ms": 1500.0, "attempts": 2.0}, "mailhatch_sent_total", 2},
+		{"deferred", func(j *Journal) { j.Deferred(a) }, map[string]any{"class": "temporary", "status": 503.0, "error": "busy", "next": "2001-09-09T01:46:40Z"}, "mailhatch_deferred_total", 2},
+		{"failed", func(j *Journal) { j.Failed(a) }, map[string]any{"class": "temporary"}, "mailhatch_failed_total", 2},
+		{"held", func(j *Journal) { j.Held(a) }, map[string]any{"id": "Q1"}, "mailhatch_held_total", 2},
+		{"discarded", func(j *Journal) { j.Discarded(a) }, map[string]any{"id": "Q1"}, "mailhatch_discarded_total", 2},
+		{"failover", func(j *Journal) { j.Failover(a, "relay") }, map[string]any{"next_upstream": "relay"}, "mailhatch_failover_total", 2},
+		{"bounced", func(j *Journal) { j.Bounced(a, "Q2") }, map[string]any{"bounce": "Q2"}, "mailhatch_bounced_total", 1},
+		{"upstream_closed", func(j *Journal) { j.UpstreamClosed("main", "account", errors.New("401"), time.Now()) },
+			map[string]any{"upstream": "main", "reason": "account", "error": "401"}, "mailhatch_upstream_closed_total", 1},
+		{"upstream_opened", func(j *Journal) { j.UpstreamOpened("main", time.Second) }, map[string]any{"after_ms": 1000.0}, "mailhatch_upstream_open", 1},
+		{"reloaded", func(j *Journal) { j.Reloaded(nil) }, nil, "mailhatch_reloads_total", 1},
+		{"reload_refused", func(j *Journal) { j.Reloaded(errors.New("bad")) }, map[string]any{"error": "bad"}, "mailhatch_reloads_total", 1},
+		{"trouble", func(j *Journal) { j.Trouble("queue", errors.New("EIO")) }, map[string]any{"where": "queue", "error": "EIO"}, "mailhatch_trouble_total", 1},
+	} {
+		t.Run(c.event, func(t *testing.T) {
+			var out bytes.Buffer
+			reg := prometheus.NewRegistry()
+			c.write(New(slog.New(slog.NewJSONHandler(&out, nil)), reg))
+			var line map[string]any
+			if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+				t.Fatalf("not one line of JSON: %v\n%s", err, &out)
+			}
+			if line["msg"] != c.event {
+				t.Errorf("event %v, want %s", line["msg"], c.event)
+			}
+			for k, v := range c.want {
+				if line[k] != v {
+					t.Errorf("%s = %v, want %v", k, line[k], v)
+				}
+			}
+			if got := sum(t, reg, c.metric); got != c.value {
+				t.Errorf("%s = %v, want %v", c.metric, got, c.value)
+			}
+		})
+	}
+}
+
+func sum(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := 0.0
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return total
+}
+
+func TestOfferedCountsWithoutALine(t *testing.T) {
+	var out bytes.Buffer
+	reg := prometheus.NewRegistry()
+	j := New(slog.New(slog.NewJSONHandler(&out, nil)), reg)
+	j.Offered("main", "sent", time.Second)
+	if out.Len() > 0 || testutil.CollectAndCount(j.metrics.latency) != 1 || sum(t, reg, "mailhatch_attempts_total") != 1 {
+		t.Errorf("line %q, count %v", &out, sum(t, reg, "mailhatch_attempts_total"))
+	}
+	if j.Log() == nil {
+		t.Error("no logger")
+	}
+}
