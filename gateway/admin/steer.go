@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -60,7 +61,8 @@ func (s *Server) actOn(ctx context.Context, do func(context.Context, ...string) 
 		}
 		found := messageIDs(list)
 		for _, id := range chunk {
-			if !slices.Contains(found, id) {
+			same := func(f string) bool { return strings.EqualFold(f, id) } // engines may write ids in capitals
+			if !slices.ContainsFunc(found, same) {
 				out.Missing = append(out.Missing, id)
 			}
 		}

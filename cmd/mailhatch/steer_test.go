@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite"
+)
+
+// unknownID is an id of a time long ago.
+const unknownID = "0000000000001"
+
+// rig is a state directory with mail in it and a config that names it.
+type rig struct {
+	dir, config string
+	ids         []string // of a queued, a held and a failed message
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mh") // short: socket paths are limited to about 100 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	r := &rig{dir: dir, config: filepath.Join(dir, "c.toml")}
+	// The secret cannot be read here, as in an operator's shell.
+	text := fmt.Sprintf("state_dir = %q\nrun_dir = %q\n[upstream.main]\ntype = \"resend\"\napi_key = \"env:NOT_SET_HERE\"\n", dir, dir)
+	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) open(t *testing.T) *sqlite.Store {
+	t.Helper()
+	q, err := sqlite.Open(t.Context(), sqlite.Options{Dir: r.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// fill stores three messages.
+func (r *rig) fill(t *testing.T, q queue.Queue) {
+	t.Helper()
+	for i, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
+		d, err := q.New(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(d, "Subject: number %d\r\n\r\nbody %d\r\n", i, i)
+		to := []envelope.Recipient{{Address: fmt.Sprintf("ann%d@example.org", i), Given: "ann"}, {Address: "bob@example.org"}}
+		progress := envelope.Progress{}
+		if state == envelope.Failed {
+			progress = envelope.Progress{Attempts: 3, LastAttempt: time.Now().Add(-time.Minute), Upstream: "main", Class: "permanent",
+				Error: "422: no such\x1b[31m address", Uncertain: true, Passed: []string{"relay"}}
+		}
+		err = d.Commit(t.Context(), queue.Accepted{
+			Envelope: envelope.Envelope{From: "app@example.com", To: to, EnvID: "e-7", Received: time.Now().Add(-2 * time.Hour),
+				Client: envelope.Client{Helo: "laptop", Protocol: "ESMTP", User: "uid:app"}},
+			Header: queue.Summary{From: "App <app@example.com>", Subject: fmt.Sprintf("number %d", i), MessageID: fmt.Sprintf("<%d@example.com>", i)},
+			Parts:  []queue.Part{{To: to, Lane: "main", State: state, NextAt: time.Now().Add(time.Hour), Progress: progress}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ids = append(r.ids, d.ID())
+	}
+}
+
+// serve answers on the admin socket until the returned function is called.
+func (r *rig) serve(t *testing.T, q queue.Queue) (stop func()) {
+	t.Helper()
+	l, err := admin.Listen(filepath.Join(r.dir, admin.SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := func() []admin.Upstream {
+		return []admin.Upstream{{Name: "main", Kind: "resend", State: "closed", Reason: "account", Since: time.Now().Add(-time.Hour),
+			LastError: "401: key is invalid", NextProbe: time.Now().Add(90 * time.Second), InFlight: 2, MaxConcurrent: 16, Rate: 2.5}}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	server := admin.New(admin.Config{Queue: q, Status: up, Ready: func() []string { return []string{"a listener is not open"} },
+		Hostname: "gw", Version: "1.2", Started: time.Now().Add(-50 * time.Hour)})
+	go func() { done <- server.Serve(ctx, l) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// run gives the exit code and what a command prints.
+func (r *rig) run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
+	code = a.main(t.Context(), append([]string{"-c", r.config}, args...))
+	return code, out.String(), errs.String()
+}
+
+// check runs commands; ID0, ID1 and ID2 stand for the messages. want is a regular expression over
+// stdout, or stderr where the command fails.
+func (r *rig) check(t *testing.T, line string, wantCode int, want string) {
+	t.Helper()
+	var pairs []string
+	for i, id := range r.ids {
+		pairs = append(pairs, fmt.Sprintf("ID%d", i), id)
+	}
+	named := strings.NewReplacer(pairs...)
+	code, stdout, stderr := r.run(t, strings.Fields(named.Replace(line))...)
+	out := stdout
+	if wantCode != 0 {
+		out = stderr
+	}
+	ok, err := regexp.MatchString(named.Replace(want), out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code != wantCode || !ok {
+		t.Errorf("mailhatch %s: exit %d, want %d and %s\nstdout:\n%s\nstderr:\n%s", line, code, wantCode, named.Replace(want), stdout, stderr)
+	}
+}
+
+func TestUsageMistakes(t *testing.T) {
+	r := newRig(t)
+	for line, want := range map[string]string{
+		"queue eat":                        `mailhatch: there is no command "eat" of queue`,
+		"queue hold":                       "name messages, or give --all",
+		"queue hold --all X":               "not both",
+		"queue hold X --state held":        "go with --all",
+		"queue hold --all --state eaten":   `--state "eaten": write queued, held or failed`,
+		"queue hold --eat":                 "flag provided but not defined",
+		"queue list --state sent":          "write queued, held or failed",
+		"queue list --limit -1":            "not a number of messages",
+		"queue list --limit many":          "invalid value",
+		"queue show":                       "no message is named",
+		"queue show --eat":                 "flag provided but not defined",
+		"queue cat":                        "name one message",
+		"queue cat A B":                    "name one message",
+		"queue cat --eat":                  "flag provided but not defined",
+		"log --since yesterday":            `--since "yesterday": not a time; write 90m`,
+		"log A B":                          "one queue id at most",
+		"log --eat":                        "flag provided but not defined",
+		"status now":                       "status takes no arguments",
+		"status --eat":                     "flag provided but not defined",
+		"queue --state eaten":              "write queued",
+		"queue release --all --limit many": "flag provided but not defined",
+	} {
+		r.check(t, line, 2, want)
+	}
+}
+
+func TestNothingThere(t *testing.T) {
+	r := newRig(t)
+	for _, line := range []string{"queue list", "queue show X", "queue cat X", "log", "status"} {
+		r.check(t, line, 1, `mailhatch: the gateway is not running and there is no queue in .*\nhint: start it with mailhatch serve`)
+	}
+	r.check(t, "queue retry --all", 1, "the gateway is not running: .*\nhint: this needs a running gateway")
+	r.config = filepath.Join(r.dir, "missing.toml")
+	for _, line := range []string{"status", "queue hold X"} {
+		r.check(t, line, 1, "missing.toml")
+	}
+}
+
+func TestEmptyQueue(t *testing.T) {
+	r := newRig(t)
+	if err := r.open(t).Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.check(t, "queue", 0, `^no mail waits\n$`)
+	r.check(t, "queue --json", 0, `^$`)
+	r.check(t, "log", 0, `^nothing found\n$`)
+	r.check(t, "log --json", 0, `^$`)
+	r.check(t, "log "+unknownID, 1, "nothing is known of a message "+unknownID)
+	r.check(t, "log not-an-id", 1, `"not-an-id" is not a queue id`)
+}
+
+// views are commands that only look: they must say the same whether the gateway runs or not.
+func (r *rig) views(t *testing.T) {
+	t.Helper()
+	r.check(t, "queue", 0, `(?s)^ID +STATE +UPSTREAM +AGE +NEXT +TRIES +SIZE +FROM +TO\n`+
+		`ID0 +queued +main +2 h +in 59 min +0 +\d+ B +app@example.com +ann0@example.org \+1\n`+
+		`ID1 +held +main +2 h +- +0 +.*\nID2 +failed +main +2 h +- +3 .*\n    422: no such  *\[31m address\n$`)
+	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\n$`)
+	r.check(t, "queue list --limit 2", 0, `^ID .*\nID0 .*\nID1 .*\n$`)
+	r.check(t, "queue list --upstream other", 0, `^no mail waits\n$`)
+	r.check(t, "queue list --lane main ID2", 0, `^ID .*\nID2 .*\n.*\n$`)
+	r.check(t, "queue list --json", 0, `^{"id":"ID0".*}\n{"id":"ID1".*}\n{"id":"ID2".*}\n$`)
+	r.check(t, "queue show ID0 ID2", 0, `(?s)^id +ID0\nenvelope from +app@example.com\nenvelope id +e-7\nfrom +App <app@example.com>\n`+
+		`subject +number 0\nmessage id +<0@example.com>\nsize +\d+ B\nreceived .* \(2 h ago\) \(laptop\) as uid:app by ESMTP\n`+
+		`\nqueued +for main, 0 attempts, next in 59 min\n  to +ann0@example.org \(sent to ann\)\n  to +bob@example.org\n`+
+		`\nid +ID2\n.*\nfailed +for main, 3 attempts, the last 1 min ago\n.*  last error +permanent: 422: no such.*`+
+		`  uncertain +main may have taken it already.*  passed +relay\n$`)
+	r.check(t, "queue show ID1 --json", 0, `^{"id":"ID1",.*"state":"held","upstream":"main".*}\n$`)
+	r.check(t, "queue show ZZ", 1, "no message ZZ is in the queue\nhint: mailhatch log --id ZZ")
+	r.check(t, "queue cat ID1", 0, "^Subject: number 1\r\n\r\nbody 1\r\n$")
+	r.check(t, "queue cat ZZ", 1, "no message ZZ is in the queue")
+	r.check(t, "log ID2", 0, `(?s)^TIME +ID +STATE +UPSTREAM +FROM +TO\n\d{4}-.* ID2 +failed +main +app@example.com +ann2@example.org \(ann\)\n    422`)
+	r.check(t, "log --to ann* --since 30m", 0, `^TIME.*\n.*ID2.*\n.*422.*\n$`)
+	r.check(t, "log --from app@* --to bob@example.org --json", 0, `^({.*"to":"bob@example.org".*}\n){3}$`)
+	r.check(t, "log --id ID0 --limit 1", 0, `^TIME.*\n.*ID0 +queued.*\n$`)
+}
+
+func TestViewsWhileStopped(t *testing.T) {
+	r := newRig(t)
+	q := r.open(t)
+	r.fill(t, q)
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.views(t)
+	r.check(t, "status", 0, `(?s)^the gateway is not running.*queued +1 +\d+ B +2 h\nheld +1 .*failed +1 `)
+	r.check(t, "status --json", 0, `^{"running":false,.*}\n$`)
+	for _, action := range []string{"retry", "hold", "release", "delete"} {
+		r.check(t, "queue "+action+" --all", 1, "the gateway is not running: .*\nhint: this needs a running gateway")
+	}
+}
+
+func TestViewsWhileRunning(t *testing.T) {
+	r := newRig(t)
+	q := r.open(t)
+	defer q.Close()
+	r.fill(t, q)
+	defer r.serve(t, q)()
+	r.views(t)
+	r.check(t, "status", 0, `(?s)^mailhatch 1.2 on gw, running for 2 d\nnot ready: a listener is not open\n\n`+
+		`UPSTREAM +TYPE +STATE +IN FLIGHT +RATE +QUEUED +NEXT\nmain +resend +closed +2/16 +2.5/s +1 +in 59 min\n`+
+		`    closed for 1 h: account; next probe in 1 min\n    last error: 401: key is invalid\n\nQUEUE +PARTS +SIZE +OLDEST\nqueued +1 `)
+	_, out, _ := r.run(t, "status", "--json")
+	var s admin.Status
+	if err := json.Unmarshal([]byte(out), &s); err != nil || !s.Running || s.Upstreams[0].Rate != 2.5 || s.Queue[envelope.Failed].Parts != 1 {
+		t.Errorf("%v %s", err, out)
+	}
+	_, _, errs := r.run(t, "log", "--limit", "2")
+	if !strings.Contains(errs, "there is more") {
+		t.Errorf("no word of more: %q", errs)
+	}
+}
+
+func TestSteer(t *testing.T) {
+	r := newRig(t)
+	q := r.open(t)
+	defer q.Close()
+	r.fill(t, q)
+	defer r.serve(t, q)()
+	r.check(t, "queue retry ID2 --json", 0, `^{"changed":1}\n$`)
+	r.check(t, "queue list --state queued", 0, `^ID .*\nID0 .*\nID2 .*\n$`)
+	r.ids = append(r.ids, strings.ToLower(r.ids[0]))
+	r.check(t, "queue hold ID3 ID2", 0, `^2 messages held\n$`)
+	r.check(t, "queue release ID0 ZZ", 1, "not in the queue: ZZ\nhint: mailhatch log")
+	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\nID2 .*\n$`)
+	r.check(t, "queue release --all --upstream main", 0, `^2 messages released\n$`)
+	r.check(t, "queue delete ID1", 0, `^1 message deleted\n$`)
+	r.check(t, "log ID1", 0, `ID1 +discarded .*ann1@example.org`)
+	r.check(t, "queue delete --all --state queued", 0, `^2 messages deleted\n$`)
+	r.check(t, "queue", 0, `^no mail waits\n$`)
+	r.check(t, "queue delete ZZ --json", 1, "not in the queue: ZZ")
+}
+
+func TestQueueHelp(t *testing.T) {
+	r := newRig(t)
+	for _, line := range []string{"queue help", "queue --help"} {
+		r.check(t, line, 0, `(?s)^usage: mailhatch queue.*list .*show .*cat .*retry .*hold .*release .*delete `)
+	}
+}
