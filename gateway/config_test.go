@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,14 +13,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/crypto/bcrypt"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/route"
 	"mailhatch/upstream"
 )
-
-var update = flag.Bool("update", false, "write the messages of testdata/badconfig anew")
 
 // testSettings is an upstream kind of the tests' own.
 type testSettings struct {
@@ -85,39 +80,6 @@ func testOptions(opened *int) LoadOptions {
 		return &testSettings{opened: opened, Token: upstream.NewSecret("none")}
 	}
 	return LoadOptions{Version: "1.2", Kinds: []upstream.Kind{{Name: "test", New: newTest}, {Name: "console", New: newConsole}}}
-}
-
-func TestBadConfigs(t *testing.T) {
-	t.Chdir("testdata/badconfig")
-	files, err := filepath.Glob("*.toml")
-	if err != nil || len(files) < 30 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(file, ".toml"), func(t *testing.T) {
-			opened := 0
-			_, err := Load(file, testOptions(&opened))
-			var ce *ConfigError
-			if !errors.As(err, &ce) {
-				t.Fatalf("error is %T: %v", err, err)
-			}
-			if opened != 0 {
-				t.Errorf("%d upstreams stay open", opened)
-			}
-			wantFile := strings.TrimSuffix(file, ".toml") + ".want"
-			got := err.Error() + "\n"
-			if *update {
-				writeFile(t, wantFile, got)
-			}
-			want, err := os.ReadFile(wantFile)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(strings.ReplaceAll(string(want), "\r", ""), got); diff != "" {
-				t.Errorf("messages (-want +got):\n%s", diff)
-			}
-		})
-	}
 }
 
 const goodConfig = `
@@ -229,76 +191,6 @@ func TestDefault(t *testing.T) {
 	}
 	if cfg.Close() != nil || opened != 0 {
 		t.Errorf("%d open", opened)
-	}
-}
-
-func TestListenerAccess(t *testing.T) {
-	dir := t.TempDir()
-	writeCertificate(t, dir)
-	tls := fmt.Sprintf("tls = \"starttls\"\ncert_file = %q\nkey_file = %q\n", filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
-	auth := "auth = \"required\"\n[[listener.user]]\nname = \"ann\"\npassword = \"pw\"\n"
-	tests := map[string]struct {
-		listener string
-		allowed  string
-		refused  string
-	}{
-		"loopback":             {`address = "localhost:0"`, "::1", "10.1.1.1"},
-		"explicit":             {"address = \":0\"\nallow = [\"10.0.0.0/8\", \"192.0.2.7\"]", "192.0.2.7", "127.0.0.1"},
-		"auth on all":          {"address = \":0\"\n" + tls + auth, "198.51.100.1", ""},
-		"auth on loopback":     {"address = \"[::1]:0\"\n" + auth, "127.0.0.1", "198.51.100.1"},
-		"socket with auth":     {"address = \"fd:smtp\"\n" + tls + auth, "198.51.100.1", ""},
-		"socket":               {`address = "fd:smtp"`, "127.0.0.1", "198.51.100.1"},
-		"unix":                 {`address = "unix:/run/x.sock"`, "198.51.100.1", ""},
-		"auth and wide allow":  {"address = \":0\"\nallow = \"0.0.0.0/0\"\n" + tls + auth, "198.51.100.1", "2001:db8::1"},
-		"private v6":           {"address = \":0\"\nallow = \"fc00::/7\"\n", "fd00::1", "2001:db8::1"},
-		"mapped address":       {"address = \":0\"\nallow = \"10.0.0.0/8\"\n", "::ffff:10.0.0.1", "::ffff:11.0.0.1"},
-		"address with a zone":  {"address = \":0\"\nallow = \"fe80::/10\"\n", "fe80::1%eth0", "fec0::1"},
-		"several, one upstart": {"address = \":0\"\nallow = [\"10.0.0.0/8\"]\n[[listener]]\naddress = \":0\"\nallow = [\"10.0.0.0/8\"]", "10.0.0.1", "1.1.1.1"},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			cfg, err := loadText(t, "[upstream.main]\ntype = \"console\"\n[[route]]\nvia = \"main\"\n[[listener]]\n"+tc.listener)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l := cfg.Listeners[0]
-			if !l.Allows(netip.MustParseAddr(tc.allowed)) {
-				t.Errorf("%s is refused", tc.allowed)
-			}
-			if tc.refused != "" && l.Allows(netip.MustParseAddr(tc.refused)) {
-				t.Errorf("%s is allowed", tc.refused)
-			}
-		})
-	}
-}
-
-func TestListenerNetwork(t *testing.T) {
-	for given, want := range map[string][2]string{
-		"127.0.0.1:25": {"tcp", "127.0.0.1:25"}, "unix:/a/b": {"unix", "/a/b"}, "fd:smtp": {"fd", "smtp"},
-	} {
-		l := ListenerConfig{Address: given}
-		if network, address := l.Network(); network != want[0] || address != want[1] {
-			t.Errorf("%s: %s %s", given, network, address)
-		}
-	}
-}
-
-func TestUserVerify(t *testing.T) {
-	b, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hash := string(b)
-	plain := ListenerUser{Name: "a", Password: upstream.NewSecret("right")}
-	if !plain.Verify("right") || plain.Verify("wrong") || plain.Verify("") {
-		t.Error("plain password")
-	}
-	hashed := ListenerUser{Name: "a", Password: upstream.NewSecret(hash)}
-	if !hashed.Verify("right") || hashed.Verify("wrong") {
-		t.Error("hashed password")
-	}
-	if hashed.Verify(hash) {
-		t.Error("the hash itself must not be a password")
 	}
 }
 
@@ -448,42 +340,4 @@ func TestSizeAndRate(t *testing.T) {
 			t.Errorf("%q is %v", text, r)
 		}
 	}
-}
-
-func FuzzLoad(f *testing.F) {
-	files, err := filepath.Glob("testdata/badconfig/*.toml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range append(files, "../config.example.toml") {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(b))
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Contains(text, "aliases_file") || strings.Contains(text, "_file") {
-			t.Skip() // it must not open files that chance names
-		}
-		opened := 0
-		cfg, err := parseConfig("fuzz.toml", text, testOptions(&opened))
-		if err == nil {
-			_ = cfg.Close()
-		}
-		if opened != 0 {
-			t.Errorf("%d upstreams stay open", opened)
-		}
-		var ce *ConfigError
-		if err != nil && !errors.As(err, &ce) {
-			t.Errorf("%T", err)
-		}
-		if ce != nil {
-			for _, p := range ce.Problems {
-				if p.Line > strings.Count(text, "\n")+1 || p.Line < 0 {
-					t.Errorf("line %d of %q", p.Line, text)
-				}
-			}
-		}
-	})
 }
