@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"encoding/base64"
+	"errors"
 	"io"
 	"strings"
 	"unicode"
@@ -15,6 +16,11 @@ func (f *front) next() error {
 			return io.EOF
 		}
 		raw, err := f.readLine()
+		if errors.Is(err, errBareLF) {
+			f.refuseCommand("500 5.5.2 Lines must end in CRLF")
+			f.tooMuch()
+			continue
+		}
 		if err != nil {
 			return err
 		}

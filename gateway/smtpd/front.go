@@ -62,6 +62,7 @@ type dialogue struct {
 	path      path // of the MAIL or RCPT that go-smtp is parsing
 	rcpts     int  // accepted
 	refused   int  // recipients refused in this transaction
+	policy    bool // the handler refused, not the protocol
 	challenge bool // AUTH waits for a response line
 	errors    int
 	junk      int
@@ -130,6 +131,9 @@ func (f *front) Close() (err error) {
 // the kernel take back the reply that says why.
 func (f *front) lastWord() {
 	half, ok := f.conn.(interface{ CloseWrite() error })
+	if !ok {
+		half, ok = f.raw.(interface{ CloseWrite() error })
+	}
 	if !ok || half.CloseWrite() != nil {
 		return
 	}

@@ -2,6 +2,11 @@
 //
 // It knows the protocol and its dangers, and nothing of queues, routes or config files: what to do
 // with mail it asks of a [Handler].
+//
+// The way of a command: socket, front (reads one line, refuses or rewrites it), go-smtp (parses
+// parameters, keeps the order of replies), session (builds the envelope, asks the handler), and
+// back through the front, which sends the replies of a pipelined group in one write. The text of
+// DATA goes from the front straight to the handler. One goroutine serves a connection.
 package smtpd
 
 import (

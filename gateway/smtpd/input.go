@@ -14,9 +14,12 @@ import (
 // errDraining ends a wait for the client because the server is about to end.
 var errDraining = errors.New("smtpd: shutting down")
 
+// errBareLF is for a command line that ends in LF alone where that is refused.
+var errBareLF = errors.New("smtpd: bare LF")
+
 // readLine gives the next command line without its line end. A line that the end of the connection
-// cut short is never given, and no line is longer than maxCommand. After an error the
-// session is over, and the client has been told where that makes sense.
+// cut short is never given, and no line is longer than maxCommand. After an error other
+// than errBareLF the session is over, and the client has been told where that makes sense.
 func (f *front) readLine() ([]byte, error) {
 	if f.isDraining() {
 		return nil, f.hangUp(errDraining)
@@ -31,8 +34,7 @@ func (f *front) readLine() ([]byte, error) {
 				return line[:n-1], nil
 			}
 			if f.cfg.BareNewlines == Reject {
-				f.refuseCommand("500 5.5.2 Lines must end in CRLF")
-				return f.readLine()
+				return nil, errBareLF
 			}
 			return line, nil
 		}

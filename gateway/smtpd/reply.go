@@ -30,17 +30,21 @@ func (f *front) refuseLast(reply string) {
 	f.ended, f.linger = true, true
 }
 
-// count counts an error reply against the client.
+// count counts an error reply against the client. Refusals of a policy and what follows from them in
+// a pipelined group are not its faults.
 func (f *front) count(reply string) {
 	switch {
-	case f.verb == "RCPT":
+	case f.verb == "RCPT" && f.mail:
 		// A list with dead addresses is no attack, and 452 4.5.3 asks for another transaction.
 		if !strings.HasPrefix(reply, "452 4.5.3") {
 			f.refused++
 		}
+	case f.policy, strings.HasPrefix(reply, "503"), strings.HasPrefix(reply, "554 5.5.1"):
+		f.junk++
 	case strings.HasPrefix(reply, "5"):
 		f.errors++
 	}
+	f.policy = false
 }
 
 // flush sends what was said, as one write.

@@ -150,6 +150,7 @@ func lostReply(err error) *smtp.SMTPError {
 
 // refusal is what go-smtp tells the client of a handler's error.
 func (s *session) refusal(verb string, err error) error {
+	s.f.policy = true
 	var r *Reply
 	if errors.As(err, &r) && r.Code >= 400 && r.Code <= 599 {
 		return asSMTP(r)
