@@ -20,10 +20,7 @@ import (
 	"mailhatch/upstream"
 )
 
-const (
-	maxHeader = 1 << 20 // bytes of a header; far beyond real ones
-	maxHops   = 50      // Received fields; RFC 5321 6.3 wants a generous limit
-)
+const maxHeader = 1 << 20 // bytes of a header; far beyond real ones
 
 // door lets the clients of one listener in.
 type door struct {
@@ -116,8 +113,8 @@ func (g *Gateway) write(in *incoming, body io.Reader) error {
 	}
 	cfg := in.snap.cfg
 	fields := mime.ParseHeader(raw)
-	if identity.Hops(fields) >= maxHops {
-		return &smtpd.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", maxHops)}
+	if identity.Hops(fields) >= identity.MaxHops {
+		return &smtpd.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
 	}
 	if in.env.Received.IsZero() {
 		in.env.Received = time.Now()

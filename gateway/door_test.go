@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -87,7 +88,7 @@ via = ["main"]
 func TestRefusedAtTheDoor(t *testing.T) {
 	h, fake := resendHouse(t, "[[listener]]\naddress = \"ADDR\"\nmax_message = \"20KB\"")
 	for _, c := range []struct{ name, msg, want string }{
-		{"a loop", strings.Repeat("Received: from x by y; Mon, 2 Nov 2026 10:00:00 +0000\n", maxHops) + plainMail, "554"},
+		{"a loop", strings.Repeat("Received: from x by y; Mon, 2 Nov 2026 10:00:00 +0000\n", identity.MaxHops) + plainMail, "554"},
 		{"too large", plainMail + strings.Repeat("0123456789\n", 3000), "552"},
 		{"signed, and the only upstream cannot carry it", "From: x@example.com\nMIME-Version: 1.0\nContent-Type: multipart/signed; boundary=b; micalg=pgp-sha256; protocol=\"application/pgp-signature\"\n\n--b\nContent-Type: text/plain\n\nhi\n--b\nContent-Type: application/pgp-signature\n\nsig\n--b--\n", "554 5.6.1"},
 	} {
