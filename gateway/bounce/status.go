@@ -104,7 +104,7 @@ func (r *Report) status(f Fate) string {
 	if isStatus(f.Status) {
 		return string(class) + f.Status[1:]
 	}
-	if r.Action == Failed && r.expired() && f.Code < 500 {
+	if r.Action == Failed && r.expired() && !(f.SMTP && f.Code >= 500) { // an HTTP 5xx is no verdict on the mail
 		return "4.4.7" // delivery time expired
 	}
 	if r.Action == Failed && f.Code == 413 {

@@ -24,6 +24,7 @@ func TestStatus(t *testing.T) {
 		{Failed, Fate{Code: 413}, now, "5.3.4"},
 		{Failed, Fate{Code: 550, SMTP: true}, late, "5.0.0"},
 		{Failed, Fate{Code: 429}, late, "4.4.7"},
+		{Failed, Fate{Code: 503}, late, "4.4.7"},
 		{Failed, Fate{}, late, "4.4.7"},
 		{Failed, Fate{}, now, "5.0.0"},
 		{Delayed, Fate{}, now, "4.0.0"},
