@@ -47,10 +47,19 @@ func cleanSpec(s string) string {
 	if out == &local {
 		return repair(l)
 	}
-	if d == "" {
+	if !isDomain(d) {
 		return ""
 	}
 	return repair(l + "@" + d)
+}
+
+// isDomain tells whether s has only characters of a domain or an address literal (RFC 5321 4.1.2).
+func isDomain(s string) bool {
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		return ok && inner != "" && !strings.ContainsAny(inner, "[]\\,;()")
+	}
+	return s != "" && !strings.ContainsAny(s, "[]\\,;:()")
 }
 
 // splitsWord tells whether the white space at s[i] stands between two words: obsolete syntax has it
