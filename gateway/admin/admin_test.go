@@ -186,15 +186,15 @@ func TestPublicOnlyShows(t *testing.T) {
 	}
 }
 
-// TestStop ends a server whose client does not end its request.
+// TestStop ends a server while a request runs.
 func TestStop(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	entered := make(chan struct{})
-	slow := func() []string { close(entered); time.Sleep(50 * time.Millisecond); return nil }
 	ctx, stop := context.WithCancel(t.Context())
+	slow := func() []string { close(entered); <-ctx.Done(); return nil }
 	done := make(chan error)
 	go func() {
 		done <- New(Config{Queue: newFake(), Ready: slow, Log: slog.New(slog.DiscardHandler)}).Serve(ctx, l)
