@@ -39,7 +39,7 @@ type console struct {
 const (
 	consoleTextLines = 20
 	consoleTextBytes = 2000
-	consoleMaxSource = 10 << 20 // shown of a message with full
+	consoleMaxSource = 1 << 20 // shown of a message with full
 )
 
 // Send writes m in one piece. Recipients in Bcc are shown too: the screen is the developer's own.

@@ -3,8 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"net"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +52,24 @@ func TestSMTPFailures(t *testing.T) {
 		{"mail 421", at(upstreamtest.SMTPMail, "", reply("421 4.4.2 bye")), []string{"temporary 421 4.4.2"}, none},
 		{"mail dropped", at(upstreamtest.SMTPMail, "", drop), []string{"temporary connect"}, none},
 		{"mail garbage", at(upstreamtest.SMTPMail, "", reply("hello there")), []string{"temporary connect"}, none},
+		{"mail mixed codes", at(upstreamtest.SMTPMail, "", reply("250-a\n450 b")), []string{"temporary connect"}, none},
+		{"mail endless reply", at(upstreamtest.SMTPMail, "", reply(strings.Repeat("250-a\n", 200)+"250 b")), []string{"temporary connect"}, none},
+		{"mail endless line", at(upstreamtest.SMTPMail, "", reply("250 "+strings.Repeat("x", 5000))), []string{"temporary connect"}, none},
+		{"refused MAIL, allowed DATA", func(step smtpStep) smtpReaction {
+			if step.Stage == upstreamtest.SMTPMail {
+				return reply("550 5.1.8 no")
+			}
+			return reply("")
+		}, []string{"permanent 550 5.1.8"}, none},
+		{"dropped at the lone dot", func(step smtpStep) smtpReaction {
+			switch step.Stage {
+			case upstreamtest.SMTPData:
+				return smtpReaction{Reply: "354 go on", Drop: true}
+			case upstreamtest.SMTPRcpt:
+				return reply("550 5.1.1 no")
+			}
+			return reply("")
+		}, []string{"permanent 550 5.1.1"}, none},
 		{"one recipient 550", at(upstreamtest.SMTPRcpt, "b@x", reply("550 5.1.1 no such user")),
 			[]string{"ok FAKE1", "permanent 550 5.1.1", "ok FAKE1"}, 2},
 		{"one recipient 450", at(upstreamtest.SMTPRcpt, "c@x", reply("450 4.2.0 greylisted")),
@@ -130,6 +146,8 @@ func TestSMTPDropInBody(t *testing.T) {
 	}{
 		{"dropped", smtpReaction{Drop: true}, "temporary"},
 		{"silent", smtpReaction{Stall: true}, "temporary"},
+		{"refused meanwhile", smtpReaction{Reply: "552 5.3.4 too much", Stall: true}, "permanent 552 5.3.4"},
+		{"odd words meanwhile", smtpReaction{Reply: "250 thanks", Stall: true}, "temporary"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Extensions: []string{"PIPELINING"}, React: at(upstreamtest.SMTPBody, "", test.re)})
@@ -281,133 +299,4 @@ func TestSMTPBadAddresses(t *testing.T) {
 		t.Error("Preflight without good recipients passes")
 	}
 	checkFaults(t, relay)
-}
-
-func TestSMTPDialFailures(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := closed.Addr().(*net.TCPAddr).Port
-	_ = closed.Close()
-	other := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{TLS: "implicit"})
-	users := map[string]string{"u": "right"}
-	login := func(password string) func(*smtpSettings) {
-		return func(s *smtpSettings) { s.TLS, s.Username, s.Password = "starttls", "u", NewSecret(password) }
-	}
-	for _, test := range []struct {
-		name    string
-		options upstreamtest.SMTPOptions
-		edit    func(*smtpSettings)
-		want    string
-	}{
-		{"refused", upstreamtest.SMTPOptions{}, func(s *smtpSettings) { s.Port = port }, "temporary connect"},
-		{"no such host", upstreamtest.SMTPOptions{}, func(s *smtpSettings) { s.Host = "host.invalid" }, "temporary connect"},
-		{"no STARTTLS", upstreamtest.SMTPOptions{}, func(s *smtpSettings) { s.TLS = "starttls" }, "temporary connect"},
-		{"STARTTLS 454", upstreamtest.SMTPOptions{TLS: "starttls", React: at(upstreamtest.SMTPStartTLS, "", smtpReaction{Reply: "454 4.7.0 not now"})},
-			func(s *smtpSettings) { s.TLS = "starttls" }, "temporary 454 4.7.0 connect"},
-		{"unknown authority", upstreamtest.SMTPOptions{TLS: "starttls"},
-			func(s *smtpSettings) { s.TLS, s.CAFile = "starttls", other.CAFile }, "temporary connect"},
-		{"unknown authority, implicit", upstreamtest.SMTPOptions{TLS: "implicit"},
-			func(s *smtpSettings) { s.TLS, s.CAFile = "implicit", "" }, "temporary connect"},
-		{"wrong name", upstreamtest.SMTPOptions{TLS: "starttls"},
-			func(s *smtpSettings) { s.TLS, s.ServerName = "starttls", "mail.example.com" }, "temporary connect"},
-		{"TLS where none is", upstreamtest.SMTPOptions{}, func(s *smtpSettings) { s.TLS = "implicit" }, "temporary connect"},
-		{"silent greeting", upstreamtest.SMTPOptions{React: at(upstreamtest.SMTPGreeting, "", smtpReaction{Stall: true})},
-			func(s *smtpSettings) { s.Timeout = Duration{50 * time.Millisecond} }, "temporary connect"},
-		{"endless greeting", upstreamtest.SMTPOptions{React: at(upstreamtest.SMTPGreeting, "", smtpReaction{Reply: strings.Repeat("220-more\n", 200_000) + "220 end"})},
-			nil, "temporary connect"},
-		{"wrong password", upstreamtest.SMTPOptions{TLS: "starttls", Users: users}, login("wrong"), "account 535 5.7.8"},
-		{"AUTH 454", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, React: at(upstreamtest.SMTPAuth, "", smtpReaction{Reply: "454 4.7.0 try later"})},
-			login("right"), "temporary 454 4.7.0 connect"},
-		{"AUTH throttled", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, React: at(upstreamtest.SMTPAuth, "", smtpReaction{Reply: "454 4.7.0 Throttling failure"})},
-			login("right"), "throttled 454 4.7.0"},
-		{"AUTH dropped", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, React: at(upstreamtest.SMTPAuth, "", smtpReaction{Drop: true})},
-			login("right"), "temporary connect"},
-		{"no AUTH offered", upstreamtest.SMTPOptions{TLS: "starttls"}, login("right"), "account"},
-		{"no mechanism in common", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, Mechanisms: []string{"GSSAPI"}}, login("right"), "account"},
-		{"SCRAM answered with nonsense", upstreamtest.SMTPOptions{TLS: "starttls", Users: users, Mechanisms: []string{"SCRAM-SHA-256"},
-			React: at(upstreamtest.SMTPAuth, "", smtpReaction{})}, login("right"), "account 504 5.5.4"},
-		{"AUTH missing in the config", upstreamtest.SMTPOptions{Users: users}, nil, "account 530 5.7.0"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			relay := upstreamtest.NewSMTP(t, test.options)
-			u := openSMTP(t, relay, test.edit)
-			out := u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x"))
-			checkOutcomes(t, out, test.want)
-			if out[0].Err != nil && strings.Contains(out[0].Err.Error(), "right") {
-				t.Errorf("the password shows: %v", out[0].Err)
-			}
-			if err := u.Check(context.Background()); (err == nil) != (test.name == "AUTH missing in the config") {
-				t.Errorf("Check: %v", err)
-			}
-		})
-	}
-}
-
-func TestSMTPSecretNotInErrors(t *testing.T) {
-	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Users: map[string]string{"u": "hunter2"},
-		React: at(upstreamtest.SMTPAuth, "", smtpReaction{Reply: "535 5.7.8 hunter2 aHVudGVyMg== AHUAaHVudGVyMg== \x1b[2J"})})
-	u := openSMTP(t, relay, func(s *smtpSettings) { s.Username, s.Password = "u", NewSecret("hunter2") })
-	out := u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x"))
-	checkOutcomes(t, out, "account 535 5.7.8")
-	if text := out[0].Err.Error(); !strings.Contains(text, "*** *** *** [2J") {
-		t.Error(text)
-	}
-}
-
-func TestSMTPContextEnds(t *testing.T) {
-	for _, test := range []struct {
-		stage smtpStage
-		want  string
-	}{
-		{upstreamtest.SMTPGreeting, "temporary connect"},
-		{upstreamtest.SMTPEhlo, "temporary connect"},
-		{upstreamtest.SMTPAuth, "temporary connect"},
-		{upstreamtest.SMTPMail, "temporary connect"},
-		{upstreamtest.SMTPData, "temporary"},
-		{upstreamtest.SMTPDot, "uncertain"},
-	} {
-		t.Run(string(test.stage), func(t *testing.T) {
-			ctx, cancel := context.WithCancel(context.Background())
-			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Users: map[string]string{"u": "p"}, Extensions: []string{}, React: func(step smtpStep) smtpReaction {
-				if step.Stage == test.stage {
-					cancel()
-				}
-				return at(test.stage, "", smtpReaction{Stall: true})(step)
-			}})
-			u := openSMTP(t, relay, func(s *smtpSettings) { s.Username, s.Password = "u", NewSecret("p") })
-			start := time.Now()
-			out := u.Send(ctx, smtpMail(t, smtpTestMessage, "a@x"))
-			checkOutcomes(t, out, test.want)
-			if !errors.Is(out[0].Err, context.Canceled) {
-				t.Error(out[0].Err)
-			}
-			if took := time.Since(start); took > 5*time.Second {
-				t.Errorf("returned after %v", took)
-			}
-		})
-	}
-	u := openSMTP(t, upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{}), nil)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	checkOutcomes(t, u.Send(ctx, smtpMail(t, smtpTestMessage, "a@x")), "temporary connect")
-}
-
-func TestSMTPTimeouts(t *testing.T) {
-	for stage, want := range map[smtpStage]string{
-		upstreamtest.SMTPMail: "temporary connect", upstreamtest.SMTPData: "temporary", upstreamtest.SMTPDot: "uncertain",
-	} {
-		relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: at(stage, "", smtpReaction{Stall: true})})
-		u := openSMTP(t, relay, func(s *smtpSettings) { s.Timeout = Duration{50 * time.Millisecond} })
-		out := u.Send(context.Background(), smtpMail(t, smtpTestMessage, "a@x"))
-		checkOutcomes(t, out, want)
-		if !errors.Is(out[0].Err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: %v", stage, out[0].Err)
-		}
-	}
-	u := openSMTP(t, upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{}), nil)
-	if u.timeout != 30*time.Second || u.finalTimeout != 10*time.Minute {
-		t.Errorf("defaults %v %v", u.timeout, u.finalTimeout)
-	}
 }

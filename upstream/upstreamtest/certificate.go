@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// certificate makes an authority and a certificate by it for localhost, and gives the file of the
+// Certificate makes an authority and a certificate by it for localhost and 127.0.0.1, and gives the file of the
 // authority and a server's config.
-func certificate(tb testing.TB) (caFile string, config *tls.Config) {
+func Certificate(tb testing.TB) (caFile string, config *tls.Config) {
 	tb.Helper()
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},

@@ -120,7 +120,7 @@ func NewSMTP(tb testing.TB, options SMTPOptions) *SMTP {
 		options: options, listener: listener, done: make(chan struct{}), conns: map[net.Conn]bool{},
 	}
 	if options.TLS != "" {
-		s.CAFile, s.tls = certificate(tb)
+		s.CAFile, s.tls = Certificate(tb)
 	}
 	s.work.Go(s.serve)
 	tb.Cleanup(s.Close)

@@ -109,7 +109,7 @@ func (c *smtpSession) auth(line, args string) bool {
 			}
 		}
 	default:
-		return c.reply("504 5.5.4 unknown mechanism")
+		return c.answer(SMTPStep{Stage: SMTPAuth, Line: line}, "504 5.5.4 unknown mechanism")
 	}
 	want, known := c.relay.options.Users[user]
 	if !known || want != password {

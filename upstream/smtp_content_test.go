@@ -1,0 +1,158 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/mime"
+	"mailhatch/upstream/upstreamtest"
+)
+
+func TestSMTPByteIdentity(t *testing.T) {
+	big := bytes.Repeat([]byte("..dots\r\n.\r\n\x00\xff 8-bit and NUL\r\n"+strings.Repeat("long ", 2000)+"\r\n\r\n"), 200)
+	for _, test := range []struct{ name, body, want string }{
+		{"empty", "", ""},
+		{"dots", ".\r\n..\r\n.a\r\n\r\n.", ".\r\n..\r\n.a\r\n\r\n.\r\n"},
+		{"8-bit and NUL", "\xe4\x00\xff\r\n", "\xe4\x00\xff\r\n"},
+		{"no final CRLF", "end", "end\r\n"},
+		{"final CR", "end\r", "end\r\n"},
+		{"blank lines at the end", "end\r\n\r\n\r\n", "end\r\n\r\n\r\n"},
+		{"lone LF", "a\nb\n.\nc\n\n.\n", "a\r\nb\r\n.\r\nc\r\n\r\n.\r\n"},
+		{"lone CR", "a\rb\r.\rc\r\r\n.\r.", "a\r\nb\r\n.\r\nc\r\n\r\n.\r\n.\r\n"},
+		{"large", string(big), string(big)},
+		{"large without CRLF", strings.Repeat("x", 1<<20), strings.Repeat("x", 1<<20) + "\r\n"},
+		{"large of CRs", strings.Repeat("\r", 1<<20), strings.Repeat("\r\n", 1<<20)},
+		{"large of dots", strings.Repeat(".\n", 1<<20), strings.Repeat(".\r\n", 1<<20)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+			u := openSMTP(t, relay, nil)
+			const head = "Subject: x\r\n  folded\r\nX-Odd : y\r\n\r\n"
+			if out := u.Send(context.Background(), smtpMail(t, head+test.body, "b@example.org")); out[0].Err != nil {
+				t.Fatal(out[0].Err)
+			}
+			got := relay.Taken()[0]
+			if sha256.Sum256(got.Data) != sha256.Sum256([]byte(head+test.want)) {
+				t.Errorf("%d bytes came, want %d", len(got.Data), len(head+test.want))
+				if len(got.Data) < 200 {
+					t.Errorf("%q", got.Data)
+				}
+			}
+			if want := fmt.Sprintf("SIZE=%d", len(head+test.want)); !slices.Contains(got.MailParams, want) {
+				t.Errorf("parameters %q, want %s", got.MailParams, want)
+			}
+			checkFaults(t, relay)
+		})
+	}
+}
+
+func TestSMTPSmuggling(t *testing.T) {
+	const second = "MAIL FROM:<evil@x>\r\nRCPT TO:<victim@y>\r\nDATA\r\nsmuggled\r\n.\r\n"
+	for _, end := range []string{
+		"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\r.\r\n", "\n.\r", "\r.\n", "\r\n\x00.\r\n", "\r\n.\x00\r\n",
+		"\n\n.\r\n", "\r\n.\r\r\n", "\r\n. \r\n", "\n..\r\n", "\r\n.\r\n", "\r\r\n.\r\r\n",
+	} {
+		relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+		u := openSMTP(t, relay, nil)
+		for _, source := range []string{smtpTestMessage + "hi" + end + second, "Subject: hi" + end + second} {
+			if out := u.Send(context.Background(), smtpMail(t, source, "b@example.org")); out[0].Err != nil {
+				t.Fatal(out[0].Err)
+			}
+		}
+		for _, got := range relay.Taken() {
+			if got.From != "a@example.com" || bytes.Contains(got.Data, []byte("\n.\r\n.\r\n")) {
+				t.Errorf("%q smuggled: %q", end, got.Data)
+			}
+		}
+		if len(relay.Taken()) != 2 {
+			t.Errorf("%q made %d messages of 2", end, len(relay.Taken()))
+		}
+		checkFaults(t, relay)
+	}
+}
+
+func TestSMTPHeaderEdits(t *testing.T) {
+	const source = "Received: x\r\nBcc: hidden@x,\r\n\tother@x\r\nFrom: a@b\r\nbcc : third@x\r\nResent-Bcc: fourth@x\r\n" +
+		"X-SMTPAPI: {}\r\nX-Mailgun-Tag: t\r\nX-SES-Configuration-Set: c\r\nX-MC-Tags: t\r\nX-PM-Tag: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n"
+	for _, test := range []struct {
+		name, source, want string
+		keep               bool
+	}{
+		{"stripped", source, "Received: x\r\nFrom: a@b\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", false},
+		{"kept", source, "Received: x\r\nFrom: a@b\r\nX-SMTPAPI: {}\r\nX-Mailgun-Tag: t\r\nX-SES-Configuration-Set: c\r\nX-MC-Tags: t\r\n" +
+			"X-PM-Tag: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", true},
+		{"behind a lone CR", "From: a@b\r\nX: 1\rBcc: hidden@x\rY: 2\r\n\r\nbody\r\n", "From: a@b\r\nX: 1\r\nY: 2\r\n\r\nbody\r\n", false},
+		{"behind a lone LF", "From: a@b\nBcc: hidden@x\n\nbody", "From: a@b\r\n\r\nbody\r\n", false},
+		{"header only", "From: a@b\r\nBcc: hidden@x", "From: a@b\r\n\r\n", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+			u := openSMTP(t, relay, func(s *smtpSettings) { s.PassControlHeaders = test.keep })
+			if out := u.Send(context.Background(), smtpMail(t, test.source, "hidden@x")); out[0].Err != nil {
+				t.Fatal(out[0].Err)
+			}
+			got := string(relay.Taken()[0].Data)
+			if test.name == "header only" {
+				got = strings.TrimRight(got, "\r\n") + "\r\n\r\n" // with or without the empty line
+			}
+			if got != test.want {
+				t.Errorf("got %q\nwant %q", got, test.want)
+			}
+			checkFaults(t, relay)
+		})
+	}
+}
+
+// brokenSource fails in its second half.
+type brokenSource struct{ mime.Source }
+
+func (s brokenSource) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > s.Size()/2 {
+		return 0, io.ErrClosedPipe
+	}
+	return s.Source.ReadAt(p, off)
+}
+
+func TestSMTPUnreadableMessage(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	u := openSMTP(t, relay, nil)
+	for _, size := range []int{1000, 2 << 20} {
+		m := smtpMail(t, smtpTestMessage+strings.Repeat("x", size), "b@example.org")
+		m.Message.Source = brokenSource{m.Message.Source}
+		checkOutcomes(t, u.Send(context.Background(), m), "temporary")
+	}
+	// The bytes go away between reading for the size and sending.
+	m := smtpMail(t, smtpTestMessage+strings.Repeat("x", 2<<20), "b@example.org")
+	relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: func(step upstreamtest.SMTPStep) upstreamtest.SMTPReaction {
+		if step.Stage == upstreamtest.SMTPMail {
+			m.Message.Source = brokenSource{m.Message.Source}
+		}
+		return upstreamtest.SMTPReaction{}
+	}})
+	u = openSMTP(t, relay, nil)
+	checkOutcomes(t, u.Send(context.Background(), m), "temporary")
+	if n := relay.Count(); n != 0 {
+		t.Errorf("%d cut messages were taken", n)
+	}
+}
+
+func TestSMTPNoStall(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	u := openSMTP(t, relay, nil)
+	u.Send(context.Background(), smtpMail(t, smtpTestMessage, "b@example.org"))
+	start := time.Now()
+	const n = 50
+	for range n {
+		u.Send(context.Background(), smtpMail(t, smtpTestMessage, "b@example.org"))
+	}
+	if each := time.Since(start) / n; each > 20*time.Millisecond {
+		t.Errorf("%v for a message: delayed acknowledgement against Nagle takes 40 ms", each)
+	}
+}
