@@ -42,5 +42,9 @@ func Kinds() []Kind {
 		{Name: "resend", Doc: "Resend's API (JSON)", New: newResendSettings},
 		{Name: "sendgrid", Doc: "SendGrid's API v3 mail/send (JSON)", New: newSendgridSettings},
 		{Name: "mailgun", Doc: "Mailgun's API messages.mime (the message as it is)", New: newMailgunSettings},
+		{Name: "smtp", Doc: "an SMTP relay or submission server", New: func() Settings { return &smtpSettings{} }},
+		{Name: "console", Doc: "shows mail on standard output", New: func() Settings { return &consoleSettings{} }},
+		{Name: "memory", Doc: "keeps the last messages in memory, for tests", New: func() Settings { return &memorySettings{Keep: memoryKeep} }},
+		{Name: "file", Doc: "stores mail in a maildir", New: func() Settings { return &fileSettings{} }},
 	}
 }
