@@ -37,7 +37,12 @@ func (s *Store) checkpoints(conn *sqlite.Conn) {
 		if s.Err() != nil {
 			continue
 		}
-		if err := carryOver(conn); err != nil && faultOf(err) == faultBroken {
+		// The second pass takes what came during the first and leaves little to the writer.
+		err := carryOver(conn)
+		if err == nil {
+			err = carryOver(conn)
+		}
+		if err != nil && faultOf(err) == faultBroken {
 			s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
 			continue
 		}

@@ -1,6 +1,99 @@
 package sqlite
 
-import "os"
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"zombiezen.com/go/sqlite"
+)
 
 // SyncData is syncData for the benchmarks.
 func SyncData(f *os.File) error { return syncData(f) }
+
+func FormatID(id int64) string          { return formatID(id) }
+func ParseID(text string) (int64, bool) { return parseID(text) }
+
+// FullError is what the engine returns when the disk is full.
+func FullError() error { return sqlite.ResultFull.ToError() }
+
+// onWriter runs a statement on the writer's connection.
+func (s *Store) onWriter(query string) error {
+	return s.do(context.Background(), &op{run: func(t *tx) error { return exec(t.conn, query, nil) }})
+}
+
+// LimitPages makes the database full when it has this many pages.
+func (s *Store) LimitPages(n int) error {
+	return s.onWriter(fmt.Sprintf("PRAGMA max_page_count = %d", n))
+}
+
+// RefuseWrites makes every write fail from now on.
+func (s *Store) RefuseWrites() error { return s.onWriter("PRAGMA query_only = 1") }
+
+// BlockWriter keeps the writer busy until release is called.
+func (s *Store) BlockWriter() (release func()) {
+	started, wait := make(chan struct{}), make(chan struct{})
+	over := make(chan error, 1)
+	go func() {
+		over <- s.do(context.Background(), &op{run: func(*tx) error {
+			close(started)
+			<-wait
+			return nil
+		}})
+	}()
+	<-started
+	return func() {
+		close(wait)
+		<-over
+	}
+}
+
+// TestOp is an op that adds a record to the history and then returns Err. With Clean it adds none.
+type TestOp struct {
+	Err   error
+	Mail  bool
+	Clean bool
+}
+
+// RunGroup runs ops in one transaction and says how many records they left.
+func (s *Store) RunGroup(t *testing.T, tests []TestOp) (errs []error, kept int) {
+	t.Helper()
+	count := func() int {
+		var n int64
+		err := s.use(context.Background(), func(conn *sqlite.Conn) (err error) {
+			n, err = pragma(conn, "SELECT count(*) FROM history")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(n)
+	}
+	before := count()
+	release := s.BlockWriter()
+	results := make([]chan error, len(tests))
+	for i, c := range tests {
+		o := &op{mail: c.Mail, bytes: 1, done: make(chan struct{}), run: func(t *tx) error {
+			if c.Clean {
+				return c.Err
+			}
+			row := recordRow{state: codeSent}
+			if err := row.insert(t); err != nil {
+				return err
+			}
+			return c.Err
+		}}
+		results[i] = make(chan error, 1)
+		s.ops <- o
+		go func() {
+			<-o.done
+			results[i] <- o.err
+		}()
+	}
+	release()
+	for _, r := range results {
+		errs = append(errs, <-r)
+	}
+	return errs, count() - before
+}
