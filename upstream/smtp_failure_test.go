@@ -27,16 +27,21 @@ func at(stage smtpStage, address string, re smtpReaction) func(smtpStep) smtpRea
 	}
 }
 
-func TestSMTPFailures(t *testing.T) {
-	reply := func(s string) smtpReaction { return smtpReaction{Reply: s} }
+// smtpFailure is a script and what must become of a mail to a@x, b@x and c@x.
+type smtpFailure struct {
+	name  string
+	react func(smtpStep) smtpReaction
+	want  []string // one word for all three, or three
+	taken int      // recipients who get the message
+}
+
+func reply(s string) smtpReaction { return smtpReaction{Reply: s} }
+
+// smtpEarlyFailures come before any recipient is known.
+func smtpEarlyFailures() []smtpFailure {
+	const none = 0
 	drop := smtpReaction{Drop: true}
-	const all, none = 3, 0
-	for _, test := range []struct {
-		name  string
-		react func(smtpStep) smtpReaction
-		want  []string // one word for all three, or three
-		taken int      // recipients who get the message
-	}{
+	return []smtpFailure{
 		{"greeting 554", at(upstreamtest.SMTPGreeting, "", reply("554 5.3.2 go away")), []string{"temporary 554 5.3.2 connect"}, none},
 		{"greeting 421", at(upstreamtest.SMTPGreeting, "", reply("421 4.3.2 shutting down")), []string{"temporary 421 4.3.2 connect"}, none},
 		{"greeting 421 rate", at(upstreamtest.SMTPGreeting, "", reply("421 4.7.0 Too many connections")), []string{"throttled 421 4.7.0"}, none},
@@ -70,6 +75,14 @@ func TestSMTPFailures(t *testing.T) {
 			}
 			return reply("")
 		}, []string{"permanent 550 5.1.1"}, none},
+	}
+}
+
+// smtpLateFailures are those of recipients and of the message.
+func smtpLateFailures() []smtpFailure {
+	const all, none = 3, 0
+	drop := smtpReaction{Drop: true}
+	return []smtpFailure{
 		{"one recipient 550", at(upstreamtest.SMTPRcpt, "b@x", reply("550 5.1.1 no such user")),
 			[]string{"ok FAKE1", "permanent 550 5.1.1", "ok FAKE1"}, 2},
 		{"one recipient 450", at(upstreamtest.SMTPRcpt, "c@x", reply("450 4.2.0 greylisted")),
@@ -109,7 +122,11 @@ func TestSMTPFailures(t *testing.T) {
 		{"dot garbage", at(upstreamtest.SMTPDot, "", reply("2")), []string{"uncertain"}, all},
 		{"dot odd code", at(upstreamtest.SMTPDot, "", reply("354 more?")), []string{"uncertain"}, all},
 		{"success without words", at(upstreamtest.SMTPDot, "", reply("250")), []string{"ok"}, all},
-	} {
+	}
+}
+
+func TestSMTPFailures(t *testing.T) {
+	for _, test := range append(smtpEarlyFailures(), smtpLateFailures()...) {
 		for _, extensions := range [][]string{nil, {"8BITMIME"}} {
 			name := test.name
 			if extensions != nil {
