@@ -24,7 +24,7 @@ import (
 
 // house is a whole gateway on loopback.
 type house struct {
-	t    *testing.T
+	t    testing.TB
 	g    *Gateway
 	cfg  *Config
 	addr string // of the first listener
@@ -53,7 +53,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,7 +64,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // newHouse writes a config of its listener, directories and text, and starts the gateway on it.
-func newHouse(t *testing.T, text string) *house {
+func newHouse(t testing.TB, text string) *house {
 	t.Helper()
 	h := &house{t: t, addr: freeAddr(t), log: &lines{}}
 	dir := t.TempDir()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type Gateway struct {
 	current   atomic.Pointer[snapshot]
 	started   time.Time
 	ready     atomic.Bool
+	addrs     atomic.Pointer[[]net.Addr]
 	reloads   chan chan error
 }
 
@@ -89,6 +91,11 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 	if err != nil {
 		return err
 	}
+	addrs := make([]net.Addr, len(bound))
+	for i, b := range bound {
+		addrs[i] = b.Addr()
+	}
+	g.addrs.Store(&addrs)
 	adminListeners, err := g.adminListeners(cfg)
 	if err != nil {
 		closeAll(bound)
@@ -108,6 +115,14 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 	}
 	g.opts.Log.Info("stopped")
 	return err
+}
+
+// Addrs gives the addresses of the listeners once Run has opened them, in the order of the config.
+func (g *Gateway) Addrs() []net.Addr {
+	if a := g.addrs.Load(); a != nil {
+		return *a
+	}
+	return nil
 }
 
 const pruneEvery = 10 * time.Minute
