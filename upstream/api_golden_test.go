@@ -216,6 +216,9 @@ func checkVisible(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
 		}
 	}
 	header := strings.ToLower(m.Message.Header.Get("To") + m.Message.Header.Get("Cc") + m.Message.Header.Get("From"))
+	if msg.Provider != "mailgun" && len(msg.Recipients) == 1 {
+		return // shown to themselves
+	}
 	for _, bcc := range m.Message.Header.Values("Bcc") {
 		for _, r := range m.To {
 			addr := strings.ToLower(r.Address)

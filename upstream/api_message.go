@@ -181,8 +181,11 @@ func alternativeName(p *mime.Part) string {
 	if p.Name != "" {
 		return apiLine(p.Name)
 	}
-	if p.Type == "text/calendar" {
+	switch p.Type {
+	case "text/calendar":
 		return "invite.ics"
+	case "text/x-amp-html":
+		return "amp.html"
 	}
 	return "alternative" + extensionFor(p.Type)
 }

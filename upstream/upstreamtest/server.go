@@ -83,6 +83,7 @@ type Server struct {
 	api      api
 	http     *httptest.Server
 	quit     chan struct{}
+	once     sync.Once
 
 	mu       sync.Mutex
 	key      string
@@ -148,9 +149,9 @@ func newServer(provider, key string, a api, opts []Option) *Server {
 	return s
 }
 
-// Close ends the fake; delayed answers are given up.
+// Close ends the fake; delayed answers are given up. It may be called again.
 func (s *Server) Close() {
-	close(s.quit)
+	s.once.Do(func() { close(s.quit) })
 	s.http.CloseClientConnections()
 	s.http.Close()
 }
