@@ -266,16 +266,22 @@ func fidelity(t *testing.T, m upstreamtest.Message) {
 	}
 }
 
-func TestFourUpstreams(t *testing.T) {
-	resend := upstreamtest.NewResend("re_key")
-	defer resend.Close()
-	sendgrid := upstreamtest.NewSendGrid("SG.key")
-	defer sendgrid.Close()
-	mailgun := upstreamtest.NewMailgun("mg-key", "mg.example.com")
-	defer mailgun.Close()
-	relay := newRelay(t)
+// four is a gateway before all four kinds of upstreams; the header field X-Via chooses.
+type four struct {
+	*house
+	apis  []*upstreamtest.Server
+	relay *relay
+}
+
+func newFour(t *testing.T) *four {
+	t.Helper()
+	f := &four{relay: newRelay(t), apis: []*upstreamtest.Server{
+		upstreamtest.NewResend("re_key"), upstreamtest.NewSendGrid("SG.key"), upstreamtest.NewMailgun("mg-key", "mg.example.com")}}
+	for _, fake := range f.apis {
+		t.Cleanup(fake.Close)
+	}
 	t.Setenv("RELAY_PASSWORD", "s3cret")
-	h := newHouse(t, fmt.Sprintf(`
+	f.house = newHouse(t, fmt.Sprintf(`
 [upstream.resend]
 type = "resend"
 api_key = "re_key"
@@ -308,21 +314,36 @@ header = { "X-Via" = "mailgun" }
 via = ["mailgun"]
 [[route]]
 via = ["relay"]
-`, resend.URL, sendgrid.URL, mailgun.URL, relay.port, relay.caFile))
-	for _, via := range []string{"resend", "sendgrid", "mailgun", "relay"} {
-		h.mustSend("app@billing.example.com", fullTo, "X-Via: "+via+"\n"+fullMail())
-	}
-	h.await("16 recipients", func() bool { return len(h.ended(envelope.Sent)) == 16 })
-	for _, fake := range []*upstreamtest.Server{resend, sendgrid, mailgun} {
+`, f.apis[0].URL, f.apis[1].URL, f.apis[2].URL, f.relay.port, f.relay.caFile))
+	return f
+}
+
+// upstreams are what X-Via chooses from.
+var upstreams = []string{"resend", "sendgrid", "mailgun", "relay"}
+
+// check compares what all four have with the message that was sent to each of them.
+func (f *four) check(t *testing.T, sent string) {
+	t.Helper()
+	for _, fake := range f.apis {
 		got := fake.Accepted()
 		if len(got) != 1 {
 			t.Errorf("%d mails at a fake, want 1; refused: %q", len(got), fake.Rejected())
 			continue
 		}
 		fidelity(t, got[0])
+		fake.Reset()
 	}
-	relay.check(t)
-	if log := h.log.String(); strings.Contains(log, "s3cret") || strings.Contains(log, "re_key") {
+	f.relay.check(t, sent)
+}
+
+func TestFourUpstreams(t *testing.T) {
+	f := newFour(t)
+	for _, via := range upstreams {
+		f.mustSend("app@billing.example.com", fullTo, "X-Via: "+via+"\n"+fullMail())
+	}
+	f.await("16 recipients", func() bool { return len(f.ended(envelope.Sent)) == 16 })
+	f.check(t, strings.ReplaceAll(fullMail(), "\n", "\r\n"))
+	if log := f.log.String(); strings.Contains(log, "s3cret") || strings.Contains(log, "re_key") {
 		t.Error("a secret is in the log")
 	}
 }

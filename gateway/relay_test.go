@@ -114,8 +114,9 @@ func (s *relaySession) Data(r io.Reader) error {
 func (s *relaySession) Reset()        { s.mail.to = nil }
 func (s *relaySession) Logout() error { return nil }
 
-// check compares what the relay has with fullMail: everything after the header must be the same bytes.
-func (r *relay) check(t *testing.T) {
+// check compares the only mail that the relay has with what was sent: everything after the header must
+// be the same bytes.
+func (r *relay) check(t *testing.T, sent string) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,6 +124,7 @@ func (r *relay) check(t *testing.T) {
 		t.Fatalf("%d mails at the relay, want 1", len(r.mail))
 	}
 	m := r.mail[0]
+	r.mail = nil
 	if !m.tls || m.user != "app" || m.from != "app@billing.example.com" {
 		t.Errorf("tls %v, user %q, from %q", m.tls, m.user, m.from)
 	}
@@ -132,15 +134,16 @@ func (r *relay) check(t *testing.T) {
 		t.Errorf("recipients %q, want %q", to, fullTo)
 	}
 	header, body, _ := strings.Cut(m.data, "\r\n\r\n")
-	wantHeader, wantBody, _ := strings.Cut(strings.ReplaceAll(fullMail(), "\n", "\r\n"), "\r\n\r\n")
-	if body != wantBody {
+	wantHeader, wantBody, _ := strings.Cut(sent, "\r\n\r\n")
+	// swaks adds an empty line at the end.
+	if strings.TrimRight(body, "\r\n") != strings.TrimRight(wantBody, "\r\n") {
 		t.Error("the body is not the same bytes")
 	}
 	if strings.Contains(header, "secret@") {
 		t.Errorf("the Bcc recipient is in the header:\n%s", header)
 	}
 	for field := range strings.SplitSeq(wantHeader, "\r\n") {
-		if !strings.HasPrefix(field, "Bcc:") && !strings.Contains(header+"\r\n", field+"\r\n") {
+		if !strings.HasPrefix(field, "Bcc:") && !strings.HasPrefix(field, "X-Via:") && !strings.Contains(header+"\r\n", field+"\r\n") {
 			t.Errorf("header field %q is not there as it was", field)
 		}
 	}
