@@ -21,8 +21,13 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// childDir is the environment variable that makes a test process the child of [Crash].
-const childDir = "QUEUETEST_CRASH_DIR"
+// Environment variables that make a test process the child of [Crash] or [PowerCut].
+const (
+	childDir  = "QUEUETEST_CRASH_DIR"
+	childIdle = "QUEUETEST_CRASH_IDLE" // it accepts idleMessages and then does nothing
+)
+
+const idleMessages = 5
 
 const (
 	crashRounds   = 5
@@ -58,11 +63,11 @@ type child struct {
 	acks  map[string]string // by id: "accepted" or "sent"
 }
 
-func startChild(t *testing.T, dir string) *child {
+func startChild(t *testing.T, dir string, env ...string) *child {
 	t.Helper()
 	c := &child{lines: make(chan string, 1<<16), acks: map[string]string{}}
 	c.cmd = exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
-	c.cmd.Env = append(os.Environ(), childDir+"="+dir)
+	c.cmd.Env = append(append(os.Environ(), childDir+"="+dir), env...)
 	c.cmd.Stderr = os.Stderr
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
@@ -125,6 +130,31 @@ func (c *child) kill(t *testing.T) map[string]string {
 	return c.acks
 }
 
+// end kills the child and does not mind what it still says.
+func (c *child) end() {
+	_ = c.cmd.Process.Kill()
+	for range c.lines {
+		continue
+	}
+	_ = c.cmd.Wait()
+}
+
+// drain reads the lines that come within a time.
+func (c *child) drain(t *testing.T, d time.Duration) {
+	t.Helper()
+	for end := time.After(d); ; {
+		select {
+		case line, ok := <-c.lines:
+			if !ok {
+				return
+			}
+			c.note(t, line)
+		case <-end:
+			return
+		}
+	}
+}
+
 // crashBody is a body that can be checked by itself: a length, a seed and a sum stand at its head.
 func crashBody(seed uint64) []byte {
 	size := int(seed % 9000)
@@ -182,6 +212,19 @@ func crashChild(t *testing.T, open Open, dir string) {
 			fmt.Fprintf(out, "sent %s\n", l.Message().ID)
 		}
 	}
+}
+
+// idleChild accepts a few messages, one after the other, and then waits for its end.
+func idleChild(t *testing.T, open Open, dir string) {
+	q := open(t, dir)
+	for seed := range uint64(idleMessages) {
+		id, err := commit(q, crashBody(seed), accepted(strconv.FormatUint(seed, 10)+"@example.com", "bob@example.org"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("accepted %s\n", id)
+	}
+	select {}
 }
 
 // lockedWriter writes whole lines.

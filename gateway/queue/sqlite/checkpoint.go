@@ -11,15 +11,27 @@ import (
 // that way and would grow for ever; the writer then does the small rest itself between two groups,
 // after which the log starts again from its beginning.
 const (
-	walSoft  = 16 << 20 // bytes written after which the log is carried over
+	walSoft  = 16 << 20 // bytes written after which the log is carried over, with a large reserve
+	walLeast = 1 << 18  // the same with a small one
 	walLimit = 64 << 20 // bytes that the log's file keeps
 	rowBytes = 2 << 10  // what an op writes beside its body, roughly
+
+	groupPages = 8 // pages that a transaction rewrites beside its bodies, roughly
 )
+
+// softLimit keeps the log within a part of the reserve, for carrying it over needs as much space
+// again, and delivery must be able to go on when new mail is refused.
+func softLimit(reserve int64) int {
+	if reserve <= 0 {
+		return walSoft
+	}
+	return int(min(max(reserve/4, walLeast), walSoft))
+}
 
 // grown counts what the writer has written and wakes the checkpointer.
 func (s *Store) grown(bytes int) {
-	s.walBytes += bytes + pageSize*4
-	if s.walBytes < walSoft {
+	s.walBytes += bytes + groupPages*pageSize
+	if s.walBytes < s.walSoft {
 		return
 	}
 	s.walBytes = 0

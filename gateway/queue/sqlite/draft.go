@@ -44,18 +44,19 @@ func (s *Store) New(context.Context) (queue.Draft, error) {
 		return nil, err
 	}
 	defer s.leave()
-	if err := s.admit(); err != nil {
+	if err := s.admit(0); err != nil {
 		return nil, err
 	}
 	return &draft{store: s, id: s.ids.next(), buf: s.buffers.Get().(*bytes.Buffer), crc: crc32.New(castagnoli())}, nil
 }
 
-// admit says whether new mail may come: the store works and its reserve of space is untouched.
-func (s *Store) admit() error {
+// admit says whether that many bytes of new mail may come: the store works and its reserve of space is
+// untouched.
+func (s *Store) admit(bytes int) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	return s.space.check()
+	return s.space.check(bytes)
 }
 
 func (d *draft) ID() string { return formatID(d.id) }
@@ -93,7 +94,7 @@ func (d *draft) spill() error {
 
 // flush moves the buffer to the file.
 func (d *draft) flush() error {
-	if err := d.store.admit(); err != nil {
+	if err := d.store.admit(d.buf.Len()); err != nil {
 		return err
 	}
 	if _, err := d.buf.WriteTo(d.file); err != nil {
@@ -177,7 +178,7 @@ func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
 		return err
 	}
 	defer s.leave()
-	if err := s.admit(); err != nil {
+	if err := s.admit(d.buf.Len()); err != nil {
 		return err
 	}
 	run, err := d.insert(m)

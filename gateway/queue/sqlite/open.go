@@ -48,7 +48,9 @@ type Store struct {
 
 	writer   *sqlite.Conn // the writer's own
 	ops      chan *op
-	walBytes int // the writer's own: written since the log was last carried over
+	walBytes int  // the writer's own: written since the log was last carried over
+	walSoft  int  // how many bytes that may be
+	relieved bool // the writer's own: the log was carried over for want of space
 	counts   counters
 	leases   leases
 	changed  chan struct{}
@@ -119,6 +121,7 @@ func newStore(o Options) *Store {
 		log:        o.Logger,
 		space:      space{dir: o.Dir, reserve: o.ReserveBytes},
 		buffers:    sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		walSoft:    softLimit(o.ReserveBytes),
 		ops:        make(chan *op, opsWaiting),
 		leases:     leases{held: map[partKey]*lease{}},
 		changed:    make(chan struct{}, 1),

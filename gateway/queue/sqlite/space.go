@@ -8,8 +8,12 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// spaceAge is how long a look at the file system is believed.
-const spaceAge = 200 * time.Millisecond
+// A look at the file system is believed for spaceAge, or until a spaceShare-th of the reserve has
+// been written since.
+const (
+	spaceAge   = 200 * time.Millisecond
+	spaceShare = 8
+)
 
 // space guards the reserve: new mail stops before the disk is full, so that delivery can go on.
 type space struct {
@@ -19,21 +23,24 @@ type space struct {
 	mu   sync.Mutex
 	at   time.Time
 	free int64
+	used int64 // bytes that went to disk since then, roughly
 }
 
-// check returns an error that wraps queue.ErrFull when the reserve is touched.
-func (s *space) check() error {
+// check returns an error that wraps queue.ErrFull when the reserve is touched. n bytes are about to
+// be written.
+func (s *space) check(n int) error {
 	if s.reserve <= 0 {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.at) >= spaceAge {
+	s.used += int64(n) + rowBytes
+	if now := time.Now(); now.Sub(s.at) >= spaceAge || s.used > s.reserve/spaceShare {
 		free, err := freeBytes(s.dir)
 		if err != nil {
 			return fmt.Errorf("queue: free space of %s: %w", s.dir, err)
 		}
-		s.at, s.free = now, free
+		s.at, s.free, s.used = now, free, 0
 	}
 	if s.free < s.reserve {
 		return fmt.Errorf("%w: %s has %d bytes left and %d are reserved", queue.ErrFull, s.dir, s.free, s.reserve)

@@ -28,3 +28,5 @@ func openStore(t *testing.T, o sqlite.Options) *sqlite.Store {
 func TestConformance(t *testing.T) { queuetest.Run(t, open) }
 
 func TestCrash(t *testing.T) { queuetest.Crash(t, open) }
+
+func TestPowerCut(t *testing.T) { queuetest.PowerCut(t, open) }

@@ -114,6 +114,7 @@ func (s *Store) take(group []*op, o *op) []*op {
 // commit makes the changes of a group durable. An op that fails is left out and the others start
 // again, so that they do not suffer for it.
 func (s *Store) commit(group []*op) {
+	s.relieved = false
 	for {
 		if err := s.Err(); err != nil {
 			settle(group, func(*op) bool { return true }, err)
@@ -174,6 +175,13 @@ func (s *Store) failed(group []*op, o *op, err error) (again bool) {
 	case faultFull:
 		err = describe(s.path, err)
 		if settle(group, func(o *op) bool { return o.mail }, err) > 0 {
+			return true
+		}
+		if !s.relieved {
+			// The log grows with each commit until it is carried over.
+			s.relieved = true
+			s.sealing.Store(true)
+			s.seal()
 			return true
 		}
 		settle(group, all, err)
