@@ -96,6 +96,12 @@ func (r *resend) Preflight(m *Mail) error { return preflightCalls(r, m) }
 // Render writes the requests.
 func (r *resend) Render(m *Mail, w io.Writer) error { return renderCalls(r.client, r, "resend", m, w) }
 
+// resendKeyValidity: https://resend.com/docs/dashboard/emails/idempotency-keys
+const resendKeyValidity = 24 * time.Hour
+
+// KeyValidity is how long Resend knows a repeated request by its Idempotency-Key.
+func (r *resend) KeyValidity() time.Duration { return resendKeyValidity }
+
 // Close gives connections up.
 func (r *resend) Close() error { return r.client.Close() }
 

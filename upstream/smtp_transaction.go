@@ -220,7 +220,7 @@ func (t *smtpTransaction) message(ctx context.Context) error {
 		t.settle(t.accepted, Outcome{Err: r.failure(smtpAtDot)})
 		return nil
 	}
-	t.settle(t.accepted, Outcome{ID: r.queueID()})
+	t.settle(t.accepted, Outcome{ID: r.queueID(), Notifies: t.conn.caps.dsn})
 	for _, i := range t.tooMany { // each transaction takes at least one, so this ends
 		t.job.out[i], t.job.settled[i] = Outcome{}, false
 	}

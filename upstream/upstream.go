@@ -69,8 +69,9 @@ type Recipient struct {
 
 // Outcome is what became of one recipient: taken by the provider (Err nil), or not.
 type Outcome struct {
-	ID  string // the provider's id of the message, "" when it gave none
-	Err error  // an *Error, or anything else, which counts as Temporary
+	ID       string // the provider's id of the message, "" when it gave none
+	Err      error  // an *Error, or anything else, which counts as Temporary
+	Notifies bool   // the provider was told of NOTIFY and will answer to it (RFC 3461 5.2.2)
 }
 
 // Class says what a failure means for the mail and for the upstream.

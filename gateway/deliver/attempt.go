@@ -20,7 +20,7 @@ type attempt struct {
 	body  *mime.Message
 	from  string // domain of From as this upstream sees it
 	start time.Time
-	sweep bool
+	turn  turn
 
 	done  []queue.Record
 	parts []queue.Part
@@ -28,7 +28,7 @@ type attempt struct {
 }
 
 // attempt routes the leased part anew, offers what belongs to this lane, and records the result.
-func (l *lane) attempt(ctx context.Context, lease queue.Lease, sweep bool) {
+func (l *lane) attempt(ctx context.Context, lease queue.Lease, t turn) {
 	body, err := lease.Body()
 	if err != nil {
 		l.unreadable(ctx, lease, err)
@@ -41,35 +41,33 @@ func (l *lane) attempt(ctx context.Context, lease queue.Lease, sweep bool) {
 		return
 	}
 	m := lease.Message()
-	a := &attempt{lane: l, msg: m, part: m.Parts[0], body: msg, start: time.Now(), sweep: sweep}
+	a := &attempt{lane: l, msg: m, part: m.Parts[0], body: msg, start: time.Now(), turn: t}
 	offer, ways := a.sort(ctx)
 	if len(offer) > 0 {
 		a.offer(ctx, offer, ways)
 	}
-	if err := lease.Finish(ctx, queue.Result{Done: a.done, Parts: a.parts}); err != nil {
-		l.gen.d.journal.Trouble("queue", err)
-		return
-	}
-	for _, f := range a.after {
-		f()
-	}
+	a.finish(ctx, lease)
 }
 
 // sort settles all recipients but those that this lane offers now, and gives these with their ways.
 func (a *attempt) sort(ctx context.Context) (offer []envelope.Recipient, ways []way) {
 	g := a.lane.gen
+	probe := ""
+	if a.turn == trial {
+		probe = a.lane.upstream.Name
+	}
 	for _, rcpt := range a.part.To {
 		p := a.part.Progress
-		w := g.find(g.cfg.Route(a.msg, a.body, rcpt.Address), &p)
+		w := g.find(g.cfg.Route(a.msg, a.body, rcpt.Address), &p, probe)
 		rcpts := []envelope.Recipient{rcpt}
 		switch {
 		case w.action == route.Deliver && w.upstream == "":
 			a.unfit(ctx, rcpts, w, p)
 		case w.action == route.Deliver && w.upstream == a.lane.upstream.Name:
 			switch {
-			case a.sweep && a.tooOld():
+			case a.turn == sweep && a.tooOld():
 				a.fail(ctx, rcpts, w, p)
-			case a.sweep:
+			case a.turn == sweep:
 				a.add(queue.Part{To: rcpts, Lane: w.upstream, State: envelope.Queued, NextAt: time.Now().Add(spread(a.lane.gate.sweep)), Progress: p})
 			default:
 				offer, ways = append(offer, rcpt), append(ways, w)
@@ -95,7 +93,7 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, ways []way
 	l := a.lane
 	mail, err := a.mail(to)
 	if err == nil && mail == nil { // the account may not use this From yet
-		a.waitFor(to, l.gate.blocked(a.from))
+		a.blocked(to, ways)
 		return
 	}
 	var outcomes []upstream.Outcome

@@ -7,6 +7,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,9 @@ type Policy struct {
 	Drain         time.Duration   // how long running attempts may go on after a stop
 }
 
+// ErrRefused is wrapped by the errors of Submit that no later attempt mends.
+var ErrRefused = errors.New("the notification is refused")
+
 // Submit takes a composed bounce through the same door as all mail and gives its queue id.
 type Submit func(ctx context.Context, to string, msg []byte) (id string, err error)
 
@@ -85,10 +89,10 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	var old sync.WaitGroup // generations that end their attempts
-	rerouted := false
+	var last *generation
 	for {
-		gen := newGeneration(d, d.config.Load(), attempts, rerouted)
-		rerouted = true
+		gen := newGeneration(d, d.config.Load(), attempts, last)
+		last = gen
 		d.current.Store(gen)
 		genCtx, stop := context.WithCancel(ctx)
 		old.Go(func() { gen.run(genCtx); gen.close() })
@@ -113,13 +117,18 @@ type generation struct {
 	lanes    map[string]*lane
 	attempts context.Context // of the calls of upstreams; outlives the claiming of new mail
 	rerouted bool            // it came by a reload
+	hurry    []string        // lanes whose deferred mail the reload may have healed
 }
 
-func newGeneration(d *Deliverer, cfg *Config, attempts context.Context, rerouted bool) *generation {
-	g := &generation{d: d, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)), attempts: attempts, rerouted: rerouted}
+// newGeneration makes the one that follows last, nil for the first.
+func newGeneration(d *Deliverer, cfg *Config, attempts context.Context, last *generation) *generation {
+	g := &generation{d: d, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)), attempts: attempts, rerouted: last != nil}
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
 		g.lanes[u.Name] = newLane(g, u)
+		if last != nil && last.lanes[u.Name] != nil && last.lanes[u.Name].gate.now() != open {
+			g.hurry = append(g.hurry, u.Name)
+		}
 	}
 	return g
 }
@@ -142,6 +151,10 @@ func (g *generation) run(ctx context.Context) {
 	for _, l := range g.lanes {
 		lanes.Go(func() { l.run(ctx) })
 	}
+	for _, name := range g.hurry {
+		g.hasten(ctx, name)
+	}
+	clock := newWallClock(g.rerouted)
 	stray := map[string]*lane{} // lanes of upstreams that the config no longer has, and "" for mail without one
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -151,6 +164,9 @@ func (g *generation) run(ctx context.Context) {
 			return
 		case <-g.d.queue.Changed():
 		case <-timer.C:
+		}
+		if clock.suspect() {
+			g.mend(ctx)
 		}
 		next := dispatchEvery
 		loads, err := g.d.queue.Lanes(ctx)

@@ -51,7 +51,7 @@ func TestTemporaryIsRetriedOnSchedule(t *testing.T) {
 	if a.count() != 3 {
 		t.Errorf("%d offers, want 3", a.count())
 	}
-	for i, least := range []time.Duration{45 * time.Millisecond, 90 * time.Millisecond} {
+	for i, least := range []time.Duration{44 * time.Millisecond, 89 * time.Millisecond} {
 		if gap := a.times[i+1].Sub(a.times[i]); gap < least {
 			t.Errorf("gap %d is %v, want at least %v", i, gap, least)
 		}

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -20,7 +21,7 @@ type DirectResult struct {
 // Choose gives the first of the named upstreams that is not closed; all closed: the first.
 func (d *Deliverer) Choose(via []string) string {
 	if g := d.current.Load(); g != nil {
-		if name := g.choose(via, &envelope.Progress{}); name != "" {
+		if name := g.choose(via, &envelope.Progress{}, ""); name != "" {
 			return name
 		}
 	}
@@ -54,8 +55,11 @@ func (d *Deliverer) directOnce(ctx context.Context, g *generation, m *queue.Mess
 	l := g.lanes[part.Lane]
 	a := &attempt{lane: l, msg: m, part: part, body: msg, start: time.Now()}
 	mail, err := a.mail(part.To)
-	if err != nil || mail == nil {
-		result.Rest, result.Err = []queue.Part{part}, &upstream.Error{Class: upstream.Account, Err: errSenderBlocked}
+	if err == nil && mail == nil {
+		err = &upstream.Error{Class: upstream.Account, Err: errSenderBlocked}
+	}
+	if err != nil {
+		result.Rest, result.Err = []queue.Part{part}, err
 		return ""
 	}
 	l.gate.spend(1)
@@ -68,21 +72,20 @@ func (d *Deliverer) directOnce(ctx context.Context, g *generation, m *queue.Mess
 	worst := worstOf(outcomes)
 	l.gate.learn(m.ID, worst)
 	d.journal.Offered(part.Lane, className(worst), time.Since(a.start))
-	return a.directSettle(outcomes, result)
+	a.directSettle(outcomes, result)
+	return a.directNext(result)
 }
 
-// directSettle sorts outcomes; a failure of the whole offer that the next upstream may cure names it.
-func (a *attempt) directSettle(outcomes []upstream.Outcome, result *DirectResult) string {
-	rest := a.part
-	rest.To = nil
+// directSettle sorts outcomes: what waits stays apart by what is known of it.
+func (a *attempt) directSettle(outcomes []upstream.Outcome, result *DirectResult) {
+	now := time.Now()
 	for i, o := range outcomes {
+		p := a.progress(now, o)
 		if o.Err == nil {
-			p := a.progress(time.Now(), o)
 			a.sent(a.part.To[i:i+1], p, o.ID)
 			continue
 		}
-		rest.To = append(rest.To, a.part.To[i])
-		rest.Progress = a.progress(time.Now(), o)
+		a.add(queue.Part{To: a.part.To[i : i+1], Lane: a.part.Lane, State: envelope.Queued, Progress: p})
 		if result.Err == nil {
 			result.Err = o.Err
 		}
@@ -91,21 +94,24 @@ func (a *attempt) directSettle(outcomes []upstream.Outcome, result *DirectResult
 		write()
 	}
 	result.Taken = append(result.Taken, a.done...)
-	if len(rest.To) == 0 {
-		result.Err = nil
+	result.Rest = a.parts
+}
+
+// directNext names the upstream that may cure a failure of the whole offer, "" for none.
+func (a *attempt) directNext(result *DirectResult) string {
+	if len(result.Rest) != 1 || len(a.done) > 0 {
 		return ""
 	}
-	result.Rest = []queue.Part{rest}
 	e := failure(result.Err)
-	if len(a.done) > 0 || (e.Class != upstream.Account && e.Class != upstream.Unrepresentable && !e.Connect) {
+	if e.Class != upstream.Account && e.Class != upstream.Unrepresentable && !e.Connect {
 		return ""
 	}
 	g := a.lane.gen
-	rest.Progress.Passed = append(rest.Progress.Passed, a.lane.upstream.Name)
-	result.Rest[0] = rest
+	rest := &result.Rest[0]
+	rest.Progress.Passed = append(slices.Clone(rest.Progress.Passed), a.lane.upstream.Name)
 	via := g.cfg.Route(a.msg, a.body, rest.To[0].Address).Via
 	p := rest.Progress
-	if next := g.choose(via, &p); next != a.lane.upstream.Name && len(p.Passed) > 0 {
+	if next := g.choose(via, &p, ""); next != "" && next != a.lane.upstream.Name && len(p.Passed) > 0 {
 		result.Err = nil
 		return next
 	}

@@ -38,6 +38,7 @@ const (
 	longThrottle = 10 * time.Minute // from here on other upstreams of `via` take over
 	sweepShort   = 30 * time.Second // between looks for another way, where routes name another upstream
 	sweepLong    = time.Hour        // where there is none: only expiry and changed routes matter
+	sweepLeast   = time.Second
 )
 
 // gate guards one upstream: rate, and closing for trouble that is the upstream's and not the mail's.
@@ -47,6 +48,7 @@ type gate struct {
 	journal *journal.Journal
 	limiter *rate.Limiter // nil: no limit
 	sweep   time.Duration // between sweeps while closed
+	others  bool          // routes name other upstreams beside this one
 	changed chan struct{} // one token: the state changed
 
 	mu       sync.Mutex
@@ -60,16 +62,18 @@ type gate struct {
 	inFlight int
 	lastSend time.Time
 	sweepAt  time.Time
+	askAt    time.Time            // when a probing gate may ask for the next mail to try it with
 	senders  map[string]time.Time // From domains that the account may not use, and until when they wait
 }
 
 // newGate returns an open gate. A rerouted one belongs to a reload: when it closes, mail that the new
 // routes send elsewhere must be found at once.
-func newGate(u *Upstream, retry []time.Duration, rerouted bool, j *journal.Journal) *gate {
-	g := &gate{name: u.Name, retry: retry, journal: j, changed: make(chan struct{}, 1), sweep: sweepLong}
+func newGate(u *Upstream, p *Policy, rerouted bool, j *journal.Journal) *gate {
+	g := &gate{name: u.Name, retry: p.Retry, journal: j, changed: make(chan struct{}, 1), sweep: sweepLong, others: u.Failover}
 	if u.Failover {
 		g.sweep = sweepShort
 	}
+	g.sweep = min(g.sweep, max(p.MaxAge/10, sweepLeast)) // so that mail expires about in time
 	if !u.Failover && !rerouted {
 		g.sweepAt = time.Now().Add(g.sweep)
 	}
@@ -92,12 +96,19 @@ func (g *gate) now() gateState {
 	return g.state
 }
 
-// usable says whether mail that has another upstream to go to should rather wait for this one.
+// usable says whether mail that has another upstream to go to should rather wait for this one. A
+// probing gate asks for one mail to be tried with, and for another when that does not come.
 func (g *gate) usable() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.state == open || (g.state == probing && g.reason == throttled) ||
-		(g.reason == throttled && time.Until(g.until) < longThrottle)
+	switch {
+	case g.state == open, g.reason == throttled && (g.state == probing || time.Until(g.until) < longThrottle):
+		return true
+	case g.state == probing && !time.Now().Before(g.askAt):
+		g.askAt = time.Now().Add(probeMax)
+		return true
+	}
+	return false
 }
 
 // tokens says how many offers the rate limit allows now, at most want, waiting for the first; spend
@@ -145,16 +156,18 @@ func (g *gate) learn(id string, err error) {
 		e = &upstream.Error{Err: err}
 	}
 	switch {
-	case err == nil || e.Class == upstream.Permanent:
+	case err == nil || e.Class == upstream.Permanent || e.Sender:
 		g.succeed()
 	case e.Class == upstream.Throttled:
 		g.close(throttled, err, cmpOr(e.RetryAfter, g.backoff()))
-	case e.Class == upstream.Account && !e.Sender:
+	case e.Class == upstream.Account:
 		g.close(account, err, cmpOr(e.RetryAfter, g.backoff()))
 	case e.Connect:
 		g.close(unreachable, err, g.probeWait())
 	case brokenServer(e):
 		g.troubled(id, err)
+	case e.Class == upstream.Temporary: // it speaks, and means this mail
+		g.succeed()
 	}
 }
 
@@ -165,9 +178,10 @@ func cmpOr(a, b time.Duration) time.Duration {
 	return b
 }
 
-// brokenServer tells answers that speak of the upstream's health rather than of the mail.
+// brokenServer tells answers, and silences, that speak of the upstream's health rather than of the mail.
 func brokenServer(e *upstream.Error) bool {
-	return e.Class == upstream.Temporary && (e.Status >= 500 || e.Status == 421 || e.Status == 0)
+	return (e.Class == upstream.Temporary || e.Class == upstream.Uncertain) &&
+		(e.Status >= 500 || e.Status == 421 || e.Status == 0)
 }
 
 // troubled closes the gate when different mail met a broken server with no success between: one
@@ -213,7 +227,7 @@ func (g *gate) close(reason string, err error, wait time.Duration) {
 	}
 	if first {
 		g.since = time.Now()
-		if g.sweep == sweepShort {
+		if g.others {
 			g.sweepAt = time.Now()
 		}
 	}
@@ -250,7 +264,7 @@ func (g *gate) succeed() {
 func (g *gate) tryProbe() {
 	g.mu.Lock()
 	if g.state == closed {
-		g.state = probing
+		g.state, g.askAt = probing, time.Time{}
 	}
 	g.mu.Unlock()
 	g.signal()

@@ -341,7 +341,7 @@ func TestSchedule(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	r := newRig(t, nil, ups{"a": {}, "b": {}, "c": {}})
-	g := newGeneration(r.d, r.cfg, t.Context(), false)
+	g := newGeneration(r.d, r.cfg, t.Context(), nil)
 	g.lanes["b"].gate.close(account, errors.New("x"), time.Hour)
 	for _, c := range []struct {
 		via  string
@@ -358,7 +358,7 @@ func TestChoose(t *testing.T) {
 		{"a", envelope.Progress{Unfit: []string{"a"}}, ""},
 		{"gone", envelope.Progress{}, ""},
 	} {
-		if got := g.choose(strings.Fields(c.via), &c.p); got != c.want {
+		if got := g.choose(strings.Fields(c.via), &c.p, ""); got != c.want {
 			t.Errorf("choose(%s, %+v) = %q, want %q", c.via, c.p, got, c.want)
 		}
 	}

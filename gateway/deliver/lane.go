@@ -24,15 +24,24 @@ type lane struct {
 	jobs     chan job
 }
 
+// turn is what a part is claimed for.
+type turn int
+
+const (
+	offer turn = iota
+	trial      // of an upstream whose gate is probing
+	sweep      // the gate is closed: only move it on or give it up
+)
+
 type job struct {
 	lease queue.Lease
 	at    time.Time // of the claim
-	sweep bool      // the gate is closed: only move it on
+	turn  turn
 	done  func()
 }
 
 func newLane(g *generation, u *Upstream) *lane {
-	return &lane{gen: g, upstream: u, gate: newGate(u, g.cfg.Policy.Retry, g.rerouted, g.d.journal),
+	return &lane{gen: g, upstream: u, gate: newGate(u, &g.cfg.Policy, g.rerouted, g.d.journal),
 		wake: make(chan struct{}, 1), jobs: make(chan job, u.MaxConcurrent)}
 }
 
@@ -58,25 +67,25 @@ func (l *lane) run(ctx context.Context) {
 		prober.Go(func() { l.probe(ctx) })
 	}
 	for ctx.Err() == nil {
-		if n, sweep := l.allowance(ctx); n == 0 || !l.claim(ctx, n, sweep) {
+		if n, t := l.allowance(ctx); n == 0 || !l.claim(ctx, n, t) {
 			l.rest(ctx)
 		}
 	}
 }
 
-// allowance says how many parts may be claimed now, and whether only to move them to other upstreams.
-func (l *lane) allowance(ctx context.Context) (n int, sweep bool) {
+// allowance says how many parts may be claimed now, and what for.
+func (l *lane) allowance(ctx context.Context) (n int, t turn) {
 	batch := max(l.upstream.MaxConcurrent, 16)
 	switch l.gate.now() {
 	case open:
-		return l.gate.tokens(ctx, batch), false
+		return l.gate.tokens(ctx, batch), offer
 	case probing:
-		return 1, false
+		return 1, trial
 	}
 	if l.gate.sweepDue() {
-		return batch, true
+		return batch, sweep
 	}
-	return 0, false
+	return 0, sweep
 }
 
 // rest waits for due mail, for the gate, or a little.
@@ -92,7 +101,7 @@ func (l *lane) rest(ctx context.Context) {
 }
 
 // claim takes up to n due parts to the workers and says whether there were any.
-func (l *lane) claim(ctx context.Context, n int, sweep bool) bool {
+func (l *lane) claim(ctx context.Context, n int, t turn) bool {
 	leases, err := l.gen.d.queue.Claim(ctx, l.upstream.Name, n, leaseTime)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -100,18 +109,17 @@ func (l *lane) claim(ctx context.Context, n int, sweep bool) bool {
 		}
 		return false
 	}
-	if sweep && len(leases) == 0 {
+	switch {
+	case t != sweep:
+		l.gate.spend(len(leases))
+	case len(leases) == 0:
 		l.gate.swept()
 	}
-	if !sweep {
-		l.gate.spend(len(leases))
-	}
 	at := time.Now()
-	probe := !sweep && len(leases) == 1 && l.gate.now() == probing
 	var wait sync.WaitGroup
 	for _, lease := range leases {
-		j := job{lease: lease, at: at, sweep: sweep, done: func() {}}
-		if probe || sweep {
+		j := job{lease: lease, at: at, turn: t, done: func() {}}
+		if t != offer {
 			wait.Add(1)
 			j.done = wait.Done
 		}
@@ -132,7 +140,7 @@ func (l *lane) work(ctx context.Context) {
 func (l *lane) do(ctx context.Context, j job) {
 	// A stop of ctx ends the claiming; a result is still written.
 	write := context.WithoutCancel(ctx)
-	if ctx.Err() != nil || (!j.sweep && l.upstream.Upstream != nil && l.gate.now() == closed) {
+	if ctx.Err() != nil || (j.turn != sweep && l.upstream.Upstream != nil && l.gate.now() == closed) {
 		if err := j.lease.Release(write); err != nil {
 			l.gen.d.journal.Trouble("queue", err)
 		}
@@ -143,18 +151,24 @@ func (l *lane) do(ctx context.Context, j job) {
 			return // fenced: another has it
 		}
 	}
-	l.attempt(write, j.lease, j.sweep)
+	l.attempt(write, j.lease, j.turn)
 }
 
-// unreadable puts a part off whose bytes cannot be read: it is our trouble, not the mail's.
+// unreadable puts a part off whose bytes cannot be read: it is our trouble, not the mail's, until it is
+// too old.
 func (l *lane) unreadable(ctx context.Context, lease queue.Lease, err error) {
 	m := lease.Message()
 	l.gen.d.journal.Trouble("queue", err)
-	part := m.Parts[0]
-	part.Progress.Error, part.Progress.Class = err.Error(), "temporary"
-	part.NextAt = time.Now().Add(l.gen.cfg.Policy.wait(part.Progress.Attempts))
-	part.State = envelope.Queued
-	if err := lease.Finish(ctx, queue.Result{Parts: []queue.Part{part}}); err != nil {
-		l.gen.d.journal.Trouble("queue", err)
+	a := &attempt{lane: l, msg: m, part: m.Parts[0], start: time.Now()}
+	p := a.part.Progress
+	p.Attempts++
+	p.Class, p.Error = "temporary", oneLine(err.Error())
+	if a.tooOld() {
+		a.fail(ctx, a.part.To, way{}, p)
+	} else {
+		next := time.Now().Add(l.gen.cfg.Policy.wait(p.Attempts))
+		a.add(queue.Part{To: a.part.To, Lane: l.upstream.Name, State: envelope.Queued, NextAt: next, Progress: p})
+		a.later(a.part.To, p, func(e attemptEvent) { e.Next = next; l.gen.d.journal.Deferred(e) })
 	}
+	a.finish(ctx, lease)
 }

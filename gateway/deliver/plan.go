@@ -2,9 +2,11 @@ package deliver
 
 import (
 	"slices"
+	"time"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/route"
+	"mailhatch/upstream"
 )
 
 // way is where a recipient goes now.
@@ -15,23 +17,45 @@ type way struct {
 	ours     bool // no rule matches now: our config's trouble, not the mail's
 }
 
-// find chooses the way of a recipient by its decision and its progress.
-func (g *generation) find(d route.Decision, p *envelope.Progress) way {
+// find chooses the way of a recipient by its decision and its progress. probe names the upstream that
+// the mail was claimed for to try its gate, "" for none.
+func (g *generation) find(d route.Decision, p *envelope.Progress, probe string) way {
 	w := way{action: d.Action, decision: d, ours: d.Rule < 0}
-	if p.Uncertain && g.lanes[p.Upstream] != nil && g.cfg.Policy.OnUncertain != "failover" {
+	if p.Uncertain && g.cfg.Policy.OnUncertain != "failover" {
 		// It may have been taken: no rule and no failover sends it elsewhere.
-		w.action, w.upstream, w.ours = route.Deliver, p.Upstream, false
-		return w
+		l := g.lanes[p.Upstream]
+		switch {
+		case l != nil && (p.Released || !l.doubles(p)):
+			w.action, w.upstream, w.ours = route.Deliver, p.Upstream, false
+			return w
+		case !p.Released:
+			w.action, w.ours = route.Hold, false
+			return w
+		}
 	}
 	if d.Action == route.Deliver {
-		w.upstream = g.choose(d.Via, p)
+		w.upstream = g.choose(d.Via, p, probe)
 	}
 	return w
 }
 
+// doubles says that on_uncertain forbids another offer: its provider would not know it for a repeated one.
+func (l *lane) doubles(p *envelope.Progress) bool {
+	keyed := l.validity()
+	return l.gen.cfg.Policy.OnUncertain == "hold" && (keyed == 0 || time.Since(p.Since) >= keyed)
+}
+
+// validity is how long the upstream's provider recognises a repeated offer; 0: it does not.
+func (l *lane) validity() time.Duration {
+	if keyed, ok := l.upstream.Upstream.(upstream.Idempotent); ok {
+		return keyed.KeyValidity()
+	}
+	return 0
+}
+
 // choose gives the first upstream of via that can carry the message, was not passed and is usable;
 // if none is usable the first to wait for; if all were passed the round begins anew.
-func (g *generation) choose(via []string, p *envelope.Progress) string {
+func (g *generation) choose(via []string, p *envelope.Progress, probe string) string {
 	fit := make([]string, 0, len(via))
 	for _, name := range via {
 		if g.lanes[name] != nil && !slices.Contains(p.Unfit, name) {
@@ -48,7 +72,7 @@ func (g *generation) choose(via []string, p *envelope.Progress) string {
 	}
 	for _, list := range [][]string{fresh, fit} {
 		for _, name := range list {
-			if g.lanes[name].gate.usable() {
+			if name == probe || g.lanes[name].gate.usable() {
 				return name
 			}
 		}

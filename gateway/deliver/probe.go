@@ -52,10 +52,14 @@ func (l *lane) reachable(ctx context.Context) bool {
 }
 
 func (l *lane) hasten(ctx context.Context) {
-	if err := l.gen.d.queue.Hasten(ctx, l.upstream.Name); err != nil && ctx.Err() == nil {
-		l.gen.d.journal.Trouble("queue", err)
-	}
+	l.gen.hasten(ctx, l.upstream.Name)
 	l.poke()
+}
+
+func (g *generation) hasten(ctx context.Context, lane string) {
+	if err := g.d.queue.Hasten(ctx, lane); err != nil && ctx.Err() == nil {
+		g.d.journal.Trouble("queue", err)
+	}
 }
 
 func (g *gate) probeDue() bool {

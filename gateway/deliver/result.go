@@ -3,6 +3,8 @@ package deliver
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,18 +18,63 @@ import (
 
 type attemptEvent = journal.Attempt
 
+const (
+	finishFirst = 100 * time.Millisecond
+	finishMax   = 5 * time.Second
+	finishTries = 8 // of a store that fails for another reason than want of space
+)
+
+// finish stores the result and writes the journal. What was sent must be known before it could be sent
+// again: a store without space is asked for as long as it takes, and its worker sends nothing else.
+func (a *attempt) finish(ctx context.Context, lease queue.Lease) {
+	r := queue.Result{Done: a.done, Parts: a.parts}
+	wait := finishFirst
+	for try := 1; ; try++ {
+		err := lease.Finish(ctx, r)
+		if err == nil {
+			break
+		}
+		a.lane.gen.d.journal.Trouble("queue", err)
+		if lost(err) || (try >= finishTries && !errors.Is(err, queue.ErrFull)) {
+			return
+		}
+		select {
+		case <-a.lane.gen.attempts.Done(): // the drain is over
+			return
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, finishMax)
+		if err := lease.Extend(ctx, leaseTime); err != nil {
+			return
+		}
+	}
+	for _, f := range a.after {
+		f()
+	}
+}
+
+// lost tells errors that no repetition mends.
+func lost(err error) bool {
+	return errors.Is(err, queue.ErrFenced) || errors.Is(err, queue.ErrBroken) || errors.Is(err, queue.ErrClosed)
+}
+
 // add puts recipients into the result. Those that wait for the same thing stay together: their next
 // offer is one call with one key.
 func (a *attempt) add(p queue.Part) {
 	for i := range a.parts {
 		q := &a.parts[i]
-		if q.Lane == p.Lane && q.State == p.State && reflect.DeepEqual(q.Progress, p.Progress) {
+		if q.Lane == p.Lane && q.State == p.State && !a.alone(&p) && reflect.DeepEqual(q.Progress, p.Progress) {
 			q.To = append(q.To, p.To...)
 			return
 		}
 	}
 	p.To = slices.Clone(p.To)
 	a.parts = append(a.parts, p)
+}
+
+// alone says that a part is a call of an API of its own: with more recipients its key would be another.
+func (a *attempt) alone(p *queue.Part) bool {
+	return p.Progress.Uncertain && p.Lane == a.lane.upstream.Name && a.turn != sweep && a.lane.validity() > 0
 }
 
 // later keeps a journal line until the result is stored.
@@ -79,9 +126,9 @@ func (a *attempt) unfit(ctx context.Context, rcpts []envelope.Recipient, w way, 
 // refused them, had the message no other recipients.
 func (a *attempt) refused(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
 	r := w.decision.Reply
-	p.Status, p.Error = r.Code, r.Text
+	p.Status, p.Enhanced, p.Error = r.Code, fmt.Sprintf("%d.%d.%d", r.Enhanced[0], r.Enhanced[1], r.Enhanced[2]), r.Text
 	if w.ours && (a.lane.upstream.Name != "" || p.Released) {
-		p.Status, p.Class, p.Error = 0, "account", "no route matches"
+		p.Status, p.Enhanced, p.Class, p.Error = 0, "", "account", "no route matches"
 		a.park(ctx, rcpts, w, p)
 		return
 	}
@@ -106,8 +153,8 @@ const bounceRetry = 5 * time.Minute
 // fail gives recipients up: by on_failure they are bounced and kept, kept, or dropped.
 func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
 	j := a.lane.gen.d.journal
-	if a.tooOld() && p.Class != "permanent" {
-		p.Error = strings.TrimSpace("given up after " + a.lane.gen.cfg.Policy.MaxAge.String() + ". Last error: " + cmp.Or(p.Error, "none; the upstream was closed"))
+	if a.tooOld() && p.Class != "permanent" && !strings.HasPrefix(p.Error, "given up after ") {
+		p.Error = "given up after " + a.lane.gen.cfg.Policy.MaxAge.String() + ". Last error: " + cmp.Or(p.Error, "none; the upstream was closed")
 	}
 	p.Uncertain = false
 	policy := cmp.Or(w.decision.OnFailure, a.lane.gen.cfg.Policy.OnFailure)
@@ -123,6 +170,8 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, w way, p
 		id, err := a.report(ctx, bounce.Failed, rcpts, p)
 		if err != nil {
 			j.Trouble("bounce", err)
+		}
+		if err != nil && !errors.Is(err, ErrRefused) {
 			part.State, part.NextAt = envelope.Queued, time.Now().Add(bounceRetry)
 			a.add(part)
 			return
@@ -143,7 +192,9 @@ func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 	}
 	if _, err := a.report(ctx, bounce.Delayed, part.To, part.Progress); err != nil {
 		a.lane.gen.d.journal.Trouble("bounce", err)
-		return
+		if !errors.Is(err, ErrRefused) {
+			return
+		}
 	}
 	part.Progress.Warned = true
 }

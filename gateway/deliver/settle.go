@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -51,16 +52,24 @@ func className(err error) string {
 	return "sent"
 }
 
-// worstOf gives what the gate should learn from: nil when any recipient was taken.
+// worstOf gives what the gate should learn from: nil when any recipient was taken, unless an API that
+// needed several calls said 429 to a later one.
 func worstOf(outcomes []upstream.Outcome) error {
 	var worst error
+	taken := false
 	for _, o := range outcomes {
-		if o.Err == nil {
-			return nil
-		}
-		if worst == nil || failure(o.Err).Class == upstream.Throttled || failure(o.Err).Class == upstream.Account {
+		e := failure(o.Err)
+		switch {
+		case e == nil:
+			taken = true
+		case e.Class == upstream.Throttled && e.Status == http.StatusTooManyRequests:
+			return o.Err
+		case worst == nil || e.Class == upstream.Throttled || e.Class == upstream.Account:
 			worst = o.Err
 		}
+	}
+	if taken {
+		return nil
 	}
 	return worst
 }
@@ -68,7 +77,7 @@ func worstOf(outcomes []upstream.Outcome) error {
 // settle turns outcomes into records of what is final and parts of what waits.
 func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, ways []way, outcomes []upstream.Outcome) {
 	now := time.Now()
-	for _, group := range groups(outcomes, ways) {
+	for _, group := range a.groups(outcomes, ways) {
 		rcpts := make([]envelope.Recipient, len(group))
 		for i, n := range group {
 			rcpts[i] = to[n]
@@ -106,22 +115,26 @@ func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, ways []wa
 }
 
 // groups lists the indexes of outcomes that are alike and whose recipients are treated alike.
-func groups(outcomes []upstream.Outcome, ways []way) [][]int {
+func (a *attempt) groups(outcomes []upstream.Outcome, ways []way) [][]int {
 	type key struct {
 		id, err, onFailure string
 		rule               int
+		call               *upstream.Error
+		notify             bool
 	}
 	index := map[key]int{}
 	var all [][]int
 	for i := range ways {
-		k := key{id: outcomes[i].ID, onFailure: ways[i].decision.OnFailure, rule: ways[i].decision.Rule}
-		if outcomes[i].Err != nil {
-			e := failure(outcomes[i].Err)
-			k.err = fmt.Sprint(e.Class, e.Status, e.Code, outcomes[i].Err)
-			// The provider's words may name the recipient; only final failures need telling apart.
-			if e.Class != upstream.Permanent {
-				k.err = fmt.Sprint(e.Class, e.Status)
-				k.rule = 0
+		k := key{id: outcomes[i].ID, onFailure: ways[i].decision.OnFailure, rule: ways[i].decision.Rule, notify: outcomes[i].Notifies}
+		if e := failure(outcomes[i].Err); e != nil {
+			k.err = fmt.Sprint(e.Class, e.Status)
+			switch {
+			case e.Class == upstream.Permanent: // the provider's words may name the recipient
+				k.err = fmt.Sprint(e.Class, e.Status, e.Code, outcomes[i].Err)
+			case a.keyed(e):
+				// Recipients of one call share its error, and stay together whatever rules they come by:
+				// only the same recipients have the same key.
+				k = key{call: e}
 			}
 		}
 		n, ok := index[k]
@@ -138,6 +151,7 @@ func groups(outcomes []upstream.Outcome, ways []way) [][]int {
 // progress is the part's progress after one more offer.
 func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress {
 	p := a.part.Progress
+	wasUncertain := p.Uncertain && p.Upstream == a.lane.upstream.Name
 	p.Attempts++
 	p.LastAttempt = now
 	if p.FirstAttempt.IsZero() {
@@ -154,9 +168,15 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 			p.Enhanced = e.Code
 		}
 		// Once uncertain, a recipient stays so until an answer settles it.
-		p.Uncertain = e.Class == upstream.Uncertain || (a.part.Progress.Uncertain && e.Class != upstream.Permanent)
+		p.Uncertain = e.Class == upstream.Uncertain || (wasUncertain && e.Class != upstream.Permanent)
 	}
 	return p
+}
+
+// keyed says that the next offer must be known to the provider for a repetition of this one.
+func (a *attempt) keyed(e *upstream.Error) bool {
+	uncertain := e.Class == upstream.Uncertain || a.part.Progress.Uncertain
+	return uncertain && a.lane.validity() > 0
 }
 
 func looksEnhanced(code string) bool {
@@ -176,15 +196,13 @@ func oneLine(s string) string {
 
 // uncertain keeps recipients at this upstream: their mail may be there already.
 func (a *attempt) uncertain(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
-	policy := &a.lane.gen.cfg.Policy
-	keyed, ok := a.lane.upstream.Upstream.(upstream.Idempotent)
-	safe := ok && time.Since(p.Since) < keyed.KeyValidity()
+	valid := a.lane.validity()
 	switch {
-	case safe || policy.OnUncertain == "retry":
-	case policy.OnUncertain == "failover":
+	case valid > 0 && time.Since(p.Since) < valid:
+	case a.lane.gen.cfg.Policy.OnUncertain == "failover":
 		p.Passed = append(slices.Clone(p.Passed), a.lane.upstream.Name)
 		p.Uncertain = false
-	default:
+	case a.lane.doubles(&p):
 		a.add(queue.Part{To: rcpts, Lane: a.lane.upstream.Name, State: envelope.Held, Progress: p})
 		a.later(rcpts, p, a.lane.gen.d.journal.Held)
 		return
@@ -194,7 +212,7 @@ func (a *attempt) uncertain(ctx context.Context, rcpts []envelope.Recipient, w w
 
 // elsewhere sends recipients to the next upstream that can carry the message, or gives them up.
 func (a *attempt) elsewhere(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
-	if a.lane.gen.choose(w.decision.Via, &p) == "" {
+	if a.lane.gen.choose(w.decision.Via, &p, "") == "" {
 		a.fail(ctx, rcpts, w, p)
 		return
 	}
@@ -211,7 +229,7 @@ func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, w way, 
 	}
 	next := a.lane.upstream.Name
 	if !p.Uncertain && w.action == route.Deliver {
-		next = cmp.Or(g.choose(w.decision.Via, &p), next)
+		next = cmp.Or(g.choose(w.decision.Via, &p, ""), next)
 	}
 	part := queue.Part{To: rcpts, Lane: next, State: envelope.Queued, Progress: p}
 	if next != a.lane.upstream.Name && !slices.Contains(a.part.Progress.Passed, next) {
@@ -225,9 +243,28 @@ func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, w way, 
 	a.later(rcpts, p, func(e attemptEvent) { e.Next = part.NextAt; g.d.journal.Deferred(e) })
 }
 
-// waitFor puts recipients off without an offer.
-func (a *attempt) waitFor(rcpts []envelope.Recipient, until time.Time) {
-	a.add(queue.Part{To: rcpts, Lane: a.lane.upstream.Name, State: envelope.Queued, NextAt: until, Progress: a.part.Progress})
+// blocked puts recipients off without an offer, for the account may not use their From yet, or gives them
+// to another upstream.
+func (a *attempt) blocked(rcpts []envelope.Recipient, ways []way) {
+	g, name := a.lane.gen, a.lane.upstream.Name
+	until := a.lane.gate.blocked(a.from)
+	for i := range rcpts {
+		rcpt := rcpts[i : i+1]
+		p := a.part.Progress
+		p.Class, p.Error = upstream.Account.String(), errSenderBlocked.Error()
+		passed := p
+		passed.Passed = append(slices.Clone(p.Passed), name)
+		next := name
+		if !p.Uncertain {
+			next = cmp.Or(g.choose(ways[i].decision.Via, &passed, ""), name)
+		}
+		if next != name && passed.Passed != nil { // nil: all were passed and the round begins anew
+			a.add(queue.Part{To: rcpt, Lane: next, State: envelope.Queued, Progress: passed})
+			a.later(rcpt, p, func(e attemptEvent) { g.d.journal.Failover(e, next) })
+			continue
+		}
+		a.add(queue.Part{To: rcpt, Lane: name, State: envelope.Queued, NextAt: until, Progress: p})
+	}
 }
 
 func (a *attempt) tooOld() bool {
