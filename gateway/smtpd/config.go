@@ -65,7 +65,8 @@ type Config struct {
 	MaxRecipients   int           // for each message; default 1000
 	MaxConns        int           // default 2000; -1 none
 	MaxConnsPerAddr int           // an IPv6 /64 is one address; 0 means no limit
-	MaxPerMinute    int           // messages from one user or address, 450 4.7.1 beyond; 0 means no limit
+	MaxRate         int           // messages from one user or address in RatePer, 450 4.7.1 beyond; 0 means no limit
+	RatePer         time.Duration // default 1 min
 	MaxLine         int           // bytes of a line of DATA without its CRLF; 0 means no limit
 	MaxErrors       int           // 5xx replies before 421, refused recipients apart; default 20
 	IdleTimeout     time.Duration // for a command, and between two reads of DATA; default 5 min
@@ -105,6 +106,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.MaxRecipients, 1000)
 	orInt(&c.MaxConns, 2000)
 	orInt(&c.MaxErrors, 20)
+	orInt(&c.RatePer, time.Minute)
 	orInt(&c.MinRate, 64)
 	orInt(&c.IdleTimeout, 5*time.Minute)
 	orInt(&c.AuthDelay, time.Second)
@@ -145,6 +147,12 @@ func (b *Budget) take(n int64) bool {
 		return false
 	}
 	return true
+}
+
+// fits tells whether n more bytes could be taken now. What is more than the whole budget is judged
+// as the whole of it.
+func (b *Budget) fits(n int64) bool {
+	return b == nil || b.used.Load()+min(n, b.max) <= b.max
 }
 
 func (b *Budget) give(n int64) {

@@ -81,7 +81,7 @@ func configure(t *testing.T, c *Config, kv string) {
 	case "max_line":
 		c.MaxLine = int(n)
 	case "per_minute":
-		c.MaxPerMinute = int(n)
+		c.MaxRate = int(n)
 	case "max_errors":
 		c.MaxErrors = int(n)
 	case "idle_ms":

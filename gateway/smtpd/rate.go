@@ -3,6 +3,7 @@ package smtpd
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -12,19 +13,20 @@ const maxTracked = 10_000
 
 // tempo limits how often each client does something.
 type tempo struct {
-	perMinute int
+	most int // in per, all of them at once if the client likes
+	per  time.Duration
 
 	mu      sync.Mutex
 	clients map[string]*rate.Limiter
 }
 
-func newTempo(perMinute int) *tempo {
-	return &tempo{perMinute: perMinute, clients: map[string]*rate.Limiter{}}
+func newTempo(most int, per time.Duration) *tempo {
+	return &tempo{most: most, per: per, clients: map[string]*rate.Limiter{}}
 }
 
 // allow tells whether this client may do it once more now, and counts it.
 func (t *tempo) allow(client string) bool {
-	if t.perMinute <= 0 {
+	if t.most <= 0 {
 		return true
 	}
 	t.mu.Lock()
@@ -34,7 +36,7 @@ func (t *tempo) allow(client string) bool {
 		if len(t.clients) >= maxTracked {
 			t.forget()
 		}
-		l = rate.NewLimiter(rate.Limit(float64(t.perMinute)/60), t.perMinute)
+		l = rate.NewLimiter(rate.Limit(float64(t.most)/t.per.Seconds()), t.most)
 		t.clients[client] = l
 	}
 	return l.Allow()
@@ -51,7 +53,7 @@ func (t *tempo) spent(client string) bool {
 // forget drops clients that may do all they want again; when none is at rest, all of them.
 func (t *tempo) forget() {
 	for client, l := range t.clients {
-		if l.Tokens() >= float64(t.perMinute) {
+		if l.Tokens() >= float64(t.most) {
 			delete(t.clients, client)
 		}
 	}

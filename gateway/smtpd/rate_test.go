@@ -10,7 +10,7 @@ import (
 
 func TestTempo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tp := newTempo(2)
+		tp := newTempo(2, time.Minute)
 		for i, want := range []bool{true, true, false} {
 			if got := tp.allow("a"); got != want {
 				t.Errorf("allow %d is %v", i, got)

@@ -42,15 +42,16 @@ func New(cfg Config, h Handler, log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.Default()
 	}
+	cfg = cfg.withDefaults()
 	s := &Server{
-		cfg:     cfg.withDefaults(),
+		cfg:     cfg,
 		handler: h,
 		log:     log.With("listener", cfg.Name),
 		fronts:  map[*front]struct{}{},
 		perAddr: map[netip.Prefix]int{},
 		idle:    make(chan struct{}),
-		mails:   newTempo(cfg.MaxPerMinute),
-		guesses: newTempo(maxGuesses),
+		mails:   newTempo(cfg.MaxRate, cfg.RatePer),
+		guesses: newTempo(maxGuesses, time.Minute),
 		logins:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	s.blocks.New = func() any { b := make([]byte, blockSize); return &b }

@@ -331,3 +331,30 @@ func TestReplyError(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A client hears at MAIL, before it sends anything, that there is no room for its message now.
+func TestBudgetIsSpentAtMail(t *testing.T) {
+	budget := NewBudget(8 * minBudgetStep)
+	s := run(t, func(c *Config) { c.InFlight = budget })
+	p := s.dial()
+	p.want("220")
+	p.talk("EHLO me", "250")
+	for _, tt := range []struct {
+		used    int64
+		command string
+		want    string
+	}{
+		{7 * minBudgetStep, "MAIL FROM:<a@b.c>", "250"},
+		{7*minBudgetStep + 1, "MAIL FROM:<a@b.c>", "452 4.3.1"},
+		{4 * minBudgetStep, "MAIL FROM:<a@b.c> SIZE=65537", "452 4.3.1"},
+		{4 * minBudgetStep, "MAIL FROM:<a@b.c> SIZE=65536", "250"},
+		{0, "MAIL FROM:<a@b.c> SIZE=999999", "250"}, // nothing else is there: it is judged as it comes
+		{1, "MAIL FROM:<a@b.c> SIZE=999999", "452 4.3.1"},
+	} {
+		if !budget.take(tt.used) {
+			t.Fatal("the budget is smaller")
+		}
+		p.talk(tt.command, tt.want, "RSET", "250")
+		budget.give(tt.used)
+	}
+}

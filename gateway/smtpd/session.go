@@ -38,7 +38,10 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 	f := s.f
 	defer s.contain(&err)
 	if !f.srv.mails.allow(f.sender()) {
-		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again in a minute"}
+		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again later"}
+	}
+	if !f.cfg.InFlight.fits(max(opts.Size, minBudgetStep)) { // before the client sends it all in vain
+		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Too much mail is coming in at once, try again later"}
 	}
 	env := &envelope.Envelope{
 		From:     f.path.address,
