@@ -49,6 +49,7 @@ type QueueConfig struct {
 	WarnAfter     upstream.Duration   `toml:"warn_after"`     // tell the sender of a delay; 0: never
 	OnFailure     string              `toml:"on_failure"`     // bounce | keep
 	OnUncertain   string              `toml:"on_uncertain"`   // retry | hold | failover
+	MinFree       Size                `toml:"min_free"`       // space on the disk that new mail leaves for delivery
 	KeepFailed    upstream.Duration   `toml:"keep_failed"`
 	KeepSent      upstream.Duration   `toml:"keep_sent"`
 }
@@ -98,7 +99,7 @@ func defaultFile() configFile {
 				duration(30 * time.Second), duration(2 * time.Minute), duration(10 * time.Minute),
 				duration(30 * time.Minute), duration(time.Hour), duration(3 * time.Hour),
 			},
-			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry",
+			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry", MinFree: 64e6,
 			KeepFailed: duration(30 * day), KeepSent: duration(7 * day),
 		},
 		Admin: AdminConfig{Address: "127.0.0.1:8025"},

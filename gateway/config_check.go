@@ -122,8 +122,8 @@ func (c *configChecker) queue() {
 		c.report("queue.retry", "is empty", `write times, such as ["30s", "10m", "3h"]; the last one repeats`)
 	}
 	for i, d := range q.Retry {
-		if d.Seconds() < 1 {
-			c.report(indexPath("queue.retry", i), "must be at least 1s", "")
+		if d.Duration <= 0 {
+			c.report(indexPath("queue.retry", i), "must be longer than nothing", "")
 		}
 	}
 	if d := q.MaxAge.Duration; d <= 0 {

@@ -65,7 +65,7 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Gateway, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	q, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.StateDir})
+	q, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Logger: opts.Log})
 	if err != nil {
 		return nil, err
 	}
