@@ -89,16 +89,21 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	var old sync.WaitGroup // generations that end their attempts
-	var last *generation
+	reloaded := false
 	for {
-		gen := newGeneration(d, d.config.Load(), attempts, last)
-		last = gen
+		gen := newGeneration(d, d.config.Load(), attempts, reloaded)
+		reloaded = true
 		d.current.Store(gen)
 		genCtx, stop := context.WithCancel(ctx)
-		old.Go(func() { gen.run(genCtx); gen.close() })
+		old.Go(func() {
+			gen.run(genCtx)
+			gen.close()
+			gen.leave(ctx)
+		})
 		select {
 		case <-d.reload:
 			stop()
+			gen.leave(ctx)
 			continue
 		case <-ctx.Done():
 		}
@@ -117,18 +122,13 @@ type generation struct {
 	lanes    map[string]*lane
 	attempts context.Context // of the calls of upstreams; outlives the claiming of new mail
 	rerouted bool            // it came by a reload
-	hurry    []string        // lanes whose deferred mail the reload may have healed
 }
 
-// newGeneration makes the one that follows last, nil for the first.
-func newGeneration(d *Deliverer, cfg *Config, attempts context.Context, last *generation) *generation {
-	g := &generation{d: d, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)), attempts: attempts, rerouted: last != nil}
+func newGeneration(d *Deliverer, cfg *Config, attempts context.Context, rerouted bool) *generation {
+	g := &generation{d: d, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)), attempts: attempts, rerouted: rerouted}
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
 		g.lanes[u.Name] = newLane(g, u)
-		if last != nil && last.lanes[u.Name] != nil && last.lanes[u.Name].gate.now() != open {
-			g.hurry = append(g.hurry, u.Name)
-		}
 	}
 	return g
 }
@@ -137,6 +137,16 @@ func (g *generation) close() {
 	for _, l := range g.lanes {
 		if c, ok := l.upstream.Upstream.(io.Closer); ok {
 			_ = c.Close()
+		}
+	}
+}
+
+// leave makes the mail due that waits for closed gates: a reload may have healed them. It is called at the
+// reload and again when the last attempts have put their mail off.
+func (g *generation) leave(ctx context.Context) {
+	for name, l := range g.lanes {
+		if l.gate.now() != open && ctx.Err() == nil {
+			g.hasten(ctx, name)
 		}
 	}
 }
@@ -150,9 +160,6 @@ func (g *generation) run(ctx context.Context) {
 	defer lanes.Wait()
 	for _, l := range g.lanes {
 		lanes.Go(func() { l.run(ctx) })
-	}
-	for _, name := range g.hurry {
-		g.hasten(ctx, name)
 	}
 	clock := newWallClock(g.rerouted)
 	stray := map[string]*lane{} // lanes of upstreams that the config no longer has, and "" for mail without one

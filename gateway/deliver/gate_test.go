@@ -341,7 +341,7 @@ func TestSchedule(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	r := newRig(t, nil, ups{"a": {}, "b": {}, "c": {}})
-	g := newGeneration(r.d, r.cfg, t.Context(), nil)
+	g := newGeneration(r.d, r.cfg, t.Context(), false)
 	g.lanes["b"].gate.close(account, errors.New("x"), time.Hour)
 	for _, c := range []struct {
 		via  string

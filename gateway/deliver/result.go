@@ -107,6 +107,18 @@ func (a *attempt) sent(rcpts []envelope.Recipient, p envelope.Progress, provider
 	a.later(rcpts, p, func(e attemptEvent) { e.ProviderID = providerID; a.lane.gen.d.journal.Sent(e) })
 }
 
+// relayed tells senders who asked for it (NOTIFY=SUCCESS, RFC 3461 5.2.2) that the mail went where no
+// further notification comes from. Being told is not worth a second delivery: failure is only noted.
+func (a *attempt) relayed(ctx context.Context, rcpts []envelope.Recipient, p envelope.Progress) {
+	asked := func(r envelope.Recipient) bool { return len(r.Notify) > 0 }
+	if !slices.ContainsFunc(rcpts, asked) {
+		return
+	}
+	if _, err := a.report(ctx, bounce.Relayed, rcpts, p); err != nil {
+		a.lane.gen.d.journal.Trouble("bounce", err)
+	}
+}
+
 // unfit gives recipients up whose message no upstream of the route can carry; with no upstream there
 // at all (the config changed) they wait.
 func (a *attempt) unfit(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {

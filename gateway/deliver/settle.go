@@ -87,6 +87,9 @@ func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, ways []wa
 		e := failure(o.Err)
 		if e == nil {
 			a.sent(rcpts, p, o.ID)
+			if !o.Notifies {
+				a.relayed(ctx, rcpts, p)
+			}
 			continue
 		}
 		switch e.Class {
