@@ -200,14 +200,16 @@ func (g *Gateway) parts(in *incoming) ([]queue.Part, error) {
 		case route.Hold:
 			part.State = envelope.Held
 		case route.Deliver:
-			lane, err := g.lane(in, d.Via, rcpt)
+			lane, unfit, err := g.lane(in, d.Via, rcpt)
 			if err != nil {
 				refused++
 				refusal = err
 			}
-			part.Lane = lane
+			part.Lane, part.Progress.Unfit = lane, unfit
 		}
-		i := slices.IndexFunc(parts, func(p queue.Part) bool { return p.Lane == part.Lane && p.State == part.State })
+		i := slices.IndexFunc(parts, func(p queue.Part) bool {
+			return p.Lane == part.Lane && p.State == part.State && slices.Equal(p.Progress.Unfit, part.Progress.Unfit)
+		})
 		if i < 0 {
 			parts = append(parts, part)
 			continue
@@ -221,8 +223,8 @@ func (g *Gateway) parts(in *incoming) ([]queue.Part, error) {
 }
 
 // lane gives the upstream that should have the message: the first of via that can carry it and is
-// not closed. When none can carry it, the reason is the reply.
-func (g *Gateway) lane(in *incoming, via []string, rcpt envelope.Recipient) (string, error) {
+// not closed; unfit lists those that cannot. When none can carry it, the reason is the reply.
+func (g *Gateway) lane(in *incoming, via []string, rcpt envelope.Recipient) (name string, unfit []string, err error) {
 	fit := make([]string, 0, len(via))
 	var reason error
 	for _, name := range via {
@@ -237,14 +239,15 @@ func (g *Gateway) lane(in *incoming, via []string, rcpt envelope.Recipient) (str
 		}
 		if err := in.preflight(name, p, rcpt); err != nil {
 			reason = err
+			unfit = append(unfit, name)
 			continue
 		}
 		fit = append(fit, name)
 	}
 	if len(fit) == 0 {
-		return "", reason
+		return "", nil, reason
 	}
-	return g.deliverer.Choose(fit), nil
+	return g.deliverer.Choose(fit), unfit, nil
 }
 
 // preflight asks once for all recipients, and only where that fails for each.

@@ -2,11 +2,14 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
+	"mailhatch/gateway/smtpd"
 	"mailhatch/mime"
 )
 
@@ -60,10 +63,15 @@ func RouteInput(id string, env *envelope.Envelope, msg *mime.Message, size int64
 	return in
 }
 
-// submitBounce queues a notification. It has the null sender, so that it is never bounced itself.
+// submitBounce queues a notification. It has the null sender, so that it is never bounced itself. Where
+// the routes refuse it there is no use in trying again.
 func (g *Gateway) submitBounce(ctx context.Context, to string, msg []byte) (string, error) {
 	env := &envelope.Envelope{To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
 		Client: envelope.Client{Protocol: "local", Listener: "bounce"}}
 	id, _, err := g.accept(ctx, env, bytesReader(msg))
+	var r *smtpd.Reply
+	if errors.As(err, &r) && r.Code/100 == 5 {
+		return "", fmt.Errorf("%w: to %s: %w", deliver.ErrRefused, to, err)
+	}
 	return id, err
 }

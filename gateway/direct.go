@@ -31,14 +31,14 @@ func (g *Gateway) acceptDirect(ctx context.Context, env *envelope.Envelope, body
 	}
 	id = in.draft.ID()
 	m := &queue.Message{ID: id, Envelope: in.env, Header: in.summary(), Size: in.size}
-	ctx, cancel := context.WithTimeout(ctx, directTime)
+	offer, cancel := context.WithTimeout(ctx, directTime)
 	defer cancel()
 	var rest []queue.Part
 	var first error
 	taken := ""
 	for _, p := range parts {
 		if p.State == envelope.Queued && p.Lane != "" {
-			result := g.deliverer.Direct(ctx, m, in.msg, p)
+			result := g.deliverer.Direct(offer, m, in.msg, p)
 			for _, rec := range result.Taken {
 				taken = fmt.Sprintf("OK: taken by %s as %s", rec.Upstream, rec.ProviderID)
 			}
@@ -56,7 +56,8 @@ func (g *Gateway) acceptDirect(ctx context.Context, env *envelope.Envelope, body
 	case taken == "" && first != nil:
 		return "", "", directReply(first)
 	}
-	if err := in.draft.Commit(ctx, queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: rest}); err != nil {
+	// Some were taken: neither a client that went nor the end of our time may lose the others.
+	if err := in.draft.Commit(context.WithoutCancel(ctx), queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: rest}); err != nil {
 		return "", "", g.storeReply(err)
 	}
 	return id, "", nil
