@@ -144,11 +144,8 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.mustSend("x@example.com", []string{"b@example.org"}, plainMail)
-	h.await("new mail by the new upstream", func() bool { return len(other.Accepted()) >= 1 })
-	if n, err := h.g.queue.Retry(t.Context(), listAll(h)...); n != 1 || err != nil {
-		t.Fatalf("retry: %d %v", n, err)
-	}
-	h.await("queued mail by the new upstream", func() bool { return len(other.Accepted()) == 2 })
+	// What waited for the closed upstream does not wait for its schedule.
+	h.await("new and queued mail by the new upstream", func() bool { return len(other.Accepted()) == 2 })
 }
 
 func TestRestartKeepsQueuedMail(t *testing.T) {
