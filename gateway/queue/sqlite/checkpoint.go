@@ -16,7 +16,7 @@ const (
 	walLimit = 64 << 20 // bytes that the log's file keeps
 	rowBytes = 2 << 10  // what an op writes beside its body, roughly
 
-	groupPages = 8 // pages that a transaction rewrites beside its bodies, roughly
+	groupPages = 12 // pages that a transaction rewrites beside its bodies, roughly
 )
 
 // softLimit keeps the log within a part of the reserve, for carrying it over needs as much space

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 
 const (
 	historyStep = 1000          // records that are looked at in one step
-	keepFree    = 16 << 20      // bytes of free pages that stay in the file for the next mail
-	vacuumPages = 64            // pages given back in one step
+	keepFree    = 4 << 20       // bytes of free pages that stay in the file for the next mail
+	vacuumPages = 256           // pages given back in one step
 	maxTime     = math.MaxInt64 // later than every time in the rows
 )
 
@@ -154,7 +155,7 @@ func (s *Store) vacuum(ctx context.Context) error {
 			if free, err = pragma(t.conn, "PRAGMA freelist_count"); err != nil || free*pageSize <= keepFree {
 				return err
 			}
-			return exec(t.conn, "PRAGMA incremental_vacuum(64)", nil)
+			return exec(t.conn, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages), nil)
 		}})
 		if err != nil || free*pageSize <= keepFree {
 			return err

@@ -1,0 +1,41 @@
+// Package sqlite is the queue engine that is built in: an SQLite database and a folder of large
+// bodies in the state directory.
+//
+// # What lies where
+//
+//	queue.db      messages (with small bodies), parts, history; readable with sqlite3
+//	queue.db-wal  the write-ahead log: what was committed since it was last carried over
+//	bodies/       ID.eml for each message whose body is not in its row
+//	queue.lock    the lock of the process that has the store open, and its number
+//
+// # Who does what
+//
+// One goroutine, the writer, makes all changes. It takes the ops that wait, runs them in one
+// transaction, waits for its fsync and wakes all callers: the more come at once, the fewer fsyncs each
+// costs, without any timer. An op that fails is left out and the others of its group start again.
+// Questions are answered on connections of their own. Claims are too: a lease lives in memory and
+// writes nothing, so a restart frees all leases; lease.go says why no part is given out twice. A
+// second goroutine carries the log over into the database, so that no commit waits for that.
+//
+// # Promises
+//
+// Commit and Finish return nil after the fsync of the log (WAL, synchronous=FULL) and not before. A
+// body in a file is on stable storage with its name before its row is committed, and is removed after
+// its message is. Bodies are compared with their CRC-32C and size each time they are opened. A failed
+// write or fsync is not tried again: the store is broken from then on and its process should start
+// anew. A full disk is not a failure: new mail gets queue.ErrFull, and the reserve is left to delivery.
+//
+// # Figures
+//
+// Measured with `go test -bench .` on two cores of an AMD EPYC and ext4, beside other work; the ratios
+// are worth more than the numbers. One message committed alone takes one fsync and 0.3 ms of CPU.
+// With 16 callers a commit of 4 KiB takes about a fifth, with 64 about a tenth of one fdatasync. A life
+// cycle (commit, claim, body, finish) takes twice the CPU of a commit, 0.1 ms. With 480,000 parts
+// queued, Claim of 64 takes 0.8 ms, Lanes 0.1 ms, Stats 0.7 ms and Open 150 ms, the first three as
+// much as with none, and the store takes 16 MB.
+//
+// Bodies up to 128 KiB are a part of their row. In the row they are written twice, to the log and to
+// the database, but share its fsync; in a file they take two fsyncs of their own, which run beside
+// those of others. For 64 KiB the row is two to three times faster with one caller and equal with
+// many, within the noise; for 256 KiB files move two to three times the bytes.
+package sqlite
