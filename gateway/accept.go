@@ -28,8 +28,10 @@ type door struct {
 	listener *ListenerConfig
 }
 
-// Sender accepts every well-formed sender; rules judge it together with a recipient.
-func (d *door) Sender(context.Context, *envelope.Envelope) error { return nil }
+// Sender asks allow_from of the user; rules judge a sender together with a recipient.
+func (d *door) Sender(_ context.Context, env *envelope.Envelope) error {
+	return d.g.sender(d.listener, env)
+}
 
 // Recipient refuses a recipient as early as rules that need no header allow.
 func (d *door) Recipient(_ context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error {
@@ -66,8 +68,17 @@ func (g *Gateway) accept(ctx context.Context, env *envelope.Envelope, body io.Re
 	if err != nil {
 		return "", "", err
 	}
+	return g.commit(ctx, in, false)
+}
+
+// commit promises what was received, or discards it. A late message is one whose sender no longer
+// waits for an answer: recipients that the routes refuse are bounced, even if they are all it has.
+func (g *Gateway) commit(ctx context.Context, in *incoming, late bool) (id, text string, err error) {
 	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
-	parts, err := g.parts(in)
+	parts, refused, err := g.parts(in)
+	if refused && late {
+		err = nil
+	}
 	if err != nil {
 		return "", "", err
 	}
@@ -182,11 +193,9 @@ func (g *Gateway) storeReply(err error) error {
 	return &smtpd.Reply{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the message could not be kept, try again later"}
 }
 
-// parts sorts recipients by where they go. It is an error (a *smtpd.Reply) when none can be taken;
-// when some cannot, they are taken all the same and bounced.
-func (g *Gateway) parts(in *incoming) ([]queue.Part, error) {
-	var parts []queue.Part
-	var refusal error
+// parts sorts recipients by where they go. When none can be taken the refusal is a *smtpd.Reply; when
+// some cannot, they are taken all the same and bounced.
+func (g *Gateway) parts(in *incoming) (parts []queue.Part, none bool, refusal error) {
 	refused := 0
 	ri := RouteInput(in.draft.ID(), &in.env, in.msg, in.size)
 	for _, rcpt := range in.env.To {
@@ -217,9 +226,9 @@ func (g *Gateway) parts(in *incoming) ([]queue.Part, error) {
 		parts[i].To = append(parts[i].To, rcpt)
 	}
 	if refused == len(in.env.To) {
-		return nil, refusal
+		return parts, true, refusal
 	}
-	return parts, nil
+	return parts, false, nil
 }
 
 // lane gives the upstream that should have the message: the first of via that can carry it and is

@@ -14,7 +14,7 @@ type certificate struct {
 
 	mu      sync.Mutex
 	pair    *tls.Certificate
-	stamp   time.Time // of the files that pair was read from
+	stamps  [2]time.Time // of the files that pair was read from
 	checked time.Time
 }
 
@@ -36,14 +36,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return c.pair, nil
 	}
 	c.checked = time.Now()
-	stamp, err := newest(c.certFile, c.keyFile)
-	if err == nil && c.pair != nil && !stamp.After(c.stamp) {
+	stamps, err := modTimes(c.certFile, c.keyFile)
+	if err == nil && c.pair != nil && stamps == c.stamps {
 		return c.pair, nil
 	}
 	if err == nil {
 		var pair tls.Certificate
 		if pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
-			c.pair, c.stamp = &pair, stamp
+			c.pair, c.stamps = &pair, stamps
 		}
 	}
 	if c.pair == nil {
@@ -52,16 +52,13 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-func newest(files ...string) (time.Time, error) {
-	var t time.Time
-	for _, f := range files {
+func modTimes(certFile, keyFile string) (times [2]time.Time, err error) {
+	for i, f := range []string{certFile, keyFile} {
 		st, err := os.Stat(f)
 		if err != nil {
-			return t, err
+			return times, err
 		}
-		if st.ModTime().After(t) {
-			t = st.ModTime()
-		}
+		times[i] = st.ModTime()
 	}
-	return t, nil
+	return times, nil
 }

@@ -23,6 +23,7 @@ type Config struct {
 	StateDir        string // absolute
 	RunDir          string // absolute
 	ShutdownTimeout time.Duration
+	MaxInFlight     Size // bytes of messages that are being received
 	Listeners       []ListenerConfig
 	Upstreams       []UpstreamConfig // in the order of the file
 	Routes          *route.Table
@@ -77,6 +78,7 @@ type configFile struct {
 	StateDir        string              `toml:"state_dir"`
 	RunDir          string              `toml:"run_dir"`
 	ShutdownTimeout upstream.Duration   `toml:"shutdown_timeout"`
+	MaxInFlight     Size                `toml:"max_in_flight"`
 	Listener        []ListenerConfig    `toml:"listener"`
 	Upstream        map[string]any      `toml:"upstream"`
 	Route           []routeTable        `toml:"route"`
@@ -93,7 +95,7 @@ func duration(d time.Duration) upstream.Duration { return upstream.Duration{Dura
 func defaultFile() configFile {
 	const day = 24 * time.Hour
 	return configFile{
-		ShutdownTimeout: duration(30 * time.Second),
+		ShutdownTimeout: duration(30 * time.Second), MaxInFlight: 512 << 20,
 		Queue: QueueConfig{
 			Retry: []upstream.Duration{
 				duration(30 * time.Second), duration(2 * time.Minute), duration(10 * time.Minute),

@@ -21,7 +21,7 @@ type configChecker struct {
 // check looks at everything, whatever is wrong already, so that all problems come at once.
 func (c *configChecker) check() *Config {
 	cfg := &Config{
-		File: c.reporter.file, ShutdownTimeout: c.file.ShutdownTimeout.Duration,
+		File: c.reporter.file, ShutdownTimeout: c.file.ShutdownTimeout.Duration, MaxInFlight: c.file.MaxInFlight,
 		Queue: c.file.Queue, Admin: c.file.Admin, Log: c.file.Log,
 	}
 	cfg.Hostname = c.hostname()

@@ -57,6 +57,11 @@ func exampleConfig(t *testing.T, optional bool) string {
 	writeCertificate(t, dir)
 	writeFile(t, filepath.Join(dir, "sendgrid.key"), "SG.dummy\n")
 	writeFile(t, filepath.Join(dir, "mailgun"), "key-dummy")
+	ca, err := os.ReadFile(filepath.Join(dir, "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "clients.pem"), string(ca))
 	writeFile(t, filepath.Join(dir, "aliases"), "postmaster: root\n")
 	t.Setenv("RESEND_API_KEY", "re_dummy")
 	t.Setenv("RELAY_PASSWORD", "dummy")
@@ -69,7 +74,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	slash := filepath.ToSlash(dir)
 	return strings.NewReplacer(
 		"/etc/mailhatch/tls/", slash+"/", "/etc/mailhatch/sendgrid.key", slash+"/sendgrid.key",
-		"/etc/aliases", slash+"/aliases", "/var/lib/mailhatch", slash+"/state", "/run/mailhatch", slash+"/run",
+		"socket_group = \"mail\"", "socket_group = \"0\"", "/etc/aliases", slash+"/aliases", "/var/lib/mailhatch", slash+"/state", "/run/mailhatch", slash+"/run",
 		"/etc/ssl/proxy-ca.pem", slash+"/cert.pem", "/etc/ssl/relay-ca.pem", slash+"/cert.pem",
 	).Replace(text)
 }
@@ -82,7 +87,7 @@ func TestExampleLoads(t *testing.T) {
 		if err != nil {
 			t.Fatalf("optional keys %v:\n%v", optional, err)
 		}
-		if len(cfg.Upstreams) != 7 || len(cfg.Listeners) != 2 || cfg.Upstreams[0].Name != "main" {
+		if len(cfg.Upstreams) != 7 || len(cfg.Listeners) != 3 || cfg.Upstreams[0].Name != "main" {
 			t.Errorf("optional keys %v: %d upstreams, %d listeners", optional, len(cfg.Upstreams), len(cfg.Listeners))
 		}
 		// console and memory are there to be shown only.

@@ -1,54 +1,51 @@
 package gateway
 
 import (
-	"crypto/subtle"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/crypto/bcrypt"
+	"time"
+	"unicode"
 
 	"mailhatch/upstream"
 )
 
 // ListenerConfig is one [[listener]].
 type ListenerConfig struct {
-	Address       string         `toml:"address"` // as given: "host:port", "unix:/path" or "fd:NAME"
-	TLS           string         `toml:"tls"`     // none | starttls | implicit
-	CertFile      string         `toml:"cert_file"`
-	KeyFile       string         `toml:"key_file"`
-	Auth          string         `toml:"auth"` // none | optional | required
-	Users         []ListenerUser `toml:"user"`
-	Allow         []Network      `toml:"allow"` // who may connect; empty on unix sockets, where file modes decide
-	MaxMessage    Size           `toml:"max_message"`
-	MaxRecipients int            `toml:"max_recipients"`
-	Mode          string         `toml:"mode"` // queue | direct
-}
+	Address      string         `toml:"address"` // as given: "host:port", "unix:/path" or "fd:NAME"
+	TLS          string         `toml:"tls"`     // none | starttls | implicit
+	TLSMin       string         `toml:"tls_min"` // 1.0 | 1.1 | 1.2 | 1.3
+	CertFile     string         `toml:"cert_file"`
+	KeyFile      string         `toml:"key_file"`
+	SelfSigned   bool           `toml:"self_signed"`    // make a certificate in state_dir when there is none
+	ClientCAFile string         `toml:"client_ca_file"` // certificates of these authorities log in
+	Auth         string         `toml:"auth"`           // none | optional | required
+	Users        []ListenerUser `toml:"user"`
+	Allow        []Network      `toml:"allow"`        // who may connect; empty on unix sockets, where file modes decide
+	ProxyFrom    []Network      `toml:"proxy_from"`   // who must begin with a PROXY header, and is believed
+	SocketMode   FileMode       `toml:"socket_mode"`  // of a unix socket
+	SocketGroup  string         `toml:"socket_group"` // name or number; "" leaves the program's own
+	Mode         string         `toml:"mode"`         // queue | direct
+	Banner       string         `toml:"banner"`
 
-// ListenerUser is one [[listener.user]].
-type ListenerUser struct {
-	Name     string          `toml:"name"`
-	Password upstream.Secret `toml:"password"` // a bcrypt hash ("$2…") or the password itself
+	MaxMessage     Size              `toml:"max_message"`
+	MaxRecipients  int               `toml:"max_recipients"`
+	MaxLine        Size              `toml:"max_line"`      // 0: any
+	BareNewlines   string            `toml:"bare_newlines"` // normalise | reject
+	MaxConnections int               `toml:"max_connections"`
+	MaxPerClient   int               `toml:"max_connections_per_client"` // 0: any
+	MaxRate        Rate              `toml:"max_rate"`                   // messages of one client; zero: any
+	IdleTimeout    upstream.Duration `toml:"idle_timeout"`
+	MinRate        Size              `toml:"min_rate"` // a second, of message text; 0: any
 }
-
-// Verify says whether the password is right. It takes as long for a wrong one.
-func (u *ListenerUser) Verify(password string) bool {
-	want := u.Password.Reveal()
-	if isBcrypt(want) {
-		return bcrypt.CompareHashAndPassword([]byte(want), []byte(password)) == nil
-	}
-	return subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1
-}
-
-func isBcrypt(s string) bool { return strings.HasPrefix(s, "$2") }
 
 func (l *ListenerConfig) setDefaults() {
 	*l = ListenerConfig{
-		TLS: "none", Auth: "none", MaxMessage: 40e6, MaxRecipients: 1000, Mode: "queue",
+		TLS: "none", TLSMin: "1.2", Auth: "none", MaxMessage: 40e6, MaxRecipients: 1000, Mode: "queue", SocketMode: 0o666,
+		BareNewlines: "normalise", MaxConnections: 2000, IdleTimeout: duration(5 * time.Minute), MinRate: 64,
 	}
 }
 
@@ -99,13 +96,9 @@ func (c *configChecker) listeners() []ListenerConfig {
 		c.oneOf(path+".tls", l.TLS, "none", "starttls", "implicit")
 		c.oneOf(path+".auth", l.Auth, "none", "optional", "required")
 		c.oneOf(path+".mode", l.Mode, "queue", "direct")
-		if l.MaxMessage < 1000 || l.MaxMessage > 2<<30 {
-			c.report(path+".max_message", "must be from 1KB to 2GiB", "")
-		}
-		if l.MaxRecipients < 1 || l.MaxRecipients > 100_000 {
-			c.report(path+".max_recipients", "must be from 1 to 100000", "RFC 5321 asks for at least 100")
-		}
+		c.limits(path, l)
 		c.certificate(path, l)
+		c.clientCA(path, l)
 		c.users(path, l)
 		if !c.address(path+".address", l) {
 			continue
@@ -116,7 +109,17 @@ func (c *configChecker) listeners() []ListenerConfig {
 		}
 		seen[l.Address] = path
 	}
+	c.inFlight(list)
 	return list
+}
+
+// inFlight refuses a budget that the largest message would never fit in.
+func (c *configChecker) inFlight(list []ListenerConfig) {
+	for i := range list {
+		if list[i].MaxMessage > c.file.MaxInFlight && !c.isBad(indexPath("listener", i)+".max_message") {
+			c.report("max_in_flight", "must be at least the max_message of each listener", "")
+		}
+	}
 }
 
 // address checks the form of the address.
@@ -147,113 +150,22 @@ func (c *configChecker) address(path string, l *ListenerConfig) bool {
 	return true
 }
 
-// access fills in who may connect and refuses what would be an open relay.
-func (c *configChecker) access(path string, l *ListenerConfig) {
-	network, address := l.Network()
-	_, explicit := c.lines[path+".allow"]
-	loopback := network != "tcp" || isLoopback(address)
-	allowPath := path + ".allow"
-	if network == "unix" {
-		if explicit {
-			c.report(allowPath, "does nothing on a unix socket", "the mode of its directory decides who may connect")
-		}
-		return
-	}
-	if !loopback && l.Auth == "required" && l.TLS == "none" {
-		c.report(path+".auth", "needs tls on an address that other hosts can reach: passwords would travel in the clear",
-			`set tls = "starttls" with cert_file and key_file`)
-	}
-	if explicit {
-		c.narrow(allowPath, l)
-		return
-	}
-	l.Allow = networks("127.0.0.0/8", "::1/128")
-	switch {
-	case l.Auth == "required" && (!loopback || network == "fd"):
-		l.Allow = networks("0.0.0.0/0", "::/0")
-	case !loopback:
-		c.report(path+".address", fmt.Sprintf("%q can be reached by other hosts: this would be an open relay", l.Address),
-			`name who may connect (allow = ["10.0.0.0/8"]), or set auth = "required" with users and tls, or listen on 127.0.0.1`)
-	}
-}
-
-// narrow refuses an allow list that lets strangers in without AUTH.
-func (c *configChecker) narrow(path string, l *ListenerConfig) {
-	if len(l.Allow) == 0 && !c.isBad(path) {
-		c.report(path, "is empty: nobody could connect", "")
-	}
-	if l.Auth == "required" {
-		return
-	}
-	for i, n := range l.Allow {
-		// 10.0.0.0/8 and fc00::/7 are the widest private networks (RFC 1918, RFC 4193).
-		if n.IsValid() && (n.Addr().Is4() && n.Bits() < 8 || n.Addr().Is6() && n.Bits() < 7) {
-			c.report(indexPath(path, i), fmt.Sprintf("%s lets strangers in without authentication: this would be an open relay", n),
-				`name your own networks, or set auth = "required"`)
+// limits checks how much a client may do.
+func (c *configChecker) limits(path string, l *ListenerConfig) {
+	wrong := func(bad bool, key, problem, hint string) {
+		if bad {
+			c.report(path+"."+key, problem, hint)
 		}
 	}
-}
-
-// isLoopback says whether a host:port can be reached from this machine only.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
-}
-
-func (c *configChecker) certificate(path string, l *ListenerConfig) {
-	if l.TLS == "none" {
-		for key, value := range map[string]string{"cert_file": l.CertFile, "key_file": l.KeyFile} {
-			if value != "" {
-				c.report(path+"."+key, `does nothing with tls = "none"`, `set tls = "starttls" or "implicit"`)
-			}
-		}
-		return
-	}
-	if c.isBad(path + ".tls") {
-		return
-	}
-	for _, f := range []struct {
-		key   string
-		value *string
-	}{{"cert_file", &l.CertFile}, {"key_file", &l.KeyFile}} {
-		if *f.value == "" {
-			c.report(path+"."+f.key, fmt.Sprintf("is missing: tls = %q needs it", l.TLS), "")
-			return
-		}
-		*f.value = resolvePath(c.reporter.file, *f.value)
-	}
-	if _, err := tls.LoadX509KeyPair(l.CertFile, l.KeyFile); err != nil {
-		c.report(path+".cert_file", "cannot be used: "+err.Error(), "")
-	}
-}
-
-func (c *configChecker) users(path string, l *ListenerConfig) {
-	usersPath := path + ".user"
-	switch {
-	case c.isBad(usersPath) || c.isBad(path+".auth"):
-	case l.Auth == "none" && len(l.Users) > 0:
-		c.report(usersPath, `does nothing with auth = "none"`, `set auth = "required" or "optional"`)
-	case l.Auth != "none" && len(l.Users) == 0:
-		c.report(path+".auth", fmt.Sprintf("is %q, but there is no user", l.Auth), "add [[listener.user]] with name and password below this listener")
-	}
-	seen := map[string]bool{}
-	for i, u := range l.Users {
-		at := indexPath(usersPath, i)
-		if u.Name == "" {
-			c.report(at+".name", "is missing", "")
-		}
-		if seen[u.Name] {
-			c.report(at+".name", fmt.Sprintf("%q is there twice", u.Name), "")
-		}
-		seen[u.Name] = true
-		if u.Password.IsZero() {
-			c.report(at+".password", "is missing", "")
-		} else if _, err := bcrypt.Cost([]byte(u.Password.Reveal())); isBcrypt(u.Password.Reveal()) && err != nil {
-			c.report(at+".password", "looks like a bcrypt hash but is none", "")
-		}
-	}
+	c.oneOf(path+".bare_newlines", l.BareNewlines, "normalise", "reject")
+	wrong(l.MaxMessage < 1000 || l.MaxMessage > 2<<30, "max_message", "must be from 1KB to 2GiB", "")
+	wrong(l.MaxRecipients < 1 || l.MaxRecipients > 100_000, "max_recipients", "must be from 1 to 100000", "RFC 5321 asks for at least 100")
+	wrong(l.MaxLine != 0 && (l.MaxLine < 998 || l.MaxLine > 2<<30), "max_line", "must be from 998B to 2GiB",
+		`998 is what RFC 5322 allows, without the line end; 0 is for any length`)
+	wrong(l.MaxConnections < 1 || l.MaxConnections > 100_000, "max_connections", "must be from 1 to 100000", "")
+	wrong(l.MaxPerClient < 0, "max_connections_per_client", "must not be negative", "0 is for any number")
+	wrong(l.IdleTimeout.Duration < time.Second || l.IdleTimeout.Duration > 24*time.Hour, "idle_timeout", "must be from 1s to 24h", `"5m" is usual`)
+	wrong(l.MinRate > 1e9, "min_rate", "must be at most 1GB", `bytes a second; "64B" is usual, 0 is for any`)
+	wrong(len(l.Banner) > 200 || strings.ContainsFunc(l.Banner, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }), "banner",
+		"must be one line of at most 200 ASCII characters", "")
 }

@@ -315,7 +315,7 @@ func TestAliasesFile(t *testing.T) {
 }
 
 func TestSizeAndRate(t *testing.T) {
-	sizes := map[string]Size{"100B": 100, "512KB": 512e3, "40MB": 40e6, "1GiB": 1 << 30, "8 KiB": 8192, "2 MiB": 2 << 20, "3GB": 3e9}
+	sizes := map[string]Size{"100B": 100, "0": 0, "0B": 0, "512KB": 512e3, "40MB": 40e6, "1GiB": 1 << 30, "8 KiB": 8192, "2 MiB": 2 << 20, "3GB": 3e9}
 	for text, want := range sizes {
 		var s Size
 		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {

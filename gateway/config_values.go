@@ -15,6 +15,10 @@ type Size int64
 // UnmarshalText reads "40MB", "512 KiB", "100B".
 func (s *Size) UnmarshalText(text []byte) error {
 	given := string(text)
+	if given == "0" {
+		*s = 0 // needs no unit
+		return nil
+	}
 	digits := strings.TrimRight(given, "BKMGiT ")
 	unit := strings.TrimSpace(given[len(digits):])
 	scale, ok := map[string]int64{
@@ -72,5 +76,18 @@ func (n *Network) UnmarshalText(text []byte) error {
 		return fmt.Errorf(`must be a network or an address, such as "10.0.0.0/8" or "2001:db8::7", not %q`, text)
 	}
 	n.Prefix = prefix.Masked()
+	return nil
+}
+
+// FileMode is the permissions of a file, written in octal.
+type FileMode uint32
+
+// UnmarshalText reads "0660".
+func (m *FileMode) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 8, 32)
+	if err != nil || n > 0o777 {
+		return fmt.Errorf(`must be permissions in octal, such as "0660", not %q`, text)
+	}
+	*m = FileMode(n)
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/gateway/smtpd"
 	"mailhatch/upstream"
 )
 
@@ -44,6 +45,8 @@ type Gateway struct {
 	ready     atomic.Bool
 	addrs     atomic.Pointer[[]net.Addr]
 	reloads   chan chan error
+	notifier  notifier
+	inFlight  *smtpd.Budget // of all sessions
 }
 
 // snapshot is what mail is judged by between two reloads.
@@ -72,7 +75,7 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Gateway, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
-		started: time.Now(), reloads: make(chan chan error)}
+		started: time.Now(), reloads: make(chan chan error), notifier: newNotifier(), inFlight: smtpd.NewBudget(int64(cfg.MaxInFlight))}
 	snap := newSnapshot(cfg)
 	g.current.Store(snap)
 	g.deliverer = deliver.New(q, g.journal, g.submitBounce, g.delivery(snap))
@@ -96,6 +99,7 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 		addrs[i] = b.Addr()
 	}
 	g.addrs.Store(&addrs)
+	bound = append(bound, g.submission(cfg)...)
 	adminListeners, err := g.adminListeners(cfg)
 	if err != nil {
 		closeAll(bound)
@@ -104,7 +108,9 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 	// Delivery ends after the sessions: what they accept last is still offered once.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.serve(ctx, bound, started) })
+	group.Go(func() error { return g.keepAlive(ctx) })
 	group.Go(func() error { return g.deliverer.Run(ctx) })
+	group.Go(func() error { return g.pickUp(ctx, cfg) })
 	group.Go(func() error { return g.serveAdmin(ctx, adminListeners) })
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
@@ -189,6 +195,8 @@ func (g *Gateway) reloadLoop(ctx context.Context) error {
 }
 
 func (g *Gateway) reload() error {
+	g.notified(g.notifier.reloading())
+	defer func() { g.notified(g.notifier.ready()) }()
 	cfg, err := Load(g.file, LoadOptions{Kinds: g.opts.Kinds, Version: g.opts.Version, Stdout: g.opts.Stdout})
 	g.journal.Reloaded(err)
 	if err != nil {

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// access fills in who may connect and refuses what would be an open relay.
+func (c *configChecker) access(path string, l *ListenerConfig) {
+	network, address := l.Network()
+	_, explicit := c.lines[path+".allow"]
+	c.socket(path, network, l.SocketGroup)
+	if network == "unix" {
+		const hint = "the mode of its directory decides who may connect"
+		if explicit {
+			c.report(path+".allow", "does nothing on a unix socket", hint)
+		}
+		if len(l.ProxyFrom) > 0 {
+			c.report(path+".proxy_from", "does nothing on a unix socket", hint)
+		}
+		return
+	}
+	c.proxies(path, l)
+	// Behind a proxy the clients are others than those who can reach the address.
+	loopback := (network != "tcp" || isLoopback(address)) && len(l.ProxyFrom) == 0
+	if !loopback && l.Auth == "required" && l.TLS == "none" {
+		c.report(path+".auth", "needs tls on an address that other hosts can reach: passwords would travel in the clear",
+			`set tls = "starttls" with cert_file and key_file`)
+	}
+	if explicit {
+		c.narrow(path+".allow", l)
+		return
+	}
+	l.Allow = networks("127.0.0.0/8", "::1/128")
+	switch {
+	case l.Auth == "required" && (!loopback || network == "fd"):
+		l.Allow = networks("0.0.0.0/0", "::/0")
+	case !loopback:
+		what := fmt.Sprintf("%q can be reached by other hosts", l.Address)
+		if len(l.ProxyFrom) > 0 {
+			what = fmt.Sprintf("%q is reached by other hosts through the proxy", l.Address)
+		}
+		c.report(path+".address", what+": this would be an open relay",
+			`name who may connect (allow = ["10.0.0.0/8"]), or set auth = "required" with users and tls, or listen on 127.0.0.1`)
+	}
+}
+
+// socket checks the keys of unix sockets, and refuses them elsewhere.
+func (c *configChecker) socket(path, network, group string) {
+	if network == "unix" {
+		if _, err := groupID(group); err != nil {
+			c.report(path+".socket_group", fmt.Sprintf("%q is no group of this machine", group), "")
+		}
+		return
+	}
+	for _, key := range []string{"socket_mode", "socket_group"} {
+		if _, given := c.lines[path+"."+key]; given {
+			c.report(path+"."+key, "does nothing here", "it is for unix:/path; for fd:NAME the socket unit says who may connect (SocketMode=, SocketGroup=)")
+		}
+	}
+}
+
+// narrow refuses an allow list that lets strangers in without AUTH.
+func (c *configChecker) narrow(path string, l *ListenerConfig) {
+	if len(l.Allow) == 0 && !c.isBad(path) {
+		c.report(path, "is empty: nobody could connect", "")
+	}
+	if l.Auth == "required" {
+		return
+	}
+	for i, n := range l.Allow {
+		if tooWide(n) {
+			c.report(indexPath(path, i), fmt.Sprintf("%s lets strangers in without authentication: this would be an open relay", n),
+				`name your own networks, or set auth = "required"`)
+		}
+	}
+}
+
+// proxies refuses to believe strangers who say whom they speak for: they could say 127.0.0.1.
+func (c *configChecker) proxies(path string, l *ListenerConfig) {
+	for i, n := range l.ProxyFrom {
+		if tooWide(n) {
+			c.report(indexPath(path+".proxy_from", i), fmt.Sprintf("%s lets strangers say that they come from anywhere: this would be an open relay", n),
+				"name the addresses of your proxies")
+		}
+	}
+}
+
+// tooWide tells a network that is nobody's own: 10.0.0.0/8, fc00::/7 and fe80::/10 are the widest
+// private ones (RFC 1918, RFC 4193, RFC 4291), and a site has no more than a /16 of public IPv6.
+func tooWide(n Network) bool {
+	if !n.IsValid() {
+		return false
+	}
+	if n.Addr().Is4() {
+		return n.Bits() < 8
+	}
+	private := n.Addr().IsPrivate() && n.Bits() >= 7 || n.Addr().IsLinkLocalUnicast() && n.Bits() >= 10
+	return !private && n.Bits() < 16
+}
+
+// isLoopback says whether a host:port can be reached from this machine only.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}

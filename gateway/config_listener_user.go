@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/route"
+	"mailhatch/upstream"
+)
+
+// ListenerUser is one [[listener.user]].
+type ListenerUser struct {
+	Name      string          `toml:"name"`       // AUTH name, name in a client certificate, or "uid:NAME" on a unix socket
+	Password  upstream.Secret `toml:"password"`   // a bcrypt hash ("$2…") or the password itself; zero: no AUTH
+	AllowFrom []string        `toml:"allow_from"` // patterns for the envelope sender; empty: any
+
+	senders *route.Table // what AllowFrom matches is discarded, all else has no route; nil: any sender
+}
+
+// Verify says whether the password is right. It takes as long for a wrong one.
+func (u *ListenerUser) Verify(password string) bool {
+	want := u.Password.Reveal()
+	switch {
+	case want == "":
+		return false
+	case isBcrypt(want):
+		return bcrypt.CompareHashAndPassword([]byte(want), []byte(password)) == nil
+	}
+	return subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1
+}
+
+func isBcrypt(s string) bool { return strings.HasPrefix(s, "$2") }
+
+// maySend says whether the user may use this envelope sender.
+func (u *ListenerUser) maySend(env *envelope.Envelope) bool {
+	return u.senders == nil || u.senders.Decide(&route.Input{Envelope: env}).Action == route.Discard
+}
+
+// user finds a user by name; nil when there is none.
+func (l *ListenerConfig) user(name string) *ListenerUser {
+	for i := range l.Users {
+		if l.Users[i].Name == name {
+			return &l.Users[i]
+		}
+	}
+	return nil
+}
+
+var errCredentials = errors.New("wrong user name or password")
+
+// authenticate checks a name and password.
+func (l *ListenerConfig) authenticate(name, password string) error {
+	u := l.user(name)
+	if u == nil {
+		// How long it takes must not tell whether there is such a user.
+		if len(l.Users) > 0 {
+			l.Users[0].Verify(password)
+		}
+		return errCredentials
+	}
+	if !u.Verify(password) {
+		return errCredentials
+	}
+	return nil
+}
+
+func (c *configChecker) users(path string, l *ListenerConfig) {
+	usersPath := path + ".user"
+	network, _ := l.Network()
+	named := network == "unix" || network == "fd" || l.ClientCAFile != "" // users may be known without AUTH
+	switch {
+	case c.isBad(usersPath) || c.isBad(path+".auth"):
+	case l.Auth == "none" && len(l.Users) > 0 && !named:
+		c.report(usersPath, `does nothing with auth = "none"`, `set auth = "required" or "optional"`)
+	case l.Auth != "none" && len(l.Users) == 0 && l.ClientCAFile == "":
+		c.report(path+".auth", fmt.Sprintf("is %q, but there is no user", l.Auth), "add [[listener.user]] with name and password below this listener")
+	}
+	seen := map[string]bool{}
+	for i := range l.Users {
+		u := &l.Users[i]
+		at := indexPath(usersPath, i)
+		if u.Name == "" {
+			c.report(at+".name", "is missing", "")
+		}
+		if seen[u.Name] {
+			c.report(at+".name", fmt.Sprintf("%q is there twice", u.Name), "")
+		}
+		seen[u.Name] = true
+		c.password(at+".password", u, l.ClientCAFile != "")
+		u.senders = c.senders(at+".allow_from", u.AllowFrom)
+	}
+}
+
+// password checks a user's password. Those who log in otherwise need none.
+func (c *configChecker) password(path string, u *ListenerUser, certificates bool) {
+	secret := u.Password.Reveal()
+	switch _, err := bcrypt.Cost([]byte(secret)); {
+	case secret == "" && !certificates && !strings.HasPrefix(u.Name, "uid:"):
+		c.report(path, "is missing", "")
+	case isBcrypt(secret) && err != nil:
+		c.report(path, "looks like a bcrypt hash but is none", "mailhatch hash-password makes one")
+	}
+}
+
+// senders compiles allow_from: the patterns are those of routes.
+func (c *configChecker) senders(path string, patterns []string) *route.Table {
+	if len(patterns) == 0 {
+		if _, given := c.lines[path]; given {
+			c.report(path, "is empty: the user could send nothing", "leave it out to allow any sender")
+		}
+		return nil
+	}
+	table, err := route.Compile([]route.Rule{{From: patterns, Discard: true}})
+	var ke *route.KeyError
+	if errors.As(err, &ke) {
+		c.report(path, ke.Problem, ke.Hint)
+	}
+	return table
+}

@@ -1,0 +1,38 @@
+package gateway
+
+import (
+	"context"
+	"time"
+)
+
+// notified tells the operator when the service manager could not be told; mail goes on.
+func (g *Gateway) notified(err error) {
+	if err != nil {
+		g.journal.Trouble("notify", err)
+	}
+}
+
+// keepAlive gives signs of life until ctx ends, twice as often as they are wanted, then says that the
+// end has begun. Each sign is given only after the queue has answered: a gateway that can keep no
+// mail is to be started anew.
+func (g *Gateway) keepAlive(ctx context.Context) error {
+	var due <-chan time.Time // never, when no signs are wanted
+	if every := g.notifier.watchdog() / 2; every > 0 {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		due = tick.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			g.notified(g.notifier.stopping())
+			return nil
+		case <-due:
+		}
+		if _, err := g.queue.Stats(ctx); err == nil {
+			g.notified(g.notifier.alive())
+		} else if ctx.Err() == nil {
+			g.journal.Trouble("queue", err)
+		}
+	}
+}

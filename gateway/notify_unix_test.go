@@ -1,0 +1,125 @@
+//go:build unix
+
+package gateway
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// manager is a service manager's end of NOTIFY_SOCKET.
+func manager(t *testing.T) *net.UnixConn {
+	t.Helper()
+	path := filepath.Join(shortDir(t), "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return c
+}
+
+// told reads the next message that is no sign of life; so many of those came before it.
+func told(t *testing.T, c *net.UnixConn) (state string, signs int) {
+	t.Helper()
+	for {
+		b := make([]byte, 200)
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		n, err := c.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state = string(b[:n]); state != "WATCHDOG=1" {
+			return state, signs
+		}
+		signs++
+	}
+}
+
+func TestServiceManagerIsTold(t *testing.T) {
+	c := manager(t)
+	t.Setenv("WATCHDOG_USEC", "20000")
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	h := newHouse(t, holding)
+	if state, _ := told(t, c); state != "READY=1" {
+		t.Fatalf("told %q", state)
+	}
+	for signs := 0; signs < 3; signs++ {
+		b := make([]byte, 200)
+		if n, err := c.Read(b); err != nil || string(b[:n]) != "WATCHDOG=1" {
+			t.Fatalf("told %q, %v", b[:n], err)
+		}
+	}
+	for _, text := range []string{holding, "nonsense"} { // ready again, whatever came of it
+		h.write(text)
+		err := h.g.Reload(t.Context())
+		if (err == nil) != (text == holding) {
+			t.Errorf("reload: %v", err)
+		}
+		if state, _ := told(t, c); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[0-9]{6,}$`).MatchString(state) {
+			t.Errorf("told %q", state)
+		}
+		if state, _ := told(t, c); state != "READY=1" {
+			t.Errorf("told %q", state)
+		}
+	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if state, _ := told(t, c); state != "STOPPING=1" {
+		t.Errorf("told %q", state)
+	}
+}
+
+// A gateway whose queue does not answer gives no sign of life.
+func TestNoSignOfLifeWithoutQueue(t *testing.T) {
+	h := newHouse(t, holding)
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	c := manager(t)
+	t.Setenv("WATCHDOG_USEC", "2000")
+	h.g.notifier = newNotifier()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.g.keepAlive(ctx) }()
+	h.await("the queue's answer", func() bool { return strings.Contains(h.log.String(), "where=queue") })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if state, signs := told(t, c); state != "STOPPING=1" || signs != 0 {
+		t.Errorf("told %q after %d signs of life", state, signs)
+	}
+}
+
+func TestWatchdog(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "/run/x")
+	for _, tc := range []struct {
+		usec, pid string
+		want      time.Duration
+	}{
+		{"", "", 0}, {"0", "", 0}, {"x", "", 0}, {"30000000", "", 30 * time.Second},
+		{"30000000", strconv.Itoa(os.Getpid()), 30 * time.Second}, {"30000000", "1", 0},
+	} {
+		t.Setenv("WATCHDOG_USEC", tc.usec)
+		t.Setenv("WATCHDOG_PID", tc.pid)
+		if got := newNotifier().watchdog(); got != tc.want {
+			t.Errorf("%+v: %v", tc, got)
+		}
+	}
+	if err := newNotifier().ready(); err == nil {
+		t.Error("nobody was there to tell")
+	}
+	if err := (notifier{}).reloading(); err != nil {
+		t.Errorf("no service manager: %v", err)
+	}
+}
