@@ -119,6 +119,20 @@ func newRig(t *testing.T, change func(*Config), ups map[string]*scripted) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, q: q, log: &strings.Builder{}, cfg: config(ups, change)}
+	r.over(q)
+	t.Cleanup(func() {
+		if r.stop != nil {
+			r.stop()
+		}
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// over makes the deliverer work on q, which stands before the rig's own store.
+func (r *rig) over(q queue.Queue) {
 	j := journal.New(slog.New(slog.NewTextHandler(r, nil)), prometheus.NewRegistry())
 	r.d = New(q, j, func(_ context.Context, to string, msg []byte) (string, error) {
 		r.logMu.Lock()
@@ -129,15 +143,6 @@ func newRig(t *testing.T, change func(*Config), ups map[string]*scripted) *rig {
 		r.bounces = append(r.bounces, to+"\n"+string(msg))
 		return "BOUNCE", nil
 	}, r.cfg)
-	t.Cleanup(func() {
-		if r.stop != nil {
-			r.stop()
-		}
-		if err := q.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
 }
 
 func config(ups map[string]*scripted, change func(*Config)) *Config {
@@ -175,6 +180,12 @@ func (r *rig) put(lane string, to ...string) string {
 
 func (r *rig) putFrom(from, lane string, received time.Time, to ...string) string {
 	r.t.Helper()
+	return r.putPart(from, lane, received, queue.Part{}, to...)
+}
+
+// putPart queues a message with the schedule and progress of a part.
+func (r *rig) putPart(from, lane string, received time.Time, part queue.Part, to ...string) string {
+	r.t.Helper()
 	d, err := r.q.New(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
@@ -182,11 +193,13 @@ func (r *rig) putFrom(from, lane string, received time.Time, to ...string) strin
 	fmt.Fprintf(d, "From: <%s>\r\nTo: list@example.org\r\nSubject: test\r\nMessage-ID: <1@example.com>\r\n\r\nhello\r\n", from)
 	var rcpts []envelope.Recipient
 	for _, a := range to {
-		rcpts = append(rcpts, envelope.Recipient{Address: a})
+		address, notify, _ := strings.Cut(a, " ") // "x@example.org SUCCESS"
+		rcpts = append(rcpts, envelope.Recipient{Address: address, Notify: strings.Fields(notify)})
 	}
+	part.To, part.Lane, part.State = rcpts, lane, envelope.Queued
 	err = d.Commit(r.t.Context(), queue.Accepted{
 		Envelope: envelope.Envelope{From: from, To: rcpts, Received: received},
-		Parts:    []queue.Part{{To: rcpts, Lane: lane, State: envelope.Queued}},
+		Parts:    []queue.Part{part},
 	})
 	if err != nil {
 		r.t.Fatal(err)

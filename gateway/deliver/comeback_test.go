@@ -1,0 +1,167 @@
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/upstream"
+)
+
+// An upstream that others stood in for is tried with new mail once it answers again.
+func TestReplacedUpstreamComesBack(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fail upstream.Error
+	}{
+		{"unreachable", upstream.Error{Connect: true, Err: errors.New("connection refused")}},
+		{"account", upstream.Error{Class: upstream.Account, Status: 401, RetryAfter: time.Second, Err: errors.New("wrong key")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var up atomic.Bool
+			a, b := &scripted{}, &scripted{}
+			a.send = func(_ int, m *upstream.Mail) []upstream.Outcome {
+				if up.Load() {
+					return all(m, upstream.Outcome{})
+				}
+				return all(m, upstream.Outcome{Err: &c.fail})
+			}
+			r := newRig(t, func(cfg *Config) { cfg.Route = via("a", "b"); cfg.Policy.Retry = []time.Duration{time.Second} }, ups{"a": a, "b": b})
+			r.put("a", "x@example.org")
+			r.start()
+			r.awaitSent(1)
+			up.Store(true)
+			n := 1
+			r.await("the return", func() bool {
+				n++
+				r.put(r.d.Choose([]string{"a", "b"}), fmt.Sprintf("x%d@example.org", n))
+				time.Sleep(20 * time.Millisecond)
+				return r.status("a").State == "open"
+			})
+			r.awaitSent(n)
+			if len(a.offered())+len(b.offered()) != n+1 { // the first was offered to both
+				t.Errorf("%d and %d offers for %d mails", a.count(), b.count(), n)
+			}
+		})
+	}
+}
+
+// While it is still out of order, one mail at a time is spent on trying.
+func TestProbesSpendFewMails(t *testing.T) {
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome { return down(m) }}
+	b := &scripted{}
+	r := newRig(t, func(cfg *Config) { cfg.Route = via("a", "b") }, ups{"a": a, "b": b})
+	r.start()
+	r.await("current", func() bool { return r.d.current.Load() != nil })
+	for n := range 300 {
+		r.put(r.d.Choose([]string{"a", "b"}), fmt.Sprintf("x%d@example.org", n))
+	}
+	r.awaitSent(300)
+	if n := a.count(); n < 1 || n > 12 {
+		t.Errorf("%d offers to the upstream that is down, want the first few", n)
+	}
+}
+
+func TestGateLearns(t *testing.T) {
+	fail := func(c upstream.Class, status int) error {
+		return &upstream.Error{Class: c, Status: status, Err: errors.New("x")}
+	}
+	for _, c := range []struct {
+		name  string
+		state gateState // before
+		err   error
+		mails int // that meet it
+		want  gateState
+	}{
+		{"taken", probing, nil, 1, open},
+		{"refused for good: it works", probing, fail(upstream.Permanent, 550), 1, open},
+		{"greylisted: it speaks", probing, fail(upstream.Temporary, 450), 1, open},
+		{"one sender is not verified: the account works", probing, &upstream.Error{Class: upstream.Account, Sender: true, Err: errors.New("x")}, 1, open},
+		{"broken again", probing, fail(upstream.Temporary, 503), 1, closed},
+		{"silent again", probing, fail(upstream.Uncertain, 0), 1, closed},
+		{"cannot carry it: nothing is learnt", probing, fail(upstream.Unrepresentable, 0), 1, probing},
+		{"one broken answer", open, fail(upstream.Temporary, 503), 1, open},
+		{"many broken answers", open, fail(upstream.Temporary, 503), troubleLimit, closed},
+		{"many lost replies", open, fail(upstream.Uncertain, 0), troubleLimit, closed},
+		{"many answers that cannot be read", open, fail(upstream.Uncertain, 200), troubleLimit, open},
+		{"many greylisted", open, fail(upstream.Temporary, 450), troubleLimit, open},
+		{"many bad recipients", open, fail(upstream.Permanent, 550), troubleLimit, open},
+		{"throttled", open, fail(upstream.Throttled, 429), 1, closed},
+		{"wrong key", open, fail(upstream.Account, 401), 1, closed},
+		{"unclassified", open, errors.New("x"), 1, open},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, nil, ups{"a": {}})
+			g := newGeneration(r.d, r.cfg, t.Context(), false).lanes["a"].gate
+			g.state, g.reason = c.state, unreachable
+			for n := range c.mails {
+				g.learn(fmt.Sprint(n), c.err)
+			}
+			if got := g.now(); got != c.want {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestThrottleOfALaterCallParksTheUpstream(t *testing.T) {
+	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+		if n > 1 {
+			return all(m, upstream.Outcome{})
+		}
+		slow := upstream.Outcome{Err: &upstream.Error{Class: upstream.Throttled, Status: 429, RetryAfter: 600 * time.Millisecond, Err: errors.New("slow down")}}
+		return []upstream.Outcome{{ID: "one"}, slow}
+	}}
+	r := newRig(t, func(c *Config) { c.Upstreams[0].MaxConcurrent = 1 }, ups{"a": a})
+	r.put("a", "x@example.org", "y@example.org")
+	r.put("a", "z@example.org")
+	r.start()
+	r.awaitSent(3)
+	if gap := a.times[1].Sub(a.times[0]); gap < 550*time.Millisecond {
+		t.Errorf("the next mail went %v after the 429", gap)
+	}
+}
+
+func TestBlockedSenderFailsOver(t *testing.T) {
+	a, b := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, Sender: true, Status: 403, Err: errors.New("not verified")}})
+	}}, &scripted{}
+	r := newRig(t, func(c *Config) { c.Route = via("a", "b"); c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a, "b": b})
+	for range 5 {
+		r.put("a", "x@example.org")
+	}
+	r.start()
+	r.awaitSent(5)
+	r.put("a", "y@example.org")
+	r.awaitSent(6)
+	if s := r.status("a"); s.State != "open" {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// Mail of a blocked sender that has nowhere else to go says why it waits.
+func TestBlockedSenderSaysSo(t *testing.T) {
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, Sender: true, Status: 403, Err: errors.New("not verified")}})
+	}}
+	r := newRig(t, func(c *Config) { c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a})
+	r.put("a", "x@example.org")
+	r.start()
+	r.await("the first", func() bool { return strings.Contains(r.journal(), "msg=deferred") })
+	r.put("a", "y@example.org")
+	r.await("the second", func() bool {
+		for _, p := range r.parts() {
+			if p.To[0].Address == "y@example.org" && p.Progress.Class == "account" && p.Progress.Error == errSenderBlocked.Error() {
+				return p.State == envelope.Queued && time.Until(p.NextAt) > time.Minute
+			}
+		}
+		return false
+	})
+	if a.count() != 1 {
+		t.Errorf("%d offers, want 1", a.count())
+	}
+}

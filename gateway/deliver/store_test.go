@@ -1,0 +1,335 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
+)
+
+// faulty is a store that fails as a test says, and counts.
+type faulty struct {
+	queue.Queue
+	claims, lanes atomic.Int64
+	claim         func() error
+	finish        func() error
+	body          func() error
+}
+
+func (f *faulty) Claim(ctx context.Context, lane string, n int, d time.Duration) ([]queue.Lease, error) {
+	f.claims.Add(1)
+	if f.claim != nil {
+		if err := f.claim(); err != nil {
+			return nil, err
+		}
+	}
+	leases, err := f.Queue.Claim(ctx, lane, n, d)
+	for i, l := range leases {
+		leases[i] = &faultyLease{l, f}
+	}
+	return leases, err
+}
+
+func (f *faulty) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
+	f.lanes.Add(1)
+	return f.Queue.Lanes(ctx)
+}
+
+type faultyLease struct {
+	queue.Lease
+	f *faulty
+}
+
+func (l *faultyLease) Finish(ctx context.Context, r queue.Result) error {
+	if l.f.finish != nil {
+		if err := l.f.finish(); err != nil {
+			return err
+		}
+	}
+	return l.Lease.Finish(ctx, r)
+}
+
+func (l *faultyLease) Body() (queue.Body, error) {
+	if l.f.body != nil {
+		if err := l.f.body(); err != nil {
+			return nil, err
+		}
+	}
+	return l.Lease.Body()
+}
+
+func faultyRig(t *testing.T, change func(*Config), u ups) (*rig, *faulty) {
+	r := newRig(t, change, u)
+	f := &faulty{Queue: r.q}
+	r.over(f)
+	return r, f
+}
+
+// What was sent and cannot be recorded for want of space is recorded later, and not sent again.
+func TestResultsWaitForSpace(t *testing.T) {
+	a := &scripted{}
+	r, f := faultyRig(t, func(c *Config) { c.Upstreams[0].MaxConcurrent = 1 }, ups{"a": a})
+	var full atomic.Int64
+	f.finish = func() error {
+		if full.Add(1) <= 3 {
+			return fmt.Errorf("%w: no bytes", queue.ErrFull)
+		}
+		return nil
+	}
+	r.put("a", "x@example.org")
+	r.put("a", "y@example.org")
+	r.start()
+	r.await("the first", func() bool { return a.count() == 1 && full.Load() >= 2 })
+	if a.count() != 1 {
+		t.Error("more was sent while a result could not be stored")
+	}
+	r.awaitSent(2)
+	if want := []string{"x@example.org", "y@example.org"}; !slices.Equal(a.offered(), want) {
+		t.Errorf("offered %q, want each once", a.offered())
+	}
+}
+
+// A store that has failed for good is not asked again: the program ends and starts anew.
+func TestResultsOfABrokenStore(t *testing.T) {
+	r, f := faultyRig(t, nil, ups{"a": {}})
+	var asked atomic.Int64
+	f.finish = func() error { asked.Add(1); return queue.ErrBroken }
+	r.put("a", "x@example.org")
+	r.start()
+	r.await("the trouble", func() bool { return strings.Contains(r.journal(), "where=queue") })
+	r.stop()
+	if asked.Load() != 1 || strings.Contains(r.journal(), "msg=sent") {
+		t.Errorf("asked %d times\n%s", asked.Load(), r.journal())
+	}
+}
+
+// The drain ends also when results cannot be stored.
+func TestStopWithAFullStore(t *testing.T) {
+	r, f := faultyRig(t, func(c *Config) { c.Policy.Drain = 50 * time.Millisecond }, ups{"a": {}})
+	f.finish = func() error { return queue.ErrFull }
+	r.put("a", "x@example.org")
+	r.start()
+	r.await("the trouble", func() bool { return strings.Contains(r.journal(), "where=queue") })
+	start := time.Now()
+	r.stop()
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+}
+
+func TestUnreadableMailWaitsAndExpires(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		age  time.Duration
+		want envelope.State
+	}{{"waits", 0, envelope.Queued}, {"expires", 2 * time.Hour, envelope.Failed}} {
+		t.Run(c.name, func(t *testing.T) {
+			a := &scripted{}
+			r, f := faultyRig(t, func(c *Config) { c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a})
+			f.body = func() error { return queue.ErrDamaged }
+			r.putFrom("s@example.com", "a", time.Now().Add(-c.age), "x@example.org")
+			r.start()
+			r.await("its state", func() bool {
+				p := r.parts()
+				return len(p) == 1 && p[0].State == c.want && strings.Contains(p[0].Progress.Error, "damaged") && p[0].Progress.Attempts == 1
+			})
+			if bounced := len(r.bounced()) == 1; bounced != (c.want == envelope.Failed) || a.count() != 0 {
+				t.Errorf("bounces %q, %d offers", r.bounced(), a.count())
+			}
+		})
+	}
+}
+
+// Nothing spins: not at a closed gate with mail due, not when the store fails.
+func TestLanesRest(t *testing.T) {
+	watch := func(t *testing.T, f *faulty) {
+		claims, lanes := f.claims.Load(), f.lanes.Load()
+		time.Sleep(600 * time.Millisecond)
+		if n := f.claims.Load() - claims; n > 6 {
+			t.Errorf("%d claims in 600 ms", n)
+		}
+		if n := f.lanes.Load() - lanes; n > 6 {
+			t.Errorf("%d looks at the lanes in 600 ms", n)
+		}
+	}
+	t.Run("gate closed", func(t *testing.T) {
+		a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+			return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, RetryAfter: time.Hour, Err: errors.New("wrong key")}})
+		}}
+		r, f := faultyRig(t, nil, ups{"a": a})
+		for range 50 {
+			r.put("a", "x@example.org")
+		}
+		r.start()
+		r.await("the closing", func() bool { return r.status("a").State == "closed" && r.status("a").InFlight == 0 })
+		time.Sleep(100 * time.Millisecond) // what was claimed before goes back
+		watch(t, f)
+	})
+	t.Run("both gates closed", func(t *testing.T) {
+		refuse := func(_ int, m *upstream.Mail) []upstream.Outcome {
+			return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, RetryAfter: time.Hour, Err: errors.New("wrong key")}})
+		}
+		r, f := faultyRig(t, func(c *Config) { c.Route = via("a", "b"); c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": {send: refuse}, "b": {send: refuse}})
+		for range 50 {
+			r.put("a", "x@example.org")
+		}
+		r.start()
+		r.await("the closing", func() bool { return r.status("a").State == "closed" && r.status("b").State == "closed" })
+		time.Sleep(500 * time.Millisecond) // the sweeps
+		watch(t, f)
+	})
+	t.Run("claims fail", func(t *testing.T) {
+		r, f := faultyRig(t, nil, ups{"a": {}})
+		f.claim = func() error { return queue.ErrBroken }
+		r.put("a", "x@example.org")
+		r.start()
+		r.await("the trouble", func() bool { return strings.Contains(r.journal(), "where=queue") })
+		watch(t, f)
+	})
+	t.Run("nothing to do", func(t *testing.T) {
+		r, f := faultyRig(t, nil, ups{"a": {}})
+		r.start()
+		r.await("the start", func() bool { return f.claims.Load() > 0 })
+		watch(t, f)
+	})
+}
+
+// A bounce that the routes refuse is given up with its mail; one that could not be stored is not.
+func TestRefusedBounceIsFinal(t *testing.T) {
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		return all(m, failing(upstream.Permanent, 550, "no"))
+	}}
+	r := newRig(t, nil, ups{"a": a})
+	r.submit = fmt.Errorf("%w: 550 no route", ErrRefused)
+	r.put("a", "x@example.org")
+	r.start()
+	r.awaitState(envelope.Failed)
+	if !strings.Contains(r.journal(), "no route") || strings.Contains(r.journal(), "msg=bounced") {
+		t.Errorf("journal:\n%s", r.journal())
+	}
+}
+
+// Mail that a wrong clock put off for years is found at the start.
+func TestScheduleOfAWrongClock(t *testing.T) {
+	a := &scripted{}
+	r := newRig(t, nil, ups{"a": a})
+	r.putPart("s@example.com", "a", time.Now(), queue.Part{NextAt: time.Now().AddDate(1, 0, 0)}, "x@example.org")
+	r.putPart("s@example.com", "a", time.Now().AddDate(1, 0, 0), queue.Part{NextAt: time.Now().Add(48 * time.Hour)}, "y@example.org")
+	r.start()
+	r.awaitSent(2)
+}
+
+func TestScheduleIsNotHurriedWithoutReason(t *testing.T) {
+	a := &scripted{}
+	r, f := faultyRig(t, func(c *Config) { c.Policy.Retry = []time.Duration{40 * time.Hour} }, ups{"a": a})
+	r.putPart("s@example.com", "a", time.Now(), queue.Part{NextAt: time.Now().Add(41 * time.Hour)}, "x@example.org")
+	r.start()
+	r.await("the start", func() bool { return f.lanes.Load() > 0 })
+	if p := r.parts(); time.Until(p[0].NextAt) < 40*time.Hour {
+		t.Errorf("due at %v", p[0].NextAt)
+	}
+}
+
+func TestWallClock(t *testing.T) {
+	first := newWallClock(false)
+	if !first.suspect() {
+		t.Error("the time before the first look is not suspect")
+	}
+	if first.suspect() || newWallClock(true).suspect() {
+		t.Error("a clock that only ran is suspect")
+	}
+	// Without its reading of the clock that only runs, a time from the future is one that was set back.
+	ahead := &wallClock{mark: time.Now().Round(0).Add(time.Hour)}
+	_ = ahead.suspect()
+	if ahead.suspect() {
+		t.Error("suspect twice")
+	}
+}
+
+// Mail of an upstream that stays closed expires about in time, and its bounce with it.
+func TestMailOfAClosedUpstreamExpires(t *testing.T) {
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, RetryAfter: time.Hour, Err: errors.New("wrong key")}})
+	}}
+	r := newRig(t, func(c *Config) { c.Policy.MaxAge = 2 * time.Second; c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a})
+	r.put("a", "first@example.org")
+	r.start()
+	r.await("the closing", func() bool { return r.status("a").State == "closed" })
+	r.put("a", "x@example.org")
+	r.putFrom("", "a", time.Now(), "s@example.com") // as a bounce is
+	r.await("two failures", func() bool {
+		n := 0
+		for _, p := range r.parts() {
+			if p.State == envelope.Failed {
+				n++
+			}
+		}
+		return n == 2
+	})
+	if b := r.bounced(); len(b) != 1 || !strings.Contains(b[0], "x@example.org") {
+		t.Errorf("bounces %q", b)
+	}
+}
+
+// Two generations of delivery never offer the same part twice.
+func TestReloadsUnderLoad(t *testing.T) {
+	const mails = 400
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		time.Sleep(5 * time.Millisecond)
+		return all(m, upstream.Outcome{})
+	}}
+	r := newRig(t, nil, ups{"a": a})
+	for n := range mails {
+		r.put("a", fmt.Sprintf("x%d@example.org", n))
+	}
+	r.start()
+	for a.count() < mails {
+		r.d.Reload(config(ups{"a": a}, nil))
+		time.Sleep(10 * time.Millisecond)
+	}
+	r.awaitSent(mails)
+	got := a.offered()
+	if all := len(got); all != len(slices.Compact(got)) {
+		t.Errorf("%d offers for %d mails", all, mails)
+	}
+}
+
+func TestSuccessIsToldWhereTheProviderDoesNot(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		notifies bool
+		to       string
+		told     int
+	}{
+		{"asked, an API", false, "x@example.org SUCCESS FAILURE", 1},
+		{"asked, a relay that answers itself", true, "x@example.org SUCCESS", 0},
+		{"not asked", false, "x@example.org", 0},
+		{"asked for other things", false, "x@example.org FAILURE", 0},
+		{"asked for nothing", false, "x@example.org NEVER", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+				return all(m, upstream.Outcome{ID: "1", Notifies: c.notifies})
+			}}
+			r := newRig(t, nil, ups{"a": a})
+			r.put("a", c.to, "quiet@example.org")
+			r.start()
+			r.awaitSent(2)
+			b := r.bounced()
+			if len(b) != c.told {
+				t.Fatalf("told %q", b)
+			}
+			if c.told > 0 && (!strings.Contains(b[0], "Action: relayed") || strings.Contains(b[0], "Final-Recipient: rfc822; quiet@")) {
+				t.Errorf("told %q", b)
+			}
+		})
+	}
+}

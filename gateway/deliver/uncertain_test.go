@@ -1,0 +1,138 @@
+package deliver
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
+)
+
+func uncertain(m *upstream.Mail) []upstream.Outcome {
+	return all(m, failing(upstream.Uncertain, 0, "the reply was lost"))
+}
+
+// calls gives the recipients of each offer.
+func (s *scripted) recipients() [][]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list [][]string
+	for _, m := range s.calls {
+		var to []string
+		for _, r := range m.To {
+			to = append(to, r.Address)
+		}
+		list = append(list, to)
+	}
+	return list
+}
+
+func TestUncertainWhenTheKeyIsNoLongerKnown(t *testing.T) {
+	for _, c := range []struct {
+		name, policy string
+		since        time.Duration
+		state        envelope.State
+		offers       int
+	}{
+		{"hold", "hold", 25 * time.Hour, envelope.Held, 0},
+		{"hold, still known", "hold", time.Hour, envelope.Sent, 1},
+		{"retry", "retry", 25 * time.Hour, envelope.Sent, 1},
+		{"retry, still known", "retry", time.Hour, envelope.Sent, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := &scripted{keyed: 24 * time.Hour}, &scripted{}
+			r := newRig(t, func(cfg *Config) { cfg.Route = via("b", "a"); cfg.Policy.OnUncertain = c.policy }, ups{"a": a, "b": b})
+			r.putPart("s@example.com", "a", time.Now(), queue.Part{Progress: envelope.Progress{Upstream: "a", Tries: 1, Attempts: 1,
+				Uncertain: true, Since: time.Now().Add(-c.since), Class: "uncertain", Error: "lost"}}, "x@example.org")
+			r.start()
+			if c.state == envelope.Sent {
+				r.awaitSent(1)
+			} else if p := r.awaitState(c.state); !p.Progress.Uncertain || p.Progress.Error != "lost" {
+				t.Errorf("part %+v", p)
+			}
+			if a.count() != c.offers || b.count() != 0 {
+				t.Errorf("offers %d and %d, want %d and 0", a.count(), b.count(), c.offers)
+			}
+		})
+	}
+}
+
+func TestUncertainReleasedIsOfferedAgain(t *testing.T) {
+	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+		if n == 1 {
+			return uncertain(m)
+		}
+		return all(m, upstream.Outcome{})
+	}}
+	r := newRig(t, func(cfg *Config) { cfg.Policy.OnUncertain = "hold" }, ups{"a": a})
+	id := r.put("a", "x@example.org")
+	r.start()
+	r.awaitState(envelope.Held)
+	if n, err := r.q.Release(t.Context(), id); n != 1 || err != nil {
+		t.Fatalf("release: %d %v", n, err)
+	}
+	r.awaitSent(1)
+}
+
+func TestUncertainWaitsForAnUpstreamThatTheConfigLost(t *testing.T) {
+	b := &scripted{}
+	r := newRig(t, func(cfg *Config) { cfg.Route = via("b") }, ups{"b": b})
+	id := r.putPart("s@example.com", "gone", time.Now(), queue.Part{Progress: envelope.Progress{Upstream: "gone", Uncertain: true,
+		Since: time.Now(), Class: "uncertain"}}, "x@example.org")
+	r.start()
+	r.awaitState(envelope.Held)
+	if b.count() != 0 {
+		t.Error("an uncertain mail went to another upstream")
+	}
+	// An operator may decide otherwise.
+	if n, err := r.q.Release(t.Context(), id); n != 1 || err != nil {
+		t.Fatalf("release: %d %v", n, err)
+	}
+	r.awaitSent(1)
+}
+
+// An API may need several calls for one mail: each is repeated with its own recipients, whatever became
+// of the others, for its key stands for them.
+func TestUncertainCallsAreRepeatedAlone(t *testing.T) {
+	first, last := errors.New("lost the first reply"), errors.New("lost the last reply")
+	a := &scripted{keyed: time.Hour}
+	a.send = func(n int, m *upstream.Mail) []upstream.Outcome {
+		if n > 1 {
+			return all(m, upstream.Outcome{ID: "ok"})
+		}
+		e1 := &upstream.Error{Class: upstream.Uncertain, Err: first}
+		e2 := &upstream.Error{Class: upstream.Uncertain, Err: last}
+		return []upstream.Outcome{{Err: e1}, {Err: e1}, failing(upstream.Permanent, 422, "no"), {Err: e2}}
+	}
+	r := newRig(t, nil, ups{"a": a})
+	r.put("a", "a@example.org", "b@example.org", "c@example.org", "d@example.org")
+	r.start()
+	r.awaitSent(3)
+	got := a.recipients()[1:]
+	slices.SortFunc(got, func(x, y []string) int { return slices.Compare(x, y) })
+	want := [][]string{{"a@example.org", "b@example.org"}, {"d@example.org"}}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("repeated %q, want %q", got, want)
+	}
+}
+
+// Without keys nothing is gained by keeping calls apart.
+func TestUncertainRecipientsOfARelayStayTogether(t *testing.T) {
+	a := &scripted{}
+	a.send = func(n int, m *upstream.Mail) []upstream.Outcome {
+		if n == 1 {
+			return []upstream.Outcome{failing(upstream.Uncertain, 0, "lost"), failing(upstream.Uncertain, 0, "lost")}
+		}
+		return all(m, upstream.Outcome{})
+	}
+	r := newRig(t, nil, ups{"a": a})
+	r.put("a", "a@example.org", "b@example.org")
+	r.start()
+	r.awaitSent(2)
+	if a.count() != 2 {
+		t.Errorf("%d offers, want 2", a.count())
+	}
+}
