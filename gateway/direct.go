@@ -25,7 +25,7 @@ func (g *Gateway) acceptDirect(ctx context.Context, env *envelope.Envelope, body
 		return "", "", err
 	}
 	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
-	parts, err := g.parts(in)
+	parts, _, err := g.parts(in)
 	if err != nil {
 		return "", "", err
 	}

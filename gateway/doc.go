@@ -15,7 +15,7 @@
 //	5  cmd
 //	4  gateway          the hall: gateway.go, config (the only reader of TOML)
 //	3  deliver admin    take due mail to its upstreams; show and steer
-//	2  smtpd route identity queue bounce upstream
+//	2  smtpd maildrop route identity queue bounce upstream
 //	1  journal mime     the operator's events; Internet messages
 //	0  envelope         the shared noun
 //

@@ -21,6 +21,7 @@ var floors = map[string]int{
 	"mailhatch/gateway/queue/sqlite":    2,
 	"mailhatch/gateway/queue/queuetest": 2,
 	"mailhatch/gateway/bounce":          2,
+	"mailhatch/gateway/maildrop":        2,
 	"mailhatch/upstream":                2,
 	"mailhatch/upstream/upstreamtest":   2,
 	"mailhatch/gateway/journal":         1,

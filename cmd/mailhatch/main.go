@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"mailhatch/gateway"
 )
 
 // Output rules: results go to stdout; all else goes to stderr with "mailhatch: " before it, without
@@ -26,14 +28,15 @@ func realMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	return a.main(ctx, os.Args[1:])
+	return a.main(ctx, byName(os.Args))
 }
 
 // app is what commands share.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	configPath     string // from -c; "" when not given
+	configPath     string               // from -c; "" when not given
+	place          *gateway.SubmitPlace // where sendmail has found a gateway; nil for other commands
 }
 
 // command is one word after mailhatch.
@@ -52,7 +55,9 @@ func commands() []command {
 		{"queue", "list|show|cat|retry|hold|release|delete [ID…|--all]", "look at and steer queued mail", runQueue},
 		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},
+		{"sendmail", "[-t] [-i] [-f ADDRESS] [ADDRESS…]", "take a message from standard input, as sendmail(8); also by that name", runSendmail},
 		{"reload", "", "make the running gateway read its config again", runReload},
+		{"hash-password", "< FILE", "read a password from standard input, print its hash for [[listener.user]]", runHashPassword},
 		{"version", "", "print the version", runVersion},
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue/sqlite"
@@ -41,7 +40,7 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 // client gives a connection to the running gateway, and its state directory. It asks only for the
 // directories of the config: secrets that the gateway was started with need not be known here.
 func (a *app) client(ctx context.Context) (c *admin.Client, stateDir string, err error) {
-	stateDir, runDir, err := gateway.Dirs(gateway.FindConfig(a.configPath))
+	stateDir, runDir, err := a.dirs()
 	if err != nil {
 		return nil, "", err
 	}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"mailhatch/gateway/identity"
+	"mailhatch/gateway/maildrop"
+	"mailhatch/mime"
+)
+
+// maxSendmailHeader is the longest header, in bytes.
+const maxSendmailHeader = 1 << 20
+
+// readInput reads a message and gives its header, line ends CRLF, and the reader of all that follows the
+// empty line. A first line "From …" of a mailbox file goes; a message that does not begin with a
+// header is all body.
+func readInput(r io.Reader) (fields mime.Header, raw []byte, body io.Reader, err error) {
+	raw, body, err = mime.ReadHeader(maildrop.CRLF(r), maxSendmailHeader)
+	if errors.Is(err, mime.ErrHeaderTooLarge) && startsWithField(raw) {
+		return nil, nil, nil, exitf(exDataErr, "the header is longer than %d bytes", maxSendmailHeader)
+	}
+	if err != nil && !errors.Is(err, mime.ErrHeaderTooLarge) {
+		return nil, nil, nil, err
+	}
+	if bytes.HasPrefix(raw, []byte("From ")) || bytes.HasPrefix(raw, []byte(">From ")) {
+		raw = raw[bytes.IndexByte(raw, '\n')+1:]
+	}
+	fields = mime.ParseHeader(raw)
+	n := 0
+	for i, f := range fields {
+		if f.Name == "" { // the body has begun without an empty line
+			fields = fields[:i]
+			body = io.MultiReader(bytes.NewReader(raw[n:]), body)
+			break
+		}
+		n += len(f.Raw)
+	}
+	header := bytes.Clone(raw[:n])
+	if n > 0 && header[n-1] != '\n' {
+		header = append(header, "\r\n"...)
+	}
+	return fields, append(header, "\r\n"...), body, nil
+}
+
+func startsWithField(raw []byte) bool {
+	h := mime.ParseHeader(raw)
+	return len(h) > 0 && h[0].Name != ""
+}
+
+// headerRecipients gives those that -t asks for: To, Cc and Bcc, or where the message was resent those
+// of the latest time, which stands first (RFC 5322 3.6.6).
+func headerRecipients(h mime.Header) ([]string, error) {
+	names := map[string]bool{"to": true, "cc": true, "bcc": true}
+	resent := map[string]bool{"resent-to": true, "resent-cc": true, "resent-bcc": true}
+	if h.Has("Resent-To") || h.Has("Resent-Cc") || h.Has("Resent-Bcc") {
+		names = resent
+	}
+	var to []string
+	seen := map[string]bool{}
+	for _, f := range h {
+		name := strings.ToLower(f.Name)
+		if strings.HasPrefix(name, "resent-") && names["resent-to"] {
+			if seen[name] {
+				break // an earlier time begins
+			}
+			seen[name] = true
+		}
+		if !names[name] {
+			continue
+		}
+		list, err := mime.ParseAddressList(f.Value())
+		if err != nil {
+			return nil, exitf(exDataErr, "%s: %w", f.Name, err)
+		}
+		for _, a := range list {
+			if err := checkAddress(a.Addr); err != nil {
+				return nil, err
+			}
+			to = append(to, a.Addr)
+		}
+	}
+	return to, nil
+}
+
+// addresses reads words of the command line: an address each, or several with commas.
+func addresses(words []string) ([]string, error) {
+	var to []string
+	for _, w := range words {
+		list, err := mime.ParseAddressList(w)
+		if err == nil && len(list) == 0 {
+			err = fmt.Errorf("%q is no address", w)
+		}
+		if err != nil {
+			return nil, exitf(exDataErr, "%w", err)
+		}
+		for _, a := range list {
+			if err := checkAddress(a.Addr); err != nil {
+				return nil, err
+			}
+			to = append(to, a.Addr)
+		}
+	}
+	return to, nil
+}
+
+// checkAddress refuses what would end a command of SMTP.
+func checkAddress(addr string) error {
+	if strings.ContainsFunc(addr, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return exitf(exDataErr, "%q is no address", addr)
+	}
+	return nil
+}
+
+// unique leaves each address once, at its first place.
+func unique(list []string) []string {
+	seen := map[string]bool{}
+	out := list[:0]
+	for _, s := range list {
+		if key := strings.ToLower(s); !seen[key] {
+			seen[key] = true
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// author is who calls sendmail.
+type author struct {
+	name string // full name; may be empty
+	addr string // a bare name is completed by the gateway
+}
+
+// newAuthor asks -f, -F, $NAME, $EMAIL and the account, in this order.
+func newAuthor(f *sendmailFlags, getenv func(string) string) author {
+	login, gecos := account(getenv)
+	a := author{name: gecos, addr: login}
+	if list, err := mime.ParseAddressList(getenv("EMAIL")); err == nil && len(list) == 1 {
+		a.addr = list[0].Addr
+		if list[0].Name != "" {
+			a.name = list[0].Name
+		}
+	}
+	if f.sender != nil && *f.sender != "" {
+		a.addr, a.name = *f.sender, ""
+	}
+	for _, name := range []string{getenv("NAME"), f.fullName} {
+		if name != "" {
+			a.name = name
+		}
+	}
+	return a
+}
+
+// account gives login and full name of the account that runs the program; the first field of gecos
+// may have & for the login (passwd(5)). In an account without a name, as containers have them,
+// $LOGNAME or $USER is believed.
+func account(getenv func(string) string) (login, gecos string) {
+	uid := os.Getuid()
+	if uid < 0 { // Windows
+		if u, err := user.Current(); err == nil {
+			return u.Username[strings.LastIndexByte(u.Username, '\\')+1:], u.Name
+		}
+	}
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil && u.Username != "" {
+		if u.Username != "" {
+			gecos = strings.ReplaceAll(u.Name, "&", strings.ToUpper(u.Username[:1])+u.Username[1:])
+		}
+		return u.Username, gecos
+	}
+	for _, name := range []string{getenv("LOGNAME"), getenv("USER")} {
+		if list, err := mime.ParseAddressList(name); err == nil && len(list) == 1 {
+			return list[0].Addr, ""
+		}
+	}
+	return "uid" + strconv.Itoa(uid), ""
+}
+
+// complete adds the fields that a message needs (RFC 6409 8) and takes Bcc and Resent-Bcc away.
+func complete(fields mime.Header, raw []byte, a author, now time.Time) []byte {
+	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}}
+	missing := func(name, value string) {
+		if fields.Get(name) == "" {
+			edits = append(edits, mime.Edit{Op: mime.Replace, Name: name, Value: value})
+		}
+	}
+	missing("Date", now.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
+	missing("From", mime.Address{Name: a.name, Addr: a.addr}.String())
+	missing("Message-ID", messageID(now))
+	return mime.EditHeader(raw, edits...)
+}
+
+// messageID makes one here, not in the gateway: a message that is offered twice keeps it.
+func messageID(now time.Time) string {
+	host, err := os.Hostname()
+	if err != nil || identity.CheckDomain(host) != nil {
+		host = "localhost"
+	}
+	return fmt.Sprintf("<%s.%s@%s>", now.UTC().Format("20060102150405"), rand.Text(), host)
+}

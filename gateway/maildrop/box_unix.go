@@ -1,0 +1,82 @@
+//go:build unix
+
+package maildrop
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// makeDrop makes the maildrop and says whether it hands its group on to files. Where the system
+// forbids the setgid bit (RestrictSUIDSGID= of systemd) it does not.
+func makeDrop(stateDir, dir string) (group bool, err error) {
+	if err := makeDir(dir); err != nil {
+		return false, err
+	}
+	if err := passable(stateDir); err != nil {
+		return false, err
+	}
+	const mode = fs.ModeSticky | 0o733
+	if err := os.Chmod(dir, mode|fs.ModeSetgid); err != nil {
+		if err := os.Chmod(dir, mode); err != nil {
+			return false, err
+		}
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return false, err
+	}
+	return info.Mode()&fs.ModeSetgid != 0, nil
+}
+
+// passable lets everybody reach what is in a directory of ours and open to them; they still cannot
+// list it.
+func passable(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || int(statOf(info).Uid) != os.Geteuid() || info.Mode().Perm()&0o011 == 0o011 {
+		return err
+	}
+	return os.Chmod(dir, info.Mode()|0o011)
+}
+
+// checkOwn refuses a directory that is not the gateway's own: others could put back what is removed.
+func checkOwn(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if owner := statOf(info).Uid; !info.IsDir() || int(owner) != os.Geteuid() {
+		return fmt.Errorf("%w: %s is no directory of the gateway's own account (mode %v, uid %d)", ErrUnsafe, dir, info.Mode(), owner)
+	}
+	return nil
+}
+
+// openDrop opens a file that is one account's own: not a link of either kind, a pipe or a device.
+func openDrop(path string) (f *os.File, uid uint32, size int64, err error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, 0, &Refusal{fmt.Errorf("%w: its mode is %v", ErrMalformed, info.Mode())}
+	}
+	f, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		if os.IsPermission(err) {
+			err = &Refusal{err}
+		}
+		return nil, 0, 0, err
+	}
+	if info, err = f.Stat(); err != nil {
+		_ = f.Close()
+		return nil, 0, 0, err
+	}
+	st := statOf(info)
+	if !info.Mode().IsRegular() || st.Nlink != 1 {
+		_ = f.Close()
+		return nil, 0, 0, &Refusal{fmt.Errorf("%w: mode %v with %d names", ErrMalformed, info.Mode(), st.Nlink)}
+	}
+	return f, st.Uid, info.Size(), nil
+}

@@ -1,0 +1,18 @@
+//go:build !unix
+
+package maildrop
+
+import (
+	"io/fs"
+	"os"
+)
+
+// Without owners of files in the way of POSIX nobody could be told apart.
+
+func create(string, fs.FileInfo) (*os.File, error)     { return nil, ErrUnsupported }
+func checkSpace(string, int64) error                   { return ErrUnsupported }
+func isFull(error) bool                                { return false }
+func syncEntry(string, *os.File) error                 { return ErrUnsupported }
+func makeDrop(string, string) (bool, error)            { return false, ErrUnsupported }
+func checkOwn(string) error                            { return ErrUnsupported }
+func openDrop(string) (*os.File, uint32, int64, error) { return nil, 0, 0, ErrUnsupported }

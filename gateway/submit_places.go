@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/BurntSushi/toml"
+
+	"mailhatch/gateway/maildrop"
+)
+
+// The directories of the packages; systemd/mailhatch.service makes them.
+const (
+	packagedConfig   = "/etc/mailhatch/config.toml"
+	packagedStateDir = "/var/lib/mailhatch"
+	packagedRunDir   = "/run/mailhatch"
+)
+
+// SubmitPlace is where a gateway takes mail of local programs.
+type SubmitPlace struct {
+	Socket   string // speaks SMTP while the gateway runs
+	Maildrop string // takes mail while it does not
+}
+
+// SubmitPlaces tells a program that may run in any account and directory where gateways take mail, the
+// likeliest first. The config is path, else $MAILHATCH_CONFIG, else the packaged one; never a file
+// of the working directory, which may belong to anybody. What the config does not say, or not to this
+// account, is as packaged; without any config a gateway that this account runs by hand comes next.
+// $STATE_DIRECTORY and $RUNTIME_DIRECTORY are not looked at: here they are those of the calling
+// service. The error is about a config that was named and cannot be read for another reason than its mode.
+func SubmitPlaces(path string) ([]SubmitPlace, error) {
+	if path == "" {
+		path = os.Getenv("MAILHATCH_CONFIG")
+	}
+	named := path != ""
+	if !named {
+		path = packagedConfig
+	}
+	stateDir, runDir, err := givenDirs(path)
+	if err != nil && named && !errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	if stateDir == "" && runDir == "" {
+		places := []SubmitPlace{submitPlace(packagedStateDir, packagedRunDir)}
+		if own, err := ownStateDir(); err == nil && !named {
+			places = append(places, submitPlace(own, own))
+		}
+		return places, nil
+	}
+	switch {
+	case stateDir == "":
+		stateDir = packagedStateDir
+	case runDir == "" && stateDir == packagedStateDir:
+		runDir = packagedRunDir
+	case runDir == "":
+		runDir = stateDir
+	}
+	return []SubmitPlace{submitPlace(stateDir, runDir)}, nil
+}
+
+func submitPlace(stateDir, runDir string) SubmitPlace {
+	return SubmitPlace{Socket: filepath.Join(runDir, SubmitSocket), Maildrop: filepath.Join(stateDir, maildrop.DirName)}
+}
+
+// ownStateDir is the state_dir of a gateway that this account starts by hand without a config.
+func ownStateDir() (string, error) {
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".local", "state", "mailhatch"), err
+}
+
+// givenDirs reads the directories that a config names, "" for those it does not.
+func givenDirs(path string) (stateDir, runDir string, err error) {
+	var dirs struct {
+		StateDir string `toml:"state_dir"`
+		RunDir   string `toml:"run_dir"`
+	}
+	text, err := readConfigFile(path)
+	if err != nil {
+		return "", "", err
+	}
+	if _, err := toml.Decode(text, &dirs); err != nil {
+		return "", "", syntaxError(path, err)
+	}
+	if dirs.StateDir != "" {
+		stateDir = resolvePath(path, dirs.StateDir)
+	}
+	if dirs.RunDir != "" {
+		runDir = resolvePath(path, dirs.RunDir)
+	}
+	return stateDir, runDir, nil
+}
