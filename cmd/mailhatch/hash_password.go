@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// runHashPassword reads a password from standard input and prints what [[listener.user]] wants. It is
+// never an argument: the process list shows those to everybody.
+func runHashPassword(_ context.Context, a *app, args []string) error {
+	fs := a.flags("hash-password")
+	cost := fs.Int("cost", bcrypt.DefaultCost, "`work` of a guess: each step doubles it")
+	rest, err := parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return usagef("hash-password reads the password from standard input, it takes no arguments")
+	}
+	if *cost < bcrypt.DefaultCost || *cost > 16 {
+		return usagef("hash-password: --cost must be from %d to 16", bcrypt.DefaultCost)
+	}
+	if f, ok := a.stdin.(*os.File); ok {
+		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
+			fmt.Fprint(a.stderr, "password (it shows while you type): ")
+		}
+	}
+	line, err := bufio.NewReader(io.LimitReader(a.stdin, 4096)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return err
+	}
+	password := strings.TrimRight(line, "\r\n")
+	if password == "" {
+		return hintf(errors.New("there is no password on standard input"), "mailhatch hash-password < FILE")
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), *cost)
+	if err != nil {
+		return err // longer than bcrypt takes
+	}
+	fmt.Fprintln(a.stdout, string(hash))
+	return nil
+}
