@@ -54,6 +54,8 @@ func (h Header) Has(name string) bool {
 // Text gives the first field of that name decoded (RFC 2047), as valid UTF-8.
 func (h Header) Text(name string) string { return DecodeText(h.Get(name)) }
 
+var unfolder = strings.NewReplacer("\r\n", "", "\n", "", "\r", "")
+
 // Value gives the field unfolded (RFC 5322 2.2.3), not decoded. A line that is no field is all
 // value.
 func (f Field) Value() string {
@@ -63,7 +65,7 @@ func (f Field) Value() string {
 	}
 	s := string(raw)
 	if strings.ContainsAny(s, "\r\n") {
-		s = strings.NewReplacer("\r\n", "", "\n", "", "\r", "").Replace(s)
+		s = unfolder.Replace(s)
 	}
 	return strings.Trim(s, " \t")
 }

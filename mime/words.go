@@ -158,12 +158,14 @@ func repair(s string) string {
 	return text
 }
 
+var cleaner = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\x00", "")
+
 // clean replaces what would end a line or a string elsewhere: CR, LF, NUL.
 func clean(s string) string {
 	if !strings.ContainsAny(s, "\r\n\x00") {
 		return s
 	}
-	return strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\x00", "").Replace(s)
+	return cleaner.Replace(s)
 }
 
 // oneLine makes a value fit in one field: line ends and NUL become one space.

@@ -156,7 +156,7 @@ func TestErrorClasses(t *testing.T) {
 	for _, kind := range apiKinds {
 		up, fake := start(t, kind.name, "")
 		for _, row := range append(append([]errorRow{}, errorRows[kind.name]...), allRows...) {
-			t.Run(fmt.Sprintf("%s/%d %.40s%s", kind.name, row.status, row.header, strings.Trim(row.body[:min(60, len(row.body))], "\x00\xff\xfe")), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%d %.40s%s", kind.name, row.status, row.header, strings.ToValidUTF8(strings.Trim(row.body[:min(60, len(row.body))], "\x00"), "")), func(t *testing.T) {
 				h := http.Header{"Date": {"Mon, 02 Feb 2026 02:40:00 GMT"}}
 				if strings.Contains(row.header, "GMT") {
 					h.Set("Date", "Sun, 01 Feb 2026 02:40:00 GMT")

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden requests anew")
 const apiKey = "key-0123456789"
 
 // apiKinds are the kinds that speak HTTP, with their fakes.
-var apiKinds = []struct {
+var apiKinds = [...]struct {
 	name     string
 	settings string
 	fake     func() *upstreamtest.Server
@@ -243,7 +243,7 @@ func checkLeaves(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
 		return
 	}
 	e, _ := message.Read(io.NewSectionReader(m.Message.Source, 0, m.Message.Source.Size()))
-	_ = e.Walk(func(path []int, part *message.Entity, err error) error {
+	_ = e.Walk(func(path []int, part *message.Entity, _ error) error {
 		if part == nil {
 			return nil
 		}

@@ -60,6 +60,26 @@ func TestBase64Reader(t *testing.T) {
 	}
 }
 
+// TestShortSources: a message whose file was cut short after it was parsed must not make a request
+// that looks whole.
+func TestShortSources(t *testing.T) {
+	torn := io.MultiReader(strings.NewReader("abcdef"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if got, err := io.ReadAll(&base64Reader{src: torn}); err != io.ErrUnexpectedEOF {
+		t.Errorf("a source that broke gave %q, %v", got, err)
+	}
+	for _, row := range []struct {
+		length int64
+		want   error
+	}{{3, nil}, {4, io.ErrUnexpectedEOF}, {0, nil}} {
+		src := strings.Repeat("x", 3)[:min(row.length, 3)]
+		p := payload{{literal: []byte("a")}, {length: row.length, open: func() io.Reader { return strings.NewReader(src) }}, {literal: []byte("b")}}
+		got, err := io.ReadAll(p.open())
+		if err != row.want || err == nil && string(got) != "a"+src+"b" {
+			t.Errorf("%d bytes promised: %q, %v", row.length, got, err)
+		}
+	}
+}
+
 func TestAgreeingName(t *testing.T) {
 	rows := []struct {
 		name, mediaType string

@@ -116,7 +116,7 @@ func (o *apiMessage) readSender(m *Mail) *Error {
 			o.from = *s
 		}
 	}
-	addr, _, err := apiAddress(o.from.Addr)
+	addr, err := apiSender(o.from.Addr)
 	if err != nil {
 		return err
 	}
@@ -138,6 +138,15 @@ func (o *apiMessage) readSender(m *Mail) *Error {
 	}
 	o.replyTo = replyTo
 	return nil
+}
+
+// apiSender is apiAddress for From: what is no address there may be carried by another kind.
+func apiSender(s string) (string, *Error) {
+	addr, _, err := apiAddress(s)
+	if err != nil && err.Class == Permanent {
+		return "", apiError(Unrepresentable, "5.1.7", "From: %v", err.Err)
+	}
+	return addr, err
 }
 
 // readAlternative decodes an alternative body to UTF-8; ok is false where that cannot be done whole.

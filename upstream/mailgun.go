@@ -185,9 +185,11 @@ func (g *mailgun) boundary(m *Mail, c *apiCall) string {
 	return "mailhatch-" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
+var formNames = strings.NewReplacer(`"`, "%22", "\r", "%0D", "\n", "%0A")
+
 func mailgunField(b *bytes.Buffer, boundary, name, value string) {
 	// RFC 7578 4.2; names come from headers in part.
-	name = strings.NewReplacer(`"`, "%22", "\r", "%0D", "\n", "%0A").Replace(name)
+	name = formNames.Replace(name)
 	b.WriteString("--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n")
 }
 
@@ -195,7 +197,7 @@ func mailgunField(b *bytes.Buffer, boundary, name, value string) {
 func mailgunMissing(m *Mail, domain string) ([]mime.Edit, *Error) {
 	var edits []mime.Edit
 	for _, a := range m.Message.From {
-		if _, _, e := apiAddress(a.Addr); e != nil {
+		if _, e := apiSender(a.Addr); e != nil {
 			return nil, e // an address beyond ASCII in From makes mail that no one delivers
 		}
 	}
@@ -203,7 +205,7 @@ func mailgunMissing(m *Mail, domain string) ([]mime.Edit, *Error) {
 		if m.From == "" {
 			return nil, apiError(Unrepresentable, "5.6.0", "the message has no From address and no envelope sender; default_from in [identity] would fill it in")
 		}
-		addr, _, e := apiAddress(m.From)
+		addr, e := apiSender(m.From)
 		if e != nil {
 			return nil, e
 		}

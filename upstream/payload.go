@@ -36,9 +36,11 @@ func (p payload) open() io.Reader { return &payloadReader{rest: p} }
 type payloadReader struct {
 	rest payload
 	cur  io.Reader
+	left int64 // bytes that cur still owes
 }
 
-// Read goes on to the next segment where one ends; streams are opened when their turn comes.
+// Read goes on to the next segment where one ends; streams are opened when their turn comes. A
+// stream that ends before its length is an error: the message's file was cut short.
 func (r *payloadReader) Read(b []byte) (int, error) {
 	for {
 		if r.cur == nil {
@@ -46,13 +48,17 @@ func (r *payloadReader) Read(b []byte) (int, error) {
 				return 0, io.EOF
 			}
 			if s := r.rest[0]; s.open != nil {
-				r.cur = s.open()
+				r.cur, r.left = s.open(), s.length
 			} else {
-				r.cur = bytes.NewReader(s.literal)
+				r.cur, r.left = bytes.NewReader(s.literal), int64(len(s.literal))
 			}
 			r.rest = r.rest[1:]
 		}
 		n, err := r.cur.Read(b)
+		r.left -= int64(n)
+		if err == io.EOF && r.left > 0 {
+			err = io.ErrUnexpectedEOF
+		}
 		if err == io.EOF {
 			r.cur, err = nil, nil
 		}
@@ -95,11 +101,16 @@ func (r *base64Reader) Read(b []byte) (int, error) {
 			r.raw = make([]byte, base64Chunk)
 			r.enc = make([]byte, base64.StdEncoding.EncodedLen(base64Chunk))
 		}
-		n, err := io.ReadFull(r.src, r.raw)
-		if err == io.ErrUnexpectedEOF {
-			err = io.EOF
+		// Not io.ReadFull: its io.ErrUnexpectedEOF is either the end or a source's own failure.
+		n := 0
+		for n < len(r.raw) && r.err == nil {
+			var got int
+			got, r.err = r.src.Read(r.raw[n:])
+			n += got
 		}
-		r.err = err
+		if r.err != nil && r.err != io.EOF {
+			return 0, r.err
+		}
 		base64.StdEncoding.Encode(r.enc, r.raw[:n])
 		r.pending = r.enc[:base64.StdEncoding.EncodedLen(n)]
 	}

@@ -233,6 +233,8 @@ func orSpace(s string) string {
 	return s
 }
 
+var quotedPairs = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
 // formatMailbox writes `Name <local@domain>`, the name as it is or quoted (RFC 5322 3.4), never encoded.
 func formatMailbox(a mime.Address) string {
 	if a.Name == "" {
@@ -240,7 +242,7 @@ func formatMailbox(a mime.Address) string {
 	}
 	name := a.Name
 	if strings.ContainsAny(name, `()<>[]:;@\,."`) {
-		name = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+		name = `"` + quotedPairs.Replace(name) + `"`
 	}
 	return apiLine(name) + " <" + a.Addr + ">"
 }

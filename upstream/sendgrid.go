@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"mailhatch/mime"
 )
@@ -137,7 +138,7 @@ type sendgridMailbox struct {
 
 // sendgridName takes out what names of recipients must not hold: ";" and ",".
 func sendgridName(s string) string {
-	return strings.Join(strings.Fields(strings.NewReplacer(";", " ", ",", " ").Replace(s)), " ")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ';' || r == ',' || unicode.IsSpace(r) }), " ")
 }
 
 func sendgridMailboxes(list []mime.Address) []sendgridMailbox {

@@ -132,11 +132,9 @@ func mailbox(s string) (addr string, err error) {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
 		return "", fmt.Errorf("%q holds control characters", s)
 	}
-	a, err := mail.ParseAddress(s)
-	if err != nil {
+	if _, err := mail.ParseAddress(s); err != nil {
 		return "", fmt.Errorf("%q is no mailbox: %v", s, err)
 	}
-	addr = a.Address
 	if i := strings.LastIndex(s, "<"); i >= 0 {
 		addr = strings.TrimSuffix(s[i+1:], ">")
 	} else {

@@ -3,6 +3,7 @@ package upstreamtest
 import (
 	"bytes"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/emersion/go-message"
@@ -13,6 +14,9 @@ import (
 // mailgunMessage reads the message as far as it can be read; Mailgun takes broken ones too.
 func mailgunMessage(msg *Message) *answer {
 	e, err := message.Read(bytes.NewReader(msg.Raw))
+	if e == nil { // the reader gives up at a line that is no field; providers read on
+		e, err = message.Read(bytes.NewReader(fieldsOnly(msg.Raw)))
+	}
 	if e == nil {
 		return mailgunError(400, "message cannot be read: %v", err)
 	}
@@ -45,6 +49,27 @@ func mailgunMessage(msg *Message) *answer {
 		return leaf(part, msg)
 	})
 	return nil
+}
+
+var fieldForm = regexp.MustCompile(`^[!-9;-~]+:`)
+
+// fieldsOnly leaves out the header's lines that belong to no field.
+func fieldsOnly(raw []byte) []byte {
+	var out []byte
+	field := false
+	for line := range bytes.Lines(raw) {
+		raw = raw[len(line):]
+		if len(bytes.TrimRight(line, "\r\n")) == 0 {
+			return append(append(out, "\r\n"...), raw...)
+		}
+		if folded := line[0] == ' ' || line[0] == '\t'; !folded {
+			field = fieldForm.Match(line)
+		}
+		if field {
+			out = append(out, line...)
+		}
+	}
+	return append(out, "\r\n"...)
 }
 
 func addresses(h mail.Header, name string) []string {

@@ -151,6 +151,13 @@ func (s *Server) Reset() {
 	s.accepted, s.rejected, s.faults, s.requests = nil, nil, nil, 0
 }
 
+// Forget forgets idempotency keys, as providers do after a day.
+func (s *Server) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.replays)
+}
+
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.api.sends(r) {
