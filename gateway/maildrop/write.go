@@ -2,7 +2,6 @@ package maildrop
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +16,7 @@ import (
 const (
 	partPrefix = "part-" // of a file that is being written
 	mailPrefix = "mail-" // of a file that is whole
-	nameBytes  = 16      // of randomness in a name
+	nameLength = 26      // of rand.Text, which has 128 bits of randomness
 )
 
 // Space that a message must leave: the gateway needs some to take the maildrop in.
@@ -47,10 +46,7 @@ func write(dir string, env *envelope.Envelope, size int64, message io.Reader) (e
 	if err := checkSpace(dir, size); err != nil {
 		return err
 	}
-	name, err := randomName()
-	if err != nil {
-		return err
-	}
+	name := rand.Text()
 	path, final := filepath.Join(dir, partPrefix+name), filepath.Join(dir, mailPrefix+name)
 	f, err := create(path, info)
 	if err != nil {
@@ -86,19 +82,10 @@ func checkDir(dir string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-func randomName() (string, error) {
-	b := make([]byte, nameBytes)
-	if _, err := rand.Read(b); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(b), nil
-}
-
 // isName says whether a file of the maildrop can be one of ours.
 func isName(name, prefix string) bool {
 	random, ok := strings.CutPrefix(name, prefix)
-	b, err := hex.DecodeString(random)
-	return ok && err == nil && len(b) == nameBytes
+	return ok && len(random) == nameLength && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 // removeEither removes a file that has one of two names.
