@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // apiProvider is what each HTTP API fills in; the rest of an offer is the same for all.
 type apiProvider interface {
 	// limits gives the recipients of one call and the bytes of one request body.
 	limits() (recipients int, bytes int64)
+	// apart says whether one call can send to many who do not see each other without anyone for To.
+	apart() bool
 	// compose translates what all calls of a mail share.
 	compose(m *Mail) (apiLetter, *Error)
 	// judge reads an answer.
@@ -27,6 +30,7 @@ type apiVerdict struct {
 	err    *Error
 	guilty []int // indices into apiCall.rcpts: err is their fault alone
 	search bool  // some recipient is at fault, the provider does not say which
+	pause  time.Duration
 }
 
 // apiPatience is how many calls of one mail may fail one after another before the rest is left for
@@ -68,8 +72,7 @@ func everyone(m *Mail) []int {
 
 // offer makes the calls for the recipients at these positions.
 func (o *apiOffer) offer(at []int) {
-	limit, _ := o.provider.limits()
-	calls, refused := planCalls(o.mail, at, limit)
+	calls, refused := planCalls(o.mail, at, o.provider)
 	for i, err := range refused {
 		o.outcomes[i].Err = err
 	}
@@ -88,7 +91,10 @@ func (o *apiOffer) call(c *apiCall) {
 	switch {
 	case v.err == nil:
 		o.failures = 0
-		o.set(c.positions(), Outcome{ID: v.id})
+		o.set(c.positions(), Outcome{ID: v.id, Pause: v.pause})
+		if v.pause > 0 {
+			o.stop = &Error{Class: Throttled, RetryAfter: v.pause, Err: errors.New("not offered yet: the rate limit is used up")}
+		}
 	case len(v.guilty) > 0 && len(v.guilty) < len(c.rcpts):
 		var rest []int
 		for i, at := range c.rcpts {
@@ -137,6 +143,8 @@ func (o *apiOffer) try(c *apiCall) apiVerdict {
 	v := o.provider.judge(answer, c)
 	if v.err != nil {
 		v.err.Err = o.client.redacted(v.err.Err)
+	} else {
+		v.pause = limitPause(answer.header)
 	}
 	return v
 }
@@ -178,8 +186,7 @@ func preflightCalls(p apiProvider, m *Mail) error {
 	if err != nil {
 		return err
 	}
-	limit, _ := p.limits()
-	calls, refused := planCalls(m, everyone(m), limit)
+	calls, refused := planCalls(m, everyone(m), p)
 	if len(calls) == 0 {
 		for _, i := range everyone(m) {
 			if e := refused[i]; e != nil {
@@ -205,8 +212,7 @@ func renderCalls(client *httpClient, p apiProvider, kind string, m *Mail, w io.W
 	if e != nil {
 		return e
 	}
-	limit, _ := p.limits()
-	calls, refused := planCalls(m, everyone(m), limit)
+	calls, refused := planCalls(m, everyone(m), p)
 	for i, rcpt := range m.To {
 		if err := refused[i]; err != nil {
 			fmt.Fprintf(w, "not to %s: %v\n\n", rcpt.Address, err)

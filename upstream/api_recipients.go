@@ -17,6 +17,7 @@ import (
 // the mail, so only recipients that stand in the header and in the envelope are there.
 type apiCall struct {
 	to, cc, bcc []mime.Address
+	apart       bool     // each of to gets a mail of its own and sees no other; there is no cc and bcc
 	rcpts       [][]int  // positions in Mail.To; several where addresses differ in case only
 	keys        []string // the same recipients as comparable addresses
 }
@@ -41,22 +42,30 @@ type apiRecipient struct {
 	rcpts []int
 }
 
-// planCalls deals the recipients at these positions of m.To out to calls of at most limit. The
+// planCalls deals the recipients at these positions of m.To out to calls as large as p takes. The
 // result depends on their order alone, so that a retry of whole calls makes the same calls again.
 // Recipients that the API cannot address are returned in refused.
 //
-// A call without anyone to show in To is no choice of the APIs: those recipients get a call each,
-// with themselves as To, so that none is shown to another.
-func planCalls(m *Mail, at []int, limit int) (calls []apiCall, refused map[int]*Error) {
+// A call without anyone to show in To is no choice of the APIs: those recipients get a mail each,
+// with themselves as To, so that none is shown to another; in one call where p can do that.
+func planCalls(m *Mail, at []int, p apiProvider) (calls []apiCall, refused map[int]*Error) {
 	all, refused := apiRecipients(m, at)
+	limit, _ := p.limits()
 	slices.SortStableFunc(all, func(a, b *apiRecipient) int { return cmp.Compare(a.role, b.role) })
 	for len(all) > 0 {
 		n := min(limit, len(all))
-		if all[0].role != apiTo {
+		lonely := all[0].role != apiTo
+		if lonely && !p.apart() {
 			n = 1
-			all[0].role = apiTo
 		}
-		calls = append(calls, apiMakeCall(all[:n]))
+		for _, r := range all[:n] {
+			if lonely {
+				r.role = apiTo
+			}
+		}
+		c := apiMakeCall(all[:n])
+		c.apart = lonely && n > 1
+		calls = append(calls, c)
 		all = all[n:]
 	}
 	return calls, refused

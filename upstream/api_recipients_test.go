@@ -3,9 +3,11 @@ package upstream_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,6 +28,9 @@ func shape(msgs []upstreamtest.Message) string {
 	var out []string
 	for _, m := range msgs {
 		s := fmt.Sprintf("%d/%d/%d", len(m.To), len(m.Cc), len(m.Bcc))
+		if m.Apart {
+			s = fmt.Sprintf("%d apart", len(m.To))
+		}
 		if n := len(out); n > 0 && strings.HasPrefix(out[n-1], s+" x") {
 			var times int
 			_, _ = fmt.Sscanf(out[n-1][len(s):], " x%d", &times)
@@ -53,6 +58,11 @@ func TestCallsAndChunks(t *testing.T) {
 		{"bcc beyond", "resend", to[:1], nil, slices.Concat(bcc, to[:1]), "1/0/49 x1, 1/0/0 x21", 22},
 		{"no to", "resend", nil, cc, cc, "1/0/0 x3", 3},
 		{"a thousand", "sendgrid", to[:1], nil, slices.Concat(to[:1], numbered("x", 1000)), "1/0/999 x1, 1/0/0 x1", 2},
+		{"bcc alone", "sendgrid", nil, nil, bcc, "70 apart x1", 1},
+		{"cc alone", "sendgrid", nil, cc, slices.Concat(cc, bcc[:1]), "4 apart x1", 1},
+		{"one alone", "sendgrid", nil, nil, bcc[:1], "1/0/0 x1", 1},
+		{"bcc beyond a full call", "sendgrid", to[:1], nil, slices.Concat(to[:1], numbered("x", 2100)), "1/0/999 x1, 1000 apart x1, 101 apart x1", 3},
+		{"bcc alone by mailgun", "mailgun", nil, nil, bcc, "", 1},
 		{"mailgun", "mailgun", to[:1], nil, slices.Concat(to[:1], numbered("x", 1000)), "", 2},
 	}
 	for _, row := range rows {
@@ -150,6 +160,53 @@ func TestOneBadRecipient(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestOneBadRecipientApart: SendGrid names the personalization, the others are served by one more call.
+func TestOneBadRecipientApart(t *testing.T) {
+	up, fake := start(t, "sendgrid", "")
+	to := numbered("hidden", 5)
+	to[3] = "bad@nodot"
+	for i, o := range up.Send(t.Context(), makeMail(t, "From: app@example.com\nSubject: s\n\nbody\n", to...)) {
+		if (o.Err != nil) != (i == 3) {
+			t.Errorf("%s: %+v", to[i], o)
+		}
+	}
+	if fake.Requests() != 2 || len(fake.Accepted()) != 1 || !fake.Accepted()[0].Apart {
+		t.Errorf("%d requests, taken %+v", fake.Requests(), fake.Accepted())
+	}
+}
+
+// TestPauseBeforeTheLimit: an answer that took the mail may say that it was the last for now.
+func TestPauseBeforeTheLimit(t *testing.T) {
+	body := map[string]string{"resend": `{"id":"1"}`, "mailgun": `{"id":"1","message":"Queued. Thank you."}`}
+	status := map[string]int{"resend": 200, "sendgrid": 202, "mailgun": 200}
+	rows := []struct {
+		header http.Header
+		want   time.Duration
+	}{
+		{http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {"1"}}, time.Second},
+		{http.Header{"Ratelimit-Remaining": {"1"}, "Ratelimit-Reset": {"1"}}, 0},
+		{http.Header{"X-RateLimit-Remaining": {"0"}, "X-RateLimit-Reset": {"1770000060"}, "Date": {"Mon, 02 Feb 2026 02:40:00 GMT"}}, time.Minute},
+		{http.Header{"X-RateLimit-Remaining": {"0"}}, 0},
+		{http.Header{"X-RateLimit-Remaining": {"soon"}, "X-RateLimit-Reset": {"60"}}, 0},
+	}
+	for _, kind := range apiKinds {
+		up, fake := start(t, kind.name, "")
+		for _, row := range rows {
+			fake.Script(upstreamtest.Fault{Status: status[kind.name], Header: row.header, Body: body[kind.name]})
+			out := up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org"))
+			if out[0].Err != nil || out[0].Pause != row.want {
+				t.Errorf("%s %v: %+v, want %v", kind.name, row.header, out[0], row.want)
+			}
+		}
+	}
+	up, fake := start(t, "resend", "")
+	fake.Script(upstreamtest.Fault{Status: 200, Header: rows[0].header, Body: body["resend"]})
+	out := up.Send(t.Context(), makeMail(t, "From: app@example.com\nSubject: s\n\nbody\n", "a@example.org", "b@example.org"))
+	if e := asError(t, out[1].Err); out[0].Err != nil || e.Class != upstream.Throttled || e.RetryAfter != time.Second || fake.Requests() != 1 {
+		t.Errorf("further calls of the same mail: %+v after %d requests", out, fake.Requests())
 	}
 }
 

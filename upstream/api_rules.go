@@ -154,10 +154,8 @@ func retryAfter(h http.Header, message string, throttled bool, now time.Time) ti
 	if !throttled {
 		return 0
 	}
-	for _, name := range []string{"Ratelimit-Reset", "X-Ratelimit-Reset"} {
-		if d, ok := retrySeconds(h.Get(name), now); ok && d > 0 {
-			return d
-		}
+	if d := limitReset(h, now); d > 0 {
+		return d
 	}
 	if m := tryAgainWords.FindStringSubmatch(strings.ToLower(message)); m != nil {
 		unit := time.Second
@@ -171,6 +169,31 @@ func retryAfter(h http.Header, message string, throttled bool, now time.Time) ti
 		}
 		n, _ := strconv.ParseFloat(m[1], 64)
 		return retryCapped(time.Duration(math.Min(n, 1e6) * float64(unit)))
+	}
+	return 0
+}
+
+func limitReset(h http.Header, now time.Time) time.Duration {
+	for _, name := range []string{"Ratelimit-Reset", "X-Ratelimit-Reset"} {
+		if d, ok := retrySeconds(h.Get(name), now); ok && d > 0 {
+			return d
+		}
+	}
+	return 0
+}
+
+// limitPause is how long to wait after an answer that took a mail but says that nothing is left of
+// the rate limit's window; https://resend.com/docs/api-reference/rate-limit and
+// https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits
+func limitPause(h http.Header) time.Duration {
+	for _, name := range []string{"Ratelimit-Remaining", "X-Ratelimit-Remaining"} {
+		if n, err := strconv.ParseFloat(strings.TrimSpace(h.Get(name)), 64); err == nil && n <= 0 {
+			now := time.Now()
+			if t, err := http.ParseTime(h.Get("Date")); err == nil {
+				now = t
+			}
+			return limitReset(h, now)
+		}
 	}
 	return 0
 }

@@ -133,6 +133,9 @@ func (g *mailgun) path() string { return "/v3/" + url.PathEscape(g.domain) + "/m
 
 func (g *mailgun) limits() (int, int64) { return mailgunRecipients, mailgunBytes + mailgunForm }
 
+// apart: the message shows its own To, whoever gets it.
+func (g *mailgun) apart() bool { return true }
+
 // compose edits the header: out goes what must not be seen or would steer Mailgun, in comes what
 // Mailgun needs. Every other byte stays.
 func (g *mailgun) compose(m *Mail) (apiLetter, *Error) {

@@ -127,6 +127,9 @@ func (r *resend) auth() string { return "Bearer " + r.key.Reveal() }
 
 func (r *resend) limits() (int, int64) { return resendRecipients, resendBytes }
 
+// apart: one text of To for all who are in a call.
+func (r *resend) apart() bool { return false }
+
 // compose writes the fields that are the same for all calls.
 func (r *resend) compose(m *Mail) (apiLetter, *Error) {
 	msg, e := readForAPI(m, resendForm, r.flatten)

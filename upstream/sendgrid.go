@@ -130,6 +130,9 @@ func (s *sendgrid) auth() string { return "Bearer " + s.key.Reveal() }
 
 func (s *sendgrid) limits() (int, int64) { return sendgridRecipients, sendgridBytes }
 
+// apart: each personalization is a mail of its own.
+func (s *sendgrid) apart() bool { return true }
+
 // sendgridMailbox is {"email":…,"name":…}.
 type sendgridMailbox struct {
 	Email string `json:"email"`
@@ -176,8 +179,15 @@ func (s *sendgrid) compose(m *Mail) (apiLetter, *Error) {
 	args := append(jsonHeaders{{"mailhatch_id", m.ID}}, control.args...)
 	return func(c *apiCall) (*httpRequest, *Error) {
 		var j jsonBody
-		j.field("personalizations", []sendgridPersonalization{{
-			sendgridMailboxes(c.to), sendgridMailboxes(c.cc), sendgridMailboxes(c.bcc), args, control.sendAt}})
+		to := [][]mime.Address{c.to}
+		if c.apart {
+			to = slices.Collect(slices.Chunk(c.to, 1))
+		}
+		people := make([]sendgridPersonalization, len(to))
+		for i := range to {
+			people[i] = sendgridPersonalization{sendgridMailboxes(to[i]), sendgridMailboxes(c.cc), sendgridMailboxes(c.bcc), args, control.sendAt}
+		}
+		j.field("personalizations", people)
 		j.splice(shared)
 		return &httpRequest{method: "POST", path: "/v3/mail/send", auth: s.auth(), body: j.end(),
 			header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
@@ -297,7 +307,7 @@ func (s *sendgrid) judge(a *httpAnswer, c *apiCall) apiVerdict {
 }
 
 // sendgridField is how an error names a recipient.
-var sendgridField = regexp.MustCompile(`^personalizations\.0\.(to|cc|bcc)\.(\d+)(?:\.email)?$`)
+var sendgridField = regexp.MustCompile(`^personalizations\.(\d+)\.(to|cc|bcc)\.(\d+)(?:\.email)?$`)
 
 // sendgridGuilty finds the recipient that the first error is about.
 func sendgridGuilty(a *httpAnswer, c *apiCall) (int, bool) {
@@ -309,8 +319,12 @@ func sendgridGuilty(a *httpAnswer, c *apiCall) (int, bool) {
 	if m == nil {
 		return 0, false
 	}
-	list := map[string][]mime.Address{"to": c.to, "cc": c.cc, "bcc": c.bcc}[m[1]]
-	n, err := strconv.Atoi(m[2])
+	list := map[string][]mime.Address{"to": c.to, "cc": c.cc, "bcc": c.bcc}[m[2]]
+	place := m[3]
+	if c.apart {
+		place = m[1]
+	}
+	n, err := strconv.Atoi(place)
 	if err != nil || n >= len(list) {
 		return 0, false
 	}

@@ -72,6 +72,10 @@ type Outcome struct {
 	ID       string // the provider's id of the message, "" when it gave none
 	Err      error  // an *Error, or anything else, which counts as Temporary
 	Notifies bool   // the provider was told of NOTIFY and will answer to it (RFC 3461 5.2.2)
+
+	// Pause is how long the upstream takes no further mail, because this one was the last that its
+	// rate limit allowed; 0 where it said nothing of the kind.
+	Pause time.Duration
 }
 
 // Class says what a failure means for the mail and for the upstream.

@@ -112,6 +112,7 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, ways []way
 	took := time.Since(a.start)
 	worst := worstOf(outcomes)
 	l.gate.learn(a.msg.ID, worst)
+	l.gate.pause(outcomes)
 	l.gen.d.journal.Offered(l.upstream.Name, className(worst), took)
 	a.settle(ctx, to, ways, outcomes)
 }

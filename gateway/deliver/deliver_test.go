@@ -32,9 +32,8 @@ func TestSent(t *testing.T) {
 	if p := r.parts(); len(p) != 0 {
 		t.Errorf("parts left: %+v", p)
 	}
-	if !strings.Contains(r.journal(), "msg=sent id="+id) {
-		t.Errorf("no line of the journal:\n%s", r.journal())
-	}
+	// It is written once the result is stored.
+	r.await("the line of the journal", func() bool { return strings.Contains(r.journal(), "msg=sent id="+id) })
 }
 
 func TestTemporaryIsRetriedOnSchedule(t *testing.T) {

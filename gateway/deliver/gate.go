@@ -61,6 +61,7 @@ type gate struct {
 	trouble  []string  // ids of mail that met a broken server, in a row
 	inFlight int
 	lastSend time.Time
+	quiet    time.Time // end of a pause that the provider asked for while all is well
 	sweepAt  time.Time
 	askAt    time.Time            // when a probing gate may ask for the next mail to try it with
 	senders  map[string]time.Time // From domains that the account may not use, and until when they wait
@@ -114,6 +115,9 @@ func (g *gate) usable() bool {
 // tokens says how many offers the rate limit allows now, at most want, waiting for the first; spend
 // takes them.
 func (g *gate) tokens(ctx context.Context, want int) int {
+	if !g.awaitQuiet(ctx) {
+		return 0
+	}
 	if g.limiter == nil {
 		return want
 	}

@@ -134,6 +134,41 @@ func TestThrottledParksTheUpstream(t *testing.T) {
 	}
 }
 
+// TestPauseHoldsBack: a provider that says with its success "nothing more this second" is obeyed
+// without an alarm; where it says so for long, the upstream counts as throttled.
+func TestPauseHoldsBack(t *testing.T) {
+	for _, row := range []struct {
+		pause time.Duration
+		state string
+	}{{600 * time.Millisecond, "open"}, {time.Hour, "closed"}} {
+		a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+			if n == 1 {
+				return all(m, upstream.Outcome{ID: "1", Pause: row.pause})
+			}
+			return all(m, upstream.Outcome{ID: "2"})
+		}}
+		r := newRig(t, nil, ups{"a": a})
+		r.put("a", "x@example.org")
+		r.start()
+		r.awaitSent(1)
+		r.await("the pause", func() bool { return r.status("a").State == row.state })
+		r.put("a", "y@example.org")
+		if row.state == "closed" {
+			if s := r.status("a"); s.Reason != throttled || a.count() != 1 {
+				t.Errorf("%+v after %d offers", s, a.count())
+			}
+			continue
+		}
+		r.awaitSent(2)
+		if gap := a.times[1].Sub(a.times[0]); gap < 550*time.Millisecond {
+			t.Errorf("the next mail went after %v", gap)
+		}
+		if log := r.journal(); strings.Contains(log, errLimitUsedUp.Error()) {
+			t.Errorf("an alarm for a limit that was kept: %s", log)
+		}
+	}
+}
+
 func TestPoisonDoesNotCloseTheGate(t *testing.T) {
 	var poison string
 	a := &scripted{}

@@ -132,15 +132,17 @@ func mailbox(s string) (addr string, err error) {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
 		return "", fmt.Errorf("%q holds control characters", s)
 	}
+	addr = s
+	if i := strings.LastIndex(s, "<"); i >= 0 {
+		addr = strings.TrimSuffix(s[i+1:], ">")
+	}
+	if err := address(addr); err != nil {
+		return "", err
+	}
 	if _, err := mail.ParseAddress(s); err != nil {
 		return "", fmt.Errorf("%q is no mailbox: %v", s, err)
 	}
-	if i := strings.LastIndex(s, "<"); i >= 0 {
-		addr = strings.TrimSuffix(s[i+1:], ">")
-	} else {
-		addr = s
-	}
-	return addr, address(addr)
+	return addr, nil
 }
 
 func decodeFile(content string) ([]byte, error) {

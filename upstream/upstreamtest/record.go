@@ -11,6 +11,7 @@ type Message struct {
 	ID             string // that the fake gave
 	From           string // as in the request: a mailbox
 	To, Cc, Bcc    []string
+	Apart          bool     // each of To gets a mail of its own, without Cc and Bcc
 	Recipients     []string // everyone who gets the mail: addresses in lower case, in the request's order
 	ReplyTo        []string
 	Subject        string

@@ -153,13 +153,18 @@ func (req *sendgridRequest) people(msg *Message) *sendgridFault {
 	if len(req.Personalizations) == 0 {
 		return fault("personalizations", "The personalizations field is required and must have at least one personalization.")
 	}
+	if len(req.Personalizations) > 1000 {
+		return fault("personalizations", "There is a limit of 1000 personalizations per request.")
+	}
 	total := 0
+	msg.Apart = len(req.Personalizations) > 1
 	msg.Options = map[string]string{}
 	for i, p := range req.Personalizations {
 		if f := p.people(i, msg); f != nil {
 			return f
 		}
 		total += len(p.To) + len(p.Cc) + len(p.Bcc)
+		msg.Apart = msg.Apart && len(p.To) == 1 && len(p.Cc)+len(p.Bcc) == 0
 		for k, v := range p.CustomArgs {
 			msg.Options[k] = v
 		}
