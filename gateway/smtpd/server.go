@@ -32,7 +32,7 @@ type Server struct {
 }
 
 // blockSize is how much of DATA is read at once.
-const blockSize = 64 << 10
+const blockSize = 16 << 10
 
 // forceWait is how long sessions may take to end once their connections have been cut.
 const forceWait = 5 * time.Second
