@@ -167,12 +167,13 @@ func TestFaultsOfAPIs(t *testing.T) {
 				t.Parallel()
 				fake := k.fake()
 				t.Cleanup(fake.Close)
-				h := newHouse(t, k.config(fake.URL, "right", ""))
-				fake.Script(c.faults...)
-				msg := plainMail
+				config, msg := k.config(fake.URL, "right", ""), plainMail
 				if c.big {
+					config = strings.Replace(config, `"1s"`, `"20s"`, 1)
 					msg += strings.Repeat(strings.Repeat("x", 70)+"\n", 150_000)
 				}
+				h := newHouse(t, config)
+				fake.Script(c.faults...)
 				h.mustSend("x@example.com", []string{"a@example.org"}, msg)
 				c.check(h, k, fake)
 			})
