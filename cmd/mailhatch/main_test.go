@@ -1,10 +1,12 @@
 package main
 
 import (
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +16,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mailhatch": func() { os.Exit(realMain()) }})
+	run := func() { os.Exit(realMain()) }
+	testscript.Main(m, map[string]func(){"mailhatch": run, "sendmail": run, "mailq": run, "newaliases": run})
 }
 
 // TestScripts runs the whole program as people do. Each script has a free port in $PORT and a strict
@@ -47,19 +50,33 @@ func TestScripts(t *testing.T) {
 			env.Setenv("STATE_DIRECTORY", filepath.Join(run, "state"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "accepted": accepted, "fill": fill,
-		},
+		Condition: condition,
+		Cmds:      scriptCommands(),
 	})
 }
 
-// await waits until ADDRESS accepts connections.
+func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	commands := accountCommands()
+	if commands == nil {
+		commands = map[string]func(*testscript.TestScript, bool, []string){}
+	}
+	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
+		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst,
+	})
+	return commands
+}
+
+// await waits until ADDRESS, HOST:PORT or unix:PATH, accepts connections.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: await ADDRESS")
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		c, err := net.Dial("tcp", args[0])
+		network, address := "tcp", args[0]
+		if path, ok := strings.CutPrefix(address, "unix:"); ok {
+			network, address = "unix", path
+		}
+		c, err := net.Dial(network, address)
 		if err == nil {
 			_ = c.Close()
 			return

@@ -92,13 +92,13 @@ func (a *app) sendmailSMTP(ctx context.Context, places []gateway.SubmitPlace) er
 	return &exitError{exTempFail, errors.Join(troubles...)}
 }
 
-// pipe ends when the gateway closes the session: it does so after QUIT and at the end of input.
+// pipe lets lines end in LF too, as callers of sendmail are used to. It ends when the gateway closes the session: it does so after QUIT and at the end of input.
 func (a *app) pipe(conn net.Conn) error {
 	defer conn.Close()
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		_, _ = io.Copy(conn, a.stdin) // the session says what became of it
+		_, _ = io.Copy(conn, maildrop.CRLF(a.stdin)) // the session says what became of it
 		if u, ok := conn.(*net.UnixConn); ok {
 			_ = u.CloseWrite()
 		}

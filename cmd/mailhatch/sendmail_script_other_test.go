@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "github.com/rogpeppe/go-internal/testscript"
+
+// accountCommands are for scripts that [root] lets in, which it does on Linux only.
+func accountCommands() map[string]func(*testscript.TestScript, bool, []string) { return nil }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// nobodyUID is the account that scripts run programs in beside their own.
+const nobodyUID = 65534
+
+// condition knows [root]: programs can be run in another account, and file systems mounted.
+func condition(cond string) (bool, error) {
+	if cond == "root" {
+		return runtime.GOOS == "linux" && os.Geteuid() == 0, nil
+	}
+	return false, fmt.Errorf("there is no condition %q", cond)
+}
+
+// delivered gives the messages in the maildir $RUN/out.
+func delivered(ts *testscript.TestScript) []string {
+	files, err := filepath.Glob(filepath.Join(ts.Getenv("RUN"), "out", "new", "*"))
+	ts.Check(err)
+	var mails []string
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		ts.Check(err)
+		mails = append(mails, string(b))
+	}
+	return mails
+}
+
+// patience is how long scripts wait for what must come.
+const patience = 20 * time.Second
+
+// arrived waits until a message that has TEXT is in $RUN/out, and writes it to FILE.
+func arrived(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mail TEXT FILE")
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		for _, m := range delivered(ts) {
+			if strings.Contains(m, args[0]) {
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(m), 0o600))
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no mail with %q has come; there are %d others", args[0], len(delivered(ts)))
+		}
+	}
+}
+
+// each waits until every one of N messages that burst has sent is in $RUN/out, once.
+func each(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: each N")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		mails := delivered(ts)
+		if len(mails) < n && time.Now().Before(deadline) {
+			continue
+		}
+		all := strings.ReplaceAll(strings.Join(mails, "\n"), "\r\n", "\n")
+		for i := range n {
+			if c := strings.Count(all, fmt.Sprintf("Subject: burst %d\n", i)); c != 1 {
+				ts.Fatalf("message %d is there %d times; %d messages in all", i, c, len(mails))
+			}
+		}
+		if len(mails) != n {
+			ts.Fatalf("%d messages, want %d", len(mails), n)
+		}
+		return
+	}
+}
+
+// burst sends N messages by as many sendmails at once, some of them at a time.
+func burst(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: burst N")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	path, err := filepath.Abs(os.Args[0])
+	ts.Check(err)
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		cmd := exec.Command(path, "-i", "ann@example.org")
+		cmd.Args[0] = "sendmail"
+		cmd.Env = environment(ts)
+		cmd.Stdin = strings.NewReader(fmt.Sprintf("Subject: burst %d\n\nbody\n", i))
+		all.Go(func() {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				errs[i] = fmt.Errorf("%w: %s", err, out)
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		ts.Check(err)
+	}
+}
+
+func environment(ts *testscript.TestScript) []string {
+	env := os.Environ()
+	for _, name := range []string{"MAILHATCH_CONFIG", "HOME"} {
+		env = append(env, name+"="+ts.Getenv(name))
+	}
+	return env
+}
