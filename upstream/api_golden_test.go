@@ -15,6 +15,7 @@ import (
 	"github.com/emersion/go-message"
 	_ "github.com/emersion/go-message/charset"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/text/encoding/charmap"
 
 	"mailhatch/mime"
 	"mailhatch/upstream"
@@ -104,7 +105,7 @@ func makeMail(t *testing.T, message string, to ...string) *upstream.Mail {
 func readMails(t *testing.T) map[string]*upstream.Mail {
 	t.Helper()
 	files, err := filepath.Glob("testdata/mail/*.mail")
-	if err != nil || len(files) < 20 {
+	if err != nil || len(files) < 60 {
 		t.Fatalf("only %d messages: %v", len(files), err)
 	}
 	out := map[string]*upstream.Mail{}
@@ -261,7 +262,11 @@ func checkLeaves(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
 
 func holds(msg upstreamtest.Message, data []byte) bool {
 	text := strings.TrimSpace(strings.ReplaceAll(string(data), "\r\n", "\n"))
-	same := func(s string) bool { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) == text }
+	browser, _ := charmap.Windows1252.NewDecoder().String(string(charmapLatin1(text))) // ISO-8859-1 as WHATWG reads it
+	same := func(s string) bool {
+		s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
+		return s == text || s == browser
+	}
 	if same(msg.Text) || same(msg.HTML) {
 		return true
 	}
@@ -276,6 +281,14 @@ func holds(msg upstreamtest.Message, data []byte) bool {
 		}
 	}
 	return false
+}
+
+func charmapLatin1(s string) []byte {
+	b, err := charmap.ISO8859_1.NewEncoder().Bytes([]byte(s))
+	if err != nil {
+		return []byte(s)
+	}
+	return b
 }
 
 // latin reads ISO-8859-1, in which the one text file that is not UTF-8 is written.

@@ -166,6 +166,9 @@ func (s *sendgrid) compose(m *Mail) (apiLetter, *Error) {
 	if e != nil {
 		return nil, e
 	}
+	if e := sendgridContentIDs(msg); e != nil {
+		return nil, e
+	}
 	var control sendgridControl
 	if s.control {
 		if control, e = readSMTPAPI(m.Message.Header.Get("X-SMTPAPI")); e != nil {
@@ -235,56 +238,6 @@ func (s *sendgrid) shared(msg *apiMessage, control sendgridControl) (payload, er
 	}
 	j.flush()
 	return j.done, nil
-}
-
-type sendgridContent struct {
-	Type  string `json:"type"`
-	Value string `json:"value"`
-}
-
-// sendgridContents: text, HTML, others, none empty.
-func sendgridContents(msg *apiMessage) []sendgridContent {
-	var out []sendgridContent
-	if msg.text != "" || msg.html == "" && len(msg.alternatives) == 0 {
-		out = append(out, sendgridContent{"text/plain", orSpace(msg.text)})
-	}
-	if msg.html != "" {
-		out = append(out, sendgridContent{"text/html", msg.html})
-	}
-	for _, a := range msg.alternatives {
-		out = append(out, sendgridContent{a.mediaType, a.value})
-	}
-	return out
-}
-
-func sendgridFile(j *jsonBody, f apiFile) error {
-	seg, n, err := base64Segment(f.part)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		// An empty content is refused; a file of one line end is what comes next to it.
-		seg = segment{literal: []byte("Cg==")}
-	}
-	mediaType, _, _ := strings.Cut(f.mediaType, ";") // parameters are refused
-	disposition := "attachment"
-	if f.inline {
-		disposition = "inline"
-	}
-	j.raw(`{"filename":`)
-	j.value(f.name)
-	j.raw(`,"type":`)
-	j.value(strings.TrimSpace(mediaType))
-	j.raw(`,"disposition":`)
-	j.value(disposition)
-	if f.inline {
-		j.raw(`,"content_id":`)
-		j.value(f.contentID)
-	}
-	j.raw(`,"content":"`)
-	j.stream(seg)
-	j.raw(`"}`)
-	return nil
 }
 
 func (s *sendgrid) judge(a *httpAnswer, c *apiCall) apiVerdict {

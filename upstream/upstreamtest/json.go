@@ -117,7 +117,7 @@ func headerNames(headers stringMap, reserved []string) error {
 	return nil
 }
 
-var addressForm = regexp.MustCompile(`^(?:[!#-'*+/-9=?A-Z^-~-]+(?:\.[!#-'*+/-9=?A-Z^-~-]+)*|"[ -~]*")@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+var addressForm = regexp.MustCompile(`^(?:[!#-'*+/-9=?A-Z^-~-]+(?:\.[!#-'*+/-9=?A-Z^-~-]+)*|"[ -~]*")@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 
 // address checks a bare address as the APIs do: ASCII, a domain with a dot.
 func address(s string) error {
