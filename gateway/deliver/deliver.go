@@ -63,6 +63,7 @@ type Deliverer struct {
 	queue   queue.Queue
 	journal *journal.Journal
 	submit  Submit
+	told    *told
 	reload  chan struct{} // one token: config changed
 	config  atomic.Pointer[Config]
 	current atomic.Pointer[generation]
@@ -70,7 +71,7 @@ type Deliverer struct {
 
 // New returns a deliverer that follows cfg once it runs.
 func New(q queue.Queue, j *journal.Journal, submit Submit, cfg *Config) *Deliverer {
-	d := &Deliverer{queue: q, journal: j, submit: submit, reload: make(chan struct{}, 1)}
+	d := &Deliverer{queue: q, journal: j, submit: submit, told: newTold(), reload: make(chan struct{}, 1)}
 	d.config.Store(cfg)
 	return d
 }

@@ -76,6 +76,9 @@ func (l *lane) run(ctx context.Context) {
 // allowance says how many parts may be claimed now, and what for.
 func (l *lane) allowance(ctx context.Context) (n int, t turn) {
 	batch := max(l.upstream.MaxConcurrent, 16)
+	if l.upstream.Name == digestLane {
+		batch = digestMax
+	}
 	switch l.gate.now() {
 	case open:
 		return l.gate.tokens(ctx, batch), offer
@@ -115,7 +118,10 @@ func (l *lane) claim(ctx context.Context, n int, t turn) bool {
 	case len(leases) == 0:
 		l.gate.swept()
 	}
-	at := time.Now()
+	at, found := time.Now(), len(leases) > 0
+	if l.upstream.Name == digestLane {
+		leases = l.digest(ctx, leases)
+	}
 	var wait sync.WaitGroup
 	for _, lease := range leases {
 		j := job{lease: lease, at: at, turn: t, done: func() {}}
@@ -126,7 +132,7 @@ func (l *lane) claim(ctx context.Context, n int, t turn) bool {
 		l.jobs <- j // workers empty the channel for as long as it is open
 	}
 	wait.Wait() // one probe at a time; a sweep goes batch by batch
-	return len(leases) > 0
+	return found
 }
 
 // work does jobs until the channel is closed.

@@ -79,8 +79,12 @@ func (a *attempt) alone(p *queue.Part) bool {
 
 // later keeps a journal line until the result is stored.
 func (a *attempt) later(rcpts []envelope.Recipient, p envelope.Progress, write func(attemptEvent)) {
+	name := a.lane.upstream.Name
+	if name == digestLane {
+		name = p.Upstream
+	}
 	e := attemptEvent{ID: a.msg.ID, MessageID: a.msg.Header.MessageID, From: a.msg.Envelope.From, To: addresses(rcpts),
-		Upstream: a.lane.upstream.Name, Attempts: p.Attempts, Took: time.Since(a.start), Age: time.Since(a.msg.Envelope.Received),
+		Upstream: name, Attempts: p.Attempts, Took: time.Since(a.start), Age: time.Since(a.msg.Envelope.Received),
 		Class: p.Class, Status: p.Status, Error: p.Error}
 	a.after = append(a.after, func() { write(e) })
 }
@@ -179,7 +183,12 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, w way, p
 	}
 	part := queue.Part{To: rcpts, Lane: a.lane.upstream.Name, State: envelope.Failed, Progress: p}
 	if policy != "keep" {
-		id, err := a.report(ctx, bounce.Failed, rcpts, p)
+		msg, err := a.compose(bounce.Failed, rcpts, p)
+		if until := a.lane.gen.d.told.full(a.msg.Envelope.From); msg != nil && !until.IsZero() {
+			a.owe(rcpts, p, until)
+			return
+		}
+		id, err := a.submit(ctx, msg, err)
 		if err != nil {
 			j.Trouble("bounce", err)
 		}
@@ -189,6 +198,7 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, w way, p
 			return
 		}
 		if id != "" {
+			a.lane.gen.d.told.count(a.msg.Envelope.From)
 			a.later(rcpts, p, func(e attemptEvent) { j.Bounced(e, id) })
 		}
 	}
@@ -214,6 +224,12 @@ func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 // report composes a notification and hands it to the door that all mail comes in by. The id is ""
 // when none is due.
 func (a *attempt) report(ctx context.Context, action bounce.Action, rcpts []envelope.Recipient, p envelope.Progress) (string, error) {
+	msg, err := a.compose(action, rcpts, p)
+	return a.submit(ctx, msg, err)
+}
+
+// compose gives nil when no notification is due.
+func (a *attempt) compose(action bounce.Action, rcpts []envelope.Recipient, p envelope.Progress) ([]byte, error) {
 	g := a.lane.gen
 	env := a.msg.Envelope
 	r := &bounce.Report{Action: action, ID: a.msg.ID, Hostname: g.cfg.Policy.Hostname, At: time.Now(),
@@ -222,9 +238,12 @@ func (a *attempt) report(ctx context.Context, action bounce.Action, rcpts []enve
 		r.Fates = append(r.Fates, bounce.Fate{Recipient: rcpt, Status: p.Enhanced, Upstream: p.Upstream, Words: p.Error,
 			Code: p.Status, SMTP: p.Status >= 400 && p.Enhanced != "", Last: p.LastAttempt})
 	}
-	msg, err := r.Message()
+	return r.Message()
+}
+
+func (a *attempt) submit(ctx context.Context, msg []byte, err error) (string, error) {
 	if err != nil || msg == nil {
 		return "", err
 	}
-	return g.d.submit(ctx, env.From, msg)
+	return a.lane.gen.d.submit(ctx, a.msg.Envelope.From, msg)
 }

@@ -68,4 +68,5 @@ type Progress struct {
 	Renewed      time.Time `json:"renewed,omitzero"`    // an operator gave it a new life: its age counts from here
 	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been told of the delay
+	Owed         bool      `json:"owed,omitempty"`      // given up; the sender is told with the next digest
 }

@@ -1,0 +1,150 @@
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime/quotedprintable"
+	"net/mail"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
+)
+
+// Many failures of one sender become single bounces up to a limit, and one digest of the rest.
+func TestDigest(t *testing.T) {
+	const mails = digestAfter + 12
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		return all(m, failing(upstream.Permanent, 550, "the list is closed"))
+	}}
+	r := newRig(t, func(c *Config) { c.Upstreams[0].MaxConcurrent = 1 }, ups{"a": a})
+	for n := range mails {
+		r.put("a", fmt.Sprintf("x%d@example.org", n))
+	}
+	r.start()
+	r.await("single bounces", func() bool { return len(r.bounced()) == digestAfter && a.count() == mails })
+	r.await("the rest", func() bool { return len(r.owed()) == mails-digestAfter })
+	if due := time.Until(r.owed()[0].NextAt); due < 9*time.Minute || due > digestWindow {
+		t.Errorf("the digest comes in %v", due)
+	}
+	// Another sender is not concerned.
+	r.putFrom("other@example.com", "a", time.Now(), "y@example.org")
+	r.await("the other's bounce", func() bool { return len(r.bounced()) == digestAfter+1 })
+	// A failing store puts the digest off and loses nothing.
+	r.logMu.Lock()
+	r.submit = errors.New("disk full")
+	r.logMu.Unlock()
+	hasten := func() {
+		if err := r.q.Hasten(t.Context(), digestLane); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hasten()
+	r.await("the failing store", func() bool { return strings.Contains(r.journal(), "disk full") })
+	r.await("all put off", func() bool {
+		n := 0
+		for _, p := range r.owed() {
+			if due := time.Until(p.NextAt); due < bounceRetry && due > time.Minute {
+				n++
+			}
+		}
+		return n == mails-digestAfter
+	})
+	r.logMu.Lock()
+	r.submit = nil
+	r.logMu.Unlock()
+	hasten()
+	r.await("the digest", func() bool { return len(r.owed()) == 0 })
+	checkDigest(t, r.bounced(), mails-digestAfter)
+	for _, p := range r.parts() {
+		if p.State != envelope.Failed || p.Lane != "a" || p.Progress.Owed || p.Progress.Class != "permanent" {
+			t.Errorf("part %+v", p)
+		}
+	}
+	if n := strings.Count(r.journal(), "msg=failed"); n != mails+1 {
+		t.Errorf("%d failures in the journal, want %d", n, mails+1)
+	}
+}
+
+func checkDigest(t *testing.T, bounces []string, recipients int) {
+	t.Helper()
+	named := 0
+	for _, b := range bounces[digestAfter+1:] {
+		to, text, _ := strings.Cut(b, "\n")
+		m, err := mail.ReadMessage(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if to != "sender@example.com" || m.Header.Get("To") != "<sender@example.com>" || m.Header.Get("Auto-Submitted") != "auto-replied" {
+			t.Errorf("to %q, header %v", to, m.Header)
+		}
+		if !strings.Contains(string(body), "550: the list is closed") || strings.Count(string(body), "the list is closed") != 1 {
+			t.Errorf("digest:\n%s", body)
+		}
+		named += strings.Count(string(body), "@example.org  (queue id ")
+	}
+	if named != recipients {
+		t.Errorf("%d recipients in digests, want %d", named, recipients)
+	}
+	if n := len(bounces) - digestAfter - 1; n > 2 {
+		t.Errorf("%d digests", n)
+	}
+}
+
+// owed lists the parts whose sender is still to be told.
+func (r *rig) owed() []queue.Part {
+	var list []queue.Part
+	for _, p := range r.parts() {
+		if p.Progress.Owed && p.Lane == digestLane && p.State == envelope.Queued {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// An operator's retry takes a failure out of the digest and sends the mail again.
+func TestDigestLeavesRetriedMail(t *testing.T) {
+	a := &scripted{}
+	r := newRig(t, nil, ups{"a": a})
+	r.putPart("s@example.com", digestLane, time.Now(), queue.Part{Progress: envelope.Progress{Class: "permanent"}}, "x@example.org")
+	r.start()
+	r.awaitSent(1)
+	if len(r.bounced()) != 0 {
+		t.Errorf("bounces %q", r.bounced())
+	}
+}
+
+func TestToldWindow(t *testing.T) {
+	w := newTold()
+	for range digestAfter {
+		if !w.full("a@example.org").IsZero() {
+			t.Fatal("full too early")
+		}
+		w.count("a@example.org")
+	}
+	if w.full("a@example.org").IsZero() || !w.full("b@example.org").IsZero() {
+		t.Error("the count is not the sender's own")
+	}
+	w.senders["a@example.org"] = window{end: time.Now().Add(-time.Second), n: 99}
+	if !w.full("a@example.org").IsZero() {
+		t.Error("the window does not end")
+	}
+	w.count("b@example.org")
+	if _, kept := w.senders["a@example.org"]; kept {
+		t.Error("old windows are kept")
+	}
+	for range digestAfter {
+		w.count("jürgen@example.org")
+	}
+	if !w.full("jürgen@example.org").IsZero() {
+		t.Error("a digest for an address beyond ASCII")
+	}
+}

@@ -1,0 +1,105 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+func TestDirect(t *testing.T) {
+	give := func(o ...upstream.Outcome) func(int, *upstream.Mail) []upstream.Outcome {
+		return func(int, *upstream.Mail) []upstream.Outcome { return o }
+	}
+	ok, gone := upstream.Outcome{ID: "id"}, upstream.Outcome{Err: &upstream.Error{Connect: true, Err: errors.New("refused")}}
+	for _, c := range []struct {
+		name       string
+		a, b       func(int, *upstream.Mail) []upstream.Outcome
+		taken      string // upstream of each
+		rest       string // class of each part
+		class      string // of the error for the client
+		aOff, bOff int
+	}{
+		{"taken", give(ok, ok), nil, "a a", "", "", 1, 0},
+		{"refused", give(failing(upstream.Permanent, 550, "no"), failing(upstream.Permanent, 550, "no")), nil, "", "permanent", "permanent", 1, 0},
+		{"taken in part", give(ok, failing(upstream.Temporary, 450, "later")), nil, "a", "temporary", "temporary", 1, 0},
+		{"temporary: the client tries again", give(failing(upstream.Temporary, 450, "later"), failing(upstream.Temporary, 450, "later")), nil, "", "temporary", "temporary", 1, 0},
+		{"what is known of each stays apart", give(failing(upstream.Uncertain, 0, "lost"), failing(upstream.Temporary, 450, "later")), nil, "", "uncertain temporary", "uncertain", 1, 0},
+		{"out of reach: the next", give(gone, gone), give(ok, ok), "b b", "", "", 1, 1},
+		{"wrong key: the next", give(failing(upstream.Account, 401, "key"), failing(upstream.Account, 401, "key")), give(ok, ok), "b b", "", "", 1, 1},
+		{"cannot carry it: the next", give(failing(upstream.Unrepresentable, 0, "signed"), failing(upstream.Unrepresentable, 0, "signed")), give(ok, ok), "b b", "", "", 1, 1},
+		{"none can", give(gone, gone), give(gone, gone), "", "temporary", "temporary", 1, 1},
+		{"uncertain: no other", give(failing(upstream.Uncertain, 0, "lost"), failing(upstream.Uncertain, 0, "lost")), give(ok, ok), "", "uncertain", "uncertain", 1, 0},
+		{"too few outcomes count for all", give(ok), nil, "a a", "", "", 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := &scripted{send: c.a}, &scripted{send: c.b}
+			r := newRig(t, func(cfg *Config) { cfg.Route = via("a", "b") }, ups{"a": a, "b": b})
+			r.start()
+			r.await("the start", func() bool { return r.d.current.Load() != nil })
+			result := r.direct(t, t.Context())
+			var taken, rest []string
+			for _, rec := range result.Taken {
+				taken = append(taken, rec.Upstream)
+			}
+			for _, p := range result.Rest {
+				rest = append(rest, p.Progress.Class)
+			}
+			class := ""
+			if result.Err != nil {
+				class = className(result.Err)
+			}
+			if strings.Join(taken, " ") != c.taken || strings.Join(rest, " ") != c.rest || class != c.class {
+				t.Errorf("taken %q, rest %q, error %v; want %q, %q, %q", taken, rest, result.Err, c.taken, c.rest, c.class)
+			}
+			if a.count() != c.aOff || b.count() != c.bOff {
+				t.Errorf("offers %d and %d, want %d and %d", a.count(), b.count(), c.aOff, c.bOff)
+			}
+		})
+	}
+}
+
+// direct offers a message of two recipients to a.
+func (r *rig) direct(t *testing.T, ctx context.Context) DirectResult {
+	t.Helper()
+	text := "From: s@example.com\r\nSubject: x\r\n\r\nhello\r\n"
+	msg, err := mime.Parse(directBody{strings.NewReader(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := []envelope.Recipient{{Address: "x@example.org"}, {Address: "y@example.org"}}
+	m := &queue.Message{ID: "DIRECT", Envelope: envelope.Envelope{From: "s@example.com", To: to, Received: time.Now()}, Size: int64(len(text))}
+	return r.d.Direct(ctx, m, msg, queue.Part{To: to, Lane: "a", State: envelope.Queued})
+}
+
+type directBody struct{ *strings.Reader }
+
+func (b directBody) Size() int64 { return b.Reader.Size() }
+
+func TestDirectWithoutDelivery(t *testing.T) {
+	r := newRig(t, nil, ups{"a": {}})
+	result := r.direct(t, t.Context()) // delivery does not run
+	if len(result.Rest) != 1 || result.Err == nil || className(result.Err) != "temporary" {
+		t.Errorf("%+v", result)
+	}
+	if got := r.d.Choose([]string{"b", "a"}); got != "b" {
+		t.Errorf("chosen %q, want the first", got)
+	}
+}
+
+func TestDirectOfABlockedSender(t *testing.T) {
+	a := &scripted{}
+	r := newRig(t, nil, ups{"a": a})
+	r.start()
+	r.await("the start", func() bool { return r.d.current.Load() != nil })
+	r.d.current.Load().lanes["a"].gate.blockSender("example.com", time.Hour)
+	if result := r.direct(t, t.Context()); className(result.Err) != "account" || a.count() != 0 {
+		t.Errorf("%+v, %d offers", result, a.count())
+	}
+}
