@@ -93,6 +93,11 @@ func (a *app) sendmailMessage(ctx context.Context, f *sendmailFlags, places []ga
 	if len(to) == 0 && !f.fromHeader {
 		return exitf(exUsage, "who is it for? name recipients, or say -t to take them from the header")
 	}
+	who := newAuthor(f, os.Getenv)
+	env := &envelope.Envelope{Ret: f.ret, EnvID: f.envID, Body: f.body}
+	if env.From, who.addr, err = senders(f, who.addr); err != nil {
+		return err
+	}
 	var in io.Reader = markedInput{a.stdin}
 	if !f.dots {
 		in = untilDot(in)
@@ -109,11 +114,6 @@ func (a *app) sendmailMessage(ctx context.Context, f *sendmailFlags, places []ga
 		if to = append(to, more...); len(to) == 0 {
 			return exitf(exUsage, "there are no recipients in the header")
 		}
-	}
-	who := newAuthor(f, os.Getenv)
-	env := &envelope.Envelope{Ret: f.ret, EnvID: f.envID, Body: f.body}
-	if env.From, who.addr, err = senders(f, who.addr); err != nil {
-		return err
 	}
 	for _, addr := range unique(to) {
 		env.To = append(env.To, envelope.Recipient{Address: addr, Notify: f.notify})

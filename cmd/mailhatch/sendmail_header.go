@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"errors"
@@ -24,15 +25,16 @@ const maxSendmailHeader = 1 << 20
 // empty line. A first line "From …" of a mailbox file goes; a message that does not begin with a
 // header is all body.
 func readInput(r io.Reader) (fields mime.Header, raw []byte, body io.Reader, err error) {
-	raw, body, err = mime.ReadHeader(maildrop.CRLF(r), maxSendmailHeader)
+	br := bufio.NewReader(maildrop.CRLF(r))
+	if err := skipMailbox(br); err != nil {
+		return nil, nil, nil, err
+	}
+	raw, body, err = mime.ReadHeader(br, maxSendmailHeader)
 	if errors.Is(err, mime.ErrHeaderTooLarge) && startsWithField(raw) {
 		return nil, nil, nil, exitf(exDataErr, "the header is longer than %d bytes", maxSendmailHeader)
 	}
 	if err != nil && !errors.Is(err, mime.ErrHeaderTooLarge) {
 		return nil, nil, nil, err
-	}
-	if bytes.HasPrefix(raw, []byte("From ")) || bytes.HasPrefix(raw, []byte(">From ")) {
-		raw = raw[bytes.IndexByte(raw, '\n')+1:]
 	}
 	fields = mime.ParseHeader(raw)
 	n := 0
@@ -49,6 +51,27 @@ func readInput(r io.Reader) (fields mime.Header, raw []byte, body io.Reader, err
 		header = append(header, "\r\n"...)
 	}
 	return fields, append(header, "\r\n"...), body, nil
+}
+
+// skipMailbox passes over the line that begins a message in a mailbox file. Errors of reading.
+func skipMailbox(r *bufio.Reader) error {
+	start, err := r.Peek(len(">From "))
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if !bytes.HasPrefix(start, []byte("From ")) && !bytes.HasPrefix(start, []byte(">From ")) {
+		return nil
+	}
+	for {
+		_, err := r.ReadSlice('\n')
+		switch err {
+		case bufio.ErrBufferFull:
+			continue
+		case io.EOF:
+			return nil
+		}
+		return err
+	}
 }
 
 func startsWithField(raw []byte) bool {
