@@ -119,8 +119,11 @@ func (g *Gateway) receive(ctx context.Context, s *snapshot, given *envelope.Enve
 
 func (g *Gateway) write(in *incoming, body io.Reader) error {
 	raw, rest, err := mime.ReadHeader(body, maxHeader)
+	if errors.Is(err, mime.ErrHeaderTooLarge) {
+		return &smtpd.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes", maxHeader)}
+	}
 	if err != nil {
-		return err // of reading, or too long a header
+		return err // of reading
 	}
 	cfg := in.snap.cfg
 	fields := mime.ParseHeader(raw)
@@ -135,9 +138,7 @@ func (g *Gateway) write(in *incoming, body io.Reader) error {
 	if len(in.env.To) == 0 {
 		return &smtpd.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
 	}
-	edits := append(cfg.Identity.Complete(fields, &in.env, in.draft.ID(), in.env.Received),
-		identity.Received(&in.env, cfg.Hostname, in.draft.ID(), in.env.Received))
-	header := mime.EditHeader(raw, edits...)
+	header := mime.EditHeader(raw, completion(cfg, fields, &in.env, in.draft.ID(), in.env.Received)...)
 	w := &storeWriter{w: in.draft}
 	if _, err := w.Write(header); err != nil {
 		return g.storeReply(err)
@@ -153,9 +154,14 @@ func (g *Gateway) write(in *incoming, body io.Reader) error {
 
 // Complete gives the message as acceptance would store it, for commands that show what would happen.
 func Complete(cfg *Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, error) {
-	now := time.Now()
-	edits := append(cfg.Identity.Complete(msg.Header, env, id, now), identity.Received(env, cfg.Hostname, id, now))
-	return msg.With(edits...)
+	return msg.With(completion(cfg, msg.Header, env, id, time.Now())...)
+}
+
+// completion is what acceptance does to a header: lines that are no fields would hide the rest of the
+// header from the next server, missing fields are added, and the trace field.
+func completion(cfg *Config, h mime.Header, env *envelope.Envelope, id string, now time.Time) []mime.Edit {
+	edits := append([]mime.Edit{{Op: mime.Mend}}, cfg.Identity.Complete(h, env, id, now)...)
+	return append(edits, identity.Received(env, cfg.Hostname, id, now))
 }
 
 // parse reads what was written back: rules and upstreams judge the bytes that will be delivered.

@@ -95,7 +95,8 @@ func knownEncoding(label string, b []byte) encoding.Encoding {
 	case "iso-8859-1", "latin1", "latin-1", "iso8859-1", "iso_8859-1", "l1", "8859-1", "iso8859_1",
 		"cp1252", "cp-1252", "windows1252", "ansi", "x-ansi", "windows-1252":
 		return charmap.Windows1252 // the C1 controls of ISO 8859-1 are never meant
-	case "gb2312", "gbk", "gb_2312-80", "cp936", "x-gbk", "euc-cn", "gb18030", "gb-18030", "chinese", "csgb2312":
+	case "gb2312", "gbk", "gb_2312-80", "cp936", "x-gbk", "euc-cn", "gb18030", "gb-18030", "chinese", "csgb2312",
+		"eucgb2312_cn": // the last is what Python writes
 		return simplifiedchinese.GB18030
 	case "ks_c_5601-1987", "ks_c_5601", "ksc5601", "cp949", "ms949", "uhc", "x-windows-949", "windows-949":
 		return korean.EUCKR
@@ -135,7 +136,7 @@ func knownEncoding(label string, b []byte) encoding.Encoding {
 	switch label {
 	case "shift_jis", "shift-jis", "sjis", "x-sjis", "cp932", "windows-31j", "ms_kanji", "iso-2022-jp",
 		"windows-1250", "windows-1251", "windows-1253", "windows-1255", "windows-1256", "windows-1257", "windows-1258",
-		"big5", "koi8-r", "koi8-u", "koi8-ru", "euc-jp", "euc-kr":
+		"big5", "big5_tw", "koi8-r", "koi8-u", "koi8-ru", "euc-jp", "euc-kr":
 		return fromHTMLIndex(label)
 	}
 	return nil
@@ -147,6 +148,8 @@ func fromHTMLIndex(label string) encoding.Encoding {
 		label = "shift_jis"
 	case "koi8-ru":
 		label = "koi8-u"
+	case "big5_tw": // what Python writes
+		label = "big5"
 	}
 	enc, err := htmlindex.Get(label)
 	if err != nil {

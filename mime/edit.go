@@ -26,6 +26,10 @@ const (
 	Append
 	// Prepend adds a field at the top: trace fields.
 	Prepend
+	// Mend makes a header of fields only: lines that are none continue the field before them, as if
+	// they had lost their indent, or become Comments fields where that would change what the field
+	// means. The separator lines of mailbox files go. Name and Value have no meaning.
+	Mend
 )
 
 // EditHeader applies edits to the raw header (with or without its final empty line) and leaves
@@ -47,8 +51,11 @@ func EditHeader(raw []byte, edits ...Edit) []byte {
 }
 
 func (e Edit) apply(h Header, eol string) Header {
-	if e.Op == Remove {
+	switch e.Op {
+	case Remove:
 		return e.remove(h)
+	case Mend:
+		return mend(h, eol)
 	}
 	if !isFieldName(e.Name) {
 		return h

@@ -71,32 +71,37 @@ func (f Field) Value() string {
 }
 
 // ReadHeader reads a header up to and including the empty line from the start of a message, at most
-// max bytes; rest gives what follows. A message without an empty line is all header. When the header
-// is longer, err is [ErrHeaderTooLarge], raw is what was read and rest the remainder.
+// max bytes; rest gives what follows. A body that follows without an empty line gets one, as in
+// [Message.With]. A message without body may be without it. When the header is longer, err is
+// [ErrHeaderTooLarge], raw is what was read and rest the remainder.
 func ReadHeader(r io.Reader, max int) (raw []byte, rest io.Reader, err error) {
 	br := bufio.NewReader(r)
 	atStart := true
 	for {
 		line, err := br.ReadSlice('\n')
 		raw = append(raw, line...)
-		if err == io.EOF {
-			err = nil
-			if len(raw) > max {
-				err = ErrHeaderTooLarge
-			}
+		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
 			return raw, br, err
 		}
-		if err != nil && err != bufio.ErrBufferFull {
-			return raw, br, err
-		}
-		if atStart && isEmptyLine(line) {
-			return raw, br, nil
-		}
-		if len(raw) > max {
-			return raw, br, ErrHeaderTooLarge
+		if err == io.EOF || atStart && isEmptyLine(line) || len(raw) > max {
+			return splitHeader(raw, br, max)
 		}
 		atStart = err == nil
 	}
+}
+
+// splitHeader gives back to the body what was read beyond the header.
+func splitHeader(raw []byte, rest io.Reader, max int) ([]byte, io.Reader, error) {
+	top := trimEmptyLine(raw)
+	end := headerEnd(top)
+	switch {
+	case end < len(top):
+		rest = io.MultiReader(bytes.NewReader(raw[end:]), rest)
+		return append(raw[:end:end], lineEnd(raw)...), rest, nil
+	case len(raw) > max:
+		return raw, rest, ErrHeaderTooLarge
+	}
+	return raw, rest, nil
 }
 
 // ParseHeader splits a raw header into fields, up to an empty line if there is one. Lines that are no
@@ -178,10 +183,12 @@ func lineEnd(raw []byte) string {
 
 // headerEnd decides how much of a block of lines before an empty line is header. A line that is no
 // field ends it, as in every mail program, unless well-known fields come after it: then it is rubbish
-// amid the header (a folded line that lost its indent, the "From " line of a mailbox file).
+// amid the header (a folded line that lost its indent, the "From " line of a mailbox file). It ends
+// it in any case when it is the delimiter of the first part, or follows a line of white space.
 func headerEnd(block []byte) int {
-	end, pos, field := 0, 0, false
-	for pos < len(block) {
+	end, pos := 0, 0
+	field, blank := false, false
+	for looks := 0; pos < len(block); {
 		line := block[pos : pos+lineLength(block[pos:])]
 		if isEmptyLine(line) {
 			break
@@ -191,15 +198,36 @@ func headerEnd(block []byte) int {
 		switch {
 		case field && isSpace(line[0]): // continues a field that counts
 			end = pos
+			blank = len(bytes.Trim(line, " \t\r\n")) == 0
+			continue
+		case end == 0 && pos == len(line) && isMailboxLine(line):
+			end = pos
 		case name == "":
+			if blank {
+				return end
+			}
+			if bytes.HasPrefix(line, []byte("--")) && looks < 3 {
+				if looks++; isFirstDelimiter(block[:end], line) {
+					return end
+				}
+			}
 			field = false
 		case end == pos-len(line) || isWellKnown(name):
 			field, end = true, pos
 		default:
 			field = false
 		}
+		blank = false
 	}
 	return end
+}
+
+// isFirstDelimiter tells whether line starts the first part of the multipart that a header declares
+// (RFC 2046 5.1.1).
+func isFirstDelimiter(header, line []byte) bool {
+	_, params := parseValue(ParseHeader(header).Get("Content-Type"))
+	boundary := strings.TrimRight(params["boundary"], " \t")
+	return boundary != "" && string(bytes.TrimRight(line, " \t\r\n")) == "--"+boundary
 }
 
 // isWellKnown tells whether a name is surely that of a header field, not the start of a sentence.

@@ -91,11 +91,18 @@ func TestReadHeader(t *testing.T) {
 	}{
 		{"usual", "A: 1\r\n\r\nbody", 100, "A: 1\r\n\r\n", "body", nil},
 		{"bare LF", "A: 1\n\nbody\n", 100, "A: 1\n\n", "body\n", nil},
-		{"no empty line", "A: 1\r\nbody", 100, "A: 1\r\nbody", "", nil},
+		{"no empty line", "A: 1\r\nbody", 100, "A: 1\r\n\r\n", "body", nil},
+		{"no header, no empty line", "some words\nand more", 12, "\n", "some words\nand more", nil},
+		{"delimiter instead of an empty line", "Content-Type: multipart/mixed; boundary=\"b\"\n--b\nContent-Type: text/html\n\nbody", 100,
+			"Content-Type: multipart/mixed; boundary=\"b\"\n\n", "--b\nContent-Type: text/html\n\nbody", nil},
+		{"white space instead of an empty line", "Subject: a\n \nwords\nTo: nobody\n\nmore", 100, "Subject: a\n \n\n", "words\nTo: nobody\n\nmore", nil},
+		{"rubbish amid", "A: 1\nrubbish\nSubject: a\n\nbody", 100, "A: 1\nrubbish\nSubject: a\n\n", "body", nil},
+		{"mailbox line", "From a@x Mon Nov 23 10:11:12 2026\nA: 1\n\nbody", 100, "From a@x Mon Nov 23 10:11:12 2026\nA: 1\n\n", "body", nil},
+		{"sentence", "From here: it\nA: 1\n\nbody", 100, "\n", "From here: it\nA: 1\n\nbody", nil},
 		{"empty", "", 100, "", "", nil},
 		{"no header", "\r\nbody", 100, "\r\n", "body", nil},
 		{"long line", long + "\r\nbody", 6000, long + "\r\n", "body", nil},
-		{"line end at the buffer's end", "A" + strings.Repeat("x", 4095) + "\n\nbody", 6000, "A" + strings.Repeat("x", 4095) + "\n\n", "body", nil},
+		{"line end at the buffer's end", "A:" + strings.Repeat("x", 4094) + "\n\nbody", 6000, "A:" + strings.Repeat("x", 4094) + "\n\n", "body", nil},
 		{"too long", "A: 1\r\nB: 2\r\nC: 3\r\n\r\nbody", 8, "A: 1\r\nB: 2\r\n", "C: 3\r\n\r\nbody", ErrHeaderTooLarge},
 		{"too long at the end", "A: 1\r\nB: 2", 8, "A: 1\r\nB: 2", "", ErrHeaderTooLarge},
 	}
@@ -113,6 +120,42 @@ func TestReadHeader(t *testing.T) {
 	if _, _, err := ReadHeader(iotest.ErrReader(io.ErrClosedPipe), 100); err != io.ErrClosedPipe {
 		t.Error(err)
 	}
+}
+
+func TestMend(t *testing.T) {
+	tests := []struct{ name, in, want string }{
+		{"clean", "A: 1\r\nB: 2\r\n\r\n", "A: 1\r\nB: 2\r\n\r\n"},
+		{"lost indent", "Content-Type: multipart/mixed;\nboundary=\"b\"\nTo: a@x\n\n", "Content-Type: multipart/mixed;\n boundary=\"b\"\nTo: a@x\n\n"},
+		{"several lines", "Subject: a\nb\nc\n", "Subject: a\n b\n c\n"},
+		{"no line end", "Subject: a\nb", "Subject: a\n b\n"},
+		{"after an address", "To: a@x\nb\nDate: x\ny\n", "To: a@x\nComments: b\nDate: x\nComments: y\n"},
+		{"name with spaces", "X-A: 1\r\nX Foo Bar: baz\r\n", "X-A: 1\r\nComments: X Foo Bar: baz\r\n"},
+		{"starts indented", "  one\nSubject: a\n", "Comments: one\nSubject: a\n"},
+		{"mailbox lines", "From a@x Mon Nov 23 10:11:12 2026\n>From b@x Mon Nov 23 10:11:12 2026\nA: 1\n", "A: 1\n"},
+		{"mailbox line amid", "X-A: 1\n>From b@x Mon Nov 23 10:11:12 2026\nTo: a@x\n", "X-A: 1\n >From b@x Mon Nov 23 10:11:12 2026\nTo: a@x\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := EditHeader([]byte(tt.in), Edit{Op: Mend})
+			if d := cmp.Diff(tt.want, string(got)); d != "" {
+				t.Error(d)
+			}
+			for _, f := range ParseHeader(got) {
+				if f.Name == "" {
+					t.Errorf("%q is still no field", f.Raw)
+				}
+			}
+		})
+	}
+	t.Run("the tree is read anew", func(t *testing.T) {
+		m, err := Parse(NewBytesSource([]byte("Content-Type: multipart/mixed;\nboundary=b\nTo: a@x\n\n--b\n\none\n--b--\n")))
+		if err == nil {
+			m, err = m.With(Edit{Op: Mend})
+		}
+		if err != nil || len(m.Root.Children) != 1 {
+			t.Errorf("%+v, %v", m.Root, err)
+		}
+	})
 }
 
 func TestWith(t *testing.T) {

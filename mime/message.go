@@ -129,7 +129,7 @@ func (m *Message) With(edits ...Edit) (*Message, error) {
 	}
 	src := Concat(NewBytesSource(top), Section(m.Source, rest, m.Source.Size()-rest))
 	for _, e := range edits {
-		if strings.HasPrefix(strings.ToLower(e.Name), "content-") || strings.HasSuffix(e.Name, "*") {
+		if strings.HasPrefix(strings.ToLower(e.Name), "content-") || strings.HasSuffix(e.Name, "*") || e.Op == Mend {
 			return Parse(src) // the tree may look different now
 		}
 	}

@@ -1,0 +1,55 @@
+package mime
+
+import (
+	"bytes"
+	"strings"
+)
+
+// mend gives the fields of a header; see [Mend].
+func mend(h Header, eol string) Header {
+	out := make(Header, 0, len(h))
+	for _, f := range h {
+		text := string(bytes.Trim(f.Raw, " \t\r\n"))
+		switch last := len(out) - 1; {
+		case f.Name != "":
+			out = append(out, f)
+		case text == "" || last < 0 && isMailboxLine(f.Raw):
+		case last >= 0 && continues(out[last], text):
+			raw := bytes.TrimRight(out[last].Raw, "\r\n")
+			out[last].Raw = []byte(string(raw) + eol + " " + text + eol)
+		default:
+			out = append(out, Field{Name: "Comments", Raw: []byte("Comments: " + text + eol)})
+		}
+	}
+	return out
+}
+
+// isMailboxLine tells whether a line separates messages in a mailbox file: "From ", an address and a
+// time (RFC 4155).
+func isMailboxLine(line []byte) bool {
+	line = bytes.TrimPrefix(line, []byte(">"))
+	if !bytes.HasPrefix(line, []byte("From ")) {
+		return false
+	}
+	colon := bytes.IndexByte(line, ':')
+	return colon > 0 && colon+2 < len(line) && isDigit(line[colon-1]) && isDigit(line[colon+1]) && isDigit(line[colon+2])
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// continues tells whether a line that is no field may be taken for the rest of the field before it. It
+// may not where more text would be another address or date, or when it is a field with spaces in
+// its name.
+func continues(before Field, text string) bool {
+	name, _, colon := strings.Cut(text, ":")
+	if colon && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != ' ' && r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return false
+	}
+	switch strings.ToLower(before.Name) {
+	case "date", "resent-date", "message-id", "resent-message-id", "received", "return-path", "mime-version", "delivered-to":
+		return false
+	}
+	return !isAddressField(before.Name)
+}
