@@ -50,10 +50,15 @@ func (s *bigSource) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// bigMessage has a file of about so many bytes in base64.
+func bigMessage(size int64) *bigSource {
+	return &bigSource{lines: size / int64(len(bigLine)), tail: "--M--\r\n", head: strings.ReplaceAll("From: app@example.com\nTo: ann@example.org\nSubject: s\nMessage-ID: <m@x.org>\nMIME-Version: 1.0\n"+
+		"Content-Type: multipart/mixed; boundary=M\n\n--M\nContent-Type: text/plain\n\nbig\n--M\nContent-Type: application/octet-stream; name=big.bin\nContent-Transfer-Encoding: base64\n\n", "\n", "\r\n")}
+}
+
 // TestLargeAttachmentIsStreamed sends 4.6 MB of base64 and counts what was allocated: far less than the file.
 func TestLargeAttachmentIsStreamed(t *testing.T) {
-	src := &bigSource{lines: 60_000, tail: "--M--\r\n", head: strings.ReplaceAll("From: app@example.com\nTo: ann@example.org\nSubject: s\nMessage-ID: <m@x.org>\nMIME-Version: 1.0\n"+
-		"Content-Type: multipart/mixed; boundary=M\n\n--M\nContent-Type: text/plain\n\nbig\n--M\nContent-Type: application/octet-stream; name=big.bin\nContent-Transfer-Encoding: base64\n\n", "\n", "\r\n")}
+	src := bigMessage(60_000 * int64(len(bigLine)))
 	msg, err := mime.Parse(src)
 	if err != nil {
 		t.Fatal(err)
