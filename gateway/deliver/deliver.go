@@ -24,6 +24,7 @@ import (
 type Upstream struct {
 	Name          string
 	Upstream      upstream.Upstream
+	SMTP          bool    // its statuses are SMTP reply codes
 	MaxConcurrent int     // offers at once, at least 1
 	Rate          float64 // offers a second; 0: no limit
 	Failover      bool    // some route names another upstream beside it

@@ -290,6 +290,16 @@ func (g *gate) sweepDue() bool {
 	return g.state == closed && !time.Now().Before(g.sweepAt)
 }
 
+// sweepAgain makes a sweep due for mail that was claimed when the last one looked.
+func (g *gate) sweepAgain() {
+	g.mu.Lock()
+	if g.others {
+		g.sweepAt = time.Now()
+	}
+	g.mu.Unlock()
+	g.signal()
+}
+
 // swept ends a sweep: no due mail is left.
 func (g *gate) swept() {
 	g.mu.Lock()

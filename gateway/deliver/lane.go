@@ -150,6 +150,7 @@ func (l *lane) do(ctx context.Context, j job) {
 		if err := j.lease.Release(write); err != nil {
 			l.gen.d.journal.Trouble("queue", err)
 		}
+		l.gate.sweepAgain()
 		return
 	}
 	if time.Since(j.at) > restTime {

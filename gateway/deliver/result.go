@@ -234,9 +234,10 @@ func (a *attempt) compose(action bounce.Action, rcpts []envelope.Recipient, p en
 	env := a.msg.Envelope
 	r := &bounce.Report{Action: action, ID: a.msg.ID, Hostname: g.cfg.Policy.Hostname, At: time.Now(),
 		Until: env.Received.Add(g.cfg.Policy.MaxAge), Envelope: env, Original: a.body}
+	spoken := g.lanes[p.Upstream] != nil && g.lanes[p.Upstream].upstream.SMTP
 	for _, rcpt := range rcpts {
 		r.Fates = append(r.Fates, bounce.Fate{Recipient: rcpt, Status: p.Enhanced, Upstream: p.Upstream, Words: p.Error,
-			Code: p.Status, SMTP: p.Status >= 400 && p.Enhanced != "", Last: p.LastAttempt})
+			Code: p.Status, SMTP: p.Status >= 400 && spoken, Last: p.LastAttempt})
 	}
 	return r.Message()
 }
