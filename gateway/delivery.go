@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
@@ -29,7 +30,7 @@ func (g *Gateway) delivery(s *snapshot) *deliver.Config {
 	}
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
-		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, MaxConcurrent: u.MaxConcurrent,
+		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, SMTP: u.Kind == "smtp", MaxConcurrent: u.MaxConcurrent,
 			Rate: u.Rate.PerSecond(), Failover: cfg.Routes.Alternatives(u.Name)}
 		if u.Sender != nil {
 			du.Rewrite = u.Sender.Apply
@@ -63,11 +64,18 @@ func RouteInput(id string, env *envelope.Envelope, msg *mime.Message, size int64
 	return in
 }
 
+func eightBit(b []byte) bool {
+	return slices.ContainsFunc(b, func(c byte) bool { return c >= 0x80 })
+}
+
 // submitBounce queues a notification. It has the null sender, so that it is never bounced itself. Where
 // the routes refuse it there is no use in trying again.
 func (g *Gateway) submitBounce(ctx context.Context, to string, msg []byte) (string, error) {
 	env := &envelope.Envelope{To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
-		Client: envelope.Client{Protocol: "local", Listener: "bounce"}}
+		Client: envelope.Client{Protocol: "local", Listener: "bounce"}, UTF8: eightBit([]byte(to))}
+	if eightBit(msg) {
+		env.Body = "8BITMIME"
+	}
 	id, _, err := g.accept(ctx, env, bytesReader(msg))
 	var r *smtpd.Reply
 	if errors.As(err, &r) && r.Code/100 == 5 {
