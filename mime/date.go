@@ -12,6 +12,9 @@ func parseDate(s string) time.Time {
 	if len(s) > 200 {
 		return time.Time{}
 	}
+	if t, err := time.Parse(time.RFC1123Z, s); err == nil { // nearly all; mail.ParseDate tries other forms first
+		return t
+	}
 	if t, err := mail.ParseDate(s); err == nil {
 		return t
 	}

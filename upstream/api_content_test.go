@@ -59,6 +59,37 @@ func TestNatureChangesOfAPIs(t *testing.T) {
 	}
 }
 
+// TestNatureIsDocumented keeps doc/providers.md, and the README's way there, to what render prints.
+func TestNatureIsDocumented(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# What each provider's API changes by nature\n\n" +
+		"These changes happen to every mail, however well it is translated; `mailhatch render --upstream NAME FILE`\n" +
+		"prints them below the request. Kinds that are not listed hand the message on as it is, but for trace fields,\n" +
+		"Bcc and, at a relay without 8BITMIME, the transfer encoding. The tests of `upstream` write this file (`go test ./upstream -update`).\n")
+	for _, k := range upstream.Kinds() {
+		list := upstream.NatureChanges(k.Name)
+		if list == nil {
+			continue
+		}
+		b.WriteString("\n## " + k.Name + "\n\n" + k.Doc + "\n\n")
+		for _, line := range list {
+			b.WriteString("- " + line + "\n")
+		}
+	}
+	compareGolden(t, filepath.Join("..", "doc", "providers.md"), []byte(b.String()))
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(readme), "## What each API changes by nature")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, word := range []string{"doc/providers.md", "Message-ID", "Date", "envelope sender", "To and Cc", "calendar", "signed", "DKIM", "repeated header", "Bcc"} {
+		if !strings.Contains(table, word) {
+			t.Errorf("the README's table lacks %q", word)
+		}
+	}
+}
+
 func goldenMail(t *testing.T, name string) *upstream.Mail {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata/mail", name+".mail"))

@@ -174,8 +174,8 @@ func (j *jsonBody) splice(p payload) {
 
 func (j *jsonBody) flush() {
 	if j.buf.Len() > 0 {
-		j.done = append(j.done, segment{literal: bytes.Clone(j.buf.Bytes())})
-		j.buf.Reset()
+		j.done = append(j.done, segment{literal: j.buf.Bytes()})
+		j.buf = bytes.Buffer{}
 	}
 }
 
@@ -202,7 +202,7 @@ func (h jsonHeaders) MarshalJSON() ([]byte, error) {
 		j.value(f.value)
 	}
 	j.raw("}")
-	return bytes.Clone(j.buf.Bytes()), nil
+	return j.buf.Bytes(), nil
 }
 
 // plainText makes a string fit for JSON and the databases behind it: valid UTF-8 without NUL.
