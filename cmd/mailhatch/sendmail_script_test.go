@@ -39,7 +39,7 @@ func delivered(ts *testscript.TestScript) []string {
 }
 
 // patience is how long scripts wait for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // arrived waits until a message that has TEXT is in $RUN/out, and writes it to FILE.
 func arrived(ts *testscript.TestScript, neg bool, args []string) {

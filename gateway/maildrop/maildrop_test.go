@@ -39,6 +39,7 @@ type rig struct {
 	envs  []*envelope.Envelope
 	uids  []uint32
 	told  []string
+	last  error // the last complaint
 	fail  error // of take
 }
 
@@ -72,7 +73,7 @@ func (r *rig) each() error {
 		b, err := io.ReadAll(d.Body)
 		r.got, r.envs, r.uids = append(r.got, string(b)), append(r.envs, d.Envelope), append(r.uids, d.UID)
 		return err
-	}, func(err error) { r.told = append(r.told, err.Error()) })
+	}, func(err error) { r.told, r.last = append(r.told, err.Error()), err })
 }
 
 func (r *rig) mustEach() {
@@ -219,6 +220,9 @@ func TestRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.mustEach()
+		if c.name != "too large" && !errors.Is(r.last, ErrMalformed) {
+			t.Errorf("%s: told %v", c.name, r.last)
+		}
 		ok := false
 		for _, want := range strings.Split(c.want, "|") {
 			ok = ok || len(r.told) == 1 && strings.Contains(r.told[0], want)
@@ -334,6 +338,56 @@ func TestOpenFails(t *testing.T) {
 	}
 	if err := r.each(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the maildrop is gone: %v", err)
+	}
+}
+
+func TestDirectoriesGoWhileOpen(t *testing.T) {
+	r := newRig(t)
+	r.write(&envelope.Envelope{To: to("a@example.org")}, message)
+	taken := filepath.Join(r.state, takenName)
+	if err := os.Remove(taken); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.each(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("each: %v", err)
+	}
+	if claimed := r.box.claim(r.files(DirName), func(err error) { r.last = err }); len(claimed) != 0 {
+		t.Errorf("claimed %q", claimed)
+	}
+	if err := makeDir(taken); err != nil {
+		t.Fatal(err)
+	}
+	r.mustEach()
+	if len(r.got) != 1 {
+		t.Errorf("got %q", r.got)
+	}
+	if _, _, _, err := openDrop(taken + "/none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is gone: %v", err)
+	}
+	if _, err := r.box.waiting(nil); err != nil {
+		t.Error(err)
+	}
+	if err := removeEither(r.dir()+"/none", filepath.Join(r.state)); err == nil {
+		t.Error("a directory that is not empty was removed")
+	}
+}
+
+func TestSyncFileSystem(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syncEntry(filepath.Join(t.TempDir(), "cannot be opened"), f); err != nil {
+		t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syncFileSystem(f); err == nil {
+		t.Error("a closed file was synced")
+	}
+	if _, err := create(f.Name(), nil); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a file that is there already: %v", err)
 	}
 }
 
