@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/upstream/upstreamtest"
+)
+
+// With on_uncertain = "hold" a lost reply is asked for again where the provider knows the key, and left to
+// the operator where it does not.
+func TestUncertainIsHeldOrRepeated(t *testing.T) {
+	for i := range faultKinds {
+		k := &faultKinds[i]
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			fake := k.fake()
+			t.Cleanup(fake.Close)
+			h := newHouse(t, strings.Replace(k.config(fake.URL, "right", ""), "[queue]\n", "[queue]\non_uncertain = \"hold\"\n", 1))
+			fake.Script(upstreamtest.Fault{Drop: upstreamtest.DropReply})
+			h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+			if k.keyed {
+				h.sentRecord("a@example.org")
+			} else {
+				h.await("the hold", func() bool { return len(h.waiting(envelope.Held)) == 1 })
+				if p := h.waiting(envelope.Held)[0].Progress; !p.Uncertain || p.Class != "uncertain" || p.Error == "" {
+					t.Errorf("held with %+v", p)
+				}
+			}
+			if n := deliveries(fake, "a@example.org"); n != 1 {
+				t.Errorf("%d deliveries", n)
+			}
+		})
+	}
+}
+
+// No failover follows a lost reply, not even when the upstream goes from the config.
+func TestUncertainGoesToNoOtherUpstream(t *testing.T) {
+	first, second := upstreamtest.NewSendGrid("right"), upstreamtest.NewMailgun("right", "mg.example.com")
+	t.Cleanup(first.Close)
+	t.Cleanup(second.Close)
+	with := func(more, via string) string {
+		return "[queue]\nretry = [\"50ms\"]\nfailover_after = 1\n[[route]]\nvia = [" + via + "]\n" + more +
+			"[upstream.second]\ntype = \"mailgun\"\ndomain = \"mg.example.com\"\napi_key = \"right\"\nbase_url = \"" + second.URL + "\"\n"
+	}
+	h := newHouse(t, with("[upstream.first]\ntype = \"sendgrid\"\napi_key = \"right\"\nbase_url = \""+first.URL+"\"\n", `"first", "second"`))
+	first.Script(append([]upstreamtest.Fault{{Drop: upstreamtest.DropReply}}, upstreamtest.Times(10000, upstreamtest.Fault{Status: 503, Body: "{}"})...)...)
+	h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+	h.await("several attempts", func() bool { return first.Requests() >= 3 })
+	h.write(with("", `"second"`))
+	if err := h.g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.await("the hold", func() bool { return len(h.waiting(envelope.Held)) == 1 })
+	if n := deliveries(second, "a@example.org"); n != 0 || deliveries(first, "a@example.org") != 1 {
+		t.Errorf("%d deliveries by another upstream", n)
+	}
+}
+
+// A stop waits for the offer under way and records its end; what it cuts off is offered again with the
+// same key.
+func TestStopLosesNothing(t *testing.T) {
+	for _, c := range []struct {
+		name, timeout string
+		delay         time.Duration
+		requests      int
+	}{
+		{"the offer ends in time", "10s", 300 * time.Millisecond, 1},
+		{"the offer is cut off", "200ms", 30 * time.Second, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, fake := resendHouse(t, "shutdown_timeout = \""+c.timeout+"\"\n[[listener]]\naddress = \"ADDR\"\n[queue]\nretry = [\"50ms\"]\n")
+			fake.Script(upstreamtest.Fault{Delay: c.delay})
+			h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+			h.await("the offer", func() bool { return fake.Requests() == 1 })
+			start := time.Now()
+			if err := h.stop(); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took > 8*time.Second {
+				t.Errorf("the stop took %v", took)
+			}
+			h.start()
+			h.sentRecord("a@example.org")
+			if n := deliveries(fake, "a@example.org"); n != 1 || fake.Requests() != c.requests {
+				t.Errorf("%d deliveries by %d requests, want 1 by %d", n, fake.Requests(), c.requests)
+			}
+		})
+	}
+}
