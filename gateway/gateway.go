@@ -105,7 +105,7 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 		closeAll(bound)
 		return err
 	}
-	// Delivery ends after the sessions: what they accept last is still offered once.
+	// All end together: what sessions accept last is kept and offered after the next start.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.serve(ctx, bound, started) })
 	group.Go(func() error { return g.keepAlive(ctx) })
