@@ -36,9 +36,8 @@ func (s *fileSettings) Open(env Env) (Upstream, error) {
 	return &maildir{path: s.Path, host: host}, nil
 }
 
-// maildir is the upstream of kind file. One file holds a mail for all its recipients, which its
-// header names in Return-Path and Delivered-To as local delivery does, those in Bcc included: it is a
-// store for the operator's eyes.
+// maildir is the upstream of kind file. Each recipient gets a copy, which names nobody else of the
+// envelope: Return-Path and Delivered-To stand at its top as after local delivery.
 type maildir struct {
 	path, host string
 	serial     atomic.Uint64
@@ -46,11 +45,17 @@ type maildir struct {
 
 // Send stores m: written and synced in tmp, then moved to new, so that a reader sees all of it or nothing.
 func (u *maildir) Send(ctx context.Context, m *Mail) []Outcome {
-	err := ctx.Err()
-	if err == nil {
-		err = u.store(m)
+	out := make([]Outcome, len(m.To))
+	for i, r := range m.To {
+		err := ctx.Err()
+		if err == nil {
+			err = u.store(m, r.Address)
+		}
+		if out[i].ID = m.ID; err != nil {
+			out[i] = Outcome{Err: &Error{Class: Temporary, Err: err}}
+		}
 	}
-	return localOutcomes(m, err)
+	return out
 }
 
 // Check makes the directories.
@@ -70,7 +75,7 @@ func (u *maildir) makeDirs() error {
 	return nil
 }
 
-func (u *maildir) store(m *Mail) (err error) {
+func (u *maildir) store(m *Mail, to string) (err error) {
 	if err := u.makeDirs(); err != nil {
 		return err
 	}
@@ -84,7 +89,7 @@ func (u *maildir) store(m *Mail) (err error) {
 			_ = os.Remove(temporary)
 		}
 	}()
-	if err := fileWrite(temporary, m); err != nil {
+	if err := fileWrite(temporary, m, to); err != nil {
 		return err
 	}
 	final := filepath.Join(u.path, "new", name)
@@ -109,14 +114,14 @@ func (u *maildir) uniqueName() (string, error) {
 		hex.EncodeToString(random[:]), u.host), nil
 }
 
-func fileWrite(path string, m *Mail) (err error) {
+func fileWrite(path string, m *Mail, to string) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	w := bufio.NewWriterSize(f, 64<<10)
-	if err := fileMessage(w, m); err != nil {
+	if err := fileMessage(w, m, to); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
@@ -125,8 +130,8 @@ func fileWrite(path string, m *Mail) (err error) {
 	return f.Sync()
 }
 
-// fileMessage writes the envelope as trace fields, and the message without Bcc, line ends as they are.
-func fileMessage(w io.Writer, m *Mail) error {
+// fileMessage writes sender and recipient as trace fields, and the message without Bcc, line ends as they are.
+func fileMessage(w io.Writer, m *Mail, to string) error {
 	msg := m.Message
 	if msg.Header.Get("Bcc") != "" || msg.Header.Get("Resent-Bcc") != "" {
 		edited, err := msg.With(mime.Edit{Op: mime.Remove, Name: "Bcc"}, mime.Edit{Op: mime.Remove, Name: "Resent-Bcc"})
@@ -137,9 +142,7 @@ func fileMessage(w io.Writer, m *Mail) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Return-Path: <%s>\r\n", fileLine(m.From))
-	for _, r := range m.To {
-		fmt.Fprintf(&b, "Delivered-To: %s\r\n", fileLine(r.Address))
-	}
+	fmt.Fprintf(&b, "Delivered-To: %s\r\n", fileLine(to))
 	if m.ID != "" {
 		fmt.Fprintf(&b, "X-Mailhatch-Id: %s\r\n", fileLine(m.ID))
 	}

@@ -32,11 +32,8 @@ const clientTimeout = writeTimeout + readTimeout // of one request
 // NewClient returns a client for the admin socket at that path. It connects when it is asked for
 // something.
 func NewClient(socket string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		d := net.Dialer{Timeout: dialTimeout}
-		return d.DialContext(ctx, "unix", socket)
-	}
-	return &Client{socket, &http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: dial, MaxIdleConns: 1,
+	connect := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }
+	return &Client{socket, &http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: connect, MaxIdleConns: 1,
 		IdleConnTimeout: time.Minute}}}
 }
 

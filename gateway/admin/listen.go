@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +21,7 @@ const dialTimeout = 5 * time.Second
 // A socket that a crashed gateway left behind is replaced; one that answers is an error. Closing
 // the listener removes the socket.
 func Listen(path string) (net.Listener, error) {
-	conn, err := net.DialTimeout("unix", path, dialTimeout)
+	conn, err := dial(context.Background(), path)
 	if err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("admin: another gateway answers on %s", path)
@@ -39,7 +40,12 @@ func Listen(path string) (net.Listener, error) {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // an empty directory is left at worst
 	temporary := filepath.Join(dir, "s")
-	l, err := net.Listen("unix", temporary)
+	name, done, err := shortName(temporary)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	defer done()
+	l, err := net.Listen("unix", name)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
@@ -53,6 +59,16 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	return &socket{l, path}, nil
+}
+
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	name, done, err := shortName(socket)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	d := net.Dialer{Timeout: dialTimeout}
+	return d.DialContext(ctx, "unix", name)
 }
 
 // isSocket also takes what Windows shows for a socket.

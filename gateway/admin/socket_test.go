@@ -59,8 +59,37 @@ func TestListen(t *testing.T) {
 	if _, err := Listen(filepath.Join(dir, "missing", "s")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a folder: %v", err)
 	}
-	if _, err := Listen(filepath.Join(dir, strings.Repeat("x", 200))); err == nil || !strings.Contains(err.Error(), "too long") {
-		t.Errorf("a name that is too long: %v", err)
+}
+
+func TestLongNames(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 40))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, SocketName)
+	l, err := Listen(path)
+	if runtime.GOOS != "linux" {
+		if err == nil || !strings.Contains(err.Error(), "too long") {
+			t.Errorf("a name that is too long: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another gateway") {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := dial(t.Context(), path); err == nil {
+		t.Error("it answers after the end")
 	}
 }
 
