@@ -320,9 +320,10 @@ func addressList(to []envelope.Recipient) []string {
 	return list
 }
 
+// clientName says who handed a message over; what a client calls itself in EHLO is only its claim.
 func clientName(c envelope.Client) string {
 	if c.Addr.IsValid() {
 		return c.Addr.String()
 	}
-	return c.Helo
+	return "local"
 }

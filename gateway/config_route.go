@@ -58,6 +58,10 @@ func (c *configChecker) routes(upstreams []string) *route.Table {
 	for i := range c.file.Route {
 		rules[i] = c.file.Route[i].rule()
 	}
+	undecoded := make([]bool, len(rules)) // a rule whose via did not decode seems to have no action
+	for i := range rules {
+		undecoded[i] = c.hasBadKey(indexPath("route", i))
+	}
 	table, err := route.Compile(rules)
 	for _, e := range flatten(err) {
 		var ke *route.KeyError
@@ -66,8 +70,7 @@ func (c *configChecker) routes(upstreams []string) *route.Table {
 			continue
 		}
 		path := indexPath("route", ke.Rule)
-		// A rule whose via did not decode seems to have no action.
-		if ke.Key == "" && c.hasBadKey(path) {
+		if ke.Key == "" && undecoded[ke.Rule] {
 			continue
 		}
 		if ke.Key != "" {

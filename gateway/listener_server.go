@@ -174,7 +174,7 @@ func (g *Gateway) sessionEvent(e smtpd.Event) {
 	if e.Addr.IsValid() {
 		client = e.Addr.String()
 	}
-	r := journal.Rejected{Stage: string(e.Kind), Reason: e.Reply, Client: client, Listener: e.Listener}
+	r := journal.Rejected{Stage: string(e.Kind), Reason: e.Reply, From: e.From, To: e.To, Client: client, Listener: e.Listener}
 	if e.Err != nil {
 		r.Reason = e.Err.Error()
 	}

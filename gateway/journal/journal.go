@@ -59,7 +59,8 @@ type Rejected struct {
 	Stage    string // connect, auth, mail, rcpt, data, command
 	Code     int    // SMTP reply code
 	Reason   string
-	From, To string
+	From     string
+	To       []string
 	Client   string
 	Listener string
 }
@@ -68,7 +69,7 @@ type Rejected struct {
 func (j *Journal) Rejected(e Rejected) {
 	j.metrics.rejected.WithLabelValues(e.Stage).Inc()
 	j.write(slog.LevelWarn, "rejected", slog.String("stage", e.Stage), slog.Int("code", e.Code), slog.String("reason", e.Reason),
-		slog.String("from", e.From), slog.String("to", e.To), slog.String("client", e.Client), slog.String("listener", e.Listener))
+		slog.String("from", e.From), slog.Any("to", e.To), slog.String("client", e.Client), slog.String("listener", e.Listener))
 }
 
 // Attempt is what became of one offer to an upstream, for recipients with the same outcome.

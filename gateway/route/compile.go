@@ -189,7 +189,7 @@ func (c *compiler) action(in *Rule, r *rule) {
 	switch len(set) {
 	case 1:
 	case 0:
-		c.fail("", "says what to match but not what to do", hint)
+		c.fail("", "does not say what to do", hint)
 	default:
 		c.fail(set[1], "cannot stand beside "+set[0], hint)
 	}

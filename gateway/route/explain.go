@@ -2,10 +2,10 @@ package route
 
 // Verdict says for one rule why it decided or why it did not.
 type Verdict struct {
-	Rule    int      // index in the table
-	Name    string   // as in Decision
-	Matched bool     // this rule decides
-	Why     []string // the conditions that failed; of the rule that matched, those that hold; may be empty
+	Rule    int      `json:"rule"`          // index in the table
+	Name    string   `json:"name"`          // as in Decision
+	Matched bool     `json:"matched"`       // this rule decides
+	Why     []string `json:"why,omitempty"` // the conditions that failed; of the rule that matched, those that hold; may be empty
 }
 
 // Explain tells the way to the decision: a verdict for each rule up to the one that decides.

@@ -28,7 +28,9 @@ type Event struct {
 	Addr     netip.Addr
 	User     string
 	Helo     string
-	Command  string // the verb; "?" when it is none
-	Reply    string // first line of what was answered
+	From     string   // envelope sender of the mail that was refused or lost
+	To       []string // its recipients; of RCPT the refused one
+	Command  string   // the verb; "?" when it is none
+	Reply    string   // first line of what was answered
 	Err      error
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"mailhatch/gateway/envelope"
 )
 
 // front is the net.Conn between a client and go-smtp. It reads the client's bytes with limits,
@@ -57,13 +59,14 @@ type dialogue struct {
 	esmtp     bool   // EHLO rather than HELO
 	tls       string // version and cipher suite
 	user      string
-	mail      bool // MAIL was accepted
-	utf8      bool // with SMTPUTF8
-	path      path // of the MAIL or RCPT that go-smtp is parsing
-	rcpts     int  // accepted
-	refused   int  // recipients refused in this transaction
-	policy    bool // the handler refused, not the protocol
-	challenge bool // AUTH waits for a response line
+	mail      bool               // MAIL was accepted
+	utf8      bool               // with SMTPUTF8
+	path      path               // of the MAIL or RCPT that go-smtp is parsing
+	offered   *envelope.Envelope // of the last MAIL
+	rcpts     int                // accepted
+	refused   int                // recipients refused in this transaction
+	policy    bool               // the handler refused, not the protocol
+	challenge bool               // AUTH waits for a response line
 	errors    int
 	junk      int
 	authFail  int
@@ -179,10 +182,31 @@ func (f *front) event(e Event) {
 		return
 	}
 	e.Listener, e.Addr, e.Helo = f.cfg.Name, f.peer, f.helo
+	f.name(&e)
 	if e.User == "" {
 		e.User = f.user
 	}
 	f.cfg.OnEvent(e)
+}
+
+// name says whose mail an event is about.
+func (f *front) name(e *Event) {
+	switch {
+	case e.Kind != Rejected && e.Kind != Lost:
+		return
+	case e.Command == "MAIL":
+		e.From = f.path.address
+		return
+	case f.offered == nil || (e.Command != "RCPT" && e.Command != "DATA"):
+		return
+	case e.Command == "RCPT":
+		e.To = []string{f.path.address}
+	default:
+		for _, r := range f.offered.To {
+			e.To = append(e.To, r.Address)
+		}
+	}
+	e.From = f.offered.From
 }
 
 // drain asks the session to end between two commands.

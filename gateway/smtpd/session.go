@@ -52,6 +52,7 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 		Client:   f.client(opts.UTF8),
 		Received: time.Now(),
 	}
+	f.offered = env
 	if err := f.srv.handler.Sender(f.ctx, env); err != nil {
 		return s.refusal("MAIL", err)
 	}
