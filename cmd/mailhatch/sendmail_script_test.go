@@ -41,20 +41,31 @@ func delivered(ts *testscript.TestScript) []string {
 // patience is how long scripts wait for what must come.
 const patience = time.Minute
 
-// arrived waits until a message that has TEXT is in $RUN/out, and writes it to FILE.
+// arrived waits until N copies (one is usual) of a message that has TEXT are in $RUN/out, a copy for each
+// recipient, and writes them to FILE.
 func arrived(ts *testscript.TestScript, neg bool, args []string) {
+	want := 1
+	if len(args) == 3 {
+		n, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		want, args = n, args[1:]
+	}
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: mail TEXT FILE")
+		ts.Fatalf("usage: mail [N] TEXT FILE")
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		var copies []string
 		for _, m := range delivered(ts) {
 			if strings.Contains(m, args[0]) {
-				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(m), 0o600))
-				return
+				copies = append(copies, m)
 			}
 		}
+		if len(copies) >= want {
+			ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Join(copies, "")), 0o600))
+			return
+		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("no mail with %q has come; there are %d others", args[0], len(delivered(ts)))
+			ts.Fatalf("%d copies of a mail with %q have come, want %d; there are %d mails", len(copies), args[0], want, len(delivered(ts)))
 		}
 	}
 }
