@@ -86,10 +86,11 @@ via = ["main"]
 }
 
 func TestRefusedAtTheDoor(t *testing.T) {
-	h, fake := resendHouse(t, "[[listener]]\naddress = \"ADDR\"\nmax_message = \"20KB\"")
+	h, fake := resendHouse(t, "[[listener]]\naddress = \"ADDR\"\nmax_message = \"2MB\"")
 	for _, c := range []struct{ name, msg, want string }{
 		{"a loop", strings.Repeat("Received: from x by y; Mon, 2 Nov 2026 10:00:00 +0000\n", identity.MaxHops) + plainMail, "554"},
-		{"too large", plainMail + strings.Repeat("0123456789\n", 3000), "552"},
+		{"too large", plainMail + strings.Repeat("0123456789\n", 300_000), "552"},
+		{"too large a header", strings.Repeat("X-A: 0123456789\n", 100_000) + plainMail, "552"},
 		{"signed, and the only upstream cannot carry it", "From: x@example.com\nMIME-Version: 1.0\nContent-Type: multipart/signed; boundary=b; micalg=pgp-sha256; protocol=\"application/pgp-signature\"\n\n--b\nContent-Type: text/plain\n\nhi\n--b\nContent-Type: application/pgp-signature\n\nsig\n--b--\n", "554 5.6.1"},
 	} {
 		err := h.send("x@example.com", []string{"a@example.org"}, c.msg)

@@ -75,7 +75,15 @@ func (s *sorter) part(p *Part, at place) error {
 	case "multipart/related":
 		return s.related(p, at)
 	}
-	for _, c := range p.Children {
+	for i, c := range p.Children {
+		if at.body && i > 0 {
+			if twin, err := s.twin(p.Children[i-1], c); err != nil || twin {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		if err := s.part(c, place{body: at.body}); err != nil {
 			return err
 		}
@@ -106,6 +114,11 @@ func (s *sorter) leaf(p *Part, at place) error {
 	case isBodyPart(p, at.root):
 		return s.setBody(p)
 	case at.root && isAlternative(p): // an invitation that is nothing else
+		s.content.Alternatives = append(s.content.Alternatives, p)
+		return nil
+	}
+	if at.body && isAlternative(p) && p.Name == "" && p.Params["method"] != "" && len(s.content.Alternatives) == 0 {
+		// An invitation beside the text, which mail programs offer to answer.
 		s.content.Alternatives = append(s.content.Alternatives, p)
 		return nil
 	}

@@ -186,7 +186,9 @@ func encodeAddresses(value string) string {
 	}
 	texts := make([]string, len(list))
 	for i, a := range list {
-		texts[i] = a.String()
+		if texts[i] = a.String(); !strings.Contains(a.Addr, "@") && !isASCII(a.Addr) {
+			texts[i] = encodeWords(a.Addr) // a word that only looks like an address: Doé, Ann <ann@x>
+		}
 	}
 	return strings.Join(texts, ", ")
 }

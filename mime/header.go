@@ -18,6 +18,8 @@ type Header []Field
 type Field struct {
 	Name string // as written, without colon; "" for a line that is no field
 	Raw  []byte
+
+	charset string // in which Raw is, "" where unknown
 }
 
 // Get gives the first field of that name, unfolded, not decoded; "" when missing.
@@ -56,8 +58,8 @@ func (h Header) Text(name string) string { return DecodeText(h.Get(name)) }
 
 var unfolder = strings.NewReplacer("\r\n", "", "\n", "", "\r", "")
 
-// Value gives the field unfolded (RFC 5322 2.2.3), not decoded. A line that is no field is all
-// value.
+// Value gives the field unfolded (RFC 5322 2.2.3), its encoded words not decoded. Raw 8-bit text is
+// UTF-8 where the message tells its charset. A line that is no field is all value.
 func (f Field) Value() string {
 	raw := f.Raw
 	if f.Name != "" {
@@ -67,7 +69,13 @@ func (f Field) Value() string {
 	if strings.ContainsAny(s, "\r\n") {
 		s = unfolder.Replace(s)
 	}
-	return strings.Trim(s, " \t")
+	s = strings.Trim(s, " \t")
+	if f.charset != "" {
+		if text, exact := decodeCharset([]byte(s), f.charset); exact {
+			return text
+		}
+	}
+	return s
 }
 
 // ReadHeader reads a header up to and including the empty line from the start of a message, at most
@@ -200,8 +208,8 @@ func headerEnd(block []byte) int {
 			end = pos
 			blank = len(bytes.Trim(line, " \t\r\n")) == 0
 			continue
-		case end == 0 && pos == len(line) && isMailboxLine(line):
-			end = pos
+		case end == 0 && pos == len(line) && isMailboxLine(line), field && line[0] == ':': // a field without a name
+			end, field = pos, false
 		case name == "":
 			if blank {
 				return end

@@ -97,6 +97,7 @@ func TestReadHeader(t *testing.T) {
 			"Content-Type: multipart/mixed; boundary=\"b\"\n\n", "--b\nContent-Type: text/html\n\nbody", nil},
 		{"white space instead of an empty line", "Subject: a\n \nwords\nTo: nobody\n\nmore", 100, "Subject: a\n \n\n", "words\nTo: nobody\n\nmore", nil},
 		{"rubbish amid", "A: 1\nrubbish\nSubject: a\n\nbody", 100, "A: 1\nrubbish\nSubject: a\n\n", "body", nil},
+		{"field without name", "A: 1\n: 2\n\nbody", 100, "A: 1\n: 2\n\n", "body", nil},
 		{"mailbox line", "From a@x Mon Nov 23 10:11:12 2026\nA: 1\n\nbody", 100, "From a@x Mon Nov 23 10:11:12 2026\nA: 1\n\n", "body", nil},
 		{"sentence", "From here: it\nA: 1\n\nbody", 100, "\n", "From here: it\nA: 1\n\nbody", nil},
 		{"empty", "", 100, "", "", nil},

@@ -31,6 +31,7 @@ type Message struct {
 
 	headerBytes []byte // without the empty line
 	bodyOffset  int64
+	charset     string // of raw 8-bit fields, "" where unknown
 }
 
 // Parse reads a message. Errors are those of reading src.
@@ -48,6 +49,7 @@ func Parse(src Source) (*Message, error) {
 	if err := s.tree(m.Root); err != nil {
 		return nil, err
 	}
+	m.useTextCharset()
 	return m, nil
 }
 
@@ -138,6 +140,7 @@ func (m *Message) With(edits ...Edit) (*Message, error) {
 	w.bodyOffset = src.Size() - (m.Source.Size() - m.bodyOffset)
 	w.headerBytes = header
 	w.Header = ParseHeader(w.headerBytes)
+	w.Header.inCharset(m.charset)
 	root := *m.Root // its content is read from the old source, whose bytes are the same
 	root.Header = w.Header
 	w.Root = &root

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"mime/quotedprintable"
 	"strings"
 )
@@ -70,11 +69,11 @@ func (m *Message) to7Bit(depth int) (*Message, error) {
 	if eight, err := m.EightBit(); err != nil || !eight {
 		return m, err
 	}
-	header, err := header7Bit(m.headerBytes)
+	header, err := header7Bit(m.headerBytes, m.charset)
 	if err != nil {
 		return nil, err
 	}
-	d := &downgrade{src: m.Source, depth: depth}
+	d := &downgrade{src: m.Source, depth: depth, charset: m.charset}
 	if err := d.part(m.Root, header, 0, int64(len(m.headerBytes))); err != nil {
 		return nil, err
 	}
@@ -90,6 +89,8 @@ type downgrade struct {
 	pos   int64 // up to here src is written
 	out   []Source
 	depth int // of messages within messages
+
+	charset string // of raw 8-bit fields
 }
 
 // copyTo writes the bytes up to offset as they are. What is 8-bit there stands between parts, where
@@ -155,7 +156,7 @@ func (d *downgrade) part(p *Part, header []byte, from, to int64) error {
 	}
 	for _, c := range p.Children {
 		raw := c.headerBytes()
-		h, err := header7Bit(raw)
+		h, err := header7Bit(raw, d.charset)
 		if err != nil {
 			return err
 		}
@@ -176,7 +177,8 @@ func (p *Part) headerBytes() []byte {
 
 // leaf writes a leaf, encoded when its content is 8-bit.
 func (d *downgrade) leaf(p *Part, header []byte, headerEnd int64, eight bool) error {
-	if !eight {
+	if !eight || p.encoding() == base64Encoding {
+		// Bytes amid base64 that are none have no meaning (RFC 2045 6.8): "?" is as good.
 		d.replace(NewBytesSource(header), headerEnd)
 		return d.copyTo(p.end)
 	}
@@ -301,43 +303,4 @@ func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
 		done += copy(p[done:], coded[at-line*base64Width:n+2])
 	}
 	return done, nil
-}
-
-// header7Bit encodes the raw 8-bit fields of a header and leaves the others.
-func header7Bit(raw []byte) ([]byte, error) {
-	if !has8Bit(raw) {
-		return raw, nil
-	}
-	eol := lineEnd(raw)
-	var out []byte
-	for _, f := range ParseHeader(raw) {
-		if !has8Bit(f.Raw) {
-			out = append(out, f.Raw...)
-			continue
-		}
-		field := field7Bit(f, eol)
-		if has8Bit(field) {
-			return nil, fmt.Errorf("%w: %s", ErrIntlAddr, repair(f.Name))
-		}
-		out = append(out, field...)
-	}
-	return out, nil
-}
-
-func field7Bit(f Field, eol string) []byte {
-	switch strings.ToLower(f.Name) {
-	case "":
-		return bytes.Map(func(r rune) rune {
-			if r >= 0x80 {
-				return '?'
-			}
-			return r
-		}, f.Raw)
-	case "content-type", "content-disposition":
-		token, params := parseValue(f.Value())
-		if v := mime.FormatMediaType(token, params); v != "" {
-			return fold(f.Name+": "+v, eol)
-		}
-	}
-	return Edit{Name: f.Name, Value: repair(f.Value())}.field(eol)
 }

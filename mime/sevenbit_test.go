@@ -25,6 +25,11 @@ func TestTo7Bit(t *testing.T) {
 		{"raw 8-bit beside quoted-printable", "Content-Transfer-Encoding: quoted-printable\n\n\xe9=E9=\n\n", "Content-Transfer-Encoding: quoted-printable\n\n=E9=E9\n", nil},
 		{"no empty line", "\xe9 text", "Content-Transfer-Encoding: quoted-printable\r\n\r\n=E9 text", nil},
 		{"header", "Subject: caf\xc3\xa9\nTo: J\xf6rg <j@x>\n\ntext", "Subject: =?utf-8?q?caf=C3=A9?=\nTo: =?utf-8?q?J=C3=B6rg?= <j@x>\n\ntext", nil},
+		{"words that look like addresses", "Cc: Do\xc3\xa9, Ann <ann@x>\n\ntext", "Cc: =?utf-8?q?Do=C3=A9?=, Ann <ann@x>\n\ntext", nil},
+		{"unreadable type", "Content-Type: text/pl\xc3\xa4in; a\n\ntext", "Content-Type: text/pl?in; a\n\ntext", nil},
+		{"8-bit amid base64", "Content-Transfer-Encoding: base64\n\ndGV4\xe9dA==\n", "Content-Transfer-Encoding: base64\n\ndGV4?dA==\n", nil},
+		{"header in the charset of the text", "Subject: \xcd\xc9\xd2\nContent-Type: text/plain; charset=koi8-r\n\ntext",
+			"Subject: =?utf-8?b?0LzQuNGA?=\nContent-Type: text/plain; charset=koi8-r\n\ntext", nil},
 		{"address", "To: j\xc3\xb6rg@x\n\ntext", "", ErrIntlAddr},
 		{"parts", multi + "\none\n--b\nContent-Type: text/html; name=\"\xc3\xa9\"\n\n\xe9\n--b--\nepi\xff\n",
 			"Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 7bit\n\npreamble ?\n--b\n\none\n--b\n" +

@@ -134,7 +134,8 @@ func commentLength(s string) int {
 }
 
 // bareNameEnd finds where a mailbox lacks its domain: behind the name in angle brackets, else behind
-// the only word. It is 0 when the mailbox has a domain or is none that can be understood.
+// the only word. It is 0 when the mailbox has a domain or is none that can be understood; nobody here
+// has a name beyond ASCII, which is rather the half of one without quotes: Doé, Ann <ann@x>.
 func bareNameEnd(mailbox string) int {
 	end, words := 0, 0
 	for i := 0; i < len(mailbox); {
@@ -146,6 +147,9 @@ func bareNameEnd(mailbox string) int {
 		case '@':
 			return 0
 		default:
+			if c >= 0x80 {
+				return 0
+			}
 			if end != i || words == 0 {
 				words++
 			}

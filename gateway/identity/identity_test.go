@@ -93,6 +93,8 @@ func TestComplete(t *testing.T) {
 			"From: a@b\r\nDate: d\r\nMessage-ID: <1@x>\r\n"},
 		{"cron", "", env, "From: root (Cron Daemon)\r\nTo: root, ann@x.org\r\nDate: d\r\nMessage-ID: <1@x>\r\n",
 			"From: root@example.com (Cron Daemon)\r\nTo: root@example.com, ann@x.org\r\nDate: d\r\nMessage-ID: <1@x>\r\n"},
+		{"half of a name", "", env, "From: a@b\r\nTo: Doé, Ann <ann@x.org>\r\nDate: d\r\nMessage-ID: <1@x>\r\n",
+			"From: a@b\r\nTo: Doé, Ann <ann@x.org>\r\nDate: d\r\nMessage-ID: <1@x>\r\n"},
 		{"several To", "", env, "From: a@b\r\nTo: root\r\nTo: bob\r\nDate: d\r\nMessage-ID: <1@x>\r\n",
 			"From: a@b\r\nTo: root\r\nTo: bob\r\nDate: d\r\nMessage-ID: <1@x>\r\n"},
 		{"all fields", "", env, "From: a\r\nSender: b\r\nReply-To: c\r\nCc: d\r\nDate: d\r\nMessage-ID: <1@x>\r\n",
@@ -134,7 +136,7 @@ func TestQualifyList(t *testing.T) {
 		{"ann@ x.org", "ann@ x.org"},
 		{"<open", "<open"}, {"(open", "(open"}, {`"open`, `"open@D`},
 		{"<<root>>", "<<root>>"},
-		{"x\xff", "x\xff@D"},
+		{"x\xff", "x\xff"},
 	}
 	for _, tc := range tests {
 		if got := qualifyList(tc.list, "@D"); got != tc.want {
