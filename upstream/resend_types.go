@@ -64,8 +64,11 @@ func extensionFor(mediaType string) string {
 // it is where it has an extension, and the type gives way; pictures shown in the HTML keep their type.
 func agreeingName(f apiFile) (name, mediaType string) {
 	const any = "application/octet-stream"
-	base, _, _ := strings.Cut(f.mediaType, ";")
+	base, params, more := strings.Cut(f.mediaType, ";")
 	base = strings.ToLower(strings.TrimSpace(base))
+	if more {
+		params = ";" + params
+	}
 	ext := strings.ToLower(path.Ext(f.name))
 	if len(ext) > 6 || strings.Contains(ext, " ") {
 		ext = "" // "Report v1. final"
@@ -79,17 +82,31 @@ func agreeingName(f apiFile) (name, mediaType string) {
 			if t != base {
 				continue
 			}
-			known = true
-			if row.ext == ext {
-				return f.name, f.mediaType
+			if known = true; row.ext == ext {
+				return f.name, firstName(row.types, base) + params
 			}
 		}
 	}
 	if known && (ext == "" || f.inline) {
-		return f.name + extensionFor(base), f.mediaType
+		ext = extensionFor(base)
+		for _, row := range resendTypes {
+			if row.ext == ext {
+				base = firstName(row.types, base)
+			}
+		}
+		return f.name + ext, base + params
 	}
 	if ext == ".txt" && (strings.HasPrefix(base, "text/") || base == "message/delivery-status") {
 		return f.name, "text/plain"
 	}
 	return f.name, any
+}
+
+// firstName is the registered one of a type's names: Resend may take another for a contradiction to
+// the file name. Plain text is what many files are besides.
+func firstName(types []string, base string) string {
+	if base == "text/plain" {
+		return base
+	}
+	return types[0]
 }
