@@ -157,11 +157,13 @@ func (c *configChecker) admin() {
 
 // permissions warns of secrets that everybody on the machine can read.
 func (c *configChecker) permissions() {
-	if c.literalSecret == "" || c.reporter.file == "" {
+	if len(c.literalSecrets) == 0 || c.reporter.file == "" {
 		return
 	}
 	info, err := os.Stat(c.reporter.file)
 	if err == nil && worldReadable(info.Mode()) {
-		c.warn(c.literalSecret, "holds a secret, and everybody can read this file: chmod 640, or use env:, file: or cred:")
+		for _, path := range c.literalSecrets {
+			c.warn(path, "holds a secret, and everybody can read this file: chmod 640, or use env:, file: or cred:")
+		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // decoder it goes on after an error, takes names exactly as they are written and knows all keys.
 type decoder struct {
 	*reporter
-	literalSecret string // path of a secret that stands in the file itself
+	literalSecrets []string // paths of secrets that stand in the file itself
 }
 
 // defaulter is implemented by elements of arrays of tables that have defaults.
@@ -128,7 +128,7 @@ func (d *decoder) text(path string, value any, target encoding.TextUnmarshaler) 
 		return
 	}
 	if _, ok := target.(*upstream.Secret); ok && isLiteralSecret(s) {
-		d.literalSecret = path
+		d.literalSecrets = append(d.literalSecrets, path)
 	}
 }
 

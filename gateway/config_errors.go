@@ -16,10 +16,10 @@ type ConfigError struct {
 
 // ConfigProblem is one thing that is wrong.
 type ConfigProblem struct {
-	Line    int    // 0 when the trouble has no place of its own
-	Key     string // "route.via"; "" for trouble with the file as a whole
-	Problem string
-	Hint    string // what to do; may be empty
+	Line    int    `json:"line,omitempty"` // 0 when the trouble has no place of its own
+	Key     string `json:"key,omitempty"`  // "route.via"; "" for trouble with the file as a whole
+	Problem string `json:"problem"`
+	Hint    string `json:"hint,omitempty"` // what to do; may be empty
 }
 
 // Error gives one line for each problem, "file:line: key: problem", and one for its hint.

@@ -35,9 +35,12 @@ func (c *configChecker) certificate(path string, l *ListenerConfig) {
 	}{{"cert_file", &l.CertFile}, {"key_file", &l.KeyFile}} {
 		if *f.value == "" {
 			c.report(path+"."+f.key, fmt.Sprintf("is missing: tls = %q needs it", l.TLS), "self_signed = true makes a certificate for the first start")
-			return
+			continue
 		}
 		*f.value = resolvePath(c.reporter.file, *f.value)
+	}
+	if l.CertFile == "" || l.KeyFile == "" {
+		return
 	}
 	if _, err := tls.LoadX509KeyPair(l.CertFile, l.KeyFile); err != nil {
 		c.report(path+".cert_file", "cannot be used: "+err.Error(), "")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -40,7 +41,7 @@ func (g *Gateway) acceptDirect(ctx context.Context, env *envelope.Envelope, body
 		if p.State == envelope.Queued && p.Lane != "" {
 			result := g.deliverer.Direct(offer, m, in.msg, p)
 			for _, rec := range result.Taken {
-				taken = fmt.Sprintf("OK: taken by %s as %s", rec.Upstream, rec.ProviderID)
+				taken = strings.TrimSuffix(fmt.Sprintf("OK: taken by %s as %s", rec.Upstream, rec.ProviderID), " as ")
 			}
 			if first == nil {
 				first = result.Err

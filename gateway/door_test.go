@@ -144,6 +144,9 @@ func TestReload(t *testing.T) {
 	if err := h.g.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(h.log.String(), "takes a restart") {
+		t.Error("a restart is asked for though no listener changed")
+	}
 	h.mustSend("x@example.com", []string{"b@example.org"}, plainMail)
 	// What waited for the closed upstream does not wait for its schedule.
 	h.await("new and queued mail by the new upstream", func() bool { return len(other.Accepted()) == 2 })
@@ -287,4 +290,28 @@ func TestSecondsAfterTheLastMailShutdownEnds(t *testing.T) {
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("an idle client kept the gateway for %v", took)
 	}
+}
+
+func TestReloadTellsWhatTakesARestart(t *testing.T) {
+	h, _ := resendHouse(t, "")
+	h.write("[[listener]]\naddress = \"ADDR\"\nmax_recipients = 7\n[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
+	if err := h.g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(h.log.String(), "a [[listener]] changed in") {
+		t.Error("a changed listener is not told")
+	}
+}
+
+func TestRejectedMailIsNamed(t *testing.T) {
+	h, _ := resendHouse(t, "")
+	if err := h.send("x@example.com", []string{"bad\x01@example.org"}, plainMail); err == nil {
+		t.Error("taken")
+	}
+	if err := h.send("x@example.com", []string{"a@example.org"}, strings.Repeat("Received: from x by y; Mon, 2 Nov 2026 10:00:00 +0000\n", identity.MaxHops)+plainMail); err == nil {
+		t.Error("taken")
+	}
+	h.await("the line", func() bool {
+		return strings.Contains(h.log.String(), `msg=rejected stage=DATA code=554`) && strings.Contains(h.log.String(), `from=x@example.com to=[a@example.org]`)
+	})
 }

@@ -202,7 +202,7 @@ func (g *Gateway) reload() error {
 	if err != nil {
 		return err
 	}
-	for _, w := range cfg.Warnings {
+	for _, w := range append(cfg.Warnings, needRestart(g.current.Load().cfg, cfg)...) {
 		g.opts.Log.Warn(w)
 	}
 	snap := newSnapshot(cfg)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -145,11 +146,33 @@ func (a *app) fail(err error) int {
 		fmt.Fprintln(a.stderr, "hint: "+h.hint)
 	}
 	var u usageError
-	if errors.As(err, &u) {
-		fmt.Fprintln(a.stderr, "hint: mailhatch --help lists the commands")
+	switch {
+	case errors.As(err, &u):
+		if !errors.As(err, &h) {
+			fmt.Fprintln(a.stderr, "hint: mailhatch --help lists the commands")
+		}
 		return 2
+	case !errors.As(err, &h):
+		if hint := hintFor(err); hint != "" {
+			fmt.Fprintln(a.stderr, "hint: "+hint)
+		}
 	}
 	return 1
+}
+
+// hintFor tells what to do about failures of the system whose own words do not.
+func hintFor(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program listens there, perhaps another mailhatch: stop it, or choose another address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this machine has no such address"
+	case errors.Is(err, os.ErrPermission):
+		return "choose a place that this user may use, or run as the user it belongs to; ports below 1024 come by systemd/mailhatch.socket"
+	case errors.Is(err, os.ErrNotExist):
+		return "check the path for a typing error"
+	}
+	return ""
 }
 
 // silentError is a failure that has been told already.
@@ -183,7 +206,19 @@ func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	}
 }
 
-func runVersion(_ context.Context, a *app, _ []string) error {
+func runVersion(_ context.Context, a *app, args []string) error {
+	fs := a.flags("version")
+	asJSON := fs.Bool("json", false, "one JSON object")
+	rest, err := parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return usagef("version takes no arguments, but there is %q", rest[0])
+	}
+	if *asJSON {
+		return a.printJSON(map[string]string{"version": versionString(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+	}
 	fmt.Fprintln(a.stdout, "mailhatch", versionString())
 	return nil
 }
