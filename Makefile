@@ -7,7 +7,7 @@ BIN     := bin/mailhatch
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
-.PHONY: run test build lint bench bench-peers fuzz cover cross install clean
+.PHONY: run test build lint bench bench-peers fuzz cover cross install install-sendmail clean
 
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
@@ -48,7 +48,14 @@ install: build ## binary, example config and systemd units under DESTDIR and PRE
 	install -D -m 0644 config.example.toml $(DESTDIR)$(PREFIX)/share/doc/mailhatch/config.example.toml
 	install -D -m 0644 systemd/mailhatch.service $(DESTDIR)/etc/systemd/system/mailhatch.service
 	install -D -m 0644 systemd/mailhatch.socket $(DESTDIR)/etc/systemd/system/mailhatch.socket
+	install -D -m 0644 systemd/mailhatch.sysusers $(DESTDIR)/usr/lib/sysusers.d/mailhatch.conf
 	sed -i 's,/usr/local/bin,$(PREFIX)/bin,' $(DESTDIR)/etc/systemd/system/mailhatch.service
+
+install-sendmail: install ## links that make it this machine's sendmail, mailq and newaliases
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	ln -sf ../bin/mailhatch $(DESTDIR)$(PREFIX)/sbin/sendmail
+	ln -sf mailhatch $(DESTDIR)$(PREFIX)/bin/mailq
+	ln -sf mailhatch $(DESTDIR)$(PREFIX)/bin/newaliases
 
 clean: ## remove what was built
 	rm -rf bin dist cover.out
