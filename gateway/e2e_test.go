@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -24,13 +25,14 @@ import (
 
 // house is a whole gateway on loopback.
 type house struct {
-	t    testing.TB
-	g    *Gateway
-	cfg  *Config
-	addr string // of the first listener
-	file string
-	log  *lines
-	stop func() error
+	t         testing.TB
+	g         *Gateway
+	cfg       *Config
+	addr      string // of the first listener
+	file      string
+	adminAddr string // "" is off
+	log       *lines
+	stop      func() error
 }
 
 // lines is a log that tests may read while it is written.
@@ -88,7 +90,7 @@ func (h *house) write(text string) {
 	if !strings.Contains(text, "[[listener]]") {
 		text = "[[listener]]\naddress = \"ADDR\"\n" + text
 	}
-	text = head + strings.ReplaceAll(text, "ADDR", h.addr) + "\n[admin]\naddress = \"off\"\n"
+	text = head + strings.ReplaceAll(text, "ADDR", h.addr) + fmt.Sprintf("\n[admin]\naddress = %q\n", cmp.Or(h.adminAddr, "off"))
 	if err := os.WriteFile(h.file, []byte(text), 0o600); err != nil {
 		h.t.Fatal(err)
 	}

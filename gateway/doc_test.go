@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mailhatch/gateway/journal"
+)
+
+// recorder takes the names of metrics that are registered.
+type recorder struct {
+	prometheus.Registerer
+	names []string
+}
+
+var fqName = regexp.MustCompile(`fqName: "([^"]+)"`)
+
+// MustRegister notes the names.
+func (r *recorder) MustRegister(all ...prometheus.Collector) {
+	for _, c := range all {
+		ch := make(chan *prometheus.Desc, 10)
+		c.Describe(ch)
+		close(ch)
+		for d := range ch {
+			r.names = append(r.names, fqName.FindStringSubmatch(d.String())[1])
+		}
+	}
+}
+
+// TestDocumented: every metric and every event is in doc/operations.md, and nothing else is.
+func TestDocumented(t *testing.T) {
+	b, err := os.ReadFile("../doc/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(b)
+	var rec recorder
+	journal.New(nil, &rec)
+	names := append(rec.names, adminMetrics(t)...)
+	if len(names) < 20 {
+		t.Fatalf("only %d metrics found: %q", len(names), names)
+	}
+	for _, name := range names {
+		if !strings.Contains(doc, "`"+name+"`") {
+			t.Errorf("metric %s is not in doc/operations.md", name)
+		}
+	}
+	for _, m := range regexp.MustCompile("`(mailhatch_[a-z_]+)`").FindAllStringSubmatch(doc, -1) {
+		if !slices.Contains(names, m[1]) {
+			t.Errorf("doc/operations.md names %s, which is no metric", m[1])
+		}
+	}
+	source, err := os.ReadFile("journal/journal.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := regexp.MustCompile(`j\.write\(slog\.Level\w+, "(\w+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(events) < 10 {
+		t.Fatalf("only %d events found", len(events))
+	}
+	for _, e := range events {
+		if !strings.Contains(doc, "`"+e[1]+"`") {
+			t.Errorf("event %s is not in doc/operations.md", e[1])
+		}
+	}
+}
+
+// adminMetrics gives the names of mailhatch's metrics that a running gateway shows.
+func adminMetrics(t *testing.T) []string {
+	t.Helper()
+	h, _ := resendHouse(t, "")
+	admin := freeAddr(t)
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	h.adminAddr = admin
+	// Nothing listens at that upstream: the mail stays queued.
+	h.write(fmt.Sprintf("[upstream.main]\ntype = \"smtp\"\ntls = \"none\"\nhost = \"127.0.0.1\"\nport = %s\n[[route]]\nvia = [\"main\"]\n", strings.TrimPrefix(freeAddr(t), "127.0.0.1:")))
+	h.start()
+	h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+	h.await("the admin server", func() bool {
+		resp, err := http.Get("http://" + admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	resp, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (mailhatch_\w+) `).FindAllStringSubmatch(string(b), -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
