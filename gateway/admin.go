@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/upstream"
 )
 
 // defaultAdmin is taken when nobody asked for an address; another program may have it.
@@ -51,7 +52,7 @@ func (g *Gateway) adminSocket(cfg *Config) (net.Listener, error) {
 func (g *Gateway) serveAdmin(ctx context.Context, listeners []net.Listener) error {
 	cfg := g.current.Load().cfg
 	server := admin.New(admin.Config{
-		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.Reload, Gatherer: g.metrics,
+		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.Reload, Memory: g.memory, Gatherer: g.metrics,
 		Log: g.opts.Log, Hostname: cfg.Hostname, Version: g.opts.Version, Started: g.started,
 	})
 	return server.Serve(ctx, listeners...)
@@ -77,4 +78,25 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 		list = append(list, u)
 	}
 	return list
+}
+
+// memory gives what an upstream of type memory was given.
+func (g *Gateway) memory(name string) ([]admin.Kept, bool) {
+	u := g.current.Load().upstreams[name]
+	if u == nil {
+		return nil, false
+	}
+	m, ok := u.Upstream.(*upstream.Memory)
+	if !ok {
+		return nil, false
+	}
+	list := []admin.Kept{}
+	for _, msg := range m.Messages() {
+		k := admin.Kept{ID: msg.ID, Time: msg.Time, From: msg.From, Source: string(msg.Source), Cut: msg.Cut}
+		for _, to := range msg.To {
+			k.To = append(k.To, to.Address)
+		}
+		list = append(list, k)
+	}
+	return list, true
 }

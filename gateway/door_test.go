@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/smtp"
 	"os"
 	"path/filepath"
@@ -314,4 +316,27 @@ func TestRejectedMailIsNamed(t *testing.T) {
 	h.await("the line", func() bool {
 		return strings.Contains(h.log.String(), `msg=rejected stage=DATA code=554`) && strings.Contains(h.log.String(), `from=x@example.com to=[a@example.org]`)
 	})
+}
+
+func TestMemoryIsReadOverTheAdminSocket(t *testing.T) {
+	run := shortDir(t)
+	h := newHouse(t, fmt.Sprintf("run_dir = %q\n[upstream.kept]\ntype = \"memory\"\n[[route]]\nvia = [\"kept\"]\n", run))
+	h.mustSend("x@example.com", []string{"a@example.org", "hidden@example.org"}, plainMail)
+	h.await("the mail", func() bool { return len(h.ended(envelope.Sent)) == 2 })
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", filepath.Join(run, "admin.sock"))
+	}}}
+	defer client.CloseIdleConnections()
+	for name, want := range map[string]string{"kept": `"to":["a@example.org","hidden@example.org"]`, "none": "no upstream of type memory"} {
+		resp, err := client.Get("http://admin/api/v1/memory/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("%s: %s %v", name, b, err)
+		}
+	}
 }

@@ -87,6 +87,10 @@ func newHouse(t testing.TB, text string) *house {
 func (h *house) write(text string) {
 	h.t.Helper()
 	head := fmt.Sprintf("hostname = \"gw.example.com\"\nstate_dir = %q\n", filepath.Join(filepath.Dir(h.file), "state"))
+	// Keys of the top level come before all tables.
+	if first, rest, ok := strings.Cut(text, "\n"); ok && strings.HasPrefix(first, "run_dir") {
+		head, text = head+first+"\n", rest
+	}
 	if !strings.Contains(text, "[[listener]]") {
 		text = "[[listener]]\naddress = \"ADDR\"\n" + text
 	}

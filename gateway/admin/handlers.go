@@ -79,6 +79,7 @@ func (s *Server) control() http.Handler {
 	mux.Handle("GET /api/v1/queue/{id}/message", handler(s.open))
 	mux.Handle("POST /api/v1/queue/{action}", handler(s.steer))
 	mux.Handle("POST /api/v1/reload", handler(s.reload))
+	mux.Handle("GET /api/v1/memory/{upstream}", handler(s.memory))
 	return mux
 }
 

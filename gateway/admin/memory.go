@@ -1,0 +1,26 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+)
+
+// Kept is a mail in an upstream of type memory.
+type Kept struct {
+	ID     string    `json:"id"`
+	Time   time.Time `json:"time"`
+	From   string    `json:"from"`          // envelope sender
+	To     []string  `json:"to"`            // envelope recipients, those in Bcc included
+	Source string    `json:"source"`        // header and body
+	Cut    bool      `json:"cut,omitempty"` // Source is only the start
+}
+
+// memory shows what an upstream of type memory was given, oldest first.
+func (s *Server) memory(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Memory != nil {
+		if list, ok := s.cfg.Memory(r.PathValue("upstream")); ok {
+			return writeJSON(w, http.StatusOK, map[string][]Kept{"messages": list})
+		}
+	}
+	return &requestError{http.StatusNotFound, "there is no upstream of type memory by that name"}
+}
