@@ -19,9 +19,9 @@ var apiControl = [...]string{
 	"X-SES-*",               // https://docs.aws.amazon.com/ses/latest/dg/send-email-smtp.html
 	"X-MSYS-API",            // https://developers.sparkpost.com/api/smtp/
 	"X-Sib-*", "X-Mailin-*", // https://developers.brevo.com/docs/smtp-integration
-	"X-PM-*",                 // https://postmarkapp.com/developer/user-guide/send-email-with-smtp
-	"X-MJ-*",                 // https://dev.mailjet.com/smtp-relay/custom-headers/
-	"Resend-Idempotency-Key", // https://resend.com/docs/send-with-smtp
+	"X-PM-*",   // https://postmarkapp.com/developer/user-guide/send-email-with-smtp
+	"X-MJ-*",   // https://dev.mailjet.com/smtp-relay/custom-headers/
+	"Resend-*", // Resend-Idempotency-Key, https://resend.com/docs/send-with-smtp
 }
 
 // apiMapped are fields that JSON APIs have a place of their own for, that they write themselves, or
