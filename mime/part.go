@@ -48,7 +48,7 @@ func newPart(src Source, h Header, defaultType string) *Part {
 	disposition, params := parseValue(h.Get("Content-Disposition"))
 	p.Disposition = disposition
 	p.Name = fileName(params["filename"])
-	if p.Name == "" {
+	if p.Name == "" && disposition != "form-data" { // there it is the name of a field (RFC 7578 4.2)
 		p.Name = fileName(params["name"])
 	}
 	if p.Name == "" {

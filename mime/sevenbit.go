@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime/quotedprintable"
 	"strings"
+	"unicode/utf8"
 )
 
 // Reasons why a message has no 7-bit form.
@@ -69,6 +70,14 @@ func (m *Message) to7Bit(depth int) (*Message, error) {
 	if eight, err := m.EightBit(); err != nil || !eight {
 		return m, err
 	}
+	if m.Root.start != m.bodyOffset {
+		// With has given it another header: the parts' places are those in the old source.
+		whole, err := Parse(m.Source)
+		if err != nil {
+			return nil, err
+		}
+		m = whole
+	}
 	header, err := header7Bit(m.headerBytes, m.charset)
 	if err != nil {
 		return nil, err
@@ -80,7 +89,26 @@ func (m *Message) to7Bit(depth int) (*Message, error) {
 	if err := d.copyTo(m.Source.Size()); err != nil {
 		return nil, err
 	}
-	return Parse(Concat(d.out...))
+	seven, err := Parse(Concat(d.out...))
+	if err != nil || depth > 0 || seven.Header.Has("MIME-Version") || !seven.Header.Has("Content-Transfer-Encoding") {
+		return seven, err
+	}
+	// Without MIME-Version the encoding would not count (RFC 2045 4).
+	return seven.With(declareMIME(m.Root)...)
+}
+
+const declareLimit = 1 << 20 // bytes of a body that are looked at for its charset
+
+// declareMIME gives the fields of a message that had none of MIME.
+func declareMIME(root *Part) []Edit {
+	edits := []Edit{{Op: Append, Name: "MIME-Version", Value: "1.0"}}
+	if root.Header.Has("Content-Type") || root.RawSize() > declareLimit {
+		return edits
+	}
+	if b, err := io.ReadAll(root.Raw()); err == nil && utf8.Valid(b) {
+		edits = append(edits, Edit{Op: Append, Name: "Content-Type", Value: "text/plain; charset=utf-8"})
+	}
+	return edits
 }
 
 // downgrade writes a message anew in pieces.
