@@ -131,6 +131,9 @@ func (o *apiMessage) readSender(m *Mail) *Error {
 			}
 			return err
 		}
+		if !apiReplyable(addr) {
+			continue // the API would refuse the whole mail for it
+		}
 		if !seen[key] {
 			seen[key] = true
 			replyTo = append(replyTo, mime.Address{Name: apiLine(a.Name), Addr: addr})
@@ -138,6 +141,18 @@ func (o *apiMessage) readSender(m *Mail) *Error {
 	}
 	o.replyTo = replyTo
 	return nil
+}
+
+// apiReplyable says whether the domain of an address is one that a stranger could write to: names of
+// letters, digits and hyphens with a dot between them (RFC 5321 2.3.5).
+func apiReplyable(addr string) bool {
+	domain := addr[strings.LastIndexByte(addr, '@')+1:]
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return strings.Contains(domain, ".")
 }
 
 // apiSender is apiAddress for From: what is no address there may be carried by another kind.
