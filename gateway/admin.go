@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"mailhatch/gateway/admin"
 	"mailhatch/upstream"
@@ -58,12 +59,30 @@ func (g *Gateway) serveAdmin(ctx context.Context, listeners []net.Listener) erro
 	return server.Serve(ctx, listeners...)
 }
 
-// notReady names what keeps the gateway from taking mail.
+// notReady names what keeps the gateway from taking mail or from handing any on.
 func (g *Gateway) notReady() []string {
+	var list []string
 	if !g.ready.Load() {
-		return []string{"the listeners are not open"}
+		list = append(list, "the listeners are not open")
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if draft, err := g.queue.New(ctx); err != nil {
+		list = append(list, "new mail is refused: "+err.Error())
+	} else {
+		_ = draft.Discard()
+	}
+	closed := []string{}
+	status := g.deliverer.Status()
+	for _, s := range status {
+		if s.State == "closed" {
+			closed = append(closed, fmt.Sprintf("upstream %s is closed (%s): %s", s.Name, s.Reason, s.LastError))
+		}
+	}
+	if len(closed) == len(status) { // as long as one works, mail finds a way or waits for its own
+		list = append(list, closed...)
+	}
+	return list
 }
 
 func (g *Gateway) upstreamStatus() []admin.Upstream {

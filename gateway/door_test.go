@@ -340,3 +340,14 @@ func TestMemoryIsReadOverTheAdminSocket(t *testing.T) {
 		}
 	}
 }
+
+func TestReadyNamesWhatIsNot(t *testing.T) {
+	h, fake := resendHouse(t, "")
+	h.await("readiness", func() bool { return len(h.g.notReady()) == 0 })
+	fake.SetKey("changed")
+	h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+	h.await("the closed upstream", func() bool {
+		list := h.g.notReady()
+		return len(list) == 1 && strings.HasPrefix(list[0], "upstream main is closed (account)")
+	})
+}

@@ -180,6 +180,8 @@ func (g *Gateway) sessionEvent(e smtpd.Event) {
 	}
 	r.Code, _ = strconv.Atoi(strings.SplitN(e.Reply, " ", 2)[0])
 	switch e.Kind {
+	case smtpd.Foreign:
+		r.Reason = strings.TrimSpace("the client does not speak SMTP but began with " + strconv.Quote(e.Command) + ". " + e.Reply)
 	case smtpd.Rejected:
 		r.Stage, r.Reason = e.Command, e.Reply
 	case smtpd.Connected, smtpd.Closed, smtpd.AuthOK:

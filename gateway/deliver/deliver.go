@@ -124,15 +124,26 @@ type generation struct {
 	lanes    map[string]*lane
 	attempts context.Context // of the calls of upstreams; outlives the claiming of new mail
 	rerouted bool            // it came by a reload
+	look     chan struct{}   // one token: ask when mail is due next
 }
 
 func newGeneration(d *Deliverer, cfg *Config, attempts context.Context, rerouted bool) *generation {
-	g := &generation{d: d, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)), attempts: attempts, rerouted: rerouted}
+	g := &generation{d: d, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)), attempts: attempts, rerouted: rerouted,
+		look: make(chan struct{}, 1)}
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
 		g.lanes[u.Name] = newLane(g, u)
+		d.journal.UpstreamKnown(u.Name)
 	}
 	return g
+}
+
+// recheck makes the dispatcher ask again when mail is due.
+func (g *generation) recheck() {
+	select {
+	case g.look <- struct{}{}:
+	default:
+	}
 }
 
 func (g *generation) close() {
@@ -172,6 +183,7 @@ func (g *generation) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-g.d.queue.Changed():
+		case <-g.look:
 		case <-timer.C:
 		}
 		if clock.suspect() {

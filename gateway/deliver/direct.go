@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -62,6 +63,10 @@ func (d *Deliverer) directOnce(ctx context.Context, g *generation, m *queue.Mess
 		result.Rest, result.Err = []queue.Part{part}, err
 		return ""
 	}
+	if err := l.gate.refusal(); err != nil {
+		result.Rest, result.Err = []queue.Part{part}, err
+		return a.directNext(result)
+	}
 	l.gate.spend(1)
 	l.gate.begin()
 	outcomes := send(ctx, l.upstream.Upstream, mail)
@@ -103,7 +108,7 @@ func (a *attempt) directNext(result *DirectResult) string {
 		return ""
 	}
 	e := failure(result.Err)
-	if e.Class != upstream.Account && e.Class != upstream.Unrepresentable && !e.Connect {
+	if e.Class != upstream.Account && e.Class != upstream.Unrepresentable && !e.Connect && !errors.Is(e, errClosed) {
 		return ""
 	}
 	g := a.lane.gen

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -327,4 +328,16 @@ func (g *gate) blocked(domain string) time.Time {
 		return time.Time{}
 	}
 	return until
+}
+
+var errClosed = errors.New("the upstream is closed")
+
+// refusal says why nothing may be offered now; nil when it may.
+func (g *gate) refusal() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state != closed {
+		return nil
+	}
+	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w (%s): %w", errClosed, g.reason, g.lastErr)}
 }

@@ -67,9 +67,17 @@ func (l *lane) run(ctx context.Context) {
 		prober.Go(func() { l.probe(ctx) })
 	}
 	for ctx.Err() == nil {
-		if n, t := l.allowance(ctx); n == 0 || !l.claim(ctx, n, t) {
-			l.rest(ctx)
+		n, t := l.allowance(ctx)
+		if n > 0 {
+			found, err := l.claim(ctx, n, t)
+			if found {
+				continue
+			}
+			if err == nil {
+				l.gen.recheck() // what is not due yet may be so before anybody looks again
+			}
 		}
+		l.rest(ctx)
 	}
 }
 
@@ -103,14 +111,14 @@ func (l *lane) rest(ctx context.Context) {
 	}
 }
 
-// claim takes up to n due parts to the workers and says whether there were any.
-func (l *lane) claim(ctx context.Context, n int, t turn) bool {
+// claim takes up to n due parts to the workers and says whether there were any. Its error has been told.
+func (l *lane) claim(ctx context.Context, n int, t turn) (found bool, err error) {
 	leases, err := l.gen.d.queue.Claim(ctx, l.upstream.Name, n, leaseTime)
 	if err != nil {
 		if ctx.Err() == nil {
 			l.gen.d.journal.Trouble("queue", err)
 		}
-		return false
+		return false, err
 	}
 	switch {
 	case t != sweep:
@@ -118,7 +126,8 @@ func (l *lane) claim(ctx context.Context, n int, t turn) bool {
 	case len(leases) == 0:
 		l.gate.swept()
 	}
-	at, found := time.Now(), len(leases) > 0
+	at := time.Now()
+	found = len(leases) > 0
 	if l.upstream.Name == digestLane {
 		leases = l.digest(ctx, leases)
 	}
@@ -132,7 +141,7 @@ func (l *lane) claim(ctx context.Context, n int, t turn) bool {
 		l.jobs <- j // workers empty the channel for as long as it is open
 	}
 	wait.Wait() // one probe at a time; a sweep goes batch by batch
-	return found
+	return found, nil
 }
 
 // work does jobs until the channel is closed.

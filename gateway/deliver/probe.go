@@ -29,6 +29,9 @@ func (l *lane) probe(ctx context.Context) {
 			}
 		case now == open && was != open:
 			l.hasten(ctx)
+		case now == closed && was == open && l.upstream.Failover:
+			l.hasten(ctx) // what was put off before it closed has another way
+			l.gate.sweepAgain()
 		}
 		was = now
 	}

@@ -240,7 +240,9 @@ func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, w way, 
 		a.later(rcpts, p, func(e attemptEvent) { g.d.journal.Failover(e, next) })
 		return
 	}
-	part.NextAt = time.Now().Add(max(g.cfg.Policy.wait(p.Attempts), after))
+	if part.NextAt = time.Now().Add(max(g.cfg.Policy.wait(p.Attempts), after)); g.attempts.Err() != nil {
+		part.NextAt = time.Time{} // our own stop cut it off: the next start goes on at once
+	}
 	a.warn(ctx, &part)
 	a.add(part)
 	a.later(rcpts, p, func(e attemptEvent) { e.Next = part.NextAt; g.d.journal.Deferred(e) })

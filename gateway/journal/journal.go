@@ -148,6 +148,11 @@ func (j *Journal) Bounced(e Attempt, bounce string) {
 	j.write(slog.LevelInfo, "bounced", e.attrs(slog.String("bounce", bounce))...)
 }
 
+// UpstreamKnown shows an upstream of the config as open; it writes no line.
+func (j *Journal) UpstreamKnown(upstream string) {
+	j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)
+}
+
 // UpstreamClosed writes "upstream_closed": no mail is offered to it until a probe succeeds.
 func (j *Journal) UpstreamClosed(upstream, reason string, err error, until time.Time) {
 	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)

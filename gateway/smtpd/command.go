@@ -179,6 +179,7 @@ func (f *front) mailFrom(arg string) bool {
 		return false
 	}
 	p := path{}
+	f.path = path{address: oneLine(text)} // for the event of a refusal
 	if text != "" {
 		if p, err = parsePath(text, f.cfg.Domain); err != nil {
 			f.refuseCommand("501 5.1.7 " + err.Error())
@@ -217,6 +218,7 @@ func (f *front) rcptTo(arg string) bool {
 		err = errNoAddress
 	}
 	var p path
+	f.path = path{address: oneLine(text)} // for the event of a refusal
 	if err == nil {
 		p, err = parsePath(text, f.cfg.Domain)
 	}

@@ -62,7 +62,7 @@ func TestTakePieces(t *testing.T) {
 	for _, piece := range []string{"250-Hel", "lo x\r", "\n250-CHUNKING\r\n250-AUTH PLAIN\r\n250 SI", "ZE\r\n"} {
 		f.take([]byte(piece))
 	}
-	want := "250-Hello x\r\n250-AUTH PLAIN\r\n250-AUTH=PLAIN\r\n250-SIZE\r\n250 STARTTLS\r\n"
+	want := "250-localhost Hello x\r\n250-AUTH PLAIN\r\n250-AUTH=PLAIN\r\n250-SIZE\r\n250 STARTTLS\r\n"
 	if got := string(f.out); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

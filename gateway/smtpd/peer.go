@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -26,11 +27,16 @@ func (f *front) meet() error {
 		return err
 	}
 	f.conn = ahead{f.raw, r}
-	if !header.Command.IsLocal() { // LOCAL is the proxy's own health check
-		f.peer = addrOf(header.SourceAddr)
+	if header.Command.IsLocal() { // the proxy's own health check
+		return nil
+	}
+	if f.peer = addrOf(header.SourceAddr); !f.peer.IsValid() {
+		return errNoPeer // a unix socket at the proxy: nobody that Allow and the routes could judge
 	}
 	return nil
 }
+
+var errNoPeer = errors.New("the proxy does not name the client by an IP address")
 
 // ahead is a connection of which some bytes have been read already.
 type ahead struct {

@@ -145,7 +145,9 @@ func (f *front) learn(code int, line string) {
 
 // capability collects the lines of EHLO's reply and says them with ours when they are complete.
 func (f *front) capability(line string) {
-	if word := line[4:]; word != "CHUNKING" {
+	if word := line[4:]; len(f.caps) == 0 {
+		f.caps = append(f.caps, f.cfg.Hostname+" "+word) // RFC 5321 4.1.1.1: our domain comes first
+	} else if word != "CHUNKING" {
 		f.caps = append(f.caps, word)
 		if mechs, ok := strings.CutPrefix(word, "AUTH "); ok {
 			f.caps = append(f.caps, "AUTH="+mechs) // what clients older than RFC 2554 look for
