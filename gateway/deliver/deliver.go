@@ -68,11 +68,12 @@ type Deliverer struct {
 	reload  chan struct{} // one token: config changed
 	config  atomic.Pointer[Config]
 	current atomic.Pointer[generation]
+	running chan struct{} // closed once current is there
 }
 
 // New returns a deliverer that follows cfg once it runs.
 func New(q queue.Queue, j *journal.Journal, submit Submit, cfg *Config) *Deliverer {
-	d := &Deliverer{queue: q, journal: j, submit: submit, told: newTold(), reload: make(chan struct{}, 1)}
+	d := &Deliverer{queue: q, journal: j, submit: submit, told: newTold(), reload: make(chan struct{}, 1), running: make(chan struct{})}
 	d.config.Store(cfg)
 	return d
 }
@@ -95,7 +96,9 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	for {
 		gen := newGeneration(d, d.config.Load(), attempts, reloaded)
 		reloaded = true
-		d.current.Store(gen)
+		if d.current.Swap(gen) == nil {
+			close(d.running)
+		}
 		genCtx, stop := context.WithCancel(ctx)
 		old.Go(func() {
 			gen.run(genCtx)

@@ -29,8 +29,15 @@ func (d *Deliverer) Choose(via []string) string {
 	return via[0]
 }
 
+const startWait = 3 * time.Second
+
 // Direct offers a part once, to its lane and on failure along its route, and waits for the outcome.
 func (d *Deliverer) Direct(ctx context.Context, m *queue.Message, msg *mime.Message, part queue.Part) DirectResult {
+	select {
+	case <-d.running: // sessions may be a little earlier than delivery
+	case <-ctx.Done():
+	case <-time.After(startWait):
+	}
 	g := d.current.Load()
 	var result DirectResult
 	for range len(d.config.Load().Upstreams) {

@@ -71,7 +71,6 @@ func TestDirectRespectsTheGate(t *testing.T) {
 	}}
 	r := newRig(t, nil, ups{"a": a})
 	r.start()
-	r.await("the start", func() bool { return r.d.Status() != nil })
 	msg, err := mime.Parse(mime.NewBytesSource([]byte("From: s@example.com\r\n\r\nhello\r\n")))
 	if err != nil {
 		t.Fatal(err)
