@@ -31,6 +31,9 @@ type upstreamTable struct {
 	RewriteFrom   string   `toml:"rewrite_from"`
 }
 
+// defaultConcurrent is how many sends an upstream gets at once where the config does not say.
+const defaultConcurrent = 16
+
 // upstreamNames gives the names in the order of the file.
 func (c *configChecker) upstreamNames() []string {
 	names := slices.Collect(maps.Keys(c.file.Upstream))
@@ -63,7 +66,7 @@ func (c *configChecker) upstreams(names []string, hostname string) []UpstreamCon
 }
 
 func (c *configChecker) upstream(path, name string, table map[string]any, hostname string) (UpstreamConfig, bool) {
-	common := upstreamTable{MaxConcurrent: 16}
+	common := upstreamTable{MaxConcurrent: defaultConcurrent}
 	kind, known := c.kind(path, table)
 	if !known {
 		// Without the kind nobody knows the other keys.

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,7 +88,7 @@ func queueList(ctx context.Context, a *app, args []string) error {
 	}
 	defer done()
 	f := admin.Filter{IDs: ids, State: envelope.State(*state), Upstream: *upstream, Limit: *limit}
-	shown := 0
+	shown, seen := 0, map[string]bool{}
 	for {
 		p, err := v.List(ctx, f)
 		if err != nil {
@@ -96,11 +97,18 @@ func queueList(ctx context.Context, a *app, args []string) error {
 		if err := a.printPage(p, shown == 0, *asJSON); err != nil {
 			return err
 		}
+		for i := range p.Messages {
+			seen[p.Messages[i].ID] = true
+		}
 		shown += len(p.Messages)
 		if f.Limit = *limit - shown; p.Next == "" || *limit > 0 && f.Limit <= 0 {
 			break
 		}
 		f.Limit, f.After = max(0, f.Limit), p.Next
+	}
+	missing := slices.DeleteFunc(ids, func(id string) bool { return seen[id] })
+	if len(missing) > 0 && f.State == "" && f.Upstream == "" && *limit == 0 {
+		return noSuch(missing...)
 	}
 	if shown == 0 && !*asJSON {
 		fmt.Fprintln(a.stdout, "no mail waits")
@@ -160,8 +168,11 @@ func queueShow(ctx context.Context, a *app, args []string) error {
 	defer done()
 	for i, id := range ids {
 		m, err := v.Show(ctx, id)
+		if errors.Is(err, queue.ErrNotFound) {
+			return noSuch(id)
+		}
 		if err != nil {
-			return noSuch(id, err)
+			return err
 		}
 		if *asJSON {
 			err = a.printJSON(m)
@@ -178,12 +189,9 @@ func queueShow(ctx context.Context, a *app, args []string) error {
 	return nil
 }
 
-// noSuch puts a missing message into words.
-func noSuch(id string, err error) error {
-	if errors.Is(err, queue.ErrNotFound) {
-		return hintf(fmt.Errorf("no message %s is in the queue", plain(id)), "mailhatch log --id %s tells what became of it", plain(id))
-	}
-	return err
+// noSuch tells of messages that do not wait.
+func noSuch(ids ...string) error {
+	return hintf(fmt.Errorf("no such message in the queue: %s", plain(strings.Join(ids, ", "))), "mailhatch log --id %s tells what became of it", plain(ids[0]))
 }
 
 func printMessage(w io.Writer, m *admin.Message) error {
@@ -272,8 +280,11 @@ func queueCat(ctx context.Context, a *app, args []string) error {
 	}
 	defer done()
 	body, err := v.Open(ctx, ids[0])
+	if errors.Is(err, queue.ErrNotFound) {
+		return noSuch(ids[0])
+	}
 	if err != nil {
-		return noSuch(ids[0], err)
+		return err
 	}
 	defer body.Close() //nolint:errcheck // only read
 	_, err = io.Copy(a.stdout, body)
@@ -329,7 +340,7 @@ func (a *app) printChanged(action admin.Action, c *admin.Changed, asJSON bool) e
 		fmt.Fprintf(a.stdout, "%d %s %s\n", c.Changed, noun, done)
 	}
 	if len(c.Missing) > 0 {
-		return hintf(fmt.Errorf("not in the queue: %s", plain(strings.Join(c.Missing, ", "))), "mailhatch log --id ID tells what became of a message")
+		return noSuch(c.Missing...)
 	}
 	return nil
 }

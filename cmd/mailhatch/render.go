@@ -12,12 +12,9 @@ import (
 
 // runRender shows the exact requests that an upstream would make for a message, secrets redacted.
 func runRender(_ context.Context, a *app, args []string) error {
-	name, args, err := takeValue(args, "upstream")
-	if err != nil {
-		return err
-	}
-	e, parse := a.envelopeFlags("render")
-	rest, err := parse(args)
+	e, fs := a.envelopeFlags("render")
+	name := fs.String("upstream", "", "`name` of the upstream")
+	rest, err := parse(fs, args)
 	if err != nil {
 		return err
 	}
@@ -29,7 +26,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 		return err
 	}
 	defer cfg.Close() //nolint:errcheck // nothing was sent
-	u, err := findUpstream(cfg, name)
+	u, err := findUpstream(cfg, *name)
 	if err != nil {
 		return err
 	}
@@ -72,22 +69,6 @@ func (a *app) cannotCarry(u *gateway.UpstreamConfig, err error) error {
 			"the next upstream in `via` would be tried; an upstream of type smtp or mailgun carries every message whole")
 	}
 	return fmt.Errorf("upstream %s would refuse this message: %w", u.Name, err)
-}
-
-// takeValue removes a flag with its value that may stand anywhere.
-func takeValue(args []string, name string) (value string, rest []string, err error) {
-	for i := 0; i < len(args); i++ {
-		switch {
-		case args[i] != "--"+name && args[i] != "-"+name:
-			rest = append(rest, args[i])
-		case i+1 == len(args):
-			return "", nil, usagef("--%s needs a value", name)
-		default:
-			i++
-			value = args[i]
-		}
-	}
-	return value, rest, nil
 }
 
 // findUpstream gives the named upstream, or the only one.

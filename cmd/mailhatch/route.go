@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/netip"
@@ -22,7 +23,7 @@ type envelopeFlags struct {
 	to                           listFlag
 }
 
-func (a *app) envelopeFlags(name string) (*envelopeFlags, func(args []string) ([]string, error)) {
+func (a *app) envelopeFlags(name string) (*envelopeFlags, *flag.FlagSet) {
 	fs := a.flags(name)
 	e := &envelopeFlags{}
 	fs.StringVar(&e.from, "from", "", "envelope sender `address`; \"<>\" is the null sender")
@@ -30,7 +31,7 @@ func (a *app) envelopeFlags(name string) (*envelopeFlags, func(args []string) ([
 	fs.StringVar(&e.client, "client", "127.0.0.1", "`address` of the program that hands the message over")
 	fs.StringVar(&e.user, "user", "", "AUTH `name`")
 	fs.StringVar(&e.listener, "listener", "", "`address` of the listener as the config spells it (default: the first)")
-	return e, func(args []string) ([]string, error) { return parse(fs, args) }
+	return e, fs
 }
 
 // envelope gives the pretended envelope; what is missing is taken from the message.
@@ -96,9 +97,9 @@ func toCRLF(b []byte) []byte {
 
 // runRoute shows for each recipient which rule decides, and why each earlier one does not.
 func runRoute(_ context.Context, a *app, args []string) error {
-	e, parse := a.envelopeFlags("route")
-	asJSON, args := takeFlag(args, "json")
-	rest, err := parse(args)
+	e, fs := a.envelopeFlags("route")
+	asJSON := fs.Bool("json", false, "a list in JSON")
+	rest, err := parse(fs, args)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func runRoute(_ context.Context, a *app, args []string) error {
 		verdicts, decision := cfg.Routes.Explain(in)
 		all = append(all, explanation{To: rcpt.Address, Given: rcpt.Given, Verdicts: verdicts, Decision: describe(decision)})
 	}
-	if asJSON {
+	if *asJSON {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(all)
@@ -133,20 +134,6 @@ func runRoute(_ context.Context, a *app, args []string) error {
 		x.print(a.stdout)
 	}
 	return nil
-}
-
-// takeFlag removes a switch that may stand anywhere.
-func takeFlag(args []string, name string) (bool, []string) {
-	var rest []string
-	found := false
-	for _, s := range args {
-		if s == "--"+name || s == "-"+name {
-			found = true
-			continue
-		}
-		rest = append(rest, s)
-	}
-	return found, rest
 }
 
 // explanation is the answer for one recipient.

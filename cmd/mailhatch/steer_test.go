@@ -207,9 +207,11 @@ func (r *rig) views(t *testing.T) {
 		`\nid +ID2\n.*\nfailed +for main, 3 attempts, the last 1 min ago\n.*  last error +permanent: 422: no such.*`+
 		`  uncertain +main may have taken it already.*  passed +relay\n$`)
 	r.check(t, "queue show ID1 --json", 0, `^{"id":"ID1",.*"state":"held","upstream":"main".*}\n$`)
-	r.check(t, "queue show ZZ", 1, "no message ZZ is in the queue\nhint: mailhatch log --id ZZ")
+	r.check(t, "queue show ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log --id ZZ")
 	r.check(t, "queue cat ID1", 0, "^Subject: number 1\r\n\r\nbody 1\r\n$")
-	r.check(t, "queue cat ZZ", 1, "no message ZZ is in the queue")
+	r.check(t, "queue list ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log --id ZZ")
+	r.check(t, "queue list ID0 ZZ --json", 1, "no such message in the queue: ZZ")
+	r.check(t, "queue cat ZZ", 1, "no such message in the queue: ZZ")
 	r.check(t, "log ID2", 0, `(?s)^TIME +ID +STATE +UPSTREAM +FROM +TO\n\d{4}-.* ID2 +failed +main +app@example.com +ann2@example.org \(ann\)\n    422`)
 	r.check(t, "log --to ann* --since 30m", 0, `^TIME.*\n.*ID2.*\n.*422.*\n$`)
 	r.check(t, "log --from app@* --to bob@example.org --json", 0, `^({.*"to":"bob@example.org".*}\n){3}$`)
@@ -262,14 +264,14 @@ func TestSteer(t *testing.T) {
 	r.check(t, "queue list --state queued", 0, `^ID .*\nID0 .*\nID2 .*\n$`)
 	r.ids = append(r.ids, strings.ToLower(r.ids[0]))
 	r.check(t, "queue hold ID3 ID2", 0, `^2 messages held\n$`)
-	r.check(t, "queue release ID0 ZZ", 1, "not in the queue: ZZ\nhint: mailhatch log")
+	r.check(t, "queue release ID0 ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log")
 	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\nID2 .*\n$`)
 	r.check(t, "queue release --all --upstream main", 0, `^2 messages released\n$`)
 	r.check(t, "queue delete ID1", 0, `^1 message deleted\n$`)
 	r.check(t, "log ID1", 0, `ID1 +discarded .*ann1@example.org`)
 	r.check(t, "queue delete --all --state queued", 0, `^2 messages deleted\n$`)
 	r.check(t, "queue", 0, `^no mail waits\n$`)
-	r.check(t, "queue delete ZZ --json", 1, "not in the queue: ZZ")
+	r.check(t, "queue delete ZZ --json", 1, "no such message in the queue: ZZ")
 }
 
 func TestQueueHelp(t *testing.T) {

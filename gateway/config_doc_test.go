@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+
+	"mailhatch/upstream"
+)
+
+// documentedKeys reads doc/configuration.md: by heading, the keys of its tables and their defaults.
+func documentedKeys(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	b, err := os.ReadFile("../doc/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]map[string]string{}
+	heading := ""
+	row := regexp.MustCompile("^\\| `([a-z_]+)` \\| (.+?) \\| (.+) \\|$")
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.HasPrefix(line, "##") {
+			heading = strings.TrimLeft(line, "# ")
+			sections[heading] = map[string]string{}
+		}
+		if m := row.FindStringSubmatch(line); m != nil {
+			if _, twice := sections[heading][m[1]]; twice {
+				t.Errorf("%s: %s stands there twice", heading, m[1])
+			}
+			sections[heading][m[1]] = m[2]
+		}
+	}
+	return sections
+}
+
+// TestEveryKeyIsDocumented: doc/configuration.md has each key of the structs that read the config, no
+// other, and the defaults that hold.
+func TestEveryKeyIsDocumented(t *testing.T) {
+	file := defaultFile()
+	listener := ListenerConfig{}
+	listener.setDefaults()
+	common := upstreamTable{MaxConcurrent: defaultConcurrent}
+	structs := map[string]any{
+		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &ListenerUser{}, "[upstream.NAME]": &common,
+		"[[route]]": &routeTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
+	}
+	for _, k := range upstream.Kinds() {
+		structs[`type = "`+k.Name+`"`] = k.New()
+	}
+	docs := documentedKeys(t)
+	for heading, s := range structs {
+		t.Run(heading, func(t *testing.T) { checkDocumented(t, docs, heading, reflect.ValueOf(s).Elem()) })
+	}
+	for heading, keys := range docs {
+		if len(keys) > 0 && structs[heading] == nil {
+			t.Errorf("%s is no table of the config", heading)
+		}
+	}
+}
+
+// checkDocumented compares one table of the document with the struct that it is read into.
+func checkDocumented(t *testing.T, docs map[string]map[string]string, heading string, defaults reflect.Value) {
+	fields := map[string][]reflect.Value{}
+	collectFields(defaults, fields)
+	for key, list := range fields {
+		field := list[0]
+		given, ok := docs[heading][key]
+		switch {
+		case ownHeading(docs, heading, key) || key == "type" && heading != "[upstream.NAME]":
+			if ok {
+				t.Errorf("%s has a heading or a table of its own", key)
+			}
+			continue
+		case !ok:
+			t.Errorf("%s is not in doc/configuration.md", key)
+			continue
+		}
+		value, isValue := strings.CutPrefix(given, "`")
+		value = strings.TrimSuffix(value, "`")
+		if !isValue || !regexp.MustCompile(`^["\[0-9tf]`).MatchString(value) || fields[value] != nil {
+			if !field.IsZero() {
+				t.Errorf("%s: the default is %v, the document has words: %s", key, field, given)
+			}
+			continue
+		}
+		checkDefault(t, key, value, field)
+	}
+	for key := range docs[heading] {
+		if fields[key] == nil {
+			t.Errorf("%s is no key", key)
+		}
+	}
+}
+
+// ownHeading tells keys that are a table, or a list of tables, with a heading of its own.
+func ownHeading(docs map[string]map[string]string, heading, key string) bool {
+	if table := strings.Trim(heading, "[]"); table != heading {
+		key = table + "." + key
+	}
+	return docs["["+key+"]"] != nil || docs["[["+key+"]]"] != nil || docs["["+key+".NAME]"] != nil
+}
+
+// checkDefault reads a documented default as the config would be read.
+func checkDefault(t *testing.T, key, value string, want reflect.Value) {
+	var root map[string]any
+	if _, err := toml.Decode(key+" = "+value, &root); err != nil {
+		t.Errorf("%s: %v", key, err)
+		return
+	}
+	got := reflect.New(want.Type())
+	d := &decoder{reporter: &reporter{bad: map[string]bool{}}}
+	d.value(key, root[key], got.Elem())
+	if err := d.err(); err != nil {
+		t.Errorf("%s: the documented default: %v", key, err)
+	}
+	// Some kinds put their defaults in when they are opened.
+	if !want.IsZero() && !reflect.DeepEqual(got.Elem().Interface(), want.Interface()) {
+		t.Errorf("%s: the default is %v, the document has %s", key, want, value)
+	}
+}
