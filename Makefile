@@ -35,8 +35,8 @@ cover: ## statement coverage of the rooms, at least 90 % each
 bench: build ## messages/s accepted and delivered, p99, CPU, memory
 	@$(GO) run ./cmd/mailbench run --binary $(BIN)
 
-bench-peers: build ## the same beside Postfix
-	@$(GO) run ./cmd/mailbench peers --binary $(BIN)
+bench-peers: build ## all figures of doc/performance.md beside Postfix and others, about 20 minutes (ONLY=line,... QUICK=1)
+	@$(GO) run ./cmd/mailbench peers --binary $(BIN) $(if $(ONLY),-only $(ONLY)) $(if $(QUICK),-quick)
 
 cross: ## build for all systems without cgo
 	@for os in linux darwin windows freebsd; do for arch in amd64 arm64; do \

@@ -30,6 +30,7 @@ type Options struct {
 	Stdout  io.Writer       // where the console upstream writes
 	Log     *slog.Logger
 	Reload  <-chan os.Signal // each signal reloads the config; may be nil
+	Queue   queue.Queue      // in place of the one in state_dir; nil: that one. The Gateway closes it
 }
 
 // Gateway takes mail in and sees to its delivery. Make one with New, run it with Run.
@@ -63,14 +64,18 @@ func newSnapshot(cfg *Config) *snapshot {
 	return s
 }
 
-// New opens the queue of a loaded config. Close is called by Run; without Run the caller must call it.
+// New opens the queue of a loaded config, unless opts brings one. Close is called by Run; without Run the caller must call it.
 func New(ctx context.Context, cfg *Config, opts Options) (*Gateway, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	q, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Logger: opts.Log})
-	if err != nil {
-		return nil, err
+	q := opts.Queue
+	if q == nil {
+		store, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Logger: opts.Log})
+		if err != nil {
+			return nil, err
+		}
+		q = store
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -150,6 +150,9 @@ func (r *LoadResult) problem(what string, n int) {
 	r.Problems[what] += n
 }
 
+// lost counts the messages that were not accepted.
+func (r *LoadResult) lost() int { return r.RefusedTemporary + r.RefusedPermanent + r.Broken }
+
 // problemText is the error without what differs from message to message (ports, queue ids behind the
 // first words), so that equal problems are counted together.
 func problemText(err error) string {

@@ -41,7 +41,7 @@ func loadCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	if encErr := enc.Encode(result); encErr != nil {
 		return errors.Join(err, encErr)
 	}
-	if lost := result.RefusedTemporary + result.RefusedPermanent + result.Broken; err == nil && lost > 0 {
+	if lost := result.lost(); err == nil && lost > 0 {
 		err = fmt.Errorf("%d messages were not accepted", lost)
 	}
 	return err

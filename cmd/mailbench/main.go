@@ -18,7 +18,8 @@ const usage = `Usage: mailbench COMMAND [flags]
   load    send mail to an SMTP server and print what came of it as JSON
   sink    accept mail over SMTP and over the HTTP APIs of Resend, SendGrid and Mailgun, and count it
   run     measure mailhatch between load and sink; prints a Markdown table
-  peers   the same beside Postfix, alternating, with ratios
+  peers   all figures of doc/performance.md beside Postfix and others, alternating, with ratios
+  noop    mailhatch's server with a queue that keeps nothing: the reference for the cost of the queue
 
 Every address must be on loopback. "mailbench COMMAND -h" lists the flags.
 `
@@ -48,6 +49,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = runCommand(ctx, args[1:], stdout, stderr)
 	case "peers":
 		err = peersCommand(ctx, args[1:], stdout, stderr)
+	case "noop":
+		err = noopCommand(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 		return 0

@@ -15,6 +15,7 @@ type Case struct {
 	Sessions      int           `json:"sessions"`
 	PerConnection int           `json:"per_connection,omitempty"` // messages; 0: all of a session
 	SinkDelay     time.Duration `json:"sink_delay_ns,omitempty"`  // before the sink's answer to each message
+	Concurrent    int           `json:"max_concurrent,omitempty"` // deliveries at once; 0: as by default
 }
 
 // Timing bounds one case.
@@ -65,7 +66,7 @@ func (row *Row) run(ctx context.Context, launch launcher, base string, t Timing)
 		return err
 	}
 	defer func() { err = errors.Join(err, stopSink()) }()
-	p, err := launch(ctx, dir, sink, row.Upstream)
+	p, err := launch(ctx, dir, row.at(sink))
 	if err != nil {
 		return err
 	}

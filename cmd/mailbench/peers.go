@@ -6,155 +6,249 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 )
 
-// PeerCase is one case with both servers' medians.
-type PeerCase struct {
-	Case
-	Mailhatch Figures `json:"mailhatch"`
-	Postfix   Figures `json:"postfix"`
-	Rows      []Row   `json:"rows"` // of every round
-}
-
-// Figures are what servers are compared by: medians of the rounds that did not fail.
-type Figures struct {
-	Rounds    int     `json:"rounds"`
-	Accept    float64 `json:"accept_per_s"`
-	Delivered float64 `json:"delivered_per_s"`
-	P99       float64 `json:"p99_ms"`
-	CPU       float64 `json:"cpu_us_per_msg"`
-	PSS       float64 `json:"peak_pss_bytes"`
-}
-
 // PeerReport is the whole outcome of `mailbench peers`.
 type PeerReport struct {
-	Machine Machine    `json:"machine"`
-	Rounds  int        `json:"rounds"`
-	Cases   []PeerCase `json:"cases"`
+	Machine Machine   `json:"machine"`
+	Rounds  int       `json:"rounds"`
+	Seconds float64   `json:"seconds"`
+	Absent  []string  `json:"absent,omitempty"` // who is not compared with, and why
+	Groups  []Outcome `json:"groups"`
 }
 
-// peersCommand is `mailbench peers`: mailhatch and Postfix take turns, so that what else the machine
-// does meanwhile hits both.
+// Outcome is what one group of lines measured.
+type Outcome struct {
+	Group   string   `json:"group"`
+	About   string   `json:"about"`
+	Skipped string   `json:"skipped,omitempty"` // why nothing was measured
+	Failed  string   `json:"failed,omitempty"`  // why it ended early
+	Checks  []Check  `json:"checks,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+	Rows    []Row    `json:"rows,omitempty"` // of every round
+	Seconds float64  `json:"seconds"`
+}
+
+// note adds a line below the table.
+func (o *Outcome) note(format string, args ...any) {
+	o.Notes = append(o.Notes, fmt.Sprintf(format, args...))
+}
+
+// peersCommand is `mailbench peers`: mailhatch and others take turns, so that what else the machine does
+// meanwhile hits all.
 func peersCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("mailbench peers", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	p := plan{upstreams: "smtp", timing: Timing{Load: 3 * time.Second, Drain: 10 * time.Second, Probe: time.Second}}
-	p.flags(fs)
-	rounds := fs.Int("rounds", 3, "measurements of each server and case; medians are shown")
+	b := &rig{stderr: stderr}
+	b.flags(fs)
+	only := fs.String("only", "", "measure only the groups with these `lines` (see -list)")
+	list := fs.Bool("list", false, "list the groups and their lines and do nothing")
+	json := fs.String("json", "", "write all figures to this `file` too")
+	markdown := fs.String("markdown", "", "write the table to this `file` too")
 	if err := parseFlags(fs, args); err != nil {
 		return err
 	}
-	if *rounds < 1 {
-		return fmt.Errorf("%w: -rounds must be above 0", errUsage)
+	if *list {
+		return listGroups(stdout)
 	}
-	if why := postfixMissing(); why != "" {
-		_, err := fmt.Fprintf(stdout, "Comparison with Postfix SKIPPED: %s.\n", why)
-		return err
+	chosen, err := chooseGroups(*only)
+	if err != nil {
+		return fmt.Errorf("%w: %v", errUsage, err)
 	}
-	done, err := p.complete()
+	done, err := b.open()
 	if err != nil {
 		return err
 	}
 	defer done()
-	report := PeerReport{Rounds: *rounds}
-	if report.Machine, err = inspect(p.dir, p.timing.Probe); err != nil {
+	report, err := b.report(ctx, chosen)
+	if err != nil {
 		return err
 	}
-	failed := 0
-	for i, c := range p.cases {
-		fmt.Fprintf(stderr, "mailbench: %d/%d %s, %s, %d sessions\n", i+1, len(p.cases), c.Upstream, kibibytes(c.Size), c.Sessions)
-		pc := p.compare(ctx, c, *rounds)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		failed += failures(pc.Rows)
-		report.Cases = append(report.Cases, pc)
+	var table strings.Builder
+	report.write(&table)
+	_, err = io.WriteString(stdout, table.String())
+	if *markdown != "" {
+		err = errors.Join(err, os.WriteFile(*markdown, []byte(table.String()), 0o644))
 	}
-	err = report.write(stdout)
-	if p.json != "" {
-		err = errors.Join(err, writeJSON(p.json, report))
+	if *json != "" {
+		err = errors.Join(err, writeJSON(*json, report))
 	}
-	if failed > 0 {
-		err = errors.Join(err, fmt.Errorf("%d measurements failed, see the notes below the table", failed))
+	if n := report.failures(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d measurements failed, see the notes below the table", n))
 	}
 	return err
 }
 
-// compare measures one case in alternating rounds.
-func (p *plan) compare(ctx context.Context, c Case, rounds int) PeerCase {
-	pc := PeerCase{Case: c}
-	for range rounds {
-		pc.Rows = append(pc.Rows,
-			measure(ctx, mailhatchLauncher(p.binary), "mailhatch", p.dir, c, p.timing),
-			measure(ctx, startPostfix, "postfix", p.dir, c, p.timing))
+// report measures the groups one after the other.
+func (b *rig) report(ctx context.Context, chosen []group) (*PeerReport, error) {
+	began := time.Now()
+	r := &PeerReport{Rounds: b.rounds, Absent: b.absent}
+	var err error
+	if r.Machine, err = inspect(b.dir, b.timing.Probe); err != nil {
+		return nil, err
 	}
-	pc.Mailhatch, pc.Postfix = medians(pc.Rows, "mailhatch"), medians(pc.Rows, "postfix")
-	return pc
+	for i, g := range chosen {
+		fmt.Fprintf(b.stderr, "mailbench: %d/%d %s: %s\n", i+1, len(chosen), g.name, g.about)
+		start := time.Now()
+		o := Outcome{Group: g.name, About: g.about}
+		if err := g.run(ctx, b, &o); err != nil {
+			o.Failed = err.Error()
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		o.Seconds = time.Since(start).Seconds()
+		r.Groups = append(r.Groups, o)
+	}
+	r.Seconds = time.Since(began).Seconds()
+	return r, nil
 }
 
-// medians takes each figure's median over one server's rounds.
-func medians(rows []Row, server string) Figures {
-	var kept []Row
-	for _, row := range rows {
-		if row.Server == server && row.Failed == "" {
-			kept = append(kept, row)
+// chooseGroups gives the groups that have one of the lines, all for "".
+func chooseGroups(only string) ([]group, error) {
+	all := groups()
+	if only == "" {
+		return all, nil
+	}
+	var chosen []group
+	for _, line := range strings.Split(only, ",") {
+		at := slices.IndexFunc(all, func(g group) bool { return g.name == line || slices.Contains(g.lines, line) })
+		if at < 0 {
+			return nil, fmt.Errorf("no line %q (see -list)", line)
+		}
+		if !slices.ContainsFunc(chosen, func(g group) bool { return g.name == all[at].name }) {
+			chosen = append(chosen, all[at])
 		}
 	}
-	of := func(get func(Row) float64) float64 {
-		if len(kept) == 0 {
-			return 0
-		}
-		values := make([]float64, len(kept))
-		for i, row := range kept {
-			values[i] = get(row)
-		}
-		slices.Sort(values)
-		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
-	}
-	return Figures{
-		Rounds:    len(kept),
-		Accept:    of(func(r Row) float64 { return r.Accept }),
-		Delivered: of(func(r Row) float64 { return r.Delivered }),
-		P99:       of(func(r Row) float64 { return r.Load.Latency.P99 }),
-		CPU:       of(func(r Row) float64 { return r.CPU }),
-		PSS:       of(func(r Row) float64 { return float64(r.PSS) }),
-	}
+	return chosen, nil
 }
 
-// write prints Markdown: both servers' figures and how many times Postfix's mailhatch's are.
-func (r *PeerReport) write(w io.Writer) error {
-	var b strings.Builder
-	r.Machine.write(&b)
-	fmt.Fprintf(&b, "Medians of %d alternating rounds, mailhatch / Postfix and the ratio of the two.\n\n", r.Rounds)
-	if len(r.Cases) > 0 {
-		b.WriteString(r.Cases[0].conditions())
+func listGroups(w io.Writer) error {
+	for _, g := range groups() {
+		if _, err := fmt.Fprintf(w, "%-14s %s\n%14s lines: %s\n", g.name, g.about, "", strings.Join(g.lines, ", ")); err != nil {
+			return err
+		}
 	}
-	b.WriteString("| upstream | size | sessions | accept/s | × | delivered/s | × | p99 ms | × | CPU µs/msg | × | peak PSS MiB | × |\n")
-	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
-	var rows []Row
-	for _, c := range r.Cases {
-		fmt.Fprintf(&b, "| %s | %s | %d |", c.Upstream, kibibytes(c.Size), c.Sessions)
-		pair(&b, "%.0f", c.Mailhatch.Accept, c.Postfix.Accept)
-		pair(&b, "%.0f", c.Mailhatch.Delivered, c.Postfix.Delivered)
-		pair(&b, "%.1f", c.Mailhatch.P99, c.Postfix.P99)
-		pair(&b, "%.0f", c.Mailhatch.CPU, c.Postfix.CPU)
-		pair(&b, "%.1f", c.Mailhatch.PSS/(1<<20), c.Postfix.PSS/(1<<20))
+	return nil
+}
+
+// write gives Markdown.
+func (r *PeerReport) write(b *strings.Builder) {
+	r.Machine.write(b)
+	fmt.Fprintf(b, "Medians of %d alternating rounds; the ratio is mailhatch's figure beside the other's in the same run. Took %s.\n\n",
+		r.Rounds, time.Duration(r.Seconds*float64(time.Second)).Round(time.Second))
+	for _, why := range r.Absent {
+		fmt.Fprintf(b, "- SKIPPED: %s\n", why)
+	}
+	if len(r.Absent) > 0 {
 		b.WriteString("\n")
-		rows = append(rows, c.Rows...)
+	}
+	b.WriteString(checkHeader)
+	for _, g := range r.Groups {
+		for _, c := range g.Checks {
+			b.WriteString(c.row())
+		}
 	}
 	b.WriteString("\n")
-	writeNotes(&b, rows)
-	_, err := io.WriteString(w, b.String())
-	return err
+	for _, g := range r.Groups {
+		if g.Skipped != "" {
+			fmt.Fprintf(b, "- %s: SKIPPED: %s\n", g.Group, g.Skipped)
+		}
+		if g.Failed != "" {
+			fmt.Fprintf(b, "- %s: FAILED: %s\n", g.Group, g.Failed)
+		}
+		for _, note := range g.Notes {
+			fmt.Fprintf(b, "- %s: %s\n", g.Group, note)
+		}
+		writeNotes(b, g.Rows)
+	}
 }
 
-func pair(b *strings.Builder, format string, mailhatch, postfix float64) {
-	ratio := "n/a"
-	if mailhatch > 0 && postfix > 0 {
-		ratio = fmt.Sprintf("%.2f", mailhatch/postfix)
+// failures counts what leaves the table incomplete or shows mail that was lost or doubled.
+func (r *PeerReport) failures() (n int) {
+	for _, g := range r.Groups {
+		n += failures(g.Rows)
+		if g.Failed != "" {
+			n++
+		}
 	}
-	fmt.Fprintf(b, " %s / %s | %s |", figure(mailhatch, format), figure(postfix, format), ratio)
+	return n
+}
+
+// rig is what groups measure with.
+type rig struct {
+	binary  string // of mailhatch
+	self    string // of mailbench, which is also the server with a no-op queue
+	dir     string // of this run, on the disk to measure
+	relay   string // binary of decke/smtprelay
+	fetch   bool   // try to build it
+	rounds  int
+	quick   bool
+	timing  Timing
+	stderr  io.Writer
+	servers map[string]launcher // those that can be had here
+	absent  []string
+}
+
+func (b *rig) flags(fs *flag.FlagSet) {
+	b.timing = Timing{Load: 3 * time.Second, Drain: 20 * time.Second, Probe: time.Second}
+	fs.StringVar(&b.binary, "binary", "bin/mailhatch", "`path` of mailhatch")
+	fs.StringVar(&b.dir, "dir", os.TempDir(), "`folder` for the queues, on the disk to measure")
+	fs.IntVar(&b.rounds, "rounds", 3, "measurements of each server and case; medians are shown")
+	fs.DurationVar(&b.timing.Load, "load", b.timing.Load, "`time` of load in each case")
+	fs.BoolVar(&b.quick, "quick", false, "a glance: one round, a third of the times, queues a tenth as long")
+	fs.StringVar(&b.relay, "smtprelay", "", "`path` of decke/smtprelay (default: in $PATH)")
+	fs.BoolVar(&b.fetch, "fetch", false, "build decke/smtprelay with `go install` where it is not there")
+}
+
+// open finds the servers and makes a folder; done removes it.
+func (b *rig) open() (done func(), err error) {
+	if b.rounds < 1 || b.timing.Load <= 0 {
+		return nil, fmt.Errorf("%w: -rounds and -load must be above 0", errUsage)
+	}
+	if b.quick {
+		b.rounds = 1
+		b.timing = Timing{Load: b.timing.Load / 3, Drain: b.timing.Drain / 2, Probe: b.timing.Probe / 3}
+	}
+	if b.binary, err = filepath.Abs(b.binary); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(b.binary); err != nil {
+		return nil, fmt.Errorf("no mailhatch to measure: %w (make build)", err)
+	}
+	if b.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	if b.dir, err = os.MkdirTemp(b.dir, "mailbench"); err != nil {
+		return nil, err
+	}
+	b.servers = map[string]launcher{
+		"mailhatch": mailhatchLauncher(b.binary),
+		"direct":    directLauncher(b.binary),
+		"no-op":     noopLauncher(b.self),
+	}
+	if why := postfixMissing(); why != "" {
+		b.absent = append(b.absent, "Postfix: "+why)
+	} else {
+		b.servers["Postfix"] = startPostfix
+	}
+	return func() { os.RemoveAll(b.dir) }, nil
+}
+
+// turns measures a case with each of the servers that are here, in alternating rounds.
+func (b *rig) turns(ctx context.Context, c Case, servers ...string) []Row {
+	var rows []Row
+	for range b.rounds {
+		for _, name := range servers {
+			if launch := b.servers[name]; launch != nil && ctx.Err() == nil {
+				rows = append(rows, measure(ctx, launch, name, b.dir, c, b.timing))
+			}
+		}
+	}
+	return rows
 }

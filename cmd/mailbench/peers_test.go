@@ -1,62 +1,117 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
-// peerRow is a row as measure makes it, for the arithmetic.
-func peerRow(server string, accept float64) Row {
-	return Row{
-		Server: server, Accept: accept, Delivered: accept / 2, CPU: 1e6 / accept, PSS: 1 << 20,
-		Load: &LoadResult{Latency: Latency{P99: 1000 / accept}},
+func TestMedian(t *testing.T) {
+	for _, tt := range []struct {
+		of   []float64
+		want float64
+	}{{nil, 0}, {[]float64{7}, 7}, {[]float64{500, 100, 400}, 400}, {[]float64{100, 50}, 75}} {
+		if got := median(tt.of); got != tt.want {
+			t.Errorf("%v: %v, want %v", tt.of, got, tt.want)
+		}
+	}
+	rows := []Row{{Server: "a", Accept: 3}, {Server: "b", Accept: 9}, {Server: "a", Accept: 5}, {Server: "a", Failed: "no", Accept: 99}}
+	if got := medianOf(rows, "a", func(r Row) float64 { return r.Accept }); got != 4 {
+		t.Errorf("median %v", got)
 	}
 }
 
-func TestMedians(t *testing.T) {
-	rows := []Row{
-		peerRow("mailhatch", 500), peerRow("postfix", 50), peerRow("mailhatch", 100), peerRow("postfix", 100),
-		peerRow("mailhatch", 400), {Server: "postfix", Failed: "no"},
+func TestChecks(t *testing.T) {
+	for _, tt := range []struct {
+		check Check
+		row   string
+	}{
+		{ratio("a", "what", "%.0f/s", 900, "Postfix", 100).atLeast(6, 9), "| a | what | 900/s | Postfix 100/s | 9.00 × | ≥ 6 × | ≥ 9 × | aim |\n"},
+		{ratio("a", "what", "%.0f/s", 700, "Postfix", 100).atLeast(6, 9), "| a | what | 700/s | Postfix 100/s | 7.00 × | ≥ 6 × | ≥ 9 × | ok |\n"},
+		{ratio("a", "what", "%.0f/s", 70, "Postfix", 100).atLeast(0.75, 9), "| a | what | 70/s | Postfix 100/s | 0.70 × | ≥ 0.75 × | ≥ 9 × | MISSED |\n"},
+		{ratio("a", "what", "%.0f/s", 70, "Postfix", 0).atLeast(6, 10), "| a | what | 70/s | Postfix n/a | n/a | ≥ 6 × | ≥ 10 × | unknown |\n"},
+		{ratio("p99", "what", "%.1f ms", 2, "Postfix", 10).atMost(0.4, 0.1), "| p99 | what | 2.0 ms | Postfix 10.0 ms | 0.20 × | ≤ 0.4 × | ≤ 0.1 × | ok |\n"},
+		{ratio("a", "what", "%.0f", 1, "other", 4), "| a | what | 1 | other 4 | 0.25 × |  |  |  |\n"},
+		{amount("m", "memory", "%.1f MiB", 31).atMost(30, 20), "| m | memory | 31.0 MiB |  |  | ≤ 30.0 MiB | ≤ 20.0 MiB | MISSED |\n"},
+		{amount("r", "refused", "%.0f", 0).atMost(0, 0), "| r | refused | 0 |  |  | ≤ 0 | ≤ 0 | aim |\n"},
+		{amount("r", "told", "%.0f", 7), "| r | told | 7 |  |  |  |  |  |\n"},
+	} {
+		if got := tt.check.row(); got != tt.row {
+			t.Errorf("%s, want\n%s", got, tt.row)
+		}
 	}
-	ours, theirs := medians(rows, "mailhatch"), medians(rows, "postfix")
-	if ours.Rounds != 3 || ours.Accept != 400 || ours.Delivered != 200 || ours.P99 != 2.5 || ours.CPU != 2500 || ours.PSS != 1<<20 {
-		t.Errorf("mailhatch %+v", ours)
+}
+
+func TestChooseGroups(t *testing.T) {
+	lines := map[string]string{}
+	for _, g := range groups() {
+		if g.lines[0] != g.name && g.name != "start" {
+			t.Errorf("%s: its first line is %s", g.name, g.lines[0])
+		}
+		for _, line := range g.lines {
+			if lines[line] != "" {
+				t.Errorf("line %s is in %s and %s", line, lines[line], g.name)
+			}
+			lines[line] = g.name
+		}
 	}
-	if theirs.Rounds != 2 || theirs.Accept != 75 {
-		t.Errorf("postfix %+v", theirs)
+	got, err := chooseGroups("cpu,relay-smtp,p99")
+	if err != nil || len(got) != 2 || got[0].name != "relay-smtp" || got[1].name != "accept-16" {
+		t.Errorf("%v %+v", err, got)
 	}
-	if none := medians(rows, "other"); none != (Figures{}) {
-		t.Errorf("other %+v", none)
+	if all, err := chooseGroups(""); err != nil || len(all) != len(groups()) {
+		t.Errorf("%v %+v", err, all)
 	}
-	r := PeerReport{Rounds: 3, Cases: []PeerCase{{Case: Case{Upstream: "smtp", Size: 4096, Sessions: 16}, Mailhatch: ours, Postfix: theirs, Rows: rows}, {}}}
+}
+
+func TestPeerReport(t *testing.T) {
+	r := PeerReport{Rounds: 3, Seconds: 61.2, Absent: []string{"Postfix: none"}, Groups: []Outcome{
+		{Group: "a", Checks: []Check{amount("a", "told", "%.0f", 7)}, Notes: []string{"odd"}, Rows: []Row{{Server: "Postfix", Failed: "no"}}},
+		{Group: "b", Skipped: "no root"}, {Group: "c", Failed: "broke"},
+	}}
 	var b strings.Builder
-	if err := r.write(&b); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"| smtp | 4 KiB | 16 | 400 / 75 | 5.33 | 200 / 38 |", "n/a / n/a | n/a |", "- postfix,", "failed: no"} {
+	r.write(&b)
+	for _, want := range []string{"Medians of 3 ", "Took 1m1s", "- SKIPPED: Postfix: none", "| a | told | 7 |", "- a: odd", "- b: SKIPPED: no root", "- c: FAILED: broke", "- Postfix,"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, &b)
 		}
+	}
+	if r.failures() != 2 {
+		t.Errorf("%d failures", r.failures())
 	}
 }
 
 func TestPeers(t *testing.T) {
 	needSignals(t)
 	missing := postfixMissing()
-	status, table, errs := bench(t, "relay", "peers", "-binary", os.Args[0], "-quick", "-rounds", "1",
-		"-upstreams", "smtp", "-sizes", "4096", "-sessions", "4", "-load", "1s", "-drain", "20s")
+	dir := t.TempDir()
+	out, md := filepath.Join(dir, "figures.json"), filepath.Join(dir, "table.md")
+	status, table, errs := bench(t, "relay", "peers", "-binary", os.Args[0], "-quick", "-only", "relay-smtp", "-load", "1500ms", "-json", out, "-markdown", md)
 	if status != 0 {
 		t.Fatalf("exit %d: %s%s", status, table, errs)
 	}
+	var report PeerReport
+	b, err := os.ReadFile(out)
+	if err == nil {
+		err = json.Unmarshal(b, &report)
+	}
+	if err != nil || len(report.Groups) != 1 || len(report.Groups[0].Rows) < 2 || report.Groups[0].Checks[0].Ours <= 0 {
+		t.Fatalf("%v: %s", err, b)
+	}
+	if written, err := os.ReadFile(md); err != nil || string(written) != table {
+		t.Errorf("%v: %s", err, written)
+	}
 	if missing != "" {
-		if !strings.Contains(table, "SKIPPED: "+missing) {
+		if !strings.Contains(table, "SKIPPED: Postfix: "+missing) {
 			t.Errorf("%s is not told:\n%s", missing, table)
 		}
 		t.Skipf("SKIPPED beyond the message: %s", missing)
 	}
-	if !strings.Contains(table, "| smtp | 4 KiB | 4 |") || strings.Contains(table, "n/a") || strings.Contains(table, "not accepted") {
+	if strings.Contains(table, "unknown") || strings.Contains(table, "not accepted") || !strings.Contains(table, "| Postfix ") {
 		t.Error(table)
 	}
 	for upstream, want := range map[string]string{"resend": "cannot hand mail to resend", "smtp": "may not pass through"} {
@@ -64,9 +119,45 @@ func TestPeers(t *testing.T) {
 		if err := os.Chmod(filepath.Dir(closed), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		row := measure(t.Context(), startPostfix, "postfix", closed, Case{Upstream: upstream, Size: 4096, Sessions: 1}, Timing{})
+		row := measure(t.Context(), startPostfix, "Postfix", closed, Case{Upstream: upstream, Size: 4096, Sessions: 1}, Timing{})
 		if !strings.Contains(row.Failed, want) {
 			t.Errorf("%s: %+v", upstream, row)
 		}
+	}
+}
+
+// TestNoop runs the server with a queue that keeps nothing, in this process.
+func TestNoop(t *testing.T) {
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := writeMailhatchConfig(t.TempDir(), "", port, target{Upstream: "hold", SMTP: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		var quiet strings.Builder
+		done <- noopCommand(ctx, []string{"-config", path}, nil, &quiet)
+	}()
+	l := loadFor(runSink(t, Faults{}))
+	l.Addr, l.Size = loopbackAddr(port), 100_000
+	for range 500 { // until it listens
+		c, err := dial(t.Context(), l.Addr, l.Timeout)
+		if err == nil {
+			c.quit()
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	got, err := l.Send(t.Context())
+	if err != nil || got.Accepted != l.Messages {
+		t.Errorf("%v: %+v", err, got)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

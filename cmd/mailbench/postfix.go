@@ -31,15 +31,15 @@ func postfixMissing() string {
 // startPostfix is a launcher. Postfix runs with config, queue and data in dir, not the system's; it
 // listens on loopback only and hands everything to the sink. What is not needed for that is as Postfix
 // has it by default (postconf(5)).
-func startPostfix(ctx context.Context, dir string, sink *Sink, upstream string) (*process, error) {
-	if upstream != "smtp" && upstream != "hold" {
-		return nil, fmt.Errorf("Postfix cannot hand mail to %s", upstream)
+func startPostfix(ctx context.Context, dir string, to target) (*process, error) {
+	if to.Upstream != "smtp" && to.Upstream != "hold" {
+		return nil, fmt.Errorf("Postfix cannot hand mail to %s", to.Upstream)
 	}
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	conf, daemons, err := writePostfixConfig(ctx, dir, port, sink, upstream)
+	conf, daemons, err := writePostfixConfig(ctx, dir, port, to)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func startPostfix(ctx context.Context, dir string, sink *Sink, upstream string) 
 }
 
 // writePostfixConfig gives the config folder and the folder of the daemons.
-func writePostfixConfig(ctx context.Context, dir string, port int, sink *Sink, upstream string) (conf, daemons string, err error) {
+func writePostfixConfig(ctx context.Context, dir string, port int, to target) (conf, daemons string, err error) {
 	out, err := exec.CommandContext(ctx, "/usr/sbin/postconf", "-dh", "daemon_directory").Output()
 	if err != nil {
 		return "", "", fmt.Errorf("postconf: %w", err)
@@ -70,9 +70,9 @@ func writePostfixConfig(ctx context.Context, dir string, port int, sink *Sink, u
 	if err := ownByPostfix(dir, data); err != nil {
 		return "", "", err
 	}
-	transports := ""
-	if upstream == "hold" {
-		transports = "defer_transports = smtp\n"
+	restrictions := ""
+	if to.Upstream == "hold" { // the hold queue, which nothing but postsuper empties
+		restrictions = "smtpd_end_of_data_restrictions = check_client_access static:HOLD\n"
 	}
 	main := fmt.Sprintf(`compatibility_level = 3.6
 queue_directory = %s
@@ -90,7 +90,7 @@ alias_maps =
 alias_database =
 maillog_file = %s
 maillog_file_prefixes = %s
-%s`, queue, data, daemons, sink.SMTPAddr().Port, filepath.Join(dir, processLog), dir, transports)
+%s`, queue, data, daemons, to.SMTP, filepath.Join(dir, processLog), dir, restrictions)
 	err = errors.Join(
 		os.WriteFile(filepath.Join(conf, "main.cf"), []byte(main), 0o644),
 		os.WriteFile(filepath.Join(conf, "master.cf"), []byte(fmt.Sprintf(postfixServices, port)), 0o644),

@@ -90,7 +90,7 @@ func (row Row) notes() []string {
 		add("failed: %s", row.Failed)
 	}
 	if row.Load != nil {
-		if n := row.Load.RefusedTemporary + row.Load.RefusedPermanent + row.Load.Broken; n > 0 {
+		if n := row.Load.lost(); n > 0 {
 			add("%d messages not accepted: %v", n, row.Load.Problems)
 		}
 	}

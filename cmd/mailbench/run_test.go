@@ -102,6 +102,11 @@ func TestCommandLine(t *testing.T) {
 		{"run -load 0s", 2, "", "-load and -drain"},
 		{"peers -rounds 0", 2, "", "-rounds"},
 		{"peers -x", 2, "", "-x"},
+		{"peers -only flight", 2, "", `no line "flight"`},
+		{"peers -list", 0, "lines: relay-smtp, beside-16, cpu", ""},
+		{"noop -x", 2, "", "-x"},
+		{"noop", 2, "", "-config is needed"},
+		{"noop -config /nonexistent", 1, "", "/nonexistent"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
@@ -119,12 +124,12 @@ func TestConfigs(t *testing.T) {
 	for upstream, want := range map[string]string{
 		"smtp": `tls = "none"`, "hold": "hold = true", "resend": sink.URL(), "sendgrid": `type = "sendgrid"`, "mailgun": `domain = "`,
 	} {
-		got, err := mailhatchConfig("/x y", 1025, sink, upstream)
-		if err != nil || !strings.Contains(got, want) || !strings.Contains(got, `address = "127.0.0.1:1025"`) {
+		got, err := mailhatchConfig("/x y", "direct", 1025, Case{Upstream: upstream, Concurrent: 7}.at(sink))
+		if err != nil || !strings.Contains(got, want) || !strings.Contains(got, "address = \"127.0.0.1:1025\"\nmode = \"direct\"\n") || !strings.Contains(got, "max_concurrent = 7") {
 			t.Errorf("%s: %v\n%s", upstream, err, got)
 		}
 	}
-	if _, err := mailhatchConfig("/x", 1, sink, "pigeon"); err == nil {
+	if _, err := mailhatchConfig("/x", "", 1, target{Upstream: "pigeon"}); err == nil {
 		t.Error("a config for no upstream")
 	}
 }

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mailhatch/gateway"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
+)
+
+// noopCommand is `mailbench noop`: mailhatch's own server, from the socket to the log line, with a queue
+// that keeps nothing. What it accepts in a second is what no queue, however fast, can exceed.
+func noopCommand(ctx context.Context, args []string, _, stderr io.Writer) error {
+	fs := flag.NewFlagSet("mailbench noop", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	config := fs.String("config", os.Getenv("MAILHATCH_CONFIG"), "config `file` of mailhatch; its listeners must be on loopback")
+	if err := parseFlags(fs, args); err != nil {
+		return err
+	}
+	if *config == "" {
+		return fmt.Errorf("%w: -config is needed", errUsage)
+	}
+	cfg, err := gateway.Load(*config, gateway.LoadOptions{Kinds: upstream.Kinds(), Stdout: stderr})
+	if err != nil {
+		return err
+	}
+	for _, l := range cfg.Listeners {
+		if err := requireLoopback(l.Address); err != nil {
+			return err
+		}
+	}
+	g, err := gateway.New(ctx, cfg, gateway.Options{
+		Kinds: upstream.Kinds(), Stdout: stderr, Queue: newNoopQueue(),
+		Log: slog.New(slog.NewJSONHandler(stderr, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	return g.Run(ctx, nil)
+}
+
+// noopQueue takes messages, gives them an id and forgets them.
+type noopQueue struct {
+	last    atomic.Uint64
+	buffers sync.Pool // of *bytes.Buffer
+	changed chan struct{}
+}
+
+var _ queue.Queue = (*noopQueue)(nil)
+
+func newNoopQueue() *noopQueue {
+	q := &noopQueue{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}, changed: make(chan struct{})}
+	q.last.Store(rand.Uint64N(1 << 40))
+	return q
+}
+
+// noopDraft is in memory, as a real queue has small messages until they are complete.
+type noopDraft struct {
+	q   *noopQueue
+	id  string
+	buf *bytes.Buffer
+}
+
+// New starts a message.
+func (q *noopQueue) New(context.Context) (queue.Draft, error) {
+	return &noopDraft{q: q, id: fmt.Sprintf("%013X", q.last.Add(1)), buf: q.buffers.Get().(*bytes.Buffer)}, nil
+}
+
+// ID has the length of real ones.
+func (d *noopDraft) ID() string { return d.id }
+
+// Write keeps p until the message is over.
+func (d *noopDraft) Write(p []byte) (int, error) { return d.buf.Write(p) }
+
+// Body reads what was written.
+func (d *noopDraft) Body() (queue.Body, error) {
+	return noopBody{bytes.NewReader(d.buf.Bytes())}, nil
+}
+
+// Commit forgets the message.
+func (d *noopDraft) Commit(context.Context, queue.Accepted) error { return d.Discard() }
+
+// Discard hands the buffer on.
+func (d *noopDraft) Discard() error {
+	if d.buf != nil {
+		d.buf.Reset()
+		d.q.buffers.Put(d.buf)
+		d.buf = nil
+	}
+	return nil
+}
+
+type noopBody struct{ *bytes.Reader }
+
+// Close does nothing.
+func (noopBody) Close() error { return nil }
+
+// The rest answers as an empty queue does.
+
+func (q *noopQueue) Claim(context.Context, string, int, time.Duration) ([]queue.Lease, error) {
+	return nil, nil
+}
+func (q *noopQueue) Lanes(context.Context) (map[string]queue.Lane, error) { return nil, nil }
+func (q *noopQueue) Changed() <-chan struct{}                             { return q.changed }
+func (q *noopQueue) Hasten(context.Context, string) error                 { return nil }
+func (q *noopQueue) List(context.Context, queue.Filter) ([]queue.Message, error) {
+	return nil, nil
+}
+func (q *noopQueue) Body(context.Context, string) (queue.Body, error) {
+	return nil, queue.ErrNotFound
+}
+func (q *noopQueue) Retry(context.Context, ...string) (int, error)   { return 0, nil }
+func (q *noopQueue) Hold(context.Context, ...string) (int, error)    { return 0, nil }
+func (q *noopQueue) Release(context.Context, ...string) (int, error) { return 0, nil }
+func (q *noopQueue) Delete(context.Context, ...string) (int, error)  { return 0, nil }
+func (q *noopQueue) History(context.Context, queue.HistoryFilter) ([]queue.Record, error) {
+	return nil, nil
+}
+func (q *noopQueue) Prune(context.Context, time.Time, time.Time) error { return nil }
+func (q *noopQueue) Stats(context.Context) (map[envelope.State]queue.Depth, error) {
+	return nil, nil
+}
+func (q *noopQueue) Close() error { return nil }
