@@ -43,9 +43,9 @@ func SubmitPlaces(path string) ([]SubmitPlace, error) {
 		return nil, err
 	}
 	if stateDir == "" && runDir == "" {
-		places := []SubmitPlace{submitPlace(packagedStateDir, packagedRunDir)}
+		places := []SubmitPlace{PlaceIn(packagedStateDir, packagedRunDir)}
 		if own, err := ownStateDir(); err == nil && !named {
-			places = append(places, submitPlace(own, own))
+			places = append(places, PlaceIn(own, own))
 		}
 		return places, nil
 	}
@@ -57,10 +57,11 @@ func SubmitPlaces(path string) ([]SubmitPlace, error) {
 	case runDir == "":
 		runDir = stateDir
 	}
-	return []SubmitPlace{submitPlace(stateDir, runDir)}, nil
+	return []SubmitPlace{PlaceIn(stateDir, runDir)}, nil
 }
 
-func submitPlace(stateDir, runDir string) SubmitPlace {
+// PlaceIn gives the place of a gateway that has these directories.
+func PlaceIn(stateDir, runDir string) SubmitPlace {
 	return SubmitPlace{Socket: filepath.Join(runDir, SubmitSocket), Maildrop: filepath.Join(stateDir, maildrop.DirName)}
 }
 

@@ -49,10 +49,11 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "", "run the gateway (the default)", runServe},
-		{"check", "[--online]", "check the config; with --online try the upstreams too", runCheck},
+		{"init", "[--upstream TYPE] [--from A] [--output FILE]", "write a first config, by flags or by a few questions", runInit},
+		{"check", "[--online]", "check the config; with --online the upstreams and this machine too", runCheck},
 		{"route", "--from A --to B [FILE]", "show which rule decides, and why", runRoute},
 		{"render", "--upstream NAME FILE", "show what would be sent for a message", runRender},
-		{"send", "--to A [--from A] [--subject S] [--attach FILE]", "send a message through the running gateway", runSend},
+		{"send", "--to A [--from A] [-s SUBJECT] [-a FILE] [A…]", "send a message with files through the running gateway, as mailx(1)", runSend},
 		{"queue", "list|show|cat|retry|hold|release|delete [ID…|--all]", "look at and steer queued mail", runQueue},
 		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},

@@ -61,12 +61,17 @@ func submitLocal(ctx context.Context, socket string, env *envelope.Envelope, m *
 	if err != nil {
 		return nil, "", err
 	}
+	return submitOver(conn, env, m, m.reader())
+}
+
+// submitOver does so over a connection, which it closes. message reads m from its start.
+func submitOver(conn net.Conn, env *envelope.Envelope, m *spool, message io.Reader) (refused []refusedRecipient, reply string, err error) {
 	s := &smtpSession{conn, textproto.NewConn(conn)}
 	defer s.text.Close()
 	if refused, err = s.envelope(env, m); err != nil {
 		return nil, "", err
 	}
-	reply, err = s.data(m.reader())
+	reply, err = s.data(message)
 	if err == nil {
 		_, _ = s.command(221, "QUIT") // it has our message already
 	}
