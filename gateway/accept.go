@@ -87,9 +87,14 @@ func (g *Gateway) commit(ctx context.Context, in *incoming, late bool) (id, text
 	if err != nil {
 		return "", "", g.storeReply(err)
 	}
-	g.journal.Accepted(journal.Accepted{ID: in.draft.ID(), MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
-		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Took: time.Since(start)})
+	g.accepted(in, time.Since(start))
 	return in.draft.ID(), "", nil
+}
+
+// accepted tells of a message that the client is done with.
+func (g *Gateway) accepted(in *incoming, took time.Duration) {
+	g.journal.Accepted(journal.Accepted{ID: in.draft.ID(), MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
+		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Took: took})
 }
 
 // incoming is a message whose bytes are written but not yet promised.

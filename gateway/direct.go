@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/smtpd"
@@ -30,38 +31,69 @@ func (g *Gateway) acceptDirect(ctx context.Context, env *envelope.Envelope, body
 	if err != nil {
 		return "", "", err
 	}
-	id = in.draft.ID()
-	m := &queue.Message{ID: id, Envelope: in.env, Header: in.summary(), Size: in.size}
+	m := &queue.Message{ID: in.draft.ID(), Envelope: in.env, Header: in.summary(), Size: in.size}
 	offer, cancel := context.WithTimeout(ctx, directTime)
 	defer cancel()
-	var rest []queue.Part
-	var first error
-	taken := ""
+	var all deliver.DirectResult
 	for _, p := range parts {
-		if p.State == envelope.Queued && p.Lane != "" {
-			result := g.deliverer.Direct(offer, m, in.msg, p)
-			for _, rec := range result.Taken {
-				taken = strings.TrimSuffix(fmt.Sprintf("OK: taken by %s as %s", rec.Upstream, rec.ProviderID), " as ")
-			}
-			if first == nil {
-				first = result.Err
-			}
-			rest = append(rest, result.Rest...)
+		if p.State != envelope.Queued || p.Lane == "" { // held or discarded: no upstream's affair
+			all.Rest = append(all.Rest, p)
 			continue
 		}
-		rest = append(rest, p)
+		result := g.deliverer.Direct(offer, m, in.msg, p)
+		all.Taken, all.Rest = append(all.Taken, result.Taken...), append(all.Rest, result.Rest...)
+		if all.Err == nil {
+			all.Err = result.Err
+		}
 	}
+	// Neither a client that went nor the end of our time may lose what is known by now.
+	return g.endDirect(context.WithoutCancel(ctx), in, &all)
+}
+
+// endDirect keeps what became of a message, queues what is left of it, and gives the answer.
+func (g *Gateway) endDirect(ctx context.Context, in *incoming, r *deliver.DirectResult) (id, text string, err error) {
+	start := time.Now()
+	kept := queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: r.Rest, Done: r.Taken}
+	var refused error
+	if len(r.Taken) == 0 && r.Err != nil {
+		refused = directReply(r.Err)
+		if !finalReply(refused) { // the client keeps it and comes again
+			return "", "", refused
+		}
+		kept.Parts, kept.Done = nil, refusals(r.Rest)
+	}
+	err = in.draft.Commit(ctx, kept)
 	switch {
-	case len(rest) == 0:
-		return id, taken, nil
-	case taken == "" && first != nil:
-		return "", "", directReply(first)
-	}
-	// Some were taken: neither a client that went nor the end of our time may lose the others.
-	if err := in.draft.Commit(context.WithoutCancel(ctx), queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: rest}); err != nil {
+	case err != nil && len(kept.Parts) > 0:
 		return "", "", g.storeReply(err)
+	case err != nil:
+		g.journal.Trouble("queue", err) // the upstream's word counts, with or without our history
 	}
-	return id, "", nil
+	if refused != nil {
+		return "", "", refused
+	}
+	g.accepted(in, time.Since(start))
+	if len(r.Rest) > 0 || len(r.Taken) == 0 {
+		return in.draft.ID(), "", nil
+	}
+	last := r.Taken[len(r.Taken)-1]
+	return in.draft.ID(), strings.TrimSuffix(fmt.Sprintf("OK: taken by %s as %s", last.Upstream, last.ProviderID), " as "), nil
+}
+
+// refusals gives the history of recipients that no upstream takes.
+func refusals(parts []queue.Part) (records []queue.Record) {
+	for _, p := range parts {
+		for _, to := range p.To {
+			records = append(records, queue.Record{Recipient: to, State: envelope.Failed, Upstream: p.Lane,
+				Error: p.Progress.Error, Attempts: p.Progress.Attempts})
+		}
+	}
+	return records
+}
+
+func finalReply(err error) bool {
+	var r *smtpd.Reply
+	return errors.As(err, &r) && r.Code/100 == 5
 }
 
 // directReply tells the client what the upstream said.

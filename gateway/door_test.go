@@ -18,6 +18,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
+	"mailhatch/gateway/queue"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -124,6 +125,20 @@ func TestDirect(t *testing.T) {
 	}
 	if left := h.waiting(envelope.Queued); len(left) != 0 || len(fake.Accepted()) != 1 {
 		t.Errorf("queued %+v, taken %d", left, len(fake.Accepted()))
+	}
+	// What became of them is known; of mail that its client keeps it is not ours to say.
+	records, err := h.g.queue.History(t.Context(), queue.HistoryFilter{})
+	if err != nil || len(records) != 2 {
+		t.Fatalf("%+v, %v", records, err)
+	}
+	if r := records[0]; r.State != envelope.Failed || r.Upstream != "main" || !strings.Contains(r.Error, "bad words") || r.Attempts != 1 {
+		t.Errorf("refused: %+v", r)
+	}
+	if r := records[1]; r.State != envelope.Sent || r.Upstream != "main" || r.ProviderID == "" || r.Recipient.Address != "a@example.org" || r.Header.Subject == "" {
+		t.Errorf("taken: %+v", r)
+	}
+	if log := h.log.String(); strings.Count(log, "msg=accepted") != 1 {
+		t.Errorf("mail that was answered with 250 is to be counted once:\n%s", log)
 	}
 }
 

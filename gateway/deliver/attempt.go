@@ -101,9 +101,7 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, ways []way
 		outcomes = []upstream.Outcome{{Err: err}}
 	} else {
 		call, cancel := context.WithTimeout(l.gen.attempts, attemptTime)
-		l.gate.begin()
-		outcomes = send(call, l.upstream.Upstream, mail)
-		l.gate.end()
+		outcomes = l.send(call, mail)
 		cancel()
 	}
 	for len(outcomes) < len(to) {
@@ -115,6 +113,15 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, ways []way
 	l.gate.pause(outcomes)
 	l.gen.d.journal.Offered(l.upstream.Name, className(worst), took)
 	a.settle(ctx, to, ways, outcomes)
+}
+
+// send makes one call when the upstream has a place for it.
+func (l *lane) send(ctx context.Context, mail *upstream.Mail) []upstream.Outcome {
+	if err := l.gate.begin(ctx); err != nil {
+		return []upstream.Outcome{{Err: err}}
+	}
+	defer l.gate.end()
+	return send(ctx, l.upstream.Upstream, mail)
 }
 
 // mail makes the upstream's view of the message; nil when its From is blocked at this upstream.

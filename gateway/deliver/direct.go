@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -70,19 +71,17 @@ func (d *Deliverer) directOnce(ctx context.Context, g *generation, m *queue.Mess
 		result.Rest, result.Err = []queue.Part{part}, err
 		return ""
 	}
-	if err := l.gate.refusal(); err != nil {
+	if err := l.gate.admit(ctx); err != nil {
 		result.Rest, result.Err = []queue.Part{part}, err
 		return a.directNext(result)
 	}
-	l.gate.spend(1)
-	l.gate.begin()
-	outcomes := send(ctx, l.upstream.Upstream, mail)
-	l.gate.end()
+	outcomes := l.send(ctx, mail)
 	for len(outcomes) < len(part.To) {
 		outcomes = append(outcomes, upstream.Outcome{Err: outcomes[0].Err})
 	}
 	worst := worstOf(outcomes)
 	l.gate.learn(m.ID, worst)
+	l.gate.pause(outcomes)
 	d.journal.Offered(part.Lane, className(worst), time.Since(a.start))
 	a.directSettle(outcomes, result)
 	return a.directNext(result)
@@ -128,4 +127,35 @@ func (a *attempt) directNext(result *DirectResult) string {
 		return next
 	}
 	return ""
+}
+
+var (
+	errClosed = errors.New("the upstream is closed")
+	errBusy   = errors.New("the upstream is busy with other mail")
+)
+
+// refusal says why nothing may be offered now; nil when it may.
+func (g *gate) refusal() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state != closed {
+		return nil
+	}
+	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w (%s): %w", errClosed, g.reason, g.lastErr)}
+}
+
+// admit waits until the rate allows one more offer, but not beyond the deadline of ctx.
+func (g *gate) admit(ctx context.Context) error {
+	if err := g.refusal(); err != nil {
+		return err
+	}
+	if !g.awaitQuiet(ctx) {
+		return &upstream.Error{Class: upstream.Throttled, Err: errLimitUsedUp}
+	}
+	if g.limiter != nil {
+		if err := g.limiter.Wait(ctx); err != nil {
+			return &upstream.Error{Class: upstream.Throttled, Err: fmt.Errorf("%w, up to its rate: %w", errBusy, err)}
+		}
+	}
+	return g.refusal() // it may have closed meanwhile
 }

@@ -103,3 +103,61 @@ func TestDirectOfABlockedSender(t *testing.T) {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
 }
+
+// TestDirectKeepsToTheLimits: direct mail shares max_concurrent and rate with queued mail, and gives up at
+// the client's deadline.
+func TestDirectKeepsToTheLimits(t *testing.T) {
+	busy, free := make(chan struct{}), make(chan struct{})
+	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+		if n == 1 {
+			close(busy)
+			<-free
+		}
+		return all(m, upstream.Outcome{ID: "id"})
+	}}
+	r := newRig(t, func(cfg *Config) { cfg.Upstreams[0].MaxConcurrent = 1 }, ups{"a": a})
+	r.put("a", "queued@example.org")
+	r.start()
+	<-busy
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if result := r.direct(t, ctx); !errors.Is(result.Err, errBusy) || className(result.Err) != "temporary" || len(result.Rest) != 1 || a.count() != 1 {
+		t.Errorf("%+v, %d offers", result, a.count())
+	}
+	close(free)
+	if result := r.direct(t, t.Context()); result.Err != nil || len(result.Taken) != 2 {
+		t.Errorf("%+v", result)
+	}
+}
+
+func TestDirectKeepsToTheRate(t *testing.T) {
+	a := &scripted{}
+	r := newRig(t, func(cfg *Config) { cfg.Upstreams[0].Rate = 0.001 }, ups{"a": a})
+	r.start()
+	r.await("the start", func() bool { return r.d.current.Load() != nil })
+	if result := r.direct(t, t.Context()); result.Err != nil {
+		t.Fatal(result.Err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it is known at once that this is too short
+	defer cancel()
+	if result := r.direct(t, ctx); !errors.Is(result.Err, errBusy) || className(result.Err) != "throttled" || a.count() != 1 {
+		t.Errorf("%+v, %d offers", result, a.count())
+	}
+	if g := r.d.current.Load().lanes["a"].gate; g.now() != open {
+		t.Errorf("our own limit closed the gate")
+	}
+}
+
+// TestDirectHearsOfAPause: a provider that says with its success that its limit is used up is left alone.
+func TestDirectHearsOfAPause(t *testing.T) {
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		return all(m, upstream.Outcome{ID: "id", Pause: time.Hour})
+	}}
+	r := newRig(t, nil, ups{"a": a})
+	r.start()
+	r.await("the start", func() bool { return r.d.current.Load() != nil })
+	_ = r.direct(t, t.Context())
+	if result := r.direct(t, t.Context()); !errors.Is(result.Err, errClosed) || a.count() != 1 {
+		t.Errorf("%+v, %d offers", result, a.count())
+	}
+}

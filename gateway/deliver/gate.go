@@ -51,6 +51,7 @@ type gate struct {
 	sweep   time.Duration // between sweeps while closed
 	others  bool          // routes name other upstreams beside this one
 	changed chan struct{} // one token: the state changed
+	places  chan struct{} // one token for each offer under way
 
 	mu       sync.Mutex
 	state    gateState
@@ -71,7 +72,8 @@ type gate struct {
 // newGate returns an open gate. A rerouted one belongs to a reload: when it closes, mail that the new
 // routes send elsewhere must be found at once.
 func newGate(u *Upstream, p *Policy, rerouted bool, j *journal.Journal) *gate {
-	g := &gate{name: u.Name, retry: p.Retry, journal: j, changed: make(chan struct{}, 1), sweep: sweepLong, others: u.Failover}
+	g := &gate{name: u.Name, retry: p.Retry, journal: j, changed: make(chan struct{}, 1), places: make(chan struct{}, u.MaxConcurrent),
+		sweep: sweepLong, others: u.Failover}
 	if u.Failover {
 		g.sweep = sweepShort
 	}
@@ -136,22 +138,30 @@ func (g *gate) tokens(ctx context.Context, want int) int {
 
 func (g *gate) spend(n int) {
 	if g.limiter != nil {
-		g.limiter.AllowN(time.Now(), n)
+		g.limiter.ReserveN(time.Now(), n) // direct mail may have been quicker: then later offers wait longer
 	}
 }
 
-// begin and end count offers under way.
-func (g *gate) begin() {
+// begin takes one of the places for offers at once, waiting for it; end gives it back. The error is that
+// of ctx.
+func (g *gate) begin(ctx context.Context) error {
+	select {
+	case g.places <- struct{}{}:
+	case <-ctx.Done():
+		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w: %w", errBusy, context.Cause(ctx))}
+	}
 	g.mu.Lock()
 	g.inFlight++
 	g.lastSend = time.Now()
 	g.mu.Unlock()
+	return nil
 }
 
 func (g *gate) end() {
 	g.mu.Lock()
 	g.inFlight--
 	g.mu.Unlock()
+	<-g.places
 }
 
 // learn takes in how one offer ended: nil, or the worst error of its recipients.
@@ -161,6 +171,7 @@ func (g *gate) learn(id string, err error) {
 		e = &upstream.Error{Err: err}
 	}
 	switch {
+	case errors.Is(err, errBusy): // it was not asked
 	case err == nil || e.Class == upstream.Permanent || e.Sender:
 		g.succeed()
 	case e.Class == upstream.Throttled:
@@ -328,16 +339,4 @@ func (g *gate) blocked(domain string) time.Time {
 		return time.Time{}
 	}
 	return until
-}
-
-var errClosed = errors.New("the upstream is closed")
-
-// refusal says why nothing may be offered now; nil when it may.
-func (g *gate) refusal() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.state != closed {
-		return nil
-	}
-	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w (%s): %w", errClosed, g.reason, g.lastErr)}
 }

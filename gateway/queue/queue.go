@@ -80,8 +80,8 @@ type Draft interface {
 	ID() string
 	// Body gives the bytes written so far; it is valid until Commit or Discard.
 	Body() (Body, error)
-	// Commit stores the message: when it returns nil, the message is on stable storage.
-	// After an error nothing is kept.
+	// Commit stores the message: when it returns nil, the message is on stable storage. Of a message
+	// without Parts only the history is kept. After an error nothing is kept.
 	Commit(ctx context.Context, m Accepted) error
 	// Discard gives the draft up; after Commit it does nothing.
 	Discard() error
@@ -91,7 +91,8 @@ type Draft interface {
 type Accepted struct {
 	Envelope envelope.Envelope // with all recipients
 	Header   Summary
-	Parts    []Part // at least one; together they hold the recipients
+	Parts    []Part   // what waits
+	Done     []Record // recipients whose fate is known already; together with Parts they are all
 }
 
 // Summary is what lists show of a header.

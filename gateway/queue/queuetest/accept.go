@@ -67,6 +67,44 @@ func testAccept(t *testing.T, h *house) {
 	wantBytes(t, "Body of the lease", h.read(b), body)
 }
 
+// testAcceptDone: the history of recipients whose fate was known before the message was stored.
+func testAcceptDone(t *testing.T, h *house) {
+	for _, size := range []int{100, 300 << 10} {
+		m := accepted("ann@example.com", "bob@example.org", "eve@example.org")
+		m.Header = queue.Summary{Subject: "direct"}
+		to := m.Envelope.To
+		m.Done = []queue.Record{{Recipient: to[0], State: envelope.Sent, Upstream: "main", ProviderID: "p", Attempts: 1}}
+		m.Parts[0].To = to[1:]
+		id := h.commit(bytesOf(1, size), m)
+		if got := h.only(); len(got.Parts) != 1 || len(got.Parts[0].To) != 1 || got.Parts[0].To[0].Address != "eve@example.org" {
+			t.Errorf("what waits: %+v", got.Parts)
+		}
+		l := h.claimOne()
+		h.finish(l, sent(l))
+
+		m.Parts, m.Done = nil, append(m.Done, queue.Record{Recipient: to[1], State: envelope.Failed, Error: "no"})
+		whole := h.commit(bytesOf(2, size), m)
+		h.restart()
+		if n := len(h.list(queue.Filter{})); n != 0 {
+			t.Errorf("%d messages wait", n)
+		}
+		if _, err := h.q.Body(context.Background(), whole); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("the body is kept: %v", err)
+		}
+		for id, want := range map[string]int{id: 2, whole: 2} {
+			records := h.history(queue.HistoryFilter{ID: id})
+			if len(records) != want {
+				t.Fatalf("%d records, want %d", len(records), want)
+			}
+			for _, r := range records {
+				if r.ID != id || r.From != "ann@example.com" || r.Header.Subject != "direct" || r.Size != int64(size) || r.At.IsZero() {
+					t.Errorf("%+v", r)
+				}
+			}
+		}
+	}
+}
+
 func testAcceptRefuses(t *testing.T, h *house) {
 	all := accepted("ann@example.com", "bob@example.org")
 	with := func(change func(*queue.Part)) queue.Accepted {
@@ -89,6 +127,8 @@ func testAcceptRefuses(t *testing.T, h *house) {
 		{"no state", with(func(p *queue.Part) { p.State = "" })},
 		{"sender not UTF-8", from},
 		{"recipient not UTF-8", to},
+		{"record's recipient not UTF-8", queue.Accepted{Envelope: all.Envelope, Done: []queue.Record{{Recipient: to.Envelope.To[0], State: envelope.Sent}}}},
+		{"record that is not final", queue.Accepted{Envelope: all.Envelope, Done: []queue.Record{{Recipient: all.Envelope.To[0], State: envelope.Held}}}},
 		{"part's recipient not UTF-8", with(func(p *queue.Part) { p.To = to.Envelope.To })},
 	} {
 		if _, err := commit(h.q, []byte("x"), c.m); err == nil {

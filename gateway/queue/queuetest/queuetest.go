@@ -34,6 +34,7 @@ func Run(t *testing.T, open Open) {
 		test func(*testing.T, *house)
 	}{
 		{"Accept", testAccept},
+		{"AcceptDone", testAcceptDone},
 		{"AcceptRefuses", testAcceptRefuses},
 		{"Sizes", testSizes},
 		{"DraftBody", testDraftBody},

@@ -158,7 +158,7 @@ func (d *draft) Commit(ctx context.Context, m queue.Accepted) error {
 		return errors.New("queue: commit of a draft that is over")
 	}
 	err := d.commit(ctx, m)
-	if err == nil || errors.Is(err, queue.ErrBroken) {
+	if err == nil && len(m.Parts) > 0 || errors.Is(err, queue.ErrBroken) {
 		// A row that a failed fsync has left behind may be there after all when the store is opened
 		// again, and then it needs its file.
 		d.over = true
@@ -178,11 +178,17 @@ func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
 		return err
 	}
 	defer s.leave()
-	if err := s.admit(d.buf.Len()); err != nil {
+	if err := s.Err(); err != nil {
 		return err
 	}
 	run, err := d.insert(m)
 	if err != nil {
+		return err
+	}
+	if len(m.Parts) == 0 { // what became of mail may take of the reserve
+		return s.do(ctx, &op{run: run})
+	}
+	if err := s.admit(d.buf.Len()); err != nil {
 		return err
 	}
 	if err := d.settle(); err != nil {
@@ -217,7 +223,7 @@ func (d *draft) settle() error {
 // insert prepares the op that writes the message and its parts.
 func (d *draft) insert(m queue.Accepted) (func(*tx) error, error) {
 	now := time.Now()
-	if len(m.Parts) == 0 {
+	if len(m.Parts)+len(m.Done) == 0 {
 		return nil, errors.New("queue: a message needs at least one part")
 	}
 	if err := checkUTF8(m); err != nil {
@@ -238,7 +244,19 @@ func (d *draft) insert(m queue.Accepted) (func(*tx) error, error) {
 		received = now
 	}
 	text := string(info)
+	records, err := recordRows(m.Done, &queue.Message{Envelope: m.Envelope, Header: m.Header, Size: d.size}, d.id, now)
+	if err != nil {
+		return nil, err
+	}
 	return func(t *tx) error {
+		for i := range records {
+			if err := records[i].insert(t); err != nil {
+				return err
+			}
+		}
+		if len(parts) == 0 {
+			return nil
+		}
 		if err := d.insertMessage(t, received.UnixMilli(), text); err != nil {
 			return err
 		}
@@ -272,6 +290,11 @@ func checkUTF8(m queue.Accepted) error {
 	}
 	for _, p := range m.Parts {
 		if err := checkAddresses(p.To); err != nil {
+			return err
+		}
+	}
+	for _, r := range m.Done {
+		if err := checkAddresses([]envelope.Recipient{r.Recipient}); err != nil {
 			return err
 		}
 	}

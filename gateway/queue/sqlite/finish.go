@@ -68,19 +68,9 @@ func (l *lease) result(r queue.Result) (func(t *tx, gone *bool) error, error) {
 	}
 	now := time.Now()
 	m := l.message
-	records := make([]recordRow, len(r.Done))
-	for i, rec := range r.Done {
-		rec.From, rec.Header, rec.Size = m.Envelope.From, m.Header, m.Size
-		if rec.Received.IsZero() {
-			rec.Received = m.Envelope.Received
-		}
-		if rec.At.IsZero() {
-			rec.At = now
-		}
-		var err error
-		if records[i], err = newRecordRow(rec, l.key.message); err != nil {
-			return nil, err
-		}
+	records, err := recordRows(r.Done, m, l.key.message, now)
+	if err != nil {
+		return nil, err
 	}
 	parts := make([]partRow, len(r.Parts))
 	for i, p := range r.Parts {
@@ -90,6 +80,25 @@ func (l *lease) result(r queue.Result) (func(t *tx, gone *bool) error, error) {
 		}
 	}
 	return func(t *tx, gone *bool) error { return l.finish(t, records, parts, gone) }, nil
+}
+
+// recordRows completes records by their message.
+func recordRows(done []queue.Record, m *queue.Message, id int64, now time.Time) ([]recordRow, error) {
+	records := make([]recordRow, len(done))
+	for i, rec := range done {
+		rec.From, rec.Header, rec.Size = m.Envelope.From, m.Header, m.Size
+		if rec.Received.IsZero() {
+			rec.Received = m.Envelope.Received
+		}
+		if rec.At.IsZero() {
+			rec.At = now
+		}
+		var err error
+		if records[i], err = newRecordRow(rec, id); err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
 }
 
 // finish runs in the writer.
