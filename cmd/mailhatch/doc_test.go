@@ -21,7 +21,7 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	section, _, _ := strings.Cut(string(b), "\n## The log")
 	documented := map[string][]string{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z -]+)`(.*?) \\|").FindAllStringSubmatch(section, -1) {
-		documented[m[1]] = flagNames(`--([a-z-]+)`, m[2])
+		documented[m[1]] = flagNames(`(?:^|[\[ ])--?([a-z][a-z-]*)`, m[2])
 	}
 	for _, name := range allCommands() {
 		flags, ok := documented[name]
