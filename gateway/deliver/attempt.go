@@ -85,6 +85,11 @@ func (a *attempt) sort(ctx context.Context) (offer []envelope.Recipient, ways []
 			a.refused(ctx, rcpts, w, p)
 		}
 	}
+	for i := range a.parts { // what waits here without an offer is late all the same
+		if p := &a.parts[i]; p.Lane == a.lane.upstream.Name && p.State == envelope.Queued {
+			a.warn(ctx, p)
+		}
+	}
 	return offer, ways
 }
 

@@ -65,6 +65,7 @@ type Deliverer struct {
 	journal *journal.Journal
 	submit  Submit
 	told    *told
+	late    *late
 	reload  chan struct{} // one token: config changed
 	config  atomic.Pointer[Config]
 	current atomic.Pointer[generation]
@@ -73,7 +74,7 @@ type Deliverer struct {
 
 // New returns a deliverer that follows cfg once it runs.
 func New(q queue.Queue, j *journal.Journal, submit Submit, cfg *Config) *Deliverer {
-	d := &Deliverer{queue: q, journal: j, submit: submit, told: newTold(), reload: make(chan struct{}, 1), running: make(chan struct{})}
+	d := &Deliverer{queue: q, journal: j, submit: submit, told: newTold(), late: newLate(), reload: make(chan struct{}, 1), running: make(chan struct{})}
 	d.config.Store(cfg)
 	return d
 }
@@ -116,6 +117,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		timer := time.AfterFunc(gen.cfg.Policy.Drain, cut)
 		old.Wait()
 		timer.Stop()
+		d.tellLate(context.WithoutCancel(ctx), gen.cfg.Policy.Hostname, time.Now().Add(longestPause)) // all
 		return nil
 	}
 }
@@ -192,6 +194,7 @@ func (g *generation) run(ctx context.Context) {
 		if clock.suspect() {
 			g.mend(ctx)
 		}
+		g.d.tellLate(ctx, g.cfg.Policy.Hostname, time.Now())
 		next := dispatchEvery
 		loads, err := g.d.queue.Lanes(ctx)
 		if err != nil && ctx.Err() == nil {

@@ -102,7 +102,7 @@ func (l *lane) digest(ctx context.Context, leases []queue.Lease) (others []queue
 		bySender[m.Envelope.From] = append(bySender[m.Envelope.From], lease)
 	}
 	for sender, group := range bySender {
-		id, err := l.gen.d.submit(write, sender, composeDigest(l.gen.cfg.Policy.Hostname, sender, group, time.Now()))
+		id, err := l.gen.d.submit(write, sender, failures(group).compose(l.gen.cfg.Policy.Hostname, sender, time.Now()))
 		if err != nil {
 			l.gen.d.journal.Trouble("bounce", err)
 		}
@@ -132,33 +132,52 @@ func (l *lane) endOwed(ctx context.Context, lease queue.Lease, id string, err er
 	a.finish(ctx, lease)
 }
 
-// composeDigest writes a message for people: the failures by reason. RFC 3464 reports tell of one
-// message each, so there is none in it.
-func composeDigest(hostname, sender string, group []queue.Lease, now time.Time) []byte {
-	byReason := map[string][]string{}
-	n := 0
+// digest is a message for people: recipients by what is the matter with them. RFC 3464 reports tell of
+// one message each, so there is none in it.
+type digest struct {
+	subject, intro string
+	byReason       map[string][]string
+	recipients     int // lines and those that were left out
+}
+
+// add takes a recipient; beyond digestMax it only counts.
+func (d *digest) add(m *queue.Message, to, reason string) {
+	d.recipients++
+	if d.recipients > digestMax {
+		return
+	}
+	line := fmt.Sprintf("  %s  (queue id %s", to, m.ID)
+	if m.Header.Subject != "" {
+		line += ", " + clip(oneLine(m.Header.Subject), 100)
+	}
+	d.byReason[reason] = append(d.byReason[reason], line+")")
+}
+
+func failures(group []queue.Lease) *digest {
+	d := &digest{subject: "Undelivered mail", byReason: map[string][]string{},
+		intro: "So much of your mail failed that the rest is told here at once.\r\nThe messages are kept at %s for a while and can be retried there."}
 	for _, lease := range group {
 		m := lease.Message()
-		part := m.Parts[0]
-		for _, r := range part.To {
-			n++
-			line := fmt.Sprintf("  %s  (queue id %s", r.Address, m.ID)
-			if m.Header.Subject != "" {
-				line += ", " + clip(oneLine(m.Header.Subject), 100)
-			}
-			byReason[part.Progress.Error] = append(byReason[part.Progress.Error], line+")")
+		for _, r := range m.Parts[0].To {
+			d.add(m, r.Address, m.Parts[0].Progress.Error)
 		}
 	}
-	var out bytes.Buffer
+	return d
+}
 
-	fmt.Fprintf(&out, "Date: %s\r\nFrom: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: <%s>\r\nSubject: Undelivered mail: %d recipients\r\n"+
+func (d *digest) compose(hostname, sender string, now time.Time) []byte {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "Date: %s\r\nFrom: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: <%s>\r\nSubject: %s: %d recipients\r\n"+
 		"Message-ID: <%s@%s>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"+
 		"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",
-		now.Format(time.RFC1123Z), hostname, sender, n, rand.Text(), hostname)
+		now.Format(time.RFC1123Z), hostname, sender, d.subject, d.recipients, rand.Text(), hostname)
 	w := quotedprintable.NewWriter(&out)
-	fmt.Fprintf(w, "So much of your mail failed that the rest is told here at once.\r\nThe messages are kept at %s for a while and can be retried there.\r\n", hostname)
-	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
-		fmt.Fprintf(w, "\r\n%s\r\n%s\r\n", reason, strings.Join(byReason[reason], "\r\n"))
+	fmt.Fprintf(w, d.intro+"\r\n", hostname)
+	for _, reason := range slices.Sorted(maps.Keys(d.byReason)) {
+		fmt.Fprintf(w, "\r\n%s\r\n%s\r\n", reason, strings.Join(d.byReason[reason], "\r\n"))
+	}
+	if more := d.recipients - digestMax; more > 0 {
+		fmt.Fprintf(w, "\r\nand %d more\r\n", more)
 	}
 	_ = w.Close() // writes to memory
 	out.WriteString("\r\n")

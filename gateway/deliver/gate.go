@@ -78,6 +78,9 @@ func newGate(u *Upstream, p *Policy, rerouted bool, j *journal.Journal) *gate {
 		g.sweep = sweepShort
 	}
 	g.sweep = min(g.sweep, max(p.MaxAge/10, sweepLeast)) // so that mail expires about in time
+	if p.WarnAfter > 0 {                                 // and senders hear of delays about in time
+		g.sweep = min(g.sweep, max(p.WarnAfter/4, sweepLeast))
+	}
 	if !u.Failover && !rerouted {
 		g.sweepAt = time.Now().Add(g.sweep)
 	}

@@ -206,21 +206,6 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, w way, p
 	a.later(rcpts, p, j.Failed)
 }
 
-// warn tells the sender once when a part has waited for long.
-func (a *attempt) warn(ctx context.Context, part *queue.Part) {
-	policy := &a.lane.gen.cfg.Policy
-	if policy.WarnAfter <= 0 || part.Progress.Warned || time.Since(a.msg.Envelope.Received) < policy.WarnAfter {
-		return
-	}
-	if _, err := a.report(ctx, bounce.Delayed, part.To, part.Progress); err != nil {
-		a.lane.gen.d.journal.Trouble("bounce", err)
-		if !errors.Is(err, ErrRefused) {
-			return
-		}
-	}
-	part.Progress.Warned = true
-}
-
 // report composes a notification and hands it to the door that all mail comes in by. The id is ""
 // when none is due.
 func (a *attempt) report(ctx context.Context, action bounce.Action, rcpts []envelope.Recipient, p envelope.Progress) (string, error) {
