@@ -23,6 +23,13 @@ func groups() []group {
 		acceptGroup("connections", Case{Size: 4096, Sessions: 16, PerConnection: 1}, bounds{4, 6, 0, 0}),
 		{"relay-smtp", []string{"relay-smtp", "beside-16", "cpu"}, "accepted and delivered to an SMTP upstream, 16 sessions, 4 KiB", relaySMTP},
 		{"relay-http", []string{"relay-http", "beside-64", "memory-64"}, "accepted and delivered to Resend's API (Postfix: by SMTP), 64 sessions, 4 KiB", relayHTTP},
+		{"slow", []string{"slow"}, "an upstream that takes 200 ms", slow},
+		{"backpressure", []string{"backpressure"}, "delivery that cannot keep up: acceptance and memory while the queue grows", backpressure},
+		{"outage", []string{"outage", "drain", "memory-queued"}, "10,000 queued while the upstream is down; it returns", outage},
+		{"idle", []string{"memory-idle", "start-empty"}, "memory of a server that does nothing; start with an empty queue", idle},
+		{"start-queued", []string{"start-queued"}, "start with 100,000 queued", startQueued},
+		{"million", []string{"million"}, "acceptance and memory with 1,000,000 queued", million},
+		{"binary", []string{"binary"}, "size of the program", binary},
 	}
 }
 

@@ -48,19 +48,24 @@ const loadTimeout = 30 * time.Second
 
 // measure runs one case in a new directory below base. What goes wrong is in the row.
 func measure(ctx context.Context, launch launcher, server, base string, c Case, t Timing) Row {
+	dir, err := os.MkdirTemp(base, server)
+	if err != nil {
+		return Row{Server: server, Case: c, Failed: err.Error()}
+	}
+	defer os.RemoveAll(dir)
+	return measureIn(ctx, launch, server, dir, c, t)
+}
+
+// measureIn runs one case in a directory that may hold a queue already.
+func measureIn(ctx context.Context, launch launcher, server, dir string, c Case, t Timing) Row {
 	row := Row{Server: server, Case: c}
-	if err := row.run(ctx, launch, base, t); err != nil {
+	if err := row.run(ctx, launch, dir, t); err != nil {
 		row.Failed = err.Error()
 	}
 	return row
 }
 
-func (row *Row) run(ctx context.Context, launch launcher, base string, t Timing) (err error) {
-	dir, err := os.MkdirTemp(base, row.Server)
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
+func (row *Row) run(ctx context.Context, launch launcher, dir string, t Timing) (err error) {
 	sink, stopSink, err := startSink(ctx)
 	if err != nil {
 		return err
@@ -177,7 +182,12 @@ func ceiling(ctx context.Context, c Case, d time.Duration) (perSecond float64, e
 
 // startSink runs a sink on free ports; stop ends it and waits.
 func startSink(ctx context.Context) (sink *Sink, stop func() error, err error) {
-	sink, err = OpenSink("127.0.0.1:0", "127.0.0.1:0", Faults{})
+	return startSinkAt(ctx, 0)
+}
+
+// startSinkAt runs a sink whose SMTP port is given; 0: a free one.
+func startSinkAt(ctx context.Context, port int) (sink *Sink, stop func() error, err error) {
+	sink, err = OpenSink(loopbackAddr(port), "127.0.0.1:0", Faults{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -178,77 +177,4 @@ func (r *PeerReport) failures() (n int) {
 		}
 	}
 	return n
-}
-
-// rig is what groups measure with.
-type rig struct {
-	binary  string // of mailhatch
-	self    string // of mailbench, which is also the server with a no-op queue
-	dir     string // of this run, on the disk to measure
-	relay   string // binary of decke/smtprelay
-	fetch   bool   // try to build it
-	rounds  int
-	quick   bool
-	timing  Timing
-	stderr  io.Writer
-	servers map[string]launcher // those that can be had here
-	absent  []string
-}
-
-func (b *rig) flags(fs *flag.FlagSet) {
-	b.timing = Timing{Load: 3 * time.Second, Drain: 20 * time.Second, Probe: time.Second}
-	fs.StringVar(&b.binary, "binary", "bin/mailhatch", "`path` of mailhatch")
-	fs.StringVar(&b.dir, "dir", os.TempDir(), "`folder` for the queues, on the disk to measure")
-	fs.IntVar(&b.rounds, "rounds", 3, "measurements of each server and case; medians are shown")
-	fs.DurationVar(&b.timing.Load, "load", b.timing.Load, "`time` of load in each case")
-	fs.BoolVar(&b.quick, "quick", false, "a glance: one round, a third of the times, queues a tenth as long")
-	fs.StringVar(&b.relay, "smtprelay", "", "`path` of decke/smtprelay (default: in $PATH)")
-	fs.BoolVar(&b.fetch, "fetch", false, "build decke/smtprelay with `go install` where it is not there")
-}
-
-// open finds the servers and makes a folder; done removes it.
-func (b *rig) open() (done func(), err error) {
-	if b.rounds < 1 || b.timing.Load <= 0 {
-		return nil, fmt.Errorf("%w: -rounds and -load must be above 0", errUsage)
-	}
-	if b.quick {
-		b.rounds = 1
-		b.timing = Timing{Load: b.timing.Load / 3, Drain: b.timing.Drain / 2, Probe: b.timing.Probe / 3}
-	}
-	if b.binary, err = filepath.Abs(b.binary); err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(b.binary); err != nil {
-		return nil, fmt.Errorf("no mailhatch to measure: %w (make build)", err)
-	}
-	if b.self, err = os.Executable(); err != nil {
-		return nil, err
-	}
-	if b.dir, err = os.MkdirTemp(b.dir, "mailbench"); err != nil {
-		return nil, err
-	}
-	b.servers = map[string]launcher{
-		"mailhatch": mailhatchLauncher(b.binary),
-		"direct":    directLauncher(b.binary),
-		"no-op":     noopLauncher(b.self),
-	}
-	if why := postfixMissing(); why != "" {
-		b.absent = append(b.absent, "Postfix: "+why)
-	} else {
-		b.servers["Postfix"] = startPostfix
-	}
-	return func() { os.RemoveAll(b.dir) }, nil
-}
-
-// turns measures a case with each of the servers that are here, in alternating rounds.
-func (b *rig) turns(ctx context.Context, c Case, servers ...string) []Row {
-	var rows []Row
-	for range b.rounds {
-		for _, name := range servers {
-			if launch := b.servers[name]; launch != nil && ctx.Err() == nil {
-				rows = append(rows, measure(ctx, launch, name, b.dir, c, b.timing))
-			}
-		}
-	}
-	return rows
 }

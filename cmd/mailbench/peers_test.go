@@ -49,7 +49,7 @@ func TestChecks(t *testing.T) {
 func TestChooseGroups(t *testing.T) {
 	lines := map[string]string{}
 	for _, g := range groups() {
-		if g.lines[0] != g.name && g.name != "start" {
+		if g.lines[0] != g.name && g.name != "idle" {
 			t.Errorf("%s: its first line is %s", g.name, g.lines[0])
 		}
 		for _, line := range g.lines {

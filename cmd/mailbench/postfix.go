@@ -55,6 +55,15 @@ func startPostfix(ctx context.Context, dir string, to target) (*process, error) 
 	return startProcess(ctx, cmd, dir, loopbackAddr(port))
 }
 
+// flushPostfix has the Postfix that runs in dir offer all its mail now.
+func flushPostfix(ctx context.Context, dir string) error {
+	out, err := exec.CommandContext(ctx, "/usr/sbin/postqueue", "-c", filepath.Join(dir, "etc"), "-f").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("postqueue -f: %w:\n%s", err, out)
+	}
+	return nil
+}
+
 // writePostfixConfig gives the config folder and the folder of the daemons.
 func writePostfixConfig(ctx context.Context, dir string, port int, to target) (conf, daemons string, err error) {
 	out, err := exec.CommandContext(ctx, "/usr/sbin/postconf", "-dh", "daemon_directory").Output()

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const (
+	idleSettle = 3 * time.Second // from 220 to the reading of an idle server's memory
+	startsEach = 3               // starts in a round; they are short
+)
+
+// idle measures the start with an empty queue, in a new folder each time, and what a server that does
+// nothing holds in memory.
+func idle(ctx context.Context, b *rig, o *Outcome) error {
+	start, pss := samples{}, samples{}
+	err := b.each(ctx, []string{"mailhatch", "Postfix"}, func(server string) error {
+		for i := range startsEach {
+			s, err := b.stage(ctx, server, target{Upstream: "hold", SMTP: 1})
+			if err != nil {
+				return err
+			}
+			start.add(server, milliseconds(s.startup))
+			if i == 0 && pause(ctx, idleSettle) {
+				pss.add(server, s.pss())
+			}
+			if err := s.leave(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	o.Checks = append(o.Checks,
+		ratio("memory-idle", "PSS, idle", "%.1f MiB", pss.median("mailhatch"), "Postfix", pss.median("Postfix")),
+		amount("memory-idle", "the same", "%.1f MiB", pss.median("mailhatch")).atMost(30, 20),
+		ratio("start-empty", "from exec to 220, a new queue", "%.0f ms", start.median("mailhatch"), "Postfix", start.median("Postfix")),
+		amount("start-empty", "the same", "%.0f ms", start.median("mailhatch")).atMost(150, 60))
+	return err
+}
+
+// startQueued measures the start with mail in the queue.
+func startQueued(ctx context.Context, b *rig, o *Outcome) error {
+	n := b.scaled(100_000)
+	dir, remove, err := b.full(ctx, filling{Queued: n})
+	if err != nil {
+		return err
+	}
+	defer remove()
+	start := samples{}
+	for range startsEach * b.rounds {
+		p, err := b.servers["mailhatch"](ctx, dir, target{Upstream: "smtp", SMTP: 1})
+		if err != nil {
+			return err
+		}
+		start.add("mailhatch", p.startup.Seconds())
+		if err := p.stop(); err != nil {
+			return err
+		}
+	}
+	o.Checks = append(o.Checks, amount("start-queued", fmt.Sprintf("from exec to 220, %d queued", n), "%.3f s", start.median("mailhatch")).atMost(1, 0.5))
+	return nil
+}
+
+// million compares a server whose queue is long with one whose queue is empty.
+func million(ctx context.Context, b *rig, o *Outcome) error {
+	n := b.scaled(1_000_000)
+	dir, remove, err := b.full(ctx, filling{Queued: n})
+	if err != nil {
+		return err
+	}
+	defer remove()
+	c := Case{Upstream: "hold", Size: 4096, Sessions: 16}
+	launch := b.servers["mailhatch"]
+	for range b.rounds {
+		o.Rows = append(o.Rows,
+			measure(ctx, launch, "empty", b.dir, c, b.timing),
+			measureIn(ctx, launch, "full", dir, c, b.timing))
+	}
+	of := func(server string, get func(Row) float64) float64 { return medianOf(o.Rows, server, get) }
+	pss := func(r Row) float64 { return float64(r.PSS) / (1 << 20) }
+	startup := func(r Row) float64 { return r.Startup / 1000 }
+	o.Checks = append(o.Checks,
+		ratio("million", fmt.Sprintf("accept, 16 sessions, %d queued", n), "%.0f/s", of("full", accepted), "queue empty", of("empty", accepted)).atLeast(0.8, 1),
+		amount("million", "greatest PSS meanwhile", "%.1f MiB", of("full", pss)).atMost(200, 100),
+		amount("million", "from exec to 220", "%.2f s", of("full", startup)))
+	return nil
+}
+
+// full makes a folder whose queue is filled; remove takes it away.
+func (b *rig) full(ctx context.Context, f filling) (dir string, remove func(), err error) {
+	need := int64(f.Queued+f.History) * fillPerMail
+	if free, err := freeSpace(b.dir); err == nil && free < need {
+		return "", nil, fmt.Errorf("%d MiB free in %s, %d needed (-dir)", free>>20, b.dir, need>>20)
+	}
+	if dir, err = os.MkdirTemp(b.dir, "full"); err != nil {
+		return "", nil, err
+	}
+	began := time.Now()
+	if err := fillQueue(ctx, stateDir(dir), f); err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	fmt.Fprintf(b.stderr, "mailbench: filled with %d queued, %d sent in %s\n", f.Queued, f.History, time.Since(began).Round(time.Second/10))
+	return dir, func() { os.RemoveAll(dir) }, nil
+}
+
+// binary weighs the program.
+func binary(_ context.Context, b *rig, o *Outcome) error {
+	info, err := os.Stat(b.binary)
+	if err != nil {
+		return err
+	}
+	o.Checks = append(o.Checks, amount("binary", "size of "+filepath.Base(b.binary), "%.1f MB", float64(info.Size())/1e6).atMost(30, 20))
+	return nil
+}
