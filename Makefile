@@ -7,13 +7,23 @@ BIN     := bin/mailhatch
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
-.PHONY: run test build lint bench bench-peers fuzz cover cross install install-sendmail clean
+.PHONY: run test build man lint bench bench-peers fuzz cover cross install install-sendmail clean
 
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
 
-build: ## build bin/mailhatch
+build: cmd/mailhatch/man/config.example.toml ## build bin/mailhatch
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/mailhatch
+
+# The config reference is embedded for mailhatch.toml(5).
+cmd/mailhatch/man/config.example.toml: config.example.toml
+	cp $< $@
+
+MANPAGES := mailhatch.1 sendmail.1mailhatch mailhatch.toml.5
+man: build ## manual pages and completions of shells, into dist/
+	@mkdir -p dist/man dist/completion
+	@for page in $(MANPAGES); do $(BIN) man $$page >dist/man/$$page || exit 1; done
+	@for shell in bash zsh fish; do $(BIN) completion $$shell >dist/completion/mailhatch.$$shell || exit 1; done
 
 test: ## all tests with the race detector where cgo is there
 	@if $(GO) env CGO_ENABLED | grep -q 1 && command -v $${CC:-cc} >/dev/null; then \
@@ -43,17 +53,34 @@ cross: ## build for all systems without cgo
 		echo "$$os/$$arch"; CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/mailhatch || exit 1; \
 	done; done
 
-install: build ## binary, example config and systemd units under DESTDIR and PREFIX
+# Units of packages belong to the system, those of a local build to its administrator.
+ifeq ($(PREFIX),/usr)
+UNITDIR ?= /usr/lib/systemd/system
+else
+UNITDIR ?= /etc/systemd/system
+endif
+SHARE := $(DESTDIR)$(PREFIX)/share
+
+install: build man ## program, units, manual pages, completions and docs under DESTDIR and PREFIX
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/mailhatch
-	install -D -m 0644 config.example.toml $(DESTDIR)$(PREFIX)/share/doc/mailhatch/config.example.toml
-	install -D -m 0644 systemd/mailhatch.service $(DESTDIR)/etc/systemd/system/mailhatch.service
-	install -D -m 0644 systemd/mailhatch.socket $(DESTDIR)/etc/systemd/system/mailhatch.socket
+	install -D -m 0644 dist/man/mailhatch.1 $(SHARE)/man/man1/mailhatch.1
+	install -D -m 0644 dist/man/sendmail.1mailhatch $(SHARE)/man/man1/sendmail.1mailhatch
+	install -D -m 0644 dist/man/mailhatch.toml.5 $(SHARE)/man/man5/mailhatch.toml.5
+	install -D -m 0644 dist/completion/mailhatch.bash $(SHARE)/bash-completion/completions/mailhatch
+	install -D -m 0644 dist/completion/mailhatch.zsh $(SHARE)/zsh/site-functions/_mailhatch
+	install -D -m 0644 dist/completion/mailhatch.fish $(SHARE)/fish/vendor_completions.d/mailhatch.fish
+	install -d $(SHARE)/doc/mailhatch
+	install -m 0644 README.md LICENSE config.example.toml doc/*.md $(SHARE)/doc/mailhatch
+	install -d $(DESTDIR)$(UNITDIR)
+	install -m 0644 systemd/mailhatch.service systemd/mailhatch.socket $(DESTDIR)$(UNITDIR)
+	sed -i 's,/usr/local/bin,$(PREFIX)/bin,' $(DESTDIR)$(UNITDIR)/mailhatch.service
 	install -D -m 0644 systemd/mailhatch.sysusers $(DESTDIR)/usr/lib/sysusers.d/mailhatch.conf
-	sed -i 's,/usr/local/bin,$(PREFIX)/bin,' $(DESTDIR)/etc/systemd/system/mailhatch.service
+	install -D -m 0644 systemd/mailhatch.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/mailhatch.conf
 
 install-sendmail: install ## links that make it this machine's sendmail, mailq and newaliases
-	install -d $(DESTDIR)$(PREFIX)/sbin
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib
 	ln -sf ../bin/mailhatch $(DESTDIR)$(PREFIX)/sbin/sendmail
+	ln -sf ../sbin/sendmail $(DESTDIR)$(PREFIX)/lib/sendmail
 	ln -sf mailhatch $(DESTDIR)$(PREFIX)/bin/mailq
 	ln -sf mailhatch $(DESTDIR)$(PREFIX)/bin/newaliases
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -236,6 +237,23 @@ func Dirs(path string) (stateDir, runDir string, err error) {
 		return "", "", err
 	}
 	return stateDir, resolveRunDir(path, dirs.RunDir, stateDir), nil
+}
+
+// AdminAddress reads no more than [admin] address from a config; "off" is for none.
+func AdminAddress(path string) (string, error) {
+	var part struct {
+		Admin AdminConfig `toml:"admin"`
+	}
+	if path != "" {
+		text, err := readConfigFile(path)
+		if err != nil {
+			return "", err
+		}
+		if _, err := toml.Decode(text, &part); err != nil {
+			return "", syntaxError(path, err)
+		}
+	}
+	return cmp.Or(part.Admin.Address, defaultAdmin), nil
 }
 
 func resolveStateDir(config, given string) (string, error) {

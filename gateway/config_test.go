@@ -265,6 +265,29 @@ func TestDirs(t *testing.T) {
 	}
 }
 
+func TestAdminAddress(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mailhatch.toml")
+	for text, want := range map[string]string{
+		"": "127.0.0.1:8025",
+		"[admin]\naddress = \"[::1]:9\"\n[upstream.x]\ntype = \"unknown\"": "[::1]:9",
+		"[admin]\naddress = \"off\"":                                       "off",
+	} {
+		writeFile(t, path, text)
+		if got, err := AdminAddress(path); err != nil || got != want {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+	writeFile(t, path, "[admin")
+	for _, bad := range []string{path, path + ".none"} {
+		if _, err := AdminAddress(bad); err == nil {
+			t.Errorf("%s: no error", bad)
+		}
+	}
+	if got, err := AdminAddress(""); err != nil || got != "127.0.0.1:8025" {
+		t.Errorf("no config: %q, %v", got, err)
+	}
+}
+
 func TestSecretInReadableFile(t *testing.T) {
 	if !worldReadable(0o644) {
 		t.Skip("file modes tell nothing here")

@@ -38,6 +38,7 @@ type app struct {
 	stdout, stderr io.Writer
 	configPath     string               // from -c; "" when not given
 	place          *gateway.SubmitPlace // where sendmail has found a gateway; nil for other commands
+	flagSet        *flag.FlagSet        // of the command that runs; nil before it has made any
 }
 
 // command is one word after mailhatch.
@@ -59,7 +60,10 @@ func commands() []command {
 		{"status", "", "show upstreams and queue", runStatus},
 		{"sendmail", "[-t] [-i] [-f ADDRESS] [ADDRESS…]", "take a message from standard input, as sendmail(8); also by that name", runSendmail},
 		{"reload", "", "make the running gateway read its config again", runReload},
+		{"healthcheck", "[--ready]", "ask the running gateway whether it is well; for containers and scripts", runHealthcheck},
 		{"hash-password", "< FILE", "read a password from standard input, print its hash for [[listener.user]]", runHashPassword},
+		{"man", "[mailhatch|mailhatch.toml|sendmail]", "print a manual page, as man -l - reads it", runMan},
+		{"completion", "bash|zsh|fish", "print what makes a shell complete command lines", runCompletion},
 		{"version", "", "print the version", runVersion},
 	}
 }
@@ -73,7 +77,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	showVersion := fs.Bool("version", false, "")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			a.usage(a.stdout)
+			a.usage()
 			return 0
 		}
 		return a.fail(usagef("%v", err))
@@ -86,23 +90,27 @@ func (a *app) main(ctx context.Context, args []string) int {
 		args = []string{"serve"}
 	}
 	if args[0] == "help" {
-		a.usage(a.stdout)
+		a.usage()
 		return 0
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
-			return a.fail(c.run(ctx, a, args[1:]))
+			err := c.run(ctx, a, args[1:])
+			if errors.Is(err, flag.ErrHelp) {
+				a.commandUsage(a.commandName(c.name))
+			}
+			return a.fail(err)
 		}
 	}
 	return a.fail(usagef("there is no command %q", args[0]))
 }
 
-func (a *app) usage(w io.Writer) {
-	fmt.Fprintf(w, "usage: mailhatch [-c FILE] [COMMAND] [ARGUMENTS]\n\ncommands:\n")
-	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-8s %s\n           %s\n", c.name, c.doc, strings.TrimSpace("mailhatch "+c.name+" "+c.args))
+// commandName is the whole name of the command that runs, such as "queue list".
+func (a *app) commandName(word string) string {
+	if a.flagSet == nil {
+		return word
 	}
-	fmt.Fprintf(w, "\nThe config is FILE, else $MAILHATCH_CONFIG, ./mailhatch.toml or /etc/mailhatch/config.toml; without any,\nmail is shown on the console.\n")
+	return strings.TrimPrefix(a.flagSet.Name(), "mailhatch ")
 }
 
 // usageError is a command line that cannot be followed.
@@ -149,7 +157,11 @@ func (a *app) fail(err error) int {
 	var u usageError
 	switch {
 	case errors.As(err, &u):
-		if !errors.As(err, &h) {
+		switch {
+		case errors.As(err, &h):
+		case a.flagSet != nil:
+			fmt.Fprintf(a.stderr, "hint: %s --help tells more\n", a.flagSet.Name())
+		default:
 			fmt.Fprintln(a.stderr, "hint: mailhatch --help lists the commands")
 		}
 		return 2
@@ -185,9 +197,10 @@ func (e silentError) Error() string { return fmt.Sprintf("exit code %d", e.code)
 // flags makes a flag set for a command, whose mistakes are usage errors.
 func (a *app) flags(name string) *flag.FlagSet {
 	fs := flag.NewFlagSet("mailhatch "+name, flag.ContinueOnError)
-	fs.SetOutput(a.stderr)
+	fs.SetOutput(io.Discard) // mistakes and help are told by main
 	fs.StringVar(&a.configPath, "c", a.configPath, "config `file`")
 	fs.StringVar(&a.configPath, "config", a.configPath, "config `file`")
+	a.flagSet = fs
 	return fs
 }
 

@@ -20,19 +20,18 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"mailhatch": run, "sendmail": run, "mailq": run, "newaliases": run})
 }
 
-// TestScripts runs the whole program as people do. Each script has a free port in $PORT and a strict
+// TestScripts runs the whole program as people do. Each script has free ports in $PORT and $ADMIN and a strict
 // fake of Resend at $RESEND that takes the key "re_key"; its own commands are in scriptCommands.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-			if err := l.Close(); err != nil {
-				return err
+			for _, name := range []string{"PORT", "ADMIN"} {
+				port, err := freePort()
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, port)
 			}
 			fake := upstreamtest.NewResend("re_key")
 			env.Defer(fake.Close)
@@ -43,7 +42,6 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { os.RemoveAll(run) })
-			env.Setenv("PORT", port)
 			env.Setenv("RESEND", fake.URL)
 			env.Setenv("RUN", run)
 			env.Setenv("HOME", env.WorkDir)
@@ -53,6 +51,14 @@ func TestScripts(t *testing.T) {
 		Condition: condition,
 		Cmds:      scriptCommands(),
 	})
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), l.Close()
 }
 
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {

@@ -34,12 +34,7 @@ func runQueue(ctx context.Context, a *app, args []string) error {
 		return queueList(ctx, a, args)
 	}
 	if isHelp(args[0]) {
-		fmt.Fprint(a.stdout, "usage: mailhatch queue [COMMAND] [ARGUMENTS]\n\ncommands:\n")
-		for _, c := range queueCommands() {
-			fmt.Fprintf(a.stdout, "  %-8s %s\n           mailhatch queue %s %s\n", c.name, c.doc, c.name, c.args)
-		}
-		fmt.Fprint(a.stdout, "\nretry, hold, release and delete take --state and --upstream beside --all; all take --json.\n")
-		return nil
+		return flag.ErrHelp
 	}
 	for _, c := range queueCommands() {
 		if c.name == args[0] {
@@ -53,9 +48,9 @@ func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || 
 
 // selectFlags are the flags that choose messages.
 func selectFlags(fs *flag.FlagSet) (state, upstream *string) {
-	state = fs.String("state", "", "only messages with recipients that are `queued`, held or failed")
+	state = fs.String("state", "", "only messages with recipients in this `state`: queued, held or failed")
 	upstream = fs.String("upstream", "", "only messages that wait for this `upstream`")
-	fs.StringVar(upstream, "lane", "", "the same as --upstream")
+	fs.StringVar(upstream, "lane", "", "only messages that wait for this `upstream`")
 	return state, upstream
 }
 

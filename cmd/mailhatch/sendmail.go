@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -50,8 +51,8 @@ func runSendmail(ctx context.Context, a *app, args []string) error {
 	// While standard input is read, a signal ends the program at once, as it ends any filter.
 	signal.Reset(os.Interrupt, syscall.SIGTERM)
 	err := a.sendmail(ctx, args)
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
 	}
 	code := exTempFail // what is not classified may work later
 	var e *exitError

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 )
@@ -37,6 +38,9 @@ func parseSendmail(args []string) (*sendmailFlags, error) {
 		if word == "--" {
 			f.to = append(f.to, args...)
 			break
+		}
+		if word == "--help" {
+			return nil, flag.ErrHelp
 		}
 		if len(word) < 2 || word[0] != '-' {
 			f.to = append(f.to, word)
@@ -166,4 +170,26 @@ func (f *sendmailFlags) setNotify(v string) error {
 		}
 	}
 	return nil
+}
+
+// sendmailHelp describes the flags for help and for the manual page.
+func sendmailHelp() []flagHelp {
+	return []flagHelp{
+		{[]string{"-t"}, "", "recipients are those of To, Cc and Bcc, or of the latest Resent-To, -Cc and -Bcc; addresses on the command line are added"},
+		{[]string{"-i", "-oi"}, "", "a line with a lone dot is text; without this flag it ends the message"},
+		{[]string{"-f", "-r"}, "address", "envelope sender; \"\" or <> is the null sender"},
+		{[]string{"-F"}, "name", "full name for a From field that has to be made"},
+		{[]string{"-B"}, "type", "body type: 7BIT or 8BITMIME"},
+		{[]string{"-N"}, "when", "reports that are wanted: never, or success, failure, delay with commas between them"},
+		{[]string{"-R"}, "what", "what reports return: full or hdrs"},
+		{[]string{"-V"}, "id", "envelope id, for reports"},
+		{[]string{"-bm"}, "", "take a message from standard input (the default)"},
+		{[]string{"-bs"}, "", "speak SMTP on standard input and output"},
+		{[]string{"-bp"}, "", "list the queue, as mailq; for root and the account of the gateway"},
+		{[]string{"-bi", "-I"}, "", "make a running gateway read its config and aliases again, as newaliases"},
+		{[]string{"-q"}, "", "nothing to do: the gateway retries by itself"},
+		{[]string{"-v"}, "", "tell what became of the message"},
+		{[]string{"-o", "-O", "-e", "-d", "-A", "-G", "-U", "-n", "-m", "-h", "-L", "-p"}, "", "taken for the sake of other programs, and change nothing"},
+		{[]string{"-X", "-C", "-M", "-bd", "-bt", "-bv"}, "", "refused"},
+	}
 }

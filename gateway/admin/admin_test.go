@@ -95,7 +95,13 @@ func TestHealth(t *testing.T) {
 	if status, body := get(t, "http://"+address+"/readyz"); status != 503 || body != strings.Join(missing, "\n")+"\n" {
 		t.Errorf("readyz %d %q", status, body)
 	}
+	if err := c.Ready(t.Context()); err == nil || err.Error() != "not ready: "+strings.Join(missing, "; ") {
+		t.Errorf("Ready: %v", err)
+	}
 	missing = nil
+	if err := c.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if status, body := get(t, "http://"+address+"/readyz"); status != 200 || body != "ok\n" {
 		t.Errorf("readyz %d %q", status, body)
 	}

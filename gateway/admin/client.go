@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"mailhatch/gateway/queue"
@@ -81,11 +82,20 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		return resp, nil
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
+	return nil, &Error{resp.StatusCode, reasonOf(resp)}
+}
+
+// reasonOf gives the words of an answer that is no 200.
+func reasonOf(resp *http.Response) string {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	var f failure
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&f); err != nil || f.Error == "" {
-		f.Error = "mailhatch answered " + resp.Status
+	switch {
+	case err == nil && json.Unmarshal(b, &f) == nil && f.Error != "":
+		return f.Error
+	case err == nil && resp.StatusCode == http.StatusServiceUnavailable && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain"):
+		return "not ready: " + strings.ReplaceAll(strings.TrimSpace(string(b)), "\n", "; ") // readyz
 	}
-	return nil, &Error{resp.StatusCode, f.Error}
+	return "mailhatch answered " + resp.Status
 }
 
 // call asks and decodes the answer.
@@ -122,6 +132,16 @@ func number(n int) string {
 // Ping asks whether a gateway answers: nil, ErrNotRunning, or why that cannot be told.
 func (c *Client) Ping(ctx context.Context) error {
 	resp, err := c.do(ctx, http.MethodGet, "/healthz", nil, nil)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// Ready asks whether the gateway takes mail and can hand it on: nil, an *Error that names what is not
+// ready, or why that cannot be told.
+func (c *Client) Ready(ctx context.Context) error {
+	resp, err := c.do(ctx, http.MethodGet, "/readyz", nil, nil)
 	if err != nil {
 		return err
 	}

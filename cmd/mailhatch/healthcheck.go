@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mailhatch/gateway"
+	"mailhatch/gateway/admin"
+)
+
+// runHealthcheck asks the running gateway whether it is well: over admin.sock, or at [admin] address
+// where this account may not use the socket. For HEALTHCHECK of containers, and for scripts.
+func runHealthcheck(ctx context.Context, a *app, args []string) error {
+	flags := a.flags("healthcheck")
+	ready := flags.Bool("ready", false, "ask too whether it takes mail and can hand it on")
+	timeout := flags.Duration("timeout", 3*time.Second, "`time` to wait for the answer")
+	rest, err := parse(flags, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return usagef("healthcheck takes no arguments, but there is %q", rest[0])
+	}
+	if *timeout <= 0 {
+		return usagef("healthcheck: --timeout %v is no time to wait", *timeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	defer cancel()
+	err = checkHealth(ctx, gateway.FindConfig(a.configPath), *ready)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, "ok")
+	return nil
+}
+
+// checkHealth asks over the socket, and over TCP where this account may not use the socket.
+func checkHealth(ctx context.Context, config string, ready bool) error {
+	_, runDir, err := gateway.Dirs(config)
+	if err != nil {
+		return err
+	}
+	client := admin.NewClient(filepath.Join(runDir, admin.SocketName))
+	defer client.Close()
+	if err = client.Ping(ctx); err == nil && ready {
+		err = client.Ready(ctx)
+	}
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	address, addressErr := gateway.AdminAddress(config)
+	if addressErr != nil || address == "off" {
+		return errors.Join(err, addressErr)
+	}
+	return askAddress(ctx, address, ready)
+}
+
+func askAddress(ctx context.Context, address string, ready bool) error {
+	page := "/healthz"
+	if ready {
+		page = "/readyz"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+page, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	why, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil || resp.StatusCode == http.StatusOK {
+		return err
+	}
+	return fmt.Errorf("not ready: %s", strings.TrimSpace(string(why)))
+}

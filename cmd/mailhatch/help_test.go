@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestEveryCommandIsDescribed: each has words, and flags that were found by asking it for help.
+func TestEveryCommandIsDescribed(t *testing.T) {
+	for _, c := range flatten(help()) {
+		if c.doc == "" {
+			t.Errorf("%s: no words", c.name)
+		}
+		if c.sub != nil || c.name == "sendmail" {
+			continue
+		}
+		if !slices.ContainsFunc(c.flags, func(f flagHelp) bool { return slices.Equal(f.names, []string{"-c", "--config"}) }) {
+			t.Errorf("%s: no flag --config: does it parse its flags first?", c.name)
+		}
+		for _, f := range c.flags {
+			if f.doc == "" || strings.HasSuffix(f.doc, ".") {
+				t.Errorf("%s %v: %q", c.name, f.names, f.doc)
+			}
+		}
+	}
+}
+
+// TestHelpOfEachCommand: what --help prints names all flags.
+func TestHelpOfEachCommand(t *testing.T) {
+	for _, c := range flatten(help()) {
+		var out, errs bytes.Buffer
+		a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
+		if code := a.main(t.Context(), append(strings.Fields(c.name), "--help")); code != 0 || errs.Len() > 0 {
+			t.Errorf("%s --help: exit %d, %s", c.name, code, &errs)
+		}
+		if !strings.HasPrefix(out.String(), "usage: mailhatch "+c.name) {
+			t.Errorf("%s --help: %s", c.name, &out)
+		}
+		for _, f := range c.flags {
+			if !strings.Contains(out.String(), "\n  "+f.String()+"\n") {
+				t.Errorf("%s --help: no %s:\n%s", c.name, f, &out)
+			}
+		}
+	}
+}
+
+// TestSendmailHelp: each letter that the parser takes is described.
+func TestSendmailHelp(t *testing.T) {
+	var letters []string
+	for _, f := range sendmailHelp() {
+		for _, name := range f.names {
+			letters = append(letters, name[:2])
+		}
+	}
+	for _, c := range plainFlags + valueFlags + joinedFlags {
+		if !slices.Contains(letters, "-"+string(c)) {
+			t.Errorf("-%c is not described", c)
+		}
+	}
+}
+
+func TestManPages(t *testing.T) {
+	pages := manPages()
+	for _, c := range flatten(help()) {
+		if !strings.Contains(pages["mailhatch.1"], ".SS "+manText(c.synopsis())+"\n") {
+			t.Errorf("mailhatch(1) does not have %s", c.synopsis())
+		}
+	}
+	for _, key := range []string{"state_dir", "max_recipients", "from_domains", "on_uncertain", "format"} {
+		if !regexp.MustCompile(`(?m)^\.TP\n\\fB` + key + " = .+\n[A-Za-z$(\\\\]").MatchString(pages["mailhatch.toml.5"]) {
+			t.Errorf("mailhatch.toml(5) does not explain %s", key)
+		}
+	}
+	for name, page := range pages {
+		if strings.Contains(page, `.\"`) {
+			t.Errorf("%s has a mark that was not filled", name)
+		}
+	}
+}
+
+// TestConfigReferenceIsCurrent: what is embedded is the example of the repository.
+func TestConfigReferenceIsCurrent(t *testing.T) {
+	b, err := os.ReadFile("../../config.example.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(b) != exampleConfig {
+		t.Error("config.example.toml has changed: run go generate ./cmd/mailhatch (make build does)")
+	}
+}
+
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+func TestManPagesAreClean(t *testing.T) {
+	for name, page := range manPages() {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(tool(t, "mandoc"), "-T", "lint", "-W", "all")
+			cmd.Stdin = strings.NewReader(page)
+			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// printed gives what a command prints.
+func printed(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
+	if code := a.main(t.Context(), args); code != 0 {
+		t.Fatalf("%q: exit %d, %s", args, code, &errs)
+	}
+	return out.String()
+}
+
+func TestBashCompletion(t *testing.T) {
+	bash := tool(t, "bash")
+	script := printed(t, "completion", "bash")
+	for line, want := range map[string]string{
+		"mailhatch hash":                        "hash-password",
+		"mailhatch -c serve hash":               "hash-password",
+		"mailhatch queue re":                    "retry release",
+		"mailhatch queue retry --al":            "--all",
+		"mailhatch check --on":                  "--online",
+		"mailhatch completion z":                "zsh",
+		"mailhatch man mailhatch.":              "mailhatch.toml",
+		"mailhatch send --from retry":           "",
+		"mailhatch check --config /etc/hostnam": "/etc/hostname",
+	} {
+		words := strings.Fields(line)
+		probe := script + `
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+_mailhatch; echo "${COMPREPLY[*]}"`
+		cmd := exec.Command(bash, append([]string{"--norc", "-c", probe, "probe"}, words...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%s: %q, %v, want %q", line, out, err, want)
+		}
+	}
+}
+
+func TestZshCompletion(t *testing.T) {
+	zsh := tool(t, "zsh")
+	path := filepath.Join(t.TempDir(), "_mailhatch")
+	if err := os.WriteFile(path, []byte(printed(t, "completion", "zsh")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(zsh, "-f", "-n", path).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestFishCompletion(t *testing.T) {
+	fish := tool(t, "fish")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "mailhatch.fish")
+	if err := os.WriteFile(path, []byte(printed(t, "completion", "fish")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"mailhatch hash":             "hash-password\t",
+		"mailhatch queue rel":        "release\t",
+		"mailhatch queue retry --al": "--all\t",
+		"mailhatch check --on":       "--online\t",
+		"mailhatch completion z":     "zsh",
+	} {
+		cmd := exec.Command(fish, "--no-config", "-c", "source $argv[1]; complete -C $argv[2]", path, line)
+		cmd.Env = append(os.Environ(), "HOME="+dir)
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), want) {
+			t.Errorf("%s: %q, %v, want %q", line, out, err, want)
+		}
+	}
+}
