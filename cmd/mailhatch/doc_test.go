@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"io"
 	"os"
 	"regexp"
 	"slices"
@@ -23,41 +20,28 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z -]+)`(.*?) \\|").FindAllStringSubmatch(section, -1) {
 		documented[m[1]] = flagNames(`(?:^|[\[ ])--?([a-z][a-z-]*)`, m[2])
 	}
-	for _, name := range allCommands() {
-		flags, ok := documented[name]
-		delete(documented, name)
+	for _, c := range flatten(help()) {
+		flags, ok := documented[c.name]
+		delete(documented, c.name)
 		if !ok {
-			t.Errorf("%s is not in doc/operations.md", name)
+			t.Errorf("%s is not in doc/operations.md", c.name)
 			continue
 		}
-		if name == "sendmail" || name == "queue" { // the flags of sendmail are in doc/sendmail.md, those of queue below it
+		if c.name == "sendmail" || c.name == "queue" { // the flags of sendmail are in doc/sendmail.md, those of queue below it
 			continue
 		}
-		var help bytes.Buffer
-		a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &help}
-		if code := a.main(context.Background(), append(strings.Fields(name), "--help")); code != 0 {
-			t.Errorf("%s --help: exit code %d", name, code)
+		var names []string
+		for _, f := range c.flags {
+			names = append(names, f.names...)
 		}
-		want := slices.DeleteFunc(flagNames(`(?m)^  -([a-z-]+)`, help.String()), func(f string) bool { return f == "c" || f == "config" })
+		want := slices.DeleteFunc(flagNames(`(?m)^--?([a-z-]+)$`, strings.Join(names, "\n")), func(f string) bool { return f == "c" || f == "config" })
 		if !slices.Equal(flags, want) {
-			t.Errorf("%s: its flags are %q, doc/operations.md has %q", name, want, flags)
+			t.Errorf("%s: its flags are %q, doc/operations.md has %q", c.name, want, flags)
 		}
 	}
 	for name := range documented {
 		t.Errorf("doc/operations.md has %s, which is no command", name)
 	}
-}
-
-// allCommands gives the words after mailhatch.
-func allCommands() []string {
-	var names []string
-	for _, c := range commands() {
-		names = append(names, c.name)
-	}
-	for _, c := range queueCommands() {
-		names = append(names, "queue "+c.name)
-	}
-	return names
 }
 
 // flagNames finds the names of flags in a text, sorted.

@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -66,27 +68,38 @@ func flagsOf(c command) []flagHelp {
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
 	_ = c.run(context.Background(), a, []string{"--help"}) // flag.ErrHelp
 	var all []flagHelp
-	seen := map[flag.Value]int{}
+	var values []flag.Value // of all, by the same index
 	a.flagSet.VisitAll(func(f *flag.Flag) {
-		value, doc := flag.UnquoteUsage(f)
-		if d := f.DefValue; d != "" && d != "0" && d != "false" {
-			doc += " (default: " + d + ")"
-		}
-		name := "--" + f.Name
-		if len(f.Name) == 1 {
-			name = "-" + f.Name
-		}
-		if i, ok := seen[f.Value]; ok { // a second name
-			all[i].names = append(all[i].names, name)
-			if strings.HasPrefix(all[i].doc, "the same as") {
-				all[i].value, all[i].doc = value, doc
-			}
+		h := describeFlag(f)
+		i := slices.IndexFunc(values, func(v flag.Value) bool { return sameValue(v, f.Value) })
+		if i < 0 {
+			all, values = append(all, h), append(values, f.Value)
 			return
 		}
-		seen[f.Value] = len(all)
-		all = append(all, flagHelp{names: []string{name}, value: value, doc: doc})
+		h.names = append(all[i].names, h.names...)
+		if !strings.HasPrefix(all[i].doc, "the same as") {
+			h.value, h.doc = all[i].value, all[i].doc
+		}
+		all[i] = h
 	})
 	return all
+}
+
+// sameValue says whether two flags are names of one: they set the same variable.
+func sameValue(a, b flag.Value) bool {
+	return reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b // those of Func are not
+}
+
+func describeFlag(f *flag.Flag) flagHelp {
+	value, doc := flag.UnquoteUsage(f)
+	if d := f.DefValue; d != "" && d != "0" && d != "false" && !strings.Contains(doc, "default") {
+		doc += " (default: " + d + ")"
+	}
+	name := "--" + f.Name
+	if len(f.Name) == 1 {
+		name = "-" + f.Name
+	}
+	return flagHelp{names: []string{name}, value: value, doc: doc}
 }
 
 // usage lists the commands.
