@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"mailhatch/gateway/deliver"
@@ -38,8 +39,9 @@ func (d *door) Recipient(_ context.Context, env *envelope.Envelope, rcpt *envelo
 	s := d.g.current.Load()
 	var refusal error
 	for _, r := range s.cfg.Aliases.Expand(s.cfg.Identity, []envelope.Recipient{*rcpt}) {
-		decision, known := s.cfg.Routes.Early(&route.Input{Envelope: env, To: r.Address})
-		if !known || decision.Action != route.Reject {
+		in := &route.Input{Envelope: env, To: r.Address}
+		decision, known := s.cfg.Routes.Early(in)
+		if !known || s.cfg.Rewrites.MayRedirect(in) || decision.Action != route.Reject {
 			return nil
 		}
 		refusal = refuse(decision.Reply)
@@ -99,13 +101,14 @@ func (g *Gateway) accepted(in *incoming, took time.Duration) {
 
 // incoming is a message whose bytes are written but not yet promised.
 type incoming struct {
-	snap  *snapshot
-	env   envelope.Envelope // recipients after aliases
-	draft queue.Draft
-	body  queue.Body
-	msg   *mime.Message
-	size  int64
-	fits  map[string]bool // upstream name: it can carry the message to all recipients
+	snap   *snapshot
+	env    envelope.Envelope // after aliases and rewriting
+	copies map[string]bool   // recipients that rules added, in lower case
+	draft  queue.Draft
+	body   queue.Body
+	msg    *mime.Message
+	size   int64
+	fits   map[string]bool // upstream name: it can carry the message to all recipients
 }
 
 // receive writes a message into a draft: trace field, completed header, body as it comes.
@@ -115,14 +118,14 @@ func (g *Gateway) receive(ctx context.Context, s *snapshot, given *envelope.Enve
 		return nil, g.storeReply(err)
 	}
 	in := &incoming{snap: s, env: *given, draft: draft}
-	if err := g.write(in, body); err != nil {
+	if err := g.write(ctx, in, body); err != nil {
 		_ = draft.Discard()
 		return nil, err
 	}
 	return in, nil
 }
 
-func (g *Gateway) write(in *incoming, body io.Reader) error {
+func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error {
 	raw, rest, err := mime.ReadHeader(body, maxHeader)
 	if errors.Is(err, mime.ErrHeaderTooLarge) {
 		return &smtpd.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes", maxHeader)}
@@ -143,30 +146,25 @@ func (g *Gateway) write(in *incoming, body io.Reader) error {
 	if len(in.env.To) == 0 {
 		return &smtpd.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
 	}
-	header := mime.EditHeader(raw, completion(cfg, fields, &in.env, in.draft.ID(), in.env.Received)...)
-	w := &storeWriter{w: in.draft}
-	if _, err := w.Write(header); err != nil {
-		return g.storeReply(err)
+	rest, size, done, err := g.measured(ctx, cfg, rest)
+	if err != nil {
+		return err
 	}
-	if _, err := io.Copy(w, rest); err != nil {
-		if w.err != nil {
-			return g.storeReply(w.err)
-		}
+	defer done()
+	header := mime.EditHeader(raw, completion(cfg, fields, &in.env, in.draft.ID(), in.env.Received)...)
+	mail := &route.Mail{Envelope: &in.env, Header: header, Size: int64(len(header)) + size}
+	if err := cfg.Rewrites.Apply(mail); err != nil {
+		return err
+	}
+	in.copies = mail.Copies
+	header = mime.EditHeader(mail.Header, received(cfg, mail, in.draft.ID(), in.env.Received))
+	if err := g.store(in.draft, bytesReader(header)); err != nil {
+		return err
+	}
+	if err := g.store(in.draft, rest); err != nil {
 		return err
 	}
 	return g.parse(in)
-}
-
-// Complete gives the message as acceptance would store it, for commands that show what would happen.
-func Complete(cfg *Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, error) {
-	return msg.With(completion(cfg, msg.Header, env, id, time.Now())...)
-}
-
-// completion is what acceptance does to a header: lines that are no fields would hide the rest of the
-// header from the next server, missing fields are added, and the trace field.
-func completion(cfg *Config, h mime.Header, env *envelope.Envelope, id string, now time.Time) []mime.Edit {
-	edits := append([]mime.Edit{{Op: mime.Mend}}, cfg.Identity.Complete(h, env, id, now)...)
-	return append(edits, identity.Received(env, cfg.Hostname, id, now))
 }
 
 // parse reads what was written back: rules and upstreams judge the bytes that will be delivered.
@@ -182,19 +180,6 @@ func (g *Gateway) parse(in *incoming) error {
 	return nil
 }
 
-// storeWriter remembers its own error, to tell it from one of reading.
-type storeWriter struct {
-	w   io.Writer
-	err error
-}
-
-// Write writes to the draft.
-func (s *storeWriter) Write(p []byte) (int, error) {
-	n, err := s.w.Write(p)
-	s.err = err
-	return n, err
-}
-
 // storeReply tells a client that its mail could not be kept.
 func (g *Gateway) storeReply(err error) error {
 	g.journal.Trouble("queue", err)
@@ -207,25 +192,27 @@ func (g *Gateway) storeReply(err error) error {
 // parts sorts recipients by where they go. When none can be taken the refusal is a *smtpd.Reply; when
 // some cannot, they are taken all the same and bounced.
 func (g *Gateway) parts(in *incoming) (parts []queue.Part, none bool, refusal error) {
-	refused := 0
-	ri := RouteInput(in.draft.ID(), &in.env, in.msg, in.size)
+	asked, refused := 0, 0 // of the recipients that the client named
+	ri := route.NewInput(in.draft.ID(), &in.env, in.msg, in.size)
 	for _, rcpt := range in.env.To {
 		ri.To = rcpt.Address
 		d := in.snap.cfg.Routes.Decide(ri)
 		part := queue.Part{State: envelope.Queued, To: []envelope.Recipient{rcpt}}
+		var err error
 		switch d.Action {
 		case route.Reject:
-			refused++
-			refusal = refuse(d.Reply)
+			err = refuse(d.Reply)
 		case route.Hold:
 			part.State = envelope.Held
 		case route.Deliver:
-			lane, unfit, err := g.lane(in, d.Via, rcpt)
+			part.Lane, part.Progress.Unfit, err = g.lane(in, d.Via, rcpt)
+		}
+		if !in.copies[strings.ToLower(rcpt.Address)] {
+			asked++
 			if err != nil {
 				refused++
 				refusal = err
 			}
-			part.Lane, part.Progress.Unfit = lane, unfit
 		}
 		i := slices.IndexFunc(parts, func(p queue.Part) bool {
 			return p.Lane == part.Lane && p.State == part.State && slices.Equal(p.Progress.Unfit, part.Progress.Unfit)
@@ -236,7 +223,7 @@ func (g *Gateway) parts(in *incoming) (parts []queue.Part, none bool, refusal er
 		}
 		parts[i].To = append(parts[i].To, rcpt)
 	}
-	if refused == len(in.env.To) {
+	if refused == asked && refused > 0 {
 		return parts, true, refusal
 	}
 	return parts, false, nil

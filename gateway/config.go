@@ -28,6 +28,7 @@ type Config struct {
 	Listeners       []ListenerConfig
 	Upstreams       []UpstreamConfig // in the order of the file
 	Routes          *route.Table
+	Rewrites        *route.Rewrites
 	Aliases         *identity.Aliases
 	Identity        *identity.Identity
 	Queue           QueueConfig
@@ -83,6 +84,7 @@ type configFile struct {
 	Listener        []ListenerConfig    `toml:"listener"`
 	Upstream        map[string]any      `toml:"upstream"`
 	Route           []routeTable        `toml:"route"`
+	Rewrite         []rewriteTable      `toml:"rewrite"`
 	Aliases         map[string][]string `toml:"aliases"`
 	AliasesFile     string              `toml:"aliases_file"`
 	Identity        identityTable       `toml:"identity"`

@@ -32,6 +32,7 @@ func (c *configChecker) check() *Config {
 	names := c.upstreamNames()
 	cfg.Upstreams = c.upstreams(names, cfg.Hostname)
 	cfg.Routes = c.routes(names)
+	cfg.Rewrites = c.rewrites(cfg)
 	c.queue()
 	c.admin()
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")

@@ -47,7 +47,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	common := upstreamTable{MaxConcurrent: defaultConcurrent}
 	structs := map[string]any{
 		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &ListenerUser{}, "[upstream.NAME]": &common,
-		"[[route]]": &routeTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
+		"[[route]]": &routeTable{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
 	}
 	for _, k := range upstream.Kinds() {
 		structs[`type = "`+k.Name+`"`] = k.New()

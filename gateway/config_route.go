@@ -9,9 +9,8 @@ import (
 	"mailhatch/gateway/route"
 )
 
-// routeTable is one [[route]].
-type routeTable struct {
-	Name       string              `toml:"name"`
+// matchTable is the conditions of a [[route]] or a [[rewrite]].
+type matchTable struct {
 	From       []string            `toml:"from"`
 	To         []string            `toml:"to"`
 	HeaderFrom []string            `toml:"header_from"`
@@ -22,6 +21,20 @@ type routeTable struct {
 	Listener   []string            `toml:"listener"`
 	MinSize    Size                `toml:"min_size"`
 	MaxSize    Size                `toml:"max_size"`
+}
+
+func (t *matchTable) match() route.Match {
+	return route.Match{
+		From: t.From, To: t.To, HeaderFrom: t.HeaderFrom, Subject: t.Subject,
+		Header: t.Header, Client: t.Client, User: t.User, Listener: t.Listener,
+		MinSize: int64(t.MinSize), MaxSize: int64(t.MaxSize),
+	}
+}
+
+// routeTable is one [[route]].
+type routeTable struct {
+	Name string `toml:"name"`
+	matchTable
 
 	Via     []string       `toml:"via"`
 	Balance map[string]int `toml:"balance"`
@@ -63,13 +76,21 @@ func (c *configChecker) routes(upstreams []string) *route.Table {
 		undecoded[i] = c.hasBadKey(indexPath("route", i))
 	}
 	table, err := route.Compile(rules)
+	c.ruleErrors("route", err, undecoded)
+	c.routeNames(upstreams)
+	c.unreachable()
+	return table
+}
+
+// ruleErrors reports what a list of rules complained of. Of undecoded rules nobody knows what they say.
+func (c *configChecker) ruleErrors(list string, err error, undecoded []bool) {
 	for _, e := range flatten(err) {
 		var ke *route.KeyError
 		if !errors.As(e, &ke) {
-			c.report("route", e.Error(), "")
+			c.report(list, e.Error(), "")
 			continue
 		}
-		path := indexPath("route", ke.Rule)
+		path := indexPath(list, ke.Rule)
 		if ke.Key == "" && undecoded[ke.Rule] {
 			continue
 		}
@@ -78,9 +99,6 @@ func (c *configChecker) routes(upstreams []string) *route.Table {
 		}
 		c.report(path, ke.Problem, ke.Hint)
 	}
-	c.routeNames(upstreams)
-	c.unreachable()
-	return table
 }
 
 // routeNames checks that via and balance name upstreams, and warns of upstreams that no route names.

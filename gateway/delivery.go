@@ -42,26 +42,10 @@ func (g *Gateway) delivery(s *snapshot) *deliver.Config {
 
 // decide routes one recipient of a queued message by the config of this snapshot.
 func (s *snapshot) decide(m *queue.Message, msg *mime.Message, to string) route.Decision {
-	in := RouteInput(m.ID, &m.Envelope, msg, m.Size)
+	in := route.NewInput(m.ID, &m.Envelope, msg, m.Size)
 	in.To = to
 	in.Released = len(m.Parts) > 0 && m.Parts[0].Progress.Released
 	return s.cfg.Routes.Decide(in)
-}
-
-// RouteInput gives rules what they may ask of a message.
-func RouteInput(id string, env *envelope.Envelope, msg *mime.Message, size int64) *route.Input {
-	in := &route.Input{ID: id, Envelope: env, Subject: msg.Subject, Size: size}
-	for _, a := range msg.From {
-		in.HeaderFrom = append(in.HeaderFrom, a.Addr)
-	}
-	in.Header = func(name string) []string {
-		values := msg.Header.Values(name)
-		for i, v := range values {
-			values[i] = mime.DecodeText(v)
-		}
-		return values
-	}
-	return in
 }
 
 func eightBit(b []byte) bool {

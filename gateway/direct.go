@@ -31,23 +31,16 @@ func (g *Gateway) acceptDirect(ctx context.Context, env *envelope.Envelope, body
 	if err != nil {
 		return "", "", err
 	}
-	m := &queue.Message{ID: in.draft.ID(), Envelope: in.env, Header: in.summary(), Size: in.size}
 	offer, cancel := context.WithTimeout(ctx, directTime)
 	defer cancel()
-	var all deliver.DirectResult
-	for _, p := range parts {
-		if p.State != envelope.Queued || p.Lane == "" { // held or discarded: no upstream's affair
-			all.Rest = append(all.Rest, p)
-			continue
-		}
-		result := g.deliverer.Direct(offer, m, in.msg, p)
-		all.Taken, all.Rest = append(all.Taken, result.Taken...), append(all.Rest, result.Rest...)
-		if all.Err == nil {
-			all.Err = result.Err
-		}
+	asked, copies := in.divide(parts)
+	all := g.offerNow(offer, in, asked)
+	if len(all.Taken) > 0 || all.Err == nil {
+		late := g.offerNow(offer, in, copies) // what becomes of them is not the client's matter
+		all.Taken, all.Rest = append(late.Taken, all.Taken...), append(all.Rest, late.Rest...)
 	}
 	// Neither a client that went nor the end of our time may lose what is known by now.
-	return g.endDirect(context.WithoutCancel(ctx), in, &all)
+	return g.endDirect(context.WithoutCancel(ctx), in, all)
 }
 
 // endDirect keeps what became of a message, queues what is left of it, and gives the answer.
@@ -94,6 +87,47 @@ func refusals(parts []queue.Part) (records []queue.Record) {
 func finalReply(err error) bool {
 	var r *smtpd.Reply
 	return errors.As(err, &r) && r.Code/100 == 5
+}
+
+// offerNow offers parts at once.
+func (g *Gateway) offerNow(ctx context.Context, in *incoming, parts []queue.Part) *deliver.DirectResult {
+	m := &queue.Message{ID: in.draft.ID(), Envelope: in.env, Header: in.summary(), Size: in.size}
+	all := &deliver.DirectResult{}
+	for _, p := range parts {
+		if p.State != envelope.Queued || p.Lane == "" { // held or discarded: no upstream's affair
+			all.Rest = append(all.Rest, p)
+			continue
+		}
+		result := g.deliverer.Direct(ctx, m, in.msg, p)
+		all.Taken, all.Rest = append(all.Taken, result.Taken...), append(all.Rest, result.Rest...)
+		if all.Err == nil {
+			all.Err = result.Err
+		}
+	}
+	return all
+}
+
+// divide takes the copies that rules added apart from the recipients that the client named.
+func (in *incoming) divide(parts []queue.Part) (asked, copies []queue.Part) {
+	for _, p := range parts {
+		var mine, added []envelope.Recipient
+		for _, r := range p.To {
+			if in.copies[strings.ToLower(r.Address)] {
+				added = append(added, r)
+			} else {
+				mine = append(mine, r)
+			}
+		}
+		if len(mine) > 0 {
+			p.To = mine
+			asked = append(asked, p)
+		}
+		if len(added) > 0 {
+			p.To = added
+			copies = append(copies, p)
+		}
+	}
+	return asked, copies
 }
 
 // directReply tells the client what the upstream said.

@@ -4,7 +4,7 @@
 //
 // Mail travels one way:
 //
-//	socket → smtpd session → Gateway.Accept (identity, route for each recipient; queue commit; then 250)
+//	socket → smtpd session → Gateway.Accept (identity, rewrite, route for each recipient; queue commit; then 250)
 //	       → queue claim → deliver → gate (rate, concurrency, pause) → upstream.Send
 //	       → outcome of each recipient → sent | deferred | next upstream | bounce
 //
@@ -24,5 +24,5 @@
 //
 // What is stored with a message is its envelope, the inputs of routing and its bytes. Routing happens
 // at acceptance, to refuse early, and again before each attempt, so that a mended config heals mail
-// that is already queued.
+// that is already queued. Aliases and rewrite rules are part of acceptance: they change what is stored.
 package gateway

@@ -42,7 +42,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	if msg, err = gateway.Complete(cfg, env, msg, "RENDERED"); err != nil {
+	if msg, _, err = gateway.Prepare(cfg, env, msg, "RENDERED"); err != nil {
 		return err
 	}
 	from := env.From

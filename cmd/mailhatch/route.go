@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"mailhatch/gateway"
@@ -118,35 +119,60 @@ func runRoute(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	var all []explanation
-	for _, rcpt := range env.To {
-		in := gateway.RouteInput("", env, msg, msg.Source.Size())
-		in.To = rcpt.Address
-		verdicts, decision := cfg.Routes.Explain(in)
-		all = append(all, explanation{To: rcpt.Address, Given: rcpt.Given, Verdicts: verdicts, Decision: describe(decision)})
+	all, err := explain(cfg, env, msg)
+	if err != nil {
+		return err
 	}
 	if *asJSON {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(all)
 	}
+	printRewrites(a.stdout, all[0].Rewrites)
 	for _, x := range all {
 		x.print(a.stdout)
 	}
 	return nil
 }
 
+// explain asks the rules that rewrite, then the routes.
+func explain(cfg *gateway.Config, env *envelope.Envelope, msg *mime.Message) ([]explanation, error) {
+	before := env.To
+	msg, rewrites, err := gateway.Prepare(cfg, env, msg, "EXPLAINED")
+	if err != nil {
+		return nil, err
+	}
+	all := make([]explanation, len(env.To))
+	in := route.NewInput("", env, msg, msg.Source.Size())
+	for i, rcpt := range env.To {
+		in.To = rcpt.Address
+		verdicts, decision := cfg.Routes.Explain(in)
+		all[i] = explanation{To: rcpt.Address, Given: rcpt.Given, Rewrites: rewrites, Verdicts: verdicts, Decision: describe(decision)}
+		all[i].rewritten = !slices.ContainsFunc(before, func(r envelope.Recipient) bool { return r.Address == rcpt.Address })
+	}
+	return all, nil
+}
+
 // explanation is the answer for one recipient.
 type explanation struct {
 	To       string          `json:"to"`
-	Given    string          `json:"given,omitempty"` // before aliases
+	Given    string          `json:"given,omitempty"` // before aliases and rewriting
 	Decision string          `json:"decision"`
 	Verdicts []route.Verdict `json:"verdicts"`
+
+	Rewrites []route.RewriteVerdict `json:"rewrites,omitempty"` // of the message: the same for all its recipients
+
+	rewritten bool // a rule named this recipient
 }
 
 func (x *explanation) print(w io.Writer) {
 	fmt.Fprint(w, x.To)
-	if x.Given != "" && x.Given != x.To {
+	switch {
+	case x.rewritten && x.Given != "":
+		fmt.Fprintf(w, " (instead of %s)", x.Given)
+	case x.rewritten:
+		fmt.Fprint(w, " (a copy)")
+	case x.Given != "" && x.Given != x.To:
 		fmt.Fprintf(w, " (alias of %s)", x.Given)
 	}
 	fmt.Fprintf(w, ": %s\n", x.Decision)
@@ -160,6 +186,24 @@ func (x *explanation) print(w io.Writer) {
 			fmt.Fprintf(w, ": %s", strings.Join(v.Why, "; "))
 		}
 		fmt.Fprintln(w)
+	}
+}
+
+// printRewrites shows which rules change the message, how, and why others do not.
+func printRewrites(w io.Writer, verdicts []route.RewriteVerdict) {
+	for _, v := range verdicts {
+		verb := "does not match"
+		if v.Matched {
+			verb = "applies"
+		}
+		fmt.Fprintf(w, "%s %s", v.Name, verb)
+		if len(v.Why) > 0 {
+			fmt.Fprintf(w, ": %s", strings.Join(v.Why, "; "))
+		}
+		fmt.Fprintln(w)
+		for _, change := range v.Changes {
+			fmt.Fprintf(w, "  %s\n", change)
+		}
 	}
 }
 

@@ -72,6 +72,9 @@ func badTarget(target string) string {
 	return ""
 }
 
+// CheckAddress says why mail cannot go to a name or address of the config; "" when it can.
+func CheckAddress(s string) string { return badTarget(s) }
+
 // validAddress takes local@domain or a local part alone; quoted local parts may hold spaces.
 func validAddress(s string) bool {
 	local, domain, qualified := Split(s)
@@ -101,6 +104,15 @@ func (a *Aliases) Expand(id *Identity, to []envelope.Recipient) []envelope.Recip
 		}
 	}
 	return e.out
+}
+
+// Resolve gives the addresses that mail for a name or address goes to.
+func (a *Aliases) Resolve(id *Identity, name string) []string {
+	var list []string
+	for _, r := range a.Expand(id, []envelope.Recipient{{Address: name}}) {
+		list = append(list, r.Address)
+	}
+	return list
 }
 
 // progress says how far an alias has been followed for one recipient.

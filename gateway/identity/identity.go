@@ -34,13 +34,13 @@ func New(domain, hostname, defaultFrom string) (*Identity, error) {
 	if defaultFrom == "" {
 		return id, nil
 	}
-	from, err := parseMailbox(defaultFrom)
+	from, err := ParseMailbox(defaultFrom)
 	id.DefaultFrom = from
 	return id, err
 }
 
-// parseMailbox reads one address of the config, with or without a display name.
-func parseMailbox(s string) (mime.Address, error) {
+// ParseMailbox reads one address of the config, with or without a display name.
+func ParseMailbox(s string) (mime.Address, error) {
 	a, err := netmail.ParseAddress(s)
 	if err != nil {
 		return mime.Address{}, fmt.Errorf("%q is not a mail address", s)

@@ -26,7 +26,7 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 		p.Domains = append(p.Domains, strings.ToLower(d))
 	}
 	var err error
-	if p.Rewrite, err = parseMailbox(rewriteFrom); err != nil {
+	if p.Rewrite, err = ParseMailbox(rewriteFrom); err != nil {
 		errs = append(errs, &KeyError{"rewrite_from", err.Error(), `write "App <noreply@example.com>"`})
 	} else if len(errs) == 0 && len(domains) > 0 && !p.inDomains(p.Rewrite.Addr) {
 		errs = append(errs, &KeyError{"rewrite_from", fmt.Sprintf("%q is not in from_domains itself", rewriteFrom), ""})

@@ -36,7 +36,7 @@ type Rule struct {
 
 // KeyError is a key of a rule that cannot be used.
 type KeyError struct {
-	Rule    int    // index in the list given to Compile
+	Rule    int    // index in the list given to Compile or CompileRewrites
 	Key     string // as in the config: "from", "header.X-Class"; "" for the rule as a whole
 	Problem string
 	Hint    string // what to do; may be empty
@@ -44,7 +44,7 @@ type KeyError struct {
 
 // Error gives rule (counted from 1), key and problem.
 func (e *KeyError) Error() string {
-	return fmt.Sprintf("route %d: %s", e.Rule+1, strings.TrimSpace(e.Key+" "+e.Problem))
+	return fmt.Sprintf("rule %d: %s", e.Rule+1, strings.TrimSpace(e.Key+" "+e.Problem))
 }
 
 // rule is a compiled Rule.
@@ -89,8 +89,9 @@ func (c *compiler) compile(in *Rule) rule {
 	if r.name == "" {
 		r.name = fmt.Sprintf("route %d", c.index+1)
 	}
-	r.early = c.earlyConditions(in)
-	r.late = c.lateConditions(in)
+	m := in.match()
+	r.early = c.earlyConditions(&m)
+	r.late = c.lateConditions(&m)
 	c.action(in, &r)
 	switch in.OnFailure {
 	case "", "bounce", "keep", "discard":
@@ -101,73 +102,6 @@ func (c *compiler) compile(in *Rule) rule {
 		c.fail("failover_after", "must be a number of attempts, 1 or more", "")
 	}
 	return r
-}
-
-func (c *compiler) patterns(key string, list []string, compile func([]string) (*patterns, error)) *patterns {
-	p, err := compile(list)
-	var ke *KeyError
-	if errors.As(err, &ke) {
-		c.fail(key, ke.Problem, ke.Hint)
-		return nil
-	}
-	return p
-}
-
-func (c *compiler) earlyConditions(in *Rule) []condition {
-	var list []condition
-	add := func(key string, p *patterns, values func(*Input) []string) {
-		if p != nil {
-			list = append(list, &valueCondition{key: key, patterns: p, values: values})
-		}
-	}
-	add("from", c.patterns("from", in.From, compileAddresses), func(in *Input) []string { return []string{in.Envelope.From} })
-	add("to", c.patterns("to", in.To, compileAddresses), func(in *Input) []string { return []string{in.To} })
-	add("client", c.patterns("client", in.Client, compileNetworks), clientValues)
-	add("user", c.patterns("user", in.User, compileGlobs), func(in *Input) []string { return present(in.Envelope.Client.User) })
-	add("listener", c.patterns("listener", in.Listener, compileGlobs), func(in *Input) []string { return present(in.Envelope.Client.Listener) })
-	return list
-}
-
-func (c *compiler) lateConditions(in *Rule) []condition {
-	var list []condition
-	add := func(key string, p *patterns, values func(*Input) []string) {
-		if p != nil {
-			list = append(list, &valueCondition{key: key, patterns: p, values: values})
-		}
-	}
-	add("header_from", c.patterns("header_from", in.HeaderFrom, compileAddresses), func(in *Input) []string { return in.HeaderFrom })
-	add("subject", c.patterns("subject", in.Subject, compileGlobs), func(in *Input) []string { return []string{in.Subject} })
-	for _, name := range slices.Sorted(maps.Keys(in.Header)) {
-		key := "header." + name
-		if !validFieldName(name) {
-			c.fail(key, "is not the name of a header field", "")
-			continue
-		}
-		if len(in.Header[name]) == 0 {
-			c.fail(key, "has no pattern", `"*" asks for the field, "!*" for its absence`)
-			continue
-		}
-		add(key, c.patterns(key, in.Header[name], compileGlobs), headerValues(name))
-	}
-	if in.MinSize < 0 || in.MaxSize < 0 {
-		c.fail("min_size", "sizes must not be negative", "")
-	} else if in.MaxSize > 0 && in.MinSize > in.MaxSize {
-		c.fail("min_size", "is larger than max_size: the rule could never match", "")
-	}
-	if in.MinSize > 0 || in.MaxSize > 0 {
-		list = append(list, &sizeCondition{min: in.MinSize, max: in.MaxSize})
-	}
-	return list
-}
-
-// validFieldName follows RFC 5322 2.2: printable ASCII without colon and space.
-func validFieldName(name string) bool {
-	for i := range len(name) {
-		if name[i] <= ' ' || name[i] >= 0x7f || name[i] == ':' {
-			return false
-		}
-	}
-	return name != ""
 }
 
 func (c *compiler) action(in *Rule, r *rule) {

@@ -36,7 +36,7 @@ func TestCompileErrors(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if !strings.Contains(err.Error(), `route 2: from "x.org" can never match`) {
+	if !strings.Contains(err.Error(), `rule 2: from "x.org" can never match`) {
 		t.Error(err)
 	}
 }

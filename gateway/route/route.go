@@ -1,5 +1,6 @@
 // Package route decides for each recipient of a message where it goes: rules are read in order and
-// the first whose conditions all hold decides.
+// the first whose conditions all hold decides. Before that, [Rewrites] change the message by rules with
+// the same conditions, of which all that match apply.
 //
 // # Patterns
 //

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+)
+
+// Prepare gives the message as acceptance would store it, its envelope rewritten, and what each
+// [[rewrite]] said to it: for commands that show what would happen. It changes env.
+func Prepare(cfg *Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, []route.RewriteVerdict, error) {
+	now := time.Now()
+	completed, err := msg.With(completion(cfg, msg.Header, env, id, now)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	mail := &route.Mail{Envelope: env, Header: completed.HeaderBytes(), Size: completed.Source.Size()}
+	verdicts, err := cfg.Rewrites.Explain(mail)
+	if err != nil {
+		return nil, nil, err
+	}
+	header := mime.EditHeader(mail.Header, received(cfg, mail, id, now))
+	rest := int64(len(completed.HeaderBytes()))
+	prepared, err := mime.Parse(mime.Concat(mime.NewBytesSource(header),
+		mime.Section(completed.Source, rest, completed.Source.Size()-rest)))
+	return prepared, verdicts, err
+}
+
+// completion is what acceptance does to a header before rules see it: lines that are no fields would
+// hide the rest of the header from the next server, and missing fields are added.
+func completion(cfg *Config, h mime.Header, env *envelope.Envelope, id string, now time.Time) []mime.Edit {
+	return append([]mime.Edit{{Op: mime.Mend}}, cfg.Identity.Complete(h, env, id, now)...)
+}
+
+// received is the trace field. Where rules replaced recipients it names none: it would tell those that
+// the header does not.
+func received(cfg *Config, m *route.Mail, id string, now time.Time) mime.Edit {
+	env := *m.Envelope
+	if m.Redirected {
+		env.To = nil
+	}
+	return identity.Received(&env, cfg.Hostname, id, now)
+}
+
+// measured gives what follows the header. Where rules ask for sizes it is written down first, and size
+// is how long it is. The caller calls done when it has read all.
+func (g *Gateway) measured(ctx context.Context, cfg *Config, rest io.Reader) (again io.Reader, size int64, done func(), err error) {
+	if !cfg.Rewrites.NeedSize() {
+		return rest, 0, func() {}, nil
+	}
+	draft, err := g.queue.New(ctx)
+	if err != nil {
+		return nil, 0, nil, g.storeReply(err)
+	}
+	done = func() { _ = draft.Discard() } // what is left of it goes at the next start
+	if err := g.store(draft, rest); err != nil {
+		done()
+		return nil, 0, nil, err
+	}
+	body, err := draft.Body()
+	if err != nil {
+		done()
+		return nil, 0, nil, g.storeReply(err)
+	}
+	return io.NewSectionReader(body, 0, body.Size()), body.Size(), done, nil
+}
+
+// store writes to a draft. Errors are those of reading r, or a *smtpd.Reply.
+func (g *Gateway) store(draft queue.Draft, r io.Reader) error {
+	w := &storeWriter{w: draft}
+	_, err := io.Copy(w, r)
+	if w.err != nil {
+		return g.storeReply(w.err)
+	}
+	return err
+}
+
+// storeWriter remembers its own error, to tell it from one of reading.
+type storeWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write writes to the draft.
+func (s *storeWriter) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.err = err
+	return n, err
+}

@@ -1,0 +1,93 @@
+package route
+
+import (
+	"errors"
+	"maps"
+	"slices"
+)
+
+// Match is the conditions of a rule; all that are set must hold.
+type Match struct {
+	From       []string            // envelope sender
+	To         []string            // envelope recipient
+	HeaderFrom []string            // any address in the From field
+	Subject    []string            // decoded
+	Header     map[string][]string // field name to patterns for its values; all names must hold
+	Client     []string            // networks or addresses
+	User       []string            // AUTH name, or "uid:NAME" on the submission socket
+	Listener   []string            // address of the listener as the config spells it
+	MinSize    int64               // bytes, at least; 0 no condition
+	MaxSize    int64               // bytes, at most; 0 no condition
+}
+
+func (r *Rule) match() Match {
+	return Match{From: r.From, To: r.To, HeaderFrom: r.HeaderFrom, Subject: r.Subject, Header: r.Header,
+		Client: r.Client, User: r.User, Listener: r.Listener, MinSize: r.MinSize, MaxSize: r.MaxSize}
+}
+
+func (c *compiler) patterns(key string, list []string, compile func([]string) (*patterns, error)) *patterns {
+	p, err := compile(list)
+	var ke *KeyError
+	if errors.As(err, &ke) {
+		c.fail(key, ke.Problem, ke.Hint)
+		return nil
+	}
+	return p
+}
+
+func (c *compiler) earlyConditions(in *Match) []condition {
+	var list []condition
+	add := func(key string, p *patterns, values func(*Input) []string) {
+		if p != nil {
+			list = append(list, &valueCondition{key: key, patterns: p, values: values})
+		}
+	}
+	add("from", c.patterns("from", in.From, compileAddresses), func(in *Input) []string { return []string{in.Envelope.From} })
+	add("to", c.patterns("to", in.To, compileAddresses), func(in *Input) []string { return []string{in.To} })
+	add("client", c.patterns("client", in.Client, compileNetworks), clientValues)
+	add("user", c.patterns("user", in.User, compileGlobs), func(in *Input) []string { return present(in.Envelope.Client.User) })
+	add("listener", c.patterns("listener", in.Listener, compileGlobs), func(in *Input) []string { return present(in.Envelope.Client.Listener) })
+	return list
+}
+
+func (c *compiler) lateConditions(in *Match) []condition {
+	var list []condition
+	add := func(key string, p *patterns, values func(*Input) []string) {
+		if p != nil {
+			list = append(list, &valueCondition{key: key, patterns: p, values: values})
+		}
+	}
+	add("header_from", c.patterns("header_from", in.HeaderFrom, compileAddresses), func(in *Input) []string { return in.HeaderFrom })
+	add("subject", c.patterns("subject", in.Subject, compileGlobs), func(in *Input) []string { return []string{in.Subject} })
+	for _, name := range slices.Sorted(maps.Keys(in.Header)) {
+		key := "header." + name
+		if !validFieldName(name) {
+			c.fail(key, "is not the name of a header field", "")
+			continue
+		}
+		if len(in.Header[name]) == 0 {
+			c.fail(key, "has no pattern", `"*" asks for the field, "!*" for its absence`)
+			continue
+		}
+		add(key, c.patterns(key, in.Header[name], compileGlobs), headerValues(name))
+	}
+	if in.MinSize < 0 || in.MaxSize < 0 {
+		c.fail("min_size", "sizes must not be negative", "")
+	} else if in.MaxSize > 0 && in.MinSize > in.MaxSize {
+		c.fail("min_size", "is larger than max_size: the rule could never match", "")
+	}
+	if in.MinSize > 0 || in.MaxSize > 0 {
+		list = append(list, &sizeCondition{min: in.MinSize, max: in.MaxSize})
+	}
+	return list
+}
+
+// validFieldName follows RFC 5322 2.2: printable ASCII without colon and space.
+func validFieldName(name string) bool {
+	for i := range len(name) {
+		if name[i] <= ' ' || name[i] >= 0x7f || name[i] == ':' {
+			return false
+		}
+	}
+	return name != ""
+}

@@ -1,0 +1,182 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"mailhatch/mime"
+)
+
+// Rewrite is one [[rewrite]] of the config: what changes in the messages that it matches. Addresses
+// are complete ones that no alias changes any more.
+type Rewrite struct {
+	Name string
+	Match
+
+	// At least one of these is set. They are done in this order.
+	RemoveHeader    []string            // field names; "X-Internal-*" is all that begin so
+	SetHeader       map[string]string   // field name to the value that it shall have
+	AddHeader       map[string][]string // field name to values for further fields
+	SetFrom         mime.Address        // for From; without a name the old one stays
+	SubjectPrefix   string
+	SetEnvelopeFrom string
+	RedirectTo      []string // in place of the recipients that match
+	AddBcc          []string // further recipients of the message
+}
+
+// Rewrites is a list of rewrite rules, ready for use from many goroutines at once.
+type Rewrites struct{ rules []rewrite }
+
+// rewrite is a compiled Rewrite.
+type rewrite struct {
+	Rewrite
+	index       int
+	name        string
+	early, late []condition // without to: they hold for a message, or they do not
+	to          condition   // holds for a recipient; nil: for all
+}
+
+// CompileRewrites makes a list. Its error joins one *KeyError for each key that cannot be used.
+func CompileRewrites(rules []Rewrite) (*Rewrites, error) {
+	t := &Rewrites{rules: make([]rewrite, len(rules))}
+	var errs []error
+	for i := range rules {
+		c := compiler{index: i}
+		t.rules[i] = c.rewrite(&rules[i])
+		errs = append(errs, c.errs...)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (c *compiler) rewrite(in *Rewrite) rewrite {
+	r := rewrite{Rewrite: *in, index: c.index, name: in.Name}
+	if r.name == "" {
+		r.name = fmt.Sprintf("rewrite %d", c.index+1)
+	}
+	for _, cond := range c.earlyConditions(&in.Match) {
+		if v, ok := cond.(*valueCondition); ok && v.key == "to" {
+			r.to = cond
+			continue
+		}
+		r.early = append(r.early, cond)
+	}
+	r.late = c.lateConditions(&in.Match)
+	c.headerActions(in)
+	if len(in.RemoveHeader)+len(in.SetHeader)+len(in.AddHeader)+len(in.RedirectTo)+len(in.AddBcc) == 0 &&
+		in.SetFrom.Addr == "" && in.SubjectPrefix == "" && in.SetEnvelopeFrom == "" {
+		c.fail("", "does not say what to change", "give at least one of set_from, set_envelope_from, subject_prefix, "+
+			"add_header, set_header, remove_header, redirect_to and add_bcc")
+	}
+	return r
+}
+
+// headerActions checks the names and values that a rule writes.
+func (c *compiler) headerActions(in *Rewrite) {
+	for _, name := range in.RemoveHeader {
+		c.removal(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.SetHeader)) {
+		c.field("set_header."+name, name, in.SetHeader[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.AddHeader)) {
+		key := "add_header." + name
+		if slices.Contains(onceFields, strings.ToLower(name)) {
+			c.fail(key, "may stand in a header once only (RFC 5322 3.6)", "write set_header")
+		}
+		if len(in.AddHeader[name]) == 0 {
+			c.fail(key, "has no value", "")
+		}
+		for _, value := range in.AddHeader[name] {
+			c.field(key, name, value)
+		}
+	}
+	if problem := badValue(in.SubjectPrefix); problem != "" {
+		c.fail("subject_prefix", problem, "")
+	}
+}
+
+// onceFields may stand once in a header (RFC 5322 3.6), in lower case.
+var onceFields = []string{"date", "sender", "reply-to", "to", "cc", "message-id", "in-reply-to", "references", "subject"}
+
+// guardedFields are those that rules do not write, in lower case, with what to do instead.
+var guardedFields = map[string]string{
+	"from":                      "write set_from",
+	"bcc":                       "hidden recipients are never shown: write add_bcc",
+	"resent-bcc":                "hidden recipients are never shown: write add_bcc",
+	"received":                  "the trace finds mail loops",
+	"content-type":              "it says how to read the body",
+	"content-transfer-encoding": "it says how to read the body",
+	"mime-version":              "it says how to read the body",
+}
+
+// field checks one field that a rule writes.
+func (c *compiler) field(key, name, value string) {
+	switch hint, guarded := guardedFields[strings.ToLower(name)]; {
+	case !validFieldName(name) || strings.Contains(name, "*"):
+		c.fail(key, "is not the name of a header field", "")
+	case guarded:
+		c.fail(key, "is not written by rules", hint)
+	case strings.TrimSpace(value) == "":
+		c.fail(key, "has no value", "write remove_header to take a field away")
+	}
+	if problem := badValue(value); problem != "" {
+		c.fail(key, problem, "")
+	} else if slices.Contains(addressFields, strings.ToLower(name)) && !addresses(value) {
+		c.fail(key, fmt.Sprintf("%q is no list of addresses", value), `write "Ann <ann@example.com>, bob@example.com"`)
+	}
+}
+
+// addressFields are those of onceFields that hold addresses, in lower case.
+var addressFields = []string{"sender", "reply-to", "to", "cc"}
+
+// addresses says whether a text is a list of addresses; an empty group is one.
+func addresses(value string) bool {
+	list, err := mime.ParseAddressList(value)
+	return err == nil && !slices.ContainsFunc(list, func(a mime.Address) bool { return !strings.Contains(a.Addr, "@") })
+}
+
+// removal checks one name of remove_header.
+func (c *compiler) removal(name string) {
+	prefix, wild := strings.CutSuffix(name, "*")
+	if !validFieldName(prefix) || strings.Contains(prefix, "*") {
+		c.fail("remove_header", fmt.Sprintf("%q is not the name of a header field", name), `write "X-Name", or "X-Internal-*" for all that begin so`)
+		return
+	}
+	if strings.EqualFold(name, "Date") {
+		c.fail("remove_header", "Date is in every message (RFC 5322 3.6)", "")
+	}
+	for _, guarded := range slices.Sorted(maps.Keys(guardedFields)) {
+		if guarded == strings.ToLower(name) || wild && strings.HasPrefix(guarded, strings.ToLower(prefix)) {
+			c.fail("remove_header", fmt.Sprintf("%q would take away %s, which rules do not touch", name, guarded), guardedFields[guarded])
+			return
+		}
+	}
+}
+
+// badValue says why a text cannot stand in a header.
+func badValue(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }) {
+		return "must be one line of text"
+	}
+	return ""
+}
+
+// NeedSize says whether a rule asks for the size of messages.
+func (t *Rewrites) NeedSize() bool {
+	return slices.ContainsFunc(t.rules, func(r rewrite) bool { return r.MinSize > 0 || r.MaxSize > 0 })
+}
+
+// MayRedirect says whether a message of this envelope might get another sender, or this recipient become
+// others, once all recipients and the header are known.
+func (t *Rewrites) MayRedirect(in *Input) bool {
+	return slices.ContainsFunc(t.rules, func(r rewrite) bool {
+		reaches := r.SetEnvelopeFrom != "" || len(r.RedirectTo) > 0 && (r.to == nil || r.to.holds(in))
+		return reaches && all(r.early, in)
+	})
+}

@@ -1,0 +1,216 @@
+package route
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/mime"
+)
+
+// Mail is a message on its way in, as rewrite rules see and change it.
+type Mail struct {
+	Envelope *envelope.Envelope // rules change From and To; To is replaced, not written to
+	Header   []byte             // raw, completed; with or without the empty line
+	Size     int64              // bytes of the whole message; 0 where no rule asks
+
+	// Copies are the recipients, in lower case, that rules added: nobody is told of them, and what
+	// becomes of them is not the sender's matter.
+	Copies map[string]bool
+	// Redirected says that recipients were replaced: the old ones must not be shown.
+	Redirected bool
+
+	parsed *mime.Message // Header; nil after a change
+}
+
+// message reads the header, once between changes.
+func (m *Mail) message() (*mime.Message, error) {
+	if m.parsed == nil {
+		parsed, err := mime.Parse(mime.NewBytesSource(m.Header))
+		if err != nil {
+			return nil, err
+		}
+		m.parsed = parsed
+	}
+	return m.parsed, nil
+}
+
+func (m *Mail) isCopy(address string) bool { return m.Copies[strings.ToLower(address)] }
+
+// NewInput gives rules what they may ask of a message.
+func NewInput(id string, env *envelope.Envelope, msg *mime.Message, size int64) *Input {
+	in := &Input{ID: id, Envelope: env, Subject: msg.Subject, Size: size}
+	for _, a := range msg.From {
+		in.HeaderFrom = append(in.HeaderFrom, a.Addr)
+	}
+	in.Header = func(name string) []string {
+		values := msg.Header.Values(name)
+		for i, v := range values {
+			values[i] = mime.DecodeText(v)
+		}
+		return values
+	}
+	return in
+}
+
+// Apply changes m by all rules that match, in their order; each sees what those before it left.
+func (t *Rewrites) Apply(m *Mail) error {
+	for i := range t.rules {
+		w, err := t.rules[i].work(m)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(w.matched, true) {
+			w.do()
+		}
+	}
+	return nil
+}
+
+// work is one rule at one message.
+type work struct {
+	rule    *rewrite
+	m       *Mail
+	msg     *mime.Message // the header of m
+	in      *Input
+	matched []bool // for each recipient
+	edits   []mime.Edit
+	changes []string
+}
+
+// work finds out for which recipients the rule holds.
+func (r *rewrite) work(m *Mail) (*work, error) {
+	msg, err := m.message()
+	if err != nil {
+		return nil, err
+	}
+	w := &work{rule: r, m: m, msg: msg, in: NewInput("", m.Envelope, msg, m.Size), matched: make([]bool, len(m.Envelope.To))}
+	if !all(r.early, w.in) || !all(r.late, w.in) {
+		return w, nil
+	}
+	for i, rcpt := range m.Envelope.To {
+		w.in.To = rcpt.Address
+		w.matched[i] = r.to == nil || r.to.holds(w.in)
+	}
+	return w, nil
+}
+
+// do changes the message.
+func (w *work) do() {
+	w.fields()
+	w.from()
+	w.subject()
+	w.sender()
+	w.redirect()
+	w.copies()
+	if len(w.edits) > 0 {
+		w.m.Header, w.m.parsed = mime.EditHeader(w.m.Header, w.edits...), nil
+	}
+}
+
+func (w *work) say(parts ...string) { w.changes = append(w.changes, strings.Join(parts, " ")) }
+
+// fields takes away, sets and adds.
+func (w *work) fields() {
+	for _, name := range w.rule.RemoveHeader {
+		w.edits = append(w.edits, mime.Edit{Op: mime.Remove, Name: name})
+		w.say("remove", name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.rule.SetHeader)) {
+		value := w.rule.SetHeader[name]
+		w.edits = append(w.edits, mime.Edit{Op: mime.Replace, Name: name, Value: value})
+		w.say("set", name+":", quoted(value))
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.rule.AddHeader)) {
+		for _, value := range w.rule.AddHeader[name] {
+			w.edits = append(w.edits, mime.Edit{Op: mime.Append, Name: name, Value: value})
+			w.say("add", name+":", quoted(value))
+		}
+	}
+}
+
+// from sets From. A Sender would still tell the old one (RFC 5322 3.6.2): it goes, unless this rule wrote it.
+func (w *work) from() {
+	a := w.rule.SetFrom
+	if a.Addr == "" {
+		return
+	}
+	if a.Name == "" && len(w.msg.From) > 0 {
+		a.Name = w.msg.From[0].Name
+	}
+	w.edits = append(w.edits, mime.Edit{Op: mime.Replace, Name: "From", Value: a.String()})
+	w.say("From becomes", a.String())
+	if _, written := w.set("Sender"); w.msg.Header.Has("Sender") && !written {
+		w.edits = append(w.edits, mime.Edit{Op: mime.Remove, Name: "Sender"})
+		w.say("remove Sender")
+	}
+}
+
+// subject puts the prefix before the subject as it is written. Only where one of the two is not ASCII
+// the subject is encoded anew: a space between two encoded words would not be seen (RFC 2047 6.2).
+func (w *work) subject() {
+	prefix := strings.TrimSpace(w.rule.SubjectPrefix)
+	if prefix == "" {
+		return
+	}
+	text, raw := w.msg.Subject, w.msg.Header.Get("Subject")
+	if set, ok := w.set("Subject"); ok {
+		text, raw = set, set
+	}
+	if hasPrefix(text, prefix) {
+		w.say("the subject has the prefix", quoted(prefix))
+		return
+	}
+	if !ascii(prefix) || !ascii(raw) {
+		raw = text
+	}
+	w.edits = append(w.edits, mime.Edit{Op: mime.Replace, Name: "Subject", Value: strings.TrimSpace(prefix + " " + raw)})
+	w.say("Subject becomes", quoted(strings.TrimSpace(prefix+" "+text)))
+}
+
+// set is what this rule sets a field to.
+func (w *work) set(field string) (string, bool) {
+	for name, value := range w.rule.SetHeader {
+		if strings.EqualFold(name, field) {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// hasPrefix finds a prefix also behind the marks of replies: "Re: [app] …", "AW[2]: [app] …".
+func hasPrefix(subject, prefix string) bool {
+	const mark = 8 // bytes of the longest mark
+	for {
+		subject = strings.TrimSpace(subject)
+		if len(subject) >= len(prefix) && strings.EqualFold(subject[:len(prefix)], prefix) {
+			return true
+		}
+		word, rest, found := strings.Cut(subject, ":")
+		if !found || word == "" || len(word) > mark || strings.ContainsAny(word, " \t") {
+			return false
+		}
+		subject = rest
+	}
+}
+
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
+}
+
+// sender sets the envelope sender; the null sender of bounces stays (RFC 5321 4.5.5).
+func (w *work) sender() {
+	from := w.rule.SetEnvelopeFrom
+	switch {
+	case from == "":
+	case w.m.Envelope.From == "":
+		w.say("the null sender stays")
+	default:
+		w.say("envelope sender", w.m.Envelope.From, "becomes", from)
+		w.m.Envelope.From = from
+	}
+}
+
+func quoted(s string) string { return strconv.Quote(shorten(s)) }

@@ -1,0 +1,65 @@
+package route
+
+import (
+	"fmt"
+	"slices"
+)
+
+// RewriteVerdict says for one rewrite rule whether it matched, and why, and what it changed.
+type RewriteVerdict struct {
+	Rule    int      `json:"rule"` // index in the list
+	Name    string   `json:"name"` // its own, else "rewrite 3" (counted from 1)
+	Matched bool     `json:"matched"`
+	Why     []string `json:"why,omitempty"`     // the conditions that failed; of a rule that matched, those that hold; may be empty
+	Changes []string `json:"changes,omitempty"` // in words
+}
+
+// Explain does what Apply does and tells of each rule.
+func (t *Rewrites) Explain(m *Mail) ([]RewriteVerdict, error) {
+	var verdicts []RewriteVerdict
+	for i := range t.rules {
+		r := &t.rules[i]
+		w, err := r.work(m)
+		if err != nil {
+			return verdicts, err
+		}
+		v := RewriteVerdict{Rule: i, Name: r.name, Matched: slices.Contains(w.matched, true)}
+		v.Why = w.why(v.Matched)
+		if v.Matched {
+			w.do()
+			v.Changes = w.changes
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts, nil
+}
+
+// why gives the conditions that decided. Of a message that matched, to is told for its recipients.
+func (w *work) why(matched bool) []string {
+	var why []string
+	for _, list := range [][]condition{w.rule.early, w.rule.late} {
+		for _, c := range list {
+			if c.holds(w.in) == matched {
+				why = append(why, c.explain(w.in))
+			}
+		}
+	}
+	if w.rule.to == nil {
+		return why
+	}
+	const most = 3
+	told := 0
+	for _, rcpt := range w.m.Envelope.To {
+		w.in.To = rcpt.Address
+		if w.rule.to.holds(w.in) != matched {
+			continue
+		}
+		if told++; told <= most {
+			why = append(why, w.rule.to.explain(w.in))
+		}
+	}
+	if told > most {
+		why = append(why, fmt.Sprintf("and so for %d further recipients", told-most))
+	}
+	return why
+}

@@ -1,0 +1,122 @@
+package route
+
+import (
+	"slices"
+	"strings"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/mime"
+)
+
+// copies adds recipients that nobody is told of, once for a message.
+func (w *work) copies() {
+	for _, address := range w.rule.AddBcc {
+		if recipient(w.m.Envelope.To, address) >= 0 {
+			w.say(address, "gets it already")
+			continue
+		}
+		to := w.m.Envelope.To
+		w.m.Envelope.To = append(to[:len(to):len(to)], envelope.Recipient{Address: address, Notify: []string{"NEVER"}})
+		if w.m.Copies == nil {
+			w.m.Copies = map[string]bool{}
+		}
+		w.m.Copies[strings.ToLower(address)] = true
+		w.say("copy to", address)
+	}
+}
+
+// redirect replaces the recipients that match. Those that the header shows anyway are told in X-Original-To.
+func (w *work) redirect() {
+	if len(w.rule.RedirectTo) == 0 {
+		return
+	}
+	shown := w.shown()
+	var told []string
+	out := redirection{copies: map[string]bool{}}
+	for i, rcpt := range w.m.Envelope.To {
+		isCopy := w.m.isCopy(rcpt.Address)
+		if !w.matched[i] {
+			out.add(rcpt, isCopy)
+			continue
+		}
+		if !slices.ContainsFunc(w.rule.RedirectTo, func(a string) bool { return strings.EqualFold(a, rcpt.Address) }) {
+			w.m.Redirected = true
+			w.say("recipient", rcpt.Address, "becomes", strings.Join(w.rule.RedirectTo, ", "))
+			if name := asShown(rcpt, shown); name != "" && !slices.Contains(told, name) {
+				told = append(told, name)
+			}
+		}
+		for _, address := range w.rule.RedirectTo {
+			out.add(replaced(rcpt, address), isCopy)
+		}
+	}
+	w.m.Envelope.To, w.m.Copies = out.to, out.copies
+	if len(told) > 0 {
+		value := strings.Join(told, ", ")
+		w.edits = append(w.edits, mime.Edit{Op: mime.Append, Name: "X-Original-To", Value: value})
+		w.say("add X-Original-To:", quoted(value))
+	}
+}
+
+// asShown gives a recipient as the header shows it, "" when it does not.
+func asShown(r envelope.Recipient, shown []string) string {
+	for _, name := range []string{r.Given, r.Address} {
+		if at := slices.IndexFunc(shown, func(s string) bool { return strings.EqualFold(s, name) }); at >= 0 {
+			return shown[at]
+		}
+	}
+	return ""
+}
+
+// shown gives the recipients that everybody sees in the header.
+func (w *work) shown() []string {
+	var list []string
+	for _, name := range []string{"To", "Cc", "Resent-To", "Resent-Cc"} {
+		for _, value := range w.msg.Header.Values(name) {
+			addresses, _ := mime.ParseAddressList(value) // what cannot be read is not told
+			for _, a := range addresses {
+				list = append(list, a.Addr)
+			}
+		}
+	}
+	return list
+}
+
+// replaced is the recipient at another address. Its ORCPT (RFC 3461 4.2) stays behind: it would tell the
+// new recipient of the old one.
+func replaced(r envelope.Recipient, address string) envelope.Recipient {
+	if strings.EqualFold(r.Address, address) {
+		return r
+	}
+	if r.Given == "" {
+		r.Given = r.Address
+	}
+	r.Address, r.ORcpt = address, ""
+	return r
+}
+
+// redirection gathers recipients, each address once.
+type redirection struct {
+	to     []envelope.Recipient
+	copies map[string]bool // in lower case
+}
+
+func (o *redirection) add(r envelope.Recipient, isCopy bool) {
+	key := strings.ToLower(r.Address)
+	at := recipient(o.to, r.Address)
+	switch {
+	case at < 0:
+		o.to = append(o.to, r)
+		if isCopy {
+			o.copies[key] = true
+		}
+	case o.copies[key] && !isCopy:
+		o.to[at] = r // the sender's own recipient counts, not the copy
+		delete(o.copies, key)
+	}
+}
+
+// recipient finds an address among recipients, -1 when it is none.
+func recipient(to []envelope.Recipient, address string) int {
+	return slices.IndexFunc(to, func(r envelope.Recipient) bool { return strings.EqualFold(address, r.Address) })
+}
