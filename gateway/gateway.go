@@ -157,7 +157,10 @@ func (g *Gateway) prune(ctx context.Context) error {
 
 // watchStore ends the program when the store can no longer promise anything: a restart is the cure.
 func (g *Gateway) watchStore(ctx context.Context) error {
-	failing, ok := g.queue.(interface{ Broken() <-chan struct{} })
+	failing, ok := g.queue.(interface {
+		Broken() <-chan struct{}
+		Err() error
+	})
 	if !ok {
 		return nil
 	}
@@ -165,7 +168,7 @@ func (g *Gateway) watchStore(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-failing.Broken():
-		return fmt.Errorf("the store in %s failed: %w", g.current.Load().cfg.StateDir, queue.ErrBroken)
+		return fmt.Errorf("the store in %s failed: %w", g.current.Load().cfg.StateDir, failing.Err())
 	}
 }
 

@@ -21,17 +21,17 @@ const (
 
 // softLimit keeps the log within a part of the reserve, for carrying it over needs as much space
 // again, and delivery must be able to go on when new mail is refused.
-func softLimit(reserve int64) int {
+func softLimit(reserve int64) int64 {
 	if reserve <= 0 {
 		return walSoft
 	}
-	return int(min(max(reserve/4, walLeast), walSoft))
+	return min(max(reserve/4, walLeast), walSoft)
 }
 
 // grown counts what the writer has written and wakes the checkpointer.
 func (s *Store) grown(bytes int) {
 	s.walBytes += bytes + groupPages*pageSize
-	if s.walBytes < s.walSoft {
+	if int64(s.walBytes) < s.walSoft.Load() {
 		return
 	}
 	s.walBytes = 0

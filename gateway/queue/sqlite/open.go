@@ -44,13 +44,14 @@ type Store struct {
 	lock    *os.File
 	ids     *idSource
 	space   space
+	place   place
 	buffers sync.Pool // of *bytes.Buffer, for drafts
 
 	writer   *sqlite.Conn // the writer's own
 	ops      chan *op
-	walBytes int  // the writer's own: written since the log was last carried over
-	walSoft  int  // how many bytes that may be
-	relieved bool // the writer's own: the log was carried over for want of space
+	walBytes int          // the writer's own: written since the log was last carried over
+	walSoft  atomic.Int64 // how many bytes that may be
+	relieved bool         // the writer's own: the log was carried over for want of space
 	counts   counters
 	leases   leases
 	changed  chan struct{}
@@ -92,6 +93,11 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	if !existed {
+		if existed, err = s.adopt(); err != nil {
+			return nil, fmt.Errorf("queue: %w", err)
+		}
+	}
+	if !existed {
 		if err := createDatabase(s.path); err != nil {
 			return nil, fmt.Errorf("queue: create %w", describe(s.path, err))
 		}
@@ -104,8 +110,9 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
-	s.work.Add(2)
+	s.work.Add(3)
 	go s.write()
+	go s.watch()
 	go s.checkpoints(carrier)
 	if existed {
 		// Without rows of its own a new database must not judge bodies that lie there.
@@ -119,9 +126,9 @@ func newStore(o Options) *Store {
 	path := filepath.Join(o.Dir, databaseName)
 	s := &Store{
 		log:        o.Logger,
-		space:      space{dir: o.Dir, reserve: o.ReserveBytes},
+		space:      space{dir: o.Dir, look: freeBytes},
+		place:      place{path: path},
 		buffers:    sync.Pool{New: func() any { return new(bytes.Buffer) }},
-		walSoft:    softLimit(o.ReserveBytes),
 		ops:        make(chan *op, opsWaiting),
 		leases:     leases{held: map[partKey]*lease{}},
 		changed:    make(chan struct{}, 1),
@@ -129,6 +136,7 @@ func newStore(o Options) *Store {
 		closing:    make(chan struct{}),
 		broken:     make(chan struct{}),
 	}
+	s.SetReserve(o.ReserveBytes)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -181,7 +189,11 @@ func (s *Store) connectAll() (carrier *sqlite.Conn, err error) {
 	if carrier, err = openConn(s.path, sqlite.OpenReadWrite, readerCacheKiB); err != nil {
 		return nil, err
 	}
-	if err := s.load(); err != nil {
+	err = s.load()
+	if err == nil {
+		err = s.place.check()
+	}
+	if err != nil {
 		carrier.Close()
 		return nil, describe(s.path, err)
 	}

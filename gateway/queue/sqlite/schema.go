@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -76,16 +75,10 @@ func createDatabase(path string) error {
 	if err := fillDatabase(draft); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
 	if err := f.Close(); err != nil { // Windows renames closed files only
 		return err
 	}
-	if err := os.Rename(draft, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return settleFile(draft, path)
 }
 
 func fillDatabase(path string) error {

@@ -80,11 +80,14 @@ func (s *Store) write() {
 			continue
 		}
 		s.seal()
-		s.commit(group)
+		lost := s.commit(group)
 		for _, o := range group {
 			close(o.done)
 		}
 		clear(group)
+		if lost {
+			s.save()
+		}
 	}
 }
 
@@ -112,9 +115,12 @@ func (s *Store) take(group []*op, o *op) []*op {
 }
 
 // commit makes the changes of a group durable. An op that fails is left out and the others start
-// again, so that they do not suffer for it.
-func (s *Store) commit(group []*op) {
+// again, so that they do not suffer for it. lost says that the database was taken away meanwhile.
+func (s *Store) commit(group []*op) (lost bool) {
 	s.relieved = false
+	if err := s.space.checkGroup(group); err != nil {
+		settle(group, func(o *op) bool { return o.mail }, err)
+	}
 	for {
 		if err := s.Err(); err != nil {
 			settle(group, func(*op) bool { return true }, err)
@@ -124,6 +130,10 @@ func (s *Store) commit(group []*op) {
 		if again {
 			continue
 		}
+		if err == nil && s.displaced() {
+			settle(group, func(*op) bool { return true }, s.Err())
+			return true
+		}
 		if err == nil && bytes > 0 {
 			s.counts.add(t.moved)
 			if t.due {
@@ -131,7 +141,7 @@ func (s *Store) commit(group []*op) {
 			}
 			s.grown(bytes)
 		}
-		return
+		return false
 	}
 }
 
