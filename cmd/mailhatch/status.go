@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/envelope"
@@ -121,7 +122,12 @@ func upstreamTable(list []admin.Upstream) *table {
 		if u.Rate > 0 {
 			rate = strconv.FormatFloat(u.Rate, 'g', 4, 64) + "/s"
 		}
-		if u.Queued > 0 {
+		switch {
+		case u.NextProbe.After(time.Now()): // whatever is due waits for it
+			next = "paused until " + clock(u.NextProbe)
+		case u.State == "closed":
+			next = "probing now"
+		case u.Queued > 0:
 			next = until(u.NextAt)
 		}
 		name := u.Name

@@ -241,7 +241,7 @@ func TestViewsWhileRunning(t *testing.T) {
 	defer r.serve(t, q)()
 	r.views(t)
 	r.check(t, "status", 0, `(?s)^mailhatch 1.2 on gw, running for 2 d\nnot ready: a listener is not open\n\n`+
-		`UPSTREAM +TYPE +STATE +IN FLIGHT +RATE +QUEUED +NEXT\nmain +resend +closed +2/16 +2.5/s +1 +in 59 min\n`+
+		`UPSTREAM +TYPE +STATE +IN FLIGHT +RATE +QUEUED +NEXT\nmain +resend +closed +2/16 +2.5/s +1 +paused until \d\d:\d\d:\d\d\n`+
 		`    closed for 1 h: account; next probe in 1 min\n    last error: 401: key is invalid\n\nQUEUE +PARTS +SIZE +OLDEST\nqueued +1 `)
 	_, out, _ := r.run(t, "status", "--json")
 	var s admin.Status

@@ -129,6 +129,14 @@ func until(t time.Time) string {
 // moment writes a time as the people of this machine read it.
 func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
+// clock writes a time that is near without its date.
+func clock(t time.Time) string {
+	if time.Until(t) < 12*time.Hour {
+		return t.Local().Format("15:04:05")
+	}
+	return moment(t)
+}
+
 // orDash fills an empty cell.
 func orDash(s string) string {
 	if s == "" {

@@ -401,3 +401,16 @@ func TestChoose(t *testing.T) {
 		t.Error("names of states")
 	}
 }
+
+// TestStatusOfAPause: an open gate that a provider asked to pause says until when.
+func TestStatusOfAPause(t *testing.T) {
+	r := newRig(t, nil, ups{"a": {}})
+	g := newGate(&r.cfg.Upstreams[0], &r.cfg.Policy, false, r.d.journal)
+	if s := g.status(); !s.NextProbe.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	g.pause([]upstream.Outcome{{Pause: 5 * time.Second}})
+	if s := g.status(); s.State != "open" || s.NextProbe.Before(time.Now()) {
+		t.Errorf("%+v", s)
+	}
+}

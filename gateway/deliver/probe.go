@@ -84,7 +84,7 @@ type Status struct {
 	Reason        string // why it is not open
 	Since         time.Time
 	LastError     string
-	NextProbe     time.Time
+	NextProbe     time.Time // when mail is offered again
 	InFlight      int
 	MaxConcurrent int
 	Rate          float64 // offers a second, 0: no limit
@@ -112,6 +112,8 @@ func (g *gate) status() Status {
 	s := Status{State: g.state.String(), Reason: g.reason, InFlight: g.inFlight}
 	if g.state != open {
 		s.Since, s.NextProbe = g.since, g.until
+	} else if time.Now().Before(g.quiet) {
+		s.NextProbe = g.quiet
 	}
 	if g.lastErr != nil {
 		s.LastError = oneLine(g.lastErr.Error())
