@@ -22,7 +22,7 @@ func TestReserve(t *testing.T) {
 		return err != nil
 	}
 	free = 10 * reserve
-	if full(1000) || full(1000) || looks != 1 {
+	if full(1000) || full(2000) || looks != 1 {
 		t.Errorf("plenty of space: %d looks", looks)
 	}
 	if full(7*reserve) || looks != 1 {
