@@ -30,6 +30,7 @@ func TestListenerAccess(t *testing.T) {
 		"unix":                 {`address = "unix:/run/x.sock"`, "198.51.100.1", ""},
 		"auth and wide allow":  {"address = \":0\"\nallow = \"0.0.0.0/0\"\n" + tls + auth, "198.51.100.1", "2001:db8::1"},
 		"private v6":           {"address = \":0\"\nallow = \"fc00::/7\"\n", "fd00::1", "2001:db8::1"},
+		"mapped network":       {"address = \":0\"\nallow = \"::ffff:10.0.0.0/104\"\n", "10.9.9.9", "11.0.0.1"},
 		"mapped address":       {"address = \":0\"\nallow = \"10.0.0.0/8\"\n", "::ffff:10.0.0.1", "::ffff:11.0.0.1"},
 		"address with a zone":  {"address = \":0\"\nallow = \"fe80::/10\"\n", "fe80::1%eth0", "fec0::1"},
 		"several, one upstart": {"address = \":0\"\nallow = [\"10.0.0.0/8\"]\n[[listener]]\naddress = \":0\"\nallow = [\"10.0.0.0/8\"]", "10.0.0.1", "1.1.1.1"},

@@ -75,6 +75,9 @@ func (n *Network) UnmarshalText(text []byte) error {
 	if err != nil {
 		return fmt.Errorf(`must be a network or an address, such as "10.0.0.0/8" or "2001:db8::7", not %q`, text)
 	}
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 { // clients are judged by their IPv4 address
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
 	n.Prefix = prefix.Masked()
 	return nil
 }

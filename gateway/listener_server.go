@@ -161,11 +161,24 @@ func (g *Gateway) listenerNow(lc *ListenerConfig) *ListenerConfig {
 
 // sender refuses what allow_from does not let a user say.
 func (g *Gateway) sender(lc *ListenerConfig, env *envelope.Envelope) error {
-	u := g.listenerNow(lc).user(env.Client.User)
+	now := g.listenerNow(lc)
+	u := now.user(env.Client.User)
+	if u == nil && loggedIn(now, env) {
+		return &smtpd.Reply{Code: 530, Enhanced: [3]int{5, 7, 0}, Text: env.Client.User + " is no user any more"}
+	}
 	if env.Client.User == "" || u == nil || u.maySend(env) {
 		return nil
 	}
 	return &smtpd.Reply{Code: 553, Enhanced: [3]int{5, 7, 1}, Text: fmt.Sprintf("%s may not send as <%s>", env.Client.User, env.From)}
+}
+
+// loggedIn tells a client that gave a password from one that is named by its certificate or socket,
+// which need not be listed. "A" ends the protocol of those who used AUTH (RFC 3848).
+func loggedIn(lc *ListenerConfig, env *envelope.Envelope) bool {
+	if name := env.Client.User; name == "" || strings.HasPrefix(name, "uid:") {
+		return false
+	}
+	return lc.ClientCAFile == "" || strings.HasSuffix(env.Client.Protocol, "A")
 }
 
 // sessionEvent puts what the operator should see of sessions into the journal.

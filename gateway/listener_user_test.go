@@ -58,6 +58,19 @@ func TestUsersFollowAReload(t *testing.T) {
 		"MAIL FROM:<x@app.example.com>", "553", "MAIL FROM:<x@other.example.com>", "250")
 }
 
+// A session that outlives its user's entry does not go on without its limits.
+func TestRemovedUserMaySendNoMore(t *testing.T) {
+	h := newHouse(t, senders+holding)
+	p := dialTalker(t, "tcp", h.addr)
+	p.want("220")
+	p.talk("EHLO me", "250", plainAuth("app", "pw"), "235", "MAIL FROM:<x@app.example.com>", "250", "RSET", "250")
+	h.write(strings.Replace(senders, `name = "app"`, `name = "other"`, 1) + holding)
+	if err := h.g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.talk("MAIL FROM:<x@app.example.com>", "530 5.7.0 app is no user any more", "MAIL FROM:<x@example.org>", "530")
+}
+
 func TestUnixSocketAccess(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("sockets have no modes on Windows")

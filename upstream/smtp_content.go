@@ -134,7 +134,8 @@ func (u *smtpRelay) release(c *smtpContent) {
 	}
 }
 
-// smtpDotWriter makes the wire form of a message (RFC 5321 4.5.2): a dot doubled at the start of a line,
+// smtpDotWriter makes the wire form of a message (RFC 5321 4.5.2): a dot doubled at the start of a line
+// and behind NULs there,
 // a lone CR or LF made CRLF, and CRLF at the end where it is missing. Nothing else changes.
 type smtpDotWriter struct {
 	flush func([]byte) error // gets buf when it is full; nil: all stays in buf
@@ -143,6 +144,7 @@ type smtpDotWriter struct {
 	high  bool  // some had the high bit set
 
 	inLine bool // the last octet was not the end of a line
+	begun  bool // the line has an octet other than NUL
 	cr     bool // the last octet was a CR, which has not been written yet
 }
 
@@ -192,17 +194,23 @@ func (w *smtpDotWriter) text(b []byte) {
 	if len(b) == 0 {
 		return
 	}
-	if !w.inLine && b[0] == '.' {
-		w.buf = append(w.buf, '.')
-	}
-	w.inLine = true
 	w.size += int64(len(b))
 	w.high = w.high || smtpHas8Bit(b)
+	w.inLine = true
+	if !w.begun {
+		// A relay that drops NUL would take NUL "." CRLF for the end of the message.
+		text := bytes.TrimLeft(b, "\x00")
+		w.buf = append(w.buf, b[:len(b)-len(text)]...)
+		if b = text; len(b) > 0 && b[0] == '.' {
+			w.buf = append(w.buf, '.')
+		}
+		w.begun = len(b) > 0
+	}
 	w.buf = append(w.buf, b...)
 }
 
 func (w *smtpDotWriter) endLine() {
-	w.inLine, w.cr = false, false
+	w.inLine, w.begun, w.cr = false, false, false
 	w.size += 2
 	w.buf = append(w.buf, '\r', '\n')
 }

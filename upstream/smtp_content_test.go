@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -21,6 +22,7 @@ func TestSMTPByteIdentity(t *testing.T) {
 		{"empty", "", ""},
 		{"dots", ".\r\n..\r\n.a\r\n\r\n.", ".\r\n..\r\n.a\r\n\r\n.\r\n"},
 		{"8-bit and NUL", "\xe4\x00\xff\r\n", "\xe4\x00\xff\r\n"},
+		{"NUL at the end", "a\r\n\x00", "a\r\n\x00\r\n"},
 		{"no final CRLF", "end", "end\r\n"},
 		{"final CR", "end\r", "end\r\n"},
 		{"blank lines at the end", "end\r\n\r\n\r\n", "end\r\n\r\n\r\n"},
@@ -50,6 +52,20 @@ func TestSMTPByteIdentity(t *testing.T) {
 			}
 			checkFaults(t, relay)
 		})
+	}
+}
+
+// A relay that drops NUL must not find the end of the message, wherever the bytes are cut.
+func TestSMTPDotBehindNUL(t *testing.T) {
+	const text, want = "hi\r\n\x00.\r\n\x00\x00.\r\na\x00.\r\n.\x00\r\n", "hi\r\n\x00..\r\n\x00\x00..\r\na\x00.\r\n..\x00\r\n.\r\n"
+	for cut := range len(text) {
+		var w smtpDotWriter
+		if err := errors.Join(w.write([]byte(text[:cut])), w.write([]byte(text[cut:]))); err != nil {
+			t.Fatal(err)
+		}
+		if w.end(); string(w.buf) != want {
+			t.Errorf("cut at %d: %q", cut, w.buf)
+		}
 	}
 }
 

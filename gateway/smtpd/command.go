@@ -93,8 +93,8 @@ func (f *front) command(verb, arg, line string) bool {
 	case "XCLIENT", "XFORWARD":
 		f.refuseCommand("550 5.7.0 " + verb + " is not allowed")
 	default:
-		if foreignVerb(verb) {
-			f.stranger(verb, "421 4.7.0 "+f.cfg.Hostname+" This is an SMTP server")
+		if foreignVerb(verb) || httpLine(line) {
+			f.stranger(oneLine(verb), "421 4.7.0 "+f.cfg.Hostname+" This is an SMTP server")
 			return false
 		}
 		f.verb = "?"

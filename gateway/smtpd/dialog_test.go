@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,8 +47,44 @@ func TestDialogs(t *testing.T) {
 	}
 }
 
-func runDialog(t *testing.T, lines []string) {
+// What is said in the clear holds over TLS as well; dialogs that are about TLS or proxies are left out,
+// and those that begin before the greeting.
+func TestDialogsOverTLS(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.smtp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	played := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(text), "\n")
+		greeting := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "S: 220") })
+		if greeting < 0 || overTLSNot.Match(text) {
+			continue
+		}
+		lines[greeting] = ""
+		played++
+		for _, mode := range []TLSMode{TLSStart, TLSImplicit} {
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".smtp")+"/"+string(mode), func(t *testing.T) {
+				t.Parallel()
+				runDialogOver(t, mode, lines)
+			})
+		}
+	}
+	if played < 60 {
+		t.Errorf("%d dialogs, want 60 or more", played)
+	}
+}
+
+func runDialog(t *testing.T, lines []string) { runDialogOver(t, "", lines) }
+
+// runDialogOver begins behind the greeting when a mode of TLS is given.
+func runDialogOver(t *testing.T, mode TLSMode, lines []string) {
 	s := run(t, func(c *Config) {
+		c.TLS = mode
 		for _, l := range lines {
 			if set, ok := strings.CutPrefix(l, "! "); ok {
 				for _, kv := range strings.Fields(set) {
@@ -55,7 +93,13 @@ func runDialog(t *testing.T, lines []string) {
 			}
 		}
 	})
-	p := s.dial()
+	var p *peer
+	switch mode {
+	case "":
+		p = s.dial()
+	default:
+		p = s.met(mode)
+	}
 	for i, l := range lines {
 		word, arg, _ := strings.Cut(l, " ")
 		if err := dialogLine(s, p, word, arg); err != nil {
@@ -184,3 +228,6 @@ func dialogMail(got []mail, word, arg string) error {
 	}
 	return nil
 }
+
+// overTLSNot finds dialogs that are about TLS, or about what it changes.
+var overTLSNot = regexp.MustCompile(`(?m)^! .*(tls=|proxy_from=)|^TLS$|^C: STARTTLS|^ENV Protocol:`)

@@ -261,6 +261,15 @@ func (p *peer) secure(pool *x509.CertPool, certs ...tls.Certificate) {
 // ready gives a client that has said EHLO, over TLS in the given mode.
 func (s *site) ready(mode TLSMode) *peer {
 	s.t.Helper()
+	p := s.met(mode)
+	p.send("EHLO me\r\n")
+	p.want("250")
+	return p
+}
+
+// met gives a client that has been greeted and speaks TLS in the given mode.
+func (s *site) met(mode TLSMode) *peer {
+	s.t.Helper()
 	p := s.dial()
 	if mode == TLSImplicit {
 		p.secure(s.pool)
@@ -273,8 +282,6 @@ func (s *site) ready(mode TLSMode) *peer {
 		p.want("220 2.0.0")
 		p.secure(s.pool)
 	}
-	p.send("EHLO me\r\n")
-	p.want("250")
 	return p
 }
 

@@ -27,6 +27,9 @@ func (f *front) readLine() ([]byte, error) {
 	deadline := time.Now().Add(f.cfg.IdleTimeout)
 	seen := 0
 	for {
+		if f.foreign() { // before a line is looked for: a TLS hello may have an LF in it
+			return nil, io.EOF
+		}
 		if i := bytes.IndexByte(f.in[f.r+seen:f.w], '\n'); i >= 0 && seen+i < maxCommand {
 			line := f.in[f.r : f.r+seen+i]
 			f.r += seen + i + 1
@@ -41,9 +44,6 @@ func (f *front) readLine() ([]byte, error) {
 		seen = f.w - f.r
 		if seen >= maxCommand {
 			f.refuseLast("500 5.5.2 Line too long")
-			return nil, io.EOF
-		}
-		if f.foreign() {
 			return nil, io.EOF
 		}
 		f.release()
@@ -177,9 +177,10 @@ func (p *pace) fill(f *front) error {
 
 // skipChunk refuses BDAT, which is not offered, without taking its chunk for commands.
 func (f *front) skipChunk(arg string) {
-	word, _, _ := strings.Cut(arg, " ")
+	word, last, more := strings.Cut(arg, " ")
 	size, err := strconv.ParseInt(word, 10, 64)
-	if err != nil || size < 0 || f.cfg.MaxMessage > 0 && size > f.cfg.MaxMessage || size > 1<<30 {
+	// What is not RFC 3030 to the letter may mean another size to the client than to us.
+	if err != nil || !isDigits(word) || more && !strings.EqualFold(last, "LAST") || f.cfg.MaxMessage > 0 && size > f.cfg.MaxMessage || size > 1<<30 {
 		f.refuseLast("502 5.5.1 BDAT is not implemented, and the chunk cannot be skipped")
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -58,10 +59,9 @@ func contains(nets []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// foreign notices a TLS hello where plaintext is spoken, before a whole line is there.
+// foreign notices a TLS hello where a command should stand, before a whole line is there.
 func (f *front) foreign() bool {
-	have := f.in[f.r:f.w]
-	if f.verb != "" || f.tls != "" || len(have) == 0 || have[0] != 0x16 {
+	if f.r == f.w || f.in[f.r] != 0x16 {
 		return false
 	}
 	f.stranger("TLS hello", "")
@@ -71,12 +71,16 @@ func (f *front) foreign() bool {
 // stranger ends a session with something that does not speak SMTP.
 func (f *front) stranger(what, reply string) {
 	f.event(Event{Kind: Foreign, Command: what, Reply: reply})
-	if reply == "" {
-		f.out = nil
-	} else {
+	if reply != "" {
 		f.say(reply)
 	}
 	f.ended, f.linger = true, true
+}
+
+// httpLine tells a request line of HTTP (RFC 9112 3), whatever its method.
+func httpLine(line string) bool {
+	i := strings.LastIndex(line, " HTTP/")
+	return i > 0 && len(line)-i <= len(" HTTP/1.1")
 }
 
 // foreignVerb tells a request of a browser, whose body would send mail if it ran as commands, and

@@ -53,6 +53,7 @@ func (f *front) startTLS(arg string) {
 		}
 		if f.handshake() {
 			f.helo, f.esmtp = "", false
+			f.errors, f.junk = 0, 0
 		}
 	}
 }
