@@ -244,7 +244,7 @@ func (g *Gateway) lane(in *incoming, via []string, rcpt envelope.Recipient) (nam
 			fit = append(fit, name)
 			continue
 		}
-		if err := in.preflight(name, p, rcpt); err != nil {
+		if err := in.preflight(u, p, rcpt); err != nil {
 			reason = err
 			unfit = append(unfit, name)
 			continue
@@ -258,25 +258,34 @@ func (g *Gateway) lane(in *incoming, via []string, rcpt envelope.Recipient) (nam
 }
 
 // preflight asks once for all recipients, and only where that fails for each.
-func (in *incoming) preflight(name string, p upstream.Preflighter, rcpt envelope.Recipient) error {
-	ok, known := in.fits[name]
+func (in *incoming) preflight(u *UpstreamConfig, p upstream.Preflighter, rcpt envelope.Recipient) error {
+	ok, known := in.fits[u.Name]
 	if !known {
-		ok = in.judge(p, in.env.To) == nil
+		ok = in.judge(u, p, in.env.To) == nil
 		if in.fits == nil {
 			in.fits = map[string]bool{}
 		}
-		in.fits[name] = ok
+		in.fits[u.Name] = ok
 	}
 	if ok {
 		return nil
 	}
-	return in.judge(p, []envelope.Recipient{rcpt})
+	return in.judge(u, p, []envelope.Recipient{rcpt})
 }
 
-// judge gives the reply for a message that the upstream cannot carry; trouble of any other kind is for
-// delivery to meet.
-func (in *incoming) judge(p upstream.Preflighter, to []envelope.Recipient) error {
-	err := p.Preflight(deliver.NewMail(in.draft.ID(), &in.env, in.env.From, to, in.msg))
+// judge gives the reply for a message that the upstream cannot carry, its rewrite_from applied; trouble
+// of any other kind is for delivery to meet.
+func (in *incoming) judge(u *UpstreamConfig, p upstream.Preflighter, to []envelope.Recipient) error {
+	from, msg := in.env.From, in.msg
+	if u.Sender != nil {
+		newFrom, edits := u.Sender.Apply(from, msg)
+		edited, err := msg.With(edits...)
+		if err != nil {
+			return nil //nolint:nilerr // the store's trouble, not the message's
+		}
+		from, msg = newFrom, edited
+	}
+	err := p.Preflight(deliver.NewMail(in.draft.ID(), &in.env, from, to, msg))
 	var e *upstream.Error
 	if errors.As(err, &e) && (e.Class == upstream.Unrepresentable || e.Class == upstream.Permanent) {
 		return preflightReply(e)

@@ -32,10 +32,10 @@ func Prepare(cfg *Config, env *envelope.Envelope, msg *mime.Message, id string) 
 	return prepared, verdicts, err
 }
 
-// completion is what acceptance does to a header before rules see it: lines that are no fields would
-// hide the rest of the header from the next server, and missing fields are added.
+// completion is what acceptance does to a header before rules see it: missing fields are added. All
+// other lines stay as they are, broken ones too: what cannot live with those mends them itself.
 func completion(cfg *Config, h mime.Header, env *envelope.Envelope, id string, now time.Time) []mime.Edit {
-	return append([]mime.Edit{{Op: mime.Mend}}, cfg.Identity.Complete(h, env, id, now)...)
+	return cfg.Identity.Complete(h, env, id, now)
 }
 
 // received is the trace field. Where rules replaced recipients it names none: it would tell those that

@@ -91,7 +91,7 @@ func (s *sorter) part(p *Part, at place) error {
 	return nil
 }
 
-// noteOpaque finds what taking apart would destroy (RFC 1847, RFC 8551). A PKCS #7 file that merely
+// noteOpaque finds what taking apart would destroy (RFC 1847, RFC 8551, RFC 2046 5.2). A PKCS #7 file that merely
 // is attached survives as a file.
 func (s *sorter) noteOpaque(p *Part, at place) {
 	if s.content.Opaque != "" {
@@ -100,6 +100,10 @@ func (s *sorter) noteOpaque(p *Part, at place) {
 	switch p.Type {
 	case "multipart/signed", "multipart/encrypted", "application/pgp-encrypted":
 		s.content.Opaque = p.Type
+	case "message/partial", "message/external-body": // their meaning is in parameters (RFC 2046 5.2.2, 5.2.3)
+		if at.root && p.Params["id"]+p.Params["access-type"] != "" {
+			s.content.Opaque = p.Type
+		}
 	case "application/pkcs7-mime", "application/x-pkcs7-mime":
 		attached := p.Disposition == "attachment" && p.Name != "" && !strings.EqualFold(p.Name, "smime.p7m")
 		if at.root || !attached {
@@ -149,6 +153,14 @@ func (s *sorter) setBody(p *Part) error {
 		return nil
 	}
 	text, exact := decodeCharset(raw, p.Params["charset"])
+	if view != p && strings.ContainsFunc(text, isControl) {
+		// No base64 but a text with a wrong label.
+		if raw, err = io.ReadAll(p.Raw()); err != nil {
+			return err
+		}
+		view = p
+		text, exact = decodeCharset(raw, p.Params["charset"])
+	}
 	body := &Body{Text: text, Part: p}
 	if p.Type == "text/html" {
 		s.content.HTML = body
@@ -163,6 +175,11 @@ func (s *sorter) setBody(p *Part) error {
 	}
 	s.decided = strings.TrimSpace(text) != ""
 	return nil
+}
+
+// isControl tells characters that no text has.
+func isControl(r rune) bool {
+	return r < ' ' && !strings.ContainsRune("\t\n\v\f\r", r) || r == 0x7f
 }
 
 // alternative takes the last plain text and the last HTML (RFC 2046 5.1.4: the last is the best).
@@ -297,23 +314,6 @@ func (s *sorter) markInline() {
 		a := &s.content.Attachments[i]
 		if a.ContentID != "" && !a.Original && shown[a.ContentID] {
 			a.Inline = true
-		}
-	}
-}
-
-// shownIDs gives the content ids that cid: URLs of an HTML text name (RFC 2392 2).
-func shownIDs(html string) map[string]bool {
-	ids := map[string]bool{}
-	for {
-		_, rest, found := strings.Cut(html, "cid:")
-		if !found {
-			return ids
-		}
-		html = rest
-		end := strings.IndexAny(rest[:min(len(rest), 500)], "\"'<>) \t\r\n\\")
-		if end > 0 {
-			ids[rest[:end]] = true
-			ids[string(percentDecode(rest[:end]))] = true
 		}
 	}
 }

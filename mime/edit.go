@@ -17,10 +17,11 @@ type Edit struct {
 type EditOp int
 
 const (
-	// Remove takes away all fields of that name; Name may end in * ("X-Mailgun-*"). An empty Name
-	// removes the lines that are no fields.
+	// Remove takes away all fields of that name, with the lines below them that are no fields but
+	// rest of theirs; Name may end in * ("X-Mailgun-*"). An empty Name removes all lines that are no fields.
 	Remove EditOp = iota
-	// Replace changes the first field of that name where it stands, further ones go; else it appends.
+	// Replace changes the first field of that name where it stands, further ones go, like Remove; else it
+	// appends.
 	Replace
 	// Append adds a field at the end of the header.
 	Append
@@ -77,12 +78,24 @@ func (e Edit) apply(h Header, eol string) Header {
 
 func (e Edit) remove(h Header) Header {
 	kept := make(Header, 0, len(h))
-	for _, f := range h {
-		if !e.matches(f.Name) {
-			kept = append(kept, f)
+	for i := 0; i < len(h); {
+		if !e.matches(h[i].Name) {
+			kept = append(kept, h[i])
+			i++
+			continue
 		}
+		i += 1 + lostLines(h[i:])
 	}
 	return kept
+}
+
+// lostLines counts the lines that are no fields but the rest of the first field of h.
+func lostLines(h Header) int {
+	n := 0
+	for n+1 < len(h) && h[n+1].Name == "" && continues(h[0], string(bytes.Trim(h[n+1].Raw, " \t\r\n"))) {
+		n++
+	}
+	return n
 }
 
 // matches tells whether Remove means the field of that name.
@@ -97,12 +110,16 @@ func (e Edit) matches(name string) bool {
 func (e Edit) replace(h Header, f Field, eol string) Header {
 	kept := make(Header, 0, len(h)+1)
 	done := false
-	for i, old := range h {
-		switch {
+	for i := 0; i < len(h); i++ {
+		switch old := h[i]; {
 		case !strings.EqualFold(old.Name, e.Name):
 			kept = append(kept, old)
-		case !done:
-			if i == len(h)-1 && !bytes.HasSuffix(old.Raw, []byte("\n")) {
+		default:
+			i += lostLines(h[i:])
+			if done {
+				continue
+			}
+			if i == len(h)-1 && !bytes.HasSuffix(h[i].Raw, []byte("\n")) {
 				f.Raw = bytes.TrimSuffix(f.Raw, []byte(eol)) // a header cut off without line end stays so
 			}
 			kept, done = append(kept, f), true
@@ -136,12 +153,22 @@ func afterLastField(h Header) int {
 	for at > 0 && h[at-1].Name == "" {
 		at--
 	}
+	for at > 0 && at < len(h) && isOpen(h[at-1].Raw) && isParameter(h[at].Raw) {
+		at++
+	}
 	if at == 0 {
 		for at < len(h) && bytes.HasPrefix(h[at].Raw, []byte("From ")) {
 			at++
 		}
 	}
 	return at
+}
+
+// changesTree tells whether the parts of a message may look different after the edit.
+func (e Edit) changesTree() bool {
+	const content = "content-"
+	name, wild := strings.CutSuffix(strings.ToLower(e.Name), "*")
+	return strings.HasPrefix(name, content) || wild && strings.HasPrefix(content, name)
 }
 
 // isFieldName checks RFC 5322 2.2: printable ASCII without colon.

@@ -43,6 +43,8 @@ func madeName(a *Attachment) (base, ext string) {
 		return "attachment", ".bin"
 	}
 	switch t := a.Part.Type; {
+	case a.Part.field != "" && len(a.Part.field) < 80:
+		base = a.Part.field // what it holds is an answer to that question
 	case t == "text/plain" || t == "text/html":
 		base = "text"
 	case t == "text/calendar":

@@ -195,7 +195,7 @@ func lineEnd(raw []byte) string {
 // it in any case when it is the delimiter of the first part, or follows a line of white space.
 func headerEnd(block []byte) int {
 	end, pos := 0, 0
-	field, blank := false, false
+	field, blank, open := false, false, false // the line before: a field that counts, white space, ends in ";"
 	for looks := 0; pos < len(block); {
 		line := block[pos : pos+lineLength(block[pos:])]
 		if isEmptyLine(line) {
@@ -204,9 +204,10 @@ func headerEnd(block []byte) int {
 		pos += len(line)
 		name := fieldName(line)
 		switch {
-		case field && isSpace(line[0]): // continues a field that counts
+		case field && (isSpace(line[0]) || open && isParameter(line)): // continues a field that counts
 			end = pos
 			blank = len(bytes.Trim(line, " \t\r\n")) == 0
+			open = isOpen(line)
 			continue
 		case end == 0 && pos == len(line) && isMailboxLine(line), field && line[0] == ':': // a field without a name
 			end, field = pos, false
@@ -225,9 +226,20 @@ func headerEnd(block []byte) int {
 		default:
 			field = false
 		}
-		blank = false
+		blank, open = false, isOpen(line)
 	}
 	return end
+}
+
+// isOpen tells whether more of a field's value must follow on the next line: a parameter.
+func isOpen(line []byte) bool {
+	return bytes.HasSuffix(bytes.TrimRight(line, " \t\r\n"), []byte(";"))
+}
+
+// isParameter tells whether a line looks like one that lost its indent: name=value.
+func isParameter(line []byte) bool {
+	name, _, ok := bytes.Cut(line, []byte("="))
+	return ok && isToken(string(name))
 }
 
 // isFirstDelimiter tells whether line starts the first part of the multipart that a header declares

@@ -33,6 +33,9 @@ func TestEditHeader(t *testing.T) {
 		{"mailbox line stays on top", "From a@x\nA: 1\n\n", []Edit{{Op: Prepend, Name: "R", Value: "1"}}, "From a@x\nR: 1\nA: 1\n\n"},
 		{"mailbox line alone", "From a@x\n", []Edit{{Op: Append, Name: "R", Value: "1"}}, "From a@x\nR: 1\n"},
 		{"lines that are no fields", "From a@x\nA: 1\nrubbish\nB: 2\n\n", []Edit{{Name: ""}}, "A: 1\nB: 2\n\n"},
+		{"not amid a field that lost its indent", "A: 1;\nb=2\nc\n\n", []Edit{{Op: Append, Name: "B", Value: "2"}}, "A: 1;\nb=2\nB: 2\nc\n\n"},
+		{"remove with lost lines", "Bcc: a@x,\nb@x\nX Y: c@x\nA: 1\nlost\nTo: d@x\ne@x\n\n", []Edit{{Name: "bcc"}, {Name: "A"}, {Name: "To"}}, "e@x\n\n"},
+		{"replace with lost lines", "A: 1;\nlost\nB: 1\na: 2\nlost\n\n", []Edit{{Op: Replace, Name: "A", Value: "3"}}, "A: 3\nB: 1\n\n"},
 		{"not after body text", "A: 1\nbody\n", []Edit{{Op: Append, Name: "B", Value: "2"}}, "A: 1\nB: 2\nbody\n"},
 		{"not before folded rubbish", " x\nA: 1\n", []Edit{{Op: Prepend, Name: "B", Value: "2"}}, " x\nB: 2\nA: 1\n"},
 		{"injection", "A: 1\r\n", []Edit{{Op: Append, Name: "B", Value: "2\r\nBcc: x@x\n\n\rbody\x00"}}, "A: 1\r\nB: 2 Bcc: x@x body\r\n"},
@@ -97,6 +100,7 @@ func TestReadHeader(t *testing.T) {
 			"Content-Type: multipart/mixed; boundary=\"b\"\n\n", "--b\nContent-Type: text/html\n\nbody", nil},
 		{"white space instead of an empty line", "Subject: a\n \nwords\nTo: nobody\n\nmore", 100, "Subject: a\n \n\n", "words\nTo: nobody\n\nmore", nil},
 		{"rubbish amid", "A: 1\nrubbish\nSubject: a\n\nbody", 100, "A: 1\nrubbish\nSubject: a\n\n", "body", nil},
+		{"lost parameter at the end", "A: 1;\nb=\"c\"; d=e;\nf=g\nh=i\n\nbody", 100, "A: 1;\nb=\"c\"; d=e;\nf=g\n\n", "h=i\n\nbody", nil},
 		{"field without name", "A: 1\n: 2\n\nbody", 100, "A: 1\n: 2\n\n", "body", nil},
 		{"mailbox line", "From a@x Mon Nov 23 10:11:12 2026\nA: 1\n\nbody", 100, "From a@x Mon Nov 23 10:11:12 2026\nA: 1\n\n", "body", nil},
 		{"sentence", "From here: it\nA: 1\n\nbody", 100, "\n", "From here: it\nA: 1\n\nbody", nil},
@@ -131,6 +135,7 @@ func TestMend(t *testing.T) {
 		{"no line end", "Subject: a\nb", "Subject: a\n b\n"},
 		{"after an address", "To: a@x\nb\nDate: x\ny\n", "To: a@x\nComments: b\nDate: x\nComments: y\n"},
 		{"name with spaces", "X-A: 1\r\nX Foo Bar: baz\r\n", "X-A: 1\r\nComments: X Foo Bar: baz\r\n"},
+		{"after Bcc", "Bcc: a@x,\nb@x\nX Y: c@x\nA: 1\n", "Bcc: a@x,\n b@x\n X Y: c@x\nA: 1\n"},
 		{"starts indented", "  one\nSubject: a\n", "Comments: one\nSubject: a\n"},
 		{"mailbox lines", "From a@x Mon Nov 23 10:11:12 2026\n>From b@x Mon Nov 23 10:11:12 2026\nA: 1\n", "A: 1\n"},
 		{"mailbox line amid", "X-A: 1\n>From b@x Mon Nov 23 10:11:12 2026\nTo: a@x\n", "X-A: 1\n >From b@x Mon Nov 23 10:11:12 2026\nTo: a@x\n"},
@@ -148,7 +153,22 @@ func TestMend(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the tree is read anew", func(t *testing.T) {
+	t.Run("reading mends", func(t *testing.T) {
+		const raw = "Subject: a\nb\nContent-Type: multipart/mixed;\nboundary=b\nTo: a@x\n\n--b\nContent-Type: text/csv;\nname=c.csv\n" +
+			"Content-Disposition: attachment\n\none\n--b--\n"
+		m, err := Parse(NewBytesSource([]byte(raw)))
+		if err != nil || len(m.Root.Children) != 1 || m.Root.Children[0].Name != "c.csv" || m.Subject != "a b" {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		if got := string(readAll(t, m.Reader())); got != raw {
+			t.Errorf("the bytes became %q", got)
+		}
+		w, err := m.With(Edit{Op: Prepend, Name: "X-A", Value: "1"})
+		if err != nil || w.Subject != "a b" || string(readAll(t, w.Reader())) != "X-A: 1\n"+raw {
+			t.Errorf("%q, %v", readAll(t, w.Reader()), err)
+		}
+	})
+	t.Run("the edited header is whole", func(t *testing.T) {
 		m, err := Parse(NewBytesSource([]byte("Content-Type: multipart/mixed;\nboundary=b\nTo: a@x\n\n--b\n\none\n--b--\n")))
 		if err == nil {
 			m, err = m.With(Edit{Op: Mend})

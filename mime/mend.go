@@ -5,6 +5,17 @@ import (
 	"strings"
 )
 
+// readable gives the fields of a header as they are read: lines that are no fields are mended, so that a
+// boundary which lost its indent still counts. The bytes of the message stay as they are.
+func readable(h Header) Header {
+	for _, f := range h {
+		if f.Name == "" {
+			return mend(h, "\n")
+		}
+	}
+	return h
+}
+
 // mend gives the fields of a header; see [Mend].
 func mend(h Header, eol string) Header {
 	out := make(Header, 0, len(h))
@@ -39,8 +50,11 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // continues tells whether a line that is no field may be taken for the rest of the field before it. It
 // may not where more text would be another address or date, or when it is a field with spaces in
-// its name.
+// its name. Whatever stands below a Bcc may be one more address that nobody is to see.
 func continues(before Field, text string) bool {
+	if strings.EqualFold(before.Name, "Bcc") || strings.EqualFold(before.Name, "Resent-Bcc") {
+		return true
+	}
 	name, _, colon := strings.Cut(text, ":")
 	if colon && !strings.ContainsFunc(name, func(r rune) bool {
 		return r != ' ' && r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')

@@ -5,7 +5,7 @@
 // decoded when somebody asks, in a stream. A malformed message is never an error: what cannot be
 // understood stays available as bytes and says so in a defect.
 //
-// Limits keep hostile input cheap: multiparts nest 32 deep, a message has 1,000 parts, its header
+// Limits keep hostile input cheap: multiparts nest 128 deep, a message has 1,000 parts, its header
 // 1 MiB. What lies beyond stays in one undivided part with a defect.
 package mime
 
@@ -18,8 +18,8 @@ import (
 // Message is a parsed message.
 type Message struct {
 	Source Source
-	Header Header
-	Root   *Part // the message's own body as the top of the tree of parts
+	Header Header // as it is read: lines that are no fields are mended, see [Mend]
+	Root   *Part  // the message's own body as the top of the tree of parts
 
 	From      []Address // empty when there is none that can be read
 	Sender    *Address
@@ -41,7 +41,7 @@ func Parse(src Source) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Message{Source: src, Header: ParseHeader(raw), headerBytes: raw, bodyOffset: bodyOffset}
+	m := &Message{Source: src, Header: readable(ParseHeader(raw)), headerBytes: raw, bodyOffset: bodyOffset}
 	m.Root = newPart(src, m.Header, "text/plain")
 	m.Root.start, m.Root.end = bodyOffset, src.Size()
 	m.Root.Defect = defect
@@ -131,15 +131,15 @@ func (m *Message) With(edits ...Edit) (*Message, error) {
 	}
 	src := Concat(NewBytesSource(top), Section(m.Source, rest, m.Source.Size()-rest))
 	for _, e := range edits {
-		if strings.HasPrefix(strings.ToLower(e.Name), "content-") || strings.HasSuffix(e.Name, "*") || e.Op == Mend {
-			return Parse(src) // the tree may look different now
+		if e.changesTree() {
+			return Parse(src)
 		}
 	}
 	w := *m
 	w.Source = src
 	w.bodyOffset = src.Size() - (m.Source.Size() - m.bodyOffset)
 	w.headerBytes = header
-	w.Header = ParseHeader(w.headerBytes)
+	w.Header = readable(ParseHeader(w.headerBytes))
 	w.Header.inCharset(m.charset)
 	root := *m.Root // its content is read from the old source, whose bytes are the same
 	root.Header = w.Header

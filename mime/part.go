@@ -26,6 +26,7 @@ type Part struct {
 	Children    []*Part           // of a multipart; message/rfc822 is a leaf
 	Defect      error             // why the content cannot be decoded as it is labelled; nil when it can
 
+	field      string // name of the form field that it is (RFC 7578 4.2), "" for none
 	source     Source
 	headerAt   int64 // offset of the header in source; of the root it is 0
 	start, end int64 // offsets of the body in source
@@ -36,6 +37,7 @@ type Part struct {
 // newPart reads the fields of a part's header.
 func newPart(src Source, h Header, defaultType string) *Part {
 	p := &Part{Header: h, Type: defaultType, source: src, Params: map[string]string{}}
+	h = readable(h)
 	if v := h.Get("Content-Type"); v != "" {
 		t, params := parseValue(v)
 		if isMediaType(t) {
@@ -48,7 +50,10 @@ func newPart(src Source, h Header, defaultType string) *Part {
 	disposition, params := parseValue(h.Get("Content-Disposition"))
 	p.Disposition = disposition
 	p.Name = fileName(params["filename"])
-	if p.Name == "" && disposition != "form-data" { // there it is the name of a field (RFC 7578 4.2)
+	switch {
+	case disposition == "form-data":
+		p.field = fileName(params["name"])
+	case p.Name == "":
 		p.Name = fileName(params["name"])
 	}
 	if p.Name == "" {

@@ -10,7 +10,7 @@ import (
 const (
 	maxHeader      = 1 << 20 // bytes of a message's header, and of the headers of all its parts together
 	maxPartHeader  = 64 << 10
-	maxDepth       = 32   // multiparts within each other
+	maxDepth       = 128  // multiparts within each other
 	maxParts       = 1000 // leaves and multiparts
 	maxBoundaryLen = 1000 // RFC 2046 5.1.1 says 70
 )
@@ -21,6 +21,7 @@ type scanner struct {
 	lines *lineReader
 
 	open   []*openMultipart // outermost first
+	places map[string][]int // indices into open by delimiter, in their order
 	leaf   *Part            // the part whose body is being read, nil in preambles and epilogues
 	check  *base64Check     // watches leaf when it is base64
 	before int64            // length of the line end before the current line
@@ -31,12 +32,12 @@ type scanner struct {
 // openMultipart is a multipart whose end is still ahead.
 type openMultipart struct {
 	part      *Part
-	delimiter []byte // "--" and the boundary
+	delimiter string // "--" and the boundary
 	closed    bool   // its last delimiter was seen
 }
 
 func newScanner(src Source) *scanner {
-	return &scanner{src: src, lines: newLineReader(src)}
+	return &scanner{src: src, lines: newLineReader(src), places: map[string][]int{}}
 }
 
 // messageHeader reads the header of the message: raw is without the empty line, body the offset
@@ -158,7 +159,9 @@ func (s *scanner) begin(p *Part) {
 		case len(s.open) >= maxDepth:
 			p.Defect = ErrTooDeep
 		default:
-			s.open = append(s.open, &openMultipart{part: p, delimiter: []byte("--" + boundary)})
+			m := &openMultipart{part: p, delimiter: "--" + boundary}
+			s.places[m.delimiter] = append(s.places[m.delimiter], len(s.open))
+			s.open = append(s.open, m)
 			s.leaf = nil
 		}
 	case p.encoding() == base64Encoding:
@@ -176,21 +179,24 @@ func (s *scanner) match(l line) (index int, last bool) {
 		return -1, false
 	}
 	text := bytes.TrimRight(l.bytes, " \t\r\n")
-	for _, closed := range []bool{false, true} {
-		for i := len(s.open) - 1; i >= 0; i-- {
-			m := s.open[i]
-			if m.closed != closed || !bytes.HasPrefix(text, m.delimiter) {
-				continue
-			}
-			switch rest := text[len(m.delimiter):]; {
-			case len(rest) == 0:
-				return i, false
-			case string(rest) == "--":
-				return i, true
-			}
+	index = s.best(-1, s.places[string(text)])
+	if stem, ends := bytes.CutSuffix(text, []byte("--")); ends {
+		if i := s.best(index, s.places[string(stem)]); i != index {
+			return i, true
 		}
 	}
-	return -1, false
+	return index, false
+}
+
+// best gives that of several multiparts, and of one found before, whose delimiter a line is.
+func (s *scanner) best(found int, others []int) int {
+	for _, i := range others {
+		if found < 0 || s.open[found].closed && !s.open[i].closed ||
+			s.open[found].closed == s.open[i].closed && i > found {
+			found = i
+		}
+	}
+	return found
 }
 
 // delimiter ends what is open above multipart m and starts its next part. more is false when the
@@ -272,6 +278,10 @@ func (s *scanner) end(keep int, offset int64) {
 		p.end = max(offset, p.start)
 		if len(p.Children) == 0 {
 			p.Defect = ErrNoParts
+		}
+		delimiter := s.open[i].delimiter
+		if s.places[delimiter] = s.places[delimiter][:len(s.places[delimiter])-1]; len(s.places[delimiter]) == 0 {
+			delete(s.places, delimiter)
 		}
 		s.open[i] = nil
 	}

@@ -1,11 +1,13 @@
 package upstream_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
 	stdmime "mime"
 	"net/textproto"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +49,7 @@ func readIndependently(t *testing.T, m *upstream.Mail) reading {
 		return strings.Join(strings.Fields(s), " ")
 	}
 	out := reading{header: textproto.MIMEHeader{}}
-	e, _ := message.Read(io.NewSectionReader(m.Message.Source, 0, m.Message.Source.Size()))
+	e := readEntity(t, m)
 	for f := e.Header.Fields(); f.Next(); {
 		out.header.Add(f.Key(), decode(f.Value()))
 	}
@@ -70,6 +72,33 @@ func readIndependently(t *testing.T, m *upstream.Mail) reading {
 		return nil
 	})
 	return out
+}
+
+var fieldLine = regexp.MustCompile(`^[!-9;-~]+[ \t]*:`)
+
+// readEntity reads with go-message, which gives up at a line that is no field: such lines get an indent.
+func readEntity(t *testing.T, m *upstream.Mail) *message.Entity {
+	t.Helper()
+	raw, err := io.ReadAll(m.Message.Reader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, _ := message.Read(bytes.NewReader(raw)); e != nil {
+		return e
+	}
+	header, body, _ := strings.Cut(string(raw), "\r\n\r\n")
+	lines := strings.Split(header, "\r\n")
+	lines = slices.DeleteFunc(lines, func(s string) bool { return strings.HasPrefix(s, "From ") })
+	for i, line := range lines {
+		if !fieldLine.MatchString(line) {
+			lines[i] = " " + line
+		}
+	}
+	e, err := message.Read(strings.NewReader(strings.Join(lines, "\r\n") + "\r\n\r\n" + body))
+	if e == nil {
+		t.Fatal(err)
+	}
+	return e
 }
 
 // unkept are fields that JSON APIs have a place of their own for, or that are left out on purpose.

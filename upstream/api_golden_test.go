@@ -243,7 +243,7 @@ func checkLeaves(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
 		}
 		return
 	}
-	e, _ := message.Read(io.NewSectionReader(m.Message.Source, 0, m.Message.Source.Size()))
+	e := readEntity(t, m)
 	_ = e.Walk(func(path []int, part *message.Entity, _ error) error {
 		if part == nil {
 			return nil

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -93,75 +92,6 @@ func isNothing(p *mime.Part) (bool, error) {
 	}
 	n, err := p.DecodedSize()
 	return n == 0, err
-}
-
-// readSender chooses the one From address that APIs take. Of several the Sender is it, or the first,
-// and replies still go to all (RFC 5322 3.6.2).
-func (o *apiMessage) readSender(m *Mail) *Error {
-	msg := m.Message
-	from := msg.From
-	if len(from) == 0 && m.From != "" {
-		from = []mime.Address{{Addr: m.From}}
-	}
-	if len(from) == 0 {
-		return apiError(Unrepresentable, "5.6.0", "the message has no From address and no envelope sender; default_from in [identity] would fill it in")
-	}
-	o.from = from[0]
-	o.replyTo = msg.ReplyTo
-	if len(from) > 1 {
-		if len(o.replyTo) == 0 {
-			o.replyTo = from
-		}
-		if s := msg.Sender; s != nil && slices.ContainsFunc(from, func(a mime.Address) bool { return strings.EqualFold(a.Addr, s.Addr) }) {
-			o.from = *s
-		}
-	}
-	addr, err := apiSender(o.from.Addr)
-	if err != nil {
-		return err
-	}
-	o.from = mime.Address{Name: apiLine(o.from.Name), Addr: addr}
-	seen := map[string]bool{}
-	var replyTo []mime.Address
-	for _, a := range o.replyTo {
-		addr, key, err := apiAddress(a.Addr)
-		if err != nil {
-			if err.Class == Permanent {
-				continue // it could not be replied to either
-			}
-			return err
-		}
-		if !apiReplyable(addr) {
-			continue // the API would refuse the whole mail for it
-		}
-		if !seen[key] {
-			seen[key] = true
-			replyTo = append(replyTo, mime.Address{Name: apiLine(a.Name), Addr: addr})
-		}
-	}
-	o.replyTo = replyTo
-	return nil
-}
-
-// apiReplyable says whether the domain of an address is one that a stranger could write to: names of
-// letters, digits and hyphens with a dot between them (RFC 5321 2.3.5).
-func apiReplyable(addr string) bool {
-	domain := addr[strings.LastIndexByte(addr, '@')+1:]
-	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-			return false
-		}
-	}
-	return strings.Contains(domain, ".")
-}
-
-// apiSender is apiAddress for From: what is no address there may be carried by another kind.
-func apiSender(s string) (string, *Error) {
-	addr, _, err := apiAddress(s)
-	if err != nil && err.Class == Permanent {
-		return "", apiError(Unrepresentable, "5.1.7", "From: %v", err.Err)
-	}
-	return addr, err
 }
 
 // readAlternative decodes an alternative body to UTF-8; ok is false where that cannot be done whole.

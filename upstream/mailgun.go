@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,6 +148,7 @@ func (g *mailgun) compose(m *Mail) (apiLetter, *Error) {
 	for _, name := range apiControl {
 		edits = append(edits, mime.Edit{Op: mime.Remove, Name: name})
 	}
+	edits = append(edits, mime.Edit{Op: mime.Mend}) // Mailgun refuses headers with lines that are no fields
 	more, e := mailgunMissing(m, g.domain)
 	if e != nil {
 		return nil, e
@@ -199,20 +201,18 @@ func mailgunField(b *bytes.Buffer, boundary, name, value string) {
 // mailgunMissing adds the fields without which Mailgun refuses a message or makes up its own.
 func mailgunMissing(m *Mail, domain string) ([]mime.Edit, *Error) {
 	var edits []mime.Edit
-	for _, a := range m.Message.From {
-		if _, e := apiSender(a.Addr); e != nil {
-			return nil, e // an address beyond ASCII in From makes mail that no one delivers
-		}
+	from, e := apiFrom(m)
+	if e != nil {
+		return nil, e
 	}
-	if len(m.Message.From) == 0 {
-		if m.From == "" {
-			return nil, apiError(Unrepresentable, "5.6.0", "the message has no From address and no envelope sender; default_from in [identity] would fill it in")
-		}
-		addr, e := apiSender(m.From)
-		if e != nil {
+	for i := range from {
+		// An address beyond ASCII in From makes mail that no one delivers.
+		if from[i].Addr, e = apiSenderForm(from[i].Addr); e != nil {
 			return nil, e
 		}
-		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "From", Value: addr})
+	}
+	if !slices.ContainsFunc(m.Message.From, func(a mime.Address) bool { return strings.Contains(a.Addr, "@") }) {
+		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "From", Value: from[0].String()})
 	}
 	if m.Message.MessageID == "" {
 		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "Message-ID", Value: "<" + m.ID + "@" + domain + ">"})

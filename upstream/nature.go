@@ -9,7 +9,8 @@ var natureJSON = []string{
 	"Message-ID and Date are the provider's; the old ones stand in X-Original-Message-ID and X-Original-Date",
 	"a header field that occurs several times becomes one: values joined with a comma, or the first where only one makes sense",
 	"trace fields and signatures (Received, DKIM-Signature, ARC-*, Authentication-Results) are left out; the provider writes its own",
-	"of several From addresses one is left (Sender, or the first); replies still go to all",
+	"of several From addresses one is left (Sender, or the first that the API takes); replies still go to all",
+	"a From without any address becomes the name, with the envelope sender's address; one whose domain has no dot is not carried",
 	"an empty subject or body becomes one space",
 }
 
@@ -28,6 +29,7 @@ var natureByKind = map[string][]string{
 		"the message travels as it is; Bcc, Return-Path and providers' control headers are taken out",
 		"the envelope sender is Mailgun's: bounces go there, not to MAIL FROM",
 		"Mailgun adds Received, DKIM-Signature, X-Mailgun-* and Sender fields; a missing Message-ID is filled in from the queue id",
+		"header lines that are no fields get their indent back or become Comments; a From without any address gets the envelope sender's",
 		"tracking is switched off",
 	},
 }

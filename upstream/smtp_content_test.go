@@ -172,3 +172,21 @@ func TestSMTPNoStall(t *testing.T) {
 		t.Errorf("%v for a message: delayed acknowledgement against Nagle takes 40 ms", each)
 	}
 }
+
+func TestSMTPBrokenHeader(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	u := openSMTP(t, relay, nil)
+	const top = "From a@example.com Mon Nov 23 10:11:12 2026\r\nSubject: one\r\ntwo\r\n"
+	const rest = ": Crash\r\nX Odd Name: 1\r\nContent-Type: multipart/mixed;\r\nboundary=M\r\n\r\n--M\r\n\r\nText.\r\n--M--\r\n"
+	const bcc = "Bcc: eve@example.org,\r\nmallory@example.org\r\nX-A: 1\r\n"
+	for _, test := range []struct{ source, want string }{
+		{top + rest, top + rest}, {top + bcc + rest, top + "X-A: 1\r\n" + rest},
+	} {
+		if out := u.Send(context.Background(), smtpMail(t, test.source, "b@example.org")); out[0].Err != nil {
+			t.Fatal(out[0].Err)
+		}
+		if got := relay.Taken()[len(relay.Taken())-1]; string(got.Data) != test.want {
+			t.Errorf("got %q, want %q", got.Data, test.want)
+		}
+	}
+}

@@ -11,8 +11,20 @@ import (
 	"github.com/emersion/go-message/mail"
 )
 
-// mailgunMessage reads the message as far as it can be read; Mailgun takes broken ones too.
+// mailgunMessage reads the message as far as it can be read; Mailgun takes broken ones too, but not
+// headers with lines that are no fields.
 func mailgunMessage(msg *Message) *answer {
+	for i, line := range strings.Split(string(msg.Raw), "\n") {
+		if strings.TrimRight(line, "\r") == "" {
+			break
+		}
+		if folded := line[0] == ' ' || line[0] == '\t'; folded && i > 0 {
+			continue
+		}
+		if name, _, colon := strings.Cut(line, ":"); !colon || strings.TrimRight(name, " \t") == "" {
+			return mailgunError(400, "message cannot be read: line %d of the header is no field", i+1)
+		}
+	}
 	e, err := message.Read(bytes.NewReader(msg.Raw))
 	if e == nil { // the reader gives up at a line that is no field; providers read on
 		e, err = message.Read(bytes.NewReader(fieldsOnly(msg.Raw)))
