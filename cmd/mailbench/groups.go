@@ -29,6 +29,7 @@ func groups() []group {
 		{"idle", []string{"memory-idle", "start-empty"}, "memory of a server that does nothing; start with an empty queue", idle},
 		{"start-queued", []string{"start-queued"}, "start with 100,000 queued", startQueued},
 		{"million", []string{"million"}, "acceptance and memory with 1,000,000 queued", million},
+		{"durable", []string{"durable"}, "strace: each 250 after the fsync of what it promises", durable},
 		{"binary", []string{"binary"}, "size of the program", binary},
 	}
 }

@@ -19,6 +19,7 @@ const usage = `Usage: mailbench COMMAND [flags]
   sink    accept mail over SMTP and over the HTTP APIs of Resend, SendGrid and Mailgun, and count it
   run     measure mailhatch between load and sink; prints a Markdown table
   peers   all figures of doc/performance.md beside Postfix and others, alternating, with ratios
+  curve   what a message costs while the queue and the history grow, as a table and an SVG
   noop    mailhatch's server with a queue that keeps nothing: the reference for the cost of the queue
 
 Every address must be on loopback. "mailbench COMMAND -h" lists the flags.
@@ -49,6 +50,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = runCommand(ctx, args[1:], stdout, stderr)
 	case "peers":
 		err = peersCommand(ctx, args[1:], stdout, stderr)
+	case "curve":
+		err = curveCommand(ctx, args[1:], stdout, stderr)
 	case "noop":
 		err = noopCommand(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "--help":

@@ -10,3 +10,6 @@ func freeSpace(dir string) (int64, error) {
 	}
 	return int64(s.Bavail) * s.Bsize, nil
 }
+
+// settle has all that was written reach the disk, so that it does not slow what is measured next.
+func settle() { syscall.Sync() }

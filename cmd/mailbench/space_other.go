@@ -6,3 +6,6 @@ import "errors"
 
 // freeSpace is known on Linux only.
 func freeSpace(string) (int64, error) { return 0, errors.ErrUnsupported }
+
+// settle does nothing.
+func settle() {}
