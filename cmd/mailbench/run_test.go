@@ -104,6 +104,8 @@ func TestCommandLine(t *testing.T) {
 		{"peers -x", 2, "", "-x"},
 		{"peers -only flight", 2, "", `no line "flight"`},
 		{"peers -list", 0, "lines: relay-smtp, beside-16, cpu", ""},
+		{"curve -x", 2, "", "-x"},
+		{"curve -rounds 0", 2, "", "-rounds"},
 		{"noop -x", 2, "", "-x"},
 		{"noop", 2, "", "-config is needed"},
 		{"noop -config /nonexistent", 1, "", "/nonexistent"},

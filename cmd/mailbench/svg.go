@@ -33,19 +33,20 @@ const (
 )
 
 const svgStyle = `<style>text{font:13px sans-serif;fill:#222}.h{font-size:16px;font-weight:bold}.t{font-weight:bold}.s{font-size:11px;fill:#666}` +
-	`.g{stroke:#ddd}.full{fill:none;stroke:#1f5fa8;stroke-width:2.5}.empty{fill:none;stroke:#999;stroke-width:1.5;stroke-dasharray:5 4}.dot{fill:#1f5fa8}</style>`
+	`.v{stroke:#fff;stroke-width:4;paint-order:stroke}.g{stroke:#ddd}.full{fill:none;stroke:#1f5fa8;stroke-width:2.5}.empty{fill:none;stroke:#999;stroke-width:1.5;stroke-dasharray:5 4}.dot{fill:#1f5fa8}</style>`
 
 // drawPanels puts panels one below the other.
 func drawPanels(headline, foot string, panels ...panel) string {
 	var b strings.Builder
-	height := svgTop + svgPanel*len(panels) + 30
+	height := svgTop + svgPanel*len(panels) + 50
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`+"\n", svgWidth, height, svgWidth, height)
 	fmt.Fprintf(&b, "<title>%s</title>\n%s\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", html.EscapeString(headline), svgStyle)
 	fmt.Fprintf(&b, `<text class="h" x="%d" y="28">%s</text>`+"\n", svgRight, html.EscapeString(headline))
 	for i, p := range panels {
 		p.draw(&b, svgTop+i*svgPanel)
 	}
-	fmt.Fprintf(&b, `<text class="s" x="%d" y="%d">Dashed: an empty queue, measured in turns. %s</text>`+"\n</svg>\n", svgRight, height-14, html.EscapeString(foot))
+	fmt.Fprintf(&b, `<text class="s" x="%d" y="%d">Dashed: an empty queue, measured in turns.</text>`+"\n", svgRight, height-30)
+	fmt.Fprintf(&b, `<text class="s" x="%d" y="%d">%s</text>`+"\n</svg>\n", svgRight, height-14, html.EscapeString(foot))
 	return b.String()
 }
 
@@ -61,7 +62,7 @@ func (p panel) draw(b *strings.Builder, top int) {
 	}
 	b.WriteString(p.line("empty", p.empty, y) + p.line("full", p.full, y))
 	for i, v := range p.full {
-		fmt.Fprintf(b, `<circle class="dot" cx="%.1f" cy="%.1f" r="4"/><text x="%.1f" y="%.1f" text-anchor="middle">%.0f %s</text>`+"\n", p.x(i), y(v), p.x(i), y(v)-10, v, p.unit)
+		fmt.Fprintf(b, `<circle class="dot" cx="%.1f" cy="%.1f" r="4"/><text class="v" x="%.1f" y="%.1f" text-anchor="middle">%.0f %s</text>`+"\n", p.x(i), y(v), p.x(i), y(v)-10, v, p.unit)
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", p.x(i), top+svgPlotTop+svgPlot+20, html.EscapeString(p.labels[i]))
 	}
 }

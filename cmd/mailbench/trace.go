@@ -84,7 +84,6 @@ type durability struct {
 // promise is what is known of one id before its reply.
 type promise struct {
 	written map[string]float64 // when the first write of the id to a file had ended
-	synced  bool
 }
 
 // proveDurability checks that before each 250 a file below dir got bytes with the id of the message (its
