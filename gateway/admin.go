@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	"unicode/utf8"
 
 	"mailhatch/gateway/admin"
 	"mailhatch/upstream"
@@ -112,6 +113,9 @@ func (g *Gateway) memory(name string) ([]admin.Kept, bool) {
 	list := []admin.Kept{}
 	for _, msg := range m.Messages() {
 		k := admin.Kept{ID: msg.ID, Time: msg.Time, From: msg.From, Source: string(msg.Source), Cut: msg.Cut}
+		if !utf8.Valid(msg.Source) {
+			k.Raw = msg.Source
+		}
 		for _, to := range msg.To {
 			k.To = append(k.To, to.Address)
 		}

@@ -12,7 +12,7 @@
 //
 // Imports point downward only; rooms of one floor do not know each other. plan_test.go checks it.
 //
-//	5  cmd
+//	5  cmd, test/clients
 //	4  gateway          the hall: gateway.go, config (the only reader of TOML)
 //	3  deliver admin    take due mail to its upstreams; show and steer
 //	2  smtpd maildrop route identity queue bounce upstream

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
@@ -343,6 +346,8 @@ func TestMemoryIsReadOverTheAdminSocket(t *testing.T) {
 		return d.DialContext(ctx, "unix", filepath.Join(run, "admin.sock"))
 	}}}
 	defer client.CloseIdleConnections()
+	h.mustSend("x@example.com", []string{"b@example.org"}, "Subject: latin\r\n\r\nGr\xfc\xdfe\r\n")
+	h.await("the mail in Latin-1", func() bool { return len(h.ended(envelope.Sent)) == 3 })
 	for name, want := range map[string]string{"kept": `"to":["a@example.org","hidden@example.org"]`, "none": "no upstream of type memory"} {
 		resp, err := client.Get("http://admin/api/v1/memory/" + name)
 		if err != nil {
@@ -352,6 +357,12 @@ func TestMemoryIsReadOverTheAdminSocket(t *testing.T) {
 		resp.Body.Close()
 		if err != nil || !strings.Contains(string(b), want) {
 			t.Errorf("%s: %s %v", name, b, err)
+		}
+		var list struct{ Messages []admin.Kept }
+		if err := json.Unmarshal(b, &list); err == nil && name == "kept" {
+			if m := list.Messages; m[0].Raw != nil || !bytes.HasSuffix(m[1].Raw, []byte("\r\n\r\nGr\xfc\xdfe\r\n")) {
+				t.Errorf("raw: %q, %q", m[0].Raw, m[1].Raw)
+			}
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 var floors = map[string]int{
 	"mailhatch/cmd/mailhatch":           5,
 	"mailhatch/cmd/mailbench":           5,
+	"mailhatch/test/clients":            5,
 	"mailhatch/gateway":                 4,
 	"mailhatch/gateway/deliver":         3,
 	"mailhatch/gateway/admin":           3,
