@@ -20,11 +20,14 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"mailhatch": run, "sendmail": run, "mailq": run, "newaliases": run})
 }
 
-// TestScripts runs the whole program as people do. Each script has free ports in $PORT and $ADMIN and a strict
-// fake of Resend at $RESEND that takes the key "re_key"; its own commands are in scriptCommands.
-func TestScripts(t *testing.T) {
+// TestScripts runs the whole program as people do.
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", scriptCommands(), nil) }
+
+// runScripts runs the scripts of a directory. Each has free ports in $PORT and $ADMIN and a strict fake of
+// Resend at $RESEND that takes the key "re_key"; their own commands are in scriptCommands.
+func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.TestScript, bool, []string), also map[string]bool) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			for _, name := range []string{"PORT", "ADMIN"} {
 				port, err := freePort()
@@ -48,8 +51,13 @@ func TestScripts(t *testing.T) {
 			env.Setenv("STATE_DIRECTORY", filepath.Join(run, "state"))
 			return nil
 		},
-		Condition: condition,
-		Cmds:      scriptCommands(),
+		Condition: func(cond string) (bool, error) {
+			if holds, known := also[cond]; known {
+				return holds, nil
+			}
+			return condition(cond)
+		},
+		Cmds: commands,
 	})
 }
 

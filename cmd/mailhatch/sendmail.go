@@ -13,7 +13,6 @@ import (
 
 	"mailhatch/gateway"
 	"mailhatch/gateway/envelope"
-	"mailhatch/mime"
 )
 
 // Exit codes of sysexits(3), which callers of sendmail know.
@@ -149,12 +148,12 @@ func senders(f *sendmailFlags, addr string) (envelopeFrom, from string, err erro
 	if f.sender == nil {
 		return addr, addr, nil
 	}
-	list, err := mime.ParseAddressList(*f.sender)
+	list, err := mailboxes(*f.sender)
 	switch {
 	case *f.sender == "" || *f.sender == "<>":
 		return "", "MAILER-DAEMON", nil
 	case err != nil || len(list) != 1:
 		return "", "", exitf(exDataErr, "-f %q is no address", *f.sender)
 	}
-	return list[0].Addr, list[0].Addr, checkAddress(list[0].Addr)
+	return list[0], list[0], nil
 }

@@ -2,7 +2,13 @@
 
 package main
 
-import "github.com/rogpeppe/go-internal/testscript"
+import (
+	"os/exec"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
 
 // accountCommands are for scripts that [root] lets in, which it does on Linux only.
 func accountCommands() map[string]func(*testscript.TestScript, bool, []string) { return nil }
+
+func become(*exec.Cmd, caller) {}

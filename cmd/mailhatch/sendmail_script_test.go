@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -95,22 +96,24 @@ func each(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// burst sends N messages by as many sendmails at once, some of them at a time.
-func burst(ts *testscript.TestScript, neg bool, args []string) {
+// burst sends N messages by as many sendmails at once.
+func burst(ts *testscript.TestScript, neg bool, args []string) { burstAs(ts, neg, args, self) }
+
+// burstAs does so in an account.
+func burstAs(ts *testscript.TestScript, neg bool, args []string, who caller) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: burst N")
 	}
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	path, err := filepath.Abs(os.Args[0])
-	ts.Check(err)
+	commands := make([]*exec.Cmd, n)
+	for i := range n {
+		commands[i] = program(ts, who, "sendmail", "-i", "ann@example.org")
+		commands[i].Stdin = strings.NewReader(fmt.Sprintf("Subject: burst %d\n\nbody\n", i))
+	}
 	errs := make([]error, n)
 	var all sync.WaitGroup
-	for i := range n {
-		cmd := exec.Command(path, "-i", "ann@example.org")
-		cmd.Args[0] = "sendmail"
-		cmd.Env = environment(ts)
-		cmd.Stdin = strings.NewReader(fmt.Sprintf("Subject: burst %d\n\nbody\n", i))
+	for i, cmd := range commands {
 		all.Go(func() {
 			if out, err := cmd.CombinedOutput(); err != nil {
 				errs[i] = fmt.Errorf("%w: %s", err, out)
@@ -123,9 +126,76 @@ func burst(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// caller is who runs a program: a number of another account, or self.
+type caller int
+
+const self caller = -1
+
+// program is one of ours, by its name, in an account.
+func program(ts *testscript.TestScript, who caller, name string, args ...string) *exec.Cmd {
+	path, err := filepath.Abs(os.Args[0])
+	ts.Check(err)
+	env := environment(ts)
+	if who != self {
+		path = reachable(ts)
+		env = append(env, "HOME=/nonexistent", "GOCOVERDIR=/tmp")
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Args[0], cmd.Dir, cmd.Env = name, "/", env
+	if who != self {
+		become(cmd, who)
+	}
+	return cmd
+}
+
+// reachable is a copy of the program where every account can start it: the directories of scripts are closed.
+func reachable(ts *testscript.TestScript) string {
+	dir := ts.Getenv("RUN")
+	path := filepath.Join(dir, "program")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	ts.Check(os.Chmod(dir, 0o711))
+	b, err := os.ReadFile(os.Args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(path, b, 0o755))
+	return path
+}
+
+// runAs runs a program: "CODE PROGRAM ARGUMENTS < FILE". It must end with that exit code; what it says goes
+// to the file out. A directory as FILE cannot be read.
+func runAs(ts *testscript.TestScript, neg bool, args []string, who caller) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: run CODE PROGRAM [ARGUMENTS] [< FILE]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	args = args[1:]
+	in, err := os.Open(os.DevNull)
+	ts.Check(err)
+	if n := len(args); n > 2 && args[n-2] == "<" {
+		ts.Check(in.Close())
+		in, err = os.Open(ts.MkAbs(args[n-1]))
+		ts.Check(err)
+		args = args[:n-2]
+	}
+	defer in.Close()
+	cmd := program(ts, who, args[0], args[1:]...)
+	cmd.Stdin = in
+	out, err := cmd.CombinedOutput()
+	ts.Check(os.WriteFile(ts.MkAbs("out"), out, 0o600))
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		ts.Fatalf("%s: %v", args[0], err)
+	}
+	if got := cmd.ProcessState.ExitCode(); got != want {
+		ts.Fatalf("exit code %d, want %d; it says:\n%s", got, want, out)
+	}
+}
+
 func environment(ts *testscript.TestScript) []string {
 	env := os.Environ()
-	for _, name := range []string{"MAILHATCH_CONFIG", "HOME"} {
+	for _, name := range []string{"MAILHATCH_CONFIG", "HOME", "EMAIL", "NAME", "LOGNAME", "USER", "TMPDIR"} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return env

@@ -121,33 +121,6 @@ func TestUntilDot(t *testing.T) {
 	}
 }
 
-func TestHeaderRecipients(t *testing.T) {
-	for _, c := range []struct{ header, want string }{
-		{"To: a@b, Ann <c@d>\nCC: e@f\nBcc: g@h\nReply-To: i@j\nTo: k@l", "a@b c@d e@f g@h k@l"},
-		{"To: undisclosed-recipients:;\nBcc: root", "root"},
-		{"To: a@b\nResent-To: c@d\nResent-Cc: e@f\nResent-Bcc: g@h", "c@d e@f g@h"},
-		{"Resent-From: x@y\nResent-To: c@d\nResent-From: z@y\nResent-Cc: old@d", "c@d"},
-		{"Subject: x", ""},
-		{"To: a b c", "error"},
-		{"To: \"a\x01b\"@c", "error"},
-	} {
-		got, err := headerRecipients(mime.ParseHeader([]byte(c.header + "\n")))
-		text := strings.Join(got, " ")
-		if err != nil {
-			text = "error"
-		}
-		if text != c.want {
-			t.Errorf("%q: %q, %v; want %q", c.header, text, err, c.want)
-		}
-	}
-	if _, err := addresses([]string{""}); err == nil {
-		t.Error("an empty word is an address")
-	}
-	if got := unique([]string{"a@b", "A@B", "c@d"}); len(got) != 2 {
-		t.Errorf("unique: %q", got)
-	}
-}
-
 func TestAuthor(t *testing.T) {
 	login, gecos := account(os.Getenv)
 	if login == "" {
