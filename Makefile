@@ -7,7 +7,7 @@ BIN     := bin/mailhatch
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
-.PHONY: run test build man lint bench bench-peers fuzz cover cross install install-sendmail clean
+.PHONY: run test build man lint bench bench-peers bench-curve fuzz cover cross install install-sendmail clean
 
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
@@ -45,8 +45,12 @@ cover: ## statement coverage of the rooms, at least 90 % each
 bench: build ## messages/s accepted and delivered, p99, CPU, memory
 	@$(GO) run ./cmd/mailbench run --binary $(BIN)
 
-bench-peers: build ## all figures of doc/performance.md beside Postfix and others, about 20 minutes (ONLY=line,... QUICK=1)
-	@$(GO) run ./cmd/mailbench peers --binary $(BIN) $(if $(ONLY),-only $(ONLY)) $(if $(QUICK),-quick)
+bench-peers: build ## all figures of doc/performance.md beside Postfix and others, 15 to 20 minutes (ONLY=line,... QUICK=1 FETCH=1)
+	@$(GO) run ./cmd/mailbench peers -binary $(BIN) -markdown bin/peers.md -json bin/peers.json \
+		$(if $(ONLY),-only $(ONLY)) $(if $(QUICK),-quick) $(if $(FETCH),-fetch)
+
+bench-curve: build ## the cost of a message with a queue of up to a million, drawn in doc/cost-curve.svg, about 15 minutes
+	@$(GO) run ./cmd/mailbench curve -binary $(BIN) -out doc/cost-curve.svg -json bin/curve.json $(if $(QUICK),-quick)
 
 cross: ## build for all systems without cgo
 	@for os in linux darwin windows freebsd; do for arch in amd64 arm64; do \

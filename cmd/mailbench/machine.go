@@ -19,6 +19,7 @@ type Machine struct {
 	Go         string    `json:"go"`
 	Filesystem string    `json:"filesystem"` // of the queue
 	FsyncsPerS float64   `json:"fsyncs_per_s"`
+	Fsync      Latency   `json:"fsync"`        // of a 4 KiB append with its fsync
 	Busy       float64   `json:"load_average"` // of one minute, before the run; 0: idle or unknown
 	Time       time.Time `json:"time"`
 }
@@ -35,7 +36,7 @@ func inspect(dir string, probe time.Duration) (Machine, error) {
 		Time:       time.Now().UTC().Truncate(time.Second),
 	}
 	var err error
-	m.FsyncsPerS, err = fsyncRate(dir, probe)
+	m.FsyncsPerS, m.Fsync, err = fsyncRate(dir, probe)
 	return m, err
 }
 
@@ -84,23 +85,26 @@ func filesystemOf(dir, mounts string) string {
 
 // fsyncRate appends 4 KiB and syncs, one after the other, for so long: what a server that syncs once
 // for each message cannot exceed with one session.
-func fsyncRate(dir string, probe time.Duration) (perSecond float64, err error) {
+func fsyncRate(dir string, probe time.Duration) (perSecond float64, each Latency, err error) {
 	f, err := os.CreateTemp(dir, "fsync")
 	if err != nil {
-		return 0, err
+		return 0, each, err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
 	block := make([]byte, 4096)
-	began, n := time.Now(), 0
-	for time.Since(began) < probe {
+	var took []time.Duration
+	began := time.Now()
+	for last := began; last.Sub(began) < probe; {
 		if _, err := f.Write(block); err != nil {
-			return 0, err
+			return 0, each, err
 		}
 		if err := f.Sync(); err != nil {
-			return 0, fmt.Errorf("fsync in %s: %w", dir, err)
+			return 0, each, fmt.Errorf("fsync in %s: %w", dir, err)
 		}
-		n++
+		now := time.Now()
+		took = append(took, now.Sub(last))
+		last = now
 	}
-	return float64(n) / time.Since(began).Seconds(), nil
+	return float64(len(took)) / time.Since(began).Seconds(), summarize(took), nil
 }

@@ -80,13 +80,13 @@ func peersCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if n := report.failures(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d measurements failed, see the notes below the table", n))
 	}
-	return err
+	return errors.Join(err, ctx.Err())
 }
 
-// report measures the groups one after the other.
+// report measures the groups one after the other, until ctx ends.
 func (b *rig) report(ctx context.Context, chosen []group) (*PeerReport, error) {
 	began := time.Now()
-	r := &PeerReport{Rounds: b.rounds, Absent: b.absent}
+	r := &PeerReport{Rounds: b.rounds}
 	var err error
 	if r.Machine, err = inspect(b.dir, b.timing.Probe); err != nil {
 		return nil, err
@@ -98,13 +98,13 @@ func (b *rig) report(ctx context.Context, chosen []group) (*PeerReport, error) {
 		if err := g.run(ctx, b, &o); err != nil {
 			o.Failed = err.Error()
 		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		if ctx.Err() != nil { // what is complete is shown all the same
+			break
 		}
 		o.Seconds = time.Since(start).Seconds()
 		r.Groups = append(r.Groups, o)
 	}
-	r.Seconds = time.Since(began).Seconds()
+	r.Seconds, r.Absent = time.Since(began).Seconds(), b.absent
 	return r, nil
 }
 

@@ -34,8 +34,8 @@ func (r *Report) write(w io.Writer) error {
 }
 
 func (m Machine) write(b *strings.Builder) {
-	fmt.Fprintf(b, "%s, %d cores, %s, %s, queue on %s, %.0f fsyncs/s (4 KiB appends, one after the other), %s\n\n",
-		m.CPU, m.Cores, m.System, m.Go, m.Filesystem, m.FsyncsPerS, m.Time.Format("2006-01-02 15:04 MST"))
+	fmt.Fprintf(b, "%s, %d cores, %s, %s, queue on %s, %.0f fsyncs/s (4 KiB appends, one after the other: p50 %.2f ms, p99 %.2f ms), load average %.1f, %s\n\n",
+		m.CPU, m.Cores, m.System, m.Go, m.Filesystem, m.FsyncsPerS, m.Fsync.P50, m.Fsync.P99, m.Busy, m.Time.Format("2006-01-02 15:04 MST"))
 	if m.Busy > float64(m.Cores)/2 {
 		fmt.Fprintf(b, "**The machine was busy with other work before the run (load average %.1f): compare ratios, not figures.**\n\n", m.Busy)
 	}

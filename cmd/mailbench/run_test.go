@@ -177,7 +177,7 @@ func TestMachine(t *testing.T) {
 		}
 	}
 	m, err := inspect(t.TempDir(), 5*time.Millisecond)
-	if err != nil || m.FsyncsPerS <= 0 || m.Cores < 1 || m.Go == "" {
+	if err != nil || m.FsyncsPerS <= 0 || m.Fsync.P99 <= 0 || m.Cores < 1 || m.Go == "" {
 		t.Errorf("%v %+v", err, m)
 	}
 	if _, err := inspect(filepath.Join(t.TempDir(), "none"), time.Millisecond); !errors.Is(err, os.ErrNotExist) {
