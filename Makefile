@@ -7,7 +7,7 @@ BIN     := bin/mailhatch
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
-.PHONY: run test build man lint bench bench-peers bench-curve fuzz cover cross install install-sendmail clean
+.PHONY: run test build man lint bench bench-peers bench-curve soak fuzz cover cross install install-sendmail clean
 
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
@@ -51,6 +51,10 @@ bench-peers: build ## all figures of doc/performance.md beside Postfix and other
 
 bench-curve: build ## the cost of a message with a queue of up to a million, drawn in doc/cost-curve.svg, about 15 minutes
 	@$(GO) run ./cmd/mailbench curve -binary $(BIN) -out doc/cost-curve.svg -json bin/curve.json $(if $(QUICK),-quick)
+
+SOAK ?= 10m
+soak: build ## SOAK (10 minutes) at 300 messages/s with failing providers, reloads and an outage; prints Markdown
+	@$(GO) run ./cmd/mailbench soak --binary $(BIN) --duration $(SOAK)
 
 cross: ## build for all systems without cgo
 	@for os in linux darwin windows freebsd; do for arch in amd64 arm64; do \

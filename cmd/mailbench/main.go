@@ -20,6 +20,7 @@ const usage = `Usage: mailbench COMMAND [flags]
   run     measure mailhatch between load and sink; prints a Markdown table
   peers   all figures of doc/performance.md beside Postfix and others, alternating, with ratios
   curve   what a message costs while the queue and the history grow, as a table and an SVG
+  soak    a long run of mailhatch with failing providers, reloads and an outage: nothing lost, memory flat
   noop    mailhatch's server with a queue that keeps nothing: the reference for the cost of the queue
 
 Every address must be on loopback. "mailbench COMMAND -h" lists the flags.
@@ -54,6 +55,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = curveCommand(ctx, args[1:], stdout, stderr)
 	case "noop":
 		err = noopCommand(ctx, args[1:], stdout, stderr)
+	case "soak":
+		err = soakCommand(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 		return 0

@@ -53,7 +53,9 @@ func (c *commandHelp) choices() []string {
 }
 
 // isFile says whether the value of a flag is the name of a file.
-func (f *flagHelp) isFile() bool { return f.value == "file" || f.value == "path" || f.value == "directory" }
+func (f *flagHelp) isFile() bool {
+	return f.value == "file" || f.value == "path" || f.value == "directory"
+}
 
 // bashCompletion has one case for each command's words and one for its flags with values; files are
 // completed where none fits.
