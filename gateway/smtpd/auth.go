@@ -3,6 +3,7 @@ package smtpd
 import (
 	"encoding/base64"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -18,8 +19,11 @@ func (f *front) authOffered() bool {
 	return f.tls != "" || f.cfg.AllowInsecureAuth && f.local()
 }
 
-// local tells whether the peer is on this machine.
-func (f *front) local() bool { return !f.peer.IsValid() || f.peer.IsLoopback() }
+// local tells whether the peer is on this machine, and so is the proxy that speaks for it.
+func (f *front) local() bool {
+	isLocal := func(a netip.Addr) bool { return !a.IsValid() || a.IsLoopback() }
+	return isLocal(f.peer) && isLocal(addrOf(f.raw.RemoteAddr()))
+}
 
 // auth checks AUTH before go-smtp runs the exchange.
 func (f *front) auth(arg string) bool {

@@ -274,13 +274,15 @@ func (f *front) start() {
 	f.say(strings.TrimSpace("220 " + f.cfg.Hostname + " ESMTP " + f.cfg.Banner))
 }
 
-// refuse ends a session before it began; over implicit TLS without words.
+// refuse ends a session before it began; over implicit TLS without words. It gives its place back at
+// once: those who may not come in must not keep others out.
 func (f *front) refuse(reply string) {
 	f.event(Event{Kind: Refused, Reply: reply})
+	f.srv.leave(f)
 	if f.cfg.TLS != TLSImplicit {
 		f.say(reply)
 	}
-	f.ended, f.linger = true, true
+	f.ended = true
 }
 
 // allowed asks the allow list; a unix socket is guarded by its file mode.

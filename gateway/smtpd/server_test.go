@@ -47,6 +47,45 @@ func TestMaxConnsPerAddr(t *testing.T) {
 	s.ready(TLSNone)
 }
 
+// Those who are turned away take no place, however long they stay.
+func TestRefusedTakeNoPlace(t *testing.T) {
+	s := run(t, func(c *Config) { c.MaxConns, c.MaxConnsPerAddr = 2, 1 })
+	s.ready(TLSNone)
+	for range 20 {
+		s.dial().want("421 4.7.0 mx.test Too many connections from your address")
+	}
+}
+
+// farConn says that its other end is on another machine.
+type farConn struct{ net.Conn }
+
+func (farConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}
+}
+
+// A password in the clear would cross the network when the proxy is far, wherever the client is.
+func TestLocal(t *testing.T) {
+	near, _ := net.Pipe()
+	for name, tc := range map[string]struct {
+		raw   net.Conn
+		peer  string
+		local bool
+	}{
+		"unix socket":            {near, "", true},
+		"loopback":               {near, "127.0.0.1", true},
+		"far client, near proxy": {near, "192.0.2.9", false},
+		"near client, far proxy": {farConn{near}, "127.0.0.1", false},
+	} {
+		f := &front{raw: tc.raw}
+		if tc.peer != "" {
+			f.peer = netip.MustParseAddr(tc.peer)
+		}
+		if f.local() != tc.local {
+			t.Errorf("%s: local is %v", name, !tc.local)
+		}
+	}
+}
+
 func TestCountedAs(t *testing.T) {
 	for addr, want := range map[string]string{"192.0.2.7": "192.0.2.7/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64"} {
 		if got := countedAs(netip.MustParseAddr(addr)); got.String() != want {
