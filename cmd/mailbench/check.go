@@ -46,18 +46,27 @@ func (c Check) atMost(most, aim float64) Check {
 	return c.atLeast(most, aim)
 }
 
+// aimFor names an aim where no bound is asked.
+func (c Check) aimFor(aim float64) Check {
+	c.Aim = &aim
+	return c
+}
+
 // isRatio tells a check that compares from one that stands alone.
 func (c Check) isRatio() bool { return c.Beside != "" }
 
-// verdict says what came of it: "aim", "ok", "MISSED", "unknown", or "" where nothing is asked.
+// verdict says what came of it: "aim", "ok", "MISSED", "below the aim", "unknown", or "" where nothing is
+// asked.
 func (c Check) verdict() string {
 	switch {
 	case c.isRatio() && c.Value == 0:
 		return "unknown"
-	case c.Least == nil:
+	case c.Aim == nil:
 		return ""
 	case c.reaches(*c.Aim):
 		return "aim"
+	case c.Least == nil:
+		return "below the aim"
 	case c.reaches(*c.Least):
 		return "ok"
 	}

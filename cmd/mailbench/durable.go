@@ -21,8 +21,8 @@ func durable(ctx context.Context, b *rig, o *Outcome) error {
 		o.Skipped = "strace is not installed (Debian: apt-get install strace)"
 		return nil
 	}
-	for _, sessions := range []int{1, 16} {
-		d, why, err := b.durable(ctx, strace, sessions)
+	for _, n := range []int{1, 16} {
+		d, why, err := b.durable(ctx, strace, n)
 		if err != nil {
 			return err
 		}
@@ -31,9 +31,9 @@ func durable(ctx context.Context, b *rig, o *Outcome) error {
 			return nil
 		}
 		o.Checks = append(o.Checks,
-			amount("durable", fmt.Sprintf("250s before the fsync that covers them, %d session(s)", sessions), "%.0f", float64(d.Promises-d.Proved)).atMost(0, 0),
+			amount("durable", fmt.Sprintf("250s before the fsync that covers them, %s", sessions(n)), "%.0f", float64(d.Promises-d.Proved)).atMost(0, 0),
 			amount("durable", "fsyncs for each message", "%.2f", float64(d.Syncs)/float64(max(1, d.Promises))))
-		o.note("%d session(s): %s", sessions, d)
+		o.note("%s: %s", sessions(n), d)
 		if d.Promises < durableMessages || len(d.Broken) > 0 {
 			return fmt.Errorf("%d messages were sent: %s: %s", durableMessages, d, strings.Join(d.Broken[:min(3, len(d.Broken))], "; "))
 		}

@@ -58,6 +58,7 @@ func measure(ctx context.Context, launch launcher, server, base string, c Case, 
 
 // measureIn runs one case in a directory that may hold a queue already.
 func measureIn(ctx context.Context, launch launcher, server, dir string, c Case, t Timing) Row {
+	settle() // what the one before left to write is not this one's burden
 	row := Row{Server: server, Case: c}
 	if err := row.run(ctx, launch, dir, t); err != nil {
 		row.Failed = err.Error()

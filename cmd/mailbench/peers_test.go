@@ -38,6 +38,7 @@ func TestChecks(t *testing.T) {
 		{ratio("a", "what", "%.0f", 1, "other", 4), "| a | what | 1 | other 4 | 0.25 × |  |  |  |\n"},
 		{amount("m", "memory", "%.1f MiB", 31).atMost(30, 20), "| m | memory | 31.0 MiB |  |  | ≤ 30.0 MiB | ≤ 20.0 MiB | MISSED |\n"},
 		{amount("r", "refused", "%.0f", 0).atMost(0, 0), "| r | refused | 0 |  |  | ≤ 0 | ≤ 0 | aim |\n"},
+		{amount("r", "rate", "%.0f/s", 70).aimFor(80), "| r | rate | 70/s |  |  |  | ≥ 80/s | below the aim |\n"},
 		{amount("r", "told", "%.0f", 7), "| r | told | 7 |  |  |  |  |  |\n"},
 	} {
 		if got := tt.check.row(); got != tt.row {

@@ -11,5 +11,5 @@ func freeSpace(dir string) (int64, error) {
 	return int64(s.Bavail) * s.Bsize, nil
 }
 
-// settle has all that was written reach the disk, so that it does not slow what is measured next.
+// settle has all that was written reach the disk.
 func settle() { syscall.Sync() }
