@@ -7,7 +7,7 @@ BIN     := bin/mailhatch
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
-.PHONY: run test build man lint bench bench-peers bench-curve soak fuzz cover cross install install-sendmail clean
+.PHONY: run test build man lint bench bench-peers bench-curve soak fuzz cover cross install install-sendmail packages container clean
 
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
@@ -91,6 +91,45 @@ install-sendmail: install ## links that make it this machine's sendmail, mailq a
 	ln -sf ../sbin/sendmail $(DESTDIR)$(PREFIX)/lib/sendmail
 	ln -sf mailhatch $(DESTDIR)$(PREFIX)/bin/mailq
 	ln -sf mailhatch $(DESTDIR)$(PREFIX)/bin/newaliases
+
+# Packages and the container. PKG_VERSION is the tag, or a number that grows with each commit.
+NFPM        ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+PKG_VERSION ?= $(shell v=$$(git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/'); \
+	echo $${v:-0.0.0+$$(git rev-list --count HEAD 2>/dev/null || echo 0).g$$(git rev-parse --short HEAD 2>/dev/null || echo 0)})
+MAINTAINER  ?= mailhatch <root@localhost>
+ARCHS       ?= amd64 arm64
+KINDS       ?= deb rpm
+
+linux-%:
+	@CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o dist/linux-$*/mailhatch ./cmd/mailhatch
+
+packages: $(addprefix linux-,$(ARCHS)) ## dist/*.deb and dist/*.rpm, KINDS for ARCHS
+	@rm -rf dist/root dist/*.deb dist/*.rpm
+	@$(MAKE) --no-print-directory -s install DESTDIR=dist/root PREFIX=/usr
+	@gzip -9nf dist/root/usr/share/man/man?/* && rm -r dist/root/usr/share/zsh
+	@for arch in $(ARCHS); do for kind in $(KINDS); do \
+		ARCH=$$arch PKG_VERSION='$(PKG_VERSION)' MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+			$(NFPM) package -f packaging/nfpm.yaml -p $$kind -t dist/ || exit 1; \
+	done; done
+
+# The first of these that works.
+ENGINE ?= $(shell for e in podman docker buildah; do $$e info >/dev/null 2>&1 && { echo $$e; break; }; done)
+CONTAINER_ARCH ?= $(shell $(GO) env GOARCH)
+CA_BUNDLE ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+container: linux-$(CONTAINER_ARCH) ## the image mailhatch, where podman, docker or buildah works
+	@rm -rf dist/container && mkdir -p dist/container/state dist/container/run
+	@install -D -m 0755 dist/linux-$(CONTAINER_ARCH)/mailhatch dist/container/root/usr/bin/mailhatch
+	@install -D -m 0644 packaging/container.toml dist/container/root/etc/mailhatch/config.toml
+	@if [ -z "$(CA_BUNDLE)" ]; then echo "no certificates of authorities on this machine: set CA_BUNDLE"; exit 1; fi
+	@install -D -m 0644 $(CA_BUNDLE) dist/container/root/etc/ssl/certs/ca-certificates.crt
+	@mkdir -p dist/container/root/var/lib dist/container/root/run && mkdir -m 1777 dist/container/root/tmp
+	@echo 'mailhatch:x:65532:65532:mailhatch:/var/lib/mailhatch:/sbin/nologin' >dist/container/root/etc/passwd
+	@echo 'mailhatch:x:65532:' >dist/container/root/etc/group
+	@case "$(ENGINE)" in \
+	"") echo "no podman, docker or buildah works here: dist/container is ready, the image is not built" ;; \
+	docker) docker build -t mailhatch -f packaging/Containerfile dist/container ;; \
+	*) $(ENGINE) build --format docker -t mailhatch -f packaging/Containerfile dist/container ;; \
+	esac
 
 clean: ## remove what was built
 	rm -rf bin dist cover.out

@@ -16,6 +16,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/route"
 	"mailhatch/upstream"
 )
 
@@ -93,6 +95,29 @@ func TestExampleLoads(t *testing.T) {
 		// console and memory are there to be shown only.
 		if len(cfg.Warnings) != 2 || !strings.Contains(cfg.Warnings[0], "upstream.console: no route") {
 			t.Errorf("warnings: %q", cfg.Warnings)
+		}
+		if err := cfg.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPackagedConfigs: packages and the container start as they are, and keep mail until an upstream is set up.
+func TestPackagedConfigs(t *testing.T) {
+	for _, path := range []string{"../packaging/config.toml", "../packaging/container.toml"} {
+		cfg, err := Load(path, LoadOptions{Kinds: upstream.Kinds(), Stdout: os.Stdout})
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		if d := cfg.Routes.Decide(&route.Input{Envelope: &envelope.Envelope{}, To: "root@box.example.com"}); d.Action != route.Hold || d.Name != "kept until an upstream is set up" {
+			t.Errorf("%s: %+v", path, d)
+		}
+		if cfg.StateDir != packagedStateDir || cfg.RunDir != packagedRunDir {
+			t.Errorf("%s: %s, %s", path, cfg.StateDir, cfg.RunDir)
+		}
+		if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], "upstream: there is none: mail waits") {
+			t.Errorf("%s: %q", path, cfg.Warnings)
 		}
 		if err := cfg.Close(); err != nil {
 			t.Error(err)

@@ -44,7 +44,11 @@ func (c *configChecker) upstreamNames() []string {
 }
 
 func (c *configChecker) upstreams(names []string, hostname string) []UpstreamConfig {
-	if len(names) == 0 {
+	holds := slices.ContainsFunc(c.file.Route, func(r routeTable) bool { return r.Hold })
+	switch {
+	case len(names) == 0 && holds: // a machine whose mail waits until it is set up
+		c.warn("upstream", "there is none: mail waits until it is released to one")
+	case len(names) == 0:
 		c.report("upstream", "there is none, so no mail could go anywhere", "add [upstream.main] with a type: "+c.kindNames())
 	}
 	var list []UpstreamConfig
