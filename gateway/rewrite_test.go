@@ -97,6 +97,15 @@ func TestArchiveCopies(t *testing.T) {
 			}
 		}
 	})
+	t.Run("both fail", func(t *testing.T) {
+		h, relay := rewriteHouse(t, rules, "arc@corp.example", "a@example.org")
+		h.mustSend("x@corp.example", []string{"a@example.org"}, msg)
+		h.await("the bounce", func() bool { return relay.Count() == 1 })
+		bounce := relay.Taken()[0]
+		if text := string(bounce.Data); bounce.From != "" || strings.Contains(text, "arc@") || !strings.Contains(text, "a@example.org") || !slices.Equal(bounce.Recipients(), []string{"x@corp.example"}) {
+			t.Errorf("the bounce to %q:\n%s", bounce.Recipients(), text)
+		}
+	})
 	t.Run("the routes refuse", func(t *testing.T) {
 		h, relay := rewriteHouse(t, rules+"[[route]]\nto = [\"no@*\"]\nheader_from = [\"*\"]\nreject = \"550 5.7.1 no\"\n")
 		if err := h.send("x@corp.example", []string{"no@example.org"}, msg); replyCode(err) != 550 {
