@@ -95,7 +95,10 @@ func (b *rig) report(ctx context.Context, chosen []group) (*PeerReport, error) {
 		fmt.Fprintf(b.stderr, "mailbench: %d/%d %s: %s\n", i+1, len(chosen), g.name, g.about)
 		start := time.Now()
 		o := Outcome{Group: g.name, About: g.about}
-		if err := g.run(ctx, b, &o); err != nil {
+		switch err := g.run(ctx, b, &o); {
+		case errors.Is(err, errors.ErrUnsupported):
+			o.Skipped = err.Error()
+		case err != nil:
 			o.Failed = err.Error()
 		}
 		if ctx.Err() != nil { // what is complete is shown all the same

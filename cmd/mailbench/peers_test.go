@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +86,72 @@ func TestPeerReport(t *testing.T) {
 	}
 	if r.failures() != 2 {
 		t.Errorf("%d failures", r.failures())
+	}
+}
+
+func TestReportGoesOn(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	fails := func(err error) func(context.Context, *rig, *Outcome) error {
+		return func(context.Context, *rig, *Outcome) error { return err }
+	}
+	b := &rig{dir: t.TempDir(), stderr: io.Discard}
+	r, err := b.report(ctx, []group{
+		{name: "breaks", run: fails(io.ErrUnexpectedEOF)},
+		{name: "cannot", run: fails(fmt.Errorf("memory: %w", errors.ErrUnsupported))},
+		{name: "works", run: func(_ context.Context, _ *rig, o *Outcome) error { o.note("well"); return nil }},
+		{name: "interrupted", run: func(context.Context, *rig, *Outcome) error { cancel(); return nil }},
+		{name: "never", run: fails(nil)},
+	})
+	if err != nil || len(r.Groups) != 3 || r.failures() != 1 {
+		t.Fatalf("%v %+v", err, r)
+	}
+	if r.Groups[0].Failed == "" || r.Groups[1].Skipped == "" || r.Groups[2].Notes[0] != "well" {
+		t.Errorf("%+v", r.Groups)
+	}
+}
+
+func TestEachTakesTurns(t *testing.T) {
+	none := func(context.Context, string, target) (*process, error) { return nil, io.EOF }
+	b := &rig{rounds: 2, dir: t.TempDir(), servers: map[string]launcher{"a": none, "c": none}}
+	var order []string
+	err := b.each(t.Context(), []string{"a", "b", "c"}, func(server string) error {
+		order = append(order, server)
+		return nil
+	})
+	if err != nil || strings.Join(order, "") != "acac" {
+		t.Errorf("%v %v", err, order)
+	}
+	if err := b.each(t.Context(), []string{"a"}, func(string) error { return io.EOF }); !errors.Is(err, io.EOF) {
+		t.Errorf("%v", err)
+	}
+	if rows := b.turns(t.Context(), Case{}, "a", "b"); len(rows) != 2 || rows[0].Failed == "" || failures(rows) != 2 {
+		t.Errorf("%+v", rows)
+	}
+	if _, err := b.stage(t.Context(), "a", target{}); !errors.Is(err, io.EOF) {
+		t.Errorf("%v", err)
+	}
+	if left, _ := os.ReadDir(b.dir); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestRelay looks for the relay without a queue where it is not.
+func TestRelay(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	b := &rig{dir: t.TempDir(), servers: map[string]launcher{}}
+	b.needRelay(t.Context())
+	if len(b.absent) != 1 || !strings.Contains(b.absent[0], "not in $PATH") {
+		t.Errorf("%v", b.absent)
+	}
+	b.fetch = true
+	b.needRelay(t.Context())
+	if len(b.absent) != 2 || !strings.Contains(b.absent[1], "go install") {
+		t.Errorf("%v", b.absent)
+	}
+	b.relay = os.Args[0]
+	b.needRelay(t.Context())
+	if b.servers["smtprelay"] == nil {
+		t.Error("the relay that is named is not used")
 	}
 }
 
