@@ -28,6 +28,7 @@ func (c *configChecker) check() *Config {
 	c.dirs(cfg)
 	cfg.Identity = c.identity(cfg.Hostname)
 	cfg.Aliases = c.aliases()
+	c.aliasLoops(cfg)
 	cfg.Listeners = c.listeners()
 	names := c.upstreamNames()
 	cfg.Upstreams = c.upstreams(names, cfg.Hostname)
@@ -115,6 +116,19 @@ func (c *configChecker) aliases() *identity.Aliases {
 	}
 	c.warnings = append(c.warnings, warnings...)
 	return a
+}
+
+// aliasLoops warns of aliases that lead in circles: mail for them stays with their own name.
+func (c *configChecker) aliasLoops(cfg *Config) {
+	for _, name := range cfg.Aliases.Loops(cfg.Identity) {
+		path := "aliases_file"
+		for own := range c.file.Aliases {
+			if strings.EqualFold(own, name) {
+				path = joinPath("aliases", own)
+			}
+		}
+		c.warn(path, "the alias %s leads to nobody but back to itself: mail for it goes by the routes", name)
+	}
 }
 
 func (c *configChecker) queue() {

@@ -115,6 +115,18 @@ func (a *Aliases) Resolve(id *Identity, name string) []string {
 	return list
 }
 
+// Loops gives the aliases that lead to nobody but back to themselves, in lower case and in order.
+func (a *Aliases) Loops(id *Identity) []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(a.entries)) {
+		e := expansion{aliases: a, id: id, seen: map[string]bool{}}
+		if e.expand(id.Qualify(name), map[string]progress{}); !e.reached {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
 // progress says how far an alias has been followed for one recipient.
 type progress int
 

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -198,4 +199,28 @@ func FuzzAddFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestLoops(t *testing.T) {
+	a, errs := NewAliases(map[string][]string{
+		"One": {"two"}, "two": {"one@example.com"}, "into": {"one"}, "out": {"one", "ann@example.org"}, "own": {"own"}, "plain": {"ann@example.org"},
+	})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	id := &Identity{Domain: "example.com", Hostname: "box.example.com"}
+	if got := a.Loops(id); !slices.Equal(got, []string{"into", "one", "two"}) {
+		t.Errorf("loops %q", got)
+	}
+}
+
+func TestAliasTargetWithName(t *testing.T) {
+	a, _ := NewAliases(nil)
+	warnings, err := a.AddFile("f", strings.NewReader("ops: \"Q, Bob\" <bob@example.org>, <carl@example.org>, Dave <|prog>\n"))
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], `"|prog" is a command`) {
+		t.Errorf("%q, %v", warnings, err)
+	}
+	if got := a.Resolve(&Identity{Domain: "example.com"}, "ops"); !slices.Equal(got, []string{"bob@example.org", "carl@example.org"}) {
+		t.Errorf("%q", got)
+	}
 }

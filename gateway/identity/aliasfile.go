@@ -91,7 +91,7 @@ func (p *aliasParser) entry(line string, number int) {
 		if word == "" {
 			continue
 		}
-		target := unquote(word)
+		target := unquote(bracketed(word))
 		if problem := badTarget(strings.TrimPrefix(target, `\`)); problem != "" {
 			p.warn(number, "alias %s: %q %s; it is left out", name, target, problem)
 			continue
@@ -121,6 +121,15 @@ func splitOutsideQuotes(s string, sep byte, n int) []string {
 		i++
 	}
 	return append(out, s[start:])
+}
+
+// bracketed gives the address of a target that has a display name: "Ann Other" <ann@example.com>.
+func bracketed(word string) string {
+	inner, closed := strings.CutSuffix(word, ">")
+	if at := strings.LastIndexByte(inner, '<'); closed && at >= 0 {
+		return inner[at+1:]
+	}
+	return word
 }
 
 // unquote removes quotes around a whole word. An address with a quoted local part ("a b"@example.com)
