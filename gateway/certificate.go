@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -11,17 +12,19 @@ import (
 // certificate is a key pair that is read again when its files change, so that renewals need no reload.
 type certificate struct {
 	certFile, keyFile string
+	log               *slog.Logger
 
 	mu      sync.Mutex
 	pair    *tls.Certificate
 	stamps  [2]time.Time // of the files that pair was read from
 	checked time.Time
+	told    string // the last error of reading a new pair, which is told once
 }
 
 const certificateCheck = 10 * time.Second
 
-func newCertificate(certFile, keyFile string) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile}
+func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
 	if _, err := c.get(nil); err != nil {
 		return nil, err
 	}
@@ -43,11 +46,15 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err == nil {
 		var pair tls.Certificate
 		if pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
-			c.pair, c.stamps = &pair, stamps
+			c.pair, c.stamps, c.told = &pair, stamps, ""
 		}
 	}
 	if c.pair == nil {
 		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	if err != nil && err.Error() != c.told {
+		c.told = err.Error()
+		c.log.Warn("the new certificate cannot be used, the old one stays", "file", c.certFile, "error", err)
 	}
 	return c.pair, nil
 }

@@ -68,7 +68,7 @@ func (g *Gateway) tlsConfig(cfg *Config, lc *ListenerConfig) (*tls.Config, error
 		}
 		certFile, keyFile = file, file
 	}
-	cert, err := newCertificate(certFile, keyFile)
+	cert, err := newCertificate(certFile, keyFile, g.opts.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -8,11 +8,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -236,7 +238,8 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	now := time.Now()
 	oldPair, cert, key := makeCertificate(t)
 	put(cert, key, now.Add(-time.Hour))
-	c, err := newCertificate(certFile, keyFile)
+	var log lines
+	c, err := newCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,6 +257,11 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	if shown() != string(oldPair.Certificate[0]) {
 		t.Error("a broken pair is shown")
 	}
+	c.checked = time.Time{}
+	shown()
+	if n := strings.Count(log.String(), "the new certificate cannot be used"); n != 1 {
+		t.Errorf("told %d times, want once:\n%s", n, log.String())
+	}
 	put(cert, key, now.Add(time.Second))
 	if shown() != string(oldPair.Certificate[0]) {
 		t.Error("the files are read for every client")
@@ -269,7 +277,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	if shown() != string(newPair.Certificate[0]) {
 		t.Error("a certificate whose file is gone is not kept")
 	}
-	if _, err := newCertificate(certFile, keyFile); err == nil {
+	if _, err := newCertificate(certFile, keyFile, slog.Default()); err == nil {
 		t.Error("no file, no error")
 	}
 }
