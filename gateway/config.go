@@ -34,6 +34,7 @@ type Config struct {
 	Queue           QueueConfig
 	Admin           AdminConfig
 	Log             LogConfig
+	SecretFiles     []string // that keys name by "file:"
 	Warnings        []string // "file:line: key: what is odd"
 }
 
@@ -188,7 +189,7 @@ func parseConfig(path, text string, opts LoadOptions) (*Config, error) {
 	if err := r.err(); err != nil {
 		return nil, errors.Join(err, cfg.Close())
 	}
-	cfg.Warnings = r.warnings
+	cfg.Warnings, cfg.SecretFiles = r.warnings, c.secretFiles
 	return cfg, nil
 }
 

@@ -17,6 +17,7 @@ import (
 type decoder struct {
 	*reporter
 	literalSecrets []string // paths of secrets that stand in the file itself
+	secretFiles    []string // files that hold secrets
 }
 
 // defaulter is implemented by elements of arrays of tables that have defaults.
@@ -127,8 +128,13 @@ func (d *decoder) text(path string, value any, target encoding.TextUnmarshaler) 
 		d.report(path, err.Error(), "")
 		return
 	}
-	if _, ok := target.(*upstream.Secret); ok && isLiteralSecret(s) {
+	if _, ok := target.(*upstream.Secret); !ok {
+		return
+	}
+	if isLiteralSecret(s) {
 		d.literalSecrets = append(d.literalSecrets, path)
+	} else if file, ok := strings.CutPrefix(s, "file:"); ok {
+		d.secretFiles = append(d.secretFiles, file)
 	}
 }
 

@@ -43,6 +43,7 @@ type httpClient struct {
 	timeout time.Duration
 	agent   string
 	secret  string // kept out of all error words
+	keyHint string // where a key comes from
 }
 
 // openHTTP checks the common settings; its errors are joined *KeyErrors.
@@ -83,6 +84,7 @@ func openHTTP(env Env, cfg httpConfig) (*httpClient, error) {
 		timeout: cfg.timeout.Duration,
 		agent:   "mailhatch/" + version,
 		secret:  cfg.apiKey.Reveal(),
+		keyHint: cfg.keyHint,
 	}, nil
 }
 

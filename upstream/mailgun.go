@@ -97,35 +97,6 @@ func (g *mailgun) Render(m *Mail, w io.Writer) error {
 // Close gives connections up.
 func (g *mailgun) Close() error { return g.client.Close() }
 
-// Check asks for the domain. Keys that may only send are refused there; with an empty form such a
-// key is told what is missing, a wrong one that it is wrong, and nothing can be sent.
-func (g *mailgun) Check(ctx context.Context) error {
-	a, err := g.client.do(ctx, &httpRequest{method: "GET", path: "/v4/domains/" + url.PathEscape(g.domain), auth: g.auth()})
-	if err != nil {
-		return err
-	}
-	if a.status == 200 {
-		if mailgunWords(a).own || json.Valid(a.body) {
-			return nil
-		}
-		return &Error{Class: Account, Status: 200, Err: errors.New("the answer is not from Mailgun; check base_url and domain")}
-	}
-	if a.status == 401 || a.status == 403 {
-		empty := payload{{literal: []byte("--empty--\r\n")}}
-		a, err = g.client.do(ctx, &httpRequest{method: "POST", path: g.path(), auth: g.auth(), body: empty,
-			header: []string{"Content-Type", "multipart/form-data; boundary=empty"}})
-		if err != nil {
-			return err
-		}
-		if a.status == 400 {
-			return nil
-		}
-	}
-	e, _ := classify(a, mailgunWords(a), mailgunRules)
-	e.Err = g.client.redacted(e.Err)
-	return e
-}
-
 func (g *mailgun) auth() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte("api:"+g.key.Reveal()))
 }

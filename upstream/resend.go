@@ -105,24 +105,6 @@ func (r *resend) KeyValidity() time.Duration { return resendKeyValidity }
 // Close gives connections up.
 func (r *resend) Close() error { return r.client.Close() }
 
-// Check asks for the domains. A key that may only send is told so, which proves it valid.
-func (r *resend) Check(ctx context.Context) error {
-	a, err := r.client.do(ctx, &httpRequest{method: "GET", path: "/domains", auth: r.auth()})
-	if err != nil {
-		return err
-	}
-	w := resendWords(a)
-	if a.status == 200 && a.readErr == nil && json.Valid(a.body) || a.status == 401 && w.name == "restricted_api_key" {
-		return nil
-	}
-	if a.status == 200 {
-		return &Error{Class: Account, Status: 200, Err: errors.New("the answer is not from Resend; check base_url")}
-	}
-	e, _ := classify(a, w, resendRules)
-	e.Err = r.client.redacted(e.Err)
-	return e
-}
-
 func (r *resend) auth() string { return "Bearer " + r.key.Reveal() }
 
 func (r *resend) limits() (int, int64) { return resendRecipients, resendBytes }

@@ -105,27 +105,6 @@ func (s *sendgrid) Render(m *Mail, w io.Writer) error {
 // Close gives connections up.
 func (s *sendgrid) Close() error { return s.client.Close() }
 
-// Check asks what the key may do.
-func (s *sendgrid) Check(ctx context.Context) error {
-	a, err := s.client.do(ctx, &httpRequest{method: "GET", path: "/v3/scopes", auth: s.auth(), header: []string{"Accept", "application/json"}})
-	if err != nil {
-		return err
-	}
-	if a.status != 200 {
-		e, _ := classify(a, sendgridWords(a), sendgridRules)
-		e.Err = s.client.redacted(e.Err)
-		return e
-	}
-	var got struct{ Scopes []string }
-	if json.Unmarshal(a.body, &got) != nil || got.Scopes == nil {
-		return &Error{Class: Account, Status: 200, Err: errors.New("the answer is not from SendGrid; check base_url")}
-	}
-	if !slices.Contains(got.Scopes, "mail.send") {
-		return &Error{Class: Account, Status: 200, Err: errors.New("the key lacks the scope mail.send")}
-	}
-	return nil
-}
-
 func (s *sendgrid) auth() string { return "Bearer " + s.key.Reveal() }
 
 func (s *sendgrid) limits() (int, int64) { return sendgridRecipients, sendgridBytes }

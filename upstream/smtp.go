@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -210,16 +209,6 @@ func smtpIsPrintable(s string) bool {
 		}
 	}
 	return true
-}
-
-// Check connects, logs in where the config says so and leaves.
-func (u *smtpRelay) Check(ctx context.Context) error {
-	c, err := u.dial(ctx)
-	if err != nil {
-		return err
-	}
-	c.quit(u.timeout)
-	return nil
 }
 
 // Close ends the idle connections; those in use end with their Send.

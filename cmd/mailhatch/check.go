@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"mailhatch/gateway"
 	"mailhatch/upstream"
@@ -29,8 +28,6 @@ func (a *app) config() (*gateway.Config, error) {
 	return cfg, cfg.Close()
 }
 
-const onlineTimeout = 20 * time.Second
-
 // checkResult is what `check --json` prints.
 type checkResult struct {
 	File      string                  `json:"file"` // "" for the built-in config
@@ -40,6 +37,7 @@ type checkResult struct {
 	Listeners int                     `json:"listeners"`
 	Routes    int                     `json:"routes"`
 	Upstreams []checkedUpstream       `json:"upstreams"`
+	Machine   []upstream.Finding      `json:"machine,omitempty"` // with --online
 }
 
 type checkedUpstream struct {
@@ -48,14 +46,16 @@ type checkedUpstream struct {
 	Tried  bool   `json:"tried"` // with --online, where the kind has something to try
 	Error  string `json:"error,omitempty"`
 	Millis int64  `json:"ms,omitempty"`
+
+	Findings []upstream.Finding `json:"findings,omitempty"` // where the kind can tell in parts
 }
 
-var errUpstreams = errors.New("not every upstream works")
+var errOnline = errors.New("not everything works")
 
 // runCheck reads the config as serve would, and tries the upstreams when asked to.
 func runCheck(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("check")
-	online := fs.Bool("online", false, "try host, TLS and credentials of each upstream; no mail is sent")
+	online := fs.Bool("online", false, "try network, credentials and domains of each upstream, and look at this machine; no mail is sent")
 	asJSON := fs.Bool("json", false, "one JSON object")
 	rest, err := parse(fs, args)
 	if err != nil {
@@ -79,6 +79,10 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 		r.OK = r.OK && u.Error == ""
 		r.Upstreams = append(r.Upstreams, u)
 	}
+	if *online {
+		r.Machine = machineFindings(ctx, cfg)
+		r.OK = r.OK && !failed(r.Machine)
+	}
 	switch {
 	case *asJSON && !r.OK:
 		return errors.Join(a.printJSON(r), silentError{1})
@@ -87,7 +91,7 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	}
 	a.printCheck(&r, *online)
 	if !r.OK {
-		return errUpstreams
+		return errOnline
 	}
 	return nil
 }
@@ -108,6 +112,11 @@ func (a *app) printCheck(r *checkResult, online bool) {
 		default:
 			fmt.Fprintf(a.stdout, "upstream %s (%s): works (%d ms)\n", u.Name, u.Kind, u.Millis)
 		}
+		printFindings(a.stdout, u.Findings)
+	}
+	if online {
+		fmt.Fprintln(a.stdout, "this machine:")
+		printFindings(a.stdout, r.Machine)
 	}
 }
 
@@ -116,21 +125,4 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-func checkUpstream(ctx context.Context, u *gateway.UpstreamConfig, online bool) checkedUpstream {
-	r := checkedUpstream{Name: u.Name, Kind: u.Kind}
-	c, ok := u.Upstream.(upstream.Checker)
-	if !ok || !online {
-		return r
-	}
-	ctx, cancel := context.WithTimeout(ctx, onlineTimeout)
-	defer cancel()
-	start := time.Now()
-	r.Tried = true
-	if err := c.Check(ctx); err != nil {
-		r.Error = err.Error()
-	}
-	r.Millis = time.Since(start).Milliseconds()
-	return r
 }

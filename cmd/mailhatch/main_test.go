@@ -75,7 +75,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		commands = map[string]func(*testscript.TestScript, bool, []string){}
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
-		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst,
+		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain,
 	})
 	return commands
 }
@@ -119,6 +119,14 @@ func accepted(ts *testscript.TestScript, neg bool, args []string) {
 	for _, m := range fake.Accepted() {
 		ts.Logf("taken: %s to %q: %s", m.Subject, m.Recipients, m.Text)
 	}
+}
+
+// domain changes what the fake knows of a sending domain.
+func domain(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: domain NAME STATUS")
+	}
+	ts.Value("resend").(*upstreamtest.Server).SetDomains(upstreamtest.Domain{Name: args[0], Status: args[1]})
 }
 
 // fill replaces $NAME in files by the environment.

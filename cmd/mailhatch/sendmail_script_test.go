@@ -18,10 +18,14 @@ import (
 // nobodyUID is the account that scripts run programs in beside their own.
 const nobodyUID = 65534
 
-// condition knows [root]: programs can be run in another account, and file systems mounted.
+// condition knows [root]: programs can be run in another account, and file systems mounted; and [exists:PATH].
 func condition(cond string) (bool, error) {
 	if cond == "root" {
 		return runtime.GOOS == "linux" && os.Geteuid() == 0, nil
+	}
+	if path, ok := strings.CutPrefix(cond, "exists:"); ok {
+		_, err := os.Stat(path)
+		return err == nil, nil
 	}
 	return false, fmt.Errorf("there is no condition %q", cond)
 }

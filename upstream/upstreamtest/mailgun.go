@@ -55,9 +55,22 @@ func (mailgunAPI) unauthorized(*http.Request) *answer {
 	return &answer{401, http.Header{"Content-Type": {"text/plain"}}, "Forbidden"}
 }
 
-func (a mailgunAPI) other(r *http.Request) *answer {
-	if r.URL.Path == "/v4/domains/"+a.domain && r.Method == http.MethodGet {
-		return &answer{200, nil, `{"domain":{"state":"active"}}`}
+// other knows the domain, https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains
+func (a mailgunAPI) other(r *http.Request, acct *account) *answer {
+	if name, ok := strings.CutPrefix(r.URL.Path, "/v4/domains/"); ok && r.Method == http.MethodGet {
+		state := "active"
+		for _, d := range acct.domains {
+			if d.Name == name {
+				state = d.Status
+			}
+		}
+		switch {
+		case acct.sendOnly:
+			return &answer{401, http.Header{"Content-Type": {"text/plain"}}, "Forbidden"}
+		case name != a.domain:
+			return mailgunError(404, "Domain not found")
+		}
+		return &answer{200, nil, jsonString(map[string]any{"domain": map[string]string{"name": name, "state": state}})}
 	}
 	return &answer{200, http.Header{"Content-Type": {"text/plain"}}, "Mailgun Magnificent API"}
 }

@@ -66,11 +66,19 @@ func (resendAPI) unauthorized(r *http.Request) *answer {
 	return resendError(403, "invalid_api_key", "API key is invalid.")
 }
 
-func (resendAPI) other(r *http.Request) *answer {
-	if r.URL.Path == "/domains" && r.Method == http.MethodGet {
-		return &answer{200, nil, `{"data":[]}`}
+// other knows the list of domains, https://resend.com/docs/api-reference/domains/list-domains
+func (resendAPI) other(r *http.Request, acct *account) *answer {
+	if r.URL.Path != "/domains" || r.Method != http.MethodGet {
+		return nil
 	}
-	return nil
+	if acct.sendOnly {
+		return resendError(401, "restricted_api_key", "This API key is restricted to only send emails")
+	}
+	list := []map[string]string{}
+	for _, d := range acct.domains {
+		list = append(list, map[string]string{"id": "id-" + d.Name, "name": d.Name, "status": d.Status, "region": "us-east-1"})
+	}
+	return &answer{200, nil, jsonString(map[string]any{"object": "list", "has_more": false, "data": list})}
 }
 
 func (resendAPI) accepted(msg *Message) *answer {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -92,11 +93,28 @@ func (sendgridAPI) unauthorized(*http.Request) *answer {
 	return sendgridError(401, "", "The provided authorization grant is invalid, expired, or revoked")
 }
 
-func (sendgridAPI) other(r *http.Request) *answer {
-	if r.URL.Path == "/v3/scopes" && r.Method == http.MethodGet {
-		return &answer{200, nil, `{"scopes":["mail.send"]}`}
+// other knows scopes and authenticated domains,
+// https://www.twilio.com/docs/sendgrid/api-reference/domain-authentication/list-all-authenticated-domains
+func (sendgridAPI) other(r *http.Request, acct *account) *answer {
+	scopes := acct.scopes
+	if scopes == nil {
+		scopes = []string{"mail.send"}
 	}
-	return nil
+	switch {
+	case r.Method != http.MethodGet:
+		return nil
+	case r.URL.Path == "/v3/scopes":
+		return &answer{200, nil, jsonString(map[string]any{"scopes": scopes})}
+	case r.URL.Path != "/v3/whitelabel/domains":
+		return nil
+	case !slices.Contains(scopes, "whitelabel.read"):
+		return sendgridError(403, "", "access forbidden")
+	}
+	list := []map[string]any{}
+	for i, d := range acct.domains {
+		list = append(list, map[string]any{"id": i, "domain": d.Name, "subdomain": "em", "valid": d.Status == "valid"})
+	}
+	return &answer{200, nil, jsonString(list)}
 }
 
 func (sendgridAPI) accepted(msg *Message) *answer {

@@ -33,6 +33,7 @@ type Server struct {
 	requests int
 	serial   int
 	replays  map[string]replay
+	account  account
 }
 
 // api is what tells the providers apart.
@@ -46,7 +47,7 @@ type api interface {
 	// unauthorized is the answer where they are not.
 	unauthorized(r *http.Request) *answer
 	// other answers requests that send nothing; nil: 404.
-	other(r *http.Request) *answer
+	other(r *http.Request, acct *account) *answer
 	// sends says whether a request is for sending.
 	sends(r *http.Request) bool
 	// limit is how many bytes a request may have.
@@ -293,9 +294,10 @@ func (s *Server) reject(why string) {
 
 func (s *Server) serveOther(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	ok := s.api.authorized(r, s.key)
+	ok, acct := s.api.authorized(r, s.key), s.account
 	s.mu.Unlock()
-	switch a := s.api.other(r); {
+	s.date(w)
+	switch a := s.api.other(r, &acct); {
 	case a == nil:
 		write(w, &answer{404, nil, `{"message":"not found"}`})
 	case !ok:

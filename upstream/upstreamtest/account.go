@@ -1,0 +1,55 @@
+package upstreamtest
+
+import (
+	"net/http"
+	"time"
+)
+
+// Domain is a sending domain of the account. Status is the provider's word: Resend "verified", "pending";
+// Mailgun "active", "unverified"; SendGrid "valid" or anything else.
+type Domain struct{ Name, Status string }
+
+// account is what a fake tells of itself to requests that send nothing.
+type account struct {
+	domains  []Domain
+	sendOnly bool // the key may send and do nothing else
+	scopes   []string
+	skew     time.Duration
+}
+
+// SetDomains changes the sending domains.
+func (s *Server) SetDomains(domains ...Domain) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account.domains = domains
+}
+
+// SetSendOnly makes the key one that may only send, or one that may do everything.
+func (s *Server) SetSendOnly(only bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account.sendOnly = only
+}
+
+// SetScopes changes what SendGrid says that the key may do.
+func (s *Server) SetScopes(scopes ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account.scopes = scopes
+}
+
+// SetClock makes the Date of answers differ from this machine's clock.
+func (s *Server) SetClock(skew time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account.skew = skew
+}
+
+// date sets Date where the fake's clock is wrong.
+func (s *Server) date(w http.ResponseWriter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.account.skew != 0 {
+		w.Header().Set("Date", time.Now().Add(s.account.skew).UTC().Format(http.TimeFormat))
+	}
+}
