@@ -96,19 +96,20 @@ func (g *Gateway) commit(ctx context.Context, in *incoming, late bool) (id, text
 // accepted tells of a message that the client is done with.
 func (g *Gateway) accepted(in *incoming, took time.Duration) {
 	g.journal.Accepted(journal.Accepted{ID: in.draft.ID(), MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
-		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Took: took})
+		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Rewritten: in.rewritten, Took: took})
 }
 
 // incoming is a message whose bytes are written but not yet promised.
 type incoming struct {
-	snap   *snapshot
-	env    envelope.Envelope // after aliases and rewriting
-	copies map[string]bool   // recipients that rules added, in lower case
-	draft  queue.Draft
-	body   queue.Body
-	msg    *mime.Message
-	size   int64
-	fits   map[string]bool // upstream name: it can carry the message to all recipients
+	snap      *snapshot
+	env       envelope.Envelope // after aliases and rewriting
+	copies    map[string]bool   // recipients that rules added, in lower case
+	rewritten []string          // names of the rules that applied
+	draft     queue.Draft
+	body      queue.Body
+	msg       *mime.Message
+	size      int64
+	fits      map[string]bool // upstream name: it can carry the message to all recipients
 }
 
 // receive writes a message into a draft: trace field, completed header, body as it comes.
@@ -156,7 +157,7 @@ func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error
 	if err := cfg.Rewrites.Apply(mail); err != nil {
 		return err
 	}
-	in.copies = mail.Copies
+	in.copies, in.rewritten = mail.Copies, mail.Applied
 	header = mime.EditHeader(mail.Header, received(cfg, mail, in.draft.ID(), in.env.Received))
 	if err := g.store(in.draft, bytesReader(header)); err != nil {
 		return err

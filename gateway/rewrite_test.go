@@ -52,6 +52,9 @@ func TestStagingShowsNoHiddenRecipient(t *testing.T) {
 	h.mustSend("x@corp.example", []string{"ann@example.org", "hidden@example.org", "in@corp.example"}, msg)
 	h.mustSend("x@corp.example", []string{"hidden@example.org"}, msg)
 	h.await("both", func() bool { return relay.Count() == 2 })
+	if !strings.Contains(h.log.String(), `rewritten="[rewrite 1]"`) {
+		t.Error("the log does not tell of the rule")
+	}
 	for i, want := range [][]string{{"qa@corp.example", "in@corp.example"}, {"qa@corp.example"}} {
 		m := relay.Taken()[i]
 		text := string(m.Data)

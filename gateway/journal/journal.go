@@ -41,6 +41,7 @@ type Accepted struct {
 	Client        string // address or name of the program that handed it over
 	User          string
 	Listener      string
+	Rewritten     []string      // names of the rewrite rules that applied
 	Took          time.Duration // from the end of the header to the commit
 }
 
@@ -49,9 +50,13 @@ func (j *Journal) Accepted(e Accepted) {
 	j.metrics.accepted.WithLabelValues(e.Listener).Inc()
 	j.metrics.acceptedBytes.WithLabelValues(e.Listener).Add(float64(e.Size))
 	j.metrics.commit.Observe(e.Took.Seconds())
+	rewritten := slog.Attr{} // none is not written
+	if len(e.Rewritten) > 0 {
+		rewritten = slog.Any("rewritten", e.Rewritten)
+	}
 	j.write(slog.LevelInfo, "accepted", slog.String("id", e.ID), slog.String("message_id", e.MessageID),
 		slog.String("from", e.From), slog.Any("to", e.To), slog.Int64("size", e.Size), slog.String("client", e.Client),
-		slog.String("user", e.User), slog.String("listener", e.Listener))
+		slog.String("user", e.User), slog.String("listener", e.Listener), rewritten)
 }
 
 // Rejected is mail that was refused before it was accepted, or a client that was turned away.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"reflect"
 	"testing"
 	"time"
 
@@ -24,8 +25,8 @@ func TestEvents(t *testing.T) {
 		value  float64
 	}{
 		{"accepted", func(j *Journal) {
-			j.Accepted(Accepted{ID: "Q1", From: "f@x", To: []string{"a@y"}, Size: 12, Client: "127.0.0.1", Listener: "l", MessageID: "<m@x>", User: "u"})
-		}, map[string]any{"id": "Q1", "from": "f@x", "size": 12.0, "client": "127.0.0.1", "message_id": "<m@x>", "user": "u"}, "mailhatch_accepted_total", 1},
+			j.Accepted(Accepted{ID: "Q1", From: "f@x", To: []string{"a@y"}, Size: 12, Client: "127.0.0.1", Listener: "l", MessageID: "<m@x>", User: "u", Rewritten: []string{"staging"}})
+		}, map[string]any{"id": "Q1", "from": "f@x", "size": 12.0, "client": "127.0.0.1", "message_id": "<m@x>", "user": "u", "rewritten": []any{"staging"}}, "mailhatch_accepted_total", 1},
 		{"rejected", func(j *Journal) { j.Rejected(Rejected{Stage: "RCPT", Code: 550, Reason: "no"}) },
 			map[string]any{"stage": "RCPT", "code": 550.0, "reason": "no"}, "mailhatch_rejected_total", 1},
 		{"sent", func(j *Journal) { j.Sent(a) }, map[string]any{"id": "Q1", "upstream": "main", "provider_id": "P1", "latency_ms": 1500.0, "attempts": 2.0}, "mailhatch_sent_total", 2},
@@ -54,7 +55,7 @@ func TestEvents(t *testing.T) {
 				t.Errorf("event %v, want %s", line["msg"], c.event)
 			}
 			for k, v := range c.want {
-				if line[k] != v {
+				if !reflect.DeepEqual(line[k], v) {
 					t.Errorf("%s = %v, want %v", k, line[k], v)
 				}
 			}

@@ -21,6 +21,8 @@ type Mail struct {
 	Copies map[string]bool
 	// Redirected says that recipients were replaced: the old ones must not be shown.
 	Redirected bool
+	// Applied are the names of the rules that matched.
+	Applied []string
 
 	parsed *mime.Message // Header; nil after a change
 }
@@ -99,6 +101,7 @@ func (r *rewrite) work(m *Mail) (*work, error) {
 
 // do changes the message.
 func (w *work) do() {
+	w.m.Applied = append(w.m.Applied, w.rule.name)
 	w.fields()
 	w.from()
 	w.subject()
