@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -20,16 +22,18 @@ import (
 )
 
 const (
-	selfSignedFile  = "self-signed.pem" // in state_dir: certificate and key
+	selfSignedFile  = "self-signed.pem"     // in state_dir: certificate and key
+	selfSignedRSA   = "self-signed-rsa.pem" // the same for old devices
 	selfSignedFor   = 10 * 365 * 24 * time.Hour
 	selfSignedRenew = 30 * 24 * time.Hour // before the end
 )
 
 // selfSigned gives the file of a certificate for this machine; it is made when there is none that
 // holds for the name and for another while. Clients that want to check it can be given the file's
-// first block.
-func selfSigned(stateDir, hostname string) (string, error) {
-	path := filepath.Join(stateDir, selfSignedFile)
+// first block. Devices that know no TLS 1.2 seldom know another key than RSA: name is that of the file,
+// and selfSignedRSA has one.
+func selfSigned(stateDir, name, hostname string) (string, error) {
+	path := filepath.Join(stateDir, name)
 	if pair, err := tls.LoadX509KeyPair(path, path); err == nil {
 		if cert := pair.Leaf; cert.VerifyHostname(hostname) == nil && time.Until(cert.NotAfter) > selfSignedRenew {
 			return path, os.Chmod(path, 0o600)
@@ -41,11 +45,11 @@ func selfSigned(stateDir, hostname string) (string, error) {
 		return "", err
 	}
 	// Whole or not at all: the file is found again after a crash.
-	f, err := os.CreateTemp(stateDir, selfSignedFile+".*") // 0600
+	f, err := os.CreateTemp(stateDir, name+".*") // 0600
 	if err != nil {
 		return "", err
 	}
-	err = writeSelfSigned(f, hostname, time.Now())
+	err = writeSelfSigned(f, name == selfSignedRSA, hostname, time.Now())
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -60,8 +64,16 @@ func selfSigned(stateDir, hostname string) (string, error) {
 }
 
 // writeSelfSigned writes a certificate and its key as PEM.
-func writeSelfSigned(w io.Writer, hostname string, now time.Time) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func writeSelfSigned(w io.Writer, old bool, hostname string, now time.Time) error {
+	var key crypto.Signer
+	var err error
+	usage := x509.KeyUsageDigitalSignature
+	if old {
+		usage |= x509.KeyUsageKeyEncipherment // for RSA key exchange
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	} else {
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
 	if err != nil {
 		return err
 	}
@@ -73,9 +85,9 @@ func writeSelfSigned(w io.Writer, hostname string, now time.Time) error {
 		SerialNumber: serial, Subject: pkix.Name{CommonName: hostname}, DNSNames: []string{hostname, "localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		NotBefore:   now.Add(-time.Hour), NotAfter: now.Add(selfSignedFor),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
+		KeyUsage: usage, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
 	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,11 @@ func prefixes(list []Network) []netip.Prefix {
 func (g *Gateway) tlsConfig(cfg *Config, lc *ListenerConfig) (*tls.Config, error) {
 	certFile, keyFile := lc.CertFile, lc.KeyFile
 	if lc.SelfSigned {
-		file, err := selfSigned(cfg.StateDir, cfg.Hostname)
+		name := selfSignedFile
+		if tlsVersion(lc.TLSMin) < tls.VersionTLS12 {
+			name = selfSignedRSA
+		}
+		file, err := selfSigned(cfg.StateDir, name, cfg.Hostname)
 		if err != nil {
 			return nil, fmt.Errorf("self_signed: %w", err)
 		}

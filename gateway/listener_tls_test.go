@@ -73,7 +73,7 @@ func TestSelfSignedIsMadeAnew(t *testing.T) {
 		t.Helper()
 		f, err := os.Create(path)
 		if err == nil {
-			err = writeSelfSigned(f, name, time.Now().Add(-age))
+			err = writeSelfSigned(f, false, name, time.Now().Add(-age))
 			f.Close()
 		}
 		if err != nil {
@@ -92,7 +92,7 @@ func TestSelfSignedIsMadeAnew(t *testing.T) {
 	} {
 		make(tc.hostname, tc.age)
 		before, _ := os.ReadFile(path)
-		if got, err := selfSigned(dir, "a.example"); err != nil || got != path {
+		if got, err := selfSigned(dir, selfSignedFile, "a.example"); err != nil || got != path {
 			t.Fatalf("%s: %s, %v", name, got, err)
 		}
 		after, _ := os.ReadFile(path)
@@ -102,10 +102,10 @@ func TestSelfSignedIsMadeAnew(t *testing.T) {
 	}
 	// Something else in its place is not thrown away.
 	writeFile(t, path, "my notes")
-	if _, err := selfSigned(dir, "a.example"); err == nil {
+	if _, err := selfSigned(dir, selfSignedFile, "a.example"); err == nil {
 		t.Error("a file that is no certificate was replaced")
 	}
-	if _, err := selfSigned(path, "a.example"); err == nil {
+	if _, err := selfSigned(path, selfSignedFile, "a.example"); err == nil {
 		t.Error("a file is no directory")
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
@@ -135,6 +135,23 @@ func TestTLSMin(t *testing.T) {
 				p.want("220")
 			}
 		}
+	}
+}
+
+// What knows no TLS 1.2 often knows nothing but RSA, for the key exchange too.
+func TestSelfSignedForOldDevices(t *testing.T) {
+	h := newHouse(t, "[[listener]]\naddress = \"ADDR\"\ntls = \"implicit\"\nself_signed = true\ntls_min = \"1.0\"\n"+holding)
+	for _, suite := range []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA} {
+		p := dialTalker(t, "tcp", h.addr)
+		err := p.secure(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10, CipherSuites: []uint16{suite}, InsecureSkipVerify: true})
+		if err != nil {
+			t.Errorf("%s: %v", tls.CipherSuiteName(suite), err)
+			continue
+		}
+		p.want("220")
+	}
+	if st, err := os.Stat(filepath.Join(h.cfg.StateDir, selfSignedRSA)); err != nil || runtime.GOOS != "windows" && st.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", st, err)
 	}
 }
 
