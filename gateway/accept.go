@@ -129,7 +129,7 @@ func (g *Gateway) receive(ctx context.Context, s *snapshot, given *envelope.Enve
 func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error {
 	raw, rest, err := mime.ReadHeader(body, maxHeader)
 	if errors.Is(err, mime.ErrHeaderTooLarge) {
-		return &smtpd.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes", maxHeader)}
+		return &smtpd.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes or 100,000 lines", maxHeader)}
 	}
 	if err != nil {
 		return err // of reading

@@ -163,6 +163,9 @@ func (s *sorter) setBody(p *Part) error {
 	}
 	body := &Body{Text: text, Part: p}
 	if p.Type == "text/html" {
+		if old := s.content.HTML; old != nil {
+			s.attach(old.Part) // one beside an alternative that has its own
+		}
 		s.content.HTML = body
 	} else {
 		if old := s.content.Text; old != nil {

@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -56,7 +57,7 @@ func (e Edit) apply(h Header, eol string) Header {
 	case Remove:
 		return e.remove(h)
 	case Mend:
-		return mend(h, eol)
+		return readable(h, eol)
 	}
 	if !isFieldName(e.Name) {
 		return h
@@ -77,6 +78,9 @@ func (e Edit) apply(h Header, eol string) Header {
 }
 
 func (e Edit) remove(h Header) Header {
+	if !slices.ContainsFunc(h, func(f Field) bool { return e.matches(f.Name) }) {
+		return h
+	}
 	kept := make(Header, 0, len(h))
 	for i := 0; i < len(h); {
 		if !e.matches(h[i].Name) {

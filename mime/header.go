@@ -79,15 +79,21 @@ func (f Field) Value() string {
 }
 
 // ReadHeader reads a header up to and including the empty line from the start of a message, at most
-// max bytes; rest gives what follows. A body that follows without an empty line gets one, as in
+// max bytes and 100,000 lines; rest gives what follows. A body that follows without an empty line gets one, as in
 // [Message.With]. A message without body may be without it. When the header is longer, err is
 // [ErrHeaderTooLarge], raw is what was read and rest the remainder.
 func ReadHeader(r io.Reader, max int) (raw []byte, rest io.Reader, err error) {
 	br := bufio.NewReader(r)
 	atStart := true
-	for {
+	for lines := 0; ; {
 		line, err := br.ReadSlice('\n')
 		raw = append(raw, line...)
+		if err == nil {
+			lines++
+		}
+		if lines > maxHeaderLines {
+			return raw, br, ErrHeaderTooLarge
+		}
 		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
 			return raw, br, err
 		}

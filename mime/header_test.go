@@ -109,6 +109,7 @@ func TestReadHeader(t *testing.T) {
 		{"long line", long + "\r\nbody", 6000, long + "\r\n", "body", nil},
 		{"line end at the buffer's end", "A:" + strings.Repeat("x", 4094) + "\n\nbody", 6000, "A:" + strings.Repeat("x", 4094) + "\n\n", "body", nil},
 		{"too long", "A: 1\r\nB: 2\r\nC: 3\r\n\r\nbody", 8, "A: 1\r\nB: 2\r\n", "C: 3\r\n\r\nbody", ErrHeaderTooLarge},
+		{"too many lines", strings.Repeat("a:\n", maxHeaderLines) + "b:\n\nbody", 1 << 20, strings.Repeat("a:\n", maxHeaderLines) + "b:\n", "\nbody", ErrHeaderTooLarge},
 		{"too long at the end", "A: 1\r\nB: 2", 8, "A: 1\r\nB: 2", "", ErrHeaderTooLarge},
 	}
 	for _, tt := range tests {

@@ -7,32 +7,46 @@ import (
 
 // readable gives the fields of a header as they are read: lines that are no fields are mended, so that a
 // boundary which lost its indent still counts. The bytes of the message stay as they are.
-func readable(h Header) Header {
+func readable(h Header, eol string) Header {
 	for _, f := range h {
 		if f.Name == "" {
-			return mend(h, "\n")
+			return mend(h, eol)
 		}
 	}
 	return h
 }
 
-// mend gives the fields of a header; see [Mend].
+// mend is readable for a header that has such lines; see [Mend].
 func mend(h Header, eol string) Header {
 	out := make(Header, 0, len(h))
-	for _, f := range h {
+	for i := 0; i < len(h); i++ {
+		f := h[i]
 		text := string(bytes.Trim(f.Raw, " \t\r\n"))
-		switch last := len(out) - 1; {
+		switch {
 		case f.Name != "":
+			if n := lostLines(h[i:]); n > 0 {
+				f.Raw = joinLines(h[i:i+n+1], eol)
+				i += n
+			}
 			out = append(out, f)
-		case text == "" || last < 0 && isMailboxLine(f.Raw):
-		case last >= 0 && continues(out[last], text):
-			raw := bytes.TrimRight(out[last].Raw, "\r\n")
-			out[last].Raw = []byte(string(raw) + eol + " " + text + eol)
+		case text == "" || len(out) == 0 && isMailboxLine(f.Raw):
 		default:
 			out = append(out, Field{Name: "Comments", Raw: []byte("Comments: " + text + eol)})
 		}
 	}
 	return out
+}
+
+// joinLines makes one field of a field and the lines that are the rest of it.
+func joinLines(lines Header, eol string) []byte {
+	raw := bytes.TrimRight(lines[0].Raw, "\r\n")
+	raw = raw[:len(raw):len(raw)]
+	for _, f := range lines[1:] {
+		if text := bytes.Trim(f.Raw, " \t\r\n"); len(text) > 0 {
+			raw = append(append(append(raw, eol...), ' '), text...)
+		}
+	}
+	return append(raw, eol...)
 }
 
 // isMailboxLine tells whether a line separates messages in a mailbox file: "From ", an address and a

@@ -6,7 +6,7 @@
 // understood stays available as bytes and says so in a defect.
 //
 // Limits keep hostile input cheap: multiparts nest 128 deep, a message has 1,000 parts, its header
-// 1 MiB. What lies beyond stays in one undivided part with a defect.
+// 1 MiB and 100,000 lines. What lies beyond stays in one undivided part with a defect.
 package mime
 
 import (
@@ -41,7 +41,7 @@ func Parse(src Source) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Message{Source: src, Header: readable(ParseHeader(raw)), headerBytes: raw, bodyOffset: bodyOffset}
+	m := &Message{Source: src, Header: readable(ParseHeader(raw), "\n"), headerBytes: raw, bodyOffset: bodyOffset}
 	m.Root = newPart(src, m.Header, "text/plain")
 	m.Root.start, m.Root.end = bodyOffset, src.Size()
 	m.Root.Defect = defect
@@ -139,7 +139,7 @@ func (m *Message) With(edits ...Edit) (*Message, error) {
 	w.Source = src
 	w.bodyOffset = src.Size() - (m.Source.Size() - m.bodyOffset)
 	w.headerBytes = header
-	w.Header = readable(ParseHeader(w.headerBytes))
+	w.Header = readable(ParseHeader(w.headerBytes), "\n")
 	w.Header.inCharset(m.charset)
 	root := *m.Root // its content is read from the old source, whose bytes are the same
 	root.Header = w.Header

@@ -37,7 +37,7 @@ type Part struct {
 // newPart reads the fields of a part's header.
 func newPart(src Source, h Header, defaultType string) *Part {
 	p := &Part{Header: h, Type: defaultType, source: src, Params: map[string]string{}}
-	h = readable(h)
+	h = readable(h, "\n")
 	if v := h.Get("Content-Type"); v != "" {
 		t, params := parseValue(v)
 		if isMediaType(t) {

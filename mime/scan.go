@@ -9,6 +9,7 @@ import (
 // Limits of the tree.
 const (
 	maxHeader      = 1 << 20 // bytes of a message's header, and of the headers of all its parts together
+	maxHeaderLines = 100_000
 	maxPartHeader  = 64 << 10
 	maxDepth       = 128  // multiparts within each other
 	maxParts       = 1000 // leaves and multiparts
@@ -71,7 +72,7 @@ func (s *scanner) position() int64 {
 // block reads lines up to an empty line, a delimiter or the limit. empty is the length of the empty
 // line, which is not in the block.
 func (s *scanner) block(limit int) (block []byte, empty int64, defect, err error) {
-	for {
+	for lines := 0; ; lines++ {
 		l, err := s.lines.next()
 		if err == io.EOF {
 			return block, 0, nil, nil
@@ -87,7 +88,7 @@ func (s *scanner) block(limit int) (block []byte, empty int64, defect, err error
 			s.lines.unread()
 			return block, 0, nil, nil
 		}
-		if len(block)+len(l.bytes) > limit {
+		if len(block)+len(l.bytes) > limit || lines >= maxHeaderLines {
 			s.lines.unread()
 			return block[:bytes.LastIndexByte(block, '\n')+1], 0, ErrHeaderTooLarge, nil
 		}

@@ -57,38 +57,55 @@ func fieldMatches(name string, list []string) bool {
 // apiHeaders gives the fields that travel as headers of a JSON API, in order, each name once.
 // reserved are the provider's own names.
 func apiHeaders(msg *mime.Message, reserved []string) []apiHeader {
-	var out []apiHeader
-	index := map[string]int{}
-	add := func(name, value string) {
-		value = strings.TrimSpace(plainText(strings.Map(apiOneLine, value)))
-		if value == "" {
-			return
-		}
-		lower := strings.ToLower(name)
-		i, seen := index[lower]
-		switch {
-		case !seen:
-			index[lower] = len(out)
-			out = append(out, apiHeader{name, value})
-		case slices.Contains(apiSingle, lower) || out[i].value == value:
-		default:
-			sep, ok := apiJoined[lower]
-			if !ok {
-				sep = ", "
-			}
-			out[i].value += sep + value
-		}
-	}
+	var list joinedHeaders
 	for _, f := range msg.Header {
 		if !apiFieldName(f.Name) || fieldMatches(f.Name, apiMapped[:]) || fieldMatches(f.Name, apiControl[:]) ||
 			fieldMatches(f.Name, reserved) {
 			continue
 		}
-		add(f.Name, mime.Header{f}.Text(f.Name))
+		list.add(f.Name, mime.Header{f}.Text(f.Name))
 	}
 	// What the provider writes anew stays readable.
-	add("X-Original-Message-ID", msg.MessageID)
-	add("X-Original-Date", msg.Header.Get("Date"))
+	list.add("X-Original-Message-ID", msg.MessageID)
+	list.add("X-Original-Date", msg.Header.Get("Date"))
+	return list.joined()
+}
+
+// joinedHeaders collects fields, the values of each name together.
+type joinedHeaders struct {
+	names  []string
+	values map[string][]string // by name in lower case
+}
+
+func (l *joinedHeaders) add(name, value string) {
+	value = strings.TrimSpace(plainText(strings.Map(apiOneLine, value)))
+	if value == "" {
+		return
+	}
+	lower := strings.ToLower(name)
+	old, seen := l.values[lower]
+	switch {
+	case !seen:
+		if l.values == nil {
+			l.values = map[string][]string{}
+		}
+		l.names = append(l.names, name)
+	case slices.Contains(apiSingle, lower) || len(old) == 1 && old[0] == value:
+		return
+	}
+	l.values[lower] = append(old, value)
+}
+
+func (l *joinedHeaders) joined() []apiHeader {
+	out := make([]apiHeader, len(l.names))
+	for i, name := range l.names {
+		lower := strings.ToLower(name)
+		sep, ok := apiJoined[lower]
+		if !ok {
+			sep = ", "
+		}
+		out[i] = apiHeader{name, strings.Join(l.values[lower], sep)}
+	}
 	return out
 }
 

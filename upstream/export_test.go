@@ -13,3 +13,23 @@ func WithTransport(u Upstream, rt http.RoundTripper) {
 		u.client.client.Transport = rt
 	}
 }
+
+// SMTPWire gives the bytes that would leave for a relay with or without 8BITMIME and SMTPUTF8.
+func SMTPWire(u Upstream, m *Mail, eightBit bool) ([]byte, error) {
+	relay := u.(*smtpRelay)
+	job := newSMTPJob(m)
+	relay.begin(job)
+	if len(job.pending) > 0 {
+		relay.fit(job, smtpCaps{eightBit: eightBit, utf8: eightBit})
+	}
+	defer func() { relay.release(job.content) }()
+	if len(job.pending) == 0 {
+		return nil, job.out[0].Err
+	}
+	var wire []byte
+	err := job.content.send(relay, func(p []byte) error {
+		wire = append(wire, p...)
+		return nil
+	})
+	return wire, err
+}

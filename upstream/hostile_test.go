@@ -1,0 +1,133 @@
+package upstream_test
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"testing"
+	"time"
+
+	"mailhatch/mime"
+	"mailhatch/mime/mimetest"
+	"mailhatch/upstream"
+)
+
+// discarding takes every request and reads its body.
+type discarding struct{}
+
+// RoundTrip refuses what it has read, in words of no provider.
+func (discarding) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: 500, Body: http.NoBody, Request: r}, nil
+}
+
+// builders make requests of a message, and throw them away.
+func builders(tb testing.TB) map[string]func(*upstream.Mail) {
+	tb.Helper()
+	all := map[string]func(*upstream.Mail){}
+	for _, kind := range apiKinds {
+		up, err := openKind(kind.name, "api_key = 'k'\nbase_url = 'http://127.0.0.1:1'\npass_control_headers = true\n"+kind.settings)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		upstream.WithTransport(up, discarding{})
+		all[kind.name] = func(m *upstream.Mail) {
+			if up.(upstream.Preflighter).Preflight(m) == nil {
+				up.Send(tb.Context(), m)
+			}
+		}
+	}
+	relay, err := openKind("smtp", "host = '127.0.0.1'\nport = 1\ntls = 'none'\n")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for name, eightBit := range map[string]bool{"smtp": true, "smtp without 8BITMIME": false} {
+		all[name] = func(m *upstream.Mail) { _, _ = upstream.SMTPWire(relay, m, eightBit) }
+	}
+	return all
+}
+
+// build parses a message and makes its requests.
+func build(tb testing.TB, raw string, builder func(*upstream.Mail)) {
+	tb.Helper()
+	msg, err := mime.Parse(mime.NewBytesSource([]byte(raw)))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	builder(&upstream.Mail{ID: "Q", From: "app@example.com", Message: msg,
+		To: []upstream.Recipient{{Address: "ann@example.org"}, {Address: "ann1@example.org"}}})
+}
+
+const mostHeap = 64 << 20
+
+// peakHeap is by how many bytes the heap grows at most while f runs, what is garbage left out as far
+// as an eager collector can.
+func peakHeap(f func()) uint64 {
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	stop, peak := make(chan struct{}), make(chan uint64)
+	go samplePeak(stop, peak)
+	f()
+	close(stop)
+	return max(<-peak, before.HeapInuse) - before.HeapInuse
+}
+
+// TestHostileRequests holds the promise for each upstream, from the bytes to the request: no message of 1 MB
+// takes more than a second, or 64 MB at a time. A busy machine gets more time; BenchmarkHostile tells the truth.
+func TestHostileRequests(t *testing.T) {
+	size, patience := 1<<20, 10*time.Second
+	if raceEnabled {
+		size >>= 4
+	}
+	all := builders(t)
+	for name, raw := range mimetest.Hostile(size) {
+		for _, kind := range slices.Sorted(maps.Keys(all)) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			build(t, raw, all[kind])
+			spent := time.Since(start)
+			runtime.ReadMemStats(&after)
+			if spent > patience {
+				t.Errorf("%s, %s: took %v", kind, name, spent)
+			}
+			if after.TotalAlloc-before.TotalAlloc < mostHeap {
+				continue
+			}
+			if peak := peakHeap(func() { build(t, raw, all[kind]) }); peak > mostHeap {
+				t.Errorf("%s, %s: the heap grew by %d MB; %d MB were allocated in all", kind, name, peak>>20, (after.TotalAlloc-before.TotalAlloc)>>20)
+			}
+		}
+	}
+}
+
+// BenchmarkHostile reports the slowest and the fattest message of 1 MB for each upstream.
+func BenchmarkHostile(b *testing.B) {
+	messages := mimetest.Hostile(1 << 20)
+	for kind, builder := range builders(b) {
+		b.Run(kind, func(b *testing.B) {
+			var slowest time.Duration
+			var fattest uint64
+			for b.Loop() {
+				for _, raw := range messages {
+					var before, after runtime.MemStats
+					runtime.ReadMemStats(&before)
+					start := time.Now()
+					build(b, raw, builder)
+					slowest = max(slowest, time.Since(start))
+					runtime.ReadMemStats(&after)
+					fattest = max(fattest, after.TotalAlloc-before.TotalAlloc)
+				}
+			}
+			b.ReportMetric(float64(slowest.Milliseconds()), "slowest-ms")
+			b.ReportMetric(float64(fattest)/1e6, "most-allocated-MB")
+		})
+	}
+}

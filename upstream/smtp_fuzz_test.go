@@ -1,0 +1,121 @@
+package upstream_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// FuzzSMTPContent makes the bytes for a relay of whatever comes: as it is but for line ends, Bcc and
+// providers' control fields, or in 7 bits with the same content.
+func FuzzSMTPContent(f *testing.F) {
+	files, err := filepath.Glob("testdata/mail/*.mail")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no seeds")
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		_, message, _ := bytes.Cut(raw, []byte("\n\n"))
+		f.Add(bytes.ReplaceAll(message, []byte("\n"), []byte("\r\n")))
+		f.Add(message)
+	}
+	relay, err := openKind("smtp", "host = '127.0.0.1'\nport = 1\ntls = 'none'\n")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		msg, err := mime.Parse(mime.NewBytesSource(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &upstream.Mail{ID: "F", From: "app@example.com", Message: msg, To: []upstream.Recipient{{Address: "ann@example.org"}}}
+		wire, err := upstream.SMTPWire(relay, m, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := onTheWire(t, wire)
+		want := normalised(raw)
+		if h := parsed(t, want).Header; !removesFields(h) && !bytes.Equal(whole, want) {
+			t.Fatalf("%q became %q", want, whole)
+		}
+		if wire, err = upstream.SMTPWire(relay, m, false); err != nil {
+			if e := asError(t, err); e.Class != upstream.Unrepresentable {
+				t.Fatalf("%+v", e)
+			}
+			return
+		}
+		checkSeven(t, whole, onTheWire(t, wire))
+	})
+}
+
+// normalised ends every line with CRLF.
+func normalised(raw []byte) []byte {
+	s := strings.NewReplacer("\r\n", "\r\n", "\r", "\r\n", "\n", "\r\n").Replace(string(raw))
+	if s != "" && !strings.HasSuffix(s, "\r\n") {
+		s += "\r\n"
+	}
+	return []byte(s)
+}
+
+func parsed(t *testing.T, raw []byte) *mime.Message {
+	t.Helper()
+	m, err := mime.Parse(mime.NewBytesSource(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// removesFields tells whether a header has fields that do not leave.
+func removesFields(h mime.Header) bool {
+	for _, f := range h {
+		name := strings.ToLower(f.Name)
+		for _, stem := range []string{"bcc", "resent-", "x-", "return-path"} {
+			if strings.HasPrefix(name, stem) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// onTheWire reads what follows DATA as a relay does that knows no line end but CRLF.
+func onTheWire(t *testing.T, wire []byte) []byte {
+	t.Helper()
+	body, ended := bytes.CutSuffix(wire, []byte(".\r\n"))
+	if !ended || len(body) > 0 && !bytes.HasSuffix(body, []byte("\r\n")) {
+		t.Fatalf("no final dot: %q", wire)
+	}
+	var out []byte
+	for line := range bytes.SplitAfterSeq(body, []byte("\r\n")) {
+		text := bytes.TrimSuffix(line, []byte("\r\n"))
+		if bytes.ContainsAny(text, "\r\n") || string(text) == "." {
+			t.Fatalf("line %q", line)
+		}
+		out = append(out, bytes.TrimPrefix(line, []byte("."))...)
+	}
+	if h := parsed(t, out).Header; h.Has("Bcc") || h.Has("Resent-Bcc") {
+		t.Fatalf("a Bcc left: %q", out)
+	}
+	return out
+}
+
+// checkSeven compares the parts of a message with those of its form in 7 bits.
+func checkSeven(t *testing.T, eight, seven []byte) {
+	t.Helper()
+	if bytes.ContainsFunc(seven, func(r rune) bool { return r >= 0x80 }) {
+		t.Fatalf("8 bits in %q", seven)
+	}
+	a, b := parsed(t, eight).Root.Leaves(), parsed(t, seven).Root.Leaves()
+	if len(a) != len(b) {
+		t.Fatalf("%d parts became %d: %q", len(a), len(b), seven)
+	}
+}
