@@ -6,8 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 
 	"mailhatch/gateway/admin"
 	"mailhatch/upstream"
@@ -16,48 +19,136 @@ import (
 // defaultAdmin is taken when nobody asked for an address; another program may have it.
 const defaultAdmin = "127.0.0.1:8025"
 
-// adminListeners opens admin.sock and the address of [admin]. Mail must flow without the socket: that it
-// could not be made is told, not fatal.
-func (g *Gateway) adminListeners(cfg *Config) ([]net.Listener, error) {
-	var all []net.Listener
-	l, err := g.adminSocket(cfg)
-	if err == nil {
-		all = append(all, l)
-	} else {
-		g.journal.Trouble("admin", err)
-	}
-	if cfg.Admin.Address == "off" {
-		return all, nil
-	}
-	tcp, err := net.Listen("tcp", cfg.Admin.Address)
-	switch {
-	case err == nil:
-		all = append(all, tcp)
-	case cfg.Admin.Address == defaultAdmin:
-		g.journal.Trouble("admin", err)
-	default:
-		for _, l := range all {
-			_ = l.Close()
-		}
-		return nil, fmt.Errorf("admin: %w", err)
-	}
-	return all, nil
+// adminRoom is the admin server with its listeners: admin.sock, and the address of [admin], which a
+// reload may change.
+type adminRoom struct {
+	g      *Gateway
+	server *admin.Server
+	socket net.Listener // nil when it could not be made
+
+	mu      sync.Mutex
+	address string
+	tcp     net.Listener       // nil when there is none
+	ctx     context.Context    // of the servers; nil before they run
+	stop    context.CancelFunc // of the server at tcp
+	group   *errgroup.Group
+	ended   bool
 }
 
-func (g *Gateway) adminSocket(cfg *Config) (net.Listener, error) {
+func newAdminRoom(g *Gateway, cfg *Config) *adminRoom {
+	return &adminRoom{g: g, address: cfg.Admin.Address, server: admin.New(admin.Config{
+		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.reloadTold, Memory: g.memory, Gatherer: g.metrics,
+		Log: g.opts.Log, Hostname: func() string { return g.current.Load().cfg.Hostname }, Version: g.opts.Version, Started: g.started,
+	})}
+}
+
+// open takes the socket and the address. Mail must flow without the socket: that it could not be made
+// is told, not fatal.
+func (a *adminRoom) open(cfg *Config) (err error) {
+	if a.socket, err = adminSocket(cfg); err != nil {
+		a.g.journal.Trouble("admin", err)
+	}
+	if a.tcp, err = listenAdmin(cfg.Admin.Address); err == nil {
+		return nil
+	}
+	if cfg.Admin.Address == defaultAdmin {
+		a.g.journal.Trouble("admin", err)
+		return nil
+	}
+	if a.socket != nil {
+		_ = a.socket.Close()
+	}
+	return err
+}
+
+func adminSocket(cfg *Config) (net.Listener, error) {
 	if err := os.MkdirAll(cfg.RunDir, 0o755); err != nil {
 		return nil, err
 	}
 	return admin.Listen(filepath.Join(cfg.RunDir, admin.SocketName))
 }
 
-func (g *Gateway) serveAdmin(ctx context.Context, listeners []net.Listener) error {
-	cfg := g.current.Load().cfg
-	server := admin.New(admin.Config{
-		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.Reload, Memory: g.memory, Gatherer: g.metrics,
-		Log: g.opts.Log, Hostname: cfg.Hostname, Version: g.opts.Version, Started: g.started,
+// listenAdmin gives nil for "off".
+func listenAdmin(address string) (net.Listener, error) {
+	if address == "off" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	return l, nil
+}
+
+// serve answers until ctx ends.
+func (a *adminRoom) serve(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	a.mu.Lock()
+	a.group, a.ctx = group, ctx
+	if a.tcp != nil {
+		a.start(a.tcp)
+	}
+	a.mu.Unlock()
+	if a.socket != nil {
+		group.Go(func() error { return a.server.Serve(ctx, a.socket) })
+	}
+	group.Go(func() error { // as long as this runs a reload may start another
+		<-ctx.Done()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.ended = true
+		return nil
 	})
-	return server.Serve(ctx, listeners...)
+	return group.Wait()
+}
+
+// start serves at another address than before. The caller holds mu.
+func (a *adminRoom) start(l net.Listener) {
+	ctx, cancel := context.WithCancel(a.ctx)
+	a.tcp, a.stop = l, cancel
+	a.group.Go(func() error { return a.server.Serve(ctx, l) })
+}
+
+// adminMove is the way to another address.
+type adminMove struct {
+	address string
+	tcp     net.Listener
+}
+
+// prepare binds the address if it is another one; nil: nothing changes.
+func (a *adminRoom) prepare(cfg *Config) (*adminMove, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.address == cfg.Admin.Address {
+		return nil, nil
+	}
+	l, err := listenAdmin(cfg.Admin.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &adminMove{cfg.Admin.Address, l}, nil
+}
+
+// follow makes a move.
+func (a *adminRoom) follow(m *adminMove) {
+	if m == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended || a.ctx == nil {
+		if m.tcp != nil {
+			_ = m.tcp.Close()
+		}
+		return
+	}
+	if a.stop != nil {
+		a.stop() // running requests end by themselves
+	}
+	a.address, a.tcp, a.stop = m.address, nil, nil
+	if m.tcp != nil {
+		a.start(m.tcp)
+	}
 }
 
 // notReady names what keeps the gateway from taking mail or from handing any on.

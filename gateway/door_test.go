@@ -312,17 +312,6 @@ func TestSecondsAfterTheLastMailShutdownEnds(t *testing.T) {
 	}
 }
 
-func TestReloadTellsWhatTakesARestart(t *testing.T) {
-	h, _ := resendHouse(t, "")
-	h.write("[[listener]]\naddress = \"ADDR\"\nmax_recipients = 7\n[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
-	if err := h.g.Reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(h.log.String(), "a [[listener]] changed in") {
-		t.Error("a changed listener is not told")
-	}
-}
-
 func TestRejectedMailIsNamed(t *testing.T) {
 	h, _ := resendHouse(t, "")
 	if err := h.send("x@example.com", []string{"bad\x01@example.org"}, plainMail); err == nil {

@@ -137,7 +137,7 @@ func (h *house) mustSend(from string, to []string, msg string) {
 
 func (h *house) await(what string, ok func() bool) {
 	h.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			h.t.Fatalf("waited in vain for %s", what)

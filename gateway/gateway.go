@@ -45,7 +45,9 @@ type Gateway struct {
 	started   time.Time
 	ready     atomic.Bool
 	addrs     atomic.Pointer[[]net.Addr]
-	reloads   chan chan error
+	lobby     *lobby
+	admin     *adminRoom
+	reloads   chan chan reloaded
 	notifier  notifier
 	inFlight  *smtpd.Budget // of all sessions
 }
@@ -80,9 +82,10 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Gateway, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
-		started: time.Now(), reloads: make(chan chan error), notifier: newNotifier(), inFlight: smtpd.NewBudget(int64(cfg.MaxInFlight))}
+		started: time.Now(), reloads: make(chan chan reloaded), notifier: newNotifier(), inFlight: smtpd.NewBudget(int64(cfg.MaxInFlight))}
 	snap := newSnapshot(cfg)
 	g.current.Store(snap)
+	g.lobby, g.admin = &lobby{g: g}, newAdminRoom(g, cfg)
 	g.deliverer = deliver.New(q, g.journal, g.submitBounce, g.delivery(snap))
 	return g, nil
 }
@@ -95,28 +98,21 @@ func (g *Gateway) Close() error { return g.queue.Close() }
 func (g *Gateway) Run(ctx context.Context, started func()) error {
 	defer g.Close() //nolint:errcheck // the store has no more to write once its users have ended
 	cfg := g.current.Load().cfg
-	bound, err := g.listen(cfg)
+	first, err := g.lobby.prepare(cfg)
 	if err != nil {
 		return err
 	}
-	addrs := make([]net.Addr, len(bound))
-	for i, b := range bound {
-		addrs[i] = b.Addr()
-	}
-	g.addrs.Store(&addrs)
-	bound = append(bound, g.submission(cfg)...)
-	adminListeners, err := g.adminListeners(cfg)
-	if err != nil {
-		closeAll(bound)
+	if err := g.admin.open(cfg); err != nil {
+		first.undo()
 		return err
 	}
 	// All end together: what sessions accept last is kept and offered after the next start.
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return g.serve(ctx, bound, started) })
+	group.Go(func() error { return g.lobby.serve(ctx, first, started) })
 	group.Go(func() error { return g.keepAlive(ctx) })
 	group.Go(func() error { return g.deliverer.Run(ctx) })
-	group.Go(func() error { return g.pickUp(ctx, cfg) })
-	group.Go(func() error { return g.serveAdmin(ctx, adminListeners) })
+	group.Go(func() error { return g.pickUp(ctx) })
+	group.Go(func() error { return g.admin.serve(ctx) })
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	group.Go(func() error { return g.watchStore(ctx) })
@@ -170,51 +166,4 @@ func (g *Gateway) watchStore(ctx context.Context) error {
 	case <-failing.Broken():
 		return fmt.Errorf("the store in %s failed: %w", g.current.Load().cfg.StateDir, failing.Err())
 	}
-}
-
-// Reload reads the config file again and follows it. When it is not good, the old one stays and the
-// error says why. Listeners, state_dir and [admin] keep their addresses until a restart.
-func (g *Gateway) Reload(ctx context.Context) error {
-	done := make(chan error, 1)
-	select {
-	case g.reloads <- done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (g *Gateway) reloadLoop(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-g.opts.Reload:
-			_ = g.reload() // the journal has it
-		case done := <-g.reloads:
-			done <- g.reload()
-		}
-	}
-}
-
-func (g *Gateway) reload() error {
-	g.notified(g.notifier.reloading())
-	defer func() { g.notified(g.notifier.ready()) }()
-	cfg, err := Load(g.file, LoadOptions{Kinds: g.opts.Kinds, Version: g.opts.Version, Stdout: g.opts.Stdout})
-	g.journal.Reloaded(err)
-	if err != nil {
-		return err
-	}
-	for _, w := range append(cfg.Warnings, needRestart(g.current.Load().cfg, cfg)...) {
-		g.opts.Log.Warn(w)
-	}
-	snap := newSnapshot(cfg)
-	g.current.Store(snap)
-	g.deliverer.Reload(g.delivery(snap))
-	return nil
 }

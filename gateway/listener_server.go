@@ -32,7 +32,9 @@ func (g *Gateway) serverConfig(cfg *Config, lc *ListenerConfig) (smtpd.Config, e
 	if lc.MinRate == 0 {
 		sc.MinRate = -1 // smtpd's word for any
 	}
-	if network, _ := lc.Network(); network != "tcp" {
+	if lc.Address == submitName {
+		sc.User = peerName
+	} else if network, _ := lc.Network(); network != "tcp" {
 		sc.User = func(c net.Conn) string { return g.peerUser(lc, c) }
 	}
 	for i := range lc.Users {
@@ -148,8 +150,8 @@ func (g *Gateway) peerUser(lc *ListenerConfig, c net.Conn) string {
 	return name
 }
 
-// listenerNow gives the listener as the config has it now: users change with a reload, all else with
-// a restart.
+// listenerNow gives the listener as the config has it now: users change with a reload even where the
+// server goes on.
 func (g *Gateway) listenerNow(lc *ListenerConfig) *ListenerConfig {
 	cfg := g.current.Load().cfg
 	if strings.HasSuffix(lc.Address, ":0") { // several may be called that

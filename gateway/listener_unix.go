@@ -11,10 +11,6 @@ import (
 
 // listenUnix makes a socket in a directory that is made when it is missing.
 func listenUnix(path string, mode os.FileMode, group string) (net.Listener, error) {
-	gid, err := groupID(group)
-	if err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
@@ -25,6 +21,20 @@ func listenUnix(path string, mode os.FileMode, group string) (net.Listener, erro
 	if err != nil {
 		return nil, err
 	}
+	err = setSocketMode(path, mode, group)
+	if err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// setSocketMode says who may open a socket.
+func setSocketMode(path string, mode os.FileMode, group string) error {
+	gid, err := groupID(group)
+	if err != nil {
+		return err
+	}
 	// First shut it, so that nobody is let in by a mode that is meant for another group.
 	err = os.Chmod(path, 0o600)
 	if err == nil && gid >= 0 {
@@ -33,11 +43,7 @@ func listenUnix(path string, mode os.FileMode, group string) (net.Listener, erro
 	if err == nil {
 		err = os.Chmod(path, mode)
 	}
-	if err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	return l, nil
+	return err
 }
 
 // removeStale removes a socket that nobody answers: it is left over from a crash.

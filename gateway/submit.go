@@ -21,29 +21,13 @@ const SubmitSocket = "submit.sock"
 // submitName is the listener of mail that local programs hand over by sendmail.
 const submitName = "submit"
 
-// submission opens the submission socket. Mail of others must flow without it: that it could not
-// be opened is told, not fatal.
-func (g *Gateway) submission(cfg *Config) []bound {
-	path := filepath.Join(cfg.RunDir, SubmitSocket)
-	l, err := listenSubmit(path)
-	if err != nil {
-		g.journal.Trouble(submitName, fmt.Errorf("sendmail cannot hand mail over: %w", err))
-		return nil
-	}
-	lc := submitListener(cfg)
-	server := smtpd.New(smtpd.Config{
-		Name: submitName, Hostname: cfg.Hostname, Domain: cfg.Identity.Domain, TLS: smtpd.TLSNone, Auth: smtpd.AuthNone,
-		User: peerName, MaxMessage: int64(lc.MaxMessage), MaxRecipients: lc.MaxRecipients, InFlight: g.inFlight,
-		MinRate: -1, DrainTimeout: cfg.ShutdownTimeout, OnEvent: g.sessionEvent,
-	}, &door{g: g, listener: lc}, g.opts.Log)
-	return []bound{{l, server}}
-}
+func submitPath(cfg *Config) string { return filepath.Join(cfg.RunDir, SubmitSocket) }
 
 // submitListener allows what the most generous listener allows.
 func submitListener(cfg *Config) *ListenerConfig {
 	lc := &ListenerConfig{}
 	lc.setDefaults()
-	lc.Address = submitName
+	lc.Address, lc.MinRate = submitName, 0
 	for i := range cfg.Listeners {
 		lc.MaxMessage = max(lc.MaxMessage, cfg.Listeners[i].MaxMessage)
 		lc.MaxRecipients = max(lc.MaxRecipients, cfg.Listeners[i].MaxRecipients)
@@ -67,8 +51,8 @@ const (
 )
 
 // pickUp takes in the mail that local programs left in the maildrop while they could not hand it over.
-func (g *Gateway) pickUp(ctx context.Context, cfg *Config) error {
-	box, err := maildrop.Open(cfg.StateDir)
+func (g *Gateway) pickUp(ctx context.Context) error {
+	box, err := maildrop.Open(g.current.Load().cfg.StateDir)
 	if err != nil {
 		if !errors.Is(err, maildrop.ErrUnsupported) {
 			g.journal.Trouble("maildrop", err)
@@ -78,10 +62,10 @@ func (g *Gateway) pickUp(ctx context.Context, cfg *Config) error {
 	if !box.Private() && os.Geteuid() != 0 {
 		g.opts.Log.Info("files of the maildrop cannot be given to the gateway's group; their names alone protect them")
 	}
-	limit := int64(submitListener(cfg).MaxMessage)
 	tell := func(err error) { g.journal.Trouble("maildrop", err) }
 	for {
 		wait := pickUpEvery
+		limit := int64(submitListener(g.current.Load().cfg).MaxMessage)
 		if err := box.Each(ctx, limit, func(d *maildrop.Drop) error { return g.acceptDrop(ctx, d) }, tell); err != nil {
 			tell(err)
 			wait = pickUpPause

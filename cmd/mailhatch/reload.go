@@ -25,9 +25,13 @@ func runReload(ctx context.Context, a *app, args []string) error {
 	}
 	client := admin.NewClient(filepath.Join(runDir, admin.SocketName))
 	defer client.Close()
-	if err := client.Reload(ctx); err != nil {
+	r, err := client.Reload(ctx)
+	if err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout, "the config was read again")
+	for _, note := range r.Notes {
+		fmt.Fprintln(a.stdout, plain(note))
+	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (a *app) mailq(ctx context.Context, places []gateway.SubmitPlace) error {
 func (a *app) newaliases(ctx context.Context, places []gateway.SubmitPlace) error {
 	for _, place := range places {
 		client := admin.NewClient(filepath.Join(filepath.Dir(place.Socket), admin.SocketName))
-		err := client.Reload(ctx)
+		_, err := client.Reload(ctx)
 		client.Close()
 		switch {
 		case errors.Is(err, admin.ErrNotRunning):

@@ -94,7 +94,7 @@ func (r *rig) serve(t *testing.T, q queue.Queue) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	server := admin.New(admin.Config{Queue: q, Status: up, Ready: func() []string { return []string{"a listener is not open"} },
-		Hostname: "gw", Version: "1.2", Started: time.Now().Add(-50 * time.Hour)})
+		Hostname: func() string { return "gw" }, Version: "1.2", Started: time.Now().Add(-50 * time.Hour)})
 	go func() { done <- server.Serve(ctx, l) }()
 	return func() {
 		cancel()

@@ -15,7 +15,7 @@
 //	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
 //	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete; unix socket only
 //	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; unix socket only
-//	POST /api/v1/reload               reads the config again; unix socket only
+//	POST /api/v1/reload               reads the config again → Reloaded; unix socket only
 //
 // Failures are {"error": "words"} with a fitting status.
 package admin
@@ -39,13 +39,13 @@ import (
 // Config is what the server shows and steers. Queue is needed, all else may be missing.
 type Config struct {
 	Queue    queue.Queue
-	Status   func() []Upstream                    // how the upstreams are; the server adds what waits for each
-	Ready    func() []string                      // what is not ready yet, in words; none: ready
-	Reload   func(ctx context.Context) error      // reads the config again; the error says why it stays as it was
-	Memory   func(upstream string) ([]Kept, bool) // what an upstream of type memory was given; false: it is none
-	Gatherer prometheus.Gatherer                  // metrics beside those of the queue
-	Log      *slog.Logger                         // failures of connections and panics
-	Hostname string
+	Status   func() []Upstream                           // how the upstreams are; the server adds what waits for each
+	Ready    func() []string                             // what is not ready yet, in words; none: ready
+	Reload   func(ctx context.Context) ([]string, error) // reads the config again and says what of it waits for a restart; the error says why all stays as it was
+	Memory   func(upstream string) ([]Kept, bool)        // what an upstream of type memory was given; false: it is none
+	Gatherer prometheus.Gatherer                         // metrics beside those of the queue
+	Log      *slog.Logger                                // failures of connections and panics
+	Hostname func() string
 	Version  string
 	Started  time.Time
 }

@@ -72,13 +72,13 @@ func get(t *testing.T, url string) (status int, body string) {
 
 func TestReload(t *testing.T) {
 	var answer error
-	c, _ := start(t, Config{Queue: newFake(), Reload: func(context.Context) error { return answer }})
-	if err := c.Reload(t.Context()); err != nil {
-		t.Error(err)
+	c, _ := start(t, Config{Queue: newFake(), Reload: func(context.Context) ([]string, error) { return []string{"state_dir takes a restart"}, answer }})
+	if r, err := c.Reload(t.Context()); err != nil || len(r.Notes) != 1 || r.Notes[0] != "state_dir takes a restart" {
+		t.Error(r, err)
 	}
 	answer = errors.New("config.toml:3: unknown key")
 	var e *Error
-	if err := c.Reload(t.Context()); !errors.As(err, &e) || e.Status != 422 || err.Error() != answer.Error() {
+	if _, err := c.Reload(t.Context()); !errors.As(err, &e) || e.Status != 422 || err.Error() != answer.Error() {
 		t.Errorf("%v", err)
 	}
 }
@@ -138,7 +138,7 @@ func TestMetrics(t *testing.T) {
 // TestPublicOnlyShows asserts what a web page or another user can do by TCP.
 func TestPublicOnlyShows(t *testing.T) {
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
-	c, address := start(t, Config{Queue: q, Reload: func(context.Context) error { t.Error("reloaded"); return nil }})
+	c, address := start(t, Config{Queue: q, Reload: func(context.Context) ([]string, error) { t.Error("reloaded"); return nil, nil }})
 	_, port, _ := net.SplitHostPort(address)
 	for _, tc := range []struct {
 		name, method, path, host string

@@ -191,7 +191,6 @@ func (c *Client) Act(ctx context.Context, a Action, s Selection) (*Changed, erro
 }
 
 // Reload makes the gateway read its config again. An *Error says why it stays with the old one.
-func (c *Client) Reload(ctx context.Context) error {
-	_, err := call[struct{}](ctx, c, http.MethodPost, "/api/v1/reload", nil, nil)
-	return err
+func (c *Client) Reload(ctx context.Context) (*Reloaded, error) {
+	return call[Reloaded](ctx, c, http.MethodPost, "/api/v1/reload", nil, nil)
 }

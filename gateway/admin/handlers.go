@@ -147,8 +147,11 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
-	st := &Status{Running: true, Version: s.cfg.Version, Hostname: s.cfg.Hostname, Started: s.cfg.Started, NotReady: s.notReady(),
+	st := &Status{Running: true, Version: s.cfg.Version, Started: s.cfg.Started, NotReady: s.notReady(),
 		Upstreams: []Upstream{}, Queue: map[envelope.State]QueueStatus{}}
+	if s.cfg.Hostname != nil {
+		st.Hostname = s.cfg.Hostname()
+	}
 	if s.cfg.Status != nil {
 		st.Upstreams = append(st.Upstreams, s.cfg.Status()...)
 	}
@@ -261,8 +264,9 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	if s.cfg.Reload == nil {
 		return &requestError{http.StatusNotImplemented, "this gateway cannot reload"}
 	}
-	if err := s.cfg.Reload(r.Context()); err != nil {
+	notes, err := s.cfg.Reload(r.Context())
+	if err != nil {
 		return &requestError{http.StatusUnprocessableEntity, err.Error()}
 	}
-	return writeJSON(w, http.StatusOK, struct{}{})
+	return writeJSON(w, http.StatusOK, Reloaded{notes})
 }

@@ -131,6 +131,11 @@ type Changed struct {
 	Missing []string `json:"missing,omitempty"` // ids that are not in the queue
 }
 
+// Reloaded is what came of a reload.
+type Reloaded struct {
+	Notes []string `json:"notes,omitempty"` // what of the config waits for a restart
+}
+
 func newMessage(m *queue.Message) Message {
 	out := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope, Parts: make([]Part, len(m.Parts))}
 	for i, p := range m.Parts {

@@ -177,7 +177,7 @@ func TestMatches(t *testing.T) {
 func TestStatus(t *testing.T) {
 	q := newFake(message("A1", "ann", "main", envelope.Queued), message("B2", "bob", "main", envelope.Held))
 	q.lanes = map[string]queue.Lane{"main": {Queued: 4, NextAt: day0}, "gone": {Queued: 1}, "empty": {}}
-	c, _ := start(t, Config{Queue: q, Version: "1.2", Hostname: "gw", Started: day0,
+	c, _ := start(t, Config{Queue: q, Version: "1.2", Hostname: func() string { return "gw" }, Started: day0,
 		Ready: func() []string { return []string{"upstream relay is closed"} },
 		Status: func() []Upstream {
 			return []Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16}, {Name: "relay"}}

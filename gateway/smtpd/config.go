@@ -122,12 +122,19 @@ func orInt[T ~int | ~int64](v *T, fallback T) {
 
 // Budget is a number of bytes that sessions share.
 type Budget struct {
-	max  int64
+	max  atomic.Int64
 	used atomic.Int64
 }
 
 // NewBudget gives a budget of that many bytes.
-func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
+func NewBudget(bytes int64) *Budget {
+	b := &Budget{}
+	b.Resize(bytes)
+	return b
+}
+
+// Resize makes it a budget of that many bytes; what is taken stays taken.
+func (b *Budget) Resize(bytes int64) { b.max.Store(bytes) }
 
 // Used tells how many bytes are taken; none of a nil budget.
 func (b *Budget) Used() int64 {
@@ -142,7 +149,7 @@ func (b *Budget) take(n int64) bool {
 	if b == nil {
 		return true
 	}
-	if b.used.Add(n) > b.max {
+	if b.used.Add(n) > b.max.Load() {
 		b.used.Add(-n)
 		return false
 	}
@@ -152,7 +159,7 @@ func (b *Budget) take(n int64) bool {
 // fits tells whether n more bytes could be taken now. What is more than the whole budget is judged
 // as the whole of it.
 func (b *Budget) fits(n int64) bool {
-	return b == nil || b.used.Load()+min(n, b.max) <= b.max
+	return b == nil || b.used.Load()+min(n, b.max.Load()) <= b.max.Load()
 }
 
 func (b *Budget) give(n int64) {

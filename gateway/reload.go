@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"context"
+
+	"mailhatch/gateway/queue/sqlite"
+)
+
+// reloaded is what came of a reload.
+type reloaded struct {
+	notes []string // what waits for a restart
+	err   error
+}
+
+// Reload reads the config file again and follows it. When it is not good, or an address that it adds
+// cannot be bound, the old one stays in all its parts and the error says why.
+func (g *Gateway) Reload(ctx context.Context) error {
+	_, err := g.reloadTold(ctx)
+	return err
+}
+
+// reloadTold is Reload that also says what of the new config waits for a restart.
+func (g *Gateway) reloadTold(ctx context.Context) (notes []string, err error) {
+	done := make(chan reloaded, 1)
+	select {
+	case g.reloads <- done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case r := <-done:
+		return r.notes, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (g *Gateway) reloadLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.opts.Reload:
+			g.reload() // the journal has it
+		case done := <-g.reloads:
+			done <- g.reload()
+		}
+	}
+}
+
+func (g *Gateway) reload() reloaded {
+	g.notified(g.notifier.reloading())
+	defer func() { g.notified(g.notifier.ready()) }()
+	r := g.tryReload()
+	g.journal.Reloaded(r.err)
+	for _, w := range r.notes {
+		g.opts.Log.Warn(w)
+	}
+	return r
+}
+
+// tryReload binds what is new before it lets go of anything.
+func (g *Gateway) tryReload() reloaded {
+	cfg, err := Load(g.file, LoadOptions{Kinds: g.opts.Kinds, Version: g.opts.Version, Stdout: g.opts.Stdout})
+	if err != nil {
+		return reloaded{err: err}
+	}
+	was := g.current.Load().cfg
+	notes := needRestart(was, cfg)
+	cfg.StateDir, cfg.RunDir, cfg.Log = was.StateDir, was.RunDir, was.Log
+	give := func(err error) reloaded {
+		_ = cfg.Close() // its upstreams are not used
+		return reloaded{err: err}
+	}
+	doors, err := g.lobby.prepare(cfg)
+	if err != nil {
+		return give(err)
+	}
+	adminAt, err := g.admin.prepare(cfg)
+	if err != nil {
+		doors.undo()
+		return give(err)
+	}
+	snap := newSnapshot(cfg)
+	g.current.Store(snap)
+	if err := g.lobby.follow(doors); err != nil {
+		return reloaded{err: err} // it ends: the old snapshot's upstreams end with it
+	}
+	g.admin.follow(adminAt)
+	g.inFlight.Resize(int64(cfg.MaxInFlight))
+	if store, ok := g.queue.(*sqlite.Store); ok {
+		store.SetReserve(int64(cfg.Queue.MinFree))
+	}
+	g.deliverer.Reload(g.delivery(snap))
+	for _, w := range cfg.Warnings {
+		g.opts.Log.Warn(w)
+	}
+	return reloaded{notes: notes}
+}
