@@ -71,6 +71,16 @@ func ownStateDir() (string, error) {
 	return filepath.Join(home, ".local", "state", "mailhatch"), err
 }
 
+// KeptDirs gives the directories that a new config at path should name too: those of the config that is
+// there, the packaged ones for the packaged config, else "", which is for the defaults.
+func KeptDirs(path string) (stateDir, runDir string) {
+	stateDir, runDir, err := givenDirs(path)
+	if err != nil && path == packagedConfig {
+		return packagedStateDir, packagedRunDir
+	}
+	return stateDir, runDir
+}
+
 // givenDirs reads the directories that a config names, "" for those it does not.
 func givenDirs(path string) (stateDir, runDir string, err error) {
 	var dirs struct {

@@ -273,3 +273,19 @@ func TestSubmitPlaces(t *testing.T) {
 		t.Errorf("without a config: %+v, %v", places, err)
 	}
 }
+
+func TestKeptDirs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.toml")
+	if state, run := KeptDirs(path); state != "" || run != "" {
+		t.Errorf("no config: %q, %q", state, run)
+	}
+	writeFile(t, path, "state_dir = \"q\"\nrun_dir = \"/run/x\"\n[upstream.broken]\n")
+	if state, run := KeptDirs(path); state != filepath.Join(filepath.Dir(path), "q") || filepath.ToSlash(run) != filepath.ToSlash(resolvePath(path, "/run/x")) {
+		t.Errorf("a config: %q, %q", state, run)
+	}
+	if _, err := os.Stat(packagedConfig); err != nil {
+		if state, run := KeptDirs(packagedConfig); state != packagedStateDir || run != packagedRunDir {
+			t.Errorf("the packaged config: %q, %q", state, run)
+		}
+	}
+}

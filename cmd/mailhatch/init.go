@@ -29,6 +29,7 @@ type setup struct {
 	root     string
 	listen   string
 	stateDir string
+	runDir   string
 }
 
 // setupKind is one way to hand mail on, as init offers it.
@@ -66,9 +67,9 @@ func runInit(_ context.Context, a *app, args []string) error {
 	fs.Func("relay-password-file", "the same as --relay-password file:`path`", func(path string) error { s.key = "file:" + path; return nil })
 	fs.StringVar(&s.root, "root", "", "`address` that gets the mail for root")
 	fs.StringVar(&s.listen, "listen", "127.0.0.1:1025", "`address` where programs hand their mail over")
-	fs.StringVar(&s.stateDir, "state-dir", "", "`directory` of the queue (default: the account's own)")
+	fs.StringVar(&s.stateDir, "state-dir", "", "`directory` of the queue (default: that of the file which is replaced, else the account's own)")
 	output := fs.String("output", defaultOutput, "`file` to write; - is standard output")
-	force := fs.Bool("force", false, "replace the file where there is one")
+	force := fs.Bool("force", false, "replace the file where there is one; its directories, owner and mode stay")
 	rest, err := parse(fs, args)
 	if err != nil {
 		return err
@@ -92,6 +93,8 @@ func runInit(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	stateDir, runDir := gateway.KeptDirs(*output)
+	s.stateDir, s.runDir = cmp.Or(s.stateDir, stateDir), runDir
 	if *output == "-" {
 		_, err := fmt.Fprint(a.stdout, s.config())
 		return err
@@ -178,6 +181,7 @@ func (s *setup) config() string {
 	}
 	b.WriteString("# Written by mailhatch init. config.example.toml shows every key; mailhatch check tells what is wrong.\n")
 	key("state_dir", s.stateDir)
+	key("run_dir", s.runDir)
 	b.WriteString("\n# Programs hand their mail over here.\n[[listener]]\n")
 	key("address", s.listen)
 	b.WriteString("\n# This upstream takes it on.\n[upstream.main]\n")
@@ -214,7 +218,8 @@ func (s *setup) config() string {
 	return b.String()
 }
 
-// writeConfig writes the file, for this account's eyes only, when it is a good config.
+// writeConfig writes the file, for this account's eyes only or as the one that it replaces, when it is a
+// good config.
 func (a *app) writeConfig(s *setup, path string, force bool) error {
 	target := path
 	if force {
@@ -237,7 +242,9 @@ func (a *app) writeConfig(s *setup, path string, force bool) error {
 		missing, err = a.tryConfig(target)
 	}
 	if err == nil && force {
-		err = os.Rename(target, path)
+		if err = keepOwner(path, target); err == nil {
+			err = os.Rename(target, path)
+		}
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(target))

@@ -1,0 +1,32 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// keepOwner gives a new file owner and mode of the one that it replaces, where there is one: the gateway
+// may run in another account than whoever writes its config. Others get no access.
+func keepOwner(old, path string) error {
+	info, err := os.Stat(old)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		err = os.Chown(path, int(st.Uid), int(st.Gid))
+		if errors.Is(err, fs.ErrPermission) { // only root gives files away
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(path, info.Mode().Perm()&^0o007)
+}
