@@ -119,11 +119,15 @@ type adminMove struct {
 func (a *adminRoom) prepare(cfg *Config) (*adminMove, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.address == cfg.Admin.Address {
+	same := a.address == cfg.Admin.Address
+	if same && (a.tcp != nil || a.address == "off") {
 		return nil, nil
 	}
 	l, err := listenAdmin(cfg.Admin.Address)
-	if err != nil {
+	switch {
+	case err != nil && same: // as at the start: another program has it still
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	return &adminMove{cfg.Admin.Address, l}, nil

@@ -130,6 +130,9 @@ type generation struct {
 	attempts context.Context // of the calls of upstreams; outlives the claiming of new mail
 	rerouted bool            // it came by a reload
 	look     chan struct{}   // one token: ask when mail is due next
+
+	inUse sync.RWMutex // held for reading by direct offers
+	over  bool         // its upstreams are closed
 }
 
 func newGeneration(d *Deliverer, cfg *Config, attempts context.Context, rerouted bool) *generation {
@@ -151,7 +154,11 @@ func (g *generation) recheck() {
 	}
 }
 
+// close closes the upstreams once no direct offer uses them.
 func (g *generation) close() {
+	g.inUse.Lock()
+	defer g.inUse.Unlock()
+	g.over = true
 	for _, l := range g.lanes {
 		if c, ok := l.upstream.Upstream.(io.Closer); ok {
 			_ = c.Close()

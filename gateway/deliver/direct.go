@@ -39,7 +39,10 @@ func (d *Deliverer) Direct(ctx context.Context, m *queue.Message, msg *mime.Mess
 	case <-ctx.Done():
 	case <-time.After(startWait):
 	}
-	g := d.current.Load()
+	g := d.enter()
+	if g != nil {
+		defer g.inUse.RUnlock()
+	}
 	var result DirectResult
 	for range len(d.config.Load().Upstreams) {
 		if g == nil || g.lanes[part.Lane] == nil || len(part.To) == 0 {
@@ -57,6 +60,25 @@ func (d *Deliverer) Direct(ctx context.Context, m *queue.Message, msg *mime.Mess
 		result.Err = &upstream.Error{Err: context.DeadlineExceeded}
 	}
 	return result
+}
+
+// enter gives the generation of now and keeps its upstreams open until inUse is unlocked; nil: delivery
+// does not run.
+func (d *Deliverer) enter() *generation {
+	for {
+		g := d.current.Load()
+		if g == nil {
+			return nil
+		}
+		g.inUse.RLock()
+		if !g.over {
+			return g
+		}
+		g.inUse.RUnlock()
+		if d.current.Load() == g {
+			return nil
+		}
+	}
 }
 
 // directOnce makes one offer and names the upstream to try next, "" for none.

@@ -161,3 +161,48 @@ func TestDirectHearsOfAPause(t *testing.T) {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
 }
+
+// closing is an upstream that can be closed.
+type closing struct {
+	*scripted
+	closed chan struct{}
+}
+
+func (c closing) Close() error { close(c.closed); return nil }
+
+// TestDirectOutlivesAReload: an offer that is under way keeps its upstream open; the next goes by the new config.
+func TestDirectOutlivesAReload(t *testing.T) {
+	busy, free := make(chan struct{}), make(chan struct{})
+	old := closing{&scripted{}, make(chan struct{})}
+	old.send = func(_ int, m *upstream.Mail) []upstream.Outcome {
+		close(busy)
+		<-free
+		select {
+		case <-old.closed:
+			return all(m, failing(upstream.Uncertain, 0, "closed"))
+		default:
+			return all(m, upstream.Outcome{ID: "old"})
+		}
+	}
+	r := newRig(t, func(cfg *Config) { cfg.Upstreams[0].Upstream = old }, ups{"a": {}})
+	r.start()
+	done := make(chan DirectResult, 1)
+	go func() { done <- r.direct(t, context.Background()) }()
+	<-busy
+	was := r.d.current.Load()
+	fresh := &scripted{}
+	r.d.Reload(config(ups{"a": fresh}, nil))
+	r.await("the new config", func() bool { return r.d.current.Load() != was })
+	if result := r.direct(t, t.Context()); result.Err != nil || fresh.count() != 1 {
+		t.Errorf("by the new config: %+v", result)
+	}
+	close(free)
+	if result := <-done; result.Err != nil || len(result.Taken) != 2 {
+		t.Errorf("%+v", result)
+	}
+	<-old.closed
+	r.stop()
+	if result := r.direct(t, t.Context()); result.Err == nil {
+		t.Error("taken after the end")
+	}
+}
