@@ -50,7 +50,7 @@ func sameFile(path string, first *os.FileInfo) error {
 	now, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && *first != nil:
-		return fmt.Errorf("%s was removed while it was in use: %w", path, err)
+		return fmt.Errorf("%s was removed while it was in use", path)
 	case err != nil:
 		return err
 	case *first == nil:

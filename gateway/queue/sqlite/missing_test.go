@@ -51,6 +51,16 @@ func TestDatabaseTakenAway(t *testing.T) {
 				t.Errorf("New: %v", err)
 			}
 			_ = s.Close()
+			r, err := sqlite.OpenReadOnly(context.Background(), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if list, err := r.List(context.Background(), queue.Filter{}); err != nil || len(list) == 0 || list[0].ID != first {
+				t.Errorf("before the next start: %+v, %v; want %s first", list, err, first)
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
 			s = openStore(t, sqlite.Options{Dir: dir})
 			defer mustClose(t, s)
 			list, err := s.List(context.Background(), queue.Filter{})

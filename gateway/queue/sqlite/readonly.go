@@ -24,6 +24,12 @@ type ReadOnly struct {
 func OpenReadOnly(ctx context.Context, dir string) (*ReadOnly, error) {
 	path := filepath.Join(dir, databaseName)
 	exists, err := checkHeader(path)
+	if err == nil && !exists { // the next start would take the copy that was saved, if there is one
+		saved := filepath.Join(dir, rescuedName)
+		if exists, err = checkHeader(saved); exists {
+			path = saved
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
