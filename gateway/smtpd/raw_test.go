@@ -54,6 +54,7 @@ func (s *site) none(t *testing.T) {
 var sequences = []string{
 	"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\r.\r\n", "\n.\r", "\r.\n", "\r\n\x00.\r\n", "\r\n.\x00\r\n",
 	"\n\n.\r\n", "\r\n.\r\r\n", "\r\n. \r\n", "\n..\r\n", "\x1a.\r\n", "\r\n.\t\r\n", "\n.\n\n", "\r\r.\r\r", "\r\n\v.\r\n",
+	"\n\r.\r\n", "\r\n.\n\r\n", "\r\n .\r\n", "\r\x00\n.\r\x00\n", "\x00\r\n.\x00\r\n", "\u0085.\u0085", "\u2028.\u2028", "\r\n..\r\n",
 }
 
 func TestSmuggling(t *testing.T) {
