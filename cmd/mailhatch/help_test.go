@@ -164,6 +164,16 @@ func TestZshCompletion(t *testing.T) {
 	}
 }
 
+// TestZshFollowsTheCommand: what zsh asks for behind a command are the flags of that command.
+func TestZshFollowsTheCommand(t *testing.T) {
+	zsh := tool(t, "zsh")
+	const frame = `_arguments() { print -rl -- "$@"; state=argument }; words=(check)` + "\n"
+	out, err := exec.Command(zsh, "-f", "-c", frame+printed(t, "completion", "zsh")).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "\n*--online[try ") || strings.Contains(string(out), "--attach") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestFishCompletion(t *testing.T) {
 	fish := tool(t, "fish")
 	dir := t.TempDir()
