@@ -12,26 +12,28 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// BenchmarkThrough sends 4 KiB messages by 16 sessions through a gateway to an SMTP relay, for profiles;
+// BenchmarkThrough sends messages by 16 sessions through a gateway to an SMTP relay, for profiles;
 // `make bench` measures the real program.
 func BenchmarkThrough(b *testing.B) {
-	for _, held := range []bool{true, false} {
-		name := "delivered"
-		if held {
-			name = "accepted"
+	for _, size := range []int{4 << 10, 64 << 10} {
+		for _, held := range []bool{true, false} {
+			name := "delivered"
+			if held {
+				name = "accepted"
+			}
+			b.Run(fmt.Sprintf("%s/%dKiB", name, size>>10), func(b *testing.B) { through(b, held, size) })
 		}
-		b.Run(name, func(b *testing.B) { through(b, held) })
 	}
 }
 
-func through(b *testing.B, held bool) {
+func through(b *testing.B, held bool, size int) {
 	fake := upstreamtest.NewSMTP(b, upstreamtest.SMTPOptions{Discard: true})
 	action := `via = ["relay"]`
 	if held {
 		action = "hold = true"
 	}
 	h := newHouse(b, fmt.Sprintf("[upstream.relay]\ntype = \"smtp\"\nhost = %q\nport = %d\ntls = \"none\"\n[[route]]\n%s\n", fake.Host, fake.Port, action))
-	msg := "From: a@example.com\r\nTo: b@example.org\r\nSubject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 54) + ".\r\n"
+	msg := "From: a@example.com\r\nTo: b@example.org\r\nSubject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", size/72) + ".\r\n"
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	b.ResetTimer()

@@ -80,16 +80,3 @@ func (g *Gateway) store(draft queue.Draft, r io.Reader) error {
 	}
 	return err
 }
-
-// storeWriter remembers its own error, to tell it from one of reading.
-type storeWriter struct {
-	w   io.Writer
-	err error
-}
-
-// Write writes to the draft.
-func (s *storeWriter) Write(p []byte) (int, error) {
-	n, err := s.w.Write(p)
-	s.err = err
-	return n, err
-}

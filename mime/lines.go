@@ -36,10 +36,14 @@ type lineReader struct {
 	pending bool // last is to be given again
 }
 
-const lineBuffer = 64 << 10
+// Sizes of the buffer, which is also the longest piece of a line.
+const (
+	headerBuffer = 4 << 10
+	lineBuffer   = 64 << 10
+)
 
-func newLineReader(src Source) *lineReader {
-	size := min(lineBuffer, src.Size()+1)
+func newLineReader(src Source, buffer int) *lineReader {
+	size := min(int64(buffer), src.Size()+1)
 	return &lineReader{r: bufio.NewReaderSize(io.NewSectionReader(src, 0, src.Size()), int(size))}
 }
 

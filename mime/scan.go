@@ -38,7 +38,7 @@ type openMultipart struct {
 }
 
 func newScanner(src Source) *scanner {
-	return &scanner{src: src, lines: newLineReader(src), places: map[string][]int{}}
+	return &scanner{src: src, lines: newLineReader(src, headerBuffer), places: map[string][]int{}}
 }
 
 // messageHeader reads the header of the message: raw is without the empty line, body the offset
@@ -55,10 +55,15 @@ func (s *scanner) messageHeader() (raw []byte, body int64, defect, err error) {
 	}
 	// The scan starts again at the body: the block may have gone beyond it.
 	if body != s.position() {
-		s.lines = newLineReader(Section(s.src, body, s.src.Size()-body))
-		s.lines.pos = body
+		s.readFrom(body, headerBuffer)
 	}
 	return raw, body, defect, nil
+}
+
+// readFrom goes on at an offset, with a buffer of that size.
+func (s *scanner) readFrom(offset int64, buffer int) {
+	s.lines = newLineReader(Section(s.src, offset, s.src.Size()-offset), buffer)
+	s.lines.pos = offset
 }
 
 // position is the offset of the line that next gives.
@@ -101,6 +106,9 @@ func (s *scanner) block(limit int) (block []byte, empty int64, defect, err error
 func (s *scanner) tree(root *Part) error {
 	s.before = 0
 	s.begin(root)
+	if (len(s.open) > 0 || s.check != nil) && s.src.Size()-s.position() > headerBuffer {
+		s.readFrom(s.position(), lineBuffer) // most messages end here and need no large one
+	}
 	for len(s.open) > 0 || s.check != nil {
 		l, err := s.lines.next()
 		if err == io.EOF {

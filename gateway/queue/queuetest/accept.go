@@ -141,7 +141,7 @@ func testAcceptRefuses(t *testing.T, h *house) {
 }
 
 func testSizes(t *testing.T, h *house) {
-	for i, size := range []int{0, 1, 4096, 16 << 10, 64<<10 - 1, 64 << 10, 128 << 10, 128<<10 + 1, 300 << 10, 40 << 20} {
+	for i, size := range []int{0, 1, 4096, 16 << 10, 16<<10 + 1, 64<<10 - 1, 64 << 10, 128 << 10, 128<<10 + 1, 256 << 10, 256<<10 + 1, 300 << 10, 40 << 20} {
 		body := bytesOf(uint64(i), size)
 		d, err := h.q.New(context.Background())
 		h.must("New", err)
@@ -170,7 +170,7 @@ func testSizes(t *testing.T, h *house) {
 }
 
 func testDraftBody(t *testing.T, h *house) {
-	for _, size := range []int{100, 1 << 20} {
+	for _, size := range []int{100, 100 << 10, 1 << 20} {
 		body := bytesOf(7, size)
 		d, err := h.q.New(context.Background())
 		h.must("New", err)

@@ -158,8 +158,11 @@ func (c *child) drain(t *testing.T, d time.Duration) {
 // crashBody is a body that can be checked by itself: a length, a seed and a sum stand at its head.
 func crashBody(seed uint64) []byte {
 	size := int(seed % 9000)
-	if seed%16 == 0 {
+	switch seed % 16 {
+	case 0:
 		size = 100<<10 + int(seed%(400<<10)) // some go to files
+	case 1, 2, 3:
+		size = 10<<10 + int(seed%(100<<10)) // others to what engines have between rows and files
 	}
 	body := bytesOf(seed, 24+size)
 	binary.BigEndian.PutUint64(body, uint64(len(body)))

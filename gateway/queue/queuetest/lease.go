@@ -97,9 +97,9 @@ func (h *house) claimAgain() queue.Lease {
 func testLeaseEnds(t *testing.T, h *house) {
 	ctx := context.Background()
 	h.add("bob@example.org")
+	began := time.Now()
 	short, err := h.q.Claim(ctx, lane, 1, 20*time.Millisecond)
 	h.must("Claim", err)
-	began := time.Now()
 	old, current := short[0], h.claimAgain()
 	if d := time.Since(began); d < 10*time.Millisecond {
 		t.Errorf("the part was given out again after %v", d)

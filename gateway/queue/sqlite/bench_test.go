@@ -83,7 +83,7 @@ func report(b *testing.B, dir string) {
 
 // BenchmarkCommit accepts messages: msg/sync compares it with one fdatasync per message.
 func BenchmarkCommit(b *testing.B) {
-	for _, size := range []int{4 << 10, 64 << 10, 256 << 10} {
+	for _, size := range []int{4 << 10, 8 << 10, 16 << 10, 64 << 10, 256 << 10} {
 		for _, goroutines := range []int{1, 16, 64} {
 			b.Run(fmt.Sprintf("%dKiB/%d", size>>10, goroutines), func(b *testing.B) {
 				dir := b.TempDir()
@@ -111,24 +111,22 @@ func benchStore(b *testing.B, dir string) *sqlite.Store {
 	return s
 }
 
-// BenchmarkLife accepts, claims, reads and finishes messages of 4 KiB, all at once.
+// BenchmarkLife accepts, claims, reads and finishes messages, all at once.
 func BenchmarkLife(b *testing.B) {
-	for _, goroutines := range []int{16, 64} {
-		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
-			dir := b.TempDir()
-			s := benchStore(b, dir)
-			b.ResetTimer()
-			var wg sync.WaitGroup
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				produce(b, s, goroutines, b.N, make([]byte, 4096))
-			}()
-			consume(b, s, b.N)
-			wg.Wait()
-			b.StopTimer()
-			report(b, dir)
-		})
+	for _, size := range []int{4 << 10, 16 << 10, 64 << 10, 256 << 10} {
+		for _, goroutines := range []int{16, 64} {
+			b.Run(fmt.Sprintf("%dKiB/%d", size>>10, goroutines), func(b *testing.B) {
+				dir := b.TempDir()
+				s := benchStore(b, dir)
+				b.ResetTimer()
+				var wg sync.WaitGroup
+				wg.Go(func() { produce(b, s, goroutines, b.N, make([]byte, size)) })
+				consume(b, s, b.N)
+				wg.Wait()
+				b.StopTimer()
+				report(b, dir)
+			})
+		}
 	}
 }
 

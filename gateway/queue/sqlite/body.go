@@ -56,15 +56,19 @@ func bodyID(name string) (int64, bool) {
 type storedBody struct {
 	id, size int64
 	crc      uint32
+	at       bodyPlace
 	inline   []byte
-	inFile   bool
 }
 
 // scanBody reads the columns size, crc and body from col on.
-func scanBody(s *sqlite.Stmt, id int64, col int, keep bool) storedBody {
+func scanBody(s *sqlite.Stmt, id int64, col int) storedBody {
 	b := storedBody{id: id, size: s.ColumnInt64(col), crc: uint32(s.ColumnInt64(col + 1))}
-	b.inFile = s.ColumnType(col+2) == sqlite.TypeNull
-	if !b.inFile && keep {
+	switch s.ColumnType(col + 2) {
+	case sqlite.TypeNull:
+		b.at = inFile
+	case sqlite.TypeInteger:
+		b.at = bodyPlace(s.ColumnInt64(col + 2))
+	default:
 		b.inline = make([]byte, s.ColumnLen(col+2))
 		s.ColumnBytes(col+2, b.inline)
 	}
@@ -74,8 +78,11 @@ func scanBody(s *sqlite.Stmt, id int64, col int, keep bool) storedBody {
 // open gives the body out after comparing it with its checksum. A damaged one is an error that wraps
 // queue.ErrDamaged and names the file.
 func (b *storedBody) open(dir, db string) (queue.Body, error) {
-	if b.inFile {
+	switch {
+	case b.at == inFile:
 		return openBodyFile(bodyPath(dir, b.id), b.size, b.crc)
+	case b.at.inSegment():
+		return b.openSegment(segmentPath(dir, b.at.segment()))
 	}
 	if int64(len(b.inline)) != b.size || crc32.Checksum(b.inline, castagnoli()) != b.crc {
 		return nil, fmt.Errorf("%w: %s, message %s", queue.ErrDamaged, db, formatID(b.id))
@@ -83,10 +90,35 @@ func (b *storedBody) open(dir, db string) (queue.Body, error) {
 	return memoryBody{bytes.NewReader(b.inline)}, nil
 }
 
+// openSegment reads the body from its segment: it is not large.
+func (b *storedBody) openSegment(path string) (queue.Body, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: message %s: %s is missing: %w", queue.ErrDamaged, formatID(b.id), path, os.ErrNotExist)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if b.size < 0 || b.size > segmentLimit {
+		return nil, fmt.Errorf("%w: message %s: %d bytes in %s", queue.ErrDamaged, formatID(b.id), b.size, path)
+	}
+	p := make([]byte, b.size)
+	if _, err := f.ReadAt(p, b.at.offset()); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	} else if err == io.EOF {
+		return nil, fmt.Errorf("%w: message %s: %s is cut off", queue.ErrDamaged, formatID(b.id), path)
+	}
+	if crc32.Checksum(p, castagnoli()) != b.crc {
+		return nil, fmt.Errorf("%w: message %s in %s does not match its checksum", queue.ErrDamaged, formatID(b.id), path)
+	}
+	return memoryBody{bytes.NewReader(p)}, nil
+}
+
 func openBodyFile(path string, size int64, crc uint32) (_ queue.Body, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s is missing", queue.ErrDamaged, path)
+		return nil, fmt.Errorf("%w: %s is missing: %w", queue.ErrDamaged, path, os.ErrNotExist)
 	}
 	if err != nil {
 		return nil, err
@@ -113,25 +145,37 @@ func openBodyFile(path string, size int64, crc uint32) (_ queue.Body, err error)
 	return fileBody{f, size}, nil
 }
 
-// body opens the bytes of a message in the queue.
+// body opens the bytes of a message in the queue. It looks again where a body was moved meanwhile.
 func (r *reader) body(ctx context.Context, id int64) (queue.Body, error) {
-	var found bool
-	var stored storedBody
-	err := r.use(ctx, func(conn *sqlite.Conn) error {
+	var at bodyPlace
+	for {
+		stored, err := r.stored(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		b, err := stored.open(r.dir, r.path)
+		if !errors.Is(err, os.ErrNotExist) || stored.at == at {
+			return b, err
+		}
+		at = stored.at
+	}
+}
+
+// stored reads where a body is, or the body.
+func (r *reader) stored(ctx context.Context, id int64) (stored storedBody, err error) {
+	found := false
+	err = r.use(ctx, func(conn *sqlite.Conn) error {
 		return rows(conn, "SELECT size, crc, body FROM messages WHERE id = ?",
 			func(s *sqlite.Stmt) { s.BindInt64(1, id) },
 			func(s *sqlite.Stmt) (bool, error) {
-				found, stored = true, scanBody(s, id, 0, true)
+				found, stored = true, scanBody(s, id, 0)
 				return false, nil
 			})
 	})
-	if err != nil {
-		return nil, err
+	if err == nil && !found {
+		err = fmt.Errorf("%w: %s", queue.ErrNotFound, formatID(id))
 	}
-	if !found {
-		return nil, fmt.Errorf("%w: %s", queue.ErrNotFound, formatID(id))
-	}
-	return stored.open(r.dir, r.path)
+	return stored, err
 }
 
 // Body opens the bytes of a message in the queue. The error wraps queue.ErrNotFound, or

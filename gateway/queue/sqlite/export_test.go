@@ -97,3 +97,28 @@ func (s *Store) RunGroup(t *testing.T, tests []TestOp) (errs []error, kept int) 
 	}
 	return errs, count() - before
 }
+
+// CloseSegment closes the file that bodies are appended to.
+func (s *Store) CloseSegment() error { return s.segments.current.file.Close() }
+
+// FailSync is what a draft does whose segment cannot be synced.
+func (s *Store) FailSync() error {
+	seg, _, err := s.segments.reserve(1)
+	if err != nil {
+		return err
+	}
+	defer s.segments.release(seg)
+	return (&draft{store: s, at: placeAt(seg.number, 0)}).append(seg)
+}
+
+// EngineVersion is SQLITE_VERSION_NUMBER.
+func (s *Store) EngineVersion() (n int64, err error) {
+	err = s.use(context.Background(), func(conn *sqlite.Conn) error {
+		n, err = pragma(conn, `SELECT CAST(substr(v, 1, instr(v, '.') - 1) AS INTEGER) * 1000000
+			+ CAST(substr(v, instr(v, '.') + 1) AS INTEGER) * 1000
+			+ CAST(replace(ltrim(substr(v, instr(v, '.') + 1), '0123456789'), '.', '') AS INTEGER)
+			FROM (SELECT sqlite_version() AS v)`)
+		return err
+	})
+	return n, err
+}

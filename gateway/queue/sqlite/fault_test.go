@@ -221,7 +221,7 @@ func TestDatabaseFull(t *testing.T) {
 	if err := s.LimitPages(400); err != nil {
 		t.Fatal(err)
 	}
-	ids := fillUp(t, s, 30_000)
+	ids := fillUp(t, s, 16_000)
 	if len(ids) < 10 {
 		t.Fatalf("full after %d messages", len(ids))
 	}
@@ -278,7 +278,7 @@ func TestLogStaysSmall(t *testing.T) {
 	s := openStore(t, sqlite.Options{Dir: dir, ReserveBytes: 1}) // a small reserve keeps it small
 	defer mustClose(t, s)
 	const total = 16 << 20
-	body := make([]byte, 100<<10)
+	body := make([]byte, 16<<10)
 	for range total / len(body) {
 		l := mustPut(t, s, body)
 		if _, err := s.Delete(context.Background(), l); err != nil {
@@ -296,8 +296,8 @@ func TestVacuum(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, sqlite.Options{Dir: dir})
 	var ids []string
-	for range 120 {
-		ids = append(ids, mustPut(t, s, make([]byte, 100<<10)))
+	for range 800 {
+		ids = append(ids, mustPut(t, s, make([]byte, 15<<10)))
 	}
 	if n, err := s.Delete(context.Background(), ids...); n != len(ids) || err != nil {
 		t.Fatalf("Delete: %d, %v", n, err)

@@ -27,12 +27,12 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	if err := l.settling(); err != nil {
 		return err
 	}
-	var gone bool
+	left := inRow // where a body is that is not needed any more
 	o := &op{bytes: len(l.part.info)}
-	o.run = func(t *tx) error { return run(t, &gone) }
+	o.run = func(t *tx) error { return run(t, &left) }
 	err = s.do(ctx, o)
 	l.settled(err)
-	if err == nil && gone && l.inFile {
+	if err == nil && left == inFile {
 		s.removeBody(l.key.message)
 	}
 	return err
@@ -62,7 +62,7 @@ func (l *lease) settled(err error) {
 }
 
 // result prepares the op of Finish.
-func (l *lease) result(r queue.Result) (func(t *tx, gone *bool) error, error) {
+func (l *lease) result(r queue.Result) (func(t *tx, left *bodyPlace) error, error) {
 	if err := l.checkComplete(r); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (l *lease) result(r queue.Result) (func(t *tx, gone *bool) error, error) {
 			return nil, err
 		}
 	}
-	return func(t *tx, gone *bool) error { return l.finish(t, records, parts, gone) }, nil
+	return func(t *tx, left *bodyPlace) error { return l.finish(t, records, parts, left) }, nil
 }
 
 // recordRows completes records by their message.
@@ -102,7 +102,7 @@ func recordRows(done []queue.Record, m *queue.Message, id int64, now time.Time) 
 }
 
 // finish runs in the writer.
-func (l *lease) finish(t *tx, records []recordRow, parts []partRow, gone *bool) error {
+func (l *lease) finish(t *tx, records []recordRow, parts []partRow, left *bodyPlace) error {
 	held, err := l.takePart(t)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func (l *lease) finish(t *tx, records []recordRow, parts []partRow, gone *bool) 
 		}
 	}
 	if len(parts) == 0 {
-		*gone, err = removeMessage(t, l.key.message)
+		_, *left, err = removeMessage(t, l.key.message, l.body.at == inRow)
 		return err
 	}
 	n, err := lastPart(t, l.key)
@@ -162,11 +162,24 @@ func lastPart(t *tx, key partKey) (n int64, err error) {
 	return n, err
 }
 
-// removeMessage deletes the row of a message that has no parts left.
-func removeMessage(t *tx, id int64) (gone bool, err error) {
+// removeMessage deletes the row of a message that has no parts left, and says where its body was. A
+// body that is known to be in the row stays there for good; others may have moved.
+func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, err error) {
+	size := int64(0)
+	if !knownInRow {
+		if at, size, err = whereIs(t.conn, id); err != nil {
+			return false, inRow, err
+		}
+	}
 	err = exec(t.conn, "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE message = ?1)",
 		func(s *sqlite.Stmt) { s.BindInt64(1, id) })
-	return t.conn.Changes() == 1, err
+	if err != nil || t.conn.Changes() == 0 {
+		return false, inRow, err
+	}
+	if at.inSegment() {
+		t.inSegment(at, size, -1)
+	}
+	return true, at, nil
 }
 
 // checkComplete refuses a result that forgets a recipient or has one twice: the first would lose

@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -10,9 +12,6 @@ import (
 
 	"mailhatch/gateway/queue"
 )
-
-// prefetchLimit is the size in bytes up to which a claim brings the body along.
-const prefetchLimit = 16 << 10
 
 // partKey names a part.
 type partKey struct{ message, n int64 }
@@ -36,8 +35,7 @@ type lease struct {
 	key     partKey
 	part    partRow
 	message *queue.Message
-	body    *storedBody // nil: not brought along
-	inFile  bool        // the body is in a file
+	body    storedBody
 
 	until     time.Time // guarded by leases.mu
 	finishing bool      // guarded by leases.mu: a Finish is on its way, no one may take over
@@ -86,10 +84,7 @@ func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*leas
 		if err != nil || !ok {
 			return err == nil, err
 		}
-		l := &lease{store: s, key: key, part: row.parts[0].partRow, inFile: body.inFile, until: now.Add(d)}
-		if row.size <= prefetchLimit && !body.inFile {
-			l.body = &body
-		}
+		l := &lease{store: s, key: key, part: row.parts[0].partRow, body: body, until: now.Add(d)}
 		granted = append(granted, l)
 		found = append(found, row)
 		return len(granted) < max, nil
@@ -116,7 +111,7 @@ func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, err
 		})
 }
 
-// fetch reads a part with its message, and the body if it is small.
+// fetch reads a part with its message, and the body if it is in the row.
 func fetch(conn *sqlite.Conn, key partKey) (row messageRow, body storedBody, ok bool, err error) {
 	err = rows(conn, `SELECT p.state, p.lane, p.next_at, p.size, p.info, m.info, m.size, m.crc, m.body
 		FROM parts p JOIN messages m ON m.id = p.message WHERE p.message = ? AND p.n = ?`,
@@ -128,7 +123,7 @@ func fetch(conn *sqlite.Conn, key partKey) (row messageRow, body storedBody, ok 
 			ok = true
 			row = messageRow{id: key.message, info: s.ColumnText(5), size: s.ColumnInt64(6)}
 			row.parts = []storedPart{scanPart(s, 0, key.n)}
-			body = scanBody(s, key.message, 6, row.size <= prefetchLimit)
+			body = scanBody(s, key.message, 6)
 			return false, nil
 		})
 	return row, body, ok, err
@@ -198,10 +193,11 @@ func (l *lease) Message() *queue.Message { return l.message }
 
 // Body opens the bytes of the message; see [Store.Body].
 func (l *lease) Body() (queue.Body, error) {
-	if l.body != nil {
-		return l.body.open(l.store.dir, l.store.path)
+	b, err := l.body.open(l.store.dir, l.store.path)
+	if !errors.Is(err, os.ErrNotExist) {
+		return b, err
 	}
-	if err := l.store.enter(); err != nil {
+	if err := l.store.enter(); err != nil { // it may have been moved
 		return nil, err
 	}
 	defer l.store.leave()

@@ -40,12 +40,13 @@ type Options struct {
 // Store is an open queue.
 type Store struct {
 	*reader
-	log     *slog.Logger
-	lock    *os.File
-	ids     *idSource
-	space   space
-	place   place
-	buffers sync.Pool // of *bytes.Buffer, for drafts
+	log      *slog.Logger
+	lock     *os.File
+	ids      *idSource
+	space    space
+	place    place
+	chunks   *chunks
+	segments segments
 
 	writer   *sqlite.Conn // the writer's own
 	ops      chan *op
@@ -102,9 +103,12 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 			return nil, fmt.Errorf("queue: create %w", describe(s.path, err))
 		}
 	}
-	bodies, err := listBodies(o.Dir)
+	bodies, old, err := listBodies(o.Dir)
 	if err != nil {
 		return nil, err
+	}
+	for _, n := range old {
+		s.segments.last = max(s.segments.last, n)
 	}
 	carrier, err := s.connectAll()
 	if err != nil {
@@ -117,7 +121,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if existed {
 		// Without rows of its own a new database must not judge bodies that lie there.
 		s.work.Add(1)
-		go s.sweep(bodies)
+		go s.sweep(bodies, old)
 	}
 	return s, nil
 }
@@ -128,7 +132,8 @@ func newStore(o Options) *Store {
 		log:        o.Logger,
 		space:      space{dir: o.Dir, look: freeBytes},
 		place:      place{path: path},
-		buffers:    sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		chunks:     newChunks(),
+		segments:   segments{dir: o.Dir, all: map[int64]*segment{}},
 		ops:        make(chan *op, opsWaiting),
 		leases:     leases{held: map[partKey]*lease{}},
 		changed:    make(chan struct{}, 1),
@@ -200,9 +205,17 @@ func (s *Store) connectAll() (carrier *sqlite.Conn, err error) {
 	return carrier, nil
 }
 
-// load counts the parts and finds the highest id. It reads every row that is small, which is a
-// cheap proof that the file can be read.
+// load counts the parts, and finds the highest id and the highest segment that a row names. It reads
+// every row that is small, which is a cheap proof that the file can be read.
 func (s *Store) load() (err error) {
+	if err := upgrade(s.writer); err != nil {
+		return err
+	}
+	highest, err := pragma(s.writer, "SELECT coalesce(max(body), 0) FROM messages INDEXED BY messages_segment WHERE typeof(body) = 'integer'")
+	if err != nil {
+		return err
+	}
+	s.segments.last = max(s.segments.last, bodyPlace(highest).segment())
 	if s.counts.depth, err = countParts(s.writer); err != nil {
 		return err
 	}
@@ -242,6 +255,7 @@ func (s *Store) shutFirst() bool {
 // release closes what is open.
 func (s *Store) release() error {
 	err := s.closeConns()
+	s.segments.close()
 	if s.leases.conn != nil {
 		err = errors.Join(err, s.leases.conn.Close())
 	}

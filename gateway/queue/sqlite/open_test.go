@@ -33,8 +33,12 @@ func put(t *testing.T, q queue.Queue, body []byte) (string, error) {
 	if _, err := d.Write(body); err != nil {
 		return "", err
 	}
+	return d.ID(), commit(d)
+}
+
+func commit(d queue.Draft) error {
 	to := []envelope.Recipient{{Address: "bob@example.org"}}
-	return d.ID(), d.Commit(context.Background(), queue.Accepted{
+	return d.Commit(context.Background(), queue.Accepted{
 		Envelope: envelope.Envelope{From: "ann@example.com", To: to, Received: time.Now()},
 		Parts:    []queue.Part{{To: to, Lane: "main", State: envelope.Queued}},
 	})
@@ -98,7 +102,7 @@ func TestOpenRefuses(t *testing.T) {
 	filled := func(t *testing.T, dir string) {
 		s := openStore(t, sqlite.Options{Dir: dir})
 		for range 100 {
-			mustPut(t, s, make([]byte, 20_000))
+			mustPut(t, s, make([]byte, 8_000))
 		}
 		mustClose(t, s)
 	}

@@ -210,7 +210,7 @@ func discard(t *tx, id int64, state envelope.State, chosen func(*storedPart) boo
 		}
 	}
 	if any {
-		gone, err = removeMessage(t, id)
+		gone, _, err = removeMessage(t, id, false)
 	}
 	return any, gone, err
 }

@@ -31,6 +31,9 @@ func (s *Store) Prune(ctx context.Context, sentBefore, failedBefore time.Time) e
 	if err := s.pruneHistory(ctx, sentBefore.UnixMilli()); err != nil {
 		return err
 	}
+	if err := s.gather(ctx); err != nil {
+		return err
+	}
 	return s.vacuum(ctx)
 }
 

@@ -14,7 +14,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 1
+	schemaVersion = 2
+	oldestVersion = 1 // had no segments
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -24,7 +25,8 @@ const (
 const pageSize = 4096
 
 // The states are numbers in the rows; see stateCodes. A row of messages is never updated, so that a
-// change of state does not rewrite the body. A message whose body is NULL has it in a file.
+// change of state does not rewrite the body; only its place may. A message whose body is NULL has it in
+// a file, one whose body is a number in a segment (see bodyPlace).
 // Parts without rows of their own recipients (info without "to") hold all of the message's.
 const schema = `
 CREATE TABLE messages (
@@ -57,6 +59,11 @@ CREATE TABLE history (
 	info      TEXT    NOT NULL
 );
 CREATE INDEX history_message ON history (message);
+` + segmentIndex
+
+// segmentIndex finds the bodies of a segment.
+const segmentIndex = `
+CREATE INDEX messages_segment ON messages (body) WHERE typeof(body) = 'integer';
 `
 
 // createDatabase makes an empty database at path, or nothing: it takes its name when it is complete.
@@ -100,6 +107,15 @@ func fillDatabase(path string) error {
 		applicationID, schemaVersion, schema), nil)
 }
 
+// upgrade brings a database of an older version to this one.
+func upgrade(conn *sqlite.Conn) error {
+	v, err := pragma(conn, "PRAGMA user_version")
+	if err != nil || v == schemaVersion {
+		return err
+	}
+	return sqlitex.ExecuteScript(conn, fmt.Sprintf("%s PRAGMA user_version = %d;", segmentIndex, schemaVersion), nil)
+}
+
 // checkHeader reads the identity of the file at path without opening it as a database, so that a
 // foreign one stays as it is. exists is false where there is no file or an empty one.
 func checkHeader(path string) (exists bool, err error) {
@@ -125,7 +141,7 @@ func checkHeader(path string) (exists bool, err error) {
 	if id := binary.BigEndian.Uint32(header[68:]); id != applicationID {
 		return false, fmt.Errorf("%s is not a mailhatch queue: it belongs to another program (application id %#x; it was left as it is)", path, id)
 	}
-	if v := binary.BigEndian.Uint32(header[60:]); v != schemaVersion {
+	if v := binary.BigEndian.Uint32(header[60:]); v < oldestVersion || v > schemaVersion {
 		return false, fmt.Errorf("%s has version %d of the queue's tables and this mailhatch knows version %d: use the mailhatch that wrote it (it was left as it is)", path, v, schemaVersion)
 	}
 	return true, nil

@@ -10,11 +10,17 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// sweep removes body files that no row names: drafts that were cut off, and bodies whose message
+// sweep removes body files and segments that no row names: drafts that were cut off, and bodies whose message
 // ended just before the process did. bodies are those that were there before the
 // first draft. Files with other names are not ours.
-func (s *Store) sweep(bodies []int64) {
+func (s *Store) sweep(bodies, segments []int64) {
 	defer s.work.Done()
+	for _, n := range segments {
+		// The writer counts what it does not know and removes what nobody needs.
+		if s.stopping(context.Background()) || s.weigh(n) != nil {
+			break
+		}
+	}
 	removed, err := s.removeOrphans(bodies)
 	if err != nil {
 		s.log.Warn("queue: bodies without a message were not removed", "dir", filepath.Join(s.dir, bodiesDir), "error", err)
@@ -24,19 +30,21 @@ func (s *Store) sweep(bodies []int64) {
 	}
 }
 
-// listBodies names the bodies that are in files.
-func listBodies(dir string) ([]int64, error) {
+// listBodies names the bodies that are in files, and the segments.
+func listBodies(dir string) (ids, segments []int64, err error) {
 	entries, err := os.ReadDir(filepath.Join(dir, bodiesDir))
 	if err != nil {
-		return nil, fmt.Errorf("queue: %w", err)
+		return nil, nil, fmt.Errorf("queue: %w", err)
 	}
-	var ids []int64
 	for _, e := range entries {
 		if id, ok := bodyID(e.Name()); ok && e.Type().IsRegular() {
 			ids = append(ids, id)
 		}
+		if n, ok := segmentNumber(e.Name()); ok && e.Type().IsRegular() {
+			segments = append(segments, n)
+		}
 	}
-	return ids, nil
+	return ids, segments, nil
 }
 
 func (s *Store) removeOrphans(ids []int64) (removed int, err error) {

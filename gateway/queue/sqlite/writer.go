@@ -35,6 +35,7 @@ type op struct {
 type tx struct {
 	conn  *sqlite.Conn
 	moved map[depthKey]depth // change of the counters
+	loads map[int64]load     // change of segments
 	due   bool               // something became due sooner
 }
 
@@ -45,6 +46,17 @@ func (t *tx) move(lane string, code int64, size int64, sign int) {
 	d.parts += sign
 	d.bytes += int64(sign) * size
 	t.moved[k] = d
+}
+
+// inSegment notes that rows name so many bodies more of a segment, or fewer.
+func (t *tx) inSegment(at bodyPlace, size int64, bodies int) {
+	if t.loads == nil {
+		t.loads = map[int64]load{}
+	}
+	l := t.loads[at.segment()]
+	l.bodies += bodies
+	l.bytes += int64(bodies) * size
+	t.loads[at.segment()] = l
 }
 
 // do hands an op to the writer and waits for its commit. It gives up with ctx only as long as the
@@ -88,6 +100,7 @@ func (s *Store) write() {
 		if lost {
 			s.save()
 		}
+		s.bury()
 	}
 }
 
@@ -136,6 +149,7 @@ func (s *Store) commit(group []*op) (lost bool) {
 		}
 		if err == nil && bytes > 0 {
 			s.counts.add(t.moved)
+			s.segments.follow(t.loads, s.countSegment)
 			if t.due {
 				s.signal()
 			}

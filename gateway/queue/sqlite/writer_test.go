@@ -72,3 +72,14 @@ func TestWithdrawn(t *testing.T) {
 		t.Errorf("List: %d messages, %v; want none", len(got), err)
 	}
 }
+
+// TestEngineVersion keeps out engines that can lose a commit beside a checkpoint in another connection:
+// https://www.sqlite.org/wal.html#walresetbug.
+func TestEngineVersion(t *testing.T) {
+	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	defer mustClose(t, s)
+	version, err := s.EngineVersion()
+	if err != nil || version < 3051003 {
+		t.Errorf("SQLite %d, %v; want 3051003 or later", version, err)
+	}
+}

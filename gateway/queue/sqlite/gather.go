@@ -1,0 +1,153 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue"
+)
+
+// whereIs gives the place and the size of a body. It does not read bodies that are in rows.
+func whereIs(conn *sqlite.Conn, id int64) (at bodyPlace, size int64, err error) {
+	err = rows(conn, "SELECT CASE typeof(body) WHEN 'blob' THEN 0 WHEN 'null' THEN -1 ELSE body END, size FROM messages WHERE id = ?",
+		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
+		func(s *sqlite.Stmt) (bool, error) {
+			at, size = bodyPlace(s.ColumnInt64(0)), s.ColumnInt64(1)
+			return false, nil
+		})
+	return at, size, err
+}
+
+// inSegment calls each for the messages whose bodies are in a segment.
+func inSegment(conn *sqlite.Conn, number int64, each func(storedBody)) error {
+	return rows(conn, `SELECT size, crc, body, id FROM messages INDEXED BY messages_segment
+		WHERE typeof(body) = 'integer' AND body >= ? AND body < ?`,
+		func(s *sqlite.Stmt) {
+			s.BindInt64(1, firstPlace(number))
+			s.BindInt64(2, firstPlace(number+1))
+		},
+		func(s *sqlite.Stmt) (bool, error) {
+			each(scanBody(s, s.ColumnInt64(3), 0))
+			return true, nil
+		})
+}
+
+// countSegment runs in the writer.
+func (s *Store) countSegment(number int64) (l load, err error) {
+	err = inSegment(s.writer, number, func(b storedBody) {
+		l.bodies++
+		l.bytes += b.size
+	})
+	return l, err
+}
+
+// weigh makes a segment of a former process known.
+func (s *Store) weigh(number int64) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.do(context.Background(), &op{bytes: 1, run: func(t *tx) error {
+		t.inSegment(bodyPlace(firstPlace(number)), 0, 0)
+		return nil
+	}})
+}
+
+// bury removes segments that nobody needs any more. It runs in the writer, between two groups, and
+// trusts nothing but the rows. What stays is removed at the next start.
+func (s *Store) bury() {
+	if s.Err() != nil {
+		return // nobody knows what the rows are
+	}
+	for _, number := range s.segments.takeDead() {
+		l, err := s.countSegment(number)
+		if err == nil && l.bodies > 0 {
+			s.log.Error("queue: a segment was about to be removed that is needed", "segment", segmentName(number), "bodies", l.bodies)
+		}
+		if err == nil && l.bodies == 0 {
+			err = os.Remove(segmentPath(s.dir, number))
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			s.log.Warn("queue: a segment was not removed", "error", err)
+		}
+	}
+}
+
+// gather moves the few bodies that keep a segment alive into files of their own, so that mail that
+// waits for long does not hold the space of mail that has gone.
+func (s *Store) gather(ctx context.Context) error {
+	for _, number := range s.segments.sparse() {
+		var bodies []storedBody
+		err := s.use(ctx, func(conn *sqlite.Conn) error {
+			return inSegment(conn, number, func(b storedBody) { bodies = append(bodies, b) })
+		})
+		for i := range bodies {
+			if err == nil && !s.stopping(ctx) {
+				err = s.move(ctx, &bodies[i])
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// move gives a body a file. A damaged one stays where it is.
+func (s *Store) move(ctx context.Context, b *storedBody) error {
+	from, err := b.open(s.dir, s.path)
+	if errors.Is(err, queue.ErrDamaged) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close() //nolint:errcheck // in memory
+	if err := s.copyOut(bodyPath(s.dir, b.id), from); err != nil {
+		return err
+	}
+	moved := false
+	err = s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error {
+		err := exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", func(st *sqlite.Stmt) {
+			st.BindInt64(1, b.id)
+			st.BindInt64(2, int64(b.at))
+		})
+		if moved = err == nil && t.conn.Changes() == 1; moved {
+			t.inSegment(b.at, b.size, -1)
+		}
+		return err
+	}})
+	if !moved && !errors.Is(err, queue.ErrBroken) { // the message went meanwhile
+		s.removeBody(b.id)
+	}
+	return err
+}
+
+// copyOut puts a body into a new file and on stable storage.
+func (s *Store) copyOut(path string, from queue.Body) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return describeFile(err)
+	}
+	_, err = io.Copy(f, io.NewSectionReader(from, 0, from.Size()))
+	if err != nil {
+		err = describeFile(err)
+	} else if err = syncData(f); err == nil {
+		err = syncDir(filepath.Dir(path))
+		err = s.synced(err)
+	} else {
+		err = s.synced(err)
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}
