@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"mailhatch/upstream/upstreamtest":   2,
 	"mailhatch/gateway/journal":         1,
 	"mailhatch/mime":                    1,
+	"mailhatch/mime/mimetest":           1,
 	"mailhatch/gateway/envelope":        0,
 }
 

@@ -114,18 +114,22 @@ func BenchmarkHostile(b *testing.B) {
 	for kind, builder := range builders(b) {
 		b.Run(kind, func(b *testing.B) {
 			var slowest time.Duration
+			var slow string
 			var fattest uint64
 			for b.Loop() {
-				for _, raw := range messages {
+				for name, raw := range messages {
 					var before, after runtime.MemStats
 					runtime.ReadMemStats(&before)
 					start := time.Now()
 					build(b, raw, builder)
-					slowest = max(slowest, time.Since(start))
+					if spent := time.Since(start); spent > slowest {
+						slowest, slow = spent, name
+					}
 					runtime.ReadMemStats(&after)
 					fattest = max(fattest, after.TotalAlloc-before.TotalAlloc)
 				}
 			}
+			b.Logf("the slowest is %q", slow)
 			b.ReportMetric(float64(slowest.Milliseconds()), "slowest-ms")
 			b.ReportMetric(float64(fattest)/1e6, "most-allocated-MB")
 		})

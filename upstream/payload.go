@@ -75,16 +75,18 @@ func base64Segment(p *mime.Part) (segment, int64, error) {
 	if err != nil {
 		return segment{}, 0, err
 	}
-	open := func() io.Reader { return &base64Reader{src: p.Open()} }
+	chunk := int(min(n/3*3+3, base64Chunk)) // small parts are many
+	open := func() io.Reader { return &base64Reader{src: p.Open(), chunk: chunk} }
 	return segment{open: open, length: int64(base64.StdEncoding.EncodedLen(int(n)))}, n, nil
 }
 
-// base64Chunk is read at a time; a multiple of 3, so that no padding falls inside.
+// base64Chunk is the most that is read at a time; a multiple of 3, so that no padding falls inside.
 const base64Chunk = 24 << 10
 
 // base64Reader encodes what it reads from src.
 type base64Reader struct {
 	src     io.Reader
+	chunk   int // bytes read at a time, a multiple of 3
 	raw     []byte
 	enc     []byte
 	pending []byte // of enc, not yet given out
@@ -98,8 +100,8 @@ func (r *base64Reader) Read(b []byte) (int, error) {
 			return 0, r.err
 		}
 		if r.raw == nil {
-			r.raw = make([]byte, base64Chunk)
-			r.enc = make([]byte, base64.StdEncoding.EncodedLen(base64Chunk))
+			r.raw = make([]byte, r.chunk)
+			r.enc = make([]byte, base64.StdEncoding.EncodedLen(r.chunk))
 		}
 		// Not io.ReadFull: its io.ErrUnexpectedEOF is either the end or a source's own failure.
 		n := 0
