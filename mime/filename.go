@@ -1,6 +1,7 @@
 package mime
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -44,7 +45,8 @@ func madeName(a *Attachment) (base, ext string) {
 	}
 	switch t := a.Part.Type; {
 	case a.Part.field != "" && len(a.Part.field) < 80:
-		base = a.Part.field // what it holds is an answer to that question
+		// What it holds is an answer to that question.
+		base = cmp.Or(strings.Trim(strings.NewReplacer("/", "_", "\\", "_").Replace(a.Part.field), "."), "field")
 	case t == "text/plain" || t == "text/html":
 		base = "text"
 	case t == "text/calendar":
