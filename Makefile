@@ -23,6 +23,7 @@ MANPAGES := mailhatch.1 sendmail.1mailhatch mailhatch.toml.5
 man: build ## manual pages and completions of shells, into dist/
 	@mkdir -p dist/man dist/completion
 	@for page in $(MANPAGES); do $(BIN) man $$page >dist/man/$$page || exit 1; done
+	@for page in mailq newaliases; do echo '.so man1/sendmail.1mailhatch' >dist/man/$$page.1mailhatch; done
 	@for shell in bash zsh fish; do $(BIN) completion $$shell >dist/completion/mailhatch.$$shell || exit 1; done
 
 test: ## all tests with the race detector where cgo is there
@@ -71,8 +72,8 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 
 install: build man ## program, units, manual pages, completions and docs under DESTDIR and PREFIX
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/mailhatch
-	install -D -m 0644 dist/man/mailhatch.1 $(SHARE)/man/man1/mailhatch.1
-	install -D -m 0644 dist/man/sendmail.1mailhatch $(SHARE)/man/man1/sendmail.1mailhatch
+	install -d $(SHARE)/man/man1
+	install -m 0644 dist/man/*.1 dist/man/*.1mailhatch $(SHARE)/man/man1
 	install -D -m 0644 dist/man/mailhatch.toml.5 $(SHARE)/man/man5/mailhatch.toml.5
 	install -D -m 0644 dist/completion/mailhatch.bash $(SHARE)/bash-completion/completions/mailhatch
 	install -D -m 0644 dist/completion/mailhatch.zsh $(SHARE)/zsh/site-functions/_mailhatch
@@ -96,7 +97,7 @@ install-sendmail: install ## links that make it this machine's sendmail, mailq a
 NFPM        ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 PKG_VERSION ?= $(shell v=$$(git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/'); \
 	echo $${v:-0.0.0+$$(git rev-list --count HEAD 2>/dev/null || echo 0).g$$(git rev-parse --short HEAD 2>/dev/null || echo 0)})
-MAINTAINER  ?= mailhatch <root@localhost>
+MAINTAINER  ?= mailhatch <mailhatch@localhost>
 ARCHS       ?= amd64 arm64
 KINDS       ?= deb rpm
 
@@ -107,6 +108,8 @@ packages: $(addprefix linux-,$(ARCHS)) ## dist/*.deb and dist/*.rpm, KINDS for A
 	@rm -rf dist/root dist/*.deb dist/*.rpm
 	@$(MAKE) --no-print-directory -s install DESTDIR=dist/root PREFIX=/usr
 	@gzip -9nf dist/root/usr/share/man/man?/* && rm -r dist/root/usr/share/zsh
+	@printf 'mailhatch (%s) unstable; urgency=medium\n\n  * A build of commit %s.\n\n -- %s  %s\n' '$(PKG_VERSION)' '$(VERSION)' '$(MAINTAINER)' \
+		"$$(LC_ALL=C date -u -d "@$$(git log -1 --format=%ct 2>/dev/null || echo 0)" '+%a, %d %b %Y %H:%M:%S +0000')" | gzip -9n >dist/changelog.gz
 	@for arch in $(ARCHS); do for kind in $(KINDS); do \
 		ARCH=$$arch PKG_VERSION='$(PKG_VERSION)' MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \
 			$(NFPM) package -f packaging/nfpm.yaml -p $$kind -t dist/ || exit 1; \
