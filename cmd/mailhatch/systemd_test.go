@@ -66,3 +66,42 @@ func TestUnitExposure(t *testing.T) {
 		t.Errorf("exposure %s", m[1])
 	}
 }
+
+// TestAccountAndDirectories: sysusers and tmpfiles make the account and what sendmail needs, in a folder.
+func TestAccountAndDirectories(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: directories are given to an account")
+	}
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range [][]string{
+		{"systemd-sysusers", "--root=" + root, "mailhatch.conf"},
+		{"systemd-tmpfiles", "--root=" + root, "--create", "mailhatch.conf"},
+	} {
+		kind := strings.TrimPrefix(step[0], "systemd-")
+		path := filepath.Join(root, "usr/lib", kind+".d", "mailhatch.conf")
+		b, err := os.ReadFile("../../systemd/mailhatch." + kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(tool(t, step[0]), step[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", step, err, out)
+		}
+	}
+	passwd, err := os.ReadFile(filepath.Join(root, "etc/passwd"))
+	if err != nil || !strings.Contains(string(passwd), "mailhatch:x:") {
+		t.Errorf("%v\n%s", err, passwd)
+	}
+	info, err := os.Stat(filepath.Join(root, "var/lib/mailhatch/maildrop"))
+	if err != nil || info.Mode() != os.ModeDir|os.ModeSticky|os.ModeSetgid|0o733 {
+		t.Errorf("maildrop: %v %v", info, err)
+	}
+}
