@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// scriptedListener gives the errors of a list, then waits for its end.
+type scriptedListener struct {
+	net.Listener
+	errs []error
+	end  chan struct{}
+}
+
+func (l *scriptedListener) Accept() (net.Conn, error) {
+	if len(l.errs) == 0 {
+		<-l.end
+		return nil, net.ErrClosed
+	}
+	err := l.errs[0]
+	l.errs = l.errs[1:]
+	if err == nil {
+		c, _ := net.Pipe()
+		return c, nil
+	}
+	return nil, err
+}
+
+func (l *scriptedListener) Close() error { close(l.end); return nil }
+
+// TestSocket: what passes is waited out, what does not ends all views.
+func TestSocket(t *testing.T) {
+	passing := &net.OpError{Op: "accept", Err: os.NewSyscallError("accept", syscall.EMFILE)}
+	broken := errors.New("no such device")
+	s := newSocket(&scriptedListener{errs: []error{passing, nil, broken}, end: make(chan struct{})})
+	v := s.view()
+	c, err := v.Accept()
+	if err != nil {
+		t.Fatalf("after a failure that passes: %v", err)
+	}
+	_ = c.Close()
+	if _, err := v.Accept(); !errors.Is(err, broken) {
+		t.Errorf("got %v, want %v", err, broken)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+
+	s = newSocket(&scriptedListener{errs: []error{nil}, end: make(chan struct{})})
+	v = s.view()
+	_ = v.Close()
+	if _, err := v.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed view gave %v", err)
+	}
+	if c, err := s.view().Accept(); err != nil {
+		t.Errorf("the client waits for the next view: %v", err)
+	} else {
+		_ = c.Close()
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReloadOfAUnixSocket: the socket stays, its permissions change.
+func TestReloadOfAUnixSocket(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("skipped: sockets have no permissions on Windows")
+	}
+	path := filepath.Join(shortDir(t), "s")
+	h := newHouse(t, listener(freeAddr(t), "")+listener("unix:"+path, "socket_mode = \"0660\"\n")+"[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.reloadConfig(listener(h.addr, "")+listener("unix:"+path, "socket_mode = \"0600\"\n"), "")
+	if err := h.g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(path)
+	if err != nil || !os.SameFile(before, after) || before.Mode().Perm() != 0o660 || after.Mode().Perm() != 0o600 {
+		t.Errorf("before %v, after %v, %v", before.Mode(), after.Mode(), err)
+	}
+	c, err := net.DialTimeout("unix", path, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+}
