@@ -126,3 +126,9 @@ func TestSMTPProbeWords(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+func TestClockWithoutDate(t *testing.T) {
+	if list := clock(nil, time.Now()); list != nil {
+		t.Errorf("%+v", list)
+	}
+}
