@@ -52,7 +52,10 @@ func checkHealth(ctx context.Context, config string, ready bool) error {
 	if err = client.Ping(ctx); err == nil && ready {
 		err = client.Ready(ctx)
 	}
-	if !errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, admin.ErrNotRunning):
+		return hintf(err, "start it with mailhatch serve, or name its config with -c")
+	case !errors.Is(err, fs.ErrPermission):
 		return err
 	}
 	address, addressErr := gateway.AdminAddress(config)
