@@ -122,3 +122,19 @@ func (s *Store) EngineVersion() (n int64, err error) {
 	})
 	return n, err
 }
+
+// HotQueries are those of each claim and finish.
+func HotQueries() []string {
+	return []string{dueQuery, fetchQuery, "DELETE FROM parts WHERE message = ? AND n = ? AND state = ?", removeQuery, segmentQuery}
+}
+
+// Plan is how the engine answers a query.
+func (s *Store) Plan(query string) (steps []string, err error) {
+	err = s.use(context.Background(), func(conn *sqlite.Conn) error {
+		return rows(conn, "EXPLAIN QUERY PLAN "+query, nil, func(st *sqlite.Stmt) (bool, error) {
+			steps = append(steps, st.ColumnText(3))
+			return true, nil
+		})
+	})
+	return steps, err
+}

@@ -162,6 +162,8 @@ func lastPart(t *tx, key partKey) (n int64, err error) {
 	return n, err
 }
 
+const removeQuery = "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE message = ?1)"
+
 // removeMessage deletes the row of a message that has no parts left, and says where its body was. A
 // body that is known to be in the row stays there for good; others may have moved.
 func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, err error) {
@@ -171,7 +173,7 @@ func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, e
 			return false, inRow, err
 		}
 	}
-	err = exec(t.conn, "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE message = ?1)",
+	err = exec(t.conn, removeQuery,
 		func(s *sqlite.Stmt) { s.BindInt64(1, id) })
 	if err != nil || t.conn.Changes() == 0 {
 		return false, inRow, err

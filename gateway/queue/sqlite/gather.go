@@ -23,10 +23,12 @@ func whereIs(conn *sqlite.Conn, id int64) (at bodyPlace, size int64, err error) 
 	return at, size, err
 }
 
+const segmentQuery = `SELECT size, crc, body, id FROM messages INDEXED BY messages_segment
+	WHERE typeof(body) = 'integer' AND body >= ? AND body < ?`
+
 // inSegment calls each for the messages whose bodies are in a segment.
 func inSegment(conn *sqlite.Conn, number int64, each func(storedBody)) error {
-	return rows(conn, `SELECT size, crc, body, id FROM messages INDEXED BY messages_segment
-		WHERE typeof(body) = 'integer' AND body >= ? AND body < ?`,
+	return rows(conn, segmentQuery,
 		func(s *sqlite.Stmt) {
 			s.BindInt64(1, firstPlace(number))
 			s.BindInt64(2, firstPlace(number+1))

@@ -98,10 +98,17 @@ func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*leas
 	return granted, found, nil
 }
 
+const (
+	dueQuery = `SELECT message, n, next_at FROM parts INDEXED BY parts_due
+		WHERE state = 0 AND lane = ? AND next_at <= ? ORDER BY next_at, message, n`
+	fetchQuery = `SELECT p.state, p.lane, p.next_at, p.size, p.info, m.info, m.size, m.crc, m.body
+		FROM parts p JOIN messages m ON m.id = p.message WHERE p.message = ? AND p.n = ?`
+)
+
 // due calls each for the queued parts of a lane that are due by a time, the longest due first, until
 // it returns false. The query is answered by the index alone.
 func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, error)) error {
-	return rows(t.conn, "SELECT message, n, next_at FROM parts INDEXED BY parts_due WHERE state = 0 AND lane = ? AND next_at <= ? ORDER BY next_at, message, n",
+	return rows(t.conn, dueQuery,
 		func(s *sqlite.Stmt) {
 			s.BindText(1, lane)
 			s.BindInt64(2, by)
@@ -113,8 +120,7 @@ func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, err
 
 // fetch reads a part with its message, and the body if it is in the row.
 func fetch(conn *sqlite.Conn, key partKey) (row messageRow, body storedBody, ok bool, err error) {
-	err = rows(conn, `SELECT p.state, p.lane, p.next_at, p.size, p.info, m.info, m.size, m.crc, m.body
-		FROM parts p JOIN messages m ON m.id = p.message WHERE p.message = ? AND p.n = ?`,
+	err = rows(conn, fetchQuery,
 		func(s *sqlite.Stmt) {
 			s.BindInt64(1, key.message)
 			s.BindInt64(2, key.n)

@@ -1,0 +1,89 @@
+package sqlite_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite"
+)
+
+// TestPlans checks that what delivery asks all the time is answered by an index, however much is queued.
+func TestPlans(t *testing.T) {
+	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	defer mustClose(t, s)
+	for _, query := range sqlite.HotQueries() {
+		steps, err := s.Plan(query)
+		if err != nil || len(steps) == 0 {
+			t.Fatalf("%s: %q, %v", query, steps, err)
+		}
+		for _, step := range steps {
+			if strings.HasPrefix(step, "SCAN") || strings.Contains(step, "TEMP B-TREE") {
+				t.Errorf("%s\n%s", query, strings.Join(steps, "\n"))
+			}
+		}
+	}
+}
+
+// BenchmarkDepth opens a store with so many messages that wait, and takes others through their whole
+// life. Neither life nor Open may depend much on how many wait.
+func BenchmarkDepth(b *testing.B) {
+	for _, waiting := range []int{0, 10_000, 100_000} {
+		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
+			dir := b.TempDir()
+			fill(b, dir, waiting)
+			b.ResetTimer()
+			began := time.Now()
+			s := benchStore(b, dir)
+			opened := time.Since(began)
+			var wg sync.WaitGroup
+			wg.Go(func() { produce(b, s, 16, b.N, make([]byte, 4096)) })
+			consume(b, s, b.N)
+			wg.Wait()
+			b.StopTimer()
+			b.ReportMetric(opened.Seconds()*1e3, "open-ms")
+			report(b, dir)
+		})
+	}
+}
+
+// fill puts messages of 1 KiB into the queue that are due in an hour.
+func fill(b *testing.B, dir string, n int) {
+	b.Helper()
+	s, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	to := []envelope.Recipient{{Address: "bob@example.org"}}
+	m := queue.Accepted{
+		Envelope: envelope.Envelope{From: "ann@example.com", To: to, Received: time.Now()},
+		Parts:    []queue.Part{{To: to, Lane: "main", State: envelope.Queued, NextAt: time.Now().Add(time.Hour)}},
+	}
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wg sync.WaitGroup
+	for range 256 {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				d, err := s.New(context.Background())
+				if err == nil {
+					if _, err = d.Write(make([]byte, 1024)); err == nil {
+						err = d.Commit(context.Background(), m)
+					}
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
