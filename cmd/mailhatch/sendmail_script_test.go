@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -162,6 +163,9 @@ func reachable(ts *testscript.TestScript) string {
 	ts.Check(os.Chmod(dir, 0o711))
 	b, err := os.ReadFile(os.Args[0])
 	ts.Check(err)
+	// A program that another script starts meanwhile would inherit the open file: "text file busy".
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	ts.Check(os.WriteFile(path, b, 0o755))
 	return path
 }
