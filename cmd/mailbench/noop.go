@@ -113,7 +113,7 @@ func (q *noopQueue) Claim(context.Context, string, int, time.Duration) ([]queue.
 }
 func (q *noopQueue) Lanes(context.Context) (map[string]queue.Lane, error) { return nil, nil }
 func (q *noopQueue) Changed() <-chan struct{}                             { return q.changed }
-func (q *noopQueue) Hasten(context.Context, string) error                 { return nil }
+func (q *noopQueue) Hasten(context.Context, string, time.Time) error      { return nil }
 func (q *noopQueue) List(context.Context, queue.Filter) ([]queue.Message, error) {
 	return nil, nil
 }

@@ -39,7 +39,7 @@ func TestDigest(t *testing.T) {
 	r.submit = errors.New("disk full")
 	r.logMu.Unlock()
 	hasten := func() {
-		if err := r.q.Hasten(t.Context(), digestLane); err != nil {
+		if err := r.q.Hasten(t.Context(), digestLane, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -60,7 +60,12 @@ func (l *lane) hasten(ctx context.Context) {
 }
 
 func (g *generation) hasten(ctx context.Context, lane string) {
-	if err := g.d.queue.Hasten(ctx, lane); err != nil && ctx.Err() == nil {
+	g.hastenAfter(ctx, lane, time.Time{})
+}
+
+// hastenAfter makes the mail of a lane due now that is due later than after.
+func (g *generation) hastenAfter(ctx context.Context, lane string, after time.Time) {
+	if err := g.d.queue.Hasten(ctx, lane, after); err != nil && ctx.Err() == nil {
 		g.d.journal.Trouble("queue", err)
 	}
 }

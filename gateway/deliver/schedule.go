@@ -4,9 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"mailhatch/gateway/envelope"
-	"mailhatch/gateway/queue"
 )
 
 // wait gives the pause before the next attempt after so many were made, spread by ±10 %, so that mail
@@ -33,36 +30,15 @@ func (p *Policy) longest() time.Duration {
 	return d + d/4
 }
 
-// mendPage is how many messages are looked at in one go.
-const mendPage = 500
-
-// mend makes the lanes due in which a part waits for longer than any schedule asks for.
+// mend makes the mail due that waits for longer than any schedule asks for.
 func (g *generation) mend(ctx context.Context) {
-	limit := time.Now().Add(g.cfg.Policy.longest())
-	late := map[string]bool{}
-	f := queue.Filter{State: envelope.Queued, Limit: mendPage}
-	for {
-		page, err := g.d.queue.List(ctx, f)
-		if err != nil {
-			if ctx.Err() == nil {
-				g.d.journal.Trouble("queue", err)
-			}
-			return
-		}
-		for _, m := range page {
-			for _, part := range m.Parts {
-				if part.State == envelope.Queued && part.NextAt.After(limit) {
-					late[part.Lane] = true
-				}
-			}
-		}
-		if len(page) < mendPage {
-			break
-		}
-		f.After = page[len(page)-1].ID
+	lanes, err := g.d.queue.Lanes(ctx)
+	if err != nil && ctx.Err() == nil {
+		g.d.journal.Trouble("queue", err)
 	}
-	for lane := range late {
-		g.hasten(ctx, lane)
+	limit := time.Now().Add(g.cfg.Policy.longest())
+	for lane := range lanes {
+		g.hastenAfter(ctx, lane, limit)
 	}
 }
 

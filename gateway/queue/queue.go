@@ -44,8 +44,9 @@ type Queue interface {
 	// Changed is signalled (one token, never blocking) after queued parts came or their schedule changed.
 	Changed() <-chan struct{}
 
-	// Hasten makes the queued parts of a lane due now.
-	Hasten(ctx context.Context, lane string) error
+	// Hasten makes the queued parts of a lane due now that are due later than after; zero: all. It costs
+	// what it changes, however much is queued, and lets other work in between.
+	Hasten(ctx context.Context, lane string, after time.Time) error
 
 	// List returns messages that are in the queue, oldest first.
 	List(ctx context.Context, f Filter) ([]Message, error)

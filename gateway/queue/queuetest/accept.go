@@ -282,7 +282,7 @@ func testClosed(t *testing.T, h *house) {
 	_, statsErr := q.Stats(ctx)
 	for what, err := range map[string]error{
 		"New": newErr, "Claim": claimErr, "Lanes": lanesErr, "List": listErr, "Body": bodyErr, "Retry": retryErr,
-		"History": historyErr, "Stats": statsErr, "Hasten": q.Hasten(ctx, lane), "Prune": q.Prune(ctx, time.Now(), time.Now()),
+		"History": historyErr, "Stats": statsErr, "Hasten": q.Hasten(ctx, lane, time.Time{}), "Prune": q.Prune(ctx, time.Now(), time.Now()),
 		"Commit": d.Commit(ctx, accepted("a@example.com", "b@example.org")), "Finish": l.Finish(ctx, sent(l)), "Close": q.Close(),
 	} {
 		if !errors.Is(err, queue.ErrClosed) {

@@ -311,7 +311,7 @@ func testChanged(t *testing.T, h *house) {
 	part.NextAt = time.Now().Add(time.Hour)
 	h.finish(l, queue.Result{Parts: []queue.Part{part}})
 	h.wantChanged("Finish with a part that waits")
-	h.must("Hasten", h.q.Hasten(ctx, lane))
+	h.must("Hasten", h.q.Hasten(ctx, lane, time.Time{}))
 	h.wantChanged("Hasten")
 	_, err := h.q.Retry(ctx, id)
 	h.must("Retry", err)

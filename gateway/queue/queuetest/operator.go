@@ -184,12 +184,21 @@ func testHasten(t *testing.T, h *house) {
 	held := accepted("ann@example.com", "h@example.org")
 	held.Parts[0].State = envelope.Held
 	h.commit([]byte("x"), held)
-	h.must("Hasten", h.q.Hasten(context.Background(), lane))
+	h.must("Hasten of what is due later", h.q.Hasten(context.Background(), lane, at))
+	if n := len(h.claim(parts * 2)); n != 0 {
+		t.Errorf("%d parts are due that were to be left, want none", n)
+	}
+	later := h.dueAt(lane, at.Add(time.Minute))
+	h.must("Hasten of what is due later", h.q.Hasten(context.Background(), lane, at))
+	if leases := h.claim(parts * 2); len(leases) != 1 || leases[0].Message().ID != later {
+		t.Errorf("%d parts are due, want the later one alone", len(leases))
+	}
+	h.must("Hasten", h.q.Hasten(context.Background(), lane, time.Time{}))
 	if n := len(h.claim(parts * 2)); n != parts {
 		t.Errorf("%d parts are due, want %d", n, parts)
 	}
 	if leases, err := h.q.Claim(context.Background(), "other", 10, longTime); err != nil || len(leases) != 0 {
 		t.Errorf("another lane was hastened: %d leases, %v", len(leases), err)
 	}
-	h.must("Hasten of an empty lane", h.q.Hasten(context.Background(), "none"))
+	h.must("Hasten of an empty lane", h.q.Hasten(context.Background(), "none", time.Time{}))
 }

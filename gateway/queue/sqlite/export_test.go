@@ -123,9 +123,9 @@ func (s *Store) EngineVersion() (n int64, err error) {
 	return n, err
 }
 
-// HotQueries are those of each claim and finish.
+// HotQueries are those of each claim and finish, and of each start.
 func HotQueries() []string {
-	return []string{dueQuery, fetchQuery, "DELETE FROM parts WHERE message = ? AND n = ? AND state = ?", removeQuery, segmentQuery}
+	return []string{dueQuery, fetchQuery, "DELETE FROM parts WHERE message = ? AND n = ? AND state = ?", removeQuery, segmentQuery, hastenQuery}
 }
 
 // Plan is how the engine answers a query.

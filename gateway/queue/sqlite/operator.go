@@ -237,22 +237,29 @@ func (p *storedPart) discard(t *tx, m *queue.Message, part *queue.Part, id int64
 	return err
 }
 
-// Hasten makes the queued parts of a lane due now, some in each op.
-func (s *Store) Hasten(ctx context.Context, lane string) error {
+const hastenQuery = `UPDATE parts SET next_at = ?1 WHERE (message, n) IN (
+	SELECT message, n FROM parts INDEXED BY parts_due
+	WHERE state = 0 AND lane = ?2 AND next_at > ?4 ORDER BY next_at LIMIT ?3)`
+
+// Hasten makes the queued parts of a lane due now that are due later than after, some in each op.
+func (s *Store) Hasten(ctx context.Context, lane string, after time.Time) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
 	now := time.Now().UnixMilli()
+	beyond := now
+	if after.UnixMilli() > now {
+		beyond = after.UnixMilli()
+	}
 	for {
 		var changed int
 		err := s.do(ctx, &op{bytes: partsPerOp * 64, run: func(t *tx) error {
-			err := exec(t.conn, `UPDATE parts SET next_at = ?1 WHERE (message, n) IN (
-				SELECT message, n FROM parts INDEXED BY parts_due
-				WHERE state = 0 AND lane = ?2 AND next_at > ?1 ORDER BY next_at LIMIT ?3)`, func(s *sqlite.Stmt) {
+			err := exec(t.conn, hastenQuery, func(s *sqlite.Stmt) {
 				s.BindInt64(1, now)
 				s.BindText(2, lane)
 				s.BindInt64(3, partsPerOp)
+				s.BindInt64(4, beyond)
 			})
 			changed = t.conn.Changes()
 			t.due = t.due || changed > 0
