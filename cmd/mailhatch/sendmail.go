@@ -102,7 +102,7 @@ func (a *app) sendmailMessage(ctx context.Context, f *sendmailFlags, places []ga
 	if !f.dots {
 		in = untilDot(in)
 	}
-	fields, raw, body, err := readInput(in)
+	fields, raw, body, err := readInput(in, f.fromHeader)
 	if err != nil {
 		return inputFailure(err)
 	}

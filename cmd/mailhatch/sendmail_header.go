@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,8 +24,9 @@ const maxSendmailHeader = 1 << 20
 
 // readInput reads a message and gives its header, line ends CRLF, and the reader of all that follows the
 // empty line. A first line "From …" of a mailbox file goes; a message that does not begin with a
-// header is all body.
-func readInput(r io.Reader) (fields mime.Header, raw []byte, body io.Reader, err error) {
+// header is all body. A line that is no field ends the header, unless fields that must not be
+// overlooked come after it: hidden recipients, and with -t all recipients.
+func readInput(r io.Reader, fromHeader bool) (fields mime.Header, raw []byte, body io.Reader, err error) {
 	br := bufio.NewReader(maildrop.CRLF(r))
 	if err := skipMailbox(br); err != nil {
 		return nil, nil, nil, err
@@ -39,7 +41,7 @@ func readInput(r io.Reader) (fields mime.Header, raw []byte, body io.Reader, err
 	fields = mime.ParseHeader(raw)
 	n := 0
 	for i, f := range fields {
-		if f.Name == "" { // the body has begun without an empty line
+		if f.Name == "" && (i == 0 || !namesRecipients(fields[i:], fromHeader)) { // the body has begun without an empty line
 			fields = fields[:i]
 			body = io.MultiReader(bytes.NewReader(raw[n:]), body)
 			break
@@ -51,6 +53,20 @@ func readInput(r io.Reader) (fields mime.Header, raw []byte, body io.Reader, err
 		header = append(header, "\r\n"...)
 	}
 	return fields, append(header, "\r\n"...), body, nil
+}
+
+// namesRecipients tells whether a field has recipients that would be shown or, with -t, forgotten if
+// the field were taken for text.
+func namesRecipients(fields mime.Header, fromHeader bool) bool {
+	return slices.ContainsFunc(fields, func(f mime.Field) bool {
+		switch strings.ToLower(f.Name) {
+		case "bcc", "resent-bcc":
+			return true
+		case "to", "cc", "resent-to", "resent-cc":
+			return fromHeader
+		}
+		return false
+	})
 }
 
 // skipMailbox passes over the line that begins a message in a mailbox file. Errors of reading.

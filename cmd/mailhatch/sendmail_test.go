@@ -82,7 +82,7 @@ func TestReadInput(t *testing.T) {
 		{"quoted mailbox", ">From ann Mon\nA: 1\n\nbody", "A: 1\r\n\r\n", "body"},
 		{"long body", strings.Repeat("no header\n", 200000), "\r\n", strings.Repeat("no header\r\n", 200000)},
 	} {
-		_, header, body, err := readInput(strings.NewReader(c.in))
+		_, header, body, err := readInput(strings.NewReader(c.in), false)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -93,11 +93,38 @@ func TestReadInput(t *testing.T) {
 		}
 	}
 	var exit *exitError
-	if _, _, _, err := readInput(strings.NewReader(strings.Repeat("A: 1\n", 300000))); !errors.As(err, &exit) || exit.code != exDataErr {
+	if _, _, _, err := readInput(strings.NewReader(strings.Repeat("A: 1\n", 300000)), false); !errors.As(err, &exit) || exit.code != exDataErr {
 		t.Errorf("an endless header: %v", err)
 	}
-	if _, _, _, err := readInput(iotest.ErrReader(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) {
+	if _, _, _, err := readInput(iotest.ErrReader(io.ErrClosedPipe), false); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("broken input: %v", err)
+	}
+}
+
+// TestReadInputBroken: a line that is no field must neither show hidden recipients nor hide others.
+func TestReadInputBroken(t *testing.T) {
+	for _, c := range []struct {
+		name, in     string
+		fromHeader   bool
+		header, body string
+	}{
+		{"hidden recipient", "To: a\nMIME-Version 1.0\nBcc: b\n\nx\n", false, "To: a\r\nMIME-Version 1.0\r\nBcc: b\r\n\r\n", "x\r\n"},
+		{"resent", "A: 1\noops\nresent-bcc : b\n\nx\n", false, "A: 1\r\noops\r\nresent-bcc : b\r\n\r\n", "x\r\n"},
+		{"recipient of -t", "To: a\noops\nCc: b\n\nx\n", true, "To: a\r\noops\r\nCc: b\r\n\r\n", "x\r\n"},
+		{"no recipient without -t", "A: 1\noops\nCc: b\n\nx\n", false, "A: 1\r\n\r\n", "oops\r\nCc: b\r\n\r\nx\r\n"},
+		{"text", "A: 1\ntext\nDate: today\n\nx\n", true, "A: 1\r\n\r\n", "text\r\nDate: today\r\n\r\nx\r\n"},
+		{"text behind the last recipient", "To: a\noops\nBcc: b\ntext\n\nx\n", true, "To: a\r\noops\r\nBcc: b\r\n\r\n", "text\r\n\r\nx\r\n"},
+		{"no header", "text\nBcc: b\n\nx\n", true, "\r\n", "text\r\nBcc: b\r\n\r\nx\r\n"},
+	} {
+		_, header, body, err := readInput(strings.NewReader(c.in), c.fromHeader)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		b, err := io.ReadAll(body)
+		if string(header) != c.header || string(b) != c.body || err != nil {
+			t.Errorf("%s: header %q, body %q, %v", c.name, header, b, err)
+		}
 	}
 }
 
