@@ -29,7 +29,7 @@ var apiControl = [...]string{
 var apiMapped = [...]string{
 	"From", "To", "Cc", "Bcc", "Resent-Bcc", "Reply-To", "Subject", "Date", "Message-ID",
 	"MIME-Version", "Content-*",
-	"Received", "Return-Path", "Delivered-To", "X-Original-To", "Envelope-To", "Apparently-To",
+	"Received", "Return-Path", "Delivered-To", "Envelope-To", "Apparently-To",
 	"Received-SPF", "Authentication-Results", "ARC-*", "DKIM-Signature", "DomainKey-Signature", "X-Google-DKIM-Signature",
 }
 

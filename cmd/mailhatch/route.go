@@ -149,6 +149,7 @@ func explain(cfg *gateway.Config, env *envelope.Envelope, msg *mime.Message) ([]
 		verdicts, decision := cfg.Routes.Explain(in)
 		all[i] = explanation{To: rcpt.Address, Given: rcpt.Given, Rewrites: rewrites, Verdicts: verdicts, Decision: describe(decision)}
 		all[i].rewritten = !slices.ContainsFunc(before, func(r envelope.Recipient) bool { return r.Address == rcpt.Address })
+		all[i].Copy = all[i].rewritten && rcpt.Given == ""
 	}
 	return all, nil
 }
@@ -157,6 +158,7 @@ func explain(cfg *gateway.Config, env *envelope.Envelope, msg *mime.Message) ([]
 type explanation struct {
 	To       string          `json:"to"`
 	Given    string          `json:"given,omitempty"` // before aliases and rewriting
+	Copy     bool            `json:"copy,omitempty"`  // a rule added it, nobody is told
 	Decision string          `json:"decision"`
 	Verdicts []route.Verdict `json:"verdicts"`
 
@@ -168,10 +170,10 @@ type explanation struct {
 func (x *explanation) print(w io.Writer) {
 	fmt.Fprint(w, x.To)
 	switch {
-	case x.rewritten && x.Given != "":
-		fmt.Fprintf(w, " (instead of %s)", x.Given)
-	case x.rewritten:
+	case x.Copy:
 		fmt.Fprint(w, " (a copy)")
+	case x.rewritten:
+		fmt.Fprintf(w, " (instead of %s)", x.Given)
 	case x.Given != "" && x.Given != x.To:
 		fmt.Fprintf(w, " (alias of %s)", x.Given)
 	}
