@@ -285,7 +285,7 @@ func (a *app) nextSteps(s *setup, path, missing string) {
 		} else if file, ok := strings.CutPrefix(s.key, "file:"); ok {
 			name = file
 		}
-		fmt.Fprintf(a.stdout, "  provide %s: it %s\n", name, missing)
+		fmt.Fprintf(a.stdout, "  provide %s: %s\n", name, missing)
 	}
 	fmt.Fprintf(a.stdout, "  mailhatch%[1]s check --online\n  mailhatch%[1]s serve\n  mailhatch%[1]s send --to you@example.org\n", config)
 }
