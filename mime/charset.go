@@ -32,6 +32,12 @@ func decodeCharset(b []byte, label string) (text string, exact bool) {
 			return text, true
 		}
 		return decodeUTF8(b)
+	case "iso-2022-kr", "csiso2022kr", "iso-2022-cn", "iso-2022-cn-ext": // Chinese is known by name only
+		if text, ok := decodeISO2022KR(b); ok && strings.HasSuffix(label, "kr") {
+			return text, true
+		}
+		text, exact = decodeUTF8(b)
+		return text, exact && !isShifted(b)
 	}
 	if text, found := decodeLabelled(b, label); found {
 		if !strings.ContainsRune(text, utf8.RuneError) {
@@ -43,12 +49,15 @@ func decodeCharset(b []byte, label string) (text string, exact bool) {
 		return text, false
 	}
 	text, _ = decodeUTF8(b)
-	return text, isASCII(text)
+	return text, isASCII(text) && !isShifted([]byte(text))
 }
 
 // decodeUTF8 takes text for UTF-8 when it is, else for windows-1252, which every byte fits. Text
 // that is mostly UTF-8 loses the bytes that are not.
 func decodeUTF8(b []byte) (text string, exact bool) {
+	if text, ok := decodeISO2022(b); ok {
+		return text, true
+	}
 	if utf8.Valid(b) {
 		return withoutBOM(b), true
 	}

@@ -152,14 +152,14 @@ func (s *sorter) setBody(p *Part) error {
 		s.attach(p)
 		return nil
 	}
-	text, exact := decodeCharset(raw, p.Params["charset"])
+	text, exact := decodeCharset(raw, p.charsetOf(raw))
 	if view != p && strings.ContainsFunc(text, isControl) {
 		// No base64 but a text with a wrong label.
 		if raw, err = io.ReadAll(p.Raw()); err != nil {
 			return err
 		}
 		view = p
-		text, exact = decodeCharset(raw, p.Params["charset"])
+		text, exact = decodeCharset(raw, p.charsetOf(raw))
 	}
 	body := &Body{Text: text, Part: p}
 	if p.Type == "text/html" {

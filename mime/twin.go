@@ -19,7 +19,7 @@ func (s *sorter) twin(before, p *Part) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	shown, exact := decodeCharset(raw, p.Params["charset"])
+	shown, exact := decodeCharset(raw, p.charsetOf(raw))
 	if !exact || !saysSame(text.Text, shown) {
 		return false, nil
 	}

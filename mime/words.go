@@ -149,9 +149,10 @@ func hexValue(c byte) int {
 	return -1
 }
 
-// repair makes raw header text valid UTF-8: bytes that are none are taken as windows-1252.
+// repair makes raw header text valid UTF-8: bytes that are none are taken as windows-1252, escape
+// sequences of ISO 2022 are read.
 func repair(s string) string {
-	if utf8.ValidString(s) {
+	if utf8.ValidString(s) && !strings.Contains(s, "\x1b$") {
 		return s
 	}
 	text, _ := decodeCharset([]byte(s), "")

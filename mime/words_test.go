@@ -101,6 +101,16 @@ func TestDecodeCharset(t *testing.T) {
 		{"euc-jp", "caf\xc3\xa9 \xff", "caf辿 \uFFFD", false},
 		{"utf-8", "\x81", "\uFFFD", false},
 		{"x-klingon", "ascii", "ascii", true},
+		{"", "a \x1b$BF|K\\\x1b(B", "a 日本", true},
+		{"us-ascii", "\x1b$@F|\x1b(J x", "日 x", true},
+		{"utf-8", "\x1b[31mred\x1b$B", "\x1b[31mred\x1b$B", true},
+		{"iso-2022-kr", "\x1b$)C\x0eGQ19\x0f a\r\nb", "한국 a\r\nb", true},
+		{"iso-2022-kr", "\x1b$)C\x0e!\x0f", "\x1b$)C\x0e!\x0f", false}, // half a character
+		{"iso-2022-kr", "caf\xe9", "café", true},
+		{"iso-2022-cn", "\x1b$)A\x0eVP\x0f", "\x1b$)A\x0eVP\x0f", false},
+		{"iso-2022-cn-ext", "ascii", "ascii", true},
+		{"", "\x1b$)Ca \x0eGQ\x0f\r\nb", "a 한\r\nb", true},
+		{"x-klingon", "\x1b$)Z\x0eGQ", "\x1b$)Z\x0eGQ", false},
 		{"x-klingon", "caf\xe9", "café", false},
 	}
 	for _, tt := range tests {

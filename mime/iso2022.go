@@ -1,0 +1,87 @@
+package mime
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/korean"
+)
+
+// koreanDesignator announces ISO-2022-KR (RFC 1557 2).
+const koreanDesignator = "\x1b$)C"
+
+// decodeISO2022KR decodes RFC 1557: between SO and SI, bytes are those of EUC-KR without their high bit.
+func decodeISO2022KR(b []byte) (text string, ok bool) {
+	out := make([]byte, 0, len(b))
+	shifted := false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == 0x0e:
+			shifted = true
+		case c == 0x0f:
+			shifted = false
+		case c == 0x1b && bytes.HasPrefix(b[i:], []byte(koreanDesignator)):
+			i += len(koreanDesignator) - 1
+		case shifted && c > ' ' && c < 0x7f:
+			out = append(out, c|0x80)
+		default:
+			shifted = shifted && c != '\n' // a line starts in ASCII
+			out = append(out, c)
+		}
+	}
+	text, ok = decodeWith(out, korean.EUCKR)
+	return text, ok && isPlain(text)
+}
+
+// decodeISO2022 reads text that shows by its escape sequences that it is ISO-2022-JP (RFC 1468) or
+// ISO-2022-KR, whatever its label says.
+func decodeISO2022(b []byte) (text string, ok bool) {
+	switch {
+	case !isASCII(string(b)):
+		return "", false
+	case bytes.Contains(b, []byte("\x1b$B")), bytes.Contains(b, []byte("\x1b$@")):
+		text, ok = decodeWith(b, japanese.ISO2022JP)
+		return text, ok && isPlain(text)
+	case bytes.Contains(b, []byte(koreanDesignator)):
+		return decodeISO2022KR(b)
+	}
+	return "", false
+}
+
+// isPlain tells whether nothing of a decoded text is lost and no escape sequence is left.
+func isPlain(text string) bool { return !strings.ContainsAny(text, "\x0e\x0f\x1b\uFFFD") }
+
+// isShifted tells text whose bytes are ASCII but mean something else.
+func isShifted(b []byte) bool { return bytes.ContainsAny(b, "\x0e\x1b") }
+
+// charsetOf gives the charset of a text part: its label, or where that cannot be right and it is HTML, what
+// its <meta> says, as browsers and mail programs read it.
+func (p *Part) charsetOf(raw []byte) string {
+	label := p.Params["charset"]
+	switch strings.ToLower(label) {
+	case "", "us-ascii", "ascii", "unknown-8bit", "x-unknown":
+	default:
+		return label
+	}
+	if p.Type != "text/html" || utf8.Valid(raw) {
+		return label
+	}
+	const prescan = 1024 // as HTML 13.2.3.2 has it
+	head := strings.ToLower(string(raw[:min(len(raw), prescan)]))
+	for {
+		meta, found := "", false
+		if _, head, found = strings.Cut(head, "<meta"); !found {
+			return label
+		}
+		meta, _, _ = strings.Cut(head, ">")
+		if _, value, found := strings.Cut(meta, "charset="); found {
+			value = strings.TrimLeft(value, "\"' ")
+			if end := strings.IndexAny(value, "\"'; />"); end >= 0 {
+				value = value[:end]
+			}
+			return value
+		}
+	}
+}
