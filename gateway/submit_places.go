@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 
@@ -29,7 +30,8 @@ type SubmitPlace struct {
 // of the working directory, which may belong to anybody. What the config does not say, or not to this
 // account, is as packaged; without any config a gateway that this account runs by hand comes next.
 // $STATE_DIRECTORY and $RUNTIME_DIRECTORY are not looked at: here they are those of the calling
-// service. The error is about a config that was named and cannot be read for another reason than its mode.
+// service. The error is about a config that was named and cannot be read for another reason than its
+// mode, or is broken before its first table.
 func SubmitPlaces(path string) ([]SubmitPlace, error) {
 	if path == "" {
 		path = os.Getenv("MAILHATCH_CONFIG")
@@ -92,7 +94,10 @@ func givenDirs(path string) (stateDir, runDir string, err error) {
 		return "", "", err
 	}
 	if _, err := toml.Decode(text, &dirs); err != nil {
-		return "", "", syntaxError(path, err)
+		// A slip while someone edits the rest must not stop the mail of other programs.
+		if _, again := toml.Decode(beforeTables(text), &dirs); again != nil {
+			return "", "", syntaxError(path, err)
+		}
 	}
 	if dirs.StateDir != "" {
 		stateDir = resolvePath(path, dirs.StateDir)
@@ -101,4 +106,16 @@ func givenDirs(path string) (stateDir, runDir string, err error) {
 		runDir = resolvePath(path, dirs.RunDir)
 	}
 	return stateDir, runDir, nil
+}
+
+// beforeTables gives the lines of a config up to its first table: both directories stand there.
+func beforeTables(text string) string {
+	n := 0
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimLeft(line, " \t"), "[") {
+			break
+		}
+		n += len(line)
+	}
+	return text[:n]
 }

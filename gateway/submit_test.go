@@ -246,6 +246,8 @@ func TestSubmitPlaces(t *testing.T) {
 		{"run_dir", "run_dir = \"/r\"", place(packagedStateDir, "/r")},
 		{"relative", "state_dir = \"s\"\nrun_dir = \"../r\"", place(filepath.Join(dir, "s"), filepath.Join(filepath.Dir(dir), "r"))},
 		{"neither", "hostname = \"x\"", packaged},
+		{"a slip in a table", "state_dir = \"/s\"\nrun_dir = \"/r\"\n [upstream.main]\ntype =\n", place("/s", "/r")},
+		{"a broken table", "state_dir = \"/s\"\n[[route]\n", place("/s", "/s")},
 	} {
 		path := write("c.toml", c.text)
 		for how, get := range map[string]func() ([]SubmitPlace, error){
