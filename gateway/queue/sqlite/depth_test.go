@@ -31,6 +31,44 @@ func TestPlans(t *testing.T) {
 	}
 }
 
+// TestPlannedOnce checks that no message has a statement planned anew: that costs more than to run it.
+func TestPlannedOnce(t *testing.T) {
+	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	defer mustClose(t, s)
+	planned, err := s.WatchPlanning()
+	if err != nil {
+		t.Fatal(err)
+	}
+	life := func() {
+		for _, size := range []int{1 << 10, 16 << 10} {
+			mustPut(t, s, make([]byte, size))
+		}
+		if _, err := s.Lanes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		leases, err := s.Claim(t.Context(), "main", 2, time.Minute)
+		if err != nil || len(leases) != 2 {
+			t.Fatal(leases, err)
+		}
+		for _, l := range leases {
+			done := queue.Record{Recipient: l.Message().Parts[0].To[0], State: envelope.Sent}
+			if err := l.Finish(t.Context(), queue.Result{Done: []queue.Record{done}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	life()
+	if planned() == 0 {
+		t.Fatal("nothing was planned at all")
+	}
+	for range 3 {
+		life()
+	}
+	if n := planned(); n > 0 {
+		t.Errorf("%d steps of planning for statements that had been planned", n)
+	}
+}
+
 // BenchmarkDepth opens a store with so many messages that wait, and takes others through their whole
 // life. Neither life nor Open may depend much on how many wait.
 func BenchmarkDepth(b *testing.B) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 
 	"zombiezen.com/go/sqlite"
@@ -137,4 +138,20 @@ func (s *Store) Plan(query string) (steps []string, err error) {
 		})
 	})
 	return steps, err
+}
+
+// WatchPlanning gives a function that says how much the engine has planned for commits, claims and
+// finishes since it was last asked.
+func (s *Store) WatchPlanning() (planned func() int64, err error) {
+	var n atomic.Int64
+	count := sqlite.AuthorizeFunc(func(sqlite.Action) sqlite.AuthResult {
+		n.Add(1)
+		return sqlite.AuthResultOK
+	})
+	for _, conn := range []*sqlite.Conn{s.writer, s.leases.conn} {
+		if err := conn.SetAuthorizer(count); err != nil {
+			return nil, err
+		}
+	}
+	return func() int64 { return n.Swap(0) }, nil
 }

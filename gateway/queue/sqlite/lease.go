@@ -98,11 +98,13 @@ func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*leas
 	return granted, found, nil
 }
 
+// Values stand in expressions where they are compared for equality, for SQLite (from 3.54 on) plans a
+// query anew whenever a bare parameter there is bound anew, which costs more than the query.
 const (
 	dueQuery = `SELECT message, n, next_at FROM parts INDEXED BY parts_due
-		WHERE state = 0 AND lane = ? AND next_at <= ? ORDER BY next_at, message, n`
+		WHERE state = 0 AND lane = ?||'' AND next_at <= ? ORDER BY next_at, message, n`
 	fetchQuery = `SELECT p.state, p.lane, p.next_at, p.size, p.info, m.info, m.size, m.crc, m.body
-		FROM parts p JOIN messages m ON m.id = p.message WHERE p.message = ? AND p.n = ?`
+		FROM parts p JOIN messages m ON m.id = p.message WHERE p.message = ?+0 AND p.n = ?+0`
 )
 
 // due calls each for the queued parts of a lane that are due by a time, the longest due first, until
