@@ -74,6 +74,10 @@ func (c *configChecker) dirs(cfg *Config) {
 	}
 	cfg.StateDir = dir
 	cfg.RunDir = resolveRunDir(c.reporter.file, c.file.RunDir, dir)
+	if c.file.StateDir != "" && c.reporter.file == packagedConfig && dropsElsewhere(packagedConfig, dir, packagedStateDir) {
+		c.warn("state_dir", "accounts that may not read this file do not know of it: their sendmail leaves mail in %[1]s, where the gateway does not look. "+
+			"chmod 644 this file (secrets as file: or cred:), or make %[1]s a link to state_dir", packagedStateDir)
+	}
 }
 
 func (c *configChecker) identity(hostname string) *identity.Identity {

@@ -119,3 +119,18 @@ func beforeTables(text string) string {
 	}
 	return text[:n]
 }
+
+// dropsElsewhere tells whether accounts that may not read the config, and so use the packaged
+// directory, leave mail where a gateway with this state_dir never looks.
+func dropsElsewhere(config, stateDir, packagedDir string) bool {
+	info, err := os.Stat(config)
+	if err != nil || worldReadable(info.Mode()) {
+		return false
+	}
+	used, err := os.Stat(packagedDir)
+	if err != nil {
+		return false // it cannot be left there; sendmail says so
+	}
+	given, err := os.Stat(stateDir)
+	return err != nil || !os.SameFile(used, given)
+}

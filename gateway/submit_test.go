@@ -276,6 +276,37 @@ func TestSubmitPlaces(t *testing.T) {
 	}
 }
 
+func TestDropsElsewhere(t *testing.T) {
+	if !worldReadable(0o644) {
+		t.Skip("file modes tell nothing here")
+	}
+	dir := t.TempDir()
+	config, packaged, own, link := filepath.Join(dir, "c.toml"), filepath.Join(dir, "packaged"), filepath.Join(dir, "own"), filepath.Join(dir, "link")
+	writeFile(t, config, "")
+	if err := errors.Join(os.Mkdir(packaged, 0o700), os.Mkdir(own, 0o700), os.Symlink(packaged, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, stateDir, packaged string
+		mode                     fs.FileMode
+		want                     bool
+	}{
+		{"another directory", own, packaged, 0o640, true},
+		{"not made yet", filepath.Join(dir, "new"), packaged, 0o640, true},
+		{"all may read where it is", own, packaged, 0o644, false},
+		{"the same", packaged, packaged, 0o640, false},
+		{"the same by a link", link, packaged, 0o640, false},
+		{"nothing packaged", own, filepath.Join(dir, "none"), 0o640, false},
+	} {
+		if err := os.Chmod(config, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := dropsElsewhere(config, c.stateDir, c.packaged); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
 func TestKeptDirs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.toml")
 	if state, run := KeptDirs(path); state != "" || run != "" {
