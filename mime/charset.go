@@ -186,5 +186,5 @@ func guessEndian(b []byte) unicode.Endianness {
 }
 
 func withoutBOM(b []byte) string {
-	return string(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")))
+	return string(withoutMark(b))
 }

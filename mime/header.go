@@ -119,13 +119,17 @@ func splitHeader(raw []byte, rest io.Reader, max int) ([]byte, io.Reader, error)
 }
 
 // ParseHeader splits a raw header into fields, up to an empty line if there is one. Lines that are no
-// fields are kept with an empty name.
+// fields are kept with an empty name. The byte order mark that editors put before the first field is
+// no part of it.
 func ParseHeader(raw []byte) Header {
 	if len(raw) == 0 {
 		return nil
 	}
 	h := make(Header, 0, 1+bytes.Count(raw, []byte("\n")))
 	for len(raw) > 0 {
+		if len(h) == 0 && fieldName(raw[:lineLength(raw)]) != "" {
+			raw = withoutMark(raw)
+		}
 		line := raw[:lineLength(raw)]
 		if isEmptyLine(line) {
 			break
@@ -150,7 +154,7 @@ func fieldName(line []byte) string {
 	if colon <= 0 {
 		return ""
 	}
-	name := bytes.TrimRight(line[:colon], " \t")
+	name := bytes.TrimRight(withoutMark(line[:colon]), " \t")
 	for _, c := range name {
 		if c <= ' ' || c == 0x7f {
 			return ""
@@ -158,6 +162,9 @@ func fieldName(line []byte) string {
 	}
 	return string(name)
 }
+
+// withoutMark takes away a UTF-8 byte order mark.
+func withoutMark(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }
 
 // lineLength is the length of the first line of b with its line end.
 func lineLength(b []byte) int {
