@@ -22,12 +22,18 @@ import (
 // maxSendmailHeader is the longest header, in bytes.
 const maxSendmailHeader = 1 << 20
 
+// byteOrderMark is what editors of other systems put before UTF-8.
+const byteOrderMark = "\xef\xbb\xbf"
+
 // readInput reads a message and gives its header, line ends CRLF, and the reader of all that follows the
 // empty line. A first line "From …" of a mailbox file goes; a message that does not begin with a
 // header is all body. A line that is no field ends the header, unless fields that must not be
 // overlooked come after it: hidden recipients, and with -t all recipients.
 func readInput(r io.Reader, fromHeader bool) (fields mime.Header, raw []byte, body io.Reader, err error) {
 	br := bufio.NewReader(maildrop.CRLF(r))
+	if start, _ := br.Peek(len(byteOrderMark)); string(start) == byteOrderMark {
+		_, _ = br.Discard(len(byteOrderMark)) // it would become part of a field's name, To not be found
+	}
 	if err := skipMailbox(br); err != nil {
 		return nil, nil, nil, err
 	}
