@@ -134,9 +134,8 @@ func (u *smtpRelay) release(c *smtpContent) {
 	}
 }
 
-// smtpDotWriter makes the wire form of a message (RFC 5321 4.5.2): a dot doubled at the start of a line
-// and behind NULs there,
-// a lone CR or LF made CRLF, and CRLF at the end where it is missing. Nothing else changes.
+// smtpDotWriter makes the wire form of a message (RFC 5321 4.5.2): a dot doubled at the start of a line and
+// behind NULs there, a lone CR or LF made CRLF, and CRLF at the end where it is missing. Nothing else changes.
 type smtpDotWriter struct {
 	flush func([]byte) error // gets buf when it is full; nil: all stays in buf
 	buf   []byte
