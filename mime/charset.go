@@ -20,7 +20,7 @@ import (
 // be right; wrong and missing labels are tolerated. exact is false when characters were lost or an
 // unknown charset had to be guessed.
 func decodeCharset(b []byte, label string) (text string, exact bool) {
-	label = strings.ToLower(strings.Trim(label, " \t\"'"))
+	label = strings.ToLower(strings.Trim(label, " \t\"';,"))
 	switch label {
 	case "", "us-ascii", "ascii", "ansi_x3.4-1968", "iso646-us", "7bit", "8bit", "binary",
 		"utf-8", "utf8", "x-utf-8", "unicode-1-1-utf-8", "utf-8n", "utf8mb4":

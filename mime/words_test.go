@@ -98,6 +98,7 @@ func TestDecodeCharset(t *testing.T) {
 		{"utf-7", "+A", "+A", true},
 		{"utf-7", "+2AA-", "+2AA-", true},
 		{" \"UTF-8\" ", "é", "é", true},
+		{"utf-8;", "é", "é", true},
 		{"euc-jp", "caf\xc3\xa9 \xff", "caf辿 \uFFFD", false},
 		{"utf-8", "\x81", "\uFFFD", false},
 		{"x-klingon", "ascii", "ascii", true},

@@ -72,7 +72,7 @@ func readForAPI(m *Mail, form apiForm, flatten bool) (*apiMessage, *Error) {
 			out.alternatives = append(out.alternatives, alt)
 			continue
 		}
-		out.files = append(out.files, apiFile{part: p, name: alternativeName(p), mediaType: typeWithMethod(p)})
+		out.files = append(out.files, apiFile{part: p, name: alternativeName(p), mediaType: typeWithCharset(p)})
 	}
 	for _, a := range content.Attachments {
 		if skip, err := isNothing(a.Part); err != nil {
@@ -129,6 +129,16 @@ func typeWithMethod(p *mime.Part) string {
 		return p.Type + "; method=" + apiLine(method)
 	}
 	return p.Type
+}
+
+// typeWithCharset is typeWithMethod for a part whose bytes stay as they are: without the name of their
+// charset they would be read as UTF-8.
+func typeWithCharset(p *mime.Part) string {
+	charset := strings.ToLower(p.Params["charset"])
+	if enc, err := ianaindex.MIME.Encoding(charset); err != nil || enc == nil || charset == "utf-8" || charset == "us-ascii" {
+		return typeWithMethod(p)
+	}
+	return typeWithMethod(p) + "; charset=" + charset
 }
 
 func alternativeName(p *mime.Part) string {

@@ -137,6 +137,13 @@ var pitfallsOfContent = []pitfall{
 		if a := named(t, sent(t, "resend", "16-calendar", "")[0], "invite.ics"); a.Type != "text/calendar; method=REQUEST" {
 			t.Errorf("%+v", a)
 		}
+		latin1 := sent(t, "resend", "74-calendar-latin1", "")[0]
+		if a := named(t, latin1, "invite.ics"); a.Type != "text/calendar; method=REQUEST; charset=iso-8859-1" || !bytes.Contains(a.Data, []byte("Gr\xfc\xdfe")) {
+			t.Errorf("%+v", a)
+		}
+		if a := named(t, latin1, "key.asc"); a.Type != "application/pgp-keys" {
+			t.Errorf("%+v", a)
+		}
 		if got := sent(t, "mailgun", "16-calendar", "")[0]; !bytes.Contains(got.Raw, []byte("method=REQUEST")) {
 			t.Errorf("%s", got.Raw)
 		}

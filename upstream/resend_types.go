@@ -39,7 +39,8 @@ var resendTypes = []struct {
 	{".pptx", []string{"application/vnd.openxmlformats-officedocument.presentationml.presentation"}},
 	{".odt", []string{"application/vnd.oasis.opendocument.text"}}, {".ods", []string{"application/vnd.oasis.opendocument.spreadsheet"}},
 	{".eml", []string{"message/rfc822", "message/global"}}, {".p7s", []string{"application/pkcs7-signature", "application/x-pkcs7-signature"}},
-	{".p7m", []string{"application/pkcs7-mime", "application/x-pkcs7-mime"}}, {".asc", []string{"application/pgp-signature", "application/pgp-keys", "text/plain"}},
+	{".p7m", []string{"application/pkcs7-mime", "application/x-pkcs7-mime"}}, {".asc", []string{"application/pgp-signature", "text/plain"}},
+	{".asc", []string{"application/pgp-keys"}}, // no other name of the signature's type
 	{".pgp", []string{"application/pgp-encrypted"}}, {".bin", []string{"application/octet-stream"}},
 }
 
