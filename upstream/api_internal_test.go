@@ -28,6 +28,7 @@ func TestRetryAfterSpellings(t *testing.T) {
 		{"RateLimit-Reset", "4", "", true, 4 * time.Second},
 		{"RateLimit-Reset", "4", "", false, 0},
 		{"X-RateLimit-Reset", "1770000002.75", "", true, 2750 * time.Millisecond},
+		{"X-RateLimit-Reset", "1770000002750", "", true, 2750 * time.Millisecond},
 		{"X-RateLimit-Reset", "60", "", true, time.Minute},
 		{"X-RateLimit-Reset", "1e300", "", true, 24 * time.Hour},
 		{"X", "", "limit exceeded, try again after 120 seconds", true, 2 * time.Minute},

@@ -204,6 +204,9 @@ func retrySeconds(s string, now time.Time) (time.Duration, bool) {
 	if err != nil || math.IsNaN(n) || n < 0 {
 		return 0, false
 	}
+	if n >= epochFrom*1000 {
+		n /= 1000 // milliseconds
+	}
 	if n >= epochFrom {
 		n -= float64(now.UnixMilli()) / 1000
 	}

@@ -48,7 +48,7 @@ func smtpEarlyFailures() []smtpFailure {
 		{"greeting dropped", at(upstreamtest.SMTPGreeting, "", drop), []string{"temporary connect"}, none},
 		{"greeting garbage", at(upstreamtest.SMTPGreeting, "", reply("HTTP/1.1 400 Bad Request")), []string{"temporary connect"}, none},
 		{"ehlo dropped", at(upstreamtest.SMTPEhlo, "", drop), []string{"temporary connect"}, none},
-		{"mail 4yz", at(upstreamtest.SMTPMail, "", reply("451 4.3.0 later")), []string{"temporary 451 4.3.0"}, none},
+		{"mail 4yz", at(upstreamtest.SMTPMail, "", reply("451 4.3.0 later")), []string{"temporary 451 4.3.0 ailing"}, none},
 		{"mail 5yz", at(upstreamtest.SMTPMail, "", reply("553-5.1.8 no such\n553 5.1.8 domain")), []string{"permanent 553 5.1.8"}, none},
 		{"mail too large", at(upstreamtest.SMTPMail, "", reply("552 5.3.4 too big")), []string{"permanent 552 5.3.4"}, none},
 		{"mail 530", at(upstreamtest.SMTPMail, "", reply("530 5.7.0 Must issue a STARTTLS command first")), []string{"account 530 5.7.0"}, none},
@@ -100,7 +100,7 @@ func smtpLateFailures() []smtpFailure {
 			}
 			return at(upstreamtest.SMTPRcpt, "b@x", drop)(step)
 		}, []string{"permanent 550 5.1.1", "temporary", "temporary"}, none},
-		{"data 451", at(upstreamtest.SMTPData, "", reply("451 4.3.0 no")), []string{"temporary 451 4.3.0"}, none},
+		{"data 451", at(upstreamtest.SMTPData, "", reply("451 4.3.0 no")), []string{"temporary 451 4.3.0 ailing"}, none},
 		{"data 554", at(upstreamtest.SMTPData, "", reply("554 5.5.1 no")), []string{"permanent 554 5.5.1"}, none},
 		{"data 250", at(upstreamtest.SMTPData, "", reply("250 what")), []string{"temporary 250"}, none},
 		{"data dropped", at(upstreamtest.SMTPData, "", drop), []string{"temporary"}, none},
@@ -110,8 +110,8 @@ func smtpLateFailures() []smtpFailure {
 			}
 			return at(upstreamtest.SMTPRcpt, "", reply("550 5.1.1 no"))(step)
 		}, []string{"permanent 550 5.1.1"}, none},
-		{"dot 451", at(upstreamtest.SMTPDot, "", reply("451 4.3.0 later")), []string{"temporary 451 4.3.0"}, none},
-		{"dot 421", at(upstreamtest.SMTPDot, "", reply("421 4.3.2 later")), []string{"temporary 421 4.3.2"}, none},
+		{"dot 451", at(upstreamtest.SMTPDot, "", reply("451 4.3.0 later")), []string{"temporary 451 4.3.0 ailing"}, none},
+		{"dot 421", at(upstreamtest.SMTPDot, "", reply("421 4.3.2 later")), []string{"temporary 421 4.3.2 ailing"}, none},
 		{"dot throttled", at(upstreamtest.SMTPDot, "", reply("454 4.7.0 Throttling failure: Maximum sending rate exceeded")),
 			[]string{"throttled 454 4.7.0"}, none},
 		{"dot quota", at(upstreamtest.SMTPDot, "", reply("550 5.4.5 Daily user sending limit exceeded")), []string{"throttled 550 5.4.5"}, none},

@@ -90,6 +90,7 @@ const (
 //	                                 552 at RCPT without a mailbox code: Temporary (RFC 5321 4.5.3.1.10)
 //	                                 the rest: Permanent
 //
+// 4.3.x of the relay's own system at MAIL, DATA and the dot is Ailing too.
 // Words about rate or quota of ours make either Throttled. Words are not asked where the enhanced
 // code speaks of an address or a mailbox (x.1.x, x.2.x). Any other code is Temporary; after the
 // final dot the caller makes it Uncertain.
@@ -102,6 +103,8 @@ func (r smtpReply) failure(phase smtpPhase) *Error {
 	switch {
 	case r.isThrottle(phase):
 		e.Class, e.Connect = Throttled, false
+	case r.isAiling(phase):
+		e.Ailing = true
 	case r.code/100 != 5 || phase == smtpAtConnect:
 	case phase == smtpAtAuth:
 		e.Class, e.Connect = Account, false
@@ -177,6 +180,21 @@ func (r smtpReply) isThrottle(phase smtpPhase) bool {
 	}
 	return ours || smtpHasAny(words, "rate limit", "ratelimit", "rate-limit", "rate exceeded", "throttl", "too many connections",
 		"too many concurrent", "too many messages", "too many emails", "too many mails", "too much mail", "slow down")
+}
+
+// isAiling finds trouble of the relay's own system (RFC 3463 3.4), such as a full disk: it meets all mail
+// alike. At RCPT it may be that of one destination only.
+func (r smtpReply) isAiling(phase smtpPhase) bool {
+	if r.code/100 != 4 || (phase != smtpAtMail && phase != smtpAtData && phase != smtpAtDot) {
+		return false
+	}
+	switch r.enhanced {
+	case "4.3.0", "4.3.1", "4.3.2", "4.3.5":
+		return true
+	case "":
+		return r.code == 452 && phase != smtpAtDot // insufficient system storage (RFC 5321 4.2.3)
+	}
+	return false
 }
 
 func smtpHasAny(s string, words ...string) bool {

@@ -74,6 +74,9 @@ func describe(outcomes []Outcome) []string {
 		if e.Connect {
 			w += " connect"
 		}
+		if e.Ailing {
+			w += " ailing"
+		}
 		if e.Sender {
 			w += " sender"
 		}

@@ -89,6 +89,9 @@ func TestGateLearns(t *testing.T) {
 		{"many lost replies", open, fail(upstream.Uncertain, 0), troubleLimit, closed},
 		{"many answers that cannot be read", open, fail(upstream.Uncertain, 200), troubleLimit, open},
 		{"many greylisted", open, fail(upstream.Temporary, 450), troubleLimit, open},
+		{"a full disk, told of one mail", open, &upstream.Error{Status: 452, Ailing: true, Err: errors.New("x")}, 1, open},
+		{"a full disk", open, &upstream.Error{Status: 452, Ailing: true, Err: errors.New("x")}, troubleLimit, closed},
+		{"a full disk still", probing, &upstream.Error{Status: 452, Ailing: true, Err: errors.New("x")}, 1, closed},
 		{"many bad recipients", open, fail(upstream.Permanent, 550), troubleLimit, open},
 		{"throttled", open, fail(upstream.Throttled, 429), 1, closed},
 		{"wrong key", open, fail(upstream.Account, 401), 1, closed},
@@ -105,6 +108,25 @@ func TestGateLearns(t *testing.T) {
 				t.Errorf("%v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// A probe that hung for as long as the pause is followed by the next at once: who answers again is noticed
+// within five seconds.
+func TestPauseCountsFromTheProbe(t *testing.T) {
+	r := newRig(t, nil, ups{"a": {}})
+	g := newGeneration(r.d, r.cfg, t.Context(), false).lanes["a"].gate
+	err := &upstream.Error{Connect: true, Err: errors.New("silence")}
+	for range 5 {
+		g.close(unreachable, err, time.Minute)
+	}
+	g.postpone(time.Now(), err)
+	if g.probeDue() {
+		t.Error("no pause after a quick refusal")
+	}
+	g.postpone(time.Now().Add(-probeMax), err)
+	if !g.probeDue() {
+		t.Error("a pause beside the probe's own")
 	}
 }
 

@@ -183,7 +183,7 @@ func (g *gate) learn(id string, err error) {
 		g.close(account, err, cmpOr(e.RetryAfter, g.backoff()))
 	case e.Connect:
 		g.close(unreachable, err, g.probeWait())
-	case brokenServer(e):
+	case e.Ailing || brokenServer(e):
 		g.troubled(id, err)
 	case e.Class == upstream.Temporary: // it speaks, and means this mail
 		g.succeed()
@@ -289,12 +289,13 @@ func (g *gate) tryProbe() {
 	g.signal()
 }
 
-// postpone keeps a gate closed whose probe failed without a mail.
-func (g *gate) postpone(err error) {
+// postpone keeps a gate closed whose probe failed without a mail. The pause counts from the probe's
+// beginning: what it waited for an answer was time enough.
+func (g *gate) postpone(began time.Time, err error) {
 	wait := g.probeWait()
 	g.mu.Lock()
 	g.closings++
-	g.lastErr, g.until = err, time.Now().Add(wait)
+	g.lastErr, g.until = err, began.Add(wait)
 	g.mu.Unlock()
 }
 

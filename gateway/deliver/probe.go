@@ -45,10 +45,11 @@ func (l *lane) reachable(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeMax)
 	defer cancel()
+	began := time.Now()
 	err := checker.Check(ctx)
 	var e *upstream.Error
 	if err != nil && (ctx.Err() != nil || (errors.As(err, &e) && e.Connect)) {
-		l.gate.postpone(err)
+		l.gate.postpone(began, err)
 		return false
 	}
 	return true // it speaks; what it thinks of mail a mail will show
