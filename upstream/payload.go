@@ -39,33 +39,44 @@ type payloadReader struct {
 	left int64 // bytes that cur still owes
 }
 
-// Read goes on to the next segment where one ends; streams are opened when their turn comes. A
-// stream that ends before its length is an error: the message's file was cut short.
-func (r *payloadReader) Read(b []byte) (int, error) {
-	for {
-		if r.cur == nil {
-			if len(r.rest) == 0 {
-				return 0, io.EOF
+// Read fills b over the ends of segments, for each Read may become a write of the connection; streams are
+// opened when their turn comes. A stream that ends before its length is an error: the message's file was
+// cut short.
+func (r *payloadReader) Read(b []byte) (n int, err error) {
+	for n < len(b) {
+		if r.cur == nil && !r.next() {
+			if n > 0 {
+				return n, nil
 			}
-			if s := r.rest[0]; s.open != nil {
-				r.cur, r.left = s.open(), s.length
-			} else {
-				r.cur, r.left = bytes.NewReader(s.literal), int64(len(s.literal))
-			}
-			r.rest = r.rest[1:]
+			return 0, io.EOF
 		}
-		n, err := r.cur.Read(b)
-		r.left -= int64(n)
-		if err == io.EOF && r.left > 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		if err == io.EOF {
-			r.cur, err = nil, nil
-		}
-		if n > 0 || err != nil {
+		got, err := r.cur.Read(b[n:])
+		n += got
+		r.left -= int64(got)
+		switch {
+		case err == io.EOF && r.left > 0:
+			return n, io.ErrUnexpectedEOF
+		case err == io.EOF:
+			r.cur = nil
+		case err != nil:
 			return n, err
 		}
 	}
+	return n, nil
+}
+
+// next goes on to the next segment and says whether there is one.
+func (r *payloadReader) next() bool {
+	if len(r.rest) == 0 {
+		return false
+	}
+	if s := r.rest[0]; s.open != nil {
+		r.cur, r.left = s.open(), s.length
+	} else {
+		r.cur, r.left = bytes.NewReader(s.literal), int64(len(s.literal))
+	}
+	r.rest = r.rest[1:]
+	return true
 }
 
 // base64Segment is a part's decoded content in base64 (RFC 4648 4), as JSON APIs take files. Errors
