@@ -158,6 +158,7 @@ func TestPassControlHeaders(t *testing.T) {
 		{"sendgrid", "X-Other: 1", map[string]string{"categories": ""}, ""},
 		{"sendgrid", `X-SMTPAPI: {"to":["evil@example.org"]}`, nil, `"to"`},
 		{"sendgrid", `X-SMTPAPI: nonsense`, nil, "no JSON"},
+		{"sendgrid", "X-SMTPAPI: {\"category\":\"a\"}\r\nX-SMTPAPI: {\"category\":\"b\"}", nil, "2 times"},
 		{"sendgrid", `X-SMTPAPI: {"category":5}`, nil, "category"},
 		{"sendgrid", `X-SMTPAPI: {"category":["1","2","3","4","5","6","7","8","9","10","11"]}`, nil, "11 categories"},
 		{"sendgrid", `X-SMTPAPI: {"category":"` + strings.Repeat("c", 300) + `"}`, nil, "300"},

@@ -150,7 +150,7 @@ func (s *sendgrid) compose(m *Mail) (apiLetter, *Error) {
 	}
 	var control sendgridControl
 	if s.control {
-		if control, e = readSMTPAPI(m.Message.Header.Get("X-SMTPAPI")); e != nil {
+		if control, e = readSMTPAPI(m.Message.Header.Values("X-SMTPAPI")); e != nil {
 			return nil, e
 		}
 	}

@@ -25,10 +25,14 @@ type sendgridControl struct {
 // readSMTPAPI translates an X-SMTPAPI header,
 // https://www.twilio.com/docs/sendgrid/for-developers/sending-email/building-an-x-smtpapi-header.
 // What it cannot translate makes the mail unrepresentable: sent without it, it would not be what
-// the program meant.
-func readSMTPAPI(value string) (c sendgridControl, e *Error) {
-	if strings.TrimSpace(value) == "" {
+// the program meant; so does a second one, of which nobody says how it goes with the first.
+func readSMTPAPI(values []string) (c sendgridControl, e *Error) {
+	value := strings.TrimSpace(strings.Join(values, ""))
+	if value == "" {
 		return c, nil
+	}
+	if len(values) > 1 {
+		return c, apiError(Unrepresentable, "5.6.0", "X-SMTPAPI stands %d times in the header", len(values))
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(value), &fields); err != nil {

@@ -54,7 +54,7 @@ func (e *envelopeFlags) envelope(cfg *gateway.Config, msg *mime.Message) (*envel
 	}
 	to := []string(e.to)
 	if len(to) == 0 {
-		bcc, _ := mime.ParseAddressList(msg.Header.Get("Bcc")) // what cannot be read is nobody's address
+		bcc, _ := mime.ParseAddressList(strings.Join(msg.Header.Values("Bcc"), ", ")) // what cannot be read is nobody's address
 		for _, list := range [][]mime.Address{msg.To, msg.Cc, bcc} {
 			for _, addr := range list {
 				to = append(to, addr.Addr)
