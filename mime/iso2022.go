@@ -38,9 +38,10 @@ func decodeISO2022KR(b []byte) (text string, ok bool) {
 // decodeISO2022 reads text that shows by its escape sequences that it is ISO-2022-JP (RFC 1468) or
 // ISO-2022-KR, whatever its label says.
 func decodeISO2022(b []byte) (text string, ok bool) {
-	switch {
-	case !isASCII(string(b)):
+	if !bytes.Contains(b, []byte("\x1b$")) || !isASCII(string(b)) { // in this order: bodies are large
 		return "", false
+	}
+	switch {
 	case bytes.Contains(b, []byte("\x1b$B")), bytes.Contains(b, []byte("\x1b$@")):
 		text, ok = decodeWith(b, japanese.ISO2022JP)
 		return text, ok && isPlain(text)
