@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 
 	"mailhatch/gateway"
@@ -33,6 +34,7 @@ func runServe(ctx context.Context, a *app, args []string) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, reloadSignals()...)
 	defer signal.Stop(hup)
+	defer collectLess()()
 	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: upstream.Kinds(), Stdout: a.stdout, Log: log, Reload: hup})
 	if err != nil {
 		return err
@@ -42,6 +44,19 @@ func runServe(ctx context.Context, a *app, args []string) error {
 			a.welcome(cfg)
 		}
 	})
+}
+
+// gcPercent lets the heap grow to three times what is in use before it is collected. What is in use is
+// a few MB and most of it is short-lived: the default of twice costs a tenth more CPU and saves some MB.
+const gcPercent = 200
+
+// collectLess sets gcPercent unless the environment says something else, until restore is called.
+func collectLess() (restore func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	before := debug.SetGCPercent(gcPercent)
+	return func() { debug.SetGCPercent(before) }
 }
 
 // welcome tells somebody who started without a config what to do next.
