@@ -45,7 +45,10 @@ func newAdminRoom(g *Gateway, cfg *Config) *adminRoom {
 // open takes the socket and the address. Mail must flow without the socket: that it could not be made
 // is told, not fatal.
 func (a *adminRoom) open(cfg *Config) (err error) {
-	if a.socket, err = adminSocket(cfg); err != nil {
+	if a.socket, err = adminSocket(cfg); err == nil {
+		err = admin.Note(cfg.StateDir, filepath.Join(cfg.RunDir, admin.SocketName))
+	}
+	if err != nil {
 		a.g.journal.Trouble("admin", err)
 	}
 	if a.tcp, err = listenAdmin(cfg.Admin.Address); err == nil {

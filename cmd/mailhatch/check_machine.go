@@ -35,7 +35,7 @@ func finding(name string, level upstream.Level, hint, format string, args ...any
 
 // running says whether a gateway answers.
 func running(ctx context.Context, cfg *gateway.Config) upstream.Finding {
-	client := admin.NewClient(filepath.Join(cfg.RunDir, admin.SocketName))
+	client := admin.NewClient(admin.Find(ctx, cfg.StateDir, cfg.RunDir))
 	defer client.Close()
 	err := client.Ping(ctx)
 	switch {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,11 +42,11 @@ func runHealthcheck(ctx context.Context, a *app, args []string) error {
 
 // checkHealth asks over the socket, and over TCP where this account may not use the socket.
 func checkHealth(ctx context.Context, config string, ready bool) error {
-	_, runDir, err := gateway.Dirs(config)
+	stateDir, runDir, err := gateway.Dirs(config)
 	if err != nil {
 		return err
 	}
-	client := admin.NewClient(filepath.Join(runDir, admin.SocketName))
+	client := admin.NewClient(admin.Find(ctx, stateDir, runDir))
 	defer client.Close()
 	if err = client.Ping(ctx); err == nil && ready {
 		err = client.Ready(ctx)

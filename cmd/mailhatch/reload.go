@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"path/filepath"
 
 	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
@@ -19,13 +19,17 @@ func runReload(ctx context.Context, a *app, args []string) error {
 		return usagef("reload takes no arguments, but there is %q", rest[0])
 	}
 	// The config itself may be broken just now: its directories are enough to find the gateway.
-	_, runDir, err := gateway.Dirs(gateway.FindConfig(a.configPath))
+	stateDir, runDir, err := gateway.Dirs(gateway.FindConfig(a.configPath))
 	if err != nil {
 		return err
 	}
-	client := admin.NewClient(filepath.Join(runDir, admin.SocketName))
+	client := admin.NewClient(admin.Find(ctx, stateDir, runDir))
 	defer client.Close()
 	r, err := client.Reload(ctx)
+	if errors.Is(err, admin.ErrNotRunning) {
+		return hintf(err, "start it with mailhatch serve, or name its config with -c; one that runs with another state_dir than "+
+			"the config names now takes a restart")
+	}
 	if err != nil {
 		return err
 	}

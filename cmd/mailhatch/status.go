@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -45,7 +44,7 @@ func (a *app) client(ctx context.Context) (c *admin.Client, stateDir string, err
 	if err != nil {
 		return nil, "", err
 	}
-	c = admin.NewClient(filepath.Join(runDir, admin.SocketName))
+	c = admin.NewClient(admin.Find(ctx, stateDir, runDir))
 	if err := c.Ping(ctx); err != nil {
 		c.Close()
 		switch {

@@ -218,6 +218,24 @@ func (r *rig) views(t *testing.T) {
 	r.check(t, "log --id ID0 --limit 1", 0, `^TIME.*\n.*ID0 +queued.*\n$`)
 }
 
+// A gateway that was started with another run_dir is found by what it left in its state directory.
+func TestRunDirOfAnotherConfig(t *testing.T) {
+	r := newRig(t)
+	q := r.open(t)
+	defer q.Close() //nolint:errcheck // the directory goes
+	r.check(t, "reload", 1, "the gateway is not running: .*\nhint: .*another state_dir .* takes a restart")
+	defer r.serve(t, q)()
+	if err := admin.Note(r.dir, filepath.Join(r.dir, admin.SocketName)); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("state_dir = %q\nrun_dir = %q\n", r.dir, filepath.Join(r.dir, "elsewhere"))
+	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.check(t, "status", 0, "running for 2 d")
+	r.check(t, "healthcheck", 0, "^ok\n$")
+}
+
 func TestViewsWhileStopped(t *testing.T) {
 	r := newRig(t)
 	q := r.open(t)
