@@ -87,7 +87,7 @@ func parsed(t *testing.T, raw []byte) *mime.Message {
 func removesFields(h mime.Header) bool {
 	for _, f := range h {
 		name := strings.ToLower(f.Name)
-		for _, stem := range []string{"bcc", "resent-", "x-", "return-path"} {
+		for _, stem := range []string{"bcc", "resent-", "resend-", "x-", "return-path"} {
 			if strings.HasPrefix(name, stem) {
 				return true
 			}
