@@ -143,17 +143,20 @@ func (a *adminRoom) follow(m *adminMove) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ended || a.ctx == nil {
+	if a.ended {
 		if m.tcp != nil {
 			_ = m.tcp.Close()
 		}
 		return
 	}
-	if a.stop != nil {
+	switch {
+	case a.stop != nil:
 		a.stop() // running requests end by themselves
+	case a.tcp != nil:
+		_ = a.tcp.Close() // it was not served yet
 	}
-	a.address, a.tcp, a.stop = m.address, nil, nil
-	if m.tcp != nil {
+	a.address, a.tcp, a.stop = m.address, m.tcp, nil
+	if m.tcp != nil && a.ctx != nil { // else serve starts it
 		a.start(m.tcp)
 	}
 }

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/smtp"
@@ -12,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mailhatch/upstream"
 )
 
 // reloadConfig has the listeners and tables that a test changes.
@@ -198,4 +202,47 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestAdminMovesBeforeItServes: a reload in the first moment of a start is not forgotten.
+func TestAdminMovesBeforeItServes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.toml")
+	text := fmt.Sprintf("state_dir = %q\n[admin]\naddress = %q\n[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n",
+		filepath.Join(filepath.Dir(file), "state"), freeAddr(t))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(file, LoadOptions{Kinds: upstream.Kinds(), Version: "test", Stdout: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := New(t.Context(), cfg, Options{Kinds: upstream.Kinds()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if err := g.admin.open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	next := *cfg
+	next.Admin.Address = freeAddr(t)
+	move, err := g.admin.prepare(&next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.admin.follow(move)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- g.admin.serve(ctx) }()
+	resp, err := http.Get("http://" + next.Admin.Address + "/healthz")
+	if err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("at the new address: %v, %v", resp, err)
+	}
+	if !refused(cfg.Admin.Address) {
+		t.Error("the old address is still taken")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
