@@ -61,8 +61,6 @@ func (d *door) Accept(ctx context.Context, env *envelope.Envelope, body io.Reade
 	return d.g.accept(ctx, env, body)
 }
 
-func bytesReader(b []byte) io.Reader { return bytes.NewReader(b) }
-
 // accept makes a message durable and gives its queue id. Errors are *smtpd.Reply or those of reading body.
 func (g *Gateway) accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
 	s := g.current.Load()
@@ -159,7 +157,7 @@ func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error
 	}
 	in.copies, in.rewritten = mail.Copies, mail.Applied
 	header = mime.EditHeader(mail.Header, received(cfg, mail, in.draft.ID(), in.env.Received))
-	if err := g.store(in.draft, bytesReader(header)); err != nil {
+	if err := g.store(in.draft, bytes.NewReader(header)); err != nil {
 		return err
 	}
 	if err := g.store(in.draft, rest); err != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func (g *Gateway) submitBounce(ctx context.Context, to string, msg []byte) (stri
 	if eightBit(msg) {
 		env.Body = "8BITMIME"
 	}
-	id, _, err := g.accept(ctx, env, bytesReader(msg))
+	id, _, err := g.accept(ctx, env, bytes.NewReader(msg))
 	var r *smtpd.Reply
 	if errors.As(err, &r) && r.Code/100 == 5 {
 		return "", fmt.Errorf("%w: to %s: %w", deliver.ErrRefused, to, err)

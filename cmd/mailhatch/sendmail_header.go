@@ -75,18 +75,12 @@ func namesRecipients(fields mime.Header, fromHeader bool) bool {
 	})
 }
 
-// skipMailbox passes over a byte order mark and over the line that begins a message in a mailbox file.
+// skipMailbox passes over the line that begins a message in a mailbox file.
 // Errors of reading.
 func skipMailbox(r *bufio.Reader) error {
 	start, err := r.Peek(len(">From "))
 	if err != nil && err != io.EOF {
 		return err
-	}
-	if mark := []byte("\xef\xbb\xbf"); bytes.HasPrefix(start, mark) { // an editor's, before the header
-		if _, err := r.Discard(len(mark)); err != nil {
-			return err
-		}
-		return skipMailbox(r)
 	}
 	if !bytes.HasPrefix(start, []byte("From ")) && !bytes.HasPrefix(start, []byte(">From ")) {
 		return nil
