@@ -65,6 +65,8 @@ func TestDigest(t *testing.T) {
 			t.Errorf("part %+v", p)
 		}
 	}
+	// A line is written once its result is stored: the last one may still be on its way.
+	r.await("the failures in the journal", func() bool { return strings.Count(r.journal(), "msg=failed") >= mails+1 })
 	if n := strings.Count(r.journal(), "msg=failed"); n != mails+1 {
 		t.Errorf("%d failures in the journal, want %d", n, mails+1)
 	}
