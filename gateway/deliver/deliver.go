@@ -154,6 +154,13 @@ func (g *generation) recheck() {
 	}
 }
 
+func drain(token <-chan struct{}) {
+	select {
+	case <-token:
+	default:
+	}
+}
+
 // close closes the upstreams once no direct offer uses them.
 func (g *generation) close() {
 	g.inUse.Lock()
@@ -198,6 +205,8 @@ func (g *generation) run(ctx context.Context) {
 		case <-g.look:
 		case <-timer.C:
 		}
+		drain(g.look) // one look serves all who asked for it before
+		drain(g.d.queue.Changed())
 		if clock.suspect() {
 			g.mend(ctx)
 		}

@@ -69,12 +69,14 @@ func (l *lane) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, t := l.allowance(ctx)
 		if n > 0 {
-			found, err := l.claim(ctx, n, t)
-			if found {
+			more, err := l.claim(ctx, n, t)
+			if more {
 				continue
 			}
 			if err == nil {
-				l.gen.recheck() // what is not due yet may be so before anybody looks again
+				// What came or fell due after this claim is seen by a look that begins after it, and the
+				// poke of that look is kept for rest: no mail is forgotten.
+				l.gen.recheck()
 			}
 		}
 		l.rest(ctx)
@@ -111,8 +113,9 @@ func (l *lane) rest(ctx context.Context) {
 	}
 }
 
-// claim takes up to n due parts to the workers and says whether there were any. Its error has been told.
-func (l *lane) claim(ctx context.Context, n int, t turn) (found bool, err error) {
+// claim takes up to n due parts to the workers and says whether to claim again at once: an offer when it
+// got all it asked for, sweeps and trials until one finds nothing. Its error has been told.
+func (l *lane) claim(ctx context.Context, n int, t turn) (more bool, err error) {
 	leases, err := l.gen.d.queue.Claim(ctx, l.upstream.Name, n, leaseTime)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -127,7 +130,7 @@ func (l *lane) claim(ctx context.Context, n int, t turn) (found bool, err error)
 		l.gate.swept()
 	}
 	at := time.Now()
-	found = len(leases) > 0
+	more = len(leases) == n || t != offer && len(leases) > 0
 	if l.upstream.Name == digestLane {
 		leases = l.digest(ctx, leases)
 	}
@@ -141,7 +144,7 @@ func (l *lane) claim(ctx context.Context, n int, t turn) (found bool, err error)
 		l.jobs <- j // workers empty the channel for as long as it is open
 	}
 	wait.Wait() // one probe at a time; a sweep goes batch by batch
-	return found, nil
+	return more, nil
 }
 
 // work does jobs until the channel is closed.

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -88,4 +91,55 @@ func TestDirectRespectsTheGate(t *testing.T) {
 	if a.count() != 1 {
 		t.Errorf("%d offers to a parked upstream", a.count())
 	}
+}
+
+// TestOneClaimForEachMail: a lane that has got less than it asked for rests until there is more.
+func TestOneClaimForEachMail(t *testing.T) {
+	const mails = 30
+	r, f := faultyRig(t, nil, ups{"a": &scripted{}})
+	r.start()
+	r.await("the start", func() bool { return f.claims.Load() > 0 })
+	for n := range mails {
+		r.put("a", "x@example.org")
+		r.awaitSent(n + 1)
+	}
+	if n := f.claims.Load(); n > mails*3/2 {
+		t.Errorf("%d claims for %d mails", n, mails)
+	}
+	if n := f.lanes.Load(); n > mails*5/2 {
+		t.Errorf("%d looks at the lanes for %d mails", n, mails)
+	}
+}
+
+// TestNoWakeUpIsLost: mail that comes or falls due while the lane claims or goes to rest waits for no
+// timer but its own. The clock of the bubble stands still for as long as anybody works.
+func TestNoWakeUpIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, ups{"a": &scripted{}, "b": &scripted{}})
+		r.cfg.Route = func(m *queue.Message, _ *mime.Message, to string) route.Decision {
+			lane, _, _ := strings.Cut(to, "@")
+			return route.Decision{Name: "test", Action: route.Deliver, Via: []string{lane}}
+		}
+		r.start()
+		defer r.stop()
+		const producers, each = 4, 60
+		start := time.Now()
+		var wait sync.WaitGroup
+		for p := range producers {
+			lane := []string{"a", "b"}[p%2]
+			wait.Go(func() {
+				for n := range each {
+					r.putAt(lane, time.Now().Add(time.Duration(n%3)*30*time.Millisecond), lane+"@example.org")
+					if n%7 == 0 {
+						time.Sleep(20 * time.Millisecond)
+					}
+				}
+			})
+		}
+		wait.Wait()
+		r.awaitSent(producers * each)
+		if took := time.Since(start); took >= dispatchEvery {
+			t.Errorf("some mail waited for %v", took)
+		}
+	})
 }
