@@ -50,6 +50,7 @@ func TestStagingShowsNoHiddenRecipient(t *testing.T) {
 	h, relay := rewriteHouse(t, stagingRules)
 	msg := "From: x@corp.example\nTo: Ann <ann@example.org>\nCc: in@corp.example\nSubject: hi\n\nhello\n"
 	h.mustSend("x@corp.example", []string{"ann@example.org", "hidden@example.org", "in@corp.example"}, msg)
+	h.await("the first", func() bool { return relay.Count() == 1 })
 	h.mustSend("x@corp.example", []string{"hidden@example.org"}, msg)
 	h.await("both", func() bool { return relay.Count() == 2 })
 	if !strings.Contains(h.log.String(), `rewritten="[rewrite 1]"`) {
