@@ -43,7 +43,7 @@ type Attachment struct {
 // last HTML of a multipart/alternative. Later texts of a multipart/mixed are attachments, so that
 // nobody who sees only the HTML or only the text misses them.
 func (m *Message) Content() (*Content, error) {
-	s := &sorter{content: &Content{}}
+	s := &sorter{content: &Content{Opaque: m.Opaque()}}
 	if err := s.part(m.Root, place{root: true, body: true}); err != nil {
 		return nil, err
 	}
@@ -65,7 +65,6 @@ type place struct {
 }
 
 func (s *sorter) part(p *Part, at place) error {
-	s.noteOpaque(p, at)
 	if len(p.Children) == 0 {
 		return s.leaf(p, at)
 	}
@@ -89,27 +88,6 @@ func (s *sorter) part(p *Part, at place) error {
 		}
 	}
 	return nil
-}
-
-// noteOpaque finds what taking apart would destroy (RFC 1847, RFC 8551, RFC 2046 5.2). A PKCS #7 file that merely
-// is attached survives as a file.
-func (s *sorter) noteOpaque(p *Part, at place) {
-	if s.content.Opaque != "" {
-		return
-	}
-	switch p.Type {
-	case "multipart/signed", "multipart/encrypted", "application/pgp-encrypted":
-		s.content.Opaque = p.Type
-	case "message/partial", "message/external-body": // their meaning is in parameters (RFC 2046 5.2.2, 5.2.3)
-		if at.root && p.Params["id"]+p.Params["access-type"] != "" {
-			s.content.Opaque = p.Type
-		}
-	case "application/pkcs7-mime", "application/x-pkcs7-mime":
-		attached := p.Disposition == "attachment" && p.Name != "" && !strings.EqualFold(p.Name, "smime.p7m")
-		if at.root || !attached {
-			s.content.Opaque = p.Type
-		}
-	}
 }
 
 func (s *sorter) leaf(p *Part, at place) error {

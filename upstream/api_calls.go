@@ -15,6 +15,9 @@ type apiProvider interface {
 	limits() (recipients int, bytes int64)
 	// apart says whether one call can send to many who do not see each other without anyone for To.
 	apart() bool
+	// refuses gives the error of compose, and of the letters it makes, for a mail that is small for the
+	// API, without reading the body; known is false where only compose can tell.
+	refuses(m *Mail) (err *Error, known bool)
 	// compose translates what all calls of a mail share.
 	compose(m *Mail) (apiLetter, *Error)
 	// judge reads an answer.
@@ -178,32 +181,6 @@ func (o *apiOffer) set(at []int, out Outcome) {
 	for _, i := range at {
 		o.outcomes[i] = out
 	}
-}
-
-// preflightCalls does everything but the calls.
-func preflightCalls(p apiProvider, m *Mail) error {
-	letter, err := p.compose(m)
-	if err != nil {
-		return err
-	}
-	calls, refused := planCalls(m, everyone(m), p)
-	if len(calls) == 0 {
-		for _, i := range everyone(m) {
-			if e := refused[i]; e != nil {
-				return e
-			}
-		}
-		return nil
-	}
-	o := &apiOffer{provider: p}
-	req, err := letter(&calls[0])
-	if err == nil {
-		err = o.fits(req)
-	}
-	if err != nil {
-		return err
-	}
-	return nil
 }
 
 // renderCalls writes the requests as they would go over the wire, without the key.

@@ -49,14 +49,11 @@ func readForAPI(m *Mail, form apiForm, flatten bool) (*apiMessage, *Error) {
 	if err != nil {
 		return nil, &Error{Class: Temporary, Err: err}
 	}
-	if content.Opaque != "" && !flatten {
-		return nil, apiError(Unrepresentable, "5.6.1",
-			"the message is %s, which an API that takes text and files apart would break", content.Opaque)
-	}
-	out := &apiMessage{subject: plainText(msg.Subject), headers: apiHeaders(msg, form.reserved)}
-	if e := out.readSender(m); e != nil {
+	out := &apiMessage{}
+	if e := out.begin(m, flatten); e != nil {
 		return nil, e
 	}
+	out.subject, out.headers = plainText(msg.Subject), apiHeaders(msg, form.reserved)
 	if content.Text != nil {
 		out.text = plainText(content.Text.Text)
 	}
@@ -83,6 +80,15 @@ func readForAPI(m *Mail, form apiForm, flatten bool) (*apiMessage, *Error) {
 		out.files = append(out.files, apiFile{a.Part, apiLine(a.Name), apiLine(a.Type), a.Inline && a.ContentID != "", apiLine(a.ContentID)})
 	}
 	return out, nil
+}
+
+// begin reads what can be refused without a look into the parts.
+func (o *apiMessage) begin(m *Mail, flatten bool) *Error {
+	if opaque := m.Message.Opaque(); opaque != "" && !flatten {
+		return apiError(Unrepresentable, "5.6.1",
+			"the message is %s, which an API that takes text and files apart would break", opaque)
+	}
+	return o.readSender(m)
 }
 
 // isNothing tells empty text parts that no one gave a name: nobody misses them, and as files they puzzle.

@@ -33,3 +33,25 @@ func SMTPWire(u Upstream, m *Mail, eightBit bool) ([]byte, error) {
 	})
 	return wire, err
 }
+
+// ComposedPreflight is the verdict of the first request of a mail, made in full.
+func ComposedPreflight(u Upstream, m *Mail) error { return composeFirst(u.(apiProvider), m) }
+
+// RequestBytes gives the size of the first request of a mail, 0 where there is none, and the most that is
+// expected of it.
+func RequestBytes(u Upstream, m *Mail) (size, most int64) {
+	p := u.(apiProvider)
+	most = apiMostBytes(m)
+	letter, err := p.compose(m)
+	if err != nil {
+		return 0, most
+	}
+	calls, _ := planCalls(m, everyone(m), p)
+	if len(calls) == 0 {
+		return 0, most
+	}
+	if req, err := letter(&calls[0]); err == nil {
+		size = req.body.size()
+	}
+	return size, most
+}

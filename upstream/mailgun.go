@@ -108,6 +108,15 @@ func (g *mailgun) limits() (int, int64) { return mailgunRecipients, mailgunBytes
 // apart: the message shows its own To, whoever gets it.
 func (g *mailgun) apart() bool { return true }
 
+// refuses: options are judged in full.
+func (g *mailgun) refuses(m *Mail) (*Error, bool) {
+	if _, e := g.options(m); e != nil || g.control {
+		return e, e != nil
+	}
+	_, e := mailgunMissing(m, g.domain)
+	return e, true
+}
+
 // compose edits the header: out goes what must not be seen or would steer Mailgun, in comes what
 // Mailgun needs. Every other byte stays.
 func (g *mailgun) compose(m *Mail) (apiLetter, *Error) {

@@ -112,6 +112,14 @@ func (r *resend) limits() (int, int64) { return resendRecipients, resendBytes }
 // apart: one text of To for all who are in a call.
 func (r *resend) apart() bool { return false }
 
+// refuses: keys given by the program can be too long.
+func (r *resend) refuses(m *Mail) (*Error, bool) {
+	if given, e := r.givenKey(m); given != "" || e != nil {
+		return nil, false
+	}
+	return new(apiMessage).begin(m, r.flatten), true
+}
+
 // compose writes the fields that are the same for all calls.
 func (r *resend) compose(m *Mail) (apiLetter, *Error) {
 	msg, e := readForAPI(m, resendForm, r.flatten)

@@ -139,6 +139,19 @@ type sendgridPersonalization struct {
 	SendAt     int64             `json:"send_at,omitempty"`
 }
 
+// refuses: X-SMTPAPI and content ids are judged with the rest of the mail.
+func (s *sendgrid) refuses(m *Mail) (*Error, bool) {
+	if s.control && m.Message.Header.Has("X-SMTPAPI") {
+		return nil, false
+	}
+	for _, p := range m.Message.Root.Leaves() {
+		if strings.Contains(p.ContentID, ";") {
+			return nil, false
+		}
+	}
+	return new(apiMessage).begin(m, s.flatten), true
+}
+
 // compose writes the fields that are the same for all calls.
 func (s *sendgrid) compose(m *Mail) (apiLetter, *Error) {
 	msg, e := readForAPI(m, sendgridForm, s.flatten)
