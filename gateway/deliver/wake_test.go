@@ -45,7 +45,7 @@ func TestEachPartIsOfferedWhenItIsDue(t *testing.T) {
 	}
 	r.start()
 	r.awaitSent(12)
-	if late := time.Since(start.Add(440 * time.Millisecond)); late > 2*time.Second {
+	if late := time.Since(start.Add(440 * time.Millisecond)); late > 4*time.Second {
 		t.Errorf("the last one was offered %v late", late)
 	}
 }
@@ -63,7 +63,7 @@ func TestClosingMovesWhatWasPutOff(t *testing.T) {
 	r.start()
 	start := time.Now()
 	r.awaitSent(12)
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }
