@@ -58,7 +58,8 @@ type piece struct {
 // mailbox reads up to the comma, semicolon or group colon after it. An empty one has no Addr.
 func (p *addressParser) mailbox() (Address, error) {
 	start := p.i
-	var pieces []piece
+	var few [4]piece // enough for most
+	pieces := few[:0]
 	var comments []string
 	angle, hasAngle, space := "", false, false
 	for p.i < len(p.s) {
@@ -74,7 +75,7 @@ func (p *addressParser) mailbox() (Address, error) {
 			return a, err
 		case c == ':' && !hasAngle: // what was read is the name of a group
 			p.i++
-			pieces, comments, space, start = nil, nil, false, p.i
+			pieces, comments, space, start = pieces[:0], nil, false, p.i
 			continue
 		case strings.IndexByte(" \t\r\n", c) >= 0:
 			p.i++
@@ -226,6 +227,9 @@ func badAddress(source string) error {
 
 // joinPhrase puts a display name together.
 func joinPhrase(pieces []piece) string {
+	if len(pieces) == 1 {
+		return strings.Trim(pieces[0].text, " \t")
+	}
 	var out strings.Builder
 	for i, p := range pieces {
 		if i > 0 && p.space {
@@ -239,6 +243,9 @@ func joinPhrase(pieces []piece) string {
 // bareSpec finds the address among pieces without angle brackets: all of them ("a . b @ c"), or the
 // one with an @ among words ("Ann a@x"), whose words are the name then.
 func bareSpec(pieces []piece) (addr, rest string) {
+	if len(pieces) == 1 {
+		return cleanSpec(specText(pieces)), ""
+	}
 	var groups [][]piece
 	for _, p := range pieces {
 		last := len(groups) - 1
@@ -273,6 +280,9 @@ func joinsSpec(group []piece, p piece) bool {
 }
 
 func specText(group []piece) string {
+	if len(group) == 1 && !group[0].quoted {
+		return group[0].text
+	}
 	var out strings.Builder
 	for _, p := range group {
 		if p.quoted {

@@ -110,3 +110,26 @@ func TestFromWithComma(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainSpecIsClean: what is taken as it stands is what the long way gives, for all short texts.
+func TestPlainSpecIsClean(t *testing.T) {
+	plain := 0
+	var try func(s string, more int)
+	try = func(s string, more int) {
+		if isPlainSpec(s) {
+			plain++
+			if got := rebuildSpec(s); got != s {
+				t.Errorf("%q becomes %q", s, got)
+			}
+		}
+		for _, c := range []byte("aZ0.@-+\"( \\,[]\xe9\x00") {
+			if more > 0 {
+				try(s+string(c), more-1)
+			}
+		}
+	}
+	try("", 5)
+	if plain == 0 || !isPlainSpec("root") || !isPlainSpec("ann.b+c@example.com") || isPlainSpec("a@b@c") || isPlainSpec("a@b.") {
+		t.Errorf("%d texts are plain", plain)
+	}
+}

@@ -6,6 +6,14 @@ import "strings"
 // the local part quoted only where it must be. "" when s cannot be an address. A bare local part
 // ("root") stays bare; international characters stay as written.
 func cleanSpec(s string) string {
+	if isPlainSpec(s) {
+		return s
+	}
+	return rebuildSpec(s)
+}
+
+// rebuildSpec is cleanSpec for what is not plain.
+func rebuildSpec(s string) string {
 	var local, domain strings.Builder
 	out := &local
 	quoted := false
@@ -51,6 +59,21 @@ func cleanSpec(s string) string {
 		return ""
 	}
 	return repair(l + "@" + d)
+}
+
+// isPlainSpec tells whether s is what nearly all programs write, which is clean as it stands: ASCII
+// atoms and dots, and one "@" within or none.
+func isPlainSpec(s string) bool {
+	at := -1
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '@' && at < 0:
+			at = i
+		case c >= 0x80 || c != '.' && !isAtomChar(c):
+			return false
+		}
+	}
+	return s != "" && at != 0 && s[len(s)-1] != '@' && (at < 0 || s[len(s)-1] != '.')
 }
 
 // isDomain tells whether s has only characters of a domain or an address literal (RFC 5321 4.1.2).

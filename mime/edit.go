@@ -36,8 +36,11 @@ const (
 
 // EditHeader applies edits to the raw header (with or without its final empty line) and leaves
 // every other byte as it was. New fields take the line end of the header's first line. An edit with a
-// name that cannot be one does nothing.
+// name that cannot be one does nothing. Without edits it gives raw itself.
 func EditHeader(raw []byte, edits ...Edit) []byte {
+	if len(edits) == 0 && len(withoutMark(raw)) == len(raw) {
+		return raw
+	}
 	top := trimEmptyLine(raw)
 	rest := raw[len(top):]
 	eol := lineEnd(raw)
@@ -45,7 +48,11 @@ func EditHeader(raw []byte, edits ...Edit) []byte {
 	for _, e := range edits {
 		fields = e.apply(fields, eol)
 	}
-	out := make([]byte, 0, len(raw)+len(raw)/8)
+	size := len(rest)
+	for _, f := range fields {
+		size += len(f.Raw)
+	}
+	out := make([]byte, 0, size)
 	for _, f := range fields {
 		out = append(out, f.Raw...)
 	}
@@ -144,10 +151,7 @@ func insert(h Header, at int, f Field, eol string) Header {
 		last := h[at-1].Raw
 		h[at-1].Raw = append(last[:len(last):len(last)], eol...)
 	}
-	out := make(Header, 0, len(h)+1)
-	out = append(out, h[:at]...)
-	out = append(out, f)
-	return append(out, h[at:]...)
+	return slices.Insert(h, at, f)
 }
 
 // afterLastField is the end of the header proper: lines at its end that are no fields may be the body
@@ -228,7 +232,7 @@ func encodeAddresses(value string) string {
 // 2.1.1). Each line keeps something beside white space.
 func fold(line, eol string) []byte {
 	const limit = 78
-	var out []byte
+	out := make([]byte, 0, len(line)+len(line)/16+len(eol)) // room for most line ends
 	for len(line) > limit {
 		at := foldPoint(line, limit)
 		if at < 0 {

@@ -65,11 +65,10 @@ func (f Field) Value() string {
 	if f.Name != "" {
 		raw = raw[bytes.IndexByte(raw, ':')+1:]
 	}
-	s := string(raw)
+	s := string(trimBlank(raw))
 	if strings.ContainsAny(s, "\r\n") {
 		s = unfolder.Replace(s)
 	}
-	s = strings.Trim(s, " \t")
 	if f.charset != "" {
 		if text, exact := decodeCharset([]byte(s), f.charset); exact {
 			return text
@@ -83,7 +82,8 @@ func (f Field) Value() string {
 // [Message.With]. A message without body may be without it. When the header is longer, err is
 // [ErrHeaderTooLarge], raw is what was read and rest the remainder.
 func ReadHeader(r io.Reader, max int) (raw []byte, rest io.Reader, err error) {
-	br := bufio.NewReader(r)
+	br := bufio.NewReaderSize(r, headerBuffer)
+	raw = make([]byte, 0, headerBuffer)
 	atStart := true
 	for lines := 0; ; {
 		line, err := br.ReadSlice('\n')
@@ -127,7 +127,7 @@ func ParseHeader(raw []byte) Header {
 	}
 	h := make(Header, 0, 1+bytes.Count(raw, []byte("\n")))
 	for len(raw) > 0 {
-		if len(h) == 0 && fieldName(raw[:lineLength(raw)]) != "" {
+		if len(h) == 0 && len(fieldName(raw[:lineLength(raw)])) > 0 {
 			raw = withoutMark(raw)
 		}
 		line := raw[:lineLength(raw)]
@@ -135,7 +135,7 @@ func ParseHeader(raw []byte) Header {
 			break
 		}
 		n := len(line)
-		name := fieldName(line)
+		name := commonName(fieldName(line))
 		if name != "" {
 			for n < len(raw) && isSpace(raw[n]) { // folded (RFC 5322 2.2.3)
 				n += lineLength(raw[n:])
@@ -147,17 +147,34 @@ func ParseHeader(raw []byte) Header {
 	return h
 }
 
-// fieldName gives the name of the field that starts on this line, "" when none does. White space
+// fieldName gives the name of the field that starts on this line, nothing when none does. White space
 // before the colon is obsolete syntax (RFC 5322 4.5).
-func fieldName(line []byte) string {
+func fieldName(line []byte) []byte {
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 {
-		return ""
+		return nil
 	}
-	name := bytes.TrimRight(withoutMark(line[:colon]), " \t")
+	name := withoutMark(line[:colon])
+	for len(name) > 0 && isSpace(name[len(name)-1]) {
+		name = name[:len(name)-1]
+	}
 	for _, c := range name {
 		if c <= ' ' || c == 0x7f {
-			return ""
+			return nil
+		}
+	}
+	return name
+}
+
+// commonNames are those of nearly all headers, as nearly all programs write them.
+var commonNames = []string{"From", "To", "Cc", "Subject", "Date", "Message-ID", "Received", "Reply-To",
+	"MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Content-Disposition"}
+
+// commonName makes a string of a name: not a new one where it is common.
+func commonName(name []byte) string {
+	for _, known := range commonNames {
+		if string(name) == known {
+			return known
 		}
 	}
 	return string(name)
@@ -176,10 +193,37 @@ func lineLength(b []byte) int {
 
 // isEmptyLine tells whether the line has nothing but a line end.
 func isEmptyLine(line []byte) bool {
-	return len(line) > 0 && line[len(line)-1] == '\n' && len(bytes.TrimRight(line, "\r\n")) == 0
+	if len(line) == 0 || line[len(line)-1] != '\n' {
+		return false
+	}
+	for _, c := range line {
+		if c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return true
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// isBlank tells whether c is white space or part of a line end.
+func isBlank(c byte) bool { return isSpace(c) || c == '\r' || c == '\n' }
+
+// trimBlank removes white space and line ends on both sides.
+func trimBlank(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	return trimBlankEnd(b)
+}
+
+// trimBlankEnd removes white space and line ends at the end.
+func trimBlankEnd(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
 
 // trimEmptyLine removes the empty line at the end of a raw header.
 func trimEmptyLine(raw []byte) []byte {
@@ -219,12 +263,12 @@ func headerEnd(block []byte) int {
 		switch {
 		case field && (isSpace(line[0]) || open && isParameter(line)): // continues a field that counts
 			end = pos
-			blank = len(bytes.Trim(line, " \t\r\n")) == 0
+			blank = len(trimBlankEnd(line)) == 0
 			open = isOpen(line)
 			continue
 		case end == 0 && pos == len(line) && isMailboxLine(line), field && line[0] == ':': // a field without a name
 			end, field = pos, false
-		case name == "":
+		case len(name) == 0:
 			if blank {
 				return end
 			}
@@ -234,7 +278,7 @@ func headerEnd(block []byte) int {
 				}
 			}
 			field = false
-		case end == pos-len(line) || isWellKnown(name):
+		case end == pos-len(line) || isWellKnown(string(name)):
 			field, end = true, pos
 		default:
 			field = false
@@ -246,7 +290,7 @@ func headerEnd(block []byte) int {
 
 // isOpen tells whether more of a field's value must follow on the next line: a parameter.
 func isOpen(line []byte) bool {
-	return bytes.HasSuffix(bytes.TrimRight(line, " \t\r\n"), []byte(";"))
+	return bytes.HasSuffix(trimBlankEnd(line), []byte(";"))
 }
 
 // isParameter tells whether a line looks like one that lost its indent: name=value.
@@ -260,7 +304,7 @@ func isParameter(line []byte) bool {
 func isFirstDelimiter(header, line []byte) bool {
 	_, params := parseValue(ParseHeader(header).Get("Content-Type"))
 	boundary := strings.TrimRight(params["boundary"], " \t")
-	return boundary != "" && string(bytes.TrimRight(line, " \t\r\n")) == "--"+boundary
+	return boundary != "" && string(trimBlankEnd(line)) == "--"+boundary
 }
 
 // isWellKnown tells whether a name is surely that of a header field, not the start of a sentence.

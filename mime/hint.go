@@ -8,14 +8,25 @@ import (
 // textCharset gives the charset that the first text of a message declares, "" where that tells
 // nothing. Raw 8-bit header fields that are no UTF-8 are written in it, as far as anybody knows.
 func textCharset(root *Part) string {
-	for _, p := range append([]*Part{root}, root.Leaves()...) {
-		switch label := strings.ToLower(p.Params["charset"]); label {
-		case "", "us-ascii", "utf-8":
-		default:
+	if label := root.textCharset(); label != "" {
+		return label
+	}
+	for p := range root.leaves {
+		if label := p.textCharset(); label != "" {
 			return label
 		}
 	}
 	return ""
+}
+
+// textCharset gives the charset that the part declares itself, "" where that tells nothing.
+func (p *Part) textCharset() string {
+	switch label := strings.ToLower(p.Params["charset"]); label {
+	case "us-ascii", "utf-8":
+		return ""
+	default:
+		return label
+	}
 }
 
 // useTextCharset reads the fields of the message and its parts in the charset of its text.

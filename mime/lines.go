@@ -38,9 +38,11 @@ type lineReader struct {
 
 // Sizes of the buffer, which is also the longest piece of a line.
 const (
-	headerBuffer = 4 << 10
+	headerBuffer = 1 << 10 // more than most headers have
 	lineBuffer   = 64 << 10
 )
+
+const partRoom = 256 // bytes; more than most headers of parts have
 
 func newLineReader(src Source, buffer int) *lineReader {
 	size := min(int64(buffer), src.Size()+1)

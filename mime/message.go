@@ -71,8 +71,15 @@ func (m *Message) readFields() {
 // addresses reads all fields of that name: RFC 5322 3.6 allows one, programs write several.
 func (h Header) addresses(name string) []Address {
 	var all []Address
-	for _, v := range h.Values(name) {
-		list, _ := ParseAddressList(v) // what cannot be read stays in the header
+	for _, f := range h {
+		if !strings.EqualFold(f.Name, name) {
+			continue
+		}
+		list, _ := ParseAddressList(f.Value()) // what cannot be read stays in the header
+		if all == nil {
+			all = list
+			continue
+		}
 		all = append(all, list...)
 	}
 	return all

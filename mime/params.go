@@ -10,14 +10,13 @@ import (
 const maxParams = 500
 
 // parseValue reads a value with parameters (RFC 2045 5.1, RFC 2183 2): the token before the first
-// semicolon in lower case and the parameters, names in lower case, values decoded (RFC 2231, and
-// RFC 2047 as many programs write against the standard). Broken syntax is read as far as it makes
+// semicolon in lower case and the parameters, nil when there are none: names in lower case, values
+// decoded (RFC 2231, and RFC 2047 as many programs write against the standard). Broken syntax is read as far as it makes
 // sense: missing quotes, raw 8-bit text, missing semicolons.
 func parseValue(s string) (token string, params map[string]string) {
 	p := &valueParser{s: s}
 	token = strings.ToLower(p.token())
-	params = map[string]string{}
-	sections := map[string][]section{}
+	var sections map[string][]section
 	for i := 0; i < maxParams && p.next(); i++ {
 		name, value, quoted := p.param()
 		if name == "" {
@@ -25,13 +24,22 @@ func parseValue(s string) (token string, params map[string]string) {
 		}
 		base, sec, extended := parseParamName(name)
 		if !extended && sec.n < 0 {
+			if params == nil {
+				params = map[string]string{}
+			}
 			if _, dup := params[base]; !dup {
 				params[base] = DecodeText(value)
 			}
 			continue
 		}
 		sec.value, sec.quoted = value, quoted
+		if sections == nil {
+			sections = map[string][]section{}
+		}
 		sections[base] = append(sections[base], sec)
+	}
+	if params == nil && sections != nil {
+		params = map[string]string{}
 	}
 	for base, list := range sections {
 		if v, ok := joinSections(list); ok {

@@ -3,6 +3,7 @@ package mime
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ var (
 type Part struct {
 	Header      Header
 	Type        string            // "text/plain" in lower case; RFC 2045 5.2 default where missing or unreadable
-	Params      map[string]string // parameters of Content-Type, names in lower case, values decoded (RFC 2231)
+	Params      map[string]string // parameters of Content-Type, names in lower case, values decoded (RFC 2231); nil for none
 	Disposition string            // "inline", "attachment", another token in lower case, or "" where missing
 	Name        string            // file name from Content-Disposition or Content-Type, decoded, "" where missing
 	ContentID   string            // without brackets
@@ -36,7 +37,7 @@ type Part struct {
 
 // newPart reads the fields of a part's header.
 func newPart(src Source, h Header, defaultType string) *Part {
-	p := &Part{Header: h, Type: defaultType, source: src, Params: map[string]string{}}
+	p := &Part{Header: h, Type: defaultType, source: src}
 	h = readable(h, "\n")
 	if v := h.Get("Content-Type"); v != "" {
 		t, params := parseValue(v)
@@ -156,12 +157,21 @@ func (p *Part) DecodedSize() (int64, error) {
 
 // Leaves gives the leaves of the tree under p in their order.
 func (p *Part) Leaves() []*Part {
+	return slices.Collect(p.leaves)
+}
+
+// leaves is Leaves as a sequence.
+func (p *Part) leaves(yield func(*Part) bool) { p.visitLeaves(yield) }
+
+// visitLeaves tells whether yield wants to go on.
+func (p *Part) visitLeaves(yield func(*Part) bool) bool {
 	if len(p.Children) == 0 {
-		return []*Part{p}
+		return yield(p)
 	}
-	var leaves []*Part
 	for _, c := range p.Children {
-		leaves = append(leaves, c.Leaves()...)
+		if !c.visitLeaves(yield) {
+			return false
+		}
 	}
-	return leaves
+	return true
 }

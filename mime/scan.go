@@ -38,13 +38,13 @@ type openMultipart struct {
 }
 
 func newScanner(src Source) *scanner {
-	return &scanner{src: src, lines: newLineReader(src, headerBuffer), places: map[string][]int{}}
+	return &scanner{src: src, lines: newLineReader(src, headerBuffer)}
 }
 
 // messageHeader reads the header of the message: raw is without the empty line, body the offset
 // after it. Where the header ends without an empty line, the lines after it are read again as body.
 func (s *scanner) messageHeader() (raw []byte, body int64, defect, err error) {
-	block, empty, defect, err := s.block(maxHeader)
+	block, empty, defect, err := s.block(headerBuffer, maxHeader)
 	if err != nil {
 		return nil, 0, nil, err
 	}
@@ -75,8 +75,9 @@ func (s *scanner) position() int64 {
 }
 
 // block reads lines up to an empty line, a delimiter or the limit. empty is the length of the empty
-// line, which is not in the block.
-func (s *scanner) block(limit int) (block []byte, empty int64, defect, err error) {
+// line, which is not in the block. Most blocks have no more than room bytes.
+func (s *scanner) block(room, limit int) (block []byte, empty int64, defect, err error) {
+	block = make([]byte, 0, min(int64(room), s.src.Size()))
 	for lines := 0; ; lines++ {
 		l, err := s.lines.next()
 		if err == io.EOF {
@@ -138,7 +139,7 @@ func (s *scanner) tree(root *Part) error {
 
 // checkUU reads the uuencoded leaves once to see whether they can be decoded.
 func checkUU(root *Part) error {
-	for _, p := range root.Leaves() {
+	for p := range root.leaves {
 		if p.Defect != nil || p.encoding() != uuEncoding {
 			continue
 		}
@@ -169,6 +170,9 @@ func (s *scanner) begin(p *Part) {
 			p.Defect = ErrTooDeep
 		default:
 			m := &openMultipart{part: p, delimiter: "--" + boundary}
+			if s.places == nil {
+				s.places = map[string][]int{}
+			}
 			s.places[m.delimiter] = append(s.places[m.delimiter], len(s.open))
 			s.open = append(s.open, m)
 			s.leaf = nil
@@ -187,7 +191,7 @@ func (s *scanner) match(l line) (index int, last bool) {
 	if !l.first || len(s.open) == 0 || !bytes.HasPrefix(l.bytes, []byte("--")) {
 		return -1, false
 	}
-	text := bytes.TrimRight(l.bytes, " \t\r\n")
+	text := trimBlankEnd(l.bytes)
 	index = s.best(-1, s.places[string(text)])
 	if stem, ends := bytes.CutSuffix(text, []byte("--")); ends {
 		if i := s.best(index, s.places[string(stem)]); i != index {
@@ -243,7 +247,7 @@ func (s *scanner) bodyStart() int64 {
 
 // part reads the header of the next part of parent and starts its body.
 func (s *scanner) part(parent *Part, start int64) error {
-	block, empty, defect, err := s.block(min(maxPartHeader, maxHeader-s.header))
+	block, empty, defect, err := s.block(partRoom, min(maxPartHeader, maxHeader-s.header))
 	if err != nil {
 		return err
 	}
