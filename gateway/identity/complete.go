@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -19,14 +18,18 @@ func (id *Identity) Complete(h mime.Header, env *envelope.Envelope, queueID stri
 			edits = append(edits, mime.Edit{Op: mime.Remove, Name: name})
 		}
 	}
-	missing := func(name, value string) {
-		if h.Get(name) == "" {
-			edits = append(edits, mime.Edit{Op: mime.Replace, Name: name, Value: value, UTF8: env.UTF8})
-		}
+	add := func(name, value string) {
+		edits = append(edits, mime.Edit{Op: mime.Replace, Name: name, Value: value, UTF8: env.UTF8})
 	}
-	missing("Date", now.Format(dateFormat))
-	missing("From", id.from(env))
-	missing("Message-ID", fmt.Sprintf("<%s@%s>", queueID, id.Hostname))
+	if h.Get("Date") == "" {
+		add("Date", now.Format(dateFormat))
+	}
+	if h.Get("From") == "" {
+		add("From", id.from(env))
+	}
+	if h.Get("Message-ID") == "" {
+		add("Message-ID", "<"+queueID+"@"+id.Hostname+">")
+	}
 	for _, name := range []string{"From", "Sender", "Reply-To", "To", "Cc"} {
 		edits = append(edits, id.qualifyField(h, name)...)
 	}
@@ -50,12 +53,20 @@ func (id *Identity) from(env *envelope.Envelope) string {
 // qualifyField completes bare names in one address field. A field that stands there several times
 // against RFC 5322 3.6 is left alone: a replacement would lose the further ones.
 func (id *Identity) qualifyField(h mime.Header, name string) []mime.Edit {
-	values := h.Values(name)
-	if len(values) != 1 {
+	var found mime.Field
+	count := 0
+	for _, f := range h {
+		if strings.EqualFold(f.Name, name) {
+			found = f
+			count++
+		}
+	}
+	if count != 1 {
 		return nil
 	}
-	value := qualifyList(values[0], "@"+id.Domain)
-	if value == values[0] {
+	given := found.Value()
+	value := qualifyList(given, "@"+id.Domain)
+	if value == given {
 		return nil
 	}
 	return []mime.Edit{{Op: mime.Replace, Name: name, Value: value, UTF8: true}}
@@ -65,15 +76,20 @@ func (id *Identity) qualifyField(h mime.Header, name string) []mime.Edit {
 // it is: names, comments, groups and what is no address.
 func qualifyList(list, suffix string) string {
 	var out strings.Builder
-	for len(list) > 0 {
-		n, end := mailboxLength(list)
-		mailbox := list[:n]
-		if at := bareNameEnd(mailbox); at > 0 {
-			mailbox = mailbox[:at] + suffix + mailbox[at:]
+	done := 0 // bytes of list that are in out
+	for start := 0; start < len(list); {
+		n, end := mailboxLength(list[start:])
+		if at := bareNameEnd(list[start : start+n]); at > 0 {
+			out.WriteString(list[done : start+at])
+			out.WriteString(suffix)
+			done = start + at
 		}
-		out.WriteString(mailbox + list[n:end])
-		list = list[end:]
+		start += end
 	}
+	if done == 0 {
+		return list
+	}
+	out.WriteString(list[done:])
 	return out.String()
 }
 

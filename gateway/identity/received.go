@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -28,33 +27,39 @@ func Hops(h mime.Header) int {
 // The recipient is named only when there is one: several would tell each other of Bcc.
 func Received(env *envelope.Envelope, hostname, queueID string, now time.Time) mime.Edit {
 	var b strings.Builder
+	b.Grow(256)
+	write := func(parts ...string) {
+		for _, p := range parts {
+			b.WriteString(p)
+		}
+	}
 	c := &env.Client
 	if c.Helo != "" || c.Addr.IsValid() {
-		b.WriteString("from " + traceToken(c.Helo))
+		write("from ", traceToken(c.Helo))
 		if c.Addr.IsValid() {
-			literal := c.Addr.Unmap().WithZone("").String()
-			if c.Addr.Unmap().Is6() {
-				literal = "IPv6:" + literal // RFC 5321 4.1.3
+			literal, tag := c.Addr.Unmap().WithZone(""), ""
+			if literal.Is6() {
+				tag = "IPv6:" // RFC 5321 4.1.3
 			}
-			b.WriteString(" ([" + literal + "])")
+			write(" ([", tag, literal.String(), "])")
 		}
 		b.WriteByte(' ')
 	}
-	b.WriteString("by " + hostname + " (mailhatch)")
+	write("by ", hostname, " (mailhatch)")
 	if c.Protocol != "" {
-		b.WriteString(" with " + traceToken(c.Protocol))
+		write(" with ", traceToken(c.Protocol))
 	}
-	b.WriteString(" id " + traceToken(queueID))
+	write(" id ", traceToken(queueID))
 	if len(env.To) == 1 {
 		addr := env.To[0].Given
 		if addr == "" {
 			addr = env.To[0].Address
 		}
 		if printable(addr) {
-			b.WriteString(" for <" + addr + ">")
+			write(" for <", addr, ">")
 		}
 	}
-	fmt.Fprintf(&b, "; %s", now.Format(dateFormat))
+	write("; ", now.Format(dateFormat))
 	return mime.Edit{Op: mime.Prepend, Name: "Received", Value: b.String(), UTF8: true}
 }
 
