@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -88,12 +87,12 @@ func (g *Gateway) commit(ctx context.Context, in *incoming, late bool) (id, text
 		return "", "", g.storeReply(err)
 	}
 	g.accepted(in, time.Since(start))
-	return in.draft.ID(), "", nil
+	return in.id, "", nil
 }
 
 // accepted tells of a message that the client is done with.
 func (g *Gateway) accepted(in *incoming, took time.Duration) {
-	g.journal.Accepted(journal.Accepted{ID: in.draft.ID(), MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
+	g.journal.Accepted(journal.Accepted{ID: in.id, MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
 		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Rewritten: in.rewritten, Took: took})
 }
 
@@ -103,6 +102,7 @@ type incoming struct {
 	env       envelope.Envelope // after aliases and rewriting
 	copies    map[string]bool   // recipients that rules added, in lower case
 	rewritten []string          // names of the rules that applied
+	id        string            // of draft
 	draft     queue.Draft
 	body      queue.Body
 	msg       *mime.Message
@@ -116,7 +116,7 @@ func (g *Gateway) receive(ctx context.Context, s *snapshot, given *envelope.Enve
 	if err != nil {
 		return nil, g.storeReply(err)
 	}
-	in := &incoming{snap: s, env: *given, draft: draft}
+	in := &incoming{snap: s, env: *given, id: draft.ID(), draft: draft}
 	if err := g.write(ctx, in, body); err != nil {
 		_ = draft.Discard()
 		return nil, err
@@ -150,15 +150,15 @@ func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error
 		return err
 	}
 	defer done()
-	header := mime.EditHeader(raw, completion(cfg, fields, &in.env, in.draft.ID(), in.env.Received)...)
+	header := mime.EditHeader(raw, completion(cfg, fields, &in.env, in.id, in.env.Received)...)
 	mail := &route.Mail{Envelope: &in.env, Header: header, Size: int64(len(header)) + size}
 	if err := cfg.Rewrites.Apply(mail); err != nil {
 		return err
 	}
 	in.copies, in.rewritten = mail.Copies, mail.Applied
-	header = mime.EditHeader(mail.Header, received(cfg, mail, in.draft.ID(), in.env.Received))
-	if err := g.store(in.draft, bytes.NewReader(header)); err != nil {
-		return err
+	header = mime.EditHeader(mail.Header, received(cfg, mail, in.id, in.env.Received))
+	if _, err := in.draft.Write(header); err != nil {
+		return g.storeReply(err)
 	}
 	if err := g.store(in.draft, rest); err != nil {
 		return err
@@ -192,7 +192,7 @@ func (g *Gateway) storeReply(err error) error {
 // some cannot, they are taken all the same and bounced.
 func (g *Gateway) parts(in *incoming) (parts []queue.Part, none bool, refusal error) {
 	asked, refused := 0, 0 // of the recipients that the client named
-	ri := route.NewInput(in.draft.ID(), &in.env, in.msg, in.size)
+	ri := route.NewInput(in.id, &in.env, in.msg, in.size)
 	for _, rcpt := range in.env.To {
 		ri.To = rcpt.Address
 		d := in.snap.cfg.Routes.Decide(ri)
@@ -284,7 +284,7 @@ func (in *incoming) judge(u *UpstreamConfig, p upstream.Preflighter, to []envelo
 		}
 		from, msg = newFrom, edited
 	}
-	err := p.Preflight(deliver.NewMail(in.draft.ID(), &in.env, from, to, msg))
+	err := p.Preflight(deliver.NewMail(in.id, &in.env, from, to, msg))
 	var e *upstream.Error
 	if errors.As(err, &e) && (e.Class == upstream.Unrepresentable || e.Class == upstream.Permanent) {
 		return preflightReply(e)

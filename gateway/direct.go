@@ -67,10 +67,10 @@ func (g *Gateway) endDirect(ctx context.Context, in *incoming, r *deliver.Direct
 	}
 	g.accepted(in, time.Since(start))
 	if len(r.Rest) > 0 || len(r.Taken) == 0 {
-		return in.draft.ID(), "", nil
+		return in.id, "", nil
 	}
 	last := r.Taken[len(r.Taken)-1]
-	return in.draft.ID(), strings.TrimSuffix(fmt.Sprintf("OK: taken by %s as %s", last.Upstream, last.ProviderID), " as "), nil
+	return in.id, strings.TrimSuffix(fmt.Sprintf("OK: taken by %s as %s", last.Upstream, last.ProviderID), " as "), nil
 }
 
 // refusals gives the history of recipients that no upstream takes.
@@ -91,7 +91,7 @@ func finalReply(err error) bool {
 
 // offerNow offers parts at once.
 func (g *Gateway) offerNow(ctx context.Context, in *incoming, parts []queue.Part) *deliver.DirectResult {
-	m := &queue.Message{ID: in.draft.ID(), Envelope: in.env, Header: in.summary(), Size: in.size}
+	m := &queue.Message{ID: in.id, Envelope: in.env, Header: in.summary(), Size: in.size}
 	all := &deliver.DirectResult{}
 	for _, p := range parts {
 		if p.State != envelope.Queued || p.Lane == "" { // held or discarded: no upstream's affair
