@@ -147,7 +147,7 @@ func (b *body) reserve() bool {
 
 // drain reads up to the end what the handler has not read.
 func (b *body) drain() {
-	var scratch [4096]byte
+	var scratch [512]byte // on a stack that has no need to grow: most often all has been read
 	limit := b.f.cfg.MaxMessage
 	for !b.ended && b.err == nil {
 		if limit > 0 && b.pace.bytes/drainFactor > limit {

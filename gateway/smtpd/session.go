@@ -37,6 +37,7 @@ func internalError() error {
 func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 	f := s.f
 	defer s.contain(&err)
+	growStack(f.rcpts)
 	if !f.srv.mails.allow(f.sender()) {
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again later"}
 	}
@@ -133,6 +134,15 @@ func (s *session) Data(io.Reader) (err error) {
 		text = "OK: queued as " + id
 	}
 	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: oneLine(text)}
+}
+
+// growStack makes the goroutine's stack as large as taking a message needs, 16 KiB, while few frames
+// are on it. Left to the handler's depths, growing would be one of the dearest parts of a connection.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [8 << 10]byte
+	return room[i%len(room)]
 }
 
 // contain turns a panic of the handler into the end of this session.
