@@ -189,6 +189,10 @@ func loggedIn(lc *ListenerConfig, env *envelope.Envelope) bool {
 
 // sessionEvent puts what the operator should see of sessions into the journal.
 func (g *Gateway) sessionEvent(e smtpd.Event) {
+	switch e.Kind {
+	case smtpd.Connected, smtpd.Closed, smtpd.AuthOK:
+		return
+	}
 	client := ""
 	if e.Addr.IsValid() {
 		client = e.Addr.String()
@@ -203,8 +207,6 @@ func (g *Gateway) sessionEvent(e smtpd.Event) {
 		r.Reason = strings.TrimSpace("the client does not speak SMTP but began with " + strconv.Quote(e.Command) + ". " + e.Reply)
 	case smtpd.Rejected:
 		r.Stage, r.Reason = e.Command, e.Reply
-	case smtpd.Connected, smtpd.Closed, smtpd.AuthOK:
-		return
 	}
 	g.journal.Rejected(r)
 }

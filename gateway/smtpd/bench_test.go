@@ -59,6 +59,66 @@ func BenchmarkMessages(b *testing.B) {
 	}
 }
 
+// BenchmarkConnections sends each message over a connection of its own.
+func BenchmarkConnections(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	cfg := Config{TLS: TLSStart, OnEvent: func(Event) {}}
+	go func() { done <- New(cfg, taker{}, nil).Serve(ctx, l) }()
+	b.ReportAllocs()
+	text := strings.Repeat(strings.Repeat("x", 62)+"\r\n", 64) + ".\r\n"
+	for b.Loop() {
+		if err := sendOne(l.Addr().String(), text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+}
+
+// sendOne says what a client with one message says, waiting for each reply.
+func sendOne(addr, text string) error {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	if err := replies(r, 1); err != nil {
+		return err
+	}
+	if err := greetings(c, r); err != nil {
+		return err
+	}
+	for _, line := range []string{"MAIL FROM:<a@example.org>\r\n", "RCPT TO:<b@example.org>\r\n", "DATA\r\n", text, "QUIT\r\n"} {
+		io.WriteString(c, line)
+		if err := replies(r, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// greetings says EHLO and reads the reply with all its lines.
+func greetings(c io.Writer, r *bufio.Reader) error {
+	io.WriteString(c, "EHLO bench\r\n")
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, "250") {
+			return fmt.Errorf("got %q (%v)", line, err)
+		}
+		if line[3] == ' ' {
+			return nil
+		}
+	}
+}
+
 // sendAll sends a message for each word of work.
 func sendAll(addr string, size int, work <-chan struct{}) error {
 	c, err := net.Dial("tcp", addr)

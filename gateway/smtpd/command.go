@@ -50,8 +50,11 @@ func saslResponse(line string) string {
 }
 
 // hand gives go-smtp a line.
-func (f *front) hand(line string) {
-	f.pending = append(f.pending[:0], line...)
+func (f *front) hand(pieces ...string) {
+	f.pending = f.pending[:0]
+	for _, p := range pieces {
+		f.pending = append(f.pending, p...)
+	}
 	f.pending = append(f.pending, "\r\n"...)
 }
 
@@ -126,8 +129,8 @@ func (f *front) greeting(arg string) bool {
 	}
 	name = strings.Map(maskHelo, name)
 	f.junk++
-	f.helo, f.esmtp, f.caps = name, f.verb == "EHLO", f.caps[:0]
-	f.hand(f.verb + " " + name)
+	f.helo, f.esmtp = name, f.verb == "EHLO"
+	f.hand("HELO ", name) // the words of EHLO's reply are the front's own
 	return true
 }
 
@@ -191,7 +194,7 @@ func (f *front) mailFrom(arg string) bool {
 		return false
 	}
 	f.path = p
-	f.hand("MAIL FROM:<" + p.address + ">" + params)
+	f.hand("MAIL FROM:<", p.address, ">", params)
 	return true
 }
 
@@ -236,7 +239,7 @@ func (f *front) rcptTo(arg string) bool {
 		return false
 	}
 	f.path = p
-	f.hand("RCPT TO:<" + p.address + ">" + params)
+	f.hand("RCPT TO:<", p.address, ">", params)
 	return true
 }
 

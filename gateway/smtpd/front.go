@@ -39,6 +39,7 @@ type front struct {
 	in    []byte // in[r:w] is read from the client and not used yet
 	r, w  int
 	block *[]byte // in, when it came from srv.blocks
+	small []byte  // what in was before
 	out   []byte  // replies not sent yet
 	line  []byte  // a reply line of go-smtp that is not whole yet
 
@@ -54,7 +55,6 @@ type front struct {
 // dialogue is what the front knows of the conversation.
 type dialogue struct {
 	verb      string // the command go-smtp is answering
-	caps      []string
 	helo      string
 	esmtp     bool   // EHLO rather than HELO
 	tls       string // version and cipher suite
@@ -88,7 +88,7 @@ func (f *front) Read(p []byte) (n int, err error) {
 		}
 	}
 	n = copy(p, f.pending)
-	f.pending = f.pending[n:]
+	f.pending = f.pending[:copy(f.pending, f.pending[n:])]
 	return n, nil
 }
 
@@ -121,7 +121,9 @@ func (f *front) Close() (err error) {
 	f.ended = true
 	f.stop()
 	err = f.conn.Close()
-	f.raw.Close()
+	if f.conn != f.raw {
+		f.raw.Close()
+	}
 	f.release()
 	f.srv.leave(f)
 	if f.greeted {

@@ -58,11 +58,11 @@ func TestTakePieces(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	f := newFront(context.Background(), New(Config{TLS: TLSStart}, &keeper{}, nil), server)
-	f.verb = "EHLO"
-	for _, piece := range []string{"250-Hel", "lo x\r", "\n250-CHUNKING\r\n250-AUTH PLAIN\r\n250 SI", "ZE\r\n"} {
+	f.verb = "MAIL"
+	for _, piece := range []string{"550-5.7.1 Fir", "st\r", "\n550-5.7.1 Second\r\n550 5.7.1 Th", "ird\r\n"} {
 		f.take([]byte(piece))
 	}
-	want := "250-localhost Hello x\r\n250-AUTH PLAIN\r\n250-AUTH=PLAIN\r\n250-SIZE\r\n250 STARTTLS\r\n"
+	want := "550-5.7.1 First\r\n550-5.7.1 Second\r\n550 5.7.1 Third\r\n"
 	if got := string(f.out); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -132,7 +132,7 @@ func (f *front) enlarge() {
 	if f.block != nil {
 		return
 	}
-	f.block = f.srv.blocks.Get().(*[]byte)
+	f.block, f.small = f.srv.blocks.Get().(*[]byte), f.in
 	f.w = copy(*f.block, f.in[f.r:f.w])
 	f.r = 0
 	f.in = *f.block
@@ -147,11 +147,12 @@ func (f *front) release() {
 	if len(rest) > maxCommand {
 		return
 	}
-	f.in = append(make([]byte, 0, max(2048, len(rest))), rest...)
-	f.in = f.in[:cap(f.in)]
-	f.r, f.w = 0, len(rest)
+	if len(f.small) < len(rest) {
+		f.small = make([]byte, max(2048, len(rest)))
+	}
+	f.in, f.r, f.w = f.small, 0, copy(f.small, rest)
 	f.srv.blocks.Put(f.block)
-	f.block = nil
+	f.block, f.small = nil, nil
 }
 
 // pace is how fast a client must send: not less than rate on the whole, never idle for longer than idle.

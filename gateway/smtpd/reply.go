@@ -12,8 +12,13 @@ import (
 const maxHeld = 16 << 10
 
 // say queues a reply line of the front's own.
-func (f *front) say(reply string) {
-	f.out = append(f.out, reply...)
+func (f *front) say(pieces ...string) {
+	if f.out == nil {
+		f.out = make([]byte, 0, 512)
+	}
+	for _, p := range pieces {
+		f.out = append(f.out, p...)
+	}
 	f.out = append(f.out, "\r\n"...)
 }
 
@@ -88,7 +93,8 @@ func (f *front) reply(line string) {
 	}
 	code, _ := strconv.Atoi(line[:3])
 	if f.verb == "EHLO" && code == 250 {
-		f.capability(line)
+		f.capabilities()
+		f.mail = false // RFC 5321 4.1.4: as RSET
 		return
 	}
 	f.say(ownWords(f.verb, code, line))
@@ -143,30 +149,21 @@ func (f *front) learn(code int, line string) {
 	f.tooMuch()
 }
 
-// capability collects the lines of EHLO's reply and says them with ours when they are complete.
-func (f *front) capability(line string) {
-	if word := line[4:]; len(f.caps) == 0 {
-		f.caps = append(f.caps, f.cfg.Hostname+" "+word) // RFC 5321 4.1.1.1: our domain comes first
-	} else if word != "CHUNKING" {
-		f.caps = append(f.caps, word)
-		if mechs, ok := strings.CutPrefix(word, "AUTH "); ok {
-			f.caps = append(f.caps, "AUTH="+mechs) // what clients older than RFC 2554 look for
-		}
+// capabilities is the reply to EHLO (RFC 5321 4.1.1.1): our domain, then what this client is offered.
+func (f *front) capabilities() {
+	lines := append(make([]string, 0, 12), f.cfg.Hostname+" Hello "+f.helo, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")
+	if f.authOffered() {
+		lines = append(lines, "AUTH PLAIN LOGIN", "AUTH=PLAIN LOGIN") // "=" is what clients older than RFC 2554 look for
 	}
-	if line[3] == '-' {
-		return
-	}
+	lines = append(append(lines, "SMTPUTF8", "DSN"), f.srv.limits...)
 	if f.cfg.TLS == TLSStart && f.tls == "" {
-		f.caps = append(f.caps, "STARTTLS")
+		lines = append(lines, "STARTTLS")
 	}
-	for i, c := range f.caps {
-		sep := "-"
-		if i == len(f.caps)-1 {
-			sep = " "
-		}
-		f.say("250" + sep + c)
+	last := len(lines) - 1
+	for _, line := range lines[:last] {
+		f.say("250-", line)
 	}
-	f.mail = false // RFC 5321 4.1.4: as RSET
+	f.say("250 ", lines[last])
 }
 
 // giveUp ends the session inside a message: what follows can only be the rest of it.

@@ -19,6 +19,7 @@ type Server struct {
 	cfg     Config
 	handler Handler
 	log     *slog.Logger
+	limits  []string  // as EHLO tells them
 	blocks  sync.Pool // *[]byte of blockSize: input buffers of sessions inside DATA
 	mails   *tempo
 	guesses *tempo        // failed logins
@@ -54,8 +55,21 @@ func New(cfg Config, h Handler, log *slog.Logger) *Server {
 		guesses: newTempo(maxGuesses, time.Minute),
 		logins:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
+	s.limits = limits(&cfg)
 	s.blocks.New = func() any { b := make([]byte, blockSize); return &b }
 	return s
+}
+
+// limits gives the words of RFC 1870 and RFC 9422.
+func limits(cfg *Config) []string {
+	words := []string{"SIZE"}
+	if cfg.MaxMessage > 0 {
+		words[0] = fmt.Sprintf("SIZE %d", cfg.MaxMessage)
+	}
+	if cfg.MaxRecipients > 0 {
+		words = append(words, fmt.Sprintf("LIMITS RCPTMAX=%d", cfg.MaxRecipients))
+	}
+	return words
 }
 
 // Serve answers clients of l until ctx ends or l fails; it closes l. At the end of ctx it stops
