@@ -45,17 +45,18 @@ func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	run, err := d.insert(m)
+	rows, err := d.rows(&m)
 	if err != nil {
 		return err
 	}
+	run := func(t *tx) error { return d.insert(t, rows) }
 	if len(m.Parts) == 0 { // what became of mail may take of the reserve
-		return s.do(ctx, &op{run: run})
+		return s.do(ctx, &op{run: run, spares: true})
 	}
 	if err := s.admit(d.buf.size); err != nil {
 		return err
 	}
-	o := &op{run: run, mail: true}
+	o := &op{run: run, mail: true, spares: true}
 	switch {
 	case d.file != nil:
 		d.at = inFile
@@ -73,6 +74,7 @@ func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
 	if err != nil {
 		return err
 	}
+	o.fresh = d.fresh(&m, rows)
 	return s.do(ctx, o)
 }
 
@@ -112,8 +114,15 @@ func (s *Store) synced(err error) error {
 	return s.Err()
 }
 
-// insert prepares the op that writes the message and its parts.
-func (d *draft) insert(m queue.Accepted) (func(*tx) error, error) {
+// newRows are the rows of a message that is to be stored.
+type newRows struct {
+	received int64
+	info     string
+	parts    []partRow
+	records  []recordRow
+}
+
+func (d *draft) rows(m *queue.Accepted) (*newRows, error) {
 	now := time.Now()
 	if len(m.Parts)+len(m.Done) == 0 {
 		return nil, errors.New("queue: a message needs at least one part")
@@ -125,40 +134,38 @@ func (d *draft) insert(m queue.Accepted) (func(*tx) error, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := make([]partRow, len(m.Parts))
+	r := &newRows{received: now.UnixMilli(), info: string(info), parts: make([]partRow, len(m.Parts))}
+	if !m.Envelope.Received.IsZero() {
+		r.received = m.Envelope.Received.UnixMilli()
+	}
 	for i, p := range m.Parts {
-		if parts[i], err = newPartRow(p, m.Envelope.To, d.size, now); err != nil {
+		if r.parts[i], err = newPartRow(p, m.Envelope.To, d.size, now); err != nil {
 			return nil, err
 		}
 	}
-	received := m.Envelope.Received
-	if received.IsZero() {
-		received = now
-	}
-	text := string(info)
-	records, err := recordRows(m.Done, &queue.Message{Envelope: m.Envelope, Header: m.Header, Size: d.size}, d.id, now)
-	if err != nil {
-		return nil, err
-	}
-	return func(t *tx) error {
-		for i := range records {
-			if err := records[i].insert(t); err != nil {
-				return err
-			}
-		}
-		if len(parts) == 0 {
-			return nil
-		}
-		if err := d.insertMessage(t, received.UnixMilli(), text); err != nil {
+	r.records, err = recordRows(m.Done, &queue.Message{Envelope: m.Envelope, Header: m.Header, Size: d.size}, d.id, now)
+	return r, err
+}
+
+// insert runs in the writer.
+func (d *draft) insert(t *tx, r *newRows) error {
+	for i := range r.records {
+		if err := r.records[i].insert(t); err != nil {
 			return err
 		}
-		for i := range parts {
-			if err := parts[i].insert(t, d.id, int64(i)+1); err != nil {
-				return err
-			}
-		}
+	}
+	if len(r.parts) == 0 {
 		return nil
-	}, nil
+	}
+	if err := d.insertMessage(t, r.received, r.info); err != nil {
+		return err
+	}
+	for i := range r.parts {
+		if err := r.parts[i].insert(t, d.id, int64(i)+1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *draft) insertMessage(t *tx, received int64, info string) error {
@@ -182,7 +189,7 @@ func (d *draft) insertMessage(t *tx, received int64, info string) error {
 }
 
 // checkUTF8 refuses addresses that JSON could not give back as they were.
-func checkUTF8(m queue.Accepted) error {
+func checkUTF8(m *queue.Accepted) error {
 	if !utf8.ValidString(m.Envelope.From) {
 		return fmt.Errorf("queue: sender %q is not valid UTF-8", m.Envelope.From)
 	}

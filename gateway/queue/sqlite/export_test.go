@@ -155,3 +155,13 @@ func (s *Store) WatchPlanning() (planned func() int64, err error) {
 	}
 	return func() int64 { return n.Swap(0) }, nil
 }
+
+// Fresh is how many messages are remembered for their first claim, and how many bytes that takes.
+func (s *Store) Fresh() (messages, bytes int) {
+	s.fresh.mu.Lock()
+	defer s.fresh.mu.Unlock()
+	if n := s.fresh.order.Len(); n != len(s.fresh.mail) {
+		panic(fmt.Sprintf("%d in order, %d by id", n, len(s.fresh.mail)))
+	}
+	return len(s.fresh.mail), s.fresh.bytes
+}

@@ -28,7 +28,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 		return err
 	}
 	left := inRow // where a body is that is not needed any more
-	o := &op{bytes: len(l.part.info)}
+	o := &op{bytes: len(l.part.info), spares: true}
 	o.run = func(t *tx) error { return run(t, &left) }
 	err = s.do(ctx, o)
 	l.settled(err)

@@ -35,6 +35,7 @@ type lease struct {
 	key     partKey
 	part    partRow
 	message *queue.Message
+	row     *messageRow // that message is made of, until it is
 	body    storedBody
 
 	until     time.Time // guarded by leases.mu
@@ -53,13 +54,13 @@ func (s *Store) Claim(ctx context.Context, lane string, max int, d time.Duration
 	if err := ctx.Err(); err != nil || max <= 0 {
 		return nil, err
 	}
-	granted, found, err := s.leases.grant(s, lane, max, d)
+	granted, err := s.leases.grant(s, lane, max, d)
 	if err != nil {
 		return nil, describe(s.path, err)
 	}
 	out := make([]queue.Lease, 0, len(granted))
-	for i, l := range granted {
-		if l.message, err = found[i].message(); err != nil {
+	for _, l := range granted {
+		if err := l.decode(); err != nil {
 			// It stays in the table, so that the lane goes on with the others until the lease ends.
 			s.log.Error("queue: a damaged row is passed over", "file", s.path, "error", err)
 			continue
@@ -70,32 +71,31 @@ func (s *Store) Claim(ctx context.Context, lane string, max int, d time.Duration
 }
 
 // grant chooses parts that are due and free and enters them into the table.
-func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*lease, []messageRow, error) {
+func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*lease, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var granted []*lease
-	var found []messageRow
 	now := time.Now()
-	err := t.due(lane, now.UnixMilli(), func(key partKey, _ int64) (bool, error) {
+	err := t.due(lane, now.UnixMilli(), func(key partKey, nextAt int64) (bool, error) {
 		if old := t.held[key]; old != nil && (old.finishing || now.Before(old.until)) {
 			return true, nil
 		}
-		row, body, ok, err := fetch(t.conn, key)
-		if err != nil || !ok {
+		l := &lease{store: s, key: key, until: now.Add(d)}
+		if m := s.fresh.take(key, lane, nextAt); m != nil {
+			l.part, l.body, l.message = m.part, m.body, m.message
+		} else if ok, err := l.fetch(t.conn); err != nil || !ok {
 			return err == nil, err
 		}
-		l := &lease{store: s, key: key, part: row.parts[0].partRow, body: body, until: now.Add(d)}
 		granted = append(granted, l)
-		found = append(found, row)
 		return len(granted) < max, nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, l := range granted {
 		t.held[l.key] = l
 	}
-	return granted, found, nil
+	return granted, nil
 }
 
 // Values stand in expressions where they are compared for equality, for SQLite (from 3.54 on) plans a
@@ -120,21 +120,31 @@ func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, err
 		})
 }
 
-// fetch reads a part with its message, and the body if it is in the row.
-func fetch(conn *sqlite.Conn, key partKey) (row messageRow, body storedBody, ok bool, err error) {
+// fetch reads the part with its message, and the body if it is in the row.
+func (l *lease) fetch(conn *sqlite.Conn) (ok bool, err error) {
 	err = rows(conn, fetchQuery,
 		func(s *sqlite.Stmt) {
-			s.BindInt64(1, key.message)
-			s.BindInt64(2, key.n)
+			s.BindInt64(1, l.key.message)
+			s.BindInt64(2, l.key.n)
 		},
 		func(s *sqlite.Stmt) (bool, error) {
 			ok = true
-			row = messageRow{id: key.message, info: s.ColumnText(5), size: s.ColumnInt64(6)}
-			row.parts = []storedPart{scanPart(s, 0, key.n)}
-			body = scanBody(s, key.message, 6)
+			part := scanPart(s, 0, l.key.n)
+			l.part = part.partRow
+			l.row = &messageRow{id: l.key.message, info: s.ColumnText(5), size: s.ColumnInt64(6), parts: []storedPart{part}}
+			l.body = scanBody(s, l.key.message, 6)
 			return false, nil
 		})
-	return row, body, ok, err
+	return ok, err
+}
+
+// decode makes the message of the row, unless it was remembered.
+func (l *lease) decode() (err error) {
+	if l.message == nil {
+		l.message, err = l.row.message()
+		l.row = nil
+	}
+	return err
 }
 
 // scanPart reads the columns state, lane, next_at, size and info from col on.

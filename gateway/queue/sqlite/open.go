@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,7 @@ type Store struct {
 	relieved bool         // the writer's own: the log was carried over for want of space
 	counts   counters
 	leases   leases
+	fresh    fresh
 	changed  chan struct{}
 
 	checkpoint chan struct{}
@@ -136,6 +138,7 @@ func newStore(o Options) *Store {
 		segments:   segments{dir: o.Dir, all: map[int64]*segment{}},
 		ops:        make(chan *op, opsWaiting),
 		leases:     leases{held: map[partKey]*lease{}},
+		fresh:      fresh{mail: map[int64]*list.Element{}},
 		changed:    make(chan struct{}, 1),
 		checkpoint: make(chan struct{}, 1),
 		closing:    make(chan struct{}),

@@ -24,6 +24,9 @@ type op struct {
 	run   func(*tx) error
 	bytes int  // that go to disk, roughly
 	mail  bool // new mail, which is refused first when space ends
+	// spares says that no row of a part changes but of one whose lease ends by it; see fresh.
+	spares bool
+	fresh  *freshMail // new mail to remember; nil: none
 
 	taken atomic.Bool // by the writer, or by the caller who gives up
 	err   error
@@ -184,7 +187,9 @@ func (s *Store) attempt(t *tx, group []*op) (bytes int, again bool, err error) {
 	if open == 0 {
 		return 0, false, nil
 	}
+	s.fresh.follow(group)
 	if err := exec(t.conn, "COMMIT", nil); err != nil {
+		s.fresh.forget()
 		s.rollback()
 		return 0, s.failed(group, nil, err), err
 	}
