@@ -122,7 +122,7 @@ func isBodyPart(p *Part, root bool) bool {
 // setBody makes p the text or HTML body. It is an attachment when its bytes are no text at all.
 func (s *sorter) setBody(p *Part) error {
 	view := p.view()
-	raw, err := io.ReadAll(view.Open())
+	raw, err := readWhole(view.Open(), view)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (s *sorter) setBody(p *Part) error {
 	text, exact := decodeCharset(raw, p.charsetOf(raw))
 	if view != p && strings.ContainsFunc(text, isControl) {
 		// No base64 but a text with a wrong label.
-		if raw, err = io.ReadAll(p.Raw()); err != nil {
+		if raw, err = readWhole(p.Raw(), p); err != nil {
 			return err
 		}
 		view = p
@@ -156,6 +156,14 @@ func (s *sorter) setBody(p *Part) error {
 	}
 	s.decided = strings.TrimSpace(text) != ""
 	return nil
+}
+
+// readWhole is io.ReadAll for what a part gives, which has about the size it has in the message.
+func readWhole(r io.Reader, p *Part) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(p.RawSize()) + bytes.MinRead)
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 // isControl tells characters that no text has.

@@ -10,6 +10,7 @@
 package mime
 
 import (
+	"bytes"
 	"io"
 	"strings"
 	"time"
@@ -135,6 +136,10 @@ func (m *Message) With(edits ...Edit) (*Message, error) {
 	top := header
 	if rest == m.bodyOffset && rest < m.Source.Size() {
 		top = append(header[:len(header):len(header)], lineEnd(header)...)
+	}
+	if bytes.Equal(top, m.headerBytes) { // most mail holds nothing that upstreams must not see
+		same := *m
+		return &same, nil
 	}
 	src := Concat(NewBytesSource(top), Section(m.Source, rest, m.Source.Size()-rest))
 	for _, e := range edits {

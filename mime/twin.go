@@ -2,7 +2,6 @@ package mime
 
 import (
 	"html"
-	"io"
 	"strings"
 	"unicode"
 )
@@ -15,7 +14,7 @@ func (s *sorter) twin(before, p *Part) (bool, error) {
 		p.Type != "text/html" || !isBodyPart(p, false) || p.Defect != nil {
 		return false, nil
 	}
-	raw, err := io.ReadAll(p.Open())
+	raw, err := readWhole(p.Open(), p)
 	if err != nil {
 		return false, err
 	}

@@ -145,6 +145,7 @@ func (g *mailgun) compose(m *Mail) (apiLetter, *Error) {
 	return func(c *apiCall) (*httpRequest, *Error) {
 		boundary := g.boundary(m, c)
 		var b bytes.Buffer
+		b.Grow((len(c.keys) + len(options) + 1) * mailgunFieldBytes)
 		for _, key := range [][]mime.Address{c.to, c.cc, c.bcc} {
 			for _, a := range key {
 				mailgunField(&b, boundary, "to", a.Addr)
@@ -170,12 +171,15 @@ func (g *mailgun) boundary(m *Mail, c *apiCall) string {
 	return "mailhatch-" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
+const mailgunFieldBytes = 160 // of a usual field of the form
+
 var formNames = strings.NewReplacer(`"`, "%22", "\r", "%0D", "\n", "%0A")
 
 func mailgunField(b *bytes.Buffer, boundary, name, value string) {
 	// RFC 7578 4.2; names come from headers in part.
-	name = formNames.Replace(name)
-	b.WriteString("--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n")
+	for _, s := range [...]string{"--", boundary, "\r\nContent-Disposition: form-data; name=\"", formNames.Replace(name), "\"\r\n\r\n", value, "\r\n"} {
+		b.WriteString(s)
+	}
 }
 
 // mailgunMissing adds the fields without which Mailgun refuses a message or makes up its own.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"mailhatch/mime"
 )
@@ -139,8 +140,15 @@ func (r *base64Reader) Read(b []byte) (int, error) {
 type jsonBody struct {
 	done  payload
 	buf   bytes.Buffer
-	inner bool // a field was written already
+	enc   *json.Encoder // to buf
+	inner bool          // a field was written already
 }
+
+// jsonRoom is what a message needs besides its texts, most of the time.
+const jsonRoom = 1 << 10
+
+// room makes place for that many bytes of text.
+func (j *jsonBody) room(text int) { j.buf.Grow(text + text/16 + jsonRoom) }
 
 // field writes a field of the object.
 func (j *jsonBody) field(name string, value any) {
@@ -156,8 +164,26 @@ func (j *jsonBody) name(name string) {
 		j.raw("{\n")
 	}
 	j.inner = true
-	j.value(name)
-	j.raw(":")
+	j.raw(`"` + name + `":`) // ours, nothing to escape
+}
+
+// headers writes a field that is an object of strings.
+func (j *jsonBody) headers(name string, list jsonHeaders) {
+	j.name(name)
+	j.strings(list)
+}
+
+func (j *jsonBody) strings(list jsonHeaders) {
+	j.raw("{")
+	for i, f := range list {
+		if i > 0 {
+			j.raw(",")
+		}
+		j.value(f.name)
+		j.raw(":")
+		j.value(f.value)
+	}
+	j.raw("}")
 }
 
 // raw writes JSON text as it is.
@@ -165,9 +191,11 @@ func (j *jsonBody) raw(s string) { j.buf.WriteString(s) }
 
 // value writes a value of strings, numbers, booleans, slices and structs of these.
 func (j *jsonBody) value(v any) {
-	enc := json.NewEncoder(&j.buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	if j.enc == nil {
+		j.enc = json.NewEncoder(&j.buf)
+		j.enc.SetEscapeHTML(false)
+	}
+	if err := j.enc.Encode(v); err != nil {
 		panic("upstream: a value that JSON has no form for: " + err.Error()) // by our own code only
 	}
 	j.buf.Truncate(j.buf.Len() - 1) // the line end that Encode adds
@@ -205,20 +233,14 @@ type jsonHeaders []apiHeader
 // MarshalJSON keeps the order, which a map would not.
 func (h jsonHeaders) MarshalJSON() ([]byte, error) {
 	var j jsonBody
-	j.raw("{")
-	for i, f := range h {
-		if i > 0 {
-			j.raw(",")
-		}
-		j.value(f.name)
-		j.raw(":")
-		j.value(f.value)
-	}
-	j.raw("}")
+	j.strings(h)
 	return j.buf.Bytes(), nil
 }
 
 // plainText makes a string fit for JSON and the databases behind it: valid UTF-8 without NUL.
 func plainText(s string) string {
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

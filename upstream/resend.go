@@ -176,6 +176,7 @@ func (r *resend) givenKey(m *Mail) (string, *Error) {
 // resendShared writes subject, bodies, headers and files.
 func resendShared(msg *apiMessage) (payload, error) {
 	j := jsonBody{inner: true}
+	j.room(len(msg.text) + len(msg.html))
 	j.field("subject", orSpace(msg.subject))
 	text := msg.text
 	if msg.html != "" {
@@ -185,7 +186,7 @@ func resendShared(msg *apiMessage) (payload, error) {
 	}
 	j.field("text", text) // "" keeps Resend from making one up
 	if len(msg.headers) > 0 {
-		j.field("headers", jsonHeaders(msg.headers))
+		j.headers("headers", msg.headers)
 	}
 	for i, f := range msg.files {
 		if i == 0 {

@@ -192,6 +192,7 @@ func (s *sendgrid) compose(m *Mail) (apiLetter, *Error) {
 // shared writes all that is not about recipients.
 func (s *sendgrid) shared(msg *apiMessage, control sendgridControl) (payload, error) {
 	j := jsonBody{inner: true}
+	j.room(len(msg.text) + len(msg.html))
 	j.field("from", sendgridMailbox{msg.from.Addr, msg.from.Name})
 	if len(msg.replyTo) == 1 {
 		j.field("reply_to", sendgridMailboxes(msg.replyTo)[0])
@@ -201,7 +202,7 @@ func (s *sendgrid) shared(msg *apiMessage, control sendgridControl) (payload, er
 	j.field("subject", orSpace(msg.subject))
 	j.field("content", sendgridContents(msg))
 	if len(msg.headers) > 0 {
-		j.field("headers", jsonHeaders(msg.headers))
+		j.headers("headers", msg.headers)
 	}
 	if len(control.categories) > 0 {
 		j.field("categories", control.categories)
