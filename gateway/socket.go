@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -11,48 +12,17 @@ import (
 // another server without closing it: no client finds nobody.
 type socket struct {
 	net.Listener
-	conns chan net.Conn
-	over  chan struct{} // closed when it accepts no more
-	once  sync.Once
-	err   error // why it ended by itself; set before over is closed
-	done  sync.WaitGroup
+	turn chan struct{} // full while a view waits for a client
+	over chan struct{} // closed when it accepts no more
+	once sync.Once
+	err  error // why it ended by itself; set before over is closed
 }
 
 // acceptRetry is the pause after a failure that passes, such as a want of file descriptors.
 const acceptRetry = 20 * time.Millisecond
 
 func newSocket(l net.Listener) *socket {
-	s := &socket{Listener: l, conns: make(chan net.Conn), over: make(chan struct{})}
-	s.done.Go(s.accept)
-	return s
-}
-
-// accept hands clients on until the socket is closed or fails.
-func (s *socket) accept() {
-	for {
-		c, err := s.Listener.Accept()
-		if err == nil {
-			select {
-			case s.conns <- c:
-			case <-s.over:
-				_ = c.Close()
-			}
-			continue
-		}
-		select {
-		case <-s.over:
-			return
-		default:
-		}
-		var ne net.Error
-		//lint:ignore SA1019 net/http asks so too
-		if errors.As(err, &ne) && ne.Temporary() {
-			time.Sleep(acceptRetry)
-			continue
-		}
-		s.end(err)
-		return
-	}
+	return &socket{Listener: l, turn: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 func (s *socket) end(err error) {
@@ -62,9 +32,28 @@ func (s *socket) end(err error) {
 // Close gives the address back.
 func (s *socket) Close() error {
 	s.end(net.ErrClosed)
-	err := s.Listener.Close()
-	s.done.Wait()
-	return err
+	return s.Listener.Close()
+}
+
+// until sets how long the view whose turn it is waits: the listeners of net have deadlines.
+func (s *socket) until(t time.Time) {
+	if l, ok := s.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = l.SetDeadline(t)
+	}
+}
+
+// failed waits out what passes; anything else ends the socket.
+func (s *socket) failed(err error) {
+	var ne net.Error
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded): // a view was closed, this one or another
+		s.until(time.Time{})
+	//lint:ignore SA1019 net/http asks so too
+	case errors.As(err, &ne) && ne.Temporary():
+		time.Sleep(acceptRetry)
+	default:
+		s.end(err)
+	}
 }
 
 // view is a socket as one server sees it: closing it leaves the socket to others.
@@ -81,23 +70,33 @@ func (v *view) Accept() (net.Conn, error) {
 	select {
 	case <-v.closed:
 		return nil, net.ErrClosed
-	default:
+	case v.turn <- struct{}{}:
+		defer func() { <-v.turn }()
 	}
-	select {
-	case <-v.closed:
-		return nil, net.ErrClosed
-	case <-v.over:
-		if errors.Is(v.err, net.ErrClosed) { // on purpose, and so are all its views: no failure of the server
-			<-v.closed
+	for {
+		select {
+		case <-v.closed:
+			return nil, net.ErrClosed
+		case <-v.over:
+			if errors.Is(v.err, net.ErrClosed) { // on purpose, and so are all its views: no failure of the server
+				<-v.closed
+			}
+			return nil, v.err
+		default:
 		}
-		return nil, v.err
-	case c := <-v.conns:
-		return c, nil
+		c, err := v.Listener.Accept()
+		if err == nil {
+			return c, nil
+		}
+		v.failed(err)
 	}
 }
 
-// Close ends the view.
+// Close ends the view; the one that waits for a client looks whether it is meant.
 func (v *view) Close() error {
-	v.once.Do(func() { close(v.closed) })
+	v.once.Do(func() {
+		close(v.closed)
+		v.until(time.Unix(1, 0))
+	})
 	return nil
 }

@@ -68,6 +68,50 @@ func TestSocket(t *testing.T) {
 	}
 }
 
+// TestViews: a view that is closed while it waits leaves the next client to another, and those that
+// are closed beside it do not disturb the one that waits.
+func TestViews(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSocket(l)
+	type result struct {
+		view int
+		err  error
+	}
+	results := make(chan result)
+	views := make([]*view, 3)
+	for i := range views {
+		views[i] = s.view()
+		go func() {
+			c, err := views[i].Accept()
+			if err == nil {
+				_ = c.Close()
+			}
+			results <- result{i, err}
+		}()
+	}
+	for i := range 2 { // one of the three waits for a client, the others for their turn
+		_ = views[i].Close()
+		if r := <-results; r.view != i || !errors.Is(r.err, net.ErrClosed) {
+			t.Errorf("view %d, which was closed: view %d gave %v", i, r.view, r.err)
+		}
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := <-results; r.view != 2 || r.err != nil {
+		t.Errorf("the client came to view %d: %v", r.view, r.err)
+	}
+	_ = c.Close()
+	_ = views[2].Close()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestReloadOfAUnixSocket: the socket stays, its permissions change.
 func TestReloadOfAUnixSocket(t *testing.T) {
 	if runtime.GOOS == "windows" {
