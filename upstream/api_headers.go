@@ -46,12 +46,22 @@ var apiSingle = []string{
 
 // fieldMatches says whether a field name is in a list whose entries may end in *.
 func fieldMatches(name string, list []string) bool {
-	return slices.ContainsFunc(list, func(p string) bool {
-		if stem, ok := strings.CutSuffix(p, "*"); ok {
-			return len(name) >= len(stem) && strings.EqualFold(name[:len(stem)], stem)
+	if name == "" {
+		return false
+	}
+	for _, p := range list {
+		if p[0]|0x20 != name[0]|0x20 {
+			continue // most of them; letters alone are folded, and * is no name's first
 		}
-		return strings.EqualFold(name, p)
-	})
+		if stem, ok := strings.CutSuffix(p, "*"); ok {
+			if len(name) >= len(stem) && strings.EqualFold(name[:len(stem)], stem) {
+				return true
+			}
+		} else if strings.EqualFold(name, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // apiHeaders gives the fields that travel as headers of a JSON API, in order, each name once.

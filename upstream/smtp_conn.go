@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -183,20 +184,26 @@ const (
 
 // readReply reads one reply. After an error the connection is of no more use.
 func (c *smtpConn) readReply(timeout time.Duration) (smtpReply, error) {
-	c.step(timeout)
 	var r smtpReply
-	var lines []string
+	var few [4]string // lines of a usual reply
+	lines := few[:0]
+	waits := false
 	for range smtpReplyLines {
-		line, err := c.client.Text.R.ReadSlice('\n')
+		if !waits && !c.holdsLine() { // replies to pipelined commands come together
+			c.step(timeout)
+			waits = true
+		}
+		raw, err := c.client.Text.R.ReadSlice('\n')
 		if err != nil {
-			if errors.Is(err, io.EOF) && len(line) > 0 {
+			if errors.Is(err, io.EOF) && len(raw) > 0 {
 				err = io.ErrUnexpectedEOF
 			}
 			return r, err
 		}
-		code, more, text, ok := smtpReplyLine(string(line))
+		line := string(raw)
+		code, more, text, ok := smtpReplyLine(line)
 		if !ok || (r.code != 0 && code != r.code) {
-			return r, smtpGarbage(string(line))
+			return r, smtpGarbage(line)
 		}
 		r.code = code
 		lines = append(lines, text)
@@ -206,6 +213,12 @@ func (c *smtpConn) readReply(timeout time.Duration) (smtpReply, error) {
 		}
 	}
 	return r, smtpGarbage("a reply without end")
+}
+
+// holdsLine says that the next line was read from the connection already.
+func (c *smtpConn) holdsLine() bool {
+	held, _ := c.client.Text.R.Peek(c.client.Text.R.Buffered())
+	return bytes.IndexByte(held, '\n') >= 0
 }
 
 // smtpGarbage is an answer that is no SMTP.

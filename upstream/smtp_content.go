@@ -49,6 +49,8 @@ func (u *smtpRelay) prepare(m *mime.Message) (*smtpContent, error) {
 	return c, nil
 }
 
+var smtpBlind = [...]string{"Bcc", "Resent-Bcc"}
+
 // editHeader removes what must not leave: Bcc, which is never to be shown to anyone (RFC 5322 3.6.3),
 // and fields by which the relay's provider could be steered.
 func (u *smtpRelay) editHeader(m *mime.Message) (*mime.Message, error) {
@@ -63,7 +65,7 @@ func (u *smtpRelay) editHeader(m *mime.Message) (*mime.Message, error) {
 	}
 	var edits []mime.Edit
 	for _, f := range m.Header {
-		if fieldMatches(f.Name, []string{"Bcc", "Resent-Bcc"}) || (!u.keepControl && fieldMatches(f.Name, apiControl[:])) {
+		if fieldMatches(f.Name, smtpBlind[:]) || (!u.keepControl && fieldMatches(f.Name, apiControl[:])) {
 			edits = append(edits, mime.Edit{Op: mime.Remove, Name: f.Name})
 		}
 	}

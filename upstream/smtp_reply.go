@@ -39,20 +39,23 @@ func smtpReplyOf(e *textproto.Error) smtpReply {
 
 // smtpIsEnhanced knows class "." subject "." detail (RFC 3463 2).
 func smtpIsEnhanced(s string) bool {
-	parts := strings.Split(s, ".")
-	if len(parts) != 3 || len(parts[0]) != 1 || !strings.Contains("245", parts[0]) {
+	if len(s) < 5 || s[1] != '.' || strings.IndexByte("245", s[0]) < 0 {
 		return false
 	}
-	for _, p := range parts[1:] {
-		if len(p) < 1 || len(p) > 3 || strings.Trim(p, "0123456789") != "" {
-			return false
-		}
-	}
-	return true
+	subject, detail, _ := strings.Cut(s[2:], ".")
+	return smtpIsNumber(subject) && smtpIsNumber(detail)
+}
+
+// smtpIsNumber knows one to three digits.
+func smtpIsNumber(s string) bool {
+	return len(s) >= 1 && len(s) <= 3 && strings.Trim(s, "0123456789") == ""
 }
 
 // smtpClean makes words of the relay harmless for logs and terminals.
 func smtpClean(s string) string {
+	if smtpIsClean(s) {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || (r >= 0x7f && r < 0xa0) {
 			return ' '
@@ -64,6 +67,18 @@ func smtpClean(s string) string {
 		s = strings.ToValidUTF8(s[:smtpReplyText], "") + "…"
 	}
 	return s
+}
+
+// smtpIsClean knows printable ASCII with single blanks: most replies.
+func smtpIsClean(s string) bool {
+	blank := true
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f || blank && s[i] == ' ' {
+			return false
+		}
+		blank = s[i] == ' '
+	}
+	return !blank && len(s) <= smtpReplyText
 }
 
 // smtpPhase is the command that a reply answers.

@@ -77,6 +77,18 @@ func TestSMTPReplyText(t *testing.T) {
 	if len(r.text) > smtpReplyText+3 || !strings.HasSuffix(r.text, "ä…") {
 		t.Errorf("%d bytes", len(r.text))
 	}
+	for text, want := range map[string]string{"": "", " ": "", "a b": "a b", " a": "a", "a ": "a", "a  b": "a b", "a\tb": "a b", "a\x7fb": "a b", "é": "é",
+		strings.Repeat("x", smtpReplyText): strings.Repeat("x", smtpReplyText), strings.Repeat("x", smtpReplyText+1): strings.Repeat("x", smtpReplyText) + "…"} {
+		if got := smtpClean(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	for code, want := range map[string]bool{"2.1.1": true, "4.123.123": true, "2.1": false, "2.1.1.1": false, "2..1": false, "2.1.": false, "3.1.1": false,
+		"2.1234.1": false, "2.a.1": false, "25.1.1": false, "": false} {
+		if got := smtpIsEnhanced(code); got != want {
+			t.Errorf("%q is an enhanced code: %v", code, got)
+		}
+	}
 	for line, ok := range map[string]bool{"250": true, "250-x": true, "25": false, "2x0 a": false, "600 a": false, "250_a": false, "099 a": false} {
 		if _, _, _, got := smtpReplyLine(line); got != ok {
 			t.Errorf("%q: %v", line, got)

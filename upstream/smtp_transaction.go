@@ -97,10 +97,12 @@ func smtpCause(ctx context.Context, err error) error {
 	return err
 }
 
+const smtpCommandBytes = 100 // of a usual MAIL or RCPT
+
 // exchange sends the commands, as many at once as PIPELINING allows (RFC 2920), and takes the replies.
 func (t *smtpTransaction) exchange() error {
 	last := len(t.rcpts) + 1 // MAIL is 0, DATA the last
-	var buf []byte
+	buf := make([]byte, 0, smtpCommandBytes*min(last+1, smtpMaxPipelined))
 	for next := 0; next <= last; {
 		if t.refused != nil || (next == last && len(t.accepted) == 0) {
 			return nil
@@ -180,8 +182,7 @@ func (t *smtpTransaction) phase(k int) smtpPhase {
 // "relay denied" is about the one recipient.
 func (t *smtpTransaction) refusedHere() {
 	for _, i := range t.rcpts {
-		var e *Error
-		if errors.As(t.job.out[i].Err, &e) && e.Class == Account && e.Sender {
+		if e, ok := errors.AsType[*Error](t.job.out[i].Err); ok && e.Class == Account && e.Sender {
 			e.Class, e.Sender = Permanent, false
 		}
 	}
