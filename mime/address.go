@@ -77,7 +77,7 @@ func (p *addressParser) mailbox() (Address, error) {
 			p.i++
 			pieces, comments, space, start = pieces[:0], nil, false, p.i
 			continue
-		case strings.IndexByte(" \t\r\n", c) >= 0:
+		case isBlank(c):
 			p.i++
 			space = true
 			continue
@@ -121,12 +121,20 @@ func (p *addressParser) atom() string {
 			return p.s[start:p.i]
 		}
 	}
-	for p.i++; p.i < len(p.s) && strings.IndexByte(" \t\r\n,;:<\"(", p.s[p.i]) < 0; p.i++ {
+	for p.i++; p.i < len(p.s) && !endsAtom(p.s[p.i]); p.i++ {
 		if p.s[p.i] == '[' && p.s[p.i-1] == '@' { // a literal may hold colons: a@[IPv6:::1]
 			p.i += max(0, strings.IndexByte(p.s[p.i:min(len(p.s), p.i+100)], ']'))
 		}
 	}
 	return p.s[start:p.i]
+}
+
+func endsAtom(c byte) bool {
+	switch c {
+	case ',', ';', ':', '<', '"', '(':
+		return true
+	}
+	return isBlank(c)
 }
 
 // quoted reads a quoted string and gives its content.

@@ -37,7 +37,7 @@ func rebuildSpec(s string) string {
 			out = &domain
 		case c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f || strings.IndexByte("@<>\"", c) >= 0:
 			return ""
-		case strings.IndexByte(" \t\r\n", c) >= 0:
+		case isBlank(c):
 			if splitsWord(s, i) {
 				return ""
 			}

@@ -66,7 +66,7 @@ func (f Field) Value() string {
 		raw = raw[bytes.IndexByte(raw, ':')+1:]
 	}
 	s := string(trimBlank(raw))
-	if strings.ContainsAny(s, "\r\n") {
+	if hasLineEnd(s) {
 		s = unfolder.Replace(s)
 	}
 	if f.charset != "" {
@@ -75,6 +75,11 @@ func (f Field) Value() string {
 		}
 	}
 	return s
+}
+
+// hasLineEnd tells whether there is a CR or LF in s.
+func hasLineEnd(s string) bool {
+	return strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0
 }
 
 // ReadHeader reads a header up to and including the empty line from the start of a message, at most

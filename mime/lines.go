@@ -44,9 +44,9 @@ const (
 
 const partRoom = 256 // bytes; more than most headers of parts have
 
-func newLineReader(src Source, buffer int) *lineReader {
+func newLineReader(src Source, buffer int) lineReader {
 	size := min(int64(buffer), src.Size()+1)
-	return &lineReader{r: bufio.NewReaderSize(io.NewSectionReader(src, 0, src.Size()), int(size))}
+	return lineReader{r: bufio.NewReaderSize(io.NewSectionReader(src, 0, src.Size()), int(size))}
 }
 
 // next gives the next line; io.EOF at the end.

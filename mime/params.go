@@ -226,7 +226,7 @@ func looksLikeParam(s string) bool {
 func (p *valueParser) skipSpace() {
 	for p.i < len(p.s) {
 		switch {
-		case strings.IndexByte(" \t\r\n", p.s[p.i]) >= 0:
+		case isBlank(p.s[p.i]):
 			p.i++
 		case p.s[p.i] == '(':
 			n := 0

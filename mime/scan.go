@@ -19,7 +19,7 @@ const (
 // scanner finds the tree of parts in one pass over the source (RFC 2046 5.1).
 type scanner struct {
 	src   Source
-	lines *lineReader
+	lines lineReader
 
 	open   []*openMultipart // outermost first
 	places map[string][]int // indices into open by delimiter, in their order

@@ -163,7 +163,7 @@ var cleaner = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\x00", "")
 
 // clean replaces what would end a line or a string elsewhere: CR, LF, NUL.
 func clean(s string) string {
-	if !strings.ContainsAny(s, "\r\n\x00") {
+	if !hasLineEnd(s) && strings.IndexByte(s, 0) < 0 {
 		return s
 	}
 	return cleaner.Replace(s)
@@ -171,7 +171,7 @@ func clean(s string) string {
 
 // oneLine makes a value fit in one field: line ends and NUL become one space.
 func oneLine(s string) string {
-	if !strings.ContainsAny(s, "\r\n\x00") {
+	if !hasLineEnd(s) && strings.IndexByte(s, 0) < 0 {
 		return strings.Trim(s, " \t")
 	}
 	var out strings.Builder
