@@ -102,13 +102,16 @@ func mailboxLength(list string) (n, end int) {
 			return i, i + 1
 		case ':':
 			return 0, i + 1 // the name of a group, no mailbox
+		case '"', '(', '<':
+			i += tokenLength(list[i:])
+		default:
+			i++
 		}
-		i += tokenLength(list[i:])
 	}
 	return len(list), len(list)
 }
 
-// tokenLength is the length of the quoted string, comment, angle address or single character that s begins with.
+// tokenLength is the length of the quoted string, comment or angle address that s begins with, else 1.
 func tokenLength(s string) int {
 	switch s[0] {
 	case '"':
@@ -155,8 +158,11 @@ func commentLength(s string) int {
 func bareNameEnd(mailbox string) int {
 	end, words := 0, 0
 	for i := 0; i < len(mailbox); {
-		n := tokenLength(mailbox[i:])
-		switch c := mailbox[i]; c {
+		n, c := 1, mailbox[i]
+		if c == '"' || c == '(' || c == '<' {
+			n = tokenLength(mailbox[i:])
+		}
+		switch c {
 		case '<':
 			return bareAngleEnd(mailbox[:i+n], i)
 		case '(', ' ', '\t':
