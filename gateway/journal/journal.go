@@ -29,7 +29,14 @@ func New(log *slog.Logger, reg prometheus.Registerer) *Journal {
 func (j *Journal) Log() *slog.Logger { return j.log }
 
 func (j *Journal) write(level slog.Level, event string, attrs ...slog.Attr) {
-	j.log.LogAttrs(context.Background(), level, event, attrs...)
+	ctx, h := context.Background(), j.log.Handler()
+	if !h.Enabled(ctx, level) {
+		return
+	}
+	// The event's name tells all that the line of code would, which slog looks up at some cost.
+	r := slog.NewRecord(time.Now(), level, event, 0)
+	r.AddAttrs(attrs...)
+	_ = h.Handle(ctx, r) // as slog.Logger does: there is nobody to tell
 }
 
 // Accepted is a message that the queue keeps from now on.

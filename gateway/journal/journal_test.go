@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"reflect"
 	"testing"
@@ -93,5 +94,52 @@ func TestOfferedCountsWithoutALine(t *testing.T) {
 	}
 	if j.Log() == nil {
 		t.Error("no logger")
+	}
+}
+
+// TestLines: programs read these lines; every byte of them stays.
+func TestLines(t *testing.T) {
+	options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}
+	write := func(handler func(io.Writer, *slog.HandlerOptions) slog.Handler) string {
+		var out bytes.Buffer
+		j := New(slog.New(handler(&out, options)).With("place", "here"), prometheus.NewRegistry())
+		j.Accepted(Accepted{ID: "Q1", MessageID: "<m&1@x>", From: "", To: []string{"a@y", "zoë \"q\"@y"}, Size: 12, Client: "127.0.0.1",
+			User: "u", Listener: "127.0.0.1:1025", Rewritten: []string{"staging", "all mail"}})
+		j.Accepted(Accepted{ID: "Q2", From: "f@x", To: []string{"a@y"}, Size: 1, Client: "local"})
+		j.Sent(Attempt{ID: "Q1", MessageID: "<m&1@x>", From: "f@x", To: []string{"a@y"}, Upstream: "main", ProviderID: "250 2.0.0 ok", Attempts: 2,
+			Took: 1500 * time.Millisecond})
+		return out.String()
+	}
+	for _, c := range []struct{ name, got, want string }{
+		{"json", write(func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) }),
+			`{"level":"INFO","msg":"accepted","place":"here","id":"Q1","message_id":"<m&1@x>","from":"","to":["a@y","zoë \"q\"@y"],"size":12,"client":"127.0.0.1","user":"u","listener":"127.0.0.1:1025","rewritten":["staging","all mail"]}
+{"level":"INFO","msg":"accepted","place":"here","id":"Q2","message_id":"","from":"f@x","to":["a@y"],"size":1,"client":"local","user":"","listener":""}
+{"level":"INFO","msg":"sent","place":"here","id":"Q1","message_id":"<m&1@x>","from":"f@x","to":["a@y"],"upstream":"main","attempts":2,"latency_ms":1500,"provider_id":"250 2.0.0 ok"}
+`},
+		{"text", write(func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) }),
+			`level=INFO msg=accepted place=here id=Q1 message_id=<m&1@x> from="" to="[a@y zoë \"q\"@y]" size=12 client=127.0.0.1 user=u listener=127.0.0.1:1025 rewritten="[staging all mail]"
+level=INFO msg=accepted place=here id=Q2 message_id="" from=f@x to=[a@y] size=1 client=local user="" listener=""
+level=INFO msg=sent place=here id=Q1 message_id=<m&1@x> from=f@x to=[a@y] upstream=main attempts=2 latency_ms=1500 provider_id="250 2.0.0 ok"
+`},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s:\n%swant:\n%s", c.name, c.got, c.want)
+		}
+	}
+}
+
+// TestLevel: lines below the level of the log are not written, and counted all the same.
+func TestLevel(t *testing.T) {
+	var out bytes.Buffer
+	reg := prometheus.NewRegistry()
+	j := New(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})), reg)
+	j.Accepted(Accepted{ID: "Q1"})
+	if out.Len() > 0 || sum(t, reg, "mailhatch_accepted_total") != 1 {
+		t.Errorf("line %q, count %v", &out, sum(t, reg, "mailhatch_accepted_total"))
 	}
 }
