@@ -27,7 +27,6 @@ type Message struct {
 	ReplyTo   []Address
 	To, Cc    []Address // members of groups included
 	Subject   string    // decoded
-	Date      time.Time // zero when missing or unreadable
 	MessageID string    // with brackets, "" when missing
 
 	headerBytes []byte // without the empty line
@@ -65,7 +64,6 @@ func (m *Message) readFields() {
 	m.To = m.Header.addresses("To")
 	m.Cc = m.Header.addresses("Cc")
 	m.Subject = m.Header.Text("Subject")
-	m.Date = parseDate(m.Header.Get("Date"))
 	m.MessageID = messageID(m.Header.Get("Message-ID"))
 }
 
@@ -115,6 +113,9 @@ func messageID(v string) string {
 	}
 	return "<" + v + ">"
 }
+
+// Date reads the Date field; the zero time says that it is missing or cannot be read.
+func (m *Message) Date() time.Time { return parseDate(m.Header.Get("Date")) }
 
 // HeaderBytes gives the raw header without the empty line that ends it.
 func (m *Message) HeaderBytes() []byte { return m.headerBytes }
