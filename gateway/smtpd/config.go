@@ -88,7 +88,8 @@ const (
 	maxRefused   = 1000             // recipients of one transaction, at least
 	rateGrace    = 30 * time.Second // before MinRate counts
 	handshakeMax = 30 * time.Second // for TLS and PROXY headers
-	writeMax     = time.Minute      // for a group of replies
+	writeMax     = time.Minute      // for a group of replies, at least
+	writeSlack   = 10 * time.Second // in which the deadline of one group does for others
 	lingerMax    = time.Second      // for a client to notice that the session is over
 )
 

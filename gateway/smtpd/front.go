@@ -43,6 +43,8 @@ type front struct {
 	out   []byte  // replies not sent yet
 	line  []byte  // a reply line of go-smtp that is not whole yet
 
+	writeBy time.Time // the deadline of writes
+
 	pending []byte // for go-smtp to read
 	ended   bool   // nothing more is read from the client
 	linger  bool   // the client may be sending still: see that it gets the last reply
@@ -228,6 +230,7 @@ func (f *front) armBoth(deadline time.Time) error {
 	if f.draining {
 		return errDraining
 	}
+	f.writeBy = deadline
 	return f.raw.SetDeadline(deadline)
 }
 

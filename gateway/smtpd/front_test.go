@@ -2,9 +2,12 @@ package smtpd
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -51,6 +54,49 @@ func TestFrontKeepsItsDeadlines(t *testing.T) {
 	if n, err := f.Read(b); err != nil || string(b[:n]) != "NOOP\r\n" {
 		t.Errorf("read %q, %v", b[:n], err)
 	}
+}
+
+// A client that does not read its replies is waited for a minute, whatever deadline was set before.
+func TestWriteDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer client.Close()
+		f := newFront(context.Background(), New(Config{}, &keeper{}, nil), server)
+		defer f.stop()
+		for _, c := range []struct {
+			before    string
+			pause     time.Duration // since the deadline was set
+			handshake bool
+			want      time.Duration
+		}{
+			{"nothing", 0, false, writeMax + writeSlack},
+			{"a reply just now", 0, false, writeMax + writeSlack},
+			{"a reply long ago", writeSlack, false, writeMax},
+			{"a reply too long ago", writeSlack + 1, false, writeMax + writeSlack},
+			{"a handshake", time.Second, true, writeMax + writeSlack},
+		} {
+			f.writeBy = time.Time{}
+			if c.before != "nothing" {
+				go client.Read(make([]byte, 100))
+				f.say("250 OK")
+				if err := f.flush(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.handshake {
+				f.armBoth(time.Now().Add(handshakeMax))
+			}
+			time.Sleep(c.pause)
+			began := time.Now()
+			f.say("250 OK")
+			if err := f.flush(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("after %s: %v", c.before, err)
+			}
+			if took := time.Since(began); took != c.want {
+				t.Errorf("after %s: given up after %v, want %v", c.before, took, c.want)
+			}
+		}
+	})
 }
 
 // Replies come in any pieces; the client gets them whole and in order.

@@ -57,7 +57,10 @@ func (f *front) flush() error {
 	if len(f.out) == 0 {
 		return nil
 	}
-	f.raw.SetWriteDeadline(time.Now().Add(writeMax))
+	if now := time.Now(); f.writeBy.Sub(now) < writeMax {
+		f.writeBy = now.Add(writeMax + writeSlack)
+		f.raw.SetWriteDeadline(f.writeBy)
+	}
 	_, err := f.conn.Write(f.out)
 	f.out = f.out[:0]
 	if cap(f.out) > 4096 {

@@ -18,6 +18,8 @@ import (
 type session struct {
 	f   *front
 	env *envelope.Envelope // of the running transaction, or nil
+
+	grown bool // the stack is what a message needs, unless a wait was long enough for the GC to shrink it
 }
 
 func newSession(c *smtp.Conn) (smtp.Session, error) {
@@ -37,7 +39,10 @@ func internalError() error {
 func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 	f := s.f
 	defer s.contain(&err)
-	growStack(f.rcpts)
+	if !s.grown {
+		growStack(f.rcpts)
+		s.grown = true
+	}
 	if !f.srv.mails.allow(f.sender()) {
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again later"}
 	}
