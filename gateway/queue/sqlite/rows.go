@@ -3,6 +3,7 @@ package sqlite
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -87,15 +88,12 @@ func newPartRow(p queue.Part, all []envelope.Recipient, size int64, now time.Tim
 	return row, err
 }
 
-func (i partInfo) text() (string, error) {
-	text, err := json.Marshal(i)
-	if err != nil {
-		return "", err
-	}
-	if string(text) == "{}" {
+func (i *partInfo) text() (string, error) {
+	if len(i.To) == 0 && reflect.ValueOf(&i.Progress).Elem().IsZero() {
 		return "", nil
 	}
-	return string(text), nil
+	text, err := json.Marshal(i)
+	return string(text), err
 }
 
 func sameRecipients(a, b []envelope.Recipient) bool {
