@@ -118,7 +118,10 @@ type smtpReadError struct{ err error }
 func (e *smtpReadError) Error() string { return "reading the message: " + e.err.Error() }
 func (e *smtpReadError) Unwrap() error { return e.err }
 
-const smtpChunk = 64 << 10 // of a large message in one write
+const (
+	smtpChunk = 64 << 10 // of a large message in one write
+	smtpRun   = 16 << 10 // of it, what is taken in one go
+)
 
 func (u *smtpRelay) buffer() []byte { return (*u.buffers.Get().(*[]byte))[:0] }
 
@@ -151,14 +154,18 @@ type smtpDotWriter struct {
 
 func (w *smtpDotWriter) write(p []byte) error {
 	for len(p) > 0 {
-		line := p
-		i := bytes.IndexByte(p, '\n')
-		if i >= 0 {
-			line = p[:i]
+		if n := w.plain(p[:min(len(p), smtpRun)]); n > 0 {
+			p = p[n:]
+		} else {
+			line := p
+			i := bytes.IndexByte(p, '\n')
+			if i >= 0 {
+				line = p[:i]
+			}
+			p = p[min(len(line)+1, len(p)):]
+			w.line(line, i >= 0)
 		}
-		p = p[min(len(line)+1, len(p)):]
-		w.line(line, i >= 0)
-		if w.flush != nil && len(w.buf) >= smtpChunk {
+		if w.flush != nil && len(w.buf) >= smtpChunk-smtpRun {
 			if err := w.flush(w.buf); err != nil {
 				return err
 			}
@@ -166,6 +173,22 @@ func (w *smtpDotWriter) write(p []byte) error {
 		}
 	}
 	return nil
+}
+
+// plain takes the lines at the start of p that leave as they are, and says how many bytes these have.
+func (w *smtpDotWriter) plain(p []byte) int {
+	n := 0
+	for !w.inLine && !w.cr && n < len(p) && p[n] != '.' && p[n] != 0 {
+		end := bytes.IndexByte(p[n:], '\n')
+		if end < 1 || bytes.IndexByte(p[n:n+end], '\r') != end-1 {
+			break
+		}
+		n += end + 1
+	}
+	w.size += int64(n)
+	w.high = w.high || smtpHas8Bit(p[:n])
+	w.buf = append(w.buf, p[:n]...)
+	return n
 }
 
 // line takes bytes without LF; ended says that an LF follows them.
