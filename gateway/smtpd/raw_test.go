@@ -295,3 +295,25 @@ func TestShutdownInsideHandshake(t *testing.T) {
 	}
 	p.wantEnd()
 }
+
+// A client that only makes noise is sent away, whatever the noise is.
+func TestNoise(t *testing.T) {
+	for _, command := range []string{"NOOP", "RSET", "HELO x", "EHLO x", "VRFY x", "HELP"} {
+		t.Run(command, func(t *testing.T) {
+			p := run(t, nil).dial()
+			p.want("220")
+			for range maxJunk + 2 {
+				p.send(command + "\r\n")
+				reply, err := p.reply()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(reply, "421 4.7.0") {
+					p.wantEnd()
+					return
+				}
+			}
+			t.Errorf("%d commands were answered", maxJunk+2)
+		})
+	}
+}

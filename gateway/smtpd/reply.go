@@ -98,6 +98,7 @@ func (f *front) reply(line string) {
 	if f.verb == "EHLO" && code == 250 {
 		f.capabilities()
 		f.mail = false // RFC 5321 4.1.4: as RSET
+		f.tooMuch()
 		return
 	}
 	f.say(ownWords(f.verb, code, line))
