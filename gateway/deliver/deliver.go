@@ -129,7 +129,7 @@ type generation struct {
 	lanes    map[string]*lane
 	attempts context.Context // of the calls of upstreams; outlives the claiming of new mail
 	rerouted bool            // it came by a reload
-	look     chan struct{}   // one token: ask when mail is due next
+	look     chan struct{}   // one token: ask soon when mail is due next
 
 	inUse sync.RWMutex // held for reading by direct offers
 	over  bool         // its upstreams are closed
@@ -146,7 +146,7 @@ func newGeneration(d *Deliverer, cfg *Config, attempts context.Context, rerouted
 	return g
 }
 
-// recheck makes the dispatcher ask again when mail is due.
+// recheck makes the dispatcher ask again within lookSoon when mail is due.
 func (g *generation) recheck() {
 	select {
 	case g.look <- struct{}{}:
@@ -183,8 +183,13 @@ func (g *generation) leave(ctx context.Context) {
 	}
 }
 
-// dispatchEvery bounds how long a lane can stay unaware of due mail when a signal was missed.
-const dispatchEvery = 5 * time.Second
+const (
+	// dispatchEvery bounds how long a lane can stay unaware of due mail when a signal was missed.
+	dispatchEvery = 5 * time.Second
+	// lookSoon is how long a look waits that is only for what falls due later. Under load new mail comes
+	// before, which is looked for at once, and one look serves both.
+	lookSoon = 20 * time.Millisecond
+)
 
 // run wakes lanes as mail becomes due and waits for all that it started.
 func (g *generation) run(ctx context.Context) {
@@ -195,14 +200,20 @@ func (g *generation) run(ctx context.Context) {
 	}
 	clock := newWallClock(g.rerouted)
 	stray := map[string]*lane{} // lanes of upstreams that the config no longer has, and "" for mail without one
+	due := time.Now()           // of the next look
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-g.d.queue.Changed():
 		case <-g.look:
+			if time.Until(due) > lookSoon {
+				due = time.Now().Add(lookSoon)
+				timer.Reset(lookSoon)
+			}
+			continue
+		case <-g.d.queue.Changed():
 		case <-timer.C:
 		}
 		drain(g.look) // one look serves all who asked for it before
@@ -231,6 +242,8 @@ func (g *generation) run(ctx context.Context) {
 				l.poke()
 			}
 		}
-		timer.Reset(max(next, time.Millisecond))
+		next = max(next, time.Millisecond)
+		due = time.Now().Add(next)
+		timer.Reset(next)
 	}
 }
