@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -170,10 +171,21 @@ type httpAnswer struct {
 	readErr error  // the body ended early
 }
 
-// httpPhase is how far an attempt came. The transport reads bodies in a goroutine of its own.
+// httpPhase is how far an attempt came. The transport reads bodies in a goroutine of its own, which may go
+// on when the answer is there already.
 type httpPhase struct {
 	connected atomic.Bool // a connection, TLS included, was there
 	whole     atomic.Bool // the last byte of the request was handed to the connection
+
+	reading sync.Mutex
+	over    bool // nothing may be read any more: the bytes belong to the message
+}
+
+// end waits for a read that is under way and lets no other begin.
+func (p *httpPhase) end() {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	p.over = true
 }
 
 // do makes one attempt. What fails before the request was written whole is Temporary: no provider acts
@@ -182,6 +194,7 @@ func (c *httpClient) do(ctx context.Context, r *httpRequest) (*httpAnswer, *Erro
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	phase := &httpPhase{}
+	defer phase.end()
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { phase.connected.Store(true) }}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), r.method, c.base+r.path, nil)
 	if err != nil {
@@ -206,6 +219,7 @@ func (c *httpClient) do(ctx context.Context, r *httpRequest) (*httpAnswer, *Erro
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
+		phase.end() // what it says is final now
 		return nil, c.failed(ctx, err, phase)
 	}
 	defer resp.Body.Close()
@@ -241,6 +255,9 @@ func (c *httpClient) redacted(err error) error {
 	return errors.New(strings.ReplaceAll(err.Error(), c.secret, redacted))
 }
 
+// errHTTPOver ends the sending of a request that was answered before its end.
+var errHTTPOver = errors.New("the attempt is over")
+
 // httpBody counts what the connection took.
 type httpBody struct {
 	src   io.Reader
@@ -250,6 +267,14 @@ type httpBody struct {
 
 // Read marks the phase with the last byte: from then on the provider may have everything.
 func (b *httpBody) Read(p []byte) (int, error) {
+	b.phase.reading.Lock()
+	defer b.phase.reading.Unlock()
+	switch {
+	case b.phase.over && b.left <= 0:
+		return 0, io.EOF // the connection can be used again
+	case b.phase.over:
+		return 0, errHTTPOver
+	}
 	n, err := b.src.Read(p)
 	if b.left -= int64(n); b.left <= 0 {
 		b.phase.whole.Store(true)

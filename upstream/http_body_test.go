@@ -1,0 +1,67 @@
+package upstream
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestHTTPAnswerBeforeTheEnd: once an attempt is over nothing reads the message any more, for its memory
+// and its file are given back then. A provider that answers early must not change that.
+func TestHTTPAnswerBeforeTheEnd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	served := make(chan error, 1)
+	go func() { served <- answerEarly(l) }()
+	transport := httpTransport(nil, time.Minute)
+	defer transport.CloseIdleConnections()
+	client := &httpClient{client: &http.Client{Transport: transport}, base: "http://" + l.Addr().String(), timeout: time.Minute}
+
+	src := &endless{}
+	body := payload{{open: func() io.Reader { return src }, length: 1 << 40}}
+	a, e := client.do(t.Context(), &httpRequest{method: "POST", path: "/emails", body: body})
+	reading := src.reading.Load()
+	if e != nil || a.status != http.StatusServiceUnavailable || string(a.body) != "busy" {
+		t.Fatalf("%+v, %v", a, e)
+	}
+	if reading != 0 {
+		t.Error("the message is read still")
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// answerEarly answers one request after its header and takes what comes until the client hangs up.
+func answerEarly(l net.Listener) error {
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	if _, err := http.ReadRequest(r); err != nil {
+		return err
+	}
+	fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy")
+	_, _ = io.Copy(io.Discard, r)
+	return nil
+}
+
+// endless is a message without an end that takes its time, as a disk may.
+type endless struct{ reading atomic.Int32 }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.reading.Add(1)
+	defer e.reading.Add(-1)
+	time.Sleep(time.Millisecond)
+	return len(p), nil
+}
