@@ -121,6 +121,9 @@ func growing(size int) map[string]string {
 
 // TestPreflightAtLimits goes up to the last byte that each API takes, and one beyond.
 func TestPreflightAtLimits(t *testing.T) {
+	if raceEnabled {
+		t.Skip("slow with the race detector, and one goroutine only")
+	}
 	limits := map[string]int64{"resend": 40 << 20, "sendgrid": 30 << 20, "mailgun": 25 << 20}
 	mail := func(size int64, subject int) *upstream.Mail {
 		src := bigMessage(size)
