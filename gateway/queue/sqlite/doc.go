@@ -31,7 +31,7 @@
 // # Mail that has just come
 //
 // Most mail is claimed a moment after its commit. The store remembers a message until its first claim, up
-// to 4 MiB of them, and that claim reads the index of due parts alone. The memory is never wrong:
+// to 1 MiB of them, and that claim reads the index of due parts alone. The memory is never wrong:
 //
 //   - The writer fills it before the COMMIT that makes the rows visible, and empties it if that fails. A
 //     claim looks into it after it has seen the part in its snapshot, and takes the message out: what is

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	freshBytes = 4 << 20         // that the memory of fresh mail holds, roughly
+	freshBytes = 1 << 20         // that the memory of fresh mail holds, roughly
 	freshExtra = 1 << 10         // of these for each message, beside its texts and its body
 	freshFor   = 5 * time.Second // after which a message gives way to another
 )

@@ -246,7 +246,7 @@ func TestFreshMemory(t *testing.T) {
 	}
 	wait.Wait()
 	n, bytes := s.Fresh()
-	if n < 100 || bytes > 4<<20 {
+	if n < 100 || bytes > 1<<20 {
 		t.Errorf("%d messages are remembered in %d bytes", n, bytes)
 	}
 	err := s.LimitPages(1)
