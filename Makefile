@@ -48,11 +48,11 @@ cover: ## statement coverage of the rooms, at least 90 % each
 bench: build ## messages/s accepted and delivered, p99, CPU, memory
 	@$(GO) run ./cmd/mailbench run --binary $(BIN)
 
-bench-peers: build ## all figures of doc/performance.md beside Postfix and others, 15 to 20 minutes (ONLY=line,... QUICK=1 FETCH=1)
+bench-peers: build ## all figures of doc/performance.md beside Postfix and others, 10 to 20 minutes (ONLY=line,... QUICK=1 FETCH=1)
 	@$(GO) run ./cmd/mailbench peers -binary $(BIN) -markdown bin/peers.md -json bin/peers.json \
 		$(if $(ONLY),-only $(ONLY)) $(if $(QUICK),-quick) $(if $(FETCH),-fetch)
 
-bench-curve: build ## the cost of a message with a queue of up to a million, drawn in doc/cost-curve.svg, about 15 minutes
+bench-curve: build ## the cost of a message with a queue of up to a million, drawn in doc/cost-curve.svg, 5 to 15 minutes
 	@$(GO) run ./cmd/mailbench curve -binary $(BIN) -out doc/cost-curve.svg -json bin/curve.json $(if $(QUICK),-quick)
 
 SOAK ?= 10m
