@@ -2,11 +2,13 @@ package upstream
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,4 +50,63 @@ type countedConn struct {
 func (c *countedConn) Write(p []byte) (int, error) {
 	c.writes.Add(1)
 	return c.Conn.Write(p)
+}
+
+// TestHTTPConnections checks that requests use the connections that are there, all of them kept, and a single
+// one where the server speaks HTTP/2.
+func TestHTTPConnections(t *testing.T) {
+	const senders, waves = 8, 5
+	for _, test := range []struct {
+		name        string
+		connections int32
+	}{{"HTTP/1.1", senders}, {"HTTP/2.0", 1}} {
+		t.Run(test.name, func(t *testing.T) {
+			var opened, other atomic.Int32
+			var wave sync.WaitGroup // requests of one wave are answered when all are there
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Proto != test.name {
+					other.Add(1)
+				}
+				wave.Done()
+				wave.Wait()
+				_, _ = io.Copy(w, r.Body)
+			}))
+			server.EnableHTTP2 = test.name == "HTTP/2.0"
+			server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					opened.Add(1)
+				}
+			}
+			server.StartTLS()
+			defer server.Close()
+			roots := x509.NewCertPool()
+			roots.AddCert(server.Certificate())
+			transport := httpTransport(roots, time.Minute)
+			defer transport.CloseIdleConnections()
+			client := &httpClient{client: &http.Client{Transport: transport}, base: server.URL, timeout: time.Minute}
+			send := func(n int) {
+				wave.Add(n)
+				var all sync.WaitGroup
+				for range n {
+					all.Go(func() {
+						a, err := client.do(t.Context(), &httpRequest{method: "POST", path: "/emails", body: payload{{literal: []byte("{}")}}})
+						if err != nil || a.status != 200 {
+							t.Error(a, err)
+						}
+					})
+				}
+				all.Wait()
+			}
+			send(1) // so that those who come together find an HTTP/2 connection
+			for range waves {
+				send(senders)
+			}
+			if n := opened.Load(); n != test.connections {
+				t.Errorf("%d connections, want %d", n, test.connections)
+			}
+			if n := other.Load(); n > 0 {
+				t.Errorf("%d requests were not %s", n, test.name)
+			}
+		})
+	}
 }

@@ -165,3 +165,6 @@ func (s *Store) Fresh() (messages, bytes int) {
 	}
 	return len(s.fresh.mail), s.fresh.bytes
 }
+
+// DraftMemory is how many bytes all drafts of a store together may hold beyond their first chunk.
+func DraftMemory() int64 { return newChunks().left.Load() }

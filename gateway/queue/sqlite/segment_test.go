@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -253,6 +255,17 @@ func TestDraftMemory(t *testing.T) {
 	wantBody(t, s, mustPut(t, s, bodyOf(9, 200<<10)), bodyOf(9, 200<<10))
 	if n := len(bodyFiles(t, dir, "*.eml")); n != before {
 		t.Error("the drafts' memory was not given back")
+	}
+}
+
+// TestDraftMemoryLimit checks that a process with little memory (GOMEMLIMIT) gives drafts less of it.
+func TestDraftMemoryLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	for limit, want := range map[int64]int64{math.MaxInt64: 8 << 20, 1 << 30: 8 << 20, 64 << 20: 4 << 20} {
+		debug.SetMemoryLimit(limit)
+		if got := sqlite.DraftMemory(); got != want {
+			t.Errorf("GOMEMLIMIT %d: %d bytes, want %d", limit, got, want)
+		}
 	}
 }
 
