@@ -107,6 +107,19 @@ func TestViews(t *testing.T) {
 	}
 	_ = c.Close()
 	_ = views[2].Close()
+
+	alone := s.view()
+	go func() {
+		_, err := alone.Accept()
+		results <- result{3, err}
+	}()
+	for len(s.turn) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	_ = alone.Close() // wakes it, though no other view does
+	if r := <-results; !errors.Is(r.err, net.ErrClosed) {
+		t.Errorf("the only view gave %v", r.err)
+	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

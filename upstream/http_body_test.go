@@ -28,15 +28,30 @@ func TestHTTPAnswerBeforeTheEnd(t *testing.T) {
 	src := &endless{}
 	body := payload{{open: func() io.Reader { return src }, length: 1 << 40}}
 	a, e := client.do(t.Context(), &httpRequest{method: "POST", path: "/emails", body: body})
-	reading := src.reading.Load()
+	reading, reads := src.reading.Load(), src.reads.Load()
 	if e != nil || a.status != http.StatusServiceUnavailable || string(a.body) != "busy" {
 		t.Fatalf("%+v, %v", a, e)
 	}
 	if reading != 0 {
 		t.Error("the message is read still")
 	}
-	if err := <-served; err != nil {
+	if err := <-served; err != nil { // the connection is closed
 		t.Error(err)
+	}
+	if n := src.reads.Load(); n != reads {
+		t.Errorf("the message was read %d times more", n-reads)
+	}
+}
+
+// TestHTTPBodyIsOver: the transport may come for more before it hears that the attempt is over.
+func TestHTTPBodyIsOver(t *testing.T) {
+	for left, want := range map[int64]error{0: io.EOF, 1: errHTTPOver} {
+		src := &endless{}
+		b := &httpBody{src: src, left: left, phase: &httpPhase{}}
+		b.phase.end()
+		if n, err := b.Read(make([]byte, 10)); n != 0 || err != want || src.reads.Load() != 0 {
+			t.Errorf("%d bytes left: got %d, %v after %d reads of the message", left, n, err, src.reads.Load())
+		}
 	}
 }
 
@@ -57,9 +72,10 @@ func answerEarly(l net.Listener) error {
 }
 
 // endless is a message without an end that takes its time, as a disk may.
-type endless struct{ reading atomic.Int32 }
+type endless struct{ reading, reads atomic.Int32 }
 
 func (e *endless) Read(p []byte) (int, error) {
+	e.reads.Add(1)
 	e.reading.Add(1)
 	defer e.reading.Add(-1)
 	time.Sleep(time.Millisecond)

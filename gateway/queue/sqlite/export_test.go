@@ -6,8 +6,10 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 )
 
 // SyncData is syncData for the benchmarks.
@@ -168,3 +170,17 @@ func (s *Store) Fresh() (messages, bytes int) {
 
 // DraftMemory is how many bytes all drafts of a store together may hold beyond their first chunk.
 func DraftMemory() int64 { return newChunks().left.Load() }
+
+// FailCommit remembers a message in a transaction whose COMMIT fails, and gives that error.
+func (s *Store) FailCommit(ctx context.Context) error {
+	const tables = "CREATE TABLE parent (id INTEGER PRIMARY KEY); CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
+	if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA foreign_keys = ON", nil); err != nil {
+		return fmt.Errorf("preparing: %w", err)
+	}
+	if err := sqlitex.ExecuteScript(s.writer, tables, nil); err != nil {
+		return fmt.Errorf("preparing: %w", err)
+	}
+	o := &op{bytes: 1, spares: true, fresh: &freshMail{body: storedBody{id: 1}, bytes: 1, since: time.Now()}}
+	o.run = func(t *tx) error { return exec(t.conn, "INSERT INTO child VALUES (1)", nil) }
+	return s.do(ctx, o)
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -264,4 +265,14 @@ func TestFreshMemory(t *testing.T) {
 	if n, _ := s.Fresh(); n >= stored {
 		t.Errorf("%d messages are remembered of %d that were stored", n, stored-1)
 	}
+}
+
+// TestFreshMailOfAFailedCommit: what is not stored is not remembered.
+func TestFreshMailOfAFailedCommit(t *testing.T) {
+	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	defer mustClose(t, s)
+	if err := s.FailCommit(t.Context()); err == nil || !strings.Contains(err.Error(), "FOREIGN KEY") {
+		t.Fatalf("the commit gave %v", err)
+	}
+	wantFresh(t, s, 0)
 }
