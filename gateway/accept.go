@@ -15,7 +15,6 @@ import (
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
-	"mailhatch/gateway/smtpd"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -43,13 +42,9 @@ func (d *door) Recipient(_ context.Context, env *envelope.Envelope, rcpt *envelo
 		if !known || s.cfg.Rewrites.MayRedirect(in) || decision.Action != route.Reject {
 			return nil
 		}
-		refusal = refuse(decision.Reply)
+		refusal = &decision.Reply
 	}
 	return refusal
-}
-
-func refuse(r route.Reply) error {
-	return &smtpd.Reply{Code: r.Code, Enhanced: r.Enhanced, Text: r.Text}
 }
 
 // Accept keeps a message.
@@ -60,7 +55,7 @@ func (d *door) Accept(ctx context.Context, env *envelope.Envelope, body io.Reade
 	return d.g.accept(ctx, env, body)
 }
 
-// accept makes a message durable and gives its queue id. Errors are *smtpd.Reply or those of reading body.
+// accept makes a message durable and gives its queue id. Errors are *envelope.Reply or those of reading body.
 func (g *Gateway) accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
 	s := g.current.Load()
 	in, err := g.receive(ctx, s, env, body)
@@ -127,7 +122,7 @@ func (g *Gateway) receive(ctx context.Context, s *snapshot, given *envelope.Enve
 func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error {
 	raw, rest, err := mime.ReadHeader(body, maxHeader)
 	if errors.Is(err, mime.ErrHeaderTooLarge) {
-		return &smtpd.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes or 100,000 lines", maxHeader)}
+		return &envelope.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes or 100,000 lines", maxHeader)}
 	}
 	if err != nil {
 		return err // of reading
@@ -135,7 +130,7 @@ func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error
 	cfg := in.snap.cfg
 	fields := mime.ParseHeader(raw)
 	if identity.Hops(fields) >= identity.MaxHops {
-		return &smtpd.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
+		return &envelope.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
 	}
 	if in.env.Received.IsZero() {
 		in.env.Received = time.Now()
@@ -143,7 +138,7 @@ func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error
 	in.env.From = cfg.Identity.Qualify(in.env.From)
 	in.env.To = cfg.Aliases.Expand(cfg.Identity, in.env.To)
 	if len(in.env.To) == 0 {
-		return &smtpd.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
+		return &envelope.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
 	}
 	rest, size, done, err := g.measured(ctx, cfg, rest)
 	if err != nil {
@@ -183,12 +178,12 @@ func (g *Gateway) parse(in *incoming) error {
 func (g *Gateway) storeReply(err error) error {
 	g.journal.Trouble("queue", err)
 	if errors.Is(err, queue.ErrFull) {
-		return &smtpd.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "no space left to keep the message, try again later"}
+		return &envelope.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "no space left to keep the message, try again later"}
 	}
-	return &smtpd.Reply{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the message could not be kept, try again later"}
+	return &envelope.Reply{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the message could not be kept, try again later"}
 }
 
-// parts sorts recipients by where they go. When none can be taken the refusal is a *smtpd.Reply; when
+// parts sorts recipients by where they go. When none can be taken the refusal is a *envelope.Reply; when
 // some cannot, they are taken all the same and bounced.
 func (g *Gateway) parts(in *incoming) (parts []queue.Part, none bool, refusal error) {
 	asked, refused := 0, 0 // of the recipients that the client named
@@ -200,7 +195,7 @@ func (g *Gateway) parts(in *incoming) (parts []queue.Part, none bool, refusal er
 		var err error
 		switch d.Action {
 		case route.Reject:
-			err = refuse(d.Reply)
+			err = &d.Reply
 		case route.Hold:
 			part.State = envelope.Held
 		case route.Deliver:
@@ -293,9 +288,8 @@ func (in *incoming) judge(u *UpstreamConfig, p upstream.Preflighter, to []envelo
 }
 
 func preflightReply(e *upstream.Error) error {
-	r := &smtpd.Reply{Code: 554, Enhanced: [3]int{5, 6, 1}, Text: fmt.Sprint(e.Err)}
-	var c [3]int
-	if n, _ := fmt.Sscanf(e.Code, "%d.%d.%d", &c[0], &c[1], &c[2]); n == 3 && c[0] == 5 {
+	r := &envelope.Reply{Code: 554, Enhanced: [3]int{5, 6, 1}, Text: fmt.Sprint(e.Err)}
+	if c, ok := envelope.ParseStatus(e.Code); ok && c[0] == 5 {
 		r.Enhanced = c
 	}
 	if r.Enhanced == [3]int{5, 3, 4} {

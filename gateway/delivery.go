@@ -11,7 +11,6 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
-	"mailhatch/gateway/smtpd"
 	"mailhatch/mime"
 )
 
@@ -62,7 +61,7 @@ func (g *Gateway) submitBounce(ctx context.Context, to string, msg []byte) (stri
 		env.Body = "8BITMIME"
 	}
 	id, _, err := g.accept(ctx, env, bytes.NewReader(msg))
-	var r *smtpd.Reply
+	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code/100 == 5 {
 		return "", fmt.Errorf("%w: to %s: %w", deliver.ErrRefused, to, err)
 	}

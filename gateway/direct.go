@@ -11,7 +11,6 @@ import (
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
-	"mailhatch/gateway/smtpd"
 	"mailhatch/upstream"
 )
 
@@ -85,7 +84,7 @@ func refusals(parts []queue.Part) (records []queue.Record) {
 }
 
 func finalReply(err error) bool {
-	var r *smtpd.Reply
+	var r *envelope.Reply
 	return errors.As(err, &r) && r.Code/100 == 5
 }
 
@@ -136,7 +135,7 @@ func directReply(err error) error {
 	if !errors.As(err, &e) {
 		e = &upstream.Error{Err: err}
 	}
-	r := &smtpd.Reply{Code: 451, Enhanced: [3]int{4, 4, 0}, Text: e.Error()}
+	r := &envelope.Reply{Code: 451, Enhanced: [3]int{4, 4, 0}, Text: e.Error()}
 	switch e.Class {
 	case upstream.Permanent:
 		r.Code, r.Enhanced = 550, [3]int{5, 0, 0}
@@ -145,8 +144,7 @@ func directReply(err error) error {
 	case upstream.Throttled:
 		r.Enhanced = [3]int{4, 7, 0}
 	}
-	var c [3]int
-	if n, _ := fmt.Sscanf(e.Code, "%d.%d.%d", &c[0], &c[1], &c[2]); n == 3 && c[0] == r.Enhanced[0] {
+	if c, ok := envelope.ParseStatus(e.Code); ok && c[0] == r.Enhanced[0] {
 		r.Enhanced = c
 	}
 	return r

@@ -170,12 +170,12 @@ func (g *Gateway) sender(lc *ListenerConfig, env *envelope.Envelope) error {
 	now := g.listenerNow(lc)
 	u := now.user(env.Client.User)
 	if u == nil && loggedIn(now, env) {
-		return &smtpd.Reply{Code: 530, Enhanced: [3]int{5, 7, 0}, Text: env.Client.User + " is no user any more"}
+		return &envelope.Reply{Code: 530, Enhanced: [3]int{5, 7, 0}, Text: env.Client.User + " is no user any more"}
 	}
 	if env.Client.User == "" || u == nil || u.maySend(env) {
 		return nil
 	}
-	return &smtpd.Reply{Code: 553, Enhanced: [3]int{5, 7, 1}, Text: fmt.Sprintf("%s may not send as <%s>", env.Client.User, env.From)}
+	return &envelope.Reply{Code: 553, Enhanced: [3]int{5, 7, 1}, Text: fmt.Sprintf("%s may not send as <%s>", env.Client.User, env.From)}
 }
 
 // loggedIn tells a client that gave a password from one that is named by its certificate or socket,

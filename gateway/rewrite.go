@@ -71,7 +71,7 @@ func (g *Gateway) measured(ctx context.Context, cfg *Config, rest io.Reader) (ag
 	return io.NewSectionReader(body, 0, body.Size()), body.Size(), done, nil
 }
 
-// store writes to a draft. Errors are those of reading r, or a *smtpd.Reply.
+// store writes to a draft. Errors are those of reading r, or a *envelope.Reply.
 func (g *Gateway) store(draft queue.Draft, r io.Reader) error {
 	w := &storeWriter{w: draft}
 	_, err := io.Copy(w, r)

@@ -92,7 +92,7 @@ func (g *Gateway) acceptDrop(ctx context.Context, d *maildrop.Drop) error {
 	if err == nil {
 		_, _, err = g.commit(ctx, in, true)
 	}
-	var r *smtpd.Reply
+	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code >= 500 {
 		return &maildrop.Refusal{Err: err}
 	}

@@ -218,8 +218,7 @@ func describe(d route.Decision) string {
 	case route.Deliver:
 		return name + ": via " + strings.Join(d.Via, ", then ")
 	case route.Reject:
-		r := d.Reply
-		return fmt.Sprintf("%s: reject %d %d.%d.%d %s", name, r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
+		return name + ": reject " + d.Reply.Error()
 	}
 	return name + ": " + d.Action.String()
 }

@@ -280,7 +280,7 @@ func TestNewRulesMoveQueuedMail(t *testing.T) {
 		{"to hold", config(ups{"b": b}, func(c *Config) { c.Route = decision(route.Decision{Action: route.Hold}) }),
 			func(r *rig) bool { return len(r.parts()) == 1 && r.parts()[0].State == envelope.Held }},
 		{"to a refusal by a rule", config(ups{"b": b}, func(c *Config) {
-			c.Route = decision(route.Decision{Action: route.Reject, Reply: route.Reply{Code: 550, Text: "never"}})
+			c.Route = decision(route.Decision{Action: route.Reject, Reply: envelope.Reply{Code: 550, Text: "never"}})
 		}), func(r *rig) bool { return len(r.parts()) == 1 && r.parts()[0].State == envelope.Failed }},
 		{"no rule matches: it waits", config(ups{"b": b}, func(c *Config) {
 			c.Route = decision(route.Decision{Rule: -1, Action: route.Reject, Reply: route.NoRoute()})

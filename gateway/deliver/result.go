@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -142,7 +141,7 @@ func (a *attempt) unfit(ctx context.Context, rcpts []envelope.Recipient, w way, 
 // refused them, had the message no other recipients.
 func (a *attempt) refused(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
 	r := w.decision.Reply
-	p.Status, p.Enhanced, p.Error = r.Code, fmt.Sprintf("%d.%d.%d", r.Enhanced[0], r.Enhanced[1], r.Enhanced[2]), r.Text
+	p.Status, p.Enhanced, p.Error = r.Code, r.Status(), r.Text
 	if w.ours && (a.lane.upstream.Name != "" || p.Released) {
 		p.Status, p.Enhanced, p.Class, p.Error = 0, "", "account", "no route matches"
 		a.park(ctx, rcpts, w, p)

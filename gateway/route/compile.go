@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	"mailhatch/gateway/envelope"
 )
 
 // Rule is one [[route]] of the config. All conditions that are set must hold.
@@ -55,7 +56,7 @@ type rule struct {
 	action        Action
 	via           []string
 	balance       []weight
-	reply         Reply
+	reply         envelope.Reply
 	onFailure     string
 	failoverAfter int
 }
@@ -139,59 +140,9 @@ func (c *compiler) action(in *Rule, r *rule) {
 }
 
 func (c *compiler) reject(text string, r *rule) {
-	reply, problem := ParseReply(text)
-	if problem != "" {
-		c.fail("reject", problem, `write "550 text" or "550 5.7.1 text"`)
+	reply, err := envelope.ParseReply(text)
+	if err != nil {
+		c.fail("reject", err.Error(), `write "550 text" or "550 5.7.1 text"`)
 	}
 	r.reply = reply
-}
-
-// maxReplyText keeps a reply line within the 512 bytes of RFC 5321 4.5.3.1.5.
-const maxReplyText = 480
-
-// ParseReply reads "550 text" or "550 5.7.1 text"; without the enhanced code of RFC 3463 it is
-// 5.7.1 or 4.7.1. problem is empty when the text can be used.
-func ParseReply(s string) (reply Reply, problem string) {
-	code, text, _ := strings.Cut(s, " ")
-	n, err := strconv.Atoi(code)
-	if err != nil || len(code) != 3 || n < 400 || n > 559 || n == 421 || n/10%10 > 5 {
-		return Reply{}, fmt.Sprintf("must begin with a reply code from 4xx or 5xx (but not 421), not %q", code)
-	}
-	reply = Reply{Code: n, Enhanced: [3]int{n / 100, 7, 1}}
-	text = strings.TrimSpace(text)
-	if first, rest, _ := strings.Cut(text, " "); looksEnhanced(first) {
-		enhanced, ok := parseEnhanced(first)
-		if !ok || enhanced[0] != n/100 {
-			return Reply{}, fmt.Sprintf("has the enhanced code %q that does not go with %d", first, n)
-		}
-		reply.Enhanced, text = enhanced, strings.TrimSpace(rest)
-	}
-	if text == "" {
-		return Reply{}, "has no text after the code"
-	}
-	if len(text) > maxReplyText {
-		return Reply{}, fmt.Sprintf("must have at most %d bytes of text", maxReplyText)
-	}
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			return Reply{}, "must be one line of ASCII text"
-		}
-	}
-	reply.Text = text
-	return reply, ""
-}
-
-func looksEnhanced(s string) bool {
-	return strings.Count(s, ".") == 2 && strings.Trim(s, "0123456789.") == ""
-}
-
-func parseEnhanced(s string) (code [3]int, ok bool) {
-	for i, part := range strings.Split(s, ".") {
-		n, err := strconv.Atoi(part)
-		if err != nil || n > 999 {
-			return code, false
-		}
-		code[i] = n
-	}
-	return code, true
 }

@@ -40,26 +40,3 @@ func TestCompileErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestParseReply(t *testing.T) {
-	tests := []struct {
-		text string
-		want Reply
-		ok   bool
-	}{
-		{"550 no", Reply{550, [3]int{5, 7, 1}, "no"}, true},
-		{"451 later", Reply{451, [3]int{4, 7, 1}, "later"}, true},
-		{"550 5.1.1  no such user", Reply{550, [3]int{5, 1, 1}, "no such user"}, true},
-		{"550 10.0.0.1 is blocked", Reply{550, [3]int{5, 7, 1}, "10.0.0.1 is blocked"}, true},
-		{"550 4.1.1 x", Reply{}, false}, {"550 5.1.1", Reply{}, false}, {"550 5.1.1234 x", Reply{}, false},
-		{"550 5..1 x", Reply{}, false}, {"250 x", Reply{}, false}, {"600 x", Reply{}, false}, {"569 x", Reply{}, false},
-		{"421 x", Reply{}, false}, {"55 x", Reply{}, false}, {"+550 x", Reply{}, false}, {"550", Reply{}, false},
-		{"550 a\r\nb", Reply{}, false}, {"550 ü", Reply{}, false}, {"550 " + strings.Repeat("x", 481), Reply{}, false},
-	}
-	for _, tc := range tests {
-		got, problem := ParseReply(tc.text)
-		if (problem == "") != tc.ok || got != tc.want {
-			t.Errorf("%q: %+v %q", tc.text, got, problem)
-		}
-	}
-}

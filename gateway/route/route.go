@@ -61,27 +61,20 @@ func (a Action) String() string {
 	return "hold"
 }
 
-// Reply is an SMTP reply that refuses a recipient (RFC 5321 4.2, RFC 3463).
-type Reply struct {
-	Code     int
-	Enhanced [3]int
-	Text     string
-}
-
 // Decision is what the rules say about one recipient.
 type Decision struct {
 	Rule          int    // index of the rule in the table, -1 when none matched
 	Name          string // of the rule: its own, else "route 3" (counted from 1); "" when none matched
 	Action        Action
-	Via           []string // Deliver: upstreams in the order of failover; shared, not to be changed
-	Reply         Reply    // Reject
-	OnFailure     string   // "" (as [queue] says), "bounce", "keep" or "discard"
-	FailoverAfter int      // temporary failures at one upstream before the next of Via is tried; 0: as [queue] says
+	Via           []string       // Deliver: upstreams in the order of failover; shared, not to be changed
+	Reply         envelope.Reply // Reject
+	OnFailure     string         // "" (as [queue] says), "bounce", "keep" or "discard"
+	FailoverAfter int            // temporary failures at one upstream before the next of Via is tried; 0: as [queue] says
 }
 
 // NoRoute is the reply for a recipient that no rule matches.
-func NoRoute() Reply {
-	return Reply{Code: 550, Enhanced: [3]int{5, 7, 1}, Text: "no route for this sender and recipient"}
+func NoRoute() envelope.Reply {
+	return envelope.Reply{Code: 550, Enhanced: [3]int{5, 7, 1}, Text: "no route for this sender and recipient"}
 }
 
 // Table is a list of rules, ready for use from many goroutines at once.

@@ -153,7 +153,7 @@ func TestFirstMatchWins(t *testing.T) {
 		in   *Input
 		want Decision
 	}{
-		{input("ann@x.org", "b@y.org", "X-Spam: yes"), Decision{Rule: 0, Name: "spam", Action: Reject, Reply: Reply{554, [3]int{5, 7, 0}, "no spam"}}},
+		{input("ann@x.org", "b@y.org", "X-Spam: yes"), Decision{Rule: 0, Name: "spam", Action: Reject, Reply: envelope.Reply{Code: 554, Enhanced: [3]int{5, 7, 0}, Text: "no spam"}}},
 		{input("ann@x.org", "held@y.org"), Decision{Rule: 1, Name: "route 2", Action: Deliver, Via: []string{"a", "b"}, OnFailure: "keep", FailoverAfter: 2}},
 		{input("ann@z.org", "held@y.org"), Decision{Rule: 2, Name: "route 3", Action: Hold}},
 		{input("ann@z.org", "x@void.org"), Decision{Rule: 3, Name: "route 4", Action: Discard}},

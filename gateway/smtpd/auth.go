@@ -9,6 +9,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"mailhatch/gateway/envelope"
 )
 
 // authOffered tells whether a password may be sent now: over TLS, or without leaving the machine.
@@ -120,7 +122,7 @@ func (s *session) failed(user string, err error) error {
 	if f.authFail >= maxAuthFails {
 		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many failed logins"}
 	}
-	var r *Reply
+	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code >= 400 {
 		return asSMTP(r)
 	}

@@ -3,6 +3,8 @@ package smtpd
 import (
 	"fmt"
 	"io"
+
+	"mailhatch/gateway/envelope"
 )
 
 // A message takes the shared budget in steps that double, so that small ones do not hold much.
@@ -19,12 +21,12 @@ type body struct {
 	f     *front
 	dots  dotDecoder
 	pace  pace
-	size  int64  // bytes given out
-	taken int64  // of the budget
-	spare []byte // decoded for a reader that asked for next to nothing
-	ended bool   // CRLF.CRLF was seen: the message is whole
-	err   error  // of the connection: the session is over
-	no    *Reply // why the message is refused although it is whole
+	size  int64           // bytes given out
+	taken int64           // of the budget
+	spare []byte          // decoded for a reader that asked for next to nothing
+	ended bool            // CRLF.CRLF was seen: the message is whole
+	err   error           // of the connection: the session is over
+	no    *envelope.Reply // why the message is refused although it is whole
 }
 
 // openBody begins to read DATA.
@@ -53,7 +55,7 @@ func (b *body) close() {
 	f.mu.Unlock()
 }
 
-// Read gives text with CRLF line ends. The error is io.EOF only after CRLF.CRLF, a *Reply when the
+// Read gives text with CRLF line ends. The error is io.EOF only after CRLF.CRLF, a *envelope.Reply when the
 // message is refused, else that of the connection.
 func (b *body) Read(p []byte) (int, error) {
 	if len(b.spare) > 0 {
@@ -123,13 +125,13 @@ func (b *body) judge() {
 	cfg := b.f.cfg
 	switch {
 	case cfg.MaxMessage > 0 && b.size > cfg.MaxMessage:
-		b.no = &Reply{552, [3]int{5, 3, 4}, fmt.Sprintf("Message too big: the limit is %d bytes", cfg.MaxMessage)}
+		b.no = &envelope.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("Message too big: the limit is %d bytes", cfg.MaxMessage)}
 	case cfg.MaxLine > 0 && max(b.dots.long, b.dots.line) > cfg.MaxLine:
-		b.no = &Reply{554, [3]int{5, 6, 0}, fmt.Sprintf("A line is longer than %d bytes", cfg.MaxLine)}
+		b.no = &envelope.Reply{Code: 554, Enhanced: [3]int{5, 6, 0}, Text: fmt.Sprintf("A line is longer than %d bytes", cfg.MaxLine)}
 	case cfg.BareNewlines == Reject && b.dots.bare:
-		b.no = &Reply{554, [3]int{5, 6, 0}, "A CR or LF stands alone: lines must end in CRLF"}
+		b.no = &envelope.Reply{Code: 554, Enhanced: [3]int{5, 6, 0}, Text: "A CR or LF stands alone: lines must end in CRLF"}
 	case !b.reserve():
-		b.no = &Reply{452, [3]int{4, 3, 1}, "Too much mail is coming in at once, try again later"}
+		b.no = &envelope.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "Too much mail is coming in at once, try again later"}
 	}
 }
 

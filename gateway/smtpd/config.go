@@ -49,7 +49,7 @@ type Config struct {
 	TLSConfig *tls.Config // needed unless TLS is none; GetConfigForClient serves reloading
 
 	Auth AuthMode
-	// Authenticate checks a password. A *Reply is told as it is, any other error means 535 5.7.8.
+	// Authenticate checks a password. A *envelope.Reply is sent as it is, any other error means 535 5.7.8.
 	Authenticate func(ctx context.Context, user, password string, peer netip.Addr) error
 	// AllowInsecureAuth offers AUTH without TLS to loopback and unix peers; to others it is never offered.
 	AllowInsecureAuth bool

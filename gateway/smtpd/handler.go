@@ -11,14 +11,13 @@ package smtpd
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"mailhatch/gateway/envelope"
 )
 
 // Handler decides about mail. Methods may be called at once from many sessions; their errors are
-// *Reply, anything else is told to the client as 451 4.3.0 without its words and logged.
+// *envelope.Reply, anything else is told to the client as 451 4.3.0 without its words and logged.
 type Handler interface {
 	// Sender is asked at MAIL; env has no recipients yet. It may change env.From (qualification).
 	Sender(ctx context.Context, env *envelope.Envelope) error
@@ -29,16 +28,4 @@ type Handler interface {
 	// the client; an empty text means "OK: queued as ID". A nil error is for a body that was read up to
 	// io.EOF; body must not be read after Accept has returned.
 	Accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error)
-}
-
-// Reply is an SMTP reply that ends a command without success.
-type Reply struct {
-	Code     int
-	Enhanced [3]int // RFC 3463
-	Text     string // may hold \n for a reply of several lines
-}
-
-// Error gives the reply as a client sees it.
-func (r *Reply) Error() string {
-	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
 }

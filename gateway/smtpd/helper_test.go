@@ -43,7 +43,7 @@ type keeper struct {
 func (k *keeper) Sender(_ context.Context, env *envelope.Envelope) error {
 	switch local, _, _ := strings.Cut(env.From, "@"); local {
 	case "refused":
-		return &Reply{550, [3]int{5, 7, 1}, "Sender refused"}
+		return &envelope.Reply{Code: 550, Enhanced: [3]int{5, 7, 1}, Text: "Sender refused"}
 	case "broken":
 		return errors.New("secret database words")
 	case "panic":
@@ -55,11 +55,11 @@ func (k *keeper) Sender(_ context.Context, env *envelope.Envelope) error {
 func (k *keeper) Recipient(_ context.Context, _ *envelope.Envelope, rcpt *envelope.Recipient) error {
 	switch local, _, _ := strings.Cut(rcpt.Address, "@"); local {
 	case "refused":
-		return &Reply{550, [3]int{5, 1, 1}, "No such user"}
+		return &envelope.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "No such user"}
 	case "lines":
-		return &Reply{450, [3]int{4, 2, 1}, "First\nSecond\r\n250 forged"}
+		return &envelope.Reply{Code: 450, Enhanced: [3]int{4, 2, 1}, Text: "First\nSecond\r\n250 forged"}
 	case "wrapped":
-		return fmt.Errorf("outer: %w", &Reply{451, [3]int{4, 2, 2}, "Wrapped"})
+		return fmt.Errorf("outer: %w", &envelope.Reply{Code: 451, Enhanced: [3]int{4, 2, 2}, Text: "Wrapped"})
 	case "broken":
 		return errors.New("secret database words")
 	}
@@ -76,7 +76,7 @@ func (k *keeper) Accept(_ context.Context, env *envelope.Envelope, body io.Reade
 	local, _, _ := strings.Cut(env.From, "@")
 	switch local {
 	case "early":
-		return "", "", &Reply{550, [3]int{5, 7, 1}, "Early no"}
+		return "", "", &envelope.Reply{Code: 550, Enhanced: [3]int{5, 7, 1}, Text: "Early no"}
 	case "datapanic":
 		panic("in Accept")
 	case "careless":
@@ -185,7 +185,7 @@ func run(t testing.TB, set func(*Config)) *site {
 		cfg.Authenticate = func(_ context.Context, user, password string, _ netip.Addr) error {
 			switch {
 			case user == "down":
-				return &Reply{454, [3]int{4, 7, 0}, "Try later"}
+				return &envelope.Reply{Code: 454, Enhanced: [3]int{4, 7, 0}, Text: "Try later"}
 			case password != "secret":
 				return errors.New("wrong password")
 			}

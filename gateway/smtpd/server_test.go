@@ -365,12 +365,6 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-func TestReplyError(t *testing.T) {
-	if got := (&Reply{550, [3]int{5, 1, 1}, "No"}).Error(); got != "550 5.1.1 No" {
-		t.Error(got)
-	}
-}
-
 // A client hears at MAIL, before it sends anything, that there is no room for its message now.
 func TestBudgetIsSpentAtMail(t *testing.T) {
 	budget := NewBudget(8 * minBudgetStep)

@@ -170,7 +170,7 @@ func lostReply(err error) *smtp.SMTPError {
 // refusal is what go-smtp tells the client of a handler's error.
 func (s *session) refusal(verb string, err error) error {
 	s.f.policy = true
-	var r *Reply
+	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code >= 400 && r.Code <= 599 {
 		return asSMTP(r)
 	}
@@ -178,7 +178,7 @@ func (s *session) refusal(verb string, err error) error {
 	return internalError()
 }
 
-func asSMTP(r *Reply) *smtp.SMTPError {
+func asSMTP(r *envelope.Reply) *smtp.SMTPError {
 	lines := strings.Split(r.Text, "\n")
 	for i := range lines {
 		lines[i] = oneLine(strings.TrimRight(lines[i], "\r"))
