@@ -176,7 +176,7 @@ func (g *Gateway) parse(in *incoming) error {
 
 // storeReply tells a client that its mail could not be kept.
 func (g *Gateway) storeReply(err error) error {
-	g.journal.Trouble("queue", err)
+	g.journal.InternalError("queue", err)
 	if errors.Is(err, queue.ErrFull) {
 		return &envelope.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "no space left to keep the message, try again later"}
 	}

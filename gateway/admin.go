@@ -49,13 +49,13 @@ func (a *adminRoom) open(cfg *Config) (err error) {
 		err = admin.Note(cfg.StateDir, filepath.Join(cfg.RunDir, admin.SocketName))
 	}
 	if err != nil {
-		a.g.journal.Trouble("admin", err)
+		a.g.journal.InternalError("admin", err)
 	}
 	if a.tcp, err = listenAdmin(cfg.Admin.Address); err == nil {
 		return nil
 	}
 	if cfg.Admin.Address == defaultAdmin {
-		a.g.journal.Trouble("admin", err)
+		a.g.journal.InternalError("admin", err)
 		return nil
 	}
 	if a.socket != nil {

@@ -59,7 +59,7 @@ func (g *Gateway) endDirect(ctx context.Context, in *incoming, r *deliver.Direct
 	case err != nil && len(kept.Parts) > 0:
 		return "", "", g.storeReply(err)
 	case err != nil:
-		g.journal.Trouble("queue", err) // the upstream's word counts, with or without our history
+		g.journal.InternalError("queue", err) // the upstream's word counts, with or without our history
 	}
 	if refused != nil {
 		return "", "", refused

@@ -141,7 +141,7 @@ func (g *Gateway) prune(ctx context.Context) error {
 	for {
 		now, q := time.Now(), g.current.Load().cfg.Queue
 		if err := g.queue.Prune(ctx, now.Add(-q.KeepSent.Duration), now.Add(-q.KeepFailed.Duration)); err != nil && ctx.Err() == nil {
-			g.journal.Trouble("queue", err)
+			g.journal.InternalError("queue", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -99,7 +99,7 @@ func (l *lobby) prepare(cfg *Config) (*move, error) {
 	}
 	// Mail of others must flow without the submission socket: that it could not be opened is told, not fatal.
 	if err := l.prepareOne(m, &left, cfg, submitListener(cfg)); err != nil {
-		l.g.journal.Trouble(submitName, fmt.Errorf("sendmail cannot hand mail over: %w", err))
+		l.g.journal.InternalError(submitName, fmt.Errorf("sendmail cannot hand mail over: %w", err))
 	}
 	return m, nil
 }
@@ -217,14 +217,14 @@ func (l *lobby) open(e *entrance) {
 	e.stop = cancel
 	if network, path := e.config.Network(); network == "unix" && e.taken {
 		if err := setSocketMode(path, os.FileMode(e.config.SocketMode), e.config.SocketGroup); err != nil {
-			l.g.journal.Trouble("listener", err)
+			l.g.journal.InternalError("listener", err)
 		}
 	}
 	for _, s := range e.sockets {
 		l.group.Go(func() error {
 			err := e.server.Serve(ctx, s.view())
 			if err != nil && ctx.Err() != nil && l.ctx.Err() == nil { // a reload has ended it: others go on
-				l.g.journal.Trouble("listener", err)
+				l.g.journal.InternalError("listener", err)
 				return nil
 			}
 			return err

@@ -8,7 +8,7 @@ import (
 // notified tells the operator when the service manager could not be told; mail goes on.
 func (g *Gateway) notified(err error) {
 	if err != nil {
-		g.journal.Trouble("notify", err)
+		g.journal.InternalError("notify", err)
 	}
 }
 
@@ -32,7 +32,7 @@ func (g *Gateway) keepAlive(ctx context.Context) error {
 		if _, err := g.queue.Stats(ctx); err == nil {
 			g.notified(g.notifier.alive())
 		} else if ctx.Err() == nil {
-			g.journal.Trouble("queue", err)
+			g.journal.InternalError("queue", err)
 		}
 	}
 }

@@ -55,14 +55,14 @@ func (g *Gateway) pickUp(ctx context.Context) error {
 	box, err := maildrop.Open(g.current.Load().cfg.StateDir)
 	if err != nil {
 		if !errors.Is(err, maildrop.ErrUnsupported) {
-			g.journal.Trouble("maildrop", err)
+			g.journal.InternalError("maildrop", err)
 		}
 		return nil
 	}
 	if !box.Private() && os.Geteuid() != 0 {
 		g.opts.Log.Info("files of the maildrop cannot be given to the gateway's group; their names alone protect them")
 	}
-	tell := func(err error) { g.journal.Trouble("maildrop", err) }
+	tell := func(err error) { g.journal.InternalError("maildrop", err) }
 	for {
 		wait := pickUpEvery
 		limit := int64(submitListener(g.current.Load().cfg).MaxMessage)

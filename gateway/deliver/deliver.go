@@ -225,7 +225,7 @@ func (g *generation) run(ctx context.Context) {
 		next := dispatchEvery
 		loads, err := g.d.queue.Lanes(ctx)
 		if err != nil && ctx.Err() == nil {
-			g.d.journal.Trouble("queue", err)
+			g.d.journal.InternalError("queue", err)
 		}
 		for name, load := range loads {
 			l := g.lanes[name]

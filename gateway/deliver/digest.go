@@ -104,7 +104,7 @@ func (l *lane) digest(ctx context.Context, leases []queue.Lease) (others []queue
 	for sender, group := range bySender {
 		id, err := l.gen.d.submit(write, sender, failures(group).compose(l.gen.cfg.Policy.Hostname, sender, time.Now()))
 		if err != nil {
-			l.gen.d.journal.Trouble("bounce", err)
+			l.gen.d.journal.InternalError("bounce", err)
 		}
 		for _, lease := range group {
 			l.endOwed(write, lease, id, err)

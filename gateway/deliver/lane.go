@@ -119,7 +119,7 @@ func (l *lane) claim(ctx context.Context, n int, t turn) (more bool, err error) 
 	leases, err := l.gen.d.queue.Claim(ctx, l.upstream.Name, n, leaseTime)
 	if err != nil {
 		if ctx.Err() == nil {
-			l.gen.d.journal.Trouble("queue", err)
+			l.gen.d.journal.InternalError("queue", err)
 		}
 		return false, err
 	}
@@ -160,7 +160,7 @@ func (l *lane) do(ctx context.Context, j job) {
 	write := context.WithoutCancel(ctx)
 	if ctx.Err() != nil || (j.turn != sweep && l.upstream.Upstream != nil && l.gate.now() == closed) {
 		if err := j.lease.Release(write); err != nil {
-			l.gen.d.journal.Trouble("queue", err)
+			l.gen.d.journal.InternalError("queue", err)
 		}
 		l.gate.sweepAgain()
 		return
@@ -177,7 +177,7 @@ func (l *lane) do(ctx context.Context, j job) {
 // too old.
 func (l *lane) unreadable(ctx context.Context, lease queue.Lease, err error) {
 	m := lease.Message()
-	l.gen.d.journal.Trouble("queue", err)
+	l.gen.d.journal.InternalError("queue", err)
 	a := &attempt{lane: l, msg: m, part: m.Parts[0], start: time.Now()}
 	p := a.part.Progress
 	p.Attempts++

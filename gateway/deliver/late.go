@@ -64,7 +64,7 @@ func (l *late) take(now time.Time) map[string]*lateDigest {
 func (d *Deliverer) tellLate(ctx context.Context, hostname string, then time.Time) {
 	for sender, digest := range d.late.take(then) {
 		if _, err := d.submit(ctx, sender, digest.compose(hostname, sender, time.Now())); err != nil {
-			d.journal.Trouble("bounce", err)
+			d.journal.InternalError("bounce", err)
 			if !errors.Is(err, ErrRefused) {
 				digest.due = then.Add(bounceRetry)
 				d.late.again(sender, digest)
@@ -103,7 +103,7 @@ func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 	}
 	id, err := a.submit(ctx, msg, err)
 	if err != nil {
-		d.journal.Trouble("bounce", err)
+		d.journal.InternalError("bounce", err)
 		if !errors.Is(err, ErrRefused) {
 			return
 		}

@@ -67,7 +67,7 @@ func (g *generation) hasten(ctx context.Context, lane string) {
 // hastenAfter makes the mail of a lane due now that is due later than after.
 func (g *generation) hastenAfter(ctx context.Context, lane string, after time.Time) {
 	if err := g.d.queue.Hasten(ctx, lane, after); err != nil && ctx.Err() == nil {
-		g.d.journal.Trouble("queue", err)
+		g.d.journal.InternalError("queue", err)
 	}
 }
 

@@ -33,7 +33,7 @@ func (a *attempt) finish(ctx context.Context, lease queue.Lease) {
 		if err == nil {
 			break
 		}
-		a.lane.gen.d.journal.Trouble("queue", err)
+		a.lane.gen.d.journal.InternalError("queue", err)
 		if lost(err) || (try >= finishTries && !errors.Is(err, queue.ErrFull)) {
 			return
 		}
@@ -118,7 +118,7 @@ func (a *attempt) relayed(ctx context.Context, rcpts []envelope.Recipient, p env
 		return
 	}
 	if _, err := a.report(ctx, bounce.Relayed, rcpts, p); err != nil {
-		a.lane.gen.d.journal.Trouble("bounce", err)
+		a.lane.gen.d.journal.InternalError("bounce", err)
 	}
 }
 
@@ -189,7 +189,7 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, w way, p
 		}
 		id, err := a.submit(ctx, msg, err)
 		if err != nil {
-			j.Trouble("bounce", err)
+			j.InternalError("bounce", err)
 		}
 		if err != nil && !errors.Is(err, ErrRefused) {
 			part.State, part.NextAt = envelope.Queued, time.Now().Add(bounceRetry)

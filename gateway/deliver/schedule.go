@@ -34,7 +34,7 @@ func (p *Policy) longest() time.Duration {
 func (g *generation) mend(ctx context.Context) {
 	lanes, err := g.d.queue.Lanes(ctx)
 	if err != nil && ctx.Err() == nil {
-		g.d.journal.Trouble("queue", err)
+		g.d.journal.InternalError("queue", err)
 	}
 	limit := time.Now().Add(g.cfg.Policy.longest())
 	for lane := range lanes {

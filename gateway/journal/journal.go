@@ -190,8 +190,8 @@ func (j *Journal) Reloaded(err error) {
 	j.write(slog.LevelInfo, "reloaded")
 }
 
-// Trouble writes "trouble": something of our own went wrong, no mail was lost by it.
-func (j *Journal) Trouble(where string, err error) {
-	j.metrics.trouble.WithLabelValues(where).Inc()
-	j.write(slog.LevelError, "trouble", slog.String("where", where), slog.Any("error", err))
+// InternalError writes "internal_error": a part of the gateway itself failed; no mail was lost by it.
+func (j *Journal) InternalError(where string, err error) {
+	j.metrics.internalErrors.WithLabelValues(where).Inc()
+	j.write(slog.LevelError, "internal_error", slog.String("where", where), slog.Any("error", err))
 }

@@ -42,7 +42,7 @@ func TestEvents(t *testing.T) {
 		{"upstream_opened", func(j *Journal) { j.UpstreamOpened("main", time.Second) }, map[string]any{"after_ms": 1000.0}, "mailhatch_upstream_open", 1},
 		{"reloaded", func(j *Journal) { j.Reloaded(nil) }, nil, "mailhatch_reloads_total", 1},
 		{"reload_refused", func(j *Journal) { j.Reloaded(errors.New("bad")) }, map[string]any{"error": "bad"}, "mailhatch_reloads_total", 1},
-		{"trouble", func(j *Journal) { j.Trouble("queue", errors.New("EIO")) }, map[string]any{"where": "queue", "error": "EIO"}, "mailhatch_trouble_total", 1},
+		{"internal_error", func(j *Journal) { j.InternalError("queue", errors.New("EIO")) }, map[string]any{"where": "queue", "error": "EIO"}, "mailhatch_internal_errors_total", 1},
 	} {
 		t.Run(c.event, func(t *testing.T) {
 			var out bytes.Buffer

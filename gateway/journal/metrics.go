@@ -4,13 +4,13 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are the counters beside the events. doc/operations.md lists them; a test keeps the two alike.
 type metrics struct {
-	accepted, acceptedBytes, rejected  *prometheus.CounterVec
-	attempts, sent, deferred, failed   *prometheus.CounterVec
-	failover, closed, reloads, trouble *prometheus.CounterVec
-	held, discarded, bounced           prometheus.Counter
-	commit, age                        prometheus.Histogram
-	latency                            *prometheus.HistogramVec
-	upstreamUp                         *prometheus.GaugeVec
+	accepted, acceptedBytes, rejected         *prometheus.CounterVec
+	attempts, sent, deferred, failed          *prometheus.CounterVec
+	failover, closed, reloads, internalErrors *prometheus.CounterVec
+	held, discarded, bounced                  prometheus.Counter
+	commit, age                               prometheus.Histogram
+	latency                                   *prometheus.HistogramVec
+	upstreamUp                                *prometheus.GaugeVec
 }
 
 func newMetrics() metrics {
@@ -25,22 +25,22 @@ func newMetrics() metrics {
 	}
 	long := []float64{.01, .05, .1, .5, 1, 5, 30, 120, 600, 3600, 21600, 86400}
 	return metrics{
-		accepted:      counter("accepted_total", "Messages accepted.", "listener"),
-		acceptedBytes: counter("accepted_bytes_total", "Bytes of messages accepted.", "listener"),
-		rejected:      counter("rejected_total", "Mail and clients refused, by stage of the session.", "stage"),
-		attempts:      counter("attempts_total", "Offers to an upstream by class of the outcome (sent for success).", "upstream", "class"),
-		sent:          counter("sent_total", "Recipients that an upstream took.", "upstream"),
-		deferred:      counter("deferred_total", "Recipients deferred, by class of the failure.", "upstream", "class"),
-		failed:        counter("failed_total", "Recipients given up, by class of the failure.", "upstream", "class"),
-		failover:      counter("failover_total", "Recipients that went on to another upstream.", "upstream", "next"),
-		closed:        counter("upstream_closed_total", "Times an upstream was closed, by reason.", "upstream", "reason"),
-		reloads:       counter("reloads_total", "Reloads of the config, by result.", "result"),
-		trouble:       counter("trouble_total", "Failures of our own parts.", "where"),
-		held:          plain("held_total", "Recipients held."),
-		discarded:     plain("discarded_total", "Recipients discarded."),
-		bounced:       plain("bounced_total", "Bounces submitted."),
-		commit:        prometheus.NewHistogram(seconds("commit_seconds", "Time to make a message durable.", prometheus.ExponentialBuckets(.0002, 2, 16))),
-		age:           prometheus.NewHistogram(seconds("delivery_age_seconds", "Age of messages when an upstream took them.", long)),
+		accepted:       counter("accepted_total", "Messages accepted.", "listener"),
+		acceptedBytes:  counter("accepted_bytes_total", "Bytes of messages accepted.", "listener"),
+		rejected:       counter("rejected_total", "Mail and clients refused, by stage of the session.", "stage"),
+		attempts:       counter("attempts_total", "Offers to an upstream by class of the outcome (sent for success).", "upstream", "class"),
+		sent:           counter("sent_total", "Recipients that an upstream took.", "upstream"),
+		deferred:       counter("deferred_total", "Recipients deferred, by class of the failure.", "upstream", "class"),
+		failed:         counter("failed_total", "Recipients given up, by class of the failure.", "upstream", "class"),
+		failover:       counter("failover_total", "Recipients that went on to another upstream.", "upstream", "next"),
+		closed:         counter("upstream_closed_total", "Times an upstream was closed, by reason.", "upstream", "reason"),
+		reloads:        counter("reloads_total", "Reloads of the config, by result.", "result"),
+		internalErrors: counter("internal_errors_total", "Internal errors of the gateway, by place.", "where"),
+		held:           plain("held_total", "Recipients held."),
+		discarded:      plain("discarded_total", "Recipients discarded."),
+		bounced:        plain("bounced_total", "Bounces submitted."),
+		commit:         prometheus.NewHistogram(seconds("commit_seconds", "Time to make a message durable.", prometheus.ExponentialBuckets(.0002, 2, 16))),
+		age:            prometheus.NewHistogram(seconds("delivery_age_seconds", "Age of messages when an upstream took them.", long)),
 		latency: prometheus.NewHistogramVec(seconds("attempt_seconds", "Time of one offer to an upstream.",
 			prometheus.ExponentialBuckets(.001, 2, 17)), []string{"upstream"}),
 		upstreamUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mailhatch_upstream_open",
@@ -50,5 +50,5 @@ func newMetrics() metrics {
 
 func (m *metrics) register(reg prometheus.Registerer) {
 	reg.MustRegister(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
-		m.closed, m.reloads, m.trouble, m.held, m.discarded, m.bounced, m.commit, m.age, m.latency, m.upstreamUp)
+		m.closed, m.reloads, m.internalErrors, m.held, m.discarded, m.bounced, m.commit, m.age, m.latency, m.upstreamUp)
 }
