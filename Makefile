@@ -12,11 +12,11 @@ ROOMS   := ./gateway/... ./upstream/... ./mime/...
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
 
-build: cmd/mailhatch/man/config.example.toml ## build bin/mailhatch
+build: cmd/mailhatch/manual/pages/config.example.toml ## build bin/mailhatch
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/mailhatch
 
 # The config reference is embedded for mailhatch.toml(5).
-cmd/mailhatch/man/config.example.toml: config.example.toml
+cmd/mailhatch/manual/pages/config.example.toml: config.example.toml
 	cp $< $@
 
 MANPAGES := mailhatch.1 sendmail.1mailhatch mailhatch.toml.5

@@ -5,7 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"time"
 
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/machine"
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway"
 	"mailhatch/upstream"
 )
@@ -57,17 +63,17 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("check")
 	online := fs.Bool("online", false, "try network, credentials and domains of each upstream, and look at this machine; no mail is sent")
 	asJSON := fs.Bool("json", false, "one JSON object")
-	rest, err := parse(fs, args)
+	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usagef("check takes no arguments, but there is %q", rest[0])
+		return command.Usagef("check takes no arguments, but there is %q", rest[0])
 	}
 	cfg, err := a.load()
 	var bad *gateway.ConfigError
 	if *asJSON && errors.As(err, &bad) {
-		return errors.Join(a.printJSON(checkResult{File: bad.File, Problems: bad.Problems}), silentError{1})
+		return errors.Join(a.printJSON(checkResult{File: bad.File, Problems: bad.Problems}), command.ExitCode(1))
 	}
 	if err != nil {
 		return err
@@ -80,12 +86,12 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 		r.Upstreams = append(r.Upstreams, u)
 	}
 	if *online {
-		r.Machine = machineFindings(ctx, cfg)
+		r.Machine = machine.Findings(ctx, cfg)
 		r.OK = r.OK && !failed(r.Machine)
 	}
 	switch {
 	case *asJSON && !r.OK:
-		return errors.Join(a.printJSON(r), silentError{1})
+		return errors.Join(a.printJSON(r), command.ExitCode(1))
 	case *asJSON:
 		return a.printJSON(r)
 	}
@@ -101,7 +107,7 @@ func (a *app) printCheck(r *checkResult, online bool) {
 		fmt.Fprintln(a.stderr, "mailhatch: warning: "+w)
 	}
 	fmt.Fprintf(a.stdout, "%s is good: %s, %s, %s\n", cmp.Or(r.File, "the built-in config"),
-		count(r.Listeners, "listener"), count(len(r.Upstreams), "upstream"), count(r.Routes, "route"))
+		terminal.Count(r.Listeners, "listener"), terminal.Count(len(r.Upstreams), "upstream"), terminal.Count(r.Routes, "route"))
 	for _, u := range r.Upstreams {
 		switch {
 		case !online:
@@ -120,9 +126,59 @@ func (a *app) printCheck(r *checkResult, online bool) {
 	}
 }
 
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
+// onlineTimeout is for what is asked of one upstream.
+const onlineTimeout = 30 * time.Second
+
+// checkUpstream tries an upstream, in parts where it can tell them.
+func checkUpstream(ctx context.Context, u *gateway.UpstreamConfig, online bool) checkedUpstream {
+	r := checkedUpstream{Name: u.Name, Kind: u.Kind}
+	if !online {
+		return r
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	ctx, cancel := context.WithTimeout(ctx, onlineTimeout)
+	defer cancel()
+	start := time.Now()
+	switch c := u.Upstream.(type) {
+	case upstream.Prober:
+		r.Tried, r.Findings = true, c.Probe(ctx, fromDomains(u))
+		for _, f := range r.Findings {
+			if f.Level == upstream.Fail && r.Error == "" {
+				r.Error = f.Text
+			}
+		}
+	case upstream.Checker:
+		r.Tried = true
+		if err := c.Check(ctx); err != nil {
+			r.Error = err.Error()
+		}
+	}
+	r.Millis = time.Since(start).Milliseconds()
+	return r
+}
+
+// fromDomains gives the domains that the config says mail to this upstream is from.
+func fromDomains(u *gateway.UpstreamConfig) []string {
+	if u.Sender == nil {
+		return nil
+	}
+	domains := slices.Clone(u.Sender.Domains)
+	if own := domainOf(u.Sender.Rewrite.Addr); own != "" && !slices.Contains(domains, own) {
+		domains = append(domains, own)
+	}
+	return domains
+}
+
+// printFindings writes a line for each, and below it what to do.
+func printFindings(w io.Writer, list []upstream.Finding) {
+	for _, f := range list {
+		fmt.Fprintf(w, "  %-4s  %-9s  %s\n", f.Level, terminal.Plain(f.Name), terminal.Plain(f.Text))
+		if f.Hint != "" && f.Level != upstream.Fine {
+			fmt.Fprintf(w, "        hint: %s\n", terminal.Plain(f.Hint))
+		}
+	}
+}
+
+// failed says whether one of them is a failure.
+func failed(list []upstream.Finding) bool {
+	return slices.ContainsFunc(list, func(f upstream.Finding) bool { return f.Level == upstream.Fail })
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"mailhatch/cmd/mailhatch/command"
 	"os"
 	"regexp"
 	"slices"
@@ -20,23 +21,23 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z -]+)`(.*?) \\|").FindAllStringSubmatch(section, -1) {
 		documented[m[1]] = flagNames(`(?:^|[\[ ])--?([a-z][a-z-]*)`, m[2])
 	}
-	for _, c := range flatten(help()) {
-		flags, ok := documented[c.name]
-		delete(documented, c.name)
+	for _, c := range command.Flatten(help()) {
+		flags, ok := documented[c.Name]
+		delete(documented, c.Name)
 		if !ok {
-			t.Errorf("%s is not in doc/operations.md", c.name)
+			t.Errorf("%s is not in doc/operations.md", c.Name)
 			continue
 		}
-		if c.name == "sendmail" || c.name == "queue" { // the flags of sendmail are in doc/sendmail.md, those of queue below it
+		if c.Name == "sendmail" || c.Name == "queue" { // the flags of sendmail are in doc/sendmail.md, those of queue below it
 			continue
 		}
 		var names []string
-		for _, f := range c.flags {
-			names = append(names, f.names...)
+		for _, f := range c.Flags {
+			names = append(names, f.Names...)
 		}
 		want := slices.DeleteFunc(flagNames(`(?m)^--?([a-z-]+)$`, strings.Join(names, "\n")), func(f string) bool { return f == "c" || f == "config" })
 		if !slices.Equal(flags, want) {
-			t.Errorf("%s: its flags are %q, doc/operations.md has %q", c.name, want, flags)
+			t.Errorf("%s: its flags are %q, doc/operations.md has %q", c.Name, want, flags)
 		}
 	}
 	for name := range documented {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"mailhatch/cmd/mailhatch/command"
 )
 
 // runHashPassword reads a password from standard input and prints what [[listener.user]] wants. It is
@@ -17,15 +19,15 @@ import (
 func runHashPassword(_ context.Context, a *app, args []string) error {
 	fs := a.flags("hash-password")
 	cost := fs.Int("cost", bcrypt.DefaultCost, "`work` of a guess: each step doubles it")
-	rest, err := parse(fs, args)
+	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usagef("hash-password reads the password from standard input, it takes no arguments")
+		return command.Usagef("hash-password reads the password from standard input, it takes no arguments")
 	}
 	if *cost < bcrypt.DefaultCost || *cost > 16 {
-		return usagef("hash-password: --cost must be from %d to 16", bcrypt.DefaultCost)
+		return command.Usagef("hash-password: --cost must be from %d to 16", bcrypt.DefaultCost)
 	}
 	if f, ok := a.stdin.(*os.File); ok {
 		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
@@ -38,7 +40,7 @@ func runHashPassword(_ context.Context, a *app, args []string) error {
 	}
 	password := strings.TrimRight(line, "\r\n")
 	if password == "" {
-		return hintf(errors.New("there is no password on standard input"), "mailhatch hash-password < FILE")
+		return command.Hintf(errors.New("there is no password on standard input"), "mailhatch hash-password < FILE")
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), *cost)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
 )
@@ -20,15 +21,15 @@ func runHealthcheck(ctx context.Context, a *app, args []string) error {
 	flags := a.flags("healthcheck")
 	ready := flags.Bool("ready", false, "ask too whether it takes mail and can hand it on")
 	timeout := flags.Duration("timeout", 3*time.Second, "`time` to wait for the answer")
-	rest, err := parse(flags, args)
+	rest, err := command.Parse(flags, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usagef("healthcheck takes no arguments, but there is %q", rest[0])
+		return command.Usagef("healthcheck takes no arguments, but there is %q", rest[0])
 	}
 	if *timeout <= 0 {
-		return usagef("healthcheck: --timeout %v is no time to wait", *timeout)
+		return command.Usagef("healthcheck: --timeout %v is no time to wait", *timeout)
 	}
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
@@ -53,7 +54,7 @@ func checkHealth(ctx context.Context, config string, ready bool) error {
 	}
 	switch {
 	case errors.Is(err, admin.ErrNotRunning):
-		return hintf(err, "start it with mailhatch serve, or name its config with -c")
+		return command.Hintf(err, "start it with mailhatch serve, or name its config with -c")
 	case !errors.Is(err, fs.ErrPermission):
 		return err
 	}

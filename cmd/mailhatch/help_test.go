@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/manual"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,19 +15,19 @@ import (
 
 // TestEveryCommandIsDescribed: each has words, and flags that were found by asking it for help.
 func TestEveryCommandIsDescribed(t *testing.T) {
-	for _, c := range flatten(help()) {
-		if c.doc == "" {
-			t.Errorf("%s: no words", c.name)
+	for _, c := range command.Flatten(help()) {
+		if c.Doc == "" {
+			t.Errorf("%s: no words", c.Name)
 		}
-		if c.sub != nil || c.name == "sendmail" {
+		if c.Sub != nil || c.Name == "sendmail" {
 			continue
 		}
-		if !slices.ContainsFunc(c.flags, func(f flagHelp) bool { return slices.Equal(f.names, []string{"-c", "--config"}) }) {
-			t.Errorf("%s: no flag --config: does it parse its flags first?", c.name)
+		if !slices.ContainsFunc(c.Flags, func(f command.Flag) bool { return slices.Equal(f.Names, []string{"-c", "--config"}) }) {
+			t.Errorf("%s: no flag --config: does it parse its flags first?", c.Name)
 		}
-		for _, f := range c.flags {
-			if f.doc == "" || strings.HasSuffix(f.doc, ".") {
-				t.Errorf("%s %v: %q", c.name, f.names, f.doc)
+		for _, f := range c.Flags {
+			if f.Doc == "" || strings.HasSuffix(f.Doc, ".") {
+				t.Errorf("%s %v: %q", c.Name, f.Names, f.Doc)
 			}
 		}
 	}
@@ -33,43 +35,28 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 
 // TestHelpOfEachCommand: what --help prints names all flags.
 func TestHelpOfEachCommand(t *testing.T) {
-	for _, c := range flatten(help()) {
+	for _, c := range command.Flatten(help()) {
 		var out, errs bytes.Buffer
 		a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
-		if code := a.main(t.Context(), append(strings.Fields(c.name), "--help")); code != 0 || errs.Len() > 0 {
-			t.Errorf("%s --help: exit %d, %s", c.name, code, &errs)
+		if code := a.main(t.Context(), append(strings.Fields(c.Name), "--help")); code != 0 || errs.Len() > 0 {
+			t.Errorf("%s --help: exit %d, %s", c.Name, code, &errs)
 		}
-		if !strings.HasPrefix(out.String(), "usage: mailhatch "+c.name) {
-			t.Errorf("%s --help: %s", c.name, &out)
+		if !strings.HasPrefix(out.String(), "usage: mailhatch "+c.Name) {
+			t.Errorf("%s --help: %s", c.Name, &out)
 		}
-		for _, f := range c.flags {
+		for _, f := range c.Flags {
 			if !strings.Contains(out.String(), "\n  "+f.String()+"\n") {
-				t.Errorf("%s --help: no %s:\n%s", c.name, f, &out)
+				t.Errorf("%s --help: no %s:\n%s", c.Name, f, &out)
 			}
 		}
 	}
 }
 
-// TestSendmailHelp: each letter that the parser takes is described.
-func TestSendmailHelp(t *testing.T) {
-	var letters []string
-	for _, f := range sendmailHelp() {
-		for _, name := range f.names {
-			letters = append(letters, name[:2])
-		}
-	}
-	for _, c := range plainFlags + valueFlags + joinedFlags {
-		if !slices.Contains(letters, "-"+string(c)) {
-			t.Errorf("-%c is not described", c)
-		}
-	}
-}
-
 func TestManPages(t *testing.T) {
-	pages := manPages()
-	for _, c := range flatten(help()) {
-		if !strings.Contains(pages["mailhatch.1"], ".SS "+manText(c.synopsis())+"\n") {
-			t.Errorf("mailhatch(1) does not have %s", c.synopsis())
+	pages := manual.Pages(help())
+	for _, c := range command.Flatten(help()) {
+		if !strings.Contains(pages["mailhatch.1"], ".SS "+manual.Escape(c.Synopsis())+"\n") {
+			t.Errorf("mailhatch(1) does not have %s", c.Synopsis())
 		}
 	}
 	for _, key := range []string{"state_dir", "max_recipients", "from_domains", "on_uncertain", "format"} {
@@ -90,8 +77,8 @@ func TestConfigReferenceIsCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(b) != exampleConfig {
-		t.Error("config.example.toml has changed: run go generate ./cmd/mailhatch (make build does)")
+	if string(b) != manual.ExampleConfig {
+		t.Error("config.example.toml has changed: run go generate ./cmd/mailhatch/manual (make build does)")
 	}
 }
 
@@ -105,7 +92,7 @@ func tool(t *testing.T, name string) string {
 }
 
 func TestManPagesAreClean(t *testing.T) {
-	for name, page := range manPages() {
+	for name, page := range manual.Pages(help()) {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(tool(t, "mandoc"), "-T", "lint", "-W", "all")
 			cmd.Stdin = strings.NewReader(page)

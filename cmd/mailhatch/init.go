@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway"
 	"mailhatch/mime"
 )
@@ -70,21 +72,21 @@ func runInit(_ context.Context, a *app, args []string) error {
 	fs.StringVar(&s.stateDir, "state-dir", "", "`directory` of the queue (default: that of the file which is replaced, else the account's own)")
 	output := fs.String("output", defaultOutput, "`file` to write; - is standard output")
 	force := fs.Bool("force", false, "replace the file where there is one; its directories, owner and mode stay")
-	rest, err := parse(fs, args)
+	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usagef("init takes no arguments, but there is %q", rest[0])
+		return command.Usagef("init takes no arguments, but there is %q", rest[0])
 	}
 	if s.key != "" && !isReference(s.key) {
-		return hintf(usagef("init: a secret is not taken from the command line, where others can read it"),
+		return command.Hintf(command.Usagef("init: a secret is not taken from the command line, where others can read it"),
 			"say env:NAME or file:/path, or leave it out and be asked")
 	}
 	if _, err := os.Lstat(*output); err == nil && !*force {
 		return existsError(*output)
 	}
-	if isTerminal(a.stdin) {
+	if terminal.Interactive(a.stdin) {
 		err = newAsker(a).ask(&s)
 	}
 	if err == nil {
@@ -108,7 +110,7 @@ func isReference(s string) bool {
 }
 
 func existsError(path string) error {
-	return hintf(fmt.Errorf("%s is there already", path), "--output names another file, --force replaces this one")
+	return command.Hintf(fmt.Errorf("%s is there already", path), "--output names another file, --force replaces this one")
 }
 
 // complete fills in what has a default and refuses what the config could not hold.
@@ -116,37 +118,37 @@ func (s *setup) complete() error {
 	kinds := setupKinds()
 	at := slices.IndexFunc(kinds, func(k setupKind) bool { return k.name == s.kind })
 	if at < 0 {
-		return hintf(usagef("init: --upstream %q must be resend, sendgrid, mailgun or smtp", s.kind), "on a terminal mailhatch init asks for it")
+		return command.Hintf(command.Usagef("init: --upstream %q must be resend, sendgrid, mailgun or smtp", s.kind), "on a terminal mailhatch init asks for it")
 	}
 	kind := kinds[at]
 	if s.from != "" {
 		list, err := mime.ParseAddressList(s.from)
 		if err != nil || len(list) != 1 || domainOf(list[0].Addr) == "" {
-			return hintf(usagef("init: --from %q is no address", s.from), `write noreply@example.com or "App <noreply@example.com>"`)
+			return command.Hintf(command.Usagef("init: --from %q is not an address", s.from), `write noreply@example.com or "App <noreply@example.com>"`)
 		}
 	}
 	switch s.kind {
 	case "smtp":
 		if s.host == "" {
-			return usagef("init: --relay-host is missing")
+			return command.Usagef("init: --relay-host is missing")
 		}
 		if s.user != "" {
 			s.key = cmp.Or(s.key, "env:"+kind.keyEnv)
 		}
 	case "mailgun":
 		if s.domain = cmp.Or(s.domain, s.fromDomain()); s.domain == "" {
-			return usagef("init: --domain is missing")
+			return command.Usagef("init: --domain is missing")
 		}
 		fallthrough
 	default:
 		s.key = cmp.Or(s.key, "env:"+kind.keyEnv)
 	}
 	if n, err := strconv.Atoi(s.port); s.port != "" && (err != nil || n < 1) {
-		return usagef("init: --relay-port %q is no port", s.port)
+		return command.Usagef("init: --relay-port %q is no port", s.port)
 	}
 	for _, v := range []string{s.region, s.domain, s.from, s.key, s.host, s.tls, s.user, s.root, s.listen, s.stateDir} {
 		if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
-			return usagef("init: an answer holds characters that no config has")
+			return command.Usagef("init: an answer holds characters that no config has")
 		}
 	}
 	return nil

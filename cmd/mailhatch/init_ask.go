@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/mime"
 )
 
@@ -41,7 +42,7 @@ func (q *asker) ask(s *setup) error {
 	}
 	if err := q.line(&s.from, "From address of your mail, such as App <noreply@example.com> (empty: as programs write it)", "", func(v string) string {
 		if list, err := mime.ParseAddressList(v); v != "" && (err != nil || len(list) != 1 || domainOf(list[0].Addr) == "") {
-			return "that is no address"
+			return "that is not an address"
 		}
 		return ""
 	}); err != nil {
@@ -147,7 +148,7 @@ func (q *asker) line(answer *string, question, fallback string, problem func(str
 
 // secret asks for a line that is not shown while it is typed.
 func (q *asker) secret(answer *string, question, fallback string) error {
-	return withoutEcho(q.tty, func() error {
+	return terminal.WithoutEcho(q.tty, func() error {
 		err := q.line(answer, question, fallback, anything)
 		fmt.Fprintln(q.out)
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/envelope"
 	"mailhatch/upstream"
@@ -21,7 +23,7 @@ func runLog(ctx context.Context, a *app, args []string) error {
 	flags.IntVar(&f.Limit, "limit", 100, "at most this `number` of lines")
 	since := flags.String("since", "", "a `time`: 90m, 2d (ago), 2026-03-01, or RFC 3339")
 	asJSON := flags.Bool("json", false, "a line of JSON for each recipient")
-	rest, err := parse(flags, args)
+	rest, err := command.Parse(flags, args)
 	if err != nil {
 		return err
 	}
@@ -29,7 +31,7 @@ func runLog(ctx context.Context, a *app, args []string) error {
 		f.ID, rest = rest[0], nil
 	}
 	if len(rest) > 0 {
-		return usagef("log takes one queue id at most, but there is %q", rest[0])
+		return command.Usagef("log takes one queue id at most, but there is %q", rest[0])
 	}
 	if f.Since, err = parseSince(*since, time.Now()); err != nil {
 		return err
@@ -44,7 +46,7 @@ func runLog(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	if len(l.Entries) == 0 && f.ID != "" {
-		return fmt.Errorf("nothing is known of a message %s", plain(f.ID))
+		return fmt.Errorf("nothing is known of a message %s", terminal.Plain(f.ID))
 	}
 	if *asJSON {
 		for i := range l.Entries {
@@ -73,7 +75,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usagef("--since %q: %v; write 90m, 2d, 2026-03-01 or 2026-03-01T08:00:00Z", s, errSince)
+	return time.Time{}, command.Usagef("--since %q: %v; write 90m, 2d, 2026-03-01 or 2026-03-01T08:00:00Z", s, errSince)
 }
 
 func (a *app) printLog(l *admin.Log) error {
@@ -81,25 +83,25 @@ func (a *app) printLog(l *admin.Log) error {
 		fmt.Fprintln(a.stdout, "nothing found")
 		return nil
 	}
-	t := &table{head: []string{"TIME", "ID", "STATE", "UPSTREAM", "FROM", "TO"}}
+	t := &terminal.Table{Head: []string{"TIME", "ID", "STATE", "UPSTREAM", "FROM", "TO"}}
 	for _, e := range l.Entries {
 		to := e.To
 		if e.Given != "" && e.Given != e.To {
 			to += " (" + e.Given + ")"
 		}
-		t.row(moment(e.At), e.ID, string(e.State), orDash(e.Upstream), sender(e.From), to)
+		t.Row(terminal.Moment(e.At), e.ID, string(e.State), terminal.OrDash(e.Upstream), terminal.Sender(e.From), to)
 		if e.State == envelope.Sent {
 			if e.ProviderID != "" {
-				t.note("as " + e.ProviderID)
+				t.Note("as " + e.ProviderID)
 			}
 			continue
 		}
 		if e.State == envelope.Queued && e.Attempts > 0 {
-			t.note(fmt.Sprintf("%s, next %s", attempts(e.Attempts), until(e.NextAt)))
+			t.Note(fmt.Sprintf("%s, next %s", attempts(e.Attempts), terminal.Until(e.NextAt)))
 		}
-		t.note(clip(e.Error, 300))
+		t.Note(terminal.Clip(e.Error, 300))
 	}
-	if err := t.write(a.stdout); err != nil {
+	if err := t.Write(a.stdout); err != nil {
 		return err
 	}
 	if l.Truncated {

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"mailhatch/gateway"
+	"mailhatch/cmd/mailhatch/command"
 )
 
 // Output rules: results go to stdout; all else goes to stderr with "mailhatch: " before it, without
@@ -36,19 +36,20 @@ func realMain() int {
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	configPath     string               // from -c; "" when not given
-	place          *gateway.SubmitPlace // where sendmail has found a gateway; nil for other commands
-	flagSet        *flag.FlagSet        // of the command that runs; nil before it has made any
+	configPath     string        // from -c; "" when not given
+	stateDir       string        // of the gateway, "" when the config names it
+	runDir         string        // goes with stateDir
+	flagSet        *flag.FlagSet // of the command that runs; nil before it has defined any
 }
 
-// command is one word after mailhatch.
-type command struct {
+// subcommand is one word after mailhatch.
+type subcommand struct {
 	name, args, doc string
 	run             func(ctx context.Context, a *app, args []string) error
 }
 
-func commands() []command {
-	return []command{
+func subcommands() []subcommand {
+	return []subcommand{
 		{"serve", "", "run the gateway (the default)", runServe},
 		{"init", "[--upstream TYPE] [--from A] [--output FILE]", "write a first config, by flags or by a few questions", runInit},
 		{"check", "[--online]", "check the config; with --online the upstreams and this machine too", runCheck},
@@ -80,7 +81,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 			a.usage()
 			return 0
 		}
-		return a.fail(usagef("%v", err))
+		return a.fail(command.Usagef("%v", err))
 	}
 	args = fs.Args()
 	if *showVersion {
@@ -93,7 +94,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 		a.usage()
 		return 0
 	}
-	for _, c := range commands() {
+	for _, c := range subcommands() {
 		if c.name == args[0] {
 			err := c.run(ctx, a, args[1:])
 			if errors.Is(err, flag.ErrHelp) {
@@ -102,10 +103,10 @@ func (a *app) main(ctx context.Context, args []string) int {
 			return a.fail(err)
 		}
 	}
-	return a.fail(usagef("there is no command %q", args[0]))
+	return a.fail(command.Usagef("there is no command %q", args[0]))
 }
 
-// commandName is the whole name of the command that runs, such as "queue list".
+// commandName returns the whole name of the command that runs, such as "queue list".
 func (a *app) commandName(word string) string {
 	if a.flagSet == nil {
 		return word
@@ -113,35 +114,14 @@ func (a *app) commandName(word string) string {
 	return strings.TrimPrefix(a.flagSet.Name(), "mailhatch ")
 }
 
-// usageError is a command line that cannot be followed.
-type usageError struct{ msg string }
-
-// Error gives the words.
-func (e usageError) Error() string { return e.msg }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
-
-// hintError is an error with what to do about it.
-type hintError struct {
-	error
-	hint string
-}
-
-// Unwrap gives the error without the hint.
-func (e hintError) Unwrap() error { return e.error }
-
-func hintf(err error, format string, args ...any) error {
-	return hintError{err, fmt.Sprintf(format, args...)}
-}
-
 // fail prints an error as people read it and gives the exit code.
 func (a *app) fail(err error) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
-	var silent silentError
-	if errors.As(err, &silent) {
-		return silent.code
+	var code command.ExitCode
+	if errors.As(err, &code) {
+		return int(code)
 	}
 	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
 		prefix := "mailhatch: "
@@ -150,11 +130,11 @@ func (a *app) fail(err error) int {
 		}
 		fmt.Fprintln(a.stderr, prefix+line)
 	}
-	var h hintError
+	var h command.HintError
 	if errors.As(err, &h) {
-		fmt.Fprintln(a.stderr, "hint: "+h.hint)
+		fmt.Fprintln(a.stderr, "hint: "+h.Hint)
 	}
-	var u usageError
+	var u command.UsageError
 	switch {
 	case errors.As(err, &u):
 		switch {
@@ -188,12 +168,6 @@ func hintFor(err error) string {
 	return ""
 }
 
-// silentError is a failure that has been told already.
-type silentError struct{ code int }
-
-// Error is for callers that print it all the same.
-func (e silentError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
-
 // flags makes a flag set for a command, whose mistakes are usage errors.
 func (a *app) flags(name string) *flag.FlagSet {
 	fs := flag.NewFlagSet("mailhatch "+name, flag.ContinueOnError)
@@ -204,31 +178,15 @@ func (a *app) flags(name string) *flag.FlagSet {
 	return fs
 }
 
-// parse lets flags and arguments come in any order, as people type them.
-func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
-	for {
-		if err := fs.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return nil, err
-			}
-			return nil, usageError{err.Error()}
-		}
-		if args = fs.Args(); len(args) == 0 {
-			return rest, nil
-		}
-		rest, args = append(rest, args[0]), args[1:]
-	}
-}
-
 func runVersion(_ context.Context, a *app, args []string) error {
 	fs := a.flags("version")
 	asJSON := fs.Bool("json", false, "one JSON object")
-	rest, err := parse(fs, args)
+	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usagef("version takes no arguments, but there is %q", rest[0])
+		return command.Usagef("version takes no arguments, but there is %q", rest[0])
 	}
 	if *asJSON {
 		return a.printJSON(map[string]string{"version": versionString(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})

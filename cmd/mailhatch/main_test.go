@@ -16,6 +16,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("GORACE") == "" { // programs end without the second that the race detector waits by default
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
 	run := func() { os.Exit(realMain()) }
 	testscript.Main(m, map[string]func(){"mailhatch": run, "sendmail": run, "mailq": run, "newaliases": run})
 }
@@ -48,6 +51,7 @@ func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.T
 			env.Setenv("RESEND", fake.URL)
 			env.Setenv("RUN", run)
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("STATE_DIRECTORY", filepath.Join(run, "state"))
 			return nil
 		},

@@ -10,14 +10,16 @@ import (
 	"strconv"
 	"strings"
 
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
 
 // queueCommands are the words after mailhatch queue.
-func queueCommands() []command {
-	return []command{
+func queueCommands() []subcommand {
+	return []subcommand{
 		{"list", "[--state S] [--upstream U] [ID…]", "list the queue, oldest first (the default)", queueList},
 		{"show", "ID…", "show all that is known of messages", queueShow},
 		{"cat", "ID", "print a message as it is stored", queueCat},
@@ -41,7 +43,7 @@ func runQueue(ctx context.Context, a *app, args []string) error {
 			return c.run(ctx, a, args[1:])
 		}
 	}
-	return usagef("there is no command %q of queue; there are list, show, cat, retry, hold, release and delete", args[0])
+	return command.Usagef("there is no command %q of queue; there are list, show, cat, retry, hold, release and delete", args[0])
 }
 
 func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || s == "--help" }
@@ -59,7 +61,7 @@ func checkState(s string) error {
 	case "", envelope.Queued, envelope.Held, envelope.Failed:
 		return nil
 	}
-	return usagef("--state %q: write queued, held or failed", s)
+	return command.Usagef("--state %q: write queued, held or failed", s)
 }
 
 func queueList(ctx context.Context, a *app, args []string) error {
@@ -67,12 +69,12 @@ func queueList(ctx context.Context, a *app, args []string) error {
 	state, upstream := selectFlags(fs)
 	limit := fs.Int("limit", 0, "at most this `number` of messages; 0: all")
 	asJSON := fs.Bool("json", false, "a line of JSON for each message")
-	ids, err := parse(fs, args)
+	ids, err := command.Parse(fs, args)
 	if err == nil {
 		err = checkState(*state)
 	}
 	if err == nil && *limit < 0 {
-		err = usagef("--limit %d is not a number of messages", *limit)
+		err = command.Usagef("--limit %d is not a number of messages", *limit)
 	}
 	if err != nil {
 		return err
@@ -124,9 +126,9 @@ func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 	if len(p.Messages) == 0 {
 		return nil
 	}
-	t := &table{}
+	t := &terminal.Table{}
 	if first {
-		t.head = []string{"ID", "STATE", "UPSTREAM", "AGE", "NEXT", "TRIES", "SIZE", "FROM", "TO"}
+		t.Head = []string{"ID", "STATE", "UPSTREAM", "AGE", "NEXT", "TRIES", "SIZE", "FROM", "TO"}
 	}
 	for _, m := range p.Messages {
 		for _, part := range m.Parts {
@@ -136,25 +138,25 @@ func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 			}
 			next := "-"
 			if part.State == envelope.Queued {
-				next = until(part.NextAt)
+				next = terminal.Until(part.NextAt)
 			}
-			t.row(m.ID, string(part.State), orDash(part.Upstream), ago(m.Envelope.Received), next, strconv.Itoa(part.Progress.Attempts),
-				size(m.Size), sender(m.Envelope.From), to)
-			t.note(clip(part.Progress.Error, 120))
+			t.Row(m.ID, string(part.State), terminal.OrDash(part.Upstream), terminal.Ago(m.Envelope.Received), next, strconv.Itoa(part.Progress.Attempts),
+				terminal.Size(m.Size), terminal.Sender(m.Envelope.From), to)
+			t.Note(terminal.Clip(part.Progress.Error, 120))
 		}
 	}
-	return t.write(a.stdout)
+	return t.Write(a.stdout)
 }
 
 func queueShow(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue show")
 	asJSON := fs.Bool("json", false, "a line of JSON for each message")
-	ids, err := parse(fs, args)
+	ids, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(ids) == 0 {
-		return usagef("queue show: no message is named")
+		return command.Usagef("queue show: no message is named")
 	}
 	v, done, err := a.view(ctx)
 	if err != nil {
@@ -186,46 +188,46 @@ func queueShow(ctx context.Context, a *app, args []string) error {
 
 // noSuch tells of messages that do not wait.
 func noSuch(ids ...string) error {
-	return hintf(fmt.Errorf("no such message in the queue: %s", plain(strings.Join(ids, ", "))), "mailhatch log --id %s tells what became of it", plain(ids[0]))
+	return command.Hintf(fmt.Errorf("no such message in the queue: %s", terminal.Plain(strings.Join(ids, ", "))), "mailhatch log --id %s tells what became of it", terminal.Plain(ids[0]))
 }
 
 func printMessage(w io.Writer, m *admin.Message) error {
-	t := &table{}
+	t := &terminal.Table{}
 	field := func(name, value string) {
 		if value != "" {
-			t.row(name, value)
+			t.Row(name, value)
 		}
 	}
 	e := &m.Envelope
 	field("id", m.ID)
-	field("envelope from", sender(e.From))
+	field("envelope from", terminal.Sender(e.From))
 	field("envelope id", e.EnvID)
 	field("from", m.Header.From)
 	field("subject", m.Header.Subject)
 	field("message id", m.Header.MessageID)
-	field("size", size(m.Size))
-	field("received", moment(e.Received)+" ("+ago(e.Received)+" ago)"+clientOf(e))
+	field("size", terminal.Size(m.Size))
+	field("received", terminal.Moment(e.Received)+" ("+terminal.Ago(e.Received)+" ago)"+clientOf(e))
 	for _, p := range m.Parts {
-		t.row("")
-		t.row(string(p.State), partLine(&p))
+		t.Row("")
+		t.Row(string(p.State), partLine(&p))
 		for _, to := range p.To {
 			given := ""
 			if to.Given != "" && to.Given != to.Address {
 				given = " (sent to " + to.Given + ")"
 			}
-			t.row("  to", to.Address+given)
+			t.Row("  to", to.Address+given)
 		}
 		pr := &p.Progress
 		if pr.Error != "" || pr.Class != "" {
-			t.row("  last error", strings.TrimSpace(strings.Trim(pr.Class+": "+pr.Error, ": ")))
+			t.Row("  last error", strings.TrimSpace(strings.Trim(pr.Class+": "+pr.Error, ": ")))
 		}
 		if pr.Uncertain {
-			t.row("  uncertain", orDash(pr.Upstream)+" may have taken it already: no other upstream is tried")
+			t.Row("  uncertain", terminal.OrDash(pr.Upstream)+" may have taken it already: no other upstream is tried")
 		}
 		field("  passed", strings.Join(pr.Passed, ", "))
 		field("  unfit", strings.Join(pr.Unfit, ", "))
 	}
-	return t.write(w)
+	return t.Write(w)
 }
 
 // clientOf tells who handed the message over.
@@ -253,21 +255,21 @@ func partLine(p *admin.Part) string {
 	}
 	words = append(words, attempts(p.Progress.Attempts))
 	if !p.Progress.LastAttempt.IsZero() {
-		words = append(words, "the last "+ago(p.Progress.LastAttempt)+" ago")
+		words = append(words, "the last "+terminal.Ago(p.Progress.LastAttempt)+" ago")
 	}
 	if p.State == envelope.Queued {
-		words = append(words, "next "+until(p.NextAt))
+		words = append(words, "next "+terminal.Until(p.NextAt))
 	}
 	return strings.Join(words, ", ")
 }
 
 func queueCat(ctx context.Context, a *app, args []string) error {
-	ids, err := parse(a.flags("queue cat"), args)
+	ids, err := command.Parse(a.flags("queue cat"), args)
 	if err != nil {
 		return err
 	}
 	if len(ids) != 1 {
-		return usagef("queue cat: name one message")
+		return command.Usagef("queue cat: name one message")
 	}
 	v, done, err := a.view(ctx)
 	if err != nil {
@@ -293,7 +295,7 @@ func steer(action admin.Action) func(ctx context.Context, a *app, args []string)
 		state, upstream := selectFlags(fs)
 		all := fs.Bool("all", false, "all messages, or those of --state and --upstream")
 		asJSON := fs.Bool("json", false, "one JSON object")
-		ids, err := parse(fs, args)
+		ids, err := command.Parse(fs, args)
 		if err == nil {
 			err = checkState(*state)
 		}
@@ -301,11 +303,11 @@ func steer(action admin.Action) func(ctx context.Context, a *app, args []string)
 		case err != nil:
 			return err
 		case *all && len(ids) > 0:
-			return usagef("queue %s: name messages or give --all, not both", action)
+			return command.Usagef("queue %s: name messages or give --all, not both", action)
 		case !*all && len(ids) == 0:
-			return usagef("queue %s: name messages, or give --all", action)
+			return command.Usagef("queue %s: name messages, or give --all", action)
 		case !*all && (*state != "" || *upstream != ""):
-			return usagef("queue %s: --state and --upstream go with --all", action)
+			return command.Usagef("queue %s: --state and --upstream go with --all", action)
 		}
 		client, _, err := a.client(ctx)
 		if err != nil {

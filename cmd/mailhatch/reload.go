@@ -5,18 +5,20 @@ import (
 	"errors"
 	"fmt"
 
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
 )
 
 // runReload makes the running gateway read its config again, and tells what it thinks of it.
 func runReload(ctx context.Context, a *app, args []string) error {
-	rest, err := parse(a.flags("reload"), args)
+	rest, err := command.Parse(a.flags("reload"), args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usagef("reload takes no arguments, but there is %q", rest[0])
+		return command.Usagef("reload takes no arguments, but there is %q", rest[0])
 	}
 	// The config itself may be broken just now: its directories are enough to find the gateway.
 	stateDir, runDir, err := gateway.Dirs(gateway.FindConfig(a.configPath))
@@ -27,7 +29,7 @@ func runReload(ctx context.Context, a *app, args []string) error {
 	defer client.Close()
 	r, err := client.Reload(ctx)
 	if errors.Is(err, admin.ErrNotRunning) {
-		return hintf(err, "start it with mailhatch serve, or name its config with -c; one that runs with another state_dir than "+
+		return command.Hintf(err, "start it with mailhatch serve, or name its config with -c; one that runs with another state_dir than "+
 			"the config names now takes a restart")
 	}
 	if err != nil {
@@ -35,7 +37,7 @@ func runReload(ctx context.Context, a *app, args []string) error {
 	}
 	fmt.Fprintln(a.stdout, "the config was read again")
 	for _, note := range r.Notes {
-		fmt.Fprintln(a.stdout, plain(note))
+		fmt.Fprintln(a.stdout, terminal.Plain(note))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway"
 	"mailhatch/gateway/deliver"
 	"mailhatch/upstream"
@@ -14,12 +15,12 @@ import (
 func runRender(_ context.Context, a *app, args []string) error {
 	e, fs := a.envelopeFlags("render")
 	name := fs.String("upstream", "", "`name` of the upstream")
-	rest, err := parse(fs, args)
+	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) != 1 {
-		return usagef("render takes one message file (- is standard input)")
+		return command.Usagef("render takes one message file (- is standard input)")
 	}
 	cfg, err := a.load()
 	if err != nil {
@@ -65,7 +66,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 func (a *app) cannotCarry(u *gateway.UpstreamConfig, err error) error {
 	var e *upstream.Error
 	if errors.As(err, &e) && e.Class == upstream.Unrepresentable {
-		return hintf(fmt.Errorf("upstream %s cannot carry this message: %w", u.Name, err),
+		return command.Hintf(fmt.Errorf("upstream %s cannot carry this message: %w", u.Name, err),
 			"the next upstream in `via` would be tried; an upstream of type smtp or mailgun carries every message whole")
 	}
 	return fmt.Errorf("upstream %s would refuse this message: %w", u.Name, err)
@@ -84,7 +85,7 @@ func findUpstream(cfg *gateway.Config, name string) (*gateway.UpstreamConfig, er
 		names = append(names, cfg.Upstreams[i].Name)
 	}
 	if name == "" {
-		return nil, usagef("render needs --upstream, one of %q", names)
+		return nil, command.Usagef("render needs --upstream, one of %q", names)
 	}
-	return nil, usagef("there is no upstream %q, only %q", name, names)
+	return nil, command.Usagef("there is no upstream %q, only %q", name, names)
 }

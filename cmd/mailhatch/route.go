@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/route"
@@ -21,7 +22,7 @@ import (
 // envelopeFlags are the circumstances that `route` and `render` pretend.
 type envelopeFlags struct {
 	from, client, user, listener string
-	to                           listFlag
+	to                           command.List
 }
 
 func (a *app) envelopeFlags(name string) (*envelopeFlags, *flag.FlagSet) {
@@ -48,7 +49,7 @@ func (e *envelopeFlags) envelope(cfg *gateway.Config, msg *mime.Message) (*envel
 	if e.client != "" {
 		addr, err := netip.ParseAddr(e.client)
 		if err != nil {
-			return nil, usagef("--client %q is no IP address", e.client)
+			return nil, command.Usagef("--client %q is no IP address", e.client)
 		}
 		env.Client.Addr = addr
 	}
@@ -62,7 +63,7 @@ func (e *envelopeFlags) envelope(cfg *gateway.Config, msg *mime.Message) (*envel
 		}
 	}
 	if len(to) == 0 {
-		return nil, usagef("there is no recipient: say --to ADDRESS, or give a message with a To field")
+		return nil, command.Usagef("there is no recipient: say --to ADDRESS, or give a message with a To field")
 	}
 	var list []envelope.Recipient
 	for _, s := range to {
@@ -100,12 +101,12 @@ func toCRLF(b []byte) []byte {
 func runRoute(_ context.Context, a *app, args []string) error {
 	e, fs := a.envelopeFlags("route")
 	asJSON := fs.Bool("json", false, "a list in JSON")
-	rest, err := parse(fs, args)
+	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 1 {
-		return usagef("route takes one message file, but there is %q too", rest[1])
+		return command.Usagef("route takes one message file, but there is %q too", rest[1])
 	}
 	cfg, err := a.config()
 	if err != nil {
@@ -147,7 +148,7 @@ func explain(cfg *gateway.Config, env *envelope.Envelope, msg *mime.Message) ([]
 	for i, rcpt := range env.To {
 		in.To = rcpt.Address
 		verdicts, decision := cfg.Routes.Explain(in)
-		all[i] = explanation{To: rcpt.Address, Given: rcpt.Given, Rewrites: rewrites, Verdicts: verdicts, Decision: describe(decision)}
+		all[i] = explanation{To: rcpt.Address, Given: rcpt.Given, Rewrites: rewrites, Verdicts: verdicts, Decision: decisionText(decision)}
 		all[i].rewritten = !slices.ContainsFunc(before, func(r envelope.Recipient) bool { return r.Address == rcpt.Address })
 		all[i].Copy = all[i].rewritten && rcpt.Given == ""
 	}
@@ -209,7 +210,7 @@ func printRewrites(w io.Writer, verdicts []route.RewriteVerdict) {
 	}
 }
 
-func describe(d route.Decision) string {
+func decisionText(d route.Decision) string {
 	name := d.Name
 	if name == "" {
 		name = "no route matches"

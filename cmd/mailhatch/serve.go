@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway"
 	"mailhatch/upstream"
 )
@@ -16,12 +17,12 @@ import (
 // runServe runs the gateway until the context ends.
 func runServe(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("serve")
-	rest, err := parse(fs, args)
+	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usagef("serve takes no arguments, but there is %q", rest[0])
+		return command.Usagef("serve takes no arguments, but there is %q", rest[0])
 	}
 	cfg, err := a.load()
 	if err != nil {

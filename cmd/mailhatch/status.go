@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"time"
 
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue/sqlite"
@@ -27,10 +30,10 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	store, err := sqlite.OpenReadOnly(ctx, stateDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, hintf(fmt.Errorf("the gateway is not running and there is no queue in %s", stateDir),
+		return nil, nil, command.Hintf(fmt.Errorf("the gateway is not running and there is no queue in %s", stateDir),
 			"start it with mailhatch serve, or name its config with -c")
 	case errors.Is(err, fs.ErrPermission):
-		return nil, nil, hintf(err, "run this as the user that mailhatch runs as, or as root")
+		return nil, nil, command.Hintf(err, "run this as the user that mailhatch runs as, or as root")
 	case err != nil:
 		return nil, nil, err
 	}
@@ -49,13 +52,21 @@ func (a *app) client(ctx context.Context) (c *admin.Client, stateDir string, err
 		c.Close()
 		switch {
 		case errors.Is(err, fs.ErrPermission):
-			err = hintf(err, "run this as the user that mailhatch runs as, or as root")
+			err = command.Hintf(err, "run this as the user that mailhatch runs as, or as root")
 		case errors.Is(err, admin.ErrNotRunning):
-			err = hintf(err, "this needs a running gateway: start it with mailhatch serve, or name its config with -c")
+			err = command.Hintf(err, "this needs a running gateway: start it with mailhatch serve, or name its config with -c")
 		}
 		return nil, stateDir, err
 	}
 	return c, stateDir, nil
+}
+
+// dirs returns the directories of the gateway.
+func (a *app) dirs() (stateDir, runDir string, err error) {
+	if a.stateDir != "" {
+		return a.stateDir, a.runDir, nil
+	}
+	return gateway.Dirs(gateway.FindConfig(a.configPath))
 }
 
 // printJSON writes one line for programs.
@@ -65,12 +76,12 @@ func (a *app) printJSON(v any) error { return json.NewEncoder(a.stdout).Encode(v
 func runStatus(ctx context.Context, a *app, args []string) error {
 	flags := a.flags("status")
 	asJSON := flags.Bool("json", false, "one JSON object")
-	rest, err := parse(flags, args)
+	rest, err := command.Parse(flags, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usagef("status takes no arguments, but there is %q", rest[0])
+		return command.Usagef("status takes no arguments, but there is %q", rest[0])
 	}
 	v, done, err := a.view(ctx)
 	if err != nil {
@@ -91,28 +102,28 @@ func (a *app) printStatus(s *admin.Status) error {
 	if !s.Running {
 		fmt.Fprint(a.stdout, "the gateway is not running; this waits in its state directory\n\n")
 	} else {
-		fmt.Fprintf(a.stdout, "mailhatch %s on %s, running for %s\n", plain(s.Version), plain(s.Hostname), ago(s.Started))
+		fmt.Fprintf(a.stdout, "mailhatch %s on %s, running for %s\n", terminal.Plain(s.Version), terminal.Plain(s.Hostname), terminal.Ago(s.Started))
 		for _, reason := range s.NotReady {
-			fmt.Fprintln(a.stdout, "not ready:", plain(reason))
+			fmt.Fprintln(a.stdout, "not ready:", terminal.Plain(reason))
 		}
 		fmt.Fprintln(a.stdout)
 	}
 	if len(s.Upstreams) > 0 {
-		if err := upstreamTable(s.Upstreams).write(a.stdout); err != nil {
+		if err := upstreamTable(s.Upstreams).Write(a.stdout); err != nil {
 			return err
 		}
 		fmt.Fprintln(a.stdout)
 	}
-	t := &table{head: []string{"QUEUE", "PARTS", "SIZE", "OLDEST"}}
+	t := &terminal.Table{Head: []string{"QUEUE", "PARTS", "SIZE", "OLDEST"}}
 	for _, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
 		q := s.Queue[state]
-		t.row(string(state), strconv.Itoa(q.Parts), size(q.Bytes), ago(q.Oldest))
+		t.Row(string(state), strconv.Itoa(q.Parts), terminal.Size(q.Bytes), terminal.Ago(q.Oldest))
 	}
-	return t.write(a.stdout)
+	return t.Write(a.stdout)
 }
 
-func upstreamTable(list []admin.Upstream) *table {
-	t := &table{head: []string{"UPSTREAM", "TYPE", "STATE", "IN FLIGHT", "RATE", "QUEUED", "NEXT"}}
+func upstreamTable(list []admin.Upstream) *terminal.Table {
+	t := &terminal.Table{Head: []string{"UPSTREAM", "TYPE", "STATE", "IN FLIGHT", "RATE", "QUEUED", "NEXT"}}
 	for _, u := range list {
 		busy, rate, next := strconv.Itoa(u.InFlight), "-", "-"
 		if u.MaxConcurrent > 0 {
@@ -123,26 +134,26 @@ func upstreamTable(list []admin.Upstream) *table {
 		}
 		switch {
 		case u.NextProbe.After(time.Now()): // whatever is due waits for it
-			next = "paused until " + clock(u.NextProbe)
+			next = "paused until " + terminal.Clock(u.NextProbe)
 		case u.State == "closed":
 			next = "probing now"
 		case u.Queued > 0:
-			next = until(u.NextAt)
+			next = terminal.Until(u.NextAt)
 		}
 		name := u.Name
 		if name == "" {
 			name = "(none)"
 		}
-		t.row(name, orDash(u.Kind), orDash(u.State), busy, rate, strconv.Itoa(u.Queued), next)
+		t.Row(name, terminal.OrDash(u.Kind), terminal.OrDash(u.State), busy, rate, strconv.Itoa(u.Queued), next)
 		if u.State != "" && u.State != "open" {
-			note := u.State + " for " + ago(u.Since) + ": " + u.Reason
+			note := u.State + " for " + terminal.Ago(u.Since) + ": " + u.Reason
 			if !u.NextProbe.IsZero() {
-				note += "; next probe " + until(u.NextProbe)
+				note += "; next probe " + terminal.Until(u.NextProbe)
 			}
-			t.note(note)
+			t.Note(note)
 		}
 		if u.LastError != "" {
-			t.note("last error: " + clip(u.LastError, 300))
+			t.Note("last error: " + terminal.Clip(u.LastError, 300))
 		}
 	}
 	return t

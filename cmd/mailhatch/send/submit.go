@@ -1,0 +1,144 @@
+package send
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/submit"
+	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/maildrop"
+)
+
+// Destinations are where a message is submitted: the first server that answers gets it, and if none does
+// the first maildrop that accepts it. A server is host:port or unix:/path.
+type Destinations struct {
+	Servers   []string
+	Maildrops []string // directories
+}
+
+// Submit hands the message over. It prints the reply on stdout, and refused recipients and the progress
+// of a large message on stderr.
+func Submit(ctx context.Context, d Destinations, env *envelope.Envelope, m *submit.Spool, stdout, stderr io.Writer) error {
+	c := client{stdout, stderr}
+	var err error
+	for _, server := range d.Servers {
+		// After other failures the gateway may have the message: it is not offered twice.
+		if err = c.submitTo(ctx, server, env, m); !errors.Is(err, errNoGateway) {
+			break
+		}
+	}
+	if len(d.Maildrops) == 0 || !canWait(err) {
+		return err
+	}
+	for _, dir := range d.Maildrops {
+		if maildrop.Write(dir, env, m.Size(), m.Reader()) == nil {
+			fmt.Fprintf(stderr, "mailhatch: warning: %v\nhint: the message is kept in %s and sent when the gateway accepts mail\n", err, dir)
+			return nil
+		}
+	}
+	return command.Hintf(fmt.Errorf("%w; the message was NOT kept", err), "start one with: mailhatch serve")
+}
+
+type client struct{ stdout, stderr io.Writer }
+
+var errNoGateway = errors.New("no gateway answers")
+
+// canWait reports whether the gateway has not accepted the message and may do so later.
+func canWait(err error) bool {
+	var no *submit.ReplyError
+	if errors.As(err, &no) {
+		return no.Code < 500
+	}
+	var partly *partlyError
+	return err != nil && !errors.As(err, &partly)
+}
+
+// submitTo hands the message to one server and prints the reply.
+func (c client) submitTo(ctx context.Context, server string, env *envelope.Envelope, m *submit.Spool) error {
+	network, address, err := serverAddress(server)
+	if err != nil {
+		return err
+	}
+	conn, err := submit.Dial(ctx, network, address)
+	if err != nil {
+		return command.Hintf(fmt.Errorf("%w at %s", errNoGateway, server), "start one with: mailhatch serve")
+	}
+	message, done := c.progress(m)
+	refused, reply, err := submit.Send(conn, env, m, message)
+	done()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.stdout, terminal.Plain(reply))
+	for _, r := range refused {
+		fmt.Fprintf(c.stderr, "mailhatch: <%s>: %v\n", terminal.Plain(r.Address), terminal.Plain(r.Reply.Error()))
+	}
+	if len(refused) > 0 {
+		return &partlyError{len(refused)}
+	}
+	return nil
+}
+
+// partlyError means that some recipients were refused while the others get the message.
+type partlyError struct{ refused int }
+
+// Error implements error.
+func (e *partlyError) Error() string {
+	return terminal.Count(e.refused, "recipient") + " refused; the message goes to the others"
+}
+
+// serverAddress parses the value of --server or the address of a listener.
+func serverAddress(server string) (network, address string, err error) {
+	if path, ok := strings.CutPrefix(server, "unix:"); ok {
+		return "unix", path, nil
+	}
+	host, port, err := net.SplitHostPort(server)
+	if err != nil {
+		return "", "", command.Usagef("send: --server %q must be host:port or unix:/path", server)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "tcp", net.JoinHostPort(host, port), nil
+}
+
+const (
+	progressFrom  = 1 << 20 // smaller messages are sent before anybody looks
+	progressEvery = 200 * time.Millisecond
+)
+
+// progress returns the message; on a terminal it shows how much of a large one is sent, until done is called.
+func (c client) progress(m *submit.Spool) (message io.Reader, done func()) {
+	if m.Size() < progressFrom || !terminal.Interactive(c.stderr) {
+		return m.Reader(), func() {}
+	}
+	p := &progressReader{r: m.Reader(), w: c.stderr, size: m.Size()}
+	return p, func() { fmt.Fprint(c.stderr, "\r\x1b[K") }
+}
+
+// progressReader shows how much was read.
+type progressReader struct {
+	r     io.Reader
+	w     io.Writer
+	size  int64
+	read  int64
+	shown time.Time
+}
+
+// Read implements io.Reader.
+func (p *progressReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	p.read += int64(n)
+	if now := time.Now(); now.Sub(p.shown) >= progressEvery {
+		p.shown = now
+		fmt.Fprintf(p.w, "\r%s of %s (%d %%)\x1b[K", terminal.Size(p.read), terminal.Size(p.size), 100*p.read/p.size)
+	}
+	return n, err
+}

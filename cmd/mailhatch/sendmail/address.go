@@ -1,0 +1,132 @@
+package sendmail
+
+import (
+	"fmt"
+	"strings"
+
+	"mailhatch/cmd/mailhatch/submit"
+	"mailhatch/mime"
+)
+
+// headerRecipients returns those that -t asks for: To, Cc and Bcc or, if the message was resent, those
+// of the latest time, which comes first (RFC 5322 3.6.6).
+func headerRecipients(h mime.Header) ([]string, error) {
+	names := map[string]bool{"to": true, "cc": true, "bcc": true}
+	resent := map[string]bool{"resent-to": true, "resent-cc": true, "resent-bcc": true}
+	if h.Has("Resent-To") || h.Has("Resent-Cc") || h.Has("Resent-Bcc") {
+		names = resent
+	}
+	var to []string
+	seen := map[string]bool{}
+	for _, f := range h {
+		name := strings.ToLower(f.Name)
+		if name == "received" && len(seen) > 0 {
+			break // it separates the times
+		}
+		if strings.HasPrefix(name, "resent-") && names["resent-to"] {
+			if seen[name] {
+				break // an earlier time begins
+			}
+			seen[name] = true
+		}
+		if !names[name] {
+			continue
+		}
+		list, err := mailboxes(f.Value())
+		if err != nil {
+			return nil, exitf(exDataErr, "%s: %w", f.Name, err)
+		}
+		to = append(to, list...)
+	}
+	return to, nil
+}
+
+// addresses reads words of the command line: an address each, or several with commas.
+func addresses(words []string) ([]string, error) {
+	var to []string
+	for _, w := range words {
+		list, err := mailboxes(w)
+		if err == nil && len(list) == 0 {
+			err = fmt.Errorf("%q is not an address", w)
+		}
+		if err != nil {
+			return nil, exitf(exDataErr, "%w", err)
+		}
+		to = append(to, list...)
+	}
+	return to, nil
+}
+
+// mailboxes reads a list of addresses that mail is sent to.
+func mailboxes(s string) ([]string, error) {
+	if looseWords(s) {
+		return nil, fmt.Errorf("%q: there are words beside an address; put commas between addresses", s)
+	}
+	list, err := mime.ParseAddressList(s)
+	if err != nil {
+		return nil, err
+	}
+	var to []string
+	for _, a := range list {
+		if err := submit.CheckAddress(a.Addr); err != nil {
+			return nil, err
+		}
+		to = append(to, a.Addr)
+	}
+	return to, nil
+}
+
+// looseWords reports whether there are words behind angle brackets, or a mailbox of several words without
+// them: "a@x.org b@y.org" would be a@x.org with the name b@y.org, and b would get nothing. White space
+// beside @ and dots is obsolete syntax of one word (RFC 5322 4.4).
+func looseWords(list string) bool {
+	words, angle, last := 0, false, byte(',')
+	for i := 0; i < len(list); i++ {
+		c, start := list[i], i
+		switch c {
+		case ',', ';':
+			if words > 1 && !angle {
+				return true
+			}
+			words, angle, last = 0, false, c
+			continue
+		case ':': // before it was the name of a group, or a route
+			words, angle, last = 0, false, c
+			continue
+		case ' ', '\t', '\r', '\n':
+			continue
+		case '(':
+			i = enclosed(list, i, ')')
+			continue
+		case '<':
+			if angle {
+				return true
+			}
+			i, angle = enclosed(list, i, '>'), true
+			continue
+		case '"':
+			i = enclosed(list, i, '"')
+		case '[':
+			i = enclosed(list, i, ']')
+		}
+		if angle {
+			return true
+		}
+		separate := start == 0 || strings.IndexByte(" \t\r\n", list[start-1]) >= 0
+		if words == 0 || separate && strings.IndexByte("@.", c) < 0 && strings.IndexByte("@.", last) < 0 {
+			words++
+		}
+		last = list[min(i, len(list)-1)]
+	}
+	return words > 1 && !angle
+}
+
+// enclosed returns the end of what begins at i, or the end of s if it never ends.
+func enclosed(s string, i int, end byte) int {
+	for i++; i < len(s) && s[i] != end; i++ {
+		if s[i] == '\\' {
+			i++
+		}
+	}
+	return i
+}

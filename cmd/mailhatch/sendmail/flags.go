@@ -1,0 +1,197 @@
+package sendmail
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+
+	"mailhatch/cmd/mailhatch/command"
+)
+
+// flags is a command line of sendmail(8).
+type flags struct {
+	mode       byte // of -b: m, s, p, i; q for -q
+	fromHeader bool // -t
+	dots       bool // -i, -oi: a lone dot is text
+	verbose    bool // -v
+	sender     *string
+	fullName   string
+	body       string   // "", 7BIT or 8BITMIME
+	notify     []string // RFC 3461, upper case
+	ret        string   // "", FULL or HDRS
+	envID      string
+	to         []string
+}
+
+// Flags that are letters of their own, and those that take a value, in the same word or the next one.
+const (
+	plainFlags = "tivGUnm"
+	valueFlags = "fFrBNRVoObhLpX"
+	// These take what follows in the same word only.
+	joinedFlags = "qedAIMC"
+)
+
+// parse reads flags and addresses in any order; -- ends the flags. Its errors are about usage.
+func parse(args []string) (*flags, error) {
+	f := &flags{mode: 'm'}
+	for len(args) > 0 {
+		word := args[0]
+		args = args[1:]
+		if word == "--" {
+			f.to = append(f.to, args...)
+			break
+		}
+		if word == "--help" {
+			return nil, flag.ErrHelp
+		}
+		if len(word) < 2 || word[0] != '-' {
+			f.to = append(f.to, word)
+			continue
+		}
+		var err error
+		if args, err = f.word(word, args); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// word takes one word of flags, such as -t, -ti, -fann or -oi, and gives the words that are left.
+func (f *flags) word(word string, args []string) ([]string, error) {
+	for i := 1; i < len(word); i++ {
+		c, rest := word[i], word[i+1:]
+		switch {
+		case strings.IndexByte(plainFlags, c) >= 0:
+			f.plain(c)
+			continue
+		case strings.IndexByte(joinedFlags, c) >= 0:
+			return args, f.joined(c, rest)
+		case strings.IndexByte(valueFlags, c) < 0:
+			return nil, fmt.Errorf("there is no flag -%c", c)
+		}
+		if rest == "" {
+			if len(args) == 0 {
+				return nil, fmt.Errorf("-%c needs a value", c)
+			}
+			rest, args = args[0], args[1:]
+		}
+		return args, f.value(c, rest)
+	}
+	return args, nil
+}
+
+// plain takes flags without a value. -G, -U, -n and -m change nothing here.
+func (f *flags) plain(c byte) {
+	switch c {
+	case 't':
+		f.fromHeader = true
+	case 'i':
+		f.dots = true
+	case 'v':
+		f.verbose = true
+	}
+}
+
+// joined takes flags whose value may be missing. -e, -d and -A change nothing here.
+func (f *flags) joined(c byte, value string) error {
+	switch c {
+	case 'I':
+		f.mode = 'i'
+	case 'q':
+		f.mode = 'q'
+	case 'M':
+		return fmt.Errorf("-M: mailhatch queue retry ID does that")
+	case 'C':
+		return fmt.Errorf("-C: the config is named by $MAILHATCH_CONFIG")
+	}
+	return nil
+}
+
+// value takes flags with a value. -O, -o but for -oi, -h, -L and -p change nothing here.
+func (f *flags) value(c byte, v string) error {
+	switch c {
+	case 'f', 'r':
+		f.sender = &v
+	case 'F':
+		f.fullName = v
+	case 'b':
+		return f.setMode(v)
+	case 'B':
+		if f.body = strings.ToUpper(v); f.body != "7BIT" && f.body != "8BITMIME" {
+			return fmt.Errorf("-B %s: write 7BIT or 8BITMIME", v)
+		}
+	case 'N':
+		return f.setNotify(v)
+	case 'R':
+		switch strings.ToLower(v) {
+		case "full":
+			f.ret = "FULL"
+		case "hdrs":
+			f.ret = "HDRS"
+		default:
+			return fmt.Errorf("-R %s: write full or hdrs", v)
+		}
+	case 'V':
+		if f.envID = v; v == "" || len(v) > 100 || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return fmt.Errorf("-V: an envelope id has 1 to 100 printable ASCII characters (RFC 3461 4.4)")
+		}
+	case 'o':
+		f.dots = f.dots || v == "i"
+		f.verbose = f.verbose || v == "v"
+	case 'X':
+		return fmt.Errorf("-X: there is no log of sessions to a file; the gateway has a log of its own")
+	}
+	return nil
+}
+
+func (f *flags) setMode(v string) error {
+	switch v {
+	case "m", "s", "p", "i":
+		f.mode = v[0]
+		return nil
+	case "d", "D", "a":
+		return fmt.Errorf("-b%s: the gateway is started by mailhatch serve", v)
+	}
+	return fmt.Errorf("-b%s is not for mailhatch; there are -bm, -bs, -bp and -bi", v)
+}
+
+// setNotify takes a list of RFC 3461 4.1.
+func (f *flags) setNotify(v string) error {
+	f.notify = nil
+	for word := range strings.SplitSeq(strings.ToUpper(v), ",") {
+		switch word = strings.TrimSpace(word); word {
+		case "NEVER", "SUCCESS", "FAILURE", "DELAY":
+			f.notify = append(f.notify, word)
+		default:
+			return fmt.Errorf("-N %s: write never, or success, failure, delay with commas between them", v)
+		}
+	}
+	for _, word := range f.notify {
+		if word == "NEVER" && len(f.notify) > 1 {
+			return fmt.Errorf("-N %s: never stands alone", v)
+		}
+	}
+	return nil
+}
+
+// Flags describes the flags for help and for the manual page.
+func Flags() []command.Flag {
+	return []command.Flag{
+		{Names: []string{"-t"}, Doc: "recipients are those of To, Cc and Bcc, or of the latest Resent-To, -Cc and -Bcc; addresses on the command line are added"},
+		{Names: []string{"-i", "-oi"}, Doc: "a line with a lone dot is text; without this flag it ends the message"},
+		{Names: []string{"-f", "-r"}, Value: "address", Doc: "envelope sender; \"\" or <> is the null sender"},
+		{Names: []string{"-F"}, Value: "name", Doc: "full name for a From field that has to be made"},
+		{Names: []string{"-B"}, Value: "type", Doc: "body type: 7BIT or 8BITMIME"},
+		{Names: []string{"-N"}, Value: "when", Doc: "reports that are wanted: never, or success, failure, delay with commas between them"},
+		{Names: []string{"-R"}, Value: "what", Doc: "what reports return: full or hdrs"},
+		{Names: []string{"-V"}, Value: "id", Doc: "envelope id, for reports"},
+		{Names: []string{"-bm"}, Doc: "take a message from standard input (the default)"},
+		{Names: []string{"-bs"}, Doc: "speak SMTP on standard input and output"},
+		{Names: []string{"-bp"}, Doc: "list the queue, as mailq; for root and the account of the gateway"},
+		{Names: []string{"-bi", "-I"}, Doc: "make a running gateway read its config and aliases again, as newaliases"},
+		{Names: []string{"-q"}, Doc: "nothing to do: the gateway retries by itself"},
+		{Names: []string{"-v"}, Doc: "tell what became of the message"},
+		{Names: []string{"-o", "-O", "-e", "-d", "-A", "-G", "-U", "-n", "-m", "-h", "-L", "-p"}, Doc: "taken for the sake of other programs, and change nothing"},
+		{Names: []string{"-X", "-C", "-M", "-bd", "-bt", "-bv"}, Doc: "refused"},
+	}
+}

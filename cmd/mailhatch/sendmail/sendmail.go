@@ -1,0 +1,195 @@
+// Package sendmail stands for sendmail(8), mailq and newaliases: it reads one message from standard input
+// and hands it to the gateway, or leaves it in the maildrop while none runs.
+package sendmail
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"mailhatch/cmd/mailhatch/submit"
+	"mailhatch/gateway"
+	"mailhatch/gateway/envelope"
+)
+
+// Exit codes of sysexits(3), which callers of sendmail know.
+const (
+	exUsage       = 64
+	exDataErr     = 65
+	exNoUser      = 67
+	exUnavailable = 69
+	exCantCreate  = 73
+	exIOErr       = 74
+	exTempFail    = 75
+	exNoPerm      = 77
+	exConfig      = 78
+)
+
+// exitError is a failure with its exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+// Error implements error.
+func (e *exitError) Error() string { return e.err.Error() }
+
+// Unwrap returns the failure itself.
+func (e *exitError) Unwrap() error { return e.err }
+
+func exitf(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Errorf(format, args...)}
+}
+
+// exitCode maps a refusal to sysexits(3).
+func exitCode(e *submit.ReplyError) int {
+	switch {
+	case e.Code < 500:
+		return exTempFail
+	case strings.HasPrefix(e.Text, "5.1."):
+		return exNoUser
+	case strings.HasPrefix(e.Text, "5.6."), strings.HasPrefix(e.Text, "5.5."), e.Code == 552:
+		return exDataErr
+	}
+	return exUnavailable
+}
+
+// Env is where sendmail runs.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Config         string // path of the config; "" to look for the gateway of this machine
+
+	// ListQueue prints the queue of the gateway with these directories, for mailq.
+	ListQueue func(ctx context.Context, stateDir, runDir string) error
+}
+
+// Run does what args ask for. It reports failures on Stderr, and returns an exit code of sysexits(3) and
+// flag.ErrHelp if help is asked for.
+func Run(ctx context.Context, args []string, e *Env) (int, error) {
+	// While standard input is read, a signal ends the program at once, as it ends any filter.
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	err := e.run(ctx, args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0, err
+	}
+	code := exTempFail // what is not classified may work later
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+	}
+	fmt.Fprintln(e.Stderr, "sendmail: "+err.Error())
+	return code, nil
+}
+
+func (e *Env) run(ctx context.Context, args []string) error {
+	f, err := parse(args)
+	if err != nil {
+		return &exitError{exUsage, err}
+	}
+	places, err := gateway.SubmitPlaces(e.Config)
+	if err != nil {
+		return &exitError{exConfig, err}
+	}
+	switch f.mode {
+	case 'p':
+		return e.mailq(ctx, places)
+	case 'i':
+		return e.newaliases(ctx, places)
+	case 's':
+		return e.smtp(ctx, places)
+	case 'q':
+		return nil // the gateway retries by itself
+	}
+	return e.message(ctx, f, places)
+}
+
+// message submits the message on standard input.
+func (e *Env) message(ctx context.Context, f *flags, places []gateway.SubmitPlace) error {
+	to, err := addresses(f.to)
+	if err != nil {
+		return err
+	}
+	if len(to) == 0 && !f.fromHeader {
+		return exitf(exUsage, "no recipients: name them, or use -t to take them from the header")
+	}
+	who := f.author(os.Getenv)
+	env := &envelope.Envelope{Ret: f.ret, EnvID: f.envID, Body: f.body}
+	if env.From, who.Addr, err = senders(f, who.Addr); err != nil {
+		return err
+	}
+	var in io.Reader = markedInput{e.Stdin}
+	if !f.dots {
+		in = untilDot(in)
+	}
+	fields, raw, body, err := readInput(in, f.fromHeader)
+	if err != nil {
+		return inputFailure(err)
+	}
+	if f.fromHeader {
+		more, err := headerRecipients(fields)
+		if err != nil {
+			return err
+		}
+		if to = append(to, more...); len(to) == 0 {
+			return exitf(exUsage, "no recipients in the header")
+		}
+	}
+	for _, addr := range submit.Unique(to) {
+		env.To = append(env.To, envelope.Recipient{Address: addr, Notify: f.notify})
+	}
+	m := &submit.Spool{}
+	defer m.Close()
+	if _, err = m.Write(complete(fields, raw, who, time.Now())); err == nil {
+		_, err = io.Copy(m, body)
+	}
+	if err != nil {
+		return inputFailure(err)
+	}
+	return e.handOver(ctx, places, env, m, f.verbose)
+}
+
+// inputFailure distinguishes failures of standard input from those of the temporary file.
+func inputFailure(err error) error {
+	var exit *exitError
+	var input *inputError
+	switch {
+	case errors.As(err, &exit):
+		return err
+	case errors.As(err, &input):
+		return &exitError{exIOErr, err}
+	}
+	return exitf(exCantCreate, "cannot store the message: %w", err)
+}
+
+// senders returns the envelope sender and the address for a From field: the value of -f and -r may be
+// "" or "<>" for the null sender, or have a display name.
+func senders(f *flags, addr string) (envelopeFrom, from string, err error) {
+	if f.sender == nil {
+		return addr, addr, nil
+	}
+	list, err := mailboxes(*f.sender)
+	switch {
+	case *f.sender == "" || *f.sender == "<>":
+		return "", "MAILER-DAEMON", nil
+	case err != nil || len(list) != 1:
+		return "", "", exitf(exDataErr, "-f %q is not an address", *f.sender)
+	}
+	return list[0], list[0], nil
+}
+
+// author returns the author of a message that has no From field.
+func (f *flags) author(getenv func(string) string) submit.Author {
+	addr := ""
+	if f.sender != nil {
+		addr = *f.sender
+	}
+	return submit.NewAuthor(addr, f.fullName, getenv)
+}

@@ -1,0 +1,174 @@
+package sendmail
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"mailhatch/cmd/mailhatch/submit"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// fakeGateway answers one session on a socket with the replies given, one for each command, and returns
+// the commands that it received. A reply "cut" ends the session.
+func fakeGateway(t *testing.T, replies ...string) (runDir string, heard func() []string) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("no submission socket")
+	}
+	runDir, err := os.MkdirTemp("", "mh") // a short name
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(runDir) })
+	l, err := net.Listen("unix", filepath.Join(runDir, "submit.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan []string, 1)
+	go func() {
+		var got []string
+		defer func() { lines <- got }()
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		r := bufio.NewReader(conn)
+		inData := false
+		for _, reply := range replies {
+			if reply == "cut" {
+				return
+			}
+			if _, err := fmt.Fprintf(conn, "%s\r\n", reply); err != nil {
+				return
+			}
+			inData = strings.HasPrefix(reply, "354")
+			for {
+				line, err := r.ReadString('\n')
+				if err != nil {
+					return
+				}
+				got = append(got, strings.TrimRight(line, "\r\n"))
+				if !inData || line == ".\r\n" {
+					break
+				}
+			}
+		}
+	}()
+	t.Cleanup(func() { l.Close() })
+	return runDir, func() []string { l.Close(); return <-lines }
+}
+
+// runIn runs sendmail with a config of its own and returns what it prints.
+func runIn(t *testing.T, runDir, stdin string, args ...string) (code int, stderr string) {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "c.toml")
+	text := fmt.Sprintf("run_dir = %q\nstate_dir = %q\n", runDir, filepath.Join(runDir, "state"))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("EMAIL", "")
+	t.Setenv("NAME", "")
+	var out, errs strings.Builder
+	code, err := Run(t.Context(), args, &Env{Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Config: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, errs.String()
+}
+
+func TestDialog(t *testing.T) {
+	runDir, heard := fakeGateway(t, "220 hi", "250 ok", "250 ok", "250 ok", "250 ok", "354 go", "250 2.0.0 OK: queued as X", "221 bye")
+	code, words := runIn(t, runDir, "From: x@y\nDate: d\nMessage-ID: <m>\nSubject: ü\n\n.dot\n", "-v", "-i", "-f", "müller@example.com",
+		"-N", "never", "-R", "hdrs", "-V", "a+b c", "a@b", "c@d")
+	if code != 0 || !strings.Contains(words, "queued as X") {
+		t.Fatalf("exit %d: %s", code, words)
+	}
+	want := []string{"EHLO localhost",
+		"MAIL FROM:<müller@example.com> SIZE=58 BODY=8BITMIME RET=HDRS ENVID=a+2Bb+20c SMTPUTF8",
+		"RCPT TO:<a@b> NOTIFY=NEVER", "RCPT TO:<c@d> NOTIFY=NEVER", "DATA",
+		"From: x@y", "Date: d", "Message-ID: <m>", "Subject: ü", "", "..dot", ".", "QUIT"}
+	if got := heard(); !reflect.DeepEqual(got, want) {
+		t.Errorf("heard %q\nwant  %q", got, want)
+	}
+}
+
+func TestOutcomes(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		replies string
+		code    int
+		words   string
+	}{
+		{"no such user", "220 hi|250 ok|250 ok|550 5.1.1 who|550 5.1.1 who", exNoUser, "5.1.1 who"},
+		{"policy", "220 hi|250 ok|250 ok|550 5.7.1 no|550 5.7.1 no", exUnavailable, "5.7.1 no"},
+		{"too large", "220 hi|250 ok|552 5.3.4 large", exDataErr, "large"},
+		{"content", "220 hi|250 ok|250 ok|250 ok|250 ok|354 go|554 5.6.1 bad", exDataErr, "bad"},
+		{"several lines", "220 hi|250 ok|250 ok|250 ok|250 ok|354 go|554-5.7.1 one\r\n554 5.7.1 two", exUnavailable, "two"},
+		// Without a maildrop these are kept nowhere.
+		{"busy", "421 4.3.2 busy", exTempFail, "busy"},
+		{"full", "220 hi|250 ok|452 4.3.1 full", exTempFail, "full"},
+		{"one recipient later", "220 hi|250 ok|250 ok|250 ok|451 4.3.0 later", exTempFail, "later"},
+		{"no data now", "220 hi|250 ok|250 ok|250 ok|250 ok|451 4.3.0 later", exTempFail, "later"},
+		{"cut at once", "cut", exTempFail, "NOT kept"},
+		{"cut before EHLO", "220 hi|cut", exTempFail, "NOT kept"},
+		{"cut in the message", "220 hi|250 ok|250 ok|250 ok|250 ok|354 go|cut", exTempFail, "does not answer"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			runDir, heard := fakeGateway(t, strings.Split(c.replies, "|")...)
+			code, words := runIn(t, runDir, "Subject: x\n\n", "a@b", "c@d")
+			if code != c.code || !strings.Contains(words, c.words) {
+				t.Errorf("exit %d, want %d: %s", code, c.code, words)
+			}
+			heard()
+		})
+	}
+	t.Run("some are refused", func(t *testing.T) {
+		runDir, heard := fakeGateway(t, strings.Split("220 hi|250 ok|250 ok|550 5.7.1 no|250 ok|550 5.1.1 who|354 go|250 ok|221 bye", "|")...)
+		code, words := runIn(t, runDir, "Subject: x\n\n", "a@b", "c@d", "e@f")
+		if code != exUnavailable || !strings.Contains(words, "<a@b>: 550") || !strings.Contains(words, "<e@f>: 550") {
+			t.Errorf("exit %d: %s", code, words)
+		}
+		heard()
+	})
+}
+
+func TestFailures(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name  string
+		args  string
+		stdin io.Reader
+		code  int
+	}{
+		{"a sender that is none", "-f a|b|c x@y", nil, exDataErr},
+		{"two senders", "-f a@b,c@d x@y", nil, exDataErr},
+		{"a sender with a line end in it", "-f \"a\rb\"@c x@y", nil, exDataErr},
+		{"a recipient that is none", "a|b|c", nil, exDataErr},
+		{"a header that is none", "-t", strings.NewReader("To: a b c\n\n"), exDataErr},
+		{"input that breaks", "x@y", iotest.ErrReader(io.ErrClosedPipe), exIOErr},
+		{"input that breaks in the body", "x@y", io.MultiReader(strings.NewReader("A: b\n\nc\n"), iotest.ErrReader(io.ErrClosedPipe)), exIOErr},
+		{"no room for a large message", "-i x@y", strings.NewReader(strings.Repeat("x", 2*submit.SpoolMemory)), exCantCreate},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("TMPDIR", filepath.Join(dir, "missing"))
+			t.Setenv("TMP", filepath.Join(dir, "missing")) // Windows
+			t.Setenv("MAILHATCH_CONFIG", "")
+			var errs strings.Builder
+			args := strings.Fields(c.args)
+			for i := range args {
+				args[i] = strings.ReplaceAll(args[i], "|", " ")
+			}
+			if code, err := Run(t.Context(), args, &Env{Stdin: c.stdin, Stdout: io.Discard, Stderr: &errs}); code != c.code || err != nil {
+				t.Errorf("exit %d, %v, want %d: %s", code, err, c.code, errs.String())
+			}
+		})
+	}
+}

@@ -1,0 +1,36 @@
+//go:build linux || darwin || freebsd
+
+package terminal
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Interactive reports whether f, an *os.File or anything else, is a terminal.
+func Interactive(f any) bool {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), getTermios)
+	return err == nil
+}
+
+// WithoutEcho calls read while the terminal f does not show what is typed.
+func WithoutEcho(f *os.File, read func() error) error {
+	fd := int(f.Fd())
+	old, err := unix.IoctlGetTermios(fd, getTermios)
+	if err != nil {
+		return err
+	}
+	quiet := *old
+	quiet.Lflag &^= unix.ECHO
+	quiet.Lflag |= unix.ICANON | unix.ISIG
+	if err := unix.IoctlSetTermios(fd, setTermios, &quiet); err != nil {
+		return err
+	}
+	defer unix.IoctlSetTermios(fd, setTermios, old) //nolint:errcheck // the terminal has gone
+	return read()
+}

@@ -1,0 +1,31 @@
+package terminal
+
+import (
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// Interactive reports whether f, an *os.File or anything else, is a terminal.
+func Interactive(f any) bool {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	var mode uint32
+	return windows.GetConsoleMode(windows.Handle(file.Fd()), &mode) == nil
+}
+
+// WithoutEcho calls read while the terminal f does not show what is typed.
+func WithoutEcho(f *os.File, read func() error) error {
+	console := windows.Handle(f.Fd())
+	var mode uint32
+	if err := windows.GetConsoleMode(console, &mode); err != nil {
+		return err
+	}
+	if err := windows.SetConsoleMode(console, mode&^windows.ENABLE_ECHO_INPUT); err != nil {
+		return err
+	}
+	defer windows.SetConsoleMode(console, mode) //nolint:errcheck // the console has gone
+	return read()
+}
