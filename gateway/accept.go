@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
@@ -24,7 +25,7 @@ const maxHeader = 1 << 20 // bytes of a header; far beyond real ones
 // door lets the clients of one listener in.
 type door struct {
 	g        *Gateway
-	listener *ListenerConfig
+	listener *config.Listener
 }
 
 // Sender asks allow_from of the user; rules judge a sender together with a recipient.
@@ -34,12 +35,12 @@ func (d *door) Sender(_ context.Context, env *envelope.Envelope) error {
 
 // Recipient refuses a recipient as early as rules that need no header allow.
 func (d *door) Recipient(_ context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error {
-	s := d.g.current.Load()
+	cfg := d.g.current.Load()
 	var refusal error
-	for _, r := range s.cfg.Aliases.Expand(s.cfg.Identity, []envelope.Recipient{*rcpt}) {
+	for _, r := range cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{*rcpt}) {
 		in := &route.Input{Envelope: env, To: r.Address}
-		decision, known := s.cfg.Routes.Early(in)
-		if !known || s.cfg.Rewrites.MayRedirect(in) || decision.Action != route.Reject {
+		decision, known := cfg.Routes.Early(in)
+		if !known || cfg.Rewrites.MayRedirect(in) || decision.Action != route.Reject {
 			return nil
 		}
 		refusal = &decision.Reply
@@ -57,8 +58,8 @@ func (d *door) Accept(ctx context.Context, env *envelope.Envelope, body io.Reade
 
 // accept makes a message durable and gives its queue id. Errors are *envelope.Reply or those of reading body.
 func (g *Gateway) accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
-	s := g.current.Load()
-	in, err := g.receive(ctx, s, env, body)
+	cfg := g.current.Load()
+	in, err := g.receive(ctx, cfg, env, body)
 	if err != nil {
 		return "", "", err
 	}
@@ -93,7 +94,7 @@ func (g *Gateway) accepted(in *incoming, took time.Duration) {
 
 // incoming is a message whose bytes are written but not yet promised.
 type incoming struct {
-	snap      *snapshot
+	cfg       *config.Config
 	env       envelope.Envelope // after aliases and rewriting
 	copies    map[string]bool   // recipients that rules added, in lower case
 	rewritten []string          // names of the rules that applied
@@ -106,12 +107,12 @@ type incoming struct {
 }
 
 // receive writes a message into a draft: trace field, completed header, body as it comes.
-func (g *Gateway) receive(ctx context.Context, s *snapshot, given *envelope.Envelope, body io.Reader) (*incoming, error) {
+func (g *Gateway) receive(ctx context.Context, cfg *config.Config, given *envelope.Envelope, body io.Reader) (*incoming, error) {
 	draft, err := g.queue.New(ctx)
 	if err != nil {
 		return nil, g.storeReply(err)
 	}
-	in := &incoming{snap: s, env: *given, id: draft.ID(), draft: draft}
+	in := &incoming{cfg: cfg, env: *given, id: draft.ID(), draft: draft}
 	if err := g.write(ctx, in, body); err != nil {
 		_ = draft.Discard()
 		return nil, err
@@ -127,7 +128,7 @@ func (g *Gateway) write(ctx context.Context, in *incoming, body io.Reader) error
 	if err != nil {
 		return err // of reading
 	}
-	cfg := in.snap.cfg
+	cfg := in.cfg
 	fields := mime.ParseHeader(raw)
 	if identity.Hops(fields) >= identity.MaxHops {
 		return &envelope.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
@@ -190,7 +191,7 @@ func (g *Gateway) parts(in *incoming) (parts []queue.Part, none bool, refusal er
 	ri := route.NewInput(in.id, &in.env, in.msg, in.size)
 	for _, rcpt := range in.env.To {
 		ri.To = rcpt.Address
-		d := in.snap.cfg.Routes.Decide(ri)
+		d := in.cfg.Routes.Decide(ri)
 		part := queue.Part{State: envelope.Queued, To: []envelope.Recipient{rcpt}}
 		var err error
 		switch d.Action {
@@ -229,7 +230,7 @@ func (g *Gateway) lane(in *incoming, via []string, rcpt envelope.Recipient) (nam
 	fit := make([]string, 0, len(via))
 	var reason error
 	for _, name := range via {
-		u := in.snap.upstreams[name]
+		u := in.cfg.Upstream(name)
 		if u == nil {
 			continue
 		}
@@ -252,7 +253,7 @@ func (g *Gateway) lane(in *incoming, via []string, rcpt envelope.Recipient) (nam
 }
 
 // preflight asks once for all recipients, and only where that fails for each.
-func (in *incoming) preflight(u *UpstreamConfig, p upstream.Preflighter, rcpt envelope.Recipient) error {
+func (in *incoming) preflight(u *config.Upstream, p upstream.Preflighter, rcpt envelope.Recipient) error {
 	ok, known := in.fits[u.Name]
 	if !known {
 		ok = in.judge(u, p, in.env.To) == nil
@@ -269,7 +270,7 @@ func (in *incoming) preflight(u *UpstreamConfig, p upstream.Preflighter, rcpt en
 
 // judge gives the reply for a message that the upstream cannot carry, its rewrite_from applied; trouble
 // of any other kind is for delivery to meet.
-func (in *incoming) judge(u *UpstreamConfig, p upstream.Preflighter, to []envelope.Recipient) error {
+func (in *incoming) judge(u *config.Upstream, p upstream.Preflighter, to []envelope.Recipient) error {
 	from, msg := in.env.From, in.msg
 	if u.Sender != nil {
 		newFrom, edits := u.Sender.Apply(from, msg)

@@ -13,11 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
-
-// defaultAdmin is taken when nobody asked for an address; another program may have it.
-const defaultAdmin = "127.0.0.1:8025"
 
 // adminRoom is the admin server with its listeners: admin.sock, and the address of [admin], which a
 // reload may change.
@@ -35,16 +33,16 @@ type adminRoom struct {
 	ended   bool
 }
 
-func newAdminRoom(g *Gateway, cfg *Config) *adminRoom {
+func newAdminRoom(g *Gateway, cfg *config.Config) *adminRoom {
 	return &adminRoom{g: g, address: cfg.Admin.Address, server: admin.New(admin.Config{
 		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.reloadTold, Memory: g.memory, Gatherer: g.metrics,
-		Log: g.opts.Log, Hostname: func() string { return g.current.Load().cfg.Hostname }, Version: g.opts.Version, Started: g.started,
+		Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})}
 }
 
 // open takes the socket and the address. Mail must flow without the socket: that it could not be made
 // is told, not fatal.
-func (a *adminRoom) open(cfg *Config) (err error) {
+func (a *adminRoom) open(cfg *config.Config) (err error) {
 	if a.socket, err = adminSocket(cfg); err == nil {
 		err = admin.Note(cfg.StateDir, filepath.Join(cfg.RunDir, admin.SocketName))
 	}
@@ -54,7 +52,7 @@ func (a *adminRoom) open(cfg *Config) (err error) {
 	if a.tcp, err = listenAdmin(cfg.Admin.Address); err == nil {
 		return nil
 	}
-	if cfg.Admin.Address == defaultAdmin {
+	if cfg.Admin.Address == config.DefaultAdmin {
 		a.g.journal.InternalError("admin", err)
 		return nil
 	}
@@ -64,7 +62,7 @@ func (a *adminRoom) open(cfg *Config) (err error) {
 	return err
 }
 
-func adminSocket(cfg *Config) (net.Listener, error) {
+func adminSocket(cfg *config.Config) (net.Listener, error) {
 	if err := os.MkdirAll(cfg.RunDir, 0o755); err != nil {
 		return nil, err
 	}
@@ -119,7 +117,7 @@ type adminMove struct {
 }
 
 // prepare binds the address if it is another one; nil: nothing changes.
-func (a *adminRoom) prepare(cfg *Config) (*adminMove, error) {
+func (a *adminRoom) prepare(cfg *config.Config) (*adminMove, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	same := a.address == cfg.Admin.Address
@@ -188,12 +186,12 @@ func (g *Gateway) notReady() []string {
 }
 
 func (g *Gateway) upstreamStatus() []admin.Upstream {
-	kinds := g.current.Load().upstreams
+	cfg := g.current.Load()
 	var list []admin.Upstream
 	for _, s := range g.deliverer.Status() {
 		u := admin.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
 			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate}
-		if k := kinds[s.Name]; k != nil {
+		if k := cfg.Upstream(s.Name); k != nil {
 			u.Kind = k.Kind
 		}
 		list = append(list, u)
@@ -203,7 +201,7 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 
 // memory gives what an upstream of type memory was given.
 func (g *Gateway) memory(name string) ([]admin.Kept, bool) {
-	u := g.current.Load().upstreams[name]
+	u := g.current.Load().Upstream(name)
 	if u == nil {
 		return nil, false
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -15,10 +16,9 @@ import (
 )
 
 // delivery is what the deliverer follows under a config.
-func (g *Gateway) delivery(s *snapshot) *deliver.Config {
-	cfg := s.cfg
+func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 	d := &deliver.Config{
-		Route: s.decide,
+		Route: func(m *queue.Message, msg *mime.Message, to string) route.Decision { return decide(cfg, m, msg, to) },
 		Policy: deliver.Policy{
 			MaxAge: cfg.Queue.MaxAge.Duration, FailoverAfter: cfg.Queue.FailoverAfter, OnFailure: cfg.Queue.OnFailure,
 			OnUncertain: cfg.Queue.OnUncertain, WarnAfter: cfg.Queue.WarnAfter.Duration,
@@ -40,12 +40,12 @@ func (g *Gateway) delivery(s *snapshot) *deliver.Config {
 	return d
 }
 
-// decide routes one recipient of a queued message by the config of this snapshot.
-func (s *snapshot) decide(m *queue.Message, msg *mime.Message, to string) route.Decision {
+// decide routes one recipient of a queued message by a config.
+func decide(cfg *config.Config, m *queue.Message, msg *mime.Message, to string) route.Decision {
 	in := route.NewInput(m.ID, &m.Envelope, msg, m.Size)
 	in.To = to
 	in.Released = len(m.Parts) > 0 && m.Parts[0].Progress.Released
-	return s.cfg.Routes.Decide(in)
+	return cfg.Routes.Decide(in)
 }
 
 func eightBit(b []byte) bool {

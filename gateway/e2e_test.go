@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
@@ -27,7 +28,7 @@ import (
 type house struct {
 	t         testing.TB
 	g         *Gateway
-	cfg       *Config
+	cfg       *config.Config
 	addr      string // of the first listener
 	file      string
 	adminAddr string // "" is off
@@ -102,7 +103,7 @@ func (h *house) write(text string) {
 
 func (h *house) start() {
 	h.t.Helper()
-	cfg, err := Load(h.file, LoadOptions{Kinds: upstream.Kinds(), Version: "test", Stdout: h.log})
+	cfg, err := config.Load(h.file, config.Options{Kinds: upstream.Kinds(), Version: "test", Stdout: h.log})
 	if err != nil {
 		h.t.Fatal(err)
 	}

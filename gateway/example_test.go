@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
 
@@ -54,10 +55,10 @@ func Example() {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	config := filepath.Join(dir, "mailhatch.toml")
+	file := filepath.Join(dir, "mailhatch.toml")
 	text := "state_dir = \"state\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n" +
 		"[upstream.me]\ntype = \"pager\"\nprefix = \"page\"\n[[route]]\nvia = [\"me\"]\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		panic(err)
 	}
 
@@ -65,7 +66,7 @@ func Example() {
 	kinds := append(upstream.Kinds(), upstream.Kind{
 		Name: "pager", Doc: "prints a line", New: func() upstream.Settings { return &pagerSettings{paged: paged} },
 	})
-	cfg, err := gateway.Load(config, gateway.LoadOptions{Kinds: kinds, Version: "1"})
+	cfg, err := config.Load(file, config.Options{Kinds: kinds, Version: "1"})
 	if err != nil {
 		panic(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -41,7 +42,7 @@ type Gateway struct {
 	journal   *journal.Journal
 	metrics   *prometheus.Registry
 	deliverer *deliver.Deliverer
-	current   atomic.Pointer[snapshot]
+	current   atomic.Pointer[config.Config]
 	started   time.Time
 	ready     atomic.Bool
 	addrs     atomic.Pointer[[]net.Addr]
@@ -52,22 +53,8 @@ type Gateway struct {
 	inFlight  *smtpd.Budget // of all sessions
 }
 
-// snapshot is what mail is judged by between two reloads.
-type snapshot struct {
-	cfg       *Config
-	upstreams map[string]*UpstreamConfig
-}
-
-func newSnapshot(cfg *Config) *snapshot {
-	s := &snapshot{cfg: cfg, upstreams: make(map[string]*UpstreamConfig, len(cfg.Upstreams))}
-	for i := range cfg.Upstreams {
-		s.upstreams[cfg.Upstreams[i].Name] = &cfg.Upstreams[i]
-	}
-	return s
-}
-
 // New opens the queue of a loaded config, unless opts brings one. Close is called by Run; without Run the caller must call it.
-func New(ctx context.Context, cfg *Config, opts Options) (*Gateway, error) {
+func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -83,10 +70,9 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Gateway, error) {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
 		started: time.Now(), reloads: make(chan chan reloaded), notifier: newNotifier(), inFlight: smtpd.NewBudget(int64(cfg.MaxInFlight))}
-	snap := newSnapshot(cfg)
-	g.current.Store(snap)
+	g.current.Store(cfg)
 	g.lobby, g.admin = &lobby{g: g}, newAdminRoom(g, cfg)
-	g.deliverer = deliver.New(q, g.journal, g.submitBounce, g.delivery(snap))
+	g.deliverer = deliver.New(q, g.journal, g.submitBounce, g.delivery(cfg))
 	return g, nil
 }
 
@@ -97,7 +83,7 @@ func (g *Gateway) Close() error { return g.queue.Close() }
 // started is called once all listeners accept connections.
 func (g *Gateway) Run(ctx context.Context, started func()) error {
 	defer g.Close() //nolint:errcheck // the store has no more to write once its users have ended
-	cfg := g.current.Load().cfg
+	cfg := g.current.Load()
 	first, err := g.lobby.prepare(cfg)
 	if err != nil {
 		return err
@@ -139,7 +125,7 @@ func (g *Gateway) prune(ctx context.Context) error {
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		now, q := time.Now(), g.current.Load().cfg.Queue
+		now, q := time.Now(), g.current.Load().Queue
 		if err := g.queue.Prune(ctx, now.Add(-q.KeepSent.Duration), now.Add(-q.KeepFailed.Duration)); err != nil && ctx.Err() == nil {
 			g.journal.InternalError("queue", err)
 		}
@@ -164,6 +150,6 @@ func (g *Gateway) watchStore(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-failing.Broken():
-		return fmt.Errorf("the store in %s failed: %w", g.current.Load().cfg.StateDir, failing.Err())
+		return fmt.Errorf("the store in %s failed: %w", g.current.Load().StateDir, failing.Err())
 	}
 }

@@ -14,12 +14,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/smtpd"
 )
 
 // entrance is one listener of the config as it runs: its sockets, and the server that answers there.
 type entrance struct {
-	config  ListenerConfig
+	config  config.Listener
 	frame   frame
 	sockets []*socket
 	server  *smtpd.Server
@@ -34,7 +35,7 @@ type frame struct {
 	clientCA         time.Time // when client_ca_file was written
 }
 
-func newFrame(cfg *Config, lc *ListenerConfig) frame {
+func newFrame(cfg *config.Config, lc *config.Listener) frame {
 	f := frame{hostname: cfg.Hostname, domain: cfg.Identity.Domain, drain: cfg.ShutdownTimeout}
 	if lc.ClientCAFile != "" {
 		if st, err := os.Stat(lc.ClientCAFile); err == nil {
@@ -45,15 +46,15 @@ func newFrame(cfg *Config, lc *ListenerConfig) frame {
 }
 
 // sameListener says whether a server can go on by the new config. Users are looked up at each login.
-func sameListener(a, b ListenerConfig) bool {
+func sameListener(a, b config.Listener) bool {
 	a.Users, b.Users = passwords(a.Users), passwords(b.Users)
 	return reflect.DeepEqual(a, b)
 }
 
 // passwords keeps of the users only whether one has a password: then AUTH is offered.
-func passwords(users []ListenerUser) []ListenerUser {
-	if slices.ContainsFunc(users, func(u ListenerUser) bool { return !u.Password.IsZero() }) {
-		return make([]ListenerUser, 1)
+func passwords(users []config.User) []config.User {
+	if slices.ContainsFunc(users, func(u config.User) bool { return !u.Password.IsZero() }) {
+		return make([]config.User, 1)
 	}
 	return nil
 }
@@ -83,7 +84,7 @@ func (m *move) undo() {
 
 // prepare binds all addresses that cfg has and the running entrances have not. On an error all is as
 // it was before.
-func (l *lobby) prepare(cfg *Config) (*move, error) {
+func (l *lobby) prepare(cfg *config.Config) (*move, error) {
 	l.mu.Lock()
 	left := slices.Clone(l.list)
 	l.mu.Unlock()
@@ -98,14 +99,14 @@ func (l *lobby) prepare(cfg *Config) (*move, error) {
 		}
 	}
 	// Mail of others must flow without the submission socket: that it could not be opened is told, not fatal.
-	if err := l.prepareOne(m, &left, cfg, submitListener(cfg)); err != nil {
-		l.g.journal.InternalError(submitName, fmt.Errorf("sendmail cannot hand mail over: %w", err))
+	if err := l.prepareOne(m, &left, cfg, cfg.SubmitListener()); err != nil {
+		l.g.journal.InternalError(config.SubmitName, fmt.Errorf("sendmail cannot hand mail over: %w", err))
 	}
 	return m, nil
 }
 
 // prepareOne finds or makes the entrance of one listener; the one found is taken from left.
-func (l *lobby) prepareOne(m *move, left *[]*entrance, cfg *Config, lc *ListenerConfig) error {
+func (l *lobby) prepareOne(m *move, left *[]*entrance, cfg *config.Config, lc *config.Listener) error {
 	e := &entrance{config: *lc, frame: newFrame(cfg, lc)}
 	at := slices.IndexFunc(*left, func(old *entrance) bool { return old.config.Address == lc.Address })
 	if at >= 0 {
@@ -134,7 +135,7 @@ func (l *lobby) prepareOne(m *move, left *[]*entrance, cfg *Config, lc *Listener
 }
 
 // bind takes the addresses of a listener.
-func bind(cfg *Config, lc *ListenerConfig) ([]*socket, error) {
+func bind(cfg *config.Config, lc *config.Listener) ([]*socket, error) {
 	listeners, err := openListener(cfg, lc)
 	if err != nil {
 		return nil, err
@@ -146,13 +147,13 @@ func bind(cfg *Config, lc *ListenerConfig) ([]*socket, error) {
 	return list, nil
 }
 
-func openListener(cfg *Config, lc *ListenerConfig) ([]net.Listener, error) {
+func openListener(cfg *config.Config, lc *config.Listener) ([]net.Listener, error) {
 	network, address := lc.Network()
 	var l net.Listener
 	var err error
 	switch {
-	case lc.Address == submitName:
-		l, err = listenSubmit(submitPath(cfg))
+	case lc.Address == config.SubmitName:
+		l, err = listenSubmit(cfg.SubmitPath())
 	case network == "fd":
 		return activated(address)
 	case network == "unix":
@@ -202,7 +203,7 @@ func (l *lobby) follow(m *move) error {
 	var addrs []net.Addr
 	for _, e := range l.list {
 		for _, s := range e.sockets {
-			if e.config.Address != submitName {
+			if e.config.Address != config.SubmitName {
 				addrs = append(addrs, s.Addr())
 			}
 		}

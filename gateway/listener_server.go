@@ -12,13 +12,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/smtpd"
 )
 
 // serverConfig tells a listener's settings in the words of smtpd.
-func (g *Gateway) serverConfig(cfg *Config, lc *ListenerConfig) (smtpd.Config, error) {
+func (g *Gateway) serverConfig(cfg *config.Config, lc *config.Listener) (smtpd.Config, error) {
 	sc := smtpd.Config{
 		Name: lc.Address, Hostname: cfg.Hostname, Banner: lc.Banner, Domain: cfg.Identity.Domain,
 		TLS: smtpd.TLSMode(lc.TLS), Auth: smtpd.AuthMode(lc.Auth), AllowInsecureAuth: true,
@@ -32,7 +33,7 @@ func (g *Gateway) serverConfig(cfg *Config, lc *ListenerConfig) (smtpd.Config, e
 	if lc.MinRate == 0 {
 		sc.MinRate = -1 // smtpd's word for any
 	}
-	if lc.Address == submitName {
+	if lc.Address == config.SubmitName {
 		sc.User = peerName
 	} else if network, _ := lc.Network(); network != "tcp" {
 		sc.User = func(c net.Conn) string { return g.peerUser(lc, c) }
@@ -40,7 +41,7 @@ func (g *Gateway) serverConfig(cfg *Config, lc *ListenerConfig) (smtpd.Config, e
 	for i := range lc.Users {
 		if !lc.Users[i].Password.IsZero() {
 			sc.Authenticate = func(_ context.Context, user, password string, _ netip.Addr) error {
-				return g.listenerNow(lc).authenticate(user, password)
+				return g.listenerNow(lc).Authenticate(user, password)
 			}
 		}
 	}
@@ -52,7 +53,7 @@ func (g *Gateway) serverConfig(cfg *Config, lc *ListenerConfig) (smtpd.Config, e
 	return sc, err
 }
 
-func prefixes(list []Network) []netip.Prefix {
+func prefixes(list []config.Network) []netip.Prefix {
 	out := make([]netip.Prefix, len(list))
 	for i, n := range list {
 		out[i] = n.Prefix
@@ -61,7 +62,7 @@ func prefixes(list []Network) []netip.Prefix {
 }
 
 // tlsConfig reads the certificates of a listener.
-func (g *Gateway) tlsConfig(cfg *Config, lc *ListenerConfig) (*tls.Config, error) {
+func (g *Gateway) tlsConfig(cfg *config.Config, lc *config.Listener) (*tls.Config, error) {
 	certFile, keyFile := lc.CertFile, lc.KeyFile
 	if lc.SelfSigned {
 		name := selfSignedFile
@@ -83,7 +84,7 @@ func (g *Gateway) tlsConfig(cfg *Config, lc *ListenerConfig) (*tls.Config, error
 		tc.CipherSuites = oldCipherSuites()
 	}
 	if lc.ClientCAFile != "" {
-		if tc.ClientCAs, err = clientCAs(lc.ClientCAFile); err != nil {
+		if tc.ClientCAs, err = config.ClientCAs(lc.ClientCAFile); err != nil {
 			return nil, fmt.Errorf("client_ca_file: %w", err)
 		}
 		tc.ClientAuth = tls.VerifyClientCertIfGiven
@@ -142,9 +143,9 @@ func plainName(name string) string {
 
 // peerUser names the account behind a unix socket. Where a login is required it stands for one only
 // when the listener lists it.
-func (g *Gateway) peerUser(lc *ListenerConfig, c net.Conn) string {
+func (g *Gateway) peerUser(lc *config.Listener, c net.Conn) string {
 	name := peerName(c)
-	if lc.Auth == "required" && g.listenerNow(lc).user(name) == nil {
+	if lc.Auth == "required" && g.listenerNow(lc).User(name) == nil {
 		return ""
 	}
 	return name
@@ -152,8 +153,8 @@ func (g *Gateway) peerUser(lc *ListenerConfig, c net.Conn) string {
 
 // listenerNow gives the listener as the config has it now: users change with a reload even where the
 // server goes on.
-func (g *Gateway) listenerNow(lc *ListenerConfig) *ListenerConfig {
-	cfg := g.current.Load().cfg
+func (g *Gateway) listenerNow(lc *config.Listener) *config.Listener {
+	cfg := g.current.Load()
 	if strings.HasSuffix(lc.Address, ":0") { // several may be called that
 		return lc
 	}
@@ -166,13 +167,13 @@ func (g *Gateway) listenerNow(lc *ListenerConfig) *ListenerConfig {
 }
 
 // sender refuses what allow_from does not let a user say.
-func (g *Gateway) sender(lc *ListenerConfig, env *envelope.Envelope) error {
+func (g *Gateway) sender(lc *config.Listener, env *envelope.Envelope) error {
 	now := g.listenerNow(lc)
-	u := now.user(env.Client.User)
+	u := now.User(env.Client.User)
 	if u == nil && loggedIn(now, env) {
 		return &envelope.Reply{Code: 530, Enhanced: [3]int{5, 7, 0}, Text: env.Client.User + " is no user any more"}
 	}
-	if env.Client.User == "" || u == nil || u.maySend(env) {
+	if env.Client.User == "" || u == nil || u.MaySend(env) {
 		return nil
 	}
 	return &envelope.Reply{Code: 553, Enhanced: [3]int{5, 7, 1}, Text: fmt.Sprintf("%s may not send as <%s>", env.Client.User, env.From)}
@@ -180,7 +181,7 @@ func (g *Gateway) sender(lc *ListenerConfig, env *envelope.Envelope) error {
 
 // loggedIn tells a client that gave a password from one that is named by its certificate or socket,
 // which need not be listed. "A" ends the protocol of those who used AUTH (RFC 3848).
-func loggedIn(lc *ListenerConfig, env *envelope.Envelope) bool {
+func loggedIn(lc *config.Listener, env *envelope.Envelope) bool {
 	if name := env.Client.User; name == "" || strings.HasPrefix(name, "uid:") {
 		return false
 	}

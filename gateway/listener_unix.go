@@ -2,11 +2,10 @@ package gateway
 
 import (
 	"fmt"
+	"mailhatch/gateway/config"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 )
 
 // listenUnix makes a socket in a directory that is made when it is missing.
@@ -31,7 +30,7 @@ func listenUnix(path string, mode os.FileMode, group string) (net.Listener, erro
 
 // setSocketMode says who may open a socket.
 func setSocketMode(path string, mode os.FileMode, group string) error {
-	gid, err := groupID(group)
+	gid, err := config.GroupID(group)
 	if err != nil {
 		return err
 	}
@@ -61,19 +60,4 @@ func removeStale(path string) error {
 		return fmt.Errorf("%s is in use by another program", path)
 	}
 	return os.Remove(path)
-}
-
-// groupID finds a group by name or number; -1 for "".
-func groupID(group string) (int, error) {
-	if group == "" {
-		return -1, nil
-	}
-	if n, err := strconv.ParseUint(group, 10, 31); err == nil {
-		return int(n), nil
-	}
-	g, err := user.LookupGroup(group)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(g.Gid)
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/base64"
 	"fmt"
+	"mailhatch/gateway/config"
 	"net"
 	"os"
 	"os/user"
@@ -165,7 +166,7 @@ func TestListenUnix(t *testing.T) {
 	}
 	l.Close()
 	for name, want := range map[string]int{"": -1, "12": 12} {
-		if gid, err := groupID(name); err != nil || gid != want {
+		if gid, err := config.GroupID(name); err != nil || gid != want {
 			t.Errorf("group %q: %d, %v", name, gid, err)
 		}
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/queue/sqlite"
 )
 
@@ -61,11 +62,11 @@ func (g *Gateway) reload() reloaded {
 
 // tryReload binds what is new before it lets go of anything.
 func (g *Gateway) tryReload() reloaded {
-	cfg, err := Load(g.file, LoadOptions{Kinds: g.opts.Kinds, Version: g.opts.Version, Stdout: g.opts.Stdout})
+	cfg, err := config.Load(g.file, config.Options{Kinds: g.opts.Kinds, Version: g.opts.Version, Stdout: g.opts.Stdout})
 	if err != nil {
 		return reloaded{err: err}
 	}
-	was := g.current.Load().cfg
+	was := g.current.Load()
 	notes := needRestart(was, cfg)
 	cfg.StateDir, cfg.RunDir, cfg.Log = was.StateDir, was.RunDir, was.Log
 	give := func(err error) reloaded {
@@ -81,17 +82,16 @@ func (g *Gateway) tryReload() reloaded {
 		doors.undo()
 		return give(err)
 	}
-	snap := newSnapshot(cfg)
-	g.current.Store(snap)
+	g.current.Store(cfg)
 	if err := g.lobby.follow(doors); err != nil {
-		return reloaded{err: err} // it ends: the old snapshot's upstreams end with it
+		return reloaded{err: err} // it ends: the old config's upstreams end with it
 	}
 	g.admin.follow(adminAt)
 	g.inFlight.Resize(int64(cfg.MaxInFlight))
 	if store, ok := g.queue.(*sqlite.Store); ok {
 		store.SetReserve(int64(cfg.Queue.MinFree))
 	}
-	g.deliverer.Reload(g.delivery(snap))
+	g.deliverer.Reload(g.delivery(cfg))
 	for _, w := range cfg.Warnings {
 		g.opts.Log.Warn(w)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
 
@@ -152,7 +153,7 @@ func TestReloadOfNames(t *testing.T) {
 	if len(notes) == 0 || !strings.Contains(notes[0], "state_dir changed") || !strings.Contains(h.log.String(), "takes a restart") {
 		t.Errorf("notes %q", notes)
 	}
-	if dir := h.g.current.Load().cfg.StateDir; filepath.Base(dir) != "state" {
+	if dir := h.g.current.Load().StateDir; filepath.Base(dir) != "state" {
 		t.Errorf("it goes on in %s", dir)
 	}
 	h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
@@ -195,6 +196,13 @@ func TestReloadTurnsNobodyAway(t *testing.T) {
 	wg.Wait()
 }
 
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func readFile(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -212,7 +220,7 @@ func TestAdminMovesBeforeItServes(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := Load(file, LoadOptions{Kinds: upstream.Kinds(), Version: "test", Stdout: io.Discard})
+	cfg, err := config.Load(file, config.Options{Kinds: upstream.Kinds(), Version: "test", Stdout: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}

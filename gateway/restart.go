@@ -1,8 +1,10 @@
 package gateway
 
+import "mailhatch/gateway/config"
+
 // needRestart names what a reload changed in the file but cannot change in the running program, which
 // goes on with what it had at its start.
-func needRestart(old, now *Config) []string {
+func needRestart(old, now *config.Config) []string {
 	var list []string
 	note := func(changed bool, what string) {
 		if changed {

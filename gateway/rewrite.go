@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
@@ -14,7 +15,7 @@ import (
 
 // Prepare gives the message as acceptance would store it, its envelope rewritten, and what each
 // [[rewrite]] said to it: for commands that show what would happen. It changes env.
-func Prepare(cfg *Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, []route.RewriteVerdict, error) {
+func Prepare(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, []route.RewriteVerdict, error) {
 	now := time.Now()
 	completed, err := msg.With(completion(cfg, msg.Header, env, id, now)...)
 	if err != nil {
@@ -34,13 +35,13 @@ func Prepare(cfg *Config, env *envelope.Envelope, msg *mime.Message, id string) 
 
 // completion is what acceptance does to a header before rules see it: missing fields are added. All
 // other lines stay as they are, broken ones too: what cannot live with those mends them itself.
-func completion(cfg *Config, h mime.Header, env *envelope.Envelope, id string, now time.Time) []mime.Edit {
+func completion(cfg *config.Config, h mime.Header, env *envelope.Envelope, id string, now time.Time) []mime.Edit {
 	return cfg.Identity.Complete(h, env, id, now)
 }
 
 // received is the trace field. Where rules replaced recipients it names none: it would tell those that
 // the header does not.
-func received(cfg *Config, m *route.Mail, id string, now time.Time) mime.Edit {
+func received(cfg *config.Config, m *route.Mail, id string, now time.Time) mime.Edit {
 	env := *m.Envelope
 	if m.Redirected {
 		env.To = nil
@@ -50,7 +51,7 @@ func received(cfg *Config, m *route.Mail, id string, now time.Time) mime.Edit {
 
 // measured gives what follows the header. Where rules ask for sizes it is written down first, and size
 // is how long it is. The caller calls done when it has read all.
-func (g *Gateway) measured(ctx context.Context, cfg *Config, rest io.Reader) (again io.Reader, size int64, done func(), err error) {
+func (g *Gateway) measured(ctx context.Context, cfg *config.Config, rest io.Reader) (again io.Reader, size int64, done func(), err error) {
 	if !cfg.Rewrites.NeedSize() {
 		return rest, 0, func() {}, nil
 	}

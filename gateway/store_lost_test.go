@@ -17,7 +17,7 @@ func TestDatabaseTakenAway(t *testing.T) {
 	fake.SetKey("changed")
 	h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
 	h.await("the refusal of the key", func() bool { return strings.Contains(h.log.String(), "msg=deferred") })
-	if err := os.Remove(filepath.Join(h.g.current.Load().cfg.StateDir, "queue.db")); err != nil {
+	if err := os.Remove(filepath.Join(h.g.current.Load().StateDir, "queue.db")); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.send("x@example.com", []string{"b@example.org"}, plainMail); err == nil || !strings.HasPrefix(err.Error(), "451 ") {

@@ -6,34 +6,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/smtpd"
 )
-
-// SubmitSocket is the name of the submission socket in run_dir. Every account of the machine may
-// hand mail over there; its name is the user of the mail ("uid:NAME").
-const SubmitSocket = "submit.sock"
-
-// submitName is the listener of mail that local programs hand over by sendmail.
-const submitName = "submit"
-
-func submitPath(cfg *Config) string { return filepath.Join(cfg.RunDir, SubmitSocket) }
-
-// submitListener allows what the most generous listener allows.
-func submitListener(cfg *Config) *ListenerConfig {
-	lc := &ListenerConfig{}
-	lc.setDefaults()
-	lc.Address, lc.MinRate = submitName, 0
-	for i := range cfg.Listeners {
-		lc.MaxMessage = max(lc.MaxMessage, cfg.Listeners[i].MaxMessage)
-		lc.MaxRecipients = max(lc.MaxRecipients, cfg.Listeners[i].MaxRecipients)
-	}
-	return lc
-}
 
 // maxSocketPath is the longest name of a socket that all systems take, in bytes.
 const maxSocketPath = 103
@@ -52,7 +31,7 @@ const (
 
 // pickUp takes in the mail that local programs left in the maildrop while they could not hand it over.
 func (g *Gateway) pickUp(ctx context.Context) error {
-	box, err := maildrop.Open(g.current.Load().cfg.StateDir)
+	box, err := maildrop.Open(g.current.Load().StateDir)
 	if err != nil {
 		if !errors.Is(err, maildrop.ErrUnsupported) {
 			g.journal.InternalError("maildrop", err)
@@ -65,7 +44,7 @@ func (g *Gateway) pickUp(ctx context.Context) error {
 	tell := func(err error) { g.journal.InternalError("maildrop", err) }
 	for {
 		wait := pickUpEvery
-		limit := int64(submitListener(g.current.Load().cfg).MaxMessage)
+		limit := int64(g.current.Load().SubmitListener().MaxMessage)
 		if err := box.Each(ctx, limit, func(d *maildrop.Drop) error { return g.acceptDrop(ctx, d) }, tell); err != nil {
 			tell(err)
 			wait = pickUpPause
@@ -81,14 +60,14 @@ func (g *Gateway) pickUp(ctx context.Context) error {
 // acceptDrop makes a message of the maildrop durable in the queue. Its sender has gone: what routes
 // refuse is bounced, what can never be accepted is a *maildrop.Refusal.
 func (g *Gateway) acceptDrop(ctx context.Context, d *maildrop.Drop) error {
-	s := g.current.Load()
+	cfg := g.current.Load()
 	env := d.Envelope
-	if err := checkEnvelope(env, s.cfg.Identity.Domain); err != nil {
+	if err := checkEnvelope(env, cfg.Identity.Domain); err != nil {
 		return &maildrop.Refusal{Err: err}
 	}
-	env.Client = envelope.Client{Protocol: "local", Listener: submitName, User: accountName(d.UID)}
+	env.Client = envelope.Client{Protocol: "local", Listener: config.SubmitName, User: accountName(d.UID)}
 	ctx = context.WithoutCancel(ctx) // a message that was begun is finished, not repeated
-	in, err := g.receive(ctx, s, env, d.Body)
+	in, err := g.receive(ctx, cfg, env, d.Body)
 	if err == nil {
 		_, _, err = g.commit(ctx, in, true)
 	}

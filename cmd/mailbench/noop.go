@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
@@ -24,14 +25,14 @@ import (
 func noopCommand(ctx context.Context, args []string, _, stderr io.Writer) error {
 	fs := flag.NewFlagSet("mailbench noop", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	config := fs.String("config", os.Getenv("MAILHATCH_CONFIG"), "config `file` of mailhatch; its listeners must be on loopback")
+	file := fs.String("config", os.Getenv("MAILHATCH_CONFIG"), "config `file` of mailhatch; its listeners must be on loopback")
 	if err := parseFlags(fs, args); err != nil {
 		return err
 	}
-	if *config == "" {
+	if *file == "" {
 		return fmt.Errorf("%w: -config is needed", errUsage)
 	}
-	cfg, err := gateway.Load(*config, gateway.LoadOptions{Kinds: upstream.Kinds(), Stdout: stderr})
+	cfg, err := config.Load(*file, config.Options{Kinds: upstream.Kinds(), Stdout: stderr})
 	if err != nil {
 		return err
 	}

@@ -12,21 +12,21 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/machine"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
 
 // load reads the config that the command line and the environment name.
-func (a *app) load() (*gateway.Config, error) {
-	return gateway.Load(gateway.FindConfig(a.configPath), a.loadOptions())
+func (a *app) load() (*config.Config, error) {
+	return config.Load(config.Find(a.configPath), a.loadOptions())
 }
 
-func (a *app) loadOptions() gateway.LoadOptions {
-	return gateway.LoadOptions{Kinds: upstream.Kinds(), Version: versionString(), Stdout: a.stdout}
+func (a *app) loadOptions() config.Options {
+	return config.Options{Kinds: upstream.Kinds(), Version: versionString(), Stdout: a.stdout}
 }
 
 // config is load for commands that need no upstreams.
-func (a *app) config() (*gateway.Config, error) {
+func (a *app) config() (*config.Config, error) {
 	cfg, err := a.load()
 	if err != nil {
 		return nil, err
@@ -36,14 +36,14 @@ func (a *app) config() (*gateway.Config, error) {
 
 // checkResult is what `check --json` prints.
 type checkResult struct {
-	File      string                  `json:"file"` // "" for the built-in config
-	OK        bool                    `json:"ok"`
-	Problems  []gateway.ConfigProblem `json:"problems,omitempty"`
-	Warnings  []string                `json:"warnings,omitempty"`
-	Listeners int                     `json:"listeners"`
-	Routes    int                     `json:"routes"`
-	Upstreams []checkedUpstream       `json:"upstreams"`
-	Machine   []upstream.Finding      `json:"machine,omitempty"` // with --online
+	File      string             `json:"file"` // "" for the built-in config
+	OK        bool               `json:"ok"`
+	Problems  []config.Problem   `json:"problems,omitempty"`
+	Warnings  []string           `json:"warnings,omitempty"`
+	Listeners int                `json:"listeners"`
+	Routes    int                `json:"routes"`
+	Upstreams []checkedUpstream  `json:"upstreams"`
+	Machine   []upstream.Finding `json:"machine,omitempty"` // with --online
 }
 
 type checkedUpstream struct {
@@ -71,7 +71,7 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 		return command.Usagef("check takes no arguments, but there is %q", rest[0])
 	}
 	cfg, err := a.load()
-	var bad *gateway.ConfigError
+	var bad *config.Error
 	if *asJSON && errors.As(err, &bad) {
 		return errors.Join(a.printJSON(checkResult{File: bad.File, Problems: bad.Problems}), command.ExitCode(1))
 	}
@@ -130,7 +130,7 @@ func (a *app) printCheck(r *checkResult, online bool) {
 const onlineTimeout = 30 * time.Second
 
 // checkUpstream tries an upstream, in parts where it can tell them.
-func checkUpstream(ctx context.Context, u *gateway.UpstreamConfig, online bool) checkedUpstream {
+func checkUpstream(ctx context.Context, u *config.Upstream, online bool) checkedUpstream {
 	r := checkedUpstream{Name: u.Name, Kind: u.Kind}
 	if !online {
 		return r
@@ -157,7 +157,7 @@ func checkUpstream(ctx context.Context, u *gateway.UpstreamConfig, online bool) 
 }
 
 // fromDomains gives the domains that the config says mail to this upstream is from.
-func fromDomains(u *gateway.UpstreamConfig) []string {
+func fromDomains(u *config.Upstream) []string {
 	if u.Sender == nil {
 		return nil
 	}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 	"os"
 	"path/filepath"
@@ -11,12 +11,12 @@ import (
 
 func TestFromDomains(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.toml")
-	writeConfig := func(keys string) *gateway.Config {
+	writeConfig := func(keys string) *config.Config {
 		t.Helper()
 		if err := os.WriteFile(file, []byte("[upstream.main]\ntype = \"memory\"\n"+keys+"[[route]]\nvia = [\"main\"]\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := gateway.Load(file, gateway.LoadOptions{Kinds: upstream.Kinds()})
+		cfg, err := config.Load(file, config.Options{Kinds: upstream.Kinds()})
 		if err != nil {
 			t.Fatal(err)
 		}

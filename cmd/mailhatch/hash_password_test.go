@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
 
@@ -17,7 +17,7 @@ func TestHashPasswordIsTaken(t *testing.T) {
 		if code := a.main(t.Context(), []string{"hash-password"}); code != 0 {
 			t.Fatalf("%q: code %d, %s", given, code, &errs)
 		}
-		u := gateway.ListenerUser{Password: upstream.NewSecret(strings.TrimSpace(out.String()))}
+		u := config.User{Password: upstream.NewSecret(strings.TrimSpace(out.String()))}
 		if !u.Verify(password) || u.Verify(password+" ") || u.Verify("") {
 			t.Errorf("%q: the hash is not for %q alone", given, password)
 		}

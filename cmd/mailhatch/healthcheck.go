@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/command"
-	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/config"
 )
 
 // runHealthcheck asks the running gateway whether it is well: over admin.sock, or at [admin] address
@@ -33,7 +33,7 @@ func runHealthcheck(ctx context.Context, a *app, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
-	err = checkHealth(ctx, gateway.FindConfig(a.configPath), *ready)
+	err = checkHealth(ctx, config.Find(a.configPath), *ready)
 	if err != nil {
 		return err
 	}
@@ -42,8 +42,8 @@ func runHealthcheck(ctx context.Context, a *app, args []string) error {
 }
 
 // checkHealth asks over the socket, and over TCP where this account may not use the socket.
-func checkHealth(ctx context.Context, config string, ready bool) error {
-	stateDir, runDir, err := gateway.Dirs(config)
+func checkHealth(ctx context.Context, file string, ready bool) error {
+	stateDir, runDir, err := config.Dirs(file)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func checkHealth(ctx context.Context, config string, ready bool) error {
 	case !errors.Is(err, fs.ErrPermission):
 		return err
 	}
-	address, addressErr := gateway.AdminAddress(config)
+	address, addressErr := config.AdminAddress(file)
 	if addressErr != nil || address == "off" {
 		return errors.Join(err, addressErr)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/mime"
 )
 
@@ -95,7 +95,7 @@ func runInit(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	stateDir, runDir := gateway.KeptDirs(*output)
+	stateDir, runDir := config.KeptDirs(*output)
 	s.stateDir, s.runDir = cmp.Or(s.stateDir, stateDir), runDir
 	if *output == "-" {
 		_, err := fmt.Fprint(a.stdout, s.config())
@@ -257,11 +257,11 @@ func (a *app) writeConfig(s *setup, path string, force bool) error {
 
 // tryConfig reads the new file as serve would. A secret that is not there yet is no fault of it.
 func (a *app) tryConfig(path string) (missing string, err error) {
-	cfg, err := gateway.Load(path, a.loadOptions())
+	cfg, err := config.Load(path, a.loadOptions())
 	if err == nil {
 		return "", cfg.Close()
 	}
-	var bad *gateway.ConfigError
+	var bad *config.Error
 	if !errors.As(err, &bad) {
 		return "", err
 	}

@@ -7,8 +7,8 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/config"
 )
 
 // runReload makes the running gateway read its config again, and tells what it thinks of it.
@@ -21,7 +21,7 @@ func runReload(ctx context.Context, a *app, args []string) error {
 		return command.Usagef("reload takes no arguments, but there is %q", rest[0])
 	}
 	// The config itself may be broken just now: its directories are enough to find the gateway.
-	stateDir, runDir, err := gateway.Dirs(gateway.FindConfig(a.configPath))
+	stateDir, runDir, err := config.Dirs(config.Find(a.configPath))
 	if err != nil {
 		return err
 	}

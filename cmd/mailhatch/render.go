@@ -7,6 +7,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/upstream"
 )
@@ -63,7 +64,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 	return r.Render(mail, a.stdout)
 }
 
-func (a *app) cannotCarry(u *gateway.UpstreamConfig, err error) error {
+func (a *app) cannotCarry(u *config.Upstream, err error) error {
 	var e *upstream.Error
 	if errors.As(err, &e) && e.Class == upstream.Unrepresentable {
 		return command.Hintf(fmt.Errorf("upstream %s cannot carry this message: %w", u.Name, err),
@@ -73,7 +74,7 @@ func (a *app) cannotCarry(u *gateway.UpstreamConfig, err error) error {
 }
 
 // findUpstream gives the named upstream, or the only one.
-func findUpstream(cfg *gateway.Config, name string) (*gateway.UpstreamConfig, error) {
+func findUpstream(cfg *config.Config, name string) (*config.Upstream, error) {
 	if name == "" && len(cfg.Upstreams) == 1 {
 		return &cfg.Upstreams[0], nil
 	}

@@ -14,6 +14,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -37,7 +38,7 @@ func (a *app) envelopeFlags(name string) (*envelopeFlags, *flag.FlagSet) {
 }
 
 // envelope gives the pretended envelope; what is missing is taken from the message.
-func (e *envelopeFlags) envelope(cfg *gateway.Config, msg *mime.Message) (*envelope.Envelope, error) {
+func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelope.Envelope, error) {
 	env := &envelope.Envelope{From: cfg.Identity.Qualify(strings.Trim(e.from, "<>"))}
 	if e.from == "" && len(msg.From) > 0 {
 		env.From = msg.From[0].Addr
@@ -137,7 +138,7 @@ func runRoute(_ context.Context, a *app, args []string) error {
 }
 
 // explain asks the rules that rewrite, then the routes.
-func explain(cfg *gateway.Config, env *envelope.Envelope, msg *mime.Message) ([]explanation, error) {
+func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message) ([]explanation, error) {
 	before := env.To
 	msg, rewrites, err := gateway.Prepare(cfg, env, msg, "EXPLAINED")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"mailhatch/cmd/mailhatch/send"
 	"mailhatch/cmd/mailhatch/submit"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 )
 
 const testText = "This is a test message from mailhatch.\n"
@@ -104,13 +104,13 @@ func (a *app) destinations() (send.Destinations, error) {
 	return d, nil
 }
 
-func (a *app) submitPlaces() ([]gateway.SubmitPlace, error) {
-	stateDir, runDir, err := gateway.Dirs(gateway.FindConfig(a.configPath))
+func (a *app) submitPlaces() ([]config.SubmitPlace, error) {
+	stateDir, runDir, err := config.Dirs(config.Find(a.configPath))
 	if errors.Is(err, fs.ErrPermission) {
-		return gateway.SubmitPlaces(a.configPath)
+		return config.SubmitPlaces(a.configPath)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return []gateway.SubmitPlace{gateway.PlaceIn(stateDir, runDir)}, nil
+	return []config.SubmitPlace{config.PlaceIn(stateDir, runDir)}, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
 
@@ -61,7 +62,7 @@ func collectLess() (restore func()) {
 }
 
 // welcome tells somebody who started without a config what to do next.
-func (a *app) welcome(cfg *gateway.Config) {
+func (a *app) welcome(cfg *config.Config) {
 	address := cfg.Listeners[0].Address
 	fmt.Fprintf(a.stderr, `
 mailhatch listens on %[1]s. There is no config, so mail is shown here on the console.
@@ -74,7 +75,7 @@ or: %[2]s send --from me@example.com --to you@example.com --subject Hello
 `, address, os.Args[0])
 }
 
-func newLogger(a *app, cfg *gateway.Config) *slog.Logger {
+func newLogger(a *app, cfg *config.Config) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // the config is checked: it is a level
 	options := &slog.HandlerOptions{Level: level}

@@ -11,8 +11,8 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue/sqlite"
 )
@@ -66,7 +66,7 @@ func (a *app) dirs() (stateDir, runDir string, err error) {
 	if a.stateDir != "" {
 		return a.stateDir, a.runDir, nil
 	}
-	return gateway.Dirs(gateway.FindConfig(a.configPath))
+	return config.Dirs(config.Find(a.configPath))
 }
 
 // printJSON writes one line for programs.

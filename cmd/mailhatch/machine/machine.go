@@ -12,13 +12,13 @@ import (
 	"slices"
 
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
 
 // Findings examines this machine for a gateway with that config.
-func Findings(ctx context.Context, cfg *gateway.Config) []upstream.Finding {
+func Findings(ctx context.Context, cfg *config.Config) []upstream.Finding {
 	list := []upstream.Finding{running(ctx, cfg)}
 	list = append(list, storage(cfg)...)
 	list = append(list, directory("state_dir", cfg.StateDir, 0o066), directory("run_dir", cfg.RunDir, 0o022))
@@ -36,7 +36,7 @@ func finding(name string, level upstream.Level, hint, format string, args ...any
 }
 
 // running reports whether a gateway answers.
-func running(ctx context.Context, cfg *gateway.Config) upstream.Finding {
+func running(ctx context.Context, cfg *config.Config) upstream.Finding {
 	client := admin.NewClient(admin.Find(ctx, cfg.StateDir, cfg.RunDir))
 	defer client.Close()
 	err := client.Ping(ctx)
@@ -64,7 +64,7 @@ func volatile() []string { return []string{"tmpfs", "ramfs", "overlay"} }
 func remote() []string   { return []string{"nfs", "smb", "smbfs", "9p"} }
 
 // storage examines the file system of state_dir.
-func storage(cfg *gateway.Config) []upstream.Finding {
+func storage(cfg *config.Config) []upstream.Finding {
 	kind, free, err := fileSystem(existing(cfg.StateDir))
 	if err != nil {
 		return []upstream.Finding{finding("storage", upstream.Fail, "", "%s: %v", cfg.StateDir, err)}

@@ -1,7 +1,7 @@
 package machine
 
 import (
-	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 	"path/filepath"
 	"testing"
@@ -17,7 +17,7 @@ func TestStorage(t *testing.T) {
 		least int64
 		want  upstream.Level
 	}{{free / 100, upstream.Fine}, {free / 2, upstream.Warn}, {2 * free, upstream.Fail}} {
-		cfg := &gateway.Config{StateDir: filepath.Join(dir, "not", "there", "yet"), Queue: gateway.QueueConfig{MinFree: gateway.Size(row.least)}}
+		cfg := &config.Config{StateDir: filepath.Join(dir, "not", "there", "yet"), Queue: config.Queue{MinFree: config.Size(row.least)}}
 		if got := storage(cfg)[0]; got.Level != row.want || got.Name != "space" {
 			t.Errorf("%d free, at least %d: %+v", free, row.least, got)
 		}

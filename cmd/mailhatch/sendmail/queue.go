@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"mailhatch/gateway"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/config"
 )
 
 // mailq lists the queue to those who may see it.
-func (e *Env) mailq(ctx context.Context, places []gateway.SubmitPlace) error {
+func (e *Env) mailq(ctx context.Context, places []config.SubmitPlace) error {
 	var failures []error
 	for _, place := range places {
 		err := e.ListQueue(ctx, filepath.Dir(place.Maildrop), filepath.Dir(place.Socket))
@@ -29,7 +29,7 @@ func (e *Env) mailq(ctx context.Context, places []gateway.SubmitPlace) error {
 
 // newaliases makes the gateway read its config and aliases again, where it runs and the caller may ask
 // it to; else they are read at its next start or reload.
-func (e *Env) newaliases(ctx context.Context, places []gateway.SubmitPlace) error {
+func (e *Env) newaliases(ctx context.Context, places []config.SubmitPlace) error {
 	for _, place := range places {
 		client := admin.NewClient(filepath.Join(filepath.Dir(place.Socket), admin.SocketName))
 		_, err := client.Reload(ctx)

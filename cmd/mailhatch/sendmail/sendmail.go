@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/submit"
-	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 )
 
@@ -94,7 +94,7 @@ func (e *Env) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return &exitError{exUsage, err}
 	}
-	places, err := gateway.SubmitPlaces(e.Config)
+	places, err := config.SubmitPlaces(e.Config)
 	if err != nil {
 		return &exitError{exConfig, err}
 	}
@@ -112,7 +112,7 @@ func (e *Env) run(ctx context.Context, args []string) error {
 }
 
 // message submits the message on standard input.
-func (e *Env) message(ctx context.Context, f *flags, places []gateway.SubmitPlace) error {
+func (e *Env) message(ctx context.Context, f *flags, places []config.SubmitPlace) error {
 	to, err := addresses(f.to)
 	if err != nil {
 		return err

@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/submit"
-	"mailhatch/gateway"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 )
 
 // handOver submits the message to the gateway that answers or, if none does or it cannot accept mail
 // now, leaves it in the maildrop. A place that has neither is skipped.
-func (e *Env) handOver(ctx context.Context, places []gateway.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) error {
+func (e *Env) handOver(ctx context.Context, places []config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) error {
 	var failures []error
 	for _, place := range places {
 		err := e.submitOrDrop(ctx, place, env, m, verbose)
@@ -33,7 +33,7 @@ func (e *Env) handOver(ctx context.Context, places []gateway.SubmitPlace, env *e
 
 // submitOrDrop returns an *exitError for mail that the gateway refuses; any other error means that the
 // mail is kept nowhere.
-func (e *Env) submitOrDrop(ctx context.Context, place gateway.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) error {
+func (e *Env) submitOrDrop(ctx context.Context, place config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) error {
 	verbosely := func(format string, args ...any) {
 		if verbose {
 			fmt.Fprintf(e.Stderr, "sendmail: "+format+"\n", args...)
@@ -85,7 +85,7 @@ func dial(ctx context.Context, socket string) (net.Conn, error) {
 }
 
 // smtp lets the caller speak SMTP with the gateway.
-func (e *Env) smtp(ctx context.Context, places []gateway.SubmitPlace) error {
+func (e *Env) smtp(ctx context.Context, places []config.SubmitPlace) error {
 	var failures []error
 	for _, place := range places {
 		conn, err := dial(ctx, place.Socket)

@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"crypto/subtle"
@@ -13,8 +13,8 @@ import (
 	"mailhatch/upstream"
 )
 
-// ListenerUser is one [[listener.user]].
-type ListenerUser struct {
+// User is one [[listener.user]].
+type User struct {
 	Name      string          `toml:"name"`       // AUTH name, name in a client certificate, or "uid:NAME" on a unix socket
 	Password  upstream.Secret `toml:"password"`   // a bcrypt hash ("$2…") or the password itself; zero: no AUTH
 	AllowFrom []string        `toml:"allow_from"` // patterns for the envelope sender; empty: any
@@ -23,7 +23,7 @@ type ListenerUser struct {
 }
 
 // Verify says whether the password is right. It takes as long for a wrong one.
-func (u *ListenerUser) Verify(password string) bool {
+func (u *User) Verify(password string) bool {
 	want := u.Password.Reveal()
 	switch {
 	case want == "":
@@ -36,13 +36,13 @@ func (u *ListenerUser) Verify(password string) bool {
 
 func isBcrypt(s string) bool { return strings.HasPrefix(s, "$2") }
 
-// maySend says whether the user may use this envelope sender.
-func (u *ListenerUser) maySend(env *envelope.Envelope) bool {
+// MaySend says whether the user may use this envelope sender.
+func (u *User) MaySend(env *envelope.Envelope) bool {
 	return u.senders == nil || u.senders.Decide(&route.Input{Envelope: env}).Action == route.Discard
 }
 
-// user finds a user by name; nil when there is none.
-func (l *ListenerConfig) user(name string) *ListenerUser {
+// User returns a user by name; nil when there is none.
+func (l *Listener) User(name string) *User {
 	for i := range l.Users {
 		if l.Users[i].Name == name {
 			return &l.Users[i]
@@ -53,9 +53,9 @@ func (l *ListenerConfig) user(name string) *ListenerUser {
 
 var errCredentials = errors.New("wrong user name or password")
 
-// authenticate checks a name and password.
-func (l *ListenerConfig) authenticate(name, password string) error {
-	u := l.user(name)
+// Authenticate checks a name and password.
+func (l *Listener) Authenticate(name, password string) error {
+	u := l.User(name)
 	if u == nil {
 		// How long it takes must not tell whether there is such a user.
 		if len(l.Users) > 0 {
@@ -69,7 +69,7 @@ func (l *ListenerConfig) authenticate(name, password string) error {
 	return nil
 }
 
-func (c *configChecker) users(path string, l *ListenerConfig) {
+func (c *checker) users(path string, l *Listener) {
 	usersPath := path + ".user"
 	network, _ := l.Network()
 	named := network == "unix" || network == "fd" || l.ClientCAFile != "" // users may be known without AUTH
@@ -97,7 +97,7 @@ func (c *configChecker) users(path string, l *ListenerConfig) {
 }
 
 // password checks a user's password. Those who log in otherwise need none.
-func (c *configChecker) password(path string, u *ListenerUser, certificates bool) {
+func (c *checker) password(path string, u *User, certificates bool) {
 	secret := u.Password.Reveal()
 	switch _, err := bcrypt.Cost([]byte(secret)); {
 	case secret == "" && !certificates && !strings.HasPrefix(u.Name, "uid:"):
@@ -108,7 +108,7 @@ func (c *configChecker) password(path string, u *ListenerUser, certificates bool
 }
 
 // senders compiles allow_from: the patterns are those of routes.
-func (c *configChecker) senders(path string, patterns []string) *route.Table {
+func (c *checker) senders(path string, patterns []string) *route.Table {
 	if len(patterns) == 0 {
 		if _, given := c.lines[path]; given {
 			c.report(path, "is empty: the user could send nothing", "leave it out to allow any sender")

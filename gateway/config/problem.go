@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"cmp"
@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// ConfigError is everything that is wrong with a config, in the order of its lines.
-type ConfigError struct {
+// Error is everything that is wrong with a config, in the order of its lines.
+type Error struct {
 	File     string
-	Problems []ConfigProblem
+	Problems []Problem
 }
 
-// ConfigProblem is one thing that is wrong.
-type ConfigProblem struct {
+// Problem is one thing that is wrong.
+type Problem struct {
 	Line    int    `json:"line,omitempty"` // 0 when the trouble has no place of its own
 	Key     string `json:"key,omitempty"`  // "route.via"; "" for trouble with the file as a whole
 	Problem string `json:"problem"`
@@ -23,7 +23,7 @@ type ConfigProblem struct {
 }
 
 // Error gives one line for each problem, "file:line: key: problem", and one for its hint.
-func (e *ConfigError) Error() string {
+func (e *Error) Error() string {
 	var b strings.Builder
 	for i, p := range e.Problems {
 		if i > 0 {
@@ -56,7 +56,7 @@ func place(file string, line int) string {
 type reporter struct {
 	file     string
 	lines    lineIndex
-	problems []ConfigProblem
+	problems []Problem
 	bad      map[string]bool
 	warnings []string
 }
@@ -66,7 +66,7 @@ func (r *reporter) report(path, problem, hint string) {
 		return
 	}
 	r.bad[path] = true
-	r.problems = append(r.problems, ConfigProblem{
+	r.problems = append(r.problems, Problem{
 		Line: r.lines.at(path), Key: displayKey(path), Problem: problem, Hint: hint,
 	})
 }
@@ -93,8 +93,8 @@ func (r *reporter) err() error {
 	if len(r.problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(r.problems, func(a, b ConfigProblem) int { return cmp.Compare(a.Line, b.Line) })
-	return &ConfigError{File: r.file, Problems: r.problems}
+	slices.SortStableFunc(r.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return &Error{File: r.file, Problems: r.problems}
 }
 
 // oneOf reports a value that is none of the allowed ones.

@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ func TestBadConfigs(t *testing.T) {
 		t.Run(strings.TrimSuffix(file, ".toml"), func(t *testing.T) {
 			opened := 0
 			_, err := Load(file, testOptions(&opened))
-			var ce *ConfigError
+			var ce *Error
 			if !errors.As(err, &ce) {
 				t.Fatalf("error is %T: %v", err, err)
 			}
@@ -51,7 +51,7 @@ func FuzzLoad(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, file := range append(files, "../config.example.toml") {
+	for _, file := range append(files, "../../config.example.toml") {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)
@@ -63,14 +63,14 @@ func FuzzLoad(f *testing.F) {
 			t.Skip() // it must not open files that chance names
 		}
 		opened := 0
-		cfg, err := parseConfig("fuzz.toml", text, testOptions(&opened))
+		cfg, err := parse("fuzz.toml", text, testOptions(&opened))
 		if err == nil {
 			_ = cfg.Close()
 		}
 		if opened != 0 {
 			t.Errorf("%d upstreams stay open", opened)
 		}
-		var ce *ConfigError
+		var ce *Error
 		if err != nil && !errors.As(err, &ce) {
 			t.Errorf("%T", err)
 		}

@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ type rewriteTable struct {
 }
 
 // rewrites compiles the rules that change messages. Their addresses are completed and follow aliases now.
-func (c *configChecker) rewrites(cfg *Config) *route.Rewrites {
+func (c *checker) rewrites(cfg *Config) *route.Rewrites {
 	rules := make([]route.Rewrite, len(c.file.Rewrite))
 	undecoded := make([]bool, len(rules))
 	for i := range c.file.Rewrite {
@@ -54,7 +54,7 @@ func (c *configChecker) rewrites(cfg *Config) *route.Rewrites {
 }
 
 // resolve gives the addresses behind names of the config.
-func (c *configChecker) resolve(cfg *Config, path string, names []string) []string {
+func (c *checker) resolve(cfg *Config, path string, names []string) []string {
 	var all []string
 	for i, name := range names {
 		if problem := identity.CheckAddress(name); problem != "" {

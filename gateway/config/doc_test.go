@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"os"
@@ -15,7 +15,7 @@ import (
 // documentedKeys reads doc/configuration.md: by heading, the keys of its tables and their defaults.
 func documentedKeys(t *testing.T) map[string]map[string]string {
 	t.Helper()
-	b, err := os.ReadFile("../doc/configuration.md")
+	b, err := os.ReadFile("../../doc/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +42,11 @@ func documentedKeys(t *testing.T) map[string]map[string]string {
 // other, and the defaults that hold.
 func TestEveryKeyIsDocumented(t *testing.T) {
 	file := defaultFile()
-	listener := ListenerConfig{}
+	listener := Listener{}
 	listener.setDefaults()
 	common := upstreamTable{MaxConcurrent: defaultConcurrent}
 	structs := map[string]any{
-		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &ListenerUser{}, "[upstream.NAME]": &common,
+		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &User{}, "[upstream.NAME]": &common,
 		"[[route]]": &routeTable{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
 	}
 	for _, k := range upstream.Kinds() {

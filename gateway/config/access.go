@@ -1,13 +1,15 @@
-package gateway
+package config
 
 import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/user"
+	"strconv"
 )
 
 // access fills in who may connect and refuses what would be an open relay.
-func (c *configChecker) access(path string, l *ListenerConfig) {
+func (c *checker) access(path string, l *Listener) {
 	network, address := l.Network()
 	_, explicit := c.lines[path+".allow"]
 	c.socket(path, network, l.SocketGroup)
@@ -47,9 +49,9 @@ func (c *configChecker) access(path string, l *ListenerConfig) {
 }
 
 // socket checks the keys of unix sockets, and refuses them elsewhere.
-func (c *configChecker) socket(path, network, group string) {
+func (c *checker) socket(path, network, group string) {
 	if network == "unix" {
-		if _, err := groupID(group); err != nil {
+		if _, err := GroupID(group); err != nil {
 			c.report(path+".socket_group", fmt.Sprintf("%q is no group of this machine", group), "")
 		}
 		return
@@ -62,7 +64,7 @@ func (c *configChecker) socket(path, network, group string) {
 }
 
 // narrow refuses an allow list that lets strangers in without AUTH.
-func (c *configChecker) narrow(path string, l *ListenerConfig) {
+func (c *checker) narrow(path string, l *Listener) {
 	if len(l.Allow) == 0 && !c.isBad(path) {
 		c.report(path, "is empty: nobody could connect", "")
 	}
@@ -78,7 +80,7 @@ func (c *configChecker) narrow(path string, l *ListenerConfig) {
 }
 
 // proxies refuses to believe strangers who say whom they speak for: they could say 127.0.0.1.
-func (c *configChecker) proxies(path string, l *ListenerConfig) {
+func (c *checker) proxies(path string, l *Listener) {
 	for i, n := range l.ProxyFrom {
 		if tooWide(n) {
 			c.report(indexPath(path+".proxy_from", i), fmt.Sprintf("%s lets strangers say that they come from anywhere: this would be an open relay", n),
@@ -108,4 +110,19 @@ func isLoopback(address string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// GroupID returns a group by name or number; -1 for "".
+func GroupID(group string) (int, error) {
+	if group == "" {
+		return -1, nil
+	}
+	if n, err := strconv.ParseUint(group, 10, 31); err == nil {
+		return int(n), nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(g.Gid)
 }

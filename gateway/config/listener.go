@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"fmt"
@@ -13,23 +13,23 @@ import (
 	"mailhatch/upstream"
 )
 
-// ListenerConfig is one [[listener]].
-type ListenerConfig struct {
-	Address      string         `toml:"address"` // as given: "host:port", "unix:/path" or "fd:NAME"
-	TLS          string         `toml:"tls"`     // none | starttls | implicit
-	TLSMin       string         `toml:"tls_min"` // 1.0 | 1.1 | 1.2 | 1.3
-	CertFile     string         `toml:"cert_file"`
-	KeyFile      string         `toml:"key_file"`
-	SelfSigned   bool           `toml:"self_signed"`    // make a certificate in state_dir when there is none
-	ClientCAFile string         `toml:"client_ca_file"` // certificates of these authorities log in
-	Auth         string         `toml:"auth"`           // none | optional | required
-	Users        []ListenerUser `toml:"user"`
-	Allow        []Network      `toml:"allow"`        // who may connect; empty on unix sockets, where file modes decide
-	ProxyFrom    []Network      `toml:"proxy_from"`   // who must begin with a PROXY header, and is believed
-	SocketMode   FileMode       `toml:"socket_mode"`  // of a unix socket
-	SocketGroup  string         `toml:"socket_group"` // name or number; "" leaves the program's own
-	Mode         string         `toml:"mode"`         // queue | direct
-	Banner       string         `toml:"banner"`
+// Listener is one [[listener]].
+type Listener struct {
+	Address      string    `toml:"address"` // as given: "host:port", "unix:/path" or "fd:NAME"
+	TLS          string    `toml:"tls"`     // none | starttls | implicit
+	TLSMin       string    `toml:"tls_min"` // 1.0 | 1.1 | 1.2 | 1.3
+	CertFile     string    `toml:"cert_file"`
+	KeyFile      string    `toml:"key_file"`
+	SelfSigned   bool      `toml:"self_signed"`    // make a certificate in state_dir when there is none
+	ClientCAFile string    `toml:"client_ca_file"` // certificates of these authorities log in
+	Auth         string    `toml:"auth"`           // none | optional | required
+	Users        []User    `toml:"user"`
+	Allow        []Network `toml:"allow"`        // who may connect; empty on unix sockets, where file modes decide
+	ProxyFrom    []Network `toml:"proxy_from"`   // who must begin with a PROXY header, and is believed
+	SocketMode   FileMode  `toml:"socket_mode"`  // of a unix socket
+	SocketGroup  string    `toml:"socket_group"` // name or number; "" leaves the program's own
+	Mode         string    `toml:"mode"`         // queue | direct
+	Banner       string    `toml:"banner"`
 
 	MaxMessage     Size              `toml:"max_message"`
 	MaxRecipients  int               `toml:"max_recipients"`
@@ -42,15 +42,15 @@ type ListenerConfig struct {
 	MinRate        Size              `toml:"min_rate"` // a second, of message text; 0: any
 }
 
-func (l *ListenerConfig) setDefaults() {
-	*l = ListenerConfig{
+func (l *Listener) setDefaults() {
+	*l = Listener{
 		TLS: "none", TLSMin: "1.2", Auth: "none", MaxMessage: 40e6, MaxRecipients: 1000, Mode: "queue", SocketMode: 0o666,
 		BareNewlines: "normalise", MaxConnections: 2000, IdleTimeout: duration(5 * time.Minute), MinRate: 64,
 	}
 }
 
 // Network gives the network and address for net.Listen; for a socket that is handed over it is "fd" and its name.
-func (l *ListenerConfig) Network() (network, address string) {
+func (l *Listener) Network() (network, address string) {
 	if path, ok := strings.CutPrefix(l.Address, "unix:"); ok {
 		return "unix", path
 	}
@@ -61,7 +61,7 @@ func (l *ListenerConfig) Network() (network, address string) {
 }
 
 // Allows says whether a client may connect. Unix sockets let everybody in who can open them.
-func (l *ListenerConfig) Allows(addr netip.Addr) bool {
+func (l *Listener) Allows(addr netip.Addr) bool {
 	if network, _ := l.Network(); network == "unix" {
 		return true
 	}
@@ -82,10 +82,10 @@ func networks(list ...string) []Network {
 	return out
 }
 
-func (c *configChecker) listeners() []ListenerConfig {
+func (c *checker) listeners() []Listener {
 	list := c.file.Listener
 	if len(list) == 0 && !c.isBad("listener") {
-		list = make([]ListenerConfig, 1)
+		list = make([]Listener, 1)
 		list[0].setDefaults()
 		list[0].Address = "127.0.0.1:1025"
 	}
@@ -114,7 +114,7 @@ func (c *configChecker) listeners() []ListenerConfig {
 }
 
 // inFlight refuses a budget that the largest message would never fit in.
-func (c *configChecker) inFlight(list []ListenerConfig) {
+func (c *checker) inFlight(list []Listener) {
 	for i := range list {
 		if list[i].MaxMessage > c.file.MaxInFlight && !c.isBad(indexPath("listener", i)+".max_message") {
 			c.report("max_in_flight", "must be at least the max_message of each listener", "")
@@ -123,7 +123,7 @@ func (c *configChecker) inFlight(list []ListenerConfig) {
 }
 
 // address checks the form of the address.
-func (c *configChecker) address(path string, l *ListenerConfig) bool {
+func (c *checker) address(path string, l *Listener) bool {
 	const forms = `write "127.0.0.1:1025", "unix:/run/mailhatch/smtp.sock" or "fd:NAME"`
 	if c.isBad(path) {
 		return false
@@ -151,7 +151,7 @@ func (c *configChecker) address(path string, l *ListenerConfig) bool {
 }
 
 // limits checks how much a client may do.
-func (c *configChecker) limits(path string, l *ListenerConfig) {
+func (c *checker) limits(path string, l *Listener) {
 	wrong := func(bad bool, key, problem, hint string) {
 		if bad {
 			c.report(path+"."+key, problem, hint)

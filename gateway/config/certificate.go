@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"crypto/tls"
@@ -10,7 +10,7 @@ import (
 )
 
 // certificate checks with what a listener shows who it is.
-func (c *configChecker) certificate(path string, l *ListenerConfig) {
+func (c *checker) certificate(path string, l *Listener) {
 	c.oneOf(path+".tls_min", l.TLSMin, "1.0", "1.1", "1.2", "1.3")
 	if c.isBad(path + ".tls") {
 		return
@@ -48,12 +48,12 @@ func (c *configChecker) certificate(path string, l *ListenerConfig) {
 }
 
 // clientCA checks who vouches for clients.
-func (c *configChecker) clientCA(path string, l *ListenerConfig) {
+func (c *checker) clientCA(path string, l *Listener) {
 	if l.ClientCAFile == "" || l.TLS == "none" {
 		return
 	}
 	l.ClientCAFile = resolvePath(c.reporter.file, l.ClientCAFile)
-	if _, err := clientCAs(l.ClientCAFile); err != nil {
+	if _, err := ClientCAs(l.ClientCAFile); err != nil {
 		c.report(path+".client_ca_file", "cannot be used: "+err.Error(), "name the file of the authority that issues certificates to your own clients")
 	}
 }
@@ -61,8 +61,8 @@ func (c *configChecker) clientCA(path string, l *ListenerConfig) {
 // maxClientCAs is far beyond what one site issues with, and far below a bundle of public authorities.
 const maxClientCAs = 20
 
-// clientCAs reads a PEM file of authorities.
-func clientCAs(file string) (*x509.CertPool, error) {
+// ClientCAs reads a PEM file of authorities.
+func ClientCAs(file string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err

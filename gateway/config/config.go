@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"cmp"
@@ -25,28 +25,28 @@ type Config struct {
 	RunDir          string // absolute
 	ShutdownTimeout time.Duration
 	MaxInFlight     Size // bytes of messages that are being received
-	Listeners       []ListenerConfig
-	Upstreams       []UpstreamConfig // in the order of the file
+	Listeners       []Listener
+	Upstreams       []Upstream // in the order of the file
 	Routes          *route.Table
 	Rewrites        *route.Rewrites
 	Aliases         *identity.Aliases
 	Identity        *identity.Identity
-	Queue           QueueConfig
-	Admin           AdminConfig
-	Log             LogConfig
+	Queue           Queue
+	Admin           Admin
+	Log             Log
 	SecretFiles     []string // that keys name by "file:"
 	Warnings        []string // "file:line: key: what is odd"
 }
 
-// LoadOptions is what the program lends to its config.
-type LoadOptions struct {
+// Options is what the program lends to its config.
+type Options struct {
 	Kinds   []upstream.Kind // usually upstream.Kinds()
 	Version string          // for upstream.Env
 	Stdout  io.Writer       // for upstream.Env
 }
 
-// QueueConfig is the table [queue].
-type QueueConfig struct {
+// Queue is the table [queue].
+type Queue struct {
 	Retry         []upstream.Duration `toml:"retry"`          // waits after the first, second… attempt; the last one repeats
 	MaxAge        upstream.Duration   `toml:"max_age"`        // mail that waits longer has failed
 	FailoverAfter int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried
@@ -58,13 +58,16 @@ type QueueConfig struct {
 	KeepSent      upstream.Duration   `toml:"keep_sent"`
 }
 
-// AdminConfig is the table [admin].
-type AdminConfig struct {
+// Admin is the table [admin].
+type Admin struct {
 	Address string `toml:"address"` // host:port on loopback, or "off"
 }
 
-// LogConfig is the table [log].
-type LogConfig struct {
+// DefaultAdmin is taken when nobody asked for an address; another program may have it.
+const DefaultAdmin = "127.0.0.1:8025"
+
+// Log is the table [log].
+type Log struct {
 	Level  string `toml:"level"`  // debug | info | warn | error
 	Format string `toml:"format"` // auto | text | json
 }
@@ -75,32 +78,32 @@ type identityTable struct {
 	DefaultFrom string `toml:"default_from"`
 }
 
-// configFile is the whole file. The tables of upstreams are decoded by their kinds.
-type configFile struct {
+// document is the whole file. The tables of upstreams are decoded by their kinds.
+type document struct {
 	Hostname        string              `toml:"hostname"`
 	StateDir        string              `toml:"state_dir"`
 	RunDir          string              `toml:"run_dir"`
 	ShutdownTimeout upstream.Duration   `toml:"shutdown_timeout"`
 	MaxInFlight     Size                `toml:"max_in_flight"`
-	Listener        []ListenerConfig    `toml:"listener"`
+	Listener        []Listener          `toml:"listener"`
 	Upstream        map[string]any      `toml:"upstream"`
 	Route           []routeTable        `toml:"route"`
 	Rewrite         []rewriteTable      `toml:"rewrite"`
 	Aliases         map[string][]string `toml:"aliases"`
 	AliasesFile     string              `toml:"aliases_file"`
 	Identity        identityTable       `toml:"identity"`
-	Queue           QueueConfig         `toml:"queue"`
-	Admin           AdminConfig         `toml:"admin"`
-	Log             LogConfig           `toml:"log"`
+	Queue           Queue               `toml:"queue"`
+	Admin           Admin               `toml:"admin"`
+	Log             Log                 `toml:"log"`
 }
 
 func duration(d time.Duration) upstream.Duration { return upstream.Duration{Duration: d} }
 
-func defaultFile() configFile {
+func defaultFile() document {
 	const day = 24 * time.Hour
-	return configFile{
+	return document{
 		ShutdownTimeout: duration(30 * time.Second), MaxInFlight: 512 << 20,
-		Queue: QueueConfig{
+		Queue: Queue{
 			Retry: []upstream.Duration{
 				duration(30 * time.Second), duration(2 * time.Minute), duration(10 * time.Minute),
 				duration(30 * time.Minute), duration(time.Hour), duration(3 * time.Hour),
@@ -108,8 +111,8 @@ func defaultFile() configFile {
 			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry", MinFree: 64e6,
 			KeepFailed: duration(30 * day), KeepSent: duration(7 * day),
 		},
-		Admin: AdminConfig{Address: "127.0.0.1:8025"},
-		Log:   LogConfig{Level: "info", Format: "auto"},
+		Admin: Admin{Address: DefaultAdmin},
+		Log:   Log{Level: "info", Format: "auto"},
 	}
 }
 
@@ -121,9 +124,9 @@ type = "console"
 via = ["console"]
 `
 
-// FindConfig gives the file to read: flag (of -c), $MAILHATCH_CONFIG, ./mailhatch.toml or
+// Find gives the file to read: flag (of -c), $MAILHATCH_CONFIG, ./mailhatch.toml or
 // /etc/mailhatch/config.toml, the first that is given or exists; "" when there is none.
-func FindConfig(flag string) string {
+func Find(flag string) string {
 	if flag != "" {
 		return flag
 	}
@@ -140,26 +143,26 @@ func FindConfig(flag string) string {
 }
 
 // Load reads a config file, "" is for the built-in defaults, and opens its upstreams without any
-// network traffic. What is wrong with the config is a *ConfigError that names everything at once.
-func Load(path string, opts LoadOptions) (*Config, error) {
+// network traffic. What is wrong with the config is a *Error that names everything at once.
+func Load(path string, opts Options) (*Config, error) {
 	text := builtIn
 	if path != "" {
-		b, err := readConfigFile(path)
+		b, err := readFile(path)
 		if err != nil {
 			return nil, err
 		}
 		text = b
 	}
-	return parseConfig(path, text, opts)
+	return parse(path, text, opts)
 }
 
 // Default gives the config that holds when there is no file: everything goes to the console.
-func Default(opts LoadOptions) (*Config, error) { return Load("", opts) }
+func Default(opts Options) (*Config, error) { return Load("", opts) }
 
 // maxConfigFile is far beyond any real config; it keeps a wrong path (/dev/zero) from filling the memory.
 const maxConfigFile = 16 << 20
 
-func readConfigFile(path string) (string, error) {
+func readFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("config: %w", err)
@@ -175,15 +178,15 @@ func readConfigFile(path string) (string, error) {
 	return string(b), nil
 }
 
-// parseConfig does all of Load but for reading the file.
-func parseConfig(path, text string, opts LoadOptions) (*Config, error) {
+// parse does all of Load but for reading the file.
+func parse(path, text string, opts Options) (*Config, error) {
 	r := &reporter{file: path, bad: map[string]bool{}}
 	var root map[string]any
 	if _, err := toml.Decode(text, &root); err != nil {
 		return nil, syntaxError(path, err)
 	}
 	r.lines = indexLines(text)
-	c := &configChecker{decoder: decoder{reporter: r}, opts: opts, file: defaultFile()}
+	c := &checker{decoder: decoder{reporter: r}, opts: opts, file: defaultFile()}
 	c.table("", root, &c.file)
 	cfg := c.check()
 	if err := r.err(); err != nil {
@@ -195,7 +198,7 @@ func parseConfig(path, text string, opts LoadOptions) (*Config, error) {
 
 // syntaxError places an error of the TOML library, which stops at the first one.
 func syntaxError(path string, err error) error {
-	problem := ConfigProblem{Problem: strings.TrimPrefix(err.Error(), "toml: ")}
+	problem := Problem{Problem: strings.TrimPrefix(err.Error(), "toml: ")}
 	var pe toml.ParseError
 	if errors.As(err, &pe) {
 		problem.Line, problem.Problem = pe.Position.Line, "TOML: "+pe.Message
@@ -206,7 +209,17 @@ func syntaxError(path string, err error) error {
 			problem.Key = pe.LastKey
 		}
 	}
-	return &ConfigError{File: path, Problems: []ConfigProblem{problem}}
+	return &Error{File: path, Problems: []Problem{problem}}
+}
+
+// Upstream returns the upstream of this name; nil when there is none.
+func (c *Config) Upstream(name string) *Upstream {
+	for i := range c.Upstreams {
+		if c.Upstreams[i].Name == name {
+			return &c.Upstreams[i]
+		}
+	}
+	return nil
 }
 
 // Close closes the upstreams that hold connections.
@@ -228,7 +241,7 @@ func Dirs(path string) (stateDir, runDir string, err error) {
 		RunDir   string `toml:"run_dir"`
 	}
 	if path != "" {
-		text, err := readConfigFile(path)
+		text, err := readFile(path)
 		if err != nil {
 			return "", "", err
 		}
@@ -245,10 +258,10 @@ func Dirs(path string) (stateDir, runDir string, err error) {
 // AdminAddress reads no more than [admin] address from a config; "off" is for none.
 func AdminAddress(path string) (string, error) {
 	var part struct {
-		Admin AdminConfig `toml:"admin"`
+		Admin Admin `toml:"admin"`
 	}
 	if path != "" {
-		text, err := readConfigFile(path)
+		text, err := readFile(path)
 		if err != nil {
 			return "", err
 		}
@@ -256,7 +269,7 @@ func AdminAddress(path string) (string, error) {
 			return "", syntaxError(path, err)
 		}
 	}
-	return cmp.Or(part.Admin.Address, defaultAdmin), nil
+	return cmp.Or(part.Admin.Address, DefaultAdmin), nil
 }
 
 func resolveStateDir(config, given string) (string, error) {

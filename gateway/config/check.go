@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"errors"
@@ -11,15 +11,15 @@ import (
 	"mailhatch/gateway/identity"
 )
 
-// configChecker turns a decoded file into a Config and reports what is wrong with it.
-type configChecker struct {
+// checker turns a decoded file into a Config and reports what is wrong with it.
+type checker struct {
 	decoder
-	opts LoadOptions
-	file configFile
+	opts Options
+	file document
 }
 
 // check looks at everything, whatever is wrong already, so that all problems come at once.
-func (c *configChecker) check() *Config {
+func (c *checker) check() *Config {
 	cfg := &Config{
 		File: c.reporter.file, ShutdownTimeout: c.file.ShutdownTimeout.Duration, MaxInFlight: c.file.MaxInFlight,
 		Queue: c.file.Queue, Admin: c.file.Admin, Log: c.file.Log,
@@ -43,7 +43,7 @@ func (c *configChecker) check() *Config {
 }
 
 // hasBadKey says whether a key within the table has a problem.
-func (c *configChecker) hasBadKey(path string) bool {
+func (c *checker) hasBadKey(path string) bool {
 	for bad := range c.bad {
 		if strings.HasPrefix(bad, path+".") {
 			return true
@@ -52,7 +52,7 @@ func (c *configChecker) hasBadKey(path string) bool {
 	return c.isBad(path)
 }
 
-func (c *configChecker) hostname() string {
+func (c *checker) hostname() string {
 	name := c.file.Hostname
 	if name == "" {
 		name, _ = os.Hostname()
@@ -67,7 +67,7 @@ func (c *configChecker) hostname() string {
 	return name
 }
 
-func (c *configChecker) dirs(cfg *Config) {
+func (c *checker) dirs(cfg *Config) {
 	dir, err := resolveStateDir(c.reporter.file, c.file.StateDir)
 	if err != nil {
 		c.report("state_dir", err.Error(), "set state_dir")
@@ -80,7 +80,7 @@ func (c *configChecker) dirs(cfg *Config) {
 	}
 }
 
-func (c *configChecker) identity(hostname string) *identity.Identity {
+func (c *checker) identity(hostname string) *identity.Identity {
 	t := c.file.Identity
 	if t.Domain == "" {
 		t.Domain = hostname
@@ -95,7 +95,7 @@ func (c *configChecker) identity(hostname string) *identity.Identity {
 }
 
 // aliases joins the table [aliases] and the aliases_file; the table wins.
-func (c *configChecker) aliases() *identity.Aliases {
+func (c *checker) aliases() *identity.Aliases {
 	a, errs := identity.NewAliases(c.file.Aliases)
 	for _, e := range errs {
 		var ke *identity.KeyError
@@ -123,7 +123,7 @@ func (c *configChecker) aliases() *identity.Aliases {
 }
 
 // aliasLoops warns of aliases that lead in circles: mail for them stays with their own name.
-func (c *configChecker) aliasLoops(cfg *Config) {
+func (c *checker) aliasLoops(cfg *Config) {
 	for _, name := range cfg.Aliases.Loops(cfg.Identity) {
 		path := "aliases_file"
 		for own := range c.file.Aliases {
@@ -135,7 +135,7 @@ func (c *configChecker) aliasLoops(cfg *Config) {
 	}
 }
 
-func (c *configChecker) queue() {
+func (c *checker) queue() {
 	q := &c.file.Queue
 	if len(q.Retry) == 0 {
 		c.report("queue.retry", "is empty", `write times, such as ["30s", "10m", "3h"]; the last one repeats`)
@@ -158,7 +158,7 @@ func (c *configChecker) queue() {
 	c.oneOf("queue.on_uncertain", q.OnUncertain, "retry", "hold", "failover")
 }
 
-func (c *configChecker) admin() {
+func (c *checker) admin() {
 	address := c.file.Admin.Address
 	if address == "off" || c.isBad("admin.address") {
 		return
@@ -175,7 +175,7 @@ func (c *configChecker) admin() {
 }
 
 // permissions warns of secrets that everybody on the machine can read.
-func (c *configChecker) permissions() {
+func (c *checker) permissions() {
 	if len(c.literalSecrets) == 0 || c.reporter.file == "" {
 		return
 	}

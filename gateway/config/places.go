@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"errors"
@@ -18,6 +18,28 @@ const (
 	packagedStateDir = "/var/lib/mailhatch"
 	packagedRunDir   = "/run/mailhatch"
 )
+
+// SubmitSocket is the name of the submission socket in run_dir. Every account of the machine may
+// hand mail over there; its name is the user of the mail ("uid:NAME").
+const SubmitSocket = "submit.sock"
+
+// SubmitName is the listener of mail that local programs hand over by sendmail.
+const SubmitName = "submit"
+
+// SubmitPath returns the path of the submission socket.
+func (c *Config) SubmitPath() string { return filepath.Join(c.RunDir, SubmitSocket) }
+
+// SubmitListener returns the listener of the submission socket. It allows what the most generous listener allows.
+func (c *Config) SubmitListener() *Listener {
+	l := &Listener{}
+	l.setDefaults()
+	l.Address, l.MinRate = SubmitName, 0
+	for i := range c.Listeners {
+		l.MaxMessage = max(l.MaxMessage, c.Listeners[i].MaxMessage)
+		l.MaxRecipients = max(l.MaxRecipients, c.Listeners[i].MaxRecipients)
+	}
+	return l
+}
 
 // SubmitPlace is where a gateway takes mail of local programs.
 type SubmitPlace struct {
@@ -89,7 +111,7 @@ func givenDirs(path string) (stateDir, runDir string, err error) {
 		StateDir string `toml:"state_dir"`
 		RunDir   string `toml:"run_dir"`
 	}
-	text, err := readConfigFile(path)
+	text, err := readFile(path)
 	if err != nil {
 		return "", "", err
 	}

@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"context"
@@ -72,14 +72,14 @@ func (u *testUpstream) Close() error {
 }
 
 // testOptions has the kinds test and console; opened counts the upstreams that are open.
-func testOptions(opened *int) LoadOptions {
+func testOptions(opened *int) Options {
 	newTest := func() upstream.Settings {
 		return &testSettings{opened: opened, testRegion: testRegion{Region: "earth"}}
 	}
 	newConsole := func() upstream.Settings {
 		return &testSettings{opened: opened, Token: upstream.NewSecret("none")}
 	}
-	return LoadOptions{Version: "1.2", Kinds: []upstream.Kind{{Name: "test", New: newTest}, {Name: "console", New: newConsole}}}
+	return Options{Version: "1.2", Kinds: []upstream.Kind{{Name: "test", New: newTest}, {Name: "console", New: newConsole}}}
 }
 
 const goodConfig = `
@@ -198,19 +198,19 @@ func TestFindConfig(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("MAILHATCH_CONFIG", "")
 	if _, err := os.Stat("/etc/mailhatch/config.toml"); err != nil {
-		if got := FindConfig(""); got != "" {
+		if got := Find(""); got != "" {
 			t.Errorf("nothing there, got %q", got)
 		}
 	}
 	writeFile(t, "mailhatch.toml", "")
-	if got := FindConfig(""); got != "mailhatch.toml" {
+	if got := Find(""); got != "mailhatch.toml" {
 		t.Errorf("local file, got %q", got)
 	}
 	t.Setenv("MAILHATCH_CONFIG", "env.toml")
-	if got := FindConfig(""); got != "env.toml" {
+	if got := Find(""); got != "env.toml" {
 		t.Errorf("environment, got %q", got)
 	}
-	if got := FindConfig("flag.toml"); got != "flag.toml" {
+	if got := Find("flag.toml"); got != "flag.toml" {
 		t.Errorf("flag, got %q", got)
 	}
 }

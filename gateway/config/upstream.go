@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"cmp"
@@ -12,8 +12,8 @@ import (
 	"mailhatch/upstream"
 )
 
-// UpstreamConfig is one [upstream.NAME]: the opened upstream and the keys that are the same for every kind.
-type UpstreamConfig struct {
+// Upstream is one [upstream.NAME]: the opened upstream and the keys that are the same for every kind.
+type Upstream struct {
 	Name          string
 	Kind          string
 	Upstream      upstream.Upstream
@@ -35,7 +35,7 @@ type upstreamTable struct {
 const defaultConcurrent = 16
 
 // upstreamNames gives the names in the order of the file.
-func (c *configChecker) upstreamNames() []string {
+func (c *checker) upstreamNames() []string {
 	names := slices.Collect(maps.Keys(c.file.Upstream))
 	slices.SortFunc(names, func(a, b string) int {
 		return cmp.Or(cmp.Compare(c.lines.at(joinPath("upstream", a)), c.lines.at(joinPath("upstream", b))), cmp.Compare(a, b))
@@ -43,7 +43,7 @@ func (c *configChecker) upstreamNames() []string {
 	return names
 }
 
-func (c *configChecker) upstreams(names []string, hostname string) []UpstreamConfig {
+func (c *checker) upstreams(names []string, hostname string) []Upstream {
 	holds := slices.ContainsFunc(c.file.Route, func(r routeTable) bool { return r.Hold })
 	switch {
 	case len(names) == 0 && holds: // a machine whose mail waits until it is set up
@@ -51,7 +51,7 @@ func (c *configChecker) upstreams(names []string, hostname string) []UpstreamCon
 	case len(names) == 0:
 		c.report("upstream", "there is none, so no mail could go anywhere", "add [upstream.main] with a type: "+c.kindNames())
 	}
-	var list []UpstreamConfig
+	var list []Upstream
 	for _, name := range names {
 		path := joinPath("upstream", name)
 		table, ok := c.file.Upstream[name].(map[string]any)
@@ -69,21 +69,21 @@ func (c *configChecker) upstreams(names []string, hostname string) []UpstreamCon
 	return list
 }
 
-func (c *configChecker) upstream(path, name string, table map[string]any, hostname string) (UpstreamConfig, bool) {
+func (c *checker) upstream(path, name string, table map[string]any, hostname string) (Upstream, bool) {
 	common := upstreamTable{MaxConcurrent: defaultConcurrent}
 	kind, known := c.kind(path, table)
 	if !known {
 		// Without the kind nobody knows the other keys.
 		c.table(path, commonKeys(table), &common)
 		c.sender(path, &common)
-		return UpstreamConfig{}, false
+		return Upstream{}, false
 	}
 	settings := kind.New()
 	c.table(path, table, &common, settings)
 	if common.MaxConcurrent < 1 || common.MaxConcurrent > 10_000 {
 		c.report(path+".max_concurrent", "must be from 1 to 10000", "")
 	}
-	u := UpstreamConfig{
+	u := Upstream{
 		Name: name, Kind: kind.Name, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
 		Sender: c.sender(path, &common),
 	}
@@ -101,7 +101,7 @@ func (c *configChecker) upstream(path, name string, table map[string]any, hostna
 }
 
 // kind finds what the key type names.
-func (c *configChecker) kind(path string, table map[string]any) (upstream.Kind, bool) {
+func (c *checker) kind(path string, table map[string]any) (upstream.Kind, bool) {
 	value, ok := table["type"]
 	if !ok {
 		c.report(path+".type", "is missing", "one of "+c.kindNames())
@@ -122,7 +122,7 @@ func (c *configChecker) kind(path string, table map[string]any) (upstream.Kind, 
 	return upstream.Kind{}, false
 }
 
-func (c *configChecker) kindNames() string {
+func (c *checker) kindNames() string {
 	names := make([]string, len(c.opts.Kinds))
 	for i, k := range c.opts.Kinds {
 		names[i] = k.Name
@@ -142,7 +142,7 @@ func commonKeys(table map[string]any) map[string]any {
 }
 
 // sender checks from_domains and rewrite_from.
-func (c *configChecker) sender(path string, t *upstreamTable) *identity.SenderPolicy {
+func (c *checker) sender(path string, t *upstreamTable) *identity.SenderPolicy {
 	if t.RewriteFrom == "" {
 		if len(t.FromDomains) > 0 {
 			c.report(path+".from_domains", "needs rewrite_from: who is the sender of all other mail?",

@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"fmt"
@@ -56,7 +56,7 @@ func TestListenerNetwork(t *testing.T) {
 	for given, want := range map[string][2]string{
 		"127.0.0.1:25": {"tcp", "127.0.0.1:25"}, "unix:/a/b": {"unix", "/a/b"}, "fd:smtp": {"fd", "smtp"},
 	} {
-		l := ListenerConfig{Address: given}
+		l := Listener{Address: given}
 		if network, address := l.Network(); network != want[0] || address != want[1] {
 			t.Errorf("%s: %s %s", given, network, address)
 		}
@@ -69,11 +69,11 @@ func TestUserVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash := string(b)
-	plain := ListenerUser{Name: "a", Password: upstream.NewSecret("right")}
+	plain := User{Name: "a", Password: upstream.NewSecret("right")}
 	if !plain.Verify("right") || plain.Verify("wrong") || plain.Verify("") {
 		t.Error("plain password")
 	}
-	hashed := ListenerUser{Name: "a", Password: upstream.NewSecret(hash)}
+	hashed := User{Name: "a", Password: upstream.NewSecret(hash)}
 	if !hashed.Verify("right") || hashed.Verify("wrong") {
 		t.Error("hashed password")
 	}

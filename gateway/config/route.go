@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"errors"
@@ -57,7 +57,7 @@ func (t *routeTable) rule() route.Rule {
 }
 
 // routes compiles the rules and checks the upstreams they name.
-func (c *configChecker) routes(upstreams []string) *route.Table {
+func (c *checker) routes(upstreams []string) *route.Table {
 	if len(c.file.Route) == 0 && !c.isBad("route") {
 		name := "NAME"
 		if len(upstreams) > 0 {
@@ -83,7 +83,7 @@ func (c *configChecker) routes(upstreams []string) *route.Table {
 }
 
 // ruleErrors reports what a list of rules complained of. Of undecoded rules nobody knows what they say.
-func (c *configChecker) ruleErrors(list string, err error, undecoded []bool) {
+func (c *checker) ruleErrors(list string, err error, undecoded []bool) {
 	for _, e := range flatten(err) {
 		var ke *route.KeyError
 		if !errors.As(e, &ke) {
@@ -102,7 +102,7 @@ func (c *configChecker) ruleErrors(list string, err error, undecoded []bool) {
 }
 
 // routeNames checks that via and balance name upstreams, and warns of upstreams that no route names.
-func (c *configChecker) routeNames(upstreams []string) {
+func (c *checker) routeNames(upstreams []string) {
 	used := map[string]bool{}
 	check := func(path, name string) {
 		if slices.Contains(upstreams, name) {
@@ -135,7 +135,7 @@ func (c *configChecker) routeNames(upstreams []string) {
 }
 
 // unreachable warns of rules behind one that matches everything.
-func (c *configChecker) unreachable() {
+func (c *checker) unreachable() {
 	for i := range c.file.Route {
 		r := &c.file.Route[i]
 		unconditional := len(r.From)+len(r.To)+len(r.HeaderFrom)+len(r.Subject)+len(r.Header)+

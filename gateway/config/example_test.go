@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"crypto/ecdsa"
@@ -51,7 +51,7 @@ func writeFile(t *testing.T, path, text string) {
 // exampleConfig gives config.example.toml with its optional keys on and its paths in a temporary folder.
 func exampleConfig(t *testing.T, optional bool) string {
 	t.Helper()
-	b, err := os.ReadFile("../config.example.toml")
+	b, err := os.ReadFile("../../config.example.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestExampleLoads(t *testing.T) {
 	for _, optional := range []bool{false, true} {
 		path := filepath.Join(t.TempDir(), "mailhatch.toml")
 		writeFile(t, path, exampleConfig(t, optional))
-		cfg, err := Load(path, LoadOptions{Kinds: upstream.Kinds(), Stdout: os.Stdout})
+		cfg, err := Load(path, Options{Kinds: upstream.Kinds(), Stdout: os.Stdout})
 		if err != nil {
 			t.Fatalf("optional keys %v:\n%v", optional, err)
 		}
@@ -104,8 +104,8 @@ func TestExampleLoads(t *testing.T) {
 
 // TestPackagedConfigs: packages and the container start as they are, and keep mail until an upstream is set up.
 func TestPackagedConfigs(t *testing.T) {
-	for _, path := range []string{"../packaging/config.toml", "../packaging/container.toml"} {
-		cfg, err := Load(path, LoadOptions{Kinds: upstream.Kinds(), Stdout: os.Stdout})
+	for _, path := range []string{"../../packaging/config.toml", "../../packaging/container.toml"} {
+		cfg, err := Load(path, Options{Kinds: upstream.Kinds(), Stdout: os.Stdout})
 		if err != nil {
 			t.Errorf("%v", err)
 			continue
@@ -130,7 +130,7 @@ func TestExampleShowsEveryKey(t *testing.T) {
 	if _, err := toml.Decode(exampleConfig(t, true), &root); err != nil {
 		t.Fatal(err)
 	}
-	checkTags(t, "", reflect.TypeFor[configFile](), []map[string]any{root})
+	checkTags(t, "", reflect.TypeFor[document](), []map[string]any{root})
 
 	byType := map[string][]map[string]any{}
 	var all []map[string]any
