@@ -30,7 +30,7 @@ man: build ## manual pages and completions of shells, into dist/
 test: ## all tests with the race detector where cgo is there
 	@if $(GO) env CGO_ENABLED | grep -q 1 && command -v $${CC:-cc} >/dev/null; then \
 		$(GO) test -race -timeout 20m ./... && \
-		$(GO) test -run 'Hostile|Memory|AtLimits' ./mime ./upstream ./cmd/mailhatch ; \
+		$(GO) test -run 'Hostile|Memory|AtLimits' ./mime ./upstream/... ./cmd/mailhatch ; \
 	else \
 		echo "no C compiler: testing without the race detector"; $(GO) test -timeout 20m ./... ; \
 	fi

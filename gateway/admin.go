@@ -14,7 +14,7 @@ import (
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
-	"mailhatch/upstream"
+	"mailhatch/upstream/local"
 )
 
 // adminRoom is the admin server with its listeners: admin.sock, and the address of [admin], which a
@@ -192,7 +192,7 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 		u := admin.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
 			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate}
 		if k := cfg.Upstream(s.Name); k != nil {
-			u.Kind = k.Kind
+			u.Kind = k.Kind.Name
 		}
 		list = append(list, u)
 	}
@@ -205,7 +205,7 @@ func (g *Gateway) memory(name string) ([]admin.Kept, bool) {
 	if u == nil {
 		return nil, false
 	}
-	m, ok := u.Upstream.(*upstream.Memory)
+	m, ok := u.Upstream.(*local.Memory)
 	if !ok {
 		return nil, false
 	}

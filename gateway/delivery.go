@@ -30,7 +30,7 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 	}
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
-		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, SMTP: u.Kind == "smtp", MaxConcurrent: u.MaxConcurrent,
+		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, SMTP: u.Kind.SMTPStatus, MaxConcurrent: u.MaxConcurrent,
 			Rate: u.Rate.PerSecond(), Failover: cfg.Routes.Alternatives(u.Name)}
 		if u.Sender != nil {
 			du.Rewrite = u.Sender.Apply

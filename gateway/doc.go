@@ -15,12 +15,13 @@
 //	5  cmd, test/clients
 //	4  gateway          the hall: gateway.go, config (the only reader of TOML)
 //	3  deliver admin    take due mail to its upstreams; show and steer
-//	2  smtpd maildrop route identity queue bounce upstream
-//	1  journal mime     the operator's events; Internet messages
-//	0  envelope         the shared noun
+//	2  smtpd maildrop route identity queue bounce
+//	1  journal upstream the operator's events; the contract of those who take mail on
+//	0  envelope mime    the shared noun; Internet messages
 //
 // queue/sqlite imports queue. upstream imports only mime: deliver copies what an upstream needs into
-// upstream.Mail, the counter where luggage is handed over.
+// upstream.Mail. Above it stand upstream/api, local and smtp on floor 2, the kinds that speak HTTP on
+// floor 3, and on floor 4 upstream/kinds, their table, which only cmd imports.
 //
 // What is stored with a message is its envelope, the inputs of routing and its bytes. Routing happens
 // at acceptance, to refuse early, and again before each attempt, so that a mended config heals mail

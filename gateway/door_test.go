@@ -157,7 +157,7 @@ func TestReload(t *testing.T) {
 	if err := h.g.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "resend") {
 		t.Errorf("a bad config was taken: %v", err)
 	}
-	if name := h.g.current.Load().Upstreams[0].Kind; name != "resend" {
+	if name := h.g.current.Load().Upstreams[0].Kind.Name; name != "resend" {
 		t.Errorf("the old config is gone: %s", name)
 	}
 	h.write(fmt.Sprintf("[upstream.other]\ntype = \"sendgrid\"\napi_key = \"k2\"\nbase_url = %q\n[[route]]\nvia = [\"other\"]\n[queue]\nretry = [\"1s\"]\n", other.URL))

@@ -20,7 +20,7 @@ import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
-	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -103,13 +103,13 @@ func (h *house) write(text string) {
 
 func (h *house) start() {
 	h.t.Helper()
-	cfg, err := config.Load(h.file, config.Options{Kinds: upstream.Kinds(), Version: "test", Stdout: h.log})
+	cfg, err := config.Load(h.file, config.Options{Kinds: kinds.Kinds(), Version: "test", Stdout: h.log})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.cfg = cfg
 	ctx, cancel := context.WithCancel(context.Background())
-	h.g, err = New(ctx, cfg, Options{Version: "test", Kinds: upstream.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil))})
+	h.g, err = New(ctx, cfg, Options{Version: "test", Kinds: kinds.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil))})
 	if err != nil {
 		cancel()
 		h.t.Fatal(err)

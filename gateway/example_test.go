@@ -11,6 +11,7 @@ import (
 	"mailhatch/gateway"
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 )
 
 // pager is an upstream of one's own: it "sends" each mail by printing who gets it.
@@ -63,7 +64,7 @@ func Example() {
 	}
 
 	paged := make(chan struct{})
-	kinds := append(upstream.Kinds(), upstream.Kind{
+	kinds := append(kinds.Kinds(), upstream.Kind{
 		Name: "pager", Doc: "prints a line", New: func() upstream.Settings { return &pagerSettings{paged: paged} },
 	})
 	cfg, err := config.Load(file, config.Options{Kinds: kinds, Version: "1"})

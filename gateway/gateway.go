@@ -27,7 +27,7 @@ import (
 // Options is what the program lends to a Gateway.
 type Options struct {
 	Version string
-	Kinds   []upstream.Kind // upstream.Kinds() and what a program of its own adds
+	Kinds   []upstream.Kind // kinds.Kinds() and what a program of its own adds
 	Stdout  io.Writer       // where the console upstream writes
 	Log     *slog.Logger
 	Reload  <-chan os.Signal // each signal reloads the config; may be nil

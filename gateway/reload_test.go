@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/config"
-	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 )
 
 // reloadConfig has the listeners and tables that a test changes.
@@ -220,11 +220,11 @@ func TestAdminMovesBeforeItServes(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load(file, config.Options{Kinds: upstream.Kinds(), Version: "test", Stdout: io.Discard})
+	cfg, err := config.Load(file, config.Options{Kinds: kinds.Kinds(), Version: "test", Stdout: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := New(t.Context(), cfg, Options{Kinds: upstream.Kinds()})
+	g, err := New(t.Context(), cfg, Options{Kinds: kinds.Kinds()})
 	if err != nil {
 		t.Fatal(err)
 	}

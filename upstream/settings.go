@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,19 +18,20 @@ type Secret struct{ value string }
 // NewSecret wraps a value.
 func NewSecret(value string) Secret { return Secret{value} }
 
-// Reveal gives the value itself, for the one place that sends it.
+// Reveal returns the value itself, for the one place that sends it.
 func (s Secret) Reveal() string { return s.value }
 
-// IsZero says whether there is no value.
+// IsZero reports whether there is no value.
 func (s Secret) IsZero() bool { return s.value == "" }
 
-const redacted = "***"
+// Redacted stands wherever a secret would.
+const Redacted = "***"
 
 // String, GoString, Format and MarshalText all print *** so that no verb and no encoder leaks it.
-func (s Secret) String() string               { return redacted }
-func (s Secret) GoString() string             { return redacted }
-func (s Secret) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
-func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (s Secret) String() string               { return Redacted }
+func (s Secret) GoString() string             { return Redacted }
+func (s Secret) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(Redacted)) }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
 // UnmarshalText resolves a reference. Its errors name the reference, never a value.
 func (s *Secret) UnmarshalText(text []byte) error {
@@ -99,5 +101,17 @@ func durationError(s string) error {
 	return fmt.Errorf(`must be a time with a unit, such as "30s", "10m", "3h" or "5d", not %q`, s)
 }
 
-// MarshalText gives the Go form.
+// MarshalText returns the Go form.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// OneOf returns a *KeyError where a key has another value than those allowed.
+func OneOf(key, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	quoted := make([]string, len(allowed))
+	for i, a := range allowed {
+		quoted[i] = strconv.Quote(a)
+	}
+	return &KeyError{Key: key, Problem: fmt.Sprintf("must be %s, not %q", strings.Join(quoted, " or "), value)}
+}

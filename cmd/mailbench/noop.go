@@ -17,7 +17,7 @@ import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
-	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 )
 
 // noopCommand is `mailbench noop`: mailhatch's own server, from the socket to the log line, with a queue
@@ -32,7 +32,7 @@ func noopCommand(ctx context.Context, args []string, _, stderr io.Writer) error 
 	if *file == "" {
 		return fmt.Errorf("%w: -config is needed", errUsage)
 	}
-	cfg, err := config.Load(*file, config.Options{Kinds: upstream.Kinds(), Stdout: stderr})
+	cfg, err := config.Load(*file, config.Options{Kinds: kinds.Kinds(), Stdout: stderr})
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func noopCommand(ctx context.Context, args []string, _, stderr io.Writer) error 
 		}
 	}
 	g, err := gateway.New(ctx, cfg, gateway.Options{
-		Kinds: upstream.Kinds(), Stdout: stderr, Queue: newNoopQueue(),
+		Kinds: kinds.Kinds(), Stdout: stderr, Queue: newNoopQueue(),
 		Log: slog.New(slog.NewJSONHandler(stderr, nil)),
 	})
 	if err != nil {

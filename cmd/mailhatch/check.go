@@ -14,6 +14,7 @@ import (
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 )
 
 // load reads the config that the command line and the environment name.
@@ -22,7 +23,7 @@ func (a *app) load() (*config.Config, error) {
 }
 
 func (a *app) loadOptions() config.Options {
-	return config.Options{Kinds: upstream.Kinds(), Version: versionString(), Stdout: a.stdout}
+	return config.Options{Kinds: kinds.Kinds(), Version: versionString(), Stdout: a.stdout}
 }
 
 // config is load for commands that need no upstreams.
@@ -131,7 +132,7 @@ const onlineTimeout = 30 * time.Second
 
 // checkUpstream tries an upstream, in parts where it can tell them.
 func checkUpstream(ctx context.Context, u *config.Upstream, online bool) checkedUpstream {
-	r := checkedUpstream{Name: u.Name, Kind: u.Kind}
+	r := checkedUpstream{Name: u.Name, Kind: u.Kind.Name}
 	if !online {
 		return r
 	}

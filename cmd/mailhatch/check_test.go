@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"mailhatch/gateway/config"
-	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,7 +16,7 @@ func TestFromDomains(t *testing.T) {
 		if err := os.WriteFile(file, []byte("[upstream.main]\ntype = \"memory\"\n"+keys+"[[route]]\nvia = [\"main\"]\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := config.Load(file, config.Options{Kinds: upstream.Kinds()})
+		cfg, err := config.Load(file, config.Options{Kinds: kinds.Kinds()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 	}
 	r, ok := u.Upstream.(upstream.Renderer)
 	if !ok {
-		return fmt.Errorf("upstreams of type %s cannot show what they would send", u.Kind)
+		return fmt.Errorf("upstreams of type %s cannot show what they would send", u.Kind.Name)
 	}
 	msg, err := a.readMessage(rest[0])
 	if err != nil {

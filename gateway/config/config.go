@@ -40,7 +40,7 @@ type Config struct {
 
 // Options is what the program lends to its config.
 type Options struct {
-	Kinds   []upstream.Kind // usually upstream.Kinds()
+	Kinds   []upstream.Kind // usually kinds.Kinds()
 	Version string          // for upstream.Env
 	Stdout  io.Writer       // for upstream.Env
 }

@@ -183,7 +183,7 @@ func TestDefault(t *testing.T) {
 	if l.Address != "127.0.0.1:1025" || !l.Allows(netip.MustParseAddr("::ffff:127.0.0.1")) || l.Allows(netip.MustParseAddr("10.0.0.1")) {
 		t.Errorf("listener %+v", l)
 	}
-	if cfg.Upstreams[0].Kind != "console" || cfg.Routes.Len() != 1 || len(cfg.Warnings) != 0 {
+	if cfg.Upstreams[0].Kind.Name != "console" || cfg.Routes.Len() != 1 || len(cfg.Warnings) != 0 {
 		t.Errorf("config %+v", cfg)
 	}
 	if runtime.GOOS != "windows" && (cfg.StateDir != "/var/lib/mailhatch" || cfg.RunDir != "/run/mailhatch") {

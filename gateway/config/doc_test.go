@@ -9,7 +9,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 )
 
 // documentedKeys reads doc/configuration.md: by heading, the keys of its tables and their defaults.
@@ -49,7 +49,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &User{}, "[upstream.NAME]": &common,
 		"[[route]]": &routeTable{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
 	}
-	for _, k := range upstream.Kinds() {
+	for _, k := range kinds.Kinds() {
 		structs[`type = "`+k.Name+`"`] = k.New()
 	}
 	docs := documentedKeys(t)

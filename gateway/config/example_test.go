@@ -18,7 +18,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/route"
-	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 )
 
 // writeCertificate makes cert.pem and key.pem in dir.
@@ -85,7 +85,7 @@ func TestExampleLoads(t *testing.T) {
 	for _, optional := range []bool{false, true} {
 		path := filepath.Join(t.TempDir(), "mailhatch.toml")
 		writeFile(t, path, exampleConfig(t, optional))
-		cfg, err := Load(path, Options{Kinds: upstream.Kinds(), Stdout: os.Stdout})
+		cfg, err := Load(path, Options{Kinds: kinds.Kinds(), Stdout: os.Stdout})
 		if err != nil {
 			t.Fatalf("optional keys %v:\n%v", optional, err)
 		}
@@ -105,7 +105,7 @@ func TestExampleLoads(t *testing.T) {
 // TestPackagedConfigs: packages and the container start as they are, and keep mail until an upstream is set up.
 func TestPackagedConfigs(t *testing.T) {
 	for _, path := range []string{"../../packaging/config.toml", "../../packaging/container.toml"} {
-		cfg, err := Load(path, Options{Kinds: upstream.Kinds(), Stdout: os.Stdout})
+		cfg, err := Load(path, Options{Kinds: kinds.Kinds(), Stdout: os.Stdout})
 		if err != nil {
 			t.Errorf("%v", err)
 			continue
@@ -141,7 +141,7 @@ func TestExampleShowsEveryKey(t *testing.T) {
 		all = append(all, table)
 	}
 	checkTags(t, "upstream", reflect.TypeFor[upstreamTable](), all)
-	for _, k := range upstream.Kinds() {
+	for _, k := range kinds.Kinds() {
 		checkTags(t, "upstream of type "+k.Name, reflect.TypeOf(k.New()).Elem(), byType[k.Name])
 	}
 }

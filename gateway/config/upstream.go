@@ -15,7 +15,7 @@ import (
 // Upstream is one [upstream.NAME]: the opened upstream and the keys that are the same for every kind.
 type Upstream struct {
 	Name          string
-	Kind          string
+	Kind          upstream.Kind
 	Upstream      upstream.Upstream
 	MaxConcurrent int
 	Rate          Rate                   // zero: no limit
@@ -84,7 +84,7 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 		c.report(path+".max_concurrent", "must be from 1 to 10000", "")
 	}
 	u := Upstream{
-		Name: name, Kind: kind.Name, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
+		Name: name, Kind: kind, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
 		Sender: c.sender(path, &common),
 	}
 	opened, err := settings.Open(upstream.Env{Name: name, Hostname: hostname, Version: c.opts.Version, Stdout: c.opts.Stdout})

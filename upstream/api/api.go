@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// Settings are the keys that every HTTP kind has.
+type Settings struct {
+	APIKey             upstream.Secret   `toml:"api_key"`
+	BaseURL            string            `toml:"base_url"`
+	Timeout            upstream.Duration `toml:"timeout"` // of one request, answer included
+	CAFile             string            `toml:"ca_file"`
+	PassControlHeaders bool              `toml:"pass_control_headers"`
+}
+
+// Defaults returns the settings of a table that has no keys.
+func Defaults() Settings { return Settings{Timeout: upstream.Duration{Duration: 30 * time.Second}} }
+
+// Service describes a provider's API: what is the same for every mail.
+type Service struct {
+	URL        string                       // where it is, unless base_url says otherwise
+	KeyHint    string                       // where a key comes from
+	Auth       func(upstream.Secret) string // the value of Authorization
+	Recipients int                          // of one request
+	Bytes      int64                        // of one request's body
+	Batches    bool                         // one request can send to many who do not see each other, without anyone for To
+	Changes    []string                     // as in Kind
+}
+
+// Bearer is the authorization of RFC 6750.
+func Bearer(key upstream.Secret) string { return "Bearer " + key.Reveal() }
+
+// Provider is what each HTTP API fills in; the rest of an offer is the same for all.
+type Provider interface {
+	// refuses returns the error that compose, or a request that it makes, would have for a mail that is small
+	// for the API, without reading the body; known is false where only compose can tell.
+	Refuses(m *upstream.Mail) (err *upstream.Error, known bool)
+	// compose translates what all requests of a mail share.
+	Compose(m *upstream.Mail) (Composed, *upstream.Error)
+	// interpret reads an answer.
+	Interpret(a *Answer, c *Call) Verdict
+	// account asks for what the account has, and sends nothing. An error may come with the answer it is about.
+	Account(ctx context.Context) (*Answer, error)
+	// findings reads an answer of account for people.
+	Findings(ctx context.Context, a *Answer, domains []string) []upstream.Finding
+}
+
+// Composed makes the request for some recipients of a mail.
+type Composed func(c *Call) (*Request, *upstream.Error)
+
+// Upstream hands mail to an HTTP API.
+type Upstream struct {
+	client   *Client
+	provider Provider
+}
+
+// newAPI makes the upstream of a provider that is reached by client.
+func New(client *Client, p Provider) *Upstream { return &Upstream{client, p} }
+
+// Send offers m by as many requests as its recipients need.
+func (u *Upstream) Send(ctx context.Context, m *upstream.Mail) []upstream.Outcome {
+	o := &offer{ctx: ctx, upstream: u, mail: m, outcomes: make([]upstream.Outcome, len(m.To))}
+	composed, err := u.provider.Compose(m)
+	if err != nil {
+		o.set(everyone(m), upstream.Outcome{Err: err})
+		return o.outcomes
+	}
+	o.composed = composed
+	o.offer(everyone(m))
+	return o.outcomes
+}
+
+// Close closes idle connections.
+func (u *Upstream) Close() error {
+	u.client.client.CloseIdleConnections()
+	return nil
+}
+
+// Check reports whether the provider knows the key.
+func (u *Upstream) Check(ctx context.Context) error {
+	_, err := u.ask(ctx)
+	return err
+}
+
+func (u *Upstream) ask(ctx context.Context) (*Answer, error) {
+	a, err := u.provider.Account(ctx)
+	if e, ok := errors.AsType[*upstream.Error](err); ok {
+		e.Err = u.client.redacted(e.Err)
+	}
+	return a, err
+}

@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// Verdict is what an answer means.
+type Verdict struct {
+	ID     string
+	Err    *upstream.Error
+	Faulty []int // indices into Call.keys: err is about these recipients alone
+	Search bool  // some recipient is at fault, the provider does not say which
+	pause  time.Duration
+}
+
+// patience is how many calls of one mail may fail one after another before the rest is left for
+// the next attempt.
+const patience = 3
+
+// offer is one run of Send.
+type offer struct {
+	ctx      context.Context
+	upstream *Upstream
+	mail     *upstream.Mail
+	composed Composed
+	outcomes []upstream.Outcome
+	failures int             // calls that failed in a row
+	stop     *upstream.Error // why no further calls are made
+}
+
+func everyone(m *upstream.Mail) []int {
+	at := make([]int, len(m.To))
+	for i := range at {
+		at[i] = i
+	}
+	return at
+}
+
+// offer makes the calls for the recipients at these positions.
+func (o *offer) offer(at []int) {
+	calls, refused := planCalls(o.mail, at, o.upstream.client.service)
+	for i, err := range refused {
+		o.outcomes[i].Err = err
+	}
+	for i := range calls {
+		if o.stop != nil {
+			o.set(calls[i].Positions(), upstream.Outcome{Err: o.stop})
+			continue
+		}
+		o.call(&calls[i])
+	}
+}
+
+// call makes one call. Where a recipient is at fault the others are offered again without it.
+func (o *offer) call(c *Call) {
+	v := o.try(c)
+	switch {
+	case v.Err == nil:
+		o.failures = 0
+		o.set(c.Positions(), upstream.Outcome{ID: v.ID, Pause: v.pause})
+		if v.pause > 0 {
+			o.stop = &upstream.Error{Class: upstream.Throttled, RetryAfter: v.pause, Err: errors.New("not offered yet: the rate limit is used up")}
+		}
+	case len(v.Faulty) > 0 && len(v.Faulty) < len(c.rcpts):
+		var rest []int
+		for i, at := range c.rcpts {
+			if slices.Contains(v.Faulty, i) {
+				o.set(at, upstream.Outcome{Err: v.Err})
+			} else {
+				rest = append(rest, at...)
+			}
+		}
+		o.offer(rest)
+	case v.Search && len(c.rcpts) > 1:
+		half := len(c.rcpts) / 2
+		first, second := Call{rcpts: c.rcpts[:half]}, Call{rcpts: c.rcpts[half:]}
+		o.offer(first.Positions())
+		o.offer(second.Positions())
+	default:
+		o.set(c.Positions(), upstream.Outcome{Err: v.Err})
+		o.heed(v.Err)
+	}
+}
+
+func (o *offer) try(c *Call) Verdict {
+	if err := o.ctx.Err(); err != nil {
+		return Verdict{Err: &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("not offered in time: %w", err)}}
+	}
+	client := o.upstream.client
+	req, err := client.request(o.composed, c)
+	if err != nil {
+		return Verdict{Err: err}
+	}
+	answer, err := client.Do(o.ctx, req)
+	if err != nil {
+		return Verdict{Err: err}
+	}
+	v := o.upstream.provider.Interpret(answer, c)
+	if v.Err != nil {
+		v.Err.Err = client.redacted(v.Err.Err)
+	} else {
+		v.pause = limitPause(answer.Header)
+	}
+	return v
+}
+
+// request makes the request of a call, unless it is more than the API takes.
+func (c *Client) request(composed Composed, call *Call) (*Request, *upstream.Error) {
+	r, err := composed(call)
+	if err != nil {
+		return nil, err
+	}
+	if n := r.Body.Size(); n > c.service.Bytes {
+		return nil, Errorf(upstream.Unrepresentable, "5.3.4", "the message makes a request of %d bytes; the API takes %d", n, c.service.Bytes)
+	}
+	return r, nil
+}
+
+// heed stops further calls that would meet the same trouble.
+func (o *offer) heed(err *upstream.Error) {
+	switch err.Class {
+	case upstream.Permanent, upstream.Unrepresentable:
+		o.failures = 0
+		return
+	case upstream.Temporary, upstream.Uncertain:
+		if o.failures++; o.failures < patience && !err.Connect && o.ctx.Err() == nil {
+			return
+		}
+	}
+	o.stop = err
+	if err.Class == upstream.Uncertain { // those that were never offered are certain
+		o.stop = &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("not offered after an earlier call failed: %w", err)}
+	}
+}
+
+func (o *offer) set(at []int, out upstream.Outcome) {
+	for _, i := range at {
+		o.outcomes[i] = out
+	}
+}

@@ -1,0 +1,311 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/upstreamtest"
+)
+
+const plainMessage = "From: App <app@example.com>\nTo: ann@example.org\nSubject: s\nMessage-ID: <m@example.com>\n\nbody\n"
+
+// start opens a kind against a fake of its own.
+func start(t *testing.T, kind, settings string) (upstream.Upstream, *upstreamtest.Server) {
+	t.Helper()
+	for _, k := range apiKinds {
+		if k.name == kind {
+			fake := k.fake()
+			t.Cleanup(fake.Close)
+			return mustOpen(t, kind, "api_key = '"+apiKey+"'\nbase_url = '"+fake.URL+"'\n"+k.settings+settings), fake
+		}
+	}
+	t.Fatalf("no fake of %s", kind)
+	return nil, nil
+}
+
+func asError(t *testing.T, err error) *upstream.Error {
+	t.Helper()
+	e, ok := errors.AsType[*upstream.Error](err)
+	if !ok {
+		t.Fatalf("%T is no *upstream.Error: %v", err, err)
+	}
+	if strings.Contains(e.Error(), apiKey) {
+		t.Errorf("the key is in %v", e)
+	}
+	return e
+}
+
+type errorRow struct {
+	status int
+	header string // "Name: value"
+	body   string
+	class  upstream.Class
+	code   string
+	wait   time.Duration
+	sender bool
+	words  string
+}
+
+func resendBody(name, message string) string {
+	return fmt.Sprintf(`{"statusCode":1,"name":%q,"message":%q}`, name, message)
+}
+
+func sendgridBody(message string) string {
+	return fmt.Sprintf(`{"errors":[{"message":%q,"field":null,"help":null}]}`, message)
+}
+
+func mailgunBody(message string) string { return fmt.Sprintf(`{"message":%q}`, message) }
+
+// errorRows are the rows of every provider's documentation, and what others answer in its place.
+var errorRows = map[string][]errorRow{
+	"resend": {
+		{status: 400, body: resendBody("validation_error", "bad"), class: upstream.Permanent, code: "validation_error"},
+		{status: 400, body: resendBody("invalid_idempotency_key", "bad"), class: upstream.Permanent},
+		{status: 401, body: resendBody("missing_api_key", "no key"), class: upstream.Account},
+		{status: 401, body: resendBody("restricted_api_key", "sending only"), class: upstream.Account},
+		{status: 403, body: resendBody("invalid_api_key", "API key "+apiKey+" is invalid"), class: upstream.Account, words: "***"},
+		{status: 403, body: resendBody("suspended_api_key", "x"), class: upstream.Account},
+		{status: 403, body: resendBody("validation_error", "The example.com domain is not verified."), class: upstream.Account, sender: true, words: "not verified"},
+		{status: 404, body: resendBody("not_found", "x"), class: upstream.Account},
+		{status: 405, body: resendBody("method_not_allowed", "x"), class: upstream.Account},
+		{status: 409, body: resendBody("concurrent_idempotent_requests", "x"), class: upstream.Uncertain, wait: 5 * time.Second},
+		{status: 409, body: resendBody("invalid_idempotent_request", "x"), class: upstream.Uncertain},
+		{status: 409, body: resendBody("resource_locked", "x"), class: upstream.Temporary},
+		{status: 413, body: "", class: upstream.Permanent, code: "5.3.4", words: "Too Large"},
+		{status: 422, body: resendBody("missing_required_field", "x"), class: upstream.Permanent},
+		{status: 422, body: resendBody("invalid_attachment", "x"), class: upstream.Permanent},
+		{status: 422, body: resendBody("invalid_from_address", "x"), class: upstream.Permanent},
+		{status: 422, body: resendBody("invalid_access", "x"), class: upstream.Account},
+		{status: 422, body: resendBody("invalid_region", "x"), class: upstream.Account},
+		{status: 422, body: resendBody("validation_error", "Invalid `to` field."), class: upstream.Permanent, code: "5.1.3"},
+		{status: 422, body: "<html>proxy</html>", class: upstream.Temporary},
+		{status: 429, header: "Retry-After: 2", body: resendBody("rate_limit_exceeded", "x"), class: upstream.Throttled, wait: 2 * time.Second},
+		{status: 429, header: "Ratelimit-Reset: 7", body: resendBody("rate_limit_exceeded", "x"), class: upstream.Throttled, wait: 7 * time.Second},
+		{status: 429, header: "Retry-After: 1", body: resendBody("daily_quota_exceeded", "x"), class: upstream.Throttled, wait: 2 * time.Hour},
+		{status: 429, body: resendBody("monthly_quota_exceeded", "x"), class: upstream.Throttled, wait: 12 * time.Hour},
+		{status: 451, body: resendBody("security_error", "x"), class: upstream.Permanent, code: "5.7.1"},
+		{status: 500, body: resendBody("application_error", "x"), class: upstream.Temporary},
+		{status: 503, header: "Retry-After: 30", body: resendBody("service_unavailable", "x"), class: upstream.Temporary, wait: 30 * time.Second},
+		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
+		{status: 200, body: "{}", class: upstream.Uncertain},
+		{status: 200, body: "", class: upstream.Uncertain},
+	},
+	"sendgrid": {
+		{status: 400, body: sendgridBody("bad"), class: upstream.Permanent, words: "bad"},
+		{status: 400, body: "The plain HTTP request was sent to HTTPS port", class: upstream.Temporary, words: "plain HTTP"},
+		{status: 401, body: sendgridBody("The provided authorization grant is invalid, expired, or revoked"), class: upstream.Account},
+		{status: 401, body: sendgridBody("Maximum credits exceeded"), class: upstream.Throttled, code: "quota_exceeded", wait: 3 * time.Hour},
+		{status: 403, body: sendgridBody("access forbidden"), class: upstream.Account},
+		{status: 403, body: sendgridBody("Too many bad requests. Temporary block."), class: upstream.Account, wait: time.Hour},
+		{status: 403, body: sendgridBody("The from address does not match a verified Sender Identity."), class: upstream.Account, sender: true},
+		{status: 404, body: "", class: upstream.Account}, {status: 405, class: upstream.Account},
+		{status: 406, body: "", class: upstream.Account}, {status: 415, class: upstream.Account},
+		{status: 413, body: sendgridBody("Payload Too Large"), class: upstream.Permanent, code: "5.3.4"},
+		{status: 429, header: "X-RateLimit-Reset: 1770000060", body: sendgridBody("too many requests"), class: upstream.Throttled, wait: 60 * time.Second},
+		{status: 451, body: sendgridBody("data residency"), class: upstream.Account},
+		{status: 500, body: sendgridBody("x"), class: upstream.Temporary}, {status: 503, class: upstream.Temporary},
+		{status: 200, body: "", class: upstream.Account, words: "sandbox"},
+		{status: 204, body: "", class: upstream.Account},
+	},
+	"mailgun": {
+		{status: 400, body: mailgunBody("from parameter is missing"), class: upstream.Permanent},
+		{status: 400, body: mailgunBody("'to' parameter is not a valid address. please check documentation."), class: upstream.Permanent, code: "5.1.3"},
+		{status: 400, body: mailgunBody("Domain x is not allowed to send: business verification"), class: upstream.Account},
+		{status: 401, body: "Forbidden", class: upstream.Account, words: "Forbidden"},
+		{status: 401, body: `"Forbidden"`, class: upstream.Account},
+		{status: 402, body: mailgunBody("pay"), class: upstream.Account},
+		{status: 403, body: mailgunBody("Sandbox subdomains are for test purposes only."), class: upstream.Account},
+		{status: 404, body: mailgunBody("Domain not found: mg.example.com"), class: upstream.Account},
+		{status: 404, body: "404 page not found", class: upstream.Account},
+		{status: 413, body: mailgunBody("too large"), class: upstream.Permanent, code: "5.3.4"},
+		{status: 429, body: mailgunBody("Domain example.com is not allowed to send: account-requests-per-sec limit exceeded, try again after 120 seconds"), class: upstream.Throttled, wait: 2 * time.Minute},
+		{status: 429, header: "X-RateLimit-Reset: 1770000012.5", body: mailgunBody("slow"), class: upstream.Throttled, wait: 12500 * time.Millisecond},
+		{status: 500, body: mailgunBody("x"), class: upstream.Temporary},
+		{status: 200, body: "Mailgun Magnificent API", class: upstream.Account, words: "Magnificent"},
+		{status: 200, body: `{"message":"something else"}`, class: upstream.Account},
+		{status: 200, body: "", class: upstream.Account},
+	},
+}
+
+// allRows hold for every provider.
+var allRows = []errorRow{
+	{status: 301, header: "Location: http://169.254.169.254/", class: upstream.Account, words: "redirect"},
+	{status: 307, header: "Location: https://elsewhere.example/", class: upstream.Account, words: "redirect"},
+	{status: 408, class: upstream.Temporary},
+	{status: 418, body: "teapot", class: upstream.Temporary, words: "teapot"},
+	{status: 429, header: "Retry-After: Sun, 01 Feb 2026 02:42:00 GMT", class: upstream.Throttled, wait: 2 * time.Minute},
+	{status: 429, header: "Retry-After: 1.5", class: upstream.Throttled, wait: 1500 * time.Millisecond},
+	{status: 429, header: "Retry-After: 99999999", class: upstream.Throttled, wait: 24 * time.Hour},
+	{status: 429, header: "Retry-After: soon", class: upstream.Throttled},
+	{status: 429, header: "X-RateLimit-Reset: 1760000000", class: upstream.Throttled}, // in the past
+	{status: 502, body: "<html><head><title>502 Bad Gateway</title></head></html>", class: upstream.Temporary, words: `"502 Bad Gateway"`},
+	{status: 500, header: "Ratelimit-Reset: 50", body: "\x00\xff\xfe garbage", class: upstream.Temporary, words: "garbage"},
+	{status: 500, body: strings.Repeat("x", 100<<10), class: upstream.Temporary, words: "xxx…"},
+	{status: 504, body: "", class: upstream.Uncertain},
+	{status: 599, body: "", class: upstream.Temporary, words: "without words"},
+}
+
+func TestErrorClasses(t *testing.T) {
+	for _, kind := range apiKinds {
+		up, fake := start(t, kind.name, "")
+		for _, row := range append(append([]errorRow{}, errorRows[kind.name]...), allRows...) {
+			t.Run(fmt.Sprintf("%s/%d %.40s%s", kind.name, row.status, row.header, strings.ToValidUTF8(strings.Trim(row.body[:min(60, len(row.body))], "\x00"), "")), func(t *testing.T) {
+				h := http.Header{"Date": {"Mon, 02 Feb 2026 02:40:00 GMT"}}
+				if strings.Contains(row.header, "GMT") {
+					h.Set("Date", "Sun, 01 Feb 2026 02:40:00 GMT")
+				}
+				if name, value, ok := strings.Cut(row.header, ": "); ok {
+					h.Set(name, value)
+				}
+				fake.Script(upstreamtest.Fault{Status: row.status, Header: h, Body: row.body})
+				requests := fake.Requests()
+				out := up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org"))
+				e := asError(t, out[0].Err)
+				if e.Class != row.class || e.Status != row.status || e.Sender != row.sender || e.Connect {
+					t.Errorf("got %+v", e)
+				}
+				if row.code != "" && e.Code != row.code {
+					t.Errorf("code %q, want %q", e.Code, row.code)
+				}
+				if e.RetryAfter != row.wait {
+					t.Errorf("retry after %v, want %v", e.RetryAfter, row.wait)
+				}
+				if !strings.Contains(e.Error(), row.words) || strings.ContainsAny(e.Error(), "\n\r\x00") || len(e.Error()) > 600 {
+					t.Errorf("words %q, want %q", e.Error(), row.words)
+				}
+				if fake.Requests() != requests+1 {
+					t.Errorf("%d requests", fake.Requests()-requests)
+				}
+			})
+		}
+		if n := len(fake.Accepted()); n != 0 {
+			t.Errorf("%s: %d mails taken", kind.name, n)
+		}
+	}
+}
+
+func TestPhasesOfAnAttempt(t *testing.T) {
+	large := strings.Replace(plainMessage, "body", strings.Repeat("a line of a large message\n", 400_000), 1)
+	rows := []struct {
+		name  string
+		fault upstreamtest.Fault
+		large bool
+		class upstream.Class
+		taken int
+	}{
+		{"before a large body", upstreamtest.Fault{Drop: upstreamtest.DropBeforeBody}, true, upstream.Temporary, 0},
+		{"during a large body", upstreamtest.Fault{Drop: upstreamtest.DropDuringBody}, true, upstream.Temporary, 0},
+		{"after the body", upstreamtest.Fault{Drop: upstreamtest.DropAfterBody}, false, upstream.Uncertain, 0},
+		{"after a large body", upstreamtest.Fault{Drop: upstreamtest.DropAfterBody}, true, upstream.Uncertain, 0},
+		{"the reply", upstreamtest.Fault{Drop: upstreamtest.DropReply}, false, upstream.Uncertain, 1},
+		{"too slow", upstreamtest.Fault{Delay: time.Minute}, false, upstream.Uncertain, 0},
+	}
+	for _, kind := range apiKinds {
+		for _, row := range rows {
+			t.Run(kind.name+"/"+row.name, func(t *testing.T) {
+				timeout := "10s"
+				if row.fault.Delay > 0 {
+					timeout = "200ms"
+				}
+				up, fake := start(t, kind.name, "timeout = '"+timeout+"'\n")
+				fake.Script(row.fault)
+				message := plainMessage
+				if row.large {
+					message = large
+				}
+				e := asError(t, up.Send(t.Context(), makeMail(t, message, "ann@example.org"))[0].Err)
+				if e.Class != row.class || e.Connect || e.Status != 0 {
+					t.Errorf("got %+v", e)
+				}
+				if fake.Requests() != 1 || len(fake.Accepted()) != row.taken {
+					t.Errorf("%d requests, %d mails", fake.Requests(), len(fake.Accepted()))
+				}
+			})
+		}
+	}
+}
+
+func TestHalfReply(t *testing.T) {
+	want := map[string]upstream.Class{"resend": upstream.Uncertain, "mailgun": upstream.Uncertain}
+	for kind, class := range want {
+		up, fake := start(t, kind, "")
+		fake.Script(upstreamtest.Fault{Drop: upstreamtest.DropHalfReply})
+		e := asError(t, up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org"))[0].Err)
+		if e.Class != class || len(fake.Accepted()) != 1 {
+			t.Errorf("%s: %+v", kind, e)
+		}
+	}
+	// SendGrid's 202 says it all; there is no body that could be missed.
+	up, fake := start(t, "sendgrid", "")
+	fake.Script(upstreamtest.Fault{Drop: upstreamtest.DropHalfReply})
+	if out := up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org")); out[0].Err != nil || len(fake.Accepted()) != 1 {
+		t.Errorf("sendgrid: %+v", out)
+	}
+}
+
+func TestNoConnection(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := "http://" + l.Addr().String()
+	_ = l.Close()
+	fake := upstreamtest.NewResend(apiKey, upstreamtest.TLS())
+	defer fake.Close()
+	for name, url := range map[string]string{"nobody listens": closed, "unknown authority": fake.URL, "no name": "https://mailhatch.invalid"} {
+		up := mustOpen(t, "resend", "api_key = '"+apiKey+"'\nbase_url = '"+url+"'\n")
+		e := asError(t, up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org"))[0].Err)
+		if e.Class != upstream.Temporary || !e.Connect {
+			t.Errorf("%s: %+v", name, e)
+		}
+		if err := up.(upstream.Checker).Check(t.Context()); !asError(t, err).Connect {
+			t.Errorf("%s: check says %v", name, err)
+		}
+	}
+	if fake.Requests() != 0 {
+		t.Error("a request reached a server that is not trusted")
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	up, fake := start(t, "mailgun", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, o := range up.Send(ctx, makeMail(t, plainMessage, "ann@example.org", "bob@example.org")) {
+		if e := asError(t, o.Err); e.Class != upstream.Temporary {
+			t.Errorf("%+v", e)
+		}
+	}
+	if fake.Requests() != 0 {
+		t.Error("something was sent")
+	}
+}
+
+// TestResendSameKey loses the reply and asks again: the mail is taken once.
+func TestResendSameKey(t *testing.T) {
+	up, fake := start(t, "resend", "")
+	fake.Script(upstreamtest.Fault{Drop: upstreamtest.DropReply})
+	m := makeMail(t, plainMessage, "ann@example.org", "bob@example.org")
+	if e := asError(t, up.Send(t.Context(), m)[0].Err); e.Class != upstream.Uncertain {
+		t.Fatalf("%+v", e)
+	}
+	for i, o := range up.Send(t.Context(), m) {
+		if o.Err != nil || o.ID != "resend-1" {
+			t.Errorf("recipient %d: %+v", i, o)
+		}
+	}
+	if n := len(fake.Accepted()); n != 1 {
+		t.Errorf("taken %d times", n)
+	}
+	changed := makeMail(t, strings.Replace(plainMessage, "body", "other", 1), "ann@example.org", "bob@example.org")
+	if e := asError(t, up.Send(t.Context(), changed)[0].Err); e.Class != upstream.Uncertain || e.Code != "invalid_idempotent_request" {
+		t.Errorf("%+v", e)
+	}
+}

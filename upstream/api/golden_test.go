@@ -1,0 +1,252 @@
+package api_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-message"
+	_ "github.com/emersion/go-message/charset"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/text/encoding/charmap"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
+	"mailhatch/upstream/upstreamtest"
+)
+
+var update = flag.Bool("update", false, "write the golden requests anew")
+
+const apiKey = "key-0123456789"
+
+// apiKinds are the kinds that speak HTTP, with their fakes.
+var apiKinds = [...]struct {
+	name     string
+	settings string
+	fake     func() *upstreamtest.Server
+}{
+	{"resend", "", func() *upstreamtest.Server { return upstreamtest.NewResend(apiKey) }},
+	{"sendgrid", "", func() *upstreamtest.Server { return upstreamtest.NewSendGrid(apiKey) }},
+	{"mailgun", "domain = 'mg.example.com'\n", func() *upstreamtest.Server {
+		return upstreamtest.NewMailgun(apiKey, "mg.example.com")
+	}},
+}
+
+// kindNamed finds a kind in the table.
+func kindNamed(name string) upstream.Kind {
+	all := kinds.Kinds()
+	return all[slices.IndexFunc(all, func(k upstream.Kind) bool { return k.Name == name })]
+}
+
+// openKind makes an upstream from settings as they stand in the config.
+func openKind(kind, settings string) (upstream.Upstream, error) {
+	return upstreamtest.Open(kindNamed(kind), settings)
+}
+
+func mustOpen(t *testing.T, kind, settings string) upstream.Upstream {
+	t.Helper()
+	up, err := openKind(kind, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := up.(io.Closer); ok {
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	return up
+}
+
+func makeMail(t *testing.T, message string, to ...string) *upstream.Mail {
+	t.Helper()
+	raw := "MAIL FROM:<app@example.com>\n"
+	for _, a := range to {
+		raw += "RCPT TO:<" + a + ">\n"
+	}
+	return upstreamtest.ParseMail(t, []byte(raw+"\n"+message))
+}
+
+func readMails(t *testing.T) map[string]*upstream.Mail {
+	t.Helper()
+	files, err := filepath.Glob("../testdata/mail/*.mail")
+	if err != nil || len(files) < 60 {
+		t.Fatalf("only %d messages: %v", len(files), err)
+	}
+	out := map[string]*upstream.Mail{}
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.TrimSuffix(filepath.Base(f), ".mail")] = upstreamtest.ParseMail(t, raw)
+	}
+	return out
+}
+
+// TestGoldenRequests renders every message for every API, compares the requests with the golden ones and
+// sends it to a strict fake.
+func TestGoldenRequests(t *testing.T) {
+	for _, kind := range apiKinds {
+		for name, m := range readMails(t) {
+			t.Run(kind.name+"/"+name, func(t *testing.T) {
+				var got bytes.Buffer
+				up := mustOpen(t, kind.name, "api_key = '"+apiKey+"'\n"+kind.settings)
+				if err := up.(upstream.Renderer).Render(m, &got); err != nil {
+					fmt.Fprintf(&got, "none: %v\n", err)
+				}
+				upstreamtest.CompareGolden(t, filepath.Join("..", kind.name, "testdata", name+".golden"), got.Bytes(), *update)
+				if strings.Contains(got.String(), apiKey) {
+					t.Error("the key is shown")
+				}
+				fake := kind.fake()
+				defer fake.Close()
+				up = mustOpen(t, kind.name, "api_key = '"+apiKey+"'\nbase_url = '"+fake.URL+"'\n"+kind.settings)
+				preflight := up.(upstream.Preflighter).Preflight(m)
+				checkDelivery(t, m, up.Send(t.Context(), m), preflight, fake)
+			})
+		}
+	}
+}
+
+// checkDelivery holds what a fake took against the mail: the envelope's recipients once each, no
+// Bcc in sight, and every leaf of the message somewhere.
+func checkDelivery(t *testing.T, m *upstream.Mail, outcomes []upstream.Outcome, preflight error, fake *upstreamtest.Server) {
+	t.Helper()
+	if broken := fake.Rejected(); len(broken) > 0 {
+		t.Fatalf("the fake refused: %v", broken)
+	}
+	want := map[string]bool{}
+	failed := 0
+	for i, o := range outcomes {
+		if o.Err != nil {
+			failed++
+			continue
+		}
+		if o.ID == "" {
+			t.Errorf("no provider id for %s", m.To[i].Address)
+		}
+		want[ascii(m.To[i].Address)] = true
+	}
+	if (failed == len(m.To)) != (preflight != nil) {
+		t.Errorf("preflight says %v, %d of %d failed", preflight, failed, len(m.To))
+	}
+	var got []string
+	for _, msg := range fake.Accepted() {
+		got = append(got, msg.Recipients...)
+		checkVisible(t, m, msg)
+		checkLeaves(t, m, msg)
+	}
+	slices.Sort(got)
+	wanted := slices.Sorted(func(yield func(string) bool) {
+		for a := range want {
+			if !yield(a) {
+				return
+			}
+		}
+	})
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("recipients (-envelope +delivered):\n%s", diff)
+	}
+}
+
+func ascii(addr string) string {
+	return strings.ToLower(strings.ReplaceAll(addr, "@bücher.example", "@xn--bcher-kva.example"))
+}
+
+func checkVisible(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
+	t.Helper()
+	shown := strings.ToLower(strings.Join(append(slices.Clone(msg.To), msg.Cc...), " "))
+	for k, v := range msg.Headers {
+		if !strings.EqualFold(k, "To") && !strings.EqualFold(k, "Cc") {
+			shown += " " + strings.ToLower(v)
+		}
+	}
+	header := strings.ToLower(m.Message.Header.Get("To") + m.Message.Header.Get("Cc") + m.Message.Header.Get("From"))
+	if msg.Apart || msg.Provider != "mailgun" && len(msg.Recipients) == 1 {
+		return // shown to themselves
+	}
+	for _, bcc := range m.Message.Header.Values("Bcc") {
+		for _, r := range m.To {
+			addr := strings.ToLower(r.Address)
+			if strings.Contains(strings.ToLower(bcc), addr) && !strings.Contains(header, addr) && strings.Contains(shown, addr) {
+				t.Errorf("the Bcc recipient %s is shown", addr)
+			}
+		}
+	}
+}
+
+// checkLeaves reads the source with another parser and looks for the bytes of each leaf.
+func checkLeaves(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
+	t.Helper()
+	if msg.Provider == "mailgun" {
+		body := make([]byte, m.Message.Source.Size()-m.Message.BodyOffset())
+		if _, err := m.Message.Source.ReadAt(body, m.Message.BodyOffset()); err != nil && err != io.EOF {
+			t.Fatal(err)
+		}
+		if !bytes.HasSuffix(msg.Raw, body) {
+			t.Error("the body changed")
+		}
+		return
+	}
+	e := readEntity(t, m)
+	_ = e.Walk(func(path []int, part *message.Entity, _ error) error {
+		if part == nil {
+			return nil
+		}
+		kind, _, _ := part.Header.ContentType()
+		if strings.HasPrefix(kind, "multipart/") {
+			return nil
+		}
+		data, err := io.ReadAll(part.Body)
+		if err == nil && !holds(msg, data) {
+			t.Errorf("part %v (%s) is lost: %.60q", path, kind, data)
+		}
+		return nil
+	})
+}
+
+func holds(msg upstreamtest.Message, data []byte) bool {
+	text := strings.TrimSpace(strings.ReplaceAll(string(data), "\r\n", "\n"))
+	browser := asBrowsersRead(text)
+	same := func(s string) bool {
+		s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
+		return s == text || s == browser
+	}
+	if same(msg.Text) || same(msg.HTML) {
+		return true
+	}
+	for _, a := range msg.Alternatives {
+		if same(a.Value) {
+			return true
+		}
+	}
+	for _, a := range msg.Attachments {
+		if bytes.Equal(a.Data, data) || same(string(a.Data)) || strings.HasPrefix(a.Type, "text/") && same(latin(a.Data)) {
+			return true
+		}
+	}
+	return false
+}
+
+// asBrowsersRead takes what was labelled ISO-8859-1 for windows-1252, as the WHATWG's encoding standard does.
+func asBrowsersRead(s string) string {
+	if b, err := charmap.ISO8859_1.NewEncoder().String(s); err == nil {
+		if d, err := charmap.Windows1252.NewDecoder().String(b); err == nil {
+			return d
+		}
+	}
+	return s
+}
+
+// latin reads ISO-8859-1, in which the one text file that is not UTF-8 is written.
+func latin(b []byte) string {
+	r := make([]rune, len(b))
+	for i, c := range b {
+		r[i] = rune(c)
+	}
+	return string(r)
+}

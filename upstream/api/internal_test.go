@@ -1,0 +1,169 @@
+package api
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+func TestRetryAfterSpellings(t *testing.T) {
+	now := time.Unix(1_770_000_000, 0)
+	rows := []struct {
+		header, value, message string
+		throttled              bool
+		want                   time.Duration
+	}{
+		{"Retry-After", "30", "", false, 30 * time.Second},
+		{"Retry-After", "0", "", true, 0},
+		{"Retry-After", "-5", "", true, 0},
+		{"Retry-After", "NaN", "", true, 0},
+		{"Retry-After", "Mon, 02 Feb 2026 02:41:00 GMT", "", false, time.Minute},
+		{"Retry-After", "Mon, 02 Feb 2026 02:39:00 GMT", "", false, 0},
+		{"Retry-After", "1770000090", "", false, 90 * time.Second},
+		{"RateLimit-Reset", "4", "", true, 4 * time.Second},
+		{"RateLimit-Reset", "4", "", false, 0},
+		{"X-RateLimit-Reset", "1770000002.75", "", true, 2750 * time.Millisecond},
+		{"X-RateLimit-Reset", "1770000002750", "", true, 2750 * time.Millisecond},
+		{"X-RateLimit-Reset", "60", "", true, time.Minute},
+		{"X-RateLimit-Reset", "1e300", "", true, 24 * time.Hour},
+		{"X", "", "limit exceeded, try again after 120 seconds", true, 2 * time.Minute},
+		{"X", "", "Try again in 3 minutes.", true, 3 * time.Minute},
+		{"X", "", "try again after 2h", true, 2 * time.Hour},
+		{"X", "", "try again in 7 days", true, 24 * time.Hour},
+		{"X", "", "try again in 9", true, 9 * time.Second},
+		{"X", "", "try again later", true, 0},
+	}
+	for _, row := range rows {
+		h := http.Header{}
+		h.Set(row.header, row.value)
+		if got := retryAfter(h, row.message, row.throttled, now); got != row.want {
+			t.Errorf("%s: %s %q: %v, want %v", row.header, row.value, row.message, got, row.want)
+		}
+	}
+}
+
+func TestBase64Reader(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, base64Chunk - 1, base64Chunk, base64Chunk + 1, 3 * base64Chunk} {
+		src := strings.Repeat("x", n)
+		got, err := io.ReadAll(iotest.OneByteReader(&base64Reader{chunk: base64Chunk, src: iotest.HalfReader(strings.NewReader(src))}))
+		if err != nil || len(got) != (n+2)/3*4 {
+			t.Errorf("%d bytes make %d: %v", n, len(got), err)
+		}
+	}
+	r := &base64Reader{chunk: base64Chunk, src: iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("abcdef")))}
+	if _, err := io.ReadAll(r); err != iotest.ErrTimeout {
+		t.Errorf("the error of the source became %v", err)
+	}
+}
+
+// TestShortSources: a message whose file was cut short after it was parsed must not make a request
+// that looks whole.
+func TestShortSources(t *testing.T) {
+	torn := io.MultiReader(strings.NewReader("abcdef"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if got, err := io.ReadAll(&base64Reader{chunk: base64Chunk, src: torn}); err != io.ErrUnexpectedEOF {
+		t.Errorf("a source that broke gave %q, %v", got, err)
+	}
+	for _, row := range []struct {
+		length int64
+		want   error
+	}{{3, nil}, {4, io.ErrUnexpectedEOF}, {0, nil}} {
+		src := strings.Repeat("x", 3)[:min(row.length, 3)]
+		p := Payload{{Literal: []byte("a")}, {Length: row.length, Open: func() io.Reader { return strings.NewReader(src) }}, {Literal: []byte("b")}}
+		got, err := io.ReadAll(p.Open())
+		if err != row.want || err == nil && string(got) != "a"+src+"b" {
+			t.Errorf("%d bytes promised: %q, %v", row.length, got, err)
+		}
+	}
+}
+
+func TestExtension(t *testing.T) {
+	for mediaType, want := range map[string]string{"application/csv": ".csv", "x/y": ".bin"} {
+		if got, known := Extension(mediaType); got != want || known != (want != ".bin") {
+			t.Error(mediaType, got, known)
+		}
+	}
+}
+
+func parsePart(t *testing.T, raw string) *mime.Part {
+	t.Helper()
+	msg, err := mime.Parse(mime.NewBytesSource([]byte(strings.ReplaceAll(raw, "\n", "\r\n"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return msg.Root
+}
+
+func TestReadAlternative(t *testing.T) {
+	rows := []struct {
+		raw, mediaType, value string
+		ok                    bool
+	}{
+		{"Content-Type: text/calendar; method=REQUEST\n\nBEGIN", "text/calendar; method=REQUEST", "BEGIN", true},
+		{"Content-Type: text/calendar; charset=iso-8859-1\n\nGr\xfc\xdfe", "text/calendar", "Grüße", true},
+		{"Content-Type: text/calendar; charset=utf-8\n\nGr\xfc\xdfe", "", "", false},
+		{"Content-Type: text/calendar; charset=x-odd\n\nx", "", "", false},
+		{"Content-Type: text/calendar\n\n", "", "", false},
+		{"Content-Type: application/json\n\n{}", "", "", false},
+		{"Content-Type: text/calendar\n\n" + strings.Repeat("x", textLimit+1), "", "", false},
+	}
+	for _, row := range rows {
+		alt, ok, err := readAlternative(parsePart(t, row.raw))
+		if err != nil || ok != row.ok || alt.MediaType != row.mediaType || alt.Value != row.value {
+			t.Errorf("%.60q: %+v %v %v", row.raw, alt, ok, err)
+		}
+	}
+	for raw, want := range map[string]string{
+		"Content-Type: text/calendar\n\nx":                       "invite.ics",
+		"Content-Type: text/calendar; name=\"meeting.ics\"\n\nx": "meeting.ics",
+		"Content-Type: text/x-amp-html\n\nx":                     "amp.html",
+		"Content-Type: text/x-odd\n\nx":                          "alternative.bin",
+	} {
+		if got := alternativeName(parsePart(t, raw)); got != want {
+			t.Errorf("%q: %s", raw, got)
+		}
+	}
+}
+
+func TestSenderOfAPIs(t *testing.T) {
+	rows := []struct{ header, envelope, from, replyTo, code string }{
+		{"From: A <a@x.org>", "e@x.org", "A <a@x.org>", "", ""},
+		{"From: a@x.org, B <b@x.org>", "", "a@x.org", "a@x.org B <b@x.org>", ""},
+		{"From: a@x.org, b@x.org\nSender: B@x.org\nReply-To: r@x.org", "", "B@x.org", "r@x.org", ""},
+		{"From: a@x.org\nReply-To: r@x.org, R@x.org, nobody@, s@x.org", "", "a@x.org", "r@x.org s@x.org", ""},
+		{"From: a@x.org\nReply-To: rän@x.org", "", "", "", "5.6.7"},
+		{"From: än@x.org", "", "", "", "5.6.7"},
+		{"Subject: x", "e@x.org", "e@x.org", "", ""},
+		{"Subject: x", "", "", "", "5.6.0"},
+	}
+	for _, row := range rows {
+		msg, err := mime.Parse(mime.NewBytesSource([]byte(strings.ReplaceAll(row.header, "\n", "\r\n") + "\r\n\r\nx")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o Message
+		if e := o.readSender(&upstream.Mail{From: row.envelope, Message: msg}); e != nil || row.code != "" {
+			if e == nil || e.Code != row.code {
+				t.Errorf("%s: %v, want %s", row.header, e, row.code)
+			}
+			continue
+		}
+		if got := FormatMailbox(o.From); got != row.from {
+			t.Errorf("%s: from %s", row.header, got)
+		}
+		if got := strings.Join(FormatMailboxes(o.ReplyTo), " "); got != row.replyTo {
+			t.Errorf("%s: reply to %s", row.header, got)
+		}
+	}
+}
+
+func TestClockWithoutDate(t *testing.T) {
+	if list := clock(nil, time.Now()); list != nil {
+		t.Errorf("%+v", list)
+	}
+}

@@ -1,0 +1,199 @@
+package api
+
+import (
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/ianaindex"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// Message is a message as JSON APIs see it, recipients apart.
+type Message struct {
+	From         mime.Address
+	ReplyTo      []mime.Address
+	Subject      string
+	Text, HTML   string
+	Alternatives []Alternative // only where the API takes them
+	Files        []File
+	Headers      []Field
+}
+
+// Alternative is another way to show the body.
+type Alternative struct{ MediaType, Value string }
+
+// File is a part that travels as a file.
+type File struct {
+	Part      *mime.Part
+	Name      string
+	MediaType string
+	Inline    bool
+	ContentID string
+}
+
+// Form is what tells one JSON API from another.
+type Form struct {
+	Alternatives bool     // other bodies than text and HTML have a place
+	Reserved     []string // header names that the API refuses
+}
+
+// textLimit is how much of an alternative is held in memory; larger ones travel as files.
+const textLimit = 4 << 20
+
+// readForAPI sorts a message for a JSON API. flatten permits taking signed and encrypted messages apart.
+func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream.Error) {
+	msg := m.Message
+	content, err := msg.Content()
+	if err != nil {
+		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	out := &Message{}
+	if e := out.begin(m, flatten); e != nil {
+		return nil, e
+	}
+	out.Subject, out.Headers = plainText(msg.Subject), headersOf(msg, form.Reserved)
+	if content.Text != nil {
+		out.Text = plainText(content.Text.Text)
+	}
+	if content.HTML != nil {
+		out.HTML = plainText(content.HTML.Text)
+	}
+	for _, p := range content.Alternatives {
+		alt, ok, err := readAlternative(p)
+		if err != nil {
+			return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+		}
+		if ok && form.Alternatives {
+			out.Alternatives = append(out.Alternatives, alt)
+			continue
+		}
+		out.Files = append(out.Files, File{Part: p, Name: alternativeName(p), MediaType: typeWithCharset(p)})
+	}
+	for _, a := range content.Attachments {
+		if skip, err := isEmptyText(a.Part); err != nil {
+			return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+		} else if skip {
+			continue
+		}
+		out.Files = append(out.Files, File{a.Part, Line(a.Name), Line(a.Type), a.Inline && a.ContentID != "", Line(a.ContentID)})
+	}
+	return out, nil
+}
+
+// Refuses returns the error of readForAPI that can be had without a look into the parts.
+func Refuses(m *upstream.Mail, flatten bool) *upstream.Error { return new(Message).begin(m, flatten) }
+
+// begin reads what can be refused without a look into the parts.
+func (o *Message) begin(m *upstream.Mail, flatten bool) *upstream.Error {
+	if opaque := m.Message.Opaque(); opaque != "" && !flatten {
+		return Errorf(upstream.Unrepresentable, "5.6.1",
+			"the message is %s, which an API that takes text and files apart would break", opaque)
+	}
+	return o.readSender(m)
+}
+
+// isNothing tells empty text parts that no one gave a name: nobody misses them, and as files they puzzle.
+func isEmptyText(p *mime.Part) (bool, error) {
+	if p.Name != "" || p.Disposition == "attachment" || !strings.HasPrefix(p.Type, "text/") {
+		return false, nil
+	}
+	n, err := p.DecodedSize()
+	return n == 0, err
+}
+
+// readAlternative decodes an alternative body to UTF-8; ok is false where that cannot be done whole.
+func readAlternative(p *mime.Part) (alt Alternative, ok bool, err error) {
+	if p.Defect != nil || !strings.HasPrefix(p.Type, "text/") {
+		return alt, false, nil
+	}
+	raw, err := io.ReadAll(io.LimitReader(p.Open(), textLimit+1))
+	if err != nil {
+		return alt, false, err
+	}
+	if len(raw) > textLimit || len(raw) == 0 {
+		return alt, false, nil
+	}
+	switch charset := strings.ToLower(p.Params["charset"]); charset {
+	case "", "utf-8", "us-ascii", "utf8", "ascii":
+	default:
+		enc, err := ianaindex.MIME.Encoding(charset)
+		if err != nil || enc == nil {
+			return alt, false, nil
+		}
+		if raw, err = enc.NewDecoder().Bytes(raw); err != nil {
+			return alt, false, nil
+		}
+	}
+	if !utf8.Valid(raw) {
+		return alt, false, nil
+	}
+	return Alternative{typeWithMethod(p), plainText(string(raw))}, true, nil
+}
+
+// typeWithMethod is the media type with the one parameter that calendars live by (RFC 6047 2.4).
+func typeWithMethod(p *mime.Part) string {
+	if method := p.Params["method"]; method != "" {
+		return p.Type + "; method=" + Line(method)
+	}
+	return p.Type
+}
+
+// typeWithCharset is typeWithMethod for a part whose bytes stay as they are: without the name of their
+// charset they would be read as UTF-8.
+func typeWithCharset(p *mime.Part) string {
+	charset := strings.ToLower(p.Params["charset"])
+	if enc, err := ianaindex.MIME.Encoding(charset); err != nil || enc == nil || charset == "utf-8" || charset == "us-ascii" {
+		return typeWithMethod(p)
+	}
+	return typeWithMethod(p) + "; charset=" + charset
+}
+
+func alternativeName(p *mime.Part) string {
+	if p.Name != "" {
+		return Line(p.Name)
+	}
+	switch p.Type {
+	case "text/calendar":
+		return "invite.ics"
+	case "text/x-amp-html":
+		return "amp.html"
+	}
+	ext, _ := Extension(p.Type)
+	return "alternative" + ext
+}
+
+// Line makes a string fit for one line of a header.
+func Line(s string) string { return strings.TrimSpace(plainText(strings.Map(oneLine, s))) }
+
+// orSpace stands in where an API refuses an empty string.
+func OrSpace(s string) string {
+	if strings.TrimSpace(s) == "" {
+		return " "
+	}
+	return s
+}
+
+var quotedPairs = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+// formatMailbox writes `Name <local@domain>`, the name as it is or quoted (RFC 5322 3.4), never encoded.
+func FormatMailbox(a mime.Address) string {
+	if a.Name == "" {
+		return a.Addr
+	}
+	name := a.Name
+	if strings.ContainsAny(name, `()<>[]:;@\,."`) {
+		name = `"` + quotedPairs.Replace(name) + `"`
+	}
+	return Line(name) + " <" + a.Addr + ">"
+}
+
+func FormatMailboxes(list []mime.Address) []string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = FormatMailbox(a)
+	}
+	return out
+}

@@ -1,0 +1,275 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"mailhatch/mime"
+)
+
+// segment is a piece of a request body: literal bytes, or a stream of a size known beforehand.
+type Segment struct {
+	Literal []byte
+	Open    func() io.Reader // nil for literals
+	Length  int64            // bytes that open gives
+}
+
+// payload is a request body. It can be read any number of times and is the same each time; streams
+// are read from the message while they are sent, never held.
+type Payload []Segment
+
+// size is the Content-Length in bytes.
+func (p Payload) Size() int64 {
+	var n int64
+	for _, s := range p {
+		n += int64(len(s.Literal)) + s.Length
+	}
+	return n
+}
+
+// open reads the body from its start.
+func (p Payload) Open() io.Reader { return &payloadReader{rest: p} }
+
+type payloadReader struct {
+	rest Payload
+	cur  io.Reader
+	left int64 // bytes that cur still owes
+}
+
+// Read fills b over the ends of segments, for each Read may become a write of the connection; streams are
+// opened when their turn comes. A stream that ends before its length is an error: the message's file was
+// cut short.
+func (r *payloadReader) Read(b []byte) (n int, err error) {
+	for n < len(b) {
+		if r.cur == nil && !r.next() {
+			if n > 0 {
+				return n, nil
+			}
+			return 0, io.EOF
+		}
+		got, err := r.cur.Read(b[n:])
+		n += got
+		r.left -= int64(got)
+		switch {
+		case err == io.EOF && r.left > 0:
+			return n, io.ErrUnexpectedEOF
+		case err == io.EOF:
+			r.cur = nil
+		case err != nil:
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// next goes on to the next segment and says whether there is one.
+func (r *payloadReader) next() bool {
+	if len(r.rest) == 0 {
+		return false
+	}
+	if s := r.rest[0]; s.Open != nil {
+		r.cur, r.left = s.Open(), s.Length
+	} else {
+		r.cur, r.left = bytes.NewReader(s.Literal), int64(len(s.Literal))
+	}
+	r.rest = r.rest[1:]
+	return true
+}
+
+// base64Segment is a part's decoded content in base64 (RFC 4648 4), as JSON APIs take files. Errors
+// are those of reading the message.
+func Base64(p *mime.Part) (Segment, int64, error) {
+	n, err := p.DecodedSize()
+	if err != nil {
+		return Segment{}, 0, err
+	}
+	chunk := int(min(n/3*3+3, base64Chunk)) // small parts are many
+	open := func() io.Reader { return &base64Reader{src: p.Open(), chunk: chunk} }
+	return Segment{Open: open, Length: int64(base64.StdEncoding.EncodedLen(int(n)))}, n, nil
+}
+
+// base64Chunk is the most that is read at a time; a multiple of 3, so that no padding falls inside.
+const base64Chunk = 24 << 10
+
+// base64Reader encodes what it reads from src.
+type base64Reader struct {
+	src     io.Reader
+	chunk   int // bytes read at a time, a multiple of 3
+	raw     []byte
+	enc     []byte
+	pending []byte // of enc, not yet given out
+	err     error
+}
+
+// Read gives encoded bytes until src ends.
+func (r *base64Reader) Read(b []byte) (int, error) {
+	if len(r.pending) == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		if r.raw == nil {
+			r.raw = make([]byte, r.chunk)
+			r.enc = make([]byte, base64.StdEncoding.EncodedLen(r.chunk))
+		}
+		// Not io.ReadFull: its io.ErrUnexpectedEOF is either the end or a source's own failure.
+		n := 0
+		for n < len(r.raw) && r.err == nil {
+			var got int
+			got, r.err = r.src.Read(r.raw[n:])
+			n += got
+		}
+		if r.err != nil && r.err != io.EOF {
+			return 0, r.err
+		}
+		base64.StdEncoding.Encode(r.enc, r.raw[:n])
+		r.pending = r.enc[:base64.StdEncoding.EncodedLen(n)]
+	}
+	n := copy(b, r.pending)
+	if r.pending = r.pending[n:]; len(r.pending) == 0 && n == 0 {
+		return 0, r.err
+	}
+	return n, nil
+}
+
+// Object builds a JSON object whose files are streams. One field stands on each line, so that
+// people can read what `mailhatch render` shows.
+type Object struct {
+	Done  Payload
+	buf   bytes.Buffer
+	enc   *json.Encoder // to buf
+	Inner bool          // a field was written already
+}
+
+// spareRoom is what a message needs besides its texts, most of the time.
+const spareRoom = 1 << 10
+
+// room makes place for that many bytes of text.
+func (j *Object) Grow(text int) { j.buf.Grow(text + text/16 + spareRoom) }
+
+// field writes a field of the object.
+func (j *Object) Field(name string, value any) {
+	j.Name(name)
+	j.Value(value)
+}
+
+// name starts a field whose value is written next.
+func (j *Object) Name(name string) {
+	if j.Inner {
+		j.Raw(",\n")
+	} else {
+		j.Raw("{\n")
+	}
+	j.Inner = true
+	j.Raw(`"` + name + `":`) // ours, nothing to escape
+}
+
+// headers writes a field that is an object of strings.
+func (j *Object) Fields(name string, list Fields) {
+	j.Name(name)
+	j.strings(list)
+}
+
+func (j *Object) strings(list Fields) {
+	j.Raw("{")
+	for i, f := range list {
+		if i > 0 {
+			j.Raw(",")
+		}
+		j.Value(f.Name)
+		j.Raw(":")
+		j.Value(f.Value)
+	}
+	j.Raw("}")
+}
+
+// files writes a field that is an array of objects: strings, and content, which is a stream of base64.
+func (j *Object) Files(name string, list []File, file func(File) ([]Field, Segment, error)) error {
+	for i, f := range list {
+		if i == 0 {
+			j.Name(name)
+			j.Raw("[\n{")
+		} else {
+			j.Raw(",\n{")
+		}
+		fields, content, err := file(f)
+		if err != nil {
+			return err
+		}
+		for _, f := range fields {
+			j.Value(f.Name)
+			j.Raw(":")
+			j.Value(f.Value)
+			j.Raw(",")
+		}
+		j.Raw(`"content":"`)
+		j.stream(content)
+		j.Raw(`"}`)
+	}
+	if len(list) > 0 {
+		j.Raw("\n]")
+	}
+	return nil
+}
+
+// raw writes JSON text as it is.
+func (j *Object) Raw(s string) { j.buf.WriteString(s) }
+
+// value writes a value of strings, numbers, booleans, slices and structs of these.
+func (j *Object) Value(v any) {
+	if j.enc == nil {
+		j.enc = json.NewEncoder(&j.buf)
+		j.enc.SetEscapeHTML(false)
+	}
+	if err := j.enc.Encode(v); err != nil {
+		panic("upstream: a value that JSON has no form for: " + err.Error()) // by our own code only
+	}
+	j.buf.Truncate(j.buf.Len() - 1) // the line end that Encode adds
+}
+
+// stream writes a segment as it is.
+func (j *Object) stream(s Segment) {
+	j.Flush()
+	j.Done = append(j.Done, s)
+}
+
+// splice writes segments that another Object made.
+func (j *Object) Splice(p Payload) {
+	j.Flush()
+	j.Done = append(j.Done, p...)
+}
+
+func (j *Object) Flush() {
+	if j.buf.Len() > 0 {
+		j.Done = append(j.Done, Segment{Literal: j.buf.Bytes()})
+		j.buf = bytes.Buffer{}
+	}
+}
+
+// end closes the object and gives the body.
+func (j *Object) End() Payload {
+	j.Raw("\n}\n")
+	j.Flush()
+	return j.Done
+}
+
+// Fields is an object of strings in a given order.
+type Fields []Field
+
+// MarshalJSON keeps the order, which a map would not.
+func (h Fields) MarshalJSON() ([]byte, error) {
+	var j Object
+	j.strings(h)
+	return j.buf.Bytes(), nil
+}
+
+// plainText makes a string fit for JSON and the databases behind it: valid UTF-8 without NUL.
+func plainText(s string) string {
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}

@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// Probe tries network, key and account by a call that sends nothing.
+func (u *Upstream) Probe(ctx context.Context, domains []string) []upstream.Finding {
+	a, err := u.ask(ctx)
+	var list []upstream.Finding
+	if err != nil {
+		list = append(list, u.client.failure(err))
+	} else {
+		list = u.provider.Findings(ctx, a, domains)
+	}
+	if a != nil {
+		list = append(list, clock(a.Header, time.Now())...)
+	}
+	for i := range list {
+		list[i].Text = u.client.redact(list[i].Text)
+	}
+	return list
+}
+
+// ScopeError is a key that is right and may not send.
+type ScopeError struct{ Scope, Hint string }
+
+func (e *ScopeError) Error() string { return "the key lacks the scope " + e.Scope }
+
+// failure returns what a failed call is about.
+func (c *Client) failure(err error) upstream.Finding {
+	f := upstream.Finding{Name: "reach", Level: upstream.Fail, Text: err.Error()}
+	var e *upstream.Error
+	var scope *ScopeError
+	switch errors.As(err, &e); {
+	case errors.As(err, &scope):
+		f.Name, f.Hint = "key", scope.Hint
+	case e == nil:
+	case e.Status == 0:
+		f.Hint = "HTTPS to " + c.host() + " must be possible: look at DNS, firewall and HTTPS_PROXY"
+	case e.Class == upstream.Throttled:
+		f.Name, f.Level, f.Hint = "account", upstream.Warn, "the provider takes mail again later; mail waits until then"
+	case e.Status == 401 || e.Status == 403:
+		f.Name, f.Hint = "key", c.service.KeyHint
+	case e.Status >= 500:
+		f.Hint = "the provider has an outage; mail waits until it is over"
+	}
+	return f
+}
+
+// host returns the host of base_url.
+func (c *Client) host() string {
+	u, err := url.Parse(c.base)
+	if err != nil {
+		return c.base
+	}
+	return u.Host
+}
+
+// clockTolerance is beyond what networks delay.
+const clockTolerance = time.Minute
+
+// clock holds the local clock against the provider's (RFC 9110 6.6.1).
+func clock(h http.Header, now time.Time) []upstream.Finding {
+	theirs, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return nil
+	}
+	off := now.Sub(theirs).Round(time.Second)
+	if off.Abs() <= clockTolerance {
+		return []upstream.Finding{upstream.Finef("clock", "agrees with the provider's")}
+	}
+	side := "fast"
+	if off < 0 {
+		side = "slow"
+	}
+	return []upstream.Finding{{Name: "clock", Level: upstream.Warn, Text: fmt.Sprintf("this machine's clock is %v %s", off.Abs(), side),
+		Hint: "set it, or let NTP do so: certificates and Date fields go by it"}}
+}
+
+// domainsOf returns those names that a domain of the config stands for.
+func domainsOf(domain string, names []string) []string {
+	parent, wild := strings.CutPrefix(strings.ToLower(domain), "*")
+	var found []string
+	for _, name := range names {
+		n := strings.ToLower(name)
+		if n == domain || wild && len(n) > len(parent) && strings.HasSuffix(n, parent) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// Domain is a domain that the account knows.
+type Domain struct {
+	Name, Status string
+	Level        upstream.Level // what status means
+}
+
+// domainFindings holds the domains of the config against those of the account. all says that known is
+// the whole list; absent is what it means that a domain is not there.
+func DomainFindings(domains []string, known []Domain, all bool, absent upstream.Level, hint string) []upstream.Finding {
+	names := make([]string, len(known))
+	for i, d := range known {
+		names[i] = d.Name
+	}
+	if len(domains) == 0 {
+		return []upstream.Finding{upstream.Finef("domain", "the account has %s; from_domains would tell which of them mail comes from", listed(names))}
+	}
+	var list []upstream.Finding
+	for _, domain := range domains {
+		found := domainsOf(domain, names)
+		switch {
+		case len(found) > 0:
+			for _, d := range known {
+				if slices.Contains(found, d.Name) {
+					list = append(list, d.Finding(hint))
+				}
+			}
+		case !all:
+			list = append(list, upstream.Finding{Name: "domain", Level: upstream.Warn, Text: domain + " is not among the first domains that the account tells of", Hint: hint})
+		default:
+			list = append(list, upstream.Finding{Name: "domain", Level: absent, Text: fmt.Sprintf("the account does not have %s; it has %s", domain, listed(names)), Hint: hint})
+		}
+	}
+	return list
+}
+
+func (d Domain) Finding(hint string) upstream.Finding {
+	f := upstream.Finding{Name: "domain", Level: d.Level, Text: d.Name + " is " + d.Status, Hint: hint}
+	if d.Level == upstream.Fine {
+		f.Hint = ""
+	}
+	return f
+}
+
+// listed shortens a list of names for people.
+func listed(names []string) string {
+	const shown = 5
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > shown:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+	}
+	return strings.Join(names, ", ")
+}

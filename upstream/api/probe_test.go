@@ -1,0 +1,147 @@
+package api_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/upstreamtest"
+)
+
+// told writes findings as lines: "level name: text | hint".
+func told(list []upstream.Finding) string {
+	var b strings.Builder
+	for _, f := range list {
+		fmt.Fprintf(&b, "%s %s: %s | %s\n", f.Level, f.Name, f.Text, f.Hint)
+	}
+	return b.String()
+}
+
+func probe(t *testing.T, up upstream.Upstream, domains ...string) string {
+	t.Helper()
+	out := told(up.(upstream.Prober).Probe(t.Context(), domains))
+	if strings.Contains(out, apiKey) {
+		t.Errorf("the key is shown:\n%s", out)
+	}
+	return out
+}
+
+func TestProbe(t *testing.T) {
+	many := func(n int) (list []upstreamtest.Domain) {
+		for i := range n {
+			list = append(list, upstreamtest.Domain{Name: fmt.Sprintf("d%d.example", i), Status: "valid"})
+		}
+		return list
+	}
+	rows := []struct {
+		name, kind, settings string
+		setup                func(*upstreamtest.Server)
+		domains              []string
+		want                 []string // parts of lines
+		not                  string
+	}{
+		{"all well", "resend", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "verified"})
+		}, []string{"example.com"}, []string{"ok key: valid", "ok domain: example.com is verified | \n", "ok clock: "}, "warn"},
+		{"pending", "resend", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "pending"}, upstreamtest.Domain{Name: "a.example.com", Status: "partially_verified"})
+		}, []string{"example.com", "*.example.com"}, []string{"fail domain: example.com is pending | add it", "warn domain: a.example.com is partially_verified"}, ""},
+		{"absent", "resend", "", func(s *upstreamtest.Server) {
+			s.SetDomains(many(7)...)
+		}, []string{"example.com"}, []string{"fail domain: the account does not have example.com; it has d0.example, d1.example, d2.example, d3.example, d4.example and 2 more"}, ""},
+		{"no domains in the config", "resend", "", nil, nil, []string{"ok domain: the account has none; from_domains"}, ""},
+		{"send only", "resend", "", func(s *upstreamtest.Server) { s.SetSendOnly(true) }, []string{"example.com"},
+			[]string{"ok key: valid; it may only send", "ok domain: a key that may only send"}, "fail"},
+		{"wrong key", "resend", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 403 invalid_api_key", "| make one at https://resend.com/api-keys"}, "domain"},
+		{"slow clock", "resend", "", func(s *upstreamtest.Server) { s.SetClock(3 * time.Minute) }, nil, []string{"warn clock: this machine's clock is ", " slow | set it"}, ""},
+		{"fast clock", "resend", "", func(s *upstreamtest.Server) { s.SetClock(-3 * time.Hour) }, nil, []string{"warn clock: this machine's clock is 3h0m", " fast"}, ""},
+
+		{"all well", "sendgrid", "", func(s *upstreamtest.Server) {
+			s.SetScopes("mail.send", "whitelabel.read")
+			s.SetDomains(upstreamtest.Domain{Name: "mail.Example.com", Status: "valid"})
+		}, []string{"*.example.com"}, []string{"ok key: valid, and may send", "ok domain: mail.Example.com is authenticated"}, "warn"},
+		{"not authenticated", "sendgrid", "", func(s *upstreamtest.Server) {
+			s.SetScopes("mail.send", "whitelabel.read")
+			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "pending"})
+		}, []string{"example.com", "other.example"}, []string{"fail domain: example.com is not authenticated yet", "warn domain: the account does not have other.example; it has example.com"}, ""},
+		{"more than a page", "sendgrid", "", func(s *upstreamtest.Server) {
+			s.SetScopes("mail.send", "whitelabel.read")
+			s.SetDomains(many(50)...)
+		}, []string{"example.com"}, []string{"warn domain: example.com is not among the first"}, ""},
+		{"no scope for domains", "sendgrid", "", nil, []string{"example.com"}, []string{"ok key: valid, and may send", "ok domain: this key is not told"}, "fail"},
+		{"no scope to send", "sendgrid", "", func(s *upstreamtest.Server) { s.SetScopes("alerts.read") }, nil, []string{"fail key: ", "lacks the scope mail.send | give it the permission"}, ""},
+		{"wrong key", "sendgrid", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401", "| make one at https://app.sendgrid.com"}, ""},
+		{"sandbox", "sendgrid", "sandbox = true\n", nil, nil, []string{"warn sandbox: "}, ""},
+
+		{"all well", "mailgun", "", nil, nil, []string{"ok key: valid", "ok domain: mg.example.com is active | \n", "ok clock"}, "warn"},
+		{"unverified", "mailgun", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "mg.example.com", Status: "unverified"})
+		}, nil, []string{"fail domain: mg.example.com is unverified | add its DNS records"}, ""},
+		{"no state", "mailgun", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "mg.example.com"})
+		}, nil, []string{"warn domain: mg.example.com is in a state that the answer does not tell"}, ""},
+		{"send only", "mailgun", "", func(s *upstreamtest.Server) { s.SetSendOnly(true) }, nil, []string{"ok key: valid; it may only send", "is not told whether mg.example.com"}, "fail"},
+		{"wrong key", "mailgun", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401", "| take a sending key"}, ""},
+		{"test mode", "mailgun", "test_mode = true\n", nil, nil, []string{"warn test_mode: "}, ""},
+	}
+	for _, row := range rows {
+		t.Run(row.kind+"/"+row.name, func(t *testing.T) {
+			up, fake := start(t, row.kind, row.settings)
+			if row.setup != nil {
+				row.setup(fake)
+			}
+			out := probe(t, up, row.domains...)
+			for _, want := range row.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("no %q in\n%s", want, out)
+				}
+			}
+			if row.not != "" && strings.Contains(out, row.not) {
+				t.Errorf("%q in\n%s", row.not, out)
+			}
+			if n := len(fake.Accepted()); n != 0 {
+				t.Error("mail was sent")
+			}
+		})
+	}
+}
+
+func TestProbeFailures(t *testing.T) {
+	for _, row := range []struct {
+		kind, settings, status, body, want string
+	}{
+		{"mailgun", "domain = 'other.example'\n", "404", `{"message":"Domain not found"}`, "fail domain: 404"},
+		{"mailgun", "domain = 'mg.example.com'\n", "200", "Mailgun Magnificent API", "base_url and domain"},
+		{"resend", "", "200", "<html>", "fail reach: 200: the answer is not from Resend"},
+		{"resend", "", "200", `{"data":7}`, "warn domain: the list of domains cannot be read"},
+		{"resend", "", "503", "", "| the provider has an outage"},
+		{"resend", "", "429", `{"name":"daily_quota_exceeded","message":"x"}`, "warn account: 429"},
+		{"sendgrid", "", "200", `{"scopes":["mail.send","whitelabel.read"]}`, "warn domain: the list of domains cannot be read"},
+	} {
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(map[string]int{"200": 200, "404": 404, "429": 429, "503": 503}[row.status])
+			_, _ = w.Write([]byte(row.body))
+		})
+		up := mustOpen(t, row.kind, "api_key = '"+apiKey+"'\nbase_url = '"+url+"'\n"+row.settings)
+		if out := probe(t, up); !strings.Contains(out, row.want) {
+			t.Errorf("%s %s: no %q in\n%s", row.kind, row.status, row.want, out)
+		}
+	}
+	for _, kind := range apiKinds {
+		up, fake := start(t, kind.name, "")
+		host := strings.TrimPrefix(fake.URL, "http://")
+		fake.Close()
+		if out := probe(t, up); !strings.Contains(out, "fail reach: cannot connect") || !strings.Contains(out, "| HTTPS to "+host+" must be possible") {
+			t.Errorf("%s:\n%s", kind.name, out)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if list := up.(upstream.Prober).Probe(ctx, nil); len(list) == 0 || list[0].Level != upstream.Fail {
+			t.Errorf("%s: %v", kind.name, list)
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// Rule says what an answer means; of a list the first that fits decides. Empty conditions always hold.
+type Rule struct {
+	Status int    // 0: any
+	Name   string // the provider's name for the error
+	Words  string // in its message, in lower case
+	Own    bool   // only where the provider itself speaks, not something between it and us
+
+	Class  upstream.Class
+	Code   string        // RFC 3463, in place of the provider's name
+	Wait   time.Duration // at least
+	Sender bool          // Error.Sender
+	Search bool          // one of the call's recipients may be at fault
+}
+
+// commonRules close every provider's list. A status that tells of us or of the way is never the
+// mail's fault, and 400 or 422 count against the mail only where the provider itself said so.
+var commonRules = []Rule{
+	{Status: 400, Own: true, Class: upstream.Permanent},
+	{Status: 400, Class: upstream.Temporary},
+	{Status: 401, Class: upstream.Account},
+	{Status: 402, Class: upstream.Account},
+	{Status: 403, Class: upstream.Account},
+	{Status: 404, Class: upstream.Account},
+	{Status: 405, Class: upstream.Account},
+	{Status: 406, Class: upstream.Account},
+	{Status: 407, Class: upstream.Account},
+	{Status: 413, Class: upstream.Permanent, Code: "5.3.4"},
+	{Status: 415, Class: upstream.Account},
+	{Status: 422, Own: true, Class: upstream.Permanent},
+	{Status: 429, Class: upstream.Throttled},
+	{Status: 451, Class: upstream.Account},
+	// A gateway that got no answer in time does not know whether its backend took the mail.
+	{Status: 504, Class: upstream.Uncertain},
+}
+
+// Problem is what an error answer says.
+type Problem struct {
+	Name    string // the provider's name for the error, "" where it has none
+	Message string
+	Own     bool // it has the form of the provider's errors
+}
+
+// classify turns an answer that is no success into an error.
+func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
+	e := &upstream.Error{Status: a.Status, Code: w.Name, Err: errors.New(a.Words(w))}
+	if a.Status >= 300 && a.Status < 400 {
+		e.Class = upstream.Account
+		e.Err = fmt.Errorf("the address of the API redirects elsewhere, which is not followed; check base_url")
+		return e, Rule{}
+	}
+	rule := findRule(a.Status, w, rules)
+	if rule == nil {
+		rule = findRule(a.Status, w, commonRules)
+	}
+	if rule == nil {
+		rule = &Rule{Class: upstream.Temporary}
+	}
+	e.Class, e.Sender = rule.Class, rule.Sender
+	if rule.Code != "" {
+		e.Code = rule.Code
+	}
+	e.RetryAfter = retryAfter(a.Header, w.Message, e.Class == upstream.Throttled, time.Now())
+	if (e.Class == upstream.Throttled || e.Class == upstream.Account) && rule.Wait > 0 {
+		e.RetryAfter = max(e.RetryAfter, rule.Wait)
+	} else if rule.Wait > 0 && e.RetryAfter == 0 {
+		e.RetryAfter = rule.Wait
+	}
+	return e, *rule
+}
+
+func findRule(status int, w Problem, rules []Rule) *Rule {
+	message := strings.ToLower(w.Message)
+	for i := range rules {
+		r := &rules[i]
+		if (r.Status == 0 || r.Status == status) && (r.Name == "" || r.Name == w.Name) &&
+			strings.Contains(message, r.Words) && (!r.Own || w.Own) {
+			return r
+		}
+	}
+	return nil
+}
+
+// wordsLimit is how much of a provider's words is passed on, in bytes.
+const wordsLimit = 400
+
+// words returns what an answer says as one line for people.
+func (a *Answer) Words(w Problem) string {
+	s := w.Message
+	if !w.Own {
+		s = strings.TrimSpace(string(a.Body))
+		if strings.HasPrefix(s, "<") {
+			s = "an HTML page instead of an answer of the API"
+			if title := htmlTitle(string(a.Body)); title != "" {
+				s += `, titled "` + title + `"`
+			}
+		}
+	}
+	s = strings.Join(strings.Fields(Line(s)), " ")
+	if len(s) > wordsLimit {
+		s = strings.ToValidUTF8(s[:wordsLimit], "") + "…"
+	}
+	if s == "" {
+		s = http.StatusText(a.Status)
+	}
+	if s == "" {
+		s = "an answer without words"
+	}
+	return s
+}
+
+var htmlTitleForm = regexp.MustCompile(`(?is)<title>([^<]{1,100})</title>`)
+
+func htmlTitle(s string) string {
+	if m := htmlTitleForm.FindStringSubmatch(s); m != nil {
+		return strings.TrimSpace(m[1])
+	}
+	return ""
+}
+
+const (
+	retryAfterMax = 24 * time.Hour
+	epochFrom     = 1e9 // a count of seconds beyond this is a point in time (2001)
+)
+
+var tryAgainWords = regexp.MustCompile(`try again (?:after|in) (\d+(?:\.\d+)?)\s*(s|sec|second|m|min|minute|h|hour|d|day)?s?\b`)
+
+// retryAfter reads when to come back, 0 where the answer does not say. Retry-After (RFC 9110
+// 10.2.3) counts for every failure; the rate-limit headers stand in all answers and count when the
+// limit was hit: ratelimit-reset (Resend, seconds from now), X-RateLimit-Reset (SendGrid and Mailgun,
+// Unix time, with a fraction at Mailgun), or words in the message (Mailgun).
+func retryAfter(h http.Header, message string, throttled bool, now time.Time) time.Duration {
+	if t, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = t // the provider's clock, so that a wrong one of ours does no harm
+	}
+	if d, ok := retrySeconds(h.Get("Retry-After"), now); ok {
+		return d
+	}
+	if t, err := http.ParseTime(h.Get("Retry-After")); err == nil {
+		return retryCapped(t.Sub(now))
+	}
+	if !throttled {
+		return 0
+	}
+	if d := limitReset(h, now); d > 0 {
+		return d
+	}
+	if m := tryAgainWords.FindStringSubmatch(strings.ToLower(message)); m != nil {
+		unit := time.Second
+		switch {
+		case strings.HasPrefix(m[2], "m"):
+			unit = time.Minute
+		case strings.HasPrefix(m[2], "h"):
+			unit = time.Hour
+		case strings.HasPrefix(m[2], "d"):
+			unit = 24 * time.Hour
+		}
+		n, _ := strconv.ParseFloat(m[1], 64)
+		return retryCapped(time.Duration(math.Min(n, 1e6) * float64(unit)))
+	}
+	return 0
+}
+
+func limitReset(h http.Header, now time.Time) time.Duration {
+	for _, name := range []string{"Ratelimit-Reset", "X-Ratelimit-Reset"} {
+		if d, ok := retrySeconds(h.Get(name), now); ok && d > 0 {
+			return d
+		}
+	}
+	return 0
+}
+
+// limitPause is how long to wait after an answer that took a mail but says that nothing is left of
+// the rate limit's window; https://resend.com/docs/api-reference/rate-limit and
+// https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits
+func limitPause(h http.Header) time.Duration {
+	for _, name := range []string{"Ratelimit-Remaining", "X-Ratelimit-Remaining"} {
+		if n, err := strconv.ParseFloat(strings.TrimSpace(h.Get(name)), 64); err == nil && n <= 0 {
+			now := time.Now()
+			if t, err := http.ParseTime(h.Get("Date")); err == nil {
+				now = t
+			}
+			return limitReset(h, now)
+		}
+	}
+	return 0
+}
+
+// retrySeconds reads seconds from now or since 1970, whole or not.
+func retrySeconds(s string, now time.Time) (time.Duration, bool) {
+	n, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+	if err != nil || math.IsNaN(n) || n < 0 {
+		return 0, false
+	}
+	if n >= epochFrom*1000 {
+		n /= 1000 // milliseconds
+	}
+	if n >= epochFrom {
+		n -= float64(now.UnixMilli()) / 1000
+	}
+	return retryCapped(time.Duration(math.Min(n, 1e6) * float64(time.Second))), true
+}
+
+func retryCapped(d time.Duration) time.Duration {
+	return min(max(d, 0), retryAfterMax)
+}

@@ -1,0 +1,65 @@
+package upstream
+
+import "io"
+
+// Kind is one way of handing mail on, as `type` in the config names it.
+type Kind struct {
+	Name string
+	Doc  string          // one line for people
+	New  func() Settings // settings with their defaults, ready to be decoded into
+
+	// Changes lists in words what the provider changes in every mail, however well it is translated;
+	// nil for kinds that change nothing but trace fields.
+	Changes []string
+	// SMTPStatus reports that the statuses of its errors are SMTP reply codes (RFC 5321 4.2).
+	SMTPStatus bool
+	// Setup lists what `mailhatch init` asks for an upstream of this kind; nil: init does not offer it.
+	Setup []Question
+}
+
+// Settings are the keys of one [upstream.NAME] table that its kind owns. Implementations are pointers
+// to structs with `toml` tags. (timeout is the kind's own too; max_concurrent, rate, from_domains and
+// rewrite_from are read by the gateway for every kind.)
+type Settings interface {
+	// Open checks the settings and makes the upstream. No network traffic. Errors about a key are a
+	// *KeyError, several of them joined by errors.Join.
+	Open(env Env) (Upstream, error)
+}
+
+// Env is what the program lends to its upstreams.
+type Env struct {
+	Name     string    // of the table, for messages
+	Hostname string    // EHLO name
+	Version  string    // for the User-Agent
+	Stdout   io.Writer // where console writes
+}
+
+// KeyError is a setting that cannot be used.
+type KeyError struct {
+	Key     string // as in the config: "api_key"
+	Problem string // "is missing", `must be "us" or "eu", not "de"`
+	Hint    string // what to do; may be empty
+}
+
+// Error returns key and problem.
+func (e *KeyError) Error() string { return e.Key + " " + e.Problem }
+
+// Question is one that `mailhatch init` asks, on the terminal or as a flag; the answer is the value of a key.
+type Question struct {
+	Key   string
+	Text  string   // the question, without a mark at its end
+	Words []string // the answers there are, the first being the default; nil: any
+	Flag  string   // that answers it without being asked: "relay-host"
+	Usage string   // of the flag; its value's name in backquotes
+
+	// Default returns the answer where none is given, "" for none; known holds the earlier answers by key,
+	// and as FromDomain the domain of the From address. nil: no default.
+	Default  func(known map[string]string) string
+	Optional bool   // the key may be left out
+	Only     string // a key: asked only where that one has an answer
+	Secret   bool   // not shown while it is typed; its flag takes a reference (env:NAME) only
+	Number   bool   // a whole number greater than zero
+}
+
+// FromDomain is where Question.Default finds the domain of the From address.
+const FromDomain = "from domain"

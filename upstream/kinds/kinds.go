@@ -1,0 +1,24 @@
+// Package kinds is the table of the built-in kinds of upstreams.
+package kinds
+
+import (
+	"mailhatch/upstream"
+	"mailhatch/upstream/local"
+	"mailhatch/upstream/mailgun"
+	"mailhatch/upstream/resend"
+	"mailhatch/upstream/sendgrid"
+	"mailhatch/upstream/smtp"
+)
+
+// Kinds returns a fresh table of the built-in kinds. Programs of others may append their own.
+func Kinds() []upstream.Kind {
+	return []upstream.Kind{
+		resend.Kind(),
+		sendgrid.Kind(),
+		mailgun.Kind(),
+		smtp.Kind(),
+		local.ConsoleKind(),
+		local.MemoryKind(),
+		local.FileKind(),
+	}
+}

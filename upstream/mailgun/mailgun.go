@@ -1,0 +1,243 @@
+package mailgun
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+	"mailhatch/upstream/api"
+)
+
+// Limits of Mailgun, https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages
+const (
+	maxRecipients = 1000
+	maxBytes      = 25 << 20 // of the message; the form around it gets maxForm more
+	maxForm       = 256 << 10
+	maxOptions    = 16 << 10 // of all o:, h:, v: and t: fields
+)
+
+// rules: https://documentation.mailgun.com/docs/mailgun/api-reference/api-overview (errors)
+var rules = []api.Rule{
+	{Status: 400, Words: "'to' parameter is not a valid", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Status: 400, Words: "to parameter is not a valid", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Status: 400, Words: "not allowed to send", Class: upstream.Account},
+	{Status: 400, Words: "sandbox", Class: upstream.Account},
+	{Status: 403, Words: "try again", Class: upstream.Throttled, Wait: time.Minute},
+}
+
+// hosts: https://documentation.mailgun.com/docs/mailgun/api-reference/api-overview (base URL)
+var hosts = map[string]string{"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
+
+// Kind is Mailgun.
+func Kind() upstream.Kind {
+	return upstream.Kind{
+		Name: "mailgun", Doc: "Mailgun's API messages.mime (the message as it is)", Changes: changes(),
+		New: func() upstream.Settings { return &settings{Settings: api.Defaults(), Region: "us"} },
+		Setup: []upstream.Question{
+			api.RegionQuestion("us", "eu"),
+			{Key: "domain", Text: "Sending domain as Mailgun shows it", Flag: "domain",
+				Usage:   "Mailgun's sending `domain` (default: that of --from)",
+				Default: func(known map[string]string) string { return known[upstream.FromDomain] }},
+			api.KeyQuestion("MAILGUN_API_KEY"),
+		},
+	}
+}
+
+// changes lists what Mailgun changes in every mail.
+func changes() []string {
+	return []string{
+		"the message travels as it is; Bcc, Return-Path and providers' control headers are taken out",
+		"the envelope sender is Mailgun's: bounces go there, not to MAIL FROM",
+		"Mailgun adds Received, DKIM-Signature, X-Mailgun-* and Sender fields; a missing Message-ID is filled in from the queue id",
+		"header lines that are no fields get their indent back or become Comments; a From without any address gets the envelope sender's",
+		"tracking is switched off",
+	}
+}
+
+type settings struct {
+	api.Settings
+	Domain   string `toml:"domain"`
+	Region   string `toml:"region"`
+	TestMode bool   `toml:"test_mode"`
+}
+
+// Open makes the upstream.
+func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
+	client, err := api.Open(env, s.Settings, api.Service{
+		URL:     cmp.Or(hosts[s.Region], hosts["us"]), // another region is an error of its own
+		KeyHint: "take a sending key of the domain, or make one at https://app.mailgun.com/settings/api_security",
+		Auth: func(key upstream.Secret) string {
+			return "Basic " + base64.StdEncoding.EncodeToString([]byte("api:"+key.Reveal()))
+		},
+		Recipients: maxRecipients, Bytes: maxBytes + maxForm, Batches: true, // the message shows its own To, whoever gets it
+		Changes: changes(),
+	})
+	errs := []error{err, upstream.OneOf("region", s.Region, "us", "eu")}
+	switch {
+	case s.Domain == "":
+		errs = append(errs, &upstream.KeyError{Key: "domain", Problem: "is missing", Hint: `the sending domain as Mailgun shows it: "mg.example.com"`})
+	case strings.ContainsAny(s.Domain, "/\\@ ?#") || !api.IsASCII(s.Domain):
+		errs = append(errs, &upstream.KeyError{Key: "domain", Problem: "must be a domain name alone", Hint: `such as "mg.example.com"`})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	g := &provider{client: client, key: s.APIKey, domain: s.Domain, test: s.TestMode, control: s.PassControlHeaders}
+	return &withDomain{api.New(client, g), s.TestMode}, nil
+}
+
+// withDomain is the upstream of kind mailgun.
+type withDomain struct {
+	*api.Upstream
+	test bool
+}
+
+// mailgun sends by POST /v3/{domain}/messages.mime, which takes the message as it is,
+// https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages
+type provider struct {
+	client  *api.Client
+	key     upstream.Secret
+	domain  string
+	test    bool
+	control bool // pass_control_headers
+}
+
+func (g *provider) path() string { return "/v3/" + url.PathEscape(g.domain) + "/messages.mime" }
+
+// refuses: options are judged in full.
+func (g *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
+	if _, e := g.options(m); e != nil || g.control {
+		return e, e != nil
+	}
+	_, e := missingFields(m, g.domain)
+	return e, true
+}
+
+// compose edits the header: out goes what must not be seen or would steer Mailgun, in comes what
+// Mailgun needs. Every other byte stays.
+func (g *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
+	options, e := g.options(m)
+	if e != nil {
+		return nil, e
+	}
+	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}, {Op: mime.Remove, Name: "Return-Path"}}
+	for _, f := range m.Message.Header {
+		if upstream.IsControlField(f.Name) {
+			edits = append(edits, mime.Edit{Op: mime.Remove, Name: f.Name})
+		}
+	}
+	edits = append(edits, mime.Edit{Op: mime.Mend}) // Mailgun refuses headers with lines that are no fields
+	more, e := missingFields(m, g.domain)
+	if e != nil {
+		return nil, e
+	}
+	msg, err := m.Message.With(append(edits, more...)...)
+	if err != nil {
+		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	src := msg.Source
+	if src.Size() > maxBytes {
+		return nil, api.Errorf(upstream.Unrepresentable, "5.3.4", "the message has %d bytes; Mailgun takes %d", src.Size(), maxBytes)
+	}
+	file := api.Segment{Length: src.Size(), Open: func() io.Reader { return io.NewSectionReader(src, 0, src.Size()) }}
+	return func(c *api.Call) (*api.Request, *upstream.Error) {
+		boundary := g.boundary(m, c)
+		var b bytes.Buffer
+		b.Grow((len(c.Keys) + len(options) + 1) * fieldBytes)
+		for _, key := range [][]mime.Address{c.To, c.Cc, c.Bcc} {
+			for _, a := range key {
+				writeField(&b, boundary, "to", a.Addr)
+			}
+		}
+		for _, o := range options {
+			writeField(&b, boundary, o.Name, o.Value)
+		}
+		b.WriteString("--" + boundary + "\r\nContent-Disposition: form-data; name=\"message\"; filename=\"message.mime\"\r\n" +
+			"Content-Type: message/rfc822\r\n\r\n")
+		return &api.Request{
+			Method: "POST", Path: g.path(),
+			Header: []string{"Content-Type", "multipart/form-data; boundary=" + boundary, "Accept", "application/json"},
+			Body:   api.Payload{{Literal: b.Bytes()}, file, {Literal: []byte("\r\n--" + boundary + "--\r\n")}},
+		}, nil
+	}, nil
+}
+
+// boundary is the same for each attempt and, made with the key, foreseen by no one who writes messages.
+func (g *provider) boundary(m *upstream.Mail, c *api.Call) string {
+	mac := hmac.New(sha256.New, []byte(g.key.Reveal()))
+	mac.Write([]byte(c.Key(m)))
+	return "mailhatch-" + hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+const fieldBytes = 160 // of a usual field of the form
+
+var formNames = strings.NewReplacer(`"`, "%22", "\r", "%0D", "\n", "%0A")
+
+func writeField(b *bytes.Buffer, boundary, name, value string) {
+	// RFC 7578 4.2; names come from headers in part.
+	for _, s := range [...]string{"--", boundary, "\r\nContent-Disposition: form-data; name=\"", formNames.Replace(name), "\"\r\n\r\n", value, "\r\n"} {
+		b.WriteString(s)
+	}
+}
+
+// missingFields adds the fields without which Mailgun refuses a message or makes up its own.
+func missingFields(m *upstream.Mail, domain string) ([]mime.Edit, *upstream.Error) {
+	var edits []mime.Edit
+	from, e := api.From(m)
+	if e != nil {
+		return nil, e
+	}
+	for i := range from {
+		// An address beyond ASCII in From makes mail that no one delivers.
+		if from[i].Addr, e = api.SenderForm(from[i].Addr); e != nil {
+			return nil, e
+		}
+	}
+	if !slices.ContainsFunc(m.Message.From, func(a mime.Address) bool { return strings.Contains(a.Addr, "@") }) {
+		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "From", Value: from[0].String()})
+	}
+	if m.Message.MessageID == "" {
+		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "Message-ID", Value: "<" + m.ID + "@" + domain + ">"})
+	}
+	return edits, nil
+}
+
+func (g *provider) Interpret(a *api.Answer, _ *api.Call) api.Verdict {
+	if a.Status >= 200 && a.Status < 300 {
+		var ok struct{ ID, Message string }
+		err := json.Unmarshal(a.Body, &ok)
+		switch {
+		case err == nil && strings.HasPrefix(ok.Message, "Queued"):
+			return api.Verdict{ID: ok.ID}
+		case a.ReadErr != nil:
+			return api.Verdict{Err: &upstream.Error{Class: upstream.Uncertain, Status: a.Status, Err: errors.New("Mailgun's answer ended early")}}
+		}
+		// "Mailgun Magnificent API" greets those who come to a wrong path.
+		return api.Verdict{Err: &upstream.Error{Class: upstream.Account, Status: a.Status,
+			Err: errors.New("the answer is not that of a mail taken; check domain, region and base_url: " + a.Words(api.Problem{}))}}
+	}
+	e, rule := api.Classify(a, problemOf(a), rules)
+	return api.Verdict{Err: e, Search: rule.Search}
+}
+
+// problemOf reads {"message":…}, or the one word Forbidden.
+func problemOf(a *api.Answer) api.Problem {
+	var w struct{ Message string }
+	body := bytes.TrimSpace(a.Body)
+	if bytes.HasPrefix(body, []byte("{")) && json.Unmarshal(body, &w) == nil && w.Message != "" {
+		return api.Problem{Message: w.Message, Own: true}
+	}
+	return api.Problem{Message: strings.Trim(string(body[:min(len(body), 100)]), `"`)}
+}

@@ -1,0 +1,198 @@
+package resend
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+	"mailhatch/upstream/api"
+)
+
+// Limits of Resend, https://resend.com/docs/api-reference/emails/send-email
+const (
+	maxRecipients = 50       // documented for `to`; kept for to, cc and bcc together
+	maxBytes      = 40 << 20 // of a request, after base64
+	maxKey        = 256      // of an Idempotency-Key
+)
+
+// rules: https://resend.com/docs/api-reference/errors
+var rules = []api.Rule{
+	{Status: 403, Name: "validation_error", Class: upstream.Account, Sender: true}, // the domain of From is not verified
+	{Status: 409, Name: "concurrent_idempotent_requests", Class: upstream.Uncertain, Wait: 5 * time.Second},
+	{Status: 409, Name: "invalid_idempotent_request", Class: upstream.Uncertain}, // taken before with another body
+	{Status: 409, Class: upstream.Temporary},                                     // resource_locked
+	{Status: 422, Name: "invalid_access", Class: upstream.Account},
+	{Status: 422, Name: "invalid_region", Class: upstream.Account},
+	{Status: 422, Words: "`to` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Status: 422, Words: "`cc` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Status: 422, Words: "`bcc` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Status: 429, Name: "daily_quota_exceeded", Class: upstream.Throttled, Wait: 2 * time.Hour},
+	{Status: 429, Name: "monthly_quota_exceeded", Class: upstream.Throttled, Wait: 12 * time.Hour},
+	{Status: 451, Name: "security_error", Class: upstream.Permanent, Code: "5.7.1"},
+}
+
+// form: Resend documents no reserved names; those of its own service are kept out.
+var form = api.Form{Reserved: []string{"X-Resend-*"}}
+
+// Kind is Resend.
+func Kind() upstream.Kind {
+	return upstream.Kind{
+		Name: "resend", Doc: "Resend's API (JSON)", Changes: changes(),
+		New:   func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
+		Setup: []upstream.Question{api.KeyQuestion("RESEND_API_KEY")},
+	}
+}
+
+// changes lists what Resend changes in every mail.
+func changes() []string {
+	return append(api.JSONChanges(),
+		"a calendar alternative becomes an .ics file, an AMP alternative a file",
+		"a file whose name and type do not agree is sent as application/octet-stream, or gets an extension where it has none",
+		"link and open tracking are settings of the domain at Resend and cannot be switched off here")
+}
+
+type settings struct {
+	api.Settings
+	OnLossy string `toml:"on_lossy"`
+}
+
+// Open makes the upstream.
+func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
+	client, err := api.Open(env, s.Settings, api.Service{
+		URL: "https://api.resend.com", KeyHint: "make one at https://resend.com/api-keys", Auth: api.Bearer,
+		Recipients: maxRecipients, Bytes: maxBytes, Changes: changes(),
+	})
+	if err = errors.Join(err, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
+		return nil, err
+	}
+	return &keyed{api.New(client, &provider{client: client, flatten: s.OnLossy == "allow", control: s.PassControlHeaders})}, nil
+}
+
+// keyed is the upstream of kind resend.
+type keyed struct{ *api.Upstream }
+
+// keyValidity: https://resend.com/docs/dashboard/emails/idempotency-keys
+const keyValidity = 24 * time.Hour
+
+// KeyValidity returns how long Resend recognises a repeated request by its Idempotency-Key.
+func (u *keyed) KeyValidity() time.Duration { return keyValidity }
+
+// resend sends by POST /emails, https://resend.com/docs/api-reference/emails/send-email
+type provider struct {
+	client  *api.Client
+	flatten bool // on_lossy = "allow"
+	control bool // pass_control_headers
+}
+
+// refuses: keys given by the program can be too long.
+func (r *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
+	if given, e := r.givenKey(m); given != "" || e != nil {
+		return nil, false
+	}
+	return api.Refuses(m, r.flatten), true
+}
+
+// compose writes the fields that are the same for all calls.
+func (r *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
+	msg, e := api.ReadMessage(m, form, r.flatten)
+	if e != nil {
+		return nil, e
+	}
+	shared, err := shared(msg)
+	if err != nil {
+		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	given, e := r.givenKey(m)
+	if e != nil {
+		return nil, e
+	}
+	return func(c *api.Call) (*api.Request, *upstream.Error) {
+		var j api.Object
+		j.Field("from", api.FormatMailbox(msg.From))
+		for _, list := range []struct {
+			name  string
+			addrs []mime.Address
+		}{{"to", c.To}, {"cc", c.Cc}, {"bcc", c.Bcc}, {"reply_to", msg.ReplyTo}} {
+			if len(list.addrs) > 0 {
+				j.Field(list.name, api.FormatMailboxes(list.addrs))
+			}
+		}
+		j.Splice(shared)
+		key := c.Key(m)
+		if given != "" {
+			if key = given; len(c.Positions()) != len(m.To) {
+				// Several calls cannot share the program's key.
+				key += "-" + c.Digest()
+			}
+		}
+		if len(key) > maxKey {
+			return nil, api.Errorf(upstream.Unrepresentable, "5.6.0", "the idempotency key has %d characters; Resend takes %d", len(key), maxKey)
+		}
+		return &api.Request{Method: "POST", Path: "/emails", Body: j.End(), Header: []string{
+			"Content-Type", "application/json", "Accept", "application/json", "idempotency-key", key}}, nil
+	}, nil
+}
+
+// givenKey is the key that the program set, where that is allowed; https://resend.com/docs/send-with-smtp
+func (r *provider) givenKey(m *upstream.Mail) (string, *upstream.Error) {
+	if !r.control {
+		return "", nil
+	}
+	key := api.Line(m.Message.Header.Get("Resend-Idempotency-Key"))
+	if !api.IsASCII(key) {
+		return "", api.Errorf(upstream.Unrepresentable, "5.6.0", "Resend-Idempotency-Key contains characters outside ASCII")
+	}
+	return key, nil
+}
+
+// shared writes subject, bodies, headers and files.
+func shared(msg *api.Message) (api.Payload, error) {
+	j := api.Object{Inner: true}
+	j.Grow(len(msg.Text) + len(msg.HTML))
+	j.Field("subject", api.OrSpace(msg.Subject))
+	text := msg.Text
+	if msg.HTML != "" {
+		j.Field("html", msg.HTML)
+	} else {
+		text = api.OrSpace(text) // one of the two must be there
+	}
+	j.Field("text", text) // "" keeps Resend from making one up
+	if len(msg.Headers) > 0 {
+		j.Fields("headers", msg.Headers)
+	}
+	err := j.Files("attachments", msg.Files, func(f api.File) ([]api.Field, api.Segment, error) {
+		name, mediaType := agreeingName(f)
+		fields := []api.Field{{Name: "filename", Value: name}, {Name: "content_type", Value: mediaType}}
+		if f.Inline {
+			fields = append(fields, api.Field{Name: "content_id", Value: f.ContentID})
+		}
+		content, _, err := api.Base64(f.Part)
+		return fields, content, err
+	})
+	j.Flush()
+	return j.Done, err
+}
+
+func (r *provider) Interpret(a *api.Answer, _ *api.Call) api.Verdict {
+	if a.Status >= 200 && a.Status < 300 {
+		var ok struct{ ID string }
+		if err := json.Unmarshal(a.Body, &ok); err == nil && ok.ID != "" {
+			return api.Verdict{ID: ok.ID}
+		}
+		return api.Verdict{Err: &upstream.Error{Class: upstream.Uncertain, Status: a.Status, Err: errors.New("Resend's answer cannot be read; asked again with the same key it will say")}}
+	}
+	e, rule := api.Classify(a, problemOf(a), rules)
+	return api.Verdict{Err: e, Search: rule.Search}
+}
+
+// problemOf reads {"statusCode":…,"name":…,"message":…}.
+func problemOf(a *api.Answer) api.Problem {
+	var w struct{ Name, Message string }
+	if !bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("{")) || json.Unmarshal(a.Body, &w) != nil || w.Name == "" && w.Message == "" {
+		return api.Problem{}
+	}
+	return api.Problem{Name: api.Line(w.Name), Message: w.Message, Own: true}
+}

@@ -1,0 +1,266 @@
+package sendgrid
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+	"mailhatch/upstream/api"
+)
+
+// Limits of SendGrid, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/limitations
+const (
+	maxRecipients = 1000     // to, cc and bcc of one request together
+	maxBytes      = 30 << 20 // of a request
+)
+
+// rules: https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors and
+// https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/responses
+var rules = []api.Rule{
+	// Given with a correct key when the plan's mails are used up.
+	{Status: 401, Words: "maximum credits exceeded", Class: upstream.Throttled, Code: "quota_exceeded", Wait: 3 * time.Hour},
+	{Status: 403, Words: "verified sender identity", Class: upstream.Account, Sender: true},
+	{Status: 403, Words: "too many bad requests", Class: upstream.Account, Wait: time.Hour}, // a temporary block
+	{Status: 400, Words: "does not contain a valid address", Own: true, Class: upstream.Permanent, Code: "5.1.3"},
+	{Status: 451, Class: upstream.Account}, // data residency: the other region is the right one
+}
+
+// form: names that may not be overridden,
+// https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send (headers)
+var form = api.Form{Alternatives: true, Reserved: []string{"X-SG-ID", "X-SG-EID"}}
+
+// hosts: https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+var hosts = map[string]string{"global": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}
+
+// Kind is SendGrid.
+func Kind() upstream.Kind {
+	return upstream.Kind{
+		Name: "sendgrid", Doc: "SendGrid's API v3 mail/send (JSON)", Changes: changes(),
+		New: func() upstream.Settings {
+			return &settings{Settings: api.Defaults(), Region: "global", OnLossy: "refuse"}
+		},
+		Setup: []upstream.Question{api.RegionQuestion("global", "eu"), api.KeyQuestion("SENDGRID_API_KEY")},
+	}
+}
+
+// changes lists what SendGrid changes in every mail.
+func changes() []string {
+	return append(api.JSONChanges(),
+		"the names of recipients lose ; and ,",
+		"files lose the parameters of their type (charset, method); an empty file gets one line end",
+		"calendar and AMP alternatives stay alternatives",
+		"tracking is switched off; suppressed recipients are dropped after SendGrid took the mail")
+}
+
+type settings struct {
+	api.Settings
+	Region  string `toml:"region"`
+	Sandbox bool   `toml:"sandbox"`
+	OnLossy string `toml:"on_lossy"`
+}
+
+// Open makes the upstream.
+func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
+	client, err := api.Open(env, s.Settings, api.Service{
+		URL:     cmp.Or(hosts[s.Region], hosts["global"]), // another region is an error of its own
+		KeyHint: "make one at https://app.sendgrid.com/settings/api_keys", Auth: api.Bearer,
+		Recipients: maxRecipients, Bytes: maxBytes, Batches: true, // each personalization is a mail of its own
+		Changes: changes(),
+	})
+	err = errors.Join(err, upstream.OneOf("region", s.Region, "global", "eu"), upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
+	if err != nil {
+		return nil, err
+	}
+	return api.New(client, &provider{client: client, sandbox: s.Sandbox, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}), nil
+}
+
+// sendgrid sends by POST /v3/mail/send, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+type provider struct {
+	client  *api.Client
+	sandbox bool
+	flatten bool // on_lossy = "allow"
+	control bool // pass_control_headers
+}
+
+// mailbox is {"email":…,"name":…}.
+type mailbox struct {
+	Email string `json:"email"`
+	Name  string `json:"name,omitempty"`
+}
+
+// cleanName takes out what names of recipients must not hold: ";" and ",".
+func cleanName(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ';' || r == ',' || unicode.IsSpace(r) }), " ")
+}
+
+func mailboxes(list []mime.Address) []mailbox {
+	out := make([]mailbox, len(list))
+	for i, a := range list {
+		out[i] = mailbox{a.Addr, cleanName(api.Line(a.Name))}
+	}
+	return out
+}
+
+type personalization struct {
+	To         []mailbox  `json:"to"`
+	Cc         []mailbox  `json:"cc,omitempty"`
+	Bcc        []mailbox  `json:"bcc,omitempty"`
+	CustomArgs api.Fields `json:"custom_args"` // at the top level it is overridden by these
+	SendAt     int64      `json:"send_at,omitempty"`
+}
+
+// refuses: X-SMTPAPI and content ids are judged with the rest of the mail.
+func (s *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
+	if s.control && m.Message.Header.Has("X-SMTPAPI") {
+		return nil, false
+	}
+	for _, p := range m.Message.Root.Leaves() {
+		if strings.Contains(p.ContentID, ";") {
+			return nil, false
+		}
+	}
+	return api.Refuses(m, s.flatten), true
+}
+
+// compose writes the fields that are the same for all calls.
+func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
+	msg, e := api.ReadMessage(m, form, s.flatten)
+	if e != nil {
+		return nil, e
+	}
+	if e := checkContentIDs(msg); e != nil {
+		return nil, e
+	}
+	var control instructions
+	if s.control {
+		if control, e = readSMTPAPI(m.Message.Header.Values("X-SMTPAPI")); e != nil {
+			return nil, e
+		}
+	}
+	shared, err := s.shared(msg, control)
+	if err != nil {
+		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	args := append(api.Fields{{Name: "mailhatch_id", Value: m.ID}}, control.args...)
+	return func(c *api.Call) (*api.Request, *upstream.Error) {
+		var j api.Object
+		to := [][]mime.Address{c.To}
+		if c.Batch {
+			to = slices.Collect(slices.Chunk(c.To, 1))
+		}
+		people := make([]personalization, len(to))
+		for i := range to {
+			people[i] = personalization{mailboxes(to[i]), mailboxes(c.Cc), mailboxes(c.Bcc), args, control.sendAt}
+		}
+		j.Field("personalizations", people)
+		j.Splice(shared)
+		return &api.Request{Method: "POST", Path: "/v3/mail/send", Body: j.End(),
+			Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
+	}, nil
+}
+
+// shared writes all that is not about recipients.
+func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, error) {
+	j := api.Object{Inner: true}
+	j.Grow(len(msg.Text) + len(msg.HTML))
+	j.Field("from", mailbox{msg.From.Addr, msg.From.Name})
+	if len(msg.ReplyTo) == 1 {
+		j.Field("reply_to", mailboxes(msg.ReplyTo)[0])
+	} else if len(msg.ReplyTo) > 1 {
+		j.Field("reply_to_list", mailboxes(msg.ReplyTo))
+	}
+	j.Field("subject", api.OrSpace(msg.Subject))
+	j.Field("content", contents(msg))
+	if len(msg.Headers) > 0 {
+		j.Fields("headers", msg.Headers)
+	}
+	if len(control.categories) > 0 {
+		j.Field("categories", control.categories)
+	}
+	if s.sandbox {
+		j.Name("mail_settings")
+		j.Raw(`{"sandbox_mode":{"enable":true}}`)
+	}
+	// Off, or SendGrid changes links and adds to the bodies.
+	j.Name("tracking_settings")
+	j.Raw(`{"click_tracking":{"enable":false,"enable_text":false},"open_tracking":{"enable":false},` +
+		`"subscription_tracking":{"enable":false},"ganalytics":{"enable":false}}`)
+	err := j.Files("attachments", msg.Files, file)
+	j.Flush()
+	return j.Done, err
+}
+
+func (s *provider) Interpret(a *api.Answer, c *api.Call) api.Verdict {
+	switch {
+	case a.Status == 202, a.Status == 200 && s.sandbox:
+		return api.Verdict{ID: a.Header.Get("X-Message-Id")}
+	case a.Status >= 200 && a.Status < 300:
+		return api.Verdict{Err: &upstream.Error{Class: upstream.Account, Status: a.Status,
+			Err: errors.New("SendGrid answers 202 when it takes a mail; check base_url, and whether the account is in sandbox mode")}}
+	}
+	w := problemOf(a)
+	e, _ := api.Classify(a, w, rules)
+	v := api.Verdict{Err: e}
+	if e.Class == upstream.Permanent {
+		if i, ok := faultyRecipient(a, c); ok {
+			v.Faulty = []int{i}
+		}
+	}
+	return v
+}
+
+// recipientField is how an error names a recipient.
+var recipientField = regexp.MustCompile(`^personalizations\.(\d+)\.(to|cc|bcc)\.(\d+)(?:\.email)?$`)
+
+// faultyRecipient finds the recipient that the first error is about.
+func faultyRecipient(a *api.Answer, c *api.Call) (int, bool) {
+	var w errorList
+	if json.Unmarshal(a.Body, &w) != nil || len(w.Errors) == 0 {
+		return 0, false
+	}
+	m := recipientField.FindStringSubmatch(w.Errors[0].Field)
+	if m == nil {
+		return 0, false
+	}
+	list := map[string][]mime.Address{"to": c.To, "cc": c.Cc, "bcc": c.Bcc}[m[2]]
+	place := m[3]
+	if c.Batch {
+		place = m[1]
+	}
+	n, err := strconv.Atoi(place)
+	if err != nil || n >= len(list) {
+		return 0, false
+	}
+	i := slices.Index(c.Keys, strings.ToLower(list[n].Addr))
+	return i, i >= 0
+}
+
+type errorList struct {
+	Errors []struct{ Message, Field string }
+}
+
+// problemOf reads {"errors":[{"message":…,"field":…,"help":…}]}.
+func problemOf(a *api.Answer) api.Problem {
+	var w errorList
+	if !bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("{")) || json.Unmarshal(a.Body, &w) != nil || len(w.Errors) == 0 {
+		return api.Problem{}
+	}
+	var words []string
+	for _, e := range w.Errors {
+		s := e.Message
+		if e.Field != "" && e.Field != "null" {
+			s += " (" + e.Field + ")"
+		}
+		words = append(words, s)
+	}
+	return api.Problem{Message: strings.Join(words, "; "), Own: true}
+}

@@ -1,0 +1,146 @@
+package smtp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// wirePath is a reverse-path or forward-path checked for the wire.
+type wirePath struct {
+	path string // without brackets; a domain in U-labels has become A-labels (RFC 5891)
+	utf8 bool   // the path needs SMTPUTF8 (RFC 6531)
+}
+
+// Octets of a path: RFC 5321 4.5.3.1.3 has 256 with brackets; some senders' VERP is longer.
+const maxPath = 512
+
+// parseAddress checks that an address can be nothing but one path in a command. Only inside a
+// quoted local part may it hold spaces and brackets (RFC 5321 4.1.2).
+func parseAddress(address string) (wirePath, error) {
+	if address == "" {
+		return wirePath{}, errors.New("is empty")
+	}
+	if len(address) > maxPath {
+		return wirePath{}, errors.New("is too long")
+	}
+	if !utf8.ValidString(address) {
+		return wirePath{}, errors.New("is no valid UTF-8")
+	}
+	local, domain, err := splitAddress(address)
+	if err != nil {
+		return wirePath{}, err
+	}
+	if !isASCII(domain) {
+		ascii, err := idna.Lookup.ToASCII(domain)
+		if err != nil {
+			return wirePath{}, fmt.Errorf("has a domain that cannot be: %w", err)
+		}
+		domain = ascii
+	}
+	if strings.ContainsAny(domain, "@\"\\ <>(),;") {
+		return wirePath{}, errors.New("has a domain with characters that cannot be there")
+	}
+	a := wirePath{path: local, utf8: !isASCII(local)}
+	if domain != "" {
+		a.path += "@" + domain
+	}
+	return a, nil
+}
+
+// splitAddress finds the domain, "" for a bare local part.
+func splitAddress(address string) (local, domain string, err error) {
+	quoted, escaped := false, false
+	at := len(address)
+scan:
+	for i := range len(address) {
+		b := address[i]
+		switch {
+		case b < ' ' || b == 0x7f:
+			return "", "", errors.New("holds control characters")
+		case escaped:
+			escaped = false
+		case quoted:
+			escaped, quoted = b == '\\', b != '"'
+		case b == '"' && i == 0:
+			quoted = true
+		case b == '@':
+			at = i
+			break scan
+		case strings.IndexByte(" <>()[],;:\\\"", b) >= 0:
+			return "", "", fmt.Errorf("holds %q outside quotes", b)
+		}
+	}
+	if quoted {
+		return "", "", errors.New("has a quote without end")
+	}
+	if address[0] == '"' && address[min(at, len(address))-1] != '"' {
+		return "", "", errors.New("has something behind its quoted part")
+	}
+	if at == len(address) {
+		return address, "", nil
+	}
+	local, domain = address[:at], address[at+1:]
+	if local == "" || domain == "" {
+		return "", "", errors.New("lacks a local part or a domain")
+	}
+	for i := range len(domain) {
+		if domain[i] <= ' ' || domain[i] == 0x7f {
+			return "", "", errors.New("has a domain with characters that cannot be there")
+		}
+	}
+	return local, domain, nil
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// xtext encodes a parameter value (RFC 3461 4).
+func xtext(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c < '!' || c > '~' || c == '+' || c == '=' {
+			fmt.Fprintf(&b, "+%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// notifyValue gives the value of NOTIFY (RFC 3461 4.1), "" where none can be made.
+func notifyValue(conditions []string) string {
+	var valid []string
+	for _, c := range conditions {
+		switch c = strings.ToUpper(c); c {
+		case "NEVER":
+			return c
+		case "SUCCESS", "FAILURE", "DELAY":
+			if !slices.Contains(valid, c) {
+				valid = append(valid, c)
+			}
+		}
+	}
+	return strings.Join(valid, ",")
+}
+
+// orcptValue gives the value of ORCPT (RFC 3461 4.2), "" where none can be made: an address that is
+// not ASCII would need another type (RFC 6533 3).
+func orcptValue(orcpt string) string {
+	kind, address, found := strings.Cut(orcpt, ";")
+	if !found || address == "" || !isPrintable(kind) || strings.ContainsAny(kind, "+=") || kind == "" ||
+		!isASCII(address) || len(address) > maxPath {
+		return ""
+	}
+	return kind + ";" + xtext(address)
+}

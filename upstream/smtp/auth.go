@@ -1,0 +1,132 @@
+package smtp
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	mailsmtp "github.com/wneessen/go-mail/smtp"
+
+	"mailhatch/upstream"
+)
+
+// mechanismName gives the SASL name of a value of auth, "" for an unknown one.
+func mechanismName(auth string) string {
+	switch auth {
+	case "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "scram-sha-256-plus", "xoauth2":
+		return strings.ToUpper(auth)
+	}
+	return ""
+}
+
+// autoMechanisms is the order in which auth = "auto" chooses. Inside TLS the plain mechanisms come
+// first: servers often offer SCRAM or CRAM-MD5 for accounts whose secrets they do not have in that form.
+// In clear, which Open allows to loopback only, the password itself is shown last.
+func autoMechanisms(encrypted bool) []string {
+	if encrypted {
+		return []string{"PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"}
+	}
+	return []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"}
+}
+
+// login does AUTH (RFC 4954) where the config has a user. Its errors are *Error.
+func (u *relay) login(c *conn) error {
+	if u.username == "" {
+		return nil
+	}
+	state, err := c.client.GetTLSConnectionState()
+	encrypted := err == nil && state.HandshakeComplete
+	if !encrypted && !isLoopbackConn(c.raw) {
+		return &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: the password would travel in clear", u.address())}
+	}
+	auth, err := u.mechanism(c.client, encrypted, state)
+	if err != nil {
+		return &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: %w", u.address(), err)}
+	}
+	c.step(u.timeout)
+	if err := c.client.Auth(auth); err != nil {
+		return u.authError(err)
+	}
+	return nil
+}
+
+// mechanism chooses among those that the relay offers.
+func (u *relay) mechanism(client *mailsmtp.Client, encrypted bool, state *tls.ConnectionState) (mailsmtp.Auth, error) {
+	has, list := client.Extension("AUTH")
+	if !has {
+		return nil, errors.New("the relay offers no AUTH, but the config has a username")
+	}
+	offered := strings.Fields(strings.ToUpper(list))
+	wanted := []string{mechanismName(u.auth)}
+	if u.auth == authAuto {
+		wanted = autoMechanisms(encrypted)
+	}
+	i := slices.IndexFunc(wanted, func(name string) bool { return slices.Contains(offered, name) })
+	if i < 0 {
+		return nil, fmt.Errorf("the relay offers no AUTH mechanism that can be used: it has %s, wanted is %s",
+			clean(list), strings.Join(wanted, " or "))
+	}
+	user, password := u.username, u.password.Reveal()
+	switch wanted[i] {
+	case "PLAIN":
+		return mailsmtp.PlainAuth("", user, password, u.host, true), nil
+	case "LOGIN":
+		return mailsmtp.LoginAuth(user, password, u.host, true), nil
+	case "CRAM-MD5":
+		return mailsmtp.CRAMMD5Auth(user, password), nil
+	case "SCRAM-SHA-1":
+		return mailsmtp.ScramSHA1Auth(user, password), nil
+	case "SCRAM-SHA-256":
+		return mailsmtp.ScramSHA256Auth(user, password), nil
+	case "SCRAM-SHA-256-PLUS":
+		if !encrypted {
+			return nil, errors.New("scram-sha-256-plus needs TLS")
+		}
+		return mailsmtp.ScramSHA256PlusAuth(user, password, state), nil
+	default: // XOAUTH2
+		return mailsmtp.XOAuth2Auth(user, password), nil
+	}
+}
+
+// authError tells a refused login, which is the account's trouble, from a relay that cannot log
+// anyone in just now.
+func (u *relay) authError(err error) error {
+	var refused *textproto.Error
+	if !errors.As(err, &refused) {
+		if isNetwork(err) {
+			return u.dialError(err)
+		}
+		return &upstream.Error{Class: upstream.Account, Err: errors.New(u.redact(fmt.Sprintf("%s: AUTH failed: %v", u.address(), err)))}
+	}
+	r := replyOf(refused)
+	r.text = u.redact(r.text)
+	e := r.failure(atAuth)
+	e.Err = fmt.Errorf("%s: AUTH refused: %w", u.address(), e.Err)
+	return e
+}
+
+// redact hides the password in words of the relay, in clear or as AUTH encodes it.
+func (u *relay) redact(text string) string {
+	password := u.password.Reveal()
+	if password == "" {
+		return text
+	}
+	for _, form := range []string{
+		base64.StdEncoding.EncodeToString([]byte("\x00" + u.username + "\x00" + password)),
+		base64.StdEncoding.EncodeToString([]byte(password)),
+		password,
+	} {
+		text = strings.ReplaceAll(text, form, upstream.Redacted)
+	}
+	return text
+}
+
+func isLoopbackConn(c net.Conn) bool {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}

@@ -1,0 +1,277 @@
+package smtp
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	mail "github.com/wneessen/go-mail"
+	mailsmtp "github.com/wneessen/go-mail/smtp"
+
+	"mailhatch/upstream"
+)
+
+// conn is a connection that is past EHLO, TLS and AUTH. One goroutine uses it at a time.
+type conn struct {
+	client    *mailsmtp.Client
+	raw       *rawConn
+	caps      capabilities
+	messages  int // transactions begun
+	idleSince time.Time
+	broken    bool // not fit for another command
+}
+
+// capabilities is what the relay offered in EHLO.
+type capabilities struct {
+	pipelining, eightBit, utf8, dsn, sizeParam bool
+	size                                       int64 // 0 when not limited (RFC 1870)
+	maxRecipients, maxMessages                 int   // RFC 9422, or our own
+}
+
+// rawConn is the TCP connection below TLS. Until login is over it limits what the relay may
+// send, since go-mail reads replies of any length.
+type rawConn struct {
+	net.Conn
+	limited bool
+	left    int
+}
+
+const dialBudget = 1 << 20
+
+func (c *rawConn) Read(p []byte) (int, error) {
+	if !c.limited {
+		return c.Conn.Read(p)
+	}
+	if c.left <= 0 {
+		return 0, errors.New("the relay talks without end")
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
+// closeWith closes the connection when ctx ends. The returned function ends the watch and gives
+// the error of a context that came first.
+func (c *rawConn) closeWith(ctx context.Context) (release func() error) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.Close()
+		close(closed)
+	})
+	return func() error {
+		if stop() {
+			return nil
+		}
+		<-closed
+		return ctx.Err()
+	}
+}
+
+// dial connects and logs in. Its errors are *Error.
+func (u *relay) dial(ctx context.Context) (*conn, error) {
+	c := &conn{}
+	release := func() error { return nil }
+	// go-mail knows ctx only while it dials, and leaves the connection open when a later step fails.
+	connect := func(context.Context, string, string) (net.Conn, error) {
+		dialer := net.Dialer{Timeout: u.timeout}
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.host, strconv.Itoa(u.port)))
+		if err != nil {
+			return nil, err
+		}
+		c.raw = &rawConn{Conn: conn, limited: true, left: dialBudget}
+		release = c.raw.closeWith(ctx)
+		if u.tlsMode != tlsImplicit {
+			return c.raw, nil
+		}
+		_ = conn.SetDeadline(time.Now().Add(u.timeout))
+		secure := tls.Client(c.raw, u.tlsConfig)
+		return secure, secure.HandshakeContext(ctx)
+	}
+	client, err := mail.NewClient(u.host, append(u.mailOptions(), mail.WithDialContextFunc(connect))...)
+	if err != nil {
+		return nil, &upstream.Error{Class: upstream.Account, Err: err} // settings that Open should not have let pass
+	}
+	if c.client, err = client.DialToSMTPClientWithContext(ctx); err != nil {
+		err = u.dialError(err)
+	} else {
+		err = u.login(c)
+	}
+	if ended := release(); ended != nil {
+		err = u.dialError(ended)
+	}
+	if err != nil {
+		if c.raw != nil {
+			_ = c.raw.Close()
+		}
+		return nil, err
+	}
+	c.raw.limited = false
+	c.caps = readCapabilities(c.client)
+	return c, nil
+}
+
+// mailOptions says to go-mail what to do. With implicit TLS the connection it gets is secure already.
+func (u *relay) mailOptions() []mail.Option {
+	policy := mail.NoTLS
+	switch u.tlsMode {
+	case tlsStart:
+		policy = mail.TLSMandatory
+	case tlsOpportunistic:
+		policy = mail.TLSOpportunistic
+	}
+	options := []mail.Option{
+		mail.WithPort(u.port), mail.WithTLSPolicy(policy), mail.WithHELO(u.helo), mail.WithTimeout(u.timeout),
+		mail.WithSMTPAuth(mail.SMTPAuthNoAuth), // login does it, to tell its errors from those of dialling
+	}
+	if u.tlsConfig != nil {
+		options = append(options, mail.WithTLSConfig(u.tlsConfig))
+	}
+	return options
+}
+
+func readCapabilities(client *mailsmtp.Client) capabilities {
+	caps := capabilities{maxRecipients: maxTransaction, maxMessages: maxPerConn}
+	caps.pipelining, _ = client.Extension("PIPELINING")
+	caps.eightBit, _ = client.Extension("8BITMIME")
+	caps.utf8, _ = client.Extension("SMTPUTF8")
+	caps.dsn, _ = client.Extension("DSN")
+	var param string
+	if caps.sizeParam, param = client.Extension("SIZE"); caps.sizeParam {
+		if n, err := strconv.ParseInt(strings.TrimSpace(param), 10, 64); err == nil && n > 0 {
+			caps.size = n
+		}
+	}
+	if _, param = client.Extension("LIMITS"); param != "" {
+		for limit := range strings.FieldsSeq(param) {
+			name, value, _ := strings.Cut(limit, "=")
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 {
+				continue
+			}
+			switch strings.ToUpper(name) {
+			case "RCPTMAX":
+				caps.maxRecipients = min(caps.maxRecipients, n)
+			case "MAILMAX":
+				caps.maxMessages = min(caps.maxMessages, n)
+			}
+		}
+	}
+	return caps
+}
+
+// step gives the next read or write that long.
+func (c *conn) step(timeout time.Duration) { _ = c.client.UpdateDeadline(timeout) }
+
+// write sends p in one go.
+func (c *conn) write(p []byte, timeout time.Duration) error {
+	c.step(timeout)
+	if _, err := c.client.Text.W.Write(p); err != nil {
+		return err
+	}
+	return c.client.Text.W.Flush()
+}
+
+// Limits of one reply: RFC 5321 4.5.3.1.5 has 512 octets a line; real ones are longer at times.
+const (
+	maxReplyLines = 128
+	maxReplyText  = 2000
+)
+
+// readReply reads one reply. After an error the connection is of no more use.
+func (c *conn) readReply(timeout time.Duration) (reply, error) {
+	var r reply
+	var few [4]string // lines of a usual reply
+	lines := few[:0]
+	waits := false
+	for range maxReplyLines {
+		if !waits && !c.holdsLine() { // replies to pipelined commands come together
+			c.step(timeout)
+			waits = true
+		}
+		raw, err := c.client.Text.R.ReadSlice('\n')
+		if err != nil {
+			if errors.Is(err, io.EOF) && len(raw) > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return r, err
+		}
+		line := string(raw)
+		code, more, text, ok := splitReplyLine(line)
+		if !ok || (r.code != 0 && code != r.code) {
+			return r, garbageError(line)
+		}
+		r.code = code
+		lines = append(lines, text)
+		if !more {
+			r.setText(lines)
+			return r, nil
+		}
+	}
+	return r, garbageError("a reply without end")
+}
+
+// holdsLine says that the next line was read from the connection already.
+func (c *conn) holdsLine() bool {
+	held, _ := c.client.Text.R.Peek(c.client.Text.R.Buffered())
+	return bytes.IndexByte(held, '\n') >= 0
+}
+
+// garbageError is an answer that is no SMTP.
+type garbageError string
+
+func (g garbageError) Error() string {
+	return fmt.Sprintf("the relay answered something that is no SMTP reply: %.60q", string(g))
+}
+
+// splitReplyLine takes "250-text" apart (RFC 5321 4.2).
+func splitReplyLine(line string) (code int, more bool, text string, ok bool) {
+	line = strings.TrimRight(line, "\r\n")
+	if len(line) < 3 {
+		return 0, false, "", false
+	}
+	code, err := strconv.Atoi(line[:3])
+	if err != nil || code < 100 || code > 599 {
+		return 0, false, "", false
+	}
+	if len(line) == 3 {
+		return code, false, "", true
+	}
+	if line[3] != ' ' && line[3] != '-' {
+		return 0, false, "", false
+	}
+	return code, line[3] == '-', line[4:], true
+}
+
+// spoke says whether the relay has sent something nobody asked for: 421 before it closes.
+func (c *conn) spoke() bool { return c.client.Text.R.Buffered() > 0 }
+
+// reset ends a transaction that was given up, so that the next one starts clean.
+func (c *conn) reset(timeout time.Duration) {
+	if c.broken {
+		return
+	}
+	if err := c.write([]byte("RSET\r\n"), timeout); err != nil {
+		c.broken = true
+		return
+	}
+	if r, err := c.readReply(timeout); err != nil || r.code != 250 {
+		c.broken = true
+	}
+}
+
+// quit leaves politely.
+func (c *conn) quit(timeout time.Duration) {
+	if err := c.write([]byte("QUIT\r\n"), timeout); err == nil {
+		_, _ = c.readReply(timeout)
+	}
+	c.close()
+}
+
+func (c *conn) close() { _ = c.raw.Close() }

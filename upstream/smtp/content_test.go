@@ -1,0 +1,180 @@
+package smtp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/upstream/upstreamtest"
+)
+
+func TestSMTPByteIdentity(t *testing.T) {
+	big := bytes.Repeat([]byte("..dots\r\n.\r\n\x00\xff 8-bit and NUL\r\n"+strings.Repeat("long ", 2000)+"\r\n\r\n"), 200)
+	for _, test := range []struct{ name, body, want string }{
+		{"empty", "", ""},
+		{"dots", ".\r\n..\r\n.a\r\n\r\n.", ".\r\n..\r\n.a\r\n\r\n.\r\n"},
+		{"8-bit and NUL", "\xe4\x00\xff\r\n", "\xe4\x00\xff\r\n"},
+		{"NUL at the end", "a\r\n\x00", "a\r\n\x00\r\n"},
+		{"no final CRLF", "end", "end\r\n"},
+		{"final CR", "end\r", "end\r\n"},
+		{"blank lines at the end", "end\r\n\r\n\r\n", "end\r\n\r\n\r\n"},
+		{"lone LF", "a\nb\n.\nc\n\n.\n", "a\r\nb\r\n.\r\nc\r\n\r\n.\r\n"},
+		{"lone CR", "a\rb\r.\rc\r\r\n.\r.", "a\r\nb\r\n.\r\nc\r\n\r\n.\r\n.\r\n"},
+		{"large", string(big), string(big)},
+		{"large without CRLF", strings.Repeat("x", 1<<20), strings.Repeat("x", 1<<20) + "\r\n"},
+		{"large of CRs", strings.Repeat("\r", 1<<20), strings.Repeat("\r\n", 1<<20)},
+		{"large of dots", strings.Repeat(".\n", 1<<20), strings.Repeat(".\r\n", 1<<20)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+			u := openSMTP(t, relay, nil)
+			const head = "Subject: x\r\n  folded\r\nX-Odd : y\r\n\r\n"
+			if out := u.Send(context.Background(), upstreamtest.NewMail(t, head+test.body, "b@example.org")); out[0].Err != nil {
+				t.Fatal(out[0].Err)
+			}
+			got := relay.Taken()[0]
+			if sha256.Sum256(got.Data) != sha256.Sum256([]byte(head+test.want)) {
+				t.Errorf("%d bytes came, want %d", len(got.Data), len(head+test.want))
+				if len(got.Data) < 200 {
+					t.Errorf("%q", got.Data)
+				}
+			}
+			if want := fmt.Sprintf("SIZE=%d", len(head+test.want)); !slices.Contains(got.MailParams, want) {
+				t.Errorf("parameters %q, want %s", got.MailParams, want)
+			}
+			checkFaults(t, relay)
+		})
+	}
+}
+
+// A relay that drops NUL must not find the end of the message, wherever the bytes are cut.
+func TestSMTPDotBehindNUL(t *testing.T) {
+	const text, want = "hi\r\n\x00.\r\n\x00\x00.\r\na\x00.\r\n.\x00\r\n", "hi\r\n\x00..\r\n\x00\x00..\r\na\x00.\r\n..\x00\r\n.\r\n"
+	for cut := range len(text) {
+		var w dotWriter
+		if err := errors.Join(w.write([]byte(text[:cut])), w.write([]byte(text[cut:]))); err != nil {
+			t.Fatal(err)
+		}
+		if w.end(); string(w.buf) != want {
+			t.Errorf("cut at %d: %q", cut, w.buf)
+		}
+	}
+}
+
+func TestSMTPSmuggling(t *testing.T) {
+	const second = "MAIL FROM:<evil@x>\r\nRCPT TO:<victim@y>\r\nDATA\r\nsmuggled\r\n.\r\n"
+	for _, end := range []string{
+		"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\r.\r\n", "\n.\r", "\r.\n", "\r\n\x00.\r\n", "\r\n.\x00\r\n",
+		"\n\n.\r\n", "\r\n.\r\r\n", "\r\n. \r\n", "\n..\r\n", "\r\n.\r\n", "\r\r\n.\r\r\n",
+	} {
+		relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+		u := openSMTP(t, relay, nil)
+		for _, source := range []string{upstreamtest.PlainMessage + "hi" + end + second, "Subject: hi" + end + second} {
+			if out := u.Send(context.Background(), upstreamtest.NewMail(t, source, "b@example.org")); out[0].Err != nil {
+				t.Fatal(out[0].Err)
+			}
+		}
+		for _, got := range relay.Taken() {
+			if got.From != "a@example.com" || bytes.Contains(got.Data, []byte("\n.\r\n.\r\n")) {
+				t.Errorf("%q smuggled: %q", end, got.Data)
+			}
+		}
+		if len(relay.Taken()) != 2 {
+			t.Errorf("%q made %d messages of 2", end, len(relay.Taken()))
+		}
+		checkFaults(t, relay)
+	}
+}
+
+func TestSMTPHeaderEdits(t *testing.T) {
+	const source = "Received: x\r\nBcc: hidden@x,\r\n\tother@x\r\nFrom: a@b\r\nbcc : third@x\r\nResent-Bcc: fourth@x\r\n" +
+		"X-SMTPAPI: {}\r\nX-Mailgun-Tag: t\r\nX-SES-Configuration-Set: c\r\nX-MC-Tags: t\r\nX-PM-Tag: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n"
+	for _, test := range []struct {
+		name, source, want string
+		keep               bool
+	}{
+		{"stripped", source, "Received: x\r\nFrom: a@b\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", false},
+		{"kept", source, "Received: x\r\nFrom: a@b\r\nX-SMTPAPI: {}\r\nX-Mailgun-Tag: t\r\nX-SES-Configuration-Set: c\r\nX-MC-Tags: t\r\n" +
+			"X-PM-Tag: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", true},
+		{"behind a lone CR", "From: a@b\r\nX: 1\rBcc: hidden@x\rY: 2\r\n\r\nbody\r\n", "From: a@b\r\nX: 1\r\nY: 2\r\n\r\nbody\r\n", false},
+		{"behind a lone LF", "From: a@b\nBcc: hidden@x\n\nbody", "From: a@b\r\n\r\nbody\r\n", false},
+		{"header only", "From: a@b\r\nBcc: hidden@x", "From: a@b\r\n\r\n", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+			u := openSMTP(t, relay, func(s *settings) { s.PassControlHeaders = test.keep })
+			if out := u.Send(context.Background(), upstreamtest.NewMail(t, test.source, "hidden@x")); out[0].Err != nil {
+				t.Fatal(out[0].Err)
+			}
+			got := string(relay.Taken()[0].Data)
+			if test.name == "header only" {
+				got = strings.TrimRight(got, "\r\n") + "\r\n\r\n" // with or without the empty line
+			}
+			if got != test.want {
+				t.Errorf("got %q\nwant %q", got, test.want)
+			}
+			checkFaults(t, relay)
+		})
+	}
+}
+
+func TestSMTPUnreadableMessage(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	u := openSMTP(t, relay, nil)
+	for _, size := range []int{1000, 2 << 20} {
+		m := upstreamtest.NewMail(t, upstreamtest.PlainMessage+strings.Repeat("x", size), "b@example.org")
+		m.Message.Source = upstreamtest.BrokenSource{Source: m.Message.Source}
+		upstreamtest.CheckOutcomes(t, u.Send(context.Background(), m), "temporary")
+	}
+	// The bytes go away between reading for the size and sending.
+	m := upstreamtest.NewMail(t, upstreamtest.PlainMessage+strings.Repeat("x", 2<<20), "b@example.org")
+	relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: func(step upstreamtest.SMTPStep) upstreamtest.SMTPReaction {
+		if step.Stage == upstreamtest.SMTPMail {
+			m.Message.Source = upstreamtest.BrokenSource{Source: m.Message.Source}
+		}
+		return upstreamtest.SMTPReaction{}
+	}})
+	u = openSMTP(t, relay, nil)
+	upstreamtest.CheckOutcomes(t, u.Send(context.Background(), m), "temporary")
+	if n := relay.Count(); n != 0 {
+		t.Errorf("%d cut messages were taken", n)
+	}
+}
+
+func TestSMTPNoStall(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	u := openSMTP(t, relay, nil)
+	u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "b@example.org"))
+	start := time.Now()
+	const n = 50
+	for range n {
+		u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "b@example.org"))
+	}
+	if each := time.Since(start) / n; each > 20*time.Millisecond {
+		t.Errorf("%v for a message: delayed acknowledgement against Nagle takes 40 ms", each)
+	}
+}
+
+func TestSMTPBrokenHeader(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	u := openSMTP(t, relay, nil)
+	const top = "From a@example.com Mon Nov 23 10:11:12 2026\r\nSubject: one\r\ntwo\r\n"
+	const rest = ": Crash\r\nX Odd Name: 1\r\nContent-Type: multipart/mixed;\r\nboundary=M\r\n\r\n--M\r\n\r\nText.\r\n--M--\r\n"
+	const bcc = "Bcc: eve@example.org,\r\nmallory@example.org\r\nX-A: 1\r\n"
+	for _, test := range []struct{ source, want string }{
+		{top + rest, top + rest}, {top + bcc + rest, top + "X-A: 1\r\n" + rest},
+	} {
+		if out := u.Send(context.Background(), upstreamtest.NewMail(t, test.source, "b@example.org")); out[0].Err != nil {
+			t.Fatal(out[0].Err)
+		}
+		if got := relay.Taken()[len(relay.Taken())-1]; string(got.Data) != test.want {
+			t.Errorf("got %q, want %q", got.Data, test.want)
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package smtp
+
+import (
+	"testing"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/upstreamtest"
+)
+
+// builders make the wire form of a message, and throw it away.
+func builders(tb testing.TB) map[string]func(*upstream.Mail) {
+	tb.Helper()
+	relay, err := (&settings{Host: "127.0.0.1", Port: 1, TLS: tlsNone}).Open(upstream.Env{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return map[string]func(*upstream.Mail){
+		"smtp":                  func(m *upstream.Mail) { _, _ = wireOf(relay, m, true) },
+		"smtp without 8BITMIME": func(m *upstream.Mail) { _, _ = wireOf(relay, m, false) },
+	}
+}
+
+// TestHostileRequests holds the promise for relays, from the bytes to the wire.
+func TestHostileRequests(t *testing.T) { upstreamtest.CheckHostile(t, 1<<18, builders(t)) }
+
+// BenchmarkHostile reports the slowest and the fattest message of 1 MB for a relay.
+func BenchmarkHostile(b *testing.B) { upstreamtest.BenchmarkHostile(b, builders(b)) }

@@ -1,0 +1,251 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"os"
+	"strings"
+	"syscall"
+
+	"mailhatch/upstream"
+)
+
+// reply is a reply of the relay (RFC 5321 4.2) with its enhanced code (RFC 2034).
+type reply struct {
+	code     int
+	enhanced string // "5.1.1", or ""
+	text     string // the relay's words in one line, fit for a log
+}
+
+// setText joins the lines of a reply and takes the enhanced code off them.
+func (r *reply) setText(lines []string) {
+	for i, line := range lines {
+		code, rest, _ := strings.Cut(line, " ")
+		if isEnhanced(code) && int(code[0]-'0') == r.code/100 {
+			r.enhanced, lines[i] = code, rest
+		}
+	}
+	r.text = clean(strings.Join(lines, " "))
+}
+
+func replyOf(e *textproto.Error) reply {
+	r := reply{code: e.Code}
+	r.setText(strings.Split(e.Msg, "\n"))
+	return r
+}
+
+// isEnhanced knows class "." subject "." detail (RFC 3463 2).
+func isEnhanced(s string) bool {
+	if len(s) < 5 || s[1] != '.' || strings.IndexByte("245", s[0]) < 0 {
+		return false
+	}
+	subject, detail, _ := strings.Cut(s[2:], ".")
+	return isNumber(subject) && isNumber(detail)
+}
+
+// isNumber knows one to three digits.
+func isNumber(s string) bool {
+	return len(s) >= 1 && len(s) <= 3 && strings.Trim(s, "0123456789") == ""
+}
+
+// clean makes words of the relay harmless for logs and terminals.
+func clean(s string) string {
+	if isClean(s) {
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || (r >= 0x7f && r < 0xa0) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > maxReplyText {
+		s = strings.ToValidUTF8(s[:maxReplyText], "") + "…"
+	}
+	return s
+}
+
+// isClean knows printable ASCII with single blanks: most replies.
+func isClean(s string) bool {
+	blank := true
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f || blank && s[i] == ' ' {
+			return false
+		}
+		blank = s[i] == ' '
+	}
+	return !blank && len(s) <= maxReplyText
+}
+
+// stage is the command that a reply answers.
+type stage int
+
+const (
+	atConnect stage = iota // greeting, EHLO, STARTTLS
+	atAuth
+	atMail
+	atRcpt
+	atData
+	atDot
+)
+
+// failure says what a reply that is no success means.
+//
+//	phase    4yz                     5yz
+//	connect  Temporary, Connect      Temporary, Connect: it says nothing about any mail
+//	auth     Temporary, Connect      Account
+//	others   Temporary               530 534 535 538 and words about login: Account
+//	                                 words about our IP or account, "relay denied": Account
+//	                                 words about the right to use this From: Account, Sender
+//	                                 500 502 503: Temporary, the dialog went wrong and not the mail
+//	                                 552 at RCPT without a mailbox code: Temporary (RFC 5321 4.5.3.1.10)
+//	                                 the rest: Permanent
+//
+// 4.3.x of the relay's own system at MAIL, DATA and the dot is Ailing too.
+// Words about rate or quota of ours make either Throttled. Words are not asked where the enhanced
+// code speaks of an address or a mailbox (x.1.x, x.2.x). Any other code is Temporary; after the
+// final dot the caller makes it Uncertain.
+func (r reply) failure(phase stage) *upstream.Error {
+	e := &upstream.Error{Class: upstream.Temporary, Status: r.code, Code: r.enhanced, Err: errors.New(r.text)}
+	if r.text == "" {
+		e.Err = errors.New("the relay gave no reason")
+	}
+	e.Connect = phase <= atAuth
+	switch {
+	case r.isThrottle(phase):
+		e.Class, e.Connect = upstream.Throttled, false
+	case r.isAiling(phase):
+		e.Ailing = true
+	case r.code/100 != 5 || phase == atConnect:
+	case phase == atAuth:
+		e.Class, e.Connect = upstream.Account, false
+	default:
+		e.Class, e.Sender = r.refusal(phase)
+	}
+	return e
+}
+
+// refusal classifies a 5yz reply of a transaction.
+func (r reply) refusal(phase stage) (class upstream.Class, sender bool) {
+	switch r.code {
+	case 530, 534, 535, 538: // RFC 3207, RFC 4954
+		return upstream.Account, false
+	}
+	if !r.isMailbox() {
+		words := strings.ToLower(r.text)
+		switch {
+		case hasAny(words, "authentication required", "authentication is required", "not authenticated", "must authenticate",
+			"authenticate first", "auth first", "requires authentication", "starttls first", "must issue a starttls"):
+			return upstream.Account, false
+		case r.enhanced == "5.7.60" || hasAny(words, "not owned by user", "send as this sender", "sendasdenied",
+			"not allowed to send as", "not verified", "verified sender", "not authorized to send from", "not allowed to send from"):
+			return upstream.Account, true
+		case strings.Contains(words, "relay") && hasAny(words, "denied", "not permitted", "not allowed",
+			"unable", "cannot", "prohibited", "do not", "refuse"):
+			// At RCPT it may be only this mail that has no business here.
+			return upstream.Account, phase == atRcpt
+		case phase != atDot && hasAny(words, "client host", "blocked using", "your ip", "ip address"):
+			return upstream.Account, false
+		case phase != atRcpt && strings.Contains(words, "account") &&
+			hasAny(words, "suspended", "disabled", "not active", "inactive", "deactivated", "expired"):
+			return upstream.Account, false
+		}
+	}
+	switch {
+	case r.code == 500 || r.code == 502 || r.code == 503:
+		return upstream.Temporary, false
+	case r.tooManyRecipients(phase):
+		return upstream.Temporary, false
+	}
+	return upstream.Permanent, false
+}
+
+// isMailbox says that the enhanced code is about an address or a mailbox (RFC 3463 3.2, 3.3).
+func (r reply) isMailbox() bool {
+	return len(r.enhanced) > 3 && (r.enhanced[2:4] == "1." || r.enhanced[2:4] == "2.")
+}
+
+// tooManyRecipients is the reply to one RCPT more than the relay takes at once (RFC 5321 4.5.3.1.10).
+func (r reply) tooManyRecipients(phase stage) bool {
+	if phase != atRcpt || (r.code != 452 && r.code != 552) {
+		return false
+	}
+	return r.enhanced == "" || strings.HasSuffix(r.enhanced, ".5.3")
+}
+
+// isThrottle finds limits on how fast or how much we send.
+func (r reply) isThrottle(phase stage) bool {
+	if (r.code/100 != 4 && r.code/100 != 5) || r.isMailbox() || r.tooManyRecipients(phase) {
+		return false
+	}
+	words := strings.ToLower(r.text)
+	ours := hasAny(words, "sending limit", "sending quota", "sending rate", "daily quota", "message quota")
+	if r.code/100 == 5 {
+		return phase != atAuth && phase != atConnect && (r.enhanced == "5.4.5" || ours)
+	}
+	switch {
+	case r.enhanced == "4.7.28", r.code == 421 && r.enhanced == "4.7.0": // Google's; others use them likewise
+		return true
+	case phase != atRcpt && strings.Contains(words, "quota exceeded"):
+		return true
+	}
+	return ours || hasAny(words, "rate limit", "ratelimit", "rate-limit", "rate exceeded", "throttl", "too many connections",
+		"too many concurrent", "too many messages", "too many emails", "too many mails", "too much mail", "slow down")
+}
+
+// isAiling finds trouble of the relay's own system (RFC 3463 3.4), such as a full disk: it meets all mail
+// alike. At RCPT it may be that of one destination only.
+func (r reply) isAiling(phase stage) bool {
+	if r.code/100 != 4 || (phase != atMail && phase != atData && phase != atDot) {
+		return false
+	}
+	switch r.enhanced {
+	case "4.3.0", "4.3.1", "4.3.2", "4.3.5":
+		return true
+	case "":
+		return r.code == 452 && phase != atDot // insufficient system storage (RFC 5321 4.2.3)
+	}
+	return false
+}
+
+func hasAny(s string, words ...string) bool {
+	for _, w := range words {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// dialError says why the relay cannot be spoken to: always Temporary, whatever it is.
+func (u *relay) dialError(err error) *upstream.Error {
+	var refused *textproto.Error
+	if errors.As(err, &refused) {
+		r := replyOf(refused)
+		r.text = u.redact(r.text)
+		e := r.failure(atConnect)
+		e.Err = fmt.Errorf("%s: %w", u.address(), e.Err)
+		return e
+	}
+	return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("cannot speak to %s: %w", u.address(), err)}
+}
+
+// address is host and port for messages.
+func (u *relay) address() string { return net.JoinHostPort(u.host, fmt.Sprint(u.port)) }
+
+// isNetwork tells trouble of the connection from other errors.
+func isNetwork(err error) bool {
+	var network net.Error
+	var errno syscall.Errno
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &network) ||
+		errors.As(err, &errno) || errors.As(err, &alert) || errors.As(err, &record)
+}

@@ -1,0 +1,204 @@
+package smtp
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// Kind is an SMTP relay.
+func Kind() upstream.Kind {
+	return upstream.Kind{
+		Name: "smtp", Doc: "an SMTP relay or submission server", SMTPStatus: true,
+		New: func() upstream.Settings { return &settings{} },
+		Setup: []upstream.Question{
+			{Key: "host", Text: "Name of the relay", Flag: "relay-host", Usage: "`name` of the SMTP relay"},
+			{Key: "tls", Text: "TLS?", Words: []string{tlsStart, tlsImplicit, tlsOpportunistic, tlsNone}, Optional: true,
+				Flag: "relay-tls", Usage: "its TLS `mode`: starttls, implicit, opportunistic or none"},
+			{Key: "port", Text: "Port", Number: true, Optional: true, Flag: "relay-port", Usage: "its `port` (default: by --relay-tls)",
+				Default: func(known map[string]string) string { return strconv.Itoa(defaultPort(known["tls"])) }},
+			{Key: "username", Text: "User name (empty: no login)", Optional: true, Flag: "relay-user", Usage: "user `name` at the relay"},
+			{Key: "password", Text: "Password (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Only: "username",
+				Flag: "relay-password", Default: func(map[string]string) string { return "env:SMTP_PASSWORD" }},
+		},
+	}
+}
+
+// settings are the keys of an upstream that is an SMTP relay or submission server (RFC 5321, RFC 6409).
+type settings struct {
+	Host       string            `toml:"host"`        // name or address, without port
+	Port       int               `toml:"port"`        // default by tls: starttls 587, implicit 465, opportunistic and none 25
+	TLS        string            `toml:"tls"`         // starttls (default), implicit, opportunistic, none
+	Username   string            `toml:"username"`    // without it there is no AUTH
+	Password   upstream.Secret   `toml:"password"`    // the access token for xoauth2
+	Auth       string            `toml:"auth"`        // auto (default) none, or a mechanism of mechanismName
+	CAFile     string            `toml:"ca_file"`     // PEM, trusted beside the system's authorities
+	ServerName string            `toml:"server_name"` // in the certificate; default host
+	Helo       string            `toml:"helo"`        // default the gateway's hostname
+	Timeout    upstream.Duration `toml:"timeout"`     // of one step: dial, handshake, a reply, a write that makes progress
+
+	PassControlHeaders bool `toml:"pass_control_headers"` // keep X-SMTPAPI, X-Mailgun-* and their like
+}
+
+const (
+	tlsStart         = "starttls"
+	tlsImplicit      = "implicit"
+	tlsOpportunistic = "opportunistic"
+	tlsNone          = "none"
+
+	authAuto = "auto"
+	authNone = "none"
+
+	defaultTimeout = 30 * time.Second
+	// defaultFinalTimeout is how long the reply to the final dot may take: giving up early makes
+	// duplicates (RFC 5321 4.5.3.2.6). A timeout from the config takes its place.
+	defaultFinalTimeout = 10 * time.Minute
+)
+
+// relay is the upstream of kind smtp.
+type relay struct {
+	name, host, helo string
+	port             int
+	tlsMode          string
+	tlsConfig        *tls.Config // nil with tls = "none"
+	username         string
+	password         upstream.Secret
+	auth             string
+	timeout          time.Duration
+	finalTimeout     time.Duration
+	keepControl      bool
+	pool             pool
+	buffers          sync.Pool // of *[]byte: wire forms of small messages, chunks of large ones
+}
+
+// Open checks the settings; it makes no connection.
+func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
+	var problems []error
+	problem := func(key, text, hint string) {
+		problems = append(problems, &upstream.KeyError{Key: key, Problem: text, Hint: hint})
+	}
+	u := &relay{
+		name: env.Name, host: s.Host, port: s.Port, helo: s.Helo, tlsMode: s.TLS,
+		username: s.Username, password: s.Password, auth: s.Auth, keepControl: s.PassControlHeaders,
+		timeout: s.Timeout.Duration, finalTimeout: s.Timeout.Duration,
+	}
+	u.buffers.New = func() any { b := make([]byte, 0, chunkSize); return &b }
+	u.setDefaults(env)
+	u.checkAddress(problem)
+	u.checkAuth(problem)
+	if u.tlsMode != tlsNone {
+		roots, err := upstream.RootCAs(s.CAFile)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		u.tlsConfig = s.tlsConfig(u)
+		u.tlsConfig.RootCAs = roots
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	u.pool.init()
+	return u, nil
+}
+
+func (u *relay) setDefaults(env upstream.Env) {
+	u.tlsMode = cmp.Or(u.tlsMode, tlsStart)
+	u.auth = cmp.Or(u.auth, authAuto)
+	u.helo = cmp.Or(u.helo, env.Hostname, "localhost")
+	if u.timeout <= 0 {
+		u.timeout, u.finalTimeout = defaultTimeout, defaultFinalTimeout
+	}
+	u.port = cmp.Or(u.port, defaultPort(u.tlsMode))
+}
+
+func defaultPort(tlsMode string) int {
+	switch tlsMode {
+	case tlsImplicit:
+		return 465 // RFC 8314 7.3
+	case tlsOpportunistic, tlsNone:
+		return 25
+	}
+	return 587 // RFC 6409 3.1
+}
+
+func (u *relay) checkAddress(problem func(key, text, hint string)) {
+	switch {
+	case u.host == "":
+		problem("host", "is missing", `for example host = "smtp.example.com"`)
+	case strings.ContainsAny(u.host, " \t\r\n/<>@[]"):
+		problem("host", fmt.Sprintf("must be a host name or an IP address, not %q", u.host), "")
+	case strings.Contains(u.host, ":") && net.ParseIP(u.host) == nil:
+		problem("host", fmt.Sprintf("must not have a port, as in %q", u.host), "give the number as port = …")
+	}
+	if u.port < 1 || u.port > 65535 {
+		problem("port", fmt.Sprintf("must be between 1 and 65535, not %d", u.port), "")
+	}
+	switch u.tlsMode {
+	case tlsStart, tlsImplicit, tlsOpportunistic, tlsNone:
+	default:
+		problem("tls", fmt.Sprintf(`must be "starttls", "implicit", "opportunistic" or "none", not %q`, u.tlsMode), "")
+	}
+	if !isPrintable(u.helo) || len(u.helo) > 255 {
+		problem("helo", "must be a host name", "")
+	}
+}
+
+func (u *relay) checkAuth(problem func(key, text, hint string)) {
+	if mechanismName(u.auth) == "" && u.auth != authAuto && u.auth != authNone {
+		problem("auth", fmt.Sprintf(`must be "auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", `+
+			`"scram-sha-256-plus", "xoauth2" or "none", not %q`, u.auth), "")
+	}
+	switch {
+	case u.username == "" && !u.password.IsZero():
+		problem("username", "is missing beside password", "")
+	case u.username != "" && u.password.IsZero():
+		problem("password", "is missing beside username", `for example password = "env:SMTP_PASSWORD"`)
+	case u.username == "" && u.auth != authAuto && u.auth != authNone:
+		problem("username", fmt.Sprintf("is missing for auth = %q", u.auth), "")
+	case u.username != "" && u.auth == authNone:
+		problem("auth", `must not be "none" beside username`, "remove username and password, or auth")
+	}
+	inClear := u.tlsMode == tlsNone || u.tlsMode == tlsOpportunistic
+	if u.username != "" && inClear && !upstream.IsLoopback(u.host) {
+		problem("tls", fmt.Sprintf("must not be %q with a password, which could travel in clear to %s", u.tlsMode, u.host),
+			`use tls = "starttls" or "implicit"`)
+	}
+}
+
+// tlsConfig makes the client's side of TLS. Opportunistic TLS does not check certificates unless the
+// config names whom to trust: who can forge one can also strip STARTTLS (RFC 7435 3).
+func (s *settings) tlsConfig(u *relay) *tls.Config {
+	config := &tls.Config{
+		ServerName:                  cmp.Or(s.ServerName, u.host),
+		MinVersion:                  tls.VersionTLS12,
+		ClientSessionCache:          tls.NewLRUClientSessionCache(8),
+		DynamicRecordSizingDisabled: true, // a message is one burst; small records only cost
+	}
+	if u.tlsMode == tlsOpportunistic && s.CAFile == "" && s.ServerName == "" {
+		config.InsecureSkipVerify = true
+	}
+	return config
+}
+
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// Close ends the idle connections; those in use end with their Send.
+func (u *relay) Close() error {
+	u.pool.close()
+	return nil
+}

@@ -1,0 +1,270 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// transaction is MAIL, RCPT, DATA and the message, for some recipients of a job.
+type transaction struct {
+	relay *relay
+	conn  *conn
+	job   *job
+
+	rcpts    []int           // whom it is for
+	accepted []int           // those the relay took
+	tooMany  []int           // those the relay takes in another transaction
+	refused  *upstream.Error // MAIL was refused; counts for all
+	noData   *upstream.Error // DATA was refused; counts for those accepted
+	data     bool            // 354: the relay waits for the message
+	replied  bool            // the relay has answered something
+}
+
+// transact makes transactions on conn until all recipients have an outcome or the connection is of no
+// more use, and gives it back. With reused it leaves the job untouched when the connection was dead.
+func (u *relay) transact(ctx context.Context, conn *conn, job *job, reused bool) {
+	release := conn.raw.closeWith(ctx)
+	u.fit(job, conn.caps)
+	for len(job.pending) > 0 && !conn.broken && conn.messages < conn.caps.maxMessages {
+		t := transaction{relay: u, conn: conn, job: job}
+		t.rcpts = append(t.rcpts, job.pending[:min(len(job.pending), conn.caps.maxRecipients)]...)
+		conn.messages++
+		if err := t.run(ctx); err != nil {
+			conn.broken = true
+			if reused && !t.replied && ctx.Err() == nil {
+				break
+			}
+			t.lost(ctx, err)
+		}
+		reused = false
+		job.sweep()
+	}
+	if release() != nil {
+		conn.broken = true
+	}
+	u.pool.put(conn)
+}
+
+// run makes the transaction. An error means that the connection is of no more use and the message
+// was not sent; an *Error says what to tell of it.
+func (t *transaction) run(ctx context.Context) error {
+	if err := t.exchange(); err != nil {
+		return err
+	}
+	switch {
+	case t.refused != nil:
+		t.settle(t.rcpts, upstream.Outcome{Err: t.refused})
+		if t.data { // a relay that contradicts itself: a dot now could deliver an empty message
+			t.conn.broken = true
+		}
+	case len(t.accepted) == 0 && t.data: // RFC 2920 3.1
+		return t.loneDot()
+	case len(t.accepted) > 0 && t.data:
+		t.refusedHere()
+		return t.message(ctx)
+	case t.noData != nil:
+		t.settle(t.accepted, upstream.Outcome{Err: t.noData})
+	}
+	t.conn.reset(min(t.relay.timeout, resetTimeout))
+	return nil
+}
+
+func (t *transaction) settle(recipients []int, o upstream.Outcome) {
+	for _, i := range recipients {
+		t.job.settle(i, o)
+	}
+}
+
+// lost settles all that is open when the connection is gone.
+func (t *transaction) lost(ctx context.Context, err error) {
+	var known *upstream.Error
+	if !errors.As(err, &known) {
+		known = &upstream.Error{Class: upstream.Temporary, Connect: !t.replied,
+			Err: fmt.Errorf("the connection to %s was lost before the message was sent: %w", t.relay.address(), cause(ctx, err))}
+	}
+	t.job.sweep()
+	t.job.fail(known)
+}
+
+// cause names the end of ctx where that is what closed the connection.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+const commandBytes = 100 // of a usual MAIL or RCPT
+
+// exchange sends the commands, as many at once as PIPELINING allows (RFC 2920), and takes the replies.
+func (t *transaction) exchange() error {
+	last := len(t.rcpts) + 1 // MAIL is 0, DATA the last
+	buf := make([]byte, 0, commandBytes*min(last+1, maxPipelined))
+	for next := 0; next <= last; {
+		if t.refused != nil || (next == last && len(t.accepted) == 0) {
+			return nil
+		}
+		n := 1
+		if t.conn.caps.pipelining {
+			n = min(last+1-next, maxPipelined)
+		}
+		buf = buf[:0]
+		for k := next; k < next+n; k++ {
+			buf = t.command(buf, k)
+		}
+		if err := t.conn.write(buf, t.relay.timeout); err != nil {
+			return t.lastWords(err, atConnect)
+		}
+		for k := next; k < next+n; k++ {
+			r, err := t.conn.readReply(t.relay.timeout)
+			if err != nil {
+				return err
+			}
+			if r.code == 421 {
+				return r.failure(t.phase(k))
+			}
+			t.replied = true
+			t.reply(k, r)
+		}
+		next += n
+	}
+	return nil
+}
+
+func (t *transaction) command(b []byte, k int) []byte {
+	switch k {
+	case 0:
+		return t.job.mailCommand(b, t.conn.caps, t.rcpts)
+	case len(t.rcpts) + 1:
+		return append(b, "DATA\r\n"...)
+	}
+	return t.job.rcptCommand(b, t.conn.caps, t.rcpts[k-1])
+}
+
+// reply notes the answer to command k.
+func (t *transaction) reply(k int, r reply) {
+	switch {
+	case k == 0:
+		if r.code/100 != 2 {
+			t.refused = r.failure(atMail)
+		}
+	case k == len(t.rcpts)+1:
+		if t.data = r.code == 354; !t.data {
+			t.noData = r.failure(atData)
+			t.conn.broken = r.code < 400 // nobody knows what the relay waits for now
+		}
+	case t.refused != nil: // 503 and the like, pipelined behind MAIL
+	case r.code/100 == 2:
+		t.accepted = append(t.accepted, t.rcpts[k-1])
+	default:
+		i := t.rcpts[k-1]
+		if r.tooManyRecipients(atRcpt) {
+			t.tooMany = append(t.tooMany, i)
+		}
+		t.job.settle(i, upstream.Outcome{Err: r.failure(atRcpt)})
+	}
+}
+
+func (t *transaction) phase(k int) stage {
+	switch k {
+	case 0:
+		return atMail
+	case len(t.rcpts) + 1:
+		return atData
+	}
+	return atRcpt
+}
+
+// refusedHere mends a guess: a relay that takes other recipients of this mail is open to us, so that
+// "relay denied" is about the one recipient.
+func (t *transaction) refusedHere() {
+	for _, i := range t.rcpts {
+		if e, ok := errors.AsType[*upstream.Error](t.job.out[i].Err); ok && e.Class == upstream.Account && e.Sender {
+			e.Class, e.Sender = upstream.Permanent, false
+		}
+	}
+}
+
+// loneDot ends DATA that the relay allowed though it took no recipient.
+func (t *transaction) loneDot() error {
+	if err := t.conn.write([]byte(".\r\n"), t.relay.timeout); err != nil {
+		return err
+	}
+	_, err := t.conn.readReply(t.relay.timeout)
+	return err
+}
+
+// message sends the message and settles those who get it.
+func (t *transaction) message(ctx context.Context) error {
+	if err := t.job.content.send(t.relay, t.writeMessage); err != nil {
+		var read *readError
+		if errors.As(err, &read) {
+			return &upstream.Error{Class: upstream.Temporary, Err: err}
+		}
+		return t.lastWords(err, atDot)
+	}
+	r, err := t.conn.readReply(t.relay.finalTimeout)
+	if err == nil && r.code/100 != 2 && r.code/100 != 4 && r.code/100 != 5 {
+		err = garbageError(fmt.Sprint(r.code, " ", r.text))
+	}
+	if err != nil {
+		t.conn.broken = true
+		t.settle(t.accepted, upstream.Outcome{Err: &upstream.Error{Class: upstream.Uncertain,
+			Err: fmt.Errorf("the message was sent, but the reply of %s was lost: %w", t.relay.address(), cause(ctx, err))}})
+		return nil
+	}
+	t.conn.broken = r.code == 421
+	if r.code/100 != 2 {
+		t.settle(t.accepted, upstream.Outcome{Err: r.failure(atDot)})
+		return nil
+	}
+	t.settle(t.accepted, upstream.Outcome{ID: r.queueID(), Notifies: t.conn.caps.dsn})
+	for _, i := range t.tooMany { // each transaction takes at least one, so this ends
+		t.job.out[i], t.job.settled[i] = upstream.Outcome{}, false
+	}
+	return nil
+}
+
+// writeMessage writes in pieces, so that a slow line that makes progress is not taken for a dead one.
+func (t *transaction) writeMessage(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), chunkSize)
+		if err := t.conn.write(p[:n], t.relay.timeout); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// lastWords asks why the relay closed the connection while we were writing; err where it does not say.
+func (t *transaction) lastWords(err error, phase stage) error {
+	r, silent := t.conn.readReply(min(t.relay.timeout, time.Second))
+	if silent != nil || r.code < 400 {
+		return err
+	}
+	return r.failure(phase)
+}
+
+// queueID finds the relay's id in the reply to the final dot: "queued as ID" (Postfix and many
+// others), "id=ID" (Exim), "Ok ID" (Amazon SES); "" when there is none.
+func (r reply) queueID() string {
+	words := strings.Fields(r.text)
+	for i, w := range words {
+		if strings.EqualFold(w, "as") && i > 0 && strings.EqualFold(words[i-1], "queued") && i+1 < len(words) {
+			return strings.TrimRight(words[i+1], ".,;")
+		}
+		if len(w) > 3 && strings.EqualFold(w[:3], "id=") {
+			return w[3:]
+		}
+	}
+	if len(words) == 2 && strings.EqualFold(words[0], "ok") && len(words[1]) >= 16 {
+		return words[1]
+	}
+	return ""
+}

@@ -1,0 +1,111 @@
+package upstreamtest
+
+import (
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"testing"
+	"time"
+
+	"mailhatch/mime"
+	"mailhatch/mime/mimetest"
+	"mailhatch/upstream"
+)
+
+// build parses a message and makes its requests.
+func build(tb testing.TB, raw string, builder func(*upstream.Mail)) {
+	tb.Helper()
+	msg, err := mime.Parse(mime.NewBytesSource([]byte(raw)))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	builder(&upstream.Mail{ID: "Q", From: "app@example.com", Message: msg,
+		To: []upstream.Recipient{{Address: "ann@example.org"}, {Address: "ann1@example.org"}}})
+}
+
+const mostHeap = 64 << 20
+
+// peakHeap is by how many bytes the heap grows at most while f runs, what is garbage left out as far
+// as an eager collector can.
+func peakHeap(f func()) uint64 {
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	stop, peak := make(chan struct{}), make(chan uint64)
+	go SamplePeak(stop, peak)
+	f()
+	close(stop)
+	return max(<-peak, before.HeapInuse) - before.HeapInuse
+}
+
+// CheckHostile holds the promise for each upstream, from the bytes to the request: no message of 1 MB
+// takes more than a second, or 64 MB at a time. A busy machine gets more time; BenchmarkHostile measures it.
+func CheckHostile(t *testing.T, size int, all map[string]func(*upstream.Mail)) {
+	t.Helper()
+	const patience = 10 * time.Second
+	for name, raw := range mimetest.Hostile(size) {
+		for _, kind := range slices.Sorted(maps.Keys(all)) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			build(t, raw, all[kind])
+			spent := time.Since(start)
+			runtime.ReadMemStats(&after)
+			if spent > patience {
+				t.Errorf("%s, %s: took %v", kind, name, spent)
+			}
+			if after.TotalAlloc-before.TotalAlloc < mostHeap {
+				continue
+			}
+			if peak := peakHeap(func() { build(t, raw, all[kind]) }); peak > mostHeap {
+				t.Errorf("%s, %s: the heap grew by %d MB; %d MB were allocated in all", kind, name, peak>>20, (after.TotalAlloc-before.TotalAlloc)>>20)
+			}
+		}
+	}
+}
+
+// BenchmarkHostile reports the slowest and the fattest message of 1 MB for each upstream.
+func BenchmarkHostile(b *testing.B, all map[string]func(*upstream.Mail)) {
+	messages := mimetest.Hostile(1 << 20)
+	for kind, builder := range all {
+		b.Run(kind, func(b *testing.B) {
+			var slowest time.Duration
+			var slow string
+			var fattest uint64
+			for b.Loop() {
+				for name, raw := range messages {
+					var before, after runtime.MemStats
+					runtime.ReadMemStats(&before)
+					start := time.Now()
+					build(b, raw, builder)
+					if spent := time.Since(start); spent > slowest {
+						slowest, slow = spent, name
+					}
+					runtime.ReadMemStats(&after)
+					fattest = max(fattest, after.TotalAlloc-before.TotalAlloc)
+				}
+			}
+			b.Logf("the slowest is %q", slow)
+			b.ReportMetric(float64(slowest.Milliseconds()), "slowest-ms")
+			b.ReportMetric(float64(fattest)/1e6, "most-allocated-MB")
+		})
+	}
+}
+
+// SamplePeak sends the greatest heap in use, in bytes, once stop is closed.
+func SamplePeak(stop chan struct{}, peak chan uint64) {
+	var most uint64
+	var m runtime.MemStats
+	for {
+		runtime.ReadMemStats(&m)
+		most = max(most, m.HeapInuse)
+		select {
+		case <-stop:
+			peak <- most
+			return
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}

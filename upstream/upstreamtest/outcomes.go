@@ -1,0 +1,95 @@
+package upstreamtest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// PlainMessage is a small message.
+const PlainMessage = "From: a@example.com\r\nTo: b@example.org\r\nSubject: hello\r\n\r\nHello\r\n"
+
+// ParseMessage parses a message.
+func ParseMessage(t testing.TB, source string) *mime.Message {
+	t.Helper()
+	m, err := mime.Parse(mime.NewBytesSource([]byte(source)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// NewMail returns a mail to some recipients.
+func NewMail(t testing.TB, source string, to ...string) *upstream.Mail {
+	t.Helper()
+	m := &upstream.Mail{ID: "01TEST", From: "a@example.com", Message: ParseMessage(t, source)}
+	for _, address := range to {
+		m.To = append(m.To, upstream.Recipient{Address: address})
+	}
+	return m
+}
+
+// Describe puts outcomes into words for tables: "ok FAKE1", "permanent 550 5.1.1", "temporary connect".
+func Describe(outcomes []upstream.Outcome) []string {
+	var words []string
+	for _, o := range outcomes {
+		var e *upstream.Error
+		switch {
+		case o.Err == nil:
+			words = append(words, strings.TrimSpace("ok "+o.ID))
+			continue
+		case !errors.As(o.Err, &e):
+			words = append(words, "unclassified "+o.Err.Error())
+			continue
+		}
+		w := e.Class.String()
+		if e.Status != 0 {
+			w += fmt.Sprint(" ", e.Status)
+		}
+		if e.Code != "" {
+			w += " " + e.Code
+		}
+		if e.Connect {
+			w += " connect"
+		}
+		if e.Ailing {
+			w += " ailing"
+		}
+		if e.Sender {
+			w += " sender"
+		}
+		words = append(words, w)
+	}
+	return words
+}
+
+// CheckOutcomes compares outcomes with those that Describe returns.
+func CheckOutcomes(t *testing.T, got []upstream.Outcome, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, Describe(got)); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s%v", diff, got)
+	}
+}
+
+// BrokenSource fails in its second half.
+type BrokenSource struct{ mime.Source }
+
+func (s BrokenSource) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > s.Size()/2 {
+		return 0, io.ErrClosedPipe
+	}
+	return s.Source.ReadAt(p, off)
+}
+
+// FailingWriter takes nothing.
+type FailingWriter struct{}
+
+func (FailingWriter) Write([]byte) (int, error) { return 0, os.ErrClosed }
