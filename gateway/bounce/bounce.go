@@ -1,12 +1,10 @@
-// Package bounce composes delivery status notifications (RFC 3464).
+// Package bounce composes delivery status notifications (RFC 3464) and digests of them.
 //
-// A notification is a multipart/report (RFC 6522) of three parts: words for people, fields for
-// programs, and the header or the whole of the message. go-mail's Msg knows no multipart/report, so
-// the parts are put together here.
+// A notification is a multipart/report (RFC 6522) of three parts: a text for people, fields for
+// programs, and the header or the whole of the message.
 package bounce
 
 import (
-	"bytes"
 	"crypto/rand"
 	"fmt"
 	"slices"
@@ -17,21 +15,21 @@ import (
 	"mailhatch/mime"
 )
 
-// Action is what a notification tells (RFC 3464 2.3.3).
+// Action is what a notification reports (RFC 3464 2.3.3).
 type Action string
 
 // The actions that mailhatch reports.
 const (
 	Failed  Action = "failed"
 	Delayed Action = "delayed"
-	Relayed Action = "relayed" // NOTIFY=SUCCESS and the upstream gives no notifications of its own
+	Relayed Action = "relayed" // NOTIFY=SUCCESS and the upstream sends no notifications of its own
 )
 
-// Report is what the sender of a message must know.
+// Report is a notification of the sender of a message.
 type Report struct {
 	Action   Action
 	ID       string            // queue id of the message
-	Hostname string            // ours
+	Hostname string            // of the gateway
 	At       time.Time         // now
 	Until    time.Time         // Delayed: when delivery will be given up
 	Envelope envelope.Envelope // of the message
@@ -44,7 +42,7 @@ type Fate struct {
 	Recipient envelope.Recipient
 	Status    string    // RFC 3463: "5.1.1"
 	Upstream  string    // name of the upstream, "" when none was asked
-	Words     string    // the provider's own words or ours
+	Text      string    // the provider's reply, or the gateway's own reason
 	Code      int       // SMTP reply code or HTTP status, 0: none
 	SMTP      bool      // Code is an SMTP reply code
 	Last      time.Time // of the last attempt
@@ -68,25 +66,15 @@ func (r *Report) Message() ([]byte, error) {
 	if utf8 {
 		status.kind, status.encoding = "message/global-delivery-status", "8bit"
 	}
-	parts := []part{{kind: "text/plain; charset=utf-8", about: "Notification", encoding: "quoted-printable", content: r.words(fates)},
+	parts := []part{{kind: "text/plain; charset=utf-8", about: "Notification", encoding: "quoted-printable", content: r.text(fates)},
 		status}
 	if original != nil {
 		parts = append(parts, *original)
 	}
-	boundary := rand.Text()
-	var out bytes.Buffer
-	out.Write(r.header(boundary, utf8))
-	if slices.ContainsFunc(parts, func(p part) bool { return p.encoding == "8bit" }) {
-		out.WriteString("Content-Transfer-Encoding: 8bit\r\n") // RFC 2045 6.4
-	}
-	out.WriteString("\r\n")
-	if err := writeParts(&out, boundary, parts); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return writeReport(r.header(rand.Text(), utf8), parts)
 }
 
-// due gives the fates that their sender wants to hear of.
+// due returns the fates of which the sender wants to be notified.
 func (r *Report) due() []Fate {
 	if r.Envelope.From == "" || r.automatic() {
 		return nil
@@ -94,7 +82,7 @@ func (r *Report) due() []Fate {
 	return slices.DeleteFunc(slices.Clone(r.Fates), func(f Fate) bool { return !r.Action.wanted(f.Recipient.Notify) })
 }
 
-// automatic tells mail that no program should answer (RFC 3834 2).
+// automatic reports whether no program should answer the message (RFC 3834 2).
 func (r *Report) automatic() bool {
 	if r.Original == nil {
 		return false
@@ -113,7 +101,7 @@ func (r *Report) automatic() bool {
 	return false
 }
 
-// wanted reads NOTIFY (RFC 3461 4.1): without one, failures and delays are told.
+// wanted reports whether NOTIFY (RFC 3461 4.1) asks for an action: without it, failures and delays are reported.
 func (a Action) wanted(notify []string) bool {
 	if len(notify) == 0 {
 		return a == Failed || a == Delayed
@@ -122,23 +110,28 @@ func (a Action) wanted(notify []string) bool {
 	return slices.ContainsFunc(notify, func(n string) bool { return strings.EqualFold(n, word) })
 }
 
-// header gives the notification's own header, without the empty line. RFC 3834 5 asks for
-// Auto-Submitted: no other program answers to it.
-func (r *Report) header(boundary string, utf8 bool) []byte {
-	h := fields{utf8: utf8}
-	h.add("Date", r.At.Format(time.RFC1123Z))
-	h.add("From", "Mail Delivery System <MAILER-DAEMON@"+r.Hostname+">")
-	h.add("To", "<"+printable(r.Envelope.From)+">")
-	h.add("Subject", r.subject())
-	h.add("Message-ID", "<"+rand.Text()+"@"+r.Hostname+">")
+// header returns the notification's own header.
+func (r *Report) header(boundary string, utf8 bool) fields {
+	h := ownHeader(r.Hostname, r.Envelope.From, r.subject(), r.At, utf8)
 	if r.Original != nil && isMessageID(r.Original.MessageID) {
 		h.add("In-Reply-To", r.Original.MessageID)
 		h.add("References", r.references())
 	}
-	h.add("Auto-Submitted", "auto-replied")
+	h.add("Auto-Submitted", "auto-replied") // RFC 3834 5: no other program answers to it
 	h.add("MIME-Version", "1.0")
 	h.add("Content-Type", `multipart/report; report-type=delivery-status; boundary="`+boundary+`"`)
-	return h.raw
+	return h
+}
+
+// ownHeader returns the first fields of a notification.
+func ownHeader(hostname, to, subject string, now time.Time, utf8 bool) fields {
+	h := fields{utf8: utf8}
+	h.add("Date", now.Format(time.RFC1123Z))
+	h.add("From", "Mail Delivery System <MAILER-DAEMON@"+hostname+">")
+	h.add("To", "<"+printable(to)+">")
+	h.add("Subject", subject)
+	h.add("Message-ID", "<"+rand.Text()+"@"+hostname+">")
+	return h
 }
 
 const maxSubject = 200 // characters of the original subject that the notification repeats
@@ -176,7 +169,7 @@ func (r *Report) references() string {
 	return strings.Join(append(ids, r.Original.MessageID), " ")
 }
 
-// isMessageID tells what can stand in a References field as it is.
+// isMessageID reports whether id can stand in a References field as it is.
 func isMessageID(id string) bool {
 	return len(id) > 2 && len(id) < 500 && id[0] == '<' && id[len(id)-1] == '>' && isASCII(id) && !strings.ContainsAny(id, " \t\r\n")
 }

@@ -42,7 +42,7 @@ func failure(t *testing.T, raw string) *Report {
 		Envelope: envelope.Envelope{From: "app@example.com", Received: received},
 		Original: parse(t, raw),
 		Fates: []Fate{{Recipient: envelope.Recipient{Address: "ann@example.org"}, Status: "5.1.1", Upstream: "relay",
-			Words: "550 5.1.1: no such user", Code: 550, SMTP: true, Last: now.Add(-time.Second)}}}
+			Text: "550 5.1.1: no such user", Code: 550, SMTP: true, Last: now.Add(-time.Second)}}}
 }
 
 var (
@@ -69,13 +69,13 @@ func goldenReports(t *testing.T) map[string]*Report {
 	several := failure(t, plainMail)
 	several.Fates = append(several.Fates,
 		Fate{Recipient: envelope.Recipient{Address: "bob@example.org"}, Upstream: "main", Code: 422,
-			Words: "422 validation_error: Ungültige Adresse", Last: now},
-		Fate{Recipient: envelope.Recipient{Address: "eve@example.org", Notify: []string{"NEVER"}}, Words: "hidden"})
+			Text: "422 validation_error: Ungültige Adresse", Last: now},
+		Fate{Recipient: envelope.Recipient{Address: "eve@example.org", Notify: []string{"NEVER"}}, Text: "hidden"})
 
 	delayed := failure(t, plainMail)
 	delayed.Action = Delayed
 	delayed.Fates[0].Status, delayed.Fates[0].Code, delayed.Fates[0].SMTP = "", 0, false
-	delayed.Fates[0].Words = "dial tcp: connection refused"
+	delayed.Fates[0].Text = "dial tcp: connection refused"
 
 	relayed := failure(t, plainMail)
 	relayed.Action = Relayed
@@ -84,7 +84,7 @@ func goldenReports(t *testing.T) map[string]*Report {
 	expired := failure(t, plainMail)
 	expired.At = expired.Until.Add(time.Minute)
 	expired.Fates[0] = Fate{Recipient: envelope.Recipient{Address: "ann@example.org"}, Upstream: "main",
-		Words: "given up after 120h0m0s. Last error: timeout"}
+		Text: "given up after 120h0m0s. Last error: timeout"}
 
 	utf8 := failure(t, "From: J\xc3\xb6rg <j\xc3\xb6rg@example.com>\r\nSubject: Gr\xc3\xbc\xc3\x9fe\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n")
 	utf8.Envelope.From, utf8.Envelope.UTF8 = "jörg@example.com", true
@@ -222,7 +222,7 @@ func TestHostileWords(t *testing.T) {
 	const evil = "x\r\nBcc: victim@example.net\r\n\r\n--\x00\x1b[31m\u2028"
 	r := failure(t, plainMail)
 	r.Envelope.EnvID = evil
-	r.Fates[0].Words, r.Fates[0].Upstream = evil, evil
+	r.Fates[0].Text, r.Fates[0].Upstream = evil, evil
 	r.Fates[0].Recipient = envelope.Recipient{Address: "a\r\nb@example.org", Given: evil, ORcpt: "rfc822;" + evil}
 	r.Original.Subject = evil
 	msg, err := r.Message()

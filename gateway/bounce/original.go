@@ -15,7 +15,7 @@ const (
 	maxLine     = 998       // bytes of a line that may go unencoded (RFC 5322 2.1.1)
 )
 
-// original gives the part that shows the message: whole when its sender asked for that (RET=FULL, which
+// original returns the part that shows the message: whole when its sender asked for that (RET=FULL, which
 // RFC 3461 4.3 means for failures alone) and it is small, else its header. nil when there is no
 // message.
 func (r *Report) original(utf8 bool) (*part, error) {
@@ -31,10 +31,10 @@ func (r *Report) original(utf8 bool) (*part, error) {
 	return headerOf(r.Original, utf8), nil
 }
 
-// blind are the fields that no one may be shown (RFC 5322 3.6.3).
+// blind removes the fields that nobody may be shown (RFC 5322 3.6.3).
 func blind() []mime.Edit { return []mime.Edit{{Name: "Bcc"}, {Name: "Resent-Bcc"}} }
 
-// wholeMessage gives nil when the message cannot be enclosed byte for byte.
+// wholeMessage returns nil when the message cannot be enclosed byte for byte.
 func wholeMessage(m *mime.Message, utf8Header bool) (*part, error) {
 	m, err := m.With(blind()...)
 	if err != nil {
@@ -62,7 +62,7 @@ func wholeMessage(m *mime.Message, utf8Header bool) (*part, error) {
 	return p, nil
 }
 
-// headerOf gives the header alone. Where it is not plain ASCII it goes quoted-printable (RFC 6522 4)
+// headerOf returns the header alone. Where it is not plain ASCII it goes quoted-printable (RFC 6522 4)
 // or, to a sender with a non-ASCII address, as RFC 6533 6.3 has it.
 func headerOf(m *mime.Message, utf8Header bool) *part {
 	header := mime.EditHeader(m.HeaderBytes(), blind()...)
@@ -84,7 +84,7 @@ func headerOf(m *mime.Message, utf8Header bool) *part {
 	return p
 }
 
-// fits tells whether content can stand unencoded: lines that end with CRLF and are not too long, no NUL.
+// fits reports whether content can stand unencoded: lines that end with CRLF and are not too long, no NUL.
 func fits(content []byte) bool {
 	if bytes.IndexByte(content, 0) >= 0 {
 		return false

@@ -1,19 +1,20 @@
 package bounce
 
 import (
-	"encoding/base64"
-	"io"
-	"mime/multipart"
-	"mime/quotedprintable"
-	"net/textproto"
+	"bufio"
+	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/emersion/go-message"
+	"github.com/emersion/go-message/textproto"
+
 	"mailhatch/mime"
 )
 
-// part is a part of the report.
+// part is one part of a report.
 type part struct {
 	kind     string // Content-Type
 	about    string // Content-Description
@@ -21,59 +22,52 @@ type part struct {
 	content  []byte // lines end with CRLF
 }
 
-func writeParts(w io.Writer, boundary string, parts []part) error {
-	mw := multipart.NewWriter(w)
-	if err := mw.SetBoundary(boundary); err != nil {
-		return err
+// writeReport writes a multipart message with the given header.
+func writeReport(header fields, parts []part) ([]byte, error) {
+	var out bytes.Buffer
+	if slices.ContainsFunc(parts, func(p part) bool { return p.encoding == "8bit" }) {
+		// RFC 2045 6.4. go-message takes it out of the header of a multipart.
+		out.WriteString("Content-Transfer-Encoding: 8bit\r\n")
+	}
+	h, err := header.header()
+	if err != nil {
+		return nil, err
+	}
+	w, err := message.CreateWriter(&out, h)
+	if err != nil {
+		return nil, err
 	}
 	for _, p := range parts {
-		if err := p.write(mw); err != nil {
-			return err
+		if err := p.write(w); err != nil {
+			return nil, err
 		}
 	}
-	return mw.Close()
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
-func (p part) write(mw *multipart.Writer) error {
-	header := textproto.MIMEHeader{"Content-Type": {p.kind}}
-	if p.about != "" {
-		header.Set("Content-Description", p.about)
-	}
+func (p part) write(to *message.Writer) error {
+	var h message.Header // fields are written in the reverse order
+	h.Add("Content-Type", p.kind)
 	if p.encoding != "" {
-		header.Set("Content-Transfer-Encoding", p.encoding)
+		h.Add("Content-Transfer-Encoding", p.encoding)
 	}
-	w, err := mw.CreatePart(header)
+	if p.about != "" {
+		h.Add("Content-Description", p.about)
+	}
+	w, err := to.CreatePart(h)
 	if err != nil {
 		return err
 	}
-	switch p.encoding {
-	case "quoted-printable":
-		qp := quotedprintable.NewWriter(w)
-		if _, err := qp.Write(p.content); err != nil {
-			return err
-		}
-		return qp.Close()
-	case "base64":
-		return writeBase64(w, p.content)
+	if _, err := w.Write(p.content); err != nil {
+		return err
 	}
-	_, err = w.Write(p.content)
-	return err
+	return w.Close()
 }
 
-// writeBase64 writes lines of 76 characters (RFC 2045 6.8).
-func writeBase64(w io.Writer, content []byte) error {
-	const perLine = 57 // bytes
-	for len(content) > 0 {
-		n := min(perLine, len(content))
-		if _, err := io.WriteString(w, base64.StdEncoding.EncodeToString(content[:n])+"\r\n"); err != nil {
-			return err
-		}
-		content = content[n:]
-	}
-	return nil
-}
-
-// fields writes a block of header fields: encoded, folded, one line each for what came in several.
+// fields is a block of header fields: encoded, folded, one line each for what came in several.
 type fields struct {
 	utf8 bool // RFC 6532: non-ASCII text stays as it is
 	raw  []byte
@@ -81,6 +75,12 @@ type fields struct {
 
 func (f *fields) add(name, value string) {
 	f.raw = mime.EditHeader(f.raw, mime.Edit{Op: mime.Append, Name: name, Value: value, UTF8: f.utf8})
+}
+
+// header returns the fields as go-message writes them: as they are.
+func (f *fields) header() (message.Header, error) {
+	h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(append(f.raw, "\r\n"...))))
+	return message.Header{Header: h}, err
 }
 
 func isASCII(s string) bool {
@@ -92,7 +92,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// printable gives one line of valid UTF-8 without control characters.
+// printable returns s as one line of valid UTF-8 without control characters.
 func printable(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {

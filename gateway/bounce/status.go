@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// deliveryStatus gives the fields for programs (RFC 3464 2.1): those of the message, then a block for
+// deliveryStatus returns the fields for programs (RFC 3464 2.1): those of the message, then a block for
 // each recipient.
 func (r *Report) deliveryStatus(fates []Fate, utf8 bool) []byte {
 	h := fields{utf8: utf8}
@@ -73,9 +73,9 @@ func addressField(kind, address string, utf8 bool) string {
 
 const maxDiagnostic = 800 // characters; a line without a space must stay under 998 bytes (RFC 5322 2.1.1)
 
-// diagnostic gives the provider's reply (RFC 3464 2.3.6).
+// diagnostic returns the provider's reply (RFC 3464 2.3.6).
 func (f Fate) diagnostic() string {
-	words := printable(f.Words)
+	words := printable(f.Text)
 	if words == "" && f.Code == 0 {
 		return ""
 	}
@@ -94,12 +94,12 @@ func (f Fate) diagnostic() string {
 	return "x-mailhatch; " + words
 }
 
-// status gives the RFC 3463 code: the provider's where it fits the action, else one that says no more
+// status returns the RFC 3463 code: the provider's where it fits the action, else one that claims no more
 // than is known.
 func (r *Report) status(f Fate) string {
 	class := map[Action]byte{Failed: '5', Delayed: '4', Relayed: '2'}[r.Action]
 	if isStatus(f.Status) && (f.Status[0] == class || r.Action == Failed && f.Status[0] == '4') {
-		return f.Status // failed with 4.x.x: given up after temporary trouble (RFC 3464 2.3.4)
+		return f.Status // failed with 4.x.x: given up after temporary failures (RFC 3464 2.3.4)
 	}
 	if isStatus(f.Status) {
 		return string(class) + f.Status[1:]
@@ -113,10 +113,10 @@ func (r *Report) status(f Fate) string {
 	return string(class) + ".0.0"
 }
 
-// expired tells whether the message was given up for its age.
+// expired reports whether the message was given up for its age.
 func (r *Report) expired() bool { return !r.Until.IsZero() && !r.At.Before(r.Until) }
 
-// isStatus checks RFC 3463 2.
+// isStatus reports whether s is an RFC 3463 code (section 2).
 func isStatus(s string) bool {
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 || parts[0] != "2" && parts[0] != "4" && parts[0] != "5" {

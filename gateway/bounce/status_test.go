@@ -47,12 +47,12 @@ func TestDiagnostic(t *testing.T) {
 		want string
 	}{
 		{Fate{}, ""},
-		{Fate{Words: "dial: refused"}, "x-mailhatch; dial: refused"},
-		{Fate{Code: 422, Words: "bad\r\nBcc: x"}, "x-mailhatch-http; 422 bad  Bcc: x"},
+		{Fate{Text: "dial: refused"}, "x-mailhatch; dial: refused"},
+		{Fate{Code: 422, Text: "bad\r\nBcc: x"}, "x-mailhatch-http; 422 bad  Bcc: x"},
 		{Fate{Code: 503}, "x-mailhatch-http; 503"},
-		{Fate{Code: 550, SMTP: true, Words: "550: no"}, "smtp; 550: no"},
-		{Fate{Code: 550, SMTP: true, Status: "5.1.1", Words: "no"}, "smtp; 550 no"},
-		{Fate{Words: strings.Repeat("x", 2000)}, "x-mailhatch; " + strings.Repeat("x", maxDiagnostic-1) + "…"},
+		{Fate{Code: 550, SMTP: true, Text: "550: no"}, "smtp; 550: no"},
+		{Fate{Code: 550, SMTP: true, Status: "5.1.1", Text: "no"}, "smtp; 550 no"},
+		{Fate{Text: strings.Repeat("x", 2000)}, "x-mailhatch; " + strings.Repeat("x", maxDiagnostic-1) + "…"},
 	}
 	for _, c := range cases {
 		if got := c.fate.diagnostic(); got != c.want {

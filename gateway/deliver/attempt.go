@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -12,23 +11,11 @@ import (
 	"mailhatch/upstream"
 )
 
-// attempt is the work on one leased part.
-type attempt struct {
-	lane  *lane
-	msg   *queue.Message
-	part  queue.Part // as it was leased
-	body  *mime.Message
-	from  string // domain of From as this upstream sees it
-	start time.Time
-	turn  turn
+const attemptTime = 18 * time.Minute // below leaseTime: an attempt never outlives its lease
 
-	done  []queue.Record
-	parts []queue.Part
-	after []func() // journal lines, written once the result is stored
-}
-
-// attempt routes the leased part anew, offers what belongs to this lane, and records the result.
-func (l *lane) attempt(ctx context.Context, lease queue.Lease, t turn) {
+// attempt routes the leased part anew, offers what belongs to this lane, and records the result. The end of
+// ctx cuts the offer off; the result is still recorded.
+func (l *lane) attempt(ctx context.Context, lease queue.Lease, purpose purpose) {
 	body, err := lease.Body()
 	if err != nil {
 		l.unreadable(ctx, lease, err)
@@ -41,95 +28,118 @@ func (l *lane) attempt(ctx context.Context, lease queue.Lease, t turn) {
 		return
 	}
 	m := lease.Message()
-	a := &attempt{lane: l, msg: m, part: m.Parts[0], body: msg, start: time.Now(), turn: t}
-	offer, ways := a.sort(ctx)
-	if len(offer) > 0 {
-		a.offer(ctx, offer, ways)
+	a := newAttempt(l, m, m.Parts[0], msg)
+	a.purpose = purpose
+	if offer, dests := a.route(ctx); len(offer) > 0 {
+		a.offer(ctx, offer, dests)
 	}
 	a.finish(ctx, lease)
 }
 
-// sort settles all recipients but those that this lane offers now, and gives these with their ways.
-func (a *attempt) sort(ctx context.Context) (offer []envelope.Recipient, ways []way) {
-	g := a.lane.gen
+// unreadable puts a part off whose bytes cannot be read, until it is too old: that is the gateway's failure,
+// not the mail's.
+func (l *lane) unreadable(ctx context.Context, lease queue.Lease, err error) {
+	l.gen.journal.InternalError("queue", err)
+	m := lease.Message()
+	a := newAttempt(l, m, m.Parts[0], nil)
+	p := a.part.Progress
+	p.Class, p.Error = upstream.Temporary.String(), envelope.ErrorText(err)
+	p.Attempts++
+	if a.isExpired() {
+		a.fail(ctx, a.part.To, destination{}, p)
+	} else {
+		a.deferred(a.waiting(a.part.To, p, time.Now().Add(l.gen.cfg.Policy.wait(p.Attempts))))
+	}
+	a.finish(ctx, lease)
+}
+
+// route decides anew where recipients go. It settles all but those that this lane offers now, and returns
+// these with their destinations.
+func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests []destination) {
 	probe := ""
-	if a.turn == trial {
-		probe = a.lane.upstream.Name
+	if a.purpose == toProbe {
+		probe = a.upstream()
 	}
 	for _, rcpt := range a.part.To {
 		p := a.part.Progress
-		w := g.find(g.cfg.Route(a.msg, a.body, rcpt.Address), &p, probe)
+		dest := a.gen.find(a.gen.cfg.Route(a.msg, a.body, rcpt.Address), &p, probe)
 		rcpts := []envelope.Recipient{rcpt}
-		switch {
-		case w.action == route.Deliver && w.upstream == "":
-			a.unfit(ctx, rcpts, w, p)
-		case w.action == route.Deliver && w.upstream == a.lane.upstream.Name:
-			switch {
-			case a.turn == sweep && a.tooOld():
-				a.fail(ctx, rcpts, w, p)
-			case a.turn == sweep:
-				a.add(queue.Part{To: rcpts, Lane: w.upstream, State: envelope.Queued, NextAt: time.Now().Add(spread(a.lane.gate.sweep)), Progress: p})
-			default:
-				offer, ways = append(offer, rcpt), append(ways, w)
+		switch dest.action {
+		case route.Deliver:
+			if a.deliver(ctx, rcpts, dest, p) {
+				offer, dests = append(offer, rcpt), append(dests, dest)
 			}
-		case w.action == route.Deliver:
-			a.add(queue.Part{To: rcpts, Lane: w.upstream, State: envelope.Queued, Progress: p})
-			a.later(rcpts, p, func(e attemptEvent) { g.d.journal.Failover(e, w.upstream) })
-		case w.action == route.Discard:
-			a.done = append(a.done, a.record(rcpt, envelope.Discarded, p))
-			a.later(rcpts, p, g.d.journal.Discarded)
-		case w.action == route.Hold:
-			a.add(queue.Part{To: rcpts, Lane: a.part.Lane, State: envelope.Held, Progress: p})
-			a.later(rcpts, p, g.d.journal.Held)
+		case route.Discard:
+			a.record(rcpts, envelope.Discarded, p, "")
+			a.log(rcpts, p, a.gen.journal.Discarded)
+		case route.Hold:
+			a.held(rcpts, p)
 		default:
-			a.refused(ctx, rcpts, w, p)
+			a.refused(ctx, rcpts, dest, p)
 		}
 	}
 	for i := range a.parts { // what waits here without an offer is late all the same
-		if p := &a.parts[i]; p.Lane == a.lane.upstream.Name && p.State == envelope.Queued {
+		if p := &a.parts[i]; p.Lane == a.upstream() && p.State == envelope.Queued {
 			a.warn(ctx, p)
 		}
 	}
-	return offer, ways
+	return offer, dests
+}
+
+// deliver reports whether recipients are offered now; if not, it settles them.
+func (a *attempt) deliver(ctx context.Context, rcpts []envelope.Recipient, dest destination, p envelope.Progress) (offer bool) {
+	switch {
+	case dest.upstream == "":
+		a.unrepresentable(ctx, rcpts, dest, p)
+	case dest.upstream != a.upstream():
+		a.failover(rcpts, p, dest.upstream)
+	case a.purpose != toSweep:
+		return true
+	case a.isExpired():
+		a.fail(ctx, rcpts, dest, p)
+	default:
+		a.add(a.waiting(rcpts, p, time.Now().Add(spread(a.lane.gate.SweepWait()))))
+	}
+	return false
 }
 
 // offer sends to the recipients of this lane and settles each outcome.
-func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, ways []way) {
-	l := a.lane
+func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, dests []destination) {
 	mail, err := a.mail(to)
 	if err == nil && mail == nil { // the account may not use this From yet
-		a.blocked(to, ways)
+		a.blocked(to, dests)
 		return
 	}
 	var outcomes []upstream.Outcome
 	if err != nil {
-		outcomes = []upstream.Outcome{{Err: err}}
+		outcomes = repeat(upstream.Outcome{Err: err}, len(to))
 	} else {
-		call, cancel := context.WithTimeout(l.gen.attempts, attemptTime)
-		outcomes = l.send(call, mail)
+		call, cancel := context.WithTimeout(ctx, attemptTime)
+		outcomes = a.send(call, mail)
 		cancel()
 	}
-	for len(outcomes) < len(to) {
-		outcomes = append(outcomes, upstream.Outcome{Err: outcomes[0].Err})
-	}
-	took := time.Since(a.start)
-	worst := worstOf(outcomes)
-	l.gate.learn(a.msg.ID, worst)
-	l.gate.pause(outcomes)
-	l.gen.d.journal.Offered(l.upstream.Name, className(worst), took)
-	a.settle(ctx, to, ways, outcomes)
+	a.learn(outcomes)
+	a.settle(ctx, to, dests, outcomes)
 }
 
 // send makes one call when the upstream has a place for it.
-func (l *lane) send(ctx context.Context, mail *upstream.Mail) []upstream.Outcome {
-	if err := l.gate.begin(ctx); err != nil {
-		return []upstream.Outcome{{Err: err}}
+func (a *attempt) send(ctx context.Context, mail *upstream.Mail) []upstream.Outcome {
+	if err := a.lane.gate.Begin(ctx); err != nil {
+		return repeat(upstream.Outcome{Err: err}, len(mail.To))
 	}
-	defer l.gate.end()
-	return send(ctx, l.upstream.Upstream, mail)
+	defer a.lane.gate.End()
+	return send(ctx, a.lane.upstream.Upstream, mail)
 }
 
-// mail makes the upstream's view of the message; nil when its From is blocked at this upstream.
+// learn lets the gate know how the offer ended.
+func (a *attempt) learn(outcomes []upstream.Outcome) {
+	worst, l := worstOf(outcomes), a.lane
+	l.gate.Learn(a.msg.ID, worst)
+	l.gate.Pause(outcomes)
+	a.gen.journal.Offered(a.upstream(), className(worst), time.Since(a.start))
+}
+
+// mail returns the upstream's view of the message; nil when its From is blocked at this upstream.
 func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
 	l := a.lane
 	msg, from := a.body, a.msg.Envelope.From
@@ -145,26 +155,8 @@ func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
 		from = newFrom
 	}
 	a.from = fromDomain(msg)
-	if !l.gate.blocked(a.from).IsZero() {
+	if !l.gate.SenderBlocked(a.from).IsZero() {
 		return nil, nil
 	}
 	return NewMail(a.msg.ID, &a.msg.Envelope, from, to, msg), nil
-}
-
-// NewMail copies what an upstream needs of an envelope.
-func NewMail(id string, env *envelope.Envelope, from string, to []envelope.Recipient, msg *mime.Message) *upstream.Mail {
-	m := &upstream.Mail{ID: id, From: from, Ret: env.Ret, EnvID: env.EnvID, EightBit: env.Body == "8BITMIME",
-		UTF8: env.UTF8, Message: msg, To: make([]upstream.Recipient, len(to))}
-	for i, r := range to {
-		m.To[i] = upstream.Recipient{Address: r.Address, Notify: r.Notify, ORcpt: r.ORcpt}
-	}
-	return m
-}
-
-func fromDomain(m *mime.Message) string {
-	if len(m.From) == 0 {
-		return ""
-	}
-	addr := m.From[0].Addr
-	return strings.ToLower(addr[strings.LastIndexByte(addr, '@')+1:])
 }

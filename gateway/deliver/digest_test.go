@@ -17,7 +17,7 @@ import (
 
 // Many failures of one sender become single bounces up to a limit, and one digest of the rest.
 func TestDigest(t *testing.T) {
-	const mails = digestAfter + 12
+	const mails = bounceLimit + 12
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		return all(m, failing(upstream.Permanent, 550, "the list is closed"))
 	}}
@@ -26,14 +26,14 @@ func TestDigest(t *testing.T) {
 		r.put("a", fmt.Sprintf("x%d@example.org", n))
 	}
 	r.start()
-	r.await("single bounces", func() bool { return len(r.bounced()) == digestAfter && a.count() == mails })
-	r.await("the rest", func() bool { return len(r.owed()) == mails-digestAfter })
-	if due := time.Until(r.owed()[0].NextAt); due < 9*time.Minute || due > digestWindow {
+	r.await("single bounces", func() bool { return len(r.bounced()) == bounceLimit && a.count() == mails })
+	r.await("the rest", func() bool { return len(r.digested()) == mails-bounceLimit })
+	if due := time.Until(r.digested()[0].NextAt); due < 9*time.Minute || due > bounceWindow {
 		t.Errorf("the digest comes in %v", due)
 	}
 	// Another sender is not concerned.
 	r.putFrom("other@example.com", "a", time.Now(), "y@example.org")
-	r.await("the other's bounce", func() bool { return len(r.bounced()) == digestAfter+1 })
+	r.await("the other's bounce", func() bool { return len(r.bounced()) == bounceLimit+1 })
 	// A failing store puts the digest off and loses nothing.
 	r.logMu.Lock()
 	r.submit = errors.New("disk full")
@@ -47,21 +47,21 @@ func TestDigest(t *testing.T) {
 	r.await("the failing store", func() bool { return strings.Contains(r.journal(), "disk full") })
 	r.await("all put off", func() bool {
 		n := 0
-		for _, p := range r.owed() {
+		for _, p := range r.digested() {
 			if due := time.Until(p.NextAt); due < bounceRetry && due > time.Minute {
 				n++
 			}
 		}
-		return n == mails-digestAfter
+		return n == mails-bounceLimit
 	})
 	r.logMu.Lock()
 	r.submit = nil
 	r.logMu.Unlock()
 	hasten()
-	r.await("the digest", func() bool { return len(r.owed()) == 0 })
-	checkDigest(t, r.bounced(), mails-digestAfter)
+	r.await("the digest", func() bool { return len(r.digested()) == 0 })
+	checkDigest(t, r.bounced(), mails-bounceLimit)
 	for _, p := range r.parts() {
-		if p.State != envelope.Failed || p.Lane != "a" || p.Progress.Owed || p.Progress.Class != "permanent" {
+		if p.State != envelope.Failed || p.Lane != "a" || p.Progress.InDigest || p.Progress.Class != "permanent" {
 			t.Errorf("part %+v", p)
 		}
 	}
@@ -75,7 +75,7 @@ func TestDigest(t *testing.T) {
 func checkDigest(t *testing.T, bounces []string, recipients int) {
 	t.Helper()
 	named := 0
-	for _, b := range bounces[digestAfter+1:] {
+	for _, b := range bounces[bounceLimit+1:] {
 		to, text, _ := strings.Cut(b, "\n")
 		m, err := mail.ReadMessage(strings.NewReader(text))
 		if err != nil {
@@ -96,16 +96,16 @@ func checkDigest(t *testing.T, bounces []string, recipients int) {
 	if named != recipients {
 		t.Errorf("%d recipients in digests, want %d", named, recipients)
 	}
-	if n := len(bounces) - digestAfter - 1; n > 2 {
+	if n := len(bounces) - bounceLimit - 1; n > 2 {
 		t.Errorf("%d digests", n)
 	}
 }
 
-// owed lists the parts whose sender is still to be told.
-func (r *rig) owed() []queue.Part {
+// digested lists the parts that wait for a digest.
+func (r *rig) digested() []queue.Part {
 	var list []queue.Part
 	for _, p := range r.parts() {
-		if p.Progress.Owed && p.Lane == digestLane && p.State == envelope.Queued {
+		if p.Progress.InDigest && p.Lane == digestLane && p.State == envelope.Queued {
 			list = append(list, p)
 		}
 	}
@@ -124,29 +124,40 @@ func TestDigestLeavesRetriedMail(t *testing.T) {
 	}
 }
 
-func TestToldWindow(t *testing.T) {
-	w := newTold()
-	for range digestAfter {
-		if !w.full("a@example.org").IsZero() {
+func TestBounceLimiter(t *testing.T) {
+	l := newBounceLimiter()
+	for range bounceLimit {
+		if !l.until("a@example.org").IsZero() {
 			t.Fatal("full too early")
 		}
-		w.count("a@example.org")
+		l.count("a@example.org")
 	}
-	if w.full("a@example.org").IsZero() || !w.full("b@example.org").IsZero() {
+	if l.until("a@example.org").IsZero() || !l.until("b@example.org").IsZero() {
 		t.Error("the count is not the sender's own")
 	}
-	w.senders["a@example.org"] = window{end: time.Now().Add(-time.Second), n: 99}
-	if !w.full("a@example.org").IsZero() {
+	l.senders["a@example.org"] = window{end: time.Now().Add(-time.Second), n: 99}
+	if !l.until("a@example.org").IsZero() {
 		t.Error("the window does not end")
 	}
-	w.count("b@example.org")
-	if _, kept := w.senders["a@example.org"]; kept {
+	l.count("b@example.org")
+	if _, kept := l.senders["a@example.org"]; kept {
 		t.Error("old windows are kept")
 	}
-	for range digestAfter {
-		w.count("jürgen@example.org")
+}
+
+// Only a report can be addressed to a sender beyond ASCII: such failures are bounced one by one.
+func TestNoDigestBeyondASCII(t *testing.T) {
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		return all(m, failing(upstream.Permanent, 550, "no"))
+	}}
+	r := newRig(t, nil, ups{"a": a})
+	for range bounceLimit {
+		r.d.bounces.count("jürgen@example.com")
 	}
-	if !w.full("jürgen@example.org").IsZero() {
-		t.Error("a digest for an address beyond ASCII")
+	r.putFrom("jürgen@example.com", "a", time.Now(), "x@example.org")
+	r.start()
+	r.awaitState(envelope.Failed)
+	if n := len(r.bounced()); n != 1 {
+		t.Errorf("%d bounces", n)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/mime"
@@ -98,7 +99,7 @@ func TestDirectOfABlockedSender(t *testing.T) {
 	r := newRig(t, nil, ups{"a": a})
 	r.start()
 	r.await("the start", func() bool { return r.d.current.Load() != nil })
-	r.d.current.Load().lanes["a"].gate.blockSender("example.com", time.Hour)
+	r.d.current.Load().lanes["a"].gate.BlockSender("example.com", time.Hour)
 	if result := r.direct(t, t.Context()); className(result.Err) != "account" || a.count() != 0 {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
@@ -121,7 +122,7 @@ func TestDirectKeepsToTheLimits(t *testing.T) {
 	<-busy
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if result := r.direct(t, ctx); !errors.Is(result.Err, errBusy) || className(result.Err) != "temporary" || len(result.Rest) != 1 || a.count() != 1 {
+	if result := r.direct(t, ctx); !errors.Is(result.Err, gate.ErrBusy) || className(result.Err) != "temporary" || len(result.Rest) != 1 || a.count() != 1 {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
 	close(free)
@@ -140,10 +141,10 @@ func TestDirectKeepsToTheRate(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it is known at once that this is too short
 	defer cancel()
-	if result := r.direct(t, ctx); !errors.Is(result.Err, errBusy) || className(result.Err) != "throttled" || a.count() != 1 {
+	if result := r.direct(t, ctx); !errors.Is(result.Err, gate.ErrBusy) || className(result.Err) != "throttled" || a.count() != 1 {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
-	if g := r.d.current.Load().lanes["a"].gate; g.now() != open {
+	if g := r.d.current.Load().lanes["a"].gate; g.State() != gate.Open {
 		t.Errorf("our own limit closed the gate")
 	}
 }
@@ -157,7 +158,7 @@ func TestDirectHearsOfAPause(t *testing.T) {
 	r.start()
 	r.await("the start", func() bool { return r.d.current.Load() != nil })
 	_ = r.direct(t, t.Context())
-	if result := r.direct(t, t.Context()); !errors.Is(result.Err, errClosed) || a.count() != 1 {
+	if result := r.direct(t, t.Context()); !errors.Is(result.Err, gate.ErrClosed) || a.count() != 1 {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
 }

@@ -5,61 +5,30 @@ import (
 	"sync"
 	"time"
 
-	"mailhatch/gateway/envelope"
-	"mailhatch/gateway/queue"
+	"mailhatch/gateway/bounce"
+	"mailhatch/gateway/deliver/gate"
 )
 
 const (
-	leaseTime   = 20 * time.Minute
-	attemptTime = 18 * time.Minute // below leaseTime: an attempt never outlives its lease
-	restTime    = time.Minute      // a lease that rested longer is extended before it is used
+	restTime   = time.Minute // a lease that rested longer is extended before it is used
+	claimLeast = 16          // parts that are claimed at once, and more where MaxConcurrent is more
+	// laneRest bounds how long a lane can stay unaware of due mail when a signal was missed.
+	laneRest = 5 * time.Second
 )
 
-// lane offers the mail of one upstream: one claimer, MaxConcurrent workers.
-type lane struct {
-	gen      *generation
-	upstream *Upstream // Upstream.Upstream is nil in stray lanes: their mail is routed anew
-	gate     *gate
-	wake     chan struct{}
-	jobs     chan job
-}
-
-// turn is what a part is claimed for.
-type turn int
-
-const (
-	offer turn = iota
-	trial      // of an upstream whose gate is probing
-	sweep      // the gate is closed: only move it on or give it up
-)
-
-type job struct {
-	lease queue.Lease
-	at    time.Time // of the claim
-	turn  turn
-	done  func()
-}
-
-func newLane(g *generation, u *Upstream) *lane {
-	return &lane{gen: g, upstream: u, gate: newGate(u, &g.cfg.Policy, g.rerouted, g.d.journal),
-		wake: make(chan struct{}, 1), jobs: make(chan job, u.MaxConcurrent)}
-}
-
-// poke tells the lane that mail is due.
-func (l *lane) poke() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run claims and works until ctx ends; then it gives back what it did not begin.
-func (l *lane) run(ctx context.Context) {
+// run claims and works until ctx ends; then it gives back what it did not begin. The end of attempts cuts
+// offers off that are under way.
+func (l *lane) run(ctx, attempts context.Context) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer close(l.jobs)
 	for range l.upstream.MaxConcurrent {
-		workers.Go(func() { l.work(ctx) })
+		workers.Go(func() {
+			for j := range l.jobs {
+				l.do(ctx, attempts, j)
+				j.done()
+			}
+		})
 	}
 	var prober sync.WaitGroup
 	defer prober.Wait()
@@ -67,9 +36,9 @@ func (l *lane) run(ctx context.Context) {
 		prober.Go(func() { l.probe(ctx) })
 	}
 	for ctx.Err() == nil {
-		n, t := l.allowance(ctx)
+		n, purpose := l.allowance(ctx)
 		if n > 0 {
-			more, err := l.claim(ctx, n, t)
+			more, err := l.claim(ctx, attempts, n, purpose)
 			if more {
 				continue
 			}
@@ -83,61 +52,61 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
-// allowance says how many parts may be claimed now, and what for.
-func (l *lane) allowance(ctx context.Context) (n int, t turn) {
-	batch := max(l.upstream.MaxConcurrent, 16)
+// allowance returns how many parts may be claimed now, and what for.
+func (l *lane) allowance(ctx context.Context) (n int, p purpose) {
+	batch := max(l.upstream.MaxConcurrent, claimLeast)
 	if l.upstream.Name == digestLane {
-		batch = digestMax
+		batch = bounce.MaxDigest
 	}
-	switch l.gate.now() {
-	case open:
-		return l.gate.tokens(ctx, batch), offer
-	case probing:
-		return 1, trial
+	switch l.gate.State() {
+	case gate.Open:
+		return l.gate.Tokens(ctx, batch), toOffer
+	case gate.Probing:
+		return 1, toProbe
 	}
-	if l.gate.sweepDue() {
-		return batch, sweep
+	if l.gate.SweepDue() {
+		return batch, toSweep
 	}
-	return 0, sweep
+	return 0, toSweep
 }
 
 // rest waits for due mail, for the gate, or a little.
 func (l *lane) rest(ctx context.Context) {
-	timer := time.NewTimer(dispatchEvery)
+	timer := time.NewTimer(laneRest)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-l.wake:
-	case <-l.gate.changed:
+	case <-l.gate.Changed():
 	case <-timer.C:
 	}
 }
 
-// claim takes up to n due parts to the workers and says whether to claim again at once: an offer when it
-// got all it asked for, sweeps and trials until one finds nothing. Its error has been told.
-func (l *lane) claim(ctx context.Context, n int, t turn) (more bool, err error) {
-	leases, err := l.gen.d.queue.Claim(ctx, l.upstream.Name, n, leaseTime)
+// claim takes up to n due parts to the workers and reports whether to claim again at once: an offer when it
+// got all it asked for, sweeps and probes until one finds nothing. Its error has been logged.
+func (l *lane) claim(ctx, attempts context.Context, n int, p purpose) (more bool, err error) {
+	leases, err := l.gen.queue.Claim(ctx, l.upstream.Name, n, leaseTime)
 	if err != nil {
 		if ctx.Err() == nil {
-			l.gen.d.journal.InternalError("queue", err)
+			l.gen.journal.InternalError("queue", err)
 		}
 		return false, err
 	}
 	switch {
-	case t != sweep:
-		l.gate.spend(len(leases))
+	case p != toSweep:
+		l.gate.Spend(len(leases))
 	case len(leases) == 0:
-		l.gate.swept()
+		l.gate.Swept()
 	}
 	at := time.Now()
-	more = len(leases) == n || t != offer && len(leases) > 0
+	more = len(leases) == n || p != toOffer && len(leases) > 0
 	if l.upstream.Name == digestLane {
-		leases = l.digest(ctx, leases)
+		leases = l.digest(attempts, leases)
 	}
 	var wait sync.WaitGroup
 	for _, lease := range leases {
-		j := job{lease: lease, at: at, turn: t, done: func() {}}
-		if t != offer {
+		j := job{lease: lease, at: at, purpose: p, done: func() {}}
+		if p != toOffer {
 			wait.Add(1)
 			j.done = wait.Done
 		}
@@ -147,22 +116,14 @@ func (l *lane) claim(ctx context.Context, n int, t turn) (more bool, err error) 
 	return more, nil
 }
 
-// work does jobs until the channel is closed.
-func (l *lane) work(ctx context.Context) {
-	for j := range l.jobs {
-		l.do(ctx, j)
-		j.done()
-	}
-}
-
-func (l *lane) do(ctx context.Context, j job) {
-	// A stop of ctx ends the claiming; a result is still written.
+// do works on one part, unless claiming has ended or the gate has closed meanwhile.
+func (l *lane) do(ctx, attempts context.Context, j job) {
 	write := context.WithoutCancel(ctx)
-	if ctx.Err() != nil || (j.turn != sweep && l.upstream.Upstream != nil && l.gate.now() == closed) {
+	if ctx.Err() != nil || (j.purpose != toSweep && l.upstream.Upstream != nil && l.gate.State() == gate.Closed) {
 		if err := j.lease.Release(write); err != nil {
-			l.gen.d.journal.InternalError("queue", err)
+			l.gen.journal.InternalError("queue", err)
 		}
-		l.gate.sweepAgain()
+		l.gate.SweepAgain()
 		return
 	}
 	if time.Since(j.at) > restTime {
@@ -170,24 +131,5 @@ func (l *lane) do(ctx context.Context, j job) {
 			return // fenced: another has it
 		}
 	}
-	l.attempt(write, j.lease, j.turn)
-}
-
-// unreadable puts a part off whose bytes cannot be read: it is our trouble, not the mail's, until it is
-// too old.
-func (l *lane) unreadable(ctx context.Context, lease queue.Lease, err error) {
-	m := lease.Message()
-	l.gen.d.journal.InternalError("queue", err)
-	a := &attempt{lane: l, msg: m, part: m.Parts[0], start: time.Now()}
-	p := a.part.Progress
-	p.Attempts++
-	p.Class, p.Error = "temporary", oneLine(err.Error())
-	if a.tooOld() {
-		a.fail(ctx, a.part.To, way{}, p)
-	} else {
-		next := time.Now().Add(l.gen.cfg.Policy.wait(p.Attempts))
-		a.add(queue.Part{To: a.part.To, Lane: l.upstream.Name, State: envelope.Queued, NextAt: next, Progress: p})
-		a.later(a.part.To, p, func(e attemptEvent) { e.Next = next; l.gen.d.journal.Deferred(e) })
-	}
-	a.finish(ctx, lease)
+	l.attempt(attempts, j.lease, j.purpose)
 }

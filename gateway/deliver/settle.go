@@ -3,11 +3,8 @@ package deliver
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -16,109 +13,60 @@ import (
 	"mailhatch/upstream"
 )
 
-// send calls the upstream; a panic of its code is an outcome of that mail, not the end of the program.
-func send(ctx context.Context, u upstream.Upstream, m *upstream.Mail) (out []upstream.Outcome) {
-	defer func() {
-		if r := recover(); r != nil {
-			err := &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("the upstream's code panicked: %v", r)}
-			out = []upstream.Outcome{{Err: err}}
-		}
-	}()
-	out = u.Send(ctx, m)
-	if len(out) == 0 {
-		out = []upstream.Outcome{{Err: errors.New("the upstream gave no outcome")}}
-	}
-	return out
-}
-
-var errSenderBlocked = errors.New("the account may not send with this From")
-
-// failure gives the classified form of an outcome's error; nil for success.
-func failure(err error) *upstream.Error {
-	if err == nil {
-		return nil
-	}
-	var e *upstream.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &upstream.Error{Class: upstream.Temporary, Err: err}
-}
-
-func className(err error) string {
-	if e := failure(err); e != nil {
-		return e.Class.String()
-	}
-	return "sent"
-}
-
-// worstOf gives what the gate should learn from: nil when any recipient was taken, unless an API that
-// needed several calls said 429 to a later one.
-func worstOf(outcomes []upstream.Outcome) error {
-	var worst error
-	taken := false
-	for _, o := range outcomes {
-		e := failure(o.Err)
-		switch {
-		case e == nil:
-			taken = true
-		case e.Class == upstream.Throttled && e.Status == http.StatusTooManyRequests:
-			return o.Err
-		case worst == nil || e.Class == upstream.Throttled || e.Class == upstream.Account:
-			worst = o.Err
-		}
-	}
-	if taken {
-		return nil
-	}
-	return worst
-}
-
 // settle turns outcomes into records of what is final and parts of what waits.
-func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, ways []way, outcomes []upstream.Outcome) {
+func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, dests []destination, outcomes []upstream.Outcome) {
 	now := time.Now()
-	for _, group := range a.groups(outcomes, ways) {
+	for _, group := range a.groups(outcomes, dests) {
 		rcpts := make([]envelope.Recipient, len(group))
 		for i, n := range group {
 			rcpts[i] = to[n]
 		}
-		o, w := outcomes[group[0]], ways[group[0]]
+		o, dest := outcomes[group[0]], dests[group[0]]
 		p := a.progress(now, o)
-		e := failure(o.Err)
-		if e == nil {
-			a.sent(rcpts, p, o.ID)
-			if !o.Notifies {
-				a.relayed(ctx, rcpts, p)
-			}
+		if e := failure(o.Err); e != nil {
+			a.settleFailure(ctx, rcpts, dest, p, e)
 			continue
 		}
-		switch e.Class {
-		case upstream.Permanent:
-			a.fail(ctx, rcpts, w, p)
-		case upstream.Unrepresentable:
-			p.Unfit = append(slices.Clone(p.Unfit), a.lane.upstream.Name)
-			a.elsewhere(ctx, rcpts, w, p)
-		case upstream.Uncertain:
-			a.uncertain(ctx, rcpts, w, p)
-		case upstream.Account:
-			if e.Sender {
-				a.lane.gate.blockSender(a.from, a.lane.gen.cfg.Policy.wait(p.Tries))
-				p.Passed = append(slices.Clone(p.Passed), a.lane.upstream.Name)
-			}
-			a.retry(ctx, rcpts, w, p, e.RetryAfter)
-		case upstream.Throttled:
-			a.retry(ctx, rcpts, w, p, e.RetryAfter)
-		default:
-			if p.Tries >= cmp.Or(w.decision.FailoverAfter, a.lane.gen.cfg.Policy.FailoverAfter) {
-				p.Passed = append(slices.Clone(p.Passed), a.lane.upstream.Name)
-			}
-			a.retry(ctx, rcpts, w, p, e.RetryAfter)
+		a.sent(rcpts, p, o.ID)
+		if !o.Notifies {
+			a.relayed(ctx, rcpts, p)
 		}
 	}
 }
 
+func (a *attempt) settleFailure(ctx context.Context, rcpts []envelope.Recipient, dest destination, p envelope.Progress, e *upstream.Error) {
+	name, policy := a.upstream(), &a.gen.cfg.Policy
+	switch e.Class {
+	case upstream.Permanent:
+		a.fail(ctx, rcpts, dest, p)
+		return
+	case upstream.Unrepresentable:
+		p.Unfit = append(slices.Clone(p.Unfit), name)
+		if a.gen.choose(dest.decision.Via, &p, "") == "" {
+			a.fail(ctx, rcpts, dest, p)
+			return
+		}
+		a.retry(ctx, rcpts, dest, p, 0)
+		return
+	case upstream.Uncertain:
+		a.uncertain(ctx, rcpts, dest, p)
+		return
+	case upstream.Account:
+		if e.Sender {
+			a.lane.gate.BlockSender(a.from, policy.wait(p.Tries))
+			p.Passed = append(slices.Clone(p.Passed), name)
+		}
+	case upstream.Throttled:
+	default:
+		if p.Tries >= cmp.Or(dest.decision.FailoverAfter, policy.FailoverAfter) {
+			p.Passed = append(slices.Clone(p.Passed), name)
+		}
+	}
+	a.retry(ctx, rcpts, dest, p, e.RetryAfter)
+}
+
 // groups lists the indexes of outcomes that are alike and whose recipients are treated alike.
-func (a *attempt) groups(outcomes []upstream.Outcome, ways []way) [][]int {
+func (a *attempt) groups(outcomes []upstream.Outcome, dests []destination) [][]int {
 	type key struct {
 		id, err, onFailure string
 		rule               int
@@ -127,14 +75,14 @@ func (a *attempt) groups(outcomes []upstream.Outcome, ways []way) [][]int {
 	}
 	index := map[key]int{}
 	var all [][]int
-	for i := range ways {
-		k := key{id: outcomes[i].ID, onFailure: ways[i].decision.OnFailure, rule: ways[i].decision.Rule, notify: outcomes[i].Notifies}
+	for i := range dests {
+		k := key{id: outcomes[i].ID, onFailure: dests[i].decision.OnFailure, rule: dests[i].decision.Rule, notify: outcomes[i].Notifies}
 		if e := failure(outcomes[i].Err); e != nil {
 			k.err = fmt.Sprint(e.Class, e.Status)
 			switch {
-			case e.Class == upstream.Permanent: // the provider's words may name the recipient
+			case e.Class == upstream.Permanent: // the provider's reply may name the recipient
 				k.err = fmt.Sprint(e.Class, e.Status, e.Code, outcomes[i].Err)
-			case a.keyed(e):
+			case a.mustRepeat(e):
 				// Recipients of one call share its error, and stay together whatever rules they come by:
 				// only the same recipients have the same key.
 				k = key{call: e}
@@ -151,22 +99,28 @@ func (a *attempt) groups(outcomes []upstream.Outcome, ways []way) [][]int {
 	return all
 }
 
+// mustRepeat reports whether the provider must recognise the next offer as a repetition of this one.
+func (a *attempt) mustRepeat(e *upstream.Error) bool {
+	uncertain := e.Class == upstream.Uncertain || a.part.Progress.Uncertain
+	return uncertain && a.lane.keyValidity() > 0
+}
+
 // progress is the part's progress after one more offer.
 func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress {
 	p := a.part.Progress
-	wasUncertain := p.Uncertain && p.Upstream == a.lane.upstream.Name
+	wasUncertain := p.Uncertain && p.Upstream == a.upstream()
 	p.Attempts++
 	p.LastAttempt = now
 	if p.FirstAttempt.IsZero() {
 		p.FirstAttempt = a.start
 	}
-	if name := a.lane.upstream.Name; p.Upstream != name {
+	if name := a.upstream(); p.Upstream != name {
 		p.Upstream, p.Since, p.Tries = name, a.start, 0
 	}
 	p.Tries++
 	p.Uncertain, p.Class, p.Status, p.Enhanced, p.Error = false, "", 0, "", ""
 	if e := failure(o.Err); e != nil {
-		p.Class, p.Status, p.Error = e.Class.String(), e.Status, oneLine(o.Err.Error())
+		p.Class, p.Status, p.Error = e.Class.String(), e.Status, envelope.ErrorText(o.Err)
 		if looksEnhanced(e.Code) {
 			p.Enhanced = e.Code
 		}
@@ -176,83 +130,49 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 	return p
 }
 
-// keyed says that the next offer must be known to the provider for a repetition of this one.
-func (a *attempt) keyed(e *upstream.Error) bool {
-	uncertain := e.Class == upstream.Uncertain || a.part.Progress.Uncertain
-	return uncertain && a.lane.validity() > 0
-}
-
-func looksEnhanced(code string) bool {
-	parts := strings.Split(code, ".")
-	return len(parts) == 3 && (parts[0] == "4" || parts[0] == "5")
-}
-
-const maxWords = 1000 // bytes of a provider's words that are kept
-
-func oneLine(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > maxWords {
-		s = strings.ToValidUTF8(s[:maxWords], "") + "…"
-	}
-	return s
-}
-
 // uncertain keeps recipients at this upstream: their mail may be there already.
-func (a *attempt) uncertain(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
-	valid := a.lane.validity()
+func (a *attempt) uncertain(ctx context.Context, rcpts []envelope.Recipient, dest destination, p envelope.Progress) {
+	valid := a.lane.keyValidity()
 	switch {
 	case valid > 0 && time.Since(p.Since) < valid:
-	case a.lane.gen.cfg.Policy.OnUncertain == "failover":
-		p.Passed = append(slices.Clone(p.Passed), a.lane.upstream.Name)
+	case a.gen.cfg.Policy.OnUncertain == "failover":
+		p.Passed = append(slices.Clone(p.Passed), a.upstream())
 		p.Uncertain = false
-	case a.lane.doubles(&p):
-		a.add(queue.Part{To: rcpts, Lane: a.lane.upstream.Name, State: envelope.Held, Progress: p})
-		a.later(rcpts, p, a.lane.gen.d.journal.Held)
+	case a.lane.mayDouble(&p):
+		a.held(rcpts, p)
 		return
 	}
-	a.retry(ctx, rcpts, w, p, 0)
-}
-
-// elsewhere sends recipients to the next upstream that can carry the message, or gives them up.
-func (a *attempt) elsewhere(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress) {
-	if a.lane.gen.choose(w.decision.Via, &p, "") == "" {
-		a.fail(ctx, rcpts, w, p)
-		return
-	}
-	a.retry(ctx, rcpts, w, p, 0)
+	a.retry(ctx, rcpts, dest, p, 0)
 }
 
 // retry puts recipients into the lane of their next upstream: at once when that is another one, else
 // by the schedule and not before after.
-func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, w way, p envelope.Progress, after time.Duration) {
-	g := a.lane.gen
-	if a.tooOld() {
-		a.fail(ctx, rcpts, w, p)
+func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, dest destination, p envelope.Progress, after time.Duration) {
+	if a.isExpired() {
+		a.fail(ctx, rcpts, dest, p)
 		return
 	}
-	next := a.lane.upstream.Name
-	if !p.Uncertain && w.action == route.Deliver {
-		next = cmp.Or(g.choose(w.decision.Via, &p, ""), next)
+	next := a.upstream()
+	if !p.Uncertain && dest.action == route.Deliver {
+		next = cmp.Or(a.gen.choose(dest.decision.Via, &p, ""), next)
+	}
+	if next != a.upstream() && !slices.Contains(a.part.Progress.Passed, next) {
+		a.failover(rcpts, p, next)
+		return
 	}
 	part := queue.Part{To: rcpts, Lane: next, State: envelope.Queued, Progress: p}
-	if next != a.lane.upstream.Name && !slices.Contains(a.part.Progress.Passed, next) {
-		a.add(part)
-		a.later(rcpts, p, func(e attemptEvent) { g.d.journal.Failover(e, next) })
-		return
-	}
-	if part.NextAt = time.Now().Add(max(g.cfg.Policy.wait(p.Attempts), after)); g.attempts.Err() != nil {
-		part.NextAt = time.Time{} // our own stop cut it off: the next start goes on at once
+	if part.NextAt = time.Now().Add(max(a.gen.cfg.Policy.wait(p.Attempts), after)); ctx.Err() != nil {
+		part.NextAt = time.Time{} // the gateway's own stop cut it off: the next start goes on at once
 	}
 	a.warn(ctx, &part)
-	a.add(part)
-	a.later(rcpts, p, func(e attemptEvent) { e.Next = part.NextAt; g.d.journal.Deferred(e) })
+	a.deferred(part)
 }
 
-// blocked puts recipients off without an offer, for the account may not use their From yet, or gives them
+// blocked puts recipients off without an offer, for the account may not use their From yet, or moves them
 // to another upstream.
-func (a *attempt) blocked(rcpts []envelope.Recipient, ways []way) {
-	g, name := a.lane.gen, a.lane.upstream.Name
-	until := a.lane.gate.blocked(a.from)
+func (a *attempt) blocked(rcpts []envelope.Recipient, dests []destination) {
+	name := a.upstream()
+	until := a.lane.gate.SenderBlocked(a.from)
 	for i := range rcpts {
 		rcpt := rcpts[i : i+1]
 		p := a.part.Progress
@@ -261,21 +181,12 @@ func (a *attempt) blocked(rcpts []envelope.Recipient, ways []way) {
 		passed.Passed = append(slices.Clone(p.Passed), name)
 		next := name
 		if !p.Uncertain {
-			next = cmp.Or(g.choose(ways[i].decision.Via, &passed, ""), name)
+			next = cmp.Or(a.gen.choose(dests[i].decision.Via, &passed, ""), name)
 		}
 		if next != name && passed.Passed != nil { // nil: all were passed and the round begins anew
-			a.add(queue.Part{To: rcpt, Lane: next, State: envelope.Queued, Progress: passed})
-			a.later(rcpt, p, func(e attemptEvent) { g.d.journal.Failover(e, next) })
+			a.failover(rcpt, passed, next)
 			continue
 		}
-		a.add(queue.Part{To: rcpt, Lane: name, State: envelope.Queued, NextAt: until, Progress: p})
+		a.add(a.waiting(rcpt, p, until))
 	}
-}
-
-func (a *attempt) tooOld() bool {
-	born := a.msg.Envelope.Received
-	if renewed := a.part.Progress.Renewed; renewed.After(born) {
-		born = renewed
-	}
-	return time.Since(born) > a.lane.gen.cfg.Policy.MaxAge
 }

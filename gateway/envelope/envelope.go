@@ -3,6 +3,7 @@ package envelope
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -67,6 +68,17 @@ type Progress struct {
 	Error        string    `json:"error,omitempty"`     // the last error in words, the provider's own where it gave some
 	Renewed      time.Time `json:"renewed,omitzero"`    // an operator gave it a new life: its age counts from here
 	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
-	Warned       bool      `json:"warned,omitempty"`    // the sender has been told of the delay
-	Owed         bool      `json:"owed,omitempty"`      // given up; the sender is told with the next digest
+	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay
+	InDigest     bool      `json:"owed,omitempty"`      // given up; the next digest notifies the sender
+}
+
+const maxErrorText = 1000 // bytes
+
+// ErrorText returns the text of an error as Progress.Error keeps it: one line of at most 1000 bytes.
+func ErrorText(err error) string {
+	s := strings.Join(strings.Fields(err.Error()), " ")
+	if len(s) > maxErrorText {
+		s = strings.ToValidUTF8(s[:maxErrorText], "") + "…"
+	}
+	return s
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// words tells a person what happened, to whom, why, and what can be done.
-func (r *Report) words(fates []Fate) []byte {
+// text explains to a person what happened, to whom, why, and what can be done.
+func (r *Report) text(fates []Fate) []byte {
 	var w strings.Builder
 	fmt.Fprintf(&w, "This is the mail system at %s.\n\n", printable(r.Hostname))
 	w.WriteString(r.opening(len(fates)))
@@ -63,7 +63,7 @@ func (r *Report) aboutRecipient(w *strings.Builder, f Fate) {
 		fmt.Fprintf(w, " (sent to %s)", given)
 	}
 	w.WriteString("\n")
-	words := clip(printable(f.Words), maxDiagnostic)
+	words := clip(printable(f.Text), maxDiagnostic)
 	switch {
 	case r.Action == Relayed:
 		fmt.Fprintf(w, "  Taken by %q.\n", f.Upstream)
@@ -76,7 +76,7 @@ func (r *Report) aboutRecipient(w *strings.Builder, f Fate) {
 	}
 }
 
-// advice gives each thing that can be done once.
+// advice returns what can be done, each thing once.
 func (r *Report) advice(fates []Fate) []string {
 	if r.Action != Failed {
 		return nil
@@ -92,7 +92,7 @@ func (r *Report) advice(fates []Fate) []string {
 	return list
 }
 
-// adviceFor reads the subject and detail of an RFC 3463 code.
+// adviceFor returns what can be done about an RFC 3463 code.
 func adviceFor(status string) string {
 	for _, a := range []struct{ prefix, words string }{
 		{"5.1.8", "The sender's address was refused: ask whoever runs this mail system."},
@@ -102,7 +102,7 @@ func adviceFor(status string) string {
 		{"5.2.3", "The message is too large: send less, or a link instead of an attachment."},
 		{"5.2.", "The mailbox does not take mail: reach the recipient in another way."},
 		{"5.3.4", "The message is too large: send less, or a link instead of an attachment."},
-		{"5.6.", "The message has a form that could not be sent on: send it in a simpler one."},
+		{"5.6.", "The message has a form that could not be forwarded: send it in a simpler one."},
 		{"5.7.", "The message was refused by a policy: ask whoever runs this mail system."},
 		{"4.", "It was tried for as long as the settings allow. Send it again later, or ask\nwhoever runs this mail system."},
 	} {

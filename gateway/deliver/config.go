@@ -1,0 +1,67 @@
+package deliver
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// Upstream is one upstream with the settings that are the same for every kind.
+type Upstream struct {
+	Name          string
+	Upstream      upstream.Upstream
+	SMTP          bool    // its statuses are SMTP reply codes
+	MaxConcurrent int     // offers at once, at least 1
+	Rate          float64 // offers a second; 0: no limit
+	Failover      bool    // some route names another upstream beside it
+	Rewrite       Rewrite // nil: mail goes as it is
+}
+
+// Rewrite returns the envelope sender and the header edits that an upstream asks for (from_domains).
+type Rewrite func(from string, msg *mime.Message) (newFrom string, edits []mime.Edit)
+
+// Config is what delivery follows. It is not changed after it was handed over.
+type Config struct {
+	Upstreams []Upstream
+	Route     func(m *queue.Message, msg *mime.Message, to string) route.Decision
+	Policy    Policy
+}
+
+// Policy is the [queue] table of the config.
+type Policy struct {
+	Retry         []time.Duration // waits after the first, second… attempt; the last one repeats
+	MaxAge        time.Duration   // since the message was accepted
+	FailoverAfter int             // temporary failures at one upstream before the next is tried
+	OnFailure     string          // bounce | keep | discard, where the route has none
+	OnUncertain   string          // retry | hold | failover
+	WarnAfter     time.Duration   // 0: senders are not notified of delays
+	Hostname      string          // in bounces
+	Drain         time.Duration   // how long running attempts may go on after a stop
+}
+
+// wait returns the pause before the next attempt after so many were made, spread by ±10 %, so that mail
+// that was deferred together does not come back together.
+func (p *Policy) wait(attempts int) time.Duration {
+	return spread(p.Retry[min(max(attempts-1, 0), len(p.Retry)-1)])
+}
+
+func spread(d time.Duration) time.Duration {
+	return d + time.Duration((rand.Float64()-0.5)*0.2*float64(d))
+}
+
+// longestPause is what a provider may ask for; upstreams cut Retry-After there.
+const longestPause = 24 * time.Hour
+
+// longest returns how far ahead a schedule can have put mail: what is due later was put off by a clock
+// that was wrong.
+func (p *Policy) longest() time.Duration {
+	d := longestPause
+	for _, step := range p.Retry {
+		d = max(d, step)
+	}
+	return d + d/4
+}

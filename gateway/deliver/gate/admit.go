@@ -1,0 +1,89 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// Errors of offers that were not made; they are wrapped in an *upstream.Error.
+var (
+	ErrClosed = errors.New("the upstream is closed")
+	ErrBusy   = errors.New("the upstream is busy with other mail")
+)
+
+var errLimitUsedUp = errors.New("the provider's rate limit is used up for now")
+
+// Refusal returns why nothing may be offered now; nil when it may.
+func (g *Gate) Refusal() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state != Closed {
+		return nil
+	}
+	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w (%s): %w", ErrClosed, g.reason, g.lastErr)}
+}
+
+// Admit waits until the rate allows one more offer, but not beyond the deadline of ctx.
+func (g *Gate) Admit(ctx context.Context) error {
+	if err := g.Refusal(); err != nil {
+		return err
+	}
+	if !g.awaitQuiet(ctx) {
+		return &upstream.Error{Class: upstream.Throttled, Err: errLimitUsedUp}
+	}
+	if g.limiter != nil {
+		if err := g.limiter.Wait(ctx); err != nil {
+			return &upstream.Error{Class: upstream.Throttled, Err: fmt.Errorf("%w, up to its rate: %w", ErrBusy, err)}
+		}
+	}
+	return g.Refusal() // it may have closed meanwhile
+}
+
+// Tokens returns how many offers the rate limit allows now, at most want, waiting for the first; Spend
+// takes them.
+func (g *Gate) Tokens(ctx context.Context, want int) int {
+	if !g.awaitQuiet(ctx) {
+		return 0
+	}
+	if g.limiter == nil {
+		return want
+	}
+	// One claim at a time: a token spent on an empty queue would be lost.
+	for g.limiter.Tokens() < 1 {
+		wait := time.Duration((1 - g.limiter.Tokens()) / float64(g.limiter.Limit()) * float64(time.Second))
+		select {
+		case <-ctx.Done():
+			return 0
+		case <-time.After(max(wait, time.Millisecond)):
+		}
+	}
+	return 1
+}
+
+// Spend takes n tokens.
+func (g *Gate) Spend(n int) {
+	if g.limiter != nil {
+		g.limiter.ReserveN(time.Now(), n) // direct mail may have been quicker: then later offers wait longer
+	}
+}
+
+// awaitQuiet waits for the end of a pause and reports whether ctx still holds.
+func (g *Gate) awaitQuiet(ctx context.Context) bool {
+	for {
+		g.mu.Lock()
+		wait := time.Until(g.quiet)
+		g.mu.Unlock()
+		if wait <= 0 {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
+	}
+}

@@ -1,0 +1,187 @@
+// Package gate decides when mail may be offered to one upstream: its rate, its concurrency, the pauses
+// that its provider asks for, and whether it works at all.
+//
+// A gate closes when the upstream is out of reach, throttles, or refuses the account. After a pause it
+// is probing: one mail at a time, until one is answered.
+package gate
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"mailhatch/gateway/journal"
+	"mailhatch/upstream"
+)
+
+// State is whether mail is offered to an upstream.
+type State int
+
+// The states of a gate.
+const (
+	Open    State = iota
+	Probing       // one mail at a time, until one succeeds
+	Closed        // none, until the next probe
+)
+
+// String returns the name that `mailhatch status` shows.
+func (s State) String() string { return [...]string{"open", "probing", "closed"}[s] }
+
+// Reason is why a gate is not open; it labels the log and the metrics.
+type Reason int
+
+// The reasons for which a gate closes.
+const (
+	None        Reason = iota
+	Unreachable        // no connection, or only answers of a broken server
+	Throttled
+	Account // its key, bill, domain or settings
+)
+
+// String returns the label; "" for None.
+func (r Reason) String() string { return [...]string{"", "unreachable", "throttled", "account"}[r] }
+
+const (
+	// ProbeMax is the longest pause between probes of an upstream out of reach, and the longest probe.
+	ProbeMax     = 5 * time.Second
+	brokenLimit  = 5                // answers of a broken server for different mail in a row that close the gate
+	longThrottle = 10 * time.Minute // from here on other upstreams of `via` take over
+	sweepShort   = 30 * time.Second // between sweeps where routes name another upstream
+	sweepLong    = time.Hour        // where they name none: only expiry and changed routes matter
+	// SweepMin is the shortest time between two sweeps.
+	SweepMin = time.Second
+)
+
+// Settings are what a gate follows.
+type Settings struct {
+	Name          string          // of the upstream
+	MaxConcurrent int             // offers at once, at least 1
+	Rate          float64         // offers a second; 0: no limit
+	Alternatives  bool            // routes name other upstreams beside this one
+	Retry         []time.Duration // paces the probes of a refused account; the last one repeats
+	MaxAge        time.Duration   // of mail: while the gate is closed, sweeps find what has expired
+	WarnAfter     time.Duration   // and what its sender must be notified of; 0: nothing
+	Reloaded      bool            // new routes: when the gate closes, mail that they send elsewhere is looked for at once
+}
+
+// Gate guards one upstream. Its methods may be called at once from many goroutines.
+type Gate struct {
+	settings Settings
+	journal  *journal.Journal
+	limiter  *rate.Limiter // nil: no limit
+	sweep    time.Duration // between sweeps while closed
+	changed  chan struct{} // one token: the state changed
+	places   chan struct{} // one token for each offer under way
+
+	mu       sync.Mutex
+	state    State
+	reason   Reason
+	lastErr  error
+	since    time.Time // of the closing
+	until    time.Time // of the next probe
+	closings int       // in a row, without a success between
+	broken   []string  // ids of mail that met a broken server, in a row
+	inFlight int
+	quiet    time.Time // end of a pause that the provider asked for while all is well
+	sweepAt  time.Time
+	askAt    time.Time            // when a probing gate may ask for the next mail to try it with
+	senders  map[string]time.Time // From domains that the account may not use, and until when they wait
+}
+
+// New returns an open gate.
+func New(s Settings, j *journal.Journal) *Gate {
+	g := &Gate{settings: s, journal: j, changed: make(chan struct{}, 1), places: make(chan struct{}, s.MaxConcurrent), sweep: sweepLong}
+	if s.Alternatives {
+		g.sweep = sweepShort
+	}
+	g.sweep = min(g.sweep, max(s.MaxAge/10, SweepMin)) // so that mail expires about in time
+	if s.WarnAfter > 0 {                               // and senders are notified of delays about in time
+		g.sweep = min(g.sweep, max(s.WarnAfter/4, SweepMin))
+	}
+	if !s.Alternatives && !s.Reloaded {
+		g.sweepAt = time.Now().Add(g.sweep)
+	}
+	if s.Rate > 0 {
+		g.limiter = rate.NewLimiter(rate.Limit(s.Rate), max(1, min(int(s.Rate), s.MaxConcurrent)))
+	}
+	return g
+}
+
+// Changed returns a channel that has a token after the state has changed.
+func (g *Gate) Changed() <-chan struct{} { return g.changed }
+
+func (g *Gate) signal() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// State returns the state of now.
+func (g *Gate) State() State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+// Usable reports whether mail that has another upstream to go to should rather wait for this one. A
+// probing gate asks for one mail to be tried with, and for another when that does not come.
+func (g *Gate) Usable() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.state == Open, g.reason == Throttled && (g.state == Probing || time.Until(g.until) < longThrottle):
+		return true
+	case g.state == Probing && !time.Now().Before(g.askAt):
+		g.askAt = time.Now().Add(ProbeMax)
+		return true
+	}
+	return false
+}
+
+// Begin takes one of the places for offers at once, waiting for it; End gives it back. The error wraps
+// ErrBusy and that of ctx.
+func (g *Gate) Begin(ctx context.Context) error {
+	select {
+	case g.places <- struct{}{}:
+	case <-ctx.Done():
+		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))}
+	}
+	g.mu.Lock()
+	g.inFlight++
+	g.mu.Unlock()
+	return nil
+}
+
+// End ends an offer that Begin allowed.
+func (g *Gate) End() {
+	g.mu.Lock()
+	g.inFlight--
+	g.mu.Unlock()
+	<-g.places
+}
+
+// BlockSender keeps mail of one From domain back for which the account may not send.
+func (g *Gate) BlockSender(domain string, wait time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.senders == nil {
+		g.senders = map[string]time.Time{}
+	}
+	g.senders[domain] = time.Now().Add(wait)
+}
+
+// SenderBlocked returns until when mail of a From domain waits; zero: it does not.
+func (g *Gate) SenderBlocked(domain string) time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	until, ok := g.senders[domain]
+	if ok && !time.Now().Before(until) {
+		delete(g.senders, domain)
+		return time.Time{}
+	}
+	return until
+}

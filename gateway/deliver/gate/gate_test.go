@@ -1,0 +1,99 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mailhatch/gateway/journal"
+	"mailhatch/upstream"
+)
+
+func newGate() *Gate {
+	return New(Settings{Name: "a", MaxConcurrent: 4, Retry: []time.Duration{20 * time.Millisecond}, MaxAge: time.Hour},
+		journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+}
+
+func TestNames(t *testing.T) {
+	if s := fmt.Sprint(Open, Probing, Closed, Unreachable, Throttled, Account); s != "open probing closed unreachable throttled account" {
+		t.Error(s)
+	}
+}
+
+func TestGateLearns(t *testing.T) {
+	fail := func(c upstream.Class, status int) error {
+		return &upstream.Error{Class: c, Status: status, Err: errors.New("x")}
+	}
+	for _, c := range []struct {
+		name  string
+		state State // before
+		err   error
+		mails int // that meet it
+		want  State
+	}{
+		{"taken", Probing, nil, 1, Open},
+		{"refused for good: it works", Probing, fail(upstream.Permanent, 550), 1, Open},
+		{"greylisted: it speaks", Probing, fail(upstream.Temporary, 450), 1, Open},
+		{"one sender is not verified: the account works", Probing, &upstream.Error{Class: upstream.Account, Sender: true, Err: errors.New("x")}, 1, Open},
+		{"broken again", Probing, fail(upstream.Temporary, 503), 1, Closed},
+		{"silent again", Probing, fail(upstream.Uncertain, 0), 1, Closed},
+		{"cannot carry it: nothing is learnt", Probing, fail(upstream.Unrepresentable, 0), 1, Probing},
+		{"one broken answer", Open, fail(upstream.Temporary, 503), 1, Open},
+		{"many broken answers", Open, fail(upstream.Temporary, 503), brokenLimit, Closed},
+		{"many lost replies", Open, fail(upstream.Uncertain, 0), brokenLimit, Closed},
+		{"many answers that cannot be read", Open, fail(upstream.Uncertain, 200), brokenLimit, Open},
+		{"many greylisted", Open, fail(upstream.Temporary, 450), brokenLimit, Open},
+		{"a full disk, told of one mail", Open, &upstream.Error{Status: 452, Ailing: true, Err: errors.New("x")}, 1, Open},
+		{"a full disk", Open, &upstream.Error{Status: 452, Ailing: true, Err: errors.New("x")}, brokenLimit, Closed},
+		{"a full disk still", Probing, &upstream.Error{Status: 452, Ailing: true, Err: errors.New("x")}, 1, Closed},
+		{"many bad recipients", Open, fail(upstream.Permanent, 550), brokenLimit, Open},
+		{"throttled", Open, fail(upstream.Throttled, 429), 1, Closed},
+		{"wrong key", Open, fail(upstream.Account, 401), 1, Closed},
+		{"unclassified", Open, errors.New("x"), 1, Open},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGate()
+			g.state, g.reason = c.state, Unreachable
+			for n := range c.mails {
+				g.Learn(fmt.Sprint(n), c.err)
+			}
+			if got := g.State(); got != c.want {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// A probe that hung for as long as the pause is followed by the next at once: who answers again is noticed
+// within five seconds.
+func TestPauseCountsFromTheProbe(t *testing.T) {
+	g := newGate()
+	err := &upstream.Error{Connect: true, Err: errors.New("silence")}
+	for range 5 {
+		g.close(Unreachable, err, time.Minute)
+	}
+	g.Postpone(time.Now(), err)
+	if g.ProbeDue() {
+		t.Error("no pause after a quick refusal")
+	}
+	g.Postpone(time.Now().Add(-ProbeMax), err)
+	if !g.ProbeDue() {
+		t.Error("a pause beside the probe's own")
+	}
+}
+
+// TestStatusOfAPause: an open gate that a provider asked to pause says until when.
+func TestStatusOfAPause(t *testing.T) {
+	g := newGate()
+	if s := g.Status(); !s.NextProbe.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	g.Pause([]upstream.Outcome{{Pause: 5 * time.Second}})
+	if s := g.Status(); s.State != "open" || s.NextProbe.Before(time.Now()) {
+		t.Errorf("%+v", s)
+	}
+}

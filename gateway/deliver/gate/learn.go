@@ -1,0 +1,129 @@
+package gate
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// pauseMax is the rate limit's window up to which a gate stays open.
+const pauseMax = 10 * time.Second
+
+// Learn takes in how one offer ended: nil, or the worst error of its recipients.
+func (g *Gate) Learn(id string, err error) {
+	var e *upstream.Error
+	if !errors.As(err, &e) {
+		e = &upstream.Error{Err: err}
+	}
+	switch {
+	case errors.Is(err, ErrBusy): // it was not asked
+	case err == nil || e.Class == upstream.Permanent || e.Sender:
+		g.succeed()
+	case e.Class == upstream.Throttled:
+		g.close(Throttled, err, cmp.Or(e.RetryAfter, g.backoff()))
+	case e.Class == upstream.Account:
+		g.close(Account, err, cmp.Or(e.RetryAfter, g.backoff()))
+	case e.Connect:
+		g.close(Unreachable, err, g.probeWait())
+	case e.Ailing || isBroken(e):
+		g.learnBroken(id, err)
+	case e.Class == upstream.Temporary: // it answers, and means this mail
+		g.succeed()
+	}
+}
+
+// Pause holds further mail back where a provider reported with its success that its rate limit is used
+// up. That is no failure and happens every second where limits are counted so; a long one closes.
+func (g *Gate) Pause(outcomes []upstream.Outcome) {
+	for _, o := range outcomes {
+		if o.Pause > pauseMax {
+			g.close(Throttled, errLimitUsedUp, o.Pause)
+		} else if o.Pause > 0 {
+			g.mu.Lock()
+			g.quiet = time.Now().Add(o.Pause)
+			g.mu.Unlock()
+		}
+	}
+}
+
+// isBroken reports whether an answer, or silence, is about the upstream's health and not about the mail.
+func isBroken(e *upstream.Error) bool {
+	return (e.Class == upstream.Temporary || e.Class == upstream.Uncertain) &&
+		(e.Status >= 500 || e.Status == 421 || e.Status == 0)
+}
+
+// learnBroken closes the gate when different mail met a broken server with no success between: one
+// message alone that an upstream chokes on must not stop the others.
+func (g *Gate) learnBroken(id string, err error) {
+	g.mu.Lock()
+	if !slices.Contains(g.broken, id) {
+		g.broken = append(g.broken, id)
+	}
+	enough := len(g.broken) >= brokenLimit || g.state == Probing
+	g.mu.Unlock()
+	if enough {
+		g.close(Unreachable, err, g.probeWait())
+	}
+}
+
+// backoff returns the pause after a refusal that named none: the retry schedule, step by step.
+func (g *Gate) backoff() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	retry := g.settings.Retry
+	return retry[min(g.closings, len(retry)-1)]
+}
+
+// probeWait returns the pause before an upstream out of reach is probed: 1, 2, 4, 5, 5… seconds.
+func (g *Gate) probeWait() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return min(time.Second<<min(g.closings, 3), ProbeMax)
+}
+
+func (g *Gate) close(reason Reason, err error, wait time.Duration) {
+	g.mu.Lock()
+	first := g.state == Open
+	already := g.state == Closed
+	until := time.Now().Add(wait)
+	if already && !until.After(g.until) { // others in flight met the same
+		g.mu.Unlock()
+		return
+	}
+	if first {
+		g.since = time.Now()
+		if g.settings.Alternatives {
+			g.sweepAt = time.Now()
+		}
+	}
+	if !already {
+		g.closings++
+	}
+	g.state, g.reason, g.lastErr, g.until = Closed, reason, err, until
+	g.mu.Unlock()
+	g.signal()
+	if first {
+		g.journal.UpstreamClosed(g.settings.Name, reason.String(), err, until)
+	}
+}
+
+// succeed opens the gate: the upstream took or judged a mail.
+func (g *Gate) succeed() {
+	g.mu.Lock()
+	was := g.state
+	since := g.since
+	g.broken = g.broken[:0]
+	if was == Closed { // the answer to an offer from before the closing
+		g.mu.Unlock()
+		return
+	}
+	g.state, g.reason, g.closings, g.lastErr = Open, None, 0, nil
+	g.mu.Unlock()
+	if was != Open {
+		g.journal.UpstreamOpened(g.settings.Name, time.Since(since))
+		g.signal()
+	}
+}

@@ -1,0 +1,57 @@
+package gate
+
+import "time"
+
+// ProbeDue reports whether the pause of a closed gate is over.
+func (g *Gate) ProbeDue() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state == Closed && !time.Now().Before(g.until)
+}
+
+// TryProbe moves a closed gate on to probing.
+func (g *Gate) TryProbe() {
+	g.mu.Lock()
+	if g.state == Closed {
+		g.state, g.askAt = Probing, time.Time{}
+	}
+	g.mu.Unlock()
+	g.signal()
+}
+
+// Postpone keeps a gate closed whose probe failed without a mail. The pause counts from the probe's
+// beginning: what it waited for an answer was time enough.
+func (g *Gate) Postpone(began time.Time, err error) {
+	wait := g.probeWait()
+	g.mu.Lock()
+	g.closings++
+	g.lastErr, g.until = err, began.Add(wait)
+	g.mu.Unlock()
+}
+
+// SweepDue reports whether the waiting mail should be routed anew, or expire, while the gate is closed.
+func (g *Gate) SweepDue() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state == Closed && !time.Now().Before(g.sweepAt)
+}
+
+// SweepWait returns the time between two sweeps.
+func (g *Gate) SweepWait() time.Duration { return g.sweep }
+
+// SweepAgain makes a sweep due for mail that was claimed during the last one.
+func (g *Gate) SweepAgain() {
+	g.mu.Lock()
+	if g.settings.Alternatives {
+		g.sweepAt = time.Now()
+	}
+	g.mu.Unlock()
+	g.signal()
+}
+
+// Swept ends a sweep: no due mail is left.
+func (g *Gate) Swept() {
+	g.mu.Lock()
+	g.sweepAt = time.Now().Add(g.sweep)
+	g.mu.Unlock()
+}

@@ -1,0 +1,124 @@
+package deliver
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+)
+
+// services are what all generations share.
+type services struct {
+	queue   queue.Queue
+	journal *journal.Journal
+	submit  Submit
+	bounces *bounceLimiter
+	delays  *bounceLimiter
+}
+
+// Submit accepts a composed notification as all mail is accepted and returns its queue id.
+type Submit func(ctx context.Context, to string, msg []byte) (id string, err error)
+
+// generation is delivery under one config.
+type generation struct {
+	*services
+	cfg      *Config
+	lanes    map[string]*lane
+	reloaded bool          // it is not the first one
+	look     chan struct{} // one token: ask soon when mail is due next
+
+	inUse sync.RWMutex // held for reading by direct offers
+	over  bool         // its upstreams are closed
+}
+
+// lane offers the mail of one upstream: one claimer, MaxConcurrent workers.
+type lane struct {
+	gen      *generation
+	upstream *Upstream // Upstream.Upstream is nil for digests and in stray lanes: their mail is routed anew
+	gate     *gate.Gate
+	wake     chan struct{}
+	jobs     chan job
+}
+
+// digestLane is where failures wait that are reported in a digest; no upstream can have this name.
+const digestLane = "(bounces)"
+
+func newGeneration(s *services, cfg *Config, reloaded bool) *generation {
+	g := &generation{services: s, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)+1), reloaded: reloaded,
+		look: make(chan struct{}, 1)}
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		g.lanes[u.Name] = newLane(g, u)
+		s.journal.UpstreamKnown(u.Name)
+	}
+	g.lanes[digestLane] = newLane(g, &Upstream{Name: digestLane, MaxConcurrent: 1})
+	return g
+}
+
+func newLane(g *generation, u *Upstream) *lane {
+	p := &g.cfg.Policy
+	settings := gate.Settings{Name: u.Name, MaxConcurrent: u.MaxConcurrent, Rate: u.Rate, Alternatives: u.Failover,
+		Retry: p.Retry, MaxAge: p.MaxAge, WarnAfter: p.WarnAfter, Reloaded: g.reloaded}
+	return &lane{gen: g, upstream: u, gate: gate.New(settings, g.journal), wake: make(chan struct{}, 1), jobs: make(chan job, u.MaxConcurrent)}
+}
+
+// poke wakes the lane: mail is due.
+func (l *lane) poke() { signal(l.wake) }
+
+// recheck makes the dispatcher ask again within lookSoon when mail is due.
+func (g *generation) recheck() { signal(g.look) }
+
+func signal(token chan<- struct{}) {
+	select {
+	case token <- struct{}{}:
+	default:
+	}
+}
+
+func drain(token <-chan struct{}) {
+	select {
+	case <-token:
+	default:
+	}
+}
+
+// hasten makes the mail of a lane due now that is due later than after; the zero time: all of it.
+func (g *generation) hasten(ctx context.Context, lane string, after time.Time) {
+	if err := g.queue.Hasten(ctx, lane, after); err != nil && ctx.Err() == nil {
+		g.journal.InternalError("queue", err)
+	}
+}
+
+// hastenClosed makes the mail due that waits for closed gates: a reload may have healed them. It is called
+// at the reload and again when the last attempts have put their mail off.
+func (g *generation) hastenClosed(ctx context.Context) {
+	for name, l := range g.lanes {
+		if l.gate.State() != gate.Open && ctx.Err() == nil {
+			g.hasten(ctx, name, time.Time{})
+		}
+	}
+}
+
+// close closes the upstreams once no direct offer uses them.
+func (g *generation) close() {
+	g.inUse.Lock()
+	defer g.inUse.Unlock()
+	g.over = true
+	for _, l := range g.lanes {
+		if c, ok := l.upstream.Upstream.(io.Closer); ok {
+			_ = c.Close()
+		}
+	}
+}
+
+// job is a claimed part for a worker.
+type job struct {
+	lease   queue.Lease
+	at      time.Time // of the claim
+	purpose purpose
+	done    func()
+}

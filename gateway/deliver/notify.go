@@ -1,0 +1,77 @@
+package deliver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"mailhatch/gateway/bounce"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// ErrRefused is wrapped by the errors of Submit that no later attempt cures.
+var ErrRefused = errors.New("the notification is refused")
+
+// bounceRetry is the wait after a bounce could not be stored: until it is, the failure is not final.
+const bounceRetry = 5 * time.Minute
+
+// compose returns a notification of the sender; nil when none is due.
+func (a *attempt) compose(action bounce.Action, rcpts []envelope.Recipient, p envelope.Progress) ([]byte, error) {
+	env := a.msg.Envelope
+	r := &bounce.Report{Action: action, ID: a.msg.ID, Hostname: a.gen.cfg.Policy.Hostname, At: time.Now(),
+		Until: env.Received.Add(a.gen.cfg.Policy.MaxAge), Envelope: env, Original: a.body}
+	l := a.gen.lanes[p.Upstream]
+	smtp := p.Status >= 400 && l != nil && l.upstream.SMTP
+	for _, rcpt := range rcpts {
+		r.Fates = append(r.Fates, bounce.Fate{Recipient: rcpt, Status: p.Enhanced, Upstream: p.Upstream, Text: p.Error,
+			Code: p.Status, SMTP: smtp, Last: p.LastAttempt})
+	}
+	return r.Message()
+}
+
+// submit accepts what compose returned and logs errors. The id is "" when no notification is due.
+func (a *attempt) submit(ctx context.Context, msg []byte, err error) (id string, _ error) {
+	if err == nil && msg != nil {
+		id, err = a.gen.submit(context.WithoutCancel(ctx), a.msg.Envelope.From, msg)
+	}
+	if err != nil {
+		a.gen.journal.InternalError("bounce", err)
+	}
+	return id, err
+}
+
+// relayed notifies senders who asked for it (NOTIFY=SUCCESS, RFC 3461 5.2.2) that the mail went where no
+// further notification comes from. It is not worth a second delivery: an error is only logged.
+func (a *attempt) relayed(ctx context.Context, rcpts []envelope.Recipient, p envelope.Progress) {
+	if slices.ContainsFunc(rcpts, func(r envelope.Recipient) bool { return len(r.Notify) > 0 }) {
+		msg, err := a.compose(bounce.Relayed, rcpts, p)
+		_, _ = a.submit(ctx, msg, err)
+	}
+}
+
+// warn notifies the sender once when a part has waited for long. Where the sender got many such
+// notifications lately, it is left to a later attempt.
+func (a *attempt) warn(ctx context.Context, part *queue.Part) {
+	policy, sender := &a.gen.cfg.Policy, a.msg.Envelope.From
+	if policy.WarnAfter <= 0 || part.Progress.Warned || time.Since(a.msg.Envelope.Received) < policy.WarnAfter ||
+		!a.gen.delays.until(sender).IsZero() {
+		return
+	}
+	p := part.Progress
+	if err := a.lane.gate.Refusal(); p.Error == "" && err != nil {
+		p.Error = envelope.ErrorText(err)
+	}
+	p.Error = cmp.Or(p.Error, "it could not be offered yet")
+	msg, err := a.compose(bounce.Delayed, part.To, p)
+	id, err := a.submit(ctx, msg, err)
+	if err != nil && !errors.Is(err, ErrRefused) {
+		return
+	}
+	if id != "" {
+		a.gen.delays.count(sender)
+	}
+	part.Progress.Warned = true
+}

@@ -1,0 +1,101 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+var errSenderBlocked = errors.New("the account may not send with this From")
+
+// NewMail copies what an upstream needs of an envelope.
+func NewMail(id string, env *envelope.Envelope, from string, to []envelope.Recipient, msg *mime.Message) *upstream.Mail {
+	m := &upstream.Mail{ID: id, From: from, Ret: env.Ret, EnvID: env.EnvID, EightBit: env.Body == "8BITMIME",
+		UTF8: env.UTF8, Message: msg, To: make([]upstream.Recipient, len(to))}
+	for i, r := range to {
+		m.To[i] = upstream.Recipient{Address: r.Address, Notify: r.Notify, ORcpt: r.ORcpt}
+	}
+	return m
+}
+
+// fromDomain returns the domain of the first From address in lower case.
+func fromDomain(m *mime.Message) string {
+	if len(m.From) == 0 {
+		return ""
+	}
+	addr := m.From[0].Addr
+	return strings.ToLower(addr[strings.LastIndexByte(addr, '@')+1:])
+}
+
+// send returns the outcome of each recipient of one call. A panic of the upstream's code is an outcome of
+// that mail, not the end of the program.
+func send(ctx context.Context, u upstream.Upstream, m *upstream.Mail) (out []upstream.Outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			err := &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("the upstream's code panicked: %v", r)}
+			out = repeat(upstream.Outcome{Err: err}, len(m.To))
+		}
+	}()
+	out = u.Send(ctx, m)
+	if len(out) == 0 {
+		out = []upstream.Outcome{{Err: errors.New("the upstream returned no outcome")}}
+	}
+	return append(out, repeat(upstream.Outcome{Err: out[0].Err}, len(m.To)-len(out))...)
+}
+
+func repeat(o upstream.Outcome, n int) []upstream.Outcome {
+	return slices.Repeat([]upstream.Outcome{o}, max(n, 0))
+}
+
+// failure returns the classified form of an outcome's error; nil for success.
+func failure(err error) *upstream.Error {
+	if err == nil {
+		return nil
+	}
+	var e *upstream.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &upstream.Error{Class: upstream.Temporary, Err: err}
+}
+
+func className(err error) string {
+	if e := failure(err); e != nil {
+		return e.Class.String()
+	}
+	return "sent"
+}
+
+// worstOf returns what the gate should learn from: nil when any recipient was taken, unless an API that
+// needed several calls answered a later one with 429.
+func worstOf(outcomes []upstream.Outcome) error {
+	var worst error
+	taken := false
+	for _, o := range outcomes {
+		e := failure(o.Err)
+		switch {
+		case e == nil:
+			taken = true
+		case e.Class == upstream.Throttled && e.Status == http.StatusTooManyRequests:
+			return o.Err
+		case worst == nil || e.Class == upstream.Throttled || e.Class == upstream.Account:
+			worst = o.Err
+		}
+	}
+	if taken {
+		return nil
+	}
+	return worst
+}
+
+func looksEnhanced(code string) bool {
+	parts := strings.Split(code, ".")
+	return len(parts) == 3 && (parts[0] == "4" || parts[0] == "5")
+}
