@@ -17,7 +17,8 @@
 //	3  deliver admin    take due mail to its upstreams; show and steer
 //	2  smtpd maildrop route identity queue bounce
 //	1  journal upstream the operator's events; the contract of those who take mail on
-//	0  envelope mime    the shared noun; Internet messages
+//	0  envelope glob mime
+//	                    the shared noun; patterns; Internet messages
 //
 // queue/sqlite imports queue. upstream imports only mime: deliver copies what an upstream needs into
 // upstream.Mail. Above it stand upstream/api, local and smtp on floor 2, the kinds that speak HTTP on

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
 )
 
@@ -172,27 +173,9 @@ func recordEntry(r *queue.Record) Entry {
 		ProviderID: r.ProviderID, Attempts: r.Attempts, Error: r.Error, Header: r.Header, Size: r.Size, Received: r.Received}
 }
 
-// matches compares without regard to case; * in the pattern stands for any text, ? for one byte.
+// matches reports whether a glob pattern matches the whole of s, ignoring case.
 func matches(pattern, s string) bool {
-	pattern, s = strings.ToLower(pattern), strings.ToLower(s)
-	star, from := -1, 0 // the last * and where it began to match
-	p, i := 0, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, from = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0: // let the last * take one byte more
-			from++
-			p, i = star+1, from
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return glob.Match(strings.ToLower(pattern), strings.ToLower(s))
 }
 
 // Status implements View: what the queue knows.

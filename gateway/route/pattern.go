@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"unicode/utf8"
+
+	"mailhatch/gateway/glob"
 )
 
 // patterns is a compiled list of globs or networks.
@@ -51,33 +52,7 @@ func (m *matcher) match(lower string) bool {
 		addr, err := netip.ParseAddr(lower)
 		return err == nil && m.network.Contains(addr.Unmap().WithZone(""))
 	}
-	return glob(m.glob, lower)
-}
-
-// glob matches the whole of s. It goes back to the last star only, so that its cost is at most the
-// product of the lengths.
-func glob(pattern, s string) bool {
-	p, i := 0, 0
-	star, mark := -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && pattern[p] == '?':
-			_, n := utf8.DecodeRuneInString(s[i:])
-			p, i = p+1, i+n
-		case p < len(pattern) && pattern[p] == s[i]:
-			p, i = p+1, i+1
-		case star >= 0:
-			_, n := utf8.DecodeRuneInString(s[mark:])
-			mark += n
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return glob.Match(m.glob, lower)
 }
 
 // compileGlobs compiles patterns that are compared as text.

@@ -8,6 +8,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
 )
 
@@ -88,7 +89,7 @@ func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err
 			}
 			recent++
 			sender, recipient := s.ColumnText(4), s.ColumnText(5)
-			if (h.from == "" || globMatch(h.from, fold(sender))) && (h.to == "" || globMatch(h.to, fold(recipient))) {
+			if (h.from == "" || glob.Match(h.from, fold(sender))) && (h.to == "" || glob.Match(h.to, fold(recipient))) {
 				found = append(found, recordRow{
 					at: at, message: s.ColumnInt64(2), state: s.ColumnInt64(3),
 					sender: sender, recipient: recipient, info: s.ColumnText(6),
@@ -103,29 +104,3 @@ func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err
 
 // fold makes texts comparable without regard to case.
 func fold(s string) string { return strings.ToLower(s) }
-
-// globMatch matches a pattern in which * stands for any text and ? for one character. It takes time
-// in proportion to the product of the lengths at worst.
-func globMatch(pattern, text string) bool {
-	p, t := []rune(pattern), []rune(text)
-	pi, ti, star, mark := 0, 0, -1, 0
-	for ti < len(t) {
-		switch {
-		case pi < len(p) && p[pi] == '*':
-			star, mark = pi, ti
-			pi++
-		case pi < len(p) && (p[pi] == '?' || p[pi] == t[ti]):
-			pi++
-			ti++
-		case star >= 0:
-			mark++
-			pi, ti = star+1, mark
-		default:
-			return false
-		}
-	}
-	for pi < len(p) && p[pi] == '*' {
-		pi++
-	}
-	return pi == len(p)
-}
