@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"mailhatch/gateway/config"
@@ -202,7 +201,7 @@ func (g *Gateway) parts(in *incoming) (parts []queue.Part, none bool, refusal er
 		case route.Deliver:
 			part.Lane, part.Progress.Unfit, err = g.lane(in, d.Via, rcpt)
 		}
-		if !in.copies[strings.ToLower(rcpt.Address)] {
+		if !in.copies[mime.AddressKey(rcpt.Address)] {
 			asked++
 			if err != nil {
 				refused++

@@ -11,6 +11,7 @@ import (
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
@@ -111,7 +112,7 @@ func (in *incoming) divide(parts []queue.Part) (asked, copies []queue.Part) {
 	for _, p := range parts {
 		var mine, added []envelope.Recipient
 		for _, r := range p.To {
-			if in.copies[strings.ToLower(r.Address)] {
+			if in.copies[mime.AddressKey(r.Address)] {
 				added = append(added, r)
 			} else {
 				mine = append(mine, r)

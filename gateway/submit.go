@@ -11,7 +11,7 @@ import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
-	"mailhatch/gateway/smtpd"
+	"mailhatch/mime"
 )
 
 // maxSocketPath is the longest name of a socket that all systems take, in bytes.
@@ -81,19 +81,19 @@ func (g *Gateway) acceptDrop(ctx context.Context, d *maildrop.Drop) error {
 // checkEnvelope holds an envelope of the maildrop to what SMTP would have let in.
 func checkEnvelope(env *envelope.Envelope, domain string) error {
 	if env.From != "" {
-		from, err := smtpd.Address(env.From, domain)
+		from, err := mime.ParsePath(env.From, domain)
 		if err != nil {
 			return fmt.Errorf("sender %q: %w", env.From, err)
 		}
-		env.From = from
+		env.From = from.String()
 	}
 	for i := range env.To {
 		r := &env.To[i]
-		address, err := smtpd.Address(r.Address, domain)
+		path, err := mime.ParsePath(r.Address, domain)
 		if err != nil {
 			return fmt.Errorf("recipient %q: %w", r.Address, err)
 		}
-		*r = envelope.Recipient{Address: address, Notify: r.Notify}
+		*r = envelope.Recipient{Address: path.String(), Notify: r.Notify}
 		for _, n := range r.Notify {
 			if n != "NEVER" && n != "SUCCESS" && n != "FAILURE" && n != "DELAY" {
 				return fmt.Errorf("recipient %q: notify %q is none of RFC 3461", r.Address, n)

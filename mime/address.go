@@ -301,3 +301,39 @@ func specText(group []piece) string {
 	}
 	return out.String()
 }
+
+// String gives the address for a header: RFC 2047 where needed, names quoted where needed. It never
+// has a line end.
+func (a Address) String() string {
+	addr := strings.Map(dropControl, a.Addr)
+	name := strings.Trim(strings.Map(dropControl, a.Name), " \t")
+	switch {
+	case name == "":
+		if strings.ContainsAny(addr, "<>,;: ") && !strings.HasPrefix(addr, `"`) {
+			return "<" + addr + ">"
+		}
+		return addr
+	case !isASCII(name) || strings.Contains(name, "=?"):
+		name = encodeWords(name)
+	case !isPhrase(name):
+		name = quote(name)
+	}
+	return name + " <" + addr + ">"
+}
+
+// isPhrase tells whether a name is words that need no quotes.
+func isPhrase(name string) bool {
+	for i := 0; i < len(name); i++ {
+		if !isAtomChar(name[i]) && name[i] != ' ' {
+			return false
+		}
+	}
+	return !strings.Contains(name, "  ")
+}
+
+func dropControl(r rune) rune {
+	if r < ' ' && r != '\t' || r == 0x7f {
+		return -1
+	}
+	return r
+}

@@ -260,3 +260,37 @@ func commentLength(s string) int {
 	}
 	return 0
 }
+
+// TokenLength returns the length of the quoted string, comment, angle address or address literal that s
+// begins with (RFC 5322 3.2.2, 3.2.4, 3.4): all of s where it never ends. Of any other character it is 1.
+func TokenLength(s string) int {
+	var end byte
+	switch s[0] {
+	case '(':
+		if n := commentLength(s); n > 0 {
+			return n
+		}
+		return len(s)
+	case '"':
+		end = '"'
+	case '<':
+		end = '>'
+	case '[':
+		end = ']'
+	default:
+		return 1
+	}
+	for i := 1; i < len(s); {
+		switch c := s[i]; {
+		case c == end:
+			return i + 1
+		case c == '\\':
+			i += 2
+		case s[0] == '<' && (c == '"' || c == '('):
+			i += TokenLength(s[i:])
+		default:
+			i++
+		}
+	}
+	return len(s)
+}

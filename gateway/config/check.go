@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/identity"
+	"mailhatch/mime"
 )
 
 // checker turns a decoded file into a Config and reports what is wrong with it.
@@ -56,12 +57,12 @@ func (c *checker) hostname() string {
 	name := c.file.Hostname
 	if name == "" {
 		name, _ = os.Hostname()
-		if identity.CheckDomain(name) != nil {
+		if mime.CheckDomain(name) != nil {
 			return "localhost"
 		}
 		return name
 	}
-	if err := identity.CheckDomain(name); err != nil {
+	if err := mime.CheckDomain(name); err != nil {
 		c.report("hostname", err.Error(), `write a name such as "app1.example.com"`)
 	}
 	return name
@@ -84,7 +85,7 @@ func (c *checker) identity(hostname string) *identity.Identity {
 	t := c.file.Identity
 	if t.Domain == "" {
 		t.Domain = hostname
-	} else if err := identity.CheckDomain(t.Domain); err != nil {
+	} else if err := mime.CheckDomain(t.Domain); err != nil {
 		c.report("identity.domain", err.Error(), `write a name such as "example.com"`)
 	}
 	id, err := identity.New(t.Domain, hostname, t.DefaultFrom)

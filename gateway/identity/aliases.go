@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/mime"
 )
 
 // Aliases says to whom mail for local names goes. Make it with NewAliases; once it is filled it may
@@ -44,7 +45,7 @@ func NewAliases(table map[string][]string) (*Aliases, []error) {
 
 // add says whether the name was new.
 func (a *Aliases) add(name string, targets []string) bool {
-	key := strings.ToLower(name)
+	key := mime.AddressKey(name)
 	if _, dup := a.entries[key]; dup {
 		return false
 	}
@@ -77,16 +78,8 @@ func CheckAddress(s string) string { return badTarget(s) }
 
 // validAddress takes local@domain or a local part alone; quoted local parts may hold spaces.
 func validAddress(s string) bool {
-	local, domain, qualified := Split(s)
-	if qualified && CheckDomain(domain) != nil || local == "" {
-		return false
-	}
-	if isQuoted(local) && len(local) > 2 {
-		return !strings.ContainsFunc(local, func(r rune) bool { return r < ' ' || r == 0x7f })
-	}
-	return !strings.ContainsFunc(local, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || strings.ContainsRune(`()<>[]:;@,"\`, r)
-	})
+	local, domain, qualified := mime.SplitAddress(s)
+	return mime.IsLocalPart(local) && (!qualified || mime.CheckDomain(domain) == nil)
 }
 
 // Expand replaces recipients that have an alias by their targets, chains followed, bare names
@@ -167,7 +160,7 @@ func (e *expansion) expand(address string, done map[string]progress) {
 
 func (e *expansion) emit(address string) {
 	e.reached = true
-	key := strings.ToLower(address)
+	key := mime.AddressKey(address)
 	if e.seen[key] {
 		return
 	}
@@ -185,11 +178,11 @@ func (e *expansion) emit(address string) {
 // lookup finds the alias of an address: its own, that of its local part when the domain is local, and
 // for postmaster (RFC 5321 4.5.1) and mailer-daemon that of root or postmaster.
 func (a *Aliases) lookup(id *Identity, addr string) (key string, targets []string) {
-	key = strings.ToLower(addr)
+	key = mime.AddressKey(addr)
 	if t, ok := a.entries[key]; ok {
 		return key, t
 	}
-	local, domain, _ := Split(key)
+	local, domain, _ := mime.SplitAddress(key)
 	if !id.isLocal(domain) {
 		return "", nil
 	}

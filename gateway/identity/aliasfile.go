@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"mailhatch/mime"
 )
 
 // maxAliasLine is the longest line of an aliases file, in bytes.
@@ -44,7 +46,7 @@ func stripComment(line string) string {
 	for i := 0; i < len(line); {
 		switch {
 		case line[i] == '"':
-			i += quotedLength(line[i:])
+			i += mime.TokenLength(line[i:])
 			continue
 		case line[i] == '#' && (i == 0 || strings.IndexByte(" \t,", line[i-1]) >= 0):
 			return line[:i]
@@ -112,7 +114,7 @@ func splitOutsideQuotes(s string, sep byte, n int) []string {
 	for i := 0; i < len(s) && len(out)+1 != n; {
 		switch s[i] {
 		case '"':
-			i += quotedLength(s[i:])
+			i += mime.TokenLength(s[i:])
 			continue
 		case sep:
 			out = append(out, s[start:i])
@@ -136,7 +138,7 @@ func bracketed(word string) string {
 // and a name that needs its quotes keep them.
 func unquote(word string) string {
 	word = strings.TrimSpace(word)
-	if !isQuoted(word) {
+	if !strings.HasPrefix(word, `"`) || !mime.IsLocalPart(word) {
 		return word
 	}
 	inner := strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(word[1 : len(word)-1])

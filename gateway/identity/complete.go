@@ -103,53 +103,12 @@ func mailboxLength(list string) (n, end int) {
 		case ':':
 			return 0, i + 1 // the name of a group, no mailbox
 		case '"', '(', '<':
-			i += tokenLength(list[i:])
+			i += mime.TokenLength(list[i:])
 		default:
 			i++
 		}
 	}
 	return len(list), len(list)
-}
-
-// tokenLength is the length of the quoted string, comment or angle address that s begins with, else 1.
-func tokenLength(s string) int {
-	switch s[0] {
-	case '"':
-		return quotedLength(s)
-	case '(':
-		return commentLength(s)
-	case '<':
-		for i := 1; i < len(s); {
-			switch s[i] {
-			case '>':
-				return i + 1
-			case '"', '(':
-				i += tokenLength(s[i:])
-			default:
-				i++
-			}
-		}
-		return len(s)
-	}
-	return 1
-}
-
-// commentLength is the length of the comment that s begins with; comments nest (RFC 5322 3.2.2).
-func commentLength(s string) int {
-	depth := 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '(':
-			depth++
-		case ')':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-	}
-	return len(s)
 }
 
 // bareNameEnd finds where a mailbox lacks its domain: behind the name in angle brackets, else behind
@@ -160,7 +119,7 @@ func bareNameEnd(mailbox string) int {
 	for i := 0; i < len(mailbox); {
 		n, c := 1, mailbox[i]
 		if c == '"' || c == '(' || c == '<' {
-			n = tokenLength(mailbox[i:])
+			n = mime.TokenLength(mailbox[i:])
 		}
 		switch c {
 		case '<':

@@ -3,7 +3,6 @@
 package identity
 
 import (
-	"errors"
 	"fmt"
 	netmail "net/mail"
 	"strings"
@@ -45,67 +44,10 @@ func ParseMailbox(s string) (mime.Address, error) {
 	if err != nil {
 		return mime.Address{}, fmt.Errorf("%q is not a mail address", s)
 	}
-	if _, domain, _ := Split(a.Address); CheckDomain(domain) != nil {
+	if _, domain, _ := mime.SplitAddress(a.Address); mime.CheckDomain(domain) != nil {
 		return mime.Address{}, fmt.Errorf("%q is not a mail address with a usable domain", s)
 	}
 	return mime.Address{Name: a.Name, Addr: a.Address}, nil
-}
-
-// CheckDomain says why a name cannot stand in HELO and addresses (RFC 5321 4.1.2, RFC 1035 2.3.4).
-// International names are written in their ASCII form (xn--…).
-func CheckDomain(name string) error {
-	if name == "" || len(name) > 253 {
-		return errors.New("must have 1 to 253 characters")
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
-			strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
-			return fmt.Errorf("%q is not a domain name", name)
-		}
-	}
-	return nil
-}
-
-// Split divides an address at the @ that is not within a quoted local part. Without one, ok is false.
-func Split(addr string) (local, domain string, ok bool) {
-	end := 0
-	if strings.HasPrefix(addr, `"`) {
-		end = quotedLength(addr)
-	}
-	at := strings.LastIndexByte(addr[end:], '@')
-	if at < 0 {
-		return addr, "", false
-	}
-	return addr[:end+at], addr[end+at+1:], true
-}
-
-// quotedLength is the length of the quoted string that s begins with (RFC 5322 3.2.4).
-func quotedLength(s string) int {
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(s)
-}
-
-// isQuoted says whether s is one whole quoted string.
-func isQuoted(s string) bool {
-	if !strings.HasPrefix(s, `"`) {
-		return false
-	}
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i == len(s)-1
-		}
-	}
-	return false
 }
 
 // Qualify completes a bare name: root becomes root@domain. The null sender "" stays.
@@ -113,7 +55,7 @@ func (id *Identity) Qualify(addr string) string {
 	if addr == "" {
 		return ""
 	}
-	local, domain, _ := Split(addr)
+	local, domain, _ := mime.SplitAddress(addr)
 	if domain != "" {
 		return addr
 	}

@@ -20,7 +20,7 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 	var errs []error
 	for _, d := range domains {
 		plain := strings.TrimPrefix(d, "*.")
-		if err := CheckDomain(plain); err != nil {
+		if err := mime.CheckDomain(plain); err != nil {
 			errs = append(errs, &KeyError{"from_domains", err.Error(), `write "example.com", or "*.example.com" for its subdomains`})
 		}
 		p.Domains = append(p.Domains, strings.ToLower(d))
@@ -39,11 +39,11 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 
 // allowed says whether mail from this address may go as it is.
 func (p *SenderPolicy) allowed(addr string) bool {
-	return strings.EqualFold(addr, p.Rewrite.Addr) || p.inDomains(addr)
+	return mime.SameAddress(addr, p.Rewrite.Addr) || p.inDomains(addr)
 }
 
 func (p *SenderPolicy) inDomains(addr string) bool {
-	_, domain, _ := Split(strings.ToLower(addr))
+	_, domain, _ := mime.SplitAddress(strings.ToLower(addr))
 	for _, d := range p.Domains {
 		parent, wild := strings.CutPrefix(d, "*")
 		if domain == d || wild && len(domain) > len(parent) && strings.HasSuffix(domain, parent) {

@@ -39,7 +39,7 @@ func (m *Mail) message() (*mime.Message, error) {
 	return m.parsed, nil
 }
 
-func (m *Mail) isCopy(address string) bool { return m.Copies[strings.ToLower(address)] }
+func (m *Mail) isCopy(address string) bool { return m.Copies[mime.AddressKey(address)] }
 
 // NewInput gives rules what they may ask of a message.
 func NewInput(id string, env *envelope.Envelope, msg *mime.Message, size int64) *Input {

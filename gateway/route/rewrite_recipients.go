@@ -20,7 +20,7 @@ func (w *work) copies() {
 		if w.m.Copies == nil {
 			w.m.Copies = map[string]bool{}
 		}
-		w.m.Copies[strings.ToLower(address)] = true
+		w.m.Copies[mime.AddressKey(address)] = true
 		w.say("copy to", address)
 	}
 }
@@ -39,7 +39,7 @@ func (w *work) redirect() {
 			out.add(rcpt, isCopy)
 			continue
 		}
-		if !slices.ContainsFunc(w.rule.RedirectTo, func(a string) bool { return strings.EqualFold(a, rcpt.Address) }) {
+		if !slices.ContainsFunc(w.rule.RedirectTo, func(a string) bool { return mime.SameAddress(a, rcpt.Address) }) {
 			w.m.Redirected = true
 			w.say("recipient", rcpt.Address, "becomes", strings.Join(w.rule.RedirectTo, ", "))
 			if name := asShown(rcpt, shown); name != "" && !slices.Contains(told, name) {
@@ -61,7 +61,7 @@ func (w *work) redirect() {
 // asShown gives a recipient as the header shows it, "" when it does not.
 func asShown(r envelope.Recipient, shown []string) string {
 	for _, name := range []string{r.Given, r.Address} {
-		if at := slices.IndexFunc(shown, func(s string) bool { return strings.EqualFold(s, name) }); at >= 0 {
+		if at := slices.IndexFunc(shown, func(s string) bool { return mime.SameAddress(s, name) }); at >= 0 {
 			return shown[at]
 		}
 	}
@@ -85,7 +85,7 @@ func (w *work) shown() []string {
 // replaced is the recipient at another address. Its ORCPT (RFC 3461 4.2) stays behind: it would tell the
 // new recipient of the old one.
 func replaced(r envelope.Recipient, address string) envelope.Recipient {
-	if strings.EqualFold(r.Address, address) {
+	if mime.SameAddress(r.Address, address) {
 		return r
 	}
 	if r.Given == "" {
@@ -102,7 +102,7 @@ type redirection struct {
 }
 
 func (o *redirection) add(r envelope.Recipient, isCopy bool) {
-	key := strings.ToLower(r.Address)
+	key := mime.AddressKey(r.Address)
 	at := recipient(o.to, r.Address)
 	switch {
 	case at < 0:
@@ -118,5 +118,5 @@ func (o *redirection) add(r envelope.Recipient, isCopy bool) {
 
 // recipient finds an address among recipients, -1 when it is none.
 func recipient(to []envelope.Recipient, address string) int {
-	return slices.IndexFunc(to, func(r envelope.Recipient) bool { return strings.EqualFold(address, r.Address) })
+	return slices.IndexFunc(to, func(r envelope.Recipient) bool { return mime.SameAddress(address, r.Address) })
 }

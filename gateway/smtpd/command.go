@@ -136,7 +136,7 @@ func (f *front) greeting(arg string) bool {
 
 // maskHelo lets host names and address literals through.
 func maskHelo(r rune) rune {
-	if r < utf8.RuneSelf && isAtext(r) || strings.ContainsRune(".:[]", r) {
+	if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune(".:[]!#$%&'*+-/=?^_`{|}~", r) {
 		return r
 	}
 	return '?'
@@ -173,7 +173,7 @@ func (f *front) mailFrom(arg string) bool {
 	}
 	text, rest, err := cutPath(rest)
 	if err != nil {
-		f.refuseCommand("501 5.1.7 " + err.Error())
+		f.refuseCommand("501 5.1.7 " + sentence(err))
 		return false
 	}
 	params, reply := f.mailParams(rest)
@@ -181,20 +181,11 @@ func (f *front) mailFrom(arg string) bool {
 		f.refuseCommand(reply)
 		return false
 	}
-	p := path{}
-	f.path = path{address: oneLine(text)} // for the event of a refusal
-	if text != "" {
-		if p, err = parsePath(text, f.cfg.Domain); err != nil {
-			f.refuseCommand("501 5.1.7 " + err.Error())
-			return false
-		}
-	}
-	if !p.ascii && text != "" && !f.utf8 {
-		f.refuseCommand("553 5.6.7 The address needs SMTPUTF8")
+	f.address, f.bare = "", ""
+	if text != "" && !f.setPath(text, "5.1.7") {
 		return false
 	}
-	f.path = p
-	f.hand("MAIL FROM:<", p.address, ">", params)
+	f.hand("MAIL FROM:<", f.address, ">", params)
 	return true
 }
 
@@ -217,20 +208,12 @@ func (f *front) rcptTo(arg string) bool {
 		return false
 	}
 	text, rest, err := cutPath(rest)
-	if err == nil && text == "" {
-		err = errNoAddress
-	}
-	var p path
-	f.path = path{address: oneLine(text)} // for the event of a refusal
-	if err == nil {
-		p, err = parsePath(text, f.cfg.Domain)
-	}
 	if err != nil {
-		f.refuseCommand("501 5.1.3 " + err.Error())
+		f.address = ""
+		f.refuseCommand("501 5.1.3 " + sentence(err))
 		return false
 	}
-	if !p.ascii && !f.utf8 {
-		f.refuseCommand("553 5.6.7 The address needs SMTPUTF8")
+	if !f.setPath(text, "5.1.3") {
 		return false
 	}
 	params, reply := cutParams(rest, "NOTIFY ORCPT")
@@ -238,8 +221,7 @@ func (f *front) rcptTo(arg string) bool {
 		f.refuseCommand(reply)
 		return false
 	}
-	f.path = p
-	f.hand("RCPT TO:<", p.address, ">", params)
+	f.hand("RCPT TO:<", f.address, ">", params)
 	return true
 }
 

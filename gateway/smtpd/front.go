@@ -63,7 +63,8 @@ type dialogue struct {
 	user      string
 	mail      bool               // MAIL was accepted
 	utf8      bool               // with SMTPUTF8
-	path      path               // of the MAIL or RCPT that go-smtp is parsing
+	address   string             // of the MAIL or RCPT that go-smtp is parsing
+	bare      string             // as the client wrote it, when it had no domain
 	offered   *envelope.Envelope // of the last MAIL
 	rcpts     int                // accepted
 	refused   int                // recipients refused in this transaction
@@ -199,12 +200,12 @@ func (f *front) name(e *Event) {
 	case e.Kind != Rejected && e.Kind != Lost:
 		return
 	case e.Command == "MAIL":
-		e.From = f.path.address
+		e.From = f.address
 		return
 	case f.offered == nil || (e.Command != "RCPT" && e.Command != "DATA"):
 		return
 	case e.Command == "RCPT":
-		e.To = []string{f.path.address}
+		e.To = []string{f.address}
 	default:
 		for _, r := range f.offered.To {
 			e.To = append(e.To, r.Address)

@@ -1,10 +1,84 @@
 package smtpd
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+
+	"mailhatch/mime"
 )
+
+var errBrackets = errors.New("angle brackets do not match")
+
+// cutKeyword takes "FROM:" or "TO:" off an argument; spaces around the colon, or no colon at all,
+// are what some devices send.
+func cutKeyword(arg, word string) (string, bool) {
+	if len(arg) < len(word) || !strings.EqualFold(arg[:len(word)], word) {
+		return "", false
+	}
+	rest := strings.TrimLeft(arg[len(word):], " \t")
+	if after, ok := strings.CutPrefix(rest, ":"); ok {
+		return strings.TrimLeft(after, " \t"), true
+	}
+	return rest, strings.HasPrefix(rest, "<")
+}
+
+// cutPath splits a path from the parameters behind it. Angle brackets may be missing.
+func cutPath(s string) (text, rest string, err error) {
+	if s == "" {
+		return "", "", mime.ErrNoAddress
+	}
+	end := byte(' ')
+	if s[0] == '<' {
+		end, s = '>', s[1:]
+	}
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == end:
+			rest = s[i+1:]
+			if rest != "" && end == '>' && rest[0] != ' ' && rest[0] != '\t' {
+				return "", "", errBrackets
+			}
+			return strings.TrimSpace(s[:i]), rest, nil
+		case c == '<' || c == '>':
+			return "", "", errBrackets
+		}
+	}
+	if quoted || end == '>' {
+		return "", "", errBrackets
+	}
+	return s, "", nil
+}
+
+// setPath parses the path of MAIL or RCPT, or refuses the command with that enhanced code.
+func (f *front) setPath(text, status string) bool {
+	f.address, f.bare = oneLine(text), "" // for the event of a refusal
+	p, err := mime.ParsePath(text, f.cfg.Domain)
+	if err != nil {
+		f.refuseCommand("501 " + status + " " + sentence(err))
+		return false
+	}
+	if !p.IsASCII() && !f.utf8 {
+		f.refuseCommand("553 5.6.7 The address needs SMTPUTF8")
+		return false
+	}
+	f.address, f.bare = p.String(), p.Bare
+	return true
+}
+
+// sentence returns the text of an error as a reply has it.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}
 
 // mailParams checks the ESMTP parameters of MAIL.
 func (f *front) mailParams(text string) (params, reply string) {
@@ -50,7 +124,7 @@ func cutParams(text, known string) (params, reply string) {
 		if seen[key] {
 			return "", "501 5.5.4 " + key + " is given twice"
 		}
-		if !isASCII(p) {
+		if strings.ContainsFunc(p, func(r rune) bool { return r > unicode.MaxASCII }) {
 			return "", "501 5.5.4 Malformed " + key
 		}
 		seen[key] = true

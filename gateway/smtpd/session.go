@@ -50,7 +50,7 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Too much mail is coming in at once, try again later"}
 	}
 	env := &envelope.Envelope{
-		From:     f.path.address,
+		From:     f.address,
 		Ret:      string(opts.Return),
 		EnvID:    opts.EnvelopeID,
 		Body:     string(opts.Body),
@@ -99,7 +99,7 @@ func (f *front) protocol(utf8 bool) string {
 // Rcpt adds a recipient, if the handler likes it.
 func (s *session) Rcpt(_ string, opts *smtp.RcptOptions) (err error) {
 	defer s.contain(&err)
-	rcpt := envelope.Recipient{Address: s.f.path.address, Given: s.f.path.given}
+	rcpt := envelope.Recipient{Address: s.f.address, Given: s.f.bare}
 	for _, n := range opts.Notify {
 		rcpt.Notify = append(rcpt.Notify, string(n))
 	}

@@ -96,18 +96,18 @@ func looseWords(list string) bool {
 		case ' ', '\t', '\r', '\n':
 			continue
 		case '(':
-			i = enclosed(list, i, ')')
+			i += mime.TokenLength(list[i:]) - 1
 			continue
 		case '<':
 			if angle {
 				return true
 			}
-			i, angle = enclosed(list, i, '>'), true
+			i, angle = i+mime.TokenLength(list[i:])-1, true
 			continue
 		case '"':
-			i = enclosed(list, i, '"')
+			i += mime.TokenLength(list[i:]) - 1
 		case '[':
-			i = enclosed(list, i, ']')
+			i += mime.TokenLength(list[i:]) - 1
 		}
 		if angle {
 			return true
@@ -116,17 +116,7 @@ func looseWords(list string) bool {
 		if words == 0 || separate && strings.IndexByte("@.", c) < 0 && strings.IndexByte("@.", last) < 0 {
 			words++
 		}
-		last = list[min(i, len(list)-1)]
+		last = list[i]
 	}
 	return words > 1 && !angle
-}
-
-// enclosed returns the end of what begins at i, or the end of s if it never ends.
-func enclosed(s string, i int, end byte) int {
-	for i++; i < len(s) && s[i] != end; i++ {
-		if s[i] == '\\' {
-			i++
-		}
-	}
-	return i
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/identity"
 	"mailhatch/mime"
 )
 
@@ -65,7 +64,7 @@ func account(getenv func(string) string) (login, gecos string) {
 // MessageID returns a new one. It is made here, not in the gateway: a message that is offered twice keeps it.
 func MessageID(now time.Time) string {
 	host, err := os.Hostname()
-	if err != nil || identity.CheckDomain(host) != nil {
+	if err != nil || mime.CheckDomain(host) != nil {
 		host = "localhost"
 	}
 	return fmt.Sprintf("<%s.%s@%s>", now.UTC().Format("20060102150405"), rand.Text(), host)
