@@ -11,24 +11,15 @@ import (
 
 // matchTable is the conditions of a [[route]] or a [[rewrite]].
 type matchTable struct {
-	From       []string            `toml:"from"`
-	To         []string            `toml:"to"`
-	HeaderFrom []string            `toml:"header_from"`
-	Subject    []string            `toml:"subject"`
-	Header     map[string][]string `toml:"header"`
-	Client     []string            `toml:"client"`
-	User       []string            `toml:"user"`
-	Listener   []string            `toml:"listener"`
-	MinSize    Size                `toml:"min_size"`
-	MaxSize    Size                `toml:"max_size"`
+	route.Match
+	MinSize Size `toml:"min_size"`
+	MaxSize Size `toml:"max_size"`
 }
 
 func (t *matchTable) match() route.Match {
-	return route.Match{
-		From: t.From, To: t.To, HeaderFrom: t.HeaderFrom, Subject: t.Subject,
-		Header: t.Header, Client: t.Client, User: t.User, Listener: t.Listener,
-		MinSize: int64(t.MinSize), MaxSize: int64(t.MaxSize),
-	}
+	m := t.Match
+	m.MinSize, m.MaxSize = int64(t.MinSize), int64(t.MaxSize)
+	return m
 }
 
 // routeTable is one [[route]].
@@ -48,9 +39,7 @@ type routeTable struct {
 
 func (t *routeTable) rule() route.Rule {
 	return route.Rule{
-		Name: t.Name, From: t.From, To: t.To, HeaderFrom: t.HeaderFrom, Subject: t.Subject,
-		Header: t.Header, Client: t.Client, User: t.User, Listener: t.Listener,
-		MinSize: int64(t.MinSize), MaxSize: int64(t.MaxSize),
+		Name: t.Name, Match: t.match(),
 		Via: t.Via, Balance: t.Balance, Reject: t.Reject, Discard: t.Discard, Hold: t.Hold,
 		OnFailure: t.OnFailure, FailoverAfter: t.FailoverAfter,
 	}

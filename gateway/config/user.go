@@ -115,7 +115,7 @@ func (c *checker) senders(path string, patterns []string) *route.Table {
 		}
 		return nil
 	}
-	table, err := route.Compile([]route.Rule{{From: patterns, Discard: true}})
+	table, err := route.Compile([]route.Rule{{Match: route.Match{From: patterns}, Discard: true}})
 	var ke *route.KeyError
 	if errors.As(err, &ke) {
 		c.report(path, ke.Problem, ke.Hint)

@@ -12,17 +12,8 @@ import (
 
 // Rule is one [[route]] of the config. All conditions that are set must hold.
 type Rule struct {
-	Name       string
-	From       []string            // envelope sender
-	To         []string            // envelope recipient
-	HeaderFrom []string            // any address in the From field
-	Subject    []string            // decoded
-	Header     map[string][]string // field name to patterns for its values; all names must hold
-	Client     []string            // networks or addresses
-	User       []string            // AUTH name, or "uid:NAME" on the submission socket
-	Listener   []string            // address of the listener as the config spells it
-	MinSize    int64               // bytes, at least; 0 no condition
-	MaxSize    int64               // bytes, at most; 0 no condition
+	Name string
+	Match
 
 	// Exactly one of these is set.
 	Via     []string       // upstreams in the order of failover
@@ -90,9 +81,8 @@ func (c *compiler) compile(in *Rule) rule {
 	if r.name == "" {
 		r.name = fmt.Sprintf("route %d", c.index+1)
 	}
-	m := in.match()
-	r.early = c.earlyConditions(&m)
-	r.late = c.lateConditions(&m)
+	r.early = c.earlyConditions(&in.Match)
+	r.late = c.lateConditions(&in.Match)
 	c.action(in, &r)
 	switch in.OnFailure {
 	case "", "bounce", "keep", "discard":

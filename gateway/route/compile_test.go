@@ -13,13 +13,11 @@ func TestCompileErrors(t *testing.T) {
 	_, err := Compile([]Rule{
 		{Via: []string{"a"}},
 		{
-			From: []string{"x.org"}, HeaderFrom: []string{"!ann"}, Client: []string{"here"},
-			Header:  map[string][]string{"A B": {"x"}, "Ok": nil, "": {"x"}},
-			MinSize: -1, Balance: map[string]int{"a": 0}, Hold: true, Reject: "550",
+			Match: Match{From: []string{"x.org"}, HeaderFrom: []string{"!ann"}, Client: []string{"here"}, Header: map[string][]string{"A B": {"x"}, "Ok": nil, "": {"x"}}, MinSize: -1}, Balance: map[string]int{"a": 0}, Hold: true, Reject: "550",
 			OnFailure: "panic", FailoverAfter: -1,
 		},
 		{},
-		{MinSize: 5, MaxSize: 4, Discard: true},
+		{Match: Match{MinSize: 5, MaxSize: 4}, Discard: true},
 	})
 	var got []string
 	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {

@@ -8,21 +8,16 @@ import (
 
 // Match is the conditions of a rule; all that are set must hold.
 type Match struct {
-	From       []string            // envelope sender
-	To         []string            // envelope recipient
-	HeaderFrom []string            // any address in the From field
-	Subject    []string            // decoded
-	Header     map[string][]string // field name to patterns for its values; all names must hold
-	Client     []string            // networks or addresses
-	User       []string            // AUTH name, or "uid:NAME" on the submission socket
-	Listener   []string            // address of the listener as the config spells it
+	From       []string            `toml:"from"`        // envelope sender
+	To         []string            `toml:"to"`          // envelope recipient
+	HeaderFrom []string            `toml:"header_from"` // any address in the From field
+	Subject    []string            `toml:"subject"`     // decoded
+	Header     map[string][]string `toml:"header"`      // field name to patterns for its values; all names must hold
+	Client     []string            `toml:"client"`      // networks or addresses
+	User       []string            `toml:"user"`        // AUTH name, or "uid:NAME" on the submission socket
+	Listener   []string            `toml:"listener"`    // address of the listener as the config spells it
 	MinSize    int64               // bytes, at least; 0 no condition
 	MaxSize    int64               // bytes, at most; 0 no condition
-}
-
-func (r *Rule) match() Match {
-	return Match{From: r.From, To: r.To, HeaderFrom: r.HeaderFrom, Subject: r.Subject, Header: r.Header,
-		Client: r.Client, User: r.User, Listener: r.Listener, MinSize: r.MinSize, MaxSize: r.MaxSize}
 }
 
 func (c *compiler) patterns(key string, list []string, compile func([]string) (*patterns, error)) *patterns {

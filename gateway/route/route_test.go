@@ -59,51 +59,51 @@ func TestConditions(t *testing.T) {
 		want bool
 	}{
 		{"no condition", Rule{}, plain, true},
-		{"from exact", Rule{From: []string{"ann@x.org"}}, plain, true},
-		{"from other case", Rule{From: []string{"ANN@X.ORG"}}, plain, true},
-		{"from glob", Rule{From: []string{"*@x.org"}}, plain, true},
-		{"from whole address only", Rule{From: []string{"nn@x.org"}}, plain, false},
-		{"from or", Rule{From: []string{"*@w.org", "a??@x.org"}}, plain, true},
-		{"from negated", Rule{From: []string{"!ann@*"}}, plain, false},
-		{"from negated other", Rule{From: []string{"!bob@*"}}, plain, true},
-		{"from mixed excluded", Rule{From: []string{"*@x.org", "!ann@*"}}, plain, false},
-		{"from mixed kept", Rule{From: []string{"*@x.org", "!bob@*"}}, plain, true},
-		{"from mixed no plain match", Rule{From: []string{"*@w.org", "!bob@*"}}, plain, false},
-		{"null sender <>", Rule{From: []string{"<>"}}, with(func(in *Input) { in.Envelope.From = "" }), true},
-		{"null sender empty", Rule{From: []string{""}}, with(func(in *Input) { in.Envelope.From = "" }), true},
-		{"null sender star", Rule{From: []string{"*"}}, with(func(in *Input) { in.Envelope.From = "" }), true},
-		{"null sender domain", Rule{From: []string{"*@*"}}, with(func(in *Input) { in.Envelope.From = "" }), false},
-		{"not the null sender", Rule{From: []string{"!<>"}}, plain, true},
-		{"<> is not everybody", Rule{From: []string{"<>"}}, plain, false},
-		{"to", Rule{To: []string{"*@y.org"}}, plain, true},
-		{"all keys must hold", Rule{From: []string{"*"}, To: []string{"*@w.org"}}, plain, false},
-		{"header_from any", Rule{HeaderFrom: []string{"*@z.org"}}, plain, true},
-		{"header_from negated any", Rule{HeaderFrom: []string{"!*@z.org"}}, plain, false},
-		{"header_from missing", Rule{HeaderFrom: []string{"*"}}, with(func(in *Input) { in.HeaderFrom = nil }), false},
-		{"subject", Rule{Subject: []string{"invoice *"}}, plain, true},
-		{"subject missing", Rule{Subject: []string{"*"}}, with(func(in *Input) { in.Subject = "" }), true},
-		{"subject not", Rule{Subject: []string{"Reminder*"}}, plain, false},
-		{"header second value", Rule{Header: map[string][]string{"x-class": {"NEWS"}}}, plain, true},
-		{"header and", Rule{Header: map[string][]string{"X-Class": {"bulk"}, "X-Other": {"*"}}}, plain, false},
-		{"header empty", Rule{Header: map[string][]string{"Empty": {"*"}}}, plain, true},
-		{"header absent", Rule{Header: map[string][]string{"X-Spam": {"!*"}}}, plain, true},
-		{"header not absent", Rule{Header: map[string][]string{"X-Class": {"!*"}}}, plain, false},
-		{"header unknown", Rule{Header: map[string][]string{"X-Class": {"*"}}}, with(func(in *Input) { in.Header = nil }), false},
-		{"client network", Rule{Client: []string{"10.0.0.0/8"}}, plain, true},
-		{"client address", Rule{Client: []string{"10.1.2.3"}}, plain, true},
-		{"client other", Rule{Client: []string{"10.1.2.4", "fd00::/8"}}, plain, false},
-		{"client negated", Rule{Client: []string{"!10.0.0.0/8"}}, plain, false},
-		{"client mapped", Rule{Client: []string{"10.0.0.0/8"}}, with(func(in *Input) { in.Envelope.Client.Addr = netip.MustParseAddr("::ffff:10.0.0.1") }), true},
-		{"client of a unix socket", Rule{Client: []string{"0.0.0.0/0", "::/0"}}, with(func(in *Input) { in.Envelope.Client.Addr = netip.Addr{} }), false},
-		{"user", Rule{User: []string{"print*"}}, plain, true},
-		{"user any, none there", Rule{User: []string{"*"}}, with(func(in *Input) { in.Envelope.Client.User = "" }), false},
-		{"user none", Rule{User: []string{"!*"}}, with(func(in *Input) { in.Envelope.Client.User = "" }), true},
-		{"listener", Rule{Listener: []string{"127.0.0.1:25"}}, plain, true},
-		{"listener other", Rule{Listener: []string{"127.0.0.1:26"}}, plain, false},
-		{"min_size equal", Rule{MinSize: 5000}, plain, true},
-		{"min_size above", Rule{MinSize: 5001}, plain, false},
-		{"max_size equal", Rule{MaxSize: 5000}, plain, true},
-		{"max_size below", Rule{MaxSize: 4999}, plain, false},
+		{"from exact", Rule{Match: Match{From: []string{"ann@x.org"}}}, plain, true},
+		{"from other case", Rule{Match: Match{From: []string{"ANN@X.ORG"}}}, plain, true},
+		{"from glob", Rule{Match: Match{From: []string{"*@x.org"}}}, plain, true},
+		{"from whole address only", Rule{Match: Match{From: []string{"nn@x.org"}}}, plain, false},
+		{"from or", Rule{Match: Match{From: []string{"*@w.org", "a??@x.org"}}}, plain, true},
+		{"from negated", Rule{Match: Match{From: []string{"!ann@*"}}}, plain, false},
+		{"from negated other", Rule{Match: Match{From: []string{"!bob@*"}}}, plain, true},
+		{"from mixed excluded", Rule{Match: Match{From: []string{"*@x.org", "!ann@*"}}}, plain, false},
+		{"from mixed kept", Rule{Match: Match{From: []string{"*@x.org", "!bob@*"}}}, plain, true},
+		{"from mixed no plain match", Rule{Match: Match{From: []string{"*@w.org", "!bob@*"}}}, plain, false},
+		{"null sender <>", Rule{Match: Match{From: []string{"<>"}}}, with(func(in *Input) { in.Envelope.From = "" }), true},
+		{"null sender empty", Rule{Match: Match{From: []string{""}}}, with(func(in *Input) { in.Envelope.From = "" }), true},
+		{"null sender star", Rule{Match: Match{From: []string{"*"}}}, with(func(in *Input) { in.Envelope.From = "" }), true},
+		{"null sender domain", Rule{Match: Match{From: []string{"*@*"}}}, with(func(in *Input) { in.Envelope.From = "" }), false},
+		{"not the null sender", Rule{Match: Match{From: []string{"!<>"}}}, plain, true},
+		{"<> is not everybody", Rule{Match: Match{From: []string{"<>"}}}, plain, false},
+		{"to", Rule{Match: Match{To: []string{"*@y.org"}}}, plain, true},
+		{"all keys must hold", Rule{Match: Match{From: []string{"*"}, To: []string{"*@w.org"}}}, plain, false},
+		{"header_from any", Rule{Match: Match{HeaderFrom: []string{"*@z.org"}}}, plain, true},
+		{"header_from negated any", Rule{Match: Match{HeaderFrom: []string{"!*@z.org"}}}, plain, false},
+		{"header_from missing", Rule{Match: Match{HeaderFrom: []string{"*"}}}, with(func(in *Input) { in.HeaderFrom = nil }), false},
+		{"subject", Rule{Match: Match{Subject: []string{"invoice *"}}}, plain, true},
+		{"subject missing", Rule{Match: Match{Subject: []string{"*"}}}, with(func(in *Input) { in.Subject = "" }), true},
+		{"subject not", Rule{Match: Match{Subject: []string{"Reminder*"}}}, plain, false},
+		{"header second value", Rule{Match: Match{Header: map[string][]string{"x-class": {"NEWS"}}}}, plain, true},
+		{"header and", Rule{Match: Match{Header: map[string][]string{"X-Class": {"bulk"}, "X-Other": {"*"}}}}, plain, false},
+		{"header empty", Rule{Match: Match{Header: map[string][]string{"Empty": {"*"}}}}, plain, true},
+		{"header absent", Rule{Match: Match{Header: map[string][]string{"X-Spam": {"!*"}}}}, plain, true},
+		{"header not absent", Rule{Match: Match{Header: map[string][]string{"X-Class": {"!*"}}}}, plain, false},
+		{"header unknown", Rule{Match: Match{Header: map[string][]string{"X-Class": {"*"}}}}, with(func(in *Input) { in.Header = nil }), false},
+		{"client network", Rule{Match: Match{Client: []string{"10.0.0.0/8"}}}, plain, true},
+		{"client address", Rule{Match: Match{Client: []string{"10.1.2.3"}}}, plain, true},
+		{"client other", Rule{Match: Match{Client: []string{"10.1.2.4", "fd00::/8"}}}, plain, false},
+		{"client negated", Rule{Match: Match{Client: []string{"!10.0.0.0/8"}}}, plain, false},
+		{"client mapped", Rule{Match: Match{Client: []string{"10.0.0.0/8"}}}, with(func(in *Input) { in.Envelope.Client.Addr = netip.MustParseAddr("::ffff:10.0.0.1") }), true},
+		{"client of a unix socket", Rule{Match: Match{Client: []string{"0.0.0.0/0", "::/0"}}}, with(func(in *Input) { in.Envelope.Client.Addr = netip.Addr{} }), false},
+		{"user", Rule{Match: Match{User: []string{"print*"}}}, plain, true},
+		{"user any, none there", Rule{Match: Match{User: []string{"*"}}}, with(func(in *Input) { in.Envelope.Client.User = "" }), false},
+		{"user none", Rule{Match: Match{User: []string{"!*"}}}, with(func(in *Input) { in.Envelope.Client.User = "" }), true},
+		{"listener", Rule{Match: Match{Listener: []string{"127.0.0.1:25"}}}, plain, true},
+		{"listener other", Rule{Match: Match{Listener: []string{"127.0.0.1:26"}}}, plain, false},
+		{"min_size equal", Rule{Match: Match{MinSize: 5000}}, plain, true},
+		{"min_size above", Rule{Match: Match{MinSize: 5001}}, plain, false},
+		{"max_size equal", Rule{Match: Match{MaxSize: 5000}}, plain, true},
+		{"max_size below", Rule{Match: Match{MaxSize: 4999}}, plain, false},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -126,10 +126,10 @@ func TestConditions(t *testing.T) {
 
 func TestFirstMatchWins(t *testing.T) {
 	table := mustCompile(t,
-		Rule{Name: "spam", Header: map[string][]string{"X-Spam": {"yes"}}, Reject: "554 5.7.0 no spam"},
-		Rule{From: []string{"*@x.org"}, Via: []string{"a", "b"}, OnFailure: "keep", FailoverAfter: 2},
-		Rule{To: []string{"held@*"}, Hold: true},
-		Rule{To: []string{"*@void.org"}, Discard: true},
+		Rule{Name: "spam", Match: Match{Header: map[string][]string{"X-Spam": {"yes"}}}, Reject: "554 5.7.0 no spam"},
+		Rule{Match: Match{From: []string{"*@x.org"}}, Via: []string{"a", "b"}, OnFailure: "keep", FailoverAfter: 2},
+		Rule{Match: Match{To: []string{"held@*"}}, Hold: true},
+		Rule{Match: Match{To: []string{"*@void.org"}}, Discard: true},
 	)
 	tests := []struct {
 		in   *Input
@@ -171,9 +171,9 @@ func TestActionNames(t *testing.T) {
 
 func TestEarly(t *testing.T) {
 	table := mustCompile(t,
-		Rule{From: []string{"bad@*"}, Reject: "550 go away"},
-		Rule{To: []string{"*@y.org"}, Subject: []string{"x"}, Discard: true},
-		Rule{To: []string{"*@y.org", "*@z.org"}, Via: []string{"a"}},
+		Rule{Match: Match{From: []string{"bad@*"}}, Reject: "550 go away"},
+		Rule{Match: Match{To: []string{"*@y.org"}, Subject: []string{"x"}}, Discard: true},
+		Rule{Match: Match{To: []string{"*@y.org", "*@z.org"}}, Via: []string{"a"}},
 	)
 	tests := []struct {
 		from, to string
@@ -207,8 +207,7 @@ func TestEarlyAgrees(t *testing.T) {
 		rules := make([]Rule, 1+r.IntN(4))
 		for i := range rules {
 			rules[i] = Rule{
-				From: pick("*@a.org", "!x@a.org", "<>"), To: pick("*@b.org", "!y@b.org"), User: pick("*", "!*", "u"),
-				Subject: pick("s*", "!s*"), HeaderFrom: pick("*@a.org", "!*"),
+				Match: Match{From: pick("*@a.org", "!x@a.org", "<>"), To: pick("*@b.org", "!y@b.org"), User: pick("*", "!*", "u"), Subject: pick("s*", "!s*"), HeaderFrom: pick("*@a.org", "!*")},
 			}
 			if r.IntN(3) == 0 {
 				rules[i].Header = map[string][]string{"X": {[]string{"*", "!*", "v"}[r.IntN(3)]}}
@@ -258,11 +257,11 @@ func TestEarlyAgrees(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	table := mustCompile(t,
-		Rule{From: []string{"*@y.org"}, Client: []string{"10.0.0.0/8"}, Via: []string{"a"}},
-		Rule{Name: "classes", Header: map[string][]string{"X-Class": {"bulk", "!news"}}, MinSize: 100, Via: []string{"a"}},
-		Rule{From: []string{"!*@x.org"}, MaxSize: 5, Hold: true},
-		Rule{HeaderFrom: []string{"*"}, Hold: true},
-		Rule{From: []string{"ann@*"}, To: []string{"!c@*"}, MinSize: 1, Via: []string{"a"}},
+		Rule{Match: Match{From: []string{"*@y.org"}, Client: []string{"10.0.0.0/8"}}, Via: []string{"a"}},
+		Rule{Name: "classes", Match: Match{Header: map[string][]string{"X-Class": {"bulk", "!news"}}, MinSize: 100}, Via: []string{"a"}},
+		Rule{Match: Match{From: []string{"!*@x.org"}, MaxSize: 5}, Hold: true},
+		Rule{Match: Match{HeaderFrom: []string{"*"}}, Hold: true},
+		Rule{Match: Match{From: []string{"ann@*"}, To: []string{"!c@*"}, MinSize: 1}, Via: []string{"a"}},
 		Rule{Via: []string{"never"}},
 	)
 	in := input("ann@x.org", "b@z.org", "X-Class: bulk", "X-Class: "+strings.Repeat("n", 200))
@@ -281,7 +280,7 @@ func TestExplain(t *testing.T) {
 	if d.Rule != 4 {
 		t.Errorf("%+v", d)
 	}
-	none, d := mustCompile(t, Rule{Header: map[string][]string{"X-Class": {"x"}}, Hold: true}).Explain(in)
+	none, d := mustCompile(t, Rule{Match: Match{Header: map[string][]string{"X-Class": {"x"}}}, Hold: true}).Explain(in)
 	wantWhy := `header.X-Class = ["bulk", "` + strings.Repeat("n", 120) + `…"] matches none of ["x"]`
 	if len(none) != 1 || none[0].Why[0] != wantWhy || d.Rule != -1 {
 		t.Errorf("%+v", none)
@@ -320,7 +319,7 @@ func TestBalance(t *testing.T) {
 func BenchmarkDecide(b *testing.B) {
 	rules := make([]Rule, 20)
 	for i := range rules {
-		rules[i] = Rule{From: []string{fmt.Sprintf("*@d%d.example", i)}, Via: []string{"a"}}
+		rules[i] = Rule{Match: Match{From: []string{fmt.Sprintf("*@d%d.example", i)}}, Via: []string{"a"}}
 	}
 	table := mustCompile(b, rules...)
 	in := input("ann@d19.example", "bob@y.org")
