@@ -11,6 +11,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"mailhatch/cmd/mailbench/command"
+	"mailhatch/cmd/mailbench/load"
+	"mailhatch/cmd/mailbench/measure"
+	"mailhatch/cmd/mailbench/noop"
+	"mailhatch/cmd/mailbench/peers"
+	"mailhatch/cmd/mailbench/sink"
+	"mailhatch/cmd/mailbench/soak"
 )
 
 const usage = `Usage: mailbench COMMAND [flags]
@@ -26,17 +34,14 @@ const usage = `Usage: mailbench COMMAND [flags]
 Every address must be on loopback. "mailbench COMMAND -h" lists the flags.
 `
 
-// errUsage marks an error of the command line: exit status 2.
-var errUsage = errors.New("usage")
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// command runs one subcommand and gives the exit status: 0 ok, 1 failure, 2 usage.
-func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// run runs one subcommand and returns the exit status: 0 ok, 1 failure, 2 usage.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return 2
@@ -44,47 +49,33 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var err error
 	switch args[0] {
 	case "load":
-		err = loadCommand(ctx, args[1:], stdout, stderr)
+		err = load.Command(ctx, args[1:], stdout, stderr)
 	case "sink":
-		err = sinkCommand(ctx, args[1:], stdout, stderr)
+		err = sink.Command(ctx, args[1:], stdout, stderr)
 	case "run":
-		err = runCommand(ctx, args[1:], stdout, stderr)
+		err = measure.Command(ctx, args[1:], stdout, stderr)
 	case "peers":
-		err = peersCommand(ctx, args[1:], stdout, stderr)
+		err = peers.Command(ctx, args[1:], stdout, stderr)
 	case "curve":
-		err = curveCommand(ctx, args[1:], stdout, stderr)
+		err = peers.CurveCommand(ctx, args[1:], stdout, stderr)
 	case "noop":
-		err = noopCommand(ctx, args[1:], stdout, stderr)
+		err = noop.Command(ctx, args[1:], stdout, stderr)
 	case "soak":
-		err = soakCommand(ctx, args[1:], stdout, stderr)
+		err = soak.Command(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 		return 0
 	default:
 		fmt.Fprint(stderr, usage)
-		err = fmt.Errorf("%w: no command %q", errUsage, args[0])
+		err = fmt.Errorf("%w: no command %q", command.ErrUsage, args[0])
 	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.Is(err, errUsage):
+	case errors.Is(err, command.ErrUsage):
 		fmt.Fprintf(stderr, "mailbench: %v\n", err)
 		return 2
 	}
 	fmt.Fprintf(stderr, "mailbench: %v\n", err)
 	return 1
-}
-
-// parseFlags parses args and refuses operands, which no command takes.
-func parseFlags(fs *flag.FlagSet, args []string) error {
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return fmt.Errorf("%w: %v", errUsage, err)
-	}
-	if fs.NArg() > 0 {
-		return fmt.Errorf("%w: unexpected %q", errUsage, fs.Arg(0))
-	}
-	return nil
 }

@@ -1,0 +1,138 @@
+// Package noop is the server of mailhatch with a queue that keeps nothing.
+package noop
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mailhatch/cmd/mailbench/command"
+	"mailhatch/cmd/mailbench/host"
+	"mailhatch/gateway"
+	"mailhatch/gateway/config"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream/kinds"
+)
+
+// Command is `mailbench noop`: mailhatch's own server, from the socket to the log line, with a queue
+// that keeps nothing. What it accepts in a second is what no queue, however fast, can exceed.
+func Command(ctx context.Context, args []string, _, stderr io.Writer) error {
+	fs := flag.NewFlagSet("mailbench noop", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	file := fs.String("config", os.Getenv("MAILHATCH_CONFIG"), "config `file` of mailhatch; its listeners must be on loopback")
+	if err := command.Parse(fs, args); err != nil {
+		return err
+	}
+	if *file == "" {
+		return fmt.Errorf("%w: -config is needed", command.ErrUsage)
+	}
+	cfg, err := config.Load(*file, config.Options{Kinds: kinds.Kinds(), Stdout: stderr})
+	if err != nil {
+		return err
+	}
+	for _, l := range cfg.Listeners {
+		if err := host.RequireLoopback(l.Address); err != nil {
+			return err
+		}
+	}
+	g, err := gateway.New(ctx, cfg, gateway.Options{
+		Kinds: kinds.Kinds(), Stdout: stderr, Queue: newQueue(),
+		Log: slog.New(slog.NewJSONHandler(stderr, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	return g.Run(ctx, nil)
+}
+
+// discard takes messages, gives them an id and forgets them.
+type discard struct {
+	last    atomic.Uint64
+	buffers sync.Pool // of *bytes.Buffer
+	changed chan struct{}
+}
+
+var _ queue.Queue = (*discard)(nil)
+
+func newQueue() *discard {
+	q := &discard{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}, changed: make(chan struct{})}
+	q.last.Store(rand.Uint64N(1 << 40))
+	return q
+}
+
+// draft is in memory, as a real queue has small messages until they are complete.
+type draft struct {
+	q   *discard
+	id  string
+	buf *bytes.Buffer
+}
+
+// New starts a message.
+func (q *discard) New(context.Context) (queue.Draft, error) {
+	return &draft{q: q, id: fmt.Sprintf("%013X", q.last.Add(1)), buf: q.buffers.Get().(*bytes.Buffer)}, nil
+}
+
+// ID has the length of real ones.
+func (d *draft) ID() string { return d.id }
+
+// Write keeps p until the message is over.
+func (d *draft) Write(p []byte) (int, error) { return d.buf.Write(p) }
+
+// Body reads what was written.
+func (d *draft) Body() (queue.Body, error) {
+	return body{bytes.NewReader(d.buf.Bytes())}, nil
+}
+
+// Commit forgets the message.
+func (d *draft) Commit(context.Context, queue.Accepted) error { return d.Discard() }
+
+// Discard hands the buffer on.
+func (d *draft) Discard() error {
+	if d.buf != nil {
+		d.buf.Reset()
+		d.q.buffers.Put(d.buf)
+		d.buf = nil
+	}
+	return nil
+}
+
+type body struct{ *bytes.Reader }
+
+// Close does nothing.
+func (body) Close() error { return nil }
+
+// The rest answers as an empty queue does.
+
+func (q *discard) Claim(context.Context, string, int, time.Duration) ([]queue.Lease, error) {
+	return nil, nil
+}
+func (q *discard) Lanes(context.Context) (map[string]queue.Lane, error) { return nil, nil }
+func (q *discard) Changed() <-chan struct{}                             { return q.changed }
+func (q *discard) Hasten(context.Context, string, time.Time) error      { return nil }
+func (q *discard) List(context.Context, queue.Filter) ([]queue.Message, error) {
+	return nil, nil
+}
+func (q *discard) Body(context.Context, string) (queue.Body, error) {
+	return nil, queue.ErrNotFound
+}
+func (q *discard) Retry(context.Context, ...string) (int, error)   { return 0, nil }
+func (q *discard) Hold(context.Context, ...string) (int, error)    { return 0, nil }
+func (q *discard) Release(context.Context, ...string) (int, error) { return 0, nil }
+func (q *discard) Delete(context.Context, ...string) (int, error)  { return 0, nil }
+func (q *discard) History(context.Context, queue.HistoryFilter) ([]queue.Record, error) {
+	return nil, nil
+}
+func (q *discard) Prune(context.Context, time.Time, time.Time) error { return nil }
+func (q *discard) Stats(context.Context) (map[envelope.State]queue.Depth, error) {
+	return nil, nil
+}
+func (q *discard) Close() error { return nil }
