@@ -35,6 +35,7 @@ var floors = map[string]int{
 	"mailhatch/gateway":                             4,
 	"mailhatch/gateway/deliver":                     3,
 	"mailhatch/gateway/admin":                       3,
+	"mailhatch/gateway/config":                      3,
 	"mailhatch/gateway/smtpd":                       2,
 	"mailhatch/gateway/route":                       2,
 	"mailhatch/gateway/identity":                    2,
