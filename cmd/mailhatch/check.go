@@ -14,7 +14,6 @@ import (
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
-	"mailhatch/upstream/kinds"
 )
 
 // load reads the config that the command line and the environment name.
@@ -23,7 +22,7 @@ func (a *app) load() (*config.Config, error) {
 }
 
 func (a *app) loadOptions() config.Options {
-	return config.Options{Kinds: kinds.Kinds(), Version: versionString(), Stdout: a.stdout}
+	return config.Options{Kinds: a.upstreamKinds(), Version: versionString(), Stdout: a.stdout}
 }
 
 // config is load for commands that need no upstreams.

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -15,38 +17,20 @@ import (
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/config"
 	"mailhatch/mime"
+	"mailhatch/upstream"
 )
 
 // setup is what a first config needs to know. Empty answers are left out of it.
 type setup struct {
-	kind     string
-	region   string
-	domain   string // Mailgun's sending domain
-	from     string // "App <noreply@example.com>"
-	key      string // api_key or password as the config writes it
-	host     string
-	port     string
-	tls      string
-	user     string
+	kind     upstream.Kind
+	given    map[string]string // by flag, what was given for the upstream
+	secret   string            // given for its key or password, whatever the kind calls it: where that is kept
+	answers  map[string]string // by key of the upstream
+	from     string            // "App <noreply@example.com>"
 	root     string
 	listen   string
 	stateDir string
 	runDir   string
-}
-
-// setupKind is one way to hand mail on, as init offers it.
-type setupKind struct {
-	name, keyEnv string
-	regions      []string // the first one is the default
-}
-
-func setupKinds() []setupKind {
-	return []setupKind{
-		{"resend", "RESEND_API_KEY", nil},
-		{"sendgrid", "SENDGRID_API_KEY", []string{"global", "eu"}},
-		{"mailgun", "MAILGUN_API_KEY", []string{"us", "eu"}},
-		{"smtp", "SMTP_PASSWORD", nil},
-	}
 }
 
 const defaultOutput = "mailhatch.toml"
@@ -54,19 +38,11 @@ const defaultOutput = "mailhatch.toml"
 // runInit writes a first config. On a terminal it asks for what the flags leave open.
 func runInit(_ context.Context, a *app, args []string) error {
 	fs := a.flags("init")
-	var s setup
-	fs.StringVar(&s.kind, "upstream", "", "who takes the mail on, a `type`: resend, sendgrid, mailgun or smtp")
+	s := setup{given: map[string]string{}, answers: map[string]string{}}
+	offered := slices.DeleteFunc(a.upstreamKinds(), func(k upstream.Kind) bool { return k.Setup == nil })
+	kind := fs.String("upstream", "", "who takes the mail on, a `type`: "+kindNames(offered))
 	fs.StringVar(&s.from, "from", "", "`address` of your mail; the From of other domains is rewritten to it")
-	fs.StringVar(&s.domain, "domain", "", "Mailgun's sending `domain` (default: that of --from)")
-	fs.StringVar(&s.region, "region", "", "`region` of SendGrid (global, eu) or Mailgun (us, eu)")
-	fs.StringVar(&s.key, "api-key", "", "`where` the key or password is kept: env:NAME, file:/path or cred:NAME; never the secret itself")
-	fs.Func("api-key-file", "the same as --api-key file:`path`", func(path string) error { s.key = "file:" + path; return nil })
-	fs.StringVar(&s.host, "relay-host", "", "`name` of the SMTP relay")
-	fs.StringVar(&s.port, "relay-port", "", "its `port` (default: by --relay-tls)")
-	fs.StringVar(&s.tls, "relay-tls", "", "its TLS `mode`: starttls, implicit, opportunistic or none")
-	fs.StringVar(&s.user, "relay-user", "", "user `name` at the relay")
-	fs.StringVar(&s.key, "relay-password", "", "`where` the key or password is kept: env:NAME, file:/path or cred:NAME; never the secret itself")
-	fs.Func("relay-password-file", "the same as --relay-password file:`path`", func(path string) error { s.key = "file:" + path; return nil })
+	s.flags(fs, offered)
 	fs.StringVar(&s.root, "root", "", "`address` that gets the mail for root")
 	fs.StringVar(&s.listen, "listen", "127.0.0.1:1025", "`address` where programs hand their mail over")
 	fs.StringVar(&s.stateDir, "state-dir", "", "`directory` of the queue (default: that of the file which is replaced, else the account's own)")
@@ -79,20 +55,18 @@ func runInit(_ context.Context, a *app, args []string) error {
 	if len(rest) > 0 {
 		return command.Usagef("init takes no arguments, but there is %q", rest[0])
 	}
-	if s.key != "" && !isReference(s.key) {
+	if s.secret != "" && !isReference(s.secret) {
 		return command.Hintf(command.Usagef("init: a secret is not taken from the command line, where others can read it"),
 			"say env:NAME or file:/path, or leave it out and be asked")
 	}
 	if _, err := os.Lstat(*output); err == nil && !*force {
 		return existsError(*output)
 	}
+	var q *asker // nil: nobody can be asked
 	if terminal.Interactive(a.stdin) {
-		err = newAsker(a).ask(&s)
+		q = newAsker(a)
 	}
-	if err == nil {
-		err = s.complete()
-	}
-	if err != nil {
+	if err := s.complete(q, *kind, offered); err != nil {
 		return err
 	}
 	stateDir, runDir := config.KeptDirs(*output)
@@ -113,45 +87,100 @@ func existsError(path string) error {
 	return command.Hintf(fmt.Errorf("%s is there already", path), "--output names another file, --force replaces this one")
 }
 
-// complete fills in what has a default and refuses what the config could not hold.
-func (s *setup) complete() error {
-	kinds := setupKinds()
-	at := slices.IndexFunc(kinds, func(k setupKind) bool { return k.name == s.kind })
+// flags defines a flag for each question about an upstream.
+func (s *setup) flags(fs *flag.FlagSet, offered []upstream.Kind) {
+	usage := map[string]string{}
+	for _, k := range offered {
+		for _, q := range k.Setup {
+			if _, ok := usage[q.Flag]; !ok && q.Secret {
+				fs.StringVar(&s.secret, q.Flag, "", "`where` the key or password is kept: env:NAME, file:/path or cred:NAME; never the secret itself")
+				fs.Func(q.Flag+"-file", "the same as --"+q.Flag+" file:`path`", func(path string) error { s.secret = "file:" + path; return nil })
+			}
+			if _, ok := usage[q.Flag]; !ok {
+				usage[q.Flag] = q.Usage
+			}
+			if q.Words != nil {
+				usage[q.Flag] += "; " + k.Name + ": " + strings.Join(q.Words, ", ")
+			}
+		}
+	}
+	for name, text := range usage {
+		if fs.Lookup(name) == nil {
+			fs.Func(name, text, func(v string) error { s.given[name] = v; return nil })
+		}
+	}
+}
+
+func kindNames(list []upstream.Kind) string {
+	names := make([]string, len(list))
+	for i, k := range list {
+		names[i] = k.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// complete asks for what the flags leave open, fills in what has a default and refuses what the config could
+// not hold.
+func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
+	if err := q.begin(s, &kind, offered); err != nil {
+		return err
+	}
+	at := slices.IndexFunc(offered, func(k upstream.Kind) bool { return k.Name == kind })
 	if at < 0 {
-		return command.Hintf(command.Usagef("init: --upstream %q must be resend, sendgrid, mailgun or smtp", s.kind), "on a terminal mailhatch init asks for it")
+		return command.Hintf(command.Usagef("init: --upstream %q must be one of %s", kind, kindNames(offered)), "on a terminal mailhatch init asks for it")
 	}
-	kind := kinds[at]
-	if s.from != "" {
-		list, err := mime.ParseAddressList(s.from)
-		if err != nil || len(list) != 1 || domainOf(list[0].Addr) == "" {
-			return command.Hintf(command.Usagef("init: --from %q is not an address", s.from), `write noreply@example.com or "App <noreply@example.com>"`)
+	s.kind = offered[at]
+	if s.from != "" && s.fromDomain() == "" {
+		return command.Hintf(command.Usagef("init: --from %q is not an address", s.from), `write noreply@example.com or "App <noreply@example.com>"`)
+	}
+	s.answers[upstream.FromDomain] = s.fromDomain()
+	for _, question := range s.kind.Setup {
+		if err := s.answer(q, question); err != nil {
+			return err
 		}
 	}
-	switch s.kind {
-	case "smtp":
-		if s.host == "" {
-			return command.Usagef("init: --relay-host is missing")
-		}
-		if s.user != "" {
-			s.key = cmp.Or(s.key, "env:"+kind.keyEnv)
-		}
-	case "mailgun":
-		if s.domain = cmp.Or(s.domain, s.fromDomain()); s.domain == "" {
-			return command.Usagef("init: --domain is missing")
-		}
-		fallthrough
-	default:
-		s.key = cmp.Or(s.key, "env:"+kind.keyEnv)
+	if err := q.line(&s.root, "Who gets the mail for root (empty: root of the domain above)", "", anything); err != nil {
+		return err
 	}
-	if n, err := strconv.Atoi(s.port); s.port != "" && (err != nil || n < 1) {
-		return command.Usagef("init: --relay-port %q is no port", s.port)
-	}
-	for _, v := range []string{s.region, s.domain, s.from, s.key, s.host, s.tls, s.user, s.root, s.listen, s.stateDir} {
-		if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
-			return command.Usagef("init: an answer holds characters that no config has")
-		}
+	all := slices.Concat(slices.Collect(maps.Values(s.answers)), []string{s.from, s.root, s.listen, s.stateDir})
+	if slices.ContainsFunc(all, func(v string) bool {
+		return strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
+	}) {
+		return command.Usagef("init: an answer contains control characters")
 	}
 	return nil
+}
+
+// answer finds the answer to one question: a flag's, that of whoever is asked, or the default.
+func (s *setup) answer(q *asker, question upstream.Question) error {
+	if question.Only != "" && s.answers[question.Only] == "" {
+		return nil
+	}
+	value, fallback := s.given[question.Flag], ""
+	if question.Secret {
+		value = s.secret
+	}
+	if question.Default != nil {
+		fallback = question.Default(s.answers)
+	}
+	if err := q.ask(&value, question, fallback); err != nil {
+		return err
+	}
+	if !question.Optional {
+		if value = cmp.Or(value, fallback); value == "" {
+			return command.Usagef("init: --%s is missing", question.Flag)
+		}
+	}
+	if value != "" && question.Number && !isNumber(value) {
+		return command.Usagef("init: --%s %q must be a number greater than zero", question.Flag, value)
+	}
+	s.answers[question.Key] = value
+	return nil
+}
+
+func isNumber(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n > 0
 }
 
 // domainOf gives the domain of an address, "" for a bare name.
@@ -187,20 +216,12 @@ func (s *setup) config() string {
 	b.WriteString("\n# Programs hand their mail over here.\n[[listener]]\n")
 	key("address", s.listen)
 	b.WriteString("\n# This upstream takes it on.\n[upstream.main]\n")
-	key("type", s.kind)
-	if s.kind == "smtp" {
-		key("host", s.host)
-		if s.port != "" {
-			fmt.Fprintf(&b, "port = %s\n", s.port)
-		}
-		key("tls", s.tls)
-		key("username", s.user)
-		key("password", s.key)
-	} else {
-		key("api_key", s.key)
-		key("region", s.region)
-		if s.kind == "mailgun" {
-			key("domain", s.domain)
+	key("type", s.kind.Name)
+	for _, q := range s.kind.Setup {
+		if value := s.answers[q.Key]; q.Number && value != "" {
+			fmt.Fprintf(&b, "%s = %s\n", q.Key, value)
+		} else {
+			key(q.Key, value)
 		}
 	}
 	if domain := s.fromDomain(); domain != "" {
@@ -241,7 +262,7 @@ func (a *app) writeConfig(s *setup, path string, force bool) error {
 	err = errors.Join(err, f.Sync(), f.Close())
 	missing := ""
 	if err == nil {
-		missing, err = a.tryConfig(target)
+		missing, err = a.tryConfig(target, s.kind)
 	}
 	if err == nil && force {
 		if err = keepOwner(path, target); err == nil {
@@ -256,7 +277,7 @@ func (a *app) writeConfig(s *setup, path string, force bool) error {
 }
 
 // tryConfig reads the new file as serve would. A secret that is not there yet is no fault of it.
-func (a *app) tryConfig(path string) (missing string, err error) {
+func (a *app) tryConfig(path string, kind upstream.Kind) (missing string, err error) {
 	cfg, err := config.Load(path, a.loadOptions())
 	if err == nil {
 		return "", cfg.Close()
@@ -266,7 +287,7 @@ func (a *app) tryConfig(path string) (missing string, err error) {
 		return "", err
 	}
 	for _, p := range bad.Problems {
-		if !strings.HasSuffix(p.Key, ".api_key") && !strings.HasSuffix(p.Key, ".password") {
+		if !slices.ContainsFunc(kind.Setup, func(q upstream.Question) bool { return q.Secret && strings.HasSuffix(p.Key, "."+q.Key) }) {
 			return "", err
 		}
 		missing = p.Problem
@@ -282,10 +303,12 @@ func (a *app) nextSteps(s *setup, path, missing string) {
 	fmt.Fprintf(a.stdout, "%s is written. Next:\n\n", path)
 	if missing != "" {
 		name := "the secret"
-		if env, ok := strings.CutPrefix(s.key, "env:"); ok {
-			name = "$" + env
-		} else if file, ok := strings.CutPrefix(s.key, "file:"); ok {
-			name = file
+		for _, q := range s.kind.Setup {
+			if env, ok := strings.CutPrefix(s.answers[q.Key], "env:"); ok && q.Secret {
+				name = "$" + env
+			} else if file, ok := strings.CutPrefix(s.answers[q.Key], "file:"); ok && q.Secret {
+				name = file
+			}
 		}
 		fmt.Fprintf(a.stdout, "  provide %s: %s\n", name, missing)
 	}

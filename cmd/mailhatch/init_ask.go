@@ -8,11 +8,10 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/mime"
+	"mailhatch/upstream"
 )
 
 // asker asks questions on the terminal.
@@ -31,84 +30,39 @@ const askTries = 3
 
 var errNoAnswer = errors.New("the answers ended: nothing is written")
 
-// ask asks for what the flags have left open.
-func (q *asker) ask(s *setup) error {
-	var names []string
-	for _, k := range setupKinds() {
-		names = append(names, k.name)
-	}
-	if err := q.choice(&s.kind, "Who takes your mail on?", names); err != nil {
+// begin asks for what comes before the questions of a kind.
+func (q *asker) begin(s *setup, kind *string, offered []upstream.Kind) error {
+	if err := q.choice(kind, "Who takes your mail on?", strings.Split(kindNames(offered), ", ")); err != nil {
 		return err
 	}
-	if err := q.line(&s.from, "From address of your mail, such as App <noreply@example.com> (empty: as programs write it)", "", func(v string) string {
-		if list, err := mime.ParseAddressList(v); v != "" && (err != nil || len(list) != 1 || domainOf(list[0].Addr) == "") {
+	return q.line(&s.from, "From address of your mail, such as App <noreply@example.com> (empty: as programs write it)", "", func(v string) string {
+		if v != "" && (&setup{from: v}).fromDomain() == "" {
 			return "that is not an address"
 		}
 		return ""
-	}); err != nil {
-		return err
-	}
-	for _, k := range setupKinds() {
-		if k.name != s.kind {
-			continue
-		}
-		ask := q.api
-		if k.name == "smtp" {
-			ask = q.relay
-		}
-		if err := ask(s, k); err != nil {
-			return err
-		}
-	}
-	return q.line(&s.root, "Who gets the mail for root (empty: root of the domain above)", "", anything)
+	})
 }
 
-// api asks what providers with an API need.
-func (q *asker) api(s *setup, k setupKind) error {
-	if len(k.regions) > 0 {
-		if err := q.choice(&s.region, "Which region?", k.regions); err != nil {
-			return err
-		}
+// ask asks a question of the kind.
+func (q *asker) ask(answer *string, question upstream.Question, fallback string) error {
+	switch {
+	case question.Words != nil:
+		return q.choice(answer, question.Text, question.Words)
+	case question.Secret:
+		return q.secret(answer, question.Text, fallback)
 	}
-	if k.name == "mailgun" {
-		if err := q.line(&s.domain, "Sending domain as Mailgun shows it", s.fromDomain(), something); err != nil {
-			return err
-		}
-	}
-	return q.secret(&s.key, "API key (not shown), or where it is kept: env:NAME, file:/path", "env:"+k.keyEnv)
-}
-
-// relay asks for host, TLS and login of a relay.
-func (q *asker) relay(s *setup, k setupKind) error {
-	if err := q.line(&s.host, "Name of the relay", "", something); err != nil {
-		return err
-	}
-	if err := q.choice(&s.tls, "TLS?", []string{"starttls", "implicit", "opportunistic", "none"}); err != nil {
-		return err
-	}
-	port := map[string]string{"starttls": "587", "implicit": "465"}[s.tls]
-	if err := q.line(&s.port, "Port", cmp.Or(port, "25"), func(v string) string {
-		if n, err := strconv.Atoi(v); err != nil || n < 1 || n > 65535 {
-			return "a number from 1 to 65535"
+	return q.line(answer, question.Text, fallback, func(v string) string {
+		switch {
+		case v == "" && !question.Optional:
+			return "this one is needed"
+		case v != "" && question.Number && !isNumber(v):
+			return "a number greater than zero"
 		}
 		return ""
-	}); err != nil {
-		return err
-	}
-	if err := q.line(&s.user, "User name (empty: no login)", "", anything); err != nil || s.user == "" {
-		return err
-	}
-	return q.secret(&s.key, "Password (not shown), or where it is kept: env:NAME, file:/path", "env:"+k.keyEnv)
+	})
 }
 
 func anything(string) string { return "" }
-
-func something(v string) string {
-	if v == "" {
-		return "this one is needed"
-	}
-	return ""
-}
 
 // choice asks for one of a few words; the first one is the default.
 func (q *asker) choice(answer *string, question string, words []string) error {
@@ -120,9 +74,9 @@ func (q *asker) choice(answer *string, question string, words []string) error {
 	})
 }
 
-// line asks for a line, unless a flag has answered. problem says what is wrong with an answer.
+// line asks for a line, unless a flag has answered or q is nil. problem says what is wrong with an answer.
 func (q *asker) line(answer *string, question, fallback string, problem func(string) string) error {
-	if *answer != "" {
+	if *answer != "" || q == nil {
 		return nil
 	}
 	for range askTries {
@@ -148,6 +102,9 @@ func (q *asker) line(answer *string, question, fallback string, problem func(str
 
 // secret asks for a line that is not shown while it is typed.
 func (q *asker) secret(answer *string, question, fallback string) error {
+	if q == nil {
+		return nil
+	}
 	return terminal.WithoutEcho(q.tty, func() error {
 		err := q.line(answer, question, fallback, anything)
 		fmt.Fprintln(q.out)

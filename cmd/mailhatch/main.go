@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 )
 
 // Output rules: results go to stdout; all else goes to stderr with "mailhatch: " before it, without
@@ -36,11 +38,15 @@ func realMain() int {
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	configPath     string        // from -c; "" when not given
-	stateDir       string        // of the gateway, "" when the config names it
-	runDir         string        // goes with stateDir
-	flagSet        *flag.FlagSet // of the command that runs; nil before it has defined any
+	configPath     string          // from -c; "" when not given
+	stateDir       string          // of the gateway, "" when the config names it
+	runDir         string          // goes with stateDir
+	flagSet        *flag.FlagSet   // of the command that runs; nil before it has defined any
+	kinds          []upstream.Kind // beside the built-in ones
 }
+
+// upstreamKinds returns a fresh table of kinds: the built-in ones and those of kinds.
+func (a *app) upstreamKinds() []upstream.Kind { return append(kinds.Kinds(), a.kinds...) }
 
 // subcommand is one word after mailhatch.
 type subcommand struct {

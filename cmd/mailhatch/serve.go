@@ -12,7 +12,6 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway"
 	"mailhatch/gateway/config"
-	"mailhatch/upstream/kinds"
 )
 
 // runServe runs the gateway until the context ends.
@@ -37,7 +36,7 @@ func runServe(ctx context.Context, a *app, args []string) error {
 	signal.Notify(hup, reloadSignals()...)
 	defer signal.Stop(hup)
 	defer collectLess()()
-	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: kinds.Kinds(), Stdout: a.stdout, Log: log, Reload: hup})
+	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: a.upstreamKinds(), Stdout: a.stdout, Log: log, Reload: hup})
 	if err != nil {
 		return err
 	}

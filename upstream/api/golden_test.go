@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/api"
 	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -25,17 +27,32 @@ var update = flag.Bool("update", false, "write the golden requests anew")
 
 const apiKey = "key-0123456789"
 
-// apiKinds are the kinds that speak HTTP, with their fakes.
-var apiKinds = [...]struct {
+type apiKind struct {
 	name     string
 	settings string
 	fake     func() *upstreamtest.Server
-}{
+}
+
+// apiKinds are the kinds that speak HTTP, with their fakes.
+var apiKinds = [...]apiKind{
 	{"resend", "", func() *upstreamtest.Server { return upstreamtest.NewResend(apiKey) }},
 	{"sendgrid", "", func() *upstreamtest.Server { return upstreamtest.NewSendGrid(apiKey) }},
 	{"mailgun", "domain = 'mg.example.com'\n", func() *upstreamtest.Server {
 		return upstreamtest.NewMailgun(apiKey, "mg.example.com")
 	}},
+}
+
+// TestAPIKindsAreAll fails for an HTTP kind that the tests here do not range over.
+func TestAPIKindsAreAll(t *testing.T) {
+	for _, k := range kinds.Kinds() {
+		f, ok := reflect.TypeOf(k.New()).Elem().FieldByName("Settings")
+		if !ok || f.Type != reflect.TypeFor[api.Settings]() {
+			continue
+		}
+		if !slices.ContainsFunc(apiKinds[:], func(a apiKind) bool { return a.name == k.Name }) {
+			t.Errorf("%s has no fake in apiKinds (CONTRIBUTING.md)", k.Name)
+		}
+	}
 }
 
 // kindNamed finds a kind in the table.

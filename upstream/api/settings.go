@@ -26,5 +26,5 @@ func KeyQuestion(env string) upstream.Question {
 
 // RegionQuestion asks for region, the first being the default.
 func RegionQuestion(regions ...string) upstream.Question {
-	return upstream.Question{Key: "region", Text: "Which region?", Words: regions, Optional: true, Flag: "region", Usage: "`region` of the provider's API: us, eu, global"}
+	return upstream.Question{Key: "region", Text: "Which region?", Words: regions, Optional: true, Flag: "region", Usage: "`region` of the provider's API"}
 }

@@ -22,7 +22,7 @@ func Kind() upstream.Kind {
 		Setup: []upstream.Question{
 			{Key: "host", Text: "Name of the relay", Flag: "relay-host", Usage: "`name` of the SMTP relay"},
 			{Key: "tls", Text: "TLS?", Words: []string{tlsStart, tlsImplicit, tlsOpportunistic, tlsNone}, Optional: true,
-				Flag: "relay-tls", Usage: "its TLS `mode`: starttls, implicit, opportunistic or none"},
+				Flag: "relay-tls", Usage: "its TLS `mode`"},
 			{Key: "port", Text: "Port", Number: true, Optional: true, Flag: "relay-port", Usage: "its `port` (default: by --relay-tls)",
 				Default: func(known map[string]string) string { return strconv.Itoa(defaultPort(known["tls"])) }},
 			{Key: "username", Text: "User name (empty: no login)", Optional: true, Flag: "relay-user", Usage: "user `name` at the relay"},
