@@ -5,21 +5,21 @@ import (
 	"fmt"
 )
 
-// Prober is implemented by upstreams that can tell in parts what works and what does not, for people.
+// Prober is implemented by upstreams that can report in parts what works and what does not, for people.
 type Prober interface {
 	// Probe tries network, credentials and account without sending mail. domains are those of the From
-	// addresses that go there, "*.example.com" for all subdomains; none where the config does not say.
+	// addresses that go there, "*.example.com" for all subdomains; none where the config has none.
 	// Findings hold no secrets. It returns soon after ctx ends.
 	Probe(ctx context.Context, domains []string) []Finding
 }
 
-// Level says what a finding means for the mail.
+// Level is what a finding means for the mail.
 type Level string
 
 // The levels.
 const (
 	Fine Level = "ok"
-	Warn Level = "warn" // mail goes, but not for ever or not all of it
+	Warn Level = "warn" // mail is sent, but not for ever or not all of it
 	Fail Level = "fail" // mail would wait, or be refused
 )
 

@@ -1,8 +1,8 @@
-// Package upstream hands mail on: one file per kind of provider.
+// Package upstream is the contract of those who take mail on: one package below it for each kind.
 //
 // An upstream translates a mail into one provider's terms and the provider's answer into an [Outcome].
 // It never retries, sleeps, logs or counts: delivery does that, the same way for all kinds.
-// CONTRIBUTING.md tells how to add a kind.
+// CONTRIBUTING.md describes how to add a kind.
 package upstream
 
 import (
@@ -16,14 +16,14 @@ import (
 
 // Upstream hands one mail to one provider, once. Its methods may be called from many goroutines at once.
 type Upstream interface {
-	// Send offers m to every recipient in m.To and says what became of each, in the same order.
+	// Send offers m to every recipient in m.To and returns what became of each, in the same order.
 	// It returns soon after ctx ends. It must not change m.
 	Send(ctx context.Context, m *Mail) []Outcome
 }
 
 // Preflighter is implemented by upstreams that cannot carry every message.
 type Preflighter interface {
-	// Preflight says without any network traffic whether m can be carried faithfully: nil, or an
+	// Preflight reports without any network traffic whether m can be carried faithfully: nil, or an
 	// *Error of class Unrepresentable or Permanent. An I/O error of the message's bytes is Temporary.
 	Preflight(m *Mail) error
 }
@@ -71,21 +71,21 @@ type Recipient struct {
 type Outcome struct {
 	ID       string // the provider's id of the message, "" when it gave none
 	Err      error  // an *Error, or anything else, which counts as Temporary
-	Notifies bool   // the provider was told of NOTIFY and will answer to it (RFC 3461 5.2.2)
+	Notifies bool   // the provider got NOTIFY and will act on it (RFC 3461 5.2.2)
 
 	// Pause is how long the upstream takes no further mail, because this one was the last that its
 	// rate limit allowed; 0 where it said nothing of the kind.
 	Pause time.Duration
 }
 
-// Class says what a failure means for the mail and for the upstream.
+// Class is what a failure means for the mail and for the upstream.
 type Class int
 
 // The classes of failures. The zero value is the safe one: what is not classified is tried again.
 const (
 	Temporary       Class = iota
 	Throttled             // slow this upstream down: RetryAfter holds for all its mail
-	Account               // our key, domain, bill or settings: pause the upstream, alarm, keep the mail
+	Account               // key, domain, bill or settings are at fault: pause the upstream, alert, keep the mail
 	Uncertain             // it may have been taken: same upstream, same bytes, same key, no failover
 	Unrepresentable       // this upstream cannot carry this message faithfully: try the next in `via`
 	Permanent             // the message or the recipient is refused: bounce
@@ -93,7 +93,7 @@ const (
 
 var classNames = [...]string{"temporary", "throttled", "account", "uncertain", "unrepresentable", "permanent"}
 
-// String gives the name that logs, metrics and `queue show` use.
+// String returns the name that logs, metrics and `queue show` use.
 func (c Class) String() string {
 	if c < 0 || int(c) >= len(classNames) {
 		return fmt.Sprintf("class(%d)", int(c))
@@ -107,13 +107,13 @@ type Error struct {
 	Status     int           // HTTP status or SMTP reply code; 0 when the failure came before one
 	Code       string        // the provider's name for it ("rate_limit_exceeded") or the RFC 3463 code ("5.1.1")
 	RetryAfter time.Duration // not before; 0 when the provider did not say
-	Sender     bool          // Account only: the trouble concerns the From address of this mail, not the whole upstream
+	Sender     bool          // Account only: it is about the From address of this mail, not the whole upstream
 	Connect    bool          // Temporary only: the upstream could not be reached or spoken to at all
-	Ailing     bool          // Temporary only: the upstream tells of trouble of its own, whatever the mail
+	Ailing     bool          // Temporary only: the upstream itself has a fault, whatever the mail
 	Err        error         // in words; the provider's own where it gave some; never holds a secret
 }
 
-// Error gives the words, with status and code where the words lack them.
+// Error returns the words, with status and code where the words lack them.
 func (e *Error) Error() string {
 	switch {
 	case e.Status != 0 && e.Code != "":
@@ -124,5 +124,5 @@ func (e *Error) Error() string {
 	return fmt.Sprint(e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

@@ -1,3 +1,4 @@
+// Package api is what upstreams that speak HTTP share: the calls and their errors, and the message as APIs take it.
 package api
 
 import (
@@ -58,7 +59,7 @@ type Upstream struct {
 	provider Provider
 }
 
-// newAPI makes the upstream of a provider that is reached by client.
+// New makes the upstream of a provider that is reached by client.
 func New(client *Client, p Provider) *Upstream { return &Upstream{client, p} }
 
 // Send offers m by as many requests as its recipients need.

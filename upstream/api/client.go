@@ -39,7 +39,7 @@ type Client struct {
 	service *Service
 }
 
-// openHTTP checks the common settings; its errors are joined *KeyErrors.
+// Open checks the common settings; its errors are joined *KeyErrors.
 func Open(env upstream.Env, s Settings, service Service) (*Client, error) {
 	var errs []error
 	if s.APIKey.IsZero() {
@@ -138,7 +138,7 @@ func (p *phase) end() {
 	p.over = true
 }
 
-// do makes one attempt. What fails before the request was written whole is Temporary: no provider acts
+// Do makes one attempt. What fails before the request was written whole is Temporary: no provider acts
 // on half a request. After that it is Uncertain.
 func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
@@ -214,7 +214,7 @@ func (c *Client) redacted(err error) error {
 	return err
 }
 
-// errHTTPOver ends the sending of a request that was answered before its end.
+// errOver ends the sending of a request that was answered before its end.
 var errOver = errors.New("the attempt is over")
 
 // requestBody counts what the connection took.

@@ -31,7 +31,7 @@ var single = []string{
 	"x-original-message-id", "x-original-date", "x-auto-response-suppress", "return-receipt-to",
 }
 
-// headersOf gives the fields that travel as headers of a JSON API, in order, each name once.
+// headersOf returns the fields that travel as headers of a JSON API, in order, each name once.
 // reserved are the provider's own names.
 func headersOf(msg *mime.Message, reserved []string) []Field {
 	var list joinedHeaders
@@ -86,7 +86,7 @@ func (l *joinedHeaders) joined() []Field {
 	return out
 }
 
-// isFieldName says whether a name has the form of RFC 5322 2.2.
+// isFieldName reports whether a name has the form of RFC 5322 2.2.
 func isFieldName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' })
 }

@@ -43,7 +43,7 @@ type Form struct {
 // textLimit is how much of an alternative is held in memory; larger ones travel as files.
 const textLimit = 4 << 20
 
-// readForAPI sorts a message for a JSON API. flatten permits taking signed and encrypted messages apart.
+// ReadMessage sorts a message for a JSON API. flatten permits taking signed and encrypted messages apart.
 func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream.Error) {
 	msg := m.Message
 	content, err := msg.Content()
@@ -83,7 +83,7 @@ func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream
 	return out, nil
 }
 
-// Refuses returns the error of readForAPI that can be had without a look into the parts.
+// Refuses returns the error of ReadMessage that can be had without a look into the parts.
 func Refuses(m *upstream.Mail, flatten bool) *upstream.Error { return new(Message).begin(m, flatten) }
 
 // begin reads what can be refused without a look into the parts.
@@ -95,7 +95,7 @@ func (o *Message) begin(m *upstream.Mail, flatten bool) *upstream.Error {
 	return o.readSender(m)
 }
 
-// isNothing tells empty text parts that no one gave a name: nobody misses them, and as files they puzzle.
+// isEmptyText reports whether a part is an empty text without a name: nobody misses it, and as a file it puzzles.
 func isEmptyText(p *mime.Part) (bool, error) {
 	if p.Name != "" || p.Disposition == "attachment" || !strings.HasPrefix(p.Type, "text/") {
 		return false, nil
@@ -168,7 +168,7 @@ func alternativeName(p *mime.Part) string {
 // Line makes a string fit for one line of a header.
 func Line(s string) string { return strings.TrimSpace(plainText(strings.Map(oneLine, s))) }
 
-// orSpace stands in where an API refuses an empty string.
+// OrSpace stands in where an API refuses an empty string.
 func OrSpace(s string) string {
 	if strings.TrimSpace(s) == "" {
 		return " "
@@ -178,7 +178,7 @@ func OrSpace(s string) string {
 
 var quotedPairs = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// formatMailbox writes `Name <local@domain>`, the name as it is or quoted (RFC 5322 3.4), never encoded.
+// FormatMailbox writes `Name <local@domain>`, the name as it is or quoted (RFC 5322 3.4), never encoded.
 func FormatMailbox(a mime.Address) string {
 	if a.Name == "" {
 		return a.Addr
@@ -190,6 +190,7 @@ func FormatMailbox(a mime.Address) string {
 	return Line(name) + " <" + a.Addr + ">"
 }
 
+// FormatMailboxes is FormatMailbox for a list.
 func FormatMailboxes(list []mime.Address) []string {
 	out := make([]string, len(list))
 	for i, a := range list {

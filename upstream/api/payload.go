@@ -11,18 +11,18 @@ import (
 	"mailhatch/mime"
 )
 
-// segment is a piece of a request body: literal bytes, or a stream of a size known beforehand.
+// Segment is a piece of a request body: literal bytes, or a stream of a size known beforehand.
 type Segment struct {
 	Literal []byte
 	Open    func() io.Reader // nil for literals
 	Length  int64            // bytes that open gives
 }
 
-// payload is a request body. It can be read any number of times and is the same each time; streams
+// Payload is a request body. It can be read any number of times and is the same each time; streams
 // are read from the message while they are sent, never held.
 type Payload []Segment
 
-// size is the Content-Length in bytes.
+// Size is the Content-Length in bytes.
 func (p Payload) Size() int64 {
 	var n int64
 	for _, s := range p {
@@ -31,7 +31,7 @@ func (p Payload) Size() int64 {
 	return n
 }
 
-// open reads the body from its start.
+// Open reads the body from its start.
 func (p Payload) Open() io.Reader { return &payloadReader{rest: p} }
 
 type payloadReader struct {
@@ -80,7 +80,7 @@ func (r *payloadReader) next() bool {
 	return true
 }
 
-// base64Segment is a part's decoded content in base64 (RFC 4648 4), as JSON APIs take files. Errors
+// Base64 is a part's decoded content in base64 (RFC 4648 4), as JSON APIs take files. Errors
 // are those of reading the message.
 func Base64(p *mime.Part) (Segment, int64, error) {
 	n, err := p.DecodedSize()
@@ -105,7 +105,7 @@ type base64Reader struct {
 	err     error
 }
 
-// Read gives encoded bytes until src ends.
+// Read returns encoded bytes until src ends.
 func (r *base64Reader) Read(b []byte) (int, error) {
 	if len(r.pending) == 0 {
 		if r.err != nil {
@@ -147,16 +147,16 @@ type Object struct {
 // spareRoom is what a message needs besides its texts, most of the time.
 const spareRoom = 1 << 10
 
-// room makes place for that many bytes of text.
+// Grow makes place for that many bytes of text.
 func (j *Object) Grow(text int) { j.buf.Grow(text + text/16 + spareRoom) }
 
-// field writes a field of the object.
+// Field writes a field of the object.
 func (j *Object) Field(name string, value any) {
 	j.Name(name)
 	j.Value(value)
 }
 
-// name starts a field whose value is written next.
+// Name starts a field whose value is written next.
 func (j *Object) Name(name string) {
 	if j.Inner {
 		j.Raw(",\n")
@@ -167,7 +167,7 @@ func (j *Object) Name(name string) {
 	j.Raw(`"` + name + `":`) // ours, nothing to escape
 }
 
-// headers writes a field that is an object of strings.
+// Fields writes a field that is an object of strings.
 func (j *Object) Fields(name string, list Fields) {
 	j.Name(name)
 	j.strings(list)
@@ -186,7 +186,7 @@ func (j *Object) strings(list Fields) {
 	j.Raw("}")
 }
 
-// files writes a field that is an array of objects: strings, and content, which is a stream of base64.
+// Files writes a field that is an array of objects: strings, and content, which is a stream of base64.
 func (j *Object) Files(name string, list []File, file func(File) ([]Field, Segment, error)) error {
 	for i, f := range list {
 		if i == 0 {
@@ -215,10 +215,10 @@ func (j *Object) Files(name string, list []File, file func(File) ([]Field, Segme
 	return nil
 }
 
-// raw writes JSON text as it is.
+// Raw writes JSON text as it is.
 func (j *Object) Raw(s string) { j.buf.WriteString(s) }
 
-// value writes a value of strings, numbers, booleans, slices and structs of these.
+// Value writes a value of strings, numbers, booleans, slices and structs of these.
 func (j *Object) Value(v any) {
 	if j.enc == nil {
 		j.enc = json.NewEncoder(&j.buf)
@@ -236,12 +236,13 @@ func (j *Object) stream(s Segment) {
 	j.Done = append(j.Done, s)
 }
 
-// splice writes segments that another Object made.
+// Splice writes segments that another Object made.
 func (j *Object) Splice(p Payload) {
 	j.Flush()
 	j.Done = append(j.Done, p...)
 }
 
+// Flush ends the piece that was written last.
 func (j *Object) Flush() {
 	if j.buf.Len() > 0 {
 		j.Done = append(j.Done, Segment{Literal: j.buf.Bytes()})
@@ -249,7 +250,7 @@ func (j *Object) Flush() {
 	}
 }
 
-// end closes the object and gives the body.
+// End closes the object and gives the body.
 func (j *Object) End() Payload {
 	j.Raw("\n}\n")
 	j.Flush()

@@ -34,6 +34,7 @@ func (u *Upstream) Probe(ctx context.Context, domains []string) []upstream.Findi
 // ScopeError is a key that is right and may not send.
 type ScopeError struct{ Scope, Hint string }
 
+// Error names the scope.
 func (e *ScopeError) Error() string { return "the key lacks the scope " + e.Scope }
 
 // failure returns what a failed call is about.
@@ -106,7 +107,7 @@ type Domain struct {
 	Level        upstream.Level // what status means
 }
 
-// domainFindings holds the domains of the config against those of the account. all says that known is
+// DomainFindings holds the domains of the config against those of the account. all says that known is
 // the whole list; absent is what it means that a domain is not there.
 func DomainFindings(domains []string, known []Domain, all bool, absent upstream.Level, hint string) []upstream.Finding {
 	names := make([]string, len(known))
@@ -135,6 +136,7 @@ func DomainFindings(domains []string, known []Domain, all bool, absent upstream.
 	return list
 }
 
+// Finding returns what the status of the domain means; hint is what to do where it is not verified.
 func (d Domain) Finding(hint string) upstream.Finding {
 	f := upstream.Finding{Name: "domain", Level: d.Level, Text: d.Name + " is " + d.Status, Hint: hint}
 	if d.Level == upstream.Fine {

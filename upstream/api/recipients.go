@@ -23,7 +23,7 @@ type Call struct {
 	Keys        []string // the same recipients as comparable addresses
 }
 
-// positions gives all positions in Mail.To that the call stands for.
+// Positions returns all positions in Mail.To that the call stands for.
 func (c *Call) Positions() []int { return slices.Concat(c.rcpts...) }
 
 type role int
@@ -138,7 +138,7 @@ func shownIn(msg *mime.Message) map[string]*recipient {
 	return shown
 }
 
-// Address gives an address as APIs take it, the domain in A-labels (RFC 5891), and a key that is
+// Address returns an address as APIs take it, the domain in A-labels (RFC 5891), and a key that is
 // the same for the same mailbox. Local parts beyond ASCII (RFC 6531) have no form there.
 func Address(s string) (addr, key string, err *upstream.Error) {
 	i := strings.LastIndexByte(s, '@')
@@ -162,21 +162,23 @@ func Address(s string) (addr, key string, err *upstream.Error) {
 	return local + "@" + domain, strings.ToLower(local + "@" + domain), nil
 }
 
+// IsASCII reports whether s has no bytes beyond ASCII.
 func IsASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e })
 }
 
-// digest names the recipients of a call: the same ones, in whatever order, have the same digest.
+// Digest names the recipients of a call: the same ones, in whatever order, have the same digest.
 func (c *Call) Digest() string {
 	keys := slices.Sorted(slices.Values(c.Keys))
 	sum := sha256.Sum256([]byte(strings.Join(keys, "\x00")))
 	return hex.EncodeToString(sum[:10])
 }
 
-// key names a call for idempotency: the same mail to the same recipients has the same key,
+// Key names a call for idempotency: the same mail to the same recipients has the same key,
 // any other call another one.
 func (c *Call) Key(m *upstream.Mail) string { return m.ID + "-" + c.Digest() }
 
+// Errorf returns an error that is about the mail; code is that of RFC 3463.
 func Errorf(class upstream.Class, code, format string, args ...any) *upstream.Error {
 	return &upstream.Error{Class: class, Code: code, Err: fmt.Errorf(format, args...)}
 }

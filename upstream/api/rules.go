@@ -55,7 +55,7 @@ type Problem struct {
 	Own     bool // it has the form of the provider's errors
 }
 
-// classify turns an answer that is no success into an error.
+// Classify turns an answer that is not a success into an error.
 func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 	e := &upstream.Error{Status: a.Status, Code: w.Name, Err: errors.New(a.Words(w))}
 	if a.Status >= 300 && a.Status < 400 {
@@ -98,7 +98,7 @@ func findRule(status int, w Problem, rules []Rule) *Rule {
 // wordsLimit is how much of a provider's words is passed on, in bytes.
 const wordsLimit = 400
 
-// words returns what an answer says as one line for people.
+// Words returns what an answer says as one line for people.
 func (a *Answer) Words(w Problem) string {
 	s := w.Message
 	if !w.Own {

@@ -8,7 +8,7 @@ import (
 	"mailhatch/upstream"
 )
 
-// From gives the mailboxes of From. Where there are only words, they are the name and the address
+// From returns the mailboxes of From. Where there are only words, they are the name and the address
 // is that of the envelope.
 func From(m *upstream.Mail) ([]mime.Address, *upstream.Error) {
 	from := slices.DeleteFunc(slices.Clone(m.Message.From), func(a mime.Address) bool { return !strings.Contains(a.Addr, "@") })
@@ -57,7 +57,7 @@ func chooseSender(from []mime.Address, sender *mime.Address) (mime.Address, *ups
 	return mime.Address{}, first
 }
 
-// replyToOf gives the addresses that can be replied to, each once.
+// replyToOf returns the addresses that can be replied to, each once.
 func replyToOf(list []mime.Address) ([]mime.Address, *upstream.Error) {
 	seen := map[string]bool{}
 	var replyTo []mime.Address
@@ -80,7 +80,7 @@ func replyToOf(list []mime.Address) ([]mime.Address, *upstream.Error) {
 	return replyTo, nil
 }
 
-// isReachable says whether the domain of an address is one that a stranger could write to: names of
+// isReachable reports whether the domain of an address is one that a stranger could write to: names of
 // letters, digits and hyphens with a dot between them (RFC 5321 2.3.5).
 func isReachable(addr string) bool {
 	domain := addr[strings.LastIndexByte(addr, '@')+1:]

@@ -1,3 +1,4 @@
+// Package local has the kinds of upstreams that stay on the machine: console, memory and file.
 package local
 
 import (
@@ -72,7 +73,7 @@ func (c *console) Render(m *upstream.Mail, w io.Writer) error {
 	return err
 }
 
-// localOutcomes gives all recipients of a local kind the same outcome: what fails there is never the mail's fault.
+// sameOutcome makes one outcome for all recipients: what fails in a local kind is never the mail's fault.
 func sameOutcome(m *upstream.Mail, err error) []upstream.Outcome {
 	out := make([]upstream.Outcome, len(m.To))
 	for i := range out {

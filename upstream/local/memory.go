@@ -45,7 +45,7 @@ type Memory struct {
 	bytes    int64
 }
 
-// MemoryMessage is one mail that was sent.
+// Stored is one mail that was sent.
 type Stored struct {
 	ID     string
 	Time   time.Time
@@ -83,7 +83,7 @@ func (u *Memory) add(m *upstream.Mail) error {
 	return nil
 }
 
-// Messages gives what is kept, oldest first. The sources must not be changed.
+// Messages returns what is kept, oldest first. The sources must not be changed.
 func (u *Memory) Messages() []Stored {
 	u.mu.Lock()
 	defer u.mu.Unlock()

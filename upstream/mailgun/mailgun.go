@@ -1,3 +1,4 @@
+// Package mailgun sends by Mailgun's API, https://documentation.mailgun.com/docs/mailgun/api-reference/api-overview
 package mailgun
 
 import (
@@ -104,7 +105,7 @@ type withDomain struct {
 	test bool
 }
 
-// mailgun sends by POST /v3/{domain}/messages.mime, which takes the message as it is,
+// provider sends by POST /v3/{domain}/messages.mime, which takes the message as it is,
 // https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages
 type provider struct {
 	client  *api.Client
@@ -116,7 +117,7 @@ type provider struct {
 
 func (g *provider) path() string { return "/v3/" + url.PathEscape(g.domain) + "/messages.mime" }
 
-// refuses: options are judged in full.
+// Refuses leaves a mail with options of its own to Compose.
 func (g *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 	if _, e := g.options(m); e != nil || g.control {
 		return e, e != nil
@@ -125,7 +126,7 @@ func (g *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 	return e, true
 }
 
-// compose edits the header: out goes what must not be seen or would steer Mailgun, in comes what
+// Compose edits the header: out goes what must not be seen or would steer Mailgun, in comes what
 // Mailgun needs. Every other byte stays.
 func (g *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 	options, e := g.options(m)
@@ -214,6 +215,7 @@ func missingFields(m *upstream.Mail, domain string) ([]mime.Edit, *upstream.Erro
 	return edits, nil
 }
 
+// Interpret reads {"id":…,"message":"Queued…"} or an error.
 func (g *provider) Interpret(a *api.Answer, _ *api.Call) api.Verdict {
 	if a.Status >= 200 && a.Status < 300 {
 		var ok struct{ ID, Message string }

@@ -10,7 +10,7 @@ import (
 	"mailhatch/upstream/api"
 )
 
-// account asks for the domain, https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains
+// Account asks for the domain, https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains
 // Keys that may only send are refused there; with an empty form such a key is told what is missing, a
 // wrong one that it is wrong, and nothing can be sent.
 func (g *provider) Account(ctx context.Context) (*api.Answer, error) {
@@ -39,6 +39,7 @@ func (g *provider) Account(ctx context.Context) (*api.Answer, error) {
 	return a, e
 }
 
+// Findings reads what the key may do, and which domains are verified.
 func (g *provider) Findings(_ context.Context, a *api.Answer, _ []string) []upstream.Finding {
 	if a.Status != 200 {
 		return []upstream.Finding{upstream.Finef("key", "valid; it may only send"), upstream.Finef("domain", "a key that may only send is not told whether %s is verified", g.domain)}

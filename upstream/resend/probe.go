@@ -9,7 +9,7 @@ import (
 	"mailhatch/upstream/api"
 )
 
-// account asks for the domains, https://resend.com/docs/api-reference/domains/list-domains. A key that may only
+// Account asks for the domains, https://resend.com/docs/api-reference/domains/list-domains. A key that may only
 // send is told so, which proves it valid.
 func (r *provider) Account(ctx context.Context) (*api.Answer, error) {
 	a, err := r.client.Do(ctx, &api.Request{Method: "GET", Path: "/domains"})
@@ -30,6 +30,7 @@ func (r *provider) Account(ctx context.Context) (*api.Answer, error) {
 // levels: https://resend.com/docs/dashboard/domains/introduction
 var levels = map[string]upstream.Level{"verified": upstream.Fine, "partially_verified": upstream.Warn}
 
+// Findings reads what the key may do, and which domains are verified.
 func (r *provider) Findings(_ context.Context, a *api.Answer, domains []string) []upstream.Finding {
 	if a.Status != 200 {
 		return []upstream.Finding{upstream.Finef("key", "valid; it may only send"), upstream.Finef("domain", "a key that may only send is not told which domains are verified")}

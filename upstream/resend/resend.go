@@ -1,3 +1,4 @@
+// Package resend sends by Resend's API, https://resend.com/docs/api-reference/introduction
 package resend
 
 import (
@@ -80,14 +81,14 @@ const keyValidity = 24 * time.Hour
 // KeyValidity returns how long Resend recognises a repeated request by its Idempotency-Key.
 func (u *keyed) KeyValidity() time.Duration { return keyValidity }
 
-// resend sends by POST /emails, https://resend.com/docs/api-reference/emails/send-email
+// provider sends by POST /emails, https://resend.com/docs/api-reference/emails/send-email
 type provider struct {
 	client  *api.Client
 	flatten bool // on_lossy = "allow"
 	control bool // pass_control_headers
 }
 
-// refuses: keys given by the program can be too long.
+// Refuses leaves keys given by the program, which can be too long, to Compose.
 func (r *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 	if given, e := r.givenKey(m); given != "" || e != nil {
 		return nil, false
@@ -95,7 +96,7 @@ func (r *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 	return api.Refuses(m, r.flatten), true
 }
 
-// compose writes the fields that are the same for all calls.
+// Compose writes the fields that are the same for all calls.
 func (r *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 	msg, e := api.ReadMessage(m, form, r.flatten)
 	if e != nil {
@@ -176,6 +177,7 @@ func shared(msg *api.Message) (api.Payload, error) {
 	return j.Done, err
 }
 
+// Interpret reads {"id":…} or an error.
 func (r *provider) Interpret(a *api.Answer, _ *api.Call) api.Verdict {
 	if a.Status >= 200 && a.Status < 300 {
 		var ok struct{ ID string }

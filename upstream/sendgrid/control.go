@@ -83,7 +83,7 @@ func categories(raw json.RawMessage) ([]string, error) {
 	return out, nil
 }
 
-// smtpapiArgs gives arguments as strings, which is all that mail/send takes.
+// uniqueArgs returns arguments as strings, which is all that mail/send takes.
 func uniqueArgs(raw json.RawMessage) (api.Fields, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil {

@@ -10,7 +10,7 @@ import (
 	"mailhatch/upstream/api"
 )
 
-// account asks for the scopes, https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions
+// Account asks for the scopes, https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions
 func (s *provider) Account(ctx context.Context) (*api.Answer, error) {
 	a, err := s.get(ctx, "/v3/scopes")
 	if err != nil {
@@ -51,6 +51,7 @@ func scopesOf(a *api.Answer) []string {
 // https://www.twilio.com/docs/sendgrid/api-reference/domain-authentication/list-all-authenticated-domains
 const domainsPath = "/v3/whitelabel/domains?limit=50"
 
+// Findings reads what the key may do, and which domains are verified.
 func (s *provider) Findings(ctx context.Context, a *api.Answer, domains []string) []upstream.Finding {
 	list := []upstream.Finding{upstream.Finef("key", "valid, and may send")}
 	if s.sandbox {

@@ -1,3 +1,4 @@
+// Package sendgrid sends by SendGrid's API, https://www.twilio.com/docs/sendgrid/api-reference
 package sendgrid
 
 import (
@@ -83,7 +84,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	return api.New(client, &provider{client: client, sandbox: s.Sandbox, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}), nil
 }
 
-// sendgrid sends by POST /v3/mail/send, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+// provider sends by POST /v3/mail/send, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 type provider struct {
 	client  *api.Client
 	sandbox bool
@@ -118,7 +119,7 @@ type personalization struct {
 	SendAt     int64      `json:"send_at,omitempty"`
 }
 
-// refuses: X-SMTPAPI and content ids are judged with the rest of the mail.
+// Refuses leaves X-SMTPAPI and odd content ids to Compose.
 func (s *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 	if s.control && m.Message.Header.Has("X-SMTPAPI") {
 		return nil, false
@@ -131,7 +132,7 @@ func (s *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 	return api.Refuses(m, s.flatten), true
 }
 
-// compose writes the fields that are the same for all calls.
+// Compose writes the fields that are the same for all calls.
 func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 	msg, e := api.ReadMessage(m, form, s.flatten)
 	if e != nil {
@@ -199,6 +200,7 @@ func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, 
 	return j.Done, err
 }
 
+// Interpret reads 202, or a list of errors.
 func (s *provider) Interpret(a *api.Answer, c *api.Call) api.Verdict {
 	switch {
 	case a.Status == 202, a.Status == 200 && s.sandbox:

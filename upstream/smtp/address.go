@@ -118,7 +118,7 @@ func xtext(s string) string {
 	return b.String()
 }
 
-// notifyValue gives the value of NOTIFY (RFC 3461 4.1), "" where none can be made.
+// notifyValue returns the value of NOTIFY (RFC 3461 4.1), "" where none can be made.
 func notifyValue(conditions []string) string {
 	var valid []string
 	for _, c := range conditions {
@@ -134,7 +134,7 @@ func notifyValue(conditions []string) string {
 	return strings.Join(valid, ",")
 }
 
-// orcptValue gives the value of ORCPT (RFC 3461 4.2), "" where none can be made: an address that is
+// orcptValue returns the value of ORCPT (RFC 3461 4.2), "" where none can be made: an address that is
 // not ASCII would need another type (RFC 6533 3).
 func orcptValue(orcpt string) string {
 	kind, address, found := strings.Cut(orcpt, ";")

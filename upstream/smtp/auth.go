@@ -15,7 +15,7 @@ import (
 	"mailhatch/upstream"
 )
 
-// mechanismName gives the SASL name of a value of auth, "" for an unknown one.
+// mechanismName returns the SASL name of a value of auth, "" for an unknown one.
 func mechanismName(auth string) string {
 	switch auth {
 	case "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "scram-sha-256-plus", "xoauth2":

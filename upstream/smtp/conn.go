@@ -166,7 +166,7 @@ func readCapabilities(client *mailsmtp.Client) capabilities {
 	return caps
 }
 
-// step gives the next read or write that long.
+// step sets the time limit of the next read or write.
 func (c *conn) step(timeout time.Duration) { _ = c.client.UpdateDeadline(timeout) }
 
 // write sends p in one go.
@@ -217,7 +217,7 @@ func (c *conn) readReply(timeout time.Duration) (reply, error) {
 	return r, garbageError("a reply without end")
 }
 
-// holdsLine says that the next line was read from the connection already.
+// holdsLine reports whether the next line was read from the connection already.
 func (c *conn) holdsLine() bool {
 	held, _ := c.client.Text.R.Peek(c.client.Text.R.Buffered())
 	return bytes.IndexByte(held, '\n') >= 0
@@ -249,7 +249,7 @@ func splitReplyLine(line string) (code int, more bool, text string, ok bool) {
 	return code, line[3] == '-', line[4:], true
 }
 
-// spoke says whether the relay has sent something nobody asked for: 421 before it closes.
+// spoke reports whether the relay has sent something nobody asked for: 421 before it closes.
 func (c *conn) spoke() bool { return c.client.Text.R.Buffered() > 0 }
 
 // reset ends a transaction that was given up, so that the next one starts clean.

@@ -132,7 +132,7 @@ func (u *relay) recycle(b []byte) {
 	}
 }
 
-// release gives the memory of a small message back.
+// release recycles the memory of a small message.
 func (u *relay) release(c *content) {
 	if c != nil && c.wire != nil {
 		u.recycle(c.wire)
@@ -248,7 +248,7 @@ func (w *dotWriter) end() {
 	w.buf = append(w.buf, ".\r\n"...)
 }
 
-// toCRLF gives p with all its line ends as CRLF.
+// toCRLF returns p with all its line ends as CRLF.
 func toCRLF(p []byte) []byte {
 	p = bytes.ReplaceAll(p, []byte("\r\n"), []byte("\n"))
 	p = bytes.ReplaceAll(p, []byte("\r"), []byte("\n"))

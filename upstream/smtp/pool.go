@@ -43,7 +43,7 @@ func (p *pool) get() *conn {
 	return nil
 }
 
-// put gives a connection back, for reuse where it is fit for it.
+// put returns a connection to the pool, for reuse where it is fit for it.
 func (p *pool) put(c *conn) {
 	if c.broken {
 		c.close()

@@ -39,7 +39,7 @@ func replyOf(e *textproto.Error) reply {
 	return r
 }
 
-// isEnhanced knows class "." subject "." detail (RFC 3463 2).
+// isEnhanced reports whether a string is class "." subject "." detail (RFC 3463 2).
 func isEnhanced(s string) bool {
 	if len(s) < 5 || s[1] != '.' || strings.IndexByte("245", s[0]) < 0 {
 		return false
@@ -48,7 +48,7 @@ func isEnhanced(s string) bool {
 	return isNumber(subject) && isNumber(detail)
 }
 
-// isNumber knows one to three digits.
+// isNumber reports whether a string is one to three digits.
 func isNumber(s string) bool {
 	return len(s) >= 1 && len(s) <= 3 && strings.Trim(s, "0123456789") == ""
 }
@@ -71,7 +71,7 @@ func clean(s string) string {
 	return s
 }
 
-// isClean knows printable ASCII with single blanks: most replies.
+// isClean reports whether a string is printable ASCII with single blanks: most replies.
 func isClean(s string) bool {
 	blank := true
 	for i := range len(s) {
@@ -95,7 +95,7 @@ const (
 	atDot
 )
 
-// failure says what a reply that is no success means.
+// failure says what a reply that is not a success means.
 //
 //	phase    4yz                     5yz
 //	connect  Temporary, Connect      Temporary, Connect: it says nothing about any mail
@@ -166,7 +166,7 @@ func (r reply) refusal(phase stage) (class upstream.Class, sender bool) {
 	return upstream.Permanent, false
 }
 
-// isMailbox says that the enhanced code is about an address or a mailbox (RFC 3463 3.2, 3.3).
+// isMailbox reports whether the enhanced code is about an address or a mailbox (RFC 3463 3.2, 3.3).
 func (r reply) isMailbox() bool {
 	return len(r.enhanced) > 3 && (r.enhanced[2:4] == "1." || r.enhanced[2:4] == "2.")
 }

@@ -106,7 +106,7 @@ func (j *job) sweep() {
 	j.pending = rest
 }
 
-// fail gives every recipient without an outcome this one.
+// fail sets this outcome for every recipient without one.
 func (j *job) fail(err error) {
 	for _, i := range j.pending {
 		j.settle(i, upstream.Outcome{Err: err})

@@ -1,3 +1,4 @@
+// Package smtp sends to an SMTP relay or submission server (RFC 5321, RFC 6409).
 package smtp
 
 import (

@@ -55,7 +55,7 @@ func (mailgunAPI) unauthorized(*http.Request) *answer {
 	return &answer{401, http.Header{"Content-Type": {"text/plain"}}, "Forbidden"}
 }
 
-// other knows the domain, https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains
+// other serves the domain, https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains
 func (a mailgunAPI) other(r *http.Request, acct *account) *answer {
 	if name, ok := strings.CutPrefix(r.URL.Path, "/v4/domains/"); ok && r.Method == http.MethodGet {
 		state := "active"

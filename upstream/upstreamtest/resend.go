@@ -66,7 +66,7 @@ func (resendAPI) unauthorized(r *http.Request) *answer {
 	return resendError(403, "invalid_api_key", "API key is invalid.")
 }
 
-// other knows the list of domains, https://resend.com/docs/api-reference/domains/list-domains
+// other serves the list of domains, https://resend.com/docs/api-reference/domains/list-domains
 func (resendAPI) other(r *http.Request, acct *account) *answer {
 	if r.URL.Path != "/domains" || r.Method != http.MethodGet {
 		return nil

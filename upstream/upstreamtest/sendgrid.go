@@ -93,7 +93,7 @@ func (sendgridAPI) unauthorized(*http.Request) *answer {
 	return sendgridError(401, "", "The provided authorization grant is invalid, expired, or revoked")
 }
 
-// other knows scopes and authenticated domains,
+// other serves scopes and authenticated domains,
 // https://www.twilio.com/docs/sendgrid/api-reference/domain-authentication/list-all-authenticated-domains
 func (sendgridAPI) other(r *http.Request, acct *account) *answer {
 	scopes := acct.scopes

@@ -42,13 +42,13 @@ type api interface {
 	take(s *Server, r *http.Request, body []byte, msg *Message) *answer
 	// accepted is the answer to a mail that was taken.
 	accepted(msg *Message) *answer
-	// authorized says whether the credentials are these.
+	// authorized reports whether the credentials are these.
 	authorized(r *http.Request, key string) bool
 	// unauthorized is the answer where they are not.
 	unauthorized(r *http.Request) *answer
 	// other answers requests that send nothing; nil: 404.
 	other(r *http.Request, acct *account) *answer
-	// sends says whether a request is for sending.
+	// sends reports whether a request is for sending.
 	sends(r *http.Request) bool
 	// limit is how many bytes a request may have.
 	limit() int64
@@ -97,7 +97,7 @@ func (s *Server) Close() {
 	s.http.Close()
 }
 
-// CA gives the certificate in PEM form, for ca_file.
+// CA returns the certificate in PEM form, for ca_file.
 func (s *Server) CA() []byte {
 	var cert *x509.Certificate = s.http.Certificate()
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
@@ -124,14 +124,14 @@ func (s *Server) SetKey(key string) {
 	s.key = key
 }
 
-// Accepted gives the mails that were taken, in order.
+// Accepted returns the mails that were taken, in order.
 func (s *Server) Accepted() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Message(nil), s.accepted...)
 }
 
-// Rejected gives the rules that requests broke, in order.
+// Rejected returns the rules that requests broke, in order.
 func (s *Server) Rejected() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

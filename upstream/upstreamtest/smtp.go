@@ -78,7 +78,7 @@ type SMTPRecipient struct {
 	Params  []string // "NOTIFY=NEVER", as sent
 }
 
-// Recipients gives the addresses.
+// Recipients returns the addresses.
 func (t SMTPTransaction) Recipients() []string {
 	var out []string
 	for _, r := range t.To {
@@ -152,35 +152,35 @@ func (s *SMTP) DropAll() {
 	}
 }
 
-// Taken gives the messages taken so far.
+// Taken returns the messages taken so far.
 func (s *SMTP) Taken() []SMTPTransaction {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.taken)
 }
 
-// Count gives their number, also with Discard.
+// Count returns their number, also with Discard.
 func (s *SMTP) Count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.count
 }
 
-// Dialed gives the number of connections so far, Quits that of those which ended with QUIT.
+// Dialed returns the number of connections so far, Quits that of those which ended with QUIT.
 func (s *SMTP) Dialed() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.dialed
 }
 
-// Quits gives the number of QUIT commands.
+// Quits returns the number of QUIT commands.
 func (s *SMTP) Quits() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.quits
 }
 
-// Faults gives the breaches of protocol that were seen: lone CR or LF, commands out of order,
+// Faults returns the breaches of protocol that were seen: lone CR or LF, commands out of order,
 // commands sent ahead without PIPELINING, parameters that were not offered.
 func (s *SMTP) Faults() []string {
 	s.mu.Lock()
@@ -297,7 +297,7 @@ func (re SMTPReaction) refuses() bool {
 	return re.Reply != "" && re.Reply[0] != '2' && re.Reply[0] != '3'
 }
 
-// silent says that the client gets no reply.
+// silent reports whether the client gets no reply.
 func (re SMTPReaction) silent() bool { return re.Stall || (re.Drop && re.Reply == "") }
 
 func (c *smtpSession) apply(re SMTPReaction, ok string) (goOn bool) {
