@@ -20,7 +20,7 @@
 //	0  envelope glob mime
 //	                    the shared noun; patterns; Internet messages
 //
-// queue/sqlite imports queue. upstream imports only mime: deliver copies what an upstream needs into
+// queue/sqlite imports queue, queue/engines both. upstream imports only mime: deliver copies what an upstream needs into
 // upstream.Mail. Above it stand upstream/api, local and smtp on floor 2, the kinds that speak HTTP on
 // floor 3, and on floor 4 upstream/kinds, their table, which only cmd imports.
 //

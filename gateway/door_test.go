@@ -130,7 +130,7 @@ func TestDirect(t *testing.T) {
 		t.Errorf("queued %+v, taken %d", left, len(fake.Accepted()))
 	}
 	// What became of them is known; of mail that its client keeps it is not ours to say.
-	records, err := h.g.queue.History(t.Context(), queue.HistoryFilter{})
+	records, err := h.g.queue.Search(t.Context(), queue.HistoryFilter{})
 	if err != nil || len(records) != 2 {
 		t.Fatalf("%+v, %v", records, err)
 	}
@@ -182,7 +182,7 @@ func TestRestartKeepsQueuedMail(t *testing.T) {
 	}
 	fake.SetKey("k")
 	h.start()
-	if n, err := h.g.queue.Retry(t.Context(), listAll(h)...); n != 1 || err != nil {
+	if n, err := h.g.queue.Retry(t.Context(), queue.Filter{}); n != 1 || err != nil {
 		t.Fatalf("retry: %d %v", n, err)
 	}
 	h.await("the mail", func() bool { return len(fake.Accepted()) == 1 })

@@ -150,7 +150,7 @@ func (h *house) await(what string, ok func() bool) {
 // ended lists recipients that are in a final state.
 func (h *house) ended(s envelope.State) []string {
 	h.t.Helper()
-	list, err := h.g.queue.History(h.t.Context(), queue.HistoryFilter{})
+	list, err := h.g.queue.Search(h.t.Context(), queue.HistoryFilter{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func (h *house) ended(s envelope.State) []string {
 
 func (h *house) waiting(s envelope.State) []queue.Part {
 	h.t.Helper()
-	list, err := h.g.queue.List(h.t.Context(), queue.Filter{})
+	list, err := h.g.queue.List(h.t.Context(), queue.Filter{}, queue.Page{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -409,7 +409,7 @@ via = ["b"]
 	if err := h.send("x@example.com", []string{"seven@late.example"}, strings.Replace(msg, "hi", "refuse me", 1)); err == nil || !strings.HasPrefix(err.Error(), "554 ") {
 		t.Errorf("subject refused: %v", err)
 	}
-	if n, err := h.g.queue.Release(t.Context(), h.held()...); n != 1 || err != nil {
+	if n, err := h.g.queue.Release(t.Context(), queue.Filter{IDs: h.held()}); n != 1 || err != nil {
 		t.Fatalf("release: %d %v", n, err)
 	}
 	// Released mail passes over the rule that holds; no other rule matches, so it waits and says so.
@@ -420,7 +420,7 @@ via = ["b"]
 }
 
 func (h *house) held() []string {
-	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Held})
+	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Held}, queue.Page{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -433,7 +433,7 @@ func (h *house) held() []string {
 
 func listAll(h *house) []string {
 	h.t.Helper()
-	list, err := h.g.queue.List(h.t.Context(), queue.Filter{})
+	list, err := h.g.queue.List(h.t.Context(), queue.Filter{}, queue.Page{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (h *house) sentRecord(to string) queue.Record {
 	h.t.Helper()
 	var rec queue.Record
 	h.await("the delivery to "+to, func() bool {
-		list, err := h.g.queue.History(h.t.Context(), queue.HistoryFilter{To: to})
+		list, err := h.g.queue.Search(h.t.Context(), queue.HistoryFilter{To: to})
 		if err != nil {
 			h.t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -19,7 +18,7 @@ import (
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
-	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/gateway/queue/engines"
 	"mailhatch/gateway/smtpd"
 	"mailhatch/upstream"
 )
@@ -31,14 +30,14 @@ type Options struct {
 	Stdout  io.Writer       // where the console upstream writes
 	Log     *slog.Logger
 	Reload  <-chan os.Signal // each signal reloads the config; may be nil
-	Queue   queue.Queue      // in place of the one in state_dir; nil: that one. The Gateway closes it
+	Queue   queue.Engine     // in place of the one in state_dir; nil: that one. The Gateway closes it
 }
 
 // Gateway takes mail in and sees to its delivery. Make one with New, run it with Run.
 type Gateway struct {
 	opts      Options
 	file      string // the config to reload; "" for the defaults
-	queue     queue.Queue
+	queue     queue.Engine
 	journal   *journal.Journal
 	metrics   *prometheus.Registry
 	deliverer *deliver.Deliverer
@@ -60,11 +59,10 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	}
 	q := opts.Queue
 	if q == nil {
-		store, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Logger: opts.Log})
-		if err != nil {
+		var err error
+		if q, err = engines.Open(ctx, engines.Default, queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Logger: opts.Log}); err != nil {
 			return nil, err
 		}
-		q = store
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -92,7 +90,24 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 		first.undo()
 		return err
 	}
-	// All end together: what sessions accept last is kept and offered after the next start.
+	// The store ends after all who use it, and they end when it fails.
+	group, ctx := errgroup.WithContext(ctx)
+	store, stop := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error { return g.queue.Run(store) })
+	group.Go(func() error {
+		defer stop()
+		return g.serve(ctx, first, started)
+	})
+	err = group.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	g.opts.Log.Info("stopped")
+	return err
+}
+
+// serve runs all rooms. They end together: what sessions accept last is kept and offered after the next start.
+func (g *Gateway) serve(ctx context.Context, first *move, started func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.lobby.serve(ctx, first, started) })
 	group.Go(func() error { return g.keepAlive(ctx) })
@@ -101,13 +116,7 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.admin.serve(ctx) })
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
-	group.Go(func() error { return g.watchStore(ctx) })
-	err = group.Wait()
-	if errors.Is(err, context.Canceled) {
-		err = nil
-	}
-	g.opts.Log.Info("stopped")
-	return err
+	return group.Wait()
 }
 
 // Addrs gives the addresses of the listeners once Run has opened them, in the order of the config.
@@ -134,22 +143,5 @@ func (g *Gateway) prune(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-	}
-}
-
-// watchStore ends the program when the store can no longer promise anything: a restart is the cure.
-func (g *Gateway) watchStore(ctx context.Context) error {
-	failing, ok := g.queue.(interface {
-		Broken() <-chan struct{}
-		Err() error
-	})
-	if !ok {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-failing.Broken():
-		return fmt.Errorf("the store in %s failed: %w", g.current.Load().StateDir, failing.Err())
 	}
 }

@@ -85,7 +85,7 @@ var (
 // heldMail gives the messages in the queue.
 func (h *house) heldMail() []queue.Message {
 	h.t.Helper()
-	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Held})
+	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Held}, queue.Page{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ var floors = map[string]int{
 	"mailhatch/gateway/route":                       2,
 	"mailhatch/gateway/identity":                    2,
 	"mailhatch/gateway/queue":                       2,
+	"mailhatch/gateway/queue/engines":               2,
 	"mailhatch/gateway/queue/sqlite":                2,
 	"mailhatch/gateway/queue/queuetest":             2,
 	"mailhatch/gateway/bounce":                      2,
@@ -59,8 +60,10 @@ var floors = map[string]int{
 
 // doors are the imports within a floor that the plan allows.
 var doors = map[[2]string]bool{
-	{"mailhatch/gateway/queue/sqlite", "mailhatch/gateway/queue"}:    true,
-	{"mailhatch/gateway/queue/queuetest", "mailhatch/gateway/queue"}: true,
+	{"mailhatch/gateway/queue/sqlite", "mailhatch/gateway/queue"}:         true,
+	{"mailhatch/gateway/queue/engines", "mailhatch/gateway/queue"}:        true,
+	{"mailhatch/gateway/queue/engines", "mailhatch/gateway/queue/sqlite"}: true,
+	{"mailhatch/gateway/queue/queuetest", "mailhatch/gateway/queue"}:      true,
 }
 
 // floorOf finds the floor of a package; kinds of upstreams share one, and need no line of their own.

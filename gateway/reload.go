@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"mailhatch/gateway/config"
-	"mailhatch/gateway/queue/sqlite"
 )
 
 // reloaded is what came of a reload.
@@ -88,9 +87,7 @@ func (g *Gateway) tryReload() reloaded {
 	}
 	g.admin.follow(adminAt)
 	g.inFlight.Resize(int64(cfg.MaxInFlight))
-	if store, ok := g.queue.(*sqlite.Store); ok {
-		store.SetReserve(int64(cfg.Queue.MinFree))
-	}
+	g.queue.SetReserve(int64(cfg.Queue.MinFree))
 	g.deliverer.Reload(g.delivery(cfg))
 	for _, w := range cfg.Warnings {
 		g.opts.Log.Warn(w)

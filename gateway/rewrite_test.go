@@ -188,7 +188,7 @@ func TestRewriteRulesAndBounces(t *testing.T) {
 // listFailed gives the envelopes of failed mail, oldest first.
 func listFailed(h *house) []envelope.Envelope {
 	h.t.Helper()
-	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Failed})
+	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Failed}, queue.Page{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

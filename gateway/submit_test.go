@@ -85,7 +85,7 @@ func TestSubmissionSocket(t *testing.T) {
 
 func heldMail(h *house) []queue.Message {
 	h.t.Helper()
-	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Held})
+	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Held}, queue.Page{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
-	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/engines"
 )
 
 // view gives the running gateway's view of itself or, when none runs, what lies in its state
@@ -27,7 +28,7 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return nil, nil, err
 	}
-	store, err := sqlite.OpenReadOnly(ctx, stateDir)
+	store, err := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, command.Hintf(fmt.Errorf("the gateway is not running and there is no queue in %s", stateDir),

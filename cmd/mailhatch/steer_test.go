@@ -45,10 +45,11 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) open(t *testing.T) *sqlite.Store {
 	t.Helper()
-	q, err := sqlite.Open(t.Context(), sqlite.Options{Dir: r.dir})
+	q, err := sqlite.Open(t.Context(), queue.Settings{Dir: r.dir})
 	if err != nil {
 		t.Fatal(err)
 	}
+	go q.Run(context.Background()) //nolint:errcheck // Close ends it
 	return q
 }
 
@@ -81,7 +82,7 @@ func (r *rig) fill(t *testing.T, q queue.Queue) {
 }
 
 // serve answers on the admin socket until the returned function is called.
-func (r *rig) serve(t *testing.T, q queue.Queue) (stop func()) {
+func (r *rig) serve(t *testing.T, q queue.Engine) (stop func()) {
 	t.Helper()
 	l, err := admin.Listen(filepath.Join(r.dir, admin.SocketName))
 	if err != nil {

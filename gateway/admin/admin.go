@@ -38,7 +38,7 @@ import (
 
 // Config is what the server shows and steers. Queue is needed, all else may be missing.
 type Config struct {
-	Queue    queue.Queue
+	Queue    queue.Engine
 	Status   func() []Upstream                           // how the upstreams are; the server adds what waits for each
 	Ready    func() []string                             // what is not ready yet, in words; none: ready
 	Reload   func(ctx context.Context) ([]string, error) // reads the config again and says what of it waits for a restart; the error says why all stays as it was

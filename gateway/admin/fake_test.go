@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -15,15 +16,15 @@ import (
 
 // fakeQueue holds messages in memory. Methods that admin does not call panic.
 type fakeQueue struct {
-	queue.Queue // nil
-	mu          sync.Mutex
-	messages    map[string]*queue.Message
-	bodies      map[string][]byte
-	history     []queue.Record
-	lanes       map[string]queue.Lane
-	err         error // of all calls
-	lists       []queue.Filter
-	actErr      error
+	queue.Engine // nil
+	mu           sync.Mutex
+	messages     map[string]*queue.Message
+	bodies       map[string][]byte
+	history      []queue.Record
+	lanes        map[string]queue.Lane
+	err          error // of all calls
+	lists        []queue.Page
+	actErr       error
 }
 
 func newFake(messages ...queue.Message) *fakeQueue {
@@ -35,22 +36,22 @@ func newFake(messages ...queue.Message) *fakeQueue {
 	return q
 }
 
-func (q *fakeQueue) List(_ context.Context, f queue.Filter) ([]queue.Message, error) {
+func (q *fakeQueue) List(_ context.Context, f queue.Filter, p queue.Page) ([]queue.Message, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lists = append(q.lists, f)
+	q.lists = append(q.lists, p)
 	var list []queue.Message
 	for id, m := range q.messages {
 		in := func(p queue.Part) bool {
 			return (f.State == "" || p.State == f.State) && (f.Lane == "" || p.Lane == f.Lane)
 		}
-		if (len(f.IDs) == 0 || slices.Contains(f.IDs, id)) && id > f.After && slices.ContainsFunc(m.Parts, in) {
+		if (len(f.IDs) == 0 || slices.Contains(f.IDs, id)) && id > p.After && slices.ContainsFunc(m.Parts, in) {
 			list = append(list, *m)
 		}
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
-	if f.Limit > 0 && len(list) > f.Limit {
-		list = list[:f.Limit]
+	if p.Limit > 0 && len(list) > p.Limit {
+		list = list[:p.Limit]
 	}
 	return list, q.err
 }
@@ -72,17 +73,28 @@ func (q *fakeQueue) Body(_ context.Context, id string) (queue.Body, error) {
 	return fakeBody{bytes.NewReader(b), new(bool)}, q.err
 }
 
-func (q *fakeQueue) change(ids []string, f func(p *queue.Part) bool) (int, error) {
+// change calls f for the parts that the filter names; those for which it returns nil are removed.
+func (q *fakeQueue) change(f queue.Filter, act func(p queue.Part) *queue.Part) (n int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.actErr != nil {
-		return 0, q.actErr
+	if err := cmp.Or(q.err, q.actErr); err != nil {
+		return 0, err
 	}
-	n := 0
-	for _, id := range ids {
+	for id, m := range q.messages {
+		var parts []queue.Part
 		changed := false
-		for i := range q.messages[id].Parts {
-			changed = f(&q.messages[id].Parts[i]) || changed
+		for _, p := range m.Parts {
+			next := &p
+			if (f.IDs == nil || slices.Contains(f.IDs, id)) && (f.State == "" || p.State == f.State) && (f.Lane == "" || p.Lane == f.Lane) {
+				next = act(p)
+				changed = changed || next == nil || next.State != p.State
+			}
+			if next != nil {
+				parts = append(parts, *next)
+			}
+		}
+		if m.Parts = parts; len(parts) == 0 {
+			delete(q.messages, id)
 		}
 		if changed {
 			n++
@@ -91,39 +103,32 @@ func (q *fakeQueue) change(ids []string, f func(p *queue.Part) bool) (int, error
 	return n, nil
 }
 
-func to(from, state envelope.State) func(p *queue.Part) bool {
-	return func(p *queue.Part) bool {
-		if p.State != from {
-			return false
+func to(from, state envelope.State) func(p queue.Part) *queue.Part {
+	return func(p queue.Part) *queue.Part {
+		if p.State == from {
+			p.State = state
 		}
-		p.State = state
-		return true
+		return &p
 	}
 }
 
-func (q *fakeQueue) Retry(_ context.Context, ids ...string) (int, error) {
-	return q.change(ids, to(envelope.Failed, envelope.Queued))
+func (q *fakeQueue) Retry(_ context.Context, f queue.Filter) (int, error) {
+	return q.change(f, to(envelope.Failed, envelope.Queued))
 }
 
-func (q *fakeQueue) Hold(_ context.Context, ids ...string) (int, error) {
-	return q.change(ids, to(envelope.Queued, envelope.Held))
+func (q *fakeQueue) Hold(_ context.Context, f queue.Filter) (int, error) {
+	return q.change(f, to(envelope.Queued, envelope.Held))
 }
 
-func (q *fakeQueue) Release(_ context.Context, ids ...string) (int, error) {
-	return q.change(ids, to(envelope.Held, envelope.Queued))
+func (q *fakeQueue) Release(_ context.Context, f queue.Filter) (int, error) {
+	return q.change(f, to(envelope.Held, envelope.Queued))
 }
 
-func (q *fakeQueue) Delete(_ context.Context, ids ...string) (int, error) {
-	n, err := q.change(ids, func(*queue.Part) bool { return true })
-	for _, id := range ids {
-		if err == nil {
-			delete(q.messages, id)
-		}
-	}
-	return n, err
+func (q *fakeQueue) Delete(_ context.Context, f queue.Filter) (int, error) {
+	return q.change(f, func(queue.Part) *queue.Part { return nil })
 }
 
-func (q *fakeQueue) History(_ context.Context, f queue.HistoryFilter) ([]queue.Record, error) {
+func (q *fakeQueue) Search(_ context.Context, f queue.HistoryFilter) ([]queue.Record, error) {
 	var list []queue.Record
 	for _, r := range q.history {
 		if (f.ID == "" || f.ID == r.ID) && (f.To == "" || matches(f.To, r.Recipient.Address)) && !r.At.Before(f.Since) {

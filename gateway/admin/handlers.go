@@ -1,13 +1,16 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,7 +161,29 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	if err := s.reader.fill(r.Context(), st); err != nil {
 		return err
 	}
+	if err := s.lanes(r.Context(), st); err != nil {
+		return err
+	}
 	return writeJSON(w, http.StatusOK, st)
+}
+
+// lanes adds to each upstream what waits for it, and the lanes of mail whose upstream is not known.
+func (s *Server) lanes(ctx context.Context, st *Status) error {
+	lanes, err := s.cfg.Queue.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range st.Upstreams {
+		u := &st.Upstreams[i]
+		u.Queued, u.NextAt = lanes[u.Name].Queued, lanes[u.Name].NextAt
+		delete(lanes, u.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(lanes)) {
+		if lane := lanes[name]; lane.Queued > 0 {
+			st.Upstreams = append(st.Upstreams, Upstream{Name: name, Queued: lane.Queued, NextAt: lane.NextAt})
+		}
+	}
+	return nil
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request, discreet bool) error {

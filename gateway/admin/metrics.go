@@ -12,7 +12,7 @@ import (
 
 // collector reads the gauges of queue and upstreams when somebody asks for them.
 type collector struct {
-	queue     queue.Queue
+	queue     queue.Engine
 	upstreams func() []Upstream // may be nil
 }
 

@@ -27,11 +27,11 @@ type View interface {
 	Status(ctx context.Context) (*Status, error)
 }
 
-// Source is what a Reader reads: a queue.Queue, or one that is open for reading alone.
+// Source is what a Reader reads: a queue.Engine or a queue.Reader.
 type Source interface {
-	List(ctx context.Context, f queue.Filter) ([]queue.Message, error)
+	List(ctx context.Context, f queue.Filter, p queue.Page) ([]queue.Message, error)
 	Body(ctx context.Context, id string) (queue.Body, error)
-	History(ctx context.Context, f queue.HistoryFilter) ([]queue.Record, error)
+	Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Record, error)
 	Stats(ctx context.Context) (map[envelope.State]queue.Depth, error)
 }
 
@@ -54,7 +54,7 @@ func page(limit int) int {
 // List implements View.
 func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 	limit := page(f.Limit)
-	list, err := r.Queue.List(ctx, queue.Filter{IDs: f.IDs, State: f.State, Lane: f.Upstream, After: f.After, Limit: limit + 1})
+	list, err := r.Queue.List(ctx, queue.Filter{IDs: f.IDs, State: f.State, Lane: f.Upstream}, queue.Page{After: f.After, Limit: limit + 1})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 
 // Show implements View.
 func (r Reader) Show(ctx context.Context, id string) (*Message, error) {
-	list, err := r.Queue.List(ctx, queue.Filter{IDs: []string{id}, Limit: 1})
+	list, err := r.Queue.List(ctx, queue.Filter{IDs: []string{id}}, queue.Page{})
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ type bodyReader struct {
 // Log implements View.
 func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 	limit := page(f.Limit)
-	records, err := r.Queue.History(ctx, queue.HistoryFilter{ID: f.ID, From: f.From, To: f.To, Since: f.Since, Limit: limit + 1})
+	records, err := r.Queue.Search(ctx, queue.HistoryFilter{ID: f.ID, From: f.From, To: f.To, Since: f.Since, Limit: limit + 1})
 	if err != nil {
 		return nil, err
 	}
@@ -121,13 +121,13 @@ func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 
 // waiting gives the recipients in the queue that match.
 func (r Reader) waiting(ctx context.Context, f LogFilter) (entries []Entry, truncated bool, err error) {
-	q := queue.Filter{Limit: maxPage}
+	q, p := queue.Filter{}, queue.Page{Limit: maxPage}
 	if f.ID != "" {
 		q.IDs = []string{f.ID}
 	}
 	entries = []Entry{}
 	for seen := 0; ; {
-		list, err := r.Queue.List(ctx, q)
+		list, err := r.Queue.List(ctx, q, p)
 		if err != nil {
 			return nil, false, err
 		}
@@ -140,7 +140,7 @@ func (r Reader) waiting(ctx context.Context, f LogFilter) (entries []Entry, trun
 		if seen >= maxScan {
 			return entries, true, nil
 		}
-		q.After = list[len(list)-1].ID
+		p.After = list[len(list)-1].ID
 	}
 }
 
@@ -187,7 +187,7 @@ func (r Reader) Status(ctx context.Context) (*Status, error) {
 	return s, nil
 }
 
-// fill adds what the queue knows to a status.
+// fill adds what waits in the queue to a status.
 func (r Reader) fill(ctx context.Context, s *Status) error {
 	depths, err := r.Queue.Stats(ctx)
 	if err != nil {
@@ -197,28 +197,5 @@ func (r Reader) fill(ctx context.Context, s *Status) error {
 		d := depths[state]
 		s.Queue[state] = QueueStatus{Parts: d.Parts, Bytes: d.Bytes, Oldest: d.Oldest}
 	}
-	scheduled, ok := r.Queue.(interface {
-		Lanes(ctx context.Context) (map[string]queue.Lane, error)
-	})
-	if !ok {
-		return nil
-	}
-	lanes, err := scheduled.Lanes(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range s.Upstreams {
-		u := &s.Upstreams[i]
-		u.Queued, u.NextAt = lanes[u.Name].Queued, lanes[u.Name].NextAt
-		delete(lanes, u.Name)
-	}
-	var stray []Upstream // mail that waits for upstreams nobody told of
-	for name, lane := range lanes {
-		if lane.Queued > 0 {
-			stray = append(stray, Upstream{Name: name, Queued: lane.Queued, NextAt: lane.NextAt})
-		}
-	}
-	slices.SortFunc(stray, func(a, b Upstream) int { return cmp.Compare(a.Name, b.Name) })
-	s.Upstreams = append(s.Upstreams, stray...)
 	return nil
 }

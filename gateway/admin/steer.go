@@ -9,9 +9,9 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// act does something to the messages of a selection.
+// act does something to the parts of a selection.
 func (s *Server) act(ctx context.Context, action Action, sel Selection) (*Changed, error) {
-	do := map[Action]func(context.Context, ...string) (int, error){
+	do := map[Action]func(context.Context, queue.Filter) (int, error){
 		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
 	}[action]
 	switch {
@@ -30,32 +30,20 @@ func (s *Server) act(ctx context.Context, action Action, sel Selection) (*Change
 	if !sel.All {
 		return s.actOn(ctx, do, sel.IDs)
 	}
-	if action == Release && sel.State == "" {
-		sel.State = envelope.Held
+	changed, err := do(ctx, queue.Filter{State: sel.State, Lane: sel.Upstream})
+	if err != nil {
+		return nil, err
 	}
-	out := &Changed{}
-	f := queue.Filter{State: sel.State, Lane: sel.Upstream, Limit: maxPage}
-	for {
-		list, err := s.cfg.Queue.List(ctx, f)
-		if err != nil || len(list) == 0 {
-			return out, err
-		}
-		n, err := do(ctx, messageIDs(list)...)
-		if err != nil {
-			return nil, err
-		}
-		out.Changed += n
-		f.After = list[len(list)-1].ID
-	}
+	return &Changed{Changed: changed}, nil
 }
 
 // actOn does something to the named messages and tells which of them are not there.
-func (s *Server) actOn(ctx context.Context, do func(context.Context, ...string) (int, error), ids []string) (*Changed, error) {
+func (s *Server) actOn(ctx context.Context, do func(context.Context, queue.Filter) (int, error), ids []string) (*Changed, error) {
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	out := &Changed{}
 	for chunk := range slices.Chunk(ids, maxPage) {
-		list, err := s.cfg.Queue.List(ctx, queue.Filter{IDs: chunk})
+		list, err := s.cfg.Queue.List(ctx, queue.Filter{IDs: chunk}, queue.Page{})
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +57,7 @@ func (s *Server) actOn(ctx context.Context, do func(context.Context, ...string) 
 		if len(found) == 0 {
 			continue
 		}
-		n, err := do(ctx, found...)
+		n, err := do(ctx, queue.Filter{IDs: found})
 		if err != nil {
 			return nil, err
 		}

@@ -56,6 +56,36 @@ func TestAct(t *testing.T) {
 	}
 }
 
+// TestActOnParts: a message with recipients in other states, or for other upstreams, keeps these as they are.
+func TestActOnParts(t *testing.T) {
+	for _, tc := range []struct {
+		action Action
+		sel    Selection
+		want   string
+	}{
+		{Delete, Selection{All: true, State: envelope.Failed}, "main queued, relay queued"},
+		{Hold, Selection{All: true, Upstream: "relay"}, "main queued, relay held, main failed"},
+		{Delete, Selection{IDs: []string{"A1"}}, ""},
+	} {
+		m := message("A1", "ann", "main", envelope.Queued, envelope.Queued, envelope.Failed)
+		m.Parts[1].Lane = "relay"
+		q := newFake(m)
+		c, _ := start(t, Config{Queue: q})
+		if got, err := c.Act(t.Context(), tc.action, tc.sel); err != nil || got.Changed != 1 {
+			t.Errorf("%s %+v: %+v, %v", tc.action, tc.sel, got, err)
+		}
+		var left []string
+		if m := q.messages["A1"]; m != nil {
+			for _, p := range m.Parts {
+				left = append(left, p.Lane+" "+string(p.State))
+			}
+		}
+		if got := strings.Join(left, ", "); got != tc.want {
+			t.Errorf("%s %+v left %q, want %q", tc.action, tc.sel, got, tc.want)
+		}
+	}
+}
+
 func TestActOnManyPages(t *testing.T) {
 	q := newFake()
 	for i := range 2*maxPage + 5 {
@@ -145,7 +175,8 @@ func TestFailuresOfTheQueue(t *testing.T) {
 	}
 	q := newFake()
 	q.lanes = nil
-	if _, err := (Reader{q}).Status(t.Context()); !errors.Is(err, errLanes) {
+	c, _ := start(t, Config{Queue: q})
+	if _, err := c.Status(t.Context()); err == nil || !strings.Contains(err.Error(), errLanes.Error()) {
 		t.Errorf("lanes: %v", err)
 	}
 }

@@ -194,12 +194,7 @@ func TestStatus(t *testing.T) {
 		t.Error(d)
 	}
 	offline, err := Reader{q}.Status(t.Context())
-	if err != nil || offline.Running || offline.Queue[envelope.Queued].Parts != 1 || len(offline.Upstreams) != 2 {
+	if err != nil || offline.Running || offline.Queue[envelope.Queued].Parts != 1 || len(offline.Upstreams) != 0 {
 		t.Errorf("%+v %v", offline, err)
-	}
-	// A source without schedule, as an engine that is open for reading.
-	bare, err := Reader{struct{ Source }{q}}.Status(t.Context())
-	if err != nil || len(bare.Upstreams) != 0 {
-		t.Errorf("%+v %v", bare, err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/queuetest"
 	"mailhatch/gateway/queue/sqlite"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -83,7 +84,7 @@ func failing(c upstream.Class, status int, words string) upstream.Outcome {
 // rig is a deliverer over a real store.
 type rig struct {
 	t       *testing.T
-	q       queue.Queue
+	q       queue.Engine
 	d       *Deliverer
 	cfg     *Config
 	log     *strings.Builder
@@ -114,19 +115,18 @@ func via(names ...string) func(*queue.Message, *mime.Message, string) route.Deci
 
 func newRig(t *testing.T, change func(*Config), ups map[string]*scripted) *rig {
 	t.Helper()
-	q, err := sqlite.Open(t.Context(), sqlite.Options{Dir: t.TempDir()})
+	q, err := sqlite.Open(t.Context(), queue.Settings{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
+	stop := queuetest.Start(t, q)
 	r := &rig{t: t, q: q, log: &strings.Builder{}, cfg: config(ups, change)}
 	r.over(q)
 	t.Cleanup(func() {
 		if r.stop != nil {
 			r.stop()
 		}
-		if err := q.Close(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 	return r
 }
@@ -220,13 +220,13 @@ func (r *rig) await(what string, ok func() bool) {
 }
 
 func (r *rig) show() string {
-	list, err := r.q.List(context.Background(), queue.Filter{})
+	list, err := r.q.List(context.Background(), queue.Filter{}, queue.Page{})
 	return fmt.Sprintf("%+v %v", list, err)
 }
 
 func (r *rig) history(state envelope.State) []queue.Record {
 	r.t.Helper()
-	list, err := r.q.History(r.t.Context(), queue.HistoryFilter{})
+	list, err := r.q.Search(r.t.Context(), queue.HistoryFilter{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func (r *rig) history(state envelope.State) []queue.Record {
 // parts gives the waiting parts of all messages.
 func (r *rig) parts() []queue.Part {
 	r.t.Helper()
-	list, err := r.q.List(r.t.Context(), queue.Filter{})
+	list, err := r.q.List(r.t.Context(), queue.Filter{}, queue.Page{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -5,8 +5,9 @@
 // a route and each attempt may divide a part further. When a message has no part left, its body goes
 // and only its history stays.
 //
-// Engines implement [Queue]; the one that is built in is package sqlite. queuetest holds the suite
-// that every engine must pass.
+// Engines implement [Engine], which is three interfaces in one: [Queue] is what accepting and delivering
+// need, [Operator] what people do to mail that waits, [History] what is known of mail that is gone.
+// Package engines has the table of them, queuetest the suite that each must pass.
 package queue
 
 import (
@@ -20,16 +21,16 @@ import (
 
 // Errors that callers tell apart. Engines wrap them.
 var (
-	ErrFull     = errors.New("queue: no space left in the state directory") // 452: new mail is refused, delivery goes on
-	ErrBroken   = errors.New("queue: the store failed and must be restarted")
+	ErrFull     = errors.New("queue: no space left") // 452: new mail is refused, delivery goes on
+	ErrBroken   = errors.New("queue: the store failed")
 	ErrFenced   = errors.New("queue: the lease was lost")
 	ErrNotFound = errors.New("queue: no such message")
-	ErrLocked   = errors.New("queue: the state directory is in use by another mailhatch")
+	ErrLocked   = errors.New("queue: in use by another mailhatch")
 	ErrClosed   = errors.New("queue: closed")
 	ErrDamaged  = errors.New("queue: the stored message is damaged") // its bytes are not the ones that were accepted
 )
 
-// Queue is a durable store of messages. All methods may be called at once from many goroutines.
+// Queue takes messages in and gives them out for delivery.
 type Queue interface {
 	// New starts a message. Its bytes may go to disk while they are written; nothing is kept before Commit.
 	New(ctx context.Context) (Draft, error)
@@ -38,6 +39,9 @@ type Queue interface {
 	// else gets them before the lease ends by Finish, Release or time. No part due: an empty slice.
 	Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]Lease, error)
 
+	// Serve names the lanes that this process delivers from now on. Processes that share a store learn from
+	// each other's Serve, through Lane.Served, whose mail to leave alone.
+	Serve(ctx context.Context, lanes []string) error
 	// Lanes says for each lane with queued parts how many there are and when the next is due.
 	Lanes(ctx context.Context) (map[string]Lane, error)
 
@@ -47,31 +51,6 @@ type Queue interface {
 	// Hasten makes the queued parts of a lane due now that are due later than after; zero: all. It costs
 	// what it changes, however much is queued, and lets other work in between.
 	Hasten(ctx context.Context, lane string, after time.Time) error
-
-	// List returns messages that are in the queue, oldest first.
-	List(ctx context.Context, f Filter) ([]Message, error)
-	// Body opens the bytes of a message in the queue.
-	Body(ctx context.Context, id string) (Body, error)
-	// Retry makes queued and failed parts due now, with a new life: attempts and age start again.
-	// Hold, Release (which sets Progress.Released) and Delete do what they say; Delete leaves a discarded entry in the history.
-	// Each acts on whole messages, says how many it changed, and passes over leased parts' running
-	// attempt: its result then finds itself fenced off only by Delete.
-	Retry(ctx context.Context, ids ...string) (int, error)
-	Hold(ctx context.Context, ids ...string) (int, error)
-	Release(ctx context.Context, ids ...string) (int, error)
-	Delete(ctx context.Context, ids ...string) (int, error)
-
-	// History returns what became of recipients whose fate is known, newest first.
-	History(ctx context.Context, f HistoryFilter) ([]Record, error)
-	// Prune removes history that is older than sentBefore and failed parts older than failedBefore,
-	// and gives space back; it works in small steps.
-	Prune(ctx context.Context, sentBefore, failedBefore time.Time) error
-
-	// Stats counts parts and says how old the oldest is, by state.
-	Stats(ctx context.Context) (map[envelope.State]Depth, error)
-
-	// Close waits for running calls and gives the state directory back.
-	Close() error
 }
 
 // Draft is a message that is being written. It is used by one goroutine.
@@ -88,7 +67,7 @@ type Draft interface {
 	Discard() error
 }
 
-// Accepted is what Commit stores beside the bytes.
+// Accepted is what Commit stores beside the bytes. Who has committed it does not change it any more.
 type Accepted struct {
 	Envelope envelope.Envelope // with all recipients
 	Header   Summary
@@ -163,25 +142,9 @@ type Record struct {
 	Received   time.Time
 }
 
-// Filter chooses messages; the zero value chooses all.
-type Filter struct {
-	IDs   []string
-	State envelope.State // with a part in that state
-	Lane  string
-	Limit int    // 0: no limit
-	After string // ids greater than this one: the next page
-}
-
-// HistoryFilter chooses records; the zero value chooses all. From and To are compared without regard
-// to case and may hold * and ?.
-type HistoryFilter struct {
-	ID, From, To string
-	Since        time.Time
-	Limit        int
-}
-
 // Lane is the load of one upstream.
 type Lane struct {
+	Served bool      // a process delivers it, this one or another; else its mail can only be routed anew
 	Queued int       // leased parts among them
 	NextAt time.Time // when the next part can be claimed: when it is due or, if it is leased, when its lease ends
 }

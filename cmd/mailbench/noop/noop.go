@@ -61,7 +61,7 @@ type discard struct {
 	changed chan struct{}
 }
 
-var _ queue.Queue = (*discard)(nil)
+var _ queue.Engine = (*discard)(nil)
 
 func newQueue() *discard {
 	q := &discard{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}, changed: make(chan struct{})}
@@ -118,21 +118,30 @@ func (q *discard) Claim(context.Context, string, int, time.Duration) ([]queue.Le
 func (q *discard) Lanes(context.Context) (map[string]queue.Lane, error) { return nil, nil }
 func (q *discard) Changed() <-chan struct{}                             { return q.changed }
 func (q *discard) Hasten(context.Context, string, time.Time) error      { return nil }
-func (q *discard) List(context.Context, queue.Filter) ([]queue.Message, error) {
+func (q *discard) Serve(context.Context, []string) error                { return nil }
+func (q *discard) List(context.Context, queue.Filter, queue.Page) ([]queue.Message, error) {
 	return nil, nil
 }
 func (q *discard) Body(context.Context, string) (queue.Body, error) {
 	return nil, queue.ErrNotFound
 }
-func (q *discard) Retry(context.Context, ...string) (int, error)   { return 0, nil }
-func (q *discard) Hold(context.Context, ...string) (int, error)    { return 0, nil }
-func (q *discard) Release(context.Context, ...string) (int, error) { return 0, nil }
-func (q *discard) Delete(context.Context, ...string) (int, error)  { return 0, nil }
-func (q *discard) History(context.Context, queue.HistoryFilter) ([]queue.Record, error) {
+func (q *discard) Retry(context.Context, queue.Filter) (int, error)        { return 0, nil }
+func (q *discard) Hold(context.Context, queue.Filter) (int, error)         { return 0, nil }
+func (q *discard) Release(context.Context, queue.Filter) (int, error)      { return 0, nil }
+func (q *discard) Delete(context.Context, queue.Filter) (int, error)       { return 0, nil }
+func (q *discard) Move(context.Context, queue.Filter, string) (int, error) { return 0, nil }
+func (q *discard) Search(context.Context, queue.HistoryFilter) ([]queue.Record, error) {
 	return nil, nil
 }
 func (q *discard) Prune(context.Context, time.Time, time.Time) error { return nil }
 func (q *discard) Stats(context.Context) (map[envelope.State]queue.Depth, error) {
 	return nil, nil
 }
-func (q *discard) Close() error { return nil }
+func (q *discard) SetReserve(int64) {}
+func (q *discard) Close() error     { return nil }
+
+// Run waits for the end.
+func (q *discard) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}

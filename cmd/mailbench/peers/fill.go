@@ -15,7 +15,7 @@ import (
 	"mailhatch/cmd/mailbench/message"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
-	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/gateway/queue/engines"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 	fillLane    = "sink"              // the upstream of mailhatchConfig
 )
 
-// filling is a queue to make without a server: through the engine's own door, many messages to a
+// filling is a queue to make without a server: by the engine itself, many messages to a
 // transaction.
 type filling struct {
 	Queued  int // messages that wait for the upstream, due in a day
@@ -39,11 +39,22 @@ func fillQueue(ctx context.Context, stateDir string, f filling) (err error) {
 	if err := os.MkdirAll(stateDir, 0o700); err != nil {
 		return err
 	}
-	store, err := sqlite.Open(ctx, sqlite.Options{Dir: stateDir})
+	store, err := engines.Open(ctx, engines.Default, queue.Settings{Dir: stateDir})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return store.Run(writing) })
+	group.Go(func() error {
+		defer stop()
+		return f.into(ctx, store)
+	})
+	return group.Wait()
+}
+
+func (f filling) into(ctx context.Context, store queue.Queue) error {
 	if err := commitMany(ctx, store, f.Queued, time.Now().Add(fillDue)); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func TestFill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir})
+	store, err := sqlite.Open(t.Context(), queue.Settings{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestFill(t *testing.T) {
 	if err != nil || stats[envelope.Queued].Parts != 600 {
 		t.Errorf("%v %+v", err, stats)
 	}
-	history, err := store.History(t.Context(), queue.HistoryFilter{})
+	history, err := store.Search(t.Context(), queue.HistoryFilter{})
 	if err != nil || len(history) != 1400 || history[0].State != envelope.Sent {
 		t.Errorf("%v, %d records", err, len(history))
 	}

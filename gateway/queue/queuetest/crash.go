@@ -38,9 +38,9 @@ const (
 // Crash kills a process under load, several times on one directory, and checks after each time that
 // every acknowledged message is there with its exact bytes and that nothing else is there in halves.
 // It runs the calling test again as the child, so it must be called from a top-level test.
-func Crash(t *testing.T, open Open) {
+func Crash(t *testing.T, e Engine) {
 	if dir := os.Getenv(childDir); dir != "" {
-		crashChild(t, open, dir)
+		crashChild(t, e, dir)
 		return
 	}
 	dir := t.TempDir()
@@ -52,7 +52,7 @@ func Crash(t *testing.T, open Open) {
 		for ack, what := range c.kill(t) {
 			acks[ack] = what
 		}
-		verify(t, open, dir, acks, round)
+		verify(t, e, dir, acks, round)
 	}
 }
 
@@ -178,8 +178,9 @@ func sum(b []byte) uint64 {
 }
 
 // crashChild accepts messages until it is killed, and sends every third.
-func crashChild(t *testing.T, open Open, dir string) {
-	q := open(t, dir)
+func crashChild(t *testing.T, e Engine, dir string) {
+	q := e.Open(t, dir)
+	Start(t, q)
 	out := &lockedWriter{w: os.Stdout}
 	var wg sync.WaitGroup
 	for range crashSessions {
@@ -218,8 +219,9 @@ func crashChild(t *testing.T, open Open, dir string) {
 }
 
 // idleChild accepts a few messages, one after the other, and then waits for its end.
-func idleChild(t *testing.T, open Open, dir string) {
-	q := open(t, dir)
+func idleChild(t *testing.T, e Engine, dir string) {
+	q := e.Open(t, dir)
+	Start(t, q)
 	for seed := range uint64(idleMessages) {
 		id, err := commit(q, crashBody(seed), accepted(strconv.FormatUint(seed, 10)+"@example.com", "bob@example.org"))
 		if err != nil {
@@ -243,9 +245,9 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 }
 
 // verify compares a queue with what was acknowledged.
-func verify(t *testing.T, open Open, dir string, acks map[string]string, round int) {
+func verify(t *testing.T, e Engine, dir string, acks map[string]string, round int) {
 	t.Helper()
-	h := &house{T: t, dir: dir, open: open}
+	h := &house{T: t, dir: dir, engine: e}
 	h.start()
 	defer h.stop()
 	here := map[string]bool{}

@@ -3,6 +3,7 @@ package queuetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,6 +83,19 @@ func testClaimLanes(t *testing.T, h *house) {
 	}
 }
 
+func testServe(t *testing.T, h *house) {
+	h.dueAt("mine", time.Now())
+	h.dueAt("unknown", time.Now())
+	for _, served := range [][]string{nil, {"mine", "empty"}, {"other"}} {
+		h.must("Serve", h.q.Serve(context.Background(), served))
+		lanes, err := h.q.Lanes(context.Background())
+		h.must("Lanes", err)
+		if got, want := lanes["mine"].Served, slices.Contains(served, "mine"); got != want || lanes["unknown"].Served {
+			t.Errorf("Serve(%v): Lanes returned %+v", served, lanes)
+		}
+	}
+}
+
 // claimAgain waits until the part whose lease was short is given out again.
 func (h *house) claimAgain() queue.Lease {
 	h.Helper()
@@ -152,6 +166,9 @@ func testLeaseRelease(t *testing.T, h *house) {
 }
 
 func testRestartFreesLeases(t *testing.T, h *house) {
+	if !h.engine.OneProcess {
+		t.Skip("leases of this engine end by time alone")
+	}
 	id := h.add("bob@example.org")
 	h.claimOne()
 	h.restart()
@@ -275,7 +292,7 @@ func testCanceled(t *testing.T, h *house) {
 	for what, call := range map[string]func() error{
 		"Claim": func() error { _, err := h.q.Claim(ctx, lane, 1, longTime); return err },
 		"Lanes": func() error { _, err := h.q.Lanes(ctx); return err },
-		"List":  func() error { _, err := h.q.List(ctx, queue.Filter{}); return err },
+		"List":  func() error { _, err := h.q.List(ctx, queue.Filter{}, queue.Page{}); return err },
 		"Stats": func() error { _, err := h.q.Stats(ctx); return err },
 	} {
 		if err := call(); err != nil && !errors.Is(err, context.Canceled) {
@@ -313,13 +330,13 @@ func testChanged(t *testing.T, h *house) {
 	h.wantChanged("Finish with a part that waits")
 	h.must("Hasten", h.q.Hasten(ctx, lane, time.Time{}))
 	h.wantChanged("Hasten")
-	_, err := h.q.Retry(ctx, id)
+	_, err := h.q.Retry(ctx, one(id))
 	h.must("Retry", err)
 	h.wantChanged("Retry")
-	_, err = h.q.Hold(ctx, id)
+	_, err = h.q.Hold(ctx, one(id))
 	h.must("Hold", err)
 	h.drain()
-	_, err = h.q.Release(ctx, id)
+	_, err = h.q.Release(ctx, one(id))
 	h.must("Release", err)
 	h.wantChanged("Release")
 	for range 3 {

@@ -156,20 +156,20 @@ func settle(l queue.Lease, turn int) error {
 }
 
 // operate holds, releases and retries what is there until ctx ends.
-func operate(ctx context.Context, t *testing.T, q queue.Queue) {
+func operate(ctx context.Context, t *testing.T, q queue.Engine) {
 	background := context.Background()
 	for {
-		messages, err := q.List(background, queue.Filter{Limit: 20})
+		messages, err := q.List(background, queue.Filter{}, queue.Page{Limit: 20})
 		if err != nil {
 			t.Errorf("List: %v", err)
 			return
 		}
-		var ids []string
+		ids := []string{}
 		for _, m := range messages {
 			ids = append(ids, m.ID)
 		}
-		for _, call := range []func(context.Context, ...string) (int, error){q.Hold, q.Release, q.Retry} {
-			if _, err := call(background, ids...); err != nil {
+		for _, call := range []func(context.Context, queue.Filter) (int, error){q.Hold, q.Release, q.Retry} {
+			if _, err := call(background, queue.Filter{IDs: ids}); err != nil {
 				t.Errorf("operator: %v", err)
 				return
 			}

@@ -10,15 +10,24 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// act calls an operator's method and compares the count.
-func (h *house) act(what string, call func(context.Context, ...string) (int, error), want int, ids ...string) {
+type act func(context.Context, queue.Filter) (int, error)
+
+// act calls an operator's method for messages and compares the count.
+func (h *house) act(what string, call act, want int, ids ...string) {
 	h.Helper()
-	got, err := call(context.Background(), ids...)
+	h.actOn(what, call, want, queue.Filter{IDs: append([]string{}, ids...)})
+}
+
+func (h *house) actOn(what string, call act, want int, f queue.Filter) {
+	h.Helper()
+	got, err := call(context.Background(), f)
 	h.must(what, err)
 	if got != want {
-		h.Errorf("%s(%v): changed %d, want %d", what, ids, got, want)
+		h.Errorf("%s(%+v): changed %d, want %d", what, f, got, want)
 	}
 }
+
+func one(id string) queue.Filter { return queue.Filter{IDs: []string{id}} }
 
 // inStates commits a message with a part in each waiting state.
 func (h *house) inStates() string {

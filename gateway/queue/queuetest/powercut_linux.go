@@ -23,12 +23,12 @@ const powerRounds = 3
 // PowerCut stops the file system under a process that accepts mail, and checks that every message
 // that was acknowledged before is there afterwards. It needs root and loop devices, and skips the
 // test where they are missing. Like [Crash], it must be called from a top-level test.
-func PowerCut(t *testing.T, open Open) {
+func PowerCut(t *testing.T, e Engine) {
 	if dir := os.Getenv(childDir); dir != "" {
 		if os.Getenv(childIdle) != "" {
-			idleChild(t, open, dir)
+			idleChild(t, e, dir)
 		} else {
-			crashChild(t, open, dir)
+			crashChild(t, e, dir)
 		}
 		return
 	}
@@ -53,7 +53,7 @@ func PowerCut(t *testing.T, open Open) {
 		c.end()
 		d.unmount(t)
 		d.mount(t)
-		verify(t, open, d.state(), acks, round)
+		verify(t, e, d.state(), acks, round)
 		d.unmount(t)
 	}
 }

@@ -18,9 +18,15 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// Open opens the engine's queue in a directory, which may hold the state of an earlier one. It fails
-// the test if it cannot. The suite closes the queue.
-type Open func(t *testing.T, dir string) queue.Queue
+// Engine is the engine under test.
+type Engine struct {
+	// Open opens the engine's store in a directory, which may hold the state of an earlier one. It fails the
+	// test if it cannot. The suite runs and closes the store.
+	Open func(t *testing.T, dir string) queue.Engine
+	// OneProcess says that no other process can have the store open at the same time, so that leases end
+	// with the process that has them. Elsewhere they end by time alone.
+	OneProcess bool
+}
 
 const (
 	lane     = "main"
@@ -28,7 +34,7 @@ const (
 )
 
 // Run checks that an engine does what package queue says.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, e Engine) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *house)
@@ -43,6 +49,7 @@ func Run(t *testing.T, open Open) {
 		{"Reopen", testReopen},
 		{"ClaimOrder", testClaimOrder},
 		{"ClaimLanes", testClaimLanes},
+		{"Serve", testServe},
 		{"LeaseEnds", testLeaseEnds},
 		{"LeaseRelease", testLeaseRelease},
 		{"RestartFreesLeases", testRestartFreesLeases},
@@ -55,6 +62,12 @@ func Run(t *testing.T, open Open) {
 		{"Hold", testHold},
 		{"HoldDuringLease", testHoldDuringLease},
 		{"Delete", testDelete},
+		{"PartsByState", testPartsByState},
+		{"PartsByField", testPartsByField},
+		{"PartsByRecipient", testPartsByRecipient},
+		{"DivideDuringLease", testDivideDuringLease},
+		{"Move", testMove},
+		{"MoveDuringLease", testMoveDuringLease},
 		{"DeleteDuringLease", testDeleteDuringLease},
 		{"Hasten", testHasten},
 		{"List", testList},
@@ -67,7 +80,7 @@ func Run(t *testing.T, open Open) {
 		{"Load", testLoad},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := &house{T: t, dir: t.TempDir(), open: open}
+			h := &house{T: t, dir: t.TempDir(), engine: e}
 			h.start()
 			t.Cleanup(h.stop)
 			c.test(t, h)
@@ -75,24 +88,43 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// house is a queue under test with the shorthand of the tests.
+// house is a store under test with the shorthand of the tests.
 type house struct {
 	*testing.T
-	dir  string
-	open Open
-	q    queue.Queue
+	dir    string
+	engine Engine
+	q      queue.Engine
+	end    func()
 }
 
-func (h *house) start() { h.q = h.open(h.T, h.dir) }
+func (h *house) start() {
+	h.q = h.engine.Open(h.T, h.dir)
+	h.end = Start(h.T, h.q)
+}
 
 func (h *house) stop() {
-	if h.q == nil {
-		return
+	if h.q != nil {
+		h.end()
+		h.q = nil
 	}
-	if err := h.q.Close(); err != nil {
-		h.Errorf("Close: %v", err)
+}
+
+// Start runs an engine. The function that it returns ends and closes it.
+func Start(t testing.TB, q queue.Engine) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- q.Run(ctx) }()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if err := q.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
 	}
-	h.q = nil
 }
 
 func (h *house) restart() {
@@ -177,7 +209,7 @@ func sent(l queue.Lease) queue.Result {
 
 func (h *house) list(f queue.Filter) []queue.Message {
 	h.Helper()
-	out, err := h.q.List(context.Background(), f)
+	out, err := h.q.List(context.Background(), f, queue.Page{})
 	h.must("List", err)
 	return out
 }
@@ -194,7 +226,7 @@ func (h *house) only() queue.Message {
 
 func (h *house) history(f queue.HistoryFilter) []queue.Record {
 	h.Helper()
-	out, err := h.q.History(context.Background(), f)
+	out, err := h.q.Search(context.Background(), f)
 	h.must("History", err)
 	return out
 }

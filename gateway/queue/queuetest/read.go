@@ -18,6 +18,7 @@ func testList(t *testing.T, h *house) {
 			{To: m.Envelope.To[:1], Lane: lane, State: s},
 			{To: m.Envelope.To[1:], Lane: "second", State: envelope.Queued},
 		}
+		m.Header.Subject = "Waits in " + lane + "!"
 		return h.commit([]byte("x"), m)
 	}
 	queued, held, failed, late := in("a", envelope.Queued), in("b", envelope.Held), in("c", envelope.Failed), in("a", envelope.Held)
@@ -36,12 +37,15 @@ func testList(t *testing.T, h *house) {
 		{queue.Filter{Lane: "a", State: envelope.Held}, []string{late}},
 		{queue.Filter{Lane: "second", State: envelope.Held}, nil},
 		{queue.Filter{Lane: "a", State: envelope.Queued}, []string{queued}},
-		{queue.Filter{Limit: 2}, []string{queued, held}},
-		{queue.Filter{After: held, Limit: 1}, []string{failed}},
-		{queue.Filter{After: late}, nil},
-		{queue.Filter{State: envelope.Held, After: held}, []string{late}},
 		{queue.Filter{IDs: []string{queued, held}, State: envelope.Held}, []string{held}},
-		{queue.Filter{IDs: []string{queued, held, late}, Lane: "a", After: queued, Limit: 5}, []string{late}},
+		{queue.Filter{From: "ann@*"}, []string{queued, held, failed, late}},
+		{queue.Filter{From: "bob@*"}, nil},
+		{queue.Filter{To: "B@example.???"}, []string{queued, held, failed, late}},
+		{queue.Filter{To: "a@*", Lane: "a", State: envelope.Held}, []string{late}},
+		{queue.Filter{To: "b@*", Lane: "a"}, nil},
+		{queue.Filter{Subject: "*in c*"}, []string{failed}},
+		{queue.Filter{Before: time.Now().Add(-time.Hour)}, nil},
+		{queue.Filter{Before: time.Now().Add(time.Hour)}, []string{queued, held, failed, late}},
 	} {
 		got := h.list(c.f)
 		h.wantIDs(fmt.Sprintf("%+v", c.f), got, c.want...)
@@ -51,10 +55,29 @@ func testList(t *testing.T, h *house) {
 			}
 		}
 	}
-	for _, f := range []queue.Filter{{After: "?"}, {State: envelope.Sent}, {State: "odd"}} {
-		if _, err := h.q.List(context.Background(), f); err == nil {
+	for _, c := range []struct {
+		f    queue.Filter
+		p    queue.Page
+		want []string
+	}{
+		{queue.Filter{}, queue.Page{Limit: 2}, []string{queued, held}},
+		{queue.Filter{}, queue.Page{After: held, Limit: 1}, []string{failed}},
+		{queue.Filter{}, queue.Page{After: late}, nil},
+		{queue.Filter{State: envelope.Held}, queue.Page{After: held}, []string{late}},
+		{queue.Filter{IDs: []string{queued, held, late}, Lane: "a"}, queue.Page{After: queued, Limit: 5}, []string{late}},
+		{queue.Filter{Subject: "*in a*"}, queue.Page{Limit: 2}, []string{queued, late}},
+	} {
+		got, err := h.q.List(context.Background(), c.f, c.p)
+		h.must("List", err)
+		h.wantIDs(fmt.Sprintf("%+v %+v", c.f, c.p), got, c.want...)
+	}
+	for _, f := range []queue.Filter{{State: envelope.Sent}, {State: "odd"}} {
+		if _, err := h.q.List(context.Background(), f, queue.Page{}); err == nil {
 			t.Errorf("List(%+v): no error", f)
 		}
+	}
+	if _, err := h.q.List(context.Background(), queue.Filter{}, queue.Page{After: "?"}); err == nil {
+		t.Error("List after an odd id: no error")
 	}
 }
 
@@ -68,7 +91,8 @@ func testListPages(t *testing.T, h *house) {
 	h.wantIDs("by ids", h.list(queue.Filter{IDs: want}), want...)
 	var got []queue.Message
 	for after := ""; ; {
-		page := h.list(queue.Filter{After: after, Limit: 700})
+		page, err := h.q.List(context.Background(), queue.Filter{}, queue.Page{After: after, Limit: 700})
+		h.must("List", err)
 		if len(page) == 0 {
 			break
 		}
@@ -118,7 +142,7 @@ func testHistory(t *testing.T, h *house) {
 			t.Errorf("%+v: got %v, want %v", c.f, got, c.want)
 		}
 	}
-	if _, err := h.q.History(context.Background(), queue.HistoryFilter{ID: "?"}); err == nil {
+	if _, err := h.q.Search(context.Background(), queue.HistoryFilter{ID: "?"}); err == nil {
 		t.Error("an odd id: no error")
 	}
 }

@@ -99,10 +99,7 @@ func BenchmarkCommit(b *testing.B) {
 
 func benchStore(b *testing.B, dir string) *sqlite.Store {
 	b.Helper()
-	s, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir})
-	if err != nil {
-		b.Fatal(err)
-	}
+	s := openStore(b, queue.Settings{Dir: dir})
 	b.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			b.Error(err)

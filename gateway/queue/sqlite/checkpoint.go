@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
@@ -44,38 +45,37 @@ func (s *Store) grown(bytes int) {
 	}
 }
 
-// checkpoints is the checkpointer. It ends when its channel is closed.
-func (s *Store) checkpoints(conn *sqlite.Conn) {
-	defer s.work.Done()
-	defer conn.Close()
-	for range s.checkpoint {
-		if s.Err() != nil {
-			continue
+// checkpoints is the checkpointer.
+func (s *Store) checkpoints(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.checkpoint:
 		}
 		// The second pass takes what came during the first and leaves little to the writer.
-		err := carryOver(conn)
-		if err == nil {
-			err = carryOver(conn)
+		if s.carryOver(s.carrier) && s.carryOver(s.carrier) {
+			s.sealing.Store(true)
 		}
-		if err != nil && faultOf(err) == faultBroken {
-			s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
-			continue
-		}
-		s.sealing.Store(true)
 	}
 }
 
 // seal lets the log start again if the checkpointer has done its part.
 func (s *Store) seal() {
-	if !s.sealing.CompareAndSwap(true, false) || s.Err() != nil {
-		return
-	}
-	if err := carryOver(s.writer); err != nil && faultOf(err) == faultBroken {
-		s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
+	if s.sealing.CompareAndSwap(true, false) {
+		s.carryOver(s.writer)
 	}
 }
 
-// carryOver moves what it can without waiting for readers.
-func carryOver(conn *sqlite.Conn) error {
-	return exec(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+// carryOver moves what it can without waiting for readers, and reports whether the store still works.
+func (s *Store) carryOver(conn *sqlite.Conn) bool {
+	if s.failure.Load() != nil {
+		return false
+	}
+	err := exec(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+	if err != nil && faultOf(err) == faultBroken {
+		s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
+		return false
+	}
+	return true
 }

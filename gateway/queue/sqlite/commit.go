@@ -42,7 +42,7 @@ func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
 		return err
 	}
 	defer s.leave()
-	if err := s.Err(); err != nil {
+	if err := s.err(); err != nil {
 		return err
 	}
 	rows, err := d.rows(&m)
@@ -51,12 +51,12 @@ func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
 	}
 	run := func(t *tx) error { return d.insert(t, rows) }
 	if len(m.Parts) == 0 { // what became of mail may take of the reserve
-		return s.do(ctx, &op{run: run, spares: true})
+		return s.do(ctx, &op{run: run})
 	}
 	if err := s.admit(d.buf.size); err != nil {
 		return err
 	}
-	o := &op{run: run, mail: true, spares: true}
+	o := &op{run: run, mail: true}
 	switch {
 	case d.file != nil:
 		d.at = inFile
@@ -111,7 +111,7 @@ func (s *Store) synced(err error) error {
 		return described
 	}
 	s.fail(err)
-	return s.Err()
+	return s.err()
 }
 
 // newRows are the rows of a message that is to be stored.
@@ -161,7 +161,7 @@ func (d *draft) insert(t *tx, r *newRows) error {
 		return err
 	}
 	for i := range r.parts {
-		if err := r.parts[i].insert(t, d.id, int64(i)+1); err != nil {
+		if err := r.parts[i].insert(t, partKey{d.id, int64(i) + 1}); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 // TestPlans checks that what delivery asks all the time is answered by an index, however much is queued.
 func TestPlans(t *testing.T) {
-	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	s := openStore(t, queue.Settings{Dir: t.TempDir()})
 	defer mustClose(t, s)
 	for _, query := range sqlite.HotQueries() {
 		steps, err := s.Plan(query)
@@ -33,7 +33,7 @@ func TestPlans(t *testing.T) {
 
 // TestPlannedOnce checks that no message has a statement planned anew: that costs more than to run it.
 func TestPlannedOnce(t *testing.T) {
-	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	s := openStore(t, queue.Settings{Dir: t.TempDir()})
 	defer mustClose(t, s)
 	planned, err := s.WatchPlanning()
 	if err != nil {
@@ -102,10 +102,7 @@ func BenchmarkDepth(b *testing.B) {
 // fill puts messages of 1 KiB into the queue that are due in an hour.
 func fill(b *testing.B, dir string, n int) {
 	b.Helper()
-	s, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir})
-	if err != nil {
-		b.Fatal(err)
-	}
+	s := openStore(b, queue.Settings{Dir: dir})
 	defer s.Close()
 	to := []envelope.Recipient{{Address: "bob@example.org"}}
 	m := queue.Accepted{

@@ -31,17 +31,12 @@
 // # Mail that has just come
 //
 // Most mail is claimed a moment after its commit. The store remembers a message until its first claim, up
-// to 1 MiB of them, and that claim reads the index of due parts alone. The memory is never wrong:
-//
-//   - The writer fills it before the COMMIT that makes the rows visible, and empties it if that fails. A
-//     claim looks into it after it has seen the part in its snapshot, and takes the message out: what is
-//     there was never claimed.
-//   - Rows change by the ops of the writer alone, and before any of them is committed everything is
-//     forgotten, but for two that say that they spare it: new mail, which has new ids, and Finish, which
-//     changes a part that was claimed. So what a claim finds is as no commit before its snapshot has
-//     changed it: it is what the snapshot shows.
-//   - It holds copies, and only messages whose rows give back exactly these: one part with all recipients,
-//     due at once, no progress, all texts UTF-8. Bodies in segments and files are read and compared as ever.
+// to 1 MiB of them, and that claim reads the index of due parts alone, which saves 4 to 10 % of the CPU of a
+// message from socket to relay. The memory is never wrong: the writer fills it before the COMMIT that makes
+// the rows visible and empties it if that fails; a claim takes a message out after it has seen its part in
+// a snapshot; and only operators change a part that was never claimed, before whose commits everything is
+// forgotten. Only messages are remembered whose rows give back exactly the same: one part with all
+// recipients, due at once, no progress, all texts UTF-8.
 //
 // # Figures
 //

@@ -42,10 +42,10 @@ func (s *Store) New(context.Context) (queue.Draft, error) {
 	return &draft{store: s, id: s.ids.next(), buf: newMemory(s.chunks)}, nil
 }
 
-// admit says whether that many bytes of new mail may come: the store works and its reserve of space is
-// untouched.
+// admit returns why that many bytes of new mail may not come: the store does not work, or its reserve of
+// space would be touched.
 func (s *Store) admit(bytes int) error {
-	if err := s.Err(); err != nil {
+	if err := s.err(); err != nil {
 		return err
 	}
 	return s.space.check(bytes)

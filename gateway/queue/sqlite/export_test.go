@@ -6,10 +6,8 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 )
 
 // SyncData is syncData for the benchmarks.
@@ -128,7 +126,7 @@ func (s *Store) EngineVersion() (n int64, err error) {
 
 // HotQueries are those of each claim and finish, and of each start.
 func HotQueries() []string {
-	return []string{dueQuery, fetchQuery, "DELETE FROM parts WHERE message = ? AND n = ? AND state = ?", removeQuery, segmentQuery, hastenQuery}
+	return []string{dueQuery, fetchQuery, takeQuery, removeQuery, segmentQuery, hastenQuery}
 }
 
 // Plan is how the engine answers a query.
@@ -158,29 +156,16 @@ func (s *Store) WatchPlanning() (planned func() int64, err error) {
 	return func() int64 { return n.Swap(0) }, nil
 }
 
+// DraftMemory is how many bytes all drafts of a store together may hold beyond their first chunk.
+func DraftMemory() int64 { return newChunks().left.Load() }
+
+// Broken is closed when changes are refused, Err returns why.
+func (s *Store) Broken() <-chan struct{} { return s.over }
+func (s *Store) Err() error              { return s.err() }
+
 // Fresh is how many messages are remembered for their first claim, and how many bytes that takes.
 func (s *Store) Fresh() (messages, bytes int) {
 	s.fresh.mu.Lock()
 	defer s.fresh.mu.Unlock()
-	if n := s.fresh.order.Len(); n != len(s.fresh.mail) {
-		panic(fmt.Sprintf("%d in order, %d by id", n, len(s.fresh.mail)))
-	}
 	return len(s.fresh.mail), s.fresh.bytes
-}
-
-// DraftMemory is how many bytes all drafts of a store together may hold beyond their first chunk.
-func DraftMemory() int64 { return newChunks().left.Load() }
-
-// FailCommit remembers a message in a transaction whose COMMIT fails, and gives that error.
-func (s *Store) FailCommit(ctx context.Context) error {
-	const tables = "CREATE TABLE parent (id INTEGER PRIMARY KEY); CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
-	if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA foreign_keys = ON", nil); err != nil {
-		return fmt.Errorf("preparing: %w", err)
-	}
-	if err := sqlitex.ExecuteScript(s.writer, tables, nil); err != nil {
-		return fmt.Errorf("preparing: %w", err)
-	}
-	o := &op{bytes: 1, spares: true, fresh: &freshMail{body: storedBody{id: 1}, bytes: 1, since: time.Now()}}
-	o.run = func(t *tx) error { return exec(t.conn, "INSERT INTO child VALUES (1)", nil) }
-	return s.do(ctx, o)
 }

@@ -37,7 +37,7 @@ func TestDamagedBody(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openStore(t, sqlite.Options{Dir: dir})
+			s := openStore(t, queue.Settings{Dir: dir})
 			defer mustClose(t, s)
 			id := mustPut(t, s, body)
 			path := filepath.Join(dir, "bodies", id+".eml")
@@ -80,11 +80,11 @@ func sent(l queue.Lease) queue.Result {
 
 func TestDamagedRows(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	small := mustPut(t, s, []byte("0123456789"))
 	mustClose(t, s)
 	alter(t, dir, "UPDATE messages SET body = x'00'")
-	s = openStore(t, sqlite.Options{Dir: dir})
+	s = openStore(t, queue.Settings{Dir: dir})
 	_, err := s.Body(context.Background(), small)
 	wantDamaged(t, "Body", err, filepath.Join(dir, "queue.db"), small)
 	_, err = claimOne(t, s).Body()
@@ -97,12 +97,12 @@ func TestDamagedRows(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openStore(t, sqlite.Options{Dir: dir})
+			s := openStore(t, queue.Settings{Dir: dir})
 			bad := mustPut(t, s, []byte("x"))
 			mustClose(t, s)
 			alter(t, dir, c.script)
 			var log bytes.Buffer
-			s = openStore(t, sqlite.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			s = openStore(t, queue.Settings{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			defer mustClose(t, s)
 			good := mustPut(t, s, []byte("x"))
 			if got := claimOne(t, s).Message().ID; got != good {
@@ -111,11 +111,11 @@ func TestDamagedRows(t *testing.T) {
 			if !strings.Contains(log.String(), bad) {
 				t.Errorf("the log does not name the message: %s", log.String())
 			}
-			if _, err := s.List(context.Background(), queue.Filter{}); err == nil || !strings.Contains(err.Error(), bad) {
+			if _, err := s.List(context.Background(), queue.Filter{}, queue.Page{}); err == nil || !strings.Contains(err.Error(), bad) {
 				t.Errorf("List: %v, want an error that names the message", err)
 			}
-			for what, call := range map[string]func(context.Context, ...string) (int, error){"Delete": s.Delete, "Retry": s.Retry} {
-				if _, err := call(context.Background(), bad); c.name == "part" && err == nil {
+			for what, call := range map[string]func(context.Context, queue.Filter) (int, error){"Delete": s.Delete, "Retry": s.Retry} {
+				if _, err := call(context.Background(), named(bad)); c.name == "part" && err == nil {
 					t.Errorf("%s: no error", what)
 				}
 			}
@@ -125,15 +125,15 @@ func TestDamagedRows(t *testing.T) {
 		})
 	}
 
-	s = openStore(t, sqlite.Options{Dir: dir})
-	if _, err := s.Delete(context.Background(), small); err != nil {
+	s = openStore(t, queue.Settings{Dir: dir})
+	if _, err := s.Delete(context.Background(), named(small)); err != nil {
 		t.Errorf("Delete of a message with a damaged body: %v", err)
 	}
 	mustClose(t, s)
 	alter(t, dir, "UPDATE history SET info = ''")
-	s = openStore(t, sqlite.Options{Dir: dir})
+	s = openStore(t, queue.Settings{Dir: dir})
 	defer mustClose(t, s)
-	if _, err := s.History(context.Background(), queue.HistoryFilter{}); err == nil || !strings.Contains(err.Error(), small) {
+	if _, err := s.Search(context.Background(), queue.HistoryFilter{}); err == nil || !strings.Contains(err.Error(), small) {
 		t.Errorf("History: %v, want an error that names the message", err)
 	}
 }
@@ -141,13 +141,13 @@ func TestDamagedRows(t *testing.T) {
 // TestReserve checks that mail is refused before the disk is full and that delivery goes on.
 func TestReserve(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	mustPut(t, s, []byte("x"))
 	mustClose(t, s)
-	s = openStore(t, sqlite.Options{Dir: dir, ReserveBytes: 1})
+	s = openStore(t, queue.Settings{Dir: dir, ReserveBytes: 1})
 	mustPut(t, s, []byte("x"))
 	mustClose(t, s)
-	s = openStore(t, sqlite.Options{Dir: dir, ReserveBytes: math.MaxInt64})
+	s = openStore(t, queue.Settings{Dir: dir, ReserveBytes: math.MaxInt64})
 	defer mustClose(t, s)
 	if _, err := s.New(context.Background()); !errors.Is(err, queue.ErrFull) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("New: %v, want ErrFull with the directory", err)
@@ -184,7 +184,7 @@ func fillUp(t *testing.T, s *sqlite.Store, size int) (ids []string) {
 // makes room for new mail.
 func checkAfterFull(t *testing.T, s *sqlite.Store, ids []string) {
 	t.Helper()
-	messages, err := s.List(context.Background(), queue.Filter{})
+	messages, err := s.List(context.Background(), queue.Filter{}, queue.Page{})
 	if err != nil || len(messages) != len(ids) {
 		t.Fatalf("List: %d messages, %v; want %d", len(messages), err, len(ids))
 	}
@@ -216,7 +216,7 @@ func checkAfterFull(t *testing.T, s *sqlite.Store, ids []string) {
 }
 
 func TestDatabaseFull(t *testing.T) {
-	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	s := openStore(t, queue.Settings{Dir: t.TempDir()})
 	defer mustClose(t, s)
 	if err := s.LimitPages(400); err != nil {
 		t.Fatal(err)
@@ -233,7 +233,7 @@ func TestDatabaseFull(t *testing.T) {
 
 func TestBroken(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	defer s.Close()
 	id := mustPut(t, s, []byte("x"))
 	l := claimOne(t, s)
@@ -258,7 +258,7 @@ func TestBroken(t *testing.T) {
 	ctx := context.Background()
 	_, newErr := s.New(ctx)
 	_, claimErr := s.Claim(ctx, "main", 1, time.Minute)
-	_, deleteErr := s.Delete(ctx, id)
+	_, deleteErr := s.Delete(ctx, named(id))
 	for what, err := range map[string]error{
 		"Err": s.Err(), "New": newErr, "Commit of a draft": large.Commit(ctx, queue.Accepted{}),
 		"Claim": claimErr, "Finish": l.Finish(ctx, sent(l)), "Delete": deleteErr, "Prune": s.Prune(ctx, time.Now(), time.Now()),
@@ -267,7 +267,7 @@ func TestBroken(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrBroken", what, err)
 		}
 	}
-	if got, err := s.List(ctx, queue.Filter{}); err != nil || len(got) != 1 {
+	if got, err := s.List(ctx, queue.Filter{}, queue.Page{}); err != nil || len(got) != 1 {
 		t.Errorf("List: %d messages, %v", len(got), err)
 	}
 }
@@ -275,13 +275,13 @@ func TestBroken(t *testing.T) {
 // TestLogStaysSmall checks that the log starts again under load instead of growing.
 func TestLogStaysSmall(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir, ReserveBytes: 1}) // a small reserve keeps it small
+	s := openStore(t, queue.Settings{Dir: dir, ReserveBytes: 1}) // a small reserve keeps it small
 	defer mustClose(t, s)
 	const total = 16 << 20
 	body := make([]byte, 16<<10)
 	for range total / len(body) {
 		l := mustPut(t, s, body)
-		if _, err := s.Delete(context.Background(), l); err != nil {
+		if _, err := s.Delete(context.Background(), named(l)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -294,12 +294,12 @@ func TestLogStaysSmall(t *testing.T) {
 // TestVacuum checks that space is given back.
 func TestVacuum(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	var ids []string
 	for range 800 {
 		ids = append(ids, mustPut(t, s, make([]byte, 15<<10)))
 	}
-	if n, err := s.Delete(context.Background(), ids...); n != len(ids) || err != nil {
+	if n, err := s.Delete(context.Background(), named(ids...)); n != len(ids) || err != nil {
 		t.Fatalf("Delete: %d, %v", n, err)
 	}
 	if err := s.Prune(context.Background(), time.Now(), time.Now()); err != nil {

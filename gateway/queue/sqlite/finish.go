@@ -28,7 +28,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 		return err
 	}
 	left := inRow // where a body is that is not needed any more
-	o := &op{bytes: len(l.part.info), spares: true}
+	o := &op{bytes: len(l.part.info)}
 	o.run = func(t *tx) error { return run(t, &left) }
 	err = s.do(ctx, o)
 	l.settled(err)
@@ -103,7 +103,7 @@ func recordRows(done []queue.Record, m *queue.Message, id int64, now time.Time) 
 
 // finish runs in the writer.
 func (l *lease) finish(t *tx, records []recordRow, parts []partRow, left *bodyPlace) error {
-	held, err := l.takePart(t)
+	state, lane, err := l.takePart(t)
 	if err != nil {
 		return err
 	}
@@ -121,36 +121,57 @@ func (l *lease) finish(t *tx, records []recordRow, parts []partRow, left *bodyPl
 		return err
 	}
 	for i, p := range parts {
-		if held && p.state == codeQueued {
-			p.state = codeHeld
+		if p.state == codeQueued {
+			p.state = state
 		}
-		if err := p.insert(t, l.key.message, n+int64(i)+1); err != nil {
+		if p.lane == l.part.lane {
+			p.lane = lane
+		}
+		if err := p.insert(t, partKey{l.key.message, n + int64(i) + 1}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// takePart deletes the row of the leased part. held says that an operator has put it on hold.
-func (l *lease) takePart(t *tx) (held bool, err error) {
-	for _, code := range [...]int64{codeQueued, codeHeld} {
-		err := exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ? AND state = ?", func(s *sqlite.Stmt) {
+const takeQuery = "DELETE FROM parts WHERE message = ? AND n = ? AND state = ? AND lane = ?"
+
+// takePart deletes the row of the leased part. It returns the state and the lane that an operator may have
+// changed meanwhile.
+func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
+	err = exec(t.conn, takeQuery, func(s *sqlite.Stmt) {
+		s.BindInt64(1, l.key.message)
+		s.BindInt64(2, l.key.n)
+		s.BindInt64(3, codeQueued)
+		s.BindText(4, l.part.lane)
+	})
+	if err != nil {
+		return 0, "", err
+	}
+	if t.conn.Changes() == 1 {
+		t.count(l.part.lane, codeQueued, l.part.size, -1)
+		return codeQueued, l.part.lane, nil
+	}
+	state = -1
+	err = rows(t.conn, "SELECT state, lane FROM parts WHERE message = ? AND n = ?",
+		func(s *sqlite.Stmt) {
 			s.BindInt64(1, l.key.message)
 			s.BindInt64(2, l.key.n)
-			s.BindInt64(3, code)
+		},
+		func(s *sqlite.Stmt) (bool, error) {
+			state, lane = s.ColumnInt64(0), s.ColumnText(1)
+			return false, nil
 		})
-		if err != nil {
-			return false, err
-		}
-		if t.conn.Changes() == 1 {
-			t.move(l.part.lane, code, l.part.size, -1)
-			return code == codeHeld, nil
-		}
+	if err != nil {
+		return 0, "", err
 	}
-	return false, l.fenced()
+	if state != codeQueued && state != codeHeld {
+		return 0, "", l.fenced()
+	}
+	return state, lane, l.key.remove(t, lane, state, l.part.size)
 }
 
-// lastPart gives the highest number of the message's parts, the one of key among them.
+// lastPart returns the highest number of the message's parts, the one of key among them.
 func lastPart(t *tx, key partKey) (n int64, err error) {
 	n = key.n
 	err = rows(t.conn, "SELECT max(n) FROM parts WHERE message = ?",
@@ -164,7 +185,7 @@ func lastPart(t *tx, key partKey) (n int64, err error) {
 
 const removeQuery = "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE message = ?1)"
 
-// removeMessage deletes the row of a message that has no parts left, and says where its body was. A
+// removeMessage deletes the row of a message that has no parts left, and returns where its body was. A
 // body that is known to be in the row stays there for good; others may have moved.
 func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, err error) {
 	size := int64(0)

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -38,7 +39,7 @@ func TestStoredTexts(t *testing.T) {
 			`"header":{"message_id":"\u003c1@example.com\u003e","from":"Ann \u003cann@example.com\u003e","subject":"Grüße \u2028 \u0001"},"size":1,"received":"2026-03-01T12:30:00.0000005Z"}`,
 	}
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	putMail(t, s, []byte("x"), m)
 	mustClose(t, s)
 	if got := texts(t, dir); !slices.Equal(got, want) {
@@ -46,9 +47,9 @@ func TestStoredTexts(t *testing.T) {
 	}
 	// Progress that says nothing may stand there too.
 	alter(t, dir, `UPDATE parts SET info = '{"progress":{}}' WHERE info = ''`)
-	s = openStore(t, sqlite.Options{Dir: dir})
+	s = openStore(t, queue.Settings{Dir: dir})
 	defer mustClose(t, s)
-	list, err := s.List(context.Background(), queue.Filter{})
+	list, err := s.List(context.Background(), queue.Filter{}, queue.Page{})
 	if err != nil || len(list) != 1 || len(list[0].Parts) != 2 || len(list[0].Parts[0].To) != 2 {
 		t.Errorf("List: %+v, %v", list, err)
 	}
@@ -69,4 +70,33 @@ func texts(t *testing.T, dir string) (list []string) {
 		t.Fatal(err)
 	}
 	return list
+}
+
+// wholeMail is a message with something in each field.
+func wholeMail() queue.Accepted {
+	to := []envelope.Recipient{
+		{Address: "bob@example.org", Given: "bob", Notify: []string{"FAILURE", "DELAY"}, ORcpt: "rfc822;bob@example.org"},
+		{Address: "öl@example.org"},
+	}
+	return queue.Accepted{
+		Envelope: envelope.Envelope{From: "ann@example.com", To: to, Ret: "HDRS", EnvID: "QQ<>&1", Body: "8BITMIME", UTF8: true, Received: time.Now(),
+			Client: envelope.Client{Addr: netip.MustParseAddr("fe80::1%eth0"), Helo: "app1", Protocol: "ESMTPSA", User: "app", Listener: "127.0.0.1:1025", TLS: "TLS 1.3"}},
+		Header: queue.Summary{MessageID: "<1@example.com>", From: "Ann <ann@example.com>", Subject: "Grüße \u2028 \x01"},
+		Parts:  []queue.Part{{To: to, Lane: "main", State: envelope.Queued}},
+	}
+}
+
+func putMail(t *testing.T, s *sqlite.Store, body []byte, m queue.Accepted) (id string) {
+	t.Helper()
+	d, err := s.New(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Commit(context.Background(), m); err != nil {
+		t.Fatal(err)
+	}
+	return d.ID()
 }

@@ -12,7 +12,7 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// whereIs gives the place and the size of a body. It does not read bodies that are in rows.
+// whereIs returns the place and the size of a body. It does not read bodies that are in rows.
 func whereIs(conn *sqlite.Conn, id int64) (at bodyPlace, size int64, err error) {
 	err = rows(conn, "SELECT CASE typeof(body) WHEN 'blob' THEN 0 WHEN 'null' THEN -1 ELSE body END, size FROM messages WHERE id = ?",
 		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
@@ -39,8 +39,8 @@ func inSegment(conn *sqlite.Conn, number int64, each func(storedBody)) error {
 		})
 }
 
-// countSegment runs in the writer.
-func (s *Store) countSegment(number int64) (l load, err error) {
+// segmentLoad returns what rows name in a segment. It runs in the writer.
+func (s *Store) segmentLoad(number int64) (l load, err error) {
 	err = inSegment(s.writer, number, func(b storedBody) {
 		l.bodies++
 		l.bytes += b.size
@@ -48,26 +48,22 @@ func (s *Store) countSegment(number int64) (l load, err error) {
 	return l, err
 }
 
-// weigh makes a segment of a former process known.
-func (s *Store) weigh(number int64) error {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.leave()
-	return s.do(context.Background(), &op{bytes: 1, run: func(t *tx) error {
+// countSegment has the writer count a segment of a former process and remove it if nobody needs it.
+func (s *Store) countSegment(ctx context.Context, number int64) error {
+	return s.do(ctx, &op{bytes: 1, run: func(t *tx) error {
 		t.inSegment(bodyPlace(firstPlace(number)), 0, 0)
 		return nil
 	}})
 }
 
-// bury removes segments that nobody needs any more. It runs in the writer, between two groups, and
-// trusts nothing but the rows. What stays is removed at the next start.
-func (s *Store) bury() {
-	if s.Err() != nil {
+// removeDeadSegments removes segments that nobody needs any more. It runs in the writer, between two groups,
+// and trusts nothing but the rows. What stays is removed at the next start.
+func (s *Store) removeDeadSegments() {
+	if s.failure.Load() != nil {
 		return // nobody knows what the rows are
 	}
 	for _, number := range s.segments.takeDead() {
-		l, err := s.countSegment(number)
+		l, err := s.segmentLoad(number)
 		if err == nil && l.bodies > 0 {
 			s.log.Error("queue: a segment was about to be removed that is needed", "segment", segmentName(number), "bodies", l.bodies)
 		}
@@ -89,8 +85,8 @@ func (s *Store) gather(ctx context.Context) error {
 			return inSegment(conn, number, func(b storedBody) { bodies = append(bodies, b) })
 		})
 		for i := range bodies {
-			if err == nil && !s.stopping(ctx) {
-				err = s.move(ctx, &bodies[i])
+			if err == nil && ctx.Err() == nil {
+				err = s.moveBody(ctx, &bodies[i])
 			}
 		}
 		if err != nil {
@@ -100,8 +96,8 @@ func (s *Store) gather(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// move gives a body a file. A damaged one stays where it is.
-func (s *Store) move(ctx context.Context, b *storedBody) error {
+// moveBody gives a body of a segment a file. A damaged one stays where it is.
+func (s *Store) moveBody(ctx context.Context, b *storedBody) error {
 	from, err := b.open(s.dir, s.path)
 	if errors.Is(err, queue.ErrDamaged) {
 		return nil

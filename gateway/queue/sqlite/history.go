@@ -12,8 +12,8 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// History returns what became of recipients, the latest recorded first. Its records are read in steps.
-func (r *reader) History(ctx context.Context, f queue.HistoryFilter) ([]queue.Record, error) {
+// Search returns what became of recipients, the latest recorded first. Its records are read in steps.
+func (r *reader) Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Record, error) {
 	if err := r.enter(); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,9 +13,6 @@ import (
 
 	"mailhatch/gateway/queue"
 )
-
-// partKey names a part.
-type partKey struct{ message, n int64 }
 
 // leases is the table of parts that are being worked on. It lives in memory alone, so that a claim
 // writes nothing and a restart frees everything at once; the lock of the state directory makes sure
@@ -48,7 +46,7 @@ func (s *Store) Claim(ctx context.Context, lane string, max int, d time.Duration
 		return nil, err
 	}
 	defer s.leave()
-	if err := s.Err(); err != nil {
+	if err := s.err(); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil || max <= 0 {
@@ -77,7 +75,7 @@ func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*leas
 	var granted []*lease
 	now := time.Now()
 	err := t.due(lane, now.UnixMilli(), func(key partKey, nextAt int64) (bool, error) {
-		if old := t.held[key]; old != nil && (old.finishing || now.Before(old.until)) {
+		if t.taken(key, now) {
 			return true, nil
 		}
 		l := &lease{store: s, key: key, until: now.Add(d)}
@@ -129,7 +127,7 @@ func (l *lease) fetch(conn *sqlite.Conn) (ok bool, err error) {
 		},
 		func(s *sqlite.Stmt) (bool, error) {
 			ok = true
-			part := scanPart(s, 0, l.key.n)
+			part := scanPart(s, l.key)
 			l.part = part.partRow
 			l.row = &messageRow{id: l.key.message, info: s.ColumnText(5), size: s.ColumnInt64(6), parts: []storedPart{part}}
 			l.body = scanBody(s, l.key.message, 6)
@@ -147,12 +145,30 @@ func (l *lease) decode() (err error) {
 	return err
 }
 
-// scanPart reads the columns state, lane, next_at, size and info from col on.
-func scanPart(s *sqlite.Stmt, col int, n int64) storedPart {
-	return storedPart{n: n, partRow: partRow{
-		state: s.ColumnInt64(col), lane: s.ColumnText(col + 1), nextAt: s.ColumnInt64(col + 2),
-		size: s.ColumnInt64(col + 3), info: s.ColumnText(col + 4),
-	}}
+// taken reports whether nobody may claim a part now. t.mu is held.
+func (t *leases) taken(key partKey, now time.Time) bool {
+	l := t.held[key]
+	return l != nil && (l.finishing || now.Before(l.until))
+}
+
+// reserve keeps a part from being claimed until it is dropped; it returns false if the part is leased.
+func (t *leases) reserve(key partKey) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken(key, time.Now()) {
+		return false
+	}
+	t.held[key] = &lease{finishing: true}
+	return true
+}
+
+// drop takes parts off the table.
+func (t *leases) drop(keys []partKey) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, key := range keys {
+		delete(t.held, key)
+	}
 }
 
 // Lanes says for each lane how many parts are queued, leased ones among them, and when the next one
@@ -165,6 +181,7 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	served := s.served.Load()
 	out := map[string]queue.Lane{}
 	for lane, parts := range s.counts.lanes() {
 		next, ok, err := s.leases.next(lane)
@@ -172,7 +189,7 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 			return nil, describe(s.path, err)
 		}
 		if ok {
-			out[lane] = queue.Lane{Queued: parts, NextAt: next}
+			out[lane] = queue.Lane{Served: served != nil && slices.Contains(*served, lane), Queued: parts, NextAt: next}
 		}
 	}
 	return out, nil
@@ -194,17 +211,6 @@ func (t *leases) next(lane string) (next time.Time, ok bool, err error) {
 		return l != nil, nil
 	})
 	return next, ok, err
-}
-
-// drop takes all leases of messages off the table.
-func (t *leases) drop(messages map[int64]bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for key := range t.held {
-		if messages[key.message] {
-			delete(t.held, key)
-		}
-	}
 }
 
 func (l *lease) Message() *queue.Message { return l.message }

@@ -3,206 +3,185 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"sort"
-	"strings"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
 )
 
 // listStep is how many messages are read in one transaction.
 const listStep = 500
 
-// List returns messages that are in the queue, oldest first, each with all of its parts. With State
-// and Lane set, one part must answer to both. The page after a full one starts after its last id.
-func (r *reader) List(ctx context.Context, f queue.Filter) ([]queue.Message, error) {
+// List returns messages that are in the queue, oldest first, each with all of its parts. The page after a
+// full one starts after its last id.
+func (r *reader) List(ctx context.Context, f queue.Filter, p queue.Page) (out []queue.Message, err error) {
 	if err := r.enter(); err != nil {
 		return nil, err
 	}
 	defer r.leave()
-	after := int64(-1)
-	if f.After != "" {
-		id, ok := parseID(f.After)
-		if !ok {
-			return nil, fmt.Errorf("queue: %q is not a queue id", f.After)
-		}
-		after = id
-	}
-	pick, err := r.picker(f, after)
+	c, err := newChoice(f)
 	if err != nil {
 		return nil, err
 	}
-	var out []queue.Message
+	if p.After != "" {
+		var ok bool
+		if c.after, ok = parseID(p.After); !ok {
+			return nil, fmt.Errorf("queue: %q is not a queue id", p.After)
+		}
+	}
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		want := listStep
-		if f.Limit > 0 {
-			want = min(want, f.Limit-len(out))
+		if p.Limit > 0 {
+			want = min(want, p.Limit-len(out))
 		}
-		ids, page, err := r.page(ctx, pick, want)
+		ids, page, err := r.page(ctx, c, want)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, page...)
-		if ids < want || (f.Limit > 0 && len(out) >= f.Limit) {
-			return out, nil
+		if ids < want || p.Limit > 0 && len(out) >= p.Limit {
+			return out, ctx.Err()
 		}
 	}
 }
 
-// page reads the next messages in one snapshot. ids is how many the picker found.
-func (r *reader) page(ctx context.Context, pick picker, want int) (ids int, page []queue.Message, err error) {
-	var found []messageRow
+// page reads up to so many further messages in one snapshot. ids is how many were looked at.
+func (r *reader) page(ctx context.Context, c *choice, want int) (ids int, page []queue.Message, err error) {
 	err = r.use(ctx, func(conn *sqlite.Conn) error {
 		end, err := begin(conn)
 		if err != nil {
 			return err
 		}
 		defer end()
-		chosen, err := pick(conn, want)
-		if err != nil {
-			return err
-		}
-		ids = len(chosen)
-		for _, id := range chosen {
-			row, ok, err := readMessage(conn, id)
+		next, err := c.next(conn, want)
+		ids = len(next)
+		for _, id := range next {
+			row, m, err := readMessage(conn, id)
 			if err != nil {
 				return err
 			}
-			if ok {
-				found = append(found, row)
+			named := func(p queue.Part) bool { return len(c.named(row, m, &p)) > 0 }
+			if row != nil && slices.ContainsFunc(m.Parts, named) {
+				page = append(page, *m)
 			}
 		}
-		return nil
+		return err
 	})
-	if err != nil {
-		return 0, nil, err
-	}
-	for i := range found {
-		m, err := found[i].message()
-		if err != nil {
-			return 0, nil, describe(r.path, err)
-		}
-		page = append(page, *m)
-	}
-	return ids, page, nil
+	return ids, page, err
 }
 
-// picker gives the ids of up to want more messages, in order.
-type picker func(conn *sqlite.Conn, want int) ([]int64, error)
+// choice is a filter that is ready for use on the rows. It goes through the messages once.
+type choice struct {
+	filter queue.Filter // its patterns in lower case
+	code   int64        // of its state
+	ids    []int64      // that it names, in order
+	after  int64        // messages up to this one have been chosen
+}
 
-// picker makes the picker of a filter.
-func (r *reader) picker(f queue.Filter, after int64) (picker, error) {
-	match, err := partMatch(f)
-	if err != nil {
-		return nil, err
+func newChoice(f queue.Filter) (*choice, error) {
+	f.From, f.To, f.Subject = fold(f.From), fold(f.To), fold(f.Subject)
+	c := &choice{filter: f, after: -1}
+	var ok bool
+	if c.code, ok = codeOf(f.State); f.State != "" && (!ok || c.code > codeFailed) {
+		return nil, fmt.Errorf("queue: no message waits in state %q", f.State)
 	}
-	if f.IDs != nil {
-		return pickNamed(f, after, match), nil
+	for _, text := range f.IDs {
+		if id, ok := parseID(text); ok {
+			c.ids = append(c.ids, id)
+		}
 	}
-	query := "SELECT id FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2"
-	switch code, _ := codeOf(f.State); {
-	case f.State != "" && code != codeQueued:
-		// Few parts are held or failed: they have an index of their own.
-		query = "SELECT DISTINCT message FROM parts INDEXED BY parts_rest WHERE state <> 0 AND message > ?1 AND " + match.where + " ORDER BY message LIMIT ?2"
-	case match.where != "":
-		query = "SELECT DISTINCT message FROM parts WHERE message > ?1 AND " + match.where + " ORDER BY message LIMIT ?2"
-	}
-	return func(conn *sqlite.Conn, want int) (ids []int64, err error) {
-		err = rows(conn, query,
+	slices.Sort(c.ids)
+	c.ids = slices.Compact(c.ids)
+	return c, nil
+}
+
+// next returns up to so many further messages that may have a part of the choice, in order.
+func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
+	if c.filter.IDs != nil {
+		from, _ := slices.BinarySearch(c.ids, c.after+1)
+		ids = c.ids[from:min(from+want, len(c.ids))]
+	} else {
+		err = rows(conn, c.query(),
 			func(s *sqlite.Stmt) {
-				s.BindInt64(1, after)
+				s.BindInt64(1, c.after)
 				s.BindInt64(2, int64(want))
-				match.bind(s)
+				s.BindInt64(3, c.code)
+				s.BindText(4, c.filter.Lane)
 			},
 			func(s *sqlite.Stmt) (bool, error) {
-				after = s.ColumnInt64(0)
-				ids = append(ids, after)
+				ids = append(ids, s.ColumnInt64(0))
 				return true, nil
 			})
-		return ids, err
-	}, nil
+	}
+	if len(ids) > 0 {
+		c.after = ids[len(ids)-1]
+	}
+	return ids, err
 }
 
-// pickNamed is the picker of a filter with ids.
-func pickNamed(f queue.Filter, after int64, match partCondition) picker {
-	var named []int64
-	for _, text := range f.IDs {
-		if id, ok := parseID(text); ok && id > after {
-			named = append(named, id)
-		}
+func (c *choice) query() string {
+	table, where := "parts", ""
+	switch f := &c.filter; {
+	case f.State == "" && f.Lane == "":
+		return "SELECT id FROM messages WHERE id > ?1 AND ?3 = ?3 AND ?4 = ?4 ORDER BY id LIMIT ?2"
+	case f.State != "" && c.code != codeQueued:
+		// Few parts are held or failed: they have an index of their own.
+		table, where = "parts INDEXED BY parts_rest", " AND state <> 0 AND state = ?3"
+	case f.State != "":
+		where = " AND state = ?3"
+	default:
+		where = " AND ?3 = ?3"
 	}
-	sort.Slice(named, func(i, j int) bool { return named[i] < named[j] })
-	query := "SELECT 1 FROM messages WHERE id = ?1 AND ?2 = ?2"
-	if match.where != "" {
-		query = "SELECT 1 FROM parts WHERE message = ?1 AND ?2 = ?2 AND " + match.where + " LIMIT 1"
+	if c.filter.Lane == "" {
+		where += " AND ?4 = ?4"
+	} else {
+		where += " AND lane = ?4"
 	}
-	last := int64(-1)
-	return func(conn *sqlite.Conn, want int) (ids []int64, err error) {
-		for len(named) > 0 && len(ids) < want && err == nil {
-			id := named[0]
-			named = named[1:]
-			if id == last {
-				continue
-			}
-			last = id
-			err = rows(conn, query,
-				func(s *sqlite.Stmt) {
-					s.BindInt64(1, id)
-					s.BindInt64(2, 0)
-					match.bind(s)
-				},
-				func(*sqlite.Stmt) (bool, error) {
-					ids = append(ids, id)
-					return false, nil
-				})
-		}
-		return ids, err
-	}
+	return "SELECT DISTINCT message FROM " + table + " WHERE message > ?1" + where + " ORDER BY message LIMIT ?2"
 }
 
-// partCondition is what a filter asks of a part, from parameter 3 on.
-type partCondition struct {
-	where string
-	bind  func(*sqlite.Stmt)
+// named returns the recipients of a part that are chosen.
+func (c *choice) named(row *messageRow, m *queue.Message, p *queue.Part) (to []envelope.Recipient) {
+	f := &c.filter
+	fits := func(pattern, text string) bool { return pattern == "" || glob.Match(pattern, fold(text)) }
+	switch {
+	case f.State != "" && p.State != f.State, f.Lane != "" && p.Lane != f.Lane,
+		!f.Before.IsZero() && row.received >= f.Before.UnixMilli(),
+		!fits(f.From, m.Envelope.From), !fits(f.Subject, m.Header.Subject):
+		return nil
+	case f.To == "":
+		return p.To
+	}
+	for _, r := range p.To {
+		if fits(f.To, r.Address) || fits(f.To, r.Given) {
+			to = append(to, r)
+		}
+	}
+	return to
 }
 
-func partMatch(f queue.Filter) (partCondition, error) {
-	var terms []string
-	var code int64
-	if f.State != "" {
-		var ok bool
-		if code, ok = codeOf(f.State); !ok || code > codeFailed {
-			return partCondition{}, fmt.Errorf("queue: no message waits in state %q", f.State)
-		}
-		terms = append(terms, "state = ?3")
-	}
-	if f.Lane != "" {
-		terms = append(terms, "lane = ?4")
-	}
-	return partCondition{strings.Join(terms, " AND "), func(s *sqlite.Stmt) {
-		if f.State != "" {
-			s.BindInt64(3, code)
-		}
-		if f.Lane != "" {
-			s.BindText(4, f.Lane)
-		}
-	}}, nil
-}
-
-// readMessage reads a message with all of its parts.
-func readMessage(conn *sqlite.Conn, id int64) (row messageRow, ok bool, err error) {
-	err = rows(conn, "SELECT info, size FROM messages WHERE id = ?",
+// readMessage reads a message with all of its parts; nil where there is none.
+func readMessage(conn *sqlite.Conn, id int64) (row *messageRow, m *queue.Message, err error) {
+	err = rows(conn, "SELECT info, size, received FROM messages WHERE id = ?",
 		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
 		func(s *sqlite.Stmt) (bool, error) {
-			row, ok = messageRow{id: id, info: s.ColumnText(0), size: s.ColumnInt64(1)}, true
+			row = &messageRow{id: id, info: s.ColumnText(0), size: s.ColumnInt64(1), received: s.ColumnInt64(2)}
 			return false, nil
 		})
-	if err == nil && ok {
-		row.parts, err = readParts(conn, id)
+	if err != nil || row == nil {
+		return nil, nil, err
 	}
-	return row, ok, err
+	err = rows(conn, "SELECT state, lane, next_at, size, info, n FROM parts WHERE message = ? ORDER BY n",
+		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
+		func(s *sqlite.Stmt) (bool, error) {
+			row.parts = append(row.parts, scanPart(s, partKey{id, s.ColumnInt64(5)}))
+			return true, nil
+		})
+	if err == nil {
+		m, err = row.message()
+	}
+	return row, m, err
 }

@@ -35,13 +35,13 @@ func TestDiskFull(t *testing.T) {
 	}{{"rows", 20_000}, {"files", 300_000}} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := mountTmpfs(t, "16m")
-			s := openStore(t, sqlite.Options{Dir: dir, ReserveBytes: 2 << 20})
+			s := openStore(t, queue.Settings{Dir: dir, ReserveBytes: 2 << 20})
 			defer mustClose(t, s)
 			ids := fillUp(t, s, c.size)
 			if len(ids) < 5 {
 				t.Fatalf("full after %d messages", len(ids))
 			}
-			messages, err := s.List(context.Background(), queue.Filter{})
+			messages, err := s.List(context.Background(), queue.Filter{}, queue.Page{})
 			if err != nil || len(messages) != len(ids) {
 				t.Fatalf("List: %d messages, %v; want %d", len(messages), err, len(ids))
 			}
@@ -60,14 +60,14 @@ func TestDiskFull(t *testing.T) {
 
 func TestNoReserveDiskFull(t *testing.T) {
 	dir := mountTmpfs(t, "8m")
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	defer s.Close()
 	ids := fillUp(t, s, 300_000)
 	if _, err := s.New(context.Background()); err != nil && !errors.Is(err, queue.ErrFull) {
 		t.Errorf("New: %v", err)
 	}
 	ids = append(ids, fillUp(t, s, 10_000)...)
-	if got, err := s.List(context.Background(), queue.Filter{}); err != nil || len(got) != len(ids) {
+	if got, err := s.List(context.Background(), queue.Filter{}, queue.Page{}); err != nil || len(got) != len(ids) {
 		t.Errorf("List: %d messages, %v; want %d", len(got), err, len(ids))
 	}
 	if err := s.Err(); err != nil {
@@ -78,14 +78,14 @@ func TestNoReserveDiskFull(t *testing.T) {
 // TestReadOnlyMount uses a file system that nobody can write to, root neither.
 func TestReadOnlyMount(t *testing.T) {
 	dir := mountTmpfs(t, "64m")
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	small, large := fillState(t, s)
 	mustClose(t, s)
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		t.Skipf("remount: %v", err)
 	}
 	checkReadOnly(t, dir, small, large)
-	if _, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), dir) {
+	if _, err := sqlite.Open(context.Background(), queue.Settings{Dir: dir}); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("Open: %v, want an error with the directory", err)
 	}
 }
@@ -93,7 +93,7 @@ func TestReadOnlyMount(t *testing.T) {
 // TestReadOnlyMountLog is the same with a log that must be read.
 func TestReadOnlyMountLog(t *testing.T) {
 	from, dir := t.TempDir(), mountTmpfs(t, "64m")
-	s := openStore(t, sqlite.Options{Dir: from})
+	s := openStore(t, queue.Settings{Dir: from})
 	defer mustClose(t, s)
 	small, large := fillState(t, s)
 	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"bytes"
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,13 +31,6 @@ const opsWaiting = 1024
 // lockPatience is how long a start waits for the lock: a predecessor may be about to end.
 const lockPatience = time.Second
 
-// Options say where a store is and what it may do.
-type Options struct {
-	Dir          string       // the state directory; made if it is missing
-	ReserveBytes int64        // free space below which new mail is refused with queue.ErrFull; 0: none
-	Logger       *slog.Logger // for what no call can return, such as bodies without a row; nil: nowhere
-}
-
 // Store is an open queue.
 type Store struct {
 	*reader
@@ -58,24 +51,24 @@ type Store struct {
 	leases   leases
 	fresh    fresh
 	changed  chan struct{}
+	served   atomic.Pointer[[]string]
 
-	checkpoint chan struct{}
+	carrier    *sqlite.Conn  // the checkpointer's own
+	checkpoint chan struct{} // one token: the log is to be carried over
 	sealing    atomic.Bool
-	closing    chan struct{} // closed when Close begins
-	closeOnce  sync.Once
-	work       sync.WaitGroup
+	orphans    leftovers // to be looked at when Run begins
 
-	broken     chan struct{}
-	brokenOnce sync.Once
-	brokenErr  error // set before broken is closed
+	over    chan struct{} // closed when no more changes are made
+	endOnce sync.Once
+	failure atomic.Pointer[error] // why the store is broken
 }
 
-var _ queue.Queue = (*Store)(nil)
+var _ queue.Engine = (*Store)(nil)
 
 // Open opens the queue in a state directory and makes it where there is none. The error wraps
 // queue.ErrLocked when another process has it open. A file that is not a queue of this version, or
 // is damaged, is left as it is. The caller must Close the store.
-func Open(ctx context.Context, o Options) (_ *Store, err error) {
+func Open(ctx context.Context, o queue.Settings) (_ *Store, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -86,49 +79,14 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if s.lock, err = takeLock(ctx, o.Dir); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			s.release()
-		}
-	}()
-	existed, err := checkHeader(s.path)
-	if err != nil {
+	if err := s.open(); err != nil {
+		_ = s.release()
 		return nil, fmt.Errorf("queue: %w", err)
-	}
-	if !existed {
-		if existed, err = s.adopt(); err != nil {
-			return nil, fmt.Errorf("queue: %w", err)
-		}
-	}
-	if !existed {
-		if err := createDatabase(s.path); err != nil {
-			return nil, fmt.Errorf("queue: create %w", describe(s.path, err))
-		}
-	}
-	bodies, old, err := listBodies(o.Dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range old {
-		s.segments.last = max(s.segments.last, n)
-	}
-	carrier, err := s.connectAll()
-	if err != nil {
-		return nil, fmt.Errorf("queue: %w", err)
-	}
-	s.work.Add(3)
-	go s.write()
-	go s.watch()
-	go s.checkpoints(carrier)
-	if existed {
-		// Without rows of its own a new database must not judge bodies that lie there.
-		s.work.Add(1)
-		go s.sweep(bodies, old)
 	}
 	return s, nil
 }
 
-func newStore(o Options) *Store {
+func newStore(o queue.Settings) *Store {
 	path := filepath.Join(o.Dir, databaseName)
 	s := &Store{
 		log:        o.Logger,
@@ -138,11 +96,10 @@ func newStore(o Options) *Store {
 		segments:   segments{dir: o.Dir, all: map[int64]*segment{}},
 		ops:        make(chan *op, opsWaiting),
 		leases:     leases{held: map[partKey]*lease{}},
-		fresh:      fresh{mail: map[int64]*list.Element{}},
+		fresh:      fresh{mail: map[int64]*freshMail{}},
 		changed:    make(chan struct{}, 1),
 		checkpoint: make(chan struct{}, 1),
-		closing:    make(chan struct{}),
-		broken:     make(chan struct{}),
+		over:       make(chan struct{}),
 	}
 	s.SetReserve(o.ReserveBytes)
 	if s.log == nil {
@@ -152,6 +109,44 @@ func newStore(o Options) *Store {
 		return openConn(path, sqlite.OpenReadWrite, readerCacheKiB)
 	})
 	return s
+}
+
+// open opens the database, or makes it, and reads what the store must know from the start.
+func (s *Store) open() error {
+	existed, err := checkHeader(s.path)
+	if err != nil {
+		return err
+	}
+	if !existed {
+		if err := s.setLogAside(); err != nil {
+			return err
+		}
+		if err := createDatabase(s.path); err != nil {
+			return fmt.Errorf("create %w", describe(s.path, err))
+		}
+	}
+	found, err := listBodies(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range found.segments {
+		s.segments.last = max(s.segments.last, n)
+	}
+	if existed { // without rows of its own a new database must not judge bodies that lie there
+		s.orphans = found
+	}
+	if s.writer, err = openConn(s.path, sqlite.OpenReadWrite, writerCacheKiB); err != nil {
+		return err
+	}
+	for _, conn := range []**sqlite.Conn{&s.leases.conn, &s.carrier} {
+		if *conn, err = openConn(s.path, sqlite.OpenReadWrite, readerCacheKiB); err != nil {
+			return err
+		}
+	}
+	if err := s.load(); err != nil {
+		return describe(s.path, err)
+	}
+	return describe(s.path, s.place.check())
 }
 
 // takeLock takes the lock of the state directory and leaves the process's number in its file.
@@ -185,29 +180,6 @@ func takeLock(ctx context.Context, dir string) (*os.File, error) {
 	return f, nil
 }
 
-// connectAll opens the connections of the writer, the leases and the checkpointer, and reads what
-// the store must know from the start.
-func (s *Store) connectAll() (carrier *sqlite.Conn, err error) {
-	if s.writer, err = openConn(s.path, sqlite.OpenReadWrite, writerCacheKiB); err != nil {
-		return nil, err
-	}
-	if s.leases.conn, err = openConn(s.path, sqlite.OpenReadWrite, readerCacheKiB); err != nil {
-		return nil, err
-	}
-	if carrier, err = openConn(s.path, sqlite.OpenReadWrite, readerCacheKiB); err != nil {
-		return nil, err
-	}
-	err = s.load()
-	if err == nil {
-		err = s.place.check()
-	}
-	if err != nil {
-		carrier.Close()
-		return nil, describe(s.path, err)
-	}
-	return carrier, nil
-}
-
 // load counts the parts, and finds the highest id and the highest segment that a row names. It reads
 // every row that is small, which is a cheap proof that the file can be read.
 func (s *Store) load() (err error) {
@@ -237,35 +209,37 @@ func (s *Store) load() (err error) {
 // Changed is signalled after queued parts came or became due sooner.
 func (s *Store) Changed() <-chan struct{} { return s.changed }
 
-// Close waits for running calls, carries the log over and gives the state directory back. Leases and
-// drafts that are left are void.
-func (s *Store) Close() error {
-	if !s.shutFirst() {
-		return queue.ErrClosed
-	}
-	close(s.ops)
-	close(s.checkpoint)
-	s.work.Wait()
-	return s.release()
+// Serve implements queue.Queue: no other process has the store open.
+func (s *Store) Serve(_ context.Context, lanes []string) error {
+	lanes = slices.Clone(lanes)
+	s.served.Store(&lanes)
+	return nil
 }
 
-// shutFirst ends all calls and says whether it was the first to do so.
-func (s *Store) shutFirst() bool {
-	s.closeOnce.Do(func() { close(s.closing) })
-	return s.shut()
+// Close ends Run, waits for running calls, carries the log over and gives the state directory back.
+// Leases and drafts that are left are void.
+func (s *Store) Close() error {
+	s.end()
+	if !s.shut() {
+		return queue.ErrClosed
+	}
+	return s.release()
 }
 
 // release closes what is open.
 func (s *Store) release() error {
 	err := s.closeConns()
 	s.segments.close()
-	if s.leases.conn != nil {
-		err = errors.Join(err, s.leases.conn.Close())
-	}
-	if s.writer != nil && s.Err() == nil {
+	conns := []*sqlite.Conn{s.leases.conn, s.carrier}
+	if s.failure.Load() == nil {
 		// The last connection carries the log over. After a failed write it must not: the next
 		// process reads back what the disk really has.
-		err = errors.Join(err, s.writer.Close())
+		conns = append(conns, s.writer)
+	}
+	for _, conn := range conns {
+		if conn != nil {
+			err = errors.Join(err, conn.Close())
+		}
 	}
 	return errors.Join(err, s.lock.Close())
 }

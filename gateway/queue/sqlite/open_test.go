@@ -100,7 +100,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	filled := func(t *testing.T, dir string) {
-		s := openStore(t, sqlite.Options{Dir: dir})
+		s := openStore(t, queue.Settings{Dir: dir})
 		for range 100 {
 			mustPut(t, s, make([]byte, 8_000))
 		}
@@ -111,8 +111,8 @@ func TestOpenRefuses(t *testing.T) {
 		make func(t *testing.T, dir string)
 		want string
 	}{
-		{"text", write(strings.Repeat("important notes\n", 20)), "is not a mailhatch queue: it is no SQLite database"},
-		{"short", write("x"), "is not a mailhatch queue: it is no SQLite database"},
+		{"text", write(strings.Repeat("important notes\n", 20)), "is not a mailhatch queue: it must be an SQLite database"},
+		{"short", write("x"), "is not a mailhatch queue: it must be an SQLite database"},
 		{"another program", func(t *testing.T, dir string) {
 			alter(t, dir, "CREATE TABLE accounts (name TEXT); INSERT INTO accounts VALUES ('ann');")
 		}, "it belongs to another program"},
@@ -150,14 +150,14 @@ func TestOpenRefuses(t *testing.T) {
 			dir := t.TempDir()
 			c.make(t, dir)
 			before := snapshot(t, dir)
-			_, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir})
+			_, err := sqlite.Open(context.Background(), queue.Settings{Dir: dir})
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "queue.db") {
 				t.Errorf("Open: %v; want %q and the file's name", err, c.want)
 			}
 			if after := snapshot(t, dir); after != before {
 				t.Errorf("Open changed the directory")
 			}
-			r, err := sqlite.OpenReadOnly(context.Background(), dir)
+			r, err := sqlite.OpenReadOnly(context.Background(), queue.Settings{Dir: dir})
 			if err == nil {
 				_, err = r.Stats(context.Background())
 				mustClose(t, r)
@@ -168,7 +168,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err := os.RemoveAll(filepath.Join(dir, "queue.db")); err != nil {
 				t.Fatal(err)
 			}
-			mustClose(t, openStore(t, sqlite.Options{Dir: dir})) // nothing stays locked
+			mustClose(t, openStore(t, queue.Settings{Dir: dir})) // nothing stays locked
 		})
 	}
 }
@@ -178,12 +178,12 @@ func TestOpenBadDirectory(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sqlite.Open(context.Background(), sqlite.Options{Dir: file}); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := sqlite.Open(context.Background(), queue.Settings{Dir: file}); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("Open: %v, want an error with the name", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := sqlite.Open(ctx, sqlite.Options{Dir: t.TempDir()}); !errors.Is(err, context.Canceled) {
+	if _, err := sqlite.Open(ctx, queue.Settings{Dir: t.TempDir()}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Open: %v, want context.Canceled", err)
 	}
 }
@@ -195,21 +195,21 @@ func TestOpenEmptyFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	mustPut(t, s, []byte("x"))
 	mustClose(t, s)
 }
 
 func TestLocked(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
-	_, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
+	_, err := sqlite.Open(context.Background(), queue.Settings{Dir: dir})
 	if !errors.Is(err, queue.ErrLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
 		t.Errorf("second Open: %v, want ErrLocked with directory and process", err)
 	}
 	mustPut(t, s, []byte("x"))
 	mustClose(t, s)
-	mustClose(t, openStore(t, sqlite.Options{Dir: dir}))
+	mustClose(t, openStore(t, queue.Settings{Dir: dir}))
 }
 
 func TestModes(t *testing.T) {
@@ -217,7 +217,7 @@ func TestModes(t *testing.T) {
 		t.Skip("no modes on Windows")
 	}
 	dir := filepath.Join(t.TempDir(), "state")
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	defer mustClose(t, s)
 	mustPut(t, s, make([]byte, 1<<20))
 	files := 0
@@ -243,7 +243,7 @@ func TestModes(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	mustPut(t, s, []byte("x"))
 	mustClose(t, s)
 	header, err := os.ReadFile(filepath.Join(dir, "queue.db"))
@@ -264,7 +264,7 @@ func TestSettings(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	kept := mustPut(t, s, make([]byte, 1<<20))
 	d, err := s.New(context.Background())
 	if err != nil {
@@ -280,7 +280,7 @@ func TestSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s = openStore(t, sqlite.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	s = openStore(t, queue.Settings{Dir: dir, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	defer mustClose(t, s)
 	want := append([]string{kept + ".eml"}, foreign...)
 	var left []fs.DirEntry
@@ -304,13 +304,13 @@ func TestSweep(t *testing.T) {
 
 func TestNoSweepWithoutDatabase(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	id := mustPut(t, s, make([]byte, 1<<20))
 	mustClose(t, s)
 	if err := os.Remove(filepath.Join(dir, "queue.db")); err != nil {
 		t.Fatal(err)
 	}
-	mustClose(t, openStore(t, sqlite.Options{Dir: dir}))
+	mustClose(t, openStore(t, queue.Settings{Dir: dir}))
 	if _, err := os.Stat(filepath.Join(dir, "bodies", id+".eml")); err != nil {
 		t.Errorf("a body was removed although its rows were lost: %v", err)
 	}

@@ -2,8 +2,7 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -18,31 +17,23 @@ const (
 	partsPerOp = 512
 )
 
-// Retry makes queued and failed parts due now with a new life. What delivery knows of an uncertain
-// outcome stays, for it forbids another upstream.
-func (s *Store) Retry(ctx context.Context, ids ...string) (int, error) {
-	return s.change(ctx, ids, func(t *tx, id int64, p *storedPart) (bool, error) {
-		if p.state == codeHeld {
-			return false, nil
-		}
-		return true, p.requeue(t, id, newLife)
-	})
+// action is what an operator does to parts.
+type action struct {
+	applies func(*storedPart) bool
+	do      func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error
+	removes bool // it may leave a message without parts
 }
 
-// requeue makes the part due now with a changed progress.
-func (p *storedPart) requeue(t *tx, id int64, change func(envelope.Progress) envelope.Progress) error {
-	var info partInfo
-	if p.info != "" {
-		if err := json.Unmarshal([]byte(p.info), &info); err != nil {
-			return fmt.Errorf("row of message %s, part %d: %w", formatID(id), p.n, err)
-		}
-	}
-	info.Progress = change(info.Progress)
-	text, err := info.text()
-	if err != nil {
-		return err
-	}
-	return p.update(t, id, codeQueued, text)
+// Retry makes queued and failed parts due now with a new life. What delivery knows of an uncertain
+// outcome stays, for it forbids another upstream.
+func (s *Store) Retry(ctx context.Context, f queue.Filter) (int, error) {
+	return s.change(ctx, f, action{
+		applies: func(p *storedPart) bool { return p.state != codeHeld },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
+			part.Progress = newLife(part.Progress)
+			return p.requeue(t, m, part)
+		},
+	})
 }
 
 // newLife is the progress of a part that starts again.
@@ -54,187 +45,246 @@ func newLife(p envelope.Progress) envelope.Progress {
 	return life
 }
 
-// released is the progress of a part that rules may not hold again.
-func released(p envelope.Progress) envelope.Progress {
-	p.Released = true
-	return p
-}
-
 // Hold puts queued parts on hold, those of running attempts too if they come back.
-func (s *Store) Hold(ctx context.Context, ids ...string) (int, error) {
-	return s.change(ctx, ids, func(t *tx, id int64, p *storedPart) (bool, error) {
-		if p.state != codeQueued {
-			return false, nil
-		}
-		return true, p.update(t, id, codeHeld, p.info)
+func (s *Store) Hold(ctx context.Context, f queue.Filter) (int, error) {
+	return s.change(ctx, f, action{
+		applies: func(p *storedPart) bool { return p.state == codeQueued },
+		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *storedPart) error {
+			return p.update(t, partRow{state: codeHeld, lane: p.lane, nextAt: nowMilli(), info: p.info})
+		},
 	})
 }
 
-// Release makes held parts due now.
-func (s *Store) Release(ctx context.Context, ids ...string) (int, error) {
-	return s.change(ctx, ids, func(t *tx, id int64, p *storedPart) (bool, error) {
-		if p.state != codeHeld {
-			return false, nil
-		}
-		return true, p.requeue(t, id, released)
+// Release makes held parts due now, and rules may not hold them again.
+func (s *Store) Release(ctx context.Context, f queue.Filter) (int, error) {
+	return s.change(ctx, f, action{
+		applies: func(p *storedPart) bool { return p.state == codeHeld },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
+			part.Progress.Released = true
+			return p.requeue(t, m, part)
+		},
 	})
 }
 
-// update moves the part to a state as of now.
-func (p *storedPart) update(t *tx, message int64, state int64, info string) error {
-	err := exec(t.conn, "UPDATE parts SET state = ?, next_at = ?, info = ? WHERE message = ? AND n = ?", func(s *sqlite.Stmt) {
-		s.BindInt64(1, state)
-		s.BindInt64(2, time.Now().UnixMilli())
-		s.BindText(3, info)
-		s.BindInt64(4, message)
-		s.BindInt64(5, p.n)
-	})
-	if err != nil {
-		return err
-	}
-	t.move(p.lane, p.state, p.size, -1)
-	t.move(p.lane, state, p.size, 1)
-	t.due = t.due || state == codeQueued
-	return nil
-}
-
-// change calls f in the writer for each part of the messages that there are, and counts the messages
-// with a part that f has changed.
-func (s *Store) change(ctx context.Context, ids []string, f func(*tx, int64, *storedPart) (bool, error)) (int, error) {
-	return s.each(ctx, ids, func(t *tx, id int64) (bool, error) {
-		parts, err := readParts(t.conn, id)
-		if err != nil {
-			return false, err
-		}
-		any := false
-		for i := range parts {
-			changed, err := f(t, id, &parts[i])
-			if err != nil {
-				return false, err
+// Move puts parts into another lane.
+func (s *Store) Move(ctx context.Context, f queue.Filter, lane string) (int, error) {
+	return s.change(ctx, f, action{
+		applies: func(p *storedPart) bool { return p.lane != lane },
+		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *storedPart) error {
+			to := p.partRow
+			if to.lane = lane; to.state == codeQueued {
+				to.nextAt = nowMilli()
 			}
-			any = any || changed
-		}
-		return any, nil
-	}, nil)
+			return p.update(t, to)
+		},
+	})
 }
 
-// each calls f in the writer for the messages, some in each op, and after each commit done with those
-// that f has changed. It says how many they were.
-func (s *Store) each(ctx context.Context, ids []string, f func(*tx, int64) (bool, error), done func(map[int64]bool)) (int, error) {
+// Delete removes parts and leaves a discarded record in the history for each of their recipients. A message
+// without any other part goes.
+func (s *Store) Delete(ctx context.Context, f queue.Filter) (int, error) {
+	return s.change(ctx, f, action{
+		applies: func(*storedPart) bool { return true },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
+			return p.discard(t, m, part, envelope.Discarded)
+		},
+		removes: true,
+	})
+}
+
+// change does something to the parts that a filter names, some messages in each op, and returns how many
+// messages had one.
+func (s *Store) change(ctx context.Context, f queue.Filter, a action) (total int, err error) {
 	if err := s.enter(); err != nil {
 		return 0, err
 	}
 	defer s.leave()
-	total := 0
-	for len(ids) > 0 {
-		some := ids[:min(len(ids), idsPerOp)]
-		ids = ids[len(some):]
-		var changed map[int64]bool
-		err := s.do(ctx, &op{bytes: len(some) * rowBytes, run: func(t *tx) (err error) {
-			changed, err = visit(t, some, f)
+	c, err := newChoice(f)
+	if err != nil {
+		return 0, err
+	}
+	for began, more := s.ids.next(), true; more; {
+		var ids []int64
+		err := s.use(ctx, func(conn *sqlite.Conn) (err error) {
+			ids, err = c.next(conn, idsPerOp)
 			return err
-		}})
+		})
 		if err != nil {
 			return total, err
 		}
-		total += len(changed)
-		if done != nil {
-			done(changed)
+		more = len(ids) == idsPerOp && c.after < began // what came meanwhile is not waited for
+		v := visit{choice: c, action: a, leases: &s.leases}
+		if len(ids) > 0 {
+			err = s.do(ctx, &op{bytes: len(ids) * rowBytes, steers: true, run: func(t *tx) error { return v.messages(t, ids) }})
+		}
+		s.leases.drop(v.reserved)
+		if err != nil {
+			return total, err
+		}
+		total += v.changed
+		s.leases.drop(v.deleted)
+		for _, id := range v.gone {
+			s.removeBody(id)
 		}
 	}
 	return total, nil
 }
 
-func visit(t *tx, ids []string, f func(*tx, int64) (bool, error)) (map[int64]bool, error) {
-	changed := map[int64]bool{}
-	for _, text := range ids {
-		id, ok := parseID(text)
-		if !ok || changed[id] {
+// visit is what one op of an operator's change does.
+type visit struct {
+	*choice
+	action
+	leases   *leases
+	reserved []partKey // parts that were divided: nobody may claim them before the commit
+
+	changed int
+	deleted []partKey
+	gone    []int64 // messages
+}
+
+// messages runs in the writer, twice if another op of its group fails.
+func (v *visit) messages(t *tx, ids []int64) error {
+	v.changed, v.deleted, v.gone = 0, nil, nil
+	for _, id := range ids {
+		row, m, err := readMessage(t.conn, id)
+		if err != nil {
+			return err
+		}
+		if row == nil {
 			continue
 		}
-		c, err := f(t, id)
+		changed, err := v.parts(t, row, m)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if c {
-			changed[id] = true
+		if !changed {
+			continue
 		}
+		v.changed++
+		if v.removes {
+			gone, _, err := removeMessage(t, id, false)
+			if err != nil {
+				return err
+			}
+			if gone {
+				v.gone = append(v.gone, id)
+			}
+		}
+	}
+	return nil
+}
+
+// parts acts on those of a message that are chosen and reports whether there were any.
+func (v *visit) parts(t *tx, row *messageRow, m *queue.Message) (changed bool, err error) {
+	for i := range row.parts {
+		p, part := &row.parts[i], &m.Parts[i]
+		if !v.applies(p) {
+			continue
+		}
+		to := v.named(row, m, part)
+		switch {
+		case len(to) == 0:
+			continue
+		case len(to) < len(part.To):
+			if !v.reserve(p.key) {
+				continue
+			}
+			if p, err = p.divide(t, m, part, to); err != nil {
+				return false, err
+			}
+		case v.removes:
+			v.deleted = append(v.deleted, p.key)
+		}
+		if err := v.do(t, m, part, p); err != nil {
+			return false, err
+		}
+		changed = true
 	}
 	return changed, nil
 }
 
-// readParts reads the parts of a message.
-func readParts(conn *sqlite.Conn, id int64) (parts []storedPart, err error) {
-	err = rows(conn, "SELECT state, lane, next_at, size, info, n FROM parts WHERE message = ? ORDER BY n",
-		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
-		func(s *sqlite.Stmt) (bool, error) {
-			parts = append(parts, scanPart(s, 0, s.ColumnInt64(5)))
-			return true, nil
-		})
-	return parts, err
-}
-
-// Delete removes messages and leaves a discarded entry in the history for each of their recipients.
-func (s *Store) Delete(ctx context.Context, ids ...string) (int, error) {
-	return s.each(ctx, ids, func(t *tx, id int64) (bool, error) {
-		any, _, err := discard(t, id, envelope.Discarded, func(*storedPart) bool { return true })
-		return any, err
-	}, func(changed map[int64]bool) {
-		s.leases.drop(changed)
-		for id := range changed {
-			s.removeBody(id)
-		}
-	})
-}
-
-// discard removes the chosen parts of a message, leaves records of their recipients, and removes the
-// message if no part is left. any says whether there was a part to remove, gone whether the message
-// was.
-func discard(t *tx, id int64, state envelope.State, chosen func(*storedPart) bool) (any, gone bool, err error) {
-	row, ok, err := readMessage(t.conn, id)
-	if err != nil || !ok {
-		return false, false, err
+// reserve makes sure that nobody works on a part while it is divided.
+func (v *visit) reserve(key partKey) bool {
+	if slices.Contains(v.reserved, key) {
+		return true
 	}
-	m, err := row.message()
+	if !v.leases.reserve(key) {
+		return false
+	}
+	v.reserved = append(v.reserved, key)
+	return true
+}
+
+// divide gives some recipients of a part a part of their own and makes part that one.
+func (p *storedPart) divide(t *tx, m *queue.Message, part *queue.Part, to []envelope.Recipient) (*storedPart, error) {
+	rest := *part
+	rest.To = slices.DeleteFunc(slices.Clone(part.To), func(r envelope.Recipient) bool {
+		return slices.ContainsFunc(to, func(o envelope.Recipient) bool { return sameRecipient(r, o) })
+	})
+	part.To = to
+	kept, split := p.partRow, *p
+	var err error
+	if kept.info, err = partText(&rest, m.Envelope.To); err != nil {
+		return nil, err
+	}
+	if split.info, err = partText(part, m.Envelope.To); err != nil {
+		return nil, err
+	}
+	if err := p.update(t, kept); err != nil {
+		return nil, err
+	}
+	n, err := lastPart(t, p.key)
 	if err != nil {
-		return false, false, err
+		return nil, err
 	}
-	for i := range row.parts {
-		p := &row.parts[i]
-		if !chosen(p) {
-			continue
-		}
-		any = true
-		if err := p.discard(t, m, &m.Parts[i], id, state); err != nil {
-			return false, false, err
-		}
-	}
-	if any {
-		gone, _, err = removeMessage(t, id, false)
-	}
-	return any, gone, err
+	split.key.n = n + 1
+	return &split, split.insert(t, split.key)
 }
 
-func (p *storedPart) discard(t *tx, m *queue.Message, part *queue.Part, id int64, state envelope.State) error {
-	for _, to := range part.To {
-		rec, err := newRecordRow(queue.Record{
-			Recipient: to, State: state, At: time.Now(), Upstream: part.Progress.Upstream,
-			Error: part.Progress.Error, Attempts: part.Progress.Attempts,
-			From: m.Envelope.From, Header: m.Header, Size: m.Size, Received: m.Envelope.Received,
-		}, id)
-		if err != nil {
-			return err
-		}
-		if err := rec.insert(t); err != nil {
+// requeue makes the part due now, as part says.
+func (p *storedPart) requeue(t *tx, m *queue.Message, part *queue.Part) error {
+	info, err := partText(part, m.Envelope.To)
+	if err != nil {
+		return err
+	}
+	return p.update(t, partRow{state: codeQueued, lane: p.lane, nextAt: nowMilli(), info: info})
+}
+
+// update changes all of the row but its size.
+func (p *storedPart) update(t *tx, to partRow) error {
+	err := exec(t.conn, "UPDATE parts SET state = ?, lane = ?, next_at = ?, info = ? WHERE message = ? AND n = ?", func(s *sqlite.Stmt) {
+		s.BindInt64(1, to.state)
+		s.BindText(2, to.lane)
+		s.BindInt64(3, to.nextAt)
+		s.BindText(4, to.info)
+		s.BindInt64(5, p.key.message)
+		s.BindInt64(6, p.key.n)
+	})
+	if err != nil {
+		return err
+	}
+	t.count(p.lane, p.state, p.size, -1)
+	t.count(to.lane, to.state, p.size, 1)
+	t.due = t.due || to.state == codeQueued
+	return nil
+}
+
+// discard removes the part and leaves records of its recipients.
+func (p *storedPart) discard(t *tx, m *queue.Message, part *queue.Part, state envelope.State) error {
+	done := make([]queue.Record, len(part.To))
+	for i, to := range part.To {
+		done[i] = queue.Record{Recipient: to, State: state, Upstream: part.Progress.Upstream, Error: part.Progress.Error, Attempts: part.Progress.Attempts}
+	}
+	records, err := recordRows(done, m, p.key.message, time.Now())
+	if err != nil {
+		return err
+	}
+	for i := range records {
+		if err := records[i].insert(t); err != nil {
 			return err
 		}
 	}
-	err := exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", func(s *sqlite.Stmt) {
-		s.BindInt64(1, id)
-		s.BindInt64(2, p.n)
-	})
-	t.move(p.lane, p.state, p.size, -1)
-	return err
+	return p.key.remove(t, p.lane, p.state, p.size)
 }
 
 const hastenQuery = `UPDATE parts SET next_at = ?1 WHERE (message, n) IN (
@@ -247,11 +297,8 @@ func (s *Store) Hasten(ctx context.Context, lane string, after time.Time) error 
 		return err
 	}
 	defer s.leave()
-	now := time.Now().UnixMilli()
-	beyond := now
-	if after.UnixMilli() > now {
-		beyond = after.UnixMilli()
-	}
+	now := nowMilli()
+	beyond := max(now, after.UnixMilli())
 	for {
 		var changed int
 		err := s.do(ctx, &op{bytes: partsPerOp * 64, run: func(t *tx) error {

@@ -37,18 +37,8 @@ func (s *Store) Prune(ctx context.Context, sentBefore, failedBefore time.Time) e
 	return s.vacuum(ctx)
 }
 
-// stopping says that Close or the caller wants a long call to end.
-func (s *Store) stopping(ctx context.Context) bool {
-	select {
-	case <-s.closing:
-		return true
-	default:
-		return ctx.Err() != nil
-	}
-}
-
 func (s *Store) pruneFailed(ctx context.Context, before int64) error {
-	for !s.stopping(ctx) {
+	for ctx.Err() == nil {
 		var found int
 		var gone []int64
 		err := s.do(ctx, &op{bytes: idsPerOp * rowBytes, run: func(t *tx) (err error) {
@@ -76,9 +66,21 @@ func dropFailed(t *tx, before int64) (found int, gone []int64, err error) {
 		return 0, nil, err
 	}
 	for _, id := range ids {
-		_, last, err := discard(t, id, envelope.Failed, func(p *storedPart) bool {
-			return p.state == codeFailed && p.nextAt < before
-		})
+		row, m, err := readMessage(t.conn, id)
+		if err != nil {
+			return 0, nil, err
+		}
+		if row == nil {
+			continue
+		}
+		for i := range m.Parts {
+			if p := &row.parts[i]; p.state == codeFailed && p.nextAt < before {
+				if err := p.discard(t, m, &m.Parts[i], envelope.Failed); err != nil {
+					return 0, nil, err
+				}
+			}
+		}
+		last, _, err := removeMessage(t, id, false)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -107,7 +109,7 @@ func failedBefore(conn *sqlite.Conn, before int64) (ids []int64, err error) {
 // all are younger, unless those lie in the future because a clock was wrong.
 func (s *Store) pruneHistory(ctx context.Context, before int64) error {
 	var after int64 = math.MinInt64
-	for !s.stopping(ctx) {
+	for ctx.Err() == nil {
 		var step historyRange
 		err := s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) (err error) {
 			if step, err = historyFrom(t.conn, after, before); err != nil || step.old == 0 {
@@ -122,7 +124,7 @@ func (s *Store) pruneHistory(ctx context.Context, before int64) error {
 		if err != nil {
 			return err
 		}
-		if step.count < historyStep || (step.old == 0 && step.newest <= time.Now().UnixMilli()) {
+		if step.count < historyStep || (step.old == 0 && step.newest <= nowMilli()) {
 			return nil
 		}
 		after = step.last
@@ -152,7 +154,7 @@ func historyFrom(conn *sqlite.Conn, after, before int64) (r historyRange, err er
 
 // vacuum gives free pages back to the file system as long as there are many of them.
 func (s *Store) vacuum(ctx context.Context) error {
-	for !s.stopping(ctx) {
+	for ctx.Err() == nil {
 		var free int64
 		err := s.do(ctx, &op{bytes: vacuumPages * pageSize, run: func(t *tx) (err error) {
 			if free, err = pragma(t.conn, "PRAGMA freelist_count"); err != nil || free*pageSize <= keepFree {

@@ -13,30 +13,21 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// ReadOnly looks at a queue without changing it: List, Body, History and Stats. It is for commands on
-// the state of a daemon that does not run.
-type ReadOnly struct {
-	*reader
-}
+// readOnly looks at a queue without changing it.
+type readOnly struct{ *reader }
 
 // OpenReadOnly opens the queue in a state directory for reading. It takes no lock and needs no right
 // to write there. The error wraps os.ErrNotExist where there is no queue.
-func OpenReadOnly(ctx context.Context, dir string) (*ReadOnly, error) {
-	path := filepath.Join(dir, databaseName)
+func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
+	path := filepath.Join(o.Dir, databaseName)
 	exists, err := checkHeader(path)
-	if err == nil && !exists { // the next start would take the copy that was saved, if there is one
-		saved := filepath.Join(dir, rescuedName)
-		if exists, err = checkHeader(saved); exists {
-			path = saved
-		}
-	}
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	if !exists {
 		return nil, fmt.Errorf("queue: %s: %w", path, os.ErrNotExist)
 	}
-	r := &ReadOnly{newReader(dir, path, func() (*sqlite.Conn, error) { return connectReadOnly(path) })}
+	r := readOnly{newReader(o.Dir, path, func() (*sqlite.Conn, error) { return connectReadOnly(path) })}
 	// The first query shows whether the file can be read at all.
 	if err := r.use(ctx, func(conn *sqlite.Conn) error {
 		_, err := pragma(conn, "SELECT count(*) FROM sqlite_schema")
@@ -67,7 +58,7 @@ func connectReadOnly(path string) (*sqlite.Conn, error) {
 }
 
 // Stats counts parts by state; it looks at all of them.
-func (r *ReadOnly) Stats(ctx context.Context) (map[envelope.State]queue.Depth, error) {
+func (r readOnly) Stats(ctx context.Context) (map[envelope.State]queue.Depth, error) {
 	if err := r.enter(); err != nil {
 		return nil, err
 	}
@@ -84,7 +75,7 @@ func (r *ReadOnly) Stats(ctx context.Context) (map[envelope.State]queue.Depth, e
 }
 
 // Close waits for running calls.
-func (r *ReadOnly) Close() error {
+func (r readOnly) Close() error {
 	if !r.shut() {
 		return queue.ErrClosed
 	}

@@ -29,15 +29,15 @@ func fillState(t *testing.T, s *sqlite.Store) (small, large string) {
 func checkReadOnly(t *testing.T, dir, small, large string) {
 	t.Helper()
 	ctx := context.Background()
-	r, err := sqlite.OpenReadOnly(ctx, dir)
+	r, err := sqlite.OpenReadOnly(ctx, queue.Settings{Dir: dir})
 	if err != nil {
 		t.Fatalf("OpenReadOnly: %v", err)
 	}
 	defer mustClose(t, r)
-	if got, err := r.List(ctx, queue.Filter{}); err != nil || len(got) != 2 || got[0].ID != small || got[1].ID != large {
+	if got, err := r.List(ctx, queue.Filter{}, queue.Page{}); err != nil || len(got) != 2 || got[0].ID != small || got[1].ID != large {
 		t.Errorf("List: %d messages, %v", len(got), err)
 	}
-	if got, err := r.History(ctx, queue.HistoryFilter{}); err != nil || len(got) != 1 {
+	if got, err := r.Search(ctx, queue.HistoryFilter{}); err != nil || len(got) != 1 {
 		t.Errorf("History: %d records, %v", len(got), err)
 	}
 	stats, err := r.Stats(ctx)
@@ -59,13 +59,13 @@ func checkReadOnly(t *testing.T, dir, small, large string) {
 
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	small, large := fillState(t, s)
 	mustClose(t, s)
 	checkReadOnly(t, dir, small, large)
-	s = openStore(t, sqlite.Options{Dir: dir})
+	s = openStore(t, queue.Settings{Dir: dir})
 	defer mustClose(t, s)
-	if got, err := s.List(context.Background(), queue.Filter{}); err != nil || len(got) != 2 {
+	if got, err := s.List(context.Background(), queue.Filter{}, queue.Page{}); err != nil || len(got) != 2 {
 		t.Errorf("after reading, the store has %d messages, %v", len(got), err)
 	}
 }
@@ -73,7 +73,7 @@ func TestReadOnly(t *testing.T) {
 // TestReadOnlyLog reads a state whose owner was killed: its last messages are in the log alone.
 func TestReadOnlyLog(t *testing.T) {
 	dir, killed := t.TempDir(), t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	defer mustClose(t, s)
 	small, large := fillState(t, s)
 	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
@@ -84,17 +84,17 @@ func TestReadOnlyLog(t *testing.T) {
 
 func TestReadOnlyMissing(t *testing.T) {
 	ctx := context.Background()
-	if _, err := sqlite.OpenReadOnly(ctx, t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := sqlite.OpenReadOnly(ctx, queue.Settings{Dir: t.TempDir()}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("OpenReadOnly: %v, want ErrNotExist", err)
 	}
 	dir := t.TempDir()
-	mustClose(t, openStore(t, sqlite.Options{Dir: dir}))
-	r, err := sqlite.OpenReadOnly(ctx, dir)
+	mustClose(t, openStore(t, queue.Settings{Dir: dir}))
+	r, err := sqlite.OpenReadOnly(ctx, queue.Settings{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, r)
-	_, listErr := r.List(ctx, queue.Filter{})
+	_, listErr := r.List(ctx, queue.Filter{}, queue.Page{})
 	_, statsErr := r.Stats(ctx)
 	for what, err := range map[string]error{"List": listErr, "Stats": statsErr, "Close": r.Close()} {
 		if !errors.Is(err, queue.ErrClosed) {

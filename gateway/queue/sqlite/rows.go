@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -79,53 +80,36 @@ func newPartRow(p queue.Part, all []envelope.Recipient, size int64, now time.Tim
 	if code == codeQueued && !p.NextAt.IsZero() {
 		row.nextAt = p.NextAt.UnixMilli()
 	}
-	info := partInfo{To: p.To, Progress: p.Progress}
-	if sameRecipients(p.To, all) {
-		info.To = nil
-	}
 	var err error
-	row.info, err = info.text()
+	row.info, err = partText(&p, all)
 	return row, err
 }
 
-func (i *partInfo) text() (string, error) {
-	if len(i.To) == 0 && reflect.ValueOf(&i.Progress).Elem().IsZero() {
-		return "", nil
+// partText is what the row of a part holds beside its columns; all are the recipients of its message.
+func partText(p *queue.Part, all []envelope.Recipient) (string, error) {
+	info := partInfo{To: p.To, Progress: p.Progress}
+	if sameRecipients(p.To, all) {
+		info.To = nil
+		if reflect.ValueOf(&info.Progress).Elem().IsZero() {
+			return "", nil
+		}
 	}
-	text, err := json.Marshal(i)
+	text, err := json.Marshal(info)
 	return string(text), err
 }
 
-func sameRecipients(a, b []envelope.Recipient) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !sameRecipient(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
-}
+func sameRecipients(a, b []envelope.Recipient) bool { return slices.EqualFunc(a, b, sameRecipient) }
 
 func sameRecipient(a, b envelope.Recipient) bool {
-	if a.Address != b.Address || a.Given != b.Given || a.ORcpt != b.ORcpt || len(a.Notify) != len(b.Notify) {
-		return false
-	}
-	for i := range a.Notify {
-		if a.Notify[i] != b.Notify[i] {
-			return false
-		}
-	}
-	return true
+	return a.Address == b.Address && a.Given == b.Given && a.ORcpt == b.ORcpt && slices.Equal(a.Notify, b.Notify)
 }
 
-// insert writes the row as part n of a message.
-func (p *partRow) insert(t *tx, message, n int64) error {
+// insert writes the row.
+func (p *partRow) insert(t *tx, key partKey) error {
 	err := exec(t.conn, "INSERT INTO parts (message, n, state, lane, next_at, size, info) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		func(s *sqlite.Stmt) {
-			s.BindInt64(1, message)
-			s.BindInt64(2, n)
+			s.BindInt64(1, key.message)
+			s.BindInt64(2, key.n)
 			s.BindInt64(3, p.state)
 			s.BindText(4, p.lane)
 			s.BindInt64(5, p.nextAt)
@@ -135,7 +119,7 @@ func (p *partRow) insert(t *tx, message, n int64) error {
 	if err != nil {
 		return err
 	}
-	t.move(p.lane, p.state, p.size, 1)
+	t.count(p.lane, p.state, p.size, 1)
 	t.due = t.due || p.state == codeQueued
 	return nil
 }
@@ -212,15 +196,36 @@ func (r *recordRow) record() (queue.Record, error) {
 
 // messageRow is a message with one or more of its parts as they were read.
 type messageRow struct {
-	id, size int64
-	info     string
-	parts    []storedPart
+	id, size, received int64
+	info               string
+	parts              []storedPart
 }
 
 type storedPart struct {
 	partRow
-	n int64
+	key partKey
 }
+
+// partKey names a part.
+type partKey struct{ message, n int64 }
+
+// remove deletes the row of the part, which was in that state.
+func (k partKey) remove(t *tx, lane string, state, size int64) error {
+	t.count(lane, state, size, -1)
+	return exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", func(s *sqlite.Stmt) {
+		s.BindInt64(1, k.message)
+		s.BindInt64(2, k.n)
+	})
+}
+
+// scanPart reads the columns state, lane, next_at, size and info.
+func scanPart(s *sqlite.Stmt, key partKey) storedPart {
+	return storedPart{key: key, partRow: partRow{
+		state: s.ColumnInt64(0), lane: s.ColumnText(1), nextAt: s.ColumnInt64(2), size: s.ColumnInt64(3), info: s.ColumnText(4),
+	}}
+}
+
+func nowMilli() int64 { return time.Now().UnixMilli() }
 
 // message decodes the row.
 func (m *messageRow) message() (*queue.Message, error) {
@@ -232,7 +237,7 @@ func (m *messageRow) message() (*queue.Message, error) {
 	for _, p := range m.parts {
 		part, err := p.part(info.Envelope.To)
 		if err != nil {
-			return nil, fmt.Errorf("row of message %s, part %d: %w", msg.ID, p.n, err)
+			return nil, fmt.Errorf("row of message %s, part %d: %w", msg.ID, p.key.n, err)
 		}
 		msg.Parts = append(msg.Parts, part)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -107,6 +108,21 @@ func fillDatabase(path string) error {
 		applicationID, schemaVersion, schema), nil)
 }
 
+// settleFile puts a complete file on stable storage under its name.
+func settleFile(draft, path string) error {
+	f, err := os.OpenFile(draft, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
 // upgrade brings a database of an older version to this one.
 func upgrade(conn *sqlite.Conn) error {
 	v, err := pragma(conn, "PRAGMA user_version")
@@ -136,7 +152,7 @@ func checkHeader(path string) (exists bool, err error) {
 		return false, err
 	}
 	if n < headerLen || string(header[:len(headerMagic)]) != headerMagic {
-		return false, fmt.Errorf("%s is not a mailhatch queue: it is no SQLite database (it was left as it is)", path)
+		return false, fmt.Errorf("%s is not a mailhatch queue: it must be an SQLite database (it was left as it is)", path)
 	}
 	if id := binary.BigEndian.Uint32(header[68:]); id != applicationID {
 		return false, fmt.Errorf("%s is not a mailhatch queue: it belongs to another program (application id %#x; it was left as it is)", path, id)

@@ -80,7 +80,7 @@ func awaitFiles(t *testing.T, dir, pattern string, want int) {
 
 func TestSegments(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	ids := putMany(t, s, 200) // 20 MB
 	if n := len(bodyFiles(t, dir, "*.seg")); n != 3 {
 		t.Errorf("%d segments for 20 MB", n)
@@ -91,7 +91,7 @@ func TestSegments(t *testing.T) {
 	for i, id := range ids {
 		wantBody(t, s, id, bodyOf(i, 100<<10))
 	}
-	if _, err := s.Delete(context.Background(), ids[1:]...); err != nil {
+	if _, err := s.Delete(context.Background(), named(ids[1:]...)); err != nil {
 		t.Fatal(err)
 	}
 	awaitFiles(t, dir, "*.seg", 2) // that of the first message, and the one that is being filled
@@ -101,7 +101,7 @@ func TestSegments(t *testing.T) {
 	if err := os.WriteFile(foreign, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s = openStore(t, sqlite.Options{Dir: dir})
+	s = openStore(t, queue.Settings{Dir: dir})
 	defer mustClose(t, s)
 	awaitFiles(t, dir, "0*.seg", 1)
 	wantBody(t, s, ids[0], bodyOf(0, 100<<10))
@@ -121,11 +121,11 @@ func TestSegments(t *testing.T) {
 // TestGather checks that a message that waits for long does not hold a whole segment.
 func TestGather(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	ids := putMany(t, s, 90)
 	lease := claimFirst(t, s)
 	gone := append([]string(nil), ids[1:5]...)
-	if _, err := s.Delete(ctx, append(gone, ids[6:81]...)...); err != nil {
+	if _, err := s.Delete(ctx, named(append(gone, ids[6:81]...)...)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Prune(ctx, time.Now(), time.Now()); err != nil {
@@ -147,7 +147,7 @@ func TestGather(t *testing.T) {
 	awaitFiles(t, dir, "*.eml", 1)
 	mustClose(t, s)
 
-	s = openStore(t, sqlite.Options{Dir: dir}) // the last segment is one of a former process now
+	s = openStore(t, queue.Settings{Dir: dir}) // the last segment is one of a former process now
 	defer mustClose(t, s)
 	mustPut(t, s, bodyOf(1, 100<<10))
 	for deadline := time.Now().Add(10 * time.Second); len(bodyFiles(t, dir, "*.eml")) < 10 && time.Now().Before(deadline); {
@@ -180,7 +180,7 @@ func TestDamagedSegment(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openStore(t, sqlite.Options{Dir: dir})
+			s := openStore(t, queue.Settings{Dir: dir})
 			defer mustClose(t, s)
 			id := mustPut(t, s, body)
 			path := bodyFiles(t, dir, "*.seg")[0]
@@ -198,7 +198,7 @@ func TestDamagedSegment(t *testing.T) {
 // TestUpgrade opens a queue that was made before there were segments.
 func TestUpgrade(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	small := mustPut(t, s, bodyOf(1, 1000))
 	large := mustPut(t, s, bodyOf(2, 100<<10))
 	mustClose(t, s)
@@ -207,13 +207,13 @@ func TestUpgrade(t *testing.T) {
 	if err := os.Remove(seg); err != nil {
 		t.Fatal(err)
 	}
-	r, err := sqlite.OpenReadOnly(context.Background(), dir)
+	r, err := sqlite.OpenReadOnly(context.Background(), queue.Settings{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantBody(t, r, large, bodyOf(2, 100<<10))
 	mustClose(t, r)
-	s = openStore(t, sqlite.Options{Dir: dir})
+	s = openStore(t, queue.Settings{Dir: dir})
 	defer mustClose(t, s)
 	wantBody(t, s, small, bodyOf(1, 1000))
 	wantBody(t, s, large, bodyOf(2, 100<<10))
@@ -229,7 +229,7 @@ func TestUpgrade(t *testing.T) {
 // TestDraftMemory checks that many large drafts at once share a limited memory and go to files.
 func TestDraftMemory(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
-	s := openStore(t, sqlite.Options{Dir: dir})
+	s := openStore(t, queue.Settings{Dir: dir})
 	defer mustClose(t, s)
 	var drafts []queue.Draft
 	for i := range 120 { // 24 MB
@@ -271,7 +271,7 @@ func TestDraftMemoryLimit(t *testing.T) {
 
 // TestSegmentSyncFails checks that a failed fsync of a segment is never taken for a success.
 func TestSegmentSyncFails(t *testing.T) {
-	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	s := openStore(t, queue.Settings{Dir: t.TempDir()})
 	defer s.Close()
 	mustPut(t, s, bodyOf(1, 100<<10))
 	if err := s.CloseSegment(); err != nil {

@@ -13,20 +13,34 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open opens a store for the suite.
-func open(t *testing.T, dir string) queue.Queue { return openStore(t, sqlite.Options{Dir: dir}) }
+// engine is what the suites test.
+func engine() queuetest.Engine {
+	return queuetest.Engine{OneProcess: true, Open: func(t *testing.T, dir string) queue.Engine {
+		t.Helper()
+		s, err := sqlite.Open(context.Background(), queue.Settings{Dir: dir})
+		if err != nil {
+			t.Fatalf("Open: %v", err)
+		}
+		return s
+	}}
+}
 
-func openStore(t *testing.T, o sqlite.Options) *sqlite.Store {
+// openStore opens a store and runs it until it is closed.
+func openStore(t testing.TB, o queue.Settings) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(context.Background(), o)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
+	go s.Run(context.Background()) //nolint:errcheck // tests ask Err
 	return s
 }
 
-func TestConformance(t *testing.T) { queuetest.Run(t, open) }
+func TestConformance(t *testing.T) { queuetest.Run(t, engine()) }
 
-func TestCrash(t *testing.T) { queuetest.Crash(t, open) }
+func TestCrash(t *testing.T) { queuetest.Crash(t, engine()) }
 
-func TestPowerCut(t *testing.T) { queuetest.PowerCut(t, open) }
+func TestPowerCut(t *testing.T) { queuetest.PowerCut(t, engine()) }
+
+// named is a filter for whole messages.
+func named(ids ...string) queue.Filter { return queue.Filter{IDs: ids} }

@@ -30,10 +30,10 @@ type counters struct {
 	depth map[depthKey]depth
 }
 
-func (c *counters) add(moved map[depthKey]depth) {
+func (c *counters) add(change map[depthKey]depth) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for k, m := range moved {
+	for k, m := range change {
 		d := c.depth[k]
 		d.parts += m.parts
 		d.bytes += m.bytes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"zombiezen.com/go/sqlite"
@@ -21,11 +22,10 @@ const (
 type op struct {
 	// run makes the change. It may run twice, when another op of its group fails. It returns
 	// queue.ErrFenced before it has changed anything, or not at all.
-	run   func(*tx) error
-	bytes int  // that go to disk, roughly
-	mail  bool // new mail, which is refused first when space ends
-	// spares says that no row of a part changes but of one whose lease ends by it; see fresh.
-	spares bool
+	run    func(*tx) error
+	bytes  int        // that go to disk, roughly
+	mail   bool       // new mail, which is refused first when space ends
+	steers bool       // an operator's change of parts that may not have been claimed yet
 	fresh  *freshMail // new mail to remember; nil: none
 
 	taken atomic.Bool // by the writer, or by the caller who gives up
@@ -37,18 +37,18 @@ type op struct {
 // tx is the transaction of a group.
 type tx struct {
 	conn  *sqlite.Conn
-	moved map[depthKey]depth // change of the counters
+	depth map[depthKey]depth // change of the counters
 	loads map[int64]load     // change of segments
 	due   bool               // something became due sooner
 }
 
-// move notes that parts came into a state, or left it if sign is -1.
-func (t *tx) move(lane string, code int64, size int64, sign int) {
+// count notes that a part came into a state, or left it if sign is -1.
+func (t *tx) count(lane string, code int64, size int64, sign int) {
 	k := depthKey{lane, code}
-	d := t.moved[k]
+	d := t.depth[k]
 	d.parts += sign
 	d.bytes += int64(sign) * size
-	t.moved[k] = d
+	t.depth[k] = d
 }
 
 // inSegment notes that rows name so many bodies more of a segment, or fewer.
@@ -62,10 +62,10 @@ func (t *tx) inSegment(at bodyPlace, size int64, bodies int) {
 	t.loads[at.segment()] = l
 }
 
-// do hands an op to the writer and waits for its commit. It gives up with ctx only as long as the
-// writer has not taken the op, so that an error always means that nothing was changed.
+// do hands an op to the writer and waits for its commit. It gives up, with ctx or when the store ends,
+// only as long as the writer has not taken the op, so that an error always means that nothing was changed.
 func (s *Store) do(ctx context.Context, o *op) error {
-	if err := s.Err(); err != nil {
+	if err := s.err(); err != nil {
 		return err
 	}
 	o.done = make(chan struct{})
@@ -73,37 +73,68 @@ func (s *Store) do(ctx context.Context, o *op) error {
 	case s.ops <- o:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-s.over:
+		return s.err()
 	}
+	var reason error
 	select {
 	case <-o.done:
+		return o.err
 	case <-ctx.Done():
-		if o.taken.CompareAndSwap(false, true) {
-			return ctx.Err()
-		}
-		<-o.done
+		reason = ctx.Err()
+	case <-s.over:
+		reason = s.err()
 	}
+	if o.taken.CompareAndSwap(false, true) {
+		return reason
+	}
+	<-o.done
 	return o.err
 }
 
-// write is the writer: it commits what is waiting, group by group, until ops is closed.
-func (s *Store) write() {
-	defer s.work.Done()
+// Run is the writer: it commits what is waiting, group by group. Beside it the checkpointer and the
+// goroutines run that look after files.
+func (s *Store) Run(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	helpers, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var work sync.WaitGroup
+	work.Go(func() { s.checkpoints(helpers) })
+	work.Go(func() { s.watch(helpers) })
+	work.Go(func() { s.sweep(helpers) })
+	s.write(ctx)
+	s.end()
+	stop()
+	work.Wait()
+	if err := s.err(); errors.Is(err, queue.ErrBroken) {
+		return err
+	}
+	return nil
+}
+
+func (s *Store) write(ctx context.Context) {
 	var group []*op
-	for first := range s.ops {
-		group = s.take(group[:0], first)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.over:
+			return
+		case first := <-s.ops:
+			group = s.take(group[:0], first)
+		}
 		if len(group) == 0 {
 			continue
 		}
 		s.seal()
-		lost := s.commit(group)
+		s.commit(group)
 		for _, o := range group {
 			close(o.done)
 		}
 		clear(group)
-		if lost {
-			s.save()
-		}
-		s.bury()
+		s.removeDeadSegments()
 	}
 }
 
@@ -118,12 +149,8 @@ func (s *Store) take(group []*op, o *op) []*op {
 		if bytes >= groupBytes || len(group) >= groupOps {
 			return group
 		}
-		var ok bool
 		select {
-		case o, ok = <-s.ops:
-			if !ok {
-				return group
-			}
+		case o = <-s.ops:
 		default:
 			return group
 		}
@@ -131,34 +158,34 @@ func (s *Store) take(group []*op, o *op) []*op {
 }
 
 // commit makes the changes of a group durable. An op that fails is left out and the others start
-// again, so that they do not suffer for it. lost says that the database was taken away meanwhile.
-func (s *Store) commit(group []*op) (lost bool) {
+// again, so that they do not suffer for it.
+func (s *Store) commit(group []*op) {
 	s.relieved = false
 	if err := s.space.checkGroup(group); err != nil {
 		settle(group, func(o *op) bool { return o.mail }, err)
 	}
 	for {
-		if err := s.Err(); err != nil {
+		if err := s.err(); err != nil {
 			settle(group, func(*op) bool { return true }, err)
 		}
-		t := &tx{conn: s.writer, moved: map[depthKey]depth{}}
+		t := &tx{conn: s.writer, depth: map[depthKey]depth{}}
 		bytes, again, err := s.attempt(t, group)
 		if again {
 			continue
 		}
-		if err == nil && s.displaced() {
-			settle(group, func(*op) bool { return true }, s.Err())
-			return true
-		}
-		if err == nil && bytes > 0 {
-			s.counts.add(t.moved)
-			s.segments.follow(t.loads, s.countSegment)
+		switch {
+		case err != nil || bytes == 0:
+		case s.displaced():
+			settle(group, func(*op) bool { return true }, s.err())
+		default:
+			s.counts.add(t.depth)
+			s.segments.follow(t.loads, s.segmentLoad)
 			if t.due {
 				s.signal()
 			}
 			s.grown(bytes)
 		}
-		return false
+		return
 	}
 }
 
@@ -196,7 +223,7 @@ func (s *Store) attempt(t *tx, group []*op) (bytes int, again bool, err error) {
 	return bytes, false, nil
 }
 
-// failed settles those who must be told of an error and says whether the others may try again. o is
+// failed settles the ops that an error concerns and reports whether the others may try again. o is
 // the op that met it; nil: the transaction as a whole did.
 func (s *Store) failed(group []*op, o *op, err error) (again bool) {
 	all := func(*op) bool { return true }
@@ -216,7 +243,7 @@ func (s *Store) failed(group []*op, o *op, err error) (again bool) {
 		settle(group, all, err)
 	case faultBroken:
 		s.fail(describe(s.path, err))
-		settle(group, all, s.Err())
+		settle(group, all, s.err())
 	default:
 		if o == nil {
 			settle(group, all, describe(s.path, err))
@@ -228,7 +255,7 @@ func (s *Store) failed(group []*op, o *op, err error) (again bool) {
 	return false
 }
 
-// settle gives the open ops that are chosen their error and says how many there were.
+// settle gives the open ops that are chosen their error and returns how many there were.
 func settle(group []*op, chosen func(*op) bool, err error) (n int) {
 	for _, o := range group {
 		if !o.over && chosen(o) {
@@ -251,25 +278,27 @@ func (s *Store) rollback() {
 // fail marks the store as broken, once and for good: after a failed write nobody knows what the page
 // cache and the disk hold, and a second fsync would only hide it.
 func (s *Store) fail(err error) {
-	s.brokenOnce.Do(func() {
-		s.brokenErr = fmt.Errorf("%w: %w", queue.ErrBroken, err)
-		close(s.broken)
-	})
+	err = fmt.Errorf("%w: %w", queue.ErrBroken, err)
+	s.failure.CompareAndSwap(nil, &err)
+	s.end()
 }
 
-// Err says why the store failed, wrapping queue.ErrBroken; nil while it works.
-func (s *Store) Err() error {
+// end refuses changes from now on.
+func (s *Store) end() { s.endOnce.Do(func() { close(s.over) }) }
+
+// err returns why changes are refused: an error that wraps queue.ErrBroken or is queue.ErrClosed; nil
+// while they are not.
+func (s *Store) err() error {
 	select {
-	case <-s.broken:
-		return s.brokenErr
+	case <-s.over:
 	default:
 		return nil
 	}
+	if failure := s.failure.Load(); failure != nil {
+		return *failure
+	}
+	return queue.ErrClosed
 }
-
-// Broken is closed when the store has failed. Everything that writes is refused from then on: the
-// process should end and start again, so that the log is read back from the disk.
-func (s *Store) Broken() <-chan struct{} { return s.broken }
 
 // signal puts the token into Changed.
 func (s *Store) signal() {

@@ -12,7 +12,7 @@ import (
 
 // TestGroup checks that ops of one transaction do not suffer for one that fails.
 func TestGroup(t *testing.T) {
-	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	s := openStore(t, queue.Settings{Dir: t.TempDir()})
 	defer mustClose(t, s)
 	refused := errors.New("refused")
 	for _, c := range []struct {
@@ -50,7 +50,7 @@ func TestGroup(t *testing.T) {
 
 // TestWithdrawn checks that a call whose context ends before its turn has changed nothing.
 func TestWithdrawn(t *testing.T) {
-	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	s := openStore(t, queue.Settings{Dir: t.TempDir()})
 	defer mustClose(t, s)
 	release := s.BlockWriter()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -68,7 +68,7 @@ func TestWithdrawn(t *testing.T) {
 		t.Errorf("Commit: %v, want context.Canceled", err)
 	}
 	release()
-	if got, err := s.List(context.Background(), queue.Filter{}); err != nil || len(got) != 0 {
+	if got, err := s.List(context.Background(), queue.Filter{}, queue.Page{}); err != nil || len(got) != 0 {
 		t.Errorf("List: %d messages, %v; want none", len(got), err)
 	}
 }
@@ -76,7 +76,7 @@ func TestWithdrawn(t *testing.T) {
 // TestEngineVersion keeps out engines that can lose a commit beside a checkpoint in another connection:
 // https://www.sqlite.org/wal.html#walresetbug.
 func TestEngineVersion(t *testing.T) {
-	s := openStore(t, sqlite.Options{Dir: t.TempDir()})
+	s := openStore(t, queue.Settings{Dir: t.TempDir()})
 	defer mustClose(t, s)
 	version, err := s.EngineVersion()
 	if err != nil || version < 3051003 {

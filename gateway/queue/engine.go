@@ -1,0 +1,106 @@
+package queue
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"mailhatch/gateway/envelope"
+)
+
+// Engine is a durable store of messages. All methods may be called at once from many goroutines.
+type Engine interface {
+	Queue
+	Operator
+	History
+
+	// Run makes the changes that the other methods ask for; until it runs they wait. It returns nil after
+	// ctx has ended or Close was called, and an error that wraps ErrBroken as soon as the store can no
+	// longer keep its promises. From its return on changes are refused. It waits for all that it started.
+	// Whoever commits or finishes mail has to end before ctx does.
+	Run(ctx context.Context) error
+	// SetReserve sets the free space in bytes below which new mail is refused with ErrFull; 0: none. An
+	// engine whose space is not on a disk of this machine may ignore it.
+	SetReserve(bytes int64)
+	// Close ends Run, waits for running calls and gives the store back.
+	Close() error
+}
+
+// Settings say where a store is and what it may do.
+type Settings struct {
+	Dir          string       // the state directory; made if it is missing
+	ReserveBytes int64        // free space below which new mail is refused with ErrFull; 0: none
+	Logger       *slog.Logger // for what no call can return, such as bodies without a row; nil: nowhere
+}
+
+// Operator shows and steers what is in the queue.
+type Operator interface {
+	// List returns messages with a part that the filter names, each with all of its parts, oldest first.
+	List(ctx context.Context, f Filter, p Page) ([]Message, error)
+	// Body opens the bytes of a message in the queue.
+	Body(ctx context.Context, id string) (Body, error)
+
+	// The methods below change the parts that the filter names and no others, some in each write, and
+	// return how many messages had one that was changed. Mail that is accepted after the call began may be
+	// left out. Where Filter.To names some recipients of a part, these get a part of their own first; a
+	// part that is leased is then left alone.
+	//
+	// The running attempt of a leased part goes on; only Delete fences its result off.
+
+	// Retry makes queued and failed parts due now, with a new life: attempts and age start again.
+	Retry(ctx context.Context, f Filter) (int, error)
+	// Hold puts queued parts on hold; those of running attempts are held if they come back.
+	Hold(ctx context.Context, f Filter) (int, error)
+	// Release makes held parts due now and sets Progress.Released.
+	Release(ctx context.Context, f Filter) (int, error)
+	// Delete removes parts and leaves a discarded record in the history for each of their recipients.
+	Delete(ctx context.Context, f Filter) (int, error)
+	// Move puts parts into another lane. Their states and progress stay; queued ones are due now. What
+	// a running attempt leaves in the old lane goes to the new one.
+	Move(ctx context.Context, f Filter, lane string) (int, error)
+}
+
+// History keeps what became of recipients.
+type History interface {
+	// Search returns what became of recipients whose fate is known, newest first.
+	Search(ctx context.Context, f HistoryFilter) ([]Record, error)
+	// Prune removes history that is older than sentBefore and failed parts older than failedBefore,
+	// and gives space back; it works in small steps.
+	Prune(ctx context.Context, sentBefore, failedBefore time.Time) error
+	// Stats counts parts and says how old the oldest is, by state.
+	Stats(ctx context.Context) (map[envelope.State]Depth, error)
+}
+
+// Reader answers questions about a store that no process has open for writing.
+type Reader interface {
+	List(ctx context.Context, f Filter, p Page) ([]Message, error)
+	Body(ctx context.Context, id string) (Body, error)
+	Search(ctx context.Context, f HistoryFilter) ([]Record, error)
+	Stats(ctx context.Context) (map[envelope.State]Depth, error)
+	Close() error
+}
+
+// Filter names parts: those that all of its fields agree to. The zero value names every part.
+// Patterns are compared without regard to case and may hold * for any text and ? for one character.
+type Filter struct {
+	IDs     []string // of the messages; nil: all
+	State   envelope.State
+	Lane    string
+	From    string    // pattern of the envelope sender
+	To      string    // pattern of recipients, as they are or as they were given
+	Subject string    // pattern
+	Before  time.Time // accepted before that time
+}
+
+// Page says how much of a list is wanted.
+type Page struct {
+	After string // ids greater than this one
+	Limit int    // messages; 0: no limit
+}
+
+// HistoryFilter chooses records; the zero value chooses all. From and To are patterns as in [Filter].
+type HistoryFilter struct {
+	ID, From, To string
+	Since        time.Time
+	Limit        int
+}

@@ -1,0 +1,70 @@
+// Package engines is the table of the queue's engines.
+package engines
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite"
+)
+
+// Default is the engine of a config that names none.
+const Default = "sqlite"
+
+// kind is how the store of an engine is opened.
+type kind struct {
+	open func(ctx context.Context, s queue.Settings) (queue.Engine, error)
+	// read opens a store that no process has open. Its error wraps fs.ErrNotExist where there is none.
+	read func(ctx context.Context, s queue.Settings) (queue.Reader, error)
+}
+
+// kinds is the table: a new engine is one line here.
+func kinds() map[string]kind {
+	return map[string]kind{
+		"sqlite": {opener(sqlite.Open), sqlite.OpenReadOnly},
+	}
+}
+
+func opener[E queue.Engine](open func(context.Context, queue.Settings) (E, error)) func(context.Context, queue.Settings) (queue.Engine, error) {
+	return func(ctx context.Context, s queue.Settings) (queue.Engine, error) {
+		e, err := open(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return e, nil
+	}
+}
+
+// Names returns the engines in alphabetical order.
+func Names() []string { return slices.Sorted(maps.Keys(kinds())) }
+
+// Open opens a store, or makes it where there is none. The error wraps queue.ErrLocked where another
+// process has it and the engine cannot share it.
+func Open(ctx context.Context, engine string, s queue.Settings) (queue.Engine, error) {
+	k, err := find(engine)
+	if err != nil {
+		return nil, err
+	}
+	return k.open(ctx, s)
+}
+
+// Read opens a store for reading that no process has open. The error wraps fs.ErrNotExist where there is none.
+func Read(ctx context.Context, engine string, s queue.Settings) (queue.Reader, error) {
+	k, err := find(engine)
+	if err != nil {
+		return nil, err
+	}
+	return k.read(ctx, s)
+}
+
+func find(engine string) (kind, error) {
+	k, ok := kinds()[engine]
+	if !ok {
+		return kind{}, fmt.Errorf("queue: there is no engine %q; there are %s", engine, strings.Join(Names(), ", "))
+	}
+	return k, nil
+}

@@ -1,0 +1,163 @@
+package queuetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// testPartsByState: what is done to all parts in a state leaves the others of their messages alone.
+func testPartsByState(t *testing.T, h *house) {
+	id := h.inStates()
+	body := h.body(id)
+	h.actOn("Delete", h.q.Delete, 1, queue.Filter{State: envelope.Failed})
+	h.wantStates("Delete of failed parts", id, "q:queued h:held ")
+	if records := h.history(queue.HistoryFilter{}); len(records) != 1 || records[0].Recipient.Address != "f@example.org" || records[0].State != envelope.Discarded {
+		t.Errorf("records after Delete of failed parts: %+v", records)
+	}
+	wantBytes(t, "Body of a message with a part left", h.body(id), body)
+	h.actOn("second Delete", h.q.Delete, 0, queue.Filter{State: envelope.Failed})
+	h.actOn("Retry of held parts", h.q.Retry, 0, queue.Filter{State: envelope.Held})
+	h.actOn("Hold of failed parts", h.q.Hold, 0, queue.Filter{State: envelope.Failed})
+	h.actOn("Release", h.q.Release, 1, queue.Filter{})
+	h.wantStates("Release", id, "q:queued h:queued ")
+	h.actOn("Delete of all", h.q.Delete, 1, queue.Filter{})
+	if n := len(h.list(queue.Filter{})); n != 0 {
+		t.Errorf("%d messages are left", n)
+	}
+	if _, err := h.q.Delete(context.Background(), queue.Filter{State: envelope.Sent}); err == nil {
+		t.Error("Delete of parts that are sent: no error")
+	}
+}
+
+// testPartsByField: lane, sender, subject, age and ids.
+func testPartsByField(t *testing.T, h *house) {
+	m := accepted("Ann@example.com", "r@example.org", "o@example.org")
+	m.Header.Subject = "Invoice No. 7"
+	m.Envelope.Received = time.Now().Add(-time.Hour)
+	to := m.Envelope.To
+	m.Parts = []queue.Part{{To: to[:1], Lane: "relay", State: envelope.Queued}, {To: to[1:], Lane: "other", State: envelope.Queued}}
+	id := h.commit([]byte("x"), m)
+	young := h.add("y@example.org")
+	for _, c := range []struct {
+		f    queue.Filter
+		want string // of the first message once they are held
+	}{
+		{queue.Filter{Lane: "relay"}, "r:held o:queued "},
+		{queue.Filter{From: "ann@*", Lane: "other"}, "r:queued o:held "},
+		{queue.Filter{Subject: "invoice*"}, "r:held o:held "},
+		{queue.Filter{Before: time.Now().Add(-time.Minute)}, "r:held o:held "},
+		{queue.Filter{IDs: []string{id, noSuchID}, Lane: "relay"}, "r:held o:queued "},
+	} {
+		h.actOn("Hold", h.q.Hold, 1, c.f)
+		h.wantStates("Hold", id, c.want)
+		h.wantStates("Hold of another message", young, "y:queued ")
+		h.actOn("Release", h.q.Release, 1, queue.Filter{})
+	}
+	for _, f := range []queue.Filter{
+		{Lane: "none"}, {From: "bob@*"}, {Subject: "invoice"}, {Before: m.Envelope.Received}, {IDs: []string{}}, {IDs: []string{young}, Lane: "relay"},
+	} {
+		h.actOn("Hold", h.q.Hold, 0, f)
+	}
+}
+
+// testPartsByRecipient: recipients that wait together are divided when some of them are named.
+func testPartsByRecipient(t *testing.T, h *house) {
+	m := accepted("ann@example.com", "a@example.org", "b@example.org", "c@example.net")
+	m.Parts[0].Progress = envelope.Progress{Attempts: 2, Error: "busy"}
+	m.Envelope.To[1].Given = "bob"
+	id := h.commit([]byte("x"), m)
+	h.actOn("Hold", h.q.Hold, 1, queue.Filter{To: "BOB"})
+	h.wantStates("Hold of one", id, "a:queued c:queued b:held ")
+	h.actOn("Delete", h.q.Delete, 1, queue.Filter{To: "*@example.net"})
+	h.wantStates("Delete of one", id, "a:queued b:held ")
+	if r := h.history(queue.HistoryFilter{}); len(r) != 1 || r[0].Recipient.Address != "c@example.net" || r[0].Attempts != 2 {
+		t.Errorf("records: %+v", r)
+	}
+	h.restart()
+	for _, p := range h.only().Parts {
+		if p.Progress.Attempts != 2 || p.Progress.Error != "busy" || len(p.To) != 1 {
+			t.Errorf("part %+v", p)
+		}
+	}
+	h.actOn("Release", h.q.Release, 1, queue.Filter{To: "*"})
+	leases := h.claim(10)
+	for _, l := range leases {
+		h.finish(l, sent(l))
+	}
+	if n := len(h.history(queue.HistoryFilter{})); len(leases) != 2 || n != 3 {
+		t.Errorf("%d parts were due and %d records are there, want 2 and 3", len(leases), n)
+	}
+}
+
+// testDivideDuringLease: an attempt is under way for all recipients of its part.
+func testDivideDuringLease(t *testing.T, h *house) {
+	id := h.commit([]byte("x"), accepted("ann@example.com", "a@example.org", "b@example.org"))
+	l := h.claimOne()
+	h.actOn("Delete of one leased recipient", h.q.Delete, 0, queue.Filter{To: "a@*"})
+	h.actOn("Hold of all", h.q.Hold, 1, queue.Filter{To: "*"})
+	h.finish(l, queue.Result{Done: []queue.Record{{Recipient: l.Message().Envelope.To[0], State: envelope.Sent}},
+		Parts: []queue.Part{{To: l.Message().Envelope.To[1:], Lane: lane, State: envelope.Queued}}})
+	h.wantStates("Finish", id, "b:held ")
+}
+
+func testMove(t *testing.T, h *house) {
+	id := h.inStates()
+	moveTo := func(lane string) act {
+		return func(ctx context.Context, f queue.Filter) (int, error) { return h.q.Move(ctx, f, lane) }
+	}
+	h.drain()
+	h.actOn("Move", moveTo("next"), 1, queue.Filter{Lane: lane, State: envelope.Queued})
+	h.wantChanged("Move")
+	h.wantStates("Move", id, "q:queued h:held f:failed ")
+	leases, err := h.q.Claim(context.Background(), "next", 10, longTime)
+	h.must("Claim", err)
+	if len(leases) != 1 || leases[0].Message().Parts[0].Progress.Attempts != 4 {
+		t.Fatalf("%d parts are due in the new lane, want one with its progress", len(leases))
+	}
+	h.finish(leases[0], sent(leases[0]))
+	h.actOn("Move of what is there", moveTo(lane), 0, queue.Filter{})
+	h.actOn("Move of all", moveTo("next"), 1, queue.Filter{})
+	h.wantStates("Move of all", id, "h:held f:failed ")
+	for _, p := range h.only().Parts {
+		if p.Lane != "next" {
+			t.Errorf("%s is in lane %s", p.To[0].Address, p.Lane)
+		}
+	}
+	lanes, err := h.q.Lanes(context.Background())
+	h.must("Lanes", err)
+	if len(lanes) != 0 {
+		t.Errorf("queued in %v", lanes)
+	}
+}
+
+// testMoveDuringLease: what the attempt does not end goes to the new lane, but not what it sends elsewhere.
+func testMoveDuringLease(t *testing.T, h *house) {
+	m := accepted("ann@example.com", "a@example.org", "b@example.org")
+	h.commit([]byte("x"), m)
+	l := h.claimOne()
+	if n, err := h.q.Move(context.Background(), queue.Filter{}, "next"); n != 1 || err != nil {
+		t.Fatalf("Move: %d, %v", n, err)
+	}
+	for _, in := range []string{lane, "next"} {
+		if leases, err := h.q.Claim(context.Background(), in, 10, longTime); err != nil || len(leases) != 0 {
+			t.Errorf("a leased part was given out in %s: %v", in, err)
+		}
+	}
+	to := m.Envelope.To
+	h.finish(l, queue.Result{Parts: []queue.Part{
+		{To: to[:1], Lane: lane, State: envelope.Queued}, {To: to[1:], Lane: "third", State: envelope.Queued},
+	}})
+	for i, want := range []string{"next", "third"} {
+		if got := h.only().Parts[i].Lane; got != want {
+			t.Errorf("%s is in lane %s, want %s", to[i].Address, got, want)
+		}
+	}
+	if err := l.Finish(context.Background(), sent(l)); !errors.Is(err, queue.ErrFenced) {
+		t.Errorf("second Finish: %v", err)
+	}
+}

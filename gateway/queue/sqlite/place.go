@@ -1,0 +1,94 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+// A file that is removed or replaced while it is open takes all further writes with it. The writer
+// therefore checks after each commit, before it answers anybody, whether the database and its log still
+// have their names; another goroutine does when nothing is written.
+
+// watchEvery is how soon a store that does nothing notices that its files are gone.
+const watchEvery = time.Second
+
+// place knows the files that are open.
+type place struct {
+	path string
+
+	mu      sync.Mutex
+	db, wal os.FileInfo
+}
+
+// check returns an error when the files are not those of the first call any more.
+func (p *place) check() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := sameFile(p.path, &p.db); err != nil {
+		return err
+	}
+	err := sameFile(p.path+"-wal", &p.wal)
+	if p.wal == nil && errors.Is(err, fs.ErrNotExist) {
+		return nil // it comes with the first write
+	}
+	return err
+}
+
+// sameFile compares the file of that name with the one that had it first.
+func sameFile(path string, first *os.FileInfo) error {
+	now, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && *first != nil:
+		return fmt.Errorf("%s was removed while it was in use", path)
+	case err != nil:
+		return err
+	case *first == nil:
+		*first = now
+	case !os.SameFile(*first, now):
+		return fmt.Errorf("%s was replaced while it was in use", path)
+	}
+	return nil
+}
+
+// displaced fails the store when its files have lost their names, and reports whether they have.
+func (s *Store) displaced() bool {
+	err := s.place.check()
+	if err != nil {
+		s.fail(err)
+	}
+	return err != nil
+}
+
+// watch checks the files of a store that is not written to.
+func (s *Store) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.displaced() {
+			return
+		}
+	}
+}
+
+// setLogAside renames a log that belongs to no database, so that it is not played into a new one.
+func (s *Store) setLogAside() error {
+	for _, end := range []string{"-wal", "-shm"} {
+		switch err := os.Rename(s.path+end, s.path+end+".old"); {
+		case err == nil:
+			s.log.Warn("queue: the database was missing; what was left of its log was moved away", "file", s.path+end+".old")
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	return nil
+}
