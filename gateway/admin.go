@@ -6,157 +6,53 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sync/errgroup"
-
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/listen"
 	"mailhatch/upstream/local"
 )
 
-// adminRoom is the admin server with its listeners: admin.sock, and the address of [admin], which a
-// reload may change.
-type adminRoom struct {
-	g      *Gateway
-	server *admin.Server
-	socket net.Listener // nil when it could not be made
-
-	mu      sync.Mutex
-	address string
-	tcp     net.Listener       // nil when there is none
-	ctx     context.Context    // of the servers; nil before they run
-	stop    context.CancelFunc // of the server at tcp
-	group   *errgroup.Group
-	ended   bool
-}
-
-func newAdminRoom(g *Gateway, cfg *config.Config) *adminRoom {
-	return &adminRoom{g: g, address: cfg.Admin.Address, server: admin.New(admin.Config{
-		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.reloadTold, Memory: g.memory, Gatherer: g.metrics,
+// adminServer shows and steers this gateway.
+func (g *Gateway) adminServer() *admin.Server {
+	return admin.New(admin.Config{
+		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.reloadNotes, Memory: g.memory, Gatherer: g.metrics,
 		Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
-	})}
+	})
 }
 
-// open takes the socket and the address. Mail must flow without the socket: that it could not be made
-// is told, not fatal.
-func (a *adminRoom) open(cfg *config.Config) (err error) {
-	if a.socket, err = adminSocket(cfg); err == nil {
-		err = admin.Note(cfg.StateDir, filepath.Join(cfg.RunDir, admin.SocketName))
+// adminEndpoints are admin.sock and the address of [admin]. Mail must flow without the socket, and
+// without an address that nobody asked for.
+func (g *Gateway) adminEndpoints(cfg *config.Config) []listen.Endpoint {
+	server := func() (listen.Server, error) { return g.admin, nil }
+	list := []listen.Endpoint{{Name: "admin", Address: admin.SocketName, Optional: true, Server: server, Bind: func() ([]net.Listener, error) {
+		return g.bindAdminSocket(cfg)
+	}}}
+	if cfg.Admin.Address == "off" {
+		return list
 	}
-	if err != nil {
-		a.g.journal.InternalError("admin", err)
-	}
-	if a.tcp, err = listenAdmin(cfg.Admin.Address); err == nil {
-		return nil
-	}
-	if cfg.Admin.Address == config.DefaultAdmin {
-		a.g.journal.InternalError("admin", err)
-		return nil
-	}
-	if a.socket != nil {
-		_ = a.socket.Close()
-	}
-	return err
+	return append(list, listen.Endpoint{Name: "admin", Address: cfg.Admin.Address, Optional: cfg.Admin.Address == config.DefaultAdmin,
+		Server: server, Bind: func() ([]net.Listener, error) {
+			l, err := net.Listen("tcp", cfg.Admin.Address)
+			return []net.Listener{l}, err
+		}})
 }
 
-func adminSocket(cfg *config.Config) (net.Listener, error) {
+func (g *Gateway) bindAdminSocket(cfg *config.Config) ([]net.Listener, error) {
 	if err := os.MkdirAll(cfg.RunDir, 0o755); err != nil {
 		return nil, err
 	}
-	return admin.Listen(filepath.Join(cfg.RunDir, admin.SocketName))
-}
-
-// listenAdmin gives nil for "off".
-func listenAdmin(address string) (net.Listener, error) {
-	if address == "off" {
-		return nil, nil
-	}
-	l, err := net.Listen("tcp", address)
+	path := filepath.Join(cfg.RunDir, admin.SocketName)
+	l, err := admin.Listen(path)
 	if err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
-	}
-	return l, nil
-}
-
-// serve answers until ctx ends.
-func (a *adminRoom) serve(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	a.mu.Lock()
-	a.group, a.ctx = group, ctx
-	if a.tcp != nil {
-		a.start(a.tcp)
-	}
-	a.mu.Unlock()
-	if a.socket != nil {
-		group.Go(func() error { return a.server.Serve(ctx, a.socket) })
-	}
-	group.Go(func() error { // as long as this runs a reload may start another
-		<-ctx.Done()
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.ended = true
-		return nil
-	})
-	return group.Wait()
-}
-
-// start serves at another address than before. The caller holds mu.
-func (a *adminRoom) start(l net.Listener) {
-	ctx, cancel := context.WithCancel(a.ctx)
-	a.tcp, a.stop = l, cancel
-	a.group.Go(func() error { return a.server.Serve(ctx, l) })
-}
-
-// adminMove is the way to another address.
-type adminMove struct {
-	address string
-	tcp     net.Listener
-}
-
-// prepare binds the address if it is another one; nil: nothing changes.
-func (a *adminRoom) prepare(cfg *config.Config) (*adminMove, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	same := a.address == cfg.Admin.Address
-	if same && (a.tcp != nil || a.address == "off") {
-		return nil, nil
-	}
-	l, err := listenAdmin(cfg.Admin.Address)
-	switch {
-	case err != nil && same: // as at the start: another program has it still
-		return nil, nil
-	case err != nil:
 		return nil, err
 	}
-	return &adminMove{cfg.Admin.Address, l}, nil
-}
-
-// follow makes a move.
-func (a *adminRoom) follow(m *adminMove) {
-	if m == nil {
-		return
+	if err := admin.Note(cfg.StateDir, path); err != nil {
+		g.journal.InternalError("admin", err)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ended {
-		if m.tcp != nil {
-			_ = m.tcp.Close()
-		}
-		return
-	}
-	switch {
-	case a.stop != nil:
-		a.stop() // running requests end by themselves
-	case a.tcp != nil:
-		_ = a.tcp.Close() // it was not served yet
-	}
-	a.address, a.tcp, a.stop = m.address, m.tcp, nil
-	if m.tcp != nil && a.ctx != nil { // else serve starts it
-		a.start(m.tcp)
-	}
+	return []net.Listener{l}, nil
 }
 
 // notReady names what keeps the gateway from taking mail or from handing any on.

@@ -4,13 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
-	"mailhatch/gateway/envelope"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -69,28 +67,4 @@ func through(b *testing.B, held bool, size int) {
 		h.await("all delivered", func() bool { return fake.Count() >= b.N })
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
-}
-
-// BenchmarkReceive does what acceptance does between the bytes of a client and the queue's commit.
-func BenchmarkReceive(b *testing.B) {
-	h := newHouse(b, "[upstream.relay]\ntype = \"memory\"\n[[route]]\nvia = [\"relay\"]\n")
-	msg := "From: Ann <a@example.com>\r\nTo: b@example.org\r\nSubject: A message\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n" +
-		"Message-ID: <1@example.com>\r\nX-Id: 1\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n" +
-		strings.Repeat(strings.Repeat("x", 70)+"\r\n", 53)
-	env := &envelope.Envelope{From: "a@example.com", To: []envelope.Recipient{{Address: "b@example.org"}},
-		Client: envelope.Client{Helo: "app.example.com", Addr: netip.MustParseAddr("127.0.0.1"), Protocol: "ESMTP", Listener: "127.0.0.1:1025"}}
-	b.ReportAllocs()
-	for b.Loop() {
-		in, err := h.g.receive(b.Context(), h.g.current.Load(), env, strings.NewReader(msg))
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, _, err := h.g.parts(in); err != nil {
-			b.Fatal(err)
-		}
-		in.summary()
-		if err := in.draft.Discard(); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -14,12 +14,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"mailhatch/gateway/accept"
+	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/listen"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/gateway/smtpd"
+	"mailhatch/gateway/systemd"
 	"mailhatch/upstream"
 )
 
@@ -44,12 +48,12 @@ type Gateway struct {
 	current   atomic.Pointer[config.Config]
 	started   time.Time
 	ready     atomic.Bool
-	addrs     atomic.Pointer[[]net.Addr]
-	lobby     *lobby
-	admin     *adminRoom
+	accept    *accept.Acceptor
+	admin     *admin.Server
+	smtp      *listen.SMTP
+	endpoints *listen.Set
 	reloads   chan chan reloaded
-	notifier  notifier
-	inFlight  *smtpd.Budget // of all sessions
+	notifier  systemd.Notifier
 }
 
 // New opens the queue of a loaded config, unless opts brings one. Close is called by Run; without Run the caller must call it.
@@ -67,10 +71,15 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
-		started: time.Now(), reloads: make(chan chan reloaded), notifier: newNotifier(), inFlight: smtpd.NewBudget(int64(cfg.MaxInFlight))}
+		started: time.Now(), reloads: make(chan chan reloaded), notifier: systemd.NewNotifier()}
 	g.current.Store(cfg)
-	g.lobby, g.admin = &lobby{g: g}, newAdminRoom(g, cfg)
-	g.deliverer = deliver.New(q, g.journal, g.submitBounce, g.delivery(cfg))
+	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load}
+	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, delivery(cfg))
+	g.accept.Deliverer = g.deliverer
+	g.admin = g.adminServer()
+	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: smtpd.NewBudget(int64(cfg.MaxInFlight)),
+		Journal: g.journal, Log: opts.Log}
+	g.endpoints = listen.New(opts.Log, g.journal.InternalError)
 	return g, nil
 }
 
@@ -81,13 +90,7 @@ func (g *Gateway) Close() error { return g.queue.Close() }
 // started is called once all listeners accept connections.
 func (g *Gateway) Run(ctx context.Context, started func()) error {
 	defer g.Close() //nolint:errcheck // the store has no more to write once its users have ended
-	cfg := g.current.Load()
-	first, err := g.lobby.prepare(cfg)
-	if err != nil {
-		return err
-	}
-	if err := g.admin.open(cfg); err != nil {
-		first.undo()
+	if err := g.endpoints.Open(g.listeners(g.current.Load())); err != nil {
 		return err
 	}
 	// The store ends after all who use it, and they end when it fails.
@@ -96,9 +99,9 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.queue.Run(store) })
 	group.Go(func() error {
 		defer stop()
-		return g.serve(ctx, first, started)
+		return g.serve(ctx, started)
 	})
-	err = group.Wait()
+	err := group.Wait()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -107,25 +110,36 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 }
 
 // serve runs all rooms. They end together: what sessions accept last is kept and offered after the next start.
-func (g *Gateway) serve(ctx context.Context, first *move, started func()) error {
+func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return g.lobby.serve(ctx, first, started) })
+	group.Go(func() error { return g.answer(ctx, started) })
 	group.Go(func() error { return g.keepAlive(ctx) })
 	group.Go(func() error { return g.deliverer.Run(ctx) })
 	group.Go(func() error { return g.pickUp(ctx) })
-	group.Go(func() error { return g.admin.serve(ctx) })
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	return group.Wait()
 }
 
-// Addrs gives the addresses of the listeners once Run has opened them, in the order of the config.
-func (g *Gateway) Addrs() []net.Addr {
-	if a := g.addrs.Load(); a != nil {
-		return *a
-	}
-	return nil
+// listeners are the addresses that a config answers on: SMTP, local submission, and the admin server.
+func (g *Gateway) listeners(cfg *config.Config) []listen.Endpoint {
+	return append(g.smtp.Endpoints(cfg), g.adminEndpoints(cfg)...)
 }
+
+// answer serves the clients of all addresses.
+func (g *Gateway) answer(ctx context.Context, started func()) error {
+	defer g.ready.Store(false)
+	return g.endpoints.Run(ctx, func() {
+		g.ready.Store(true)
+		if started != nil {
+			started()
+		}
+		g.notified(g.notifier.Ready())
+	})
+}
+
+// Addrs returns the addresses of the SMTP listeners once Run has opened them, in the order of the config.
+func (g *Gateway) Addrs() []net.Addr { return g.endpoints.Addrs() }
 
 const pruneEvery = 10 * time.Minute
 

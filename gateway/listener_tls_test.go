@@ -8,13 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 )
@@ -40,7 +38,7 @@ func secured(t *testing.T, addr string, config *tls.Config) (*talker, error) {
 
 func TestSelfSigned(t *testing.T) {
 	h := newHouse(t, "[[listener]]\naddress = \"ADDR\"\ntls = \"starttls\"\nself_signed = true"+holding)
-	file := filepath.Join(h.cfg.StateDir, selfSignedFile)
+	file := filepath.Join(h.cfg.StateDir, "self-signed.pem")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -63,53 +61,6 @@ func TestSelfSigned(t *testing.T) {
 	h.start()
 	if again, err := os.ReadFile(file); err != nil || string(again) != string(text) {
 		t.Errorf("the certificate was made anew (%v)", err)
-	}
-}
-
-func TestSelfSignedIsMadeAnew(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, selfSignedFile)
-	make := func(name string, age time.Duration) {
-		t.Helper()
-		f, err := os.Create(path)
-		if err == nil {
-			err = writeSelfSigned(f, false, name, time.Now().Add(-age))
-			f.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, tc := range map[string]struct {
-		hostname string
-		age      time.Duration
-		renewed  bool
-	}{
-		"good":          {"a.example", 0, false},
-		"nearly over":   {"a.example", selfSignedFor - selfSignedRenew/2, true},
-		"another name":  {"b.example", 0, true},
-		"long not over": {"a.example", selfSignedFor / 2, false},
-	} {
-		make(tc.hostname, tc.age)
-		before, _ := os.ReadFile(path)
-		if got, err := selfSigned(dir, selfSignedFile, "a.example"); err != nil || got != path {
-			t.Fatalf("%s: %s, %v", name, got, err)
-		}
-		after, _ := os.ReadFile(path)
-		if renewed := string(before) != string(after); renewed != tc.renewed {
-			t.Errorf("%s: renewed %v", name, renewed)
-		}
-	}
-	// Something else in its place is not thrown away.
-	writeFile(t, path, "my notes")
-	if _, err := selfSigned(dir, selfSignedFile, "a.example"); err == nil {
-		t.Error("a file that is no certificate was replaced")
-	}
-	if _, err := selfSigned(path, selfSignedFile, "a.example"); err == nil {
-		t.Error("a file is no directory")
-	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
-		t.Errorf("files are left: %q", left)
 	}
 }
 
@@ -150,7 +101,7 @@ func TestSelfSignedForOldDevices(t *testing.T) {
 		}
 		p.want("220")
 	}
-	if st, err := os.Stat(filepath.Join(h.cfg.StateDir, selfSignedRSA)); err != nil || runtime.GOOS != "windows" && st.Mode().Perm() != 0o600 {
+	if st, err := os.Stat(filepath.Join(h.cfg.StateDir, "self-signed-rsa.pem")); err != nil || runtime.GOOS != "windows" && st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", st, err)
 	}
 }
@@ -235,66 +186,5 @@ allow_from = ["*@printers.example.com"]
 				t.Errorf("%d messages, user %q", len(mail)-before, mail[len(mail)-1].Envelope.Client.User)
 			}
 		})
-	}
-}
-
-// A renewed certificate is shown to new clients without reload or restart; a broken one is not.
-func TestCertificateIsReadAgain(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	put := func(cert, key []byte, at time.Time) {
-		t.Helper()
-		writeFile(t, certFile, string(cert))
-		writeFile(t, keyFile, string(key))
-		for _, f := range []string{certFile, keyFile} {
-			if err := os.Chtimes(f, at, at); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	now := time.Now()
-	oldPair, cert, key := makeCertificate(t)
-	put(cert, key, now.Add(-time.Hour))
-	var log lines
-	c, err := newCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	shown := func() string {
-		t.Helper()
-		pair, err := c.get(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(pair.Certificate[0])
-	}
-	newPair, cert, key := makeCertificate(t)
-	put(cert, []byte("half written"), now)
-	c.checked = time.Time{}
-	if shown() != string(oldPair.Certificate[0]) {
-		t.Error("a broken pair is shown")
-	}
-	c.checked = time.Time{}
-	shown()
-	if n := strings.Count(log.String(), "the new certificate cannot be used"); n != 1 {
-		t.Errorf("told %d times, want once:\n%s", n, log.String())
-	}
-	put(cert, key, now.Add(time.Second))
-	if shown() != string(oldPair.Certificate[0]) {
-		t.Error("the files are read for every client")
-	}
-	c.checked = time.Time{}
-	if shown() != string(newPair.Certificate[0]) {
-		t.Error("the new certificate is not shown")
-	}
-	if err := os.Remove(certFile); err != nil {
-		t.Fatal(err)
-	}
-	c.checked = time.Time{}
-	if shown() != string(newPair.Certificate[0]) {
-		t.Error("a certificate whose file is gone is not kept")
-	}
-	if _, err := newCertificate(certFile, keyFile, slog.Default()); err == nil {
-		t.Error("no file, no error")
 	}
 }

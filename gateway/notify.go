@@ -17,7 +17,7 @@ func (g *Gateway) notified(err error) {
 // mail is to be started anew.
 func (g *Gateway) keepAlive(ctx context.Context) error {
 	var due <-chan time.Time // never, when no signs are wanted
-	if every := g.notifier.watchdog() / 2; every > 0 {
+	if every := g.notifier.Watchdog() / 2; every > 0 {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		due = tick.C
@@ -25,12 +25,12 @@ func (g *Gateway) keepAlive(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			g.notified(g.notifier.stopping())
+			g.notified(g.notifier.Stopping())
 			return nil
 		case <-due:
 		}
 		if _, err := g.queue.Stats(ctx); err == nil {
-			g.notified(g.notifier.alive())
+			g.notified(g.notifier.Alive())
 		} else if ctx.Err() == nil {
 			g.journal.InternalError("queue", err)
 		}

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"mailhatch/gateway/systemd"
 	"net"
 	"os"
 	"path/filepath"
@@ -87,7 +88,7 @@ func TestNoSignOfLifeWithoutQueue(t *testing.T) {
 	}
 	c := manager(t)
 	t.Setenv("WATCHDOG_USEC", "2000")
-	h.g.notifier = newNotifier()
+	h.g.notifier = systemd.NewNotifier()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.g.keepAlive(ctx) }()
@@ -98,28 +99,5 @@ func TestNoSignOfLifeWithoutQueue(t *testing.T) {
 	}
 	if state, signs := told(t, c); state != "STOPPING=1" || signs != 0 {
 		t.Errorf("told %q after %d signs of life", state, signs)
-	}
-}
-
-func TestWatchdog(t *testing.T) {
-	t.Setenv("NOTIFY_SOCKET", "/run/x")
-	for _, tc := range []struct {
-		usec, pid string
-		want      time.Duration
-	}{
-		{"", "", 0}, {"0", "", 0}, {"x", "", 0}, {"30000000", "", 30 * time.Second},
-		{"30000000", strconv.Itoa(os.Getpid()), 30 * time.Second}, {"30000000", "1", 0},
-	} {
-		t.Setenv("WATCHDOG_USEC", tc.usec)
-		t.Setenv("WATCHDOG_PID", tc.pid)
-		if got := newNotifier().watchdog(); got != tc.want {
-			t.Errorf("%+v: %v", tc, got)
-		}
-	}
-	if err := newNotifier().ready(); err == nil {
-		t.Error("nobody was there to tell")
-	}
-	if err := (notifier{}).reloading(); err != nil {
-		t.Errorf("no service manager: %v", err)
 	}
 }

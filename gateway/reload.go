@@ -15,12 +15,12 @@ type reloaded struct {
 // Reload reads the config file again and follows it. When it is not good, or an address that it adds
 // cannot be bound, the old one stays in all its parts and the error says why.
 func (g *Gateway) Reload(ctx context.Context) error {
-	_, err := g.reloadTold(ctx)
+	_, err := g.reloadNotes(ctx)
 	return err
 }
 
-// reloadTold is Reload that also says what of the new config waits for a restart.
-func (g *Gateway) reloadTold(ctx context.Context) (notes []string, err error) {
+// reloadNotes is Reload that also returns what of the new config waits for a restart.
+func (g *Gateway) reloadNotes(ctx context.Context) (notes []string, err error) {
 	done := make(chan reloaded, 1)
 	select {
 	case g.reloads <- done:
@@ -49,8 +49,8 @@ func (g *Gateway) reloadLoop(ctx context.Context) error {
 }
 
 func (g *Gateway) reload() reloaded {
-	g.notified(g.notifier.reloading())
-	defer func() { g.notified(g.notifier.ready()) }()
+	g.notified(g.notifier.Reloading())
+	defer func() { g.notified(g.notifier.Ready()) }()
 	r := g.tryReload()
 	g.journal.Reloaded(r.err)
 	for _, w := range r.notes {
@@ -68,29 +68,35 @@ func (g *Gateway) tryReload() reloaded {
 	was := g.current.Load()
 	notes := needRestart(was, cfg)
 	cfg.StateDir, cfg.RunDir, cfg.Log = was.StateDir, was.RunDir, was.Log
-	give := func(err error) reloaded {
+	change, err := g.endpoints.Prepare(g.listeners(cfg))
+	if err != nil {
 		_ = cfg.Close() // its upstreams are not used
 		return reloaded{err: err}
 	}
-	doors, err := g.lobby.prepare(cfg)
-	if err != nil {
-		return give(err)
-	}
-	adminAt, err := g.admin.prepare(cfg)
-	if err != nil {
-		doors.undo()
-		return give(err)
-	}
 	g.current.Store(cfg)
-	if err := g.lobby.follow(doors); err != nil {
+	if err := change.Apply(); err != nil {
 		return reloaded{err: err} // it ends: the old config's upstreams end with it
 	}
-	g.admin.follow(adminAt)
-	g.inFlight.Resize(int64(cfg.MaxInFlight))
+	g.smtp.InFlight.Resize(int64(cfg.MaxInFlight))
 	g.queue.SetReserve(int64(cfg.Queue.MinFree))
-	g.deliverer.Reload(g.delivery(cfg))
+	g.deliverer.Reload(delivery(cfg))
 	for _, w := range cfg.Warnings {
 		g.opts.Log.Warn(w)
 	}
 	return reloaded{notes: notes}
+}
+
+// needRestart names what a reload changed in the file but cannot change in the running program, which
+// goes on with what it had at its start.
+func needRestart(old, now *config.Config) []string {
+	var list []string
+	note := func(changed bool, what string) {
+		if changed {
+			list = append(list, what+" changed in "+now.File+": that takes a restart")
+		}
+	}
+	note(old.StateDir != now.StateDir, "state_dir")
+	note(old.RunDir != now.RunDir, "run_dir")
+	note(old.Log != now.Log, "[log]")
+	return list
 }

@@ -2,21 +2,17 @@ package gateway
 
 import (
 	"bufio"
-	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/smtp"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"mailhatch/gateway/config"
-	"mailhatch/upstream/kinds"
 )
 
 // reloadConfig has the listeners and tables that a test changes.
@@ -139,7 +135,7 @@ func TestReloadOfNames(t *testing.T) {
 	text := strings.Replace(readFile(t, h.file), "gw.example.com", "new.example.com", 1)
 	text = strings.Replace(text, "/state\"", "/elsewhere\"", 1)
 	writeFile(t, h.file, text)
-	notes, err := h.g.reloadTold(t.Context())
+	notes, err := h.g.reloadNotes(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,45 +208,28 @@ func readFile(t *testing.T, path string) string {
 	return string(b)
 }
 
-// TestAdminMovesBeforeItServes: a reload in the first moment of a start is not forgotten.
-func TestAdminMovesBeforeItServes(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "config.toml")
-	text := fmt.Sprintf("state_dir = %q\n[admin]\naddress = %q\n[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n",
-		filepath.Join(filepath.Dir(file), "state"), freeAddr(t))
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+// TestReloadOfAUnixSocket: the socket stays, its permissions change.
+func TestReloadOfAUnixSocket(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("skipped: sockets have no permissions on Windows")
 	}
-	cfg, err := config.Load(file, config.Options{Kinds: kinds.Kinds(), Version: "test", Stdout: io.Discard})
+	path := filepath.Join(shortDir(t), "s")
+	h := newHouse(t, listener(freeAddr(t), "")+listener("unix:"+path, "socket_mode = \"0660\"\n")+"[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
+	before, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := New(t.Context(), cfg, Options{Kinds: kinds.Kinds()})
+	h.reloadConfig(listener(h.addr, "")+listener("unix:"+path, "socket_mode = \"0600\"\n"), "")
+	if err := h.g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(path)
+	if err != nil || !os.SameFile(before, after) || before.Mode().Perm() != 0o660 || after.Mode().Perm() != 0o600 {
+		t.Errorf("before %v, after %v, %v", before.Mode(), after.Mode(), err)
+	}
+	c, err := net.DialTimeout("unix", path, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Close()
-	if err := g.admin.open(cfg); err != nil {
-		t.Fatal(err)
-	}
-	next := *cfg
-	next.Admin.Address = freeAddr(t)
-	move, err := g.admin.prepare(&next)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.admin.follow(move)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- g.admin.serve(ctx) }()
-	resp, err := http.Get("http://" + next.Admin.Address + "/healthz")
-	if err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusOK {
-		t.Errorf("at the new address: %v, %v", resp, err)
-	}
-	if !refused(cfg.Admin.Address) {
-		t.Error("the old address is still taken")
-	}
-	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	_ = c.Close()
 }

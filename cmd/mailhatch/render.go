@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"mailhatch/cmd/mailhatch/command"
-	"mailhatch/gateway"
+	"mailhatch/gateway/accept"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/upstream"
@@ -44,7 +44,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	if msg, _, err = gateway.Prepare(cfg, env, msg, "RENDERED"); err != nil {
+	if msg, _, err = accept.Prepare(cfg, env, msg, "RENDERED"); err != nil {
 		return err
 	}
 	from := env.From

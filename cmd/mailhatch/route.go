@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"mailhatch/cmd/mailhatch/command"
-	"mailhatch/gateway"
+	"mailhatch/gateway/accept"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/route"
@@ -140,7 +140,7 @@ func runRoute(_ context.Context, a *app, args []string) error {
 // explain asks the rules that rewrite, then the routes.
 func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message) ([]explanation, error) {
 	before := env.To
-	msg, rewrites, err := gateway.Prepare(cfg, env, msg, "EXPLAINED")
+	msg, rewrites, err := accept.Prepare(cfg, env, msg, "EXPLAINED")
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
-	"golang.org/x/sync/errgroup"
 
 	"mailhatch/gateway/queue"
 )
@@ -83,17 +82,9 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Serve answers on all listeners until ctx ends, then lets running requests end for a short time. It
-// closes the listeners.
-func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, l := range listeners {
-		group.Go(func() error { return s.serve(ctx, l) })
-	}
-	return group.Wait()
-}
-
-func (s *Server) serve(ctx context.Context, l net.Listener) error {
+// Serve answers on a listener until ctx ends, then lets running requests end for a short time. It closes
+// the listener.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := s.public()
 	if l.Addr().Network() == "unix" {
 		h = s.control()

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"golang.org/x/sync/errgroup"
+
 	"context"
 	"errors"
 	"io"
@@ -39,7 +41,12 @@ func start(t *testing.T, cfg Config) (c *Client, address string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- New(cfg).Serve(ctx, socket, tcp) }()
+	var group errgroup.Group
+	server := New(cfg)
+	for _, l := range []net.Listener{socket, tcp} {
+		group.Go(func() error { return server.Serve(ctx, l) })
+	}
+	go func() { done <- group.Wait() }()
 	c = NewClient(path)
 	t.Cleanup(func() {
 		c.Close()

@@ -49,7 +49,8 @@ func Listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // it would remove the temporary name
+	unix := l.(*net.UnixListener)
+	unix.SetUnlinkOnClose(false) // it would remove the temporary name
 	err = os.Chmod(temporary, 0o600)
 	if err == nil {
 		err = os.Rename(temporary, path)
@@ -58,7 +59,7 @@ func Listen(path string) (net.Listener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	return &socket{l, path}, nil
+	return &socket{unix, path}, nil
 }
 
 func dial(ctx context.Context, socket string) (net.Conn, error) {
@@ -76,13 +77,16 @@ func isSocket(info fs.FileInfo) bool { return info.Mode()&(fs.ModeSocket|fs.Mode
 
 // socket is a listener that removes its file.
 type socket struct {
-	net.Listener
+	*net.UnixListener
 	path string
 }
 
+// Addr returns the name that clients use.
+func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
+
 // Close implements net.Listener. Only the first call removes the file: it may be another gateway's later.
 func (s *socket) Close() error {
-	if err := s.Listener.Close(); err != nil {
+	if err := s.UnixListener.Close(); err != nil {
 		return err
 	}
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -31,7 +31,7 @@ func TestListen(t *testing.T) {
 		t.Errorf("a second listener: %v", err)
 	}
 	// As after a crash: nobody answers, the file is there.
-	if err := first.(*socket).Listener.Close(); err != nil {
+	if err := first.(*socket).UnixListener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	second, err := Listen(path)

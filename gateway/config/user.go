@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
@@ -49,6 +50,20 @@ func (l *Listener) User(name string) *User {
 		}
 	}
 	return nil
+}
+
+// HasPasswords reports whether a user of the listener can log in by AUTH.
+func (l *Listener) HasPasswords() bool {
+	return slices.ContainsFunc(l.Users, func(u User) bool { return !u.Password.IsZero() })
+}
+
+// Latest returns the listener as c has it now, for users change with a reload even where the server
+// goes on; l itself where c has no such address, or may have several (port 0).
+func (c *Config) Latest(l *Listener) *Listener {
+	if i := slices.IndexFunc(c.Listeners, func(now Listener) bool { return now.Address == l.Address }); i >= 0 && !strings.HasSuffix(l.Address, ":0") {
+		return &c.Listeners[i]
+	}
+	return l
 }
 
 var errCredentials = errors.New("wrong user name or password")

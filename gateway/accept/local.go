@@ -1,75 +1,52 @@
-package gateway
+package accept
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"time"
+	"slices"
 
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/mime"
 )
 
-// maxSocketPath is the longest name of a socket that all systems take, in bytes.
-const maxSocketPath = 103
-
-func listenSubmit(path string) (net.Listener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("%s is too long for a socket: choose a shorter run_dir", path)
-	}
-	return listenUnix(path, 0o666, "")
+func eightBit(b []byte) bool {
+	return slices.ContainsFunc(b, func(c byte) bool { return c >= 0x80 })
 }
 
-const (
-	pickUpEvery = 2 * time.Second  // how often the maildrop is looked at
-	pickUpPause = 30 * time.Second // after trouble
-)
-
-// pickUp takes in the mail that local programs left in the maildrop while they could not hand it over.
-func (g *Gateway) pickUp(ctx context.Context) error {
-	box, err := maildrop.Open(g.current.Load().StateDir)
-	if err != nil {
-		if !errors.Is(err, maildrop.ErrUnsupported) {
-			g.journal.InternalError("maildrop", err)
-		}
-		return nil
+// Bounce queues a notification. It has the null sender, so that it is never bounced itself. Where
+// the routes refuse it there is no use in trying again.
+func (a *Acceptor) Bounce(ctx context.Context, to string, msg []byte) (string, error) {
+	env := &envelope.Envelope{To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
+		Client: envelope.Client{Protocol: "local", Listener: "bounce"}, UTF8: eightBit([]byte(to))}
+	if eightBit(msg) {
+		env.Body = "8BITMIME"
 	}
-	if !box.Private() && os.Geteuid() != 0 {
-		g.opts.Log.Info("files of the maildrop cannot be given to the gateway's group; their names alone protect them")
+	id, _, err := a.accept(ctx, env, bytes.NewReader(msg))
+	var r *envelope.Reply
+	if errors.As(err, &r) && r.Code/100 == 5 {
+		return "", fmt.Errorf("%w: to %s: %w", deliver.ErrRefused, to, err)
 	}
-	tell := func(err error) { g.journal.InternalError("maildrop", err) }
-	for {
-		wait := pickUpEvery
-		limit := int64(g.current.Load().SubmitListener().MaxMessage)
-		if err := box.Each(ctx, limit, func(d *maildrop.Drop) error { return g.acceptDrop(ctx, d) }, tell); err != nil {
-			tell(err)
-			wait = pickUpPause
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-	}
+	return id, err
 }
 
-// acceptDrop makes a message of the maildrop durable in the queue. Its sender has gone: what routes
+// Drop makes a message of the maildrop durable in the queue. Its sender has gone: what routes
 // refuse is bounced, what can never be accepted is a *maildrop.Refusal.
-func (g *Gateway) acceptDrop(ctx context.Context, d *maildrop.Drop) error {
-	cfg := g.current.Load()
+func (a *Acceptor) Drop(ctx context.Context, d *maildrop.Drop) error {
+	cfg := a.Config()
 	env := d.Envelope
 	if err := checkEnvelope(env, cfg.Identity.Domain); err != nil {
 		return &maildrop.Refusal{Err: err}
 	}
-	env.Client = envelope.Client{Protocol: "local", Listener: config.SubmitName, User: accountName(d.UID)}
+	env.Client = envelope.Client{Protocol: "local", Listener: config.SubmitName, User: envelope.AccountUser(d.UID)}
 	ctx = context.WithoutCancel(ctx) // a message that was begun is finished, not repeated
-	in, err := g.receive(ctx, cfg, env, d.Body)
+	in, err := a.receive(ctx, cfg, env, d.Body)
 	if err == nil {
-		_, _, err = g.commit(ctx, in, true)
+		_, _, err = a.commit(ctx, in, true)
 	}
 	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code >= 500 {

@@ -1,4 +1,4 @@
-package gateway
+package accept
 
 import (
 	"context"
@@ -51,33 +51,33 @@ func received(cfg *config.Config, m *route.Mail, id string, now time.Time) mime.
 
 // measured gives what follows the header. Where rules ask for sizes it is written down first, and size
 // is how long it is. The caller calls done when it has read all.
-func (g *Gateway) measured(ctx context.Context, cfg *config.Config, rest io.Reader) (again io.Reader, size int64, done func(), err error) {
+func (a *Acceptor) measured(ctx context.Context, cfg *config.Config, rest io.Reader) (again io.Reader, size int64, done func(), err error) {
 	if !cfg.Rewrites.NeedSize() {
 		return rest, 0, func() {}, nil
 	}
-	draft, err := g.queue.New(ctx)
+	draft, err := a.Queue.New(ctx)
 	if err != nil {
-		return nil, 0, nil, g.storeReply(err)
+		return nil, 0, nil, a.storeReply(err)
 	}
 	done = func() { _ = draft.Discard() } // what is left of it goes at the next start
-	if err := g.store(draft, rest); err != nil {
+	if err := a.store(draft, rest); err != nil {
 		done()
 		return nil, 0, nil, err
 	}
 	body, err := draft.Body()
 	if err != nil {
 		done()
-		return nil, 0, nil, g.storeReply(err)
+		return nil, 0, nil, a.storeReply(err)
 	}
 	return io.NewSectionReader(body, 0, body.Size()), body.Size(), done, nil
 }
 
 // store writes to a draft. Errors are those of reading r, or a *envelope.Reply.
-func (g *Gateway) store(draft queue.Draft, r io.Reader) error {
+func (a *Acceptor) store(draft queue.Draft, r io.Reader) error {
 	w := &storeWriter{w: draft}
 	_, err := io.Copy(w, r)
 	if w.err != nil {
-		return g.storeReply(w.err)
+		return a.storeReply(w.err)
 	}
 	return err
 }

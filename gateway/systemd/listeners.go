@@ -1,6 +1,6 @@
-//go:build unix
-
-package gateway
+// Package systemd takes sockets from a service manager and tells it how the program is
+// (sd_listen_fds(3), sd_notify(3)). It is silent where there is none.
+package systemd
 
 import (
 	"fmt"
@@ -8,14 +8,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // firstFD is the first descriptor that sd_listen_fds(3) passes.
 const firstFD = 3
 
-// activated gives the sockets that the service manager passed under a name (FileDescriptorName=).
-func activated(name string) ([]net.Listener, error) {
+// Listeners returns the sockets that the service manager passed under a name (FileDescriptorName=).
+func Listeners(name string) ([]net.Listener, error) {
 	if pid := os.Getenv("LISTEN_PID"); pid != strconv.Itoa(os.Getpid()) {
 		return nil, fmt.Errorf("no sockets were passed to this process; fd:%s needs a systemd socket unit", name)
 	}
@@ -26,7 +25,7 @@ func activated(name string) ([]net.Listener, error) {
 		if i >= len(names) || names[i] != name {
 			continue
 		}
-		syscall.CloseOnExec(firstFD + i)
+		closeOnExec(firstFD + i)
 		f := os.NewFile(uintptr(firstFD+i), name)
 		l, err := net.FileListener(f)
 		_ = f.Close() // the listener has a copy

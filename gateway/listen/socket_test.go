@@ -1,11 +1,9 @@
-package gateway
+package listen
 
 import (
 	"errors"
 	"net"
 	"os"
-	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -123,30 +121,4 @@ func TestViews(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-}
-
-// TestReloadOfAUnixSocket: the socket stays, its permissions change.
-func TestReloadOfAUnixSocket(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("skipped: sockets have no permissions on Windows")
-	}
-	path := filepath.Join(shortDir(t), "s")
-	h := newHouse(t, listener(freeAddr(t), "")+listener("unix:"+path, "socket_mode = \"0660\"\n")+"[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
-	before, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.reloadConfig(listener(h.addr, "")+listener("unix:"+path, "socket_mode = \"0600\"\n"), "")
-	if err := h.g.Reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	after, err := os.Stat(path)
-	if err != nil || !os.SameFile(before, after) || before.Mode().Perm() != 0o660 || after.Mode().Perm() != 0o600 {
-		t.Errorf("before %v, after %v, %v", before.Mode(), after.Mode(), err)
-	}
-	c, err := net.DialTimeout("unix", path, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = c.Close()
 }

@@ -1,4 +1,4 @@
-package gateway
+package listen
 
 import (
 	"fmt"
@@ -26,6 +26,16 @@ func listenUnix(path string, mode os.FileMode, group string) (net.Listener, erro
 		return nil, err
 	}
 	return l, nil
+}
+
+// maxSocketPath is the longest name of a socket that all systems take, in bytes.
+const maxSocketPath = 103
+
+func listenSubmit(path string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("%s is too long for a socket: choose a shorter run_dir", path)
+	}
+	return listenUnix(path, 0o666, "")
 }
 
 // setSocketMode says who may open a socket.

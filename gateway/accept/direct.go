@@ -1,4 +1,4 @@
-package gateway
+package accept
 
 import (
 	"context"
@@ -19,32 +19,32 @@ import (
 // final dot (RFC 5321 4.5.3.2.6), and below the 60 s that many legacy ones really wait.
 const directTime = 55 * time.Second
 
-// acceptDirect offers a message at once; what the upstream says is the client's answer. Only when it
+// direct offers a message at once; what the upstream says is the client's answer. Only when it
 // took some recipients and not others the rest is queued, for SMTP has no reply for that.
-func (g *Gateway) acceptDirect(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
-	in, err := g.receive(ctx, g.current.Load(), env, body)
+func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
+	in, err := a.receive(ctx, a.Config(), env, body)
 	if err != nil {
 		return "", "", err
 	}
 	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
-	parts, _, err := g.parts(in)
+	parts, _, err := a.parts(in)
 	if err != nil {
 		return "", "", err
 	}
 	offer, cancel := context.WithTimeout(ctx, directTime)
 	defer cancel()
 	asked, copies := in.divide(parts)
-	all := g.offerNow(offer, in, asked)
+	all := a.offerNow(offer, in, asked)
 	if len(all.Taken) > 0 || all.Err == nil {
-		late := g.offerNow(offer, in, copies) // what becomes of them is not the client's matter
+		late := a.offerNow(offer, in, copies) // what becomes of them is not the client's matter
 		all.Taken, all.Rest = append(late.Taken, all.Taken...), append(all.Rest, late.Rest...)
 	}
 	// Neither a client that went nor the end of our time may lose what is known by now.
-	return g.endDirect(context.WithoutCancel(ctx), in, all)
+	return a.endDirect(context.WithoutCancel(ctx), in, all)
 }
 
 // endDirect keeps what became of a message, queues what is left of it, and gives the answer.
-func (g *Gateway) endDirect(ctx context.Context, in *incoming, r *deliver.DirectResult) (id, text string, err error) {
+func (a *Acceptor) endDirect(ctx context.Context, in *incoming, r *deliver.DirectResult) (id, text string, err error) {
 	start := time.Now()
 	kept := queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: r.Rest, Done: r.Taken}
 	var refused error
@@ -58,14 +58,14 @@ func (g *Gateway) endDirect(ctx context.Context, in *incoming, r *deliver.Direct
 	err = in.draft.Commit(ctx, kept)
 	switch {
 	case err != nil && len(kept.Parts) > 0:
-		return "", "", g.storeReply(err)
+		return "", "", a.storeReply(err)
 	case err != nil:
-		g.journal.InternalError("queue", err) // the upstream's word counts, with or without our history
+		a.Journal.InternalError("queue", err) // the upstream's word counts, with or without our history
 	}
 	if refused != nil {
 		return "", "", refused
 	}
-	g.accepted(in, time.Since(start))
+	a.accepted(in, time.Since(start))
 	if len(r.Rest) > 0 || len(r.Taken) == 0 {
 		return in.id, "", nil
 	}
@@ -90,7 +90,7 @@ func finalReply(err error) bool {
 }
 
 // offerNow offers parts at once.
-func (g *Gateway) offerNow(ctx context.Context, in *incoming, parts []queue.Part) *deliver.DirectResult {
+func (a *Acceptor) offerNow(ctx context.Context, in *incoming, parts []queue.Part) *deliver.DirectResult {
 	m := &queue.Message{ID: in.id, Envelope: in.env, Header: in.summary(), Size: in.size}
 	all := &deliver.DirectResult{}
 	for _, p := range parts {
@@ -98,7 +98,7 @@ func (g *Gateway) offerNow(ctx context.Context, in *incoming, parts []queue.Part
 			all.Rest = append(all.Rest, p)
 			continue
 		}
-		result := g.deliverer.Direct(ctx, m, in.msg, p)
+		result := a.Deliverer.Direct(ctx, m, in.msg, p)
 		all.Taken, all.Rest = append(all.Taken, result.Taken...), append(all.Rest, result.Rest...)
 		if all.Err == nil {
 			all.Err = result.Err

@@ -1,0 +1,182 @@
+// Package accept is one message's way in: its identity is completed, rules rewrite and route it, upstreams
+// look at what they would have to carry, and then it is made durable in the queue, or delivered directly.
+package accept
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"mailhatch/gateway/config"
+	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+)
+
+const maxHeader = 1 << 20 // bytes of a header; far beyond real ones
+
+// Acceptor accepts messages, whoever hands them over.
+type Acceptor struct {
+	Queue     queue.Queue
+	Journal   *journal.Journal
+	Deliverer *deliver.Deliverer
+	Config    func() *config.Config // the config in force
+}
+
+// accept makes a message durable and gives its queue id. Errors are *envelope.Reply or those of reading body.
+func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
+	cfg := a.Config()
+	in, err := a.receive(ctx, cfg, env, body)
+	if err != nil {
+		return "", "", err
+	}
+	return a.commit(ctx, in, false)
+}
+
+// commit promises what was received, or discards it. A late message is one whose sender no longer
+// waits for an answer: recipients that the routes refuse are bounced, even if they are all it has.
+func (a *Acceptor) commit(ctx context.Context, in *incoming, late bool) (id, text string, err error) {
+	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
+	parts, refused, err := a.parts(in)
+	if refused && late {
+		err = nil
+	}
+	if err != nil {
+		return "", "", err
+	}
+	start := time.Now()
+	err = in.draft.Commit(ctx, queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: parts})
+	if err != nil {
+		return "", "", a.storeReply(err)
+	}
+	a.accepted(in, time.Since(start))
+	return in.id, "", nil
+}
+
+// accepted tells of a message that the client is done with.
+func (a *Acceptor) accepted(in *incoming, took time.Duration) {
+	a.Journal.Accepted(journal.Accepted{ID: in.id, MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
+		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Rewritten: in.rewritten, Took: took})
+}
+
+// incoming is a message whose bytes are written but not yet promised.
+type incoming struct {
+	cfg       *config.Config
+	env       envelope.Envelope // after aliases and rewriting
+	copies    map[string]bool   // recipients that rules added, in lower case
+	rewritten []string          // names of the rules that applied
+	id        string            // of draft
+	draft     queue.Draft
+	body      queue.Body
+	msg       *mime.Message
+	size      int64
+	fits      map[string]bool // upstream name: it can carry the message to all recipients
+}
+
+// receive writes a message into a draft: trace field, completed header, body as it comes.
+func (a *Acceptor) receive(ctx context.Context, cfg *config.Config, given *envelope.Envelope, body io.Reader) (*incoming, error) {
+	draft, err := a.Queue.New(ctx)
+	if err != nil {
+		return nil, a.storeReply(err)
+	}
+	in := &incoming{cfg: cfg, env: *given, id: draft.ID(), draft: draft}
+	if err := a.write(ctx, in, body); err != nil {
+		_ = draft.Discard()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) error {
+	raw, rest, err := mime.ReadHeader(body, maxHeader)
+	if errors.Is(err, mime.ErrHeaderTooLarge) {
+		return &envelope.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes or 100,000 lines", maxHeader)}
+	}
+	if err != nil {
+		return err // of reading
+	}
+	cfg := in.cfg
+	fields := mime.ParseHeader(raw)
+	if identity.Hops(fields) >= identity.MaxHops {
+		return &envelope.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
+	}
+	if in.env.Received.IsZero() {
+		in.env.Received = time.Now()
+	}
+	in.env.From = cfg.Identity.Qualify(in.env.From)
+	in.env.To = cfg.Aliases.Expand(cfg.Identity, in.env.To)
+	if len(in.env.To) == 0 {
+		return &envelope.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
+	}
+	rest, size, done, err := a.measured(ctx, cfg, rest)
+	if err != nil {
+		return err
+	}
+	defer done()
+	header := mime.EditHeader(raw, completion(cfg, fields, &in.env, in.id, in.env.Received)...)
+	mail := &route.Mail{Envelope: &in.env, Header: header, Size: int64(len(header)) + size}
+	if err := cfg.Rewrites.Apply(mail); err != nil {
+		return err
+	}
+	in.copies, in.rewritten = mail.Copies, mail.Applied
+	header = mime.EditHeader(mail.Header, received(cfg, mail, in.id, in.env.Received))
+	if _, err := in.draft.Write(header); err != nil {
+		return a.storeReply(err)
+	}
+	if err := a.store(in.draft, rest); err != nil {
+		return err
+	}
+	return a.parse(in)
+}
+
+// parse reads what was written back: rules and upstreams judge the bytes that will be delivered.
+func (a *Acceptor) parse(in *incoming) error {
+	body, err := in.draft.Body()
+	if err != nil {
+		return a.storeReply(err)
+	}
+	in.body, in.size = body, body.Size()
+	if in.msg, err = mime.Parse(body); err != nil {
+		return a.storeReply(err)
+	}
+	return nil
+}
+
+// storeReply tells a client that its mail could not be kept.
+func (a *Acceptor) storeReply(err error) error {
+	a.Journal.InternalError("queue", err)
+	if errors.Is(err, queue.ErrFull) {
+		return &envelope.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "no space left to keep the message, try again later"}
+	}
+	return &envelope.Reply{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the message could not be kept, try again later"}
+}
+
+func (in *incoming) summary() queue.Summary {
+	s := queue.Summary{MessageID: in.msg.MessageID, Subject: in.msg.Subject}
+	if len(in.msg.From) > 0 {
+		s.From = in.msg.From[0].String()
+	}
+	return s
+}
+
+func addressList(to []envelope.Recipient) []string {
+	list := make([]string, len(to))
+	for i, r := range to {
+		list[i] = r.Address
+	}
+	return list
+}
+
+// clientName says who handed a message over; what a client calls itself in EHLO is only its claim.
+func clientName(c envelope.Client) string {
+	if c.Addr.IsValid() {
+		return c.Addr.String()
+	}
+	return "local"
+}

@@ -1,0 +1,66 @@
+package accept
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"mailhatch/gateway/config"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/route"
+	"mailhatch/gateway/smtpd"
+	"strings"
+)
+
+// handler accepts the mail of one listener.
+type handler struct {
+	*Acceptor
+	listener *config.Listener
+}
+
+// Handler returns what the sessions of a listener hand their mail to.
+func (a *Acceptor) Handler(l *config.Listener) smtpd.Handler { return &handler{a, l} }
+
+// Sender refuses what allow_from does not let a user send; rules judge a sender together with a recipient.
+func (h *handler) Sender(_ context.Context, env *envelope.Envelope) error {
+	now := h.Config().Latest(h.listener)
+	u := now.User(env.Client.User)
+	if u == nil && loggedIn(now, env) {
+		return &envelope.Reply{Code: 530, Enhanced: [3]int{5, 7, 0}, Text: env.Client.User + " no longer exists"}
+	}
+	if env.Client.User == "" || u == nil || u.MaySend(env) {
+		return nil
+	}
+	return &envelope.Reply{Code: 553, Enhanced: [3]int{5, 7, 1}, Text: fmt.Sprintf("%s may not send as <%s>", env.Client.User, env.From)}
+}
+
+// Recipient refuses a recipient as early as rules that need no header allow.
+func (h *handler) Recipient(_ context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error {
+	cfg := h.Config()
+	var refusal error
+	for _, r := range cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{*rcpt}) {
+		in := &route.Input{Envelope: env, To: r.Address}
+		decision, known := cfg.Routes.Early(in)
+		if !known || cfg.Rewrites.MayRedirect(in) || decision.Action != route.Reject {
+			return nil
+		}
+		refusal = &decision.Reply
+	}
+	return refusal
+}
+
+// Accept keeps a message.
+func (h *handler) Accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (string, string, error) {
+	if h.listener.Mode == "direct" {
+		return h.direct(ctx, env, body)
+	}
+	return h.accept(ctx, env, body)
+}
+
+// loggedIn distinguishes a client that gave a password from one that is named by its certificate or socket,
+// which need not be listed. "A" ends the protocol of those who used AUTH (RFC 3848).
+func loggedIn(lc *config.Listener, env *envelope.Envelope) bool {
+	if name := env.Client.User; name == "" || strings.HasPrefix(name, "uid:") {
+		return false
+	}
+	return lc.ClientCAFile == "" || strings.HasSuffix(env.Client.Protocol, "A")
+}

@@ -1,0 +1,130 @@
+package accept
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"mailhatch/gateway/config"
+	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// parts sorts recipients by where they go. When none can be taken the refusal is a *envelope.Reply; when
+// some cannot, they are taken all the same and bounced.
+func (a *Acceptor) parts(in *incoming) (parts []queue.Part, none bool, refusal error) {
+	asked, refused := 0, 0 // of the recipients that the client named
+	ri := route.NewInput(in.id, &in.env, in.msg, in.size)
+	for _, rcpt := range in.env.To {
+		ri.To = rcpt.Address
+		d := in.cfg.Routes.Decide(ri)
+		part := queue.Part{State: envelope.Queued, To: []envelope.Recipient{rcpt}}
+		var err error
+		switch d.Action {
+		case route.Reject:
+			err = &d.Reply
+		case route.Hold:
+			part.State = envelope.Held
+		case route.Deliver:
+			part.Lane, part.Progress.Unfit, err = a.lane(in, d.Via, rcpt)
+		}
+		if !in.copies[mime.AddressKey(rcpt.Address)] {
+			asked++
+			if err != nil {
+				refused++
+				refusal = err
+			}
+		}
+		i := slices.IndexFunc(parts, func(p queue.Part) bool {
+			return p.Lane == part.Lane && p.State == part.State && slices.Equal(p.Progress.Unfit, part.Progress.Unfit)
+		})
+		if i < 0 {
+			parts = append(parts, part)
+			continue
+		}
+		parts[i].To = append(parts[i].To, rcpt)
+	}
+	if refused == asked && refused > 0 {
+		return parts, true, refusal
+	}
+	return parts, false, nil
+}
+
+// lane gives the upstream that should have the message: the first of via that can carry it and is
+// not closed; unfit lists those that cannot. When none can carry it, the reason is the reply.
+func (a *Acceptor) lane(in *incoming, via []string, rcpt envelope.Recipient) (name string, unfit []string, err error) {
+	fit := make([]string, 0, len(via))
+	var reason error
+	for _, name := range via {
+		u := in.cfg.Upstream(name)
+		if u == nil {
+			continue
+		}
+		p, ok := u.Upstream.(upstream.Preflighter)
+		if !ok {
+			fit = append(fit, name)
+			continue
+		}
+		if err := in.preflight(u, p, rcpt); err != nil {
+			reason = err
+			unfit = append(unfit, name)
+			continue
+		}
+		fit = append(fit, name)
+	}
+	if len(fit) == 0 {
+		return "", nil, reason
+	}
+	return a.Deliverer.Choose(fit), unfit, nil
+}
+
+// preflight asks once for all recipients, and only where that fails for each.
+func (in *incoming) preflight(u *config.Upstream, p upstream.Preflighter, rcpt envelope.Recipient) error {
+	ok, known := in.fits[u.Name]
+	if !known {
+		ok = in.judge(u, p, in.env.To) == nil
+		if in.fits == nil {
+			in.fits = map[string]bool{}
+		}
+		in.fits[u.Name] = ok
+	}
+	if ok {
+		return nil
+	}
+	return in.judge(u, p, []envelope.Recipient{rcpt})
+}
+
+// judge gives the reply for a message that the upstream cannot carry, its rewrite_from applied; trouble
+// of any other kind is for delivery to meet.
+func (in *incoming) judge(u *config.Upstream, p upstream.Preflighter, to []envelope.Recipient) error {
+	from, msg := in.env.From, in.msg
+	if u.Sender != nil {
+		newFrom, edits := u.Sender.Apply(from, msg)
+		edited, err := msg.With(edits...)
+		if err != nil {
+			return nil //nolint:nilerr // the store's trouble, not the message's
+		}
+		from, msg = newFrom, edited
+	}
+	err := p.Preflight(deliver.NewMail(in.id, &in.env, from, to, msg))
+	var e *upstream.Error
+	if errors.As(err, &e) && (e.Class == upstream.Unrepresentable || e.Class == upstream.Permanent) {
+		return preflightReply(e)
+	}
+	return nil
+}
+
+func preflightReply(e *upstream.Error) error {
+	r := &envelope.Reply{Code: 554, Enhanced: [3]int{5, 6, 1}, Text: fmt.Sprint(e.Err)}
+	if c, ok := envelope.ParseStatus(e.Code); ok && c[0] == 5 {
+		r.Enhanced = c
+	}
+	if r.Enhanced == [3]int{5, 3, 4} {
+		r.Code = 552
+	}
+	return r
+}

@@ -1,0 +1,173 @@
+package listen
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"mailhatch/gateway/config"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/smtpd"
+	"mailhatch/gateway/systemd"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SMTP makes the endpoints of the SMTP listeners.
+type SMTP struct {
+	Current  func() *config.Config // the config in force: users change without a new server
+	Handler  func(*config.Listener) smtpd.Handler
+	InFlight *smtpd.Budget // of all sessions
+	Journal  *journal.Journal
+	Log      *slog.Logger
+}
+
+// Endpoints returns the endpoints of cfg's listeners and of its submission socket.
+func (s *SMTP) Endpoints(cfg *config.Config) []Endpoint {
+	var list []Endpoint
+	for i := range cfg.Listeners {
+		lc := &cfg.Listeners[i]
+		e := s.endpoint(cfg, lc)
+		e.Name, e.Public = "listener", true
+		e.Bind = func() ([]net.Listener, error) { return bind(lc) }
+		if network, path := lc.Network(); network == "unix" {
+			e.Rebind = func() error { return setSocketMode(path, os.FileMode(lc.SocketMode), lc.SocketGroup) }
+		}
+		list = append(list, e)
+	}
+	// Mail of others must flow without the submission socket.
+	e := s.endpoint(cfg, cfg.SubmitListener())
+	e.Name, e.Optional = config.SubmitName, true
+	e.Bind = func() ([]net.Listener, error) {
+		l, err := listenSubmit(cfg.SubmitPath())
+		if err != nil {
+			return nil, fmt.Errorf("sendmail cannot hand mail over: %w", err)
+		}
+		return []net.Listener{l}, nil
+	}
+	return append(list, e)
+}
+
+func bind(lc *config.Listener) ([]net.Listener, error) {
+	network, address := lc.Network()
+	var l net.Listener
+	var err error
+	switch network {
+	case "fd":
+		return systemd.Listeners(address)
+	case "unix":
+		l, err = listenUnix(address, os.FileMode(lc.SocketMode), lc.SocketGroup)
+	default:
+		l, err = net.Listen(network, address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []net.Listener{l}, nil
+}
+
+// settings is what a server takes from the config.
+type settings struct {
+	listener         config.Listener
+	hostname, domain string
+	drain            time.Duration
+	clientCA         time.Time // when client_ca_file was written
+}
+
+func (s *SMTP) endpoint(cfg *config.Config, lc *config.Listener) Endpoint {
+	set := settings{listener: *lc, hostname: cfg.Hostname, domain: cfg.Identity.Domain, drain: cfg.ShutdownTimeout}
+	// Users are looked up at each login; the server only needs to know whether it offers AUTH.
+	if set.listener.Users = nil; lc.HasPasswords() {
+		set.listener.Users = make([]config.User, 1)
+	}
+	if lc.ClientCAFile != "" {
+		if st, err := os.Stat(lc.ClientCAFile); err == nil {
+			set.clientCA = st.ModTime()
+		}
+	}
+	return Endpoint{Address: lc.Address, Settings: set, Server: func() (Server, error) {
+		sc, err := s.config(cfg, lc)
+		if err != nil {
+			return nil, err
+		}
+		return smtpd.New(sc, s.Handler(lc), s.Log), nil
+	}}
+}
+
+// config translates the settings of a listener.
+func (s *SMTP) config(cfg *config.Config, lc *config.Listener) (smtpd.Config, error) {
+	sc := smtpd.Config{
+		Name: lc.Address, Hostname: cfg.Hostname, Banner: lc.Banner, Domain: cfg.Identity.Domain,
+		TLS: smtpd.TLSMode(lc.TLS), Auth: smtpd.AuthMode(lc.Auth), AllowInsecureAuth: true,
+		Allow: prefixes(lc.Allow), ProxyFrom: prefixes(lc.ProxyFrom),
+		MaxMessage: int64(lc.MaxMessage), MaxRecipients: lc.MaxRecipients,
+		MaxConns: lc.MaxConnections, MaxConnsPerAddr: lc.MaxPerClient, MaxRate: lc.MaxRate.Count, RatePer: lc.MaxRate.Per,
+		MaxLine: int(lc.MaxLine), BareNewlines: smtpd.BareNewlines(lc.BareNewlines),
+		IdleTimeout: lc.IdleTimeout.Duration, MinRate: int64(lc.MinRate), DrainTimeout: cfg.ShutdownTimeout,
+		InFlight: s.InFlight, OnEvent: s.event,
+	}
+	if lc.MinRate == 0 {
+		sc.MinRate = -1 // smtpd: no limit
+	}
+	if lc.Address == config.SubmitName {
+		sc.User = peerName
+	} else if network, _ := lc.Network(); network != "tcp" {
+		sc.User = func(c net.Conn) string { return s.peerUser(lc, c) }
+	}
+	if lc.HasPasswords() {
+		sc.Authenticate = func(_ context.Context, user, password string, _ netip.Addr) error {
+			return s.Current().Latest(lc).Authenticate(user, password)
+		}
+	}
+	var err error
+	if lc.TLS != "none" {
+		sc.CertUser = certificateUser
+		sc.TLSConfig, err = tlsConfig(cfg, lc, s.Log)
+	}
+	return sc, err
+}
+
+func prefixes(list []config.Network) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, n := range list {
+		out[i] = n.Prefix
+	}
+	return out
+}
+
+// peerUser names the account behind a unix socket. Where a login is required it stands for one only
+// when the listener lists it.
+func (s *SMTP) peerUser(lc *config.Listener, c net.Conn) string {
+	name := peerName(c)
+	if lc.Auth == "required" && s.Current().Latest(lc).User(name) == nil {
+		return ""
+	}
+	return name
+}
+
+// event puts what the operator should see of sessions into the journal.
+func (s *SMTP) event(e smtpd.Event) {
+	switch e.Kind {
+	case smtpd.Connected, smtpd.Closed, smtpd.AuthOK:
+		return
+	}
+	client := ""
+	if e.Addr.IsValid() {
+		client = e.Addr.String()
+	}
+	r := journal.Rejected{Stage: string(e.Kind), Reason: e.Reply, From: e.From, To: e.To, Client: client, Listener: e.Listener}
+	if e.Err != nil {
+		r.Reason = e.Err.Error()
+	}
+	r.Code, _ = strconv.Atoi(strings.SplitN(e.Reply, " ", 2)[0])
+	switch e.Kind {
+	case smtpd.Foreign:
+		r.Reason = strings.TrimSpace("the client does not speak SMTP but began with " + strconv.Quote(e.Command) + ". " + e.Reply)
+	case smtpd.Rejected:
+		r.Stage, r.Reason = e.Command, e.Reply
+	}
+	s.Journal.Rejected(r)
+}

@@ -1,0 +1,92 @@
+package listen
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"mailhatch/gateway/config"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// tlsConfig reads the certificates of a listener.
+func tlsConfig(cfg *config.Config, lc *config.Listener, log *slog.Logger) (*tls.Config, error) {
+	certFile, keyFile := lc.CertFile, lc.KeyFile
+	if lc.SelfSigned {
+		name := selfSignedFile
+		if tlsVersion(lc.TLSMin) < tls.VersionTLS12 {
+			name = selfSignedRSA
+		}
+		file, err := selfSigned(cfg.StateDir, name, cfg.Hostname)
+		if err != nil {
+			return nil, fmt.Errorf("self_signed: %w", err)
+		}
+		certFile, keyFile = file, file
+	}
+	cert, err := newCertificate(certFile, keyFile, log)
+	if err != nil {
+		return nil, err
+	}
+	tc := &tls.Config{MinVersion: tlsVersion(lc.TLSMin), GetCertificate: cert.get}
+	if tc.MinVersion < tls.VersionTLS12 {
+		tc.CipherSuites = oldCipherSuites()
+	}
+	if lc.ClientCAFile != "" {
+		if tc.ClientCAs, err = config.ClientCAs(lc.ClientCAFile); err != nil {
+			return nil, fmt.Errorf("client_ca_file: %w", err)
+		}
+		tc.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return tc, nil
+}
+
+func tlsVersion(s string) uint16 {
+	switch s {
+	case "1.0":
+		return tls.VersionTLS10
+	case "1.1":
+		return tls.VersionTLS11
+	case "1.3":
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
+}
+
+// oldCipherSuites are the usual ones and those with RSA key exchange and AES: devices that know no
+// TLS 1.2 often know nothing else.
+func oldCipherSuites() []uint16 {
+	var ids []uint16
+	for _, s := range tls.CipherSuites() {
+		ids = append(ids, s.ID)
+	}
+	return append(ids, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
+}
+
+// certificateUser names the holder of a verified client certificate: the common name, else the first
+// alternative name. A name that could not stand in a header or a log names nobody.
+func certificateUser(state tls.ConnectionState) string {
+	cert := state.VerifiedChains[0][0]
+	for _, name := range append([]string{cert.Subject.CommonName}, alternativeNames(cert)...) {
+		if name != "" {
+			return plainName(name)
+		}
+	}
+	return ""
+}
+
+func alternativeNames(cert *x509.Certificate) []string {
+	names := append(append([]string{}, cert.EmailAddresses...), cert.DNSNames...)
+	for _, u := range cert.URIs {
+		names = append(names, u.String())
+	}
+	return names
+}
+
+func plainName(name string) string {
+	if len(name) > 255 || !utf8.ValidString(name) || strings.HasPrefix(name, "uid:") || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return ""
+	}
+	return name
+}

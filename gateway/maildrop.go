@@ -1,0 +1,43 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"mailhatch/gateway/maildrop"
+)
+
+const (
+	pickUpEvery = 2 * time.Second  // how often the maildrop is looked at
+	pickUpPause = 30 * time.Second // after a failure
+)
+
+// pickUp takes in the mail that local programs left in the maildrop while they could not hand it over.
+func (g *Gateway) pickUp(ctx context.Context) error {
+	box, err := maildrop.Open(g.current.Load().StateDir)
+	if err != nil {
+		if !errors.Is(err, maildrop.ErrUnsupported) {
+			g.journal.InternalError("maildrop", err)
+		}
+		return nil
+	}
+	if !box.Private() && os.Geteuid() != 0 {
+		g.opts.Log.Info("files of the maildrop cannot be given to the gateway's group; their names alone protect them")
+	}
+	report := func(err error) { g.journal.InternalError("maildrop", err) }
+	for {
+		wait := pickUpEvery
+		limit := int64(g.current.Load().SubmitListener().MaxMessage)
+		if err := box.Each(ctx, limit, func(d *maildrop.Drop) error { return g.accept.Drop(ctx, d) }, report); err != nil {
+			report(err)
+			wait = pickUpPause
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
