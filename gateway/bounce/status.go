@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mailhatch/gateway/envelope"
 )
 
 // deliveryStatus returns the fields for programs (RFC 3464 2.1): those of the message, then a block for
@@ -116,16 +118,8 @@ func (r *Report) status(f Fate) string {
 // expired reports whether the message was given up for its age.
 func (r *Report) expired() bool { return !r.Until.IsZero() && !r.At.Before(r.Until) }
 
-// isStatus reports whether s is an RFC 3463 code (section 2).
+// isStatus reports whether s is an RFC 3463 code.
 func isStatus(s string) bool {
-	parts := strings.Split(s, ".")
-	if len(parts) != 3 || parts[0] != "2" && parts[0] != "4" && parts[0] != "5" {
-		return false
-	}
-	for _, p := range parts[1:] {
-		if n, err := strconv.Atoi(p); err != nil || n < 0 || len(p) > 3 {
-			return false
-		}
-	}
-	return true
+	code, ok := envelope.ParseStatus(s)
+	return ok && (code[0] == 2 || code[0] == 4 || code[0] == 5)
 }

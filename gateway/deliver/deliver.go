@@ -5,8 +5,8 @@
 // account; probes open it again.
 //
 // From top to bottom: deliver.go (one [Deliverer], one generation for each config) → dispatch.go (wakes
-// lanes as mail falls due) → lane.go (claims it), with probe.go and digest.go → attempt.go (one part:
-// routing, the offer) and direct.go (the same without the queue) → settle.go (what outcomes lead to) →
+// lanes as mail falls due) → lane.go (claims it), with probe.go and digest.go → direct.go (an offer
+// without the queue) → attempt.go (one part: its routing, its offer) → settle.go (what outcomes lead to) →
 // fail.go → notify.go (bounces) → result.go (what is stored and logged) → destination.go → generation.go,
 // outcome.go, limiter.go, clock.go, config.go.
 package deliver

@@ -138,7 +138,7 @@ func TestFailureIsNotFinalBeforeItsBounceIsStored(t *testing.T) {
 	r.submit = errors.New("disk full")
 	r.put("a", "x@example.org")
 	r.start()
-	r.await("the trouble", func() bool { return strings.Contains(r.journal(), "where=bounce") })
+	r.await("the error", func() bool { return strings.Contains(r.journal(), "where=bounce") })
 	r.await("the delay", func() bool { p := r.parts(); return len(p) == 1 && time.Until(p[0].NextAt) > time.Minute })
 	if p := r.parts()[0]; p.State != envelope.Queued || p.Progress.Error != "550: no" {
 		t.Errorf("part %+v", p)

@@ -12,7 +12,7 @@ import (
 )
 
 // digest notifies the senders of the leased failures, in one message each, and ends these. It returns what
-// an operator has sent on its way again.
+// an operator has retried.
 func (l *lane) digest(ctx context.Context, leases []queue.Lease) (others []queue.Lease) {
 	bySender := map[string][]queue.Lease{}
 	for _, lease := range leases {

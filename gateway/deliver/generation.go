@@ -44,6 +44,9 @@ type lane struct {
 	jobs     chan job
 }
 
+// leaseTime is how long a claim lasts unless it is extended.
+const leaseTime = 20 * time.Minute
+
 // digestLane is where failures wait that are reported in a digest; no upstream can have this name.
 const digestLane = "(bounces)"
 
@@ -114,6 +117,15 @@ func (g *generation) close() {
 		}
 	}
 }
+
+// purpose is what a part is claimed for.
+type purpose int
+
+const (
+	toOffer purpose = iota
+	toProbe         // to try an upstream whose gate is probing
+	toSweep         // the gate is closed: only move it on or give it up
+)
 
 // job is a claimed part for a worker.
 type job struct {

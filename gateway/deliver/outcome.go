@@ -94,8 +94,3 @@ func worstOf(outcomes []upstream.Outcome) error {
 	}
 	return worst
 }
-
-func looksEnhanced(code string) bool {
-	parts := strings.Split(code, ".")
-	return len(parts) == 3 && (parts[0] == "4" || parts[0] == "5")
-}

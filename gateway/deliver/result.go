@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	leaseTime   = 20 * time.Minute
 	finishFirst = 100 * time.Millisecond
 	finishMax   = 5 * time.Second
 	finishTries = 8 // of a store that fails for another reason than want of space
@@ -35,15 +34,6 @@ type attempt struct {
 	parts []queue.Part
 	after []func() // journal lines, written once the result is stored
 }
-
-// purpose is what a part is claimed for.
-type purpose int
-
-const (
-	toOffer purpose = iota
-	toProbe         // to try an upstream whose gate is probing
-	toSweep         // the gate is closed: only move it on or give it up
-)
 
 func newAttempt(l *lane, m *queue.Message, part queue.Part, body *mime.Message) *attempt {
 	return &attempt{gen: l.gen, lane: l, msg: m, part: part, body: body, start: time.Now()}

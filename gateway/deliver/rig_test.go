@@ -22,7 +22,7 @@ import (
 	"mailhatch/upstream"
 )
 
-// scripted is an upstream that answers as a test says.
+// scripted is an upstream that answers as a test decides.
 type scripted struct {
 	mu    sync.Mutex
 	calls []upstream.Mail
@@ -233,7 +233,7 @@ func (r *rig) history(state envelope.State) []queue.Record {
 	return slices.DeleteFunc(list, func(rec queue.Record) bool { return rec.State != state })
 }
 
-// parts gives the waiting parts of all messages.
+// parts returns the waiting parts of all messages.
 func (r *rig) parts() []queue.Part {
 	r.t.Helper()
 	list, err := r.q.List(r.t.Context(), queue.Filter{}, queue.Page{})

@@ -121,7 +121,7 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 	p.Uncertain, p.Class, p.Status, p.Enhanced, p.Error = false, "", 0, "", ""
 	if e := failure(o.Err); e != nil {
 		p.Class, p.Status, p.Error = e.Class.String(), e.Status, envelope.ErrorText(o.Err)
-		if looksEnhanced(e.Code) {
+		if code, ok := envelope.ParseStatus(e.Code); ok && (code[0] == 4 || code[0] == 5) {
 			p.Enhanced = e.Code
 		}
 		// Once uncertain, a recipient stays so until an answer settles it.

@@ -15,7 +15,7 @@ import (
 	"mailhatch/upstream"
 )
 
-// faulty is a store that fails as a test says, and counts.
+// faulty is a store that fails as a test decides, and counts.
 type faulty struct {
 	queue.Queue
 	claims, lanes atomic.Int64
@@ -104,7 +104,7 @@ func TestResultsOfABrokenStore(t *testing.T) {
 	f.finish = func() error { asked.Add(1); return queue.ErrBroken }
 	r.put("a", "x@example.org")
 	r.start()
-	r.await("the trouble", func() bool { return strings.Contains(r.journal(), "where=queue") })
+	r.await("the error", func() bool { return strings.Contains(r.journal(), "where=queue") })
 	r.stop()
 	if asked.Load() != 1 || strings.Contains(r.journal(), "msg=sent") {
 		t.Errorf("asked %d times\n%s", asked.Load(), r.journal())
@@ -117,7 +117,7 @@ func TestStopWithAFullStore(t *testing.T) {
 	f.finish = func() error { return queue.ErrFull }
 	r.put("a", "x@example.org")
 	r.start()
-	r.await("the trouble", func() bool { return strings.Contains(r.journal(), "where=queue") })
+	r.await("the error", func() bool { return strings.Contains(r.journal(), "where=queue") })
 	start := time.Now()
 	r.stop()
 	if took := time.Since(start); took > 10*time.Second {
@@ -191,7 +191,7 @@ func TestLanesRest(t *testing.T) {
 		f.claim = func() error { return queue.ErrBroken }
 		r.put("a", "x@example.org")
 		r.start()
-		r.await("the trouble", func() bool { return strings.Contains(r.journal(), "where=queue") })
+		r.await("the error", func() bool { return strings.Contains(r.journal(), "where=queue") })
 		watch(t, f)
 	})
 	t.Run("nothing to do", func(t *testing.T) {

@@ -15,7 +15,7 @@ func uncertain(m *upstream.Mail) []upstream.Outcome {
 	return all(m, failing(upstream.Uncertain, 0, "the reply was lost"))
 }
 
-// calls gives the recipients of each offer.
+// recipients returns the recipients of each offer.
 func (s *scripted) recipients() [][]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

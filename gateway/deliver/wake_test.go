@@ -50,7 +50,7 @@ func TestEachPartIsOfferedWhenItIsDue(t *testing.T) {
 	}
 }
 
-// TestClosingMovesWhatWasPutOff: mail that failed before its gate closed has another way at once.
+// TestClosingMovesWhatWasPutOff: mail that failed before its gate closed can go elsewhere at once.
 func TestClosingMovesWhatWasPutOff(t *testing.T) {
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		return all(m, failing(upstream.Temporary, 500, "broken"))

@@ -1,4 +1,4 @@
-// Package envelope is the shared noun: who sends to whom, and what became of each recipient.
+// Package envelope holds the shared nouns: who sends to whom, what became of each recipient, the SMTP reply.
 package envelope
 
 import (
@@ -8,7 +8,7 @@ import (
 )
 
 // Envelope is an SMTP envelope (RFC 5321 2.3.1) with the circumstances in which it was handed over:
-// everything that routing may ask about, apart from the header and the size of the message.
+// everything that routing may ask about, except the header and the size of the message.
 type Envelope struct {
 	From     string      `json:"from"`              // reverse-path without brackets; "" is the null sender <>
 	To       []Recipient `json:"to"`                // forward-paths in the order of RCPT
@@ -62,11 +62,11 @@ type Progress struct {
 	Passed       []string  `json:"passed,omitempty"`    // upstreams of `via` that delivery has moved on from
 	Unfit        []string  `json:"unfit,omitempty"`     // upstreams that cannot carry the message faithfully
 	Uncertain    bool      `json:"uncertain,omitempty"` // Upstream may have taken it: no other one may be tried
-	Class        string    `json:"class,omitempty"`     // of the last error: temporary, throttled, account…
+	Class        string    `json:"class,omitempty"`     // of the last error: an upstream.Class as text
 	Status       int       `json:"status,omitempty"`    // HTTP status or SMTP reply code of the last error
 	Enhanced     string    `json:"enhanced,omitempty"`  // RFC 3463 code of the last error
-	Error        string    `json:"error,omitempty"`     // the last error in words, the provider's own where it gave some
-	Renewed      time.Time `json:"renewed,omitzero"`    // an operator gave it a new life: its age counts from here
+	Error        string    `json:"error,omitempty"`     // the last error; the provider's own text where there is one
+	Renewed      time.Time `json:"renewed,omitzero"`    // an operator retried it: its age counts from here
 	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay
 	InDigest     bool      `json:"owed,omitempty"`      // given up; the next digest notifies the sender

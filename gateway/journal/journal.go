@@ -1,4 +1,4 @@
-// Package journal is the operator's grammar: typed events, each one structured log line and one counter.
+// Package journal writes the operator's events: each is typed, one structured log line and one counter.
 //
 // Rooms return errors; what the operator must know becomes an event here. The message of each line is
 // the event's name, and the keys are the same in all of them: id, from, to, upstream, class…
@@ -25,7 +25,7 @@ func New(log *slog.Logger, reg prometheus.Registerer) *Journal {
 	return j
 }
 
-// Log gives the logger beneath, for lines that are no event of mail.
+// Log returns the logger beneath, for lines that are not events of mail.
 func (j *Journal) Log() *slog.Logger { return j.log }
 
 func (j *Journal) write(level slog.Level, event string, attrs ...slog.Attr) {
@@ -33,10 +33,10 @@ func (j *Journal) write(level slog.Level, event string, attrs ...slog.Attr) {
 	if !h.Enabled(ctx, level) {
 		return
 	}
-	// The event's name tells all that the line of code would, which slog looks up at some cost.
+	// The event's name is enough: slog looks up the source line at some cost.
 	r := slog.NewRecord(time.Now(), level, event, 0)
 	r.AddAttrs(attrs...)
-	_ = h.Handle(ctx, r) // as slog.Logger does: there is nobody to tell
+	_ = h.Handle(ctx, r) // as slog.Logger does: nobody could be notified
 }
 
 // Accepted is a message that the queue keeps from now on.
@@ -142,7 +142,7 @@ func (j *Journal) Held(e Attempt) {
 	j.write(slog.LevelWarn, "held", e.attrs(e.failure()...)...)
 }
 
-// Discarded writes "discarded": a rule or an operator said so.
+// Discarded writes "discarded": a rule or an operator decided so.
 func (j *Journal) Discarded(e Attempt) {
 	j.metrics.discarded.Add(float64(len(e.To)))
 	j.write(slog.LevelInfo, "discarded", e.attrs()...)
@@ -154,7 +154,7 @@ func (j *Journal) Failover(e Attempt, to string) {
 	j.write(slog.LevelWarn, "failover", e.attrs(append(e.failure(), slog.String("next_upstream", to))...)...)
 }
 
-// Bounced writes "bounced": the sender was told; bounce is the queue id of the report.
+// Bounced writes "bounced": the sender was notified; bounce is the queue id of the report.
 func (j *Journal) Bounced(e Attempt, bounce string) {
 	j.metrics.bounced.Inc()
 	j.write(slog.LevelInfo, "bounced", e.attrs(slog.String("bounce", bounce))...)
@@ -179,7 +179,7 @@ func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
 	j.write(slog.LevelInfo, "upstream_opened", slog.String("upstream", upstream), slog.Int64("after_ms", after.Milliseconds()))
 }
 
-// Reloaded writes "reloaded", or "reload_refused" when err says why the old config stays.
+// Reloaded writes "reloaded", or "reload_refused" when err is why the old config stays.
 func (j *Journal) Reloaded(err error) {
 	if err != nil {
 		j.metrics.reloads.WithLabelValues("refused").Inc()

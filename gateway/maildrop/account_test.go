@@ -79,7 +79,7 @@ func TestOtherAccount(t *testing.T) {
 			}
 			r.mustEach()
 			if len(r.uids) != 1 || r.uids[0] != nobody || r.got[0] != message {
-				t.Errorf("uids %d, got %q, told %q", r.uids, r.got, r.told)
+				t.Errorf("uids %d, got %q, reported %q", r.uids, r.got, r.reported)
 			}
 		})
 	}

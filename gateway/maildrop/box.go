@@ -31,14 +31,14 @@ const (
 type Box struct {
 	dir, taken, refused string
 	group               bool            // files belong to the gateway's group by themselves
-	told                map[string]bool // names that are in the way and have been told
+	reported            map[string]bool // foreign files that were reported
 }
 
 // Open makes the maildrop of a state directory, and lets everybody pass through that directory. Errors
 // wrap ErrUnsafe, ErrUnsupported or those of the file system.
 func Open(stateDir string) (*Box, error) {
 	b := &Box{dir: filepath.Join(stateDir, DirName), taken: filepath.Join(stateDir, takenName),
-		refused: filepath.Join(stateDir, refusedName), told: map[string]bool{}}
+		refused: filepath.Join(stateDir, refusedName), reported: map[string]bool{}}
 	for _, dir := range []string{b.taken, b.refused} {
 		if err := makeDir(dir); err != nil {
 			return nil, fmt.Errorf("maildrop: %w", err)
@@ -59,7 +59,7 @@ func makeDir(dir string) error {
 	return checkOwn(dir)
 }
 
-// Private says whether only the gateway's group can read files of other accounts; when not, their
+// Private reports whether only the gateway's group can read files of other accounts; when not, their
 // unguessable names protect them.
 func (b *Box) Private() bool { return b.group }
 
@@ -75,18 +75,18 @@ type Drop struct {
 // Refusal is a message that will never be taken in.
 type Refusal struct{ Err error }
 
-// Error gives the reason.
+// Error returns the reason.
 func (r *Refusal) Error() string { return r.Err.Error() }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (r *Refusal) Unwrap() error { return r.Err }
 
 // Each takes all messages that wait, the oldest first, and removes those for which take returns nil.
-// A *Refusal moves a message aside, and tell hears of it. Any other error leaves the message for the
+// A *Refusal moves a message aside and is reported. Any other error leaves the message for the
 // next call; after maxFailures of them Each ends. It returns what failed. When the program ends
-// between take and the removal, the message comes once more. tell hears also of what lies in the
-// maildrop and is no message.
-func (b *Box) Each(ctx context.Context, maxSize int64, take func(*Drop) error, tell func(error)) error {
+// between take and the removal, the message comes once more. Files of the maildrop that are not
+// messages are reported too.
+func (b *Box) Each(ctx context.Context, maxSize int64, take func(*Drop) error, report func(error)) error {
 	if err := checkOwn(b.dir); err != nil {
 		return fmt.Errorf("maildrop: %w", err)
 	}
@@ -94,15 +94,15 @@ func (b *Box) Each(ctx context.Context, maxSize int64, take func(*Drop) error, t
 	if err != nil {
 		return fmt.Errorf("maildrop: %w", err)
 	}
-	p := pass{Box: b, maxSize: maxSize, take: take, tell: tell}
+	p := pass{Box: b, maxSize: maxSize, take: take, report: report}
 	p.takeAll(ctx, left)
 	for p.goesOn(ctx) {
-		waiting, err := b.waiting(tell)
+		waiting, err := b.waiting(report)
 		if err != nil {
 			p.failed = append(p.failed, err)
 			break
 		}
-		claimed := b.claim(waiting, tell)
+		claimed := b.claim(waiting, report)
 		p.takeAll(ctx, claimed)
 		if len(claimed) < batchSize {
 			break
@@ -119,11 +119,11 @@ type pass struct {
 	*Box
 	maxSize int64
 	take    func(*Drop) error
-	tell    func(error)
+	report  func(error)
 	failed  []error
 }
 
-// goesOn is false once a pass has met so much trouble that more would only repeat it.
+// goesOn reports whether a pass has met so few failures that going on makes sense.
 func (p *pass) goesOn(ctx context.Context) bool {
 	return ctx.Err() == nil && len(p.failed) < maxFailures
 }
@@ -134,7 +134,7 @@ type entry struct {
 	at   time.Time
 }
 
-// names lists the files of a directory of ours.
+// names lists the messages in a directory of the gateway's own.
 func names(dir, prefix string) ([]string, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
@@ -150,7 +150,7 @@ func names(dir, prefix string) ([]string, error) {
 }
 
 // waiting lists up to batchSize messages, the oldest first, and sweeps what was never finished.
-func (b *Box) waiting(tell func(error)) ([]string, error) {
+func (b *Box) waiting(report func(error)) ([]string, error) {
 	d, err := os.Open(b.dir)
 	if err != nil {
 		return nil, err
@@ -166,11 +166,11 @@ func (b *Box) waiting(tell func(error)) ([]string, error) {
 			}
 			switch name := e.Name(); {
 			case isName(name, mailPrefix) && !e.IsDir():
-				if !b.told[name] && len(found) < batchSize {
+				if !b.reported[name] && len(found) < batchSize {
 					found = append(found, entry{name, info.ModTime()})
 				}
 			case !isName(name, partPrefix):
-				b.inTheWay(name, errors.New("it does not belong there"), tell)
+				b.reportForeign(name, errors.New("it does not belong there"), report)
 			case time.Since(info.ModTime()) > partLife:
 				_ = os.Remove(filepath.Join(b.dir, name)) // what stays is tried again
 			}
@@ -190,25 +190,25 @@ func (b *Box) waiting(tell func(error)) ([]string, error) {
 	return sorted, nil
 }
 
-// inTheWay tells once of a file that is left where it is.
-func (b *Box) inTheWay(name string, err error, tell func(error)) {
+// reportForeign reports once a file that is left where it is.
+func (b *Box) reportForeign(name string, err error, report func(error)) {
 	const most = 1000 // names that are remembered
-	if b.told[name] || len(b.told) >= most {
+	if b.reported[name] || len(b.reported) >= most {
 		return
 	}
-	b.told[name] = true
-	tell(fmt.Errorf("maildrop: %q is left alone: %w", filepath.Join(b.dir, name), err))
+	b.reported[name] = true
+	report(fmt.Errorf("maildrop: %q is left alone: %w", filepath.Join(b.dir, name), err))
 }
 
 // claim moves messages to where nobody else can get at them.
-func (b *Box) claim(waiting []string, tell func(error)) []string {
+func (b *Box) claim(waiting []string, report func(error)) []string {
 	var claimed []string
 	for _, name := range waiting {
 		switch err := os.Rename(filepath.Join(b.dir, name), filepath.Join(b.taken, name)); {
 		case err == nil:
 			claimed = append(claimed, name)
 		case !errors.Is(err, fs.ErrNotExist):
-			b.inTheWay(name, err, tell)
+			b.reportForeign(name, err, report)
 		}
 	}
 	return claimed
@@ -240,14 +240,14 @@ func (p *pass) takeOne(name string) error {
 	}
 	defer f.Close()
 	if size > p.maxSize+maxHead {
-		return &Refusal{fmt.Errorf("%w: %d bytes are too many", ErrMalformed, size)}
+		return &Refusal{fmt.Errorf("%w: %d bytes is too large", ErrMalformed, size)}
 	}
 	env, length, body, err := decode(f, size)
 	if err != nil {
 		return &Refusal{err}
 	}
 	if length > p.maxSize {
-		return &Refusal{fmt.Errorf("the message has %d bytes, max_message is %d", length, p.maxSize)}
+		return &Refusal{fmt.Errorf("the message has %d bytes; max_message is %d", length, p.maxSize)}
 	}
 	return p.take(&Drop{Name: name, UID: uid, Envelope: env, Size: length, Body: CRLF(body)})
 }
@@ -258,6 +258,6 @@ func (p *pass) refuse(name string, why *Refusal) error {
 	if err := os.Rename(filepath.Join(p.taken, name), to); err != nil {
 		return err
 	}
-	p.tell(fmt.Errorf("maildrop: a message could not be taken and was moved to %s: %w", to, why))
+	p.report(fmt.Errorf("maildrop: a message could not be taken and was moved to %s: %w", to, why))
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// makeDrop makes the maildrop and says whether it hands its group on to files. Where the system
+// makeDrop makes the maildrop and reports whether it hands its group on to files. Where the system
 // forbids the setgid bit (RestrictSUIDSGID= of systemd) it does not.
 func makeDrop(stateDir, dir string) (group bool, err error) {
 	if err := makeDir(dir); err != nil {
@@ -31,7 +31,7 @@ func makeDrop(stateDir, dir string) (group bool, err error) {
 	return info.Mode()&fs.ModeSetgid != 0, nil
 }
 
-// passable lets everybody reach what is in a directory of ours and open to them; they still cannot
+// passable lets everybody reach what is in a directory of the gateway's that is open to them; they still cannot
 // list it.
 func passable(dir string) error {
 	info, err := os.Stat(dir)
@@ -48,7 +48,7 @@ func checkOwn(dir string) error {
 		return err
 	}
 	if owner := statOf(info).Uid; !info.IsDir() || int(owner) != os.Geteuid() {
-		return fmt.Errorf("%w: %s is no directory of the gateway's own account (mode %v, uid %d)", ErrUnsafe, dir, info.Mode(), owner)
+		return fmt.Errorf("%w: %s is not a directory of the gateway's own account (mode %v, uid %d)", ErrUnsafe, dir, info.Mode(), owner)
 	}
 	return nil
 }

@@ -2,15 +2,15 @@ package maildrop
 
 import "io"
 
-// CRLF gives r with CRLF line ends, whatever it has (RFC 5321 2.3.8): a lone CR or LF becomes CRLF, and
+// CRLF returns r with CRLF line ends, whatever it has (RFC 5321 2.3.8): a lone CR or LF becomes CRLF, and
 // CR CR LF, the mark of a program that translated its lines twice, is one line end.
 func CRLF(r io.Reader) io.Reader { return &lineEnds{r: r, in: make([]byte, 32<<10)} }
 
 type lineEnds struct {
 	r    io.Reader
 	in   []byte // what was read
-	out  []byte // what was translated and is not given out
-	crs  int    // CR that are held: what follows says what they are
+	out  []byte // what was translated and not returned yet
+	crs  int    // CR that are held: what follows decides what they are
 	err  error
 	keep []byte // the memory of out
 }

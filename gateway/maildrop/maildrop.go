@@ -3,7 +3,7 @@
 // The maildrop is a directory that everybody may write to and nobody but the gateway may list (mode
 // 3733). Each message is a file of its own, written under an unguessable name by the account that
 // sends it, and on stable storage before [Write] returns. The owner of the file, never its content,
-// says who sent it. Files belong to the gateway's group and are readable by it alone; where the
+// decides who sent it. Files belong to the gateway's group and are readable by it alone; where the
 // directory cannot hand its group on (mode 1733), what keeps others from a file is that they can
 // neither list its name nor guess it.
 //
@@ -25,7 +25,7 @@ import (
 // DirName is the name of the maildrop in the state directory.
 const DirName = "maildrop"
 
-// Errors that callers tell apart. Write and Box.Each wrap them.
+// Errors that callers distinguish. Write and Box.Each wrap them.
 var (
 	ErrFull        = errors.New("no space left for the maildrop")
 	ErrUnsafe      = errors.New("the maildrop is not safe to use")
@@ -39,7 +39,7 @@ const magic = "mailhatch-maildrop 1\n"
 // maxHead is the longest line of JSON, in bytes: some ten thousand recipients.
 const maxHead = 4 << 20
 
-// head is what a file says of its message. Who sent it is not in it.
+// head is the envelope in a file. Who sent the message is not in it.
 type head struct {
 	From  string               `json:"from"`
 	To    []envelope.Recipient `json:"to"`
@@ -69,12 +69,12 @@ func encode(w io.Writer, env *envelope.Envelope, size int64, message io.Reader) 
 	return err
 }
 
-// decode reads a file of fileSize bytes up to its message, which body gives.
+// decode reads a file of fileSize bytes up to its message, which body reads.
 func decode(r io.Reader, fileSize int64) (env *envelope.Envelope, size int64, body io.Reader, err error) {
 	br := bufio.NewReader(io.LimitReader(r, fileSize))
 	first := make([]byte, len(magic))
 	if _, err := io.ReadFull(br, first); err != nil || string(first) != magic {
-		return nil, 0, nil, fmt.Errorf("%w: it does not begin as one", ErrMalformed)
+		return nil, 0, nil, fmt.Errorf("%w: its first line is wrong", ErrMalformed)
 	}
 	line, err := readLine(br)
 	if err != nil {
@@ -84,7 +84,7 @@ func decode(r io.Reader, fileSize int64) (env *envelope.Envelope, size int64, bo
 	d := json.NewDecoder(strings.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&h); err != nil {
-		return nil, 0, nil, fmt.Errorf("%w: its envelope cannot be read: %v", ErrMalformed, err)
+		return nil, 0, nil, fmt.Errorf("%w: its envelope cannot be parsed: %v", ErrMalformed, err)
 	}
 	if left := fileSize - int64(len(magic)+len(line)); h.Size != left {
 		return nil, 0, nil, fmt.Errorf("%w: %d bytes should follow the envelope, but %d do", ErrMalformed, h.Size, left)
@@ -108,7 +108,7 @@ func readLine(br *bufio.Reader) (string, error) {
 		case err == nil:
 			return string(line), nil
 		case err != bufio.ErrBufferFull:
-			return "", fmt.Errorf("%w: its envelope has no end", ErrMalformed)
+			return "", fmt.Errorf("%w: its envelope is cut off", ErrMalformed)
 		}
 	}
 }

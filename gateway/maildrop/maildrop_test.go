@@ -32,15 +32,15 @@ func to(list ...string) []envelope.Recipient {
 
 // rig is a box whose messages and complaints are written down.
 type rig struct {
-	t     *testing.T
-	state string
-	box   *Box
-	got   []string // bodies
-	envs  []*envelope.Envelope
-	uids  []uint32
-	told  []string
-	last  error // the last complaint
-	fail  error // of take
+	t        *testing.T
+	state    string
+	box      *Box
+	got      []string // bodies
+	envs     []*envelope.Envelope
+	uids     []uint32
+	reported []string
+	last     error // the last complaint
+	fail     error // of take
 }
 
 func newRig(t *testing.T) *rig {
@@ -73,7 +73,7 @@ func (r *rig) each() error {
 		b, err := io.ReadAll(d.Body)
 		r.got, r.envs, r.uids = append(r.got, string(b)), append(r.envs, d.Envelope), append(r.uids, d.UID)
 		return err
-	}, func(err error) { r.told, r.last = append(r.told, err.Error()), err })
+	}, func(err error) { r.reported, r.last = append(r.reported, err.Error()), err })
 }
 
 func (r *rig) mustEach() {
@@ -107,8 +107,8 @@ func TestWriteAndTake(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.mustEach()
-	if len(r.got) != 2 || len(r.told) != 0 {
-		t.Fatalf("got %q, told %q", r.got, r.told)
+	if len(r.got) != 2 || len(r.reported) != 0 {
+		t.Fatalf("got %q, reported %q", r.got, r.reported)
 	}
 	first := 0
 	if r.got[0] != message {
@@ -204,16 +204,16 @@ func testName(prefix string, i int) string {
 
 func TestRefused(t *testing.T) {
 	for i, c := range []struct{ name, file, want string }{
-		{"empty", "", "does not begin"},
-		{"another format", "mailhatch-maildrop 2\n{}\n", "does not begin"},
-		{"no JSON", magic + "x\n", "cannot be read"},
-		{"an unknown key", magic + `{"from":"a","user":"uid:root","size":0}` + "\n", "cannot be read"},
-		{"no end of line", magic + `{"from":"a"`, "no end"},
-		{"an endless line", magic + strings.Repeat("x", maxHead+1), "are too many|too long"},
+		{"empty", "", "first line"},
+		{"another format", "mailhatch-maildrop 2\n{}\n", "first line"},
+		{"no JSON", magic + "x\n", "cannot be parsed"},
+		{"an unknown key", magic + `{"from":"a","user":"uid:root","size":0}` + "\n", "cannot be parsed"},
+		{"no end of line", magic + `{"from":"a"`, "cut off"},
+		{"an endless line", magic + strings.Repeat("x", maxHead+1), "is too large|too long"},
 		{"cut off", magic + `{"to":[{"address":"a@b"}],"size":9}` + "\nabc", "should follow"},
 		{"nobody", magic + `{"to":[],"size":0}` + "\n", "no recipients"},
 		{"too large", magic + `{"to":[{"address":"a@b"}],"size":1001}` + "\n" + strings.Repeat("x", 1001), "max_message"},
-		{"far too large", magic + strings.Repeat("x", maxHead+2000), "too many"},
+		{"far too large", magic + strings.Repeat("x", maxHead+2000), "too large"},
 	} {
 		r := newRig(t)
 		if err := os.WriteFile(filepath.Join(r.dir(), testName(mailPrefix, i)), []byte(c.file), 0o600); err != nil {
@@ -221,14 +221,14 @@ func TestRefused(t *testing.T) {
 		}
 		r.mustEach()
 		if c.name != "too large" && !errors.Is(r.last, ErrMalformed) {
-			t.Errorf("%s: told %v", c.name, r.last)
+			t.Errorf("%s: reported %v", c.name, r.last)
 		}
 		ok := false
 		for _, want := range strings.Split(c.want, "|") {
-			ok = ok || len(r.told) == 1 && strings.Contains(r.told[0], want)
+			ok = ok || len(r.reported) == 1 && strings.Contains(r.reported[0], want)
 		}
 		if !ok || len(r.got) != 0 {
-			t.Errorf("%s: told %q, want %q; got %q", c.name, r.told, c.want, r.got)
+			t.Errorf("%s: reported %q, want %q; got %q", c.name, r.reported, c.want, r.got)
 		}
 		if aside := r.files(refusedName); len(aside) != 1 || aside[0] != testName(mailPrefix, i) {
 			t.Errorf("%s: moved aside %q", c.name, aside)
@@ -253,19 +253,19 @@ func TestLinksPipesAndDirectories(t *testing.T) {
 		}
 	}
 	r.mustEach()
-	if len(r.got) != 0 || len(r.files(refusedName)) != 3 || len(r.told) != 5 {
-		t.Errorf("got %q, moved aside %q, told %q", r.got, r.files(refusedName), r.told)
+	if len(r.got) != 0 || len(r.files(refusedName)) != 3 || len(r.reported) != 5 {
+		t.Errorf("got %q, moved aside %q, reported %q", r.got, r.files(refusedName), r.reported)
 	}
 	if left := r.files(DirName); len(left) != 2 {
 		t.Errorf("left %q", left)
 	}
 	r.mustEach()
-	if len(r.told) != 5 {
-		t.Errorf("what is left alone is told again: %q", r.told[5:])
+	if len(r.reported) != 5 {
+		t.Errorf("what is left alone is reported again: %q", r.reported[5:])
 	}
 }
 
-func TestTroubleLeavesMail(t *testing.T) {
+func TestErrorsLeaveMail(t *testing.T) {
 	r := newRig(t)
 	for range maxFailures + 2 {
 		r.write(&envelope.Envelope{To: to("a@example.org")}, message)

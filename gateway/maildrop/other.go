@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Without owners of files in the way of POSIX nobody could be told apart.
+// Without POSIX owners of files, nobody would know who left a message.
 
 func create(string, fs.FileInfo) (*os.File, error)     { return nil, ErrUnsupported }
 func checkSpace(string, int64) error                   { return ErrUnsupported }

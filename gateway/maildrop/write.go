@@ -82,7 +82,7 @@ func checkDir(dir string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// isName says whether a file of the maildrop can be one of ours.
+// isName reports whether a name is one that write makes, with a prefix.
 func isName(name, prefix string) bool {
 	random, ok := strings.CutPrefix(name, prefix)
 	return ok && len(random) == nameLength && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""

@@ -9,12 +9,6 @@ import (
 	"mailhatch/upstream"
 )
 
-// Errors of offers that were not made; they are wrapped in an *upstream.Error.
-var (
-	ErrClosed = errors.New("the upstream is closed")
-	ErrBusy   = errors.New("the upstream is busy with other mail")
-)
-
 var errLimitUsedUp = errors.New("the provider's rate limit is used up for now")
 
 // Refusal returns why nothing may be offered now; nil when it may.

@@ -7,6 +7,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -43,6 +44,12 @@ const (
 
 // String returns the label; "" for None.
 func (r Reason) String() string { return [...]string{"", "unreachable", "throttled", "account"}[r] }
+
+// Errors of offers that were not made; they are wrapped in an *upstream.Error.
+var (
+	ErrClosed = errors.New("the upstream is closed")
+	ErrBusy   = errors.New("the upstream is busy with other mail")
+)
 
 const (
 	// ProbeMax is the longest pause between probes of an upstream out of reach, and the longest probe.
