@@ -2,6 +2,8 @@ package deliver
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,7 +23,7 @@ func (g *generation) run(ctx, attempts context.Context) {
 	for _, l := range g.lanes {
 		lanes.Go(func() { l.run(ctx, attempts) })
 	}
-	stray := map[string]*lane{} // lanes of upstreams that the config no longer has, and "" for mail without one
+	stray := map[string]*lane{} // lanes that no gateway serves any more, and "" for mail without an upstream
 	laneOf := func(name string) *lane {
 		if l := g.lanes[name]; l != nil {
 			return l
@@ -63,11 +65,20 @@ func (g *generation) run(ctx, attempts context.Context) {
 // due that waits for longer than any schedule asks for.
 func (g *generation) wakeLanes(ctx context.Context, suspect bool, laneOf func(name string) *lane) (next time.Duration) {
 	next = dispatchEvery
+	if !g.announced {
+		err := g.queue.Serve(ctx, slices.Collect(maps.Keys(g.lanes)))
+		if g.announced = err == nil; !g.announced && ctx.Err() == nil {
+			g.journal.InternalError("queue", err)
+		}
+	}
 	loads, err := g.queue.Lanes(ctx)
 	if err != nil && ctx.Err() == nil {
 		g.journal.InternalError("queue", err)
 	}
 	for name, load := range loads {
+		if load.Served && g.lanes[name] == nil {
+			continue // another gateway delivers it
+		}
 		if suspect {
 			g.hasten(ctx, name, time.Now().Add(g.cfg.Policy.longest()))
 			next = 0

@@ -31,6 +31,8 @@ type generation struct {
 	reloaded bool          // it is not the first one
 	look     chan struct{} // one token: ask soon when mail is due next
 
+	announced bool // the queue knows its lanes; the dispatcher's own
+
 	inUse sync.RWMutex // held for reading by direct offers
 	over  bool         // its upstreams are closed
 }

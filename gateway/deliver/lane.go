@@ -70,15 +70,20 @@ func (l *lane) allowance(ctx context.Context) (n int, p purpose) {
 	return 0, toSweep
 }
 
-// rest waits for due mail, for the gate, or a little.
+// rest waits for due mail, for the gate, or a little. A lane without an upstream waits to be woken: another
+// gateway may have begun to serve it.
 func (l *lane) rest(ctx context.Context) {
-	timer := time.NewTimer(laneRest)
-	defer timer.Stop()
+	var enough <-chan time.Time
+	if l.upstream.Upstream != nil {
+		timer := time.NewTimer(laneRest)
+		defer timer.Stop()
+		enough = timer.C
+	}
 	select {
 	case <-ctx.Done():
 	case <-l.wake:
 	case <-l.gate.Changed():
-	case <-timer.C:
+	case <-enough:
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 type faulty struct {
 	queue.Queue
 	claims, lanes atomic.Int64
+	elsewhere     atomic.Bool // another gateway serves all lanes
 	claim         func() error
 	finish        func() error
 	body          func() error
@@ -40,7 +41,12 @@ func (f *faulty) Claim(ctx context.Context, lane string, n int, d time.Duration)
 
 func (f *faulty) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	f.lanes.Add(1)
-	return f.Queue.Lanes(ctx)
+	lanes, err := f.Queue.Lanes(ctx)
+	for name, l := range lanes {
+		l.Served = l.Served || f.elsewhere.Load()
+		lanes[name] = l
+	}
+	return lanes, err
 }
 
 type faultyLease struct {
@@ -337,4 +343,21 @@ func TestSuccessIsToldWhereTheProviderDoesNot(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Mail for an upstream that only another gateway has is left to it; once nobody serves it, it is routed anew.
+func TestLaneOfAnotherGateway(t *testing.T) {
+	a := &scripted{}
+	r, f := faultyRig(t, nil, ups{"a": a})
+	f.elsewhere.Store(true)
+	other := r.put("b", "b@example.org")
+	r.start()
+	r.put("a", "x@example.org")
+	r.awaitSent(1)
+	if p := r.parts(); len(p) != 1 || p[0].Lane != "b" || p[0].Progress.Attempts != 0 {
+		t.Fatalf("%s: %+v", other, p)
+	}
+	f.elsewhere.Store(false)
+	r.put("a", "y@example.org")
+	r.awaitSent(3)
 }
