@@ -40,7 +40,7 @@ func (b fileBody) Size() int64 { return b.size }
 
 // bodyPath is the file of a message whose body is not in its row.
 func bodyPath(dir string, id int64) string {
-	return filepath.Join(dir, bodiesDir, formatID(id)+bodySuffix)
+	return filepath.Join(dir, bodiesDir, queue.FormatID(id)+bodySuffix)
 }
 
 // bodyID reads the id from the name of a body file and says whether it is one of ours.
@@ -49,7 +49,7 @@ func bodyID(name string) (int64, bool) {
 	if !ok || stem != strings.ToUpper(stem) {
 		return 0, false
 	}
-	return parseID(stem)
+	return queue.ParseID(stem)
 }
 
 // storedBody is what the row of a message says about its body.
@@ -85,7 +85,7 @@ func (b *storedBody) open(dir, db string) (queue.Body, error) {
 		return b.openSegment(segmentPath(dir, b.at.segment()))
 	}
 	if int64(len(b.inline)) != b.size || crc32.Checksum(b.inline, castagnoli()) != b.crc {
-		return nil, fmt.Errorf("%w: %s, message %s", queue.ErrDamaged, db, formatID(b.id))
+		return nil, fmt.Errorf("%w: %s, message %s", queue.ErrDamaged, db, queue.FormatID(b.id))
 	}
 	return memoryBody{bytes.NewReader(b.inline)}, nil
 }
@@ -94,23 +94,23 @@ func (b *storedBody) open(dir, db string) (queue.Body, error) {
 func (b *storedBody) openSegment(path string) (queue.Body, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: message %s: %s is missing: %w", queue.ErrDamaged, formatID(b.id), path, os.ErrNotExist)
+		return nil, fmt.Errorf("%w: message %s: %s is missing: %w", queue.ErrDamaged, queue.FormatID(b.id), path, os.ErrNotExist)
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	if b.size < 0 || b.size > segmentLimit {
-		return nil, fmt.Errorf("%w: message %s: %d bytes in %s", queue.ErrDamaged, formatID(b.id), b.size, path)
+		return nil, fmt.Errorf("%w: message %s: %d bytes in %s", queue.ErrDamaged, queue.FormatID(b.id), b.size, path)
 	}
 	p := make([]byte, b.size)
 	if _, err := f.ReadAt(p, b.at.offset()); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	} else if err == io.EOF {
-		return nil, fmt.Errorf("%w: message %s: %s is cut off", queue.ErrDamaged, formatID(b.id), path)
+		return nil, fmt.Errorf("%w: message %s: %s is cut off", queue.ErrDamaged, queue.FormatID(b.id), path)
 	}
 	if crc32.Checksum(p, castagnoli()) != b.crc {
-		return nil, fmt.Errorf("%w: message %s in %s does not match its checksum", queue.ErrDamaged, formatID(b.id), path)
+		return nil, fmt.Errorf("%w: message %s in %s does not match its checksum", queue.ErrDamaged, queue.FormatID(b.id), path)
 	}
 	return memoryBody{bytes.NewReader(p)}, nil
 }
@@ -166,14 +166,14 @@ func (r *reader) stored(ctx context.Context, id int64) (stored storedBody, err e
 	found := false
 	err = r.use(ctx, func(conn *sqlite.Conn) error {
 		return rows(conn, "SELECT size, crc, body FROM messages WHERE id = ?",
-			func(s *sqlite.Stmt) { s.BindInt64(1, id) },
+			args{id},
 			func(s *sqlite.Stmt) (bool, error) {
 				found, stored = true, scanBody(s, id, 0)
 				return false, nil
 			})
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("%w: %s", queue.ErrNotFound, formatID(id))
+		err = fmt.Errorf("%w: %s", queue.ErrNotFound, queue.FormatID(id))
 	}
 	return stored, err
 }
@@ -185,7 +185,7 @@ func (r *reader) Body(ctx context.Context, id string) (queue.Body, error) {
 		return nil, err
 	}
 	defer r.leave()
-	n, ok := parseID(id)
+	n, ok := queue.ParseID(id)
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", queue.ErrNotFound, id)
 	}

@@ -4,14 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
-	"unicode/utf8"
 
-	"zombiezen.com/go/sqlite"
-
-	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
 
@@ -21,7 +16,7 @@ func (d *draft) Commit(ctx context.Context, m queue.Accepted) error {
 	if d.over {
 		return errors.New("queue: commit of a draft that is over")
 	}
-	err := d.commit(ctx, m)
+	err := d.commit(ctx, &m)
 	if err == nil && len(m.Parts) > 0 || errors.Is(err, queue.ErrBroken) {
 		// A row that a failed fsync has left behind may be there after all when the store is opened
 		// again, and then it needs its file.
@@ -36,7 +31,7 @@ func (d *draft) Commit(ctx context.Context, m queue.Accepted) error {
 	return err
 }
 
-func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
+func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	s := d.store
 	if err := s.enter(); err != nil {
 		return err
@@ -45,12 +40,20 @@ func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
 	if err := s.err(); err != nil {
 		return err
 	}
-	rows, err := d.rows(&m)
+	if err := accepted.Check(); err != nil {
+		return err
+	}
+	m := &queue.Message{ID: d.ID(), Envelope: accepted.Envelope, Header: accepted.Header, Size: d.size}
+	info, err := json.Marshal(messageInfo{m.Envelope, m.Header})
 	if err != nil {
 		return err
 	}
-	run := func(t *tx) error { return d.insert(t, rows) }
-	if len(m.Parts) == 0 { // what became of mail may take of the reserve
+	rows, err := makeRows(m, d.id, accepted.Parts, accepted.Done)
+	if err != nil {
+		return err
+	}
+	run := func(t *tx) error { return d.insert(t, m, string(info), rows) }
+	if len(rows.parts) == 0 { // what became of mail may take of the reserve
 		return s.do(ctx, &op{run: run})
 	}
 	if err := s.admit(d.buf.size); err != nil {
@@ -74,7 +77,7 @@ func (d *draft) commit(ctx context.Context, m queue.Accepted) error {
 	if err != nil {
 		return err
 	}
-	o.fresh = d.fresh(&m, rows)
+	o.fresh = d.fresh(m, info, rows)
 	return s.do(ctx, o)
 }
 
@@ -114,103 +117,74 @@ func (s *Store) synced(err error) error {
 	return s.err()
 }
 
-// newRows are the rows of a message that is to be stored.
+// newRows are rows that are to be written for a message.
 type newRows struct {
-	received int64
-	info     string
-	parts    []partRow
-	records  []recordRow
+	parts   []partRow
+	records []recordRow
 }
 
-func (d *draft) rows(m *queue.Accepted) (*newRows, error) {
+// makeRows makes the rows of parts of m and of records, which it completes.
+func makeRows(m *queue.Message, id int64, parts []queue.Part, done []queue.Record) (*newRows, error) {
+	r := &newRows{make([]partRow, len(parts)), make([]recordRow, len(done))}
 	now := time.Now()
-	if len(m.Parts)+len(m.Done) == 0 {
-		return nil, errors.New("queue: a message needs at least one part")
-	}
-	if err := checkUTF8(m); err != nil {
-		return nil, err
-	}
-	info, err := json.Marshal(messageInfo{m.Envelope, m.Header})
-	if err != nil {
-		return nil, err
-	}
-	r := &newRows{received: now.UnixMilli(), info: string(info), parts: make([]partRow, len(m.Parts))}
-	if !m.Envelope.Received.IsZero() {
-		r.received = m.Envelope.Received.UnixMilli()
-	}
-	for i, p := range m.Parts {
-		if r.parts[i], err = newPartRow(p, m.Envelope.To, d.size, now); err != nil {
+	for i := range parts {
+		var err error
+		if r.parts[i], err = newPartRow(&parts[i], m, now); err != nil {
 			return nil, err
 		}
 	}
-	r.records, err = recordRows(m.Done, &queue.Message{Envelope: m.Envelope, Header: m.Header, Size: d.size}, d.id, now)
-	return r, err
+	for i, rec := range done {
+		rec.From, rec.Header, rec.Size = m.Envelope.From, m.Header, m.Size
+		if rec.Received.IsZero() {
+			rec.Received = m.Envelope.Received
+		}
+		if rec.At.IsZero() {
+			rec.At = now
+		}
+		var err error
+		if r.records[i], err = newRecordRow(&rec, id); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
-// insert runs in the writer.
-func (d *draft) insert(t *tx, r *newRows) error {
+// insert writes the rows; number returns those of the parts.
+func (r *newRows) insert(t *tx, id int64, number func() int64) error {
 	for i := range r.records {
 		if err := r.records[i].insert(t); err != nil {
 			return err
 		}
 	}
-	if len(r.parts) == 0 {
-		return nil
-	}
-	if err := d.insertMessage(t, r.received, r.info); err != nil {
-		return err
-	}
 	for i := range r.parts {
-		if err := r.parts[i].insert(t, partKey{d.id, int64(i) + 1}); err != nil {
+		if err := r.parts[i].insert(t, partKey{id, number()}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *draft) insertMessage(t *tx, received int64, info string) error {
-	if d.at.inSegment() {
-		t.inSegment(d.at, d.size, 1)
-	}
-	return exec(t.conn, "INSERT INTO messages (id, received, size, crc, info, body) VALUES (?, ?, ?, ?, ?, ?)",
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, d.id)
-			s.BindInt64(2, received)
-			s.BindInt64(3, d.size)
-			s.BindInt64(4, int64(d.crc))
-			s.BindText(5, info)
-			switch {
-			case d.at == inRow:
-				s.BindBytes(6, d.buf.whole())
-			case d.at.inSegment():
-				s.BindInt64(6, int64(d.at))
-			}
-		})
-}
-
-// checkUTF8 refuses addresses that JSON could not give back as they were.
-func checkUTF8(m *queue.Accepted) error {
-	if !utf8.ValidString(m.Envelope.From) {
-		return fmt.Errorf("queue: sender %q is not valid UTF-8", m.Envelope.From)
-	}
-	for _, p := range m.Parts {
-		if err := checkAddresses(p.To); err != nil {
+// insert writes the rows of the message. It runs in the writer.
+func (d *draft) insert(t *tx, m *queue.Message, info string, r *newRows) error {
+	if len(r.parts) > 0 {
+		received := m.Envelope.Received.UnixMilli()
+		if m.Envelope.Received.IsZero() {
+			received = nowMilli()
+		}
+		var body any
+		switch {
+		case d.at == inRow:
+			body = d.buf.whole()
+		case d.at.inSegment():
+			body = int64(d.at)
+			t.inSegment(d.at, d.size, 1)
+		}
+		err := exec(t.conn, "INSERT INTO messages (id, received, size, crc, info, body) VALUES (?, ?, ?, ?, ?, ?)",
+			args{d.id, received, d.size, int64(d.crc), info, body})
+		if err != nil {
 			return err
 		}
 	}
-	for _, r := range m.Done {
-		if err := checkAddresses([]envelope.Recipient{r.Recipient}); err != nil {
-			return err
-		}
-	}
-	return checkAddresses(m.Envelope.To)
-}
-
-func checkAddresses(to []envelope.Recipient) error {
-	for _, r := range to {
-		if !utf8.ValidString(r.Address) {
-			return fmt.Errorf("queue: recipient %q is not valid UTF-8", r.Address)
-		}
-	}
-	return nil
+	n := int64(0)
+	return r.insert(t, d.id, func() int64 { n++; return n })
 }

@@ -45,37 +45,47 @@ func openConn(path string, flags sqlite.OpenFlags, cacheKiB int) (*sqlite.Conn, 
 	return conn, nil
 }
 
-// exec runs a statement that returns no rows. bind may be nil.
-func exec(conn *sqlite.Conn, query string, bind func(*sqlite.Stmt)) error {
+// args are the parameters of a statement, from the first on.
+type args []any
+
+// prepare returns the statement of a query with its parameters.
+func prepare(conn *sqlite.Conn, query string, params args) (*sqlite.Stmt, error) {
 	stmt, err := conn.Prepare(query)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if bind != nil {
-		bind(stmt)
-	}
-	for {
-		row, err := stmt.Step()
-		if err != nil {
-			return err
+	for i, p := range params {
+		switch v := p.(type) {
+		case int64:
+			stmt.BindInt64(i+1, v)
+		case int:
+			stmt.BindInt64(i+1, int64(v))
+		case string:
+			stmt.BindText(i+1, v)
+		case []byte:
+			stmt.BindBytes(i+1, v)
+		case nil:
+			stmt.BindNull(i + 1)
+		default:
+			return nil, fmt.Errorf("parameter %d of %q has type %T", i+1, query, p)
 		}
-		if !row {
-			return stmt.Reset()
-		}
 	}
+	return stmt, nil
+}
+
+// exec runs a statement that returns no rows.
+func exec(conn *sqlite.Conn, query string, params args) error {
+	return rows(conn, query, params, func(*sqlite.Stmt) (bool, error) { return true, nil })
 }
 
 // rows runs a query and calls each for its rows until that returns false or an error. each may run
 // other queries on conn, which then see the same snapshot.
-func rows(conn *sqlite.Conn, query string, bind func(*sqlite.Stmt), each func(*sqlite.Stmt) (bool, error)) error {
-	stmt, err := conn.Prepare(query)
+func rows(conn *sqlite.Conn, query string, params args, each func(*sqlite.Stmt) (bool, error)) error {
+	stmt, err := prepare(conn, query, params)
 	if err != nil {
 		return err
 	}
-	defer stmt.Reset()
-	if bind != nil {
-		bind(stmt)
-	}
+	defer stmt.Reset() //nolint:errcheck // it repeats the error of Step
 	for {
 		row, err := stmt.Step()
 		if err != nil || !row {

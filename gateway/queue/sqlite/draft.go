@@ -39,7 +39,7 @@ func (s *Store) New(context.Context) (queue.Draft, error) {
 	if err := s.admit(0); err != nil {
 		return nil, err
 	}
-	return &draft{store: s, id: s.ids.next(), buf: newMemory(s.chunks)}, nil
+	return &draft{store: s, id: s.ids.Next(), buf: newMemory(s.chunks)}, nil
 }
 
 // admit returns why that many bytes of new mail may not come: the store does not work, or its reserve of
@@ -51,7 +51,7 @@ func (s *Store) admit(bytes int) error {
 	return s.space.check(bytes)
 }
 
-func (d *draft) ID() string { return formatID(d.id) }
+func (d *draft) ID() string { return queue.FormatID(d.id) }
 
 // Write takes more bytes. They go to a file once there are many.
 func (d *draft) Write(p []byte) (n int, err error) {

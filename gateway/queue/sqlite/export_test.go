@@ -13,9 +13,6 @@ import (
 // SyncData is syncData for the benchmarks.
 func SyncData(f *os.File) error { return syncData(f) }
 
-func FormatID(id int64) string          { return formatID(id) }
-func ParseID(text string) (int64, bool) { return parseID(text) }
-
 // FullError is what the engine returns when the disk is full.
 func FullError() error { return sqlite.ResultFull.ToError() }
 

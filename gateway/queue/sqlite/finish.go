@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 
@@ -20,7 +20,10 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 		return err
 	}
 	defer s.leave()
-	run, err := l.result(r)
+	if err := r.Check(&l.message.Parts[0]); err != nil {
+		return fmt.Errorf("message %s: %w", l.message.ID, err)
+	}
+	rows, err := makeRows(l.message, l.key.message, r.Parts, r.Done)
 	if err != nil {
 		return err
 	}
@@ -28,9 +31,10 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 		return err
 	}
 	left := inRow // where a body is that is not needed any more
-	o := &op{bytes: len(l.part.info)}
-	o.run = func(t *tx) error { return run(t, &left) }
-	err = s.do(ctx, o)
+	err = s.do(ctx, &op{bytes: len(l.part.info), run: func(t *tx) (err error) {
+		left, err = l.finish(t, rows)
+		return err
+	}})
 	l.settled(err)
 	if err == nil && left == inFile {
 		s.removeBody(l.key.message)
@@ -61,77 +65,27 @@ func (l *lease) settled(err error) {
 	}
 }
 
-// result prepares the op of Finish.
-func (l *lease) result(r queue.Result) (func(t *tx, left *bodyPlace) error, error) {
-	if err := l.checkComplete(r); err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	m := l.message
-	records, err := recordRows(r.Done, m, l.key.message, now)
-	if err != nil {
-		return nil, err
-	}
-	parts := make([]partRow, len(r.Parts))
-	for i, p := range r.Parts {
-		var err error
-		if parts[i], err = newPartRow(p, m.Envelope.To, l.part.size, now); err != nil {
-			return nil, err
-		}
-	}
-	return func(t *tx, left *bodyPlace) error { return l.finish(t, records, parts, left) }, nil
-}
-
-// recordRows completes records by their message.
-func recordRows(done []queue.Record, m *queue.Message, id int64, now time.Time) ([]recordRow, error) {
-	records := make([]recordRow, len(done))
-	for i, rec := range done {
-		rec.From, rec.Header, rec.Size = m.Envelope.From, m.Header, m.Size
-		if rec.Received.IsZero() {
-			rec.Received = m.Envelope.Received
-		}
-		if rec.At.IsZero() {
-			rec.At = now
-		}
-		var err error
-		if records[i], err = newRecordRow(rec, id); err != nil {
-			return nil, err
-		}
-	}
-	return records, nil
-}
-
-// finish runs in the writer.
-func (l *lease) finish(t *tx, records []recordRow, parts []partRow, left *bodyPlace) error {
+// finish runs in the writer. It returns where a body is that is not needed any more.
+func (l *lease) finish(t *tx, r *newRows) (left bodyPlace, err error) {
 	state, lane, err := l.takePart(t)
 	if err != nil {
-		return err
+		return inRow, err
 	}
-	for i := range records {
-		if err := records[i].insert(t); err != nil {
-			return err
-		}
-	}
-	if len(parts) == 0 {
-		_, *left, err = removeMessage(t, l.key.message, l.body.at == inRow)
-		return err
-	}
-	n, err := lastPart(t, l.key)
-	if err != nil {
-		return err
-	}
-	for i, p := range parts {
+	changed := newRows{slices.Clone(r.parts), r.records}
+	for i := range changed.parts {
+		p := &changed.parts[i]
 		if p.state == codeQueued {
 			p.state = state
 		}
 		if p.lane == l.part.lane {
 			p.lane = lane
 		}
-		if err := p.insert(t, partKey{l.key.message, n + int64(i) + 1}); err != nil {
-			return err
-		}
 	}
-	return nil
+	if err := changed.insert(t, l.key.message, l.store.ids.Next); err != nil || len(r.parts) > 0 {
+		return inRow, err
+	}
+	_, left, err = removeMessage(t, l.key.message, l.body.at == inRow)
+	return left, err
 }
 
 const takeQuery = "DELETE FROM parts WHERE message = ? AND n = ? AND state = ? AND lane = ?"
@@ -139,12 +93,7 @@ const takeQuery = "DELETE FROM parts WHERE message = ? AND n = ? AND state = ? A
 // takePart deletes the row of the leased part. It returns the state and the lane that an operator may have
 // changed meanwhile.
 func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
-	err = exec(t.conn, takeQuery, func(s *sqlite.Stmt) {
-		s.BindInt64(1, l.key.message)
-		s.BindInt64(2, l.key.n)
-		s.BindInt64(3, codeQueued)
-		s.BindText(4, l.part.lane)
-	})
+	err = exec(t.conn, takeQuery, args{l.key.message, l.key.n, codeQueued, l.part.lane})
 	if err != nil {
 		return 0, "", err
 	}
@@ -154,10 +103,7 @@ func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
 	}
 	state = -1
 	err = rows(t.conn, "SELECT state, lane FROM parts WHERE message = ? AND n = ?",
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, l.key.message)
-			s.BindInt64(2, l.key.n)
-		},
+		args{l.key.message, l.key.n},
 		func(s *sqlite.Stmt) (bool, error) {
 			state, lane = s.ColumnInt64(0), s.ColumnText(1)
 			return false, nil
@@ -169,18 +115,6 @@ func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
 		return 0, "", l.fenced()
 	}
 	return state, lane, l.key.remove(t, lane, state, l.part.size)
-}
-
-// lastPart returns the highest number of the message's parts, the one of key among them.
-func lastPart(t *tx, key partKey) (n int64, err error) {
-	n = key.n
-	err = rows(t.conn, "SELECT max(n) FROM parts WHERE message = ?",
-		func(s *sqlite.Stmt) { s.BindInt64(1, key.message) },
-		func(s *sqlite.Stmt) (bool, error) {
-			n = max(n, s.ColumnInt64(0))
-			return false, nil
-		})
-	return n, err
 }
 
 const removeQuery = "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE message = ?1)"
@@ -195,7 +129,7 @@ func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, e
 		}
 	}
 	err = exec(t.conn, removeQuery,
-		func(s *sqlite.Stmt) { s.BindInt64(1, id) })
+		args{id})
 	if err != nil || t.conn.Changes() == 0 {
 		return false, inRow, err
 	}
@@ -203,27 +137,4 @@ func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, e
 		t.inSegment(at, size, -1)
 	}
 	return true, at, nil
-}
-
-// checkComplete refuses a result that forgets a recipient or has one twice: the first would lose
-// mail, the second double it.
-func (l *lease) checkComplete(r queue.Result) error {
-	open := map[string]int{}
-	for _, to := range l.message.Parts[0].To {
-		open[to.Address]++
-	}
-	for _, rec := range r.Done {
-		open[rec.Recipient.Address]--
-	}
-	for _, p := range r.Parts {
-		for _, to := range p.To {
-			open[to.Address]--
-		}
-	}
-	for address, n := range open {
-		if n != 0 {
-			return fmt.Errorf("queue: message %s: the result does not say once what became of %s", formatID(l.key.message), address)
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"sync"
@@ -96,28 +97,28 @@ func (f *fresh) take(key partKey, lane string, nextAt int64) *freshMail {
 
 // fresh returns the message for its first claim, if it has one part with all of its recipients that is
 // due at once and nothing is known of: what most mail is.
-func (d *draft) fresh(m *queue.Accepted, r *newRows) *freshMail {
+func (d *draft) fresh(m *queue.Message, info []byte, r *newRows) *freshMail {
 	if len(r.parts) != 1 || r.parts[0].state != codeQueued || r.parts[0].info != "" || r.parts[0].nextAt > nowMilli() {
 		return nil
 	}
-	if strings.Contains(r.info, `\ufffd`) { // a text that is not UTF-8: the row gives back another one
+	if bytes.Contains(info, []byte(`\ufffd`)) { // a text that is not UTF-8: the row gives back another one
 		return nil
 	}
-	bytes := 2*len(r.info) + freshExtra
+	f := &freshMail{part: r.parts[0], body: storedBody{id: d.id, size: d.size, crc: d.crc, at: d.at}, bytes: 2*len(info) + freshExtra}
 	if d.at == inRow {
-		bytes += d.buf.size
+		f.bytes += d.buf.size
 	}
-	if !d.store.fresh.room(bytes) {
+	if !d.store.fresh.room(f.bytes) {
 		return nil
 	}
-	body := storedBody{id: d.id, size: d.size, crc: d.crc, at: d.at}
 	if d.at == inRow {
-		body.inline = slices.Clone(d.buf.whole())
+		f.body.inline = slices.Clone(d.buf.whole())
 	}
-	h := &m.Header // whose texts could keep a whole header in memory
-	message := &queue.Message{ID: d.ID(), Envelope: m.Envelope, Size: d.size,
-		Header: queue.Summary{MessageID: strings.Clone(h.MessageID), From: strings.Clone(h.From), Subject: strings.Clone(h.Subject)}}
-	message.Envelope.Received = m.Envelope.Received.Round(0) // without the monotonic clock
-	message.Parts = []queue.Part{{To: m.Envelope.To, Lane: r.parts[0].lane, State: envelope.Queued, NextAt: time.UnixMilli(r.parts[0].nextAt)}}
-	return &freshMail{part: r.parts[0], body: body, message: message, bytes: bytes}
+	copied := *m
+	f.message = &copied
+	f.message.Envelope.Received = m.Envelope.Received.Round(0) // without the monotonic clock
+	h := &m.Header                                             // its texts could keep a whole header in memory
+	f.message.Header = queue.Summary{MessageID: strings.Clone(h.MessageID), From: strings.Clone(h.From), Subject: strings.Clone(h.Subject)}
+	f.message.Parts = []queue.Part{{To: m.Envelope.To, Lane: f.part.lane, State: envelope.Queued, NextAt: time.UnixMilli(f.part.nextAt)}}
+	return f
 }

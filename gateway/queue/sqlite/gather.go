@@ -15,7 +15,7 @@ import (
 // whereIs returns the place and the size of a body. It does not read bodies that are in rows.
 func whereIs(conn *sqlite.Conn, id int64) (at bodyPlace, size int64, err error) {
 	err = rows(conn, "SELECT CASE typeof(body) WHEN 'blob' THEN 0 WHEN 'null' THEN -1 ELSE body END, size FROM messages WHERE id = ?",
-		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
+		args{id},
 		func(s *sqlite.Stmt) (bool, error) {
 			at, size = bodyPlace(s.ColumnInt64(0)), s.ColumnInt64(1)
 			return false, nil
@@ -29,10 +29,7 @@ const segmentQuery = `SELECT size, crc, body, id FROM messages INDEXED BY messag
 // inSegment calls each for the messages whose bodies are in a segment.
 func inSegment(conn *sqlite.Conn, number int64, each func(storedBody)) error {
 	return rows(conn, segmentQuery,
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, firstPlace(number))
-			s.BindInt64(2, firstPlace(number+1))
-		},
+		args{firstPlace(number), firstPlace(number + 1)},
 		func(s *sqlite.Stmt) (bool, error) {
 			each(scanBody(s, s.ColumnInt64(3), 0))
 			return true, nil
@@ -111,10 +108,7 @@ func (s *Store) moveBody(ctx context.Context, b *storedBody) error {
 	}
 	moved := false
 	err = s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error {
-		err := exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", func(st *sqlite.Stmt) {
-			st.BindInt64(1, b.id)
-			st.BindInt64(2, int64(b.at))
-		})
+		err := exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", args{b.id, int64(b.at)})
 		if moved = err == nil && t.conn.Changes() == 1; moved {
 			t.inSegment(b.at, b.size, -1)
 		}

@@ -21,7 +21,7 @@ func (r *reader) Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Rec
 	scan := historyScan{before: math.MaxInt64, from: fold(f.From), to: fold(f.To), limit: f.Limit}
 	if f.ID != "" {
 		var ok bool
-		if scan.message, ok = parseID(f.ID); !ok {
+		if scan.message, ok = queue.ParseID(f.ID); !ok {
 			return nil, fmt.Errorf("queue: %q is not a queue id", f.ID)
 		}
 	}
@@ -75,11 +75,7 @@ func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err
 	}
 	seen, recent := 0, 0
 	err = rows(conn, query,
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, h.before)
-			s.BindInt64(2, historyStep)
-			s.BindInt64(3, h.message)
-		},
+		args{h.before, historyStep, h.message},
 		func(s *sqlite.Stmt) (bool, error) {
 			seen++
 			h.before = s.ColumnInt64(0)

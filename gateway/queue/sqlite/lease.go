@@ -109,10 +109,7 @@ const (
 // it returns false. The query is answered by the index alone.
 func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, error)) error {
 	return rows(t.conn, dueQuery,
-		func(s *sqlite.Stmt) {
-			s.BindText(1, lane)
-			s.BindInt64(2, by)
-		},
+		args{lane, by},
 		func(s *sqlite.Stmt) (bool, error) {
 			return each(partKey{s.ColumnInt64(0), s.ColumnInt64(1)}, s.ColumnInt64(2))
 		})
@@ -121,10 +118,7 @@ func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, err
 // fetch reads the part with its message, and the body if it is in the row.
 func (l *lease) fetch(conn *sqlite.Conn) (ok bool, err error) {
 	err = rows(conn, fetchQuery,
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, l.key.message)
-			s.BindInt64(2, l.key.n)
-		},
+		args{l.key.message, l.key.n},
 		func(s *sqlite.Stmt) (bool, error) {
 			ok = true
 			part := scanPart(s, l.key)
@@ -261,5 +255,5 @@ func (l *lease) end() error {
 }
 
 func (l *lease) fenced() error {
-	return fmt.Errorf("%w: message %s", queue.ErrFenced, formatID(l.key.message))
+	return fmt.Errorf("%w: message %s", queue.ErrFenced, queue.FormatID(l.key.message))
 }

@@ -7,8 +7,6 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"mailhatch/gateway/envelope"
-	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
 )
 
@@ -28,7 +26,7 @@ func (r *reader) List(ctx context.Context, f queue.Filter, p queue.Page) (out []
 	}
 	if p.After != "" {
 		var ok bool
-		if c.after, ok = parseID(p.After); !ok {
+		if c.after, ok = queue.ParseID(p.After); !ok {
 			return nil, fmt.Errorf("queue: %q is not a queue id", p.After)
 		}
 	}
@@ -59,12 +57,12 @@ func (r *reader) page(ctx context.Context, c *choice, want int) (ids int, page [
 		next, err := c.next(conn, want)
 		ids = len(next)
 		for _, id := range next {
-			row, m, err := readMessage(conn, id)
+			_, m, err := readMessage(conn, id)
 			if err != nil {
 				return err
 			}
-			named := func(p queue.Part) bool { return len(c.named(row, m, &p)) > 0 }
-			if row != nil && slices.ContainsFunc(m.Parts, named) {
+			named := func(p queue.Part) bool { return len(c.filter.Names(m, &p)) > 0 }
+			if m != nil && slices.ContainsFunc(m.Parts, named) {
 				page = append(page, *m)
 			}
 		}
@@ -75,21 +73,20 @@ func (r *reader) page(ctx context.Context, c *choice, want int) (ids int, page [
 
 // choice is a filter that is ready for use on the rows. It goes through the messages once.
 type choice struct {
-	filter queue.Filter // its patterns in lower case
-	code   int64        // of its state
-	ids    []int64      // that it names, in order
-	after  int64        // messages up to this one have been chosen
+	filter queue.Filter
+	code   int64   // of its state
+	ids    []int64 // that it names, in order
+	after  int64   // messages up to this one have been chosen
 }
 
 func newChoice(f queue.Filter) (*choice, error) {
-	f.From, f.To, f.Subject = fold(f.From), fold(f.To), fold(f.Subject)
 	c := &choice{filter: f, after: -1}
 	var ok bool
 	if c.code, ok = codeOf(f.State); f.State != "" && (!ok || c.code > codeFailed) {
 		return nil, fmt.Errorf("queue: no message waits in state %q", f.State)
 	}
 	for _, text := range f.IDs {
-		if id, ok := parseID(text); ok {
+		if id, ok := queue.ParseID(text); ok {
 			c.ids = append(c.ids, id)
 		}
 	}
@@ -105,12 +102,7 @@ func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
 		ids = c.ids[from:min(from+want, len(c.ids))]
 	} else {
 		err = rows(conn, c.query(),
-			func(s *sqlite.Stmt) {
-				s.BindInt64(1, c.after)
-				s.BindInt64(2, int64(want))
-				s.BindInt64(3, c.code)
-				s.BindText(4, c.filter.Lane)
-			},
+			args{c.after, int64(want), c.code, c.filter.Lane},
 			func(s *sqlite.Stmt) (bool, error) {
 				ids = append(ids, s.ColumnInt64(0))
 				return true, nil
@@ -143,39 +135,19 @@ func (c *choice) query() string {
 	return "SELECT DISTINCT message FROM " + table + " WHERE message > ?1" + where + " ORDER BY message LIMIT ?2"
 }
 
-// named returns the recipients of a part that are chosen.
-func (c *choice) named(row *messageRow, m *queue.Message, p *queue.Part) (to []envelope.Recipient) {
-	f := &c.filter
-	fits := func(pattern, text string) bool { return pattern == "" || glob.Match(pattern, fold(text)) }
-	switch {
-	case f.State != "" && p.State != f.State, f.Lane != "" && p.Lane != f.Lane,
-		!f.Before.IsZero() && row.received >= f.Before.UnixMilli(),
-		!fits(f.From, m.Envelope.From), !fits(f.Subject, m.Header.Subject):
-		return nil
-	case f.To == "":
-		return p.To
-	}
-	for _, r := range p.To {
-		if fits(f.To, r.Address) || fits(f.To, r.Given) {
-			to = append(to, r)
-		}
-	}
-	return to
-}
-
 // readMessage reads a message with all of its parts; nil where there is none.
 func readMessage(conn *sqlite.Conn, id int64) (row *messageRow, m *queue.Message, err error) {
-	err = rows(conn, "SELECT info, size, received FROM messages WHERE id = ?",
-		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
+	err = rows(conn, "SELECT info, size FROM messages WHERE id = ?",
+		args{id},
 		func(s *sqlite.Stmt) (bool, error) {
-			row = &messageRow{id: id, info: s.ColumnText(0), size: s.ColumnInt64(1), received: s.ColumnInt64(2)}
+			row = &messageRow{id: id, info: s.ColumnText(0), size: s.ColumnInt64(1)}
 			return false, nil
 		})
 	if err != nil || row == nil {
 		return nil, nil, err
 	}
 	err = rows(conn, "SELECT state, lane, next_at, size, info, n FROM parts WHERE message = ? ORDER BY n",
-		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
+		args{id},
 		func(s *sqlite.Stmt) (bool, error) {
 			row.parts = append(row.parts, scanPart(s, partKey{id, s.ColumnInt64(5)}))
 			return true, nil

@@ -36,7 +36,7 @@ type Store struct {
 	*reader
 	log      *slog.Logger
 	lock     *os.File
-	ids      *idSource
+	ids      *queue.IDs
 	space    space
 	place    place
 	chunks   *chunks
@@ -202,7 +202,7 @@ func (s *Store) load() (err error) {
 	if err != nil {
 		return err
 	}
-	s.ids = newIDSource(max(queued, past))
+	s.ids = queue.NewIDs(max(queued, past))
 	return nil
 }
 

@@ -24,25 +24,15 @@ type action struct {
 	removes bool // it may leave a message without parts
 }
 
-// Retry makes queued and failed parts due now with a new life. What delivery knows of an uncertain
-// outcome stays, for it forbids another upstream.
+// Retry makes queued and failed parts due now with a new life.
 func (s *Store) Retry(ctx context.Context, f queue.Filter) (int, error) {
 	return s.change(ctx, f, action{
 		applies: func(p *storedPart) bool { return p.state != codeHeld },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
-			part.Progress = newLife(part.Progress)
+			part.Progress = queue.Renewed(part.Progress)
 			return p.requeue(t, m, part)
 		},
 	})
-}
-
-// newLife is the progress of a part that starts again.
-func newLife(p envelope.Progress) envelope.Progress {
-	life := envelope.Progress{Renewed: time.Now(), Released: p.Released}
-	if p.Uncertain {
-		life.Uncertain, life.Upstream, life.Since, life.Passed = true, p.Upstream, p.Since, p.Passed
-	}
-	return life
 }
 
 // Hold puts queued parts on hold, those of running attempts too if they come back.
@@ -103,7 +93,7 @@ func (s *Store) change(ctx context.Context, f queue.Filter, a action) (total int
 	if err != nil {
 		return 0, err
 	}
-	for began, more := s.ids.next(), true; more; {
+	for began, more := s.ids.Next(), true; more; {
 		var ids []int64
 		err := s.use(ctx, func(conn *sqlite.Conn) (err error) {
 			ids, err = c.next(conn, idsPerOp)
@@ -113,7 +103,7 @@ func (s *Store) change(ctx context.Context, f queue.Filter, a action) (total int
 			return total, err
 		}
 		more = len(ids) == idsPerOp && c.after < began // what came meanwhile is not waited for
-		v := visit{choice: c, action: a, leases: &s.leases}
+		v := visit{choice: c, action: a, leases: &s.leases, ids: s.ids}
 		if len(ids) > 0 {
 			err = s.do(ctx, &op{bytes: len(ids) * rowBytes, steers: true, run: func(t *tx) error { return v.messages(t, ids) }})
 		}
@@ -135,6 +125,7 @@ type visit struct {
 	*choice
 	action
 	leases   *leases
+	ids      *queue.IDs
 	reserved []partKey // parts that were divided: nobody may claim them before the commit
 
 	changed int
@@ -181,7 +172,7 @@ func (v *visit) parts(t *tx, row *messageRow, m *queue.Message) (changed bool, e
 		if !v.applies(p) {
 			continue
 		}
-		to := v.named(row, m, part)
+		to := v.filter.Names(m, part)
 		switch {
 		case len(to) == 0:
 			continue
@@ -189,7 +180,7 @@ func (v *visit) parts(t *tx, row *messageRow, m *queue.Message) (changed bool, e
 			if !v.reserve(p.key) {
 				continue
 			}
-			if p, err = p.divide(t, m, part, to); err != nil {
+			if p, err = p.divide(t, m, part, to, v.ids.Next()); err != nil {
 				return false, err
 			}
 		case v.removes:
@@ -216,7 +207,7 @@ func (v *visit) reserve(key partKey) bool {
 }
 
 // divide gives some recipients of a part a part of their own and makes part that one.
-func (p *storedPart) divide(t *tx, m *queue.Message, part *queue.Part, to []envelope.Recipient) (*storedPart, error) {
+func (p *storedPart) divide(t *tx, m *queue.Message, part *queue.Part, to []envelope.Recipient, number int64) (*storedPart, error) {
 	rest := *part
 	rest.To = slices.DeleteFunc(slices.Clone(part.To), func(r envelope.Recipient) bool {
 		return slices.ContainsFunc(to, func(o envelope.Recipient) bool { return sameRecipient(r, o) })
@@ -233,11 +224,7 @@ func (p *storedPart) divide(t *tx, m *queue.Message, part *queue.Part, to []enve
 	if err := p.update(t, kept); err != nil {
 		return nil, err
 	}
-	n, err := lastPart(t, p.key)
-	if err != nil {
-		return nil, err
-	}
-	split.key.n = n + 1
+	split.key.n = number
 	return &split, split.insert(t, split.key)
 }
 
@@ -252,14 +239,7 @@ func (p *storedPart) requeue(t *tx, m *queue.Message, part *queue.Part) error {
 
 // update changes all of the row but its size.
 func (p *storedPart) update(t *tx, to partRow) error {
-	err := exec(t.conn, "UPDATE parts SET state = ?, lane = ?, next_at = ?, info = ? WHERE message = ? AND n = ?", func(s *sqlite.Stmt) {
-		s.BindInt64(1, to.state)
-		s.BindText(2, to.lane)
-		s.BindInt64(3, to.nextAt)
-		s.BindText(4, to.info)
-		s.BindInt64(5, p.key.message)
-		s.BindInt64(6, p.key.n)
-	})
+	err := exec(t.conn, "UPDATE parts SET state = ?, lane = ?, next_at = ?, info = ? WHERE message = ? AND n = ?", args{to.state, to.lane, to.nextAt, to.info, p.key.message, p.key.n})
 	if err != nil {
 		return err
 	}
@@ -275,14 +255,12 @@ func (p *storedPart) discard(t *tx, m *queue.Message, part *queue.Part, state en
 	for i, to := range part.To {
 		done[i] = queue.Record{Recipient: to, State: state, Upstream: part.Progress.Upstream, Error: part.Progress.Error, Attempts: part.Progress.Attempts}
 	}
-	records, err := recordRows(done, m, p.key.message, time.Now())
+	r, err := makeRows(m, p.key.message, nil, done)
 	if err != nil {
 		return err
 	}
-	for i := range records {
-		if err := records[i].insert(t); err != nil {
-			return err
-		}
+	if err := r.insert(t, p.key.message, nil); err != nil {
+		return err
 	}
 	return p.key.remove(t, p.lane, p.state, p.size)
 }
@@ -302,12 +280,7 @@ func (s *Store) Hasten(ctx context.Context, lane string, after time.Time) error 
 	for {
 		var changed int
 		err := s.do(ctx, &op{bytes: partsPerOp * 64, run: func(t *tx) error {
-			err := exec(t.conn, hastenQuery, func(s *sqlite.Stmt) {
-				s.BindInt64(1, now)
-				s.BindText(2, lane)
-				s.BindInt64(3, partsPerOp)
-				s.BindInt64(4, beyond)
-			})
+			err := exec(t.conn, hastenQuery, args{now, lane, partsPerOp, beyond})
 			changed = t.conn.Changes()
 			t.due = t.due || changed > 0
 			return err

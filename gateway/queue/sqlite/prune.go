@@ -94,10 +94,7 @@ func dropFailed(t *tx, before int64) (found int, gone []int64, err error) {
 // failedBefore names some messages with parts that failed before a time.
 func failedBefore(conn *sqlite.Conn, before int64) (ids []int64, err error) {
 	err = rows(conn, "SELECT DISTINCT message FROM parts INDEXED BY parts_rest WHERE state <> 0 AND state = 2 AND next_at < ? LIMIT ?",
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, before)
-			s.BindInt64(2, idsPerOp)
-		},
+		args{before, idsPerOp},
 		func(s *sqlite.Stmt) (bool, error) {
 			ids = append(ids, s.ColumnInt64(0))
 			return true, nil
@@ -115,11 +112,7 @@ func (s *Store) pruneHistory(ctx context.Context, before int64) error {
 			if step, err = historyFrom(t.conn, after, before); err != nil || step.old == 0 {
 				return err
 			}
-			return exec(t.conn, "DELETE FROM history WHERE seq > ? AND seq <= ? AND at < ?", func(s *sqlite.Stmt) {
-				s.BindInt64(1, after)
-				s.BindInt64(2, step.last)
-				s.BindInt64(3, before)
-			})
+			return exec(t.conn, "DELETE FROM history WHERE seq > ? AND seq <= ? AND at < ?", args{after, step.last, before})
 		}})
 		if err != nil {
 			return err
@@ -140,11 +133,7 @@ type historyRange struct {
 
 func historyFrom(conn *sqlite.Conn, after, before int64) (r historyRange, err error) {
 	err = rows(conn, "SELECT count(*), coalesce(sum(at < ?2), 0), max(seq), max(at) FROM (SELECT seq, at FROM history WHERE seq > ?1 ORDER BY seq LIMIT ?3)",
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, after)
-			s.BindInt64(2, before)
-			s.BindInt64(3, historyStep)
-		},
+		args{after, before, historyStep},
 		func(s *sqlite.Stmt) (bool, error) {
 			r = historyRange{s.ColumnInt(0), s.ColumnInt(1), s.ColumnInt64(2), s.ColumnInt64(3)}
 			return false, nil

@@ -67,21 +67,14 @@ type partRow struct {
 	info   string
 }
 
-// newPartRow makes the row of a part. all are the recipients of its message.
-func newPartRow(p queue.Part, all []envelope.Recipient, size int64, now time.Time) (partRow, error) {
-	code, ok := codeOf(p.State)
-	if !ok || code > codeFailed {
-		return partRow{}, fmt.Errorf("queue: a part cannot be in state %q", p.State)
-	}
-	if len(p.To) == 0 {
-		return partRow{}, fmt.Errorf("queue: a part for lane %q has no recipient", p.Lane)
-	}
-	row := partRow{state: code, lane: p.Lane, nextAt: now.UnixMilli(), size: size}
-	if code == codeQueued && !p.NextAt.IsZero() {
+// newPartRow makes the row of a part of m.
+func newPartRow(p *queue.Part, m *queue.Message, now time.Time) (row partRow, err error) {
+	row = partRow{lane: p.Lane, nextAt: now.UnixMilli(), size: m.Size}
+	row.state, _ = codeOf(p.State)
+	if row.state == codeQueued && !p.NextAt.IsZero() {
 		row.nextAt = p.NextAt.UnixMilli()
 	}
-	var err error
-	row.info, err = partText(&p, all)
+	row.info, err = partText(p, m.Envelope.To)
 	return row, err
 }
 
@@ -107,15 +100,7 @@ func sameRecipient(a, b envelope.Recipient) bool {
 // insert writes the row.
 func (p *partRow) insert(t *tx, key partKey) error {
 	err := exec(t.conn, "INSERT INTO parts (message, n, state, lane, next_at, size, info) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, key.message)
-			s.BindInt64(2, key.n)
-			s.BindInt64(3, p.state)
-			s.BindText(4, p.lane)
-			s.BindInt64(5, p.nextAt)
-			s.BindInt64(6, p.size)
-			s.BindText(7, p.info)
-		})
+		args{key.message, key.n, p.state, p.lane, p.nextAt, p.size, p.info})
 	if err != nil {
 		return err
 	}
@@ -143,11 +128,8 @@ type recordRow struct {
 	info               string
 }
 
-func newRecordRow(r queue.Record, message int64) (recordRow, error) {
-	code, ok := codeOf(r.State)
-	if !ok || code < codeFailed {
-		return recordRow{}, fmt.Errorf("queue: a record cannot be in state %q", r.State)
-	}
+func newRecordRow(r *queue.Record, message int64) (recordRow, error) {
+	code, _ := codeOf(r.State)
 	info := recordInfo{
 		Upstream: r.Upstream, ProviderID: r.ProviderID, Error: r.Error, Attempts: r.Attempts,
 		Header: r.Header, Size: r.Size, Received: r.Received,
@@ -167,24 +149,17 @@ func newRecordRow(r queue.Record, message int64) (recordRow, error) {
 
 func (r *recordRow) insert(t *tx) error {
 	return exec(t.conn, "INSERT INTO history (at, message, state, sender, recipient, info) VALUES (?, ?, ?, ?, ?, ?)",
-		func(s *sqlite.Stmt) {
-			s.BindInt64(1, r.at)
-			s.BindInt64(2, r.message)
-			s.BindInt64(3, r.state)
-			s.BindText(4, r.sender)
-			s.BindText(5, r.recipient)
-			s.BindText(6, r.info)
-		})
+		args{r.at, r.message, r.state, r.sender, r.recipient, r.info})
 }
 
 // record reads the row back.
 func (r *recordRow) record() (queue.Record, error) {
 	var info recordInfo
 	if err := json.Unmarshal([]byte(r.info), &info); err != nil {
-		return queue.Record{}, fmt.Errorf("history of message %s: %w", formatID(r.message), err)
+		return queue.Record{}, fmt.Errorf("history of message %s: %w", queue.FormatID(r.message), err)
 	}
 	rec := queue.Record{
-		ID: formatID(r.message), Recipient: envelope.Recipient{Address: r.recipient}, State: stateOf(r.state),
+		ID: queue.FormatID(r.message), Recipient: envelope.Recipient{Address: r.recipient}, State: stateOf(r.state),
 		At: time.UnixMilli(r.at), Upstream: info.Upstream, ProviderID: info.ProviderID, Error: info.Error,
 		Attempts: info.Attempts, From: r.sender, Header: info.Header, Size: info.Size, Received: info.Received,
 	}
@@ -196,9 +171,9 @@ func (r *recordRow) record() (queue.Record, error) {
 
 // messageRow is a message with one or more of its parts as they were read.
 type messageRow struct {
-	id, size, received int64
-	info               string
-	parts              []storedPart
+	id, size int64
+	info     string
+	parts    []storedPart
 }
 
 type storedPart struct {
@@ -212,10 +187,7 @@ type partKey struct{ message, n int64 }
 // remove deletes the row of the part, which was in that state.
 func (k partKey) remove(t *tx, lane string, state, size int64) error {
 	t.count(lane, state, size, -1)
-	return exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", func(s *sqlite.Stmt) {
-		s.BindInt64(1, k.message)
-		s.BindInt64(2, k.n)
-	})
+	return exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", args{k.message, k.n})
 }
 
 // scanPart reads the columns state, lane, next_at, size and info.
@@ -231,9 +203,9 @@ func nowMilli() int64 { return time.Now().UnixMilli() }
 func (m *messageRow) message() (*queue.Message, error) {
 	var info messageInfo
 	if err := json.Unmarshal([]byte(m.info), &info); err != nil {
-		return nil, fmt.Errorf("row of message %s: %w", formatID(m.id), err)
+		return nil, fmt.Errorf("row of message %s: %w", queue.FormatID(m.id), err)
 	}
-	msg := &queue.Message{ID: formatID(m.id), Envelope: info.Envelope, Header: info.Header, Size: m.size}
+	msg := &queue.Message{ID: queue.FormatID(m.id), Envelope: info.Envelope, Header: info.Header, Size: m.size}
 	for _, p := range m.parts {
 		part, err := p.part(info.Envelope.To)
 		if err != nil {

@@ -104,7 +104,7 @@ func (r *reader) oldest(ctx context.Context, depths map[envelope.State]queue.Dep
 			if code != codeQueued {
 				query = "SELECT received FROM messages WHERE id = (SELECT min(message) FROM parts INDEXED BY parts_rest WHERE state <> 0 AND state = ?1)"
 			}
-			err := rows(conn, query, func(s *sqlite.Stmt) { s.BindInt64(1, code) }, func(s *sqlite.Stmt) (bool, error) {
+			err := rows(conn, query, args{code}, func(s *sqlite.Stmt) (bool, error) {
 				d.Oldest = time.UnixMilli(s.ColumnInt64(0))
 				return false, nil
 			})

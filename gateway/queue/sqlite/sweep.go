@@ -23,12 +23,12 @@ func (s *Store) sweep(ctx context.Context) {
 	}
 	removed := 0
 	for _, id := range s.orphans.bodies {
-		orphan := false
+		var at bodyPlace
 		err := s.use(ctx, func(conn *sqlite.Conn) (err error) {
-			orphan, err = hasNoFile(conn, id)
+			at, _, err = whereIs(conn, id)
 			return err
 		})
-		if err == nil && orphan {
+		if err == nil && at != inFile {
 			removed++
 			err = os.Remove(bodyPath(s.dir, id))
 		}
@@ -56,18 +56,6 @@ func listBodies(dir string) (found leftovers, err error) {
 		}
 	}
 	return found, err
-}
-
-// hasNoFile reports whether there is no message of this id whose body is in a file.
-func hasNoFile(conn *sqlite.Conn, id int64) (bool, error) {
-	free := true
-	err := rows(conn, "SELECT 1 FROM messages WHERE id = ? AND body IS NULL",
-		func(s *sqlite.Stmt) { s.BindInt64(1, id) },
-		func(*sqlite.Stmt) (bool, error) {
-			free = false
-			return false, nil
-		})
-	return free, err
 }
 
 // removeBody removes the file of a message that is gone. What stays is removed at the next start.

@@ -1,4 +1,4 @@
-package sqlite_test
+package queue_test
 
 import (
 	"fmt"
@@ -6,24 +6,24 @@ import (
 	"strings"
 	"testing"
 
-	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/gateway/queue"
 )
 
 func TestIDText(t *testing.T) {
 	for _, id := range []int64{0, 1, 31, 32, math.MaxInt64} {
-		text := sqlite.FormatID(id)
+		text := queue.FormatID(id)
 		for _, spelling := range []string{text, strings.ToLower(text)} {
-			if got, ok := sqlite.ParseID(spelling); !ok || got != id {
+			if got, ok := queue.ParseID(spelling); !ok || got != id {
 				t.Errorf("%s: got %d, %v, want %d", spelling, got, ok, id)
 			}
 		}
 	}
 	for _, text := range []string{"", "1", "00000000000000", "000000000000U", "ZZZZZZZZZZZZZ", "00000000000é"} {
-		if id, ok := sqlite.ParseID(text); ok {
+		if id, ok := queue.ParseID(text); ok {
 			t.Errorf("%q was read as %d", text, id)
 		}
 	}
-	if a, b := sqlite.FormatID(1<<40), fmt.Sprint(sqlite.FormatID(1<<41)); a >= b {
+	if a, b := queue.FormatID(1<<40), fmt.Sprint(queue.FormatID(1<<41)); a >= b {
 		t.Errorf("%s does not sort before %s", a, b)
 	}
 }

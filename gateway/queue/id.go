@@ -1,4 +1,4 @@
-package sqlite
+package queue
 
 import (
 	"math/rand/v2"
@@ -16,18 +16,17 @@ const (
 	idStep     = 64 // most that the next id of the same millisecond lies ahead
 )
 
-// idSource makes ids that rise strictly, also when the clock goes back.
-type idSource struct {
+// IDs makes queue ids that rise strictly, also when the clock goes back.
+type IDs struct {
 	mu   sync.Mutex
 	last int64
 }
 
-// newIDSource gives ids above floor, the highest one ever seen in the store.
-func newIDSource(floor int64) *idSource {
-	return &idSource{last: floor}
-}
+// NewIDs returns ids above floor, the highest one ever seen in the store.
+func NewIDs(floor int64) *IDs { return &IDs{last: floor} }
 
-func (s *idSource) next() int64 {
+// Next returns another id.
+func (s *IDs) Next() int64 {
 	id := time.Now().UnixMilli()<<idRandBits | rand.Int64N(1<<idRandBits)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,8 +37,8 @@ func (s *idSource) next() int64 {
 	return id
 }
 
-// formatID gives the text of an id.
-func formatID(id int64) string {
+// FormatID returns the text of an id.
+func FormatID(id int64) string {
 	var b [idLen]byte
 	for i := idLen - 1; i >= 0; i-- {
 		b[i] = idAlphabet[id&31]
@@ -48,8 +47,8 @@ func formatID(id int64) string {
 	return string(b[:])
 }
 
-// parseID reads the text of an id in either case and says whether it is one.
-func parseID(s string) (int64, bool) {
+// ParseID reads the text of an id in either case and reports whether it is one.
+func ParseID(s string) (int64, bool) {
 	if len(s) != idLen {
 		return 0, false
 	}

@@ -1,0 +1,127 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/glob"
+)
+
+// What follows is the same in every engine.
+
+// Check returns why a message cannot be stored: it has neither parts nor records, a part waits in no
+// state that parts have, or an address is not valid UTF-8.
+func (m *Accepted) Check() error {
+	if len(m.Parts)+len(m.Done) == 0 {
+		return errors.New("queue: a message needs at least one part")
+	}
+	if !utf8.ValidString(m.Envelope.From) {
+		return fmt.Errorf("queue: sender %q is not valid UTF-8", m.Envelope.From)
+	}
+	to := slices.Clone(m.Envelope.To)
+	for _, p := range m.Parts {
+		if err := p.check(); err != nil {
+			return err
+		}
+		to = append(to, p.To...)
+	}
+	for _, r := range m.Done {
+		if err := r.check(); err != nil {
+			return err
+		}
+		to = append(to, r.Recipient)
+	}
+	for _, r := range to {
+		if !utf8.ValidString(r.Address) {
+			return fmt.Errorf("queue: recipient %q is not valid UTF-8", r.Address)
+		}
+	}
+	return nil
+}
+
+func (p *Part) check() error {
+	switch p.State {
+	case envelope.Queued, envelope.Held, envelope.Failed:
+	default:
+		return fmt.Errorf("queue: a part cannot be in state %q", p.State)
+	}
+	if len(p.To) == 0 {
+		return fmt.Errorf("queue: a part for lane %q has no recipient", p.Lane)
+	}
+	return nil
+}
+
+func (r *Record) check() error {
+	switch r.State {
+	case envelope.Sent, envelope.Failed, envelope.Discarded:
+		return nil
+	}
+	return fmt.Errorf("queue: a record cannot be in state %q", r.State)
+}
+
+// Check refuses a result that forgets a recipient of the part or has one twice: the first would lose mail,
+// the second double it.
+func (r *Result) Check(part *Part) error {
+	open := map[string]int{}
+	for _, to := range part.To {
+		open[to.Address]++
+	}
+	for _, rec := range r.Done {
+		if err := rec.check(); err != nil {
+			return err
+		}
+		open[rec.Recipient.Address]--
+	}
+	for _, p := range r.Parts {
+		if err := p.check(); err != nil {
+			return err
+		}
+		for _, to := range p.To {
+			open[to.Address]--
+		}
+	}
+	for address, n := range open {
+		if n != 0 {
+			return fmt.Errorf("queue: the result does not say once what became of %s", address)
+		}
+	}
+	return nil
+}
+
+// Names returns the recipients of a part of m that the filter names; it does not look at IDs.
+func (f *Filter) Names(m *Message, p *Part) []envelope.Recipient {
+	switch {
+	case f.State != "" && p.State != f.State, f.Lane != "" && p.Lane != f.Lane,
+		!f.Before.IsZero() && !m.Envelope.Received.Before(f.Before),
+		!matches(f.From, m.Envelope.From), !matches(f.Subject, m.Header.Subject):
+		return nil
+	case f.To == "":
+		return p.To
+	}
+	var to []envelope.Recipient
+	for _, r := range p.To {
+		if matches(f.To, r.Address) || matches(f.To, r.Given) {
+			to = append(to, r)
+		}
+	}
+	return to
+}
+
+func matches(pattern, text string) bool {
+	return pattern == "" || glob.Match(strings.ToLower(pattern), strings.ToLower(text))
+}
+
+// Renewed is the progress of a part that an operator starts again. What delivery knows of an uncertain
+// outcome stays, for it forbids another upstream.
+func Renewed(p envelope.Progress) envelope.Progress {
+	life := envelope.Progress{Renewed: time.Now(), Released: p.Released}
+	if p.Uncertain {
+		life.Uncertain, life.Upstream, life.Since, life.Passed = true, p.Upstream, p.Since, p.Passed
+	}
+	return life
+}
