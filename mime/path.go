@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // Path is a reverse-path or forward-path (RFC 5321 4.1.2).
@@ -42,7 +44,7 @@ func ParsePath(s, domain string) (Path, error) {
 		}
 		s = path
 	}
-	local, rest, ok := cutLocalPart(s)
+	local, host, ok := CutLocalPart(s)
 	if !ok {
 		return Path{}, errLocalPart
 	}
@@ -53,8 +55,8 @@ func ParsePath(s, domain string) (Path, error) {
 	if strings.ContainsFunc(p.Local, func(r rune) bool { return r != ' ' && unicode.IsSpace(r) }) {
 		return Path{}, errLocalPart
 	}
-	if rest != "" {
-		p.Domain, p.Bare = rest[1:], ""
+	if len(local) < len(s) {
+		p.Domain, p.Bare = host, ""
 	}
 	p.Domain = strings.TrimSuffix(p.Domain, ".")
 	if !isHost(p.Domain) {
@@ -77,16 +79,17 @@ func (p Path) String() string {
 // IsASCII reports whether the path can do without SMTPUTF8 (RFC 6531).
 func (p Path) IsASCII() bool { return isASCII(p.Local) && isASCII(p.Domain) }
 
-// cutLocalPart cuts a local part off a path, with the quotes that it has; rest is empty or begins with "@".
-// Dots may stand anywhere: some providers give out such addresses.
-func cutLocalPart(s string) (local, rest string, ok bool) {
+// CutLocalPart splits a path behind its local part, which keeps its quotes. Of a bare name the domain is
+// empty, and so it is where nothing follows the @. ok is false when the local part cannot be one. Dots may
+// stand anywhere in it: some providers give out such addresses. The domain is not checked.
+func CutLocalPart(s string) (local, domain string, ok bool) {
 	end := strings.IndexByte(s, '@')
 	if strings.HasPrefix(s, `"`) {
 		var text string
 		if text, end = unquote(s); text == "" || end < len(s) && s[end] != '@' {
 			return "", "", false
 		}
-		return s[:end], s[end:], true
+		return s[:end], strings.TrimPrefix(s[end:], "@"), true
 	}
 	if end < 0 {
 		end = len(s)
@@ -96,13 +99,13 @@ func cutLocalPart(s string) (local, rest string, ok bool) {
 			return "", "", false
 		}
 	}
-	return s[:end], s[end:], end > 0
+	return s[:end], strings.TrimPrefix(s[end:], "@"), end > 0
 }
 
 // IsLocalPart reports whether s can stand before the @ of an address.
 func IsLocalPart(s string) bool {
-	_, rest, ok := cutLocalPart(s)
-	return ok && rest == ""
+	local, _, ok := CutLocalPart(s)
+	return ok && len(local) == len(s)
 }
 
 // SplitAddress splits an address at the @ that is not within a quoted local part. Without one, ok is false
@@ -139,6 +142,14 @@ func isHost(d string) bool {
 	return len(d) <= 255 && allLabels(d, func(r rune) bool {
 		return isLetterDigit(r) || r == '-' || r == '_' || r >= utf8.RuneSelf && !unicode.IsSpace(r)
 	})
+}
+
+// ASCIIDomain returns a domain with A-labels for its U-labels (RFC 5891).
+func ASCIIDomain(domain string) (string, error) {
+	if isASCII(domain) {
+		return domain, nil
+	}
+	return idna.Lookup.ToASCII(domain)
 }
 
 // CheckDomain reports why a name cannot stand in HELO, Message-ID and addresses (RFC 5321 4.1.2, RFC 1035 2.3.4).

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/net/idna"
-
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -141,25 +139,19 @@ func shownIn(msg *mime.Message) map[string]*recipient {
 // Address returns an address as APIs take it, the domain in A-labels (RFC 5891), and a key that is
 // the same for the same mailbox. Local parts beyond ASCII (RFC 6531) have no form there.
 func Address(s string) (addr, key string, err *upstream.Error) {
-	i := strings.LastIndexByte(s, '@')
-	if i <= 0 || i == len(s)-1 {
-		return "", "", Errorf(upstream.Permanent, "5.1.3", "%q is no address", s)
-	}
-	local, domain := s[:i], s[i+1:]
-	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", "", Errorf(upstream.Permanent, "5.1.3", "%q is no address", s)
+	local, domain, ok := mime.SplitAddress(s)
+	if !ok || local == "" || domain == "" || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", "", Errorf(upstream.Permanent, "5.1.3", "%q is not an address", s)
 	}
 	if !IsASCII(local) {
 		return "", "", Errorf(upstream.Unrepresentable, "5.6.7", "%s: the API takes no addresses beyond ASCII before the @", s)
 	}
-	if !IsASCII(domain) {
-		ascii, e := idna.Lookup.ToASCII(domain)
-		if e != nil {
-			return "", "", Errorf(upstream.Permanent, "5.1.2", "%s is no domain: %v", domain, e)
-		}
-		domain = ascii
+	domain, e := mime.ASCIIDomain(domain)
+	if e != nil {
+		return "", "", Errorf(upstream.Permanent, "5.1.2", "%s is not a domain: %v", domain, e)
 	}
-	return local + "@" + domain, strings.ToLower(local + "@" + domain), nil
+	addr = local + "@" + domain
+	return addr, mime.AddressKey(addr), nil
 }
 
 // IsASCII reports whether s has no bytes beyond ASCII.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/net/idna"
+	"mailhatch/mime"
 )
 
 // wirePath is a reverse-path or forward-path checked for the wire.
@@ -29,71 +29,27 @@ func parseAddress(address string) (wirePath, error) {
 		return wirePath{}, errors.New("is too long")
 	}
 	if !utf8.ValidString(address) {
-		return wirePath{}, errors.New("is no valid UTF-8")
+		return wirePath{}, errors.New("is not valid UTF-8")
 	}
-	local, domain, err := splitAddress(address)
+	local, domain, ok := mime.CutLocalPart(address)
+	if !ok {
+		return wirePath{}, errors.New("has a malformed local part")
+	}
+	domain, err := mime.ASCIIDomain(domain)
 	if err != nil {
-		return wirePath{}, err
+		return wirePath{}, fmt.Errorf("has an impossible domain: %w", err)
 	}
-	if !isASCII(domain) {
-		ascii, err := idna.Lookup.ToASCII(domain)
-		if err != nil {
-			return wirePath{}, fmt.Errorf("has a domain that cannot be: %w", err)
-		}
-		domain = ascii
-	}
-	if strings.ContainsAny(domain, "@\"\\ <>(),;") {
-		return wirePath{}, errors.New("has a domain with characters that cannot be there")
+	if strings.ContainsFunc(domain, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`@"\<>(),;`, r) }) {
+		return wirePath{}, errors.New("has characters in its domain that cannot be there")
 	}
 	a := wirePath{path: local, utf8: !isASCII(local)}
-	if domain != "" {
+	if len(local) < len(address) {
+		if domain == "" {
+			return wirePath{}, errors.New("has no domain behind its @")
+		}
 		a.path += "@" + domain
 	}
 	return a, nil
-}
-
-// splitAddress finds the domain, "" for a bare local part.
-func splitAddress(address string) (local, domain string, err error) {
-	quoted, escaped := false, false
-	at := len(address)
-scan:
-	for i := range len(address) {
-		b := address[i]
-		switch {
-		case b < ' ' || b == 0x7f:
-			return "", "", errors.New("holds control characters")
-		case escaped:
-			escaped = false
-		case quoted:
-			escaped, quoted = b == '\\', b != '"'
-		case b == '"' && i == 0:
-			quoted = true
-		case b == '@':
-			at = i
-			break scan
-		case strings.IndexByte(" <>()[],;:\\\"", b) >= 0:
-			return "", "", fmt.Errorf("holds %q outside quotes", b)
-		}
-	}
-	if quoted {
-		return "", "", errors.New("has a quote without end")
-	}
-	if address[0] == '"' && address[min(at, len(address))-1] != '"' {
-		return "", "", errors.New("has something behind its quoted part")
-	}
-	if at == len(address) {
-		return address, "", nil
-	}
-	local, domain = address[:at], address[at+1:]
-	if local == "" || domain == "" {
-		return "", "", errors.New("lacks a local part or a domain")
-	}
-	for i := range len(domain) {
-		if domain[i] <= ' ' || domain[i] == 0x7f {
-			return "", "", errors.New("has a domain with characters that cannot be there")
-		}
-	}
-	return local, domain, nil
 }
 
 func isASCII(s string) bool {

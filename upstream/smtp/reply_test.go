@@ -128,7 +128,7 @@ EHLO gw.example.com
 STARTTLS
 EHLO gw.example.com
 AUTH PLAIN ***
-# not sent to "bad one@x": the address "bad one@x" holds ' ' outside quotes
+# not sent to "bad one@x": the address "bad one@x" has a malformed local part
 MAIL FROM:<a@example.com> SIZE=20
 RCPT TO:<b@x> NOTIFY=NEVER
 DATA
