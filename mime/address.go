@@ -12,14 +12,14 @@ type Address struct {
 	Addr string // local@domain; the local part quoted where RFC 5321 wants it
 }
 
-// Limits of an address list; beyond them addresses are left out and told in the error.
+// Limits of an address list; addresses beyond them are left out and named in the error.
 const (
 	maxAddresses = 10_000 // of one field
 	maxPieces    = 1_000  // words of one mailbox
 )
 
-// ParseAddressList reads an address list, obsolete and broken syntax included ("root (Cron Daemon)",
-// groups, raw 8-bit names). What cannot be read is left out and told in err beside the rest.
+// ParseAddressList parses an address list, obsolete and broken syntax included ("root (Cron Daemon)",
+// groups, raw 8-bit names). What cannot be parsed is left out and named in err.
 func ParseAddressList(s string) ([]Address, error) {
 	p := &addressParser{s: s}
 	var list []Address
@@ -137,7 +137,7 @@ func endsAtom(c byte) bool {
 	return isBlank(c)
 }
 
-// quoted reads a quoted string and gives its content.
+// quoted parses a quoted string and returns its content.
 func (p *addressParser) quoted() (string, bool) {
 	if p.noQuote {
 		return "", false
@@ -159,7 +159,7 @@ func (p *addressParser) quoted() (string, bool) {
 	return "", false
 }
 
-// comment reads a comment and gives its content.
+// comment parses a comment and returns its content.
 func (p *addressParser) comment() (string, bool) {
 	n := 0
 	if !p.noComment {
@@ -280,7 +280,7 @@ func bareSpec(pieces []piece) (addr, rest string) {
 	return addr, joinPhrase(words)
 }
 
-// joinsSpec tells whether the space before p is one that obsolete syntax allows around "." and "@".
+// joinsSpec reports whether the space before p is one that obsolete syntax allows around "." and "@".
 func joinsSpec(group []piece, p piece) bool {
 	last := group[len(group)-1]
 	return !p.quoted && strings.IndexByte(".@", p.text[0]) >= 0 ||
@@ -302,7 +302,7 @@ func specText(group []piece) string {
 	return out.String()
 }
 
-// String gives the address for a header: RFC 2047 where needed, names quoted where needed. It never
+// String returns the address for a header: RFC 2047 where needed, names quoted where needed. It never
 // has a line end.
 func (a Address) String() string {
 	addr := strings.Map(dropControl, a.Addr)
@@ -321,7 +321,7 @@ func (a Address) String() string {
 	return name + " <" + addr + ">"
 }
 
-// isPhrase tells whether a name is words that need no quotes.
+// isPhrase reports whether a name is words that need no quotes.
 func isPhrase(name string) bool {
 	for i := 0; i < len(name); i++ {
 		if !isAtomChar(name[i]) && name[i] != ' ' {

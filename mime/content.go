@@ -6,6 +6,9 @@ import (
 	"mime"
 	"strings"
 	"unicode/utf8"
+
+	"mailhatch/mime/charset"
+	"mailhatch/mime/transfer"
 )
 
 // Content is a message as JSON APIs see it: bodies, alternatives and attachments. Each leaf of the
@@ -108,7 +111,7 @@ func (s *sorter) leaf(p *Part, at place) error {
 	return nil
 }
 
-// isBodyPart tells whether a leaf can be the text that a mail program shows.
+// isBodyPart reports whether a leaf can be the text that a mail program shows.
 func isBodyPart(p *Part, root bool) bool {
 	if p.Disposition == "attachment" || p.Name != "" && !root {
 		return false
@@ -119,7 +122,7 @@ func isBodyPart(p *Part, root bool) bool {
 	return root && p.IsMultipart() // without parts: shown as text where it is readable
 }
 
-// setBody makes p the text or HTML body. It is an attachment when its bytes are no text at all.
+// setBody makes p the text or HTML body. It is an attachment when its bytes are not text at all.
 func (s *sorter) setBody(p *Part) error {
 	view := p.view()
 	raw, err := readWhole(view.Open(), view)
@@ -130,14 +133,14 @@ func (s *sorter) setBody(p *Part) error {
 		s.attach(p)
 		return nil
 	}
-	text, exact := decodeCharset(raw, p.charsetOf(raw))
+	text, exact := charset.Decode(raw, p.charsetOf(raw))
 	if view != p && strings.ContainsFunc(text, isControl) {
 		// No base64 but a text with a wrong label.
 		if raw, err = readWhole(p.Raw(), p); err != nil {
 			return err
 		}
 		view = p
-		text, exact = decodeCharset(raw, p.charsetOf(raw))
+		text, exact = charset.Decode(raw, p.charsetOf(raw))
 	}
 	body := &Body{Text: text, Part: p}
 	if p.Type == "text/html" {
@@ -158,7 +161,7 @@ func (s *sorter) setBody(p *Part) error {
 	return nil
 }
 
-// readWhole is io.ReadAll for what a part gives, which has about the size it has in the message.
+// readWhole is io.ReadAll for a part, which is about as long decoded as it is in the message.
 func readWhole(r io.Reader, p *Part) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(int(p.RawSize()) + bytes.MinRead)
@@ -166,7 +169,7 @@ func readWhole(r io.Reader, p *Part) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// isControl tells characters that no text has.
+// isControl reports characters that no text has.
 func isControl(r rune) bool {
 	return r < ' ' && !strings.ContainsRune("\t\n\v\f\r", r) || r == 0x7f
 }
@@ -212,13 +215,13 @@ func (s *sorter) alternativeChild(c *Part, chosen bool) error {
 	return s.part(c, place{})
 }
 
-// isAlternative tells whether a leaf shows the body in a way that some APIs take beside text and HTML.
+// isAlternative reports whether a leaf shows the body in a way that some APIs take beside text and HTML.
 func isAlternative(p *Part) bool {
 	return len(p.Children) == 0 && p.Defect == nil && p.Disposition != "attachment" &&
 		(p.Type == "text/calendar" || p.Type == "text/x-amp-html")
 }
 
-// bodyKind is the type of body a subtree gives: of its first part that is one.
+// bodyKind returns the type of the body that a subtree has: of its first part that is one.
 func bodyKind(p *Part) string {
 	if len(p.Children) == 0 {
 		if isBodyPart(p, false) {
@@ -287,7 +290,7 @@ func (s *sorter) attach(p *Part) {
 // attachOriginal adds the bytes of a part whose decoding lost something or was a guess.
 func (s *sorter) attachOriginal(p *Part) {
 	a := Attachment{Part: p, Type: "application/octet-stream", Original: true} // so that nobody converts it
-	if p.Name != "" && p.Defect == ErrBrokenBase64 {
+	if p.Name != "" && p.Defect == transfer.ErrBrokenBase64 {
 		a.Name = p.Name + ".b64"
 	}
 	s.content.Attachments = append(s.content.Attachments, a)

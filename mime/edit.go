@@ -18,8 +18,8 @@ type Edit struct {
 type EditOp int
 
 const (
-	// Remove takes away all fields of that name, with the lines below them that are no fields but
-	// rest of theirs; Name may end in * ("X-Mailgun-*"). An empty Name removes all lines that are no fields.
+	// Remove takes away all fields of that name, with the lines below them that are not fields but
+	// the rest of theirs; Name may end in * ("X-Mailgun-*"). An empty Name removes all lines that are not fields.
 	Remove EditOp = iota
 	// Replace changes the first field of that name where it stands, further ones go, like Remove; else it
 	// appends.
@@ -28,7 +28,7 @@ const (
 	Append
 	// Prepend adds a field at the top: trace fields.
 	Prepend
-	// Mend makes a header of fields only: lines that are none continue the field before them, as if
+	// Mend makes a header of fields only: other lines continue the field before them, as if
 	// they had lost their indent, or become Comments fields where that would change what the field
 	// means. The separator lines of mailbox files go. Name and Value have no meaning.
 	Mend
@@ -36,7 +36,7 @@ const (
 
 // EditHeader applies edits to the raw header (with or without its final empty line) and leaves
 // every other byte as it was. New fields take the line end of the header's first line. An edit with a
-// name that cannot be one does nothing. Without edits it gives raw itself.
+// name that cannot be one does nothing. Without edits it returns raw itself.
 func EditHeader(raw []byte, edits ...Edit) []byte {
 	if len(edits) == 0 && len(withoutMark(raw)) == len(raw) {
 		return raw
@@ -100,7 +100,7 @@ func (e Edit) remove(h Header) Header {
 	return kept
 }
 
-// lostLines counts the lines that are no fields but the rest of the first field of h.
+// lostLines counts the lines that are not fields but the rest of the first field of h.
 func lostLines(h Header) int {
 	n := 0
 	for n+1 < len(h) && h[n+1].Name == "" && continues(h[0], string(bytes.Trim(h[n+1].Raw, " \t\r\n"))) {
@@ -109,7 +109,7 @@ func lostLines(h Header) int {
 	return n
 }
 
-// matches tells whether Remove means the field of that name.
+// matches reports whether Remove means the field of that name.
 func (e Edit) matches(name string) bool {
 	prefix, wild := strings.CutSuffix(e.Name, "*")
 	if !wild || name == "" {
@@ -154,7 +154,7 @@ func insert(h Header, at int, f Field, eol string) Header {
 	return slices.Insert(h, at, f)
 }
 
-// afterLastField is the end of the header proper: lines at its end that are no fields may be the body
+// afterLastField is the end of the header proper: lines at its end that are not fields may be the body
 // of a message without an empty line.
 func afterLastField(h Header) int {
 	at := len(h)
@@ -172,7 +172,7 @@ func afterLastField(h Header) int {
 	return at
 }
 
-// changesTree tells whether the parts of a message may look different after the edit.
+// changesTree reports whether the parts of a message may look different after the edit.
 func (e Edit) changesTree() bool {
 	const content = "content-"
 	name, wild := strings.CutSuffix(strings.ToLower(e.Name), "*")
@@ -202,7 +202,7 @@ func (e Edit) field(eol string) []byte {
 	return fold(e.Name+": "+value, eol)
 }
 
-// isAddressField tells whether the value of a field is a list of addresses (RFC 5322 3.6).
+// isAddressField reports whether the value of a field is a list of addresses (RFC 5322 3.6).
 func isAddressField(name string) bool {
 	name = strings.ToLower(name)
 	switch strings.TrimPrefix(name, "resent-") {
@@ -213,7 +213,7 @@ func isAddressField(name string) bool {
 	return false
 }
 
-// encodeAddresses encodes the names of an address list; a value that is none is encoded as text.
+// encodeAddresses encodes the names of an address list; any other value is encoded as text.
 func encodeAddresses(value string) string {
 	list, err := ParseAddressList(value)
 	if err != nil || len(list) == 0 {
@@ -246,7 +246,7 @@ func fold(line, eol string) []byte {
 	return append(out, eol...)
 }
 
-// foldPoint gives the last white space within limit before which the line can break, else the first
+// foldPoint returns the last white space within limit before which the line can break, else the first
 // after it; -1 when there is none.
 func foldPoint(line string, limit int) int {
 	first := len(line) - len(strings.TrimLeft(line, " \t"))

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// nameAll gives every attachment a name: JSON APIs drop files without one. Names that are made up
+// nameAll returns every attachment a name: JSON APIs drop files without one. Names that are made up
 // differ from all others; names that came with the message stay.
 func (s *sorter) nameAll() {
 	used := map[string]bool{}
@@ -80,7 +80,7 @@ func madeName(a *Attachment) (base, ext string) {
 	return base, Extension(a.Part.Type)
 }
 
-// Extension gives the usual file name extension of a media type, with its dot; ".bin" for a type it
+// Extension returns the usual file name extension of a media type, with its dot; ".bin" for a type it
 // does not know. It is the same on every machine, unlike mime.ExtensionsByType.
 func Extension(mediaType string) string {
 	for _, e := range extensions() {

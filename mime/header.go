@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"mailhatch/mime/charset"
 )
 
-// ErrHeaderTooLarge tells that a header is longer than allowed.
+// ErrHeaderTooLarge reports that a header is longer than allowed.
 var ErrHeaderTooLarge = errors.New("header is too large")
 
 // Header is the fields of a message or a part in their order.
@@ -16,13 +18,13 @@ type Header []Field
 
 // Field is one header field with its bytes as they came, folding and line end included.
 type Field struct {
-	Name string // as written, without colon; "" for a line that is no field
+	Name string // as written, without colon; "" for a line that is not a field
 	Raw  []byte
 
 	charset string // in which Raw is, "" where unknown
 }
 
-// Get gives the first field of that name, unfolded, not decoded; "" when missing.
+// Get returns the first field of that name, unfolded, not decoded; "" when missing.
 func (h Header) Get(name string) string {
 	for _, f := range h {
 		if strings.EqualFold(f.Name, name) {
@@ -32,7 +34,7 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
-// Values gives all fields of that name, unfolded, not decoded.
+// Values returns all fields of that name, unfolded, not decoded.
 func (h Header) Values(name string) []string {
 	var values []string
 	for _, f := range h {
@@ -43,7 +45,7 @@ func (h Header) Values(name string) []string {
 	return values
 }
 
-// Has tells whether there is a field of that name, even an empty one.
+// Has reports whether there is a field of that name, even an empty one.
 func (h Header) Has(name string) bool {
 	for _, f := range h {
 		if strings.EqualFold(f.Name, name) {
@@ -53,13 +55,13 @@ func (h Header) Has(name string) bool {
 	return false
 }
 
-// Text gives the first field of that name decoded (RFC 2047), as valid UTF-8.
+// Text returns the first field of that name decoded (RFC 2047), as valid UTF-8.
 func (h Header) Text(name string) string { return DecodeText(h.Get(name)) }
 
 var unfolder = strings.NewReplacer("\r\n", "", "\n", "", "\r", "")
 
-// Value gives the field unfolded (RFC 5322 2.2.3), its encoded words not decoded. Raw 8-bit text is
-// UTF-8 where the message tells its charset. A line that is no field is all value.
+// Value returns the field unfolded (RFC 5322 2.2.3), its encoded words not decoded. Raw 8-bit text is
+// UTF-8 where the message declares its charset. A line that is not a field is all value.
 func (f Field) Value() string {
 	raw := f.Raw
 	if f.Name != "" {
@@ -70,20 +72,20 @@ func (f Field) Value() string {
 		s = unfolder.Replace(s)
 	}
 	if f.charset != "" {
-		if text, exact := decodeCharset([]byte(s), f.charset); exact {
+		if text, exact := charset.Decode([]byte(s), f.charset); exact {
 			return text
 		}
 	}
 	return s
 }
 
-// hasLineEnd tells whether there is a CR or LF in s.
+// hasLineEnd reports whether there is a CR or LF in s.
 func hasLineEnd(s string) bool {
 	return strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0
 }
 
 // ReadHeader reads a header up to and including the empty line from the start of a message, at most
-// max bytes and 100,000 lines; rest gives what follows. A body that follows without an empty line gets one, as in
+// max bytes and 100,000 lines; rest reads what follows. A body that follows without an empty line gets one, as in
 // [Message.With]. A message without body may be without it. When the header is longer, err is
 // [ErrHeaderTooLarge], raw is what was read and rest the remainder.
 func ReadHeader(r io.Reader, max int) (raw []byte, rest io.Reader, err error) {
@@ -109,7 +111,7 @@ func ReadHeader(r io.Reader, max int) (raw []byte, rest io.Reader, err error) {
 	}
 }
 
-// splitHeader gives back to the body what was read beyond the header.
+// splitHeader returns back to the body what was read beyond the header.
 func splitHeader(raw []byte, rest io.Reader, max int) ([]byte, io.Reader, error) {
 	top := trimEmptyLine(raw)
 	end := headerEnd(top)
@@ -123,7 +125,7 @@ func splitHeader(raw []byte, rest io.Reader, max int) ([]byte, io.Reader, error)
 	return raw, rest, nil
 }
 
-// ParseHeader splits a raw header into fields, up to an empty line if there is one. Lines that are no
+// ParseHeader splits a raw header into fields, up to an empty line if there is one. Lines that are not
 // fields are kept with an empty name. The byte order mark that editors put before the first field is
 // no part of it.
 func ParseHeader(raw []byte) Header {
@@ -152,7 +154,7 @@ func ParseHeader(raw []byte) Header {
 	return h
 }
 
-// fieldName gives the name of the field that starts on this line, nothing when none does. White space
+// fieldName returns the name of the field that starts on this line, nothing when none does. White space
 // before the colon is obsolete syntax (RFC 5322 4.5).
 func fieldName(line []byte) []byte {
 	colon := bytes.IndexByte(line, ':')
@@ -196,7 +198,7 @@ func lineLength(b []byte) int {
 	return len(b)
 }
 
-// isEmptyLine tells whether the line has nothing but a line end.
+// isEmptyLine reports whether the line has nothing but a line end.
 func isEmptyLine(line []byte) bool {
 	if len(line) == 0 || line[len(line)-1] != '\n' {
 		return false
@@ -211,7 +213,7 @@ func isEmptyLine(line []byte) bool {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
-// isBlank tells whether c is white space or part of a line end.
+// isBlank reports whether c is white space or part of a line end.
 func isBlank(c byte) bool { return isSpace(c) || c == '\r' || c == '\n' }
 
 // trimBlank removes white space and line ends on both sides.
@@ -243,7 +245,7 @@ func trimEmptyLine(raw []byte) []byte {
 	return raw[:n:n]
 }
 
-// lineEnd gives the line end a header uses: that of its first line, CRLF when there is none.
+// lineEnd returns the line end a header uses: that of its first line, CRLF when there is none.
 func lineEnd(raw []byte) string {
 	if i := bytes.IndexByte(raw, '\n'); i == 0 || i > 0 && raw[i-1] != '\r' {
 		return "\n"
@@ -251,7 +253,7 @@ func lineEnd(raw []byte) string {
 	return "\r\n"
 }
 
-// headerEnd decides how much of a block of lines before an empty line is header. A line that is no
+// headerEnd decides how much of a block of lines before an empty line is header. A line that is not
 // field ends it, as in every mail program, unless well-known fields come after it: then it is rubbish
 // amid the header (a folded line that lost its indent, the "From " line of a mailbox file). It ends
 // it in any case when it is the delimiter of the first part, or follows a line of white space.
@@ -293,18 +295,18 @@ func headerEnd(block []byte) int {
 	return end
 }
 
-// isOpen tells whether more of a field's value must follow on the next line: a parameter.
+// isOpen reports whether more of a field's value must follow on the next line: a parameter.
 func isOpen(line []byte) bool {
 	return bytes.HasSuffix(trimBlankEnd(line), []byte(";"))
 }
 
-// isParameter tells whether a line looks like one that lost its indent: name=value.
+// isParameter reports whether a line looks like one that lost its indent: name=value.
 func isParameter(line []byte) bool {
 	name, _, ok := bytes.Cut(line, []byte("="))
 	return ok && isToken(string(name))
 }
 
-// isFirstDelimiter tells whether line starts the first part of the multipart that a header declares
+// isFirstDelimiter reports whether line starts the first part of the multipart that a header declares
 // (RFC 2046 5.1.1).
 func isFirstDelimiter(header, line []byte) bool {
 	_, params := parseValue(ParseHeader(header).Get("Content-Type"))
@@ -312,7 +314,7 @@ func isFirstDelimiter(header, line []byte) bool {
 	return boundary != "" && string(trimBlankEnd(line)) == "--"+boundary
 }
 
-// isWellKnown tells whether a name is surely that of a header field, not the start of a sentence.
+// isWellKnown reports whether a name is surely that of a header field, not the start of a sentence.
 func isWellKnown(name string) bool {
 	name = strings.ToLower(name)
 	switch name {

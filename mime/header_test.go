@@ -36,7 +36,7 @@ func TestEditHeader(t *testing.T) {
 		{"only an empty line", "\n", []Edit{{Op: Append, Name: "A", Value: "1"}}, "A: 1\n\n"},
 		{"mailbox line stays on top", "From a@x\nA: 1\n\n", []Edit{{Op: Prepend, Name: "R", Value: "1"}}, "From a@x\nR: 1\nA: 1\n\n"},
 		{"mailbox line alone", "From a@x\n", []Edit{{Op: Append, Name: "R", Value: "1"}}, "From a@x\nR: 1\n"},
-		{"lines that are no fields", "From a@x\nA: 1\nrubbish\nB: 2\n\n", []Edit{{Name: ""}}, "A: 1\nB: 2\n\n"},
+		{"lines that are not fields", "From a@x\nA: 1\nrubbish\nB: 2\n\n", []Edit{{Name: ""}}, "A: 1\nB: 2\n\n"},
 		{"not amid a field that lost its indent", "A: 1;\nb=2\nc\n\n", []Edit{{Op: Append, Name: "B", Value: "2"}}, "A: 1;\nb=2\nB: 2\nc\n\n"},
 		{"remove with lost lines", "Bcc: a@x,\nb@x\nX Y: c@x\nA: 1\nlost\nTo: d@x\ne@x\n\n", []Edit{{Name: "bcc"}, {Name: "A"}, {Name: "To"}}, "e@x\n\n"},
 		{"replace with lost lines", "A: 1;\nlost\nB: 1\na: 2\nlost\n\n", []Edit{{Op: Replace, Name: "A", Value: "3"}}, "A: 3\nB: 1\n\n"},

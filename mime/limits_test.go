@@ -11,7 +11,7 @@ import (
 	"mailhatch/mime/mimetest"
 )
 
-// hostile gives inputs of about 1 MB.
+// hostile returns inputs of about 1 MB.
 func hostile() map[string]string {
 	size := 1 << 20
 	if raceEnabled { // the race detector is no judge of time

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// readable gives the fields of a header as they are read: lines that are no fields are mended, so that a
+// readable returns the fields of a header as they are read: lines that are not fields are mended, so that a
 // boundary which lost its indent still counts. The bytes of the message stay as they are.
 func readable(h Header, eol string) Header {
 	for _, f := range h {
@@ -49,7 +49,7 @@ func joinLines(lines Header, eol string) []byte {
 	return append(raw, eol...)
 }
 
-// isMailboxLine tells whether a line separates messages in a mailbox file: "From ", an address and a
+// isMailboxLine reports whether a line separates messages in a mailbox file: "From ", an address and a
 // time (RFC 4155).
 func isMailboxLine(line []byte) bool {
 	line = bytes.TrimPrefix(line, []byte(">"))
@@ -62,9 +62,9 @@ func isMailboxLine(line []byte) bool {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// continues tells whether a line that is no field may be taken for the rest of the field before it. It
+// continues reports whether a line that is not a field may be taken for the rest of the field before it. It
 // may not where more text would be another address or date, or when it is a field with spaces in
-// its name. Whatever stands below a Bcc may be one more address that nobody is to see.
+// its name. Whatever is below a Bcc may be one more hidden address.
 func continues(before Field, text string) bool {
 	if strings.EqualFold(before.Name, "Bcc") || strings.EqualFold(before.Name, "Resent-Bcc") {
 		return true

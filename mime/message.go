@@ -3,7 +3,7 @@
 //
 // A message stays where it is: what is parsed are offsets into its [Source]; contents are read and
 // decoded when somebody asks, in a stream. A malformed message is never an error: what cannot be
-// understood stays available as bytes and says so in a defect.
+// understood stays available as bytes and has a defect.
 //
 // Limits keep hostile input cheap: multiparts nest 128 deep, a message has 1,000 parts, its header
 // 1 MiB and 100,000 lines. What lies beyond stays in one undivided part with a defect.
@@ -12,14 +12,16 @@ package mime
 import (
 	"bytes"
 	"io"
+	"net/mail"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Message is a parsed message.
 type Message struct {
 	Source Source
-	Header Header // as it is read: lines that are no fields are mended, see [Mend]
+	Header Header // as it is read: lines that are not fields are mended, see [Mend]
 	Root   *Part  // the message's own body as the top of the tree of parts
 
 	From      []Address // empty when there is none that can be read
@@ -34,7 +36,7 @@ type Message struct {
 	charset     string // of raw 8-bit fields, "" where unknown
 }
 
-// Parse reads a message. Errors are those of reading src.
+// Parse parses a message. Errors are those of reading src.
 func Parse(src Source) (*Message, error) {
 	s := newScanner(src)
 	raw, bodyOffset, defect, err := s.messageHeader()
@@ -53,7 +55,7 @@ func Parse(src Source) (*Message, error) {
 	return m, nil
 }
 
-// readFields fills what Message tells of its header.
+// readFields fills the fields of Message that its header has.
 func (m *Message) readFields() {
 	m.From = joinSplitName(m.Header.addresses("From"))
 	m.Sender = nil
@@ -114,23 +116,23 @@ func messageID(v string) string {
 	return "<" + v + ">"
 }
 
-// Date reads the Date field; the zero time says that it is missing or cannot be read.
+// Date reads the Date field; the zero time when it is missing or cannot be parsed.
 func (m *Message) Date() time.Time { return parseDate(m.Header.Get("Date")) }
 
-// HeaderBytes gives the raw header without the empty line that ends it.
+// HeaderBytes returns the raw header without the empty line that ends it.
 func (m *Message) HeaderBytes() []byte { return m.headerBytes }
 
 // BodyOffset is where the body starts in Source, after the empty line.
 func (m *Message) BodyOffset() int64 { return m.bodyOffset }
 
-// Reader reads the whole message as it stands.
+// Reader reads the whole message as it is.
 func (m *Message) Reader() io.Reader { return io.NewSectionReader(m.Source, 0, m.Source.Size()) }
 
-// With gives a message with an edited header and the same body; m stays as it is. Errors are those
+// With returns a message with an edited header and the same body; m stays as it is. Errors are those
 // of reading the source.
 //
-// A message whose body follows its header without an empty line gets that line: without it nobody
-// could tell the edited header from the body.
+// A message whose body follows its header without an empty line gets that line: without it the
+// edited header would run into the body.
 func (m *Message) With(edits ...Edit) (*Message, error) {
 	header := EditHeader(m.headerBytes, edits...)
 	rest := int64(len(m.headerBytes))
@@ -159,4 +161,101 @@ func (m *Message) With(edits ...Edit) (*Message, error) {
 	w.Root = &root
 	w.readFields()
 	return &w, nil
+}
+
+// textCharset returns the charset that the first text of a message declares, "" where that is no
+// help. Raw 8-bit header fields that are not UTF-8 are assumed to be in it.
+func textCharset(root *Part) string {
+	if label := root.textCharset(); label != "" {
+		return label
+	}
+	for p := range root.leaves {
+		if label := p.textCharset(); label != "" {
+			return label
+		}
+	}
+	return ""
+}
+
+// textCharset returns the charset that the part declares itself, "" where that is no help.
+func (p *Part) textCharset() string {
+	switch label := strings.ToLower(p.Params["charset"]); label {
+	case "us-ascii", "utf-8":
+		return ""
+	default:
+		return label
+	}
+}
+
+// useTextCharset reads the fields of the message and its parts in the charset of its text.
+func (m *Message) useTextCharset() {
+	m.charset = textCharset(m.Root)
+	if m.charset == "" {
+		return
+	}
+	if m.Header.inCharset(m.charset) {
+		m.readFields()
+	}
+	m.Root.readNames(m.charset)
+}
+
+// inCharset marks the fields that are neither ASCII nor UTF-8 and reports whether there are any.
+func (h Header) inCharset(label string) bool {
+	found := false
+	for i := range h {
+		if label != "" && !utf8.Valid(h[i].Raw) {
+			h[i].charset, found = label, true
+		}
+	}
+	return found
+}
+
+// readNames reads the file names under p anew where their fields are in some charset.
+func (p *Part) readNames(label string) {
+	if own := p.Params["charset"]; own != "" {
+		label = own
+	}
+	if p.Header.inCharset(label) {
+		p.Name = newPart(p.source, p.Header, p.Type).Name
+	}
+	for _, c := range p.Children {
+		c.readNames(label)
+	}
+}
+
+// parseDate parses a date as RFC 5322 3.3 and 4.3 write it and as some programs do. The zero time
+// means that it cannot be parsed.
+func parseDate(s string) time.Time {
+	if len(s) > 200 {
+		return time.Time{}
+	}
+	if t, err := time.Parse(time.RFC1123Z, s); err == nil { // nearly all; mail.ParseDate tries other forms first
+		return t
+	}
+	if t, err := mail.ParseDate(s); err == nil {
+		return t
+	}
+	if i := strings.IndexByte(s, '('); i >= 0 {
+		s = s[:i]
+	}
+	s = strings.Join(strings.Fields(strings.ReplaceAll(s, "-0000", "+0000")), " ")
+	for _, layout := range []string{
+		"Mon, 2 Jan 2006 15:04:05",
+		"2 Jan 2006 15:04:05",
+		"Mon, 2 Jan 2006 15:04:05 MST-0700",
+		"Monday, 2 Jan 2006 15:04:05 -0700",
+		"Monday, 02-Jan-06 15:04:05 MST",
+		"Mon, 2-Jan-2006 15:04:05 -0700",
+		"Mon Jan 2 15:04:05 2006",
+		"Mon Jan 2 15:04:05 MST 2006",
+		"Mon Jan 2 15:04:05 -0700 2006",
+		time.RFC3339,
+		"2006-01-02 15:04:05 -0700",
+		"2006-01-02 15:04:05",
+	} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
 }

@@ -4,12 +4,14 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"mailhatch/mime/charset"
 )
 
 // maxParams is more than any header has; RFC 2231 continuations count singly.
 const maxParams = 500
 
-// parseValue reads a value with parameters (RFC 2045 5.1, RFC 2183 2): the token before the first
+// parseValue parses a value with parameters (RFC 2045 5.1, RFC 2183 2): the token before the first
 // semicolon in lower case and the parameters, nil when there are none: names in lower case, values
 // decoded (RFC 2231, and RFC 2047 as many programs write against the standard). Broken syntax is read as far as it makes
 // sense: missing quotes, raw 8-bit text, missing semicolons.
@@ -101,29 +103,13 @@ func joinSections(list []section) (string, bool) {
 				label, v = parts[0], parts[2]
 			}
 		}
-		data = append(data, percentDecode(v)...)
+		data = append(data, decodeHex(v, '%')...)
 	}
 	if !extended {
 		return DecodeText(string(data)), true
 	}
-	text, _ := decodeCharset(data, label)
+	text, _ := charset.Decode(data, label)
 	return clean(text), true
-}
-
-// percentDecode decodes %XX; a percent sign without two digits stays.
-func percentDecode(s string) []byte {
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == '%' && i+2 < len(s) {
-			if hi, lo := hexValue(s[i+1]), hexValue(s[i+2]); hi >= 0 && lo >= 0 {
-				c = byte(hi<<4 | lo)
-				i += 2
-			}
-		}
-		out = append(out, c)
-	}
-	return out
 }
 
 // valueParser walks through a structured value.
@@ -211,7 +197,7 @@ func (p *valueParser) bare() string {
 	return strings.Trim(p.s[start:p.i], " \t\"")
 }
 
-// looksLikeParam tells whether white space is followed by a known parameter, its semicolon forgotten.
+// looksLikeParam reports whether white space is followed by a known parameter, its semicolon forgotten.
 func looksLikeParam(s string) bool {
 	s = strings.ToLower(strings.TrimLeft(s[:min(len(s), 40)], " \t"))
 	for _, name := range []string{"charset=", "name=", "filename=", "boundary=", "format=", "name*", "filename*"} {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"mailhatch/mime/transfer"
 )
 
 // Defects of the tree of parts.
@@ -104,27 +106,27 @@ func fileName(s string) string {
 	}, s))
 }
 
-// IsMultipart tells whether the part is labelled multipart. Without children it has a Defect.
+// IsMultipart reports whether the part is labelled multipart. Without children it has a Defect.
 func (p *Part) IsMultipart() bool { return strings.HasPrefix(p.Type, "multipart/") }
 
-func (p *Part) encoding() transferEncoding {
+func (p *Part) encoding() transfer.Encoding {
 	if len(p.Children) > 0 || p.IsMultipart() {
-		return identity // RFC 2045 6.4 allows nothing else, whatever the label says
+		return transfer.Identity // RFC 2045 6.4 allows nothing else, whatever the label says
 	}
-	return parseEncoding(p.Encoding)
+	return transfer.Parse(p.Encoding)
 }
 
-// Raw reads the content as it stands in the message, still encoded.
+// Raw reads the content as it is in the message, still encoded.
 func (p *Part) Raw() io.Reader { return io.NewSectionReader(p.source, p.start, p.end-p.start) }
 
-// RawSize is the number of bytes that Raw gives.
+// RawSize is the number of bytes of Raw.
 func (p *Part) RawSize() int64 { return p.end - p.start }
 
 // Open reads the decoded content: transfer encoding removed, charset untouched. With a Defect it
-// gives the bytes as they stand in the message.
+// reads the bytes as they are in the message.
 func (p *Part) Open() io.Reader {
 	if p.Defect == nil {
-		if r := p.encoding().decoder(p.Raw()); r != nil && p.size > 0 {
+		if r := p.encoding().Decoder(p.Raw()); r != nil && p.size > 0 {
 			return io.LimitReader(r, p.size-1)
 		} else if r != nil {
 			return r
@@ -133,7 +135,7 @@ func (p *Part) Open() io.Reader {
 	return p.Raw()
 }
 
-// view gives the part as a mail program shows it: broken base64 decoded as far as it goes. It is p
+// view returns the part as a mail program shows it: broken base64 decoded as far as it goes. It is p
 // itself when there is nothing to mend.
 func (p *Part) view() *Part {
 	if p.partial == 0 {
@@ -144,9 +146,9 @@ func (p *Part) view() *Part {
 	return &v
 }
 
-// DecodedSize counts the bytes that Open gives. Errors are those of reading the source.
+// DecodedSize returns the number of bytes of Open. Errors are those of reading the source.
 func (p *Part) DecodedSize() (int64, error) {
-	if p.Defect != nil || p.encoding() == identity {
+	if p.Defect != nil || p.encoding() == transfer.Identity {
 		return p.RawSize(), nil
 	}
 	if p.size > 0 {
@@ -155,7 +157,7 @@ func (p *Part) DecodedSize() (int64, error) {
 	return io.Copy(io.Discard, p.Open())
 }
 
-// Leaves gives the leaves of the tree under p in their order.
+// Leaves returns the leaves of the tree under p in their order.
 func (p *Part) Leaves() []*Part {
 	return slices.Collect(p.leaves)
 }
@@ -163,7 +165,7 @@ func (p *Part) Leaves() []*Part {
 // leaves is Leaves as a sequence.
 func (p *Part) leaves(yield func(*Part) bool) { p.visitLeaves(yield) }
 
-// visitLeaves tells whether yield wants to go on.
+// visitLeaves reports whether yield wants to go on.
 func (p *Part) visitLeaves(yield func(*Part) bool) bool {
 	if len(p.Children) == 0 {
 		return yield(p)
@@ -174,4 +176,31 @@ func (p *Part) visitLeaves(yield func(*Part) bool) bool {
 		}
 	}
 	return true
+}
+
+// Opaque returns why the message must not be taken apart, as [Content] does, but reads nothing.
+func (m *Message) Opaque() string { return m.Root.opaque(true) }
+
+// opaque finds the first part that taking apart would destroy (RFC 1847, RFC 8551, RFC 2046 5.2). A PKCS #7 file
+// that merely is attached survives as a file.
+func (p *Part) opaque(root bool) string {
+	switch p.Type {
+	case "multipart/signed", "multipart/encrypted", "application/pgp-encrypted":
+		return p.Type
+	case "message/partial", "message/external-body": // their meaning is in parameters (RFC 2046 5.2.2, 5.2.3)
+		if root && p.Params["id"]+p.Params["access-type"] != "" {
+			return p.Type
+		}
+	case "application/pkcs7-mime", "application/x-pkcs7-mime":
+		attached := p.Disposition == "attachment" && p.Name != "" && !strings.EqualFold(p.Name, "smime.p7m")
+		if root || !attached {
+			return p.Type
+		}
+	}
+	for _, c := range p.Children {
+		if t := c.opaque(false); t != "" {
+			return t
+		}
+	}
+	return ""
 }

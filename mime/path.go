@@ -81,7 +81,7 @@ func (p Path) IsASCII() bool { return isASCII(p.Local) && isASCII(p.Domain) }
 
 // CutLocalPart splits a path behind its local part, which keeps its quotes. Of a bare name the domain is
 // empty, and so it is where nothing follows the @. ok is false when the local part cannot be one. Dots may
-// stand anywhere in it: some providers give out such addresses. The domain is not checked.
+// stand anywhere in it: some providers have such addresses. The domain is not checked.
 func CutLocalPart(s string) (local, domain string, ok bool) {
 	end := strings.IndexByte(s, '@')
 	if strings.HasPrefix(s, `"`) {
@@ -102,7 +102,7 @@ func CutLocalPart(s string) (local, domain string, ok bool) {
 	return s[:end], strings.TrimPrefix(s[end:], "@"), end > 0
 }
 
-// IsLocalPart reports whether s can stand before the @ of an address.
+// IsLocalPart reports whether s can be before the @ of an address.
 func IsLocalPart(s string) bool {
 	local, _, ok := CutLocalPart(s)
 	return ok && len(local) == len(s)
@@ -152,7 +152,7 @@ func ASCIIDomain(domain string) (string, error) {
 	return idna.Lookup.ToASCII(domain)
 }
 
-// CheckDomain reports why a name cannot stand in HELO, Message-ID and addresses (RFC 5321 4.1.2, RFC 1035 2.3.4).
+// CheckDomain returns why a name cannot be in HELO, Message-ID and addresses (RFC 5321 4.1.2, RFC 1035 2.3.4).
 // International names are written in their ASCII form (xn--…).
 func CheckDomain(name string) error {
 	if name == "" || len(name) > 253 {
@@ -239,7 +239,7 @@ func rebuildSpec(s string) string {
 	return repair(l + "@" + d)
 }
 
-// isPlainSpec tells whether s is what nearly all programs write, which is clean as it stands: ASCII
+// isPlainSpec reports whether s is what nearly all programs write, which is clean as it stands: ASCII
 // atoms and dots, and one "@" within or none.
 func isPlainSpec(s string) bool {
 	at := -1
@@ -254,7 +254,7 @@ func isPlainSpec(s string) bool {
 	return s != "" && at != 0 && s[len(s)-1] != '@' && (at < 0 || s[len(s)-1] != '.')
 }
 
-// isDomain tells whether s has only characters of a domain or an address literal (RFC 5321 4.1.2).
+// isDomain reports whether s has only characters of a domain or an address literal (RFC 5321 4.1.2).
 func isDomain(s string) bool {
 	if inner, ok := strings.CutPrefix(s, "["); ok {
 		inner, ok = strings.CutSuffix(inner, "]")
@@ -263,7 +263,7 @@ func isDomain(s string) bool {
 	return s != "" && !strings.ContainsAny(s, "[]\\,;:()")
 }
 
-// splitsWord tells whether the white space at s[i] stands between two words: obsolete syntax has it
+// splitsWord reports whether the white space at s[i] stands between two words: obsolete syntax has it
 // only beside "." and "@".
 func splitsWord(s string, i int) bool {
 	before := strings.TrimRight(s[max(0, i-1):i], " \t\r\n")
@@ -292,7 +292,7 @@ func unquote(s string) (string, int) {
 	return "", 0
 }
 
-// isDotAtom tells whether a local part needs no quotes (RFC 5321 4.1.2; RFC 6531 adds non-ASCII).
+// isDotAtom reports whether a local part needs no quotes (RFC 5321 4.1.2; RFC 6531 adds non-ASCII).
 func isDotAtom(s string) bool {
 	if s == "" || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
 		return false

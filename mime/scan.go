@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"strings"
+
+	"mailhatch/mime/transfer"
 )
 
 // Limits of the tree.
@@ -21,11 +23,11 @@ type scanner struct {
 	src   Source
 	lines lineReader
 
-	open   []*openMultipart // outermost first
-	places map[string][]int // indices into open by delimiter, in their order
-	leaf   *Part            // the part whose body is being read, nil in preambles and epilogues
-	check  *base64Check     // watches leaf when it is base64
-	before int64            // length of the line end before the current line
+	open   []*openMultipart      // outermost first
+	places map[string][]int      // indices into open by delimiter, in their order
+	leaf   *Part                 // the part whose body is being read, nil in preambles and epilogues
+	check  *transfer.Base64Check // watches leaf when it is base64
+	before int64                 // length of the line end before the current line
 	parts  int
 	header int // bytes of part headers so far
 }
@@ -66,7 +68,7 @@ func (s *scanner) readFrom(offset int64, buffer int) {
 	s.lines.pos = offset
 }
 
-// position is the offset of the line that next gives.
+// position is the offset of the line that next returns.
 func (s *scanner) position() int64 {
 	if s.lines.pending {
 		return s.lines.last.start
@@ -140,12 +142,12 @@ func (s *scanner) tree(root *Part) error {
 // checkUU reads the uuencoded leaves once to see whether they can be decoded.
 func checkUU(root *Part) error {
 	for p := range root.leaves {
-		if p.Defect != nil || p.encoding() != uuEncoding {
+		if p.Defect != nil || p.encoding() != transfer.UUEncode {
 			continue
 		}
 		n, err := io.Copy(io.Discard, p.Open())
 		switch {
-		case err == ErrBrokenUUEncode:
+		case err == transfer.ErrBrokenUUEncode:
 			p.Defect = err
 		case err != nil:
 			return err
@@ -177,14 +179,14 @@ func (s *scanner) begin(p *Part) {
 			s.open = append(s.open, m)
 			s.leaf = nil
 		}
-	case p.encoding() == base64Encoding:
-		s.check = &base64Check{}
-	case p.encoding() == unknownEncoding:
-		p.Defect = ErrUnknownEncoding
+	case p.encoding() == transfer.Base64:
+		s.check = &transfer.Base64Check{}
+	case p.encoding() == transfer.Unknown:
+		p.Defect = transfer.ErrUnknownEncoding
 	}
 }
 
-// match tells which open multipart a line is a delimiter of, -1 for none, and whether it is the last
+// match reports which open multipart a line is a delimiter of, -1 for none, and whether it is the last
 // one. Multiparts that still expect parts come first, innermost first; then those already closed, as
 // some programs write parts after the end.
 func (s *scanner) match(l line) (index int, last bool) {
@@ -201,7 +203,7 @@ func (s *scanner) match(l line) (index int, last bool) {
 	return index, false
 }
 
-// best gives that of several multiparts, and of one found before, whose delimiter a line is.
+// best returns that of several multiparts, and of one found before, whose delimiter a line is.
 func (s *scanner) best(found int, others []int) int {
 	for _, i := range others {
 		if found < 0 || s.open[found].closed && !s.open[i].closed ||
@@ -275,7 +277,7 @@ func (s *scanner) end(keep int, offset int64) {
 	if s.leaf != nil {
 		s.leaf.end = offset
 		if s.check != nil && s.leaf.Defect == nil {
-			size, defect := s.check.result()
+			size, defect := s.check.Result()
 			s.leaf.Defect = defect
 			switch {
 			case defect == nil:

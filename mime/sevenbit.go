@@ -2,13 +2,14 @@ package mime
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"mime/quotedprintable"
+	"mime"
 	"strings"
 	"unicode/utf8"
+
+	"mailhatch/mime/transfer"
 )
 
 // Reasons why a message has no 7-bit form.
@@ -18,16 +19,16 @@ var (
 	ErrIntlAddr = errors.New("a non-ASCII address has no 7-bit form")
 )
 
-// HeaderEightBit tells whether the message's own header has a byte ≥ 0x80.
+// HeaderEightBit reports whether the message's own header has a byte ≥ 0x80.
 func (m *Message) HeaderEightBit() bool { return has8Bit(m.headerBytes) }
 
-// BodyEightBit tells whether there is a byte ≥ 0x80 after the header, headers of parts included.
+// BodyEightBit reports whether there is a byte ≥ 0x80 after the header, headers of parts included.
 // Errors are those of reading the source.
 func (m *Message) BodyEightBit() (bool, error) {
 	return rangeEightBit(m.Source, m.bodyOffset, m.Source.Size())
 }
 
-// EightBit tells whether there is a byte ≥ 0x80 anywhere in the message. Errors are those of reading
+// EightBit reports whether there is a byte ≥ 0x80 anywhere in the message. Errors are those of reading
 // the source.
 func (m *Message) EightBit() (bool, error) {
 	if m.HeaderEightBit() {
@@ -60,7 +61,7 @@ func rangeEightBit(src Source, from, to int64) (bool, error) {
 	return false, nil
 }
 
-// To7Bit gives the message for a relay without 8BITMIME (RFC 6152 3): parts with 8-bit content are
+// To7Bit returns the message for a relay without 8BITMIME (RFC 6152 3): parts with 8-bit content are
 // encoded as quoted-printable or base64, raw 8-bit header fields as RFC 2047 and RFC 2231; all other
 // bytes stay. m itself is given back when it is 7-bit already. The error is [ErrSigned], [ErrNo7Bit]
 // or [ErrIntlAddr] when there is no such form, else one of reading the source.
@@ -99,7 +100,7 @@ func (m *Message) to7Bit(depth int) (*Message, error) {
 
 const declareLimit = 1 << 20 // bytes of a body that are looked at for its charset
 
-// declareMIME gives the fields of a message that had none of MIME.
+// declareMIME returns the fields of a message that had none of MIME.
 func declareMIME(root *Part) []Edit {
 	edits := []Edit{{Op: Append, Name: "MIME-Version", Value: "1.0"}}
 	if root.Header.Has("Content-Type") || root.RawSize() > declareLimit {
@@ -121,7 +122,7 @@ type downgrade struct {
 	charset string // of raw 8-bit fields
 }
 
-// copyTo writes the bytes up to offset as they are. What is 8-bit there stands between parts, where
+// copyTo writes the bytes up to offset as they are. What is 8-bit there is between parts, where
 // no program shows it, and is written as "?".
 func (d *downgrade) copyTo(offset int64) error {
 	if offset <= d.pos {
@@ -205,8 +206,8 @@ func (p *Part) headerBytes() []byte {
 
 // leaf writes a leaf, encoded when its content is 8-bit.
 func (d *downgrade) leaf(p *Part, header []byte, headerEnd int64, eight bool) error {
-	if !eight || p.encoding() == base64Encoding {
-		// Bytes amid base64 that are none have no meaning (RFC 2045 6.8): "?" is as good.
+	if !eight || p.encoding() == transfer.Base64 {
+		// Other bytes amid base64 have no meaning (RFC 2045 6.8): "?" is as good.
 		d.replace(NewBytesSource(header), headerEnd)
 		return d.copyTo(p.end)
 	}
@@ -243,7 +244,7 @@ func (d *downgrade) leaf(p *Part, header []byte, headerEnd int64, eight bool) er
 
 // nested converts an attached message, which must not be encoded itself (RFC 2046 5.2.1).
 func (d *downgrade) nested(p *Part) (*Message, error) {
-	if p.encoding() != identity || d.depth >= 8 {
+	if p.encoding() != transfer.Identity || d.depth >= 8 {
 		return nil, fmt.Errorf("%w: %s", ErrNo7Bit, p.Type)
 	}
 	m, err := Parse(Section(p.source, p.start, p.end-p.start))
@@ -258,77 +259,64 @@ func (d *downgrade) nested(p *Part) (*Message, error) {
 func encode7Bit(p *Part) (Source, string, error) {
 	const small = 1 << 20
 	plain := Source(Section(p.source, p.start, p.end-p.start))
-	if p.encoding() != identity || strings.HasPrefix(p.Type, "text/") && plain.Size() <= small {
+	if p.encoding() != transfer.Identity || strings.HasPrefix(p.Type, "text/") && plain.Size() <= small {
 		content, err := io.ReadAll(p.Open())
 		if err != nil {
 			return nil, "", err
 		}
 		if strings.HasPrefix(p.Type, "text/") {
-			if coded, ok := quotedPrintableText(content); ok {
+			if coded, ok := transfer.QuotedPrintableText(content); ok {
 				return NewBytesSource(coded), "quoted-printable", nil
 			}
 		}
 		plain = NewBytesSource(content)
 	}
-	return &base64Source{plain}, "base64", nil
+	return transfer.NewBase64Source(plain), "base64", nil
 }
 
-// quotedPrintableText encodes text whose lines all end alike; ok is false for any other.
-func quotedPrintableText(text []byte) (coded []byte, ok bool) {
-	pairs := bytes.Count(text, []byte("\r\n"))
-	lf, cr := bytes.Count(text, []byte("\n")), bytes.Count(text, []byte("\r"))
-	if cr != pairs || pairs > 0 && lf != pairs || bytes.IndexByte(text, 0) >= 0 {
-		return nil, false
+// header7Bit encodes the raw 8-bit fields of a header and leaves the others.
+func header7Bit(raw []byte, charset string) ([]byte, error) {
+	if !has8Bit(raw) {
+		return raw, nil
 	}
-	var out bytes.Buffer
-	w := quotedprintable.NewWriter(&out)
-	_, _ = w.Write(text) // a buffer takes everything
-	_ = w.Close()
-	if lf > 0 && pairs == 0 {
-		return bytes.ReplaceAll(out.Bytes(), []byte("\r\n"), []byte("\n")), true
-	}
-	return out.Bytes(), true
-}
-
-// base64Source is a source as base64 in lines of 76 letters.
-type base64Source struct{ plain Source }
-
-const (
-	base64Line  = 57 // bytes of a line
-	base64Width = 78 // its letters and CRLF
-)
-
-func (s *base64Source) Size() int64 {
-	n := s.plain.Size()
-	size := n / base64Line * base64Width
-	if rest := n % base64Line; rest > 0 {
-		size += (rest+2)/3*4 + 2
-	}
-	return size
-}
-
-// ReadAt implements io.ReaderAt: each line has its place.
-func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
-	done := 0
-	var plain [base64Line]byte
-	var coded [base64Width]byte
-	for done < len(p) {
-		at := off + int64(done)
-		if at < 0 || at >= s.Size() {
-			return done, io.EOF
+	eol := lineEnd(raw)
+	var out []byte
+	fields := ParseHeader(raw)
+	fields.inCharset(charset)
+	for _, f := range fields {
+		if !has8Bit(f.Raw) {
+			out = append(out, f.Raw...)
+			continue
 		}
-		line := at / base64Width
-		want := int(min(base64Line, s.plain.Size()-line*base64Line))
-		if n, err := s.plain.ReadAt(plain[:want], line*base64Line); n < want {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return done, err
+		field := field7Bit(f, eol)
+		if has8Bit(field) {
+			return nil, fmt.Errorf("%w: %s", ErrIntlAddr, repair(f.Name))
 		}
-		base64.StdEncoding.Encode(coded[:], plain[:want])
-		n := base64.StdEncoding.EncodedLen(want)
-		copy(coded[n:], "\r\n")
-		done += copy(p[done:], coded[at-line*base64Width:n+2])
+		out = append(out, field...)
 	}
-	return done, nil
+	return out, nil
+}
+
+func field7Bit(f Field, eol string) []byte {
+	switch strings.ToLower(f.Name) {
+	case "":
+		return masked(f.Raw)
+	case "content-type", "content-disposition":
+		token, params := parseValue(f.Value())
+		if v := mime.FormatMediaType(token, params); v != "" {
+			return fold(f.Name+": "+v, eol)
+		}
+		return masked(f.Raw)
+	}
+	return Edit{Name: f.Name, Value: repair(f.Value())}.field(eol)
+}
+
+// masked writes "?" for what is not ASCII.
+func masked(raw []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		if r >= 0x80 {
+			return '?'
+		}
+		return r
+	}, raw)
 }

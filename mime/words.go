@@ -2,12 +2,15 @@ package mime
 
 import (
 	"encoding/base64"
+	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"mailhatch/mime/charset"
 )
 
 // DecodeText decodes the encoded words of an unstructured field (RFC 2047) in any charset, and raw
-// 8-bit text as UTF-8 or else windows-1252. What is no valid encoded word stays as it is. The result
+// 8-bit text as UTF-8 or else windows-1252. What is not valid encoded word stays as it is. The result
 // is valid UTF-8 without control characters that end a line or a string.
 func DecodeText(s string) string {
 	if !strings.Contains(s, "=?") {
@@ -47,7 +50,7 @@ type word struct {
 func (w word) joins(next word) bool { return w.charset == next.charset }
 
 func (w word) text() string {
-	text, _ := decodeCharset(w.data, w.charset)
+	text, _ := charset.Decode(w.data, w.charset)
 	return text
 }
 
@@ -70,7 +73,7 @@ func nextWord(s string) (w word, before, after string, ok bool) {
 // the end of a word short.
 const maxWord = 2000
 
-// parseWord reads the encoded word at the start of s: =?charset*language?encoding?text?=
+// parseWord parses the encoded word at the start of s: =?charset*language?encoding?text?=
 func parseWord(s string) (w word, n int, ok bool) {
 	if len(s) > maxWord {
 		s = s[:maxWord]
@@ -104,18 +107,18 @@ func parseWord(s string) (w word, n int, ok bool) {
 	return w, n, true
 }
 
-// decodeQ decodes RFC 2047 4.2; a "=" without two digits stays.
-func decodeQ(s string) []byte {
+// decodeQ decodes RFC 2047 4.2.
+func decodeQ(s string) []byte { return decodeHex(strings.ReplaceAll(s, "_", " "), '=') }
+
+// decodeHex decodes the mark and two hexadecimal digits to a byte; a mark without two digits stays, which no
+// decoder of the standard library does.
+func decodeHex(s string, mark byte) []byte {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		switch {
-		case c == '_':
-			c = ' '
-		case c == '=' && i+2 < len(s):
-			hi, lo := hexValue(s[i+1]), hexValue(s[i+2])
-			if hi >= 0 && lo >= 0 {
-				c = byte(hi<<4 | lo)
+		if c == mark && i+2 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				c = byte(n)
 				i += 2
 			}
 		}
@@ -136,26 +139,13 @@ func decodeB(s string) ([]byte, bool) {
 	return data, err == nil
 }
 
-// hexValue is the value of a hexadecimal digit, -1 for anything else.
-func hexValue(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	}
-	return -1
-}
-
-// repair makes raw header text valid UTF-8: bytes that are none are taken as windows-1252, escape
+// repair makes raw header text valid UTF-8: other bytes are taken as windows-1252, escape
 // sequences of ISO 2022 are read.
 func repair(s string) string {
 	if utf8.ValidString(s) && !strings.Contains(s, "\x1b$") {
 		return s
 	}
-	text, _ := decodeCharset([]byte(s), "")
+	text, _ := charset.Decode([]byte(s), "")
 	return text
 }
 
@@ -255,7 +245,7 @@ func encodeWords(s string) string {
 	return strings.Join(append(words, mark+encode(s[start:])+"?="), " ")
 }
 
-// isPlainQ tells which characters stand for themselves in a phrase (RFC 2047 5 (3)).
+// isPlainQ reports whether a character stands for itself in a phrase (RFC 2047 5 (3)).
 func isPlainQ(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("!*+-/", c) >= 0
 }

@@ -3,6 +3,8 @@ package mime
 import (
 	"maps"
 	"testing"
+
+	"mailhatch/mime/charset"
 )
 
 func TestDecodeText(t *testing.T) {
@@ -116,7 +118,7 @@ func TestDecodeCharset(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.label+" "+tt.want, func(t *testing.T) {
-			if got, exact := decodeCharset([]byte(tt.in), tt.label); got != tt.want || exact != tt.exact {
+			if got, exact := charset.Decode([]byte(tt.in), tt.label); got != tt.want || exact != tt.exact {
 				t.Errorf("got %q %v, want %q %v", got, exact, tt.want, tt.exact)
 			}
 		})

@@ -8,7 +8,7 @@ import (
 
 const from = "From: a@x.example\r\n"
 
-// Hostile gives messages of about so many bytes, by name, that make careless readers slow or fat.
+// Hostile returns messages of about so many bytes, by name, that make careless parsers slow or large.
 func Hostile(size int) map[string]string {
 	rep := func(s string) string { return strings.Repeat(s, max(1, (size-2000)/len(s))) }
 	all := hostileHeaders(rep)

@@ -1,4 +1,5 @@
-package mime
+// Package charset decodes text in the charsets of mail, wrong and missing labels included.
+package charset
 
 import (
 	"bytes"
@@ -10,16 +11,15 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/encoding/unicode/utf32"
 )
 
-// decodeCharset decodes text to valid UTF-8 without byte order mark. The label decides where it can
+// Decode decodes text to valid UTF-8 without byte order mark. The label decides where it can
 // be right; wrong and missing labels are tolerated. exact is false when characters were lost or an
 // unknown charset had to be guessed.
-func decodeCharset(b []byte, label string) (text string, exact bool) {
+func Decode(b []byte, label string) (text string, exact bool) {
 	label = strings.ToLower(strings.Trim(label, " \t\"';,"))
 	switch label {
 	case "", "us-ascii", "ascii", "ansi_x3.4-1968", "iso646-us", "7bit", "8bit", "binary",
@@ -44,7 +44,7 @@ func decodeCharset(b []byte, label string) (text string, exact bool) {
 			return text, true
 		}
 		if utf8.Valid(b) { // in truth UTF-8, or not even 8-bit
-			return withoutBOM(b), true
+			return withoutMark(b), true
 		}
 		return text, false
 	}
@@ -59,7 +59,7 @@ func decodeUTF8(b []byte) (text string, exact bool) {
 		return text, true
 	}
 	if utf8.Valid(b) {
-		return withoutBOM(b), true
+		return withoutMark(b), true
 	}
 	valid, invalid := 0, 0
 	for rest := b; len(rest) > 0; {
@@ -73,13 +73,13 @@ func decodeUTF8(b []byte) (text string, exact bool) {
 		rest = rest[n:]
 	}
 	if valid > invalid {
-		return strings.ToValidUTF8(withoutBOM(b), "\uFFFD"), false
+		return strings.ToValidUTF8(withoutMark(b), "\uFFFD"), false
 	}
 	text, _ = decodeWith(b, charmap.Windows1252)
 	return text, !strings.ContainsRune(text, utf8.RuneError)
 }
 
-// decodeLabelled decodes by the label; found is false when nobody knows the charset.
+// decodeLabelled decodes by the label; found is false for an unknown charset.
 func decodeLabelled(b []byte, label string) (text string, found bool) {
 	if enc := knownEncoding(label, b); enc != nil {
 		return decodeWith(b, enc)
@@ -89,34 +89,22 @@ func decodeLabelled(b []byte, label string) (text string, found bool) {
 		return "", false
 	}
 	out, err := io.ReadAll(r)
-	return withoutBOM(out), err == nil
+	return withoutMark(out), err == nil
 }
 
 func decodeWith(b []byte, enc encoding.Encoding) (string, bool) {
 	out, err := enc.NewDecoder().Bytes(b)
-	return withoutBOM(out), err == nil
+	return withoutMark(out), err == nil
 }
 
-// knownEncoding gives the encodings whose labels go-message/charset reads otherwise than mail uses
-// them, or does not know. Charsets that programs label as their subset are read as the superset.
+// knownEncoding returns the encoding that browsers use for a label, as htmlindex has it, so that charsets
+// that programs label as their subset are read as the superset; and what mail has beside that. It is nil
+// where go-message/charset knows more.
 func knownEncoding(label string, b []byte) encoding.Encoding {
 	switch label {
-	case "iso-8859-1", "latin1", "latin-1", "iso8859-1", "iso_8859-1", "l1", "8859-1", "iso8859_1",
-		"cp1252", "cp-1252", "windows1252", "ansi", "x-ansi", "windows-1252":
-		return charmap.Windows1252 // the C1 controls of ISO 8859-1 are never meant
-	case "gb2312", "gbk", "gb_2312-80", "cp936", "x-gbk", "euc-cn", "gb18030", "gb-18030", "chinese", "csgb2312",
+	case "gb2312", "gbk", "gb_2312-80", "cp936", "x-gbk", "euc-cn", "gb-18030", "chinese", "csgb2312",
 		"eucgb2312_cn": // the last is what Python writes
 		return simplifiedchinese.GB18030
-	case "ks_c_5601-1987", "ks_c_5601", "ksc5601", "cp949", "ms949", "uhc", "x-windows-949", "windows-949":
-		return korean.EUCKR
-	case "iso-8859-8-i", "iso-8859-8-e", "logical", "visual":
-		return charmap.ISO8859_8
-	case "iso-8859-9", "latin5", "cp1254":
-		return charmap.Windows1254
-	case "tis-620", "iso-8859-11", "cp874":
-		return charmap.Windows874
-	case "macintosh", "x-mac-roman", "macroman", "mac":
-		return charmap.Macintosh
 	case "utf-16", "utf16", "unicode", "ucs-2", "iso-10646-ucs-2", "csunicode":
 		return unicode.UTF16(guessEndian(b), unicode.UseBOM)
 	case "utf-16le", "utf16le":
@@ -129,45 +117,47 @@ func knownEncoding(label string, b []byte) encoding.Encoding {
 		return utf32.UTF32(utf32.LittleEndian, utf32.IgnoreBOM)
 	case "utf-32be":
 		return utf32.UTF32(utf32.BigEndian, utf32.IgnoreBOM)
+	case "hz-gb-2312": // htmlindex refuses to decode it
+		return nil
 	}
-	if n, ok := strings.CutPrefix(label, "cp-"); ok {
-		label = "cp" + n
-	}
-	if n, ok := strings.CutPrefix(label, "cp125"); ok && len(n) == 1 {
-		label = "windows-125" + n
-	}
-	if n, ok := strings.CutPrefix(label, "iso8859-"); ok {
-		label = "iso-8859-" + n
-	}
-	if strings.HasPrefix(label, "iso-2022-jp") || label == "x-iso-2022-jp" || label == "csiso2022jp" {
-		label = "iso-2022-jp"
-	}
-	switch label {
-	case "shift_jis", "shift-jis", "sjis", "x-sjis", "cp932", "windows-31j", "ms_kanji", "iso-2022-jp",
-		"windows-1250", "windows-1251", "windows-1253", "windows-1255", "windows-1256", "windows-1257", "windows-1258",
-		"big5", "big5_tw", "koi8-r", "koi8-u", "koi8-ru", "euc-jp", "euc-kr":
-		return fromHTMLIndex(label)
-	}
-	return nil
-}
-
-func fromHTMLIndex(label string) encoding.Encoding {
-	switch label {
-	case "shift-jis", "cp932", "windows-31j", "ms_kanji":
-		label = "shift_jis"
-	case "koi8-ru":
-		label = "koi8-u"
-	case "big5_tw": // what Python writes
-		label = "big5"
-	}
-	enc, err := htmlindex.Get(label)
+	enc, err := htmlindex.Get(commonLabel(label))
 	if err != nil {
 		return nil
 	}
 	return enc
 }
 
-// guessEndian tells the byte order of UTF-16 without a mark: RFC 2781 4.3 says big-endian, Windows
+// commonLabel returns the name that htmlindex knows for a label that it does not know.
+func commonLabel(label string) string {
+	switch label {
+	case "latin-1", "8859-1", "iso8859_1", "windows1252", "ansi", "x-ansi":
+		return "windows-1252"
+	case "ks_c_5601", "cp949", "ms949", "uhc", "x-windows-949":
+		return "euc-kr"
+	case "cp874":
+		return "windows-874"
+	case "macroman":
+		return "macintosh"
+	case "cp932":
+		return "shift_jis"
+	case "big5_tw": // what Python writes
+		return "big5"
+	case "x-iso-2022-jp":
+		return "iso-2022-jp"
+	}
+	if strings.HasPrefix(label, "iso-2022-jp") {
+		return "iso-2022-jp"
+	}
+	if n, ok := strings.CutPrefix(strings.Replace(label, "cp-", "cp", 1), "cp125"); ok && len(n) == 1 {
+		return "windows-125" + n
+	}
+	if n, ok := strings.CutPrefix(label, "iso8859-"); ok {
+		return "iso-8859-" + n
+	}
+	return label
+}
+
+// guessEndian reports the byte order of UTF-16 without a mark: RFC 2781 4.3 says big-endian, Windows
 // writes little-endian. Spaces and Latin letters show it.
 func guessEndian(b []byte) unicode.Endianness {
 	even, odd := 0, 0
@@ -185,6 +175,13 @@ func guessEndian(b []byte) unicode.Endianness {
 	return unicode.BigEndian
 }
 
-func withoutBOM(b []byte) string {
-	return string(withoutMark(b))
+func withoutMark(b []byte) string { return string(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))) }
+
+func isASCII[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -1,12 +1,13 @@
-package mime
+// Package transfer decodes content transfer encodings (RFC 2045 6) as far as their bytes make sense.
+package transfer
 
 import (
 	"bufio"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
 	"strings"
-
-	"github.com/emersion/go-message"
 )
 
 // Defects of transfer encodings.
@@ -16,20 +17,21 @@ var (
 	ErrBrokenUUEncode  = errors.New("broken uuencode")
 )
 
-// transferEncoding is a content transfer encoding (RFC 2045 6.1).
-type transferEncoding int
+// Encoding is a content transfer encoding (RFC 2045 6.1).
+type Encoding int
 
+// The encodings.
 const (
-	identity transferEncoding = iota // 7bit, 8bit, binary
-	quotedPrintable
-	base64Encoding
-	uuEncoding
-	unknownEncoding
+	Identity Encoding = iota // 7bit, 8bit, binary
+	QuotedPrintable
+	Base64
+	UUEncode
+	Unknown
 )
 
-// parseEncoding reads a label, common misspellings included. Charsets written where the encoding
+// Parse parses a label, common misspellings included. Charsets written where the encoding
 // belongs mean that nothing was encoded.
-func parseEncoding(label string) transferEncoding {
+func Parse(label string) Encoding {
 	label = strings.ToLower(label)
 	if i := strings.IndexAny(label, ";("); i >= 0 {
 		label = label[:i]
@@ -37,64 +39,45 @@ func parseEncoding(label string) transferEncoding {
 	switch strings.Trim(label, " \t\"'.,:") {
 	case "", "7bit", "8bit", "binary", "7-bit", "8-bit", "7 bit", "8 bit", "7bits", "8bits", "bit7", "bit8", "7bit/8bit",
 		"none", "plain", "text", "text/plain", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "raw":
-		return identity
+		return Identity
 	case "quoted-printable", "quotedprintable", "quoted printable", "quoted_printable", "quoted-printeable", "qp":
-		return quotedPrintable
+		return QuotedPrintable
 	case "base64", "base-64", "base 64", "base64 encoding", "b64":
-		return base64Encoding
+		return Base64
 	case "x-uuencode", "x-uue", "uuencode", "uue", "x-uu":
-		return uuEncoding
+		return UUEncode
 	}
-	return unknownEncoding
+	return Unknown
 }
 
-// decoder removes the encoding from r; nil for an unknown one.
-func (e transferEncoding) decoder(r io.Reader) io.Reader {
+// Decoder returns a reader that removes the encoding from r, nil for an unknown one.
+func (e Encoding) Decoder(r io.Reader) io.Reader {
 	switch e {
-	case identity:
+	case Identity:
 		return r
-	case quotedPrintable:
+	case QuotedPrintable:
 		return &qpReader{r: bufio.NewReaderSize(r, 32<<10)}
-	case base64Encoding:
-		var h message.Header
-		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Content-Transfer-Encoding", "base64")
-		clean, err := message.New(h, &base64Cleaner{r: bufio.NewReaderSize(r, 32<<10)})
-		if err != nil {
-			return nil
-		}
-		return clean.Body
-	case uuEncoding:
+	case Base64:
+		return base64.NewDecoder(base64.RawStdEncoding, &base64Letters{r: bufio.NewReaderSize(r, 32<<10)})
+	case UUEncode:
 		return &uuReader{r: bufio.NewReaderSize(r, 32<<10)}
 	}
 	return nil
 }
 
-// base64Cleaner leaves of base64 what RFC 2045 6.8 reads: the 64 letters up to the first padding,
-// with the padding a strict decoder wants.
-type base64Cleaner struct {
+// base64Letters leaves of base64 what RFC 2045 6.8 reads: the 64 letters, up to the first padding.
+type base64Letters struct {
 	r     io.Reader
-	count int // letters so far
-	ended bool
-	tail  string // what is still to be given after the end
+	ended bool // the padding was seen
 }
 
-func (c *base64Cleaner) Read(p []byte) (int, error) {
+func (l *base64Letters) Read(p []byte) (int, error) {
 	for {
-		if c.ended {
-			if c.tail == "" {
-				return 0, io.EOF
-			}
-			n := copy(p, c.tail)
-			c.tail = c.tail[n:]
-			return n, nil
+		if l.ended {
+			return 0, io.EOF
 		}
-		n, err := c.r.Read(p)
-		kept := c.filter(p[:n])
-		if err == io.EOF {
-			c.end()
-			err = nil
-		}
+		n, err := l.r.Read(p)
+		kept := l.filter(p[:n])
 		if kept > 0 || err != nil || len(p) == 0 {
 			return kept, err
 		}
@@ -102,7 +85,7 @@ func (c *base64Cleaner) Read(p []byte) (int, error) {
 }
 
 // filter moves the letters to the front of p.
-func (c *base64Cleaner) filter(p []byte) int {
+func (l *base64Letters) filter(p []byte) int {
 	kept := 0
 	for i := 0; i < len(p); i++ {
 		run := i
@@ -111,32 +94,15 @@ func (c *base64Cleaner) filter(p []byte) int {
 		}
 		kept += copy(p[kept:], p[i:run])
 		if i = run; i < len(p) && p[i] == '=' {
-			c.count += kept
-			c.end()
+			l.ended = true
 			return kept
 		}
 	}
-	c.count += kept
 	return kept
 }
 
-func (c *base64Cleaner) end() {
-	if c.ended {
-		return
-	}
-	c.ended = true
-	switch c.count % 4 {
-	case 1:
-		c.tail = "A==" // six bits that make no byte; Part.Open cuts off the one they give here
-	case 2:
-		c.tail = "=="
-	case 3:
-		c.tail = "="
-	}
-}
-
-// base64Check watches encoded bytes go by and judges whether they can be decoded without doubt.
-type base64Check struct {
+// Base64Check watches encoded bytes go by and judges whether they can be decoded without doubt.
+type Base64Check struct {
 	letters int64 // up to the padding
 	strange int64 // before the padding: characters that have no place in base64, spaces between letters included
 	padded  bool
@@ -145,7 +111,8 @@ type base64Check struct {
 	started bool // a letter was seen in this line
 }
 
-func (c *base64Check) Write(p []byte) {
+// Write watches p.
+func (c *Base64Check) Write(p []byte) {
 	for i := 0; i < len(p); i++ {
 		switch b := p[i]; {
 		case isBase64(b):
@@ -175,10 +142,10 @@ func (c *base64Check) Write(p []byte) {
 	}
 }
 
-// result gives the decoded size in bytes and why the bytes cannot be decoded without doubt. A stray
+// Result returns the decoded size in bytes and why the bytes cannot be decoded without doubt. A stray
 // illegal character is ignored (RFC 2045 6.8); some may be a text appended to base64, or a different
-// alphabet; many are a sign that this is no base64 at all: then size is 0.
-func (c *base64Check) result() (size int64, defect error) {
+// alphabet; many are a sign that this is not base64 at all: then size is 0.
+func (c *Base64Check) Result() (size int64, defect error) {
 	if c.strange > 1+c.letters/32 {
 		return 0, ErrBrokenBase64
 	}
@@ -192,8 +159,8 @@ func (c *base64Check) result() (size int64, defect error) {
 	return size, nil
 }
 
-// qpReader decodes quoted-printable (RFC 2045 6.7) and keeps what is none literally, as the RFC
-// advises: nothing is dropped but white space at line ends, which transport adds.
+// qpReader decodes quoted-printable (RFC 2045 6.7) and keeps other text literally, as the RFC
+// advises and mime/quotedprintable does not: nothing is dropped but white space at line ends, which transport adds.
 type qpReader struct {
 	r     *bufio.Reader
 	out   []byte // decoded, not yet given
@@ -254,15 +221,14 @@ func (q *qpReader) follows(s string) bool {
 	return string(b) == s
 }
 
-// escape reads what stands after "=": two digits, a soft line break or, wrongly, anything else.
+// escape decodes what follows "=": two digits, a soft line break or, wrongly, anything else.
 func (q *qpReader) escape() {
-	b, _ := q.r.Peek(2)
-	if len(b) == 2 {
-		if hi, lo := hexValue(b[0]), hexValue(b[1]); hi >= 0 && lo >= 0 {
-			q.out = append(q.out, byte(hi<<4|lo))
-			_, _ = q.r.Discard(2)
-			return
-		}
+	var decoded [1]byte
+	digits, _ := q.r.Peek(2)
+	if n, err := hex.Decode(decoded[:], digits); err == nil && n == 1 {
+		q.out = append(q.out, decoded[0])
+		_, _ = q.r.Discard(2)
+		return
 	}
 	line, err := q.r.Peek(64)
 	for i, c := range line {
@@ -281,4 +247,16 @@ func (q *qpReader) escape() {
 		return
 	}
 	_, _ = q.r.Discard(len(line)) // a soft break at the very end
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// isBase64 reports whether c is one of the 64 letters.
+func isBase64(c byte) bool {
+	const low = 1<<'+' | 1<<'/' | (1<<10-1)<<'0'
+	const high = (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64)
+	if c < 64 {
+		return uint64(low)>>c&1 != 0
+	}
+	return c < 128 && uint64(high)>>(c-64)&1 != 0
 }

@@ -1,12 +1,15 @@
-package mime
+package charset
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 	"unicode/utf16"
 )
 
-// decodeUTF7 decodes RFC 2152; ok is false when b is no UTF-7.
+const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+// decodeUTF7 decodes RFC 2152, which golang.org/x/text does not have; ok is false when b is not UTF-7.
 func decodeUTF7(b []byte) (text string, ok bool) {
 	var out strings.Builder
 	for len(b) > 0 {
@@ -19,10 +22,7 @@ func decodeUTF7(b []byte) (text string, ok bool) {
 			out.WriteByte(c)
 			continue
 		}
-		n := 0
-		for n < len(b) && isBase64(b[n]) {
-			n++
-		}
+		n := len(b) - len(bytes.TrimLeft(b, base64Letters))
 		if n == 0 {
 			out.WriteByte('+')
 			if len(b) > 0 && b[0] == '-' {
@@ -56,14 +56,4 @@ func decodeShifted(b []byte) (string, bool) {
 	}
 	s := string(utf16.Decode(units))
 	return s, !strings.ContainsRune(s, '\uFFFD')
-}
-
-// isBase64 tells whether c is one of the 64 letters.
-func isBase64(c byte) bool {
-	const low = 1<<'+' | 1<<'/' | (1<<10-1)<<'0'
-	const high = (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64)
-	if c < 64 {
-		return uint64(low)>>c&1 != 0
-	}
-	return c < 128 && uint64(high)>>(c-64)&1 != 0
 }

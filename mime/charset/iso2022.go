@@ -1,9 +1,8 @@
-package mime
+package charset
 
 import (
 	"bytes"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/korean"
@@ -38,7 +37,7 @@ func decodeISO2022KR(b []byte) (text string, ok bool) {
 // decodeISO2022 reads text that shows by its escape sequences that it is ISO-2022-JP (RFC 1468) or
 // ISO-2022-KR, whatever its label says.
 func decodeISO2022(b []byte) (text string, ok bool) {
-	if !bytes.Contains(b, []byte("\x1b$")) || !isASCII(string(b)) { // in this order: bodies are large
+	if !bytes.Contains(b, []byte("\x1b$")) || !isASCII(b) { // in this order: bodies are large
 		return "", false
 	}
 	switch {
@@ -51,38 +50,8 @@ func decodeISO2022(b []byte) (text string, ok bool) {
 	return "", false
 }
 
-// isPlain tells whether nothing of a decoded text is lost and no escape sequence is left.
+// isPlain reports whether nothing of a decoded text is lost and no escape sequence is left.
 func isPlain(text string) bool { return !strings.ContainsAny(text, "\x0e\x0f\x1b\uFFFD") }
 
-// isShifted tells text whose bytes are ASCII but mean something else.
+// isShifted reports text whose bytes are ASCII but mean something else.
 func isShifted(b []byte) bool { return bytes.ContainsAny(b, "\x0e\x1b") }
-
-// charsetOf gives the charset of a text part: its label, or where that cannot be right and it is HTML, what
-// its <meta> says, as browsers and mail programs read it.
-func (p *Part) charsetOf(raw []byte) string {
-	label := p.Params["charset"]
-	switch strings.ToLower(label) {
-	case "", "us-ascii", "ascii", "unknown-8bit", "x-unknown":
-	default:
-		return label
-	}
-	if p.Type != "text/html" || utf8.Valid(raw) {
-		return label
-	}
-	const prescan = 1024 // as HTML 13.2.3.2 has it
-	head := strings.ToLower(string(raw[:min(len(raw), prescan)]))
-	for {
-		meta, found := "", false
-		if _, head, found = strings.Cut(head, "<meta"); !found {
-			return label
-		}
-		meta, _, _ = strings.Cut(head, ">")
-		if _, value, found := strings.Cut(meta, "charset="); found {
-			value = strings.TrimLeft(value, "\"' ")
-			if end := strings.IndexAny(value, "\"'; />"); end >= 0 {
-				value = value[:end]
-			}
-			return value
-		}
-	}
-}

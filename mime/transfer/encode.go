@@ -1,0 +1,77 @@
+package transfer
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"mime/quotedprintable"
+)
+
+// QuotedPrintableText encodes text whose lines all end alike; ok is false for any other.
+func QuotedPrintableText(text []byte) (coded []byte, ok bool) {
+	pairs := bytes.Count(text, []byte("\r\n"))
+	lf, cr := bytes.Count(text, []byte("\n")), bytes.Count(text, []byte("\r"))
+	if cr != pairs || pairs > 0 && lf != pairs || bytes.IndexByte(text, 0) >= 0 {
+		return nil, false
+	}
+	var out bytes.Buffer
+	w := quotedprintable.NewWriter(&out)
+	_, _ = w.Write(text) // a buffer takes everything
+	_ = w.Close()
+	if lf > 0 && pairs == 0 {
+		return bytes.ReplaceAll(out.Bytes(), []byte("\r\n"), []byte("\n")), true
+	}
+	return out.Bytes(), true
+}
+
+// base64Source is a source as base64 in lines of 76 letters.
+type base64Source struct{ plain Source }
+
+// Source is where the bytes of a content are.
+type Source interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// NewBase64Source returns a source of plain as base64 in lines of 76 letters, encoded as it is read.
+func NewBase64Source(plain Source) Source { return &base64Source{plain} }
+
+const (
+	base64Line  = 57 // bytes of a line
+	base64Width = 78 // its letters and CRLF
+)
+
+func (s *base64Source) Size() int64 {
+	n := s.plain.Size()
+	size := n / base64Line * base64Width
+	if rest := n % base64Line; rest > 0 {
+		size += (rest+2)/3*4 + 2
+	}
+	return size
+}
+
+// ReadAt implements io.ReaderAt: each line has its place.
+func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	var plain [base64Line]byte
+	var coded [base64Width]byte
+	for done < len(p) {
+		at := off + int64(done)
+		if at < 0 || at >= s.Size() {
+			return done, io.EOF
+		}
+		line := at / base64Width
+		want := int(min(base64Line, s.plain.Size()-line*base64Line))
+		if n, err := s.plain.ReadAt(plain[:want], line*base64Line); n < want {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return done, err
+		}
+		base64.StdEncoding.Encode(coded[:], plain[:want])
+		n := base64.StdEncoding.EncodedLen(want)
+		copy(coded[n:], "\r\n")
+		done += copy(p[done:], coded[at-line*base64Width:n+2])
+	}
+	return done, nil
+}

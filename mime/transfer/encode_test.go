@@ -1,0 +1,45 @@
+package transfer
+
+import (
+	"bytes"
+	"io"
+	"testing"
+)
+
+func readAll(t *testing.T, r io.Reader) []byte {
+	t.Helper()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestBase64Source(t *testing.T) {
+	plain := bytes.Repeat([]byte("0123456789\xff"), 50)
+	for _, n := range []int{0, 1, 2, 3, 56, 57, 58, 114, 550} {
+		s := NewBase64Source(bytes.NewReader(plain[:n]))
+		all := readAll(t, io.NewSectionReader(s, 0, s.Size()))
+		if got := readAll(t, Base64.Decoder(bytes.NewReader(all))); !bytes.Equal(got, plain[:n]) || int64(len(all)) != s.Size() {
+			t.Errorf("%d bytes: %q", n, all)
+		}
+		for at := range all {
+			b := make([]byte, min(5, len(all)-at))
+			if _, err := s.ReadAt(b, int64(at)); err != nil || !bytes.Equal(b, all[at:at+len(b)]) {
+				t.Fatalf("at %d: %q, %v", at, b, err)
+			}
+		}
+		if _, err := s.ReadAt(make([]byte, 1), s.Size()); err != io.EOF {
+			t.Errorf("at the end: %v", err)
+		}
+	}
+	short := NewBase64Source(shrunk{bytes.NewReader(make([]byte, 10))})
+	if _, err := short.ReadAt(make([]byte, 10), 0); err != io.ErrUnexpectedEOF {
+		t.Errorf("short source: %v", err)
+	}
+}
+
+// shrunk is a source shorter than it says.
+type shrunk struct{ Source }
+
+func (shrunk) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
