@@ -13,7 +13,7 @@ import (
 	"mailhatch/gateway/envelope"
 )
 
-// authOffered tells whether a password may be sent now: over TLS, or without leaving the machine.
+// authOffered reports whether a password may be sent now: over TLS, or without leaving the machine.
 func (f *front) authOffered() bool {
 	if f.cfg.Auth == AuthNone || f.cfg.Auth == "" || f.cfg.Authenticate == nil {
 		return false
@@ -21,7 +21,7 @@ func (f *front) authOffered() bool {
 	return f.tls != "" || f.cfg.AllowInsecureAuth && f.local()
 }
 
-// local tells whether the peer is on this machine, and so is the proxy that speaks for it.
+// local reports whether the peer is on this machine, and so is the proxy that speaks for it.
 func (f *front) local() bool {
 	isLocal := func(a netip.Addr) bool { return !a.IsValid() || a.IsLoopback() }
 	return isLocal(f.peer) && isLocal(addrOf(f.raw.RemoteAddr()))
@@ -32,23 +32,23 @@ func (f *front) auth(arg string) bool {
 	words := strings.Fields(arg)
 	switch {
 	case f.helo == "":
-		f.refuseCommand("503 5.5.1 Say EHLO first")
+		f.refuseCommand("503 5.5.1 Send EHLO first")
 	case f.cfg.Auth == AuthNone || f.cfg.Auth == "" || f.cfg.Authenticate == nil:
-		f.refuseCommand("502 5.5.1 AUTH is not offered here")
+		f.refuseCommand("502 5.5.1 AUTH is not offered")
 	case !f.authOffered():
-		f.refuseCommand("538 5.7.11 AUTH needs TLS: say STARTTLS first")
-	case !f.local() && f.srv.guesses.spent(countedAs(f.peer).String()):
+		f.refuseCommand("538 5.7.11 AUTH needs TLS: send STARTTLS first")
+	case !f.local() && f.srv.guesses.exhausted(countedAs(f.peer).String()):
 		f.refuseLast("421 4.7.0 " + f.cfg.Hostname + " Too many failed logins from your address")
 	case f.authed:
 		f.refuseCommand("503 5.5.1 Already authenticated")
 	case f.mail:
-		f.refuseCommand("503 5.5.1 Not in a transaction")
+		f.refuseCommand("503 5.5.1 Not allowed in a transaction")
 	case len(words) == 0 || len(words) > 2:
 		f.refuseCommand("501 5.5.4 Syntax: AUTH mechanism")
 	case len(words) == 2 && !isBase64(words[1]):
 		f.refuseCommand("501 5.5.2 Malformed base64")
 	default:
-		f.hand("AUTH " + strings.Join(words, " "))
+		f.forward("AUTH " + strings.Join(words, " "))
 		return true
 	}
 	return false
@@ -134,7 +134,7 @@ func badResponse() error {
 	return &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 2}, Message: "Malformed response"}
 }
 
-// plainServer is RFC 4616 with replies that go-smtp can tell.
+// plainServer is RFC 4616 with errors that go-smtp can send.
 type plainServer struct{ sasl.Server }
 
 func (p plainServer) Next(response []byte) (challenge []byte, done bool, err error) {

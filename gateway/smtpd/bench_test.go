@@ -82,7 +82,7 @@ func BenchmarkConnections(b *testing.B) {
 	}
 }
 
-// sendOne says what a client with one message says, waiting for each reply.
+// sendOne reports what a client with one message says, waiting for each reply.
 func sendOne(addr, text string) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -105,7 +105,7 @@ func sendOne(addr, text string) error {
 	return nil
 }
 
-// greetings says EHLO and reads the reply with all its lines.
+// greetings reports EHLO and reads the reply with all its lines.
 func greetings(c io.Writer, r *bufio.Reader) error {
 	io.WriteString(c, "EHLO bench\r\n")
 	for {

@@ -13,20 +13,20 @@ const (
 	maxBudgetStep = 1 << 20
 )
 
-// drainFactor times MaxMessage is how much of a message is read on, unkept, to tell why it is refused.
+// drainFactor times MaxMessage is how much of a message is read and dropped for its refusal to reach the client.
 const drainFactor = 16
 
 // body is the text of one DATA, read straight from the client.
 type body struct {
-	f     *front
-	dots  dotDecoder
-	pace  pace
-	size  int64           // bytes given out
-	taken int64           // of the budget
-	spare []byte          // decoded for a reader that asked for next to nothing
-	ended bool            // CRLF.CRLF was seen: the message is whole
-	err   error           // of the connection: the session is over
-	no    *envelope.Reply // why the message is refused although it is whole
+	f       *front
+	dots    dotDecoder
+	pace    pace
+	size    int64           // bytes given out
+	taken   int64           // of the budget
+	spare   []byte          // decoded for a reader that asked for next to nothing
+	ended   bool            // CRLF.CRLF was seen: the message is whole
+	err     error           // of the connection: the session is over
+	refusal *envelope.Reply // why the message is refused although it is whole
 }
 
 // openBody begins to read DATA.
@@ -45,7 +45,7 @@ func (b *body) close() {
 	f.cfg.InFlight.give(b.taken)
 	b.taken = 0
 	if !b.ended {
-		f.giveUp(b.err)
+		f.abort(b.err)
 	}
 	f.release()
 	// go-smtp has not seen the text: this is the end that it waits for.
@@ -55,7 +55,7 @@ func (b *body) close() {
 	f.mu.Unlock()
 }
 
-// Read gives text with CRLF line ends. The error is io.EOF only after CRLF.CRLF, a *envelope.Reply when the
+// Read returns text with CRLF line ends. The error is io.EOF only after CRLF.CRLF, a *envelope.Reply when the
 // message is refused, else that of the connection.
 func (b *body) Read(p []byte) (int, error) {
 	if len(b.spare) > 0 {
@@ -85,8 +85,8 @@ func (b *body) read(p []byte) (int, error) {
 		switch {
 		case b.err != nil:
 			return 0, b.err
-		case b.no != nil:
-			return 0, b.no
+		case b.refusal != nil:
+			return 0, b.refusal
 		case b.ended:
 			return 0, io.EOF
 		}
@@ -95,7 +95,7 @@ func (b *body) read(p []byte) (int, error) {
 			return 0, err
 		}
 		b.size += int64(n)
-		if b.judge(); n > 0 && b.no == nil {
+		if b.checkLimits(); n > 0 && b.refusal == nil {
 			return n, nil
 		}
 	}
@@ -120,18 +120,18 @@ func (b *body) step(p []byte) (int, error) {
 	return nd, nil
 }
 
-// judge finds reasons to refuse the message.
-func (b *body) judge() {
+// checkLimits finds reasons to refuse the message.
+func (b *body) checkLimits() {
 	cfg := b.f.cfg
 	switch {
 	case cfg.MaxMessage > 0 && b.size > cfg.MaxMessage:
-		b.no = &envelope.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("Message too big: the limit is %d bytes", cfg.MaxMessage)}
+		b.refusal = &envelope.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("Message too big: the limit is %d bytes", cfg.MaxMessage)}
 	case cfg.MaxLine > 0 && max(b.dots.long, b.dots.line) > cfg.MaxLine:
-		b.no = &envelope.Reply{Code: 554, Enhanced: [3]int{5, 6, 0}, Text: fmt.Sprintf("A line is longer than %d bytes", cfg.MaxLine)}
+		b.refusal = &envelope.Reply{Code: 554, Enhanced: [3]int{5, 6, 0}, Text: fmt.Sprintf("A line is longer than %d bytes", cfg.MaxLine)}
 	case cfg.BareNewlines == Reject && b.dots.bare:
-		b.no = &envelope.Reply{Code: 554, Enhanced: [3]int{5, 6, 0}, Text: "A CR or LF stands alone: lines must end in CRLF"}
+		b.refusal = &envelope.Reply{Code: 554, Enhanced: [3]int{5, 6, 0}, Text: "Bare CR or LF in the message: lines must end in CRLF"}
 	case !b.reserve():
-		b.no = &envelope.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "Too much mail is coming in at once, try again later"}
+		b.refusal = &envelope.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "Too much mail is coming in at once, try again later"}
 	}
 }
 
@@ -153,7 +153,7 @@ func (b *body) drain() {
 	limit := b.f.cfg.MaxMessage
 	for !b.ended && b.err == nil {
 		if limit > 0 && b.pace.bytes/drainFactor > limit {
-			b.err = b.no
+			b.err = b.refusal
 			return
 		}
 		b.step(scratch[:])

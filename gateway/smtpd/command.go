@@ -18,7 +18,7 @@ func (f *front) next() error {
 		raw, err := f.readLine()
 		if errors.Is(err, errBareLF) {
 			f.refuseCommand("500 5.5.2 Lines must end in CRLF")
-			f.tooMuch()
+			f.limitNoise()
 			continue
 		}
 		if err != nil {
@@ -27,14 +27,14 @@ func (f *front) next() error {
 		line := string(raw)
 		if f.challenge {
 			f.challenge = false
-			f.hand(saslResponse(line))
+			f.forward(saslResponse(line))
 			return nil
 		}
 		verb, arg, _ := strings.Cut(strings.TrimRight(line, " \t"), " ")
 		if f.command(strings.ToUpper(verb), strings.TrimSpace(arg), line) {
 			return nil
 		}
-		f.tooMuch()
+		f.limitNoise()
 	}
 }
 
@@ -49,8 +49,8 @@ func saslResponse(line string) string {
 	return line
 }
 
-// hand gives go-smtp a line.
-func (f *front) hand(pieces ...string) {
+// hand returns go-smtp a line.
+func (f *front) forward(pieces ...string) {
 	f.pending = f.pending[:0]
 	for _, p := range pieces {
 		f.pending = append(f.pending, p...)
@@ -83,21 +83,21 @@ func (f *front) command(verb, arg, line string) bool {
 		f.skipChunk(arg)
 	case "RSET", "NOOP", "QUIT":
 		f.junk++
-		f.hand(verb)
+		f.forward(verb)
 		return true
 	case "VRFY":
 		f.junk++
-		f.say("252 2.5.0 Cannot verify, but will take a message and try")
+		f.respond("252 2.5.0 Cannot verify, but will take a message and try")
 	case "HELP":
 		f.junk++
-		f.say("214 2.0.0 RFC 5321: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY STARTTLS AUTH")
+		f.respond("214 2.0.0 RFC 5321: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY STARTTLS AUTH")
 	case "EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML":
 		f.refuseCommand("502 5.5.1 " + verb + " is not implemented")
 	case "XCLIENT", "XFORWARD":
 		f.refuseCommand("550 5.7.0 " + verb + " is not allowed")
 	default:
 		if foreignVerb(verb) || httpLine(line) {
-			f.stranger(oneLine(verb), "421 4.7.0 "+f.cfg.Hostname+" This is an SMTP server")
+			f.notSMTP(oneLine(verb), "421 4.7.0 "+f.cfg.Hostname+" This is an SMTP server")
 			return false
 		}
 		f.verb = "?"
@@ -108,15 +108,15 @@ func (f *front) command(verb, arg, line string) bool {
 
 func isControl(r rune) bool { return r != '\t' && unicode.IsControl(r) }
 
-// tooMuch ends sessions that only make noise.
-func (f *front) tooMuch() {
+// limitNoise ends sessions that only make noise.
+func (f *front) limitNoise() {
 	if !f.ended && (f.errors > f.cfg.MaxErrors || f.junk > maxJunk) {
 		f.refuseLast("421 4.7.0 " + f.cfg.Hostname + " Too many errors or idle commands")
 	}
 }
 
-// greeting takes EHLO or HELO. What stands behind it is the name that a machine gives itself, and
-// that may be anything; only what could do harm in a header is masked.
+// greeting takes EHLO or HELO. Its argument is the name that a machine has for itself, which
+// may be anything; only what could do harm in a header is masked.
 func (f *front) greeting(arg string) bool {
 	name, _, _ := strings.Cut(arg, " ")
 	if name == "" {
@@ -130,7 +130,7 @@ func (f *front) greeting(arg string) bool {
 	name = strings.Map(maskHelo, name)
 	f.junk++
 	f.helo, f.esmtp = name, f.verb == "EHLO"
-	f.hand("HELO ", name) // the words of EHLO's reply are the front's own
+	f.forward("HELO ", name) // the words of EHLO's reply are the front's own
 	return true
 }
 
@@ -142,13 +142,13 @@ func maskHelo(r rune) rune {
 	return '?'
 }
 
-// mayMail checks what must come before a transaction.
-func (f *front) mayMail() bool {
+// readyForMail checks what must come before a transaction.
+func (f *front) readyForMail() bool {
 	switch {
 	case f.helo == "":
-		f.refuseCommand("503 5.5.1 Say EHLO or HELO first")
+		f.refuseCommand("503 5.5.1 Send EHLO or HELO first")
 	case f.cfg.Auth == AuthRequired && f.user == "" && !f.authOffered() && f.cfg.TLS == TLSStart && f.tls == "":
-		f.refuseCommand("530 5.7.0 Say STARTTLS first, then log in")
+		f.refuseCommand("530 5.7.0 Send STARTTLS first, then log in")
 	case f.cfg.Auth == AuthRequired && f.user == "":
 		f.refuseCommand("530 5.7.0 Authentication required")
 	default:
@@ -159,11 +159,11 @@ func (f *front) mayMail() bool {
 
 // mailFrom checks MAIL and hands go-smtp a line whose path needs no interpretation.
 func (f *front) mailFrom(arg string) bool {
-	if !f.mayMail() {
+	if !f.readyForMail() {
 		return false
 	}
 	if f.mail {
-		f.refuseCommand("503 5.5.1 A transaction is running already: RSET first")
+		f.refuseCommand("503 5.5.1 A transaction is already open: send RSET first")
 		return false
 	}
 	rest, ok := cutKeyword(arg, "FROM")
@@ -185,17 +185,17 @@ func (f *front) mailFrom(arg string) bool {
 	if text != "" && !f.setPath(text, "5.1.7") {
 		return false
 	}
-	f.hand("MAIL FROM:<", f.address, ">", params)
+	f.forward("MAIL FROM:<", f.address, ">", params)
 	return true
 }
 
 // rcptTo does the same for RCPT.
 func (f *front) rcptTo(arg string) bool {
-	if !f.mayMail() {
+	if !f.readyForMail() {
 		return false
 	}
 	if !f.mail {
-		f.refuseCommand("503 5.5.1 MAIL first")
+		f.refuseCommand("503 5.5.1 Send MAIL first")
 		return false
 	}
 	if f.refused > max(f.cfg.MaxRecipients, maxRefused) {
@@ -221,22 +221,22 @@ func (f *front) rcptTo(arg string) bool {
 		f.refuseCommand(reply)
 		return false
 	}
-	f.hand("RCPT TO:<", f.address, ">", params)
+	f.forward("RCPT TO:<", f.address, ">", params)
 	return true
 }
 
 // data lets DATA through when there is someone to send to.
 func (f *front) data(arg string) bool {
 	switch {
-	case !f.mayMail():
+	case !f.readyForMail():
 	case arg != "":
 		f.refuseCommand("501 5.5.4 DATA takes no argument")
 	case !f.mail:
-		f.refuseCommand("503 5.5.1 MAIL first")
+		f.refuseCommand("503 5.5.1 Send MAIL first")
 	case f.rcpts == 0:
 		f.refuseCommand("554 5.5.1 No valid recipients")
 	default:
-		f.hand("DATA")
+		f.forward("DATA")
 		return true
 	}
 	return false

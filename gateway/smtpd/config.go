@@ -5,11 +5,10 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"time"
 )
 
-// TLSMode says when a listener speaks TLS, in the words of the config.
+// TLSMode reports when a listener speaks TLS, in the words of the config.
 type TLSMode string
 
 // The TLS modes.
@@ -19,7 +18,7 @@ const (
 	TLSImplicit TLSMode = "implicit" // RFC 8314 3.3
 )
 
-// AuthMode says whether clients log in (RFC 4954), in the words of the config.
+// AuthMode reports whether clients log in (RFC 4954), in the words of the config.
 type AuthMode string
 
 // The AUTH modes.
@@ -29,7 +28,7 @@ const (
 	AuthRequired AuthMode = "required"
 )
 
-// BareNewlines says what becomes of a lone CR or LF inside DATA, in the words of the config.
+// BareNewlines reports what becomes of a lone CR or LF inside DATA, in the words of the config.
 type BareNewlines string
 
 // What can become of bare newlines.
@@ -38,7 +37,7 @@ const (
 	Reject    BareNewlines = "reject"    // 554 5.6.0; a command line that ends in LF gets 500
 )
 
-// Config is what one listener is told. A zero limit means its default where one is named, else none.
+// Config is the settings of one listener. A zero limit means its default where one is named, else none.
 type Config struct {
 	Name     string // address as the config spells it; envelope.Client.Listener
 	Hostname string // what the server calls itself; "localhost" when empty
@@ -68,7 +67,7 @@ type Config struct {
 	MaxRate         int           // messages from one user or address in RatePer, 450 4.7.1 beyond; 0 means no limit
 	RatePer         time.Duration // default 1 min
 	MaxLine         int           // bytes of a line of DATA without its CRLF; 0 means no limit
-	MaxErrors       int           // 5xx replies before 421, refused recipients apart; default 20
+	MaxErrors       int           // 5xx replies before 421, not counting refused recipients; default 20
 	IdleTimeout     time.Duration // for a command, and between two reads of DATA; default 5 min
 	MinRate         int64         // bytes/s that DATA must keep up beyond the first 30 s; default 64, -1 none
 	InFlight        *Budget       // bytes of DATA being received, shared between listeners; nil means no limit
@@ -118,53 +117,5 @@ func (c Config) withDefaults() Config {
 func orInt[T ~int | ~int64](v *T, fallback T) {
 	if *v == 0 {
 		*v = fallback
-	}
-}
-
-// Budget is a number of bytes that sessions share.
-type Budget struct {
-	max  atomic.Int64
-	used atomic.Int64
-}
-
-// NewBudget gives a budget of that many bytes.
-func NewBudget(bytes int64) *Budget {
-	b := &Budget{}
-	b.Resize(bytes)
-	return b
-}
-
-// Resize makes it a budget of that many bytes; what is taken stays taken.
-func (b *Budget) Resize(bytes int64) { b.max.Store(bytes) }
-
-// Used tells how many bytes are taken; none of a nil budget.
-func (b *Budget) Used() int64 {
-	if b == nil {
-		return 0
-	}
-	return b.used.Load()
-}
-
-// take reserves n bytes, if there are so many.
-func (b *Budget) take(n int64) bool {
-	if b == nil {
-		return true
-	}
-	if b.used.Add(n) > b.max.Load() {
-		b.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-// fits tells whether n more bytes could be taken now. What is more than the whole budget is judged
-// as the whole of it.
-func (b *Budget) fits(n int64) bool {
-	return b == nil || b.used.Load()+min(n, b.max.Load()) <= b.max.Load()
-}
-
-func (b *Budget) give(n int64) {
-	if b != nil {
-		b.used.Add(-n)
 	}
 }

@@ -24,10 +24,9 @@ import (
 type front struct {
 	srv  *Server
 	cfg  *Config
-	ctx  context.Context // of the session; ends when the connection closes
-	stop context.CancelFunc
-	raw  net.Conn // the socket
-	conn net.Conn // the socket, or TLS over it
+	ctx  context.Context // of Serve: go-smtp hands none to a session
+	raw  net.Conn        // the socket
+	conn net.Conn        // the socket, or TLS over it
 	peer netip.Addr
 
 	mu       sync.Mutex
@@ -49,7 +48,7 @@ type front struct {
 	ended   bool   // nothing more is read from the client
 	linger  bool   // the client may be sending still: see that it gets the last reply
 	started bool
-	greeted bool // Connected was told
+	greeted bool // the event Connected was sent
 
 	dialogue
 }
@@ -77,12 +76,10 @@ type dialogue struct {
 }
 
 func newFront(ctx context.Context, srv *Server, conn net.Conn) *front {
-	f := &front{srv: srv, cfg: &srv.cfg, raw: conn, conn: conn}
-	f.ctx, f.stop = context.WithCancel(ctx)
-	return f
+	return &front{srv: srv, cfg: &srv.cfg, ctx: ctx, raw: conn, conn: conn}
 }
 
-// Read gives go-smtp its next command line, or io.EOF at the end of the session.
+// Read returns go-smtp its next command line, or io.EOF at the end of the session.
 func (f *front) Read(p []byte) (n int, err error) {
 	defer f.contain(&err)
 	if len(f.pending) == 0 {
@@ -104,11 +101,11 @@ func (f *front) Write(p []byte) (n int, err error) {
 		f.start()
 		return len(p), nil
 	}
-	f.take(p)
+	f.receive(p)
 	return len(p), nil
 }
 
-// Close sends what is left to say and ends the session.
+// Close sends the replies that are left and ends the session.
 func (f *front) Close() (err error) {
 	defer f.contain(&err)
 	f.mu.Lock()
@@ -119,25 +116,24 @@ func (f *front) Close() (err error) {
 		return nil
 	}
 	if f.flush() == nil && f.linger {
-		f.lastWord()
+		f.awaitClose()
 	}
 	f.ended = true
-	f.stop()
 	err = f.conn.Close()
 	if f.conn != f.raw {
 		f.raw.Close()
 	}
 	f.release()
-	f.srv.leave(f)
+	f.srv.remove(f)
 	if f.greeted {
 		f.event(Event{Kind: Closed})
 	}
 	return err
 }
 
-// lastWord waits a little for the client to stop sending: closing a socket with input unread makes
+// awaitClose waits a little for the client to stop sending: closing a socket with input unread makes
 // the kernel take back the reply that says why.
-func (f *front) lastWord() {
+func (f *front) awaitClose() {
 	half, ok := f.conn.(interface{ CloseWrite() error })
 	if !ok {
 		half, ok = f.raw.(interface{ CloseWrite() error })
@@ -181,7 +177,7 @@ func (f *front) panicked(p any) {
 	f.event(Event{Kind: Panicked, Err: fmt.Errorf("panic: %v", p)})
 }
 
-// event tells the operator, with what is known of the client.
+// event reports the operator, with what is known of the client.
 func (f *front) event(e Event) {
 	if f.cfg.OnEvent == nil {
 		return
@@ -194,7 +190,7 @@ func (f *front) event(e Event) {
 	f.cfg.OnEvent(e)
 }
 
-// name says whose mail an event is about.
+// name reports whose mail an event is about.
 func (f *front) name(e *Event) {
 	switch {
 	case e.Kind != Rejected && e.Kind != Lost:
@@ -241,8 +237,8 @@ func (f *front) isDraining() bool {
 	return f.draining
 }
 
-// turnAway ends a connection that there is no room for; go-smtp never sees it.
-func (f *front) turnAway(reply string) {
+// refuseConn refuses a connection that exceeds a limit; go-smtp never sees it.
+func (f *front) refuseConn(reply string) {
 	f.peer = addrOf(f.raw.RemoteAddr())
 	f.event(Event{Kind: Refused, Reply: reply})
 	if f.cfg.TLS != TLSImplicit {
@@ -250,13 +246,12 @@ func (f *front) turnAway(reply string) {
 		f.raw.SetWriteDeadline(time.Now().Add(time.Second))
 		io.WriteString(f.raw, reply+"\r\n")
 	}
-	f.stop()
 	f.raw.Close()
 }
 
 // start looks at the peer and greets it, or ends the session.
 func (f *front) start() {
-	if err := f.meet(); err != nil {
+	if err := f.identifyPeer(); err != nil {
 		f.event(Event{Kind: ProxyFailed, Err: err})
 		f.ended = true
 		return
@@ -265,10 +260,10 @@ func (f *front) start() {
 		f.user = f.cfg.User(f.raw)
 	}
 	if !f.allowed() {
-		f.refuse("554 5.7.1 You may not connect to this server")
+		f.refuse("554 5.7.1 Connections from your address are not allowed")
 		return
 	}
-	if !f.srv.enterAddr(f) {
+	if !f.srv.admitAddr(f) {
 		f.refuse("421 4.7.0 " + f.cfg.Hostname + " Too many connections from your address")
 		return
 	}
@@ -277,16 +272,16 @@ func (f *front) start() {
 	}
 	f.greeted = true
 	f.event(Event{Kind: Connected})
-	f.say(strings.TrimSpace("220 " + f.cfg.Hostname + " ESMTP " + f.cfg.Banner))
+	f.respond(strings.TrimSpace("220 " + f.cfg.Hostname + " ESMTP " + f.cfg.Banner))
 }
 
-// refuse ends a session before it began; over implicit TLS without words. It gives its place back at
-// once: those who may not come in must not keep others out.
+// refuse ends a session before it began; over implicit TLS without a reply. It frees its place at
+// once: refused clients must not keep others out.
 func (f *front) refuse(reply string) {
 	f.event(Event{Kind: Refused, Reply: reply})
-	f.srv.leave(f)
+	f.srv.remove(f)
 	if f.cfg.TLS != TLSImplicit {
-		f.say(reply)
+		f.respond(reply)
 	}
 	f.ended = true
 }

@@ -62,7 +62,6 @@ func TestWriteDeadline(t *testing.T) {
 		client, server := net.Pipe()
 		defer client.Close()
 		f := newFront(context.Background(), New(Config{}, &keeper{}, nil), server)
-		defer f.stop()
 		for _, c := range []struct {
 			before    string
 			pause     time.Duration // since the deadline was set
@@ -78,7 +77,7 @@ func TestWriteDeadline(t *testing.T) {
 			f.writeBy = time.Time{}
 			if c.before != "nothing" {
 				go client.Read(make([]byte, 100))
-				f.say("250 OK")
+				f.respond("250 OK")
 				if err := f.flush(); err != nil {
 					t.Fatal(err)
 				}
@@ -88,7 +87,7 @@ func TestWriteDeadline(t *testing.T) {
 			}
 			time.Sleep(c.pause)
 			began := time.Now()
-			f.say("250 OK")
+			f.respond("250 OK")
 			if err := f.flush(); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("after %s: %v", c.before, err)
 			}
@@ -106,19 +105,18 @@ func TestTakePieces(t *testing.T) {
 	f := newFront(context.Background(), New(Config{TLS: TLSStart}, &keeper{}, nil), server)
 	f.verb = "MAIL"
 	for _, piece := range []string{"550-5.7.1 Fir", "st\r", "\n550-5.7.1 Second\r\n550 5.7.1 Th", "ird\r\n"} {
-		f.take([]byte(piece))
+		f.receive([]byte(piece))
 	}
 	want := "550-5.7.1 First\r\n550-5.7.1 Second\r\n550 5.7.1 Third\r\n"
 	if got := string(f.out); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	f.out = nil
-	f.take([]byte("no\r\n"))
+	f.receive([]byte("no\r\n"))
 	if got := string(f.out); got != "no\r\n" {
 		t.Errorf("got %q", got)
 	}
 	f.out = nil
-	f.stop()
 	server.Close()
 }
 

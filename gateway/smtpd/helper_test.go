@@ -258,7 +258,7 @@ func (p *peer) secure(pool *x509.CertPool, certs ...tls.Certificate) {
 	p.conn, p.r = c, bufio.NewReader(c)
 }
 
-// ready gives a client that has said EHLO, over TLS in the given mode.
+// ready returns a client that has said EHLO, over TLS in the given mode.
 func (s *site) ready(mode TLSMode) *peer {
 	s.t.Helper()
 	p := s.met(mode)
@@ -267,7 +267,7 @@ func (s *site) ready(mode TLSMode) *peer {
 	return p
 }
 
-// met gives a client that has been greeted and speaks TLS in the given mode.
+// met returns a client that has been greeted and speaks TLS in the given mode.
 func (s *site) met(mode TLSMode) *peer {
 	s.t.Helper()
 	p := s.dial()

@@ -17,9 +17,9 @@ var errDraining = errors.New("smtpd: shutting down")
 // errBareLF is for a command line that ends in LF alone where that is refused.
 var errBareLF = errors.New("smtpd: bare LF")
 
-// readLine gives the next command line without its line end. A line that the end of the connection
+// readLine returns the next command line without its line end. A line that the end of the connection
 // cut short is never given, and no line is longer than maxCommand. After an error other
-// than errBareLF the session is over, and the client has been told where that makes sense.
+// than errBareLF the session is over, and the client has got a reply where that makes sense.
 func (f *front) readLine() ([]byte, error) {
 	if f.isDraining() {
 		return nil, f.hangUp(errDraining)
@@ -27,7 +27,7 @@ func (f *front) readLine() ([]byte, error) {
 	deadline := time.Now().Add(f.cfg.IdleTimeout)
 	seen := 0
 	for {
-		if f.foreign() { // before a line is looked for: a TLS hello may have an LF in it
+		if f.isTLSHello() { // before a line is looked for: a TLS hello may have an LF in it
 			return nil, io.EOF
 		}
 		if i := bytes.IndexByte(f.in[f.r+seen:f.w], '\n'); i >= 0 && seen+i < maxCommand {
@@ -58,9 +58,9 @@ func (f *front) hangUp(err error) error {
 	f.ended = true
 	switch {
 	case errors.Is(err, errDraining):
-		f.say("421 4.3.2 " + f.cfg.Hostname + " Service shutting down")
+		f.respond("421 4.3.2 " + f.cfg.Hostname + " Service shutting down")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		f.say("421 4.4.2 " + f.cfg.Hostname + " Idle for too long")
+		f.respond("421 4.4.2 " + f.cfg.Hostname + " Idle for too long")
 	}
 	return io.EOF
 }
@@ -138,7 +138,7 @@ func (f *front) enlarge() {
 	f.in = *f.block
 }
 
-// release gives the block back once what is left in it fits elsewhere.
+// release returns the block back once what is left in it fits elsewhere.
 func (f *front) release() {
 	if f.block == nil {
 		return

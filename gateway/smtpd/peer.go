@@ -12,9 +12,9 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// meet finds out who the peer is. Only a named proxy is believed when it speaks for another, and it
+// identifyPeer finds out who the peer is. Only a named proxy is believed when it speaks for another, and it
 // must: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt section 5.
-func (f *front) meet() error {
+func (f *front) identifyPeer() error {
 	f.peer = addrOf(f.raw.RemoteAddr())
 	if !f.peer.IsValid() || !contains(f.cfg.ProxyFrom, f.peer) {
 		return nil
@@ -32,7 +32,7 @@ func (f *front) meet() error {
 		return nil
 	}
 	if f.peer = addrOf(header.SourceAddr); !f.peer.IsValid() {
-		return errNoPeer // a unix socket at the proxy: nobody that Allow and the routes could judge
+		return errNoPeer // a unix socket at the proxy: nobody that Allow and the routes could checkLimits
 	}
 	return nil
 }
@@ -59,31 +59,31 @@ func contains(nets []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// foreign notices a TLS hello where a command should stand, before a whole line is there.
-func (f *front) foreign() bool {
+// isTLSHello notices a TLS hello where a command should be, before a whole line is there.
+func (f *front) isTLSHello() bool {
 	if f.r == f.w || f.in[f.r] != 0x16 {
 		return false
 	}
-	f.stranger("TLS hello", "")
+	f.notSMTP("TLS hello", "")
 	return true
 }
 
-// stranger ends a session with something that does not speak SMTP.
-func (f *front) stranger(what, reply string) {
+// notSMTP ends a session with something that does not speak SMTP.
+func (f *front) notSMTP(what, reply string) {
 	f.event(Event{Kind: Foreign, Command: what, Reply: reply})
 	if reply != "" {
-		f.say(reply)
+		f.respond(reply)
 	}
 	f.ended, f.linger = true, true
 }
 
-// httpLine tells a request line of HTTP (RFC 9112 3), whatever its method.
+// httpLine reports a request line of HTTP (RFC 9112 3), whatever its method.
 func httpLine(line string) bool {
 	i := strings.LastIndex(line, " HTTP/")
 	return i > 0 && len(line)-i <= len(" HTTP/1.1")
 }
 
-// foreignVerb tells a request of a browser, whose body would send mail if it ran as commands, and
+// foreignVerb reports a request of a browser, whose body would send mail if it ran as commands, and
 // a proxy that is not named in ProxyFrom.
 func foreignVerb(verb string) bool {
 	switch verb {

@@ -11,8 +11,8 @@ import (
 // maxHeld is how many bytes of replies wait for the end of a pipelined group.
 const maxHeld = 16 << 10
 
-// say queues a reply line of the front's own.
-func (f *front) say(pieces ...string) {
+// respond queues a reply line of the front.
+func (f *front) respond(pieces ...string) {
 	if f.out == nil {
 		f.out = make([]byte, 0, 512)
 	}
@@ -24,7 +24,7 @@ func (f *front) say(pieces ...string) {
 
 // refuseCommand answers a command with a 4xx or 5xx line and counts it.
 func (f *front) refuseCommand(reply string) {
-	f.say(reply)
+	f.respond(reply)
 	f.count(reply)
 	f.event(Event{Kind: Rejected, Command: f.verb, Reply: reply})
 }
@@ -40,7 +40,7 @@ func (f *front) refuseLast(reply string) {
 func (f *front) count(reply string) {
 	switch {
 	case f.verb == "RCPT" && f.mail:
-		// A list with dead addresses is no attack, and 452 4.5.3 asks for another transaction.
+		// A list with dead addresses is not an attack, and 452 4.5.3 asks for another transaction.
 		if !strings.HasPrefix(reply, "452 4.5.3") {
 			f.refused++
 		}
@@ -69,8 +69,8 @@ func (f *front) flush() error {
 	return err
 }
 
-// take gets replies of go-smtp line by line.
-func (f *front) take(p []byte) {
+// receive gets replies of go-smtp line by line.
+func (f *front) receive(p []byte) {
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
@@ -88,31 +88,31 @@ func (f *front) take(p []byte) {
 	}
 }
 
-// reply passes a line of go-smtp on and learns from it.
+// reply passes a line of go-smtp on and tracks the state by it.
 func (f *front) reply(line string) {
 	if len(line) < 4 {
-		f.say(line)
+		f.respond(line)
 		return
 	}
 	code, _ := strconv.Atoi(line[:3])
 	if f.verb == "EHLO" && code == 250 {
 		f.capabilities()
 		f.mail = false // RFC 5321 4.1.4: as RSET
-		f.tooMuch()
+		f.limitNoise()
 		return
 	}
-	f.say(ownWords(f.verb, code, line))
+	f.respond(withStatus(f.verb, code, line))
 	if line[3] == '-' {
 		return
 	}
-	f.learn(code, line)
+	f.track(code, line)
 	if len(f.out) > maxHeld && f.flush() != nil {
 		f.ended = true
 	}
 }
 
-// ownWords has the enhanced codes that RFC 3463 and RFC 4954 6 give these replies.
-func ownWords(verb string, code int, line string) string {
+// withStatus has the enhanced codes that RFC 3463 and RFC 4954 6 give these replies.
+func withStatus(verb string, code int, line string) string {
 	switch {
 	case verb == "AUTH" && code == 235:
 		return "235 2.7.0 Authentication succeeded"
@@ -124,8 +124,8 @@ func ownWords(verb string, code int, line string) string {
 	return line
 }
 
-// learn follows the state of the transaction by the last line of a reply.
-func (f *front) learn(code int, line string) {
+// track follows the state of the transaction by the last line of a reply.
+func (f *front) track(code int, line string) {
 	if code >= 400 {
 		f.count(line)
 		f.event(Event{Kind: Rejected, Command: f.verb, Reply: line})
@@ -150,7 +150,7 @@ func (f *front) learn(code int, line string) {
 	if code == 421 {
 		f.ended, f.linger = true, true
 	}
-	f.tooMuch()
+	f.limitNoise()
 }
 
 // capabilities is the reply to EHLO (RFC 5321 4.1.1.1): our domain, then what this client is offered.
@@ -165,13 +165,13 @@ func (f *front) capabilities() {
 	}
 	last := len(lines) - 1
 	for _, line := range lines[:last] {
-		f.say("250-", line)
+		f.respond("250-", line)
 	}
-	f.say("250 ", lines[last])
+	f.respond("250 ", lines[last])
 }
 
-// giveUp ends the session inside a message: what follows can only be the rest of it.
-func (f *front) giveUp(err error) {
+// abort ends the session inside a message: what follows can only be the rest of it.
+func (f *front) abort(err error) {
 	f.ended, f.linger = true, true
 	f.r, f.w = 0, 0
 	f.event(Event{Kind: Lost, Command: "DATA", Err: err})

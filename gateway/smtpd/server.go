@@ -16,14 +16,14 @@ import (
 
 // Server speaks SMTP on listeners that share one Config.
 type Server struct {
-	cfg     Config
-	handler Handler
-	log     *slog.Logger
-	limits  []string  // as EHLO tells them
-	blocks  sync.Pool // *[]byte of blockSize: input buffers of sessions inside DATA
-	mails   *tempo
-	guesses *tempo        // failed logins
-	logins  chan struct{} // a password hash is slow on purpose: so many are checked at a time
+	cfg      Config
+	handler  Handler
+	log      *slog.Logger
+	limits   []string  // as EHLO tells them
+	blocks   sync.Pool // *[]byte of blockSize: input buffers of sessions inside DATA
+	messages *rateLimiter
+	guesses  *rateLimiter  // failed logins
+	logins   chan struct{} // a password hash is slow on purpose: one slot for each check that may run
 
 	mu       sync.Mutex
 	fronts   map[*front]struct{}
@@ -38,29 +38,29 @@ const blockSize = 16 << 10
 // forceWait is how long sessions may take to end once their connections have been cut.
 const forceWait = 5 * time.Second
 
-// New gives a server for one listener's settings. A nil logger means slog's default.
+// New returns a server for one listener's settings. A nil logger means slog's default.
 func New(cfg Config, h Handler, log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.Default()
 	}
 	cfg = cfg.withDefaults()
 	s := &Server{
-		cfg:     cfg,
-		handler: h,
-		log:     log.With("listener", cfg.Name),
-		fronts:  map[*front]struct{}{},
-		perAddr: map[netip.Prefix]int{},
-		idle:    make(chan struct{}),
-		mails:   newTempo(cfg.MaxRate, cfg.RatePer),
-		guesses: newTempo(maxGuesses, time.Minute),
-		logins:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		cfg:      cfg,
+		handler:  h,
+		log:      log.With("listener", cfg.Name),
+		fronts:   map[*front]struct{}{},
+		perAddr:  map[netip.Prefix]int{},
+		idle:     make(chan struct{}),
+		messages: newRateLimiter(cfg.MaxRate, cfg.RatePer),
+		guesses:  newRateLimiter(maxGuesses, time.Minute),
+		logins:   make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	s.limits = limits(&cfg)
 	s.blocks.New = func() any { b := make([]byte, blockSize); return &b }
 	return s
 }
 
-// limits gives the words of RFC 1870 and RFC 9422.
+// limits returns the words of RFC 1870 and RFC 9422.
 func limits(cfg *Config) []string {
 	words := []string{"SIZE"}
 	if cfg.MaxMessage > 0 {
@@ -73,15 +73,17 @@ func limits(cfg *Config) []string {
 }
 
 // Serve answers clients of l until ctx ends or l fails; it closes l. At the end of ctx it stops
-// accepting, tells sessions 421 between two commands, lets running DATA finish for DrainTimeout, then
-// cuts what is left. After that the Server takes nobody any more. The error is nil unless l failed or a handler did not return.
+// accepting, sends sessions 421 between two commands, lets running DATA finish for DrainTimeout, then
+// cuts what is left. The Server cannot be used again. The error is nil unless l failed or a handler did not return.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	// Messages that are being handed over outlive ctx by the drain timeout.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	engine := s.engine()
 	failed := make(chan error, 1)
-	go func() { failed <- engine.Serve(&gate{Listener: l, srv: s, ctx: base}) }()
+	go func() {
+		failed <- engine.Serve(&frontListener{l, func(conn net.Conn) *front { return newFront(base, s, conn) }})
+	}()
 
 	var err error
 	select {
@@ -125,7 +127,7 @@ type engineLog struct{ log *slog.Logger }
 func (l engineLog) Printf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
 func (l engineLog) Println(v ...any)               { l.log.Error(fmt.Sprint(v...)) }
 
-// drain ends all sessions and tells how many would not.
+// drain ends all sessions and returns how many would not.
 func (s *Server) drain(cut context.CancelFunc) int {
 	s.mu.Lock()
 	if !s.draining && len(s.fronts) == 0 {
@@ -164,31 +166,30 @@ func await(done <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// gate is the listener that go-smtp sees: it hands out fronts.
-type gate struct {
+// frontListener is the listener that go-smtp sees: it hands out fronts.
+type frontListener struct {
 	net.Listener
-	srv *Server
-	ctx context.Context // of all sessions
+	open func(net.Conn) *front
 }
 
-// Accept waits for a client that there is room for.
-func (g *gate) Accept() (net.Conn, error) {
+// Accept waits for a client that no limit refuses.
+func (l *frontListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := g.Listener.Accept()
+		conn, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		f := newFront(g.ctx, g.srv, conn)
-		refusal := g.srv.enter(f)
+		f := l.open(conn)
+		refusal := f.srv.admit(f)
 		if refusal == "" {
 			return f, nil
 		}
-		f.turnAway(refusal)
+		f.refuseConn(refusal)
 	}
 }
 
-// enter counts a connection in, or gives the reply that turns it away.
-func (s *Server) enter(f *front) (refusal string) {
+// admit counts a connection in, or returns the reply that refuses it.
+func (s *Server) admit(f *front) (refusal string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
@@ -201,8 +202,8 @@ func (s *Server) enter(f *front) (refusal string) {
 	return ""
 }
 
-// enterAddr counts a connection of a known peer, if MaxConnsPerAddr allows.
-func (s *Server) enterAddr(f *front) bool {
+// admitAddr counts a connection of a known peer, if MaxConnsPerAddr allows.
+func (s *Server) admitAddr(f *front) bool {
 	if s.cfg.MaxConnsPerAddr <= 0 || !f.peer.IsValid() {
 		return true
 	}
@@ -217,8 +218,8 @@ func (s *Server) enterAddr(f *front) bool {
 	return true
 }
 
-// leave forgets a connection.
-func (s *Server) leave(f *front) {
+// remove forgets a connection.
+func (s *Server) remove(f *front) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.fronts[f]; !ok {
@@ -236,7 +237,7 @@ func (s *Server) leave(f *front) {
 	}
 }
 
-// Conns tells how many connections are open.
+// Conns returns how many connections are open.
 func (s *Server) Conns() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -56,7 +56,7 @@ func TestRefusedTakeNoPlace(t *testing.T) {
 	}
 }
 
-// farConn says that its other end is on another machine.
+// farConn reports that its other end is on another machine.
 type farConn struct{ net.Conn }
 
 func (farConn) RemoteAddr() net.Addr {

@@ -14,7 +14,7 @@ import (
 	"mailhatch/gateway/envelope"
 )
 
-// session is what go-smtp asks about the commands that the front lets through.
+// session answers go-smtp about the commands that the front lets through.
 type session struct {
 	f   *front
 	env *envelope.Envelope // of the running transaction, or nil
@@ -30,9 +30,9 @@ func newSession(c *smtp.Conn) (smtp.Session, error) {
 	return &session{f: f}, nil
 }
 
-// internalError is all that a client learns of our own trouble.
+// internalError is all that a client learns of an internal error.
 func internalError() error {
-	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local trouble, try again later"}
+	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local error, try again later"}
 }
 
 // Mail begins a transaction. The address is the front's: go-smtp takes the quotes off.
@@ -43,7 +43,7 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 		growStack(f.rcpts)
 		s.grown = true
 	}
-	if !f.srv.mails.allow(f.sender()) {
+	if !f.srv.messages.allow(f.sender()) {
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again later"}
 	}
 	if !f.cfg.InFlight.fits(max(opts.Size, minBudgetStep)) { // before the client sends it all in vain
@@ -96,7 +96,7 @@ func (f *front) protocol(utf8 bool) string {
 	return word
 }
 
-// Rcpt adds a recipient, if the handler likes it.
+// Rcpt adds a recipient, if the handler accepts it.
 func (s *session) Rcpt(_ string, opts *smtp.RcptOptions) (err error) {
 	defer s.contain(&err)
 	rcpt := envelope.Recipient{Address: s.f.address, Given: s.f.bare}
@@ -113,7 +113,7 @@ func (s *session) Rcpt(_ string, opts *smtp.RcptOptions) (err error) {
 	return nil
 }
 
-// Data hands the message over. go-smtp's reader is left alone: the front gives the text.
+// Data hands the message over. go-smtp's reader is not used: the front has the text.
 func (s *session) Data(io.Reader) (err error) {
 	f := s.f
 	defer s.contain(&err)
@@ -124,10 +124,10 @@ func (s *session) Data(io.Reader) (err error) {
 	id, text, err := f.srv.handler.Accept(f.ctx, &env, b)
 	b.drain()
 	switch {
-	case b.err != nil && b.no == nil:
+	case b.err != nil && b.refusal == nil:
 		return lostReply(b.err)
-	case b.no != nil:
-		return asSMTP(b.no)
+	case b.refusal != nil:
+		return asSMTP(b.refusal)
 	case err != nil:
 		return s.refusal("DATA", err)
 	}
@@ -154,20 +154,20 @@ func growStack(i int) byte {
 func (s *session) contain(err *error) {
 	if p := recover(); p != nil {
 		s.f.panicked(p)
-		*err = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local trouble, closing the session"}
+		*err = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Local error, closing the session"}
 	}
 }
 
 // lostReply is for a client that may still listen although its message has no end.
 func lostReply(err error) *smtp.SMTPError {
-	e := &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "The connection broke inside the message: it is not accepted"}
+	e := &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "The connection was lost inside the message, which is not accepted"}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		e.Message = "Timeout inside the message: it is not accepted. Its end is CRLF.CRLF"
+		e.Message = "Timeout inside the message, which is not accepted: it must end in CRLF.CRLF"
 	}
 	return e
 }
 
-// refusal is what go-smtp tells the client of a handler's error.
+// refusal returns what go-smtp replies for a handler's error.
 func (s *session) refusal(verb string, err error) error {
 	s.f.policy = true
 	var r *envelope.Reply

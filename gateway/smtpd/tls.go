@@ -36,15 +36,15 @@ func (f *front) startTLS(arg string) {
 	case arg != "":
 		f.refuseCommand("501 5.5.4 STARTTLS takes no argument")
 	case f.tls != "":
-		f.refuseCommand("503 5.5.1 TLS is running already")
+		f.refuseCommand("503 5.5.1 TLS is already active")
 	case f.cfg.TLS != TLSStart:
-		f.refuseCommand("502 5.5.1 TLS is not offered here")
+		f.refuseCommand("502 5.5.1 TLS is not offered")
 	case f.mail:
-		f.refuseCommand("503 5.5.1 Not in a transaction: RSET first")
+		f.refuseCommand("503 5.5.1 Not allowed in a transaction: send RSET first")
 	case f.authed:
-		f.refuseCommand("503 5.5.1 Not after AUTH")
+		f.refuseCommand("503 5.5.1 Not allowed after AUTH")
 	default:
-		f.say("220 2.0.0 Ready to start TLS")
+		f.respond("220 2.0.0 Ready to start TLS")
 		// What was pipelined behind the command was not protected (RFC 3207 4.2, CVE-2011-0411).
 		f.r, f.w = 0, 0
 		if f.flush() != nil {

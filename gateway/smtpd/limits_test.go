@@ -10,17 +10,17 @@ import (
 
 func TestTempo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tp := newTempo(2, time.Minute)
+		tp := newRateLimiter(2, time.Minute)
 		for i, want := range []bool{true, true, false} {
 			if got := tp.allow("a"); got != want {
 				t.Errorf("allow %d is %v", i, got)
 			}
 		}
-		if !tp.spent("a") || tp.spent("b") || !tp.allow("b") {
-			t.Error("clients share their tempo")
+		if !tp.exhausted("a") || tp.exhausted("b") || !tp.allow("b") {
+			t.Error("clients share their rateLimiter")
 		}
 		time.Sleep(30 * time.Second)
-		if tp.spent("a") || !tp.allow("a") || tp.allow("a") {
+		if tp.exhausted("a") || !tp.allow("a") || tp.allow("a") {
 			t.Error("half a minute gives one back")
 		}
 		for i := range maxTracked {
