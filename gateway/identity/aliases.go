@@ -10,13 +10,13 @@ import (
 	"mailhatch/mime"
 )
 
-// Aliases says to whom mail for local names goes. Make it with NewAliases; once it is filled it may
+// Aliases reports to whom mail for local names goes. Make it with NewAliases; once it is filled it may
 // be used from many goroutines at once.
 type Aliases struct {
 	entries map[string][]string // name or address in lower case to names and addresses
 }
 
-// NewAliases takes the table [aliases]. Entries that cannot be used are told as *KeyError and left out.
+// NewAliases takes the table [aliases]. Entries that cannot be used are returned as *KeyError and left out.
 func NewAliases(table map[string][]string) (*Aliases, []error) {
 	a := &Aliases{entries: map[string][]string{}}
 	var errs []error
@@ -37,13 +37,13 @@ func NewAliases(table map[string][]string) (*Aliases, []error) {
 			}
 		}
 		if !a.add(name, table[name]) {
-			fail("is there twice, in upper and lower case", "")
+			fail("is defined twice, in upper and lower case", "")
 		}
 	}
 	return a, errs
 }
 
-// add says whether the name was new.
+// add reports whether the name was new.
 func (a *Aliases) add(name string, targets []string) bool {
 	key := mime.AddressKey(name)
 	if _, dup := a.entries[key]; dup {
@@ -53,7 +53,7 @@ func (a *Aliases) add(name string, targets []string) bool {
 	return true
 }
 
-// badTarget says why mail cannot go to a target of an alias: mailhatch runs no commands and writes no files.
+// badTarget returns why mail cannot go to a target of an alias: mailhatch runs no commands and writes no files.
 func badTarget(target string) string {
 	lower := strings.ToLower(target)
 	switch {
@@ -73,7 +73,7 @@ func badTarget(target string) string {
 	return ""
 }
 
-// CheckAddress says why mail cannot go to a name or address of the config; "" when it can.
+// CheckAddress returns why mail cannot go to a name or address of the config; "" when it can.
 func CheckAddress(s string) string { return badTarget(s) }
 
 // validAddress takes local@domain or a local part alone; quoted local parts may hold spaces.
@@ -93,13 +93,13 @@ func (a *Aliases) Expand(id *Identity, to []envelope.Recipient) []envelope.Recip
 		address := id.Qualify(r.Address)
 		e.expand(address, map[string]progress{})
 		if !e.reached {
-			e.emit(address) // a loop without a way out: mail is not lost by it
+			e.emit(address) // a loop without an exit: no mail is lost by it
 		}
 	}
 	return e.out
 }
 
-// Resolve gives the addresses that mail for a name or address goes to.
+// Resolve returns the addresses that mail for a name or address goes to.
 func (a *Aliases) Resolve(id *Identity, name string) []string {
 	var list []string
 	for _, r := range a.Expand(id, []envelope.Recipient{{Address: name}}) {
@@ -108,7 +108,7 @@ func (a *Aliases) Resolve(id *Identity, name string) []string {
 	return list
 }
 
-// Loops gives the aliases that lead to nobody but back to themselves, in lower case and in order.
+// Loops returns the aliases that lead to nobody but back to themselves, in lower case and in order.
 func (a *Aliases) Loops(id *Identity) []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(a.entries)) {
@@ -120,7 +120,7 @@ func (a *Aliases) Loops(id *Identity) []string {
 	return list
 }
 
-// progress says how far an alias has been followed for one recipient.
+// progress reports how far an alias has been followed for one recipient.
 type progress int
 
 const (

@@ -127,17 +127,17 @@ a"quote: y@x.org
 		t.Fatal(err)
 	}
 	wantWarnings := []string{
-		`/etc/aliases:1: continues nothing`,
+		`/etc/aliases:1: continues no entry`,
 		`/etc/aliases:12: alias prog: "|/usr/bin/vacation -a b" is a command, which mailhatch never runs; it is left out`,
 		`/etc/aliases:13: alias file: "/var/mail/file" is a file, which mailhatch never writes; it is left out`,
-		`/etc/aliases:13: alias file has no target that can be used: mail for it goes by the routes`,
+		`/etc/aliases:13: alias file has no usable target: mail for it follows the routes`,
 		`/etc/aliases:14: alias list: ":include:/etc/list" is a list in a file, which mailhatch does not read; it is left out`,
-		`/etc/aliases:14: alias list has no target that can be used: mail for it goes by the routes`,
+		`/etc/aliases:14: alias list has no usable target: mail for it follows the routes`,
 		`/etc/aliases:15: alias special: ":blackhole:" is a special target, which mailhatch does not know; it is left out`,
-		`/etc/aliases:15: alias special has no target that can be used: mail for it goes by the routes`,
-		`/etc/aliases:17: the alias "ROOT" is there twice; the first one counts`,
+		`/etc/aliases:15: alias special has no usable target: mail for it follows the routes`,
+		`/etc/aliases:17: the alias "ROOT" is defined twice; the first definition counts`,
 		`/etc/aliases:18: "no colon here" has no colon: write "name: target"`,
-		`/etc/aliases:19: alias empty has no target that can be used: mail for it goes by the routes`,
+		`/etc/aliases:19: alias empty has no usable target: mail for it follows the routes`,
 		`/etc/aliases:20: the alias "|bad" is a command, which mailhatch never runs`,
 		`/etc/aliases:22: "a\"quote: y@x.org" has no colon: write "name: target"`,
 	}

@@ -15,7 +15,7 @@ const maxAliasLine = 1 << 20
 // AddFile reads a file in the format of aliases(5): "name: target, target", quoted strings, comments
 // from # to the end of the line, lines that begin with white space continue the one before. Names that
 // are there already keep their targets. What cannot be used, commands, files and :include: above all,
-// is left out and told in warnings as "file:line: …". The error is that of reading.
+// is left out and named in warnings as "file:line: …". The error is one of r.
 func (a *Aliases) AddFile(file string, r io.Reader) (warnings []string, err error) {
 	p := aliasParser{aliases: a, file: file, inFile: map[string]bool{}}
 	lines := bufio.NewScanner(r)
@@ -28,7 +28,7 @@ func (a *Aliases) AddFile(file string, r io.Reader) (warnings []string, err erro
 		case strings.TrimSpace(line) == "":
 		case line[0] == ' ' || line[0] == '\t':
 			if start == 0 {
-				p.warn(number, "continues nothing")
+				p.warn(number, "continues no entry")
 				continue
 			}
 			entry += line
@@ -83,7 +83,7 @@ func (p *aliasParser) entry(line string, number int) {
 		return
 	}
 	if p.inFile[strings.ToLower(name)] {
-		p.warn(number, "the alias %q is there twice; the first one counts", name)
+		p.warn(number, "the alias %q is defined twice; the first definition counts", name)
 		return
 	}
 	p.inFile[strings.ToLower(name)] = true
@@ -101,7 +101,7 @@ func (p *aliasParser) entry(line string, number int) {
 		targets = append(targets, target)
 	}
 	if len(targets) == 0 {
-		p.warn(number, "alias %s has no target that can be used: mail for it goes by the routes", name)
+		p.warn(number, "alias %s has no usable target: mail for it follows the routes", name)
 		return
 	}
 	p.aliases.add(name, targets)
@@ -125,7 +125,7 @@ func splitOutsideQuotes(s string, sep byte, n int) []string {
 	return append(out, s[start:])
 }
 
-// bracketed gives the address of a target that has a display name: "Ann Other" <ann@example.com>.
+// bracketed returns the address of a target that has a display name: "Ann Other" <ann@example.com>.
 func bracketed(word string) string {
 	inner, closed := strings.CutSuffix(word, ">")
 	if at := strings.LastIndexByte(inner, '<'); closed && at >= 0 {

@@ -8,7 +8,7 @@ import (
 	"mailhatch/mime"
 )
 
-// Complete gives the edits that make a header fit to travel: Date, Message-ID and From where they are
+// Complete returns the edits that make a header fit to travel: Date, Message-ID and From where they are
 // missing (RFC 6409 8), bare names completed in address fields, Bcc and Resent-Bcc removed.
 // id is the queue id; it becomes the left side of a Message-ID.
 func (id *Identity) Complete(h mime.Header, env *envelope.Envelope, queueID string, now time.Time) []mime.Edit {
@@ -22,7 +22,7 @@ func (id *Identity) Complete(h mime.Header, env *envelope.Envelope, queueID stri
 		edits = append(edits, mime.Edit{Op: mime.Replace, Name: name, Value: value, UTF8: env.UTF8})
 	}
 	if h.Get("Date") == "" {
-		add("Date", now.Format(dateFormat))
+		add("Date", now.Format(time.RFC1123Z))
 	}
 	if h.Get("From") == "" {
 		add("From", id.from(env))
@@ -36,10 +36,7 @@ func (id *Identity) Complete(h mime.Header, env *envelope.Envelope, queueID stri
 	return edits
 }
 
-// dateFormat is that of RFC 5322 3.3.
-const dateFormat = "Mon, 02 Jan 2006 15:04:05 -0700"
-
-// from gives the From of a message that has none.
+// from returns the From of a message that has none.
 func (id *Identity) from(env *envelope.Envelope) string {
 	switch {
 	case id.DefaultFrom.Addr != "":
@@ -50,7 +47,7 @@ func (id *Identity) from(env *envelope.Envelope) string {
 	return mime.Address{Addr: "postmaster@" + id.Domain}.String()
 }
 
-// qualifyField completes bare names in one address field. A field that stands there several times
+// qualifyField completes bare names in one address field. A field that is there several times
 // against RFC 5322 3.6 is left alone: a replacement would lose the further ones.
 func (id *Identity) qualifyField(h mime.Header, name string) []mime.Edit {
 	var found mime.Field
@@ -73,7 +70,7 @@ func (id *Identity) qualifyField(h mime.Header, name string) []mime.Edit {
 }
 
 // qualifyList inserts suffix behind each bare name of an address list and leaves every other byte as
-// it is: names, comments, groups and what is no address.
+// it is: names, comments, groups and what is not an address.
 func qualifyList(list, suffix string) string {
 	var out strings.Builder
 	done := 0 // bytes of list that are in out
@@ -112,8 +109,8 @@ func mailboxLength(list string) (n, end int) {
 }
 
 // bareNameEnd finds where a mailbox lacks its domain: behind the name in angle brackets, else behind
-// the only word. It is 0 when the mailbox has a domain or is none that can be understood; nobody here
-// has a name beyond ASCII, which is rather the half of one without quotes: Doé, Ann <ann@x>.
+// the only word. It is 0 when the mailbox has a domain or cannot be understood. A word beyond ASCII
+// is not a bare name but half of a display name without quotes: Doé, Ann <ann@x>.
 func bareNameEnd(mailbox string) int {
 	end, words := 0, 0
 	for i := 0; i < len(mailbox); {

@@ -13,7 +13,7 @@ import (
 // Identity is the table [identity] of the config.
 type Identity struct {
 	Domain      string       // completes bare names
-	Hostname    string       // stands in Received and Message-ID
+	Hostname    string       // for Received and Message-ID
 	DefaultFrom mime.Address // for messages without From; Addr "" means the envelope sender
 }
 
@@ -24,7 +24,7 @@ type KeyError struct {
 	Hint    string // what to do; may be empty
 }
 
-// Error gives key and problem.
+// Error returns key and problem.
 func (e *KeyError) Error() string { return e.Key + " " + e.Problem }
 
 // New makes an identity. defaultFrom is an address with or without a name, or empty; the error is about it.
@@ -38,7 +38,7 @@ func New(domain, hostname, defaultFrom string) (*Identity, error) {
 	return id, err
 }
 
-// ParseMailbox reads one address of the config, with or without a display name.
+// ParseMailbox parses one address of the config, with or without a display name.
 func ParseMailbox(s string) (mime.Address, error) {
 	a, err := netmail.ParseAddress(s)
 	if err != nil {
@@ -62,7 +62,7 @@ func (id *Identity) Qualify(addr string) string {
 	return local + "@" + id.Domain
 }
 
-// isLocal says whether aliases without a domain hold for this domain.
+// isLocal reports whether aliases without a domain hold for this domain.
 func (id *Identity) isLocal(domain string) bool {
 	return domain == "" || strings.EqualFold(domain, id.Domain) || strings.EqualFold(domain, id.Hostname) ||
 		strings.EqualFold(domain, "localhost")

@@ -23,8 +23,8 @@ func Hops(h mime.Header) int {
 	return n
 }
 
-// Received gives the trace field (RFC 5321 4.4) for a message that is accepted under this queue id.
-// The recipient is named only when there is one: several would tell each other of Bcc.
+// Received returns the trace field (RFC 5321 4.4) for a message that is accepted under this queue id.
+// The recipient is named only when there is one: with several, each would learn of the Bcc recipients.
 func Received(env *envelope.Envelope, hostname, queueID string, now time.Time) mime.Edit {
 	var b strings.Builder
 	b.Grow(256)
@@ -59,7 +59,7 @@ func Received(env *envelope.Envelope, hostname, queueID string, now time.Time) m
 			write(" for <", addr, ">")
 		}
 	}
-	write("; ", now.Format(dateFormat))
+	write("; ", now.Format(time.RFC1123Z))
 	return mime.Edit{Op: mime.Prepend, Name: "Received", Value: b.String(), UTF8: true}
 }
 
@@ -81,7 +81,7 @@ func traceToken(s string) string {
 	return safe
 }
 
-// printable says whether an address can stand in a trace field as it is. UTF-8 may (RFC 6532).
+// printable reports whether an address can stand in a trace field as it is. UTF-8 may (RFC 6532).
 func printable(addr string) bool {
 	return !strings.ContainsFunc(addr, func(r rune) bool {
 		return r < ' ' || r == 0x7f || r == '<' || r == '>' || r == '\ufffd'

@@ -37,7 +37,7 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 	return p, nil
 }
 
-// allowed says whether mail from this address may go as it is.
+// allowed reports whether mail from this address may go as it is.
 func (p *SenderPolicy) allowed(addr string) bool {
 	return mime.SameAddress(addr, p.Rewrite.Addr) || p.inDomains(addr)
 }
@@ -53,7 +53,7 @@ func (p *SenderPolicy) inDomains(addr string) bool {
 	return false
 }
 
-// Apply gives the envelope sender and the header edits with which m may go. A From outside the
+// Apply returns the envelope sender and the header edits with which m may go. A From outside the
 // domains is replaced by the policy's own address that keeps the display name ("Ann via App"); the
 // original stays in Reply-To, when there is none, and in X-Original-From. Sender goes with it. An
 // envelope sender outside the domains is replaced too, the null sender never.
@@ -91,7 +91,7 @@ func (p *SenderPolicy) allAllowed(from []mime.Address) bool {
 	return len(from) > 0
 }
 
-// via gives the new From: "Ann via App", or as much of it as there is.
+// via returns the new From: "Ann via App", or as much of it as there is.
 func (p *SenderPolicy) via(from []mime.Address) mime.Address {
 	a := p.Rewrite
 	if len(from) == 0 || from[0].Name == "" {

@@ -34,7 +34,7 @@ type KeyError struct {
 	Hint    string // what to do; may be empty
 }
 
-// Error gives rule (counted from 1), key and problem.
+// Error returns rule (counted from 1), key and problem.
 func (e *KeyError) Error() string {
 	return fmt.Sprintf("rule %d: %s", e.Rule+1, strings.TrimSpace(e.Key+" "+e.Problem))
 }
@@ -43,7 +43,7 @@ func (e *KeyError) Error() string {
 type rule struct {
 	index         int
 	name          string
-	early, late   []condition // what the envelope tells; what takes the message
+	early, late   []condition // what the envelope decides; what needs the message
 	action        Action
 	via           []string
 	balance       []weight
@@ -116,7 +116,7 @@ func (c *compiler) action(in *Rule, r *rule) {
 	case 0:
 		c.fail("", "does not say what to do", hint)
 	default:
-		c.fail(set[1], "cannot stand beside "+set[0], hint)
+		c.fail(set[1], "cannot be combined with "+set[0], hint)
 	}
 	if in.Reject != "" {
 		c.reject(in.Reject, r)

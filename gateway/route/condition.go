@@ -8,7 +8,7 @@ import (
 // condition is one key of a rule.
 type condition interface {
 	holds(in *Input) bool
-	// explain says in words why the condition holds or does not.
+	// explain reports in words why the condition holds or does not.
 	explain(in *Input) string
 }
 
@@ -41,7 +41,7 @@ func (c *valueCondition) explain(in *Input) string {
 	return fmt.Sprintf("%s matches none of %s", what, quoteList(c.patterns.given))
 }
 
-// sizeCondition holds from min to max, both included; a max of 0 is no limit.
+// sizeCondition holds from min to max, both included; a max of 0 means no limit.
 type sizeCondition struct{ min, max int64 }
 
 func (c *sizeCondition) holds(in *Input) bool {
@@ -74,7 +74,7 @@ func headerValues(name string) func(*Input) []string {
 	}
 }
 
-// present gives no value for an empty text, so that "*" asks for presence.
+// present returns no value for an empty text, so that "*" asks for presence.
 func present(s string) []string {
 	if s == "" {
 		return nil
@@ -86,7 +86,7 @@ func (r *rule) envelope(in *Input) bool { return all(r.early, in) }
 
 func (r *rule) holds(in *Input) bool { return all(r.early, in) && all(r.late, in) }
 
-// needsMessage says whether the envelope alone cannot tell that the rule matches.
+// needsMessage reports whether the rule cannot be decided by the envelope alone.
 func (r *rule) needsMessage() bool { return len(r.late) > 0 }
 
 func all(list []condition, in *Input) bool {

@@ -1,6 +1,6 @@
 package route
 
-// Verdict says for one rule why it decided or why it did not.
+// Verdict reports for one rule why it decided or why it did not.
 type Verdict struct {
 	Rule    int      `json:"rule"`          // index in the table
 	Name    string   `json:"name"`          // as in Decision
@@ -8,7 +8,7 @@ type Verdict struct {
 	Why     []string `json:"why,omitempty"` // the conditions that failed; of the rule that matched, those that hold; may be empty
 }
 
-// Explain tells the way to the decision: a verdict for each rule up to the one that decides.
+// Explain returns the decision and a verdict for each rule up to the one that decides.
 func (t *Table) Explain(in *Input) ([]Verdict, Decision) {
 	var verdicts []Verdict
 	for i := range t.rules {

@@ -21,7 +21,7 @@ type matcher struct {
 	network netip.Prefix
 }
 
-// ok says whether the list holds for a thing with these values.
+// ok reports whether the list holds for a thing with these values.
 func (p *patterns) ok(values []string) bool {
 	_, excluded := find(p.negate, values)
 	if excluded {
@@ -34,7 +34,7 @@ func (p *patterns) ok(values []string) bool {
 	return found
 }
 
-// find gives the first pattern that matches one of the values.
+// find returns the first pattern that matches one of the values.
 func find(list []matcher, values []string) (string, bool) {
 	for _, v := range values {
 		v = strings.ToLower(v)

@@ -5,7 +5,7 @@ import "slices"
 // Len is the number of rules.
 func (t *Table) Len() int { return len(t.rules) }
 
-// Alternatives says whether some rule names another upstream beside this one.
+// Alternatives reports whether some rule names another upstream beside this one.
 func (t *Table) Alternatives(upstream string) bool {
 	return slices.ContainsFunc(t.rules, func(r rule) bool {
 		if len(r.balance) > 1 {

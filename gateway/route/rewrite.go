@@ -87,7 +87,7 @@ func (c *compiler) headerActions(in *Rewrite) {
 	for _, name := range slices.Sorted(maps.Keys(in.AddHeader)) {
 		key := "add_header." + name
 		if slices.Contains(onceFields, strings.ToLower(name)) {
-			c.fail(key, "may stand in a header once only (RFC 5322 3.6)", "write set_header")
+			c.fail(key, "must not be repeated in a header (RFC 5322 3.6)", "write set_header")
 		}
 		if len(in.AddHeader[name]) == 0 {
 			c.fail(key, "has no value", "")
@@ -101,7 +101,7 @@ func (c *compiler) headerActions(in *Rewrite) {
 	}
 }
 
-// onceFields may stand once in a header (RFC 5322 3.6), in lower case.
+// onceFields must not be repeated in a header (RFC 5322 3.6), in lower case.
 var onceFields = []string{"date", "sender", "reply-to", "to", "cc", "message-id", "in-reply-to", "references", "subject"}
 
 // guardedFields are those that rules do not write, in lower case, with what to do instead.
@@ -110,9 +110,9 @@ var guardedFields = map[string]string{
 	"bcc":                       "hidden recipients are never shown: write add_bcc",
 	"resent-bcc":                "hidden recipients are never shown: write add_bcc",
 	"received":                  "the trace finds mail loops",
-	"content-type":              "it says how to read the body",
-	"content-transfer-encoding": "it says how to read the body",
-	"mime-version":              "it says how to read the body",
+	"content-type":              "it declares how to read the body",
+	"content-transfer-encoding": "it declares how to read the body",
+	"mime-version":              "it declares how to read the body",
 }
 
 // field checks one field that a rule writes.
@@ -128,14 +128,14 @@ func (c *compiler) field(key, name, value string) {
 	if problem := badValue(value); problem != "" {
 		c.fail(key, problem, "")
 	} else if slices.Contains(addressFields, strings.ToLower(name)) && !addresses(value) {
-		c.fail(key, fmt.Sprintf("%q is no list of addresses", value), `write "Ann <ann@example.com>, bob@example.com"`)
+		c.fail(key, fmt.Sprintf("%q is not a list of addresses", value), `write "Ann <ann@example.com>, bob@example.com"`)
 	}
 }
 
 // addressFields are those of onceFields that hold addresses, in lower case.
 var addressFields = []string{"sender", "reply-to", "to", "cc"}
 
-// addresses says whether a text is a list of addresses; an empty group is one.
+// addresses reports whether a text is a list of addresses; an empty group is one.
 func addresses(value string) bool {
 	list, err := mime.ParseAddressList(value)
 	return err == nil && !slices.ContainsFunc(list, func(a mime.Address) bool { return !strings.Contains(a.Addr, "@") })
@@ -159,7 +159,7 @@ func (c *compiler) removal(name string) {
 	}
 }
 
-// badValue says why a text cannot stand in a header.
+// badValue returns why a text cannot stand in a header.
 func badValue(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }) {
 		return "must be one line of text"
@@ -167,12 +167,12 @@ func badValue(s string) string {
 	return ""
 }
 
-// NeedSize says whether a rule asks for the size of messages.
+// NeedSize reports whether a rule asks for the size of messages.
 func (t *Rewrites) NeedSize() bool {
 	return slices.ContainsFunc(t.rules, func(r rewrite) bool { return r.MinSize > 0 || r.MaxSize > 0 })
 }
 
-// MayRedirect says whether a message of this envelope might get another sender, or this recipient become
+// MayRedirect reports whether a message of this envelope might get another sender, or this recipient become
 // others, once all recipients and the header are known.
 func (t *Rewrites) MayRedirect(in *Input) bool {
 	return slices.ContainsFunc(t.rules, func(r rewrite) bool {

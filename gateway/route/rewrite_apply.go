@@ -10,16 +10,16 @@ import (
 	"mailhatch/mime"
 )
 
-// Mail is a message on its way in, as rewrite rules see and change it.
+// Mail is a message that is being accepted, as rewrite rules see and change it.
 type Mail struct {
 	Envelope *envelope.Envelope // rules change From and To; To is replaced, not written to
 	Header   []byte             // raw, completed; with or without the empty line
 	Size     int64              // bytes of the whole message; 0 where no rule asks
 
-	// Copies are the recipients, in lower case, that rules added: nobody is told of them, and what
-	// becomes of them is not the sender's matter.
+	// Copies are the recipients that rules added, by mime.AddressKey: they are hidden, and the sender is not
+	// notified of what becomes of them.
 	Copies map[string]bool
-	// Redirected says that recipients were replaced: the old ones must not be shown.
+	// Redirected reports that recipients were replaced: the old ones must not be shown.
 	Redirected bool
 	// Applied are the names of the rules that matched.
 	Applied []string
@@ -41,7 +41,7 @@ func (m *Mail) message() (*mime.Message, error) {
 
 func (m *Mail) isCopy(address string) bool { return m.Copies[mime.AddressKey(address)] }
 
-// NewInput gives rules what they may ask of a message.
+// NewInput returns rules what they may ask of a message.
 func NewInput(id string, env *envelope.Envelope, msg *mime.Message, size int64) *Input {
 	in := &Input{ID: id, Envelope: env, Subject: msg.Subject, Size: size}
 	for _, a := range msg.From {
@@ -134,7 +134,7 @@ func (w *work) fields() {
 	}
 }
 
-// from sets From. A Sender would still tell the old one (RFC 5322 3.6.2): it goes, unless this rule wrote it.
+// from sets From. A Sender would still show the old one (RFC 5322 3.6.2): it is removed, unless this rule wrote it.
 func (w *work) from() {
 	a := w.rule.SetFrom
 	if a.Addr == "" {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// RewriteVerdict says for one rewrite rule whether it matched, and why, and what it changed.
+// RewriteVerdict reports for one rewrite rule whether it matched, and why, and what it changed.
 type RewriteVerdict struct {
 	Rule    int      `json:"rule"` // index in the list
 	Name    string   `json:"name"` // its own, else "rewrite 3" (counted from 1)
@@ -14,7 +14,7 @@ type RewriteVerdict struct {
 	Changes []string `json:"changes,omitempty"` // in words
 }
 
-// Explain does what Apply does and tells of each rule.
+// Explain does what Apply does and reports on each rule.
 func (t *Rewrites) Explain(m *Mail) ([]RewriteVerdict, error) {
 	var verdicts []RewriteVerdict
 	for i := range t.rules {
@@ -34,7 +34,7 @@ func (t *Rewrites) Explain(m *Mail) ([]RewriteVerdict, error) {
 	return verdicts, nil
 }
 
-// why gives the conditions that decided. Of a message that matched, to is told for its recipients.
+// why returns the conditions that decided. Of a message that matched, to is explained for its recipients.
 func (w *work) why(matched bool) []string {
 	var why []string
 	for _, list := range [][]condition{w.rule.early, w.rule.late} {
@@ -48,18 +48,18 @@ func (w *work) why(matched bool) []string {
 		return why
 	}
 	const most = 3
-	told := 0
+	explained := 0
 	for _, rcpt := range w.m.Envelope.To {
 		w.in.To = rcpt.Address
 		if w.rule.to.holds(w.in) != matched {
 			continue
 		}
-		if told++; told <= most {
+		if explained++; explained <= most {
 			why = append(why, w.rule.to.explain(w.in))
 		}
 	}
-	if told > most {
-		why = append(why, fmt.Sprintf("and so for %d further recipients", told-most))
+	if explained > most {
+		why = append(why, fmt.Sprintf("and so for %d further recipients", explained-most))
 	}
 	return why
 }

@@ -125,7 +125,7 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// untouched gives the fields that the rule of FuzzRewrite does not name, without their last line end.
+// untouched returns the fields that the rule of FuzzRewrite does not name, without their last line end.
 func untouched(header []byte) []string {
 	var list []string
 	for _, f := range mime.ParseHeader(header) {

@@ -8,7 +8,7 @@ import (
 	"mailhatch/mime"
 )
 
-// copies adds recipients that nobody is told of, once for a message.
+// copies adds hidden recipients, once for a message.
 func (w *work) copies() {
 	for _, address := range w.rule.AddBcc {
 		if recipient(w.m.Envelope.To, address) >= 0 {
@@ -25,13 +25,13 @@ func (w *work) copies() {
 	}
 }
 
-// redirect replaces the recipients that match. Those that the header shows anyway are told in X-Original-To.
+// redirect replaces the recipients that match. Those that the header shows anyway are named in X-Original-To.
 func (w *work) redirect() {
 	if len(w.rule.RedirectTo) == 0 {
 		return
 	}
 	shown := w.shown()
-	var told []string
+	var original []string
 	out := redirection{copies: map[string]bool{}}
 	for i, rcpt := range w.m.Envelope.To {
 		isCopy := w.m.isCopy(rcpt.Address)
@@ -42,8 +42,8 @@ func (w *work) redirect() {
 		if !slices.ContainsFunc(w.rule.RedirectTo, func(a string) bool { return mime.SameAddress(a, rcpt.Address) }) {
 			w.m.Redirected = true
 			w.say("recipient", rcpt.Address, "becomes", strings.Join(w.rule.RedirectTo, ", "))
-			if name := asShown(rcpt, shown); name != "" && !slices.Contains(told, name) {
-				told = append(told, name)
+			if name := asShown(rcpt, shown); name != "" && !slices.Contains(original, name) {
+				original = append(original, name)
 			}
 		}
 		for _, address := range w.rule.RedirectTo {
@@ -51,14 +51,14 @@ func (w *work) redirect() {
 		}
 	}
 	w.m.Envelope.To, w.m.Copies = out.to, out.copies
-	if len(told) > 0 {
-		value := strings.Join(told, ", ")
+	if len(original) > 0 {
+		value := strings.Join(original, ", ")
 		w.edits = append(w.edits, mime.Edit{Op: mime.Append, Name: "X-Original-To", Value: value})
 		w.say("add X-Original-To:", quoted(value))
 	}
 }
 
-// asShown gives a recipient as the header shows it, "" when it does not.
+// asShown returns a recipient as the header shows it, "" when it does not.
 func asShown(r envelope.Recipient, shown []string) string {
 	for _, name := range []string{r.Given, r.Address} {
 		if at := slices.IndexFunc(shown, func(s string) bool { return mime.SameAddress(s, name) }); at >= 0 {
@@ -68,12 +68,12 @@ func asShown(r envelope.Recipient, shown []string) string {
 	return ""
 }
 
-// shown gives the recipients that everybody sees in the header.
+// shown returns the recipients that everybody sees in the header.
 func (w *work) shown() []string {
 	var list []string
 	for _, name := range []string{"To", "Cc", "Resent-To", "Resent-Cc"} {
 		for _, value := range w.msg.Header.Values(name) {
-			addresses, _ := mime.ParseAddressList(value) // what cannot be read is not told
+			addresses, _ := mime.ParseAddressList(value) // what cannot be parsed is not shown
 			for _, a := range addresses {
 				list = append(list, a.Addr)
 			}
@@ -82,8 +82,8 @@ func (w *work) shown() []string {
 	return list
 }
 
-// replaced is the recipient at another address. Its ORCPT (RFC 3461 4.2) stays behind: it would tell the
-// new recipient of the old one.
+// replaced is the recipient at another address. Its ORCPT (RFC 3461 4.2) is dropped: it would show the
+// old recipient to the new one.
 func replaced(r envelope.Recipient, address string) envelope.Recipient {
 	if mime.SameAddress(r.Address, address) {
 		return r

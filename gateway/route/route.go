@@ -7,7 +7,7 @@
 // The lists from, to, header_from, subject, header, user and listener hold glob patterns that are
 // compared with the whole value, ignoring case: `*` is any text, also none, and `?` is one character.
 // `!` before a pattern negates it. A list holds when one of its plain patterns matches (or it has
-// none) and none of its negated ones does. client holds networks or addresses in the same way.
+// none) and none of its negated ones does. client holds networks or addresses likewise.
 //
 // The null sender is the empty text: the patterns "" and "<>" name it, and "*" matches it as well.
 // A header field that is missing, a client without authentication (user), and a client that did not
@@ -27,7 +27,7 @@ import (
 
 // Input is what rules may ask about.
 type Input struct {
-	ID         string                     // of the message: a balance sends equal ids the same way
+	ID         string                     // of the message: a balance sends equal ids to the same upstream
 	Envelope   *envelope.Envelope         // From and Client count; To does not
 	To         string                     // the recipient, qualified and after aliases
 	HeaderFrom []string                   // addresses in the From field
@@ -48,7 +48,7 @@ const (
 	Discard               // accept and forget
 )
 
-// String gives the name that the config and `mailhatch route` use.
+// String returns the name that the config and `mailhatch route` use.
 func (a Action) String() string {
 	switch a {
 	case Deliver:
@@ -61,7 +61,7 @@ func (a Action) String() string {
 	return "hold"
 }
 
-// Decision is what the rules say about one recipient.
+// Decision is the outcome of the rules for one recipient.
 type Decision struct {
 	Rule          int    // index of the rule in the table, -1 when none matched
 	Name          string // of the rule: its own, else "route 3" (counted from 1); "" when none matched
@@ -80,7 +80,7 @@ func NoRoute() envelope.Reply {
 // Table is a list of rules, ready for use from many goroutines at once.
 type Table struct{ rules []rule }
 
-// Decide says what happens to the recipient. When no rule matches the decision is to reject with [NoRoute].
+// Decide reports what happens to the recipient. When no rule matches the decision is to reject with [NoRoute].
 func (t *Table) Decide(in *Input) Decision {
 	for i := range t.rules {
 		r := &t.rules[i]
@@ -92,7 +92,7 @@ func (t *Table) Decide(in *Input) Decision {
 }
 
 // Early decides with the envelope alone, when header and size are not known yet. It returns false
-// when a rule that might match waits for them. A decision it gives is the one that Decide would give
+// when a rule that might match waits for them. Its decision is the one that Decide would make
 // with any header and size.
 func (t *Table) Early(in *Input) (Decision, bool) {
 	for i := range t.rules {
@@ -112,7 +112,7 @@ func unrouted() Decision {
 	return Decision{Rule: -1, Action: Reject, Reply: NoRoute()}
 }
 
-// passedOver says whether the rule only holds mail that was released already.
+// passedOver reports whether the rule only holds mail that was released already.
 func (r *rule) passedOver(in *Input) bool {
 	return in.Released && r.action == Hold
 }
