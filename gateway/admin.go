@@ -95,7 +95,7 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 	return list
 }
 
-// memory gives what an upstream of type memory was given.
+// memory returns the mail that an upstream of type memory has received.
 func (g *Gateway) memory(name string) ([]admin.Kept, bool) {
 	u := g.current.Load().Upstream(name)
 	if u == nil {

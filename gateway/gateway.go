@@ -83,7 +83,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	return g, nil
 }
 
-// Close gives the queue back.
+// Close closes the queue.
 func (g *Gateway) Close() error { return g.queue.Close() }
 
 // Run serves until ctx ends, then lets sessions and deliveries finish within shutdown_timeout.

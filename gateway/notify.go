@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// notified tells the operator when the service manager could not be told; mail goes on.
+// notified logs that the service manager could not be notified; mail goes on.
 func (g *Gateway) notified(err error) {
 	if err != nil {
 		g.journal.InternalError("notify", err)
 	}
 }
 
-// keepAlive gives signs of life until ctx ends, twice as often as they are wanted, then says that the
+// keepAlive sends signs of life until ctx ends, twice as often as they are wanted, then says that the
 // end has begun. Each sign is given only after the queue has answered: a gateway that can keep no
 // mail is to be started anew.
 func (g *Gateway) keepAlive(ctx context.Context) error {

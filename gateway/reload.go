@@ -13,7 +13,7 @@ type reloaded struct {
 }
 
 // Reload reads the config file again and follows it. When it is not good, or an address that it adds
-// cannot be bound, the old one stays in all its parts and the error says why.
+// cannot be bound, the old one stays in all its parts and the error is the reason.
 func (g *Gateway) Reload(ctx context.Context) error {
 	_, err := g.reloadNotes(ctx)
 	return err

@@ -29,7 +29,7 @@ type Acceptor struct {
 	Config    func() *config.Config // the config in force
 }
 
-// accept makes a message durable and gives its queue id. Errors are *envelope.Reply or those of reading body.
+// accept makes a message durable and returns its queue id. Errors are *envelope.Reply, or come from body.
 func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
 	cfg := a.Config()
 	in, err := a.receive(ctx, cfg, env, body)
@@ -59,7 +59,7 @@ func (a *Acceptor) commit(ctx context.Context, in *incoming, late bool) (id, tex
 	return in.id, "", nil
 }
 
-// accepted tells of a message that the client is done with.
+// accepted logs a message that was accepted.
 func (a *Acceptor) accepted(in *incoming, took time.Duration) {
 	a.Journal.Accepted(journal.Accepted{ID: in.id, MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
 		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Rewritten: in.rewritten, Took: took})
@@ -99,7 +99,7 @@ func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) erro
 		return &envelope.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes or 100,000 lines", maxHeader)}
 	}
 	if err != nil {
-		return err // of reading
+		return err // from the client
 	}
 	cfg := in.cfg
 	fields := mime.ParseHeader(raw)
@@ -148,7 +148,7 @@ func (a *Acceptor) parse(in *incoming) error {
 	return nil
 }
 
-// storeReply tells a client that its mail could not be kept.
+// storeReply is the answer to a client whose mail could not be kept.
 func (a *Acceptor) storeReply(err error) error {
 	a.Journal.InternalError("queue", err)
 	if errors.Is(err, queue.ErrFull) {
@@ -173,7 +173,7 @@ func addressList(to []envelope.Recipient) []string {
 	return list
 }
 
-// clientName says who handed a message over; what a client calls itself in EHLO is only its claim.
+// clientName returns the address of the client; the name that it gave in EHLO proves nothing.
 func clientName(c envelope.Client) string {
 	if c.Addr.IsValid() {
 		return c.Addr.String()

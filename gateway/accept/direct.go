@@ -19,7 +19,7 @@ import (
 // final dot (RFC 5321 4.5.3.2.6), and below the 60 s that many legacy ones really wait.
 const directTime = 55 * time.Second
 
-// direct offers a message at once; what the upstream says is the client's answer. Only when it
+// direct offers a message at once; the upstream's answer is the client's answer. Only when it
 // took some recipients and not others the rest is queued, for SMTP has no reply for that.
 func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
 	in, err := a.receive(ctx, a.Config(), env, body)
@@ -43,7 +43,7 @@ func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.R
 	return a.endDirect(context.WithoutCancel(ctx), in, all)
 }
 
-// endDirect keeps what became of a message, queues what is left of it, and gives the answer.
+// endDirect keeps what became of a message, queues what is left of it, and returns the answer.
 func (a *Acceptor) endDirect(ctx context.Context, in *incoming, r *deliver.DirectResult) (id, text string, err error) {
 	start := time.Now()
 	kept := queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: r.Rest, Done: r.Taken}
@@ -73,7 +73,7 @@ func (a *Acceptor) endDirect(ctx context.Context, in *incoming, r *deliver.Direc
 	return in.id, strings.TrimSuffix(fmt.Sprintf("OK: taken by %s as %s", last.Upstream, last.ProviderID), " as "), nil
 }
 
-// refusals gives the history of recipients that no upstream takes.
+// refusals returns the history of recipients that no upstream takes.
 func refusals(parts []queue.Part) (records []queue.Record) {
 	for _, p := range parts {
 		for _, to := range p.To {
@@ -130,7 +130,7 @@ func (in *incoming) divide(parts []queue.Part) (asked, copies []queue.Part) {
 	return asked, copies
 }
 
-// directReply tells the client what the upstream said.
+// directReply translates the upstream's error for the client.
 func directReply(err error) error {
 	var e *upstream.Error
 	if !errors.As(err, &e) {

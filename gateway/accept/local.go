@@ -19,7 +19,7 @@ func eightBit(b []byte) bool {
 }
 
 // Bounce queues a notification. It has the null sender, so that it is never bounced itself. Where
-// the routes refuse it there is no use in trying again.
+// the routes refuse it trying again is useless.
 func (a *Acceptor) Bounce(ctx context.Context, to string, msg []byte) (string, error) {
 	env := &envelope.Envelope{To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
 		Client: envelope.Client{Protocol: "local", Listener: "bounce"}, UTF8: eightBit([]byte(to))}
@@ -73,18 +73,18 @@ func checkEnvelope(env *envelope.Envelope, domain string) error {
 		*r = envelope.Recipient{Address: path.String(), Notify: r.Notify}
 		for _, n := range r.Notify {
 			if n != "NEVER" && n != "SUCCESS" && n != "FAILURE" && n != "DELAY" {
-				return fmt.Errorf("recipient %q: notify %q is none of RFC 3461", r.Address, n)
+				return fmt.Errorf("recipient %q: notify %q is not defined by RFC 3461", r.Address, n)
 			}
 		}
 	}
 	if ret := env.Ret; ret != "" && ret != "FULL" && ret != "HDRS" {
-		return fmt.Errorf("ret %q is none of RFC 3461", ret)
+		return fmt.Errorf("ret %q is not defined by RFC 3461", ret)
 	}
 	if body := env.Body; body != "" && body != "7BIT" && body != "8BITMIME" {
-		return fmt.Errorf("body %q is none of RFC 6152", body)
+		return fmt.Errorf("body %q is not defined by RFC 6152", body)
 	}
 	if len(env.EnvID) > 100 || !plainText(env.EnvID) {
-		return fmt.Errorf("envid %q is none of RFC 3461", env.EnvID)
+		return fmt.Errorf("envid %q is not defined by RFC 3461", env.EnvID)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, none bool, refusal e
 	return parts, false, nil
 }
 
-// lane gives the upstream that should have the message: the first of via that can carry it and is
+// lane returns the upstream that should have the message: the first of via that can carry it and is
 // not closed; unfit lists those that cannot. When none can carry it, the reason is the reply.
 func (a *Acceptor) lane(in *incoming, via []string, rcpt envelope.Recipient) (name string, unfit []string, err error) {
 	fit := make([]string, 0, len(via))
@@ -98,7 +98,7 @@ func (in *incoming) preflight(u *config.Upstream, p upstream.Preflighter, rcpt e
 	return in.judge(u, p, []envelope.Recipient{rcpt})
 }
 
-// judge gives the reply for a message that the upstream cannot carry, its rewrite_from applied; trouble
+// judge returns the reply for a message that the upstream cannot carry, its rewrite_from applied; failures
 // of any other kind is for delivery to meet.
 func (in *incoming) judge(u *config.Upstream, p upstream.Preflighter, to []envelope.Recipient) error {
 	from, msg := in.env.From, in.msg
@@ -106,7 +106,7 @@ func (in *incoming) judge(u *config.Upstream, p upstream.Preflighter, to []envel
 		newFrom, edits := u.Sender.Apply(from, msg)
 		edited, err := msg.With(edits...)
 		if err != nil {
-			return nil //nolint:nilerr // the store's trouble, not the message's
+			return nil //nolint:nilerr // the store fails, not the message
 		}
 		from, msg = newFrom, edited
 	}

@@ -13,7 +13,7 @@ import (
 	"mailhatch/mime"
 )
 
-// Prepare gives the message as acceptance would store it, its envelope rewritten, and what each
+// Prepare returns the message as acceptance would store it, its envelope rewritten, and what each
 // [[rewrite]] said to it: for commands that show what would happen. It changes env.
 func Prepare(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, []route.RewriteVerdict, error) {
 	now := time.Now()
@@ -49,7 +49,7 @@ func received(cfg *config.Config, m *route.Mail, id string, now time.Time) mime.
 	return identity.Received(&env, cfg.Hostname, id, now)
 }
 
-// measured gives what follows the header. Where rules ask for sizes it is written down first, and size
+// measured returns what follows the header. Where rules ask for sizes it is written down first, and size
 // is how long it is. The caller calls done when it has read all.
 func (a *Acceptor) measured(ctx context.Context, cfg *config.Config, rest io.Reader) (again io.Reader, size int64, done func(), err error) {
 	if !cfg.Rewrites.NeedSize() {
@@ -72,7 +72,7 @@ func (a *Acceptor) measured(ctx context.Context, cfg *config.Config, rest io.Rea
 	return io.NewSectionReader(body, 0, body.Size()), body.Size(), done, nil
 }
 
-// store writes to a draft. Errors are those of reading r, or a *envelope.Reply.
+// store writes to a draft. Errors come from r, or are a *envelope.Reply.
 func (a *Acceptor) store(draft queue.Draft, r io.Reader) error {
 	w := &storeWriter{w: draft}
 	_, err := io.Copy(w, r)

@@ -2,7 +2,7 @@ package accept
 
 import "io"
 
-// storeWriter remembers its own error, to tell it from one of reading.
+// storeWriter remembers its own error, to distinguish it from one of the reader.
 type storeWriter struct {
 	w   io.Writer
 	err error

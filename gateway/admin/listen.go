@@ -30,7 +30,7 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("admin: %s is too long for a socket: choose a shorter run_dir", path)
 	}
 	if info, err := os.Lstat(path); err == nil && !isSocket(info) {
-		return nil, fmt.Errorf("admin: %s is in the way: it is no socket", path)
+		return nil, fmt.Errorf("admin: %s is in the way: it is not a socket", path)
 	}
 	// The socket is made in a private directory and moved once its mode is right: at no moment can
 	// anybody else connect.

@@ -52,7 +52,7 @@ func (c *checker) access(path string, l *Listener) {
 func (c *checker) socket(path, network, group string) {
 	if network == "unix" {
 		if _, err := GroupID(group); err != nil {
-			c.report(path+".socket_group", fmt.Sprintf("%q is no group of this machine", group), "")
+			c.report(path+".socket_group", fmt.Sprintf("%q is not a group of this machine", group), "")
 		}
 		return
 	}
@@ -89,7 +89,7 @@ func (c *checker) proxies(path string, l *Listener) {
 	}
 }
 
-// tooWide tells a network that is nobody's own: 10.0.0.0/8, fc00::/7 and fe80::/10 are the widest
+// tooWide reports whether a network is wider than any that one owner has: 10.0.0.0/8, fc00::/7 and fe80::/10 are the widest
 // private ones (RFC 1918, RFC 4193, RFC 4291), and a site has no more than a /16 of public IPv6.
 func tooWide(n Network) bool {
 	if !n.IsValid() {
@@ -102,7 +102,7 @@ func tooWide(n Network) bool {
 	return !private && n.Bits() < 16
 }
 
-// isLoopback says whether a host:port can be reached from this machine only.
+// isLoopback reports whether a host:port can be reached from this machine only.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -43,14 +43,14 @@ func (c *checker) check() *Config {
 	return cfg
 }
 
-// hasBadKey says whether a key within the table has a problem.
-func (c *checker) hasBadKey(path string) bool {
-	for bad := range c.bad {
-		if strings.HasPrefix(bad, path+".") {
+// hasBadKey reports whether a table or a key within it is among the bad ones.
+func hasBadKey(bad map[string]bool, table string) bool {
+	for path := range bad {
+		if path == table || strings.HasPrefix(path, table+".") {
 			return true
 		}
 	}
-	return c.isBad(path)
+	return false
 }
 
 func (c *checker) hostname() string {
@@ -132,7 +132,7 @@ func (c *checker) aliasLoops(cfg *Config) {
 				path = joinPath("aliases", own)
 			}
 		}
-		c.warn(path, "the alias %s leads to nobody but back to itself: mail for it goes by the routes", name)
+		c.warn(path, "%s is an alias loop: mail for it goes by the routes", name)
 	}
 }
 
@@ -143,11 +143,11 @@ func (c *checker) queue() {
 	}
 	for i, d := range q.Retry {
 		if d.Duration <= 0 {
-			c.report(indexPath("queue.retry", i), "must be longer than nothing", "")
+			c.report(indexPath("queue.retry", i), "must be greater than zero", "")
 		}
 	}
 	if d := q.MaxAge.Duration; d <= 0 {
-		c.report("queue.max_age", "must be longer than nothing", `"5d" is usual`)
+		c.report("queue.max_age", "must be greater than zero", `"5d" is usual`)
 	}
 	if q.WarnAfter.Duration > 0 && q.WarnAfter.Duration >= q.MaxAge.Duration {
 		c.report("queue.warn_after", "must be shorter than max_age", "")

@@ -87,7 +87,7 @@ type document struct {
 	MaxInFlight     Size                `toml:"max_in_flight"`
 	Listener        []Listener          `toml:"listener"`
 	Upstream        map[string]any      `toml:"upstream"`
-	Route           []routeTable        `toml:"route"`
+	Route           []route.Rule        `toml:"route"`
 	Rewrite         []rewriteTable      `toml:"rewrite"`
 	Aliases         map[string][]string `toml:"aliases"`
 	AliasesFile     string              `toml:"aliases_file"`
@@ -124,7 +124,7 @@ type = "console"
 via = ["console"]
 `
 
-// Find gives the file to read: flag (of -c), $MAILHATCH_CONFIG, ./mailhatch.toml or
+// Find returns the file to read: flag (of -c), $MAILHATCH_CONFIG, ./mailhatch.toml or
 // /etc/mailhatch/config.toml, the first that is given or exists; "" when there is none.
 func Find(flag string) string {
 	if flag != "" {
@@ -156,7 +156,7 @@ func Load(path string, opts Options) (*Config, error) {
 	return parse(path, text, opts)
 }
 
-// Default gives the config that holds when there is no file: everything goes to the console.
+// Default returns the config that holds when there is no file: everything goes to the console.
 func Default(opts Options) (*Config, error) { return Load("", opts) }
 
 // maxConfigFile is far beyond any real config; it keeps a wrong path (/dev/zero) from filling the memory.

@@ -46,7 +46,7 @@ func (d *decoder) table(path string, table map[string]any, structs ...any) {
 	}
 }
 
-// unknownKey gives the key that was probably meant, "" when none is near.
+// unknownKey returns the key that was probably meant, "" when none is near.
 func (d *decoder) unknownKey(keyPath, key, tablePath string, known []string) string {
 	where := "the top level of the config"
 	if tablePath != "" {
@@ -61,13 +61,16 @@ func (d *decoder) unknownKey(keyPath, key, tablePath string, known []string) str
 	return meant
 }
 
-// collectFields finds the fields with toml tags, those of embedded structs included.
+// collectFields finds the fields with toml tags, those of embedded structs included. With the option
+// "size" an int64 is written as a Size.
 func collectFields(v reflect.Value, into map[string][]reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		name, option, _ := strings.Cut(f.Tag.Get("toml"), ",")
 		switch {
 		case name == "-":
+		case option == "size":
+			into[name] = append(into[name], v.Field(i).Addr().Convert(reflect.TypeFor[*Size]()).Elem())
 		case name != "" && f.IsExported():
 			into[name] = append(into[name], v.Field(i))
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
@@ -138,7 +141,7 @@ func (d *decoder) text(path string, value any, target encoding.TextUnmarshaler) 
 	}
 }
 
-// isLiteralSecret says whether a secret stands in the file for all to read; a bcrypt hash may.
+// isLiteralSecret reports whether a secret stands in the file for all to read; a bcrypt hash may.
 func isLiteralSecret(s string) bool {
 	scheme, _, _ := strings.Cut(s, ":")
 	return s != "" && !slices.Contains([]string{"env", "file", "cred"}, scheme) && !strings.HasPrefix(s, "$2")
@@ -180,7 +183,7 @@ func (d *decoder) slice(path string, value any, into reflect.Value) {
 	into.Set(out)
 }
 
-// takesText says whether a list element of this type is written as text.
+// takesText reports whether a list element of this type is written as text.
 func takesText(t reflect.Type) bool {
 	return t.Kind() == reflect.String || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
@@ -240,7 +243,7 @@ func (d *decoder) scalar(path string, value any, into reflect.Value) {
 	}
 }
 
-// mismatch tells the types only: the value may be a secret.
+// mismatch names the types only, because the value may be a secret.
 func (d *decoder) mismatch(path, want string, value any) {
 	got := "a date or time"
 	switch v := value.(type) {

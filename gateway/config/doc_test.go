@@ -9,6 +9,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"mailhatch/gateway/route"
 	"mailhatch/upstream/kinds"
 )
 
@@ -47,7 +48,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	common := upstreamTable{MaxConcurrent: defaultConcurrent}
 	structs := map[string]any{
 		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &User{}, "[upstream.NAME]": &common,
-		"[[route]]": &routeTable{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
+		"[[route]]": &route.Rule{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
 	}
 	for _, k := range kinds.Kinds() {
 		structs[`type = "`+k.Name+`"`] = k.New()

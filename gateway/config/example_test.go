@@ -151,7 +151,7 @@ func checkTags(t *testing.T, where string, typ reflect.Type, tables []map[string
 	t.Helper()
 	for i := range typ.NumField() {
 		f := typ.Field(i)
-		tag := f.Tag.Get("toml")
+		tag, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
 		if tag == "" {
 			if f.Anonymous {
 				checkTags(t, where, f.Type, tables)

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// lineIndex tells on which line of a TOML text a key stands. Paths look like "listener[0].address".
+// lineIndex maps the keys of a TOML text to their lines. Paths look like "listener[0].address".
 type lineIndex map[string]int
 
-// at gives the line of the path, or of the nearest table or key around it; 0 when there is none.
+// at returns the line of the path, or of the nearest table or key around it; 0 when there is none.
 func (x lineIndex) at(path string) int {
 	for path != "" {
 		if line, ok := x[path]; ok {
@@ -84,7 +84,7 @@ func (s *lineScanner) next(n int) {
 	s.pos += n
 }
 
-// skipSpace passes over blanks, and over line ends and comments where newlines says so.
+// skipSpace skips blanks, and with newlines also line ends and comments.
 func (s *lineScanner) skipSpace(newlines bool) {
 	for !s.end() {
 		switch c := s.peek(); {

@@ -49,7 +49,7 @@ func (l *Listener) setDefaults() {
 	}
 }
 
-// Network gives the network and address for net.Listen; for a socket that is handed over it is "fd" and its name.
+// Network returns the network and address for net.Listen; for a socket that is handed over it is "fd" and its name.
 func (l *Listener) Network() (network, address string) {
 	if path, ok := strings.CutPrefix(l.Address, "unix:"); ok {
 		return "unix", path
@@ -60,7 +60,7 @@ func (l *Listener) Network() (network, address string) {
 	return "tcp", l.Address
 }
 
-// Allows says whether a client may connect. Unix sockets let everybody in who can open them.
+// Allows reports whether a client may connect. A unix socket admits everybody who can open it.
 func (l *Listener) Allows(addr netip.Addr) bool {
 	if network, _ := l.Network(); network == "unix" {
 		return true

@@ -47,7 +47,7 @@ type SubmitPlace struct {
 	Maildrop string // takes mail while it does not
 }
 
-// SubmitPlaces tells a program that may run in any account and directory where gateways take mail, the
+// SubmitPlaces returns where gateways take mail, for a program that may run in any account and directory, the
 // likeliest first. The config is path, else $MAILHATCH_CONFIG, else the packaged one; never a file
 // of the working directory, which may belong to anybody. What the config does not say, or not to this
 // account, is as packaged; without any config a gateway that this account runs by hand comes next.
@@ -84,7 +84,7 @@ func SubmitPlaces(path string) ([]SubmitPlace, error) {
 	return []SubmitPlace{PlaceIn(stateDir, runDir)}, nil
 }
 
-// PlaceIn gives the place of a gateway that has these directories.
+// PlaceIn returns the place of a gateway that has these directories.
 func PlaceIn(stateDir, runDir string) SubmitPlace {
 	return SubmitPlace{Socket: filepath.Join(runDir, SubmitSocket), Maildrop: filepath.Join(stateDir, maildrop.DirName)}
 }
@@ -95,7 +95,7 @@ func ownStateDir() (string, error) {
 	return filepath.Join(home, ".local", "state", "mailhatch"), err
 }
 
-// KeptDirs gives the directories that a new config at path should name too: those of the config that is
+// KeptDirs returns the directories that a new config at path should name too: those of the config that is
 // there, the packaged ones for the packaged config, else "", which is for the defaults.
 func KeptDirs(path string) (stateDir, runDir string) {
 	stateDir, runDir, err := givenDirs(path)
@@ -130,7 +130,7 @@ func givenDirs(path string) (stateDir, runDir string, err error) {
 	return stateDir, runDir, nil
 }
 
-// beforeTables gives the lines of a config up to its first table: both directories stand there.
+// beforeTables returns the lines of a config up to its first table: both directories stand there.
 func beforeTables(text string) string {
 	n := 0
 	for line := range strings.Lines(text) {
@@ -142,7 +142,7 @@ func beforeTables(text string) string {
 	return text[:n]
 }
 
-// dropsElsewhere tells whether accounts that may not read the config, and so use the packaged
+// dropsElsewhere reports whether accounts that may not read the config, and so use the packaged
 // directory, leave mail where a gateway with this state_dir never looks.
 func dropsElsewhere(config, stateDir, packagedDir string) bool {
 	info, err := os.Stat(config)

@@ -16,13 +16,13 @@ type Error struct {
 
 // Problem is one thing that is wrong.
 type Problem struct {
-	Line    int    `json:"line,omitempty"` // 0 when the trouble has no place of its own
-	Key     string `json:"key,omitempty"`  // "route.via"; "" for trouble with the file as a whole
+	Line    int    `json:"line,omitempty"` // 0 when the problem has no line of its own
+	Key     string `json:"key,omitempty"`  // "route.via"; "" for the file as a whole
 	Problem string `json:"problem"`
 	Hint    string `json:"hint,omitempty"` // what to do; may be empty
 }
 
-// Error gives one line for each problem, "file:line: key: problem", and one for its hint.
+// Error returns one line for each problem, "file:line: key: problem", and one for its hint.
 func (e *Error) Error() string {
 	var b strings.Builder
 	for i, p := range e.Problems {
@@ -41,7 +41,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// place gives "file:line: ", as far as it is known.
+// place returns "file:line: ", as far as it is known.
 func place(file string, line int) string {
 	switch {
 	case file == "":
@@ -71,7 +71,7 @@ func (r *reporter) report(path, problem, hint string) {
 	})
 }
 
-// isBad says whether the key, or what it stands in, has a problem already.
+// isBad reports whether the key, or what it stands in, has a problem already.
 func (r *reporter) isBad(path string) bool {
 	for ; path != ""; path = parentPath(path) {
 		if r.bad[path] {
@@ -105,7 +105,7 @@ func (r *reporter) oneOf(path, value string, allowed ...string) {
 	r.report(path, fmt.Sprintf("must be %s, not %q", either(allowed), value), didYouMean(value, allowed))
 }
 
-// either gives `"a", "b" or "c"`.
+// either returns `"a", "b" or "c"`.
 func either(list []string) string {
 	var b strings.Builder
 	for i, s := range list {
@@ -121,12 +121,12 @@ func either(list []string) string {
 	return b.String()
 }
 
-// displayKey leaves the indices out of a path: the line tells which element it is.
+// displayKey removes the indices from a path: the line number identifies the element.
 func displayKey(path string) string {
 	return regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, "")
 }
 
-// didYouMean gives a hint with the known name nearest to a mistyped one, "" when none is near.
+// didYouMean returns a hint with the known name nearest to a mistyped one, "" when none is near.
 func didYouMean(name string, known []string) string {
 	if best := nearest(name, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
@@ -134,7 +134,7 @@ func didYouMean(name string, known []string) string {
 	return ""
 }
 
-// nearest gives the known name nearest to a mistyped one, "" when none is near.
+// nearest returns the known name nearest to a mistyped one, "" when none is near.
 func nearest(name string, known []string) string {
 	best, bestDistance := "", 1+max(1, len(name)/3)
 	for _, k := range known {

@@ -9,42 +9,6 @@ import (
 	"mailhatch/gateway/route"
 )
 
-// matchTable is the conditions of a [[route]] or a [[rewrite]].
-type matchTable struct {
-	route.Match
-	MinSize Size `toml:"min_size"`
-	MaxSize Size `toml:"max_size"`
-}
-
-func (t *matchTable) match() route.Match {
-	m := t.Match
-	m.MinSize, m.MaxSize = int64(t.MinSize), int64(t.MaxSize)
-	return m
-}
-
-// routeTable is one [[route]].
-type routeTable struct {
-	Name string `toml:"name"`
-	matchTable
-
-	Via     []string       `toml:"via"`
-	Balance map[string]int `toml:"balance"`
-	Reject  string         `toml:"reject"`
-	Discard bool           `toml:"discard"`
-	Hold    bool           `toml:"hold"`
-
-	OnFailure     string `toml:"on_failure"`
-	FailoverAfter int    `toml:"failover_after"`
-}
-
-func (t *routeTable) rule() route.Rule {
-	return route.Rule{
-		Name: t.Name, Match: t.match(),
-		Via: t.Via, Balance: t.Balance, Reject: t.Reject, Discard: t.Discard, Hold: t.Hold,
-		OnFailure: t.OnFailure, FailoverAfter: t.FailoverAfter,
-	}
-}
-
 // routes compiles the rules and checks the upstreams they name.
 func (c *checker) routes(upstreams []string) *route.Table {
 	if len(c.file.Route) == 0 && !c.isBad("route") {
@@ -56,23 +20,17 @@ func (c *checker) routes(upstreams []string) *route.Table {
 			fmt.Sprintf("for a catch-all add the two lines\n    [[route]]\n    via = [%q]", name))
 		return nil
 	}
-	rules := make([]route.Rule, len(c.file.Route))
-	for i := range c.file.Route {
-		rules[i] = c.file.Route[i].rule()
-	}
-	undecoded := make([]bool, len(rules)) // a rule whose via did not decode seems to have no action
-	for i := range rules {
-		undecoded[i] = c.hasBadKey(indexPath("route", i))
-	}
-	table, err := route.Compile(rules)
-	c.ruleErrors("route", err, undecoded)
+	table, err := route.Compile(c.file.Route)
+	c.ruleErrors("route", err)
 	c.routeNames(upstreams)
 	c.unreachable()
 	return table
 }
 
-// ruleErrors reports what a list of rules complained of. Of undecoded rules nobody knows what they say.
-func (c *checker) ruleErrors(list string, err error, undecoded []bool) {
+// ruleErrors reports what is wrong with a list of rules. A rule with keys that were not decoded may only
+// seem to be incomplete.
+func (c *checker) ruleErrors(list string, err error) {
+	undecoded := maps.Clone(c.bad)
 	for _, e := range flatten(err) {
 		var ke *route.KeyError
 		if !errors.As(e, &ke) {
@@ -80,13 +38,12 @@ func (c *checker) ruleErrors(list string, err error, undecoded []bool) {
 			continue
 		}
 		path := indexPath(list, ke.Rule)
-		if ke.Key == "" && undecoded[ke.Rule] {
-			continue
+		switch {
+		case ke.Key != "":
+			c.report(path+"."+ke.Key, ke.Problem, ke.Hint)
+		case !hasBadKey(undecoded, path):
+			c.report(path, ke.Problem, ke.Hint)
 		}
-		if ke.Key != "" {
-			path += "." + ke.Key
-		}
-		c.report(path, ke.Problem, ke.Hint)
 	}
 }
 
@@ -127,10 +84,8 @@ func (c *checker) routeNames(upstreams []string) {
 func (c *checker) unreachable() {
 	for i := range c.file.Route {
 		r := &c.file.Route[i]
-		unconditional := len(r.From)+len(r.To)+len(r.HeaderFrom)+len(r.Subject)+len(r.Header)+
-			len(r.Client)+len(r.User)+len(r.Listener) == 0 && r.MinSize == 0 && r.MaxSize == 0
 		// Released mail passes over rules that hold.
-		if unconditional && !r.Hold && i+1 < len(c.file.Route) {
+		if r.Unconditional() && !r.Hold && i+1 < len(c.file.Route) {
 			c.warn(indexPath("route", i+1), "is never reached: the route on line %d has no condition",
 				c.lines.at(indexPath("route", i)))
 			return
@@ -138,7 +93,7 @@ func (c *checker) unreachable() {
 	}
 }
 
-// flatten gives the errors that were joined.
+// flatten returns the errors that were joined.
 func flatten(err error) []error {
 	if err == nil {
 		return nil

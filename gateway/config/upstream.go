@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/identity"
+	"mailhatch/gateway/route"
 	"mailhatch/upstream"
 )
 
@@ -34,7 +35,7 @@ type upstreamTable struct {
 // defaultConcurrent is how many sends an upstream gets at once where the config does not say.
 const defaultConcurrent = 16
 
-// upstreamNames gives the names in the order of the file.
+// upstreamNames returns the names in the order of the file.
 func (c *checker) upstreamNames() []string {
 	names := slices.Collect(maps.Keys(c.file.Upstream))
 	slices.SortFunc(names, func(a, b string) int {
@@ -44,7 +45,7 @@ func (c *checker) upstreamNames() []string {
 }
 
 func (c *checker) upstreams(names []string, hostname string) []Upstream {
-	holds := slices.ContainsFunc(c.file.Route, func(r routeTable) bool { return r.Hold })
+	holds := slices.ContainsFunc(c.file.Route, func(r route.Rule) bool { return r.Hold })
 	switch {
 	case len(names) == 0 && holds: // a machine whose mail waits until it is set up
 		c.warn("upstream", "there is none: mail waits until it is released to one")
@@ -60,7 +61,7 @@ func (c *checker) upstreams(names []string, hostname string) []Upstream {
 			continue
 		}
 		if !validName(name) {
-			c.report(path, "is not a name: letters, digits, - and _ make one", "")
+			c.report(path, "must be a name of letters, digits, - and _", "")
 		}
 		if u, ok := c.upstream(path, name, table, hostname); ok {
 			list = append(list, u)
@@ -92,7 +93,7 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 		var ke *upstream.KeyError
 		if errors.As(e, &ke) {
 			c.report(path+"."+ke.Key, ke.Problem, ke.Hint)
-		} else if !c.hasBadKey(path) {
+		} else if !hasBadKey(c.bad, path) {
 			c.report(path, e.Error(), "")
 		}
 	}
@@ -130,7 +131,7 @@ func (c *checker) kindNames() string {
 	return strings.Join(names, ", ")
 }
 
-// commonKeys gives the keys of the table that every kind has.
+// commonKeys returns the keys of the table that every kind has.
 func commonKeys(table map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, key := range []string{"type", "max_concurrent", "rate", "from_domains", "rewrite_from"} {

@@ -23,7 +23,7 @@ type User struct {
 	senders *route.Table // what AllowFrom matches is discarded, all else has no route; nil: any sender
 }
 
-// Verify says whether the password is right. It takes as long for a wrong one.
+// Verify reports whether the password is right. It takes as long for a wrong one.
 func (u *User) Verify(password string) bool {
 	want := u.Password.Reveal()
 	switch {
@@ -37,7 +37,7 @@ func (u *User) Verify(password string) bool {
 
 func isBcrypt(s string) bool { return strings.HasPrefix(s, "$2") }
 
-// MaySend says whether the user may use this envelope sender.
+// MaySend reports whether the user may use this envelope sender.
 func (u *User) MaySend(env *envelope.Envelope) bool {
 	return u.senders == nil || u.senders.Decide(&route.Input{Envelope: env}).Action == route.Discard
 }
@@ -118,7 +118,7 @@ func (c *checker) password(path string, u *User, certificates bool) {
 	case secret == "" && !certificates && !strings.HasPrefix(u.Name, "uid:"):
 		c.report(path, "is missing", "")
 	case isBcrypt(secret) && err != nil:
-		c.report(path, "looks like a bcrypt hash but is none", "mailhatch hash-password makes one")
+		c.report(path, "looks like a bcrypt hash but is not valid", "mailhatch hash-password makes one")
 	}
 }
 

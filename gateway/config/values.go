@@ -39,7 +39,7 @@ type Rate struct {
 	Per   time.Duration
 }
 
-// PerSecond gives sends a second; 0 means no limit.
+// PerSecond returns sends a second; 0 means no limit.
 func (r Rate) PerSecond() float64 {
 	if r.Per == 0 {
 		return 0

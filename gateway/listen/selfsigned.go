@@ -28,7 +28,7 @@ const (
 	selfSignedRenew = 30 * 24 * time.Hour // before the end
 )
 
-// selfSigned gives the file of a certificate for this machine; it is made when there is none that
+// selfSigned returns the file of a certificate for this machine; it is made when there is none that
 // holds for the name and for another while. Clients that want to check it can be given the file's
 // first block. Devices that know no TLS 1.2 seldom know another key than RSA: name is that of the file,
 // and selfSignedRSA has one.

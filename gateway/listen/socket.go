@@ -9,7 +9,7 @@ import (
 )
 
 // socket is a bound address whose clients go to the server that answers there now. A reload gives it
-// another server without closing it: no client finds nobody.
+// another server without closing it, so that no client is refused.
 type socket struct {
 	net.Listener
 	turn chan struct{} // full while a view waits for a client
@@ -29,7 +29,7 @@ func (s *socket) end(err error) {
 	s.once.Do(func() { s.err = err; close(s.over) })
 }
 
-// Close gives the address back.
+// Close releases the address.
 func (s *socket) Close() error {
 	s.end(net.ErrClosed)
 	return s.Listener.Close()

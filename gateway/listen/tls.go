@@ -65,7 +65,7 @@ func oldCipherSuites() []uint16 {
 }
 
 // certificateUser names the holder of a verified client certificate: the common name, else the first
-// alternative name. A name that could not stand in a header or a log names nobody.
+// alternative name. A name that does not fit a header or a log is ignored.
 func certificateUser(state tls.ConnectionState) string {
 	cert := state.VerifiedChains[0][0]
 	for _, name := range append([]string{cert.Subject.CommonName}, alternativeNames(cert)...) {

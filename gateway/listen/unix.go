@@ -38,13 +38,13 @@ func listenSubmit(path string) (net.Listener, error) {
 	return listenUnix(path, 0o666, "")
 }
 
-// setSocketMode says who may open a socket.
+// setSocketMode sets who may open a socket.
 func setSocketMode(path string, mode os.FileMode, group string) error {
 	gid, err := config.GroupID(group)
 	if err != nil {
 		return err
 	}
-	// First shut it, so that nobody is let in by a mode that is meant for another group.
+	// Closed to all first, so that no mode ever applies to the wrong group.
 	err = os.Chmod(path, 0o600)
 	if err == nil && gid >= 0 {
 		err = os.Chown(path, -1, gid)
@@ -55,14 +55,14 @@ func setSocketMode(path string, mode os.FileMode, group string) error {
 	return err
 }
 
-// removeStale removes a socket that nobody answers: it is left over from a crash.
+// removeStale removes a socket that a crash left behind: nothing answers on it.
 func removeStale(path string) error {
 	st, err := os.Lstat(path)
 	if err != nil {
 		return nil
 	}
 	if st.Mode()&os.ModeSocket == 0 {
-		return fmt.Errorf("%s is there already and is no socket", path)
+		return fmt.Errorf("%s already exists and is not a socket", path)
 	}
 	c, err := net.Dial("unix", path)
 	if err == nil {

@@ -16,7 +16,7 @@ func TestListenUnix(t *testing.T) {
 		t.Error("a group that is none was taken")
 	}
 	writeFile(t, path, "notes")
-	if _, err := listenUnix(path, 0o600, ""); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := listenUnix(path, 0o600, ""); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("a file was replaced: %v", err)
 	}
 	if err := os.Remove(path); err != nil {

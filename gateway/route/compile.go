@@ -12,18 +12,18 @@ import (
 
 // Rule is one [[route]] of the config. All conditions that are set must hold.
 type Rule struct {
-	Name string
+	Name string `toml:"name"`
 	Match
 
 	// Exactly one of these is set.
-	Via     []string       // upstreams in the order of failover
-	Balance map[string]int // upstreams with their share; the others take over when one fails
-	Reject  string         // "550 text" or "550 5.7.1 text"
-	Discard bool
-	Hold    bool
+	Via     []string       `toml:"via"`     // upstreams in the order of failover
+	Balance map[string]int `toml:"balance"` // upstreams with their share; the others take over when one fails
+	Reject  string         `toml:"reject"`  // "550 text" or "550 5.7.1 text"
+	Discard bool           `toml:"discard"`
+	Hold    bool           `toml:"hold"`
 
-	OnFailure     string // "", "bounce", "keep" or "discard"
-	FailoverAfter int    // temporary failures at one upstream before the next is tried; 0: the default
+	OnFailure     string `toml:"on_failure"`     // "", "bounce", "keep" or "discard"
+	FailoverAfter int    `toml:"failover_after"` // temporary failures at one upstream before the next is tried; 0: the default
 }
 
 // KeyError is a key of a rule that cannot be used.

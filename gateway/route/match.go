@@ -8,16 +8,22 @@ import (
 
 // Match is the conditions of a rule; all that are set must hold.
 type Match struct {
-	From       []string            `toml:"from"`        // envelope sender
-	To         []string            `toml:"to"`          // envelope recipient
-	HeaderFrom []string            `toml:"header_from"` // any address in the From field
-	Subject    []string            `toml:"subject"`     // decoded
-	Header     map[string][]string `toml:"header"`      // field name to patterns for its values; all names must hold
-	Client     []string            `toml:"client"`      // networks or addresses
-	User       []string            `toml:"user"`        // AUTH name, or "uid:NAME" on the submission socket
-	Listener   []string            `toml:"listener"`    // address of the listener as the config spells it
-	MinSize    int64               // bytes, at least; 0 no condition
-	MaxSize    int64               // bytes, at most; 0 no condition
+	From       []string            `toml:"from"`          // envelope sender
+	To         []string            `toml:"to"`            // envelope recipient
+	HeaderFrom []string            `toml:"header_from"`   // any address in the From field
+	Subject    []string            `toml:"subject"`       // decoded
+	Header     map[string][]string `toml:"header"`        // field name to patterns for its values; all names must hold
+	Client     []string            `toml:"client"`        // networks or addresses
+	User       []string            `toml:"user"`          // AUTH name, or "uid:NAME" on the submission socket
+	Listener   []string            `toml:"listener"`      // address of the listener as the config spells it
+	MinSize    int64               `toml:"min_size,size"` // bytes, at least; 0: no condition
+	MaxSize    int64               `toml:"max_size,size"` // bytes, at most; 0: no condition
+}
+
+// Unconditional reports whether the rule matches everything.
+func (m *Match) Unconditional() bool {
+	return len(m.From)+len(m.To)+len(m.HeaderFrom)+len(m.Subject)+len(m.Header)+
+		len(m.Client)+len(m.User)+len(m.Listener) == 0 && m.MinSize == 0 && m.MaxSize == 0
 }
 
 func (c *compiler) patterns(key string, list []string, compile func([]string) (*patterns, error)) *patterns {

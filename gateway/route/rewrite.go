@@ -13,18 +13,18 @@ import (
 // Rewrite is one [[rewrite]] of the config: what changes in the messages that it matches. Addresses
 // are complete ones that no alias changes any more.
 type Rewrite struct {
-	Name string
+	Name string `toml:"name"`
 	Match
 
 	// At least one of these is set. They are done in this order.
-	RemoveHeader    []string            // field names; "X-Internal-*" is all that begin so
-	SetHeader       map[string]string   // field name to the value that it shall have
-	AddHeader       map[string][]string // field name to values for further fields
+	RemoveHeader    []string            `toml:"remove_header"` // field names; "X-Internal-*" is all that begin so
+	SetHeader       map[string]string   `toml:"set_header"`    // field name to the value that it shall have
+	AddHeader       map[string][]string `toml:"add_header"`    // field name to values for further fields
 	SetFrom         mime.Address        // for From; without a name the old one stays
-	SubjectPrefix   string
-	SetEnvelopeFrom string
-	RedirectTo      []string // in place of the recipients that match
-	AddBcc          []string // further recipients of the message
+	SubjectPrefix   string              `toml:"subject_prefix"`
+	SetEnvelopeFrom string              `toml:"set_envelope_from"`
+	RedirectTo      []string            `toml:"redirect_to"` // in place of the recipients that match
+	AddBcc          []string            `toml:"add_bcc"`     // further recipients of the message
 }
 
 // Rewrites is a list of rewrite rules, ready for use from many goroutines at once.
