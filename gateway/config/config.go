@@ -1,12 +1,10 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -142,22 +140,18 @@ func Find(flag string) string {
 	return ""
 }
 
-// Load reads a config file, "" is for the built-in defaults, and opens its upstreams without any
+// Load reads a config file ("" stands for the built-in defaults) and opens its upstreams without any
 // network traffic. What is wrong with the config is a *Error that names everything at once.
 func Load(path string, opts Options) (*Config, error) {
-	text := builtIn
-	if path != "" {
-		b, err := readFile(path)
-		if err != nil {
-			return nil, err
-		}
-		text = b
+	if path == "" {
+		return parse(path, builtIn, opts)
+	}
+	text, err := readFile(path)
+	if err != nil {
+		return nil, err
 	}
 	return parse(path, text, opts)
 }
-
-// Default returns the config that holds when there is no file: everything goes to the console.
-func Default(opts Options) (*Config, error) { return Load("", opts) }
 
 // maxConfigFile is far beyond any real config; it keeps a wrong path (/dev/zero) from filling the memory.
 const maxConfigFile = 16 << 20
@@ -231,85 +225,4 @@ func (c *Config) Close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Dirs reads no more than state_dir and run_dir from a config, for programs that may not read its
-// secrets or do not need them. Whatever is wrong with the rest is not looked at.
-func Dirs(path string) (stateDir, runDir string, err error) {
-	var dirs struct {
-		StateDir string `toml:"state_dir"`
-		RunDir   string `toml:"run_dir"`
-	}
-	if path != "" {
-		text, err := readFile(path)
-		if err != nil {
-			return "", "", err
-		}
-		if _, err := toml.Decode(text, &dirs); err != nil {
-			return "", "", syntaxError(path, err)
-		}
-	}
-	if stateDir, err = resolveStateDir(path, dirs.StateDir); err != nil {
-		return "", "", err
-	}
-	return stateDir, resolveRunDir(path, dirs.RunDir, stateDir), nil
-}
-
-// AdminAddress reads no more than [admin] address from a config; "off" is for none.
-func AdminAddress(path string) (string, error) {
-	var part struct {
-		Admin Admin `toml:"admin"`
-	}
-	if path != "" {
-		text, err := readFile(path)
-		if err != nil {
-			return "", err
-		}
-		if _, err := toml.Decode(text, &part); err != nil {
-			return "", syntaxError(path, err)
-		}
-	}
-	return cmp.Or(part.Admin.Address, DefaultAdmin), nil
-}
-
-func resolveStateDir(config, given string) (string, error) {
-	if given != "" {
-		return resolvePath(config, given), nil
-	}
-	// systemd.exec(5): a list with colons when there are several.
-	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
-		return dir, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("there is no default for state_dir: %w", err)
-	}
-	return filepath.Join(home, ".local", "state", "mailhatch"), nil
-}
-
-func resolveRunDir(config, given, stateDir string) string {
-	if given != "" {
-		return resolvePath(config, given)
-	}
-	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); dir != "" {
-		return dir
-	}
-	return stateDir
-}
-
-// resolvePath makes a path absolute: "~/" is the home directory, relative paths start at the config file.
-func resolvePath(config, path string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		if home, err := os.UserHomeDir(); err == nil {
-			return filepath.Join(home, rest)
-		}
-	}
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	abs, err := filepath.Abs(filepath.Join(filepath.Dir(config), path))
-	if err != nil {
-		return path
-	}
-	return abs
 }

@@ -175,7 +175,7 @@ func TestDefault(t *testing.T) {
 	t.Setenv("STATE_DIRECTORY", filepath.FromSlash("/var/lib/mailhatch")+":/other")
 	t.Setenv("RUNTIME_DIRECTORY", filepath.FromSlash("/run/mailhatch"))
 	opened := 0
-	cfg, err := Default(testOptions(&opened))
+	cfg, err := Load("", testOptions(&opened))
 	if err != nil {
 		t.Fatal(err)
 	}

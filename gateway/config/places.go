@@ -5,9 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"github.com/BurntSushi/toml"
 
 	"mailhatch/gateway/maildrop"
 )
@@ -87,59 +84,6 @@ func SubmitPlaces(path string) ([]SubmitPlace, error) {
 // PlaceIn returns the place of a gateway that has these directories.
 func PlaceIn(stateDir, runDir string) SubmitPlace {
 	return SubmitPlace{Socket: filepath.Join(runDir, SubmitSocket), Maildrop: filepath.Join(stateDir, maildrop.DirName)}
-}
-
-// ownStateDir is the state_dir of a gateway that this account starts by hand without a config.
-func ownStateDir() (string, error) {
-	home, err := os.UserHomeDir()
-	return filepath.Join(home, ".local", "state", "mailhatch"), err
-}
-
-// KeptDirs returns the directories that a new config at path should name too: those of the config that is
-// there, the packaged ones for the packaged config, else "", which is for the defaults.
-func KeptDirs(path string) (stateDir, runDir string) {
-	stateDir, runDir, err := givenDirs(path)
-	if err != nil && path == packagedConfig {
-		return packagedStateDir, packagedRunDir
-	}
-	return stateDir, runDir
-}
-
-// givenDirs reads the directories that a config names, "" for those it does not.
-func givenDirs(path string) (stateDir, runDir string, err error) {
-	var dirs struct {
-		StateDir string `toml:"state_dir"`
-		RunDir   string `toml:"run_dir"`
-	}
-	text, err := readFile(path)
-	if err != nil {
-		return "", "", err
-	}
-	if _, err := toml.Decode(text, &dirs); err != nil {
-		// A slip while someone edits the rest must not stop the mail of other programs.
-		if _, again := toml.Decode(beforeTables(text), &dirs); again != nil {
-			return "", "", syntaxError(path, err)
-		}
-	}
-	if dirs.StateDir != "" {
-		stateDir = resolvePath(path, dirs.StateDir)
-	}
-	if dirs.RunDir != "" {
-		runDir = resolvePath(path, dirs.RunDir)
-	}
-	return stateDir, runDir, nil
-}
-
-// beforeTables returns the lines of a config up to its first table: both directories stand there.
-func beforeTables(text string) string {
-	n := 0
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(strings.TrimLeft(line, " \t"), "[") {
-			break
-		}
-		n += len(line)
-	}
-	return text[:n]
 }
 
 // dropsElsewhere reports whether accounts that may not read the config, and so use the packaged
