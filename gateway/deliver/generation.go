@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailhatch/gateway/deliver/gate"
@@ -18,6 +19,8 @@ type services struct {
 	submit  Submit
 	bounces *bounceLimiter
 	delays  *bounceLimiter
+
+	unrecorded atomic.Int64 // attempts whose writes the store does not take for now: no lane offers anything new
 }
 
 // Submit accepts a composed notification as all mail is accepted and returns its queue id.
@@ -73,6 +76,12 @@ func newLane(g *generation, u *Upstream) *lane {
 
 // poke wakes the lane: mail is due.
 func (l *lane) poke() { signal(l.wake) }
+
+func (g *generation) pokeAll() {
+	for _, l := range g.lanes {
+		l.poke()
+	}
+}
 
 // recheck makes the dispatcher ask again within lookSoon when mail is due.
 func (g *generation) recheck() { signal(g.look) }

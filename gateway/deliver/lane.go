@@ -54,6 +54,9 @@ func (l *lane) run(ctx, attempts context.Context) {
 
 // allowance returns how many parts may be claimed now, and what for.
 func (l *lane) allowance(ctx context.Context) (n int, p purpose) {
+	if l.gen.unrecorded.Load() > 0 {
+		return 0, toOffer
+	}
 	batch := max(l.upstream.MaxConcurrent, claimLeast)
 	if l.upstream.Name == digestLane {
 		batch = bounce.MaxDigest
@@ -121,10 +124,10 @@ func (l *lane) claim(ctx, attempts context.Context, n int, p purpose) (more bool
 	return more, nil
 }
 
-// do works on one part, unless claiming has ended or the gate has closed meanwhile.
+// do works on one part, unless claiming has ended, or the gate has closed or the store begun to fail meanwhile.
 func (l *lane) do(ctx, attempts context.Context, j job) {
 	write := context.WithoutCancel(ctx)
-	if ctx.Err() != nil || (j.purpose != toSweep && l.upstream.Upstream != nil && l.gate.State() == gate.Closed) {
+	if ctx.Err() != nil || l.gen.unrecorded.Load() > 0 || (j.purpose != toSweep && l.upstream.Upstream != nil && l.gate.State() == gate.Closed) {
 		if err := j.lease.Release(write); err != nil {
 			l.gen.journal.InternalError("queue", err)
 		}
@@ -133,7 +136,7 @@ func (l *lane) do(ctx, attempts context.Context, j job) {
 	}
 	if time.Since(j.at) > restTime {
 		if err := j.lease.Extend(write, leaseTime); err != nil {
-			return // fenced: another has it
+			return // another has it, or will
 		}
 	}
 	l.attempt(attempts, j.lease, j.purpose)

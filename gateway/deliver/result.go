@@ -11,12 +11,13 @@ import (
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/mime"
+	"mailhatch/upstream"
 )
 
+// Waits between two tries to write to a store that fails.
 const (
-	finishFirst = 100 * time.Millisecond
-	finishMax   = 5 * time.Second
-	finishTries = 8 // of a store that fails for another reason than want of space
+	writeFirst = 100 * time.Millisecond
+	writeMax   = 5 * time.Second
 )
 
 // attempt is the work on one leased part, and its result.
@@ -120,30 +121,56 @@ func (a *attempt) held(rcpts []envelope.Recipient, p envelope.Progress) {
 }
 
 // finish stores the result and writes the journal. What was sent must be known before it could be sent
-// again: a store without space is asked until ctx ends, and its worker sends nothing else.
+// again: the store is asked until it takes the result or ctx ends, and meanwhile no lane offers anything new.
 func (a *attempt) finish(ctx context.Context, lease queue.Lease) {
-	write := context.WithoutCancel(ctx)
-	wait := finishFirst
-	for try := 1; ; try++ {
-		err := lease.Finish(write, queue.Result{Done: a.done, Parts: a.parts})
+	r := queue.Result{Done: a.done, Parts: a.parts}
+	if err := r.Check(&a.part); err != nil { // a fault of the program, which no repetition cures
+		a.gen.journal.InternalError("queue", err)
+		r, a.after = a.unsettled(err), nil
+	}
+	if a.persist(ctx, lease, func(ctx context.Context) error { return lease.Finish(ctx, r) }) {
+		a.writeJournal()
+	}
+}
+
+// unsettled is the result of a part of which nobody knows what became of it: a person has to look.
+func (a *attempt) unsettled(err error) queue.Result {
+	p := a.part.Progress
+	p.Uncertain, p.Upstream, p.Class, p.Error = true, a.upstream(), upstream.Uncertain.String(), envelope.ErrorText(err)
+	return queue.Result{Parts: []queue.Part{{To: a.part.To, Lane: a.part.Lane, State: envelope.Held, Progress: p}}}
+}
+
+// persist makes a write of the lease until it is stored, which it reports, or cannot be any more.
+func (a *attempt) persist(ctx context.Context, lease queue.Lease, write func(context.Context) error) (stored bool) {
+	durable := context.WithoutCancel(ctx)
+	failing := false
+	defer func() {
+		if failing && a.gen.unrecorded.Add(-1) == 0 {
+			a.gen.pokeAll()
+		}
+	}()
+	for wait := writeFirst; ; wait = min(2*wait, writeMax) {
+		err := write(durable)
 		if err == nil {
-			break
+			return true
 		}
 		a.gen.journal.InternalError("queue", err)
-		if isFinal(err) || (try >= finishTries && !errors.Is(err, queue.ErrFull)) {
-			return
+		if isFinal(err) {
+			return false
+		}
+		if !failing {
+			failing = true
+			a.gen.unrecorded.Add(1)
 		}
 		select {
 		case <-ctx.Done(): // the drain is over
-			return
+			return false
 		case <-time.After(wait):
 		}
-		wait = min(2*wait, finishMax)
-		if err := lease.Extend(write, leaseTime); err != nil {
-			return
+		if err := lease.Extend(durable, leaseTime); isFinal(err) {
+			return false
 		}
 	}
-	a.writeJournal()
 }
 
 func (a *attempt) writeJournal() {

@@ -8,10 +8,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
@@ -100,6 +103,59 @@ func TestResultsWaitForSpace(t *testing.T) {
 	r.awaitSent(2)
 	if want := []string{"x@example.org", "y@example.org"}; !slices.Equal(a.offered(), want) {
 		t.Errorf("offered %q, want each once", a.offered())
+	}
+}
+
+// Whatever keeps results from being stored, and for however long: what was sent is not sent again, and as long as
+// it lasts nothing else is offered, in no lane.
+func TestNothingIsOfferedWhileResultsCannotBeStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &scripted{}, &scripted{}
+		r, f := faultyRig(t, func(c *Config) {
+			c.Route = func(_ *queue.Message, _ *mime.Message, to string) route.Decision {
+				return route.Decision{Name: "test", Action: route.Deliver, Via: []string{to[:1]}}
+			}
+		}, ups{"a": a, "b": b})
+		var locked atomic.Bool
+		locked.Store(true)
+		f.finish = func() error {
+			if locked.Load() {
+				return errors.New("database is locked")
+			}
+			return nil
+		}
+		for n := range 5 {
+			r.put("a", fmt.Sprintf("a%d@example.org", n))
+		}
+		r.start()
+		defer r.stop()
+		time.Sleep(10 * time.Second)
+		r.put("b", "b@example.org")
+		time.Sleep(130 * time.Second)
+		if a.count() == 0 || a.count() > 4 || b.count() != 0 {
+			t.Errorf("%d and %d offers while nothing could be stored; at most max_concurrent can have begun", a.count(), b.count())
+		}
+		locked.Store(false)
+		r.awaitSent(6)
+		if a.count() != 5 || b.count() != 1 {
+			t.Errorf("%d and %d offers, want each mail once", a.count(), b.count())
+		}
+	})
+}
+
+// A result that no store can take, by a fault of the program, leaves the mail to a person.
+func TestResultThatForgetsARecipient(t *testing.T) {
+	r := newRig(t, nil, ups{"a": {}})
+	r.put("a", "x@example.org")
+	leases, err := r.q.Claim(t.Context(), "a", 1, time.Hour)
+	if err != nil || len(leases) != 1 {
+		t.Fatal(leases, err)
+	}
+	g := newGeneration(&r.d.services, r.cfg, false)
+	m := leases[0].Message()
+	newAttempt(g.lanes["a"], m, m.Parts[0], nil).finish(t.Context(), leases[0])
+	if p := r.awaitState(envelope.Held); !p.Progress.Uncertain || p.Progress.Error == "" {
+		t.Errorf("held with %+v", p.Progress)
 	}
 }
 
