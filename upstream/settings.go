@@ -109,9 +109,6 @@ func OneOf(key, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	quoted := make([]string, len(allowed))
-	for i, a := range allowed {
-		quoted[i] = strconv.Quote(a)
-	}
-	return &KeyError{Key: key, Problem: fmt.Sprintf("must be %s, not %q", strings.Join(quoted, " or "), value)}
+	last := len(allowed) - 1
+	return &KeyError{Key: key, Problem: fmt.Sprintf(`must be "%s" or %q, not %q`, strings.Join(allowed[:last], `", "`), allowed[last], value)}
 }

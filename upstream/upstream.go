@@ -109,7 +109,7 @@ type Error struct {
 	RetryAfter time.Duration // not before; 0 when the provider did not say
 	Sender     bool          // Account only: it is about the From address of this mail, not the whole upstream
 	Connect    bool          // Temporary only: the upstream could not be reached or spoken to at all
-	Ailing     bool          // Temporary only: the upstream itself has a fault, whatever the mail
+	Outage     bool          // Temporary only: the upstream itself has a fault, whatever the mail
 	Err        error         // in words; the provider's own where it gave some; never holds a secret
 }
 

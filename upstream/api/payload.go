@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -138,17 +140,14 @@ func (r *base64Reader) Read(b []byte) (int, error) {
 // Object builds a JSON object whose files are streams. One field stands on each line, so that
 // people can read what `mailhatch render` shows.
 type Object struct {
-	Done  Payload
+	done  Payload
 	buf   bytes.Buffer
 	enc   *json.Encoder // to buf
-	Inner bool          // a field was written already
+	inner bool          // a field was written already
 }
 
 // spareRoom is what a message needs besides its texts, most of the time.
 const spareRoom = 1 << 10
-
-// Grow makes place for that many bytes of text.
-func (j *Object) Grow(text int) { j.buf.Grow(text + text/16 + spareRoom) }
 
 // Field writes a field of the object.
 func (j *Object) Field(name string, value any) {
@@ -158,12 +157,12 @@ func (j *Object) Field(name string, value any) {
 
 // Name starts a field whose value is written next.
 func (j *Object) Name(name string) {
-	if j.Inner {
+	if j.inner {
 		j.Raw(",\n")
 	} else {
 		j.Raw("{\n")
 	}
-	j.Inner = true
+	j.inner = true
 	j.Raw(`"` + name + `":`) // ours, nothing to escape
 }
 
@@ -232,29 +231,40 @@ func (j *Object) Value(v any) {
 
 // stream writes a segment as it is.
 func (j *Object) stream(s Segment) {
-	j.Flush()
-	j.Done = append(j.Done, s)
+	j.flush()
+	j.done = append(j.done, s)
 }
 
 // Splice writes segments that another Object made.
 func (j *Object) Splice(p Payload) {
-	j.Flush()
-	j.Done = append(j.Done, p...)
+	j.flush()
+	j.done = append(j.done, p...)
 }
 
-// Flush ends the piece that was written last.
-func (j *Object) Flush() {
+func (j *Object) flush() {
 	if j.buf.Len() > 0 {
-		j.Done = append(j.Done, Segment{Literal: j.buf.Bytes()})
+		j.done = append(j.done, Segment{Literal: j.buf.Bytes()})
 		j.buf = bytes.Buffer{}
 	}
 }
 
-// End closes the object and gives the body.
+// Rest starts fields that are spliced in behind others; text is how many bytes they are about.
+func Rest(text int) *Object {
+	j := &Object{inner: true}
+	j.buf.Grow(text + text/16 + spareRoom)
+	return j
+}
+
+// Part returns the fields so far, to be spliced in.
+func (j *Object) Part() Payload {
+	j.flush()
+	return j.done
+}
+
+// End closes the object and returns the body.
 func (j *Object) End() Payload {
 	j.Raw("\n}\n")
-	j.Flush()
-	return j.Done
+	return j.Part()
 }
 
 // Fields is an object of strings in a given order.
@@ -266,6 +276,28 @@ func (h Fields) MarshalJSON() ([]byte, error) {
 	j.strings(h)
 	return j.buf.Bytes(), nil
 }
+
+// ReadObject reads a JSON object in the order of its names; values other than strings stay JSON. The name by which
+// messages are found again is left out.
+func ReadObject(raw []byte) (Fields, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, err
+	}
+	delete(fields, IDName)
+	var out Fields
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := string(fields[name])
+		if text := ""; json.Unmarshal(fields[name], &text) == nil {
+			value = text
+		}
+		out = append(out, Field{name, value})
+	}
+	return out, nil
+}
+
+// IDName is the name under which providers keep the queue id.
+const IDName = "mailhatch_id"
 
 // plainText makes a string fit for JSON and the databases behind it: valid UTF-8 without NUL.
 func plainText(s string) string {

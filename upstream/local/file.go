@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -85,10 +84,7 @@ func (u *maildir) store(m *upstream.Mail, to string) (err error) {
 	if err := u.makeDirs(); err != nil {
 		return err
 	}
-	name, err := u.uniqueName()
-	if err != nil {
-		return err
-	}
+	name := u.uniqueName()
 	temporary := filepath.Join(u.path, "tmp", name)
 	defer func() {
 		if err != nil {
@@ -110,14 +106,9 @@ func (u *maildir) store(m *upstream.Mail, to string) (err error) {
 }
 
 // uniqueName follows the maildir convention: time, what makes it unique, host.
-func (u *maildir) uniqueName() (string, error) {
-	var random [8]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		return "", err
-	}
+func (u *maildir) uniqueName() string {
 	now := time.Now()
-	return fmt.Sprintf("%d.M%dP%dQ%dR%s.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), u.serial.Add(1),
-		hex.EncodeToString(random[:]), u.host), nil
+	return fmt.Sprintf("%d.M%dP%dQ%dR%s.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), u.serial.Add(1), rand.Text(), u.host)
 }
 
 func writeFile(path string, m *upstream.Mail, to string) (err error) {

@@ -1,8 +1,6 @@
 package mailgun
 
 import (
-	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
 
@@ -54,7 +52,7 @@ func (g *provider) options(m *upstream.Mail) ([]api.Field, *upstream.Error) {
 			return nil, e
 		}
 	}
-	out = append(out, api.Field{Name: "v:mailhatch_id", Value: m.ID})
+	out = append(out, api.Field{Name: "v:" + api.IDName, Value: m.ID})
 	size := 0
 	for _, o := range out {
 		size += len(o.Name) + len(o.Value)
@@ -74,11 +72,13 @@ func translate(h mime.Header, out []api.Field) ([]api.Field, *upstream.Error) {
 		}
 		value := api.Line(mime.Header{f}.Text(f.Name))
 		if strings.EqualFold(f.Name, "X-Mailgun-Variables") {
-			vars, e := variables(value)
-			if e != nil {
-				return nil, e
+			vars, err := api.ReadObject([]byte(value))
+			if err != nil {
+				return nil, api.Errorf(upstream.Unrepresentable, "5.6.0", "X-Mailgun-Variables is not a JSON object: %v", err)
 			}
-			out = append(out, vars...)
+			for _, v := range vars {
+				out = append(out, api.Field{Name: "v:" + v.Name, Value: v.Value})
+			}
 			continue
 		}
 		var e *upstream.Error
@@ -108,24 +108,4 @@ func option(out []api.Field, name, value string) ([]api.Field, *upstream.Error) 
 		return append(out, api.Field{Name: c.field, Value: value}), nil
 	}
 	return nil, api.Errorf(upstream.Unrepresentable, "5.6.0", "%s is not translated", name)
-}
-
-// variables reads a JSON object; values that are no strings stay JSON.
-func variables(value string) ([]api.Field, *upstream.Error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(value), &fields); err != nil {
-		return nil, api.Errorf(upstream.Unrepresentable, "5.6.0", "X-Mailgun-Variables is no JSON object: %v", err)
-	}
-	var out []api.Field
-	for _, k := range slices.Sorted(maps.Keys(fields)) {
-		s := string(fields[k])
-		var text string
-		if json.Unmarshal(fields[k], &text) == nil {
-			s = text
-		}
-		if k != "mailhatch_id" {
-			out = append(out, api.Field{Name: "v:" + k, Value: s})
-		}
-	}
-	return out, nil
 }

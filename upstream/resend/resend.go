@@ -151,8 +151,7 @@ func (r *provider) givenKey(m *upstream.Mail) (string, *upstream.Error) {
 
 // shared writes subject, bodies, headers and files.
 func shared(msg *api.Message) (api.Payload, error) {
-	j := api.Object{Inner: true}
-	j.Grow(len(msg.Text) + len(msg.HTML))
+	j := api.Rest(len(msg.Text) + len(msg.HTML))
 	j.Field("subject", api.OrSpace(msg.Subject))
 	text := msg.Text
 	if msg.HTML != "" {
@@ -173,8 +172,7 @@ func shared(msg *api.Message) (api.Payload, error) {
 		content, _, err := api.Base64(f.Part)
 		return fields, content, err
 	})
-	j.Flush()
-	return j.Done, err
+	return j.Part(), err
 }
 
 // Interpret reads {"id":…} or an error.

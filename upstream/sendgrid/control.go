@@ -2,6 +2,7 @@ package sendgrid
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,7 +40,7 @@ func readSMTPAPI(values []string) (c instructions, e *upstream.Error) {
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(value), &fields); err != nil {
-		return c, api.Errorf(upstream.Unrepresentable, "5.6.0", "X-SMTPAPI is no JSON object: %v", err)
+		return c, api.Errorf(upstream.Unrepresentable, "5.6.0", "X-SMTPAPI is not a JSON object: %v", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		var err error
@@ -85,23 +86,13 @@ func categories(raw json.RawMessage) ([]string, error) {
 
 // uniqueArgs returns arguments as strings, which is all that mail/send takes.
 func uniqueArgs(raw json.RawMessage) (api.Fields, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return nil, fmt.Errorf("must be an object")
+	out, err := api.ReadObject(raw)
+	if err != nil {
+		return nil, errors.New("must be an object")
 	}
-	var out api.Fields
 	size := 0
-	for _, k := range slices.Sorted(maps.Keys(fields)) {
-		value := string(fields[k])
-		var s string
-		if json.Unmarshal(fields[k], &s) == nil {
-			value = s
-		}
-		if k == "mailhatch_id" {
-			continue
-		}
-		size += len(k) + len(value)
-		out = append(out, api.Field{Name: k, Value: value})
+	for _, f := range out {
+		size += len(f.Name) + len(f.Value)
 	}
 	if size > maxArgs {
 		return nil, fmt.Errorf("has %d bytes; SendGrid takes %d", size, maxArgs)

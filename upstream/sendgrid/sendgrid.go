@@ -151,7 +151,7 @@ func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 	if err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
-	args := append(api.Fields{{Name: "mailhatch_id", Value: m.ID}}, control.args...)
+	args := append(api.Fields{{Name: api.IDName, Value: m.ID}}, control.args...)
 	return func(c *api.Call) (*api.Request, *upstream.Error) {
 		var j api.Object
 		to := [][]mime.Address{c.To}
@@ -171,8 +171,7 @@ func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 
 // shared writes all that is not about recipients.
 func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, error) {
-	j := api.Object{Inner: true}
-	j.Grow(len(msg.Text) + len(msg.HTML))
+	j := api.Rest(len(msg.Text) + len(msg.HTML))
 	j.Field("from", mailbox{msg.From.Addr, msg.From.Name})
 	if len(msg.ReplyTo) == 1 {
 		j.Field("reply_to", mailboxes(msg.ReplyTo)[0])
@@ -196,8 +195,7 @@ func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, 
 	j.Raw(`{"click_tracking":{"enable":false,"enable_text":false},"open_tracking":{"enable":false},` +
 		`"subscription_tracking":{"enable":false},"ganalytics":{"enable":false}}`)
 	err := j.Files("attachments", msg.Files, file)
-	j.Flush()
-	return j.Done, err
+	return j.Part(), err
 }
 
 // Interpret reads 202, or a list of errors.

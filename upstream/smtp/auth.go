@@ -15,13 +15,9 @@ import (
 	"mailhatch/upstream"
 )
 
-// mechanismName returns the SASL name of a value of auth, "" for an unknown one.
-func mechanismName(auth string) string {
-	switch auth {
-	case "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "scram-sha-256-plus", "xoauth2":
-		return strings.ToUpper(auth)
-	}
-	return ""
+// mechanisms are the values of auth that name one: SASL's names in lower case.
+func mechanisms() []string {
+	return []string{"plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "scram-sha-256-plus", "xoauth2"}
 }
 
 // autoMechanisms is the order in which auth = "auto" chooses. Inside TLS the plain mechanisms come
@@ -62,7 +58,7 @@ func (u *relay) mechanism(client *mailsmtp.Client, encrypted bool, state *tls.Co
 		return nil, errors.New("the relay offers no AUTH, but the config has a username")
 	}
 	offered := strings.Fields(strings.ToUpper(list))
-	wanted := []string{mechanismName(u.auth)}
+	wanted := []string{strings.ToUpper(u.auth)}
 	if u.auth == authAuto {
 		wanted = autoMechanisms(encrypted)
 	}
@@ -93,8 +89,8 @@ func (u *relay) mechanism(client *mailsmtp.Client, encrypted bool, state *tls.Co
 	}
 }
 
-// authError tells a refused login, which is the account's trouble, from a relay that cannot log
-// anyone in just now.
+// authError distinguishes a refused login, for which the account is to blame, from a relay that cannot log
+// anyone in at the moment.
 func (u *relay) authError(err error) error {
 	var refused *textproto.Error
 	if !errors.As(err, &refused) {

@@ -49,7 +49,7 @@ func smtpEarlyFailures() []smtpFailure {
 		{"greeting dropped", react(upstreamtest.SMTPGreeting, "", drop), []string{"temporary connect"}, none},
 		{"greeting garbage", react(upstreamtest.SMTPGreeting, "", replyWith("HTTP/1.1 400 Bad Request")), []string{"temporary connect"}, none},
 		{"ehlo dropped", react(upstreamtest.SMTPEhlo, "", drop), []string{"temporary connect"}, none},
-		{"mail 4yz", react(upstreamtest.SMTPMail, "", replyWith("451 4.3.0 later")), []string{"temporary 451 4.3.0 ailing"}, none},
+		{"mail 4yz", react(upstreamtest.SMTPMail, "", replyWith("451 4.3.0 later")), []string{"temporary 451 4.3.0 outage"}, none},
 		{"mail 5yz", react(upstreamtest.SMTPMail, "", replyWith("553-5.1.8 no such\n553 5.1.8 domain")), []string{"permanent 553 5.1.8"}, none},
 		{"mail too large", react(upstreamtest.SMTPMail, "", replyWith("552 5.3.4 too big")), []string{"permanent 552 5.3.4"}, none},
 		{"mail 530", react(upstreamtest.SMTPMail, "", replyWith("530 5.7.0 Must issue a STARTTLS command first")), []string{"account 530 5.7.0"}, none},
@@ -101,7 +101,7 @@ func smtpLateFailures() []smtpFailure {
 			}
 			return react(upstreamtest.SMTPRcpt, "b@x", drop)(step)
 		}, []string{"permanent 550 5.1.1", "temporary", "temporary"}, none},
-		{"data 451", react(upstreamtest.SMTPData, "", replyWith("451 4.3.0 no")), []string{"temporary 451 4.3.0 ailing"}, none},
+		{"data 451", react(upstreamtest.SMTPData, "", replyWith("451 4.3.0 no")), []string{"temporary 451 4.3.0 outage"}, none},
 		{"data 554", react(upstreamtest.SMTPData, "", replyWith("554 5.5.1 no")), []string{"permanent 554 5.5.1"}, none},
 		{"data 250", react(upstreamtest.SMTPData, "", replyWith("250 what")), []string{"temporary 250"}, none},
 		{"data dropped", react(upstreamtest.SMTPData, "", drop), []string{"temporary"}, none},
@@ -111,8 +111,8 @@ func smtpLateFailures() []smtpFailure {
 			}
 			return react(upstreamtest.SMTPRcpt, "", replyWith("550 5.1.1 no"))(step)
 		}, []string{"permanent 550 5.1.1"}, none},
-		{"dot 451", react(upstreamtest.SMTPDot, "", replyWith("451 4.3.0 later")), []string{"temporary 451 4.3.0 ailing"}, none},
-		{"dot 421", react(upstreamtest.SMTPDot, "", replyWith("421 4.3.2 later")), []string{"temporary 421 4.3.2 ailing"}, none},
+		{"dot 451", react(upstreamtest.SMTPDot, "", replyWith("451 4.3.0 later")), []string{"temporary 451 4.3.0 outage"}, none},
+		{"dot 421", react(upstreamtest.SMTPDot, "", replyWith("421 4.3.2 later")), []string{"temporary 421 4.3.2 outage"}, none},
 		{"dot throttled", react(upstreamtest.SMTPDot, "", replyWith("454 4.7.0 Throttling failure: Maximum sending rate exceeded")),
 			[]string{"throttled 454 4.7.0"}, none},
 		{"dot quota", react(upstreamtest.SMTPDot, "", replyWith("550 5.4.5 Daily user sending limit exceeded")), []string{"throttled 550 5.4.5"}, none},

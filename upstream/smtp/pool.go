@@ -15,9 +15,9 @@ const (
 	maxTransaction = 1000             // recipients in one transaction unless the relay says less (RFC 9422)
 )
 
-// pool keeps idle connections for the next message. The zero value needs init.
+// pool keeps idle connections for the next message.
 type pool struct {
-	maxIdle time.Duration
+	maxIdle time.Duration // of a connection
 
 	mu     sync.Mutex
 	idle   []*conn     // the one used last at the end
@@ -25,8 +25,6 @@ type pool struct {
 	closed bool
 	work   sync.WaitGroup // sweeps and farewells under way
 }
-
-func (p *pool) init() { p.maxIdle = maxIdle }
 
 // get takes the connection used last, or nil when there is none.
 func (p *pool) get() *conn {

@@ -42,7 +42,7 @@ func TestSMTPRedial(t *testing.T) {
 		{"421 to the first command", react(upstreamtest.SMTPMail, "", smtpReaction{Reply: "421 4.4.2 idle", Drop: true}), "ok FAKE2", 2},
 		{"dropped at the first command", react(upstreamtest.SMTPMail, "", smtpReaction{Drop: true}), "ok FAKE2", 2},
 		{"dropped after a reply", react(upstreamtest.SMTPRcpt, "", smtpReaction{Drop: true}), "temporary", 1},
-		{"refused by the first command", react(upstreamtest.SMTPMail, "", smtpReaction{Reply: "451 4.3.0 no"}), "temporary 451 4.3.0 ailing", 1},
+		{"refused by the first command", react(upstreamtest.SMTPMail, "", smtpReaction{Reply: "451 4.3.0 no"}), "temporary 451 4.3.0 outage", 1},
 		{"dropped after the dot", react(upstreamtest.SMTPDot, "", smtpReaction{Drop: true}), "uncertain", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {

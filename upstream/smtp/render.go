@@ -46,8 +46,8 @@ func (u *relay) Render(m *upstream.Mail, w io.Writer) error {
 		fmt.Fprintf(out, "STARTTLS\nEHLO %s\n", u.helo)
 	}
 	if u.username != "" {
-		mechanism := mechanismName(u.auth)
-		if mechanism == "" {
+		mechanism := strings.ToUpper(u.auth)
+		if u.auth == authAuto {
 			mechanism = autoMechanisms(u.tlsMode == tlsStart || u.tlsMode == tlsImplicit)[0]
 		}
 		fmt.Fprintf(out, "AUTH %s %s\n", mechanism, upstream.Redacted)

@@ -107,7 +107,7 @@ const (
 //	                                 552 at RCPT without a mailbox code: Temporary (RFC 5321 4.5.3.1.10)
 //	                                 the rest: Permanent
 //
-// 4.3.x of the relay's own system at MAIL, DATA and the dot is Ailing too.
+// 4.3.x of the relay's own system at MAIL, DATA and the dot is Outage too.
 // Words about rate or quota of ours make either Throttled. Words are not asked where the enhanced
 // code speaks of an address or a mailbox (x.1.x, x.2.x). Any other code is Temporary; after the
 // final dot the caller makes it Uncertain.
@@ -120,8 +120,8 @@ func (r reply) failure(phase stage) *upstream.Error {
 	switch {
 	case r.isThrottle(phase):
 		e.Class, e.Connect = upstream.Throttled, false
-	case r.isAiling(phase):
-		e.Ailing = true
+	case r.isOutage(phase):
+		e.Outage = true
 	case r.code/100 != 5 || phase == atConnect:
 	case phase == atAuth:
 		e.Class, e.Connect = upstream.Account, false
@@ -199,9 +199,9 @@ func (r reply) isThrottle(phase stage) bool {
 		"too many concurrent", "too many messages", "too many emails", "too many mails", "too much mail", "slow down")
 }
 
-// isAiling finds trouble of the relay's own system (RFC 3463 3.4), such as a full disk: it meets all mail
+// isOutage finds trouble of the relay's own system (RFC 3463 3.4), such as a full disk: it meets all mail
 // alike. At RCPT it may be that of one destination only.
-func (r reply) isAiling(phase stage) bool {
+func (r reply) isOutage(phase stage) bool {
 	if r.code/100 != 4 || (phase != atMail && phase != atData && phase != atDot) {
 		return false
 	}

@@ -22,7 +22,7 @@ func Kind() upstream.Kind {
 		New: func() upstream.Settings { return &settings{} },
 		Setup: []upstream.Question{
 			{Key: "host", Text: "Name of the relay", Flag: "relay-host", Usage: "`name` of the SMTP relay"},
-			{Key: "tls", Text: "TLS?", Words: []string{tlsStart, tlsImplicit, tlsOpportunistic, tlsNone}, Optional: true,
+			{Key: "tls", Text: "TLS?", Words: tlsModes(), Optional: true,
 				Flag: "relay-tls", Usage: "its TLS `mode`"},
 			{Key: "port", Text: "Port", Number: true, Optional: true, Flag: "relay-port", Usage: "its `port` (default: by --relay-tls)",
 				Default: func(known map[string]string) string { return strconv.Itoa(defaultPort(known["tls"])) }},
@@ -64,20 +64,22 @@ const (
 	defaultFinalTimeout = 10 * time.Minute
 )
 
+func tlsModes() []string { return []string{tlsStart, tlsImplicit, tlsOpportunistic, tlsNone} }
+
 // relay is the upstream of kind smtp.
 type relay struct {
-	name, host, helo string
-	port             int
-	tlsMode          string
-	tlsConfig        *tls.Config // nil with tls = "none"
-	username         string
-	password         upstream.Secret
-	auth             string
-	timeout          time.Duration
-	finalTimeout     time.Duration
-	keepControl      bool
-	pool             pool
-	buffers          sync.Pool // of *[]byte: wire forms of small messages, chunks of large ones
+	host, helo   string
+	port         int
+	tlsMode      string
+	tlsConfig    *tls.Config // nil with tls = "none"
+	username     string
+	password     upstream.Secret
+	auth         string
+	timeout      time.Duration
+	finalTimeout time.Duration
+	keepControl  bool
+	pool         pool
+	buffers      sync.Pool // of *[]byte: wire forms of small messages, chunks of large ones
 }
 
 // Open checks the settings; it makes no connection.
@@ -87,26 +89,26 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		problems = append(problems, &upstream.KeyError{Key: key, Problem: text, Hint: hint})
 	}
 	u := &relay{
-		name: env.Name, host: s.Host, port: s.Port, helo: s.Helo, tlsMode: s.TLS,
+		host: s.Host, port: s.Port, helo: s.Helo, tlsMode: s.TLS,
 		username: s.Username, password: s.Password, auth: s.Auth, keepControl: s.PassControlHeaders,
 		timeout: s.Timeout.Duration, finalTimeout: s.Timeout.Duration,
 	}
+	u.pool.maxIdle = maxIdle
 	u.buffers.New = func() any { b := make([]byte, 0, chunkSize); return &b }
 	u.setDefaults(env)
+	problems = append(problems, upstream.OneOf("tls", u.tlsMode, tlsModes()...),
+		upstream.OneOf("auth", u.auth, append(append([]string{authAuto}, mechanisms()...), authNone)...))
 	u.checkAddress(problem)
 	u.checkAuth(problem)
 	if u.tlsMode != tlsNone {
 		roots, err := upstream.RootCAs(s.CAFile)
-		if err != nil {
-			problems = append(problems, err)
-		}
+		problems = append(problems, err)
 		u.tlsConfig = s.tlsConfig(u)
 		u.tlsConfig.RootCAs = roots
 	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
 	}
-	u.pool.init()
 	return u, nil
 }
 
@@ -142,21 +144,12 @@ func (u *relay) checkAddress(problem func(key, text, hint string)) {
 	if u.port < 1 || u.port > 65535 {
 		problem("port", fmt.Sprintf("must be between 1 and 65535, not %d", u.port), "")
 	}
-	switch u.tlsMode {
-	case tlsStart, tlsImplicit, tlsOpportunistic, tlsNone:
-	default:
-		problem("tls", fmt.Sprintf(`must be "starttls", "implicit", "opportunistic" or "none", not %q`, u.tlsMode), "")
-	}
 	if !isPrintable(u.helo) || len(u.helo) > 255 {
 		problem("helo", "must be a host name", "")
 	}
 }
 
 func (u *relay) checkAuth(problem func(key, text, hint string)) {
-	if mechanismName(u.auth) == "" && u.auth != authAuto && u.auth != authNone {
-		problem("auth", fmt.Sprintf(`must be "auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", `+
-			`"scram-sha-256-plus", "xoauth2" or "none", not %q`, u.auth), "")
-	}
 	switch {
 	case u.username == "" && !u.password.IsZero():
 		problem("username", "is missing beside password", "")

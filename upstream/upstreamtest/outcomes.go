@@ -60,8 +60,8 @@ func Describe(outcomes []upstream.Outcome) []string {
 		if e.Connect {
 			w += " connect"
 		}
-		if e.Ailing {
-			w += " ailing"
+		if e.Outage {
+			w += " outage"
 		}
 		if e.Sender {
 			w += " sender"

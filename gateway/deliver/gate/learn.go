@@ -28,7 +28,7 @@ func (g *Gate) Learn(id string, err error) {
 		g.close(Account, err, cmp.Or(e.RetryAfter, g.backoff()))
 	case e.Connect:
 		g.close(Unreachable, err, g.probeWait())
-	case e.Ailing || isBroken(e):
+	case e.Outage || isBroken(e):
 		g.learnBroken(id, err)
 	case e.Class == upstream.Temporary: // it answers, and means this mail
 		g.succeed()
