@@ -1,30 +1,58 @@
-// Package gateway is the hall of mailhatch: it reads the config and wires the rooms together.
+// Package gateway is the hall of mailhatch: it builds the rooms from a config, runs them, and reloads.
 //
 // # The map
 //
 // Mail travels one way:
 //
-//	socket → smtpd session → Gateway.Accept (identity, rewrite, route for each recipient; queue commit; then 250)
+//	socket → smtpd session → accept (identity, rewrite, route for each recipient; queue commit; then 250)
 //	       → queue claim → deliver → gate (rate, concurrency, pause) → upstream.Send
 //	       → outcome of each recipient → sent | deferred | next upstream | bounce
 //
-// A bounce enters by the same door as all mail, with the null sender. That is the only loop.
+// A bounce is accepted like all mail, with the null sender. That is the only loop.
 //
-// Imports point downward only; rooms of one floor do not know each other. plan_test.go checks it.
+// Imports point downward only, and rooms of one floor do not know each other. plan_test.go has the whole
+// plan and checks it.
 //
-//	5  cmd, test/clients
-//	4  gateway          the hall: gateway.go, config (the only reader of TOML)
-//	3  deliver admin    take due mail to its upstreams; show and steer
-//	2  smtpd maildrop route identity queue bounce
-//	1  journal upstream the operator's events; the contract of those who take mail on
-//	0  envelope glob mime
-//	                    the shared noun; patterns; Internet messages
+//	cmd             the commands; the program that measures
+//	gateway         the hall: gateway.go in the order of a start, reload.go, and what the rooms are lent
+//	accept listen   one message's way in; addresses, sockets and their servers. Also upstream/kinds, the table of kinds
+//	config deliver admin
+//	                the only reader of TOML; due mail to its upstreams; show and steer. Also the kinds that speak HTTP
+//	deliver/gate queue/engines
+//	                when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
+//	queue/sqlite    the embedded engine
+//	smtpd maildrop route identity queue bounce
+//	                sessions; mail left by sendmail; rules; names; what keeps mail; notifications
+//	journal systemd upstream
+//	                the operator's events; the service manager; the contract of those who take mail on
+//	envelope glob mime
+//	                the shared nouns; patterns; Internet messages
 //
-// queue/sqlite imports queue, queue/engines both. upstream imports only mime: deliver copies what an upstream needs into
-// upstream.Mail. Above it stand upstream/api, local and smtp on floor 2, the kinds that speak HTTP on
-// floor 3, and on floor 4 upstream/kinds, their table, which only cmd imports.
+// No room knows the Gateway: each gets as fields what it needs, the config in force among it. upstream
+// imports only mime: deliver copies what an upstream needs into upstream.Mail.
 //
 // What is stored with a message is its envelope, the inputs of routing and its bytes. Routing happens
 // at acceptance, to refuse early, and again before each attempt, so that a mended config heals mail
 // that is already queued. Aliases and rewrite rules are part of acceptance: they change what is stored.
+//
+// # A walk-through
+//
+// A message: listen/listen.go (Set.Run) hands the socket to smtpd/server.go (Server.Serve). The session asks
+// accept/handler.go: Sender at MAIL, Recipient at RCPT, Accept after DATA. accept/accept.go (receive, write)
+// completes and rewrites the header and writes a draft; accept/parts.go (parts, lane) routes each recipient and
+// lets upstreams look (preflight); commit makes it durable, and 250 is said. A lane of deliver/lane.go (run, claim)
+// leases it when deliver/gate/admit.go (Gate.Tokens) allows; deliver/attempt.go routes it again (route) and offers
+// it (offer, send); upstream/resend/resend.go (Compose) writes the request that upstream/api/calls.go sends.
+//
+// A config value, max_concurrent of an upstream: config/lines.go remembers its line, config/decode.go (table)
+// puts it into upstreamTable, config/upstream.go (upstream) checks it and reports what is wrong with
+// config/problem.go (report), which knows the line. delivery.go translates config.Upstream for deliver, where
+// gate.Settings gets it. A reload (reload.go, tryReload) prepares listeners, then swaps the config, then
+// calls Deliverer.Reload: from then on a new generation of gates counts by the new value.
+//
+// A provider's error, 429: upstream/api/calls.go (call) reads the answer, upstream/resend/resend.go (Interpret)
+// finds the provider's words in it, upstream/api/rules.go (Classify) makes it upstream.Throttled with a RetryAfter.
+// deliver/gate/learn.go (Learn) slows the upstream down; deliver/settle.go (settleFailure) plans the next
+// attempt, and deliver/result.go (finish) writes that into the queue and the journal, from which
+// the log, the metrics and the admin API take it.
 package gateway
