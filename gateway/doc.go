@@ -40,7 +40,7 @@
 // A message: listen/listen.go (Set.Run) hands the socket to smtpd/server.go (Server.Serve). The session asks
 // accept/handler.go: Sender at MAIL, Recipient at RCPT, Accept after DATA. accept/accept.go (receive, write)
 // completes and rewrites the header and writes a draft; accept/parts.go (parts, lane) routes each recipient and
-// lets upstreams look (preflight); commit makes it durable, and 250 is said. A lane of deliver/lane.go (run, claim)
+// lets upstreams look (preflight); accept makes it durable, and 250 is said. A lane of deliver/lane.go (run, claim)
 // leases it when deliver/gate/admit.go (Gate.Tokens) allows; deliver/attempt.go routes it again (route) and offers
 // it (offer, send); upstream/resend/resend.go (Compose) writes the request that upstream/api/calls.go sends.
 //
@@ -50,7 +50,7 @@
 // gate.Settings gets it. A reload (reload.go, tryReload) prepares listeners, then swaps the config, then
 // calls Deliverer.Reload: from then on a new generation of gates counts by the new value.
 //
-// A provider's error, 429: upstream/api/calls.go (call) reads the answer, upstream/resend/resend.go (Interpret)
+// A provider's error, 429: upstream/api/calls.go (try) reads the answer, upstream/resend/resend.go (Interpret)
 // finds the provider's words in it, upstream/api/rules.go (Classify) makes it upstream.Throttled with a RetryAfter.
 // deliver/gate/learn.go (Learn) slows the upstream down; deliver/settle.go (settleFailure) plans the next
 // attempt, and deliver/result.go (finish) writes that into the queue and the journal, from which

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,6 +156,35 @@ func TestPlan(t *testing.T) {
 	for _, line := range slices.Concat(plan...) {
 		if found[line] == nil && !strings.HasSuffix(line, "*") {
 			t.Errorf("%s is planned but does not exist", line)
+		}
+	}
+}
+
+// TestWalkThrough: what doc.go names is where it says.
+func TestWalkThrough(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(doc), "\n// ", " ")
+	found := regexp.MustCompile(`([a-z/]+\.go) \(([\w., ]+)\)`).FindAllStringSubmatch(text, -1)
+	if len(found) < 10 {
+		t.Fatalf("only %d files found", len(found))
+	}
+	for _, m := range found {
+		file := m[1]
+		if !strings.HasPrefix(file, "upstream/") {
+			file = "gateway/" + file
+		}
+		source, err := os.ReadFile("../" + file)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, name := range strings.Split(m[2], ", ") {
+			name = name[strings.LastIndex(name, ".")+1:]
+			if !regexp.MustCompile(`(?m)^func (\(.*?\) )?` + name + `\(`).Match(source) {
+				t.Errorf("%s has no function %s", file, name)
+			}
 		}
 	}
 }

@@ -30,39 +30,38 @@ type Acceptor struct {
 }
 
 // accept makes a message durable and returns its queue id. Errors are *envelope.Reply, or come from body.
-func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
-	cfg := a.Config()
-	in, err := a.receive(ctx, cfg, env, body)
+// Of a late message the sender no longer waits for an answer: recipients that the routes refuse are
+// bounced, even if they are all it has.
+func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.Reader, late bool) (id string, err error) {
+	in, err := a.receive(ctx, env, body)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	return a.commit(ctx, in, false)
-}
-
-// commit promises what was received, or discards it. A late message is one whose sender no longer
-// waits for an answer: recipients that the routes refuse are bounced, even if they are all it has.
-func (a *Acceptor) commit(ctx context.Context, in *incoming, late bool) (id, text string, err error) {
 	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
-	parts, refused, err := a.parts(in)
-	if refused && late {
-		err = nil
-	}
-	if err != nil {
-		return "", "", err
+	parts, err := a.parts(in)
+	if err != nil && !late {
+		return "", err
 	}
 	start := time.Now()
-	err = in.draft.Commit(ctx, queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: parts})
-	if err != nil {
-		return "", "", a.storeReply(err)
+	if err := in.draft.Commit(ctx, queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: parts}); err != nil {
+		return "", a.storeReply(err)
 	}
 	a.accepted(in, time.Since(start))
-	return in.id, "", nil
+	return in.id, nil
 }
 
 // accepted logs a message that was accepted.
 func (a *Acceptor) accepted(in *incoming, took time.Duration) {
-	a.Journal.Accepted(journal.Accepted{ID: in.id, MessageID: in.msg.MessageID, From: in.env.From, To: addressList(in.env.To), Size: in.size,
-		Client: clientName(in.env.Client), User: in.env.Client.User, Listener: in.env.Client.Listener, Rewritten: in.rewritten, Took: took})
+	to := make([]string, len(in.env.To))
+	for i, r := range in.env.To {
+		to[i] = r.Address
+	}
+	client := "local"
+	if addr := in.env.Client.Addr; addr.IsValid() { // the name that it gave in EHLO proves nothing
+		client = addr.String()
+	}
+	a.Journal.Accepted(journal.Accepted{ID: in.id, MessageID: in.msg.MessageID, From: in.env.From, To: to, Size: in.size,
+		Client: client, User: in.env.Client.User, Listener: in.env.Client.Listener, Rewritten: in.rewritten, Took: took})
 }
 
 // incoming is a message whose bytes are written but not yet promised.
@@ -80,12 +79,12 @@ type incoming struct {
 }
 
 // receive writes a message into a draft: trace field, completed header, body as it comes.
-func (a *Acceptor) receive(ctx context.Context, cfg *config.Config, given *envelope.Envelope, body io.Reader) (*incoming, error) {
+func (a *Acceptor) receive(ctx context.Context, given *envelope.Envelope, body io.Reader) (*incoming, error) {
 	draft, err := a.Queue.New(ctx)
 	if err != nil {
 		return nil, a.storeReply(err)
 	}
-	in := &incoming{cfg: cfg, env: *given, id: draft.ID(), draft: draft}
+	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft}
 	if err := a.write(ctx, in, body); err != nil {
 		_ = draft.Discard()
 		return nil, err
@@ -119,7 +118,7 @@ func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) erro
 		return err
 	}
 	defer done()
-	header := mime.EditHeader(raw, completion(cfg, fields, &in.env, in.id, in.env.Received)...)
+	header := mime.EditHeader(raw, cfg.Identity.Complete(fields, &in.env, in.id, in.env.Received)...)
 	mail := &route.Mail{Envelope: &in.env, Header: header, Size: int64(len(header)) + size}
 	if err := cfg.Rewrites.Apply(mail); err != nil {
 		return err
@@ -163,20 +162,4 @@ func (in *incoming) summary() queue.Summary {
 		s.From = in.msg.From[0].String()
 	}
 	return s
-}
-
-func addressList(to []envelope.Recipient) []string {
-	list := make([]string, len(to))
-	for i, r := range to {
-		list[i] = r.Address
-	}
-	return list
-}
-
-// clientName returns the address of the client; the name that it gave in EHLO proves nothing.
-func clientName(c envelope.Client) string {
-	if c.Addr.IsValid() {
-		return c.Addr.String()
-	}
-	return "local"
 }

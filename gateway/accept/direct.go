@@ -22,12 +22,12 @@ const directTime = 55 * time.Second
 // direct offers a message at once; the upstream's answer is the client's answer. Only when it
 // took some recipients and not others the rest is queued, for SMTP has no reply for that.
 func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
-	in, err := a.receive(ctx, a.Config(), env, body)
+	in, err := a.receive(ctx, env, body)
 	if err != nil {
 		return "", "", err
 	}
 	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
-	parts, _, err := a.parts(in)
+	parts, err := a.parts(in)
 	if err != nil {
 		return "", "", err
 	}
@@ -107,7 +107,7 @@ func (a *Acceptor) offerNow(ctx context.Context, in *incoming, parts []queue.Par
 	return all
 }
 
-// divide takes the copies that rules added apart from the recipients that the client named.
+// divide separates the copies that rules added from the recipients that the client named.
 func (in *incoming) divide(parts []queue.Part) (asked, copies []queue.Part) {
 	for _, p := range parts {
 		var mine, added []envelope.Recipient

@@ -53,7 +53,8 @@ func (h *handler) Accept(ctx context.Context, env *envelope.Envelope, body io.Re
 	if h.listener.Mode == "direct" {
 		return h.direct(ctx, env, body)
 	}
-	return h.accept(ctx, env, body)
+	id, err := h.accept(ctx, env, body, false)
+	return id, "", err
 }
 
 // loggedIn distinguishes a client that gave a password from one that is named by its certificate or socket,

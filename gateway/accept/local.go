@@ -26,7 +26,7 @@ func (a *Acceptor) Bounce(ctx context.Context, to string, msg []byte) (string, e
 	if eightBit(msg) {
 		env.Body = "8BITMIME"
 	}
-	id, _, err := a.accept(ctx, env, bytes.NewReader(msg))
+	id, err := a.accept(ctx, env, bytes.NewReader(msg), false)
 	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code/100 == 5 {
 		return "", fmt.Errorf("%w: to %s: %w", deliver.ErrRefused, to, err)
@@ -37,17 +37,13 @@ func (a *Acceptor) Bounce(ctx context.Context, to string, msg []byte) (string, e
 // Drop makes a message of the maildrop durable in the queue. Its sender has gone: what routes
 // refuse is bounced, what can never be accepted is a *maildrop.Refusal.
 func (a *Acceptor) Drop(ctx context.Context, d *maildrop.Drop) error {
-	cfg := a.Config()
 	env := d.Envelope
-	if err := checkEnvelope(env, cfg.Identity.Domain); err != nil {
+	if err := checkEnvelope(env, a.Config().Identity.Domain); err != nil {
 		return &maildrop.Refusal{Err: err}
 	}
 	env.Client = envelope.Client{Protocol: "local", Listener: config.SubmitName, User: envelope.AccountUser(d.UID)}
 	ctx = context.WithoutCancel(ctx) // a message that was begun is finished, not repeated
-	in, err := a.receive(ctx, cfg, env, d.Body)
-	if err == nil {
-		_, _, err = a.commit(ctx, in, true)
-	}
+	_, err := a.accept(ctx, env, d.Body, true)
 	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code >= 500 {
 		return &maildrop.Refusal{Err: err}

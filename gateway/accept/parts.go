@@ -16,7 +16,7 @@ import (
 
 // parts sorts recipients by where they go. When none can be taken the refusal is a *envelope.Reply; when
 // some cannot, they are taken all the same and bounced.
-func (a *Acceptor) parts(in *incoming) (parts []queue.Part, none bool, refusal error) {
+func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 	asked, refused := 0, 0 // of the recipients that the client named
 	ri := route.NewInput(in.id, &in.env, in.msg, in.size)
 	for _, rcpt := range in.env.To {
@@ -48,10 +48,10 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, none bool, refusal e
 		}
 		parts[i].To = append(parts[i].To, rcpt)
 	}
-	if refused == asked && refused > 0 {
-		return parts, true, refusal
+	if refused == asked {
+		return parts, refusal
 	}
-	return parts, false, nil
+	return parts, nil
 }
 
 // lane returns the upstream that should have the message: the first of via that can carry it and is
@@ -64,15 +64,12 @@ func (a *Acceptor) lane(in *incoming, via []string, rcpt envelope.Recipient) (na
 		if u == nil {
 			continue
 		}
-		p, ok := u.Upstream.(upstream.Preflighter)
-		if !ok {
-			fit = append(fit, name)
-			continue
-		}
-		if err := in.preflight(u, p, rcpt); err != nil {
-			reason = err
-			unfit = append(unfit, name)
-			continue
+		if p, ok := u.Upstream.(upstream.Preflighter); ok {
+			if err := in.preflight(u, p, rcpt); err != nil {
+				reason = err
+				unfit = append(unfit, name)
+				continue
+			}
 		}
 		fit = append(fit, name)
 	}
@@ -98,8 +95,8 @@ func (in *incoming) preflight(u *config.Upstream, p upstream.Preflighter, rcpt e
 	return in.judge(u, p, []envelope.Recipient{rcpt})
 }
 
-// judge returns the reply for a message that the upstream cannot carry, its rewrite_from applied; failures
-// of any other kind is for delivery to meet.
+// judge returns the reply for a message that the upstream cannot carry, its rewrite_from applied; any
+// other failure is left to delivery.
 func (in *incoming) judge(u *config.Upstream, p upstream.Preflighter, to []envelope.Recipient) error {
 	from, msg := in.env.From, in.msg
 	if u.Sender != nil {

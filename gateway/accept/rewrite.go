@@ -17,7 +17,7 @@ import (
 // [[rewrite]] said to it: for commands that show what would happen. It changes env.
 func Prepare(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, []route.RewriteVerdict, error) {
 	now := time.Now()
-	completed, err := msg.With(completion(cfg, msg.Header, env, id, now)...)
+	completed, err := msg.With(cfg.Identity.Complete(msg.Header, env, id, now)...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -33,14 +33,8 @@ func Prepare(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, id s
 	return prepared, verdicts, err
 }
 
-// completion is what acceptance does to a header before rules see it: missing fields are added. All
-// other lines stay as they are, broken ones too: what cannot live with those mends them itself.
-func completion(cfg *config.Config, h mime.Header, env *envelope.Envelope, id string, now time.Time) []mime.Edit {
-	return cfg.Identity.Complete(h, env, id, now)
-}
-
-// received is the trace field. Where rules replaced recipients it names none: it would tell those that
-// the header does not.
+// received returns the trace field. Where rules replaced recipients it names none: it would show those
+// that the header does not.
 func received(cfg *config.Config, m *route.Mail, id string, now time.Time) mime.Edit {
 	env := *m.Envelope
 	if m.Redirected {
