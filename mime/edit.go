@@ -66,7 +66,7 @@ func (e Edit) apply(h Header, eol string) Header {
 	case Mend:
 		return readable(h, eol)
 	}
-	if !isFieldName(e.Name) {
+	if !IsFieldName(e.Name) {
 		return h
 	}
 	f := Field{Name: e.Name, Raw: e.field(eol)}
@@ -179,8 +179,8 @@ func (e Edit) changesTree() bool {
 	return strings.HasPrefix(name, content) || wild && strings.HasPrefix(content, name)
 }
 
-// isFieldName checks RFC 5322 2.2: printable ASCII without colon.
-func isFieldName(name string) bool {
+// IsFieldName reports whether name can be that of a header field (RFC 5322 2.2): printable ASCII without colon.
+func IsFieldName(name string) bool {
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; c <= ' ' || c >= 0x7f || c == ':' {
 			return false

@@ -2,6 +2,7 @@ package mime
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -83,9 +84,9 @@ func madeName(a *Attachment) (base, ext string) {
 // Extension returns the usual file name extension of a media type, with its dot; ".bin" for a type it
 // does not know. It is the same on every machine, unlike mime.ExtensionsByType.
 func Extension(mediaType string) string {
-	for _, e := range extensions() {
-		if e[0] == mediaType {
-			return e[1]
+	for line := range strings.Lines(extensions) {
+		if fields := strings.Fields(line); slices.Contains(fields[1:], mediaType) {
+			return fields[0]
 		}
 	}
 	major, minor, _ := strings.Cut(mediaType, "/")
@@ -102,83 +103,59 @@ func Extension(mediaType string) string {
 	return ".bin"
 }
 
-// extensions pairs media types (IANA registry, and x- types in wide use) with extensions.
-func extensions() [][2]string {
-	return [][2]string{
-		{"text/html", ".html"},
-		{"text/calendar", ".ics"},
-		{"text/csv", ".csv"},
-		{"text/css", ".css"},
-		{"text/xml", ".xml"},
-		{"text/markdown", ".md"},
-		{"text/rtf", ".rtf"},
-		{"text/vcard", ".vcf"},
-		{"text/x-vcard", ".vcf"},
-		{"text/directory", ".vcf"},
-		{"text/javascript", ".js"},
-		{"text/x-patch", ".patch"},
-		{"text/x-diff", ".diff"},
-		{"text/x-amp-html", ".html"},
-		{"message/rfc822", ".eml"},
-		{"message/global", ".eml"},
-		{"image/jpeg", ".jpg"},
-		{"image/jpg", ".jpg"},
-		{"image/pjpeg", ".jpg"},
-		{"image/png", ".png"},
-		{"image/x-png", ".png"},
-		{"image/gif", ".gif"},
-		{"image/bmp", ".bmp"},
-		{"image/webp", ".webp"},
-		{"image/avif", ".avif"},
-		{"image/heic", ".heic"},
-		{"image/tiff", ".tiff"},
-		{"image/svg+xml", ".svg"},
-		{"image/x-icon", ".ico"},
-		{"image/vnd.microsoft.icon", ".ico"},
-		{"audio/mpeg", ".mp3"},
-		{"audio/mp3", ".mp3"},
-		{"audio/mp4", ".m4a"},
-		{"audio/ogg", ".ogg"},
-		{"audio/wav", ".wav"},
-		{"audio/x-wav", ".wav"},
-		{"audio/amr", ".amr"},
-		{"video/mp4", ".mp4"},
-		{"video/mpeg", ".mpg"},
-		{"video/quicktime", ".mov"},
-		{"video/webm", ".webm"},
-		{"video/x-msvideo", ".avi"},
-		{"application/pdf", ".pdf"},
-		{"application/json", ".json"},
-		{"application/xml", ".xml"},
-		{"application/zip", ".zip"},
-		{"application/x-zip-compressed", ".zip"},
-		{"application/gzip", ".gz"},
-		{"application/x-gzip", ".gz"},
-		{"application/x-tar", ".tar"},
-		{"application/x-7z-compressed", ".7z"},
-		{"application/vnd.rar", ".rar"},
-		{"application/rtf", ".rtf"},
-		{"application/javascript", ".js"},
-		{"application/ics", ".ics"},
-		{"application/postscript", ".ps"},
-		{"application/msword", ".doc"},
-		{"application/vnd.ms-excel", ".xls"},
-		{"application/vnd.ms-powerpoint", ".ppt"},
-		{"application/vnd.ms-outlook", ".msg"},
-		{"application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".docx"},
-		{"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xlsx"},
-		{"application/vnd.openxmlformats-officedocument.presentationml.presentation", ".pptx"},
-		{"application/vnd.oasis.opendocument.text", ".odt"},
-		{"application/vnd.oasis.opendocument.spreadsheet", ".ods"},
-		{"application/vnd.oasis.opendocument.presentation", ".odp"},
-		{"application/epub+zip", ".epub"},
-		{"application/pkcs7-mime", ".p7m"},
-		{"application/x-pkcs7-mime", ".p7m"},
-		{"application/pkcs7-signature", ".p7s"},
-		{"application/x-pkcs7-signature", ".p7s"},
-		{"application/pgp-signature", ".asc"},
-		{"application/pgp-keys", ".asc"},
-		{"application/ms-tnef", ".dat"},
-		{"application/vnd.ms-tnef", ".dat"},
-	}
-}
+// extensions has a line for each extension: it and its media types (IANA registry, and x- types in wide use).
+const extensions = `.html text/html text/x-amp-html
+.ics text/calendar application/ics
+.csv text/csv
+.css text/css
+.xml text/xml application/xml
+.md text/markdown
+.rtf text/rtf application/rtf
+.vcf text/vcard text/x-vcard text/directory
+.js text/javascript application/javascript
+.patch text/x-patch
+.diff text/x-diff
+.eml message/rfc822 message/global
+.jpg image/jpeg image/jpg image/pjpeg
+.png image/png image/x-png
+.gif image/gif
+.bmp image/bmp
+.webp image/webp
+.avif image/avif
+.heic image/heic
+.tiff image/tiff
+.svg image/svg+xml
+.ico image/x-icon image/vnd.microsoft.icon
+.mp3 audio/mpeg audio/mp3
+.m4a audio/mp4
+.ogg audio/ogg
+.wav audio/wav audio/x-wav
+.amr audio/amr
+.mp4 video/mp4
+.mpg video/mpeg
+.mov video/quicktime
+.webm video/webm
+.avi video/x-msvideo
+.pdf application/pdf
+.json application/json
+.zip application/zip application/x-zip-compressed
+.gz application/gzip application/x-gzip
+.tar application/x-tar
+.7z application/x-7z-compressed
+.rar application/vnd.rar
+.ps application/postscript
+.doc application/msword
+.xls application/vnd.ms-excel
+.ppt application/vnd.ms-powerpoint
+.msg application/vnd.ms-outlook
+.docx application/vnd.openxmlformats-officedocument.wordprocessingml.document
+.xlsx application/vnd.openxmlformats-officedocument.spreadsheetml.sheet
+.pptx application/vnd.openxmlformats-officedocument.presentationml.presentation
+.odt application/vnd.oasis.opendocument.text
+.ods application/vnd.oasis.opendocument.spreadsheet
+.odp application/vnd.oasis.opendocument.presentation
+.epub application/epub+zip
+.p7m application/pkcs7-mime application/x-pkcs7-mime
+.p7s application/pkcs7-signature application/x-pkcs7-signature
+.asc application/pgp-signature application/pgp-keys
+.dat application/ms-tnef application/vnd.ms-tnef`

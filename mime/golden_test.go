@@ -74,9 +74,6 @@ func describe(t *testing.T, m *Message) string {
 	list("To", m.To)
 	list("Cc", m.Cc)
 	line("Subject", "%q", m.Subject)
-	if date := m.Date(); !date.IsZero() {
-		line("Date", "%s", date.UTC().Format("2006-01-02 15:04:05"))
-	}
 	if m.MessageID != "" {
 		line("Message-ID", "%s", m.MessageID)
 	}

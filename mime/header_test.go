@@ -239,20 +239,3 @@ func TestMessageID(t *testing.T) {
 		}
 	}
 }
-
-func TestDate(t *testing.T) {
-	const want = "2026-11-22 10:00:00"
-	for _, s := range []string{
-		"Sun, 22 Nov 2026 10:00:00 +0000", "22 Nov 2026 10:00:00 GMT", "Sun, 22 Nov 26 11:00:00 +0100 (CET)", "Sun, 22 Nov 2026 10:00:00",
-		"Sun Nov 22 10:00:00 2026", "Sunday, 22-Nov-26 10:00:00 UTC", "2026-11-22T10:00:00Z", "2026-11-22 10:00:00", "Sun, 22 Nov 2026  10:00:00 -0000 (no zone)",
-	} {
-		if got := parseDate(s).UTC().Format("2006-01-02 15:04:05"); got != want {
-			t.Errorf("%q: %s", s, got)
-		}
-	}
-	for _, s := range []string{"", "yesterday", strings.Repeat("1", 1000)} {
-		if !parseDate(s).IsZero() {
-			t.Errorf("%q is a date", s)
-		}
-	}
-}

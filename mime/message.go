@@ -12,9 +12,7 @@ package mime
 import (
 	"bytes"
 	"io"
-	"net/mail"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -115,9 +113,6 @@ func messageID(v string) string {
 	}
 	return "<" + v + ">"
 }
-
-// Date reads the Date field; the zero time when it is missing or cannot be parsed.
-func (m *Message) Date() time.Time { return parseDate(m.Header.Get("Date")) }
 
 // HeaderBytes returns the raw header without the empty line that ends it.
 func (m *Message) HeaderBytes() []byte { return m.headerBytes }
@@ -221,41 +216,4 @@ func (p *Part) readNames(label string) {
 	for _, c := range p.Children {
 		c.readNames(label)
 	}
-}
-
-// parseDate parses a date as RFC 5322 3.3 and 4.3 write it and as some programs do. The zero time
-// means that it cannot be parsed.
-func parseDate(s string) time.Time {
-	if len(s) > 200 {
-		return time.Time{}
-	}
-	if t, err := time.Parse(time.RFC1123Z, s); err == nil { // nearly all; mail.ParseDate tries other forms first
-		return t
-	}
-	if t, err := mail.ParseDate(s); err == nil {
-		return t
-	}
-	if i := strings.IndexByte(s, '('); i >= 0 {
-		s = s[:i]
-	}
-	s = strings.Join(strings.Fields(strings.ReplaceAll(s, "-0000", "+0000")), " ")
-	for _, layout := range []string{
-		"Mon, 2 Jan 2006 15:04:05",
-		"2 Jan 2006 15:04:05",
-		"Mon, 2 Jan 2006 15:04:05 MST-0700",
-		"Monday, 2 Jan 2006 15:04:05 -0700",
-		"Monday, 02-Jan-06 15:04:05 MST",
-		"Mon, 2-Jan-2006 15:04:05 -0700",
-		"Mon Jan 2 15:04:05 2006",
-		"Mon Jan 2 15:04:05 MST 2006",
-		"Mon Jan 2 15:04:05 -0700 2006",
-		time.RFC3339,
-		"2006-01-02 15:04:05 -0700",
-		"2006-01-02 15:04:05",
-	} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t
-		}
-	}
-	return time.Time{}
 }

@@ -181,7 +181,7 @@ func oneLine(s string) string {
 	return strings.Trim(out.String(), " \t")
 }
 
-func isASCII(s string) bool {
+func isASCII[T string | []byte](s T) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= utf8.RuneSelf {
 			return false

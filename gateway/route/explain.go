@@ -1,5 +1,10 @@
 package route
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Verdict reports for one rule why it decided or why it did not.
 type Verdict struct {
 	Rule    int      `json:"rule"`          // index in the table
@@ -31,4 +36,63 @@ func (t *Table) Explain(in *Input) ([]Verdict, Decision) {
 		}
 	}
 	return verdicts, unrouted()
+}
+
+// RewriteVerdict reports for one rewrite rule whether it matched, and why, and what it changed.
+type RewriteVerdict struct {
+	Rule    int      `json:"rule"` // index in the list
+	Name    string   `json:"name"` // its own, else "rewrite 3" (counted from 1)
+	Matched bool     `json:"matched"`
+	Why     []string `json:"why,omitempty"`     // the conditions that failed; of a rule that matched, those that hold; may be empty
+	Changes []string `json:"changes,omitempty"` // in words
+}
+
+// Explain does what Apply does and reports on each rule.
+func (t *Rewrites) Explain(m *Mail) ([]RewriteVerdict, error) {
+	var verdicts []RewriteVerdict
+	for i := range t.rules {
+		r := &t.rules[i]
+		w, err := r.work(m)
+		if err != nil {
+			return verdicts, err
+		}
+		v := RewriteVerdict{Rule: i, Name: r.name, Matched: slices.Contains(w.matched, true)}
+		v.Why = w.why(v.Matched)
+		if v.Matched {
+			w.do()
+			v.Changes = w.changes
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts, nil
+}
+
+// why returns the conditions that decided. Of a message that matched, to is explained for its recipients.
+func (w *work) why(matched bool) []string {
+	var why []string
+	for _, list := range [][]condition{w.rule.early, w.rule.late} {
+		for _, c := range list {
+			if c.holds(w.in) == matched {
+				why = append(why, c.explain(w.in))
+			}
+		}
+	}
+	if w.rule.to == nil {
+		return why
+	}
+	const most = 3
+	explained := 0
+	for _, rcpt := range w.m.Envelope.To {
+		w.in.To = rcpt.Address
+		if w.rule.to.holds(w.in) != matched {
+			continue
+		}
+		if explained++; explained <= most {
+			why = append(why, w.rule.to.explain(w.in))
+		}
+	}
+	if explained > most {
+		why = append(why, fmt.Sprintf("and so for %d further recipients", explained-most))
+	}
+	return why
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+
+	"mailhatch/mime"
 )
 
 // Match is the conditions of a rule; all that are set must hold.
@@ -62,7 +64,7 @@ func (c *compiler) lateConditions(in *Match) []condition {
 	add("subject", c.patterns("subject", in.Subject, compileGlobs), func(in *Input) []string { return []string{in.Subject} })
 	for _, name := range slices.Sorted(maps.Keys(in.Header)) {
 		key := "header." + name
-		if !validFieldName(name) {
+		if !mime.IsFieldName(name) {
 			c.fail(key, "is not the name of a header field", "")
 			continue
 		}
@@ -81,14 +83,4 @@ func (c *compiler) lateConditions(in *Match) []condition {
 		list = append(list, &sizeCondition{min: in.MinSize, max: in.MaxSize})
 	}
 	return list
-}
-
-// validFieldName follows RFC 5322 2.2: printable ASCII without colon and space.
-func validFieldName(name string) bool {
-	for i := range len(name) {
-		if name[i] <= ' ' || name[i] >= 0x7f || name[i] == ':' {
-			return false
-		}
-	}
-	return name != ""
 }

@@ -118,7 +118,7 @@ var guardedFields = map[string]string{
 // field checks one field that a rule writes.
 func (c *compiler) field(key, name, value string) {
 	switch hint, guarded := guardedFields[strings.ToLower(name)]; {
-	case !validFieldName(name) || strings.Contains(name, "*"):
+	case !mime.IsFieldName(name) || strings.Contains(name, "*"):
 		c.fail(key, "is not the name of a header field", "")
 	case guarded:
 		c.fail(key, "is not written by rules", hint)
@@ -144,7 +144,7 @@ func addresses(value string) bool {
 // removal checks one name of remove_header.
 func (c *compiler) removal(name string) {
 	prefix, wild := strings.CutSuffix(name, "*")
-	if !validFieldName(prefix) || strings.Contains(prefix, "*") {
+	if !mime.IsFieldName(prefix) || strings.Contains(prefix, "*") {
 		c.fail("remove_header", fmt.Sprintf("%q is not the name of a header field", name), `write "X-Name", or "X-Internal-*" for all that begin so`)
 		return
 	}

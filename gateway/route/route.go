@@ -164,3 +164,16 @@ func mix(x uint64) uint64 {
 	x *= 0xc4ceb9fe1a85ec53
 	return x ^ x>>33
 }
+
+// Len is the number of rules.
+func (t *Table) Len() int { return len(t.rules) }
+
+// Alternatives reports whether some rule names another upstream beside this one.
+func (t *Table) Alternatives(upstream string) bool {
+	return slices.ContainsFunc(t.rules, func(r rule) bool {
+		if len(r.balance) > 1 {
+			return slices.ContainsFunc(r.balance, func(w weight) bool { return w.name == upstream })
+		}
+		return len(r.via) > 1 && slices.Contains(r.via, upstream)
+	})
+}

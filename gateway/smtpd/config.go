@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -94,28 +95,16 @@ const (
 
 // withDefaults fills in what was left out.
 func (c Config) withDefaults() Config {
-	if c.Hostname == "" {
-		c.Hostname = "localhost"
-	}
-	if c.Domain == "" {
-		c.Domain = c.Hostname
-	}
-	if c.BareNewlines == "" {
-		c.BareNewlines = Normalise
-	}
-	orInt(&c.MaxRecipients, 1000)
-	orInt(&c.MaxConns, 2000)
-	orInt(&c.MaxErrors, 20)
-	orInt(&c.RatePer, time.Minute)
-	orInt(&c.MinRate, 64)
-	orInt(&c.IdleTimeout, 5*time.Minute)
-	orInt(&c.AuthDelay, time.Second)
-	orInt(&c.DrainTimeout, 30*time.Second)
+	c.Hostname = cmp.Or(c.Hostname, "localhost")
+	c.Domain = cmp.Or(c.Domain, c.Hostname)
+	c.BareNewlines = cmp.Or(c.BareNewlines, Normalise)
+	c.MaxRecipients = cmp.Or(c.MaxRecipients, 1000)
+	c.MaxConns = cmp.Or(c.MaxConns, 2000)
+	c.MaxErrors = cmp.Or(c.MaxErrors, 20)
+	c.RatePer = cmp.Or(c.RatePer, time.Minute)
+	c.MinRate = cmp.Or(c.MinRate, 64)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
+	c.AuthDelay = cmp.Or(c.AuthDelay, time.Second)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 30*time.Second)
 	return c
-}
-
-func orInt[T ~int | ~int64](v *T, fallback T) {
-	if *v == 0 {
-		*v = fallback
-	}
 }
