@@ -341,3 +341,18 @@ func prefixes(list string) (all []netip.Prefix) {
 	}
 	return all
 }
+
+// Used returns how many bytes are taken, 0 for a nil budget.
+func (b *Budget) Used() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.used.Load()
+}
+
+// Conns returns how many connections are open.
+func (s *Server) Conns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.fronts)
+}

@@ -97,14 +97,6 @@ func NewBudget(bytes int64) *Budget {
 // Resize makes it a budget of that many bytes; what is taken stays taken.
 func (b *Budget) Resize(bytes int64) { b.max.Store(bytes) }
 
-// Used returns how many bytes are taken, 0 for a nil budget.
-func (b *Budget) Used() int64 {
-	if b == nil {
-		return 0
-	}
-	return b.used.Load()
-}
-
 // take reserves n bytes, if they are free.
 func (b *Budget) take(n int64) bool {
 	if b == nil {

@@ -236,10 +236,3 @@ func (s *Server) remove(f *front) {
 		close(s.idle)
 	}
 }
-
-// Conns returns how many connections are open.
-func (s *Server) Conns() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.fronts)
-}

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -183,7 +182,7 @@ func asSMTP(r *envelope.Reply) *smtp.SMTPError {
 	for i := range lines {
 		lines[i] = oneLine(strings.TrimRight(lines[i], "\r"))
 		if i < len(lines)-1 { // go-smtp does so on the last line; RFC 2034 4 wants it on each
-			lines[i] = fmt.Sprintf("%d.%d.%d %s", r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], lines[i])
+			lines[i] = r.Status() + " " + lines[i]
 		}
 	}
 	return &smtp.SMTPError{Code: r.Code, EnhancedCode: r.Enhanced, Message: strings.Join(lines, "\n")}
