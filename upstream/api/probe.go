@@ -128,7 +128,7 @@ func DomainFindings(domains []string, known []Domain, all bool, absent upstream.
 				}
 			}
 		case !all:
-			list = append(list, upstream.Finding{Name: "domain", Level: upstream.Warn, Text: domain + " is not among the first domains that the account tells of", Hint: hint})
+			list = append(list, upstream.Finding{Name: "domain", Level: upstream.Warn, Text: domain + " is not among the first domains that the account lists", Hint: hint})
 		default:
 			list = append(list, upstream.Finding{Name: "domain", Level: absent, Text: fmt.Sprintf("the account does not have %s; it has %s", domain, listed(names)), Hint: hint})
 		}

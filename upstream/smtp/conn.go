@@ -227,7 +227,7 @@ func (c *conn) holdsLine() bool {
 type garbageError string
 
 func (g garbageError) Error() string {
-	return fmt.Sprintf("the relay answered something that is no SMTP reply: %.60q", string(g))
+	return fmt.Sprintf("the relay answered something that is not an SMTP reply: %.60q", string(g))
 }
 
 // splitReplyLine takes "250-text" apart (RFC 5321 4.2).

@@ -117,9 +117,9 @@ func (j *job) fail(err error) {
 // fit compares what the mail needs with what the relay offers, and settles what cannot go.
 func (u *relay) fit(j *job, caps capabilities) {
 	if !caps.utf8 && (j.from.utf8 || (j.mail.UTF8 && j.content.eightBitHeader)) {
-		what := "the header holds"
+		what := "the header contains"
 		if j.from.utf8 {
-			what = "the sender address holds"
+			what = "the sender address contains"
 		}
 		j.fail(noUTF8(what))
 		return
@@ -132,7 +132,7 @@ func (u *relay) fit(j *job, caps capabilities) {
 	}
 	for _, i := range j.pending {
 		if !caps.utf8 && j.to[i].utf8 {
-			j.settle(i, upstream.Outcome{Err: noUTF8("the address holds")})
+			j.settle(i, upstream.Outcome{Err: noUTF8("the address contains")})
 		}
 	}
 	j.sweep()
@@ -152,7 +152,7 @@ func (u *relay) to7Bit(j *job) error {
 	msg, err := j.content.msg.To7Bit()
 	switch {
 	case errors.Is(err, mime.ErrIntlAddr):
-		return noUTF8("an address in the header holds")
+		return noUTF8("an address in the header contains")
 	case errors.Is(err, mime.ErrSigned), errors.Is(err, mime.ErrNo7Bit):
 		return &upstream.Error{Class: upstream.Unrepresentable, Status: 554, Code: "5.6.3",
 			Err: fmt.Errorf("the message has 8-bit content, which the relay does not take (no 8BITMIME): %w", err)}
