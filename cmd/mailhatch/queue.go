@@ -293,7 +293,7 @@ func steer(action admin.Action) func(ctx context.Context, a *app, args []string)
 	return func(ctx context.Context, a *app, args []string) error {
 		fs := a.flags("queue " + string(action))
 		state, upstream := selectFlags(fs)
-		all := fs.Bool("all", false, "all messages, or those of --state and --upstream")
+		all := fs.Bool("all", false, "all mail; with --state or --upstream only recipients that these name")
 		asJSON := fs.Bool("json", false, "one JSON object")
 		ids, err := command.Parse(fs, args)
 		if err == nil {

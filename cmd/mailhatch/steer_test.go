@@ -299,3 +299,29 @@ func TestQueueHelp(t *testing.T) {
 		r.check(t, line, 0, `(?s)^usage: mailhatch queue.*list .*show .*cat .*retry .*hold .*release .*delete `)
 	}
 }
+
+// TestBulkChangesActOnParts: recipients that --state and --upstream do not name stay as they are.
+func TestBulkChangesActOnParts(t *testing.T) {
+	r := newRig(t)
+	q := r.open(t)
+	defer q.Close() //nolint:errcheck // the directory goes
+	d, err := q.New(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := []envelope.Recipient{{Address: "failed@example.org"}, {Address: "deferred@example.org"}, {Address: "relayed@example.org"}}
+	later := time.Now().Add(time.Hour)
+	err = d.Commit(t.Context(), queue.Accepted{Envelope: envelope.Envelope{From: "app@example.com", To: to, Received: time.Now()}, Parts: []queue.Part{
+		{To: to[:1], Lane: "main", State: envelope.Failed},
+		{To: to[1:2], Lane: "main", State: envelope.Queued, NextAt: later},
+		{To: to[2:], Lane: "relay", State: envelope.Queued, NextAt: later},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.serve(t, q)()
+	r.check(t, "queue hold --all --upstream relay", 0, "^1 message held")
+	r.check(t, "queue delete --all --state failed", 0, "^1 message deleted")
+	r.check(t, "queue list --json", 0, `^{.*"state":"queued","upstream":"main",.*"deferred@example.org".*"state":"held","upstream":"relay",.*"relayed@example.org".*}\n$`)
+	r.check(t, "log --to failed@*", 0, "discarded")
+}

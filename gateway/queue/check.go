@@ -3,7 +3,6 @@ package queue
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,22 +22,23 @@ func (m *Accepted) Check() error {
 	if !utf8.ValidString(m.Envelope.From) {
 		return fmt.Errorf("queue: sender %q is not valid UTF-8", m.Envelope.From)
 	}
-	to := slices.Clone(m.Envelope.To)
-	for _, p := range m.Parts {
-		if err := p.check(); err != nil {
+	for i := range m.Parts {
+		if err := m.Parts[i].check(); err != nil {
 			return err
 		}
-		to = append(to, p.To...)
 	}
-	for _, r := range m.Done {
-		if err := r.check(); err != nil {
+	for i := range m.Done {
+		if err := m.Done[i].check(); err != nil {
 			return err
 		}
-		to = append(to, r.Recipient)
 	}
-	for _, r := range to {
-		if !utf8.ValidString(r.Address) {
-			return fmt.Errorf("queue: recipient %q is not valid UTF-8", r.Address)
+	return checkAddresses(m.Envelope.To)
+}
+
+func checkAddresses(to []envelope.Recipient) error {
+	for i := range to {
+		if !utf8.ValidString(to[i].Address) {
+			return fmt.Errorf("queue: recipient %q is not valid UTF-8", to[i].Address)
 		}
 	}
 	return nil
@@ -53,13 +53,13 @@ func (p *Part) check() error {
 	if len(p.To) == 0 {
 		return fmt.Errorf("queue: a part for lane %q has no recipient", p.Lane)
 	}
-	return nil
+	return checkAddresses(p.To)
 }
 
 func (r *Record) check() error {
 	switch r.State {
 	case envelope.Sent, envelope.Failed, envelope.Discarded:
-		return nil
+		return checkAddresses([]envelope.Recipient{r.Recipient})
 	}
 	return fmt.Errorf("queue: a record cannot be in state %q", r.State)
 }
@@ -110,6 +110,11 @@ func (f *Filter) Names(m *Message, p *Part) []envelope.Recipient {
 		}
 	}
 	return to
+}
+
+// Names reports whether a record of that sender and recipient may be chosen; it looks at patterns alone.
+func (f *HistoryFilter) Names(from, to string) bool {
+	return matches(f.From, from) && matches(f.To, to)
 }
 
 func matches(pattern, text string) bool {

@@ -67,7 +67,7 @@ type History interface {
 	// Prune removes history that is older than sentBefore and failed parts older than failedBefore,
 	// and gives space back; it works in small steps.
 	Prune(ctx context.Context, sentBefore, failedBefore time.Time) error
-	// Stats counts parts and says how old the oldest is, by state.
+	// Stats counts parts and returns when the oldest was accepted, by state.
 	Stats(ctx context.Context) (map[envelope.State]Depth, error)
 }
 
@@ -92,7 +92,7 @@ type Filter struct {
 	Before  time.Time // accepted before that time
 }
 
-// Page says how much of a list is wanted.
+// Page is how much of a list is wanted.
 type Page struct {
 	After string // ids greater than this one
 	Limit int    // messages; 0: no limit

@@ -19,7 +19,7 @@ import (
 	"mailhatch/gateway/envelope"
 )
 
-// Errors that callers tell apart. Engines wrap them.
+// Errors that callers distinguish. Engines wrap them.
 var (
 	ErrFull     = errors.New("queue: no space left") // 452: new mail is refused, delivery goes on
 	ErrBroken   = errors.New("queue: the store failed")
@@ -42,7 +42,7 @@ type Queue interface {
 	// Serve names the lanes that this process delivers from now on. Processes that share a store learn from
 	// each other's Serve, through Lane.Served, whose mail to leave alone.
 	Serve(ctx context.Context, lanes []string) error
-	// Lanes says for each lane with queued parts how many there are and when the next is due.
+	// Lanes returns for each lane with queued parts how many there are and when the next is due.
 	Lanes(ctx context.Context) (map[string]Lane, error)
 
 	// Changed is signalled (one token, never blocking) after queued parts came or their schedule changed.
@@ -58,7 +58,7 @@ type Draft interface {
 	io.Writer
 	// ID is the queue id that the message will have: letters and digits, unique for ever, sortable by time.
 	ID() string
-	// Body gives the bytes written so far; it is valid until Commit or Discard.
+	// Body returns the bytes written so far; it is valid until Commit or Discard.
 	Body() (Body, error)
 	// Commit stores the message: when it returns nil, the message is on stable storage. Of a message
 	// without Parts only the history is kept. After an error nothing is kept.

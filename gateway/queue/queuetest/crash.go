@@ -56,7 +56,7 @@ func Crash(t *testing.T, e Engine) {
 	}
 }
 
-// child is a process that accepts and delivers messages and says what it has acknowledged.
+// child is a process that accepts and delivers messages and prints what it has acknowledged.
 type child struct {
 	cmd   *exec.Cmd
 	lines chan string
@@ -117,7 +117,7 @@ func (c *child) note(t *testing.T, line string) {
 	}
 }
 
-// kill ends the child and gives all that it has acknowledged.
+// kill ends the child and returns all that it has acknowledged.
 func (c *child) kill(t *testing.T) map[string]string {
 	t.Helper()
 	if err := c.cmd.Process.Kill(); err != nil {

@@ -150,7 +150,7 @@ func accepted(from string, to ...string) queue.Accepted {
 	return m
 }
 
-// commit accepts a message and gives its id.
+// commit accepts a message and returns its id.
 func (h *house) commit(body []byte, m queue.Accepted) string {
 	h.Helper()
 	id, err := commit(h.q, body, m)
@@ -214,7 +214,7 @@ func (h *house) list(f queue.Filter) []queue.Message {
 	return out
 }
 
-// only gives the one message in the queue.
+// only returns the one message in the queue.
 func (h *house) only() queue.Message {
 	h.Helper()
 	out := h.list(queue.Filter{})
@@ -259,7 +259,7 @@ func (h *house) wantIDs(what string, got []queue.Message, want ...string) {
 	}
 }
 
-// bytesOf gives n bytes that are different for each seed.
+// bytesOf returns n bytes that are different for each seed.
 func bytesOf(seed uint64, n int) []byte {
 	out := make([]byte, n)
 	var key [32]byte

@@ -43,7 +43,7 @@ func bodyPath(dir string, id int64) string {
 	return filepath.Join(dir, bodiesDir, queue.FormatID(id)+bodySuffix)
 }
 
-// bodyID reads the id from the name of a body file and says whether it is one of ours.
+// bodyID returns the id in the name of a body file and reports whether it is one.
 func bodyID(name string) (int64, bool) {
 	stem, ok := strings.CutSuffix(name, bodySuffix)
 	if !ok || stem != strings.ToUpper(stem) {
@@ -52,7 +52,7 @@ func bodyID(name string) (int64, bool) {
 	return queue.ParseID(stem)
 }
 
-// storedBody is what the row of a message says about its body.
+// storedBody is what the row of a message knows of its body.
 type storedBody struct {
 	id, size int64
 	crc      uint32
@@ -75,12 +75,12 @@ func scanBody(s *sqlite.Stmt, id int64, col int) storedBody {
 	return b
 }
 
-// open gives the body out after comparing it with its checksum. A damaged one is an error that wraps
+// open returns the body after comparing it with its checksum. A damaged one is an error that wraps
 // queue.ErrDamaged and names the file.
 func (b *storedBody) open(dir, db string) (queue.Body, error) {
 	switch {
 	case b.at == inFile:
-		return openBodyFile(bodyPath(dir, b.id), b.size, b.crc)
+		return b.openFile(bodyPath(dir, b.id))
 	case b.at.inSegment():
 		return b.openSegment(segmentPath(dir, b.at.segment()))
 	}
@@ -92,10 +92,7 @@ func (b *storedBody) open(dir, db string) (queue.Body, error) {
 
 // openSegment reads the body from its segment: it is not large.
 func (b *storedBody) openSegment(path string) (queue.Body, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: message %s: %s is missing: %w", queue.ErrDamaged, queue.FormatID(b.id), path, os.ErrNotExist)
-	}
+	f, err := openKept(path, b.id)
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +112,17 @@ func (b *storedBody) openSegment(path string) (queue.Body, error) {
 	return memoryBody{bytes.NewReader(p)}, nil
 }
 
-func openBodyFile(path string, size int64, crc uint32) (_ queue.Body, err error) {
+// openKept opens a file that a row names.
+func openKept(path string, id int64) (*os.File, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s is missing: %w", queue.ErrDamaged, path, os.ErrNotExist)
+		return nil, fmt.Errorf("%w: message %s: %s is missing: %w", queue.ErrDamaged, queue.FormatID(id), path, os.ErrNotExist)
 	}
+	return f, err
+}
+
+func (b *storedBody) openFile(path string) (_ queue.Body, err error) {
+	f, err := openKept(path, b.id)
 	if err != nil {
 		return nil, err
 	}
@@ -132,17 +135,17 @@ func openBodyFile(path string, size int64, crc uint32) (_ queue.Body, err error)
 	if err != nil {
 		return nil, err
 	}
-	if st.Size() != size {
-		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", queue.ErrDamaged, path, st.Size(), size)
+	if st.Size() != b.size {
+		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", queue.ErrDamaged, path, st.Size(), b.size)
 	}
 	sum := crc32.New(castagnoli())
-	if _, err := io.CopyBuffer(sum, io.NewSectionReader(f, 0, size), make([]byte, min(size, readChunk)+1)); err != nil {
+	if _, err := io.CopyBuffer(sum, io.NewSectionReader(f, 0, b.size), make([]byte, min(b.size, readChunk)+1)); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if sum.Sum32() != crc {
+	if sum.Sum32() != b.crc {
 		return nil, fmt.Errorf("%w: %s does not match its checksum", queue.ErrDamaged, path)
 	}
-	return fileBody{f, size}, nil
+	return fileBody{f, b.size}, nil
 }
 
 // body opens the bytes of a message in the queue. It looks again where a body was moved meanwhile.

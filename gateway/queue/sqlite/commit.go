@@ -56,7 +56,7 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	if len(rows.parts) == 0 { // what became of mail may take of the reserve
 		return s.do(ctx, &op{run: run})
 	}
-	if err := s.admit(d.buf.size); err != nil {
+	if err := s.admit(d.buf.Len()); err != nil {
 		return err
 	}
 	o := &op{run: run, mail: true}
@@ -174,7 +174,7 @@ func (d *draft) insert(t *tx, m *queue.Message, info string, r *newRows) error {
 		var body any
 		switch {
 		case d.at == inRow:
-			body = d.buf.whole()
+			body = d.buf.Whole()
 		case d.at.inSegment():
 			body = int64(d.at)
 			t.inSegment(d.at, d.size, 1)

@@ -21,7 +21,7 @@ const (
 	readerCacheKiB = 1024
 )
 
-// openConn opens a connection that checkpoints only when it is told to.
+// openConn opens a connection that checkpoints only on demand.
 func openConn(path string, flags sqlite.OpenFlags, cacheKiB int) (*sqlite.Conn, error) {
 	conn, err := sqlite.OpenConn(path, flags)
 	if err != nil {
@@ -45,15 +45,10 @@ func openConn(path string, flags sqlite.OpenFlags, cacheKiB int) (*sqlite.Conn, 
 	return conn, nil
 }
 
-// args are the parameters of a statement, from the first on.
+// args are the parameters of a statement, from the first on: numbers, texts, bytes or nil for NULL.
 type args []any
 
-// prepare returns the statement of a query with its parameters.
-func prepare(conn *sqlite.Conn, query string, params args) (*sqlite.Stmt, error) {
-	stmt, err := conn.Prepare(query)
-	if err != nil {
-		return nil, err
-	}
+func (params args) bind(stmt *sqlite.Stmt) {
 	for i, p := range params {
 		switch v := p.(type) {
 		case int64:
@@ -64,13 +59,8 @@ func prepare(conn *sqlite.Conn, query string, params args) (*sqlite.Stmt, error)
 			stmt.BindText(i+1, v)
 		case []byte:
 			stmt.BindBytes(i+1, v)
-		case nil:
-			stmt.BindNull(i + 1)
-		default:
-			return nil, fmt.Errorf("parameter %d of %q has type %T", i+1, query, p)
 		}
 	}
-	return stmt, nil
 }
 
 // exec runs a statement that returns no rows.
@@ -81,10 +71,11 @@ func exec(conn *sqlite.Conn, query string, params args) error {
 // rows runs a query and calls each for its rows until that returns false or an error. each may run
 // other queries on conn, which then see the same snapshot.
 func rows(conn *sqlite.Conn, query string, params args, each func(*sqlite.Stmt) (bool, error)) error {
-	stmt, err := prepare(conn, query, params)
+	stmt, err := conn.Prepare(query)
 	if err != nil {
 		return err
 	}
+	params.bind(stmt)
 	defer stmt.Reset() //nolint:errcheck // it repeats the error of Step
 	for {
 		row, err := stmt.Step()
@@ -97,19 +88,7 @@ func rows(conn *sqlite.Conn, query string, params args, each func(*sqlite.Stmt) 
 	}
 }
 
-// begin starts a read transaction; end must be called.
-func begin(conn *sqlite.Conn) (end func(), err error) {
-	if err := exec(conn, "BEGIN", nil); err != nil {
-		return nil, err
-	}
-	return func() {
-		if !conn.AutocommitEnabled() {
-			_ = sqlitex.Execute(conn, "ROLLBACK", nil)
-		}
-	}, nil
-}
-
-// fault says what an error of the engine means for the store.
+// fault is what an error of the engine means for the store.
 type fault int
 
 const (

@@ -11,12 +11,13 @@
 //
 // # Who does what
 //
-// One goroutine, the writer, makes all changes. It takes the ops that wait, runs them in one
+// Run is the writer, which makes all changes. It takes the ops that wait, runs them in one
 // transaction, waits for its fsync and wakes all callers: the more come at once, the fewer fsyncs each
 // costs, without any timer. An op that fails is left out and the others of its group start again.
 // Questions are answered on connections of their own. Claims are too: a lease lives in memory and
-// writes nothing, so a restart frees all leases; lease.go says why no part is given out twice. A
-// second goroutine carries the log over into the database, so that no commit waits for that.
+// writes nothing, so a restart frees all leases; lease.go shows why no part is given out twice. Beside
+// the writer one goroutine carries the log over into the database, so that no commit waits for that,
+// one checks that the files keep their names, and one removes what a former process left; Run waits for all.
 //
 // # Promises
 //
@@ -25,7 +26,9 @@
 // committed, and is removed after its message is: a segment when none of its messages is left. Prune
 // moves the few bodies that hold a segment back into files of their own. Bodies are compared with their
 // CRC-32C and size each time they are opened. A failed write or fsync is not tried again: the store is
-// broken from then on and its process should start anew. A full disk is not a failure: new mail gets
+// broken from then on, Run returns why, and its process should start anew. A file that is removed or replaced
+// while it is open fails the store before another commit is acknowledged: its callers must not be promised what
+// goes with that file. A full disk is not a failure: new mail gets
 // queue.ErrFull, and the reserve is left to delivery.
 //
 // # Mail that has just come

@@ -9,11 +9,12 @@ import (
 	"os"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/buffer"
 )
 
 // inlineLimit is the size in bytes up to which a body is a part of its row; see the package's
 // comment for the figures. It must fit into the first chunk of a draft.
-const inlineLimit = chunkSize / 2
+const inlineLimit = buffer.ChunkSize / 2
 
 // fileChunks is how many chunks a draft gathers before it writes them to its file.
 const fileChunks = 8
@@ -22,7 +23,7 @@ const fileChunks = 8
 type draft struct {
 	store *Store
 	id    int64
-	buf   memory // bytes that are not in the file yet
+	buf   buffer.Buffer // bytes that are not in the file yet
 	file  *os.File
 	at    bodyPlace
 	size  int64
@@ -39,7 +40,7 @@ func (s *Store) New(context.Context) (queue.Draft, error) {
 	if err := s.admit(0); err != nil {
 		return nil, err
 	}
-	return &draft{store: s, id: s.ids.Next(), buf: newMemory(s.chunks)}, nil
+	return &draft{store: s, id: s.ids.Next(), buf: s.buffers.Buffer()}, nil
 }
 
 // admit returns why that many bytes of new mail may not come: the store does not work, or its reserve of
@@ -87,24 +88,24 @@ func (d *draft) ReadFrom(r io.Reader) (total int64, err error) {
 func (d *draft) took(p []byte) int {
 	d.crc = crc32.Update(d.crc, castagnoli(), p)
 	d.size += int64(len(p))
-	d.buf.size += len(p)
+	d.buf.Add(len(p))
 	return len(p)
 }
 
-// room gives memory for the next bytes.
+// room returns memory for the next bytes.
 func (d *draft) room() ([]byte, error) {
 	if d.over {
 		return nil, errors.New("queue: write to a draft that is over")
 	}
-	if room := d.buf.free(); len(room) > 0 {
+	if room := d.buf.Free(); len(room) > 0 {
 		return room, nil
 	}
-	most := segmentLimit / chunkSize
+	most := segmentLimit / buffer.ChunkSize
 	if d.file != nil {
 		most = fileChunks
 	}
-	if len(d.buf.list) < most && d.buf.grow() {
-		return d.buf.free(), nil
+	if d.buf.Chunks() < most && d.buf.Grow() {
+		return d.buf.Free(), nil
 	}
 	if d.file == nil {
 		if err := d.spill(); err != nil {
@@ -114,7 +115,7 @@ func (d *draft) room() ([]byte, error) {
 	if err := d.flush(); err != nil {
 		return nil, err
 	}
-	return d.buf.free(), nil
+	return d.buf.Free(), nil
 }
 
 // spill gives the draft its file.
@@ -129,20 +130,20 @@ func (d *draft) spill() error {
 
 // flush moves what is in memory to the file.
 func (d *draft) flush() error {
-	if err := d.store.admit(d.buf.size); err != nil {
+	if err := d.store.admit(d.buf.Len()); err != nil {
 		return err
 	}
-	offset := d.size - int64(d.buf.size)
+	offset := d.size - int64(d.buf.Len())
 	if err := d.writeAt(d.file, offset); err != nil {
 		return describeFile(err)
 	}
-	d.buf.shrink(1)
+	d.buf.Shrink(1)
 	return nil
 }
 
 // writeAt writes what is in memory to a file from offset on.
 func (d *draft) writeAt(f *os.File, offset int64) error {
-	return d.buf.each(func(p []byte) error {
+	return d.buf.Each(func(p []byte) error {
 		_, err := f.WriteAt(p, offset)
 		offset += int64(len(p))
 		return err
@@ -157,13 +158,13 @@ func describeFile(err error) error {
 	return fmt.Errorf("queue: %w", err)
 }
 
-// Body gives the bytes written so far, without a copy of them. It is valid until Commit or Discard.
+// Body returns the bytes written so far, without a copy of them. It is valid until Commit or Discard.
 func (d *draft) Body() (queue.Body, error) {
 	if d.over {
 		return nil, errors.New("queue: body of a draft that is over")
 	}
 	if d.file == nil {
-		return memoryView{d.buf.list, d.size}, nil
+		return d.buf.View(), nil
 	}
 	if err := d.flush(); err != nil {
 		return nil, err
@@ -190,4 +191,4 @@ func (d *draft) Discard() error {
 }
 
 // recycle gives the memory back.
-func (d *draft) recycle() { d.buf.shrink(0) }
+func (d *draft) recycle() { d.buf.Shrink(0) }

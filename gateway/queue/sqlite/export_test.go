@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue/buffer"
 )
 
 // SyncData is syncData for the benchmarks.
@@ -154,7 +156,7 @@ func (s *Store) WatchPlanning() (planned func() int64, err error) {
 }
 
 // DraftMemory is how many bytes all drafts of a store together may hold beyond their first chunk.
-func DraftMemory() int64 { return newChunks().left.Load() }
+func DraftMemory() int64 { return buffer.NewPool().Left() }
 
 // Broken is closed when changes are refused, Err returns why.
 func (s *Store) Broken() <-chan struct{} { return s.over }

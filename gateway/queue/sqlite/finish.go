@@ -27,7 +27,8 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	if err != nil {
 		return err
 	}
-	if err := l.settling(); err != nil {
+	// No one takes the lease over while its result is on the way.
+	if err := l.change(false, func(*leases) { l.finishing = true }); err != nil {
 		return err
 	}
 	left := inRow // where a body is that is not needed any more
@@ -35,34 +36,16 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 		left, err = l.finish(t, rows)
 		return err
 	}})
-	l.settled(err)
+	_ = l.change(true, func(t *leases) {
+		l.finishing = false
+		if err == nil || errors.Is(err, queue.ErrFenced) {
+			delete(t.held, l.key)
+		}
+	})
 	if err == nil && left == inFile {
 		s.removeBody(l.key.message)
 	}
 	return err
-}
-
-// settling makes sure that no one takes the lease over while its result is on the way.
-func (l *lease) settling() error {
-	t := &l.store.leases
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.held[l.key] != l || l.finishing {
-		return l.fenced()
-	}
-	l.finishing = true
-	return nil
-}
-
-// settled ends the lease, or opens it again after an error that may pass.
-func (l *lease) settled(err error) {
-	t := &l.store.leases
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l.finishing = false
-	if (err == nil || errors.Is(err, queue.ErrFenced)) && t.held[l.key] == l {
-		delete(t.held, l.key)
-	}
 }
 
 // finish runs in the writer. It returns where a body is that is not needed any more.

@@ -106,13 +106,13 @@ func (d *draft) fresh(m *queue.Message, info []byte, r *newRows) *freshMail {
 	}
 	f := &freshMail{part: r.parts[0], body: storedBody{id: d.id, size: d.size, crc: d.crc, at: d.at}, bytes: 2*len(info) + freshExtra}
 	if d.at == inRow {
-		f.bytes += d.buf.size
+		f.bytes += d.buf.Len()
 	}
 	if !d.store.fresh.room(f.bytes) {
 		return nil
 	}
 	if d.at == inRow {
-		f.body.inline = slices.Clone(d.buf.whole())
+		f.body.inline = slices.Clone(d.buf.Whole())
 	}
 	copied := *m
 	f.message = &copied

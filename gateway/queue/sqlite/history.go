@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 
 	"zombiezen.com/go/sqlite"
 
-	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
 )
 
@@ -18,7 +16,7 @@ func (r *reader) Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Rec
 		return nil, err
 	}
 	defer r.leave()
-	scan := historyScan{before: math.MaxInt64, from: fold(f.From), to: fold(f.To), limit: f.Limit}
+	scan := historyScan{filter: &f, before: math.MaxInt64}
 	if f.ID != "" {
 		var ok bool
 		if scan.message, ok = queue.ParseID(f.ID); !ok {
@@ -60,19 +58,19 @@ func (r *reader) Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Rec
 
 // historyScan goes through the history from the latest record on.
 type historyScan struct {
-	before   int64 // seq of the last record seen
-	message  int64 // 0: all
-	since    int64
-	from, to string // patterns in lower case; "": all
-	limit    int
+	filter  *queue.HistoryFilter
+	before  int64 // seq of the last record seen
+	message int64 // 0: all
+	since   int64
 }
 
 // step looks at the next records. more is false when the rest cannot match.
 func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err error) {
-	query := "SELECT seq, at, message, state, sender, recipient, info FROM history WHERE seq < ?1 AND ?3 = ?3 ORDER BY seq DESC LIMIT ?2"
+	which := "WHERE seq < ?1 AND ?3 = ?3"
 	if h.message != 0 {
-		query = "SELECT seq, at, message, state, sender, recipient, info FROM history INDEXED BY history_message WHERE seq < ?1 AND message = ?3 ORDER BY seq DESC LIMIT ?2"
+		which = "INDEXED BY history_message WHERE seq < ?1 AND message = ?3"
 	}
+	query := "SELECT seq, at, message, state, sender, recipient, info FROM history " + which + " ORDER BY seq DESC LIMIT ?2"
 	seen, recent := 0, 0
 	err = rows(conn, query,
 		args{h.before, historyStep, h.message},
@@ -85,18 +83,15 @@ func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err
 			}
 			recent++
 			sender, recipient := s.ColumnText(4), s.ColumnText(5)
-			if (h.from == "" || glob.Match(h.from, fold(sender))) && (h.to == "" || glob.Match(h.to, fold(recipient))) {
+			if h.filter.Names(sender, recipient) {
 				found = append(found, recordRow{
 					at: at, message: s.ColumnInt64(2), state: s.ColumnInt64(3),
 					sender: sender, recipient: recipient, info: s.ColumnText(6),
 				})
 			}
-			return h.limit == 0 || len(found) < h.limit, nil
+			return h.filter.Limit == 0 || len(found) < h.filter.Limit, nil
 		})
 	// Records stand in the order of their writing, which is that of their times but for clocks that
 	// were set; a whole step of older ones is the end.
 	return found, seen == historyStep && recent > 0, err
 }
-
-// fold makes texts comparable without regard to case.
-func fold(s string) string { return strings.ToLower(s) }

@@ -165,7 +165,7 @@ func (t *leases) drop(keys []partKey) {
 	}
 }
 
-// Lanes says for each lane how many parts are queued, leased ones among them, and when the next one
+// Lanes returns for each lane how many parts are queued, leased ones among them, and when the next one
 // can be claimed: when it is due or, for a leased one, when its lease ends.
 func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	if err := s.enter(); err != nil {
@@ -189,7 +189,7 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	return out, nil
 }
 
-// next says when the next part of a lane can be claimed; ok is false where none is queued.
+// next returns when the next part of a lane can be claimed; ok is false where none is queued.
 func (t *leases) next(lane string) (next time.Time, ok bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -224,33 +224,27 @@ func (l *lease) Body() (queue.Body, error) {
 
 // Extend makes the lease last for d from now.
 func (l *lease) Extend(_ context.Context, d time.Duration) error {
-	t := &l.store.leases
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.held[l.key] != l {
-		return l.fenced()
-	}
-	l.until = time.Now().Add(d)
-	return nil
+	return l.change(true, func(*leases) { l.until = time.Now().Add(d) })
 }
 
 // Release gives the part back. Nothing was written when it was claimed, so nothing is now.
 func (l *lease) Release(context.Context) error {
-	if err := l.end(); err != nil {
-		return err
+	err := l.change(false, func(t *leases) { delete(t.held, l.key) })
+	if err == nil {
+		l.store.signal()
 	}
-	l.store.signal()
-	return nil
+	return err
 }
 
-func (l *lease) end() error {
+// change calls f under the lock of the table, unless the lease is lost or, where that matters, on its way out.
+func (l *lease) change(finishing bool, f func(*leases)) error {
 	t := &l.store.leases
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.held[l.key] != l || l.finishing {
+	if t.held[l.key] != l || l.finishing && !finishing {
 		return l.fenced()
 	}
-	delete(t.held, l.key)
+	f(t)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"mailhatch/gateway/queue"
 )
@@ -48,12 +49,8 @@ func (r *reader) List(ctx context.Context, f queue.Filter, p queue.Page) (out []
 
 // page reads up to so many further messages in one snapshot. ids is how many were looked at.
 func (r *reader) page(ctx context.Context, c *choice, want int) (ids int, page []queue.Message, err error) {
-	err = r.use(ctx, func(conn *sqlite.Conn) error {
-		end, err := begin(conn)
-		if err != nil {
-			return err
-		}
-		defer end()
+	err = r.use(ctx, func(conn *sqlite.Conn) (err error) {
+		defer sqlitex.Transaction(conn)(&err)
 		next, err := c.next(conn, want)
 		ids = len(next)
 		for _, id := range next {
@@ -77,6 +74,7 @@ type choice struct {
 	code   int64   // of its state
 	ids    []int64 // that it names, in order
 	after  int64   // messages up to this one have been chosen
+	until  int64   // parts that came into its state before; 0: all
 }
 
 func newChoice(f queue.Filter) (*choice, error) {
@@ -101,12 +99,11 @@ func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
 		from, _ := slices.BinarySearch(c.ids, c.after+1)
 		ids = c.ids[from:min(from+want, len(c.ids))]
 	} else {
-		err = rows(conn, c.query(),
-			args{c.after, int64(want), c.code, c.filter.Lane},
-			func(s *sqlite.Stmt) (bool, error) {
-				ids = append(ids, s.ColumnInt64(0))
-				return true, nil
-			})
+		query, params := c.query(want)
+		err = rows(conn, query, params, func(s *sqlite.Stmt) (bool, error) {
+			ids = append(ids, s.ColumnInt64(0))
+			return true, nil
+		})
 	}
 	if len(ids) > 0 {
 		c.after = ids[len(ids)-1]
@@ -114,25 +111,26 @@ func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
 	return ids, err
 }
 
-func (c *choice) query() string {
-	table, where := "parts", ""
-	switch f := &c.filter; {
-	case f.State == "" && f.Lane == "":
-		return "SELECT id FROM messages WHERE id > ?1 AND ?3 = ?3 AND ?4 = ?4 ORDER BY id LIMIT ?2"
-	case f.State != "" && c.code != codeQueued:
+func (c *choice) query(want int) (string, args) {
+	if c.filter.State == "" && c.filter.Lane == "" {
+		return "SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", args{c.after, want}
+	}
+	table, where, params := "parts", "message > ?", args{c.after}
+	add := func(term string, param any) { where, params = where+" AND "+term, append(params, param) }
+	if c.filter.State != "" {
+		add("state = ?", c.code)
+	}
+	if c.filter.State != "" && c.code != codeQueued {
 		// Few parts are held or failed: they have an index of their own.
-		table, where = "parts INDEXED BY parts_rest", " AND state <> 0 AND state = ?3"
-	case f.State != "":
-		where = " AND state = ?3"
-	default:
-		where = " AND ?3 = ?3"
+		table, where = "parts INDEXED BY parts_rest", where+" AND state <> 0"
 	}
-	if c.filter.Lane == "" {
-		where += " AND ?4 = ?4"
-	} else {
-		where += " AND lane = ?4"
+	if c.filter.Lane != "" {
+		add("lane = ?", c.filter.Lane)
 	}
-	return "SELECT DISTINCT message FROM " + table + " WHERE message > ?1" + where + " ORDER BY message LIMIT ?2"
+	if c.until != 0 {
+		add("next_at < ?", c.until)
+	}
+	return "SELECT DISTINCT message FROM " + table + " WHERE " + where + " ORDER BY message LIMIT ?", append(params, want)
 }
 
 // readMessage reads a message with all of its parts; nil where there is none.

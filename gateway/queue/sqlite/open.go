@@ -17,6 +17,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/buffer"
 )
 
 // Names in the state directory. Modes: files 0600, directories 0700.
@@ -39,7 +40,7 @@ type Store struct {
 	ids      *queue.IDs
 	space    space
 	place    place
-	chunks   *chunks
+	buffers  *buffer.Pool
 	segments segments
 
 	writer   *sqlite.Conn // the writer's own
@@ -92,7 +93,7 @@ func newStore(o queue.Settings) *Store {
 		log:        o.Logger,
 		space:      space{dir: o.Dir, look: freeBytes},
 		place:      place{path: path},
-		chunks:     newChunks(),
+		buffers:    buffer.NewPool(),
 		segments:   segments{dir: o.Dir, all: map[int64]*segment{}},
 		ops:        make(chan *op, opsWaiting),
 		leases:     leases{held: map[partKey]*lease{}},
@@ -186,24 +187,17 @@ func (s *Store) load() (err error) {
 	if err := upgrade(s.writer); err != nil {
 		return err
 	}
-	highest, err := pragma(s.writer, "SELECT coalesce(max(body), 0) FROM messages INDEXED BY messages_segment WHERE typeof(body) = 'integer'")
-	if err != nil {
-		return err
-	}
-	s.segments.last = max(s.segments.last, bodyPlace(highest).segment())
 	if s.counts.depth, err = countParts(s.writer); err != nil {
 		return err
 	}
-	queued, err := pragma(s.writer, "SELECT coalesce(max(id), 0) FROM messages")
-	if err != nil {
-		return err
-	}
-	past, err := pragma(s.writer, "SELECT coalesce(max(message), 0) FROM history")
-	if err != nil {
-		return err
-	}
-	s.ids = queue.NewIDs(max(queued, past))
-	return nil
+	return rows(s.writer, `SELECT
+		(SELECT coalesce(max(body), 0) FROM messages INDEXED BY messages_segment WHERE typeof(body) = 'integer'),
+		max((SELECT coalesce(max(id), 0) FROM messages), (SELECT coalesce(max(message), 0) FROM history))`, nil,
+		func(st *sqlite.Stmt) (bool, error) {
+			s.segments.last = max(s.segments.last, bodyPlace(st.ColumnInt64(0)).segment())
+			s.ids = queue.NewIDs(st.ColumnInt64(1))
+			return false, nil
+		})
 }
 
 // Changed is signalled after queued parts came or became due sooner.

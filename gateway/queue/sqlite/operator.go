@@ -82,9 +82,8 @@ func (s *Store) Delete(ctx context.Context, f queue.Filter) (int, error) {
 	})
 }
 
-// change does something to the parts that a filter names, some messages in each op, and returns how many
-// messages had one.
-func (s *Store) change(ctx context.Context, f queue.Filter, a action) (total int, err error) {
+// change does something to the parts that a filter names.
+func (s *Store) change(ctx context.Context, f queue.Filter, a action) (messages int, err error) {
 	if err := s.enter(); err != nil {
 		return 0, err
 	}
@@ -93,6 +92,11 @@ func (s *Store) change(ctx context.Context, f queue.Filter, a action) (total int
 	if err != nil {
 		return 0, err
 	}
+	return s.apply(ctx, c, a)
+}
+
+// apply does something to the parts of a choice, some messages in each op, and returns how many messages had one.
+func (s *Store) apply(ctx context.Context, c *choice, a action) (total int, err error) {
 	for began, more := s.ids.Next(), true; more; {
 		var ids []int64
 		err := s.use(ctx, func(conn *sqlite.Conn) (err error) {

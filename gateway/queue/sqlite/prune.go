@@ -9,6 +9,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
 )
 
 const (
@@ -38,68 +39,19 @@ func (s *Store) Prune(ctx context.Context, sentBefore, failedBefore time.Time) e
 }
 
 func (s *Store) pruneFailed(ctx context.Context, before int64) error {
-	for ctx.Err() == nil {
-		var found int
-		var gone []int64
-		err := s.do(ctx, &op{bytes: idsPerOp * rowBytes, run: func(t *tx) (err error) {
-			found, gone, err = dropFailed(t, before)
-			return err
-		}})
-		if err != nil {
-			return err
-		}
-		for _, id := range gone {
-			s.removeBody(id)
-		}
-		if found < idsPerOp {
-			return nil
-		}
-	}
-	return ctx.Err()
-}
-
-// dropFailed removes parts that failed before a time from some messages. gone are those without any
-// other part.
-func dropFailed(t *tx, before int64) (found int, gone []int64, err error) {
-	ids, err := failedBefore(t.conn, before)
+	c, err := newChoice(queue.Filter{State: envelope.Failed})
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	for _, id := range ids {
-		row, m, err := readMessage(t.conn, id)
-		if err != nil {
-			return 0, nil, err
-		}
-		if row == nil {
-			continue
-		}
-		for i := range m.Parts {
-			if p := &row.parts[i]; p.state == codeFailed && p.nextAt < before {
-				if err := p.discard(t, m, &m.Parts[i], envelope.Failed); err != nil {
-					return 0, nil, err
-				}
-			}
-		}
-		last, _, err := removeMessage(t, id, false)
-		if err != nil {
-			return 0, nil, err
-		}
-		if last {
-			gone = append(gone, id)
-		}
-	}
-	return len(ids), gone, nil
-}
-
-// failedBefore names some messages with parts that failed before a time.
-func failedBefore(conn *sqlite.Conn, before int64) (ids []int64, err error) {
-	err = rows(conn, "SELECT DISTINCT message FROM parts INDEXED BY parts_rest WHERE state <> 0 AND state = 2 AND next_at < ? LIMIT ?",
-		args{before, idsPerOp},
-		func(s *sqlite.Stmt) (bool, error) {
-			ids = append(ids, s.ColumnInt64(0))
-			return true, nil
-		})
-	return ids, err
+	c.until = before
+	_, err = s.apply(ctx, c, action{
+		applies: func(p *storedPart) bool { return p.nextAt < before },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
+			return p.discard(t, m, part, envelope.Failed)
+		},
+		removes: true,
+	})
+	return err
 }
 
 // pruneHistory goes through the history from its oldest records. It ends at the first step of which

@@ -2,10 +2,15 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"zombiezen.com/go/sqlite"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
 
@@ -43,7 +48,7 @@ func (r *reader) enter() error {
 
 func (r *reader) leave() { r.calls.RUnlock() }
 
-// shut waits for the running calls and lets no others begin. It says whether it was the first to do so.
+// shut waits for the running calls and lets no others begin. It reports whether it was the first to do so.
 func (r *reader) shut() bool {
 	r.calls.Lock()
 	defer r.calls.Unlock()
@@ -80,4 +85,73 @@ func (r *reader) closeConns() (err error) {
 		}
 	}
 	return err
+}
+
+// readOnly looks at a queue without changing it.
+type readOnly struct{ *reader }
+
+// OpenReadOnly opens the queue in a state directory for reading. It takes no lock and needs no right
+// to write there. The error wraps os.ErrNotExist where there is no queue.
+func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
+	path := filepath.Join(o.Dir, databaseName)
+	exists, err := checkHeader(path)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	if !exists {
+		return nil, fmt.Errorf("queue: %s: %w", path, os.ErrNotExist)
+	}
+	r := readOnly{newReader(o.Dir, path, func() (*sqlite.Conn, error) { return connectReadOnly(path) })}
+	// The first query shows whether the file can be read at all.
+	if err := r.use(ctx, func(conn *sqlite.Conn) error {
+		_, err := pragma(conn, "SELECT count(*) FROM sqlite_schema")
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	return r, nil
+}
+
+// connectReadOnly opens the database for reading. Reading takes part in the engine's locks through
+// files beside it; where these cannot be made, because the directory is not writable, and no log is
+// left to be read, the database stands still and is read as it is.
+func connectReadOnly(path string) (*sqlite.Conn, error) {
+	conn, err := openConn(path, sqlite.OpenReadOnly, readerCacheKiB)
+	if err == nil {
+		if _, err = pragma(conn, "SELECT count(*) FROM sqlite_schema"); err == nil {
+			return conn, nil
+		}
+		conn.Close()
+		err = describe(path, err)
+	}
+	if st, e := os.Stat(path + "-wal"); e == nil && st.Size() > 0 {
+		return nil, fmt.Errorf("%w (its log must be read too: run this as the user of the daemon)", err)
+	}
+	still := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: "immutable=1"}
+	return openConn(still.String(), sqlite.OpenReadOnly|sqlite.OpenURI, readerCacheKiB)
+}
+
+// Stats counts parts by state; it looks at all of them.
+func (r readOnly) Stats(ctx context.Context) (map[envelope.State]queue.Depth, error) {
+	if err := r.enter(); err != nil {
+		return nil, err
+	}
+	defer r.leave()
+	var counts counters
+	err := r.use(ctx, func(conn *sqlite.Conn) (err error) {
+		counts.depth, err = countParts(conn)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.oldest(ctx, counts.states())
+}
+
+// Close waits for running calls.
+func (r readOnly) Close() error {
+	if !r.shut() {
+		return queue.ErrClosed
+	}
+	return r.closeConns()
 }

@@ -111,7 +111,7 @@ func (p *partRow) insert(t *tx, key partKey) error {
 
 // recordInfo is what a row of history holds as JSON beside its columns.
 type recordInfo struct {
-	To         *envelope.Recipient `json:"to,omitempty"` // where it says more than the address
+	To         *envelope.Recipient `json:"to,omitempty"` // where it holds more than the address
 	Upstream   string              `json:"upstream,omitempty"`
 	ProviderID string              `json:"provider_id,omitempty"`
 	Error      string              `json:"error,omitempty"`

@@ -18,7 +18,7 @@ const (
 	segmentSuffix = ".seg"
 )
 
-// bodyPlace says where a body is: in its row, in a file of its own, or in a segment, whose number stands
+// bodyPlace is where a body is: in its row, in a file of its own, or in a segment, whose number stands
 // in the upper half, at an offset, which stands in the lower.
 type bodyPlace int64
 
@@ -39,7 +39,7 @@ func segmentPath(dir string, n int64) string {
 	return filepath.Join(dir, bodiesDir, segmentName(n))
 }
 
-// segmentNumber reads the number from the name of a segment and says whether it is one.
+// segmentNumber returns the number in the name of a segment and reports whether it is one.
 func segmentNumber(name string) (int64, bool) {
 	stem, ok := strings.CutSuffix(name, segmentSuffix)
 	if !ok {
@@ -98,7 +98,7 @@ func (s *segment) sync() error {
 	return s.err
 }
 
-// segments are those that this process has filled or has heard of.
+// segments are those that this process has filled or counted.
 type segments struct {
 	dir string
 
@@ -166,7 +166,7 @@ func (g *segments) retire(s *segment) {
 	}
 }
 
-// settle closes a segment that nobody writes to, and has one buried that nobody needs. g.mu is held.
+// settle closes a segment that nobody writes to, and has one removed that nobody needs. g.mu is held.
 func (g *segments) settle(s *segment) {
 	if !s.sealed || s.writing > 0 {
 		return
@@ -181,7 +181,7 @@ func (g *segments) settle(s *segment) {
 	}
 }
 
-// takeDead gives the numbers of segments that nobody needs, once.
+// takeDead returns the numbers of segments that nobody needs, once.
 func (g *segments) takeDead() []int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -196,7 +196,7 @@ type load struct {
 	bytes  int64
 }
 
-// follow takes over what a commit has changed. count tells what rows name in a segment now; it is
+// follow takes over what a commit has changed. count returns what rows name in a segment now; it is
 // asked about segments of former processes.
 func (g *segments) follow(changes map[int64]load, count func(number int64) (load, error)) {
 	g.mu.Lock()

@@ -45,7 +45,7 @@ func (c *counters) add(change map[depthKey]depth) {
 	}
 }
 
-// lanes gives the number of queued parts of each lane that has some.
+// lanes returns the number of queued parts of each lane that has some.
 func (c *counters) lanes() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +58,7 @@ func (c *counters) lanes() map[string]int {
 	return out
 }
 
-// states gives the depth of each state that has parts.
+// states returns the depth of each state that has parts.
 func (c *counters) states() map[envelope.State]queue.Depth {
 	c.mu.Lock()
 	defer c.mu.Unlock()

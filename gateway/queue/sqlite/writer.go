@@ -255,7 +255,7 @@ func (s *Store) failed(group []*op, o *op, err error) (again bool) {
 	return false
 }
 
-// settle gives the open ops that are chosen their error and returns how many there were.
+// settle ends the chosen ops that are open with an error and returns how many there were.
 func settle(group []*op, chosen func(*op) bool, err error) (n int) {
 	for _, o := range group {
 		if !o.over && chosen(o) {
