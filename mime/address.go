@@ -313,7 +313,7 @@ func (a Address) String() string {
 			return "<" + addr + ">"
 		}
 		return addr
-	case !isASCII(name) || strings.Contains(name, "=?"):
+	case !IsASCII(name) || strings.Contains(name, "=?"):
 		name = encodeWords(name)
 	case !isPhrase(name):
 		name = quote(name)

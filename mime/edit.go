@@ -192,7 +192,7 @@ func IsFieldName(name string) bool {
 // field writes the field with its line end.
 func (e Edit) field(eol string) []byte {
 	value := oneLine(e.Value)
-	if !e.UTF8 && !isASCII(value) {
+	if !e.UTF8 && !IsASCII(value) {
 		if isAddressField(e.Name) {
 			value = encodeAddresses(value)
 		} else {
@@ -221,7 +221,7 @@ func encodeAddresses(value string) string {
 	}
 	texts := make([]string, len(list))
 	for i, a := range list {
-		if texts[i] = a.String(); !strings.Contains(a.Addr, "@") && !isASCII(a.Addr) {
+		if texts[i] = a.String(); !strings.Contains(a.Addr, "@") && !IsASCII(a.Addr) {
 			texts[i] = encodeWords(a.Addr) // a word that only looks like an address: Doé, Ann <ann@x>
 		}
 	}

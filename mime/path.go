@@ -77,7 +77,7 @@ func (p Path) String() string {
 }
 
 // IsASCII reports whether the path can do without SMTPUTF8 (RFC 6531).
-func (p Path) IsASCII() bool { return isASCII(p.Local) && isASCII(p.Domain) }
+func (p Path) IsASCII() bool { return IsASCII(p.Local) && IsASCII(p.Domain) }
 
 // CutLocalPart splits a path behind its local part, which keeps its quotes. Of a bare name the domain is
 // empty, and so it is where nothing follows the @. ok is false when the local part cannot be one. Dots may
@@ -146,7 +146,7 @@ func isHost(d string) bool {
 
 // ASCIIDomain returns a domain with A-labels for its U-labels (RFC 5891).
 func ASCIIDomain(domain string) (string, error) {
-	if isASCII(domain) {
+	if IsASCII(domain) {
 		return domain, nil
 	}
 	return idna.Lookup.ToASCII(domain)

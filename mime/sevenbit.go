@@ -20,7 +20,7 @@ var (
 )
 
 // HeaderEightBit reports whether the message's own header has a byte ≥ 0x80.
-func (m *Message) HeaderEightBit() bool { return !isASCII(m.headerBytes) }
+func (m *Message) HeaderEightBit() bool { return !IsASCII(m.headerBytes) }
 
 // BodyEightBit reports whether there is a byte ≥ 0x80 after the header, headers of parts included.
 // Errors are those of reading the source.
@@ -41,7 +41,7 @@ func rangeEightBit(src Source, from, to int64) (bool, error) {
 	buf := make([]byte, 32<<10)
 	for from < to {
 		n, err := src.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
-		if !isASCII(buf[:n]) {
+		if !IsASCII(buf[:n]) {
 			return true, nil
 		}
 		from += int64(n)
@@ -267,7 +267,7 @@ func encode7Bit(p *Part) (Source, string, error) {
 
 // header7Bit encodes the raw 8-bit fields of a header and leaves the others.
 func header7Bit(raw []byte, charset string) ([]byte, error) {
-	if isASCII(raw) {
+	if IsASCII(raw) {
 		return raw, nil
 	}
 	eol := lineEnd(raw)
@@ -275,12 +275,12 @@ func header7Bit(raw []byte, charset string) ([]byte, error) {
 	fields := ParseHeader(raw)
 	fields.inCharset(charset)
 	for _, f := range fields {
-		if isASCII(f.Raw) {
+		if IsASCII(f.Raw) {
 			out = append(out, f.Raw...)
 			continue
 		}
 		field := field7Bit(f, eol)
-		if !isASCII(field) {
+		if !IsASCII(field) {
 			return nil, fmt.Errorf("%w: %s", ErrIntlAddr, repair(f.Name))
 		}
 		out = append(out, field...)

@@ -181,7 +181,8 @@ func oneLine(s string) string {
 	return strings.Trim(out.String(), " \t")
 }
 
-func isASCII[T string | []byte](s T) bool {
+// IsASCII reports whether all bytes of s are ASCII.
+func IsASCII[T string | []byte](s T) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= utf8.RuneSelf {
 			return false
@@ -196,7 +197,7 @@ func encodeText(s string) string {
 	first, last := -1, 0
 	words := strings.Split(s, " ")
 	for i, w := range words {
-		if !isASCII(w) || strings.Contains(w, "=?") {
+		if !IsASCII(w) || strings.Contains(w, "=?") {
 			if first < 0 {
 				first = i
 			}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
@@ -14,16 +13,12 @@ import (
 	"mailhatch/mime"
 )
 
-func eightBit(b []byte) bool {
-	return slices.ContainsFunc(b, func(c byte) bool { return c >= 0x80 })
-}
-
 // Bounce queues a notification. It has the null sender, so that it is never bounced itself. Where
 // the routes refuse it trying again is useless.
 func (a *Acceptor) Bounce(ctx context.Context, to string, msg []byte) (string, error) {
 	env := &envelope.Envelope{To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
-		Client: envelope.Client{Protocol: "local", Listener: "bounce"}, UTF8: eightBit([]byte(to))}
-	if eightBit(msg) {
+		Client: envelope.Client{Protocol: "local", Listener: "bounce"}, UTF8: !mime.IsASCII(to)}
+	if !mime.IsASCII(msg) {
 		env.Body = "8BITMIME"
 	}
 	id, err := a.accept(ctx, env, bytes.NewReader(msg), false)

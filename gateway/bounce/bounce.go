@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"mailhatch/mime"
 )
 
 // Message composes the notification with CRLF line ends, ready to be submitted with the null sender to
@@ -20,7 +22,7 @@ func (r *Report) Message() ([]byte, error) {
 	if len(fates) == 0 {
 		return nil, nil
 	}
-	utf8 := !isASCII(r.Envelope.From)
+	utf8 := !mime.IsASCII(r.Envelope.From)
 	original, err := r.original(utf8)
 	if err != nil {
 		return nil, fmt.Errorf("bounce: reading the message: %w", err)
@@ -89,5 +91,5 @@ func (r *Report) references() string {
 
 // isMessageID reports whether id can stand in a References field as it is.
 func isMessageID(id string) bool {
-	return len(id) > 2 && len(id) < 500 && id[0] == '<' && id[len(id)-1] == '>' && isASCII(id) && !strings.ContainsAny(id, " \t\r\n")
+	return len(id) > 2 && len(id) < 500 && id[0] == '<' && id[len(id)-1] == '>' && mime.IsASCII(id) && !strings.ContainsAny(id, " \t\r\n")
 }

@@ -49,8 +49,8 @@ func wholeMessage(m *mime.Message, utf8Header bool) (*part, error) {
 	switch {
 	case !fits(content):
 		return nil, nil // message/rfc822 may not be encoded (RFC 2046 5.2.1)
-	case isASCII(string(content)):
-	case isASCII(string(header)):
+	case mime.IsASCII(content):
+	case mime.IsASCII(header):
 		p.encoding = "8bit"
 	case !utf8.Valid(header):
 		return nil, nil
@@ -75,7 +75,7 @@ func headerOf(m *mime.Message, utf8Header bool) *part {
 	p := &part{kind: "text/rfc822-headers", about: "Header of the message", content: header}
 	plain := fits(header)
 	switch {
-	case plain && isASCII(string(header)):
+	case plain && mime.IsASCII(header):
 	case plain && utf8Header && utf8.Valid(header):
 		p.kind, p.encoding = "message/global-headers", "8bit"
 	default:

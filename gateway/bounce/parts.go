@@ -83,15 +83,6 @@ func (f *fields) header() (message.Header, error) {
 	return message.Header{Header: h}, err
 }
 
-func isASCII(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
-
 // printable returns s as one line of valid UTF-8 without control characters.
 func printable(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {

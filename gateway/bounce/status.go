@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/mime"
 )
 
 // deliveryStatus returns the fields for programs (RFC 3464 2.1): those of the message, then a block for
@@ -56,7 +57,7 @@ func (r *Report) recipientStatus(f Fate, utf8 bool) []byte {
 // a 7-bit field names characters by their numbers.
 func addressField(kind, address string, utf8 bool) string {
 	address = printable(address)
-	if isASCII(address) && !strings.EqualFold(kind, "utf-8") {
+	if mime.IsASCII(address) && !strings.EqualFold(kind, "utf-8") {
 		return kind + "; " + address
 	}
 	if utf8 {

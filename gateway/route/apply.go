@@ -166,7 +166,7 @@ func (w *work) subject() {
 		w.say("the subject has the prefix", quoted(prefix))
 		return
 	}
-	if !ascii(prefix) || !ascii(raw) {
+	if !mime.IsASCII(prefix) || !mime.IsASCII(raw) {
 		raw = text
 	}
 	w.edits = append(w.edits, mime.Edit{Op: mime.Replace, Name: "Subject", Value: strings.TrimSpace(prefix + " " + raw)})
@@ -197,10 +197,6 @@ func hasPrefix(subject, prefix string) bool {
 		}
 		subject = rest
 	}
-}
-
-func ascii(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
 // sender sets the envelope sender; the null sender of bounces stays (RFC 5321 4.5.5).

@@ -41,7 +41,7 @@ func (o *Message) readSender(m *upstream.Mail) *upstream.Error {
 }
 
 func chooseSender(from []mime.Address, sender *mime.Address) (mime.Address, *upstream.Error) {
-	if sender != nil && len(from) > 1 && slices.ContainsFunc(from, func(a mime.Address) bool { return strings.EqualFold(a.Addr, sender.Addr) }) {
+	if sender != nil && len(from) > 1 && slices.ContainsFunc(from, func(a mime.Address) bool { return mime.SameAddress(a.Addr, sender.Addr) }) {
 		from = append([]mime.Address{*sender}, from...)
 	}
 	var first *upstream.Error
@@ -83,7 +83,7 @@ func replyToOf(list []mime.Address) ([]mime.Address, *upstream.Error) {
 // isReachable reports whether the domain of an address is one that a stranger could write to: names of
 // letters, digits and hyphens with a dot between them (RFC 5321 2.3.5).
 func isReachable(addr string) bool {
-	domain := addr[strings.LastIndexByte(addr, '@')+1:]
+	_, domain, _ := mime.SplitAddress(addr)
 	for label := range strings.SplitSeq(domain, ".") {
 		if label == "" || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 			return false

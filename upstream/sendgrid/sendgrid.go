@@ -240,7 +240,7 @@ func faultyRecipient(a *api.Answer, c *api.Call) (int, bool) {
 	if err != nil || n >= len(list) {
 		return 0, false
 	}
-	i := slices.Index(c.Keys, strings.ToLower(list[n].Addr))
+	i := slices.Index(c.Keys, mime.AddressKey(list[n].Addr))
 	return i, i >= 0
 }
 

@@ -42,7 +42,7 @@ func parseAddress(address string) (wirePath, error) {
 	if strings.ContainsFunc(domain, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`@"\<>(),;`, r) }) {
 		return wirePath{}, errors.New("has characters in its domain that cannot be there")
 	}
-	a := wirePath{path: local, utf8: !isASCII(local)}
+	a := wirePath{path: local, utf8: !mime.IsASCII(local)}
 	if len(local) < len(address) {
 		if domain == "" {
 			return wirePath{}, errors.New("has no domain behind its @")
@@ -50,15 +50,6 @@ func parseAddress(address string) (wirePath, error) {
 		a.path += "@" + domain
 	}
 	return a, nil
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // xtext encodes a parameter value (RFC 3461 4).
@@ -95,7 +86,7 @@ func notifyValue(conditions []string) string {
 func orcptValue(orcpt string) string {
 	kind, address, found := strings.Cut(orcpt, ";")
 	if !found || address == "" || !isPrintable(kind) || strings.ContainsAny(kind, "+=") || kind == "" ||
-		!isASCII(address) || len(address) > maxPath {
+		!mime.IsASCII(address) || len(address) > maxPath {
 		return ""
 	}
 	return kind + ";" + xtext(address)
