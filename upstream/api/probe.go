@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +69,7 @@ func (c *Client) host() string {
 // clockTolerance is beyond what networks delay.
 const clockTolerance = time.Minute
 
-// clock holds the local clock against the provider's (RFC 9110 6.6.1).
+// clock compares the local clock with the provider's (RFC 9110 6.6.1).
 func clock(h http.Header, now time.Time) []upstream.Finding {
 	theirs, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
@@ -88,45 +87,32 @@ func clock(h http.Header, now time.Time) []upstream.Finding {
 		Hint: "set it, or let NTP do so: certificates and Date fields go by it"}}
 }
 
-// domainsOf returns those names that a domain of the config stands for.
-func domainsOf(domain string, names []string) []string {
-	parent, wild := strings.CutPrefix(strings.ToLower(domain), "*")
-	var found []string
-	for _, name := range names {
-		n := strings.ToLower(name)
-		if n == domain || wild && len(n) > len(parent) && strings.HasSuffix(n, parent) {
-			found = append(found, name)
-		}
-	}
-	return found
-}
-
 // Domain is a domain that the account knows.
 type Domain struct {
 	Name, Status string
 	Level        upstream.Level // what status means
 }
 
-// DomainFindings holds the domains of the config against those of the account. all says that known is
-// the whole list; absent is what it means that a domain is not there.
+// DomainFindings compares the domains of the config with those of the account. all: known is the whole list;
+// absent is what it means that a domain is not there.
 func DomainFindings(domains []string, known []Domain, all bool, absent upstream.Level, hint string) []upstream.Finding {
 	names := make([]string, len(known))
 	for i, d := range known {
 		names[i] = d.Name
 	}
 	if len(domains) == 0 {
-		return []upstream.Finding{upstream.Finef("domain", "the account has %s; from_domains would tell which of them mail comes from", listed(names))}
+		return []upstream.Finding{upstream.Finef("domain", "the account has %s; from_domains would name those that mail comes from", listed(names))}
 	}
 	var list []upstream.Finding
 	for _, domain := range domains {
-		found := domainsOf(domain, names)
-		switch {
-		case len(found) > 0:
-			for _, d := range known {
-				if slices.Contains(found, d.Name) {
-					list = append(list, d.Finding(hint))
-				}
+		before := len(list)
+		for _, d := range known {
+			if d.isMeantBy(domain) {
+				list = append(list, d.Finding(hint))
 			}
+		}
+		switch {
+		case len(list) > before:
 		case !all:
 			list = append(list, upstream.Finding{Name: "domain", Level: upstream.Warn, Text: domain + " is not among the first domains that the account lists", Hint: hint})
 		default:
@@ -134,6 +120,13 @@ func DomainFindings(domains []string, known []Domain, all bool, absent upstream.
 		}
 	}
 	return list
+}
+
+// isMeantBy reports whether a domain of the config, "*.example.com" for all subdomains, is this one.
+func (d Domain) isMeantBy(domain string) bool {
+	parent, wild := strings.CutPrefix(strings.ToLower(domain), "*")
+	name := strings.ToLower(d.Name)
+	return name == domain || wild && len(name) > len(parent) && strings.HasSuffix(name, parent)
 }
 
 // Finding returns what the status of the domain means; hint is what to do where it is not verified.

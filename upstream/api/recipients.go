@@ -84,10 +84,7 @@ func makeCall(rcpts []*recipient) Call {
 			c.To = append(c.To, r.addr)
 		case roleCc:
 			c.Cc = append(c.Cc, r.addr)
-		}
-	}
-	for _, r := range rcpts {
-		if r.role == roleBcc {
+		case roleBcc: // in the order of the envelope, for they have no place
 			c.Bcc = append(c.Bcc, r.addr)
 		}
 	}
@@ -146,11 +143,11 @@ func Address(s string) (addr, key string, err *upstream.Error) {
 	if !IsASCII(local) {
 		return "", "", Errorf(upstream.Unrepresentable, "5.6.7", "%s: the API takes no addresses beyond ASCII before the @", s)
 	}
-	domain, e := mime.ASCIIDomain(domain)
+	ascii, e := mime.ASCIIDomain(domain)
 	if e != nil {
 		return "", "", Errorf(upstream.Permanent, "5.1.2", "%s is not a domain: %v", domain, e)
 	}
-	addr = local + "@" + domain
+	addr = local + "@" + ascii
 	return addr, mime.AddressKey(addr), nil
 }
 

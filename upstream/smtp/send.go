@@ -78,17 +78,17 @@ func senderAddress(address string) (wirePath, error) {
 	if address == "" { // the null sender
 		return wirePath{}, nil
 	}
-	a, err := parseAddress(address)
-	if err != nil {
-		return a, &upstream.Error{Class: upstream.Permanent, Code: "5.1.7", Err: fmt.Errorf("the sender address %q %w", address, err)}
-	}
-	return a, nil
+	return checkedAddress("the sender address", "5.1.7", address)
 }
 
 func recipientAddress(address string) (wirePath, error) {
+	return checkedAddress("the address", "5.1.3", address)
+}
+
+func checkedAddress(what, code, address string) (wirePath, error) {
 	a, err := parseAddress(address)
 	if err != nil {
-		return a, &upstream.Error{Class: upstream.Permanent, Code: "5.1.3", Err: fmt.Errorf("the address %q %w", address, err)}
+		return a, &upstream.Error{Class: upstream.Permanent, Code: code, Err: fmt.Errorf("%s %q %w", what, address, err)}
 	}
 	return a, nil
 }
