@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -46,86 +47,86 @@ func parentPath(path string) string {
 	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }
 
-// indexLines scans a TOML text that the TOML library has accepted, so it need not find errors;
-// on anything unexpected it goes on with the next byte.
+// tomlToken matches a string of any of the four kinds, a comment, a punctuation mark, a line end, or a bare word.
+var tomlToken = regexp.MustCompile(`(?s)"""(?:\\.|[^\\])*?"""+|'''.*?'''+|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*|[\[\]{},=.\n]|[^\s\[\]{},=.#"']+`)
+
+// indexLines finds the lines of all keys. The TOML library has accepted the text, so that mistakes need not be found.
 func indexLines(text string) lineIndex {
-	s := lineScanner{text: text, line: 1, index: lineIndex{}, arrays: map[string]int{}}
-	for s.skipSpace(true); !s.end(); s.skipSpace(true) {
-		if s.peek() == '[' {
-			s.table()
+	s := lineScanner{index: lineIndex{}, arrays: map[string]int{}}
+	line, pos := 1, 0
+	for _, at := range tomlToken.FindAllStringIndex(text, -1) {
+		line += strings.Count(text[pos:at[0]], "\n")
+		pos = at[0]
+		if text[pos] != '#' {
+			s.tokens = append(s.tokens, token{text[pos:at[1]], line})
+		}
+	}
+	table := ""
+	for s.skip("\n"); !s.end(); s.skip("\n") {
+		if s.peek() == "[" {
+			table = s.header()
 		} else {
-			s.keyValue(s.prefix)
+			s.keyValue(table, 0)
 		}
 	}
 	return s.index
 }
 
+type token struct {
+	text string
+	line int
+}
+
 type lineScanner struct {
-	text   string
-	pos    int
-	line   int
-	prefix string         // path of the table we are in
+	tokens []token        // those that are left
 	arrays map[string]int // arrays of tables: path without index to number of elements
 	index  lineIndex
 }
 
-func (s *lineScanner) end() bool { return s.pos >= len(s.text) }
+func (s *lineScanner) end() bool { return len(s.tokens) == 0 }
 
-func (s *lineScanner) peek() byte {
+// peek returns the next token; "" at the end.
+func (s *lineScanner) peek() string {
 	if s.end() {
-		return 0
+		return ""
 	}
-	return s.text[s.pos]
+	return s.tokens[0].text
 }
 
-func (s *lineScanner) next(n int) {
-	n = min(n, len(s.text)-s.pos)
-	s.line += strings.Count(s.text[s.pos:s.pos+n], "\n")
-	s.pos += n
+// next takes one token.
+func (s *lineScanner) next() token {
+	if s.end() {
+		return token{}
+	}
+	t := s.tokens[0]
+	s.tokens = s.tokens[1:]
+	return t
 }
 
-// skipSpace skips blanks, and with newlines also line ends and comments.
-func (s *lineScanner) skipSpace(newlines bool) {
-	for !s.end() {
-		switch c := s.peek(); {
-		case c == ' ' || c == '\t' || c == '\r', c == '\n' && newlines:
-			s.next(1)
-		case c == '#' && newlines:
-			s.restOfLine()
-		default:
-			return
-		}
+func (s *lineScanner) skip(text string) {
+	for s.peek() == text {
+		s.next()
 	}
 }
 
-func (s *lineScanner) restOfLine() {
-	n := strings.IndexByte(s.text[s.pos:], '\n')
-	if n < 0 {
-		n = len(s.text) - s.pos
-	}
-	s.next(n)
-}
-
-func (s *lineScanner) mark(path string) {
+func (s *lineScanner) mark(path string, line int) {
 	if _, ok := s.index[path]; !ok {
-		s.index[path] = s.line
+		s.index[path] = line
 	}
 }
 
-// table reads "[a.b]" or "[[a.b]]".
-func (s *lineScanner) table() {
-	s.next(1)
-	array := s.peek() == '['
-	if array {
-		s.next(1)
-	}
+// header reads "[a.b]" or "[[a.b]]" and returns the path of the table.
+func (s *lineScanner) header() string {
+	s.next()
+	array := s.peek() == "["
+	s.skip("[")
 	path := ""
 	keys := s.keys()
 	for i, key := range keys {
-		path = joinPath(path, key)
+		path = joinPath(path, unquoteKey(key.text))
 		n, isArray := s.arrays[path]
 		if array && i == len(keys)-1 {
-			s.mark(path)
+			s.mark(path, key.line)
 			s.arrays[path] = n + 1
 			path = indexPath(path, n)
 			// The arrays within the new element start anew.
@@ -137,36 +138,20 @@ func (s *lineScanner) table() {
 		} else if isArray {
 			path = indexPath(path, n-1)
 		}
-		s.mark(path)
+		s.mark(path, key.line)
 	}
-	s.prefix = path
-	s.restOfLine()
+	s.skip("]")
+	return path
 }
 
 // keys reads a dotted key.
-func (s *lineScanner) keys() []string {
-	var keys []string
-	for {
-		s.skipSpace(false)
-		start := s.pos
-		switch c := s.peek(); c {
-		case '"', '\'':
-			s.quoted(c)
-			keys = append(keys, unquoteKey(s.text[start:s.pos]))
-		default:
-			n := strings.IndexAny(s.text[s.pos:], ".=] \t\r\n")
-			if n < 0 {
-				n = len(s.text) - s.pos
-			}
-			s.next(n)
-			keys = append(keys, s.text[start:s.pos])
+func (s *lineScanner) keys() (keys []token) {
+	for !s.end() && !strings.Contains("[]{},=\n", s.peek()) {
+		if key := s.next(); key.text != "." {
+			keys = append(keys, key)
 		}
-		s.skipSpace(false)
-		if s.peek() != '.' {
-			return keys
-		}
-		s.next(1)
 	}
+	return keys
 }
 
 func unquoteKey(s string) string {
@@ -176,19 +161,13 @@ func unquoteKey(s string) string {
 	return strings.Trim(s, `"'`)
 }
 
-func (s *lineScanner) keyValue(path string) {
-	before := s.pos
+func (s *lineScanner) keyValue(path string, depth int) {
 	for _, key := range s.keys() {
-		path = joinPath(path, key)
-		s.mark(path)
+		path = joinPath(path, unquoteKey(key.text))
+		s.mark(path, key.line)
 	}
-	if s.peek() == '=' {
-		s.next(1)
-		s.skipSpace(false)
-		s.value(path, 0)
-	}
-	if s.pos == before {
-		s.next(1)
+	if s.next().text == "=" {
+		s.value(path, depth)
 	}
 }
 
@@ -196,92 +175,28 @@ func (s *lineScanner) keyValue(path string) {
 const maxValueDepth = 16
 
 func (s *lineScanner) value(path string, depth int) {
-	switch c := s.peek(); {
-	case c == '"' || c == '\'':
-		s.quoted(c)
-	case c == '[' && depth < maxValueDepth:
-		s.array(path, depth)
-	case c == '{' && depth < maxValueDepth:
-		s.inlineTable(path, depth)
-	default:
-		n := strings.IndexAny(s.text[s.pos:], ",]}#\n")
-		if n < 0 {
-			n = len(s.text) - s.pos
-		}
-		s.next(n)
-	}
-}
-
-func (s *lineScanner) array(path string, depth int) {
-	s.next(1)
-	for i := 0; ; i++ {
-		s.skipSpace(true)
-		if s.end() || s.peek() == ']' {
-			break
-		}
-		before := s.pos
-		item := indexPath(path, i)
-		s.mark(item)
-		s.value(item, depth+1)
-		s.skipSpace(true)
-		if s.peek() == ',' || s.pos == before {
-			s.next(1)
-		}
-	}
-	s.next(1)
-}
-
-func (s *lineScanner) inlineTable(path string, depth int) {
-	s.next(1)
-	for {
-		s.skipSpace(true)
-		if s.end() || s.peek() == '}' {
-			break
-		}
-		before := s.pos
-		inner := path
-		for _, key := range s.keys() {
-			inner = joinPath(inner, key)
-			s.mark(inner)
-		}
-		if s.peek() == '=' {
-			s.next(1)
-			s.skipSpace(true)
-			s.value(inner, depth+1)
-		}
-		s.skipSpace(true)
-		if s.peek() == ',' || s.pos == before {
-			s.next(1)
-		}
-	}
-	s.next(1)
-}
-
-// quoted passes over a string of any of the four kinds.
-func (s *lineScanner) quoted(quote byte) {
-	three := strings.Repeat(string(quote), 3)
-	if strings.HasPrefix(s.text[s.pos:], three) {
-		s.next(3)
-		for !s.end() && !strings.HasPrefix(s.text[s.pos:], three) {
-			s.escaped(quote)
-		}
-		s.next(3)
-		for s.peek() == quote { // up to two quotes may stand before the closing ones
-			s.next(1)
+	open := s.peek()
+	if depth == maxValueDepth || open != "[" && open != "{" {
+		for !s.end() && !strings.Contains(",]}\n", s.peek()) {
+			s.next()
 		}
 		return
 	}
-	s.next(1)
-	for !s.end() && s.peek() != quote && s.peek() != '\n' {
-		s.escaped(quote)
+	s.next()
+	for i := 0; ; i++ {
+		s.skip("\n")
+		if s.end() || s.peek() == "]" || s.peek() == "}" {
+			break
+		}
+		if open == "{" {
+			s.keyValue(path, depth+1)
+		} else {
+			item := indexPath(path, i)
+			s.mark(item, s.tokens[0].line)
+			s.value(item, depth+1)
+		}
+		s.skip("\n")
+		s.skip(",")
 	}
-	s.next(1)
-}
-
-// escaped passes over one character, or two where a backslash escapes the second.
-func (s *lineScanner) escaped(quote byte) {
-	if s.peek() == '\\' && quote == '"' {
-		s.next(1)
-	}
-	s.next(1)
+	s.next()
 }

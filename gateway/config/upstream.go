@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -133,12 +134,10 @@ func (c *checker) kindNames() string {
 
 // commonKeys returns the keys of the table that every kind has.
 func commonKeys(table map[string]any) map[string]any {
-	out := map[string]any{}
-	for _, key := range []string{"type", "max_concurrent", "rate", "from_domains", "rewrite_from"} {
-		if v, ok := table[key]; ok {
-			out[key] = v
-		}
-	}
+	fields := map[string][]reflect.Value{}
+	collectFields(reflect.ValueOf(&upstreamTable{}).Elem(), fields)
+	out := maps.Clone(table)
+	maps.DeleteFunc(out, func(key string, _ any) bool { return fields[key] == nil })
 	return out
 }
 
