@@ -14,11 +14,11 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 )
 
-// runHashPassword reads a password from standard input and prints what [[listener.user]] wants. It is
-// never an argument: the process list shows those to everybody.
+// runHashPassword reads a password from standard input and prints its hash for [[listener.user]]. A password
+// is never an argument, which everybody could see in the process list.
 func runHashPassword(_ context.Context, a *app, args []string) error {
 	fs := a.flags("hash-password")
-	cost := fs.Int("cost", bcrypt.DefaultCost, "`work` of a guess: each step doubles it")
+	cost := fs.Int("cost", bcrypt.DefaultCost, "`work` of a guess; each step doubles it")
 	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
@@ -34,13 +34,9 @@ func runHashPassword(_ context.Context, a *app, args []string) error {
 			fmt.Fprint(a.stderr, "password (it shows while you type): ")
 		}
 	}
-	line, err := bufio.NewReader(io.LimitReader(a.stdin, 4096)).ReadString('\n')
-	if err != nil && err != io.EOF {
+	password, err := readPassword(a.stdin)
+	if err != nil {
 		return err
-	}
-	password := strings.TrimRight(line, "\r\n")
-	if password == "" {
-		return command.Hintf(errors.New("there is no password on standard input"), "mailhatch hash-password < FILE")
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), *cost)
 	if err != nil {
@@ -48,4 +44,17 @@ func runHashPassword(_ context.Context, a *app, args []string) error {
 	}
 	fmt.Fprintln(a.stdout, string(hash))
 	return nil
+}
+
+// readPassword returns the first line of r.
+func readPassword(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	password := strings.TrimRight(line, "\r\n")
+	if password == "" {
+		return "", command.Hintf(errors.New("there is no password on standard input"), "mailhatch hash-password < FILE")
+	}
+	return password, nil
 }
