@@ -24,7 +24,7 @@ var plan = [][]string{
 	{"cmd/mailbench/measure", "cmd/mailbench/noop"},
 	{"cmd/mailbench/server", "cmd/mailbench/benchtest"},
 	{"cmd/mailbench/load", "cmd/mailbench/sink", "cmd/mailhatch"},
-	{"cmd/mailbench/host", "cmd/mailhatch/machine", "cmd/mailhatch/manual", "cmd/mailhatch/send", "cmd/mailhatch/sendmail"},
+	{"cmd/mailbench/host", "cmd/mailhatch/machine", "cmd/mailhatch/manual", "cmd/mailhatch/send", "cmd/mailhatch/sendmail", "cmd/mailhatch/setup"},
 	{"cmd/mailbench/message", "cmd/mailbench/latency", "cmd/mailhatch/submit"},
 	{"cmd/mailbench/command", "cmd/mailhatch/command", "cmd/mailhatch/terminal", "cmd/mailhatch/terminal/terminaltest", "test/clients"},
 	{"gateway"},

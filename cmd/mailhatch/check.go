@@ -13,6 +13,7 @@ import (
 	"mailhatch/cmd/mailhatch/machine"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/config"
+	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
@@ -49,26 +50,26 @@ type checkResult struct {
 type checkedUpstream struct {
 	Name   string `json:"name"`
 	Kind   string `json:"kind"`
-	Tried  bool   `json:"tried"` // with --online, where the kind has something to try
+	Tried  bool   `json:"tried"` // with --online, if the kind has something to check
 	Error  string `json:"error,omitempty"`
 	Millis int64  `json:"ms,omitempty"`
 
-	Findings []upstream.Finding `json:"findings,omitempty"` // where the kind can tell in parts
+	Findings []upstream.Finding `json:"findings,omitempty"` // if the kind reports in parts
 }
 
-var errOnline = errors.New("not everything works")
+var errOnline = errors.New("some checks failed")
 
 // runCheck reads the config as serve would, and tries the upstreams when asked to.
 func runCheck(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("check")
-	online := fs.Bool("online", false, "try network, credentials and domains of each upstream, and look at this machine; no mail is sent")
+	online := fs.Bool("online", false, "check network, credentials and domains of each upstream, and this machine; no mail is sent")
 	asJSON := fs.Bool("json", false, "one JSON object")
 	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return command.Usagef("check takes no arguments, but there is %q", rest[0])
+		return command.Usagef("check takes no arguments, got %q", rest[0])
 	}
 	cfg, err := a.load()
 	var bad *config.Error
@@ -106,7 +107,7 @@ func (a *app) printCheck(r *checkResult, online bool) {
 	for _, w := range r.Warnings {
 		fmt.Fprintln(a.stderr, "mailhatch: warning: "+w)
 	}
-	fmt.Fprintf(a.stdout, "%s is good: %s, %s, %s\n", cmp.Or(r.File, "the built-in config"),
+	fmt.Fprintf(a.stdout, "%s is valid: %s, %s, %s\n", cmp.Or(r.File, "the built-in config"),
 		terminal.Count(r.Listeners, "listener"), terminal.Count(len(r.Upstreams), "upstream"), terminal.Count(r.Routes, "route"))
 	for _, u := range r.Upstreams {
 		switch {
@@ -114,7 +115,7 @@ func (a *app) printCheck(r *checkResult, online bool) {
 		case u.Error != "":
 			fmt.Fprintf(a.stdout, "upstream %s (%s): FAILED: %s\n", u.Name, u.Kind, u.Error)
 		case !u.Tried:
-			fmt.Fprintf(a.stdout, "upstream %s (%s): nothing to try\n", u.Name, u.Kind)
+			fmt.Fprintf(a.stdout, "upstream %s (%s): nothing to check\n", u.Name, u.Kind)
 		default:
 			fmt.Fprintf(a.stdout, "upstream %s (%s): works (%d ms)\n", u.Name, u.Kind, u.Millis)
 		}
@@ -129,7 +130,7 @@ func (a *app) printCheck(r *checkResult, online bool) {
 // onlineTimeout is for what is asked of one upstream.
 const onlineTimeout = 30 * time.Second
 
-// checkUpstream tries an upstream, in parts where it can tell them.
+// checkUpstream checks an upstream, in parts if it reports them.
 func checkUpstream(ctx context.Context, u *config.Upstream, online bool) checkedUpstream {
 	r := checkedUpstream{Name: u.Name, Kind: u.Kind.Name}
 	if !online {
@@ -156,13 +157,13 @@ func checkUpstream(ctx context.Context, u *config.Upstream, online bool) checked
 	return r
 }
 
-// fromDomains gives the domains that the config says mail to this upstream is from.
+// fromDomains returns the domains that mail to this upstream is from, by the config.
 func fromDomains(u *config.Upstream) []string {
 	if u.Sender == nil {
 		return nil
 	}
 	domains := slices.Clone(u.Sender.Domains)
-	if own := domainOf(u.Sender.Rewrite.Addr); own != "" && !slices.Contains(domains, own) {
+	if _, own, ok := mime.SplitAddress(u.Sender.Rewrite.Addr); ok && !slices.Contains(domains, own) {
 		domains = append(domains, own)
 	}
 	return domains
@@ -178,7 +179,7 @@ func printFindings(w io.Writer, list []upstream.Finding) {
 	}
 }
 
-// failed says whether one of them is a failure.
+// failed reports whether one of them is a failure.
 func failed(list []upstream.Finding) bool {
 	return slices.ContainsFunc(list, func(f upstream.Finding) bool { return f.Level == upstream.Fail })
 }

@@ -2,11 +2,12 @@ package main
 
 import (
 	"fmt"
-	"mailhatch/gateway/config"
-	"mailhatch/upstream/kinds"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"mailhatch/gateway/config"
+	"mailhatch/upstream/kinds"
 )
 
 func TestFromDomains(t *testing.T) {

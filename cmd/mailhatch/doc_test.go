@@ -1,12 +1,13 @@
 package main
 
 import (
-	"mailhatch/cmd/mailhatch/command"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"mailhatch/cmd/mailhatch/command"
 )
 
 // TestEveryCommandIsDocumented: the table of doc/operations.md has each command, with the flags that its

@@ -15,21 +15,21 @@ import (
 	"mailhatch/gateway/config"
 )
 
-// runHealthcheck asks the running gateway whether it is well: over admin.sock, or at [admin] address
+// runHealthcheck asks the running gateway for its health: over admin.sock, or at [admin] address
 // where this account may not use the socket. For HEALTHCHECK of containers, and for scripts.
 func runHealthcheck(ctx context.Context, a *app, args []string) error {
 	flags := a.flags("healthcheck")
-	ready := flags.Bool("ready", false, "ask too whether it takes mail and can hand it on")
-	timeout := flags.Duration("timeout", 3*time.Second, "`time` to wait for the answer")
+	ready := flags.Bool("ready", false, "also check that it accepts mail and can deliver it")
+	timeout := flags.Duration("timeout", 3*time.Second, "`time` to wait for a reply")
 	rest, err := command.Parse(flags, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return command.Usagef("healthcheck takes no arguments, but there is %q", rest[0])
+		return command.Usagef("healthcheck takes no arguments, got %q", rest[0])
 	}
 	if *timeout <= 0 {
-		return command.Usagef("healthcheck: --timeout %v is no time to wait", *timeout)
+		return command.Usagef("healthcheck: --timeout %v must be greater than zero", *timeout)
 	}
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()

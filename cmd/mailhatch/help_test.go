@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"mailhatch/cmd/mailhatch/command"
-	"mailhatch/cmd/mailhatch/manual"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/manual"
 )
 
 // TestEveryCommandIsDescribed: each has words, and flags that were found by asking it for help.

@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"io"
-	"mailhatch/cmd/mailhatch/terminal/terminaltest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mailhatch/cmd/mailhatch/terminal/terminaltest"
 )
 
 // TestSecretsAreNotShown answers each question when it is asked, and looks at what the terminal shows.

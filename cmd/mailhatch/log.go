@@ -17,12 +17,12 @@ import (
 func runLog(ctx context.Context, a *app, args []string) error {
 	var f admin.LogFilter
 	flags := a.flags("log")
-	flags.StringVar(&f.To, "to", "", "`address` of a recipient; * and ? stand for any text, any letter")
+	flags.StringVar(&f.To, "to", "", "`address` of a recipient; * matches any text and ? any character")
 	flags.StringVar(&f.From, "from", "", "`address` of the envelope sender, as for --to")
 	flags.StringVar(&f.ID, "id", "", "queue `id`")
 	flags.IntVar(&f.Limit, "limit", 100, "at most this `number` of lines")
-	since := flags.String("since", "", "a `time`: 90m, 2d (ago), 2026-03-01, or RFC 3339")
-	asJSON := flags.Bool("json", false, "a line of JSON for each recipient")
+	since := flags.String("since", "", "only after this `time`: 90m or 2d (ago), 2026-03-01, or RFC 3339")
+	asJSON := flags.Bool("json", false, "one line of JSON for each recipient")
 	rest, err := command.Parse(flags, args)
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func runLog(ctx context.Context, a *app, args []string) error {
 		f.ID, rest = rest[0], nil
 	}
 	if len(rest) > 0 {
-		return command.Usagef("log takes one queue id at most, but there is %q", rest[0])
+		return command.Usagef("log takes at most one queue id, got %q", rest[0])
 	}
 	if f.Since, err = parseSince(*since, time.Now()); err != nil {
 		return err
@@ -46,7 +46,7 @@ func runLog(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	if len(l.Entries) == 0 && f.ID != "" {
-		return fmt.Errorf("nothing is known of a message %s", terminal.Plain(f.ID))
+		return fmt.Errorf("no record of message %s", terminal.Plain(f.ID))
 	}
 	if *asJSON {
 		for i := range l.Entries {
@@ -61,7 +61,7 @@ func runLog(ctx context.Context, a *app, args []string) error {
 
 var errSince = errors.New("not a time")
 
-// parseSince reads a span of time before now, a day or a moment.
+// parseSince parses a duration before now, a day or a time.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -105,7 +105,7 @@ func (a *app) printLog(l *admin.Log) error {
 		return err
 	}
 	if l.Truncated {
-		fmt.Fprintln(a.stderr, "mailhatch: there is more: narrow it with --to, --from, --id or --since, or raise --limit")
+		fmt.Fprintln(a.stderr, "mailhatch: there are more entries: narrow the search with --to, --from, --id or --since, or raise --limit")
 	}
 	return nil
 }

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"mailhatch/gateway/admin"
-	"mailhatch/gateway/envelope"
 	"strings"
 	"testing"
 	"time"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/envelope"
 )
 
 func TestParseSince(t *testing.T) {

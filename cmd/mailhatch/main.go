@@ -57,25 +57,25 @@ type subcommand struct {
 func subcommands() []subcommand {
 	return []subcommand{
 		{"serve", "", "run the gateway (the default)", runServe},
-		{"init", "[--upstream TYPE] [--from A] [--output FILE]", "write a first config, by flags or by a few questions", runInit},
-		{"check", "[--online]", "check the config; with --online the upstreams and this machine too", runCheck},
+		{"init", "[--upstream TYPE] [--from A] [--output FILE]", "write a first config, from flags or a few questions", runInit},
+		{"check", "[--online]", "check the config; with --online also the upstreams and this machine", runCheck},
 		{"route", "--from A --to B [FILE]", "show which rule decides, and why", runRoute},
 		{"render", "--upstream NAME FILE", "show what would be sent for a message", runRender},
 		{"send", "--to A [--from A] [-s SUBJECT] [-a FILE] [A…]", "send a message with files through the running gateway, as mailx(1)", runSend},
-		{"queue", "list|show|cat|retry|hold|release|delete [ID…|--all]", "look at and steer queued mail", runQueue},
+		{"queue", "list|show|cat|retry|hold|release|delete [ID…|--all]", "list and manage queued mail", runQueue},
 		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},
-		{"sendmail", "[-t] [-i] [-f ADDRESS] [ADDRESS…]", "take a message from standard input, as sendmail(8); also by that name", runSendmail},
-		{"reload", "", "make the running gateway read its config again", runReload},
-		{"healthcheck", "[--ready]", "ask the running gateway whether it is well; for containers and scripts", runHealthcheck},
-		{"hash-password", "< FILE", "read a password from standard input, print its hash for [[listener.user]]", runHashPassword},
-		{"man", "[mailhatch|mailhatch.toml|sendmail]", "print a manual page, as man -l - reads it", runMan},
-		{"completion", "bash|zsh|fish", "print what makes a shell complete command lines", runCompletion},
+		{"sendmail", "[-t] [-i] [-f ADDRESS] [ADDRESS…]", "send a message from standard input, as sendmail(8); also by that name", runSendmail},
+		{"reload", "", "make the running gateway reload its config", runReload},
+		{"healthcheck", "[--ready]", "check that the gateway is running; for containers and scripts", runHealthcheck},
+		{"hash-password", "< FILE", "print the hash of a password on standard input, for [[listener.user]]", runHashPassword},
+		{"man", "[mailhatch|mailhatch.toml|sendmail]", "print a manual page, for man -l -", runMan},
+		{"completion", "bash|zsh|fish", "print a completion script for a shell", runCompletion},
 		{"version", "", "print the version", runVersion},
 	}
 }
 
-// main runs a command line and gives the exit code: 0 ok, 1 failure, 2 usage.
+// main runs a command line and returns the exit code: 0 ok, 1 failure, 2 usage.
 func (a *app) main(ctx context.Context, args []string) int {
 	fs := flag.NewFlagSet("mailhatch", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -109,7 +109,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 			return a.fail(err)
 		}
 	}
-	return a.fail(command.Usagef("there is no command %q", args[0]))
+	return a.fail(command.Usagef("no command %q", args[0]))
 }
 
 // commandName returns the whole name of the command that runs, such as "queue list".
@@ -120,7 +120,7 @@ func (a *app) commandName(word string) string {
 	return strings.TrimPrefix(a.flagSet.Name(), "mailhatch ")
 }
 
-// fail prints an error as people read it and gives the exit code.
+// fail prints an error and returns the exit code.
 func (a *app) fail(err error) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -146,7 +146,7 @@ func (a *app) fail(err error) int {
 		switch {
 		case errors.As(err, &h):
 		case a.flagSet != nil:
-			fmt.Fprintf(a.stderr, "hint: %s --help tells more\n", a.flagSet.Name())
+			fmt.Fprintf(a.stderr, "hint: see %s --help\n", a.flagSet.Name())
 		default:
 			fmt.Fprintln(a.stderr, "hint: mailhatch --help lists the commands")
 		}
@@ -159,7 +159,7 @@ func (a *app) fail(err error) int {
 	return 1
 }
 
-// hintFor tells what to do about failures of the system whose own words do not.
+// hintFor returns advice on failures of the system.
 func hintFor(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -167,17 +167,17 @@ func hintFor(err error) string {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "this machine has no such address"
 	case errors.Is(err, os.ErrPermission):
-		return "choose a place that this user may use, or run as the user it belongs to; ports below 1024 come by systemd/mailhatch.socket"
+		return "choose a path that this user may use, or run as the user that owns it; for ports below 1024 use systemd/mailhatch.socket"
 	case errors.Is(err, os.ErrNotExist):
-		return "check the path for a typing error"
+		return "check the path for typos"
 	}
 	return ""
 }
 
-// flags makes a flag set for a command, whose mistakes are usage errors.
+// flags returns a flag set for a command.
 func (a *app) flags(name string) *flag.FlagSet {
 	fs := flag.NewFlagSet("mailhatch "+name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // mistakes and help are told by main
+	fs.SetOutput(io.Discard) // main prints errors and help
 	fs.StringVar(&a.configPath, "c", a.configPath, "config `file`")
 	fs.StringVar(&a.configPath, "config", a.configPath, "config `file`")
 	a.flagSet = fs
@@ -192,7 +192,7 @@ func runVersion(_ context.Context, a *app, args []string) error {
 		return err
 	}
 	if len(rest) > 0 {
-		return command.Usagef("version takes no arguments, but there is %q", rest[0])
+		return command.Usagef("version takes no arguments, got %q", rest[0])
 	}
 	if *asJSON {
 		return a.printJSON(map[string]string{"version": versionString(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})

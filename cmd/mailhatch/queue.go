@@ -21,16 +21,16 @@ import (
 func queueCommands() []subcommand {
 	return []subcommand{
 		{"list", "[--state S] [--upstream U] [ID…]", "list the queue, oldest first (the default)", queueList},
-		{"show", "ID…", "show all that is known of messages", queueShow},
+		{"show", "ID…", "show everything known about messages", queueShow},
 		{"cat", "ID", "print a message as it is stored", queueCat},
-		{"retry", "ID…|--all", "queued and failed mail is due now, as if it were new", steer(admin.Retry)},
-		{"hold", "ID…|--all", "mail waits until it is released", steer(admin.Hold)},
-		{"release", "ID…|--all", "held mail goes on", steer(admin.Release)},
-		{"delete", "ID…|--all", "mail is discarded for good", steer(admin.Delete)},
+		{"retry", "ID…|--all", "make queued and failed mail due now, as if it were new", act(admin.Retry)},
+		{"hold", "ID…|--all", "keep mail until it is released", act(admin.Hold)},
+		{"release", "ID…|--all", "release held mail", act(admin.Release)},
+		{"delete", "ID…|--all", "discard mail for good", act(admin.Delete)},
 	}
 }
 
-// runQueue looks at queued mail and steers it.
+// runQueue lists and manages queued mail.
 func runQueue(ctx context.Context, a *app, args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
 		return queueList(ctx, a, args)
@@ -43,7 +43,7 @@ func runQueue(ctx context.Context, a *app, args []string) error {
 			return c.run(ctx, a, args[1:])
 		}
 	}
-	return command.Usagef("there is no command %q of queue; there are list, show, cat, retry, hold, release and delete", args[0])
+	return command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release or delete", args[0])
 }
 
 func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || s == "--help" }
@@ -67,14 +67,14 @@ func checkState(s string) error {
 func queueList(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue list")
 	state, upstream := selectFlags(fs)
-	limit := fs.Int("limit", 0, "at most this `number` of messages; 0: all")
-	asJSON := fs.Bool("json", false, "a line of JSON for each message")
+	limit := fs.Int("limit", 0, "at most this `number` of messages; 0 for all")
+	asJSON := fs.Bool("json", false, "one line of JSON for each message")
 	ids, err := command.Parse(fs, args)
 	if err == nil {
 		err = checkState(*state)
 	}
 	if err == nil && *limit < 0 {
-		err = command.Usagef("--limit %d is not a number of messages", *limit)
+		err = command.Usagef("--limit %d must not be negative", *limit)
 	}
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func queueList(ctx context.Context, a *app, args []string) error {
 		return noSuch(missing...)
 	}
 	if shown == 0 && !*asJSON {
-		fmt.Fprintln(a.stdout, "no mail waits")
+		fmt.Fprintln(a.stdout, "the queue is empty")
 	}
 	return nil
 }
@@ -150,13 +150,13 @@ func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 
 func queueShow(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue show")
-	asJSON := fs.Bool("json", false, "a line of JSON for each message")
+	asJSON := fs.Bool("json", false, "one line of JSON for each message")
 	ids, err := command.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(ids) == 0 {
-		return command.Usagef("queue show: no message is named")
+		return command.Usagef("queue show: name messages")
 	}
 	v, done, err := a.view(ctx)
 	if err != nil {
@@ -186,9 +186,9 @@ func queueShow(ctx context.Context, a *app, args []string) error {
 	return nil
 }
 
-// noSuch tells of messages that do not wait.
+// noSuch is an error about messages that are not in the queue.
 func noSuch(ids ...string) error {
-	return command.Hintf(fmt.Errorf("no such message in the queue: %s", terminal.Plain(strings.Join(ids, ", "))), "mailhatch log --id %s tells what became of it", terminal.Plain(ids[0]))
+	return command.Hintf(fmt.Errorf("no such message in the queue: %s", terminal.Plain(strings.Join(ids, ", "))), "mailhatch log --id %s shows what became of it", terminal.Plain(ids[0]))
 }
 
 func printMessage(w io.Writer, m *admin.Message) error {
@@ -222,7 +222,7 @@ func printMessage(w io.Writer, m *admin.Message) error {
 			t.Row("  last error", strings.TrimSpace(strings.Trim(pr.Class+": "+pr.Error, ": ")))
 		}
 		if pr.Uncertain {
-			t.Row("  uncertain", terminal.OrDash(pr.Upstream)+" may have taken it already: no other upstream is tried")
+			t.Row("  uncertain", terminal.OrDash(pr.Upstream)+" may have accepted it already: no other upstream is tried")
 		}
 		field("  passed", strings.Join(pr.Passed, ", "))
 		field("  unfit", strings.Join(pr.Unfit, ", "))
@@ -230,7 +230,7 @@ func printMessage(w io.Writer, m *admin.Message) error {
 	return t.Write(w)
 }
 
-// clientOf tells who handed the message over.
+// clientOf describes the client that submitted the message.
 func clientOf(e *envelope.Envelope) string {
 	var s strings.Builder
 	if e.Client.Addr.IsValid() {
@@ -288,8 +288,8 @@ func queueCat(ctx context.Context, a *app, args []string) error {
 	return err
 }
 
-// steer makes the command for an action.
-func steer(action admin.Action) func(ctx context.Context, a *app, args []string) error {
+// act returns the command for an action.
+func act(action admin.Action) func(ctx context.Context, a *app, args []string) error {
 	return func(ctx context.Context, a *app, args []string) error {
 		fs := a.flags("queue " + string(action))
 		state, upstream := selectFlags(fs)

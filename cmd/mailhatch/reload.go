@@ -11,14 +11,14 @@ import (
 	"mailhatch/gateway/config"
 )
 
-// runReload makes the running gateway read its config again, and tells what it thinks of it.
+// runReload makes the running gateway reload its config, and prints the result.
 func runReload(ctx context.Context, a *app, args []string) error {
 	rest, err := command.Parse(a.flags("reload"), args)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return command.Usagef("reload takes no arguments, but there is %q", rest[0])
+		return command.Usagef("reload takes no arguments, got %q", rest[0])
 	}
 	// The config itself may be broken just now: its directories are enough to find the gateway.
 	stateDir, runDir, err := config.Dirs(config.Find(a.configPath))
@@ -30,12 +30,12 @@ func runReload(ctx context.Context, a *app, args []string) error {
 	r, err := client.Reload(ctx)
 	if errors.Is(err, admin.ErrNotRunning) {
 		return command.Hintf(err, "start it with mailhatch serve, or name its config with -c; one that runs with another state_dir than "+
-			"the config names now takes a restart")
+			"the config names now needs a restart")
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stdout, "the config was read again")
+	fmt.Fprintln(a.stdout, "config reloaded")
 	for _, note := range r.Notes {
 		fmt.Fprintln(a.stdout, terminal.Plain(note))
 	}

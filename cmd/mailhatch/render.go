@@ -21,7 +21,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 		return err
 	}
 	if len(rest) != 1 {
-		return command.Usagef("render takes one message file (- is standard input)")
+		return command.Usagef("render takes one message file (- for standard input)")
 	}
 	cfg, err := a.load()
 	if err != nil {
@@ -34,7 +34,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 	}
 	r, ok := u.Upstream.(upstream.Renderer)
 	if !ok {
-		return fmt.Errorf("upstreams of type %s cannot show what they would send", u.Kind.Name)
+		return fmt.Errorf("upstreams of type %s cannot show what they send", u.Kind.Name)
 	}
 	msg, err := a.readMessage(rest[0])
 	if err != nil {
@@ -73,7 +73,7 @@ func (a *app) cannotCarry(u *config.Upstream, err error) error {
 	return fmt.Errorf("upstream %s would refuse this message: %w", u.Name, err)
 }
 
-// findUpstream gives the named upstream, or the only one.
+// findUpstream returns the named upstream, or the only one.
 func findUpstream(cfg *config.Config, name string) (*config.Upstream, error) {
 	if name == "" && len(cfg.Upstreams) == 1 {
 		return &cfg.Upstreams[0], nil
@@ -88,5 +88,5 @@ func findUpstream(cfg *config.Config, name string) (*config.Upstream, error) {
 	if name == "" {
 		return nil, command.Usagef("render needs --upstream, one of %q", names)
 	}
-	return nil, command.Usagef("there is no upstream %q, only %q", name, names)
+	return nil, command.Usagef("no upstream %q, only %q", name, names)
 }

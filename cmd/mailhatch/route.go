@@ -20,7 +20,7 @@ import (
 	"mailhatch/mime"
 )
 
-// envelopeFlags are the circumstances that `route` and `render` pretend.
+// envelopeFlags are the envelope that `route` and `render` assume.
 type envelopeFlags struct {
 	from, client, user, listener string
 	to                           command.List
@@ -30,14 +30,14 @@ func (a *app) envelopeFlags(name string) (*envelopeFlags, *flag.FlagSet) {
 	fs := a.flags(name)
 	e := &envelopeFlags{}
 	fs.StringVar(&e.from, "from", "", "envelope sender `address`; \"<>\" is the null sender")
-	fs.Var(&e.to, "to", "envelope recipient `address`; may be given again")
-	fs.StringVar(&e.client, "client", "127.0.0.1", "`address` of the program that hands the message over")
+	fs.Var(&e.to, "to", "envelope recipient `address`; may be repeated")
+	fs.StringVar(&e.client, "client", "127.0.0.1", "IP `address` of the client")
 	fs.StringVar(&e.user, "user", "", "AUTH `name`")
-	fs.StringVar(&e.listener, "listener", "", "`address` of the listener as the config spells it (default: the first)")
+	fs.StringVar(&e.listener, "listener", "", "`address` of the listener, as in the config (default: the first)")
 	return e, fs
 }
 
-// envelope gives the pretended envelope; what is missing is taken from the message.
+// envelope returns the assumed envelope; what is missing is taken from the message.
 func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelope.Envelope, error) {
 	env := &envelope.Envelope{From: cfg.Identity.Qualify(strings.Trim(e.from, "<>"))}
 	if e.from == "" && len(msg.From) > 0 {
@@ -50,7 +50,7 @@ func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelo
 	if e.client != "" {
 		addr, err := netip.ParseAddr(e.client)
 		if err != nil {
-			return nil, command.Usagef("--client %q is no IP address", e.client)
+			return nil, command.Usagef("--client %q is not an IP address", e.client)
 		}
 		env.Client.Addr = addr
 	}
@@ -64,7 +64,7 @@ func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelo
 		}
 	}
 	if len(to) == 0 {
-		return nil, command.Usagef("there is no recipient: say --to ADDRESS, or give a message with a To field")
+		return nil, command.Usagef("no recipients: use --to ADDRESS, or a message with a To field")
 	}
 	var list []envelope.Recipient
 	for _, s := range to {
@@ -92,7 +92,7 @@ func (a *app) readMessage(path string) (*mime.Message, error) {
 	return mime.Parse(bytes.NewReader(toCRLF(raw)))
 }
 
-// toCRLF gives the line ends that mail has after SMTP.
+// toCRLF returns b with the line ends of SMTP.
 func toCRLF(b []byte) []byte {
 	b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
 	return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
@@ -107,7 +107,7 @@ func runRoute(_ context.Context, a *app, args []string) error {
 		return err
 	}
 	if len(rest) > 1 {
-		return command.Usagef("route takes one message file, but there is %q too", rest[1])
+		return command.Usagef("route takes one message file, got %q too", rest[1])
 	}
 	cfg, err := a.config()
 	if err != nil {
@@ -137,7 +137,7 @@ func runRoute(_ context.Context, a *app, args []string) error {
 	return nil
 }
 
-// explain asks the rules that rewrite, then the routes.
+// explain evaluates the rules that rewrite, then the routes.
 func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message) ([]explanation, error) {
 	before := env.To
 	msg, rewrites, err := accept.Prepare(cfg, env, msg, "EXPLAINED")
@@ -160,7 +160,7 @@ func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message) ([]e
 type explanation struct {
 	To       string          `json:"to"`
 	Given    string          `json:"given,omitempty"` // before aliases and rewriting
-	Copy     bool            `json:"copy,omitempty"`  // a rule added it, nobody is told
+	Copy     bool            `json:"copy,omitempty"`  // added by a rule; gets no notifications
 	Decision string          `json:"decision"`
 	Verdicts []route.Verdict `json:"verdicts"`
 

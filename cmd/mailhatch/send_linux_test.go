@@ -2,10 +2,11 @@ package main
 
 import (
 	"bytes"
-	"mailhatch/cmd/mailhatch/send"
-	"mailhatch/cmd/mailhatch/terminal/terminaltest"
 	"strings"
 	"testing"
+
+	"mailhatch/cmd/mailhatch/send"
+	"mailhatch/cmd/mailhatch/terminal/terminaltest"
 )
 
 // TestTextFromTerminal reads a message that is typed.

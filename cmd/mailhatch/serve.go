@@ -22,7 +22,7 @@ func runServe(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	if len(rest) > 0 {
-		return command.Usagef("serve takes no arguments, but there is %q", rest[0])
+		return command.Usagef("serve takes no arguments, got %q", rest[0])
 	}
 	cfg, err := a.load()
 	if err != nil {
@@ -60,11 +60,11 @@ func collectLess() (restore func()) {
 	return func() { debug.SetGCPercent(before) }
 }
 
-// welcome tells somebody who started without a config what to do next.
+// welcome shows somebody who started without a config what to do next.
 func (a *app) welcome(cfg *config.Config) {
 	address := cfg.Listeners[0].Address
 	fmt.Fprintf(a.stderr, `
-mailhatch listens on %[1]s. There is no config, so mail is shown here on the console.
+mailhatch listens on %[1]s. There is no config: mail is shown here, on the console.
 Send a first message from another terminal:
 
   printf 'From: me@example.com\nTo: you@example.com\nSubject: Hello\n\nIt works.\n' | curl -sS smtp://%[1]s --mail-from me@example.com --mail-rcpt you@example.com --upload-file -

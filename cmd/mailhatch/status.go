@@ -18,7 +18,7 @@ import (
 	"mailhatch/gateway/queue/engines"
 )
 
-// view gives the running gateway's view of itself or, when none runs, what lies in its state
+// view returns the running gateway's view of itself or, if none runs, what is in its state
 // directory. The caller must call done.
 func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	client, stateDir, err := a.client(ctx)
@@ -82,7 +82,7 @@ func runStatus(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	if len(rest) > 0 {
-		return command.Usagef("status takes no arguments, but there is %q", rest[0])
+		return command.Usagef("status takes no arguments, got %q", rest[0])
 	}
 	v, done, err := a.view(ctx)
 	if err != nil {
@@ -101,7 +101,7 @@ func runStatus(ctx context.Context, a *app, args []string) error {
 
 func (a *app) printStatus(s *admin.Status) error {
 	if !s.Running {
-		fmt.Fprint(a.stdout, "the gateway is not running; this waits in its state directory\n\n")
+		fmt.Fprint(a.stdout, "the gateway is not running; this is in its state directory\n\n")
 	} else {
 		fmt.Fprintf(a.stdout, "mailhatch %s on %s, running for %s\n", terminal.Plain(s.Version), terminal.Plain(s.Hostname), terminal.Ago(s.Started))
 		for _, reason := range s.NotReady {

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"mailhatch/gateway/admin"
 	"strings"
 	"testing"
+
+	"mailhatch/gateway/admin"
 )
 
 func TestPrintStatusOfStrayMail(t *testing.T) {

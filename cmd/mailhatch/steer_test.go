@@ -140,22 +140,22 @@ func (r *rig) check(t *testing.T, line string, wantCode int, want string) {
 func TestUsageMistakes(t *testing.T) {
 	r := newRig(t)
 	for line, want := range map[string]string{
-		"queue eat":                        `mailhatch: there is no command "eat" of queue`,
+		"queue eat":                        `mailhatch: queue has no command "eat"`,
 		"queue hold":                       "name messages, or give --all",
 		"queue hold --all X":               "not both",
 		"queue hold X --state held":        "go with --all",
 		"queue hold --all --state eaten":   `--state "eaten": write queued, held or failed`,
 		"queue hold --eat":                 "flag provided but not defined",
 		"queue list --state sent":          "write queued, held or failed",
-		"queue list --limit -1":            "not a number of messages",
+		"queue list --limit -1":            "must not be negative",
 		"queue list --limit many":          "invalid value",
-		"queue show":                       "no message is named",
+		"queue show": "queue show: name messages",
 		"queue show --eat":                 "flag provided but not defined",
 		"queue cat":                        "name one message",
 		"queue cat A B":                    "name one message",
 		"queue cat --eat":                  "flag provided but not defined",
 		"log --since yesterday":            `--since "yesterday": not a time; write 90m`,
-		"log A B":                          "one queue id at most",
+		"log A B":                          "at most one queue id",
 		"log --eat":                        "flag provided but not defined",
 		"status now":                       "status takes no arguments",
 		"status --eat":                     "flag provided but not defined",
@@ -183,11 +183,11 @@ func TestEmptyQueue(t *testing.T) {
 	if err := r.open(t).Close(); err != nil {
 		t.Fatal(err)
 	}
-	r.check(t, "queue", 0, `^no mail waits\n$`)
+	r.check(t, "queue", 0, `^the queue is empty\n$`)
 	r.check(t, "queue --json", 0, `^$`)
 	r.check(t, "log", 0, `^nothing found\n$`)
 	r.check(t, "log --json", 0, `^$`)
-	r.check(t, "log "+unknownID, 1, "nothing is known of a message "+unknownID)
+	r.check(t, "log "+unknownID, 1, "no record of message "+unknownID)
 	r.check(t, "log not-an-id", 1, `"not-an-id" is not a queue id`)
 }
 
@@ -199,14 +199,14 @@ func (r *rig) views(t *testing.T) {
 		`ID1 +held +main +2 h +- +0 +.*\nID2 +failed +main +2 h +- +3 .*\n    422: no such  *\[31m address\n$`)
 	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\n$`)
 	r.check(t, "queue list --limit 2", 0, `^ID .*\nID0 .*\nID1 .*\n$`)
-	r.check(t, "queue list --upstream other", 0, `^no mail waits\n$`)
+	r.check(t, "queue list --upstream other", 0, `^the queue is empty\n$`)
 	r.check(t, "queue list --lane main ID2", 0, `^ID .*\nID2 .*\n.*\n$`)
 	r.check(t, "queue list --json", 0, `^{"id":"ID0".*}\n{"id":"ID1".*}\n{"id":"ID2".*}\n$`)
 	r.check(t, "queue show ID0 ID2", 0, `(?s)^id +ID0\nenvelope from +app@example.com\nenvelope id +e-7\nfrom +App <app@example.com>\n`+
 		`subject +number 0\nmessage id +<0@example.com>\nsize +\d+ B\nreceived .* \(2 h ago\) \(laptop\) as uid:app by ESMTP\n`+
 		`\nqueued +for main, 0 attempts, next in 59 min\n  to +ann0@example.org \(sent to ann\)\n  to +bob@example.org\n`+
 		`\nid +ID2\n.*\nfailed +for main, 3 attempts, the last 1 min ago\n.*  last error +permanent: 422: no such.*`+
-		`  uncertain +main may have taken it already.*  passed +relay\n$`)
+		`  uncertain +main may have accepted it already.*  passed +relay\n$`)
 	r.check(t, "queue show ID1 --json", 0, `^{"id":"ID1",.*"state":"held","upstream":"main".*}\n$`)
 	r.check(t, "queue show ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log --id ZZ")
 	r.check(t, "queue cat ID1", 0, "^Subject: number 1\r\n\r\nbody 1\r\n$")
@@ -224,7 +224,7 @@ func TestRunDirOfAnotherConfig(t *testing.T) {
 	r := newRig(t)
 	q := r.open(t)
 	defer q.Close() //nolint:errcheck // the directory goes
-	r.check(t, "reload", 1, "the gateway is not running: .*\nhint: .*another state_dir .* takes a restart")
+	r.check(t, "reload", 1, "the gateway is not running: .*\nhint: .*another state_dir .* needs a restart")
 	defer r.serve(t, q)()
 	if err := admin.Note(r.dir, filepath.Join(r.dir, admin.SocketName)); err != nil {
 		t.Fatal(err)
@@ -268,7 +268,7 @@ func TestViewsWhileRunning(t *testing.T) {
 		t.Errorf("%v %s", err, out)
 	}
 	_, _, errs := r.run(t, "log", "--limit", "2")
-	if !strings.Contains(errs, "there is more") {
+	if !strings.Contains(errs, "there are more entries") {
 		t.Errorf("no word of more: %q", errs)
 	}
 }
@@ -289,7 +289,7 @@ func TestSteer(t *testing.T) {
 	r.check(t, "queue delete ID1", 0, `^1 message deleted\n$`)
 	r.check(t, "log ID1", 0, `ID1 +discarded .*ann1@example.org`)
 	r.check(t, "queue delete --all --state queued", 0, `^2 messages deleted\n$`)
-	r.check(t, "queue", 0, `^no mail waits\n$`)
+	r.check(t, "queue", 0, `^the queue is empty\n$`)
 	r.check(t, "queue delete ZZ --json", 1, "no such message in the queue: ZZ")
 }
 

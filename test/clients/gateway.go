@@ -211,7 +211,7 @@ func (g *gateway) noMore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("queue list: %w\n%s", err, out)
 	}
-	if !strings.Contains(string(out), "no mail waits") {
+	if !strings.Contains(string(out), "the queue is empty") {
 		return fmt.Errorf("the queue is not empty:\n%s", out)
 	}
 	all, err := g.received(ctx)

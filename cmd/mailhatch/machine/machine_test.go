@@ -1,10 +1,11 @@
 package machine
 
 import (
-	"mailhatch/gateway/config"
-	"mailhatch/upstream"
 	"path/filepath"
 	"testing"
+
+	"mailhatch/gateway/config"
+	"mailhatch/upstream"
 )
 
 func TestStorage(t *testing.T) {

@@ -3,12 +3,13 @@ package send
 import (
 	"bytes"
 	"io"
-	"mailhatch/cmd/mailhatch/command"
-	"mailhatch/cmd/mailhatch/submit"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/submit"
 )
 
 func TestFileType(t *testing.T) {

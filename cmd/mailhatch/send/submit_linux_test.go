@@ -2,10 +2,11 @@ package send
 
 import (
 	"io"
-	"mailhatch/cmd/mailhatch/submit"
-	"mailhatch/cmd/mailhatch/terminal/terminaltest"
 	"strings"
 	"testing"
+
+	"mailhatch/cmd/mailhatch/submit"
+	"mailhatch/cmd/mailhatch/terminal/terminaltest"
 )
 
 // TestProgressOnTerminal shows how much of a large message is sent.

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mailhatch/cmd/mailhatch/submit"
-	"mailhatch/mime"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"mailhatch/cmd/mailhatch/submit"
+	"mailhatch/mime"
 )
 
 func TestReadInput(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"mailhatch/cmd/mailhatch/submit"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"mailhatch/cmd/mailhatch/submit"
 )
 
 // fakeGateway answers one session on a socket with the replies given, one for each command, and returns

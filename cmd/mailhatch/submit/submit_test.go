@@ -3,10 +3,11 @@ package submit
 import (
 	"bytes"
 	"io"
-	"mailhatch/gateway/envelope"
 	"os"
 	"testing"
 	"testing/iotest"
+
+	"mailhatch/gateway/envelope"
 )
 
 func TestAuthor(t *testing.T) {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package setup
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// keepOwner gives a new file owner and mode of the one that it replaces, where there is one: the gateway
-// may run in another account than whoever writes its config. Others get no access.
+// keepOwner gives a new file the owner and the mode of the one that it replaces, if there is one: the gateway
+// may run as another account than the one that writes its config. Others get no access.
 func keepOwner(old, path string) error {
 	info, err := os.Stat(old)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"bufio"
@@ -21,9 +21,9 @@ type asker struct {
 	out io.Writer
 }
 
-func newAsker(a *app) *asker {
-	tty := a.stdin.(*os.File) // a terminal is one
-	return &asker{tty, bufio.NewReader(tty), a.stderr}
+func newAsker(e *Env) *asker {
+	tty := e.Stdin.(*os.File) // a terminal is one
+	return &asker{tty, bufio.NewReader(tty), e.Stderr}
 }
 
 const askTries = 3

@@ -1,4 +1,4 @@
-package main
+package setup
 
 // keepOwner has nothing to do: rights come from the directory.
 func keepOwner(_, _ string) error { return nil }

@@ -1,0 +1,242 @@
+// Package setup writes a first config, from flags and from answers on a terminal.
+package setup
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/config"
+	"mailhatch/mime"
+	"mailhatch/upstream"
+)
+
+// Env is where setup runs.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Kinds          []upstream.Kind // of upstreams
+	Options        config.Options  // to check the config
+}
+
+// setup is what a first config needs to know. Empty answers are left out of it.
+type setup struct {
+	kind     upstream.Kind
+	given    map[string]string // by flag, what was given for the upstream
+	secret   string            // given for its key or password, whatever the kind calls it: where that is kept
+	answers  map[string]string // by key of the upstream
+	from     string            // "App <noreply@example.com>"
+	root     string
+	listen   string
+	stateDir string
+	runDir   string
+}
+
+const defaultOutput = "mailhatch.toml"
+
+// Run writes a first config. On a terminal it asks for what the flags, which it adds to fs, leave open.
+func Run(fs *flag.FlagSet, args []string, e *Env) error {
+	s := setup{given: map[string]string{}, answers: map[string]string{}}
+	offered := slices.DeleteFunc(slices.Clone(e.Kinds), func(k upstream.Kind) bool { return k.Setup == nil })
+	kind := fs.String("upstream", "", "who takes the mail on, a `type`: "+kindNames(offered))
+	fs.StringVar(&s.from, "from", "", "`address` of your mail; the From of other domains is rewritten to it")
+	s.flags(fs, offered)
+	fs.StringVar(&s.root, "root", "", "`address` that gets the mail for root")
+	fs.StringVar(&s.listen, "listen", "127.0.0.1:1025", "`address` where programs hand their mail over")
+	fs.StringVar(&s.stateDir, "state-dir", "", "`directory` of the queue (default: that of the file which is replaced, else the account's own)")
+	output := fs.String("output", defaultOutput, "`file` to write; - is standard output")
+	force := fs.Bool("force", false, "replace the file where there is one; its directories, owner and mode stay")
+	rest, err := command.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return command.Usagef("init takes no arguments, got %q", rest[0])
+	}
+	if s.secret != "" && !isReference(s.secret) {
+		return command.Hintf(command.Usagef("init: a secret is not taken from the command line, where others can read it"),
+			"say env:NAME or file:/path, or leave it out and be asked")
+	}
+	if _, err := os.Lstat(*output); err == nil && !*force {
+		return existsError(*output)
+	}
+	var q *asker // nil: nobody can be asked
+	if terminal.Interactive(e.Stdin) {
+		q = newAsker(e)
+	}
+	if err := s.complete(q, *kind, offered); err != nil {
+		return err
+	}
+	stateDir, runDir := config.KeptDirs(*output)
+	s.stateDir, s.runDir = cmp.Or(s.stateDir, stateDir), runDir
+	if *output == "-" {
+		_, err := fmt.Fprint(e.Stdout, s.config())
+		return err
+	}
+	return e.write(&s, *output, *force)
+}
+
+// isReference says that the config tells where a secret is, not the secret.
+func isReference(s string) bool {
+	return strings.HasPrefix(s, "env:") || strings.HasPrefix(s, "file:") || strings.HasPrefix(s, "cred:")
+}
+
+func existsError(path string) error {
+	return command.Hintf(fmt.Errorf("%s is there already", path), "--output names another file, --force replaces this one")
+}
+
+// flags defines a flag for each question about an upstream.
+func (s *setup) flags(fs *flag.FlagSet, offered []upstream.Kind) {
+	usage := map[string]string{}
+	for _, k := range offered {
+		for _, q := range k.Setup {
+			if _, ok := usage[q.Flag]; !ok && q.Secret {
+				fs.StringVar(&s.secret, q.Flag, "", "`where` the key or password is kept: env:NAME, file:/path or cred:NAME; never the secret itself")
+				fs.Func(q.Flag+"-file", "the same as --"+q.Flag+" file:`path`", func(path string) error { s.secret = "file:" + path; return nil })
+			}
+			if _, ok := usage[q.Flag]; !ok {
+				usage[q.Flag] = q.Usage
+			}
+			if q.Words != nil {
+				usage[q.Flag] += "; " + k.Name + ": " + strings.Join(q.Words, ", ")
+			}
+		}
+	}
+	for name, text := range usage {
+		if fs.Lookup(name) == nil {
+			fs.Func(name, text, func(v string) error { s.given[name] = v; return nil })
+		}
+	}
+}
+
+func kindNames(list []upstream.Kind) string {
+	names := make([]string, len(list))
+	for i, k := range list {
+		names[i] = k.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// complete asks for what the flags leave open, fills in what has a default and refuses what the config could
+// not hold.
+func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
+	if err := q.begin(s, &kind, offered); err != nil {
+		return err
+	}
+	at := slices.IndexFunc(offered, func(k upstream.Kind) bool { return k.Name == kind })
+	if at < 0 {
+		return command.Hintf(command.Usagef("init: --upstream %q must be one of %s", kind, kindNames(offered)), "on a terminal mailhatch init asks for it")
+	}
+	s.kind = offered[at]
+	if s.from != "" && s.fromDomain() == "" {
+		return command.Hintf(command.Usagef("init: --from %q is not an address", s.from), `write noreply@example.com or "App <noreply@example.com>"`)
+	}
+	s.answers[upstream.FromDomain] = s.fromDomain()
+	for _, question := range s.kind.Setup {
+		if err := s.answer(q, question); err != nil {
+			return err
+		}
+	}
+	if err := q.line(&s.root, "Who gets the mail for root (empty: root of the domain above)", "", anything); err != nil {
+		return err
+	}
+	all := slices.Concat(slices.Collect(maps.Values(s.answers)), []string{s.from, s.root, s.listen, s.stateDir})
+	if slices.ContainsFunc(all, func(v string) bool {
+		return strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
+	}) {
+		return command.Usagef("init: an answer contains control characters")
+	}
+	return nil
+}
+
+// answer finds the answer to one question: a flag's, that of whoever is asked, or the default.
+func (s *setup) answer(q *asker, question upstream.Question) error {
+	if question.Only != "" && s.answers[question.Only] == "" {
+		return nil
+	}
+	value, fallback := s.given[question.Flag], ""
+	if question.Secret {
+		value = s.secret
+	}
+	if question.Default != nil {
+		fallback = question.Default(s.answers)
+	}
+	if err := q.ask(&value, question, fallback); err != nil {
+		return err
+	}
+	if !question.Optional {
+		if value = cmp.Or(value, fallback); value == "" {
+			return command.Usagef("init: --%s is missing", question.Flag)
+		}
+	}
+	if value != "" && question.Number && !isNumber(value) {
+		return command.Usagef("init: --%s %q must be a number greater than zero", question.Flag, value)
+	}
+	s.answers[question.Key] = value
+	return nil
+}
+
+func isNumber(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n > 0
+}
+
+// fromDomain returns the domain of the From address, or "" if it is not one address with a domain.
+func (s *setup) fromDomain() string {
+	if list, err := mime.ParseAddressList(s.from); err == nil && len(list) == 1 {
+		_, domain, _ := mime.SplitAddress(list[0].Addr)
+		return domain
+	}
+	return ""
+}
+
+var tomlQuotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+func tomlString(s string) string { return `"` + tomlQuotes.Replace(s) + `"` }
+
+// config writes the answers as a config.
+func (s *setup) config() string {
+	var b strings.Builder
+	key := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s = %s\n", name, tomlString(value))
+		}
+	}
+	b.WriteString("# Written by mailhatch init. config.example.toml shows every key; mailhatch check tells what is wrong.\n")
+	key("state_dir", s.stateDir)
+	key("run_dir", s.runDir)
+	b.WriteString("\n# Programs hand their mail over here.\n[[listener]]\n")
+	key("address", s.listen)
+	b.WriteString("\n# This upstream takes it on.\n[upstream.main]\n")
+	key("type", s.kind.Name)
+	for _, q := range s.kind.Setup {
+		if value := s.answers[q.Key]; q.Number && value != "" {
+			fmt.Fprintf(&b, "%s = %s\n", q.Key, value)
+		} else {
+			key(q.Key, value)
+		}
+	}
+	if domain := s.fromDomain(); domain != "" {
+		fmt.Fprintf(&b, "# Mail from other domains goes as rewrite_from, with the author in Reply-To.\nfrom_domains = [%s]\n", tomlString(domain))
+		key("rewrite_from", s.from)
+	}
+	b.WriteString("\n# No condition: all mail goes there.\n[[route]]\nvia = [\"main\"]\n")
+	if s.root != "" {
+		b.WriteString("\n[aliases]\n")
+		key("root", s.root)
+	}
+	if domain := s.fromDomain(); domain != "" {
+		b.WriteString("\n# Completes names without a domain, and messages without a From.\n[identity]\n")
+		key("domain", domain)
+		key("default_from", s.from)
+	}
+	return b.String()
+}
