@@ -37,7 +37,7 @@ test: ## all tests with the race detector where cgo is there; lists the slowest 
 		echo "no C compiler: testing without the race detector"; GO="$(GO)" .ci/slowest -timeout 20m ./... ; \
 	fi
 
-lint: ## gofmt, vet, staticcheck, file sizes
+lint: ## gofmt, vet, staticcheck, deadcode, file sizes
 	@.ci/lint
 
 FUZZTIME ?= 10s

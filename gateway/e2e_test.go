@@ -430,16 +430,3 @@ func (h *house) held() []string {
 	}
 	return ids
 }
-
-func listAll(h *house) []string {
-	h.t.Helper()
-	list, err := h.g.queue.List(h.t.Context(), queue.Filter{}, queue.Page{})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	var ids []string
-	for _, m := range list {
-		ids = append(ids, m.ID)
-	}
-	return ids
-}

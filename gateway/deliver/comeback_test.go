@@ -14,6 +14,7 @@ import (
 
 // An upstream that others stood in for is tried with new mail once it answers again.
 func TestReplacedUpstreamComesBack(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		fail upstream.Error
@@ -52,6 +53,7 @@ func TestReplacedUpstreamComesBack(t *testing.T) {
 
 // While it is still out of order, one mail at a time is spent on trying.
 func TestProbesSpendFewMails(t *testing.T) {
+	t.Parallel()
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome { return down(m) }}
 	b := &scripted{}
 	r := newRig(t, func(cfg *Config) { cfg.Route = via("a", "b") }, ups{"a": a, "b": b})
@@ -67,6 +69,7 @@ func TestProbesSpendFewMails(t *testing.T) {
 }
 
 func TestThrottleOfALaterCallParksTheUpstream(t *testing.T) {
+	t.Parallel()
 	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
 		if n > 1 {
 			return all(m, upstream.Outcome{})

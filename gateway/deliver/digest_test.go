@@ -17,6 +17,7 @@ import (
 
 // Many failures of one sender become single bounces up to a limit, and one digest of the rest.
 func TestDigest(t *testing.T) {
+	t.Parallel()
 	const mails = bounceLimit + 12
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		return all(m, failing(upstream.Permanent, 550, "the list is closed"))

@@ -84,6 +84,7 @@ type directBody struct{ *strings.Reader }
 func (b directBody) Size() int64 { return b.Reader.Size() }
 
 func TestDirectWithoutDelivery(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil, ups{"a": {}})
 	result := r.direct(t, t.Context()) // delivery does not run
 	if len(result.Rest) != 1 || result.Err == nil || className(result.Err) != "temporary" {

@@ -31,6 +31,7 @@ func down(m *upstream.Mail) []upstream.Outcome {
 }
 
 func TestUnreachableUpstreamIsNoticedWhenItReturns(t *testing.T) {
+	t.Parallel()
 	var up atomic.Bool
 	a := &scripted{}
 	a.send = func(_ int, m *upstream.Mail) []upstream.Outcome {
@@ -114,6 +115,7 @@ func TestRefusedAccountKeepsTheMail(t *testing.T) {
 }
 
 func TestThrottledParksTheUpstream(t *testing.T) {
+	t.Parallel()
 	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
 		if n == 1 {
 			return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Throttled, Status: 429, RetryAfter: 700 * time.Millisecond, Err: errors.New("slow down")}})
@@ -137,6 +139,7 @@ func TestThrottledParksTheUpstream(t *testing.T) {
 // TestPauseHoldsBack: a provider that says with its success "nothing more this second" is obeyed
 // without an alarm; where it says so for long, the upstream counts as throttled.
 func TestPauseHoldsBack(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		pause time.Duration
 		state string
@@ -230,6 +233,7 @@ func TestSlowUpstreamDelaysNoOther(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
+	t.Parallel()
 	a := &scripted{}
 	r := newRig(t, func(c *Config) { c.Upstreams[0].Rate = 20 }, ups{"a": a})
 	for range 14 {

@@ -12,6 +12,7 @@ import (
 
 // Many late messages of one sender: so many notifications, and the others once the sender has had few again.
 func TestWarningsOfOneSenderAreLimited(t *testing.T) {
+	t.Parallel()
 	const mails = bounceLimit + 5
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		return all(m, failing(upstream.Temporary, 451, "greylisted"))
@@ -46,6 +47,7 @@ func (r *rig) warned() (n int) {
 
 // Mail that waits for a closed upstream is late without any offer of its own.
 func TestWarningAtAClosedUpstream(t *testing.T) {
+	t.Parallel()
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		return all(m, failing(upstream.Account, 401, "the key is wrong"))
 	}}

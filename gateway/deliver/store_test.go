@@ -212,6 +212,7 @@ func TestUnreadableMailWaitsAndExpires(t *testing.T) {
 
 // Nothing spins: not at a closed gate with mail due, not when the store fails.
 func TestLanesRest(t *testing.T) {
+	t.Parallel()
 	// What is under way may take its time; then there must be 600 ms of rest.
 	watch := func(t *testing.T, f *faulty) {
 		var claims, lanes int64
@@ -225,6 +226,7 @@ func TestLanesRest(t *testing.T) {
 		t.Errorf("%d claims and %d looks at the lanes in 600 ms", claims, lanes)
 	}
 	t.Run("gate closed", func(t *testing.T) {
+		t.Parallel()
 		a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 			return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, RetryAfter: time.Hour, Err: errors.New("wrong key")}})
 		}}
@@ -237,6 +239,7 @@ func TestLanesRest(t *testing.T) {
 		watch(t, f)
 	})
 	t.Run("both gates closed", func(t *testing.T) {
+		t.Parallel()
 		refuse := func(_ int, m *upstream.Mail) []upstream.Outcome {
 			return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, RetryAfter: time.Hour, Err: errors.New("wrong key")}})
 		}
@@ -249,6 +252,7 @@ func TestLanesRest(t *testing.T) {
 		watch(t, f)
 	})
 	t.Run("claims fail", func(t *testing.T) {
+		t.Parallel()
 		r, f := faultyRig(t, nil, ups{"a": {}})
 		f.claim = func() error { return queue.ErrBroken }
 		r.put("a", "x@example.org")
@@ -257,6 +261,7 @@ func TestLanesRest(t *testing.T) {
 		watch(t, f)
 	})
 	t.Run("nothing to do", func(t *testing.T) {
+		t.Parallel()
 		r, f := faultyRig(t, nil, ups{"a": {}})
 		r.start()
 		r.await("the start", func() bool { return f.claims.Load() > 0 })
@@ -323,6 +328,7 @@ func TestWallClock(t *testing.T) {
 
 // Mail of an upstream that stays closed expires about in time, and its bounce with it.
 func TestMailOfAClosedUpstreamExpires(t *testing.T) {
+	t.Parallel()
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, RetryAfter: time.Hour, Err: errors.New("wrong key")}})
 	}}
@@ -348,6 +354,7 @@ func TestMailOfAClosedUpstreamExpires(t *testing.T) {
 
 // Two generations of delivery never offer the same part twice.
 func TestReloadsUnderLoad(t *testing.T) {
+	t.Parallel()
 	const mails = 400
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		time.Sleep(5 * time.Millisecond)

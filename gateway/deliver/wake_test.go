@@ -37,6 +37,7 @@ func (r *rig) putAt(lane string, at time.Time, to string) {
 
 // TestEachPartIsOfferedWhenItIsDue: the first due part must not make the lane forget the next ones.
 func TestEachPartIsOfferedWhenItIsDue(t *testing.T) {
+	t.Parallel()
 	a := &scripted{}
 	r := newRig(t, nil, ups{"a": a})
 	start := time.Now().Add(300 * time.Millisecond)
