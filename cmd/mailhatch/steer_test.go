@@ -149,7 +149,7 @@ func TestUsageMistakes(t *testing.T) {
 		"queue list --state sent":          "write queued, held or failed",
 		"queue list --limit -1":            "must not be negative",
 		"queue list --limit many":          "invalid value",
-		"queue show": "queue show: name messages",
+		"queue show":                       "queue show: name messages",
 		"queue show --eat":                 "flag provided but not defined",
 		"queue cat":                        "name one message",
 		"queue cat A B":                    "name one message",
