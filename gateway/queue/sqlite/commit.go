@@ -59,26 +59,34 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	if err := s.admit(d.buf.Len()); err != nil {
 		return err
 	}
-	o := &op{run: run, mail: true}
-	switch {
-	case d.file != nil:
-		d.at = inFile
-		err = d.settle()
-	case d.size > inlineLimit:
-		var seg *segment
-		if seg, d.at, err = s.segments.reserve(d.size); err != nil {
-			return describeFile(err)
-		}
+	seg, err := d.keep()
+	if seg != nil {
 		defer s.segments.release(seg)
-		err = d.append(seg)
-	default:
-		o.bytes = int(d.size)
 	}
 	if err != nil {
 		return err
 	}
-	o.fresh = d.fresh(m, info, rows)
+	o := &op{run: run, mail: true, fresh: d.fresh(m, info, rows)}
+	if d.at == inRow {
+		o.bytes = int(d.size)
+	}
 	return s.do(ctx, o)
+}
+
+// keep puts a body that is not for its row on stable storage. The segment that it returns is to be released
+// when the fate of the body is known.
+func (d *draft) keep() (seg *segment, err error) {
+	switch {
+	case d.file != nil:
+		d.at = inFile
+		return nil, d.settle()
+	case d.size > inlineLimit:
+		if seg, d.at, err = d.store.segments.reserve(d.size); err != nil {
+			return nil, describeFile(err)
+		}
+		return seg, d.append(seg)
+	}
+	return nil, nil
 }
 
 // append puts the body on stable storage in the segment.
