@@ -54,9 +54,11 @@ func (s *Store) checkpoints(ctx context.Context) {
 		case <-s.checkpoint:
 		}
 		// The second pass takes what came during the first and leaves little to the writer.
+		s.carrying.Lock()
 		if s.carryOver(s.carrier) && s.carryOver(s.carrier) {
 			s.sealing.Store(true)
 		}
+		s.carrying.Unlock()
 	}
 }
 

@@ -56,6 +56,7 @@ type Store struct {
 
 	carrier    *sqlite.Conn  // the checkpointer's own
 	checkpoint chan struct{} // one token: the log is to be carried over
+	carrying   sync.Mutex    // held by the checkpointer while it works
 	sealing    atomic.Bool
 	orphans    leftovers // to be looked at when Run begins
 

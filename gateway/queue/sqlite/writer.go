@@ -234,10 +234,12 @@ func (s *Store) failed(group []*op, o *op, err error) (again bool) {
 			return true
 		}
 		if !s.relieved {
-			// The log grows with each commit until it is carried over.
+			// The log grows with each commit until it is carried over. The engine refuses that while the
+			// checkpointer is at it.
 			s.relieved = true
-			s.sealing.Store(true)
-			s.seal()
+			s.carrying.Lock()
+			s.carryOver(s.writer)
+			s.carrying.Unlock()
 			return true
 		}
 		settle(group, all, err)
