@@ -53,9 +53,6 @@ const maxFiles = 15
 // moreFiles lists the rooms that may have more files than maxFiles.
 var moreFiles = map[string]int{
 	"gateway/queue/sqlite": 24,
-	"gateway/deliver":      17,
-	"gateway/smtpd":        16,
-	"mime":                 26,
 	"cmd/mailhatch":        1000, // one thin file for each subcommand
 }
 
