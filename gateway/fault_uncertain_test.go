@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -56,6 +57,56 @@ func TestUncertainGoesToNoOtherUpstream(t *testing.T) {
 	h.await("the hold", func() bool { return len(h.waiting(envelope.Held)) == 1 })
 	if n := deliveries(second, "a@example.org"); n != 0 || deliveries(first, "a@example.org") != 1 {
 		t.Errorf("%d deliveries by another upstream", n)
+	}
+}
+
+// A request that is not the one that may have been taken waits for a person, who can send it with a new key.
+func TestChangedRequestIsHeld(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		fault    upstreamtest.Fault
+		requests int // until it is held
+	}{
+		{"the reply was lost", upstreamtest.Fault{Drop: upstreamtest.DropReply}, 1},
+		{"the provider says so", upstreamtest.Fault{Status: 409, Body: `{"statusCode":409,"name":"invalid_idempotent_request","message":"Other payload"}`}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rewrite := func(url string) string {
+				return "[queue]\nretry = [\"1h\"]\n[[route]]\nvia = [\"main\"]\n[upstream.main]\ntype = \"resend\"\napi_key = \"k\"\nbase_url = \"" + url +
+					"\"\nfrom_domains = [\"example.net\"]\nrewrite_from = "
+			}
+			fake := upstreamtest.NewResend("k")
+			t.Cleanup(fake.Close)
+			h := newHouse(t, rewrite(fake.URL)+"\"One <one@example.net>\"\n")
+			fake.Script(c.fault)
+			h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+			h.await("the uncertain offer", func() bool {
+				p := append(h.waiting(envelope.Queued), h.waiting(envelope.Held)...)
+				return len(p) == 1 && p[0].Progress.Uncertain
+			})
+			h.write(rewrite(fake.URL) + "\"Two <two@example.net>\"\n")
+			if err := h.g.Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.g.queue.Retry(t.Context(), queue.Filter{}); err != nil {
+				t.Fatal(err)
+			}
+			h.await("the hold", func() bool { return len(h.waiting(envelope.Held)) == 1 })
+			p := h.waiting(envelope.Held)[0].Progress
+			if !p.Uncertain || !strings.Contains(p.Error, "mailhatch queue release") || fake.Requests() != c.requests {
+				t.Errorf("held with %+v after %d requests", p, fake.Requests())
+			}
+			if _, err := h.g.queue.Release(t.Context(), queue.Filter{}); err != nil {
+				t.Fatal(err)
+			}
+			h.sentRecord("a@example.org")
+			if got := fake.Accepted(); len(got) == 0 || !strings.Contains(string(got[len(got)-1].Raw), "two@example.net") {
+				t.Errorf("accepted %+v", got)
+			}
+			if r := fake.Rejected(); len(r) > 0 {
+				t.Errorf("refused: %q", r)
+			}
+		})
 	}
 }
 

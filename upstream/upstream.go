@@ -6,6 +6,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -50,7 +51,9 @@ type Idempotent interface {
 
 // Mail is one message on its way to some of its recipients.
 type Mail struct {
-	ID       string        // queue id: the stem of idempotency keys, the same for each attempt
+	ID       string        // queue id, the same for each attempt
+	Key      string        // stem of idempotency keys; "": the ID
+	Digest   string        // Error.Digest of the offer that may have been taken: another request is not made; "": not known
 	From     string        // envelope sender, "" is the null sender
 	To       []Recipient   // envelope recipients of this offer, at least one, unique
 	Ret      string        // RFC 3461: "", "FULL", "HDRS"
@@ -59,6 +62,9 @@ type Mail struct {
 	UTF8     bool          // the client asked for SMTPUTF8
 	Message  *mime.Message // as stored, after the rewriting that this upstream asked for
 }
+
+// KeyStem returns what idempotency keys begin with.
+func (m *Mail) KeyStem() string { return cmp.Or(m.Key, m.ID) }
 
 // Recipient is a forward-path with its RFC 3461 parameters.
 type Recipient struct {
@@ -110,6 +116,8 @@ type Error struct {
 	Sender     bool          // Account only: it is about the From address of this mail, not the whole upstream
 	Connect    bool          // Temporary only: the upstream could not be reached or spoken to at all
 	Outage     bool          // Temporary only: the upstream itself has a fault, whatever the mail
+	Digest     string        // Uncertain only: names the request that may have been taken, by its bytes; "" where the kind has no keys
+	Changed    bool          // Uncertain only: an earlier request with the same key, which may have been taken, had other bytes
 	Err        error         // in words; the provider's own where it gave some; never holds a secret
 }
 

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -158,5 +159,15 @@ func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
 	if !l.gate.SenderBlocked(a.from).IsZero() {
 		return nil, nil
 	}
-	return NewMail(a.msg.ID, &a.msg.Envelope, from, to, msg), nil
+	mail := NewMail(a.msg.ID, &a.msg.Envelope, from, to, msg)
+	p := &a.part.Progress
+	if p.Changed { // an operator has released it: this is another offer than the one that may have been taken
+		p.Key = a.msg.ID + "-" + strconv.FormatInt(p.Since.UnixMilli(), 36)
+		p.Upstream, p.Uncertain, p.Changed, p.Digest = "", false, false, ""
+	}
+	mail.Key = p.Key
+	if p.Uncertain && p.Upstream == a.upstream() {
+		mail.Digest = p.Digest
+	}
+	return mail, nil
 }

@@ -115,7 +115,7 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 		p.FirstAttempt = a.start
 	}
 	if name := a.upstream(); p.Upstream != name {
-		p.Upstream, p.Since, p.Tries = name, a.start, 0
+		p.Upstream, p.Since, p.Tries, p.Digest = name, a.start, 0, ""
 	}
 	p.Tries++
 	p.Uncertain, p.Class, p.Status, p.Enhanced, p.Error = false, "", 0, "", ""
@@ -126,6 +126,10 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 		}
 		// Once uncertain, a recipient stays so until an answer settles it.
 		p.Uncertain = e.Class == upstream.Uncertain || (wasUncertain && e.Class != upstream.Permanent)
+		p.Changed, p.Digest = e.Changed, cmp.Or(e.Digest, p.Digest)
+	}
+	if !p.Uncertain {
+		p.Digest = ""
 	}
 	return p
 }
@@ -134,6 +138,12 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 func (a *attempt) uncertain(ctx context.Context, rcpts []envelope.Recipient, dest destination, p envelope.Progress) {
 	valid := a.lane.keyValidity()
 	switch {
+	case p.Changed:
+		id := a.msg.ID
+		p.Error += ": `mailhatch queue delete " + id + "` if it was delivered; `mailhatch queue release " + id +
+			"` sends it as it would be now, with a new key"
+		a.held(rcpts, p)
+		return
 	case valid > 0 && time.Since(p.Since) < valid:
 	case a.gen.cfg.Policy.OnUncertain == "failover":
 		p.Passed = append(slices.Clone(p.Passed), a.upstream())

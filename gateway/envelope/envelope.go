@@ -62,6 +62,9 @@ type Progress struct {
 	Passed       []string  `json:"passed,omitempty"`    // upstreams of `via` that delivery has moved on from
 	Unfit        []string  `json:"unfit,omitempty"`     // upstreams that cannot carry the message faithfully
 	Uncertain    bool      `json:"uncertain,omitempty"` // Upstream may have taken it: no other one may be tried
+	Digest       string    `json:"digest,omitempty"`    // Uncertain only: of the request that Upstream may have taken
+	Changed      bool      `json:"changed,omitempty"`   // Uncertain only: the request would be another one now; an operator decides
+	Key          string    `json:"key,omitempty"`       // stem of idempotency keys, where it is not the queue id
 	Class        string    `json:"class,omitempty"`     // of the last error: an upstream.Class as text
 	Status       int       `json:"status,omitempty"`    // HTTP status or SMTP reply code of the last error
 	Enhanced     string    `json:"enhanced,omitempty"`  // RFC 3463 code of the last error

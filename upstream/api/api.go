@@ -28,6 +28,7 @@ type Service struct {
 	Auth       func(upstream.Secret) string // the value of Authorization
 	Recipients int                          // of one request
 	Bytes      int64                        // of one request's body
+	Keyed      bool                         // requests have keys by which the provider knows a repeated one
 	Batches    bool                         // one request can send to many who do not see each other, without anyone for To
 	Changes    []string                     // as in Kind
 }
@@ -64,7 +65,7 @@ func New(client *Client, p Provider) *Upstream { return &Upstream{client, p} }
 
 // Send offers m by as many requests as its recipients need.
 func (u *Upstream) Send(ctx context.Context, m *upstream.Mail) []upstream.Outcome {
-	o := &offer{ctx: ctx, upstream: u, mail: m, outcomes: make([]upstream.Outcome, len(m.To))}
+	o := &offer{ctx: ctx, upstream: u, mail: m, known: m.Digest, outcomes: make([]upstream.Outcome, len(m.To))}
 	composed, err := u.provider.Compose(m)
 	if err != nil {
 		o.set(everyone(m), upstream.Outcome{Err: err})

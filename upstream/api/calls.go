@@ -30,6 +30,7 @@ type offer struct {
 	mail     *upstream.Mail
 	composed Composed
 	outcomes []upstream.Outcome
+	known    string          // digest that the first request must have; "": any
 	failures int             // calls that failed in a row
 	stop     *upstream.Error // why no further calls are made
 }
@@ -92,11 +93,39 @@ func (o *offer) try(c *Call) Verdict {
 	if err := o.ctx.Err(); err != nil {
 		return Verdict{Err: &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("not offered in time: %w", err)}}
 	}
-	client := o.upstream.client
-	req, err := client.request(o.composed, c)
+	req, err := o.upstream.client.request(o.composed, c)
 	if err != nil {
 		return Verdict{Err: err}
 	}
+	if err := o.compare(req); err != nil {
+		o.stop = err
+		return Verdict{Err: err}
+	}
+	v := o.exchange(req, c)
+	if o.upstream.client.service.Keyed && v.Err != nil && v.Err.Class == upstream.Uncertain {
+		// Without a digest, the provider compares requests by itself.
+		v.Err.Digest, _ = req.Body.Digest()
+	}
+	return v
+}
+
+// compare returns an error where the first request of an offer is not the one that may have been taken before.
+func (o *offer) compare(req *Request) *upstream.Error {
+	known := o.known
+	if o.known = ""; known == "" {
+		return nil
+	}
+	switch digest, err := req.Body.Digest(); {
+	case err != nil:
+		return &upstream.Error{Class: upstream.Temporary, Err: err}
+	case digest != known:
+		return &upstream.Error{Class: upstream.Uncertain, Changed: true, Digest: known, Err: errors.New("the request is not the one that may have been taken")}
+	}
+	return nil
+}
+
+func (o *offer) exchange(req *Request, c *Call) Verdict {
+	client := o.upstream.client
 	answer, err := client.Do(o.ctx, req)
 	if err != nil {
 		return Verdict{Err: err}

@@ -293,9 +293,11 @@ func TestResendSameKey(t *testing.T) {
 	up, fake := start(t, "resend", "")
 	fake.Script(upstreamtest.Fault{Drop: upstreamtest.DropReply})
 	m := makeMail(t, plainMessage, "ann@example.org", "bob@example.org")
-	if e := asError(t, up.Send(t.Context(), m)[0].Err); e.Class != upstream.Uncertain {
-		t.Fatalf("%+v", e)
+	lost := asError(t, up.Send(t.Context(), m)[0].Err)
+	if lost.Class != upstream.Uncertain || lost.Digest == "" || lost.Changed {
+		t.Fatalf("%+v", lost)
 	}
+	m.Digest = lost.Digest
 	for i, o := range up.Send(t.Context(), m) {
 		if o.Err != nil || o.ID != "resend-1" {
 			t.Errorf("recipient %d: %+v", i, o)
@@ -305,7 +307,18 @@ func TestResendSameKey(t *testing.T) {
 		t.Errorf("taken %d times", n)
 	}
 	changed := makeMail(t, strings.Replace(plainMessage, "body", "other", 1), "ann@example.org", "bob@example.org")
-	if e := asError(t, up.Send(t.Context(), changed)[0].Err); e.Class != upstream.Uncertain || e.Code != "invalid_idempotent_request" {
+	if e := asError(t, up.Send(t.Context(), changed)[0].Err); e.Class != upstream.Uncertain || e.Code != "invalid_idempotent_request" || !e.Changed {
 		t.Errorf("%+v", e)
+	}
+	fake.Reset()
+	changed.Digest = lost.Digest
+	for _, o := range up.Send(t.Context(), changed) {
+		if e := asError(t, o.Err); e.Class != upstream.Uncertain || !e.Changed || e.Digest != lost.Digest || fake.Requests() != 0 {
+			t.Errorf("%+v after %d requests", e, fake.Requests())
+		}
+	}
+	changed.Digest, changed.Key = "", changed.ID+"-2"
+	if o := up.Send(t.Context(), changed)[0]; o.Err != nil {
+		t.Errorf("with another key: %v", o.Err)
 	}
 }

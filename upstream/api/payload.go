@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"maps"
@@ -31,6 +33,13 @@ func (p Payload) Size() int64 {
 		n += int64(len(s.Literal)) + s.Length
 	}
 	return n
+}
+
+// Digest names the body by its bytes. The error is that of a message that cannot be read.
+func (p Payload) Digest() (string, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, p.Open())
+	return hex.EncodeToString(h.Sum(nil)[:16]), err
 }
 
 // Open reads the body from its start.

@@ -165,7 +165,7 @@ func (c *Call) Digest() string {
 
 // Key names a call for idempotency: the same mail to the same recipients has the same key,
 // any other call another one.
-func (c *Call) Key(m *upstream.Mail) string { return m.ID + "-" + c.Digest() }
+func (c *Call) Key(m *upstream.Mail) string { return m.KeyStem() + "-" + c.Digest() }
 
 // Errorf returns an error that is about the mail; code is that of RFC 3463.
 func Errorf(class upstream.Class, code, format string, args ...any) *upstream.Error {

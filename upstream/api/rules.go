@@ -20,11 +20,12 @@ type Rule struct {
 	Words  string // in its message, in lower case
 	Own    bool   // only where the provider itself speaks, not something between it and us
 
-	Class  upstream.Class
-	Code   string        // RFC 3463, in place of the provider's name
-	Wait   time.Duration // at least
-	Sender bool          // Error.Sender
-	Search bool          // one of the call's recipients may be at fault
+	Class   upstream.Class
+	Code    string        // RFC 3463, in place of the provider's name
+	Wait    time.Duration // at least
+	Sender  bool          // Error.Sender
+	Changed bool          // Error.Changed
+	Search  bool          // one of the call's recipients may be at fault
 }
 
 // commonRules close every provider's list. A status that tells of us or of the way is never the
@@ -70,7 +71,7 @@ func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 	if rule == nil {
 		rule = &Rule{Class: upstream.Temporary}
 	}
-	e.Class, e.Sender = rule.Class, rule.Sender
+	e.Class, e.Sender, e.Changed = rule.Class, rule.Sender, rule.Changed
 	if rule.Code != "" {
 		e.Code = rule.Code
 	}

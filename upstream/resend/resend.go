@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"mailhatch/mime"
@@ -23,8 +24,8 @@ const (
 var rules = []api.Rule{
 	{Status: 403, Name: "validation_error", Class: upstream.Account, Sender: true}, // the domain of From is not verified
 	{Status: 409, Name: "concurrent_idempotent_requests", Class: upstream.Uncertain, Wait: 5 * time.Second},
-	{Status: 409, Name: "invalid_idempotent_request", Class: upstream.Uncertain}, // taken before with another body
-	{Status: 409, Class: upstream.Temporary},                                     // resource_locked
+	{Status: 409, Name: "invalid_idempotent_request", Class: upstream.Uncertain, Changed: true},
+	{Status: 409, Class: upstream.Temporary}, // resource_locked
 	{Status: 422, Name: "invalid_access", Class: upstream.Account},
 	{Status: 422, Name: "invalid_region", Class: upstream.Account},
 	{Status: 422, Words: "`to` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
@@ -64,7 +65,7 @@ type settings struct {
 func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	client, err := api.Open(env, s.Settings, api.Service{
 		URL: "https://api.resend.com", KeyHint: "make one at https://resend.com/api-keys", Auth: api.Bearer,
-		Recipients: maxRecipients, Bytes: maxBytes, Changes: changes(),
+		Recipients: maxRecipients, Bytes: maxBytes, Keyed: true, Changes: changes(),
 	})
 	if err = errors.Join(err, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
 		return nil, err
@@ -128,6 +129,7 @@ func (r *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 				// Several calls cannot share the program's key.
 				key += "-" + c.Digest()
 			}
+			key += strings.TrimPrefix(m.Key, m.ID) // it is to be another one
 		}
 		if len(key) > maxKey {
 			return nil, api.Errorf(upstream.Unrepresentable, "5.6.0", "the idempotency key has %d characters; Resend takes %d", len(key), maxKey)
