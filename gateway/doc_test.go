@@ -73,7 +73,7 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
-// adminMetrics gives the names of mailhatch's metrics that a running gateway shows.
+// adminMetrics returns the names of mailhatch's metrics that a running gateway shows.
 func adminMetrics(t *testing.T) []string {
 	t.Helper()
 	h, _ := resendHouse(t, "")

@@ -49,7 +49,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// String gives all so far.
+// String returns all so far.
 func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -82,7 +82,7 @@ var (
 	noMail = []string{"MAIL FROM:<x@example.com>", "450 4.7.1"}
 )
 
-// heldMail gives the messages in the queue.
+// heldMail returns the messages in the queue.
 func (h *house) heldMail() []queue.Message {
 	h.t.Helper()
 	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Held}, queue.Page{})

@@ -25,7 +25,7 @@ func rewriteHouse(t *testing.T, rules string, refused ...string) (*house, *upstr
 	return newHouse(t, fmt.Sprintf("%s\n[[route]]\nvia = [\"main\"]\n[upstream.main]\ntype = \"smtp\"\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\n", rules, relay.Port)), relay
 }
 
-// replyCode gives the SMTP code of an error of a client.
+// replyCode returns the SMTP code of an error of a client.
 func replyCode(err error) int {
 	var e *textproto.Error
 	if errors.As(err, &e) {
@@ -185,7 +185,7 @@ func TestRewriteRulesAndBounces(t *testing.T) {
 	}
 }
 
-// listFailed gives the envelopes of failed mail, oldest first.
+// listFailed returns the envelopes of failed mail, oldest first.
 func listFailed(h *house) []envelope.Envelope {
 	h.t.Helper()
 	list, err := h.g.queue.List(h.t.Context(), queue.Filter{State: envelope.Failed}, queue.Page{})

@@ -104,7 +104,7 @@ func TestManPagesAreClean(t *testing.T) {
 	}
 }
 
-// printed gives what a command prints.
+// printed returns what a command prints.
 func printed(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer

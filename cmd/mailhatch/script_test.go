@@ -31,7 +31,7 @@ func condition(cond string) (bool, error) {
 	return false, fmt.Errorf("there is no condition %q", cond)
 }
 
-// delivered gives the messages in the maildir $RUN/out.
+// delivered returns the messages in the maildir $RUN/out.
 func delivered(ts *testscript.TestScript) []string {
 	files, err := filepath.Glob(filepath.Join(ts.Getenv("RUN"), "out", "new", "*"))
 	ts.Check(err)

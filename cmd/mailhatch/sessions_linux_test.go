@@ -175,7 +175,7 @@ func handOver(t *testing.T, clients []net.Conn) {
 	all.Wait()
 }
 
-// watchBytes gives the greatest memory of a process while f runs.
+// watchBytes returns the greatest memory of a process while f runs.
 func watchBytes(t *testing.T, pid int, f func()) int64 {
 	done := make(chan struct{})
 	go func() { defer close(done); f() }()

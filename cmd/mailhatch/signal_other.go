@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// reloadSignals gives none: `mailhatch reload` is the way there.
+// reloadSignals returns none: `mailhatch reload` is the way there.
 func reloadSignals() []os.Signal { return nil }

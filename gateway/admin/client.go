@@ -18,7 +18,7 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// ErrNotRunning tells that no gateway answers on the admin socket.
+// ErrNotRunning means that no gateway answers on the admin socket.
 var ErrNotRunning = errors.New("the gateway is not running")
 
 // Client is the View of a running gateway, and steers it, over its admin socket. Make one with
@@ -48,10 +48,10 @@ type Error struct {
 	Words  string
 }
 
-// Error gives the gateway's words.
+// Error returns the gateway's words.
 func (e *Error) Error() string { return e.Words }
 
-// Is tells what kind of failure it is.
+// Is reports what kind of failure it is.
 func (e *Error) Is(target error) bool {
 	return target == queue.ErrNotFound && e.Status == http.StatusNotFound
 }
@@ -85,7 +85,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	return nil, &Error{resp.StatusCode, reasonOf(resp)}
 }
 
-// reasonOf gives the words of an answer that is no 200.
+// reasonOf returns the words of an answer other than 200.
 func reasonOf(resp *http.Response) string {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	var f failure

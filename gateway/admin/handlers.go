@@ -101,7 +101,7 @@ func (s *Server) public() http.Handler {
 	})
 }
 
-// localHost tells whether a Host field names this machine: a page whose name was made to point here
+// localHost reports whether a Host field names this machine: a page whose name was made to point here
 // has another one.
 func localHost(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)

@@ -23,5 +23,5 @@ func (s *Server) memory(w http.ResponseWriter, r *http.Request) error {
 			return writeJSON(w, http.StatusOK, map[string][]Kept{"messages": list})
 		}
 	}
-	return &requestError{http.StatusNotFound, "there is no upstream of type memory by that name"}
+	return &requestError{http.StatusNotFound, "no upstream of type memory has that name"}
 }

@@ -9,7 +9,7 @@ import (
 // maxName is what sun_path holds (unix(7)), its final NUL left out.
 const maxName = 107
 
-// shortName gives a name of a socket that the system takes, however deep its folder is: beyond the
+// shortName returns a name of a socket that the system takes, however deep its folder is: beyond the
 // limit by way of the open folder. done frees it; the socket itself does not need it any longer.
 func shortName(path string) (name string, done func(), err error) {
 	if len(path) <= maxName {

@@ -2,5 +2,5 @@
 
 package admin
 
-// shortName gives a name of a socket that the system takes: here the name itself.
+// shortName returns a name of a socket that the system takes: here the name itself.
 func shortName(path string) (name string, done func(), err error) { return path, func() {}, nil }

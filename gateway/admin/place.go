@@ -26,7 +26,7 @@ func Note(stateDir, socket string) error {
 	return os.Rename(temporary, path)
 }
 
-// Find gives the admin socket in runDir or, when nobody answers there, the one that the gateway of stateDir
+// Find returns the admin socket in runDir or, when nobody answers there, the one that the gateway of stateDir
 // answers on.
 func Find(ctx context.Context, stateDir, runDir string) string {
 	named := filepath.Join(runDir, SocketName)

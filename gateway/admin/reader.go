@@ -15,15 +15,15 @@ import (
 
 // View is what can be seen of a gateway: a [Client] asks a running one, a [Reader] looks into the queue.
 type View interface {
-	// List gives a page of the queue.
+	// List returns a page of the queue.
 	List(ctx context.Context, f Filter) (*Page, error)
-	// Show gives one message of the queue, or an error that is queue.ErrNotFound.
+	// Show returns one message of the queue, or an error that is queue.ErrNotFound.
 	Show(ctx context.Context, id string) (*Message, error)
 	// Open reads a message of the queue as it is stored.
 	Open(ctx context.Context, id string) (io.ReadCloser, error)
-	// Log tells what became of mail, waiting mail included.
+	// Log reports what became of mail, waiting mail included.
 	Log(ctx context.Context, f LogFilter) (*Log, error)
-	// Status tells how all is.
+	// Status reports the state of the whole gateway.
 	Status(ctx context.Context) (*Status, error)
 }
 
@@ -43,7 +43,7 @@ const (
 	maxScan = 10_000 // messages of the queue that Log looks at
 )
 
-// page gives the number of rows for a limit that somebody asked for.
+// page returns the number of rows for a limit that somebody asked for.
 func page(limit int) int {
 	if limit <= 0 {
 		return maxPage
@@ -119,7 +119,7 @@ func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 	return &Log{Entries: entries, Truncated: truncated}, nil
 }
 
-// waiting gives the recipients in the queue that match.
+// waiting returns the recipients in the queue that match.
 func (r Reader) waiting(ctx context.Context, f LogFilter) (entries []Entry, truncated bool, err error) {
 	q, p := queue.Filter{}, queue.Page{Limit: maxPage}
 	if f.ID != "" {

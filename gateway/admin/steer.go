@@ -16,7 +16,7 @@ func (s *Server) act(ctx context.Context, action Action, sel Selection) (*Change
 	}[action]
 	switch {
 	case do == nil:
-		return nil, badRequest("there is no action %q; there are retry, hold, release and delete", action)
+		return nil, badRequest("unknown action %q; the actions are retry, hold, release and delete", action)
 	case sel.All && len(sel.IDs) > 0:
 		return nil, badRequest("give ids or all, not both")
 	case !sel.All && len(sel.IDs) == 0:
@@ -79,5 +79,5 @@ func checkState(s envelope.State) error {
 	case "", envelope.Queued, envelope.Held, envelope.Failed:
 		return nil
 	}
-	return badRequest("there is no state %q in the queue; there are queued, held and failed", s)
+	return badRequest("unknown state %q; the states in the queue are queued, held and failed", s)
 }

@@ -107,14 +107,14 @@ func TestBadRequests(t *testing.T) {
 		status             int
 		words              string
 	}{
-		{"POST", "/api/v1/queue/eat", `{"all":true}`, 400, "no action"},
+		{"POST", "/api/v1/queue/eat", `{"all":true}`, 400, "unknown action"},
 		{"POST", "/api/v1/queue/hold", `{}`, 400, "no messages"},
 		{"POST", "/api/v1/queue/hold", `{"ids":["A1"],"all":true}`, 400, "not both"},
 		{"POST", "/api/v1/queue/hold", `{"ids":["A1"],"state":"held"}`, 400, "go with all"},
-		{"POST", "/api/v1/queue/hold", `{"all":true,"state":"eaten"}`, 400, "no state"},
+		{"POST", "/api/v1/queue/hold", `{"all":true,"state":"eaten"}`, 400, "unknown state"},
 		{"POST", "/api/v1/queue/hold", `{"al":true}`, 400, "cannot be read"},
 		{"POST", "/api/v1/queue/hold", `{"ids":["` + strings.Repeat("x", maxBody) + `"]}`, 413, "too large"},
-		{"GET", "/api/v1/queue?state=sent", "", 400, "no state"},
+		{"GET", "/api/v1/queue?state=sent", "", 400, "unknown state"},
 		{"GET", "/api/v1/queue?limit=many", "", 400, "not a number"},
 		{"GET", "/api/v1/log?limit=-1", "", 400, "not a number"},
 		{"GET", "/api/v1/log?since=yesterday", "", 400, "RFC 3339"},

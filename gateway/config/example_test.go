@@ -48,7 +48,7 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// exampleConfig gives config.example.toml with its optional keys on and its paths in a temporary folder.
+// exampleConfig returns config.example.toml with its optional keys on and its paths in a temporary folder.
 func exampleConfig(t *testing.T, optional bool) string {
 	t.Helper()
 	b, err := os.ReadFile("../../config.example.toml")

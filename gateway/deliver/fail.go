@@ -89,7 +89,7 @@ func (a *attempt) deferToDigest(rcpts []envelope.Recipient, p envelope.Progress,
 	}
 }
 
-// unrepresentable gives recipients up whose message no upstream of the route can carry; when the config has
+// unrepresentable gives up recipients whose message no upstream of the route can carry; when the config has
 // none of these upstreams (it changed) they wait.
 func (a *attempt) unrepresentable(ctx context.Context, rcpts []envelope.Recipient, dest destination, p envelope.Progress) {
 	if slices.ContainsFunc(dest.decision.Via, func(name string) bool { return a.gen.lanes[name] != nil }) {

@@ -63,7 +63,7 @@ type Draft interface {
 	// Commit stores the message: when it returns nil, the message is on stable storage. Of a message
 	// without Parts only the history is kept. After an error nothing is kept.
 	Commit(ctx context.Context, m Accepted) error
-	// Discard gives the draft up; after Commit it does nothing.
+	// Discard gives up the draft; after Commit it does nothing.
 	Discard() error
 }
 

@@ -179,7 +179,7 @@ func (c *testCase) send(ctx context.Context, g *gateway, way string) error {
 	return err
 }
 
-// carried tells what was checked.
+// carried lists what was checked.
 func (c *testCase) carried() string {
 	what := []string{"envelope", "From"}
 	what = append(what, "subject", "text")

@@ -161,7 +161,7 @@ func (g *gateway) environment() []string {
 	}
 }
 
-// received gives what the upstream was given, oldest first.
+// received returns what the upstream was given, oldest first.
 func (g *gateway) received(ctx context.Context) ([]kept, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://mailhatch/api/v1/memory/memory", nil)
 	if err != nil {
@@ -180,7 +180,7 @@ func (g *gateway) received(ctx context.Context) ([]kept, error) {
 	return list.Messages, err
 }
 
-// await gives the mails beyond the first n when they have that many recipients together.
+// await returns the mails beyond the first n when they have that many recipients together.
 func (g *gateway) await(ctx context.Context, n, recipients int) ([]kept, error) {
 	ctx, cancel := context.WithTimeout(ctx, arrivalLimit)
 	defer cancel()
@@ -205,7 +205,7 @@ func (g *gateway) await(ctx context.Context, n, recipients int) ([]kept, error) 
 	}
 }
 
-// noMore says whether mail has come that no case has asked for, or is still to come.
+// noMore reports whether mail has come that no case has asked for, or is still to come.
 func (g *gateway) noMore(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, g.cmd.Path, "-c", g.config, "queue", "list").CombinedOutput()
 	if err != nil {
@@ -221,7 +221,7 @@ func (g *gateway) noMore(ctx context.Context) error {
 	return err
 }
 
-// freePorts gives ports that nothing listens on just now.
+// freePorts returns ports that nothing listens on just now.
 func freePorts(n int) ([]string, error) {
 	var ports []string
 	for range n {

@@ -20,7 +20,7 @@ var mapped = [...]string{
 	"Received-SPF", "Authentication-Results", "ARC-*", "DKIM-Signature", "DomainKey-Signature", "X-Google-DKIM-Signature",
 }
 
-// joiners says how values of a repeated field go into one (RFC 5322 3.6.4, 3.6.5); all others that
+// joiners lists how values of a repeated field go into one (RFC 5322 3.6.4, 3.6.5); all others that
 // may be repeated are joined with ", ".
 var joiners = map[string]string{"references": " ", "in-reply-to": " ", "comments": " "}
 

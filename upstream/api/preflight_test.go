@@ -45,7 +45,7 @@ func sameVerdict(t *testing.T, name string, up upstream.Upstream, m *upstream.Ma
 	}
 }
 
-// withEnvelopes gives a mail as it is and with envelopes that APIs may refuse.
+// withEnvelopes returns a mail as it is and with envelopes that APIs may refuse.
 func withEnvelopes(m *upstream.Mail) map[string]*upstream.Mail {
 	all := map[string]*upstream.Mail{"": m}
 	vary := func(name string, change func(*upstream.Mail)) {

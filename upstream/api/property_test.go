@@ -156,7 +156,7 @@ func FuzzAPIRequests(f *testing.F) {
 // direct hands requests to a server in the same goroutine.
 type direct struct{ server http.Handler }
 
-// RoundTrip gives the server's answer.
+// RoundTrip returns the server's answer.
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := httptest.NewRecorder()
 	d.server.ServeHTTP(rec, r)

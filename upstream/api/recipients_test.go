@@ -23,7 +23,7 @@ func numbered(prefix string, n int) []string {
 	return out
 }
 
-// shape says how many to, cc and bcc each call had.
+// shape reports how many to, cc and bcc each call had.
 func shape(msgs []upstreamtest.Message) string {
 	var out []string
 	for _, m := range msgs {

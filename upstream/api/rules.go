@@ -13,7 +13,7 @@ import (
 	"mailhatch/upstream"
 )
 
-// Rule says what an answer means; of a list the first that fits decides. Empty conditions always hold.
+// Rule reports what an answer means; of a list the first that fits decides. Empty conditions always hold.
 type Rule struct {
 	Status int    // 0: any
 	Name   string // the provider's name for the error

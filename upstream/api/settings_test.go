@@ -57,7 +57,7 @@ func TestAPISettings(t *testing.T) {
 	}
 }
 
-// flatten gives all KeyErrors inside an error.
+// flatten returns all KeyErrors inside an error.
 func flatten(err error) []*upstream.KeyError {
 	if err == nil {
 		return nil

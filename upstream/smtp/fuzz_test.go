@@ -84,7 +84,7 @@ func parsed(t *testing.T, raw []byte) *mime.Message {
 	return m
 }
 
-// removesFields tells whether a header has fields that do not leave.
+// removesFields reports whether a header has fields that do not leave.
 func removesFields(h mime.Header) bool {
 	for _, f := range h {
 		name := strings.ToLower(f.Name)

@@ -115,7 +115,7 @@ func portList(ports []int, states map[int]string) string {
 	return strings.Join(words, ", ")
 }
 
-// blocked says what to do about a port that cannot be reached.
+// blocked reports what to do about a port that cannot be reached.
 func (u *relay) blocked(state string, ports []int, states map[int]string) upstream.Finding {
 	f := upstream.Finding{Name: "reach", Level: upstream.Fail, Text: fmt.Sprintf("%s: %s", u.address(), state)}
 	var open []string
@@ -158,7 +158,7 @@ func (u *relay) tlsFinding(c *conn, now time.Time) upstream.Finding {
 	return upstream.Finef("tls", "%s", text)
 }
 
-// failure says what a failed dialogue is about.
+// failure reports what a failed dialogue is about.
 func (u *relay) failure(err error) upstream.Finding {
 	f := upstream.Finding{Name: "reach", Level: upstream.Fail, Text: err.Error(), Hint: "look at host, port and tls: 465 is implicit, 587 and 25 starttls"}
 	var e *upstream.Error

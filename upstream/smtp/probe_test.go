@@ -23,7 +23,7 @@ func findings(list []upstream.Finding) string {
 	return b.String()
 }
 
-// closedPort gives a port that nothing listens on.
+// closedPort returns a port that nothing listens on.
 func closedPort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

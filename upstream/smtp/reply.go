@@ -95,7 +95,7 @@ const (
 	atDot
 )
 
-// failure says what a reply that is not a success means.
+// failure reports what a reply that is not a success means.
 //
 //	phase    4yz                     5yz
 //	connect  Temporary, Connect      Temporary, Connect: it says nothing about any mail
@@ -223,7 +223,7 @@ func hasAny(s string, words ...string) bool {
 	return false
 }
 
-// dialError says why the relay cannot be spoken to: always Temporary, whatever it is.
+// dialError reports why the relay cannot be spoken to: always Temporary, whatever it is.
 func (u *relay) dialError(err error) *upstream.Error {
 	var refused *textproto.Error
 	if errors.As(err, &refused) {

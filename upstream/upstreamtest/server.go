@@ -103,7 +103,7 @@ func (s *Server) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 }
 
-// Script tells what becomes of the next requests that send; after these the rules hold again.
+// Script reports what becomes of the next requests that send; after these the rules hold again.
 func (s *Server) Script(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

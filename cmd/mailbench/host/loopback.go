@@ -19,7 +19,7 @@ func RequireLoopback(addr string) error {
 	return nil
 }
 
-// FreePort gives a TCP port of 127.0.0.1 that nothing listened on a moment ago.
+// FreePort returns a TCP port of 127.0.0.1 that nothing listened on a moment ago.
 func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -43,7 +43,7 @@ func Inspect(dir string, probe time.Duration) (Machine, error) {
 	return m, err
 }
 
-// readText gives a file's text, "" when there is none (systems without /proc).
+// readText returns a file's text, "" when there is none (systems without /proc).
 func readText(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func loadAverage(loadavg string) float64 {
 	return busy
 }
 
-// filesystemOf gives the type of the mount that holds dir. A tmpfs makes fsync free and the figures void.
+// filesystemOf returns the type of the mount that holds dir. A tmpfs makes fsync free and the figures void.
 func filesystemOf(dir, mounts string) string {
 	kind, longest := "unknown", -1
 	for line := range strings.Lines(mounts) {

@@ -43,7 +43,7 @@ func StartMeter(ctx context.Context, pid int) (*meter, error) {
 	return m, nil
 }
 
-// Finish gives the CPU time since startMeter, the greatest PSS seen and the HWM.
+// Finish returns the CPU time since startMeter, the greatest PSS seen and the HWM.
 func (m *meter) Finish() (Footprint, error) {
 	m.cancel()
 	m.wg.Wait()

@@ -19,7 +19,7 @@ type replyError struct {
 	Over  bool   // the connection cannot go on
 }
 
-// Error gives the stage and the answer.
+// Error returns the stage and the answer.
 func (e *replyError) Error() string { return fmt.Sprintf("%s: %d %s", e.Stage, e.Code, e.Text) }
 
 // Client is one SMTP connection of the load (RFC 5321). Not for use by several goroutines.

@@ -15,7 +15,7 @@ import (
 	"mailhatch/cmd/mailbench/message"
 )
 
-// Load says what to send. It ends at Messages or after Duration, whichever comes first; one of the two
+// Load is what to send. It ends at Messages or after Duration, whichever comes first; one of the two
 // must be set.
 type Load struct {
 	Addr          string        // of the server

@@ -22,7 +22,7 @@ func NewSchedule(l Load) *Schedule {
 	return s
 }
 
-// Take gives the next number and when its message is due, or false when the load is over.
+// Take returns the next number and when its message is due, or false when the load is over.
 func (s *Schedule) Take() (n int64, due time.Time, ok bool) {
 	n = s.next.Add(1)
 	due = time.Now()

@@ -36,7 +36,7 @@ func (r *Report) write(w io.Writer) error {
 	return err
 }
 
-// conditions says what all cases of a run have in common beyond the table; "" when nothing is special.
+// conditions lists what all cases of a run have in common beyond the table; "" when nothing is special.
 func (c Case) conditions() string {
 	var s string
 	if c.PerConnection > 0 {
@@ -130,7 +130,7 @@ func KiB(n int) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// MiB gives n/a for 0, which stands for unknown.
+// MiB returns n/a for 0, which stands for unknown.
 func MiB(n int64) string { return Figure(float64(n)/(1<<20), "%.1f") }
 
 func Percent(part, whole float64) string {

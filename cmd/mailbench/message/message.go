@@ -59,7 +59,7 @@ func fill(b *bytes.Buffer, n int) {
 	}
 }
 
-// Clone gives a copy that another session may stamp.
+// Clone returns a copy that another session may stamp.
 func (t *Template) Clone() *Template {
 	return &Template{raw: bytes.Clone(t.raw), holes: t.holes}
 }

@@ -57,7 +57,7 @@ func (c Check) aimFor(aim float64) Check {
 // isRatio tells a check that compares from one that stands alone.
 func (c Check) isRatio() bool { return c.Beside != "" }
 
-// verdict says what came of it: "aim", "ok", "MISSED", "below the aim", "unknown", or "" where nothing is
+// verdict reports what came of it: "aim", "ok", "MISSED", "below the aim", "unknown", or "" where nothing is
 // asked.
 func (c Check) verdict() string {
 	switch {

@@ -152,7 +152,7 @@ func short(n int) string {
 	return fmt.Sprint(n)
 }
 
-// write gives Markdown.
+// write writes Markdown.
 func (r *CurveReport) write(b *strings.Builder) {
 	r.Machine.Write(b)
 	fmt.Fprintf(b, "4 KiB, 16 sessions, to an SMTP upstream; medians of %d rounds, in turns with an empty queue.\n\n", r.Rounds)

@@ -110,7 +110,7 @@ func awaitTrace(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// exitWritten says whether a trace ends with the end of its process.
+// exitWritten reports whether a trace ends with the end of its process.
 func exitWritten(path string, size int64) bool {
 	f, err := os.Open(path)
 	if err != nil {

@@ -116,7 +116,7 @@ func (b *rig) report(ctx context.Context, chosen []group) (*Report, error) {
 	return r, nil
 }
 
-// chooseGroups gives the groups that have one of the lines, all for "".
+// chooseGroups returns the groups that have one of the lines, all for "".
 func chooseGroups(only string) ([]group, error) {
 	all := groups()
 	if only == "" {
@@ -144,7 +144,7 @@ func listGroups(w io.Writer) error {
 	return nil
 }
 
-// write gives Markdown.
+// write writes Markdown.
 func (r *Report) write(b *strings.Builder) {
 	r.Machine.Write(b)
 	fmt.Fprintf(b, "Medians of %d alternating rounds; the ratio is mailhatch's figure beside the other's in the same run. Took %s.\n\n",

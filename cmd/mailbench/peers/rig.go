@@ -88,7 +88,7 @@ func (b *rig) turns(ctx context.Context, c measure.Case, servers ...string) []me
 	return rows
 }
 
-// scaled gives the tenth part in a quick run.
+// scaled returns the tenth part in a quick run.
 func (b *rig) scaled(n int) int {
 	if b.quick {
 		return n / 10

@@ -127,7 +127,7 @@ func proveDurability(events []*syscallEvent, dir string) durability {
 	return d
 }
 
-// replied gives the id that a write to a socket promises; "" for all other calls.
+// replied returns the id that a write to a socket promises; "" for all other calls.
 func replied(e *syscallEvent) string {
 	if !strings.Contains(e.name, "write") && !strings.Contains(e.name, "send") || strings.HasPrefix(e.path, "/") {
 		return ""

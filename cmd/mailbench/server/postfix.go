@@ -16,7 +16,7 @@ import (
 // postfixPath is where distributions install Postfix's administration command.
 const postfixPath = "/usr/sbin/postfix"
 
-// PostfixMissing says why Postfix cannot be run here; "" when it can.
+// PostfixMissing reports why Postfix cannot be run here; "" when it can.
 func PostfixMissing() string {
 	if _, err := os.Stat(postfixPath); err != nil {
 		return postfixPath + " is not installed (Debian: apt-get install postfix)"
@@ -66,7 +66,7 @@ func FlushPostfix(ctx context.Context, dir string) error {
 	return nil
 }
 
-// writePostfixConfig gives the config folder and the folder of the daemons.
+// writePostfixConfig returns the config folder and the folder of the daemons.
 func writePostfixConfig(ctx context.Context, dir string, port int, to Target) (conf, daemons string, err error) {
 	out, err := exec.CommandContext(ctx, "/usr/sbin/postconf", "-dh", "daemon_directory").Output()
 	if err != nil {

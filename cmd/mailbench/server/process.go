@@ -91,7 +91,7 @@ func (p *Process) LifetimeCPU() time.Duration {
 	return p.Cmd.ProcessState.UserTime() + p.Cmd.ProcessState.SystemTime()
 }
 
-// Tail gives the last lines of its output.
+// Tail returns the last lines of its output.
 func (p *Process) Tail() string {
 	b, err := os.ReadFile(p.log)
 	if err != nil {

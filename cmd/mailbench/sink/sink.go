@@ -143,7 +143,7 @@ func (s *Sink) Reset() {
 	s.replies = map[string]string{}
 }
 
-// Stats gives a copy of the counts.
+// Stats returns a copy of the counts.
 func (s *Sink) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -165,7 +165,7 @@ func newFaults(share float64) *faultPlan {
 // end makes all offers succeed from now on.
 func (f *faultPlan) end() { f.ended.Store(true) }
 
-// pick gives "" or one of the kinds; one that stands in the list more often comes more often.
+// pick returns "" or one of the kinds; one that stands in the list more often comes more often.
 func (f *faultPlan) pick(kinds ...string) string {
 	if f.ended.Load() || rand.Float64() >= f.share {
 		return ""

@@ -52,7 +52,7 @@ func mean(list []int64) (m int64) {
 	return m / int64(len(list))
 }
 
-// verdict says what is wrong; nil when the contract was kept.
+// verdict reports what is wrong; nil when the contract was kept.
 func (r *outcome) verdict() error {
 	var errs []error
 	wrong := func(bad bool, format string, args ...any) {

@@ -81,7 +81,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	return err
 }
 
-// run gives the report; its error is a rig that did not work.
+// run returns the report; its error is a rig that did not work.
 func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 	machine, err := host.Inspect(s.dir, 300*time.Millisecond)
 	if err != nil {

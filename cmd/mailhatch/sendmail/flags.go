@@ -67,7 +67,7 @@ func (f *flags) word(word string, args []string) ([]string, error) {
 		case strings.IndexByte(joinedFlags, c) >= 0:
 			return args, f.joined(c, rest)
 		case strings.IndexByte(valueFlags, c) < 0:
-			return nil, fmt.Errorf("there is no flag -%c", c)
+			return nil, fmt.Errorf("unknown flag -%c", c)
 		}
 		if rest == "" {
 			if len(args) == 0 {

@@ -23,7 +23,7 @@ type Engine struct {
 	// Open opens the engine's store in a directory, which may hold the state of an earlier one. It fails the
 	// test if it cannot. The suite runs and closes the store.
 	Open func(t *testing.T, dir string) queue.Engine
-	// OneProcess says that no other process can have the store open at the same time, so that leases end
+	// OneProcess means that no other process can have the store open at the same time, so that leases end
 	// with the process that has them. Elsewhere they end by time alone.
 	OneProcess bool
 }

@@ -177,7 +177,7 @@ type draftBody struct{ fileBody }
 
 func (draftBody) Close() error { return nil }
 
-// Discard gives the draft up; after Commit it does nothing.
+// Discard gives up the draft; after Commit it does nothing.
 func (d *draft) Discard() error {
 	if d.over {
 		return nil

@@ -139,7 +139,7 @@ func (s *Store) Plan(query string) (steps []string, err error) {
 	return steps, err
 }
 
-// WatchPlanning gives a function that says how much the engine has planned for commits, claims and
+// WatchPlanning returns a function that says how much the engine has planned for commits, claims and
 // finishes since it was last asked.
 func (s *Store) WatchPlanning() (planned func() int64, err error) {
 	var n atomic.Int64

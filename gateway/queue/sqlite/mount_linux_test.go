@@ -13,7 +13,7 @@ import (
 	"mailhatch/gateway/queue/sqlite"
 )
 
-// mountTmpfs gives an empty file system of a size, or skips the test.
+// mountTmpfs returns an empty file system of a size, or skips the test.
 func mountTmpfs(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()

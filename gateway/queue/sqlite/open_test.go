@@ -73,7 +73,7 @@ func alter(t *testing.T, dir, script string) {
 	}
 }
 
-// snapshot gives the names and contents of a directory, but for the lock.
+// snapshot returns the names and contents of a directory, but for the lock.
 func snapshot(t *testing.T, dir string) string {
 	t.Helper()
 	var out strings.Builder
