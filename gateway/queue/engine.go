@@ -22,6 +22,8 @@ type Engine interface {
 	// SetReserve sets the free space in bytes below which new mail is refused with ErrFull; 0: none. An
 	// engine whose space is not on a disk of this machine may ignore it.
 	SetReserve(bytes int64)
+	// Health says how the store is, beside what errors say.
+	Health(ctx context.Context) (Health, error)
 	// Close ends Run, waits for running calls and gives the store back.
 	Close() error
 }
@@ -77,7 +79,17 @@ type Reader interface {
 	Body(ctx context.Context, id string) (Body, error)
 	Search(ctx context.Context, f HistoryFilter) ([]Record, error)
 	Stats(ctx context.Context) (map[envelope.State]Depth, error)
+	Health(ctx context.Context) (Health, error)
 	Close() error
+}
+
+// Health is how a store is.
+type Health struct {
+	Unclean  bool     // the process that had it before did not close it: what became of its offers is not known
+	LogBytes int64    // of changes that are not carried over into the store yet; 0 where an engine has no such log
+	Aside    int      // bodies without a message that were set aside
+	AsideDir string   // where
+	Notes    []string // what an operator should look after, in words
 }
 
 // Filter names parts: those that all of its fields agree to. The zero value names every part.

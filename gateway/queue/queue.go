@@ -28,6 +28,8 @@ var (
 	ErrLocked   = errors.New("queue: in use by another mailhatch")
 	ErrClosed   = errors.New("queue: closed")
 	ErrDamaged  = errors.New("queue: the stored message is damaged") // its bytes are not the ones that were accepted
+	// ErrDamagedLog keeps a store from being opened; `mailhatch recover` goes on from there.
+	ErrDamagedLog = errors.New("mail that was accepted would be lost by opening the queue as it is")
 )
 
 // Queue takes messages in and gives them out for delivery.

@@ -137,8 +137,9 @@ func (q *discard) Prune(context.Context, time.Time, time.Time) error { return ni
 func (q *discard) Stats(context.Context) (map[envelope.State]queue.Depth, error) {
 	return nil, nil
 }
-func (q *discard) SetReserve(int64) {}
-func (q *discard) Close() error     { return nil }
+func (q *discard) SetReserve(int64)                           {}
+func (*discard) Health(context.Context) (queue.Health, error) { return queue.Health{}, nil }
+func (q *discard) Close() error                               { return nil }
 
 // Run waits for the end.
 func (q *discard) Run(ctx context.Context) error {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -21,14 +24,31 @@ const (
 	readerCacheKiB = 1024
 )
 
-// openConn opens a connection that checkpoints only on demand.
-func openConn(path string, flags sqlite.OpenFlags, cacheKiB int) (*sqlite.Conn, error) {
-	conn, err := sqlite.OpenConn(path, flags)
+// openOwn opens a connection of the process that has the store. Its VFS locks the database for the whole process
+// and keeps the index of the log in memory, so that no other program reads or locks it meanwhile; Windows has none
+// that does.
+func openOwn(path string, cacheKiB int) (*sqlite.Conn, error) {
+	if runtime.GOOS == "windows" {
+		return openConn(path, path, sqlite.OpenReadWrite, cacheKiB)
+	}
+	return openConn(path, fileURI(path, "vfs=unix-excl"), sqlite.OpenReadWrite|sqlite.OpenURI, cacheKiB)
+}
+
+// fileURI names a file with options: https://www.sqlite.org/uri.html
+func fileURI(path, options string) string {
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: options}
+	return u.String()
+}
+
+// openConn opens a connection that checkpoints only when it is told to. name is path or its URI; the settings come
+// before all others.
+func openConn(path, name string, flags sqlite.OpenFlags, cacheKiB int, settings ...string) (*sqlite.Conn, error) {
+	conn, err := sqlite.OpenConn(name, flags)
 	if err != nil {
 		return nil, describe(path, err)
 	}
 	conn.SetBusyTimeout(busyTimeout)
-	for _, setting := range []string{
+	for _, setting := range append(settings,
 		"synchronous = FULL", // NORMAL loses the tail of the log when the power goes
 		"fullfsync = 1",      // macOS: fsync alone does not reach the disk
 		"checkpoint_fullfsync = 1",
@@ -36,7 +56,7 @@ func openConn(path string, flags sqlite.OpenFlags, cacheKiB int) (*sqlite.Conn, 
 		fmt.Sprintf("journal_size_limit = %d", walLimit),
 		"temp_store = MEMORY",
 		fmt.Sprintf("cache_size = -%d", cacheKiB),
-	} {
+	) {
 		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+setting, nil); err != nil {
 			conn.Close()
 			return nil, describe(path, err)
@@ -119,6 +139,8 @@ func describe(path string, err error) error {
 		return fmt.Errorf("%s is damaged: %w (nothing was deleted; restore it, or move it away to start with an empty queue)", path, err)
 	case sqlite.ResultFull:
 		return fmt.Errorf("%w: %s: %w", queue.ErrFull, path, err)
+	case sqlite.ResultBusy:
+		return fmt.Errorf("%s is in use by another program, such as sqlite3 or another mailhatch: %w", path, err)
 	default:
 		return fmt.Errorf("%s: %w", path, err)
 	}

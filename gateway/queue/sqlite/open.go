@@ -37,6 +37,9 @@ type Store struct {
 	*reader
 	log      *slog.Logger
 	lock     *os.File
+	mark     *marker
+	unclean  bool // the last process did not close the store
+	opened   bool
 	ids      *queue.IDs
 	space    space
 	place    place
@@ -108,7 +111,7 @@ func newStore(o queue.Settings) *Store {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.reader = newReader(o.Dir, path, func() (*sqlite.Conn, error) {
-		return openConn(path, sqlite.OpenReadWrite, readerCacheKiB)
+		return openOwn(path, readerCacheKiB)
 	})
 	return s
 }
@@ -119,7 +122,13 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if !existed {
+	if existed {
+		state, err := inspect(s.dir, s.path)
+		if err != nil {
+			return err
+		}
+		s.unclean = state.unclean
+	} else {
 		if err := s.setLogAside(); err != nil {
 			return err
 		}
@@ -137,17 +146,27 @@ func (s *Store) open() error {
 	if existed { // without rows of its own a new database must not judge bodies that lie there
 		s.orphans = found
 	}
-	if s.writer, err = openConn(s.path, sqlite.OpenReadWrite, writerCacheKiB); err != nil {
+	if s.mark, err = openMark(s.dir); err != nil {
 		return err
 	}
+	if s.writer, err = openOwn(s.path, writerCacheKiB); err != nil {
+		return err
+	}
+	if s.unclean {
+		// The log begins anew, without what a transaction left in it that was cut off.
+		if err := exec(s.writer, "PRAGMA wal_checkpoint(TRUNCATE)", nil); err != nil {
+			return describe(s.path, err)
+		}
+	}
 	for _, conn := range []**sqlite.Conn{&s.leases.conn, &s.carrier} {
-		if *conn, err = openConn(s.path, sqlite.OpenReadWrite, readerCacheKiB); err != nil {
+		if *conn, err = openOwn(s.path, readerCacheKiB); err != nil {
 			return err
 		}
 	}
 	if err := s.load(); err != nil {
 		return describe(s.path, err)
 	}
+	s.opened = true
 	return describe(s.path, s.place.check())
 }
 
@@ -225,16 +244,19 @@ func (s *Store) Close() error {
 func (s *Store) release() error {
 	err := s.closeConns()
 	s.segments.close()
-	conns := []*sqlite.Conn{s.leases.conn, s.carrier}
-	if s.failure.Load() == nil {
-		// The last connection carries the log over. After a failed write it must not: the next
-		// process reads back what the disk really has.
-		conns = append(conns, s.writer)
-	}
-	for _, conn := range conns {
+	for _, conn := range []*sqlite.Conn{s.leases.conn, s.carrier} {
 		if conn != nil {
 			err = errors.Join(err, conn.Close())
 		}
+	}
+	// The last connection carries the log over. After a failed write it must not: the next process reads back
+	// what the disk really has.
+	well := s.failure.Load() == nil
+	if well && s.writer != nil {
+		err = errors.Join(err, s.mark.leaveLog(), s.writer.Close())
+	}
+	if s.mark != nil {
+		err = errors.Join(err, s.mark.close(s.dir, well && err == nil && (s.opened || !s.unclean)))
 	}
 	return errors.Join(err, s.lock.Close())
 }

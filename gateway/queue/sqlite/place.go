@@ -77,6 +77,10 @@ func (s *Store) watch(ctx context.Context) {
 		if s.displaced() {
 			return
 		}
+		if err := s.mark.sync(); err != nil {
+			s.fail(err)
+			return
+		}
 	}
 }
 

@@ -3,9 +3,9 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"zombiezen.com/go/sqlite"
@@ -113,10 +113,10 @@ func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
 }
 
 // connectReadOnly opens the database for reading. Reading takes part in the engine's locks through
-// files beside it; where these cannot be made, because the directory is not writable, and no log is
-// left to be read, the database stands still and is read as it is.
+// files beside it; where these cannot be made, because the directory is not writable, the database and
+// its log stand still and are read as they are.
 func connectReadOnly(path string) (*sqlite.Conn, error) {
-	conn, err := openConn(path, sqlite.OpenReadOnly, readerCacheKiB)
+	conn, err := openConn(path, path, sqlite.OpenReadOnly, readerCacheKiB)
 	if err == nil {
 		if _, err = pragma(conn, "SELECT count(*) FROM sqlite_schema"); err == nil {
 			return conn, nil
@@ -124,11 +124,18 @@ func connectReadOnly(path string) (*sqlite.Conn, error) {
 		conn.Close()
 		err = describe(path, err)
 	}
-	if st, e := os.Stat(path + "-wal"); e == nil && st.Size() > 0 {
+	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultBusy {
+		return nil, err
+	}
+	st, e := os.Stat(path + "-wal")
+	if e != nil || st.Size() == 0 {
+		return openConn(path, fileURI(path, "immutable=1"), sqlite.OpenReadOnly|sqlite.OpenURI, readerCacheKiB)
+	}
+	if runtime.GOOS == "windows" {
 		return nil, fmt.Errorf("%w (its log must be read too: run this as the user of the daemon)", err)
 	}
-	still := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: "immutable=1"}
-	return openConn(still.String(), sqlite.OpenReadOnly|sqlite.OpenURI, readerCacheKiB)
+	// In exclusive mode the index of the log is kept in memory.
+	return openConn(path, fileURI(path, "vfs=unix-none"), sqlite.OpenReadOnly|sqlite.OpenURI, readerCacheKiB, "locking_mode = EXCLUSIVE")
 }
 
 // Stats counts parts by state; it looks at all of them.

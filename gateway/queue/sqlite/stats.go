@@ -117,3 +117,26 @@ func (r *reader) oldest(ctx context.Context, depths map[envelope.State]queue.Dep
 	})
 	return depths, err
 }
+
+// Health implements queue.Engine.
+func (s *Store) Health(context.Context) (queue.Health, error) {
+	if err := s.enter(); err != nil {
+		return queue.Health{}, err
+	}
+	defer s.leave()
+	return queue.Health{Unclean: s.unclean}, nil
+}
+
+// Health implements queue.Reader.
+func (r readOnly) Health(context.Context) (queue.Health, error) {
+	if err := r.enter(); err != nil {
+		return queue.Health{}, err
+	}
+	defer r.leave()
+	state, err := inspect(r.dir, r.path)
+	h := queue.Health{Unclean: state.unclean, LogBytes: state.log.Bytes}
+	if err != nil {
+		h.Notes = append(h.Notes, err.Error())
+	}
+	return h, nil
+}

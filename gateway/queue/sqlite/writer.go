@@ -178,6 +178,9 @@ func (s *Store) commit(group []*op) {
 		case s.displaced():
 			settle(group, func(*op) bool { return true }, s.err())
 		default:
+			if err := s.mark.committed(s.writer, s.path); err != nil {
+				s.log.Warn("queue: how far the log has come cannot be noted any more", "file", markName, "error", err)
+			}
 			s.counts.add(t.depth)
 			s.segments.follow(t.loads, s.segmentLoad)
 			if t.due {
