@@ -27,11 +27,11 @@ man: build ## manual pages and completions of shells, into dist/
 	@for shell in bash zsh fish; do $(BIN) completion $$shell >dist/completion/mailhatch.$$shell || exit 1; done
 
 # A program with the race detector waits a second at its end by default; here hundreds of them end. What is
-# measured runs without the detector.
+# measured runs without the detector. Most parallel tests wait: eight of them fit on two cores.
 test: export GORACE ?= atexit_sleep_ms=0
 test: ## all tests with the race detector where cgo is there; lists the slowest ten
 	@if $(GO) env CGO_ENABLED | grep -q 1 && command -v $${CC:-cc} >/dev/null; then \
-		GO="$(GO)" .ci/slowest -race -timeout 20m ./... && \
+		GO="$(GO)" .ci/slowest -race -parallel 8 -timeout 20m ./... && \
 		$(GO) test -run 'Hostile|Memory|AtLimits' ./mime ./upstream/api ./cmd/mailhatch ; \
 	else \
 		echo "no C compiler: testing without the race detector"; GO="$(GO)" .ci/slowest -timeout 20m ./... ; \

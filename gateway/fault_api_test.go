@@ -112,7 +112,7 @@ func deliveries(fake *upstreamtest.Server, to string) int {
 type faultCase struct {
 	name     string
 	faults   []upstreamtest.Fault
-	big      bool   // the message is larger than what buffers between us and the provider hold
+	big      bool   // the message is larger than the buffers of a connection (4 MB to send, 128 kB to receive)
 	class    string // of the first failure; several with | where the kernel decides
 	status   int
 	attempts int           // that the record of the delivery shows
@@ -170,7 +170,7 @@ func TestFaultsOfAPIs(t *testing.T) {
 				config, msg := k.config(fake.URL, "right", ""), plainMail
 				if c.big {
 					config = strings.Replace(config, `"1s"`, `"20s"`, 1)
-					msg += strings.Repeat(strings.Repeat("x", 70)+"\n", 150_000)
+					msg += strings.Repeat(strings.Repeat("x", 70)+"\n", 75_000)
 				}
 				h := newHouse(t, config)
 				fake.Script(c.faults...)
