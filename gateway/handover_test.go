@@ -91,7 +91,7 @@ via = ["main"]
 	}
 }
 
-func TestRefusedAtTheDoor(t *testing.T) {
+func TestRefusedAtAcceptance(t *testing.T) {
 	h, fake := resendHouse(t, "[[listener]]\naddress = \"ADDR\"\nmax_message = \"2MB\"")
 	for _, c := range []struct{ name, msg, want string }{
 		{"a loop", strings.Repeat("Received: from x by y; Mon, 2 Nov 2026 10:00:00 +0000\n", identity.MaxHops) + plainMail, "554"},

@@ -28,8 +28,8 @@ func manager(t *testing.T) *net.UnixConn {
 	return c
 }
 
-// told reads the next message that is no sign of life; so many of those came before it.
-func told(t *testing.T, c *net.UnixConn) (state string, signs int) {
+// notified reads the next message that is not a sign of life, and counts those before it.
+func notified(t *testing.T, c *net.UnixConn) (state string, signs int) {
 	t.Helper()
 	for {
 		b := make([]byte, 200)
@@ -45,18 +45,18 @@ func told(t *testing.T, c *net.UnixConn) (state string, signs int) {
 	}
 }
 
-func TestServiceManagerIsTold(t *testing.T) {
+func TestServiceManagerIsNotified(t *testing.T) {
 	c := manager(t)
 	t.Setenv("WATCHDOG_USEC", "20000")
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
 	h := newHouse(t, holding)
-	if state, _ := told(t, c); state != "READY=1" {
-		t.Fatalf("told %q", state)
+	if state, _ := notified(t, c); state != "READY=1" {
+		t.Fatalf("notified %q", state)
 	}
 	for signs := 0; signs < 3; signs++ {
 		b := make([]byte, 200)
 		if n, err := c.Read(b); err != nil || string(b[:n]) != "WATCHDOG=1" {
-			t.Fatalf("told %q, %v", b[:n], err)
+			t.Fatalf("notified %q, %v", b[:n], err)
 		}
 	}
 	for _, text := range []string{holding, "nonsense"} { // ready again, whatever came of it
@@ -65,18 +65,18 @@ func TestServiceManagerIsTold(t *testing.T) {
 		if (err == nil) != (text == holding) {
 			t.Errorf("reload: %v", err)
 		}
-		if state, _ := told(t, c); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[0-9]{6,}$`).MatchString(state) {
-			t.Errorf("told %q", state)
+		if state, _ := notified(t, c); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[0-9]{6,}$`).MatchString(state) {
+			t.Errorf("notified %q", state)
 		}
-		if state, _ := told(t, c); state != "READY=1" {
-			t.Errorf("told %q", state)
+		if state, _ := notified(t, c); state != "READY=1" {
+			t.Errorf("notified %q", state)
 		}
 	}
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if state, _ := told(t, c); state != "STOPPING=1" {
-		t.Errorf("told %q", state)
+	if state, _ := notified(t, c); state != "STOPPING=1" {
+		t.Errorf("notified %q", state)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestNoSignOfLifeWithoutQueue(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if state, signs := told(t, c); state != "STOPPING=1" || signs != 0 {
-		t.Errorf("told %q after %d signs of life", state, signs)
+	if state, signs := notified(t, c); state != "STOPPING=1" || signs != 0 {
+		t.Errorf("notified %q after %d signs of life", state, signs)
 	}
 }

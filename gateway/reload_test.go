@@ -66,11 +66,11 @@ func TestReloadListeners(t *testing.T) {
 	}
 	h.await("the end of the removed one", func() bool { return refused(goes) })
 	if line, err := bufio.NewReader(left).ReadString('\n'); err != nil || !strings.HasPrefix(line, "421 ") {
-		t.Errorf("a session of the changed one hears %q, %v; want 421", line, err)
+		t.Errorf("a session of the changed one gets %q, %v; want 421", line, err)
 	}
 	fmt.Fprint(kept, "EHLO x\r\n")
 	if line, err := bufio.NewReader(kept).ReadString('\n'); err != nil || !strings.HasPrefix(line, "250") {
-		t.Errorf("a session of the unchanged one hears %q, %v", line, err)
+		t.Errorf("a session of the unchanged one gets %q, %v", line, err)
 	}
 	large := "Subject: x\r\n\r\n" + strings.Repeat("text\r\n", 1000)
 	if err := smtp.SendMail(changes, nil, "a@example.com", []string{"b@example.org"}, []byte(large)); err == nil || !strings.HasPrefix(err.Error(), "552") {
@@ -111,7 +111,7 @@ func TestReloadThatCannotBind(t *testing.T) {
 	}
 }
 
-// TestReloadOfNames: hostname and [admin] follow; what cannot is told.
+// TestReloadOfNames: hostname and [admin] follow; what cannot is reported.
 func TestReloadOfNames(t *testing.T) {
 	h := newHouse(t, "[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
 	was := freeAddr(t)

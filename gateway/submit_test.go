@@ -110,7 +110,7 @@ func TestSubmissionSocketCannotBeMade(t *testing.T) {
 			h := newHouse(t, fmt.Sprintf("run_dir = %q\n[[listener]]\naddress = \"ADDR\"\n%s", runDir, heldRoute))
 			h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
 			if !strings.Contains(h.log.String(), "where=submit") {
-				t.Errorf("it is not told:\n%s", h.log)
+				t.Errorf("it is not logged:\n%s", h.log)
 			}
 		})
 	}
@@ -173,7 +173,7 @@ func TestMaildropCannotBeMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.start()
-	h.await("the trouble to be told", func() bool { return strings.Contains(h.log.String(), "where=maildrop") })
+	h.await("the log line", func() bool { return strings.Contains(h.log.String(), "where=maildrop") })
 	h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
 }
 
@@ -184,5 +184,5 @@ func TestMaildropGoneWhileRunning(t *testing.T) {
 	if err := os.RemoveAll(drop); err != nil {
 		t.Fatal(err)
 	}
-	h.await("the trouble to be told", func() bool { return strings.Contains(h.log.String(), "where=maildrop") })
+	h.await("the log line", func() bool { return strings.Contains(h.log.String(), "where=maildrop") })
 }

@@ -4,5 +4,5 @@ package config
 
 import "io/fs"
 
-// worldReadable cannot be told from the mode here.
+// worldReadable is always false: modes do not show it here.
 func worldReadable(fs.FileMode) bool { return false }

@@ -52,7 +52,7 @@ func place(file string, line int) string {
 	return fmt.Sprintf("%s:%d: ", file, line)
 }
 
-// reporter collects problems, at most one for a key: what follows from an error is not told again.
+// reporter collects problems, at most one for a key: what follows from an error is not reported again.
 type reporter struct {
 	file     string
 	lines    lineIndex

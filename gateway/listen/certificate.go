@@ -18,7 +18,7 @@ type certificate struct {
 	pair    *tls.Certificate
 	stamps  [2]time.Time // of the files that pair was read from
 	checked time.Time
-	told    string // the last error of reading a new pair, which is told once
+	logged  string // the last error with a new pair, which is logged once
 }
 
 const certificateCheck = 10 * time.Second
@@ -46,14 +46,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err == nil {
 		var pair tls.Certificate
 		if pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
-			c.pair, c.stamps, c.told = &pair, stamps, ""
+			c.pair, c.stamps, c.logged = &pair, stamps, ""
 		}
 	}
 	if c.pair == nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	if err != nil && err.Error() != c.told {
-		c.told = err.Error()
+	if err != nil && err.Error() != c.logged {
+		c.logged = err.Error()
 		c.log.Warn("the new certificate cannot be used, the old one stays", "file", c.certFile, "error", err)
 	}
 	return c.pair, nil
