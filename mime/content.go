@@ -1,11 +1,7 @@
 package mime
 
 import (
-	"bytes"
-	"io"
 	"mime"
-	"strings"
-	"unicode/utf8"
 
 	"mailhatch/mime/charset"
 	"mailhatch/mime/transfer"
@@ -20,9 +16,9 @@ type Content struct {
 	Opaque       string       // why the message must not be taken apart: "multipart/signed", … ; "" where it may be
 }
 
-// Body is a text body decoded to UTF-8 with LF or CRLF as it came.
+// Body is a text body, with LF or CRLF as it came. Errors of its methods are those of reading the source.
 type Body struct {
-	Text string
+	charset.Text
 	Part *Part
 }
 
@@ -45,12 +41,18 @@ type Attachment struct {
 // The first body that a mail program shows is the body: a text part, or the last plain text and the
 // last HTML of a multipart/alternative. Later texts of a multipart/mixed are attachments, so that
 // nobody who sees only the HTML or only the text misses them.
-func (m *Message) Content() (*Content, error) {
-	s := &sorter{content: &Content{Opaque: m.Opaque()}}
+//
+// Bodies of more than [TextInMemory] bytes are not held in memory.
+func (m *Message) Content() (*Content, error) { return m.contentWithin(TextInMemory) }
+
+func (m *Message) contentWithin(limit int64) (*Content, error) {
+	s := &sorter{content: &Content{Opaque: m.Opaque()}, limit: limit}
 	if err := s.part(m.Root, place{root: true, body: true}); err != nil {
 		return nil, err
 	}
-	s.markInline()
+	if err := s.markInline(); err != nil {
+		return nil, err
+	}
 	s.nameAll()
 	return s.content, nil
 }
@@ -58,7 +60,8 @@ func (m *Message) Content() (*Content, error) {
 // sorter puts parts in their places.
 type sorter struct {
 	content *Content
-	decided bool // the body was found: further texts are attachments
+	limit   int64 // of bodies in memory
+	decided bool  // the body was found: further texts are attachments
 }
 
 // place is where in the tree a part stands.
@@ -124,54 +127,27 @@ func isBodyPart(p *Part, root bool) bool {
 
 // setBody makes p the text or HTML body. It is an attachment when its bytes are not text at all.
 func (s *sorter) setBody(p *Part) error {
-	view := p.view()
-	raw, err := readWhole(view.Open(), view)
+	body, view, err := p.body(s.limit)
 	if err != nil {
 		return err
 	}
-	if p.IsMultipart() && (!utf8.Valid(raw) || bytes.IndexByte(raw, 0) >= 0) {
+	if body == nil {
 		s.attach(p)
 		return nil
 	}
-	text, exact := charset.Decode(raw, p.charsetOf(raw))
-	if view != p && strings.ContainsFunc(text, isControl) {
-		// No base64 but a text with a wrong label.
-		if raw, err = readWhole(p.Raw(), p); err != nil {
-			return err
-		}
-		view = p
-		text, exact = charset.Decode(raw, p.charsetOf(raw))
-	}
-	body := &Body{Text: text, Part: p}
+	place := &s.content.Text
 	if p.Type == "text/html" {
-		if old := s.content.HTML; old != nil {
-			s.attach(old.Part) // one beside an alternative that has its own
-		}
-		s.content.HTML = body
-	} else {
-		if old := s.content.Text; old != nil {
-			s.attach(old.Part) // a blank text before the real one
-		}
-		s.content.Text = body
+		place = &s.content.HTML
 	}
-	if !exact || view != p {
+	if old := *place; old != nil {
+		s.attach(old.Part) // a blank text before the real one, an HTML beside an alternative that has its own
+	}
+	*place = body
+	if !body.Exact || view != p {
 		s.attachOriginal(p)
 	}
-	s.decided = strings.TrimSpace(text) != ""
+	s.decided = !body.IsBlank()
 	return nil
-}
-
-// readWhole is io.ReadAll for a part, which is about as long decoded as it is in the message.
-func readWhole(r io.Reader, p *Part) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(p.RawSize()) + bytes.MinRead)
-	_, err := b.ReadFrom(r)
-	return b.Bytes(), err
-}
-
-// isControl reports characters that no text has.
-func isControl(r rune) bool {
-	return r < ' ' && !strings.ContainsRune("\t\n\v\f\r", r) || r == 0x7f
 }
 
 // alternative takes the last plain text and the last HTML (RFC 2046 5.1.4: the last is the best).
@@ -297,17 +273,24 @@ func (s *sorter) attachOriginal(p *Part) {
 }
 
 // markInline finds attachments that the HTML shows although they call themselves attachments.
-func (s *sorter) markInline() {
-	if s.content.HTML == nil {
-		return
-	}
-	shown := shownIDs(s.content.HTML.Text)
-	for i := range s.content.Attachments {
-		a := &s.content.Attachments[i]
-		if a.ContentID != "" && !a.Original && shown[a.ContentID] {
-			a.Inline = true
+func (s *sorter) markInline() error {
+	ids := map[string]bool{} // shown
+	for _, a := range s.content.Attachments {
+		if a.ContentID != "" && !a.Original && !a.Inline {
+			ids[a.ContentID] = false
 		}
 	}
+	if s.content.HTML == nil || len(ids) == 0 {
+		return nil
+	}
+	if err := markShown(s.content.HTML.Open(), ids); err != nil {
+		return err
+	}
+	for i := range s.content.Attachments {
+		a := &s.content.Attachments[i]
+		a.Inline = a.Inline || !a.Original && ids[a.ContentID]
+	}
+	return nil
 }
 
 // attachmentType writes the media type with its parameters but the name.

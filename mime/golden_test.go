@@ -24,7 +24,7 @@ func TestGolden(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".eml"), func(t *testing.T) {
 			m := parseFile(t, file)
-			got := describe(t, m)
+			got := describe(t, m, TextInMemory)
 			golden := strings.TrimSuffix(file, ".eml") + ".golden"
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -37,6 +37,9 @@ func TestGolden(t *testing.T) {
 			}
 			if d := cmp.Diff(strings.ReplaceAll(string(want), "\r\n", "\n"), got); d != "" {
 				t.Error(d)
+			}
+			if d := cmp.Diff(got, describe(t, m, 0)); d != "" {
+				t.Error("in a stream it is something else:", d)
 			}
 			checkWhole(t, m)
 		})
@@ -57,7 +60,7 @@ func parseFile(t *testing.T, file string) *Message {
 }
 
 // describe writes everything an upstream would see.
-func describe(t *testing.T, m *Message) string {
+func describe(t *testing.T, m *Message, limit int64) string {
 	t.Helper()
 	var out strings.Builder
 	line := func(name, format string, args ...any) { fmt.Fprintf(&out, name+": "+format+"\n", args...) }
@@ -77,7 +80,7 @@ func describe(t *testing.T, m *Message) string {
 	if m.MessageID != "" {
 		line("Message-ID", "%s", m.MessageID)
 	}
-	c, err := m.Content()
+	c, err := m.contentWithin(limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,10 +93,10 @@ func describe(t *testing.T, m *Message) string {
 		}
 	}
 	if c.Text != nil {
-		line("Text", "%q", c.Text.Text)
+		line("Text", "%q", bodyText(t, c.Text))
 	}
 	if c.HTML != nil {
-		line("HTML", "%q", c.HTML.Text)
+		line("HTML", "%q", bodyText(t, c.HTML))
 	}
 	for _, p := range c.Alternatives {
 		line("Alternative", "%s %v %q", p.Type, p.Params, readAll(t, p.Open()))
@@ -112,6 +115,19 @@ func describe(t *testing.T, m *Message) string {
 		line("Attachment", "%q %s%s %q", a.Name, a.Type, mark, readAll(t, a.Part.Open()))
 	}
 	return out.String()
+}
+
+// bodyText reads a body twice, for it must be the same each time.
+func bodyText(t testing.TB, b *Body) string {
+	t.Helper()
+	text := string(readAll(t, b.Open()))
+	if again := string(readAll(t, b.Open())); again != text || int64(len(text)) != b.Size() || b.IsBlank() != (strings.TrimSpace(text) == "") {
+		t.Errorf("%d bytes, %d when read again, %d said; blank: %v", len(text), len(again), b.Size(), b.IsBlank())
+	}
+	if held, whole := b.Held(); whole && held != text {
+		t.Errorf("Held gives %q, Open %q", held, text)
+	}
+	return text
 }
 
 func readAll(t testing.TB, r io.Reader) []byte {

@@ -28,10 +28,10 @@ func TestTextWithoutLabelIsReadAsItSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if tt.text != "" && (c.Text == nil || c.Text.Text != tt.text) {
+			if tt.text != "" && (c.Text == nil || bodyText(t, c.Text) != tt.text) {
 				t.Errorf("text %+v", c.Text)
 			}
-			if tt.html != "" && (c.HTML == nil || !strings.HasSuffix(c.HTML.Text, tt.html)) {
+			if tt.html != "" && (c.HTML == nil || !strings.HasSuffix(bodyText(t, c.HTML), tt.html)) {
 				t.Errorf("html %+v", c.HTML)
 			}
 		})

@@ -1,11 +1,13 @@
 package mime
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"slices"
 	"strings"
 
+	"mailhatch/mime/charset"
 	"mailhatch/mime/transfer"
 )
 
@@ -144,6 +146,47 @@ func (p *Part) view() *Part {
 	v := *p
 	v.Defect, v.size = nil, p.partial
 	return &v
+}
+
+// TextInMemory is the size in bytes, as it is in the message, up to which a text is decoded in memory.
+// A larger one is decoded each time that somebody reads it, in a stream.
+const TextInMemory = 64 << 10
+
+// encoded reads the content once, and holds it where it has at most limit bytes.
+func (p *Part) encoded(limit int64) (*charset.Encoded, error) {
+	if p.RawSize() > limit {
+		return charset.Stream(p.Open)
+	}
+	var b bytes.Buffer
+	b.Grow(int(p.RawSize()) + bytes.MinRead)
+	_, err := b.ReadFrom(p.Open())
+	return charset.Held(b.Bytes()), err
+}
+
+// body decodes the content as a text; it is nil where the bytes are not text at all. view is the part as a
+// mail program shows it, or p where that is not base64 but a text with a wrong label.
+func (p *Part) body(limit int64) (body *Body, view *Part, err error) {
+	for _, view := range []*Part{p.view(), p} {
+		e, err := view.encoded(limit)
+		if err != nil {
+			return nil, nil, err
+		}
+		if p.IsMultipart() && (!e.IsUTF8() || e.HasNUL()) {
+			return nil, view, nil
+		}
+		label, err := p.charsetOf(e)
+		if err != nil {
+			return nil, nil, err
+		}
+		text, err := e.Decode(label)
+		if err != nil {
+			return nil, nil, err
+		}
+		if view == p || !text.HasControl() {
+			return &Body{Text: text, Part: p}, view, nil
+		}
+	}
+	return nil, nil, nil
 }
 
 // DecodedSize returns the number of bytes of Open. Errors are those of reading the source.

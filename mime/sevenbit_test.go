@@ -86,7 +86,7 @@ func TestTo7BitSaysTheSame(t *testing.T) {
 		}
 		check7Bit(t, m)
 		checkWhole(t, s)
-		if d := cmp.Diff(strings.ReplaceAll(describe(t, m), `\r\n`, `\n`), strings.ReplaceAll(describe(t, s), `\r\n`, `\n`)); d != "" {
+		if d := cmp.Diff(strings.ReplaceAll(describe(t, m, TextInMemory), `\r\n`, `\n`), strings.ReplaceAll(describe(t, s, TextInMemory), `\r\n`, `\n`)); d != "" {
 			t.Errorf("%s: %s", file, d)
 		}
 	}

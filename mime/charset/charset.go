@@ -3,110 +3,139 @@ package charset
 
 import (
 	"bytes"
-	"io"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/emersion/go-message/charset"
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/encoding/unicode/utf32"
+	"golang.org/x/text/transform"
 )
 
 // Decode decodes text to valid UTF-8 without byte order mark. The label decides where it can
 // be right; wrong and missing labels are tolerated. exact is false when characters were lost or an
 // unknown charset had to be guessed.
 func Decode(b []byte, label string) (text string, exact bool) {
+	t, _ := Held(b).Decode(label) // what is in memory can always be read
+	return t.text, t.Exact
+}
+
+// Decode is the function Decode for a text of any size. Errors are those of reading it.
+func (e *Encoded) Decode(label string) (d Text, err error) {
 	label = strings.ToLower(strings.Trim(label, " \t\"';,"))
 	switch label {
 	case "", "us-ascii", "ascii", "ansi_x3.4-1968", "iso646-us", "7bit", "8bit", "binary",
 		"utf-8", "utf8", "x-utf-8", "unicode-1-1-utf-8", "utf-8n", "utf8mb4":
-		return decodeUTF8(b)
+		return e.decodeUTF8()
 	case "unknown-8bit", "x-unknown", "unknown", "default", "x-default", "default_charset", "x-user-defined", "none":
-		return decodeUTF8(b)
+		return e.decodeUTF8()
 	case "utf-7", "utf7", "unicode-1-1-utf-7", "x-utf-7", "csutf7":
-		if text, ok := decodeUTF7(b); ok {
-			return text, true
+		if d, err = e.try(fromUTF7); err != nil || d.ok {
+			return d, err
 		}
-		return decodeUTF8(b)
-	case "iso-2022-kr", "csiso2022kr", "iso-2022-cn", "iso-2022-cn-ext": // Chinese is known by name only
-		if text, ok := decodeISO2022KR(b); ok && strings.HasSuffix(label, "kr") {
-			return text, true
+		return e.decodeUTF8()
+	case "iso-2022-kr", "csiso2022kr":
+		if d, err = e.try(fromISO2022KR); err != nil || d.ok && d.isPlain() {
+			return d, err
 		}
-		text, exact = decodeUTF8(b)
-		return text, exact && !isShifted(b)
+		return e.decodeShifted()
+	case "iso-2022-cn", "iso-2022-cn-ext": // known by name only
+		return e.decodeShifted()
 	}
-	if text, found := decodeLabelled(b, label); found {
-		if !strings.ContainsRune(text, utf8.RuneError) {
-			return text, true
+	if enc, err := e.encodingOf(label); err != nil {
+		return d, err
+	} else if enc != nil {
+		if d, err = e.try(decoderOf(enc)); err != nil || d.ok {
+			if d.ok && d.lost && e.isValid() { // in truth UTF-8, or not even 8-bit
+				return e.try(nil)
+			}
+			d.Exact = !d.lost
+			return d, err
 		}
-		if utf8.Valid(b) { // in truth UTF-8, or not even 8-bit
-			return withoutMark(b), true
-		}
-		return text, false
 	}
-	text, _ = decodeUTF8(b)
-	return text, isASCII(text) && !isShifted([]byte(text))
+	d, err = e.decodeUTF8()
+	d.Exact = d.isASCII() && !d.isShifted()
+	return d, err
+}
+
+// decodeShifted is decodeUTF8 for text whose bytes may be ASCII and mean something else.
+func (e *Encoded) decodeShifted() (Text, error) {
+	d, err := e.decodeUTF8()
+	d.Exact = d.Exact && !e.isShifted()
+	return d, err
 }
 
 // decodeUTF8 takes text for UTF-8 when it is, else for windows-1252, which every byte fits. Text
-// that is mostly UTF-8 loses the bytes that are not.
-func decodeUTF8(b []byte) (text string, exact bool) {
-	if text, ok := decodeISO2022(b); ok {
-		return text, true
+// that is mostly UTF-8 loses the bytes that are not. Text that shows by its escape sequences that it is
+// ISO-2022-JP or ISO-2022-KR is read as such, whatever its label says.
+func (e *Encoded) decodeUTF8() (d Text, err error) {
+	var announced coding
+	switch {
+	case !e.isASCII() || e.mark:
+	case e.japanese:
+		announced = decoderOf(japanese.ISO2022JP)
+	case e.korean:
+		announced = fromISO2022KR
 	}
-	if utf8.Valid(b) {
-		return withoutMark(b), true
-	}
-	valid, invalid := 0, 0
-	for rest := b; len(rest) > 0; {
-		r, n := utf8.DecodeRune(rest)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			invalid++
-		case n > 1:
-			valid++
+	if announced != nil {
+		if d, err = e.try(announced); err != nil || d.ok && d.isPlain() {
+			return d, err
 		}
-		rest = rest[n:]
 	}
-	if valid > invalid {
-		return strings.ToValidUTF8(withoutMark(b), "\uFFFD"), false
+	if e.isValid() {
+		return e.try(nil)
 	}
-	text, _ = decodeWith(b, charmap.Windows1252)
-	return text, !strings.ContainsRune(text, utf8.RuneError)
+	valid := e.runes
+	if e.mark {
+		valid++
+	}
+	if valid > e.invalid {
+		d, err = e.try(func() transform.Transformer { return &validUTF8{} })
+		d.Exact = false
+		return d, err
+	}
+	d, err = e.try(decoderOf(charmap.Windows1252))
+	d.Exact = !d.lost
+	return d, err
 }
 
-// decodeLabelled decodes by the label; found is false for an unknown charset.
-func decodeLabelled(b []byte, label string) (text string, found bool) {
-	if enc := knownEncoding(label, b); enc != nil {
-		return decodeWith(b, enc)
-	}
-	r, err := charset.Reader(label, bytes.NewReader(b))
+// encodingOf returns nil for charsets that nobody knows.
+func (e *Encoded) encodingOf(label string) (encoding.Encoding, error) {
+	head, err := e.Head()
 	if err != nil {
-		return "", false
+		return nil, err
 	}
-	out, err := io.ReadAll(r)
-	return withoutMark(out), err == nil
-}
-
-func decodeWith(b []byte, enc encoding.Encoding) (string, bool) {
-	out, err := enc.NewDecoder().Bytes(b)
-	return withoutMark(out), err == nil
+	if enc := knownEncoding(label, head); enc != nil {
+		return enc, nil
+	}
+	switch label {
+	case "ansi_x3.110-1983":
+		return charmap.ISO8859_1, nil // RFC 1345: mostly a superset of it
+	case "x-utf_8j":
+		return unicode.UTF8, nil
+	}
+	for _, name := range []string{label, "cs" + label} {
+		if enc, err := ianaindex.MIME.Encoding(name); err == nil && enc != nil {
+			return enc, nil
+		}
+	}
+	return nil, nil
 }
 
 // knownEncoding returns the encoding that browsers use for a label, as htmlindex has it, so that charsets
 // that programs label as their subset are read as the superset; and what mail has beside that. It is nil
-// where go-message/charset knows more.
-func knownEncoding(label string, b []byte) encoding.Encoding {
+// where IANA's registry knows more.
+func knownEncoding(label string, head []byte) encoding.Encoding {
 	switch label {
 	case "gb2312", "gbk", "gb_2312-80", "cp936", "x-gbk", "euc-cn", "gb-18030", "chinese", "csgb2312",
 		"eucgb2312_cn": // the last is what Python writes
 		return simplifiedchinese.GB18030
 	case "utf-16", "utf16", "unicode", "ucs-2", "iso-10646-ucs-2", "csunicode":
-		return unicode.UTF16(guessEndian(b), unicode.UseBOM)
+		return unicode.UTF16(guessEndian(head), unicode.UseBOM)
 	case "utf-16le", "utf16le":
 		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
 	case "utf-16be", "utf16be":
@@ -161,7 +190,7 @@ func commonLabel(label string) string {
 // writes little-endian. Spaces and Latin letters show it.
 func guessEndian(b []byte) unicode.Endianness {
 	even, odd := 0, 0
-	for i := 0; i+1 < len(b) && i < 4096; i += 2 {
+	for i := 0; i+1 < len(b); i += 2 {
 		if b[i] == 0 {
 			even++
 		}
@@ -175,13 +204,4 @@ func guessEndian(b []byte) unicode.Endianness {
 	return unicode.BigEndian
 }
 
-func withoutMark(b []byte) string { return string(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))) }
-
-func isASCII[T string | []byte](s T) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
+func withoutMark(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }

@@ -4,54 +4,47 @@ import (
 	"bytes"
 	"strings"
 
-	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/korean"
+	"golang.org/x/text/transform"
 )
 
 // koreanDesignator announces ISO-2022-KR (RFC 1557 2).
 const koreanDesignator = "\x1b$)C"
 
-// decodeISO2022KR decodes RFC 1557: between SO and SI, bytes are those of EUC-KR without their high bit.
-func decodeISO2022KR(b []byte) (text string, ok bool) {
-	out := make([]byte, 0, len(b))
-	shifted := false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
+// fromISO2022KR decodes RFC 1557: between SO and SI, bytes are those of EUC-KR without their high bit.
+func fromISO2022KR() transform.Transformer {
+	return transform.Chain(&unshiftKR{}, korean.EUCKR.NewDecoder())
+}
+
+// unshiftKR makes EUC-KR of ISO-2022-KR.
+type unshiftKR struct{ shifted bool }
+
+// Reset implements transform.Transformer.
+func (u *unshiftKR) Reset() { u.shifted = false }
+
+// Transform implements transform.Transformer.
+func (u *unshiftKR) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	for ; nSrc < len(src); nSrc++ {
+		if nDst == len(dst) {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		switch c := src[nSrc]; {
 		case c == 0x0e:
-			shifted = true
+			u.shifted = true
 		case c == 0x0f:
-			shifted = false
-		case c == 0x1b && bytes.HasPrefix(b[i:], []byte(koreanDesignator)):
-			i += len(koreanDesignator) - 1
-		case shifted && c > ' ' && c < 0x7f:
-			out = append(out, c|0x80)
+			u.shifted = false
+		case c == 0x1b && bytes.HasPrefix(src[nSrc:], []byte(koreanDesignator)):
+			nSrc += len(koreanDesignator) - 1
+		case c == 0x1b && !atEOF && strings.HasPrefix(koreanDesignator, string(src[nSrc:])):
+			return nDst, nSrc, transform.ErrShortSrc
+		case u.shifted && c > ' ' && c < 0x7f:
+			dst[nDst] = c | 0x80
+			nDst++
 		default:
-			shifted = shifted && c != '\n' // a line starts in ASCII
-			out = append(out, c)
+			u.shifted = u.shifted && c != '\n' // a line starts in ASCII
+			dst[nDst] = c
+			nDst++
 		}
 	}
-	text, ok = decodeWith(out, korean.EUCKR)
-	return text, ok && isPlain(text)
+	return nDst, nSrc, nil
 }
-
-// decodeISO2022 reads text that shows by its escape sequences that it is ISO-2022-JP (RFC 1468) or
-// ISO-2022-KR, whatever its label says.
-func decodeISO2022(b []byte) (text string, ok bool) {
-	if !bytes.Contains(b, []byte("\x1b$")) || !isASCII(b) { // in this order: bodies are large
-		return "", false
-	}
-	switch {
-	case bytes.Contains(b, []byte("\x1b$B")), bytes.Contains(b, []byte("\x1b$@")):
-		text, ok = decodeWith(b, japanese.ISO2022JP)
-		return text, ok && isPlain(text)
-	case bytes.Contains(b, []byte(koreanDesignator)):
-		return decodeISO2022KR(b)
-	}
-	return "", false
-}
-
-// isPlain reports whether nothing of a decoded text is lost and no escape sequence is left.
-func isPlain(text string) bool { return !strings.ContainsAny(text, "\x0e\x0f\x1b\uFFFD") }
-
-// isShifted reports text whose bytes are ASCII but mean something else.
-func isShifted(b []byte) bool { return bytes.ContainsAny(b, "\x0e\x1b") }

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -9,6 +12,7 @@ import (
 	"time"
 
 	"mailhatch/mime"
+	"mailhatch/mime/mimetest"
 	"mailhatch/upstream"
 )
 
@@ -99,6 +103,70 @@ func parsePart(t *testing.T, raw string) *mime.Part {
 	return msg.Root
 }
 
+// written is a text as it stands in a request.
+func written(t *testing.T, text Text) string {
+	t.Helper()
+	var j Object
+	j.Text(text)
+	j.flush()
+	b, err := io.ReadAll(j.done.Open())
+	if err != nil || int64(len(b)) != j.done.Size() {
+		t.Fatalf("%d bytes of %d: %v", len(b), j.done.Size(), err)
+	}
+	return string(b)
+}
+
+// inJSON is what encoding/json makes of a text without NUL.
+func inJSON(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(plainText(text)); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// TestLargeTexts compares texts that are read as they are sent with those that are held in memory.
+func TestLargeTexts(t *testing.T) {
+	messages := mimetest.Hostile(1 << 17)
+	for i, text := range []string{"", " \r\n", "\x00\x01\x1f\x7f\b\f\n\r\t\"\\/<>&", "é日本😀\u2028\u2029\ufffd\ufeff", "\xff\xe2\x82", strings.Repeat("a", 4095) + "😀"} {
+		messages[fmt.Sprint(i)] = "Content-Type: text/html\r\n\r\n" + text
+	}
+	for name, raw := range messages {
+		m, err := mime.Parse(mime.NewBytesSource([]byte(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := m.Content()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, body := range []*mime.Body{c.Text, c.HTML} {
+			if body == nil {
+				continue
+			}
+			whole, err := io.ReadAll(body.Open())
+			if err != nil {
+				t.Fatal(err)
+			}
+			small := Text{small: plainText(string(whole)), body: body}
+			large, err := streamed(body.Open, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := inJSON(t, string(whole))
+			if got := written(t, large); got != want || got != written(t, small) {
+				t.Errorf("%s: %.200s, want %.200s", name, got, want)
+			}
+			if got, want := written(t, large.OrSpace()), inJSON(t, OrSpace(string(whole))); got != want {
+				t.Errorf("%s, or space: %.200s, want %.200s", name, got, want)
+			}
+		}
+	}
+}
+
 func TestReadAlternative(t *testing.T) {
 	rows := []struct {
 		raw, mediaType, value string
@@ -110,12 +178,14 @@ func TestReadAlternative(t *testing.T) {
 		{"Content-Type: text/calendar; charset=x-odd\n\nx", "", "", false},
 		{"Content-Type: text/calendar\n\n", "", "", false},
 		{"Content-Type: application/json\n\n{}", "", "", false},
-		{"Content-Type: text/calendar\n\n" + strings.Repeat("x", textLimit+1), "", "", false},
+		{"Content-Type: text/calendar\n\n" + strings.Repeat("x", alternativeLimit+1), "", "", false},
+		{"Content-Type: text/calendar; charset=iso-8859-1\n\n" + strings.Repeat("\xfc\"\x00", mime.TextInMemory), "text/calendar", strings.Repeat("ü\"\uFFFD", mime.TextInMemory), true},
+		{"Content-Type: text/calendar\n\n" + strings.Repeat("x", mime.TextInMemory) + "\xfc", "", "", false},
 	}
 	for _, row := range rows {
 		alt, ok, err := readAlternative(parsePart(t, row.raw))
-		if err != nil || ok != row.ok || alt.MediaType != row.mediaType || alt.Value != row.value {
-			t.Errorf("%.60q: %+v %v %v", row.raw, alt, ok, err)
+		if err != nil || ok != row.ok || ok && (alt.MediaType != row.mediaType || written(t, alt.Value) != inJSON(t, row.value)) {
+			t.Errorf("%.60q: %.60v %v %v", row.raw, alt, ok, err)
 		}
 	}
 	for raw, want := range map[string]string{

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/transform"
 
 	"mailhatch/mime"
 	"mailhatch/upstream"
@@ -16,14 +18,17 @@ type Message struct {
 	From         mime.Address
 	ReplyTo      []mime.Address
 	Subject      string
-	Text, HTML   string
+	Text, HTML   Text
 	Alternatives []Alternative // only where the API takes them
 	Files        []File
 	Headers      []Field
 }
 
 // Alternative is another way to show the body.
-type Alternative struct{ MediaType, Value string }
+type Alternative struct {
+	MediaType string
+	Value     Text
+}
 
 // File is a part that travels as a file.
 type File struct {
@@ -40,8 +45,8 @@ type Form struct {
 	Reserved     []string // header names that the API refuses
 }
 
-// textLimit is how much of an alternative is held in memory; larger ones travel as files.
-const textLimit = 4 << 20
+// alternativeLimit is how many bytes an alternative may have; larger ones travel as files.
+const alternativeLimit = 4 << 20
 
 // ReadMessage sorts a message for a JSON API. flatten permits taking signed and encrypted messages apart.
 func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream.Error) {
@@ -55,11 +60,11 @@ func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream
 		return nil, e
 	}
 	out.Subject, out.Headers = plainText(msg.Subject), headersOf(msg, form.Reserved)
-	if content.Text != nil {
-		out.Text = plainText(content.Text.Text)
+	if out.Text, err = textOf(content.Text); err != nil {
+		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
-	if content.HTML != nil {
-		out.HTML = plainText(content.HTML.Text)
+	if out.HTML, err = textOf(content.HTML); err != nil {
+		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
 	for _, p := range content.Alternatives {
 		alt, ok, err := readAlternative(p)
@@ -109,28 +114,37 @@ func readAlternative(p *mime.Part) (alt Alternative, ok bool, err error) {
 	if p.Defect != nil || !strings.HasPrefix(p.Type, "text/") {
 		return alt, false, nil
 	}
-	raw, err := io.ReadAll(io.LimitReader(p.Open(), textLimit+1))
-	if err != nil {
+	size, err := p.DecodedSize()
+	if err != nil || size == 0 || size > alternativeLimit {
 		return alt, false, err
 	}
-	if len(raw) > textLimit || len(raw) == 0 {
-		return alt, false, nil
-	}
+	enc := encoding.Nop
 	switch charset := strings.ToLower(p.Params["charset"]); charset {
 	case "", "utf-8", "us-ascii", "utf8", "ascii":
 	default:
-		enc, err := ianaindex.MIME.Encoding(charset)
-		if err != nil || enc == nil {
-			return alt, false, nil
-		}
-		if raw, err = enc.NewDecoder().Bytes(raw); err != nil {
-			return alt, false, nil
+		if enc, err = ianaindex.MIME.Encoding(charset); err != nil || enc == nil {
+			return alt, false, nil //nolint:nilerr // nobody knows it
 		}
 	}
-	if !utf8.Valid(raw) {
+	alt.MediaType = typeWithMethod(p)
+	if size > mime.TextInMemory {
+		alt.Value, err = streamed(func() io.Reader {
+			return transform.NewReader(enc.NewDecoder().Reader(p.Open()), encoding.UTF8Validator)
+		}, nil)
+		if err == encoding.ErrInvalidUTF8 {
+			return alt, false, nil
+		}
+		return alt, err == nil, err
+	}
+	raw, err := io.ReadAll(p.Open())
+	if err != nil {
+		return alt, false, err
+	}
+	if raw, err = enc.NewDecoder().Bytes(raw); err != nil || !utf8.Valid(raw) {
 		return alt, false, nil
 	}
-	return Alternative{typeWithMethod(p), plainText(string(raw))}, true, nil
+	alt.Value.small = plainText(string(raw))
+	return alt, true, nil
 }
 
 // typeWithMethod is the media type with the one parameter that calendars live by (RFC 6047 2.4).

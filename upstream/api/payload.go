@@ -9,8 +9,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"mailhatch/mime"
 )
@@ -257,10 +255,14 @@ func (j *Object) flush() {
 	}
 }
 
-// Rest starts fields that are spliced in behind others; text is how many bytes they are about.
-func Rest(text int) *Object {
+// Rest starts fields that are spliced in behind others, with place for those of the texts that are in memory.
+func Rest(texts ...Text) *Object {
+	n := 0
+	for _, t := range texts {
+		n += len(t.small)
+	}
 	j := &Object{inner: true}
-	j.buf.Grow(text + text/16 + spareRoom)
+	j.buf.Grow(n + n/16 + spareRoom)
 	return j
 }
 
@@ -307,11 +309,3 @@ func ReadObject(raw []byte) (Fields, error) {
 
 // IDName is the name under which providers keep the queue id.
 const IDName = "mailhatch_id"
-
-// plainText makes a string fit for JSON and the databases behind it: valid UTF-8 without NUL.
-func plainText(s string) string {
-	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
-		return s
-	}
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-}

@@ -129,11 +129,15 @@ func writeContent(b *bytes.Buffer, m *mime.Message) error {
 		fmt.Fprintf(b, "%-11s %s\n", "kind", printable(content.Opaque, false))
 	}
 	switch {
-	case content.Text != nil && strings.TrimSpace(content.Text.Text) != "":
+	case content.Text != nil && !content.Text.IsBlank():
+		start, err := io.ReadAll(io.LimitReader(content.Text.Open(), 4*maxTextBytes)) // line ends and blanks may go
+		if err != nil {
+			return err
+		}
 		b.WriteByte('\n')
-		writeText(b, content.Text.Text, maxTextBytes, maxTextLines)
+		writeText(b, string(start), maxTextBytes, maxTextLines)
 	case content.HTML != nil:
-		fmt.Fprintf(b, "\n(HTML only, %s)\n", byteCount(int64(len(content.HTML.Text))))
+		fmt.Fprintf(b, "\n(HTML only, %s)\n", byteCount(content.HTML.Size()))
 	}
 	if len(content.Attachments) > 0 {
 		b.WriteByte('\n')

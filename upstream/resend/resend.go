@@ -153,15 +153,17 @@ func (r *provider) givenKey(m *upstream.Mail) (string, *upstream.Error) {
 
 // shared writes subject, bodies, headers and files.
 func shared(msg *api.Message) (api.Payload, error) {
-	j := api.Rest(len(msg.Text) + len(msg.HTML))
+	j := api.Rest(msg.Text, msg.HTML)
 	j.Field("subject", api.OrSpace(msg.Subject))
 	text := msg.Text
-	if msg.HTML != "" {
-		j.Field("html", msg.HTML)
+	if !msg.HTML.IsEmpty() {
+		j.Name("html")
+		j.Text(msg.HTML)
 	} else {
-		text = api.OrSpace(text) // one of the two must be there
+		text = text.OrSpace() // one of the two must be there
 	}
-	j.Field("text", text) // "" keeps Resend from making one up
+	j.Name("text")
+	j.Text(text) // "" keeps Resend from making one up
 	if len(msg.Headers) > 0 {
 		j.Fields("headers", msg.Headers)
 	}

@@ -7,24 +7,27 @@ import (
 	"mailhatch/upstream/api"
 )
 
-type content struct {
-	Type  string `json:"type"`
-	Value string `json:"value"`
-}
-
-// contents: text, HTML, others, none empty.
-func contents(msg *api.Message) []content {
-	var out []content
-	if msg.Text != "" || msg.HTML == "" && len(msg.Alternatives) == 0 {
-		out = append(out, content{"text/plain", api.OrSpace(msg.Text)})
+// writeContents writes text, HTML, others, none empty.
+func writeContents(j *api.Object, msg *api.Message) {
+	list := make([]api.Alternative, 0, 2+len(msg.Alternatives))
+	if !msg.Text.IsEmpty() || msg.HTML.IsEmpty() && len(msg.Alternatives) == 0 {
+		list = append(list, api.Alternative{MediaType: "text/plain", Value: msg.Text.OrSpace()})
 	}
-	if msg.HTML != "" {
-		out = append(out, content{"text/html", msg.HTML})
+	if !msg.HTML.IsEmpty() {
+		list = append(list, api.Alternative{MediaType: "text/html", Value: msg.HTML})
 	}
-	for _, a := range msg.Alternatives {
-		out = append(out, content{a.MediaType, a.Value})
+	for i, a := range append(list, msg.Alternatives...) {
+		if i == 0 {
+			j.Raw(`[{"type":`)
+		} else {
+			j.Raw(`,{"type":`)
+		}
+		j.Value(a.MediaType)
+		j.Raw(`,"value":`)
+		j.Text(a.Value)
+		j.Raw("}")
 	}
-	return out
+	j.Raw("]")
 }
 
 func file(f api.File) ([]api.Field, api.Segment, error) {
@@ -46,15 +49,26 @@ func file(f api.File) ([]api.Field, api.Segment, error) {
 // checkContentIDs sends parts whose content id SendGrid refuses (";") as plain files. Where the
 // HTML shows such a part the mail has no form there.
 func checkContentIDs(msg *api.Message) *upstream.Error {
+	var ids []string
+	for _, f := range msg.Files {
+		if f.Inline && strings.Contains(f.ContentID, ";") {
+			ids = append(ids, f.ContentID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	shown, err := msg.HTML.Shows(ids)
+	if err != nil {
+		return &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	if shown != "" {
+		return api.Errorf(upstream.Unrepresentable, "5.6.1", "the HTML shows a part by the content id %q, in which SendGrid takes no semicolon", shown)
+	}
 	for i := range msg.Files {
-		f := &msg.Files[i]
-		if !f.Inline || !strings.Contains(f.ContentID, ";") {
-			continue
+		if f := &msg.Files[i]; strings.Contains(f.ContentID, ";") {
+			f.Inline, f.ContentID = false, ""
 		}
-		if strings.Contains(msg.HTML, "cid:"+f.ContentID) {
-			return api.Errorf(upstream.Unrepresentable, "5.6.1", "the HTML shows a part by the content id %q, in which SendGrid takes no semicolon", f.ContentID)
-		}
-		f.Inline, f.ContentID = false, ""
 	}
 	return nil
 }

@@ -171,7 +171,7 @@ func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 
 // shared writes all that is not about recipients.
 func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, error) {
-	j := api.Rest(len(msg.Text) + len(msg.HTML))
+	j := api.Rest(msg.Text, msg.HTML)
 	j.Field("from", mailbox{msg.From.Addr, msg.From.Name})
 	if len(msg.ReplyTo) == 1 {
 		j.Field("reply_to", mailboxes(msg.ReplyTo)[0])
@@ -179,7 +179,8 @@ func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, 
 		j.Field("reply_to_list", mailboxes(msg.ReplyTo))
 	}
 	j.Field("subject", api.OrSpace(msg.Subject))
-	j.Field("content", contents(msg))
+	j.Name("content")
+	writeContents(j, msg)
 	if len(msg.Headers) > 0 {
 		j.Fields("headers", msg.Headers)
 	}
