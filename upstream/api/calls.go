@@ -131,6 +131,9 @@ func (o *offer) exchange(req *Request, c *Call) Verdict {
 		return Verdict{Err: err}
 	}
 	v := o.upstream.provider.Interpret(answer, c)
+	if v.Err == nil && !answer.Sent {
+		v = Verdict{Err: Errorf(upstream.Uncertain, "", "the API says that it took the mail, but answered before it had all of it")}
+	}
 	if v.Err != nil {
 		v.Err.Err = client.redacted(v.Err.Err)
 	} else {

@@ -119,6 +119,7 @@ type Answer struct {
 	Header  http.Header
 	Body    []byte // at most answerLimit
 	ReadErr error  // the body ended early
+	Sent    bool   // the request had a body, and all of it had left when the answer came
 }
 
 // phase is how far an attempt came. The transport reads bodies in a goroutine of its own, which may go
@@ -175,6 +176,8 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) 
 	defer resp.Body.Close()
 	a := &Answer{Status: resp.StatusCode, Header: resp.Header}
 	a.Body, a.ReadErr = io.ReadAll(io.LimitReader(resp.Body, answerLimit))
+	phase.end() // what it says is final now
+	a.Sent = phase.whole.Load()
 	return a, nil
 }
 

@@ -78,7 +78,8 @@ var errorRows = map[string][]errorRow{
 		{status: 409, body: resendBody("concurrent_idempotent_requests", "x"), class: upstream.Uncertain, wait: 5 * time.Second},
 		{status: 409, body: resendBody("invalid_idempotent_request", "x"), class: upstream.Uncertain},
 		{status: 409, body: resendBody("resource_locked", "x"), class: upstream.Temporary},
-		{status: 413, body: "", class: upstream.Permanent, code: "5.3.4", words: "Too Large"},
+		{status: 413, body: "", class: upstream.Unrepresentable, code: "5.3.4", words: "Too Large"},
+		{status: 422, body: resendBody("validation_error", "The email size exceeds the limit of 40MB."), class: upstream.Unrepresentable, code: "5.3.4"},
 		{status: 422, body: resendBody("missing_required_field", "x"), class: upstream.Permanent},
 		{status: 422, body: resendBody("invalid_attachment", "x"), class: upstream.Permanent},
 		{status: 422, body: resendBody("invalid_from_address", "x"), class: upstream.Permanent},
@@ -93,6 +94,8 @@ var errorRows = map[string][]errorRow{
 		{status: 451, body: resendBody("security_error", "x"), class: upstream.Permanent, code: "5.7.1"},
 		{status: 500, body: resendBody("application_error", "x"), class: upstream.Temporary},
 		{status: 503, header: "Retry-After: 30", body: resendBody("service_unavailable", "x"), class: upstream.Temporary, wait: 30 * time.Second},
+		{status: 502, body: resendBody("application_error", "x"), class: upstream.Temporary},
+		{status: 504, body: resendBody("application_error", "x"), class: upstream.Uncertain},
 		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
 		{status: 200, body: "{}", class: upstream.Uncertain},
 		{status: 200, body: "", class: upstream.Uncertain},
@@ -107,12 +110,16 @@ var errorRows = map[string][]errorRow{
 		{status: 403, body: sendgridBody("The from address does not match a verified Sender Identity."), class: upstream.Account, sender: true},
 		{status: 404, body: "", class: upstream.Account}, {status: 405, class: upstream.Account},
 		{status: 406, body: "", class: upstream.Account}, {status: 415, class: upstream.Account},
-		{status: 413, body: sendgridBody("Payload Too Large"), class: upstream.Permanent, code: "5.3.4"},
+		{status: 413, body: sendgridBody("Payload Too Large"), class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 400, body: sendgridBody("The total size of your email must not exceed 30MB"), class: upstream.Unrepresentable, code: "5.3.4"},
 		{status: 429, header: "X-RateLimit-Reset: 1770000060", body: sendgridBody("too many requests"), class: upstream.Throttled, wait: 60 * time.Second},
 		{status: 451, body: sendgridBody("data residency"), class: upstream.Account},
 		{status: 500, body: sendgridBody("x"), class: upstream.Temporary}, {status: 503, class: upstream.Temporary},
 		{status: 200, body: "", class: upstream.Account, words: "sandbox"},
-		{status: 204, body: "", class: upstream.Account},
+		{status: 204, body: "", class: upstream.Uncertain},
+		{status: 200, body: "<html><title>Sign in to the Wi-Fi</title></html>", class: upstream.Uncertain, words: "Wi-Fi"},
+		{status: 202, body: "<html><title>Sign in</title></html>", class: upstream.Uncertain},
+		{status: 502, body: sendgridBody("x"), class: upstream.Temporary},
 	},
 	"mailgun": {
 		{status: 400, body: mailgunBody("from parameter is missing"), class: upstream.Permanent},
@@ -124,13 +131,16 @@ var errorRows = map[string][]errorRow{
 		{status: 403, body: mailgunBody("Sandbox subdomains are for test purposes only."), class: upstream.Account},
 		{status: 404, body: mailgunBody("Domain not found: mg.example.com"), class: upstream.Account},
 		{status: 404, body: "404 page not found", class: upstream.Account},
-		{status: 413, body: mailgunBody("too large"), class: upstream.Permanent, code: "5.3.4"},
+		{status: 413, body: mailgunBody("too large"), class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 400, body: mailgunBody("message size exceeds the limit of 25 MB"), class: upstream.Unrepresentable, code: "5.3.4"},
 		{status: 429, body: mailgunBody("Domain example.com is not allowed to send: account-requests-per-sec limit exceeded, try again after 120 seconds"), class: upstream.Throttled, wait: 2 * time.Minute},
 		{status: 429, header: "X-RateLimit-Reset: 1770000012.5", body: mailgunBody("slow"), class: upstream.Throttled, wait: 12500 * time.Millisecond},
 		{status: 500, body: mailgunBody("x"), class: upstream.Temporary},
 		{status: 200, body: "Mailgun Magnificent API", class: upstream.Account, words: "Magnificent"},
 		{status: 200, body: `{"message":"something else"}`, class: upstream.Account},
-		{status: 200, body: "", class: upstream.Account},
+		{status: 200, body: "", class: upstream.Uncertain},
+		{status: 200, body: "<html><title>Sign in to the Wi-Fi</title></html>", class: upstream.Uncertain, words: "Wi-Fi"},
+		{status: 502, body: mailgunBody("x"), class: upstream.Temporary},
 	},
 }
 
@@ -145,11 +155,18 @@ var allRows = []errorRow{
 	{status: 429, header: "Retry-After: 99999999", class: upstream.Throttled, wait: 24 * time.Hour},
 	{status: 429, header: "Retry-After: soon", class: upstream.Throttled},
 	{status: 429, header: "X-RateLimit-Reset: 1760000000", class: upstream.Throttled}, // in the past
-	{status: 502, body: "<html><head><title>502 Bad Gateway</title></head></html>", class: upstream.Temporary, words: `"502 Bad Gateway"`},
-	{status: 500, header: "Ratelimit-Reset: 50", body: "\x00\xff\xfe garbage", class: upstream.Temporary, words: "garbage"},
-	{status: 500, body: strings.Repeat("x", 100<<10), class: upstream.Temporary, words: "xxx…"},
+	// What a proxy says of the request that it passed on, or did not.
+	{status: 413, body: "<html><title>413 Request Entity Too Large</title></html>", class: upstream.Unrepresentable, code: "5.3.4"},
+	{status: 502, body: "<html><head><title>502 Bad Gateway</title></head></html>", class: upstream.Uncertain, words: `"502 Bad Gateway"`},
+	{status: 502, body: `{"error":"bad gateway"}`, class: upstream.Uncertain},
 	{status: 504, body: "", class: upstream.Uncertain},
-	{status: 599, body: "", class: upstream.Temporary, words: "without words"},
+	{status: 520, body: "<html>", class: upstream.Uncertain}, {status: 524, body: "<html>", class: upstream.Uncertain},
+	{status: 521, body: "<html>", class: upstream.Temporary}, {status: 522, class: upstream.Temporary}, {status: 523, class: upstream.Temporary},
+	{status: 525, body: "<html>", class: upstream.Temporary}, {status: 526, class: upstream.Temporary}, {status: 527, class: upstream.Temporary},
+	{status: 530, body: "<html>", class: upstream.Temporary}, {status: 503, body: "<html>", class: upstream.Temporary}, {status: 511, body: "<html>", class: upstream.Temporary},
+	{status: 500, header: "Ratelimit-Reset: 50", body: "\x00\xff\xfe garbage", class: upstream.Uncertain, words: "garbage"},
+	{status: 500, body: strings.Repeat("x", 100<<10), class: upstream.Uncertain, words: "xxx…"},
+	{status: 599, body: "", class: upstream.Uncertain, words: "without words"},
 }
 
 func TestErrorClasses(t *testing.T) {
@@ -228,6 +245,22 @@ func TestPhasesOfAnAttempt(t *testing.T) {
 					t.Errorf("%d requests, %d mails", fake.Requests(), len(fake.Accepted()))
 				}
 			})
+		}
+	}
+}
+
+// TestAnsweredEarly: an answer that came before the request had left whole is about a mail that nobody has.
+func TestAnsweredEarly(t *testing.T) {
+	large := strings.Replace(plainMessage, "body", strings.Repeat("a line of a large message\n", 700_000), 1)
+	for _, kind := range apiKinds {
+		for status, want := range map[int]upstream.Class{200: upstream.Temporary, 502: upstream.Temporary, 504: upstream.Temporary, 524: upstream.Temporary,
+			413: upstream.Unrepresentable, 429: upstream.Throttled} {
+			up, fake := start(t, kind.name, "")
+			fake.Script(upstreamtest.Fault{Drop: upstreamtest.DropRest, Status: status, Body: "<html>early</html>"})
+			e := asError(t, up.Send(t.Context(), makeMail(t, large, "ann@example.org"))[0].Err)
+			if e.Class != want || e.Status != status {
+				t.Errorf("%s %d: %+v", kind.name, status, e)
+			}
 		}
 	}
 }

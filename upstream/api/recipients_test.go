@@ -221,7 +221,7 @@ func TestTroubleStopsFurtherCalls(t *testing.T) {
 	}{
 		{"throttled", upstreamtest.Fault{Status: 429}, 1, upstream.Throttled, upstream.Throttled},
 		{"account", upstreamtest.Fault{Status: 401}, 1, upstream.Account, upstream.Account},
-		{"temporary", upstreamtest.Fault{Status: 500}, 3, upstream.Temporary, upstream.Temporary},
+		{"temporary", upstreamtest.Fault{Status: 503}, 3, upstream.Temporary, upstream.Temporary},
 		{"uncertain", upstreamtest.Fault{Status: 504}, 3, upstream.Uncertain, upstream.Temporary},
 		{"permanent", upstreamtest.Fault{Status: 422, Body: resendBody("validation_error", "no")}, 10, upstream.Permanent, upstream.Permanent},
 	}

@@ -40,13 +40,40 @@ var commonRules = []Rule{
 	{Status: 405, Class: upstream.Account},
 	{Status: 406, Class: upstream.Account},
 	{Status: 407, Class: upstream.Account},
-	{Status: 413, Class: upstream.Permanent, Code: "5.3.4"},
+	{Status: 413, Class: upstream.Unrepresentable, Code: "5.3.4"},
 	{Status: 415, Class: upstream.Account},
 	{Status: 422, Own: true, Class: upstream.Permanent},
 	{Status: 429, Class: upstream.Throttled},
 	{Status: 451, Class: upstream.Account},
-	// A gateway that got no answer in time does not know whether its backend took the mail.
-	{Status: 504, Class: upstream.Uncertain},
+}
+
+// classOf returns the class of a status that no rule knows. Before the whole request has left nothing can
+// have been taken. After that a fault in the provider's own words is one of the provider; in other words it
+// is that of a proxy, which does not know what the provider made of the request, unless its status says that
+// the request did not get there: RFC 9110 15.6, RFC 6585 6,
+// https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/
+func classOf(a *Answer, own bool) upstream.Class {
+	switch a.Status {
+	case http.StatusGatewayTimeout: // whoever says it, another one's answer is missing
+		own = false
+	case 501, 503, 505, 511, 521, 522, 523, 525, 526, 527, 529, 530:
+		return upstream.Temporary
+	}
+	if a.Status < 500 || own || !a.Sent {
+		return upstream.Temporary
+	}
+	return upstream.Uncertain
+}
+
+// NotTheirs returns the error for an answer of success that does not have the provider's form: that of a proxy
+// or a captive portal. The request may have passed it.
+func NotTheirs(a *Answer, provider string) *upstream.Error {
+	e := &upstream.Error{Class: upstream.Temporary, Status: a.Status,
+		Err: fmt.Errorf("the answer is not one of %s, which may have taken the mail; check base_url and proxies: %s", provider, a.Words(Problem{}))}
+	if a.Sent {
+		e.Class = upstream.Uncertain
+	}
+	return e
 }
 
 // Problem is what an error answer says.
@@ -69,7 +96,10 @@ func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 		rule = findRule(a.Status, w, commonRules)
 	}
 	if rule == nil {
-		rule = &Rule{Class: upstream.Temporary}
+		rule = &Rule{Class: classOf(a, w.Own)}
+	}
+	if rule.Class == upstream.Permanent && !rule.Search && upstream.SaysTooLarge(w.Message) {
+		rule = &Rule{Class: upstream.Unrepresentable, Code: "5.3.4"}
 	}
 	e.Class, e.Sender, e.Changed = rule.Class, rule.Sender, rule.Changed
 	if rule.Code != "" {

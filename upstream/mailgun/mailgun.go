@@ -223,12 +223,11 @@ func (g *provider) Interpret(a *api.Answer, _ *api.Call) api.Verdict {
 		switch {
 		case err == nil && strings.HasPrefix(ok.Message, "Queued"):
 			return api.Verdict{ID: ok.ID}
-		case a.ReadErr != nil:
-			return api.Verdict{Err: &upstream.Error{Class: upstream.Uncertain, Status: a.Status, Err: errors.New("Mailgun's answer ended early")}}
+		case err == nil && ok.Message != "", bytes.HasPrefix(a.Body, []byte("Mailgun Magnificent API")): // that greets those who come to a wrong path
+			return api.Verdict{Err: &upstream.Error{Class: upstream.Account, Status: a.Status,
+				Err: errors.New("the answer is not that of a mail taken; check domain, region and base_url: " + a.Words(api.Problem{}))}}
 		}
-		// "Mailgun Magnificent API" greets those who come to a wrong path.
-		return api.Verdict{Err: &upstream.Error{Class: upstream.Account, Status: a.Status,
-			Err: errors.New("the answer is not that of a mail taken; check domain, region and base_url: " + a.Words(api.Problem{}))}}
+		return api.Verdict{Err: api.NotTheirs(a, "Mailgun")}
 	}
 	e, rule := api.Classify(a, problemOf(a), rules)
 	return api.Verdict{Err: e, Search: rule.Search}

@@ -186,7 +186,7 @@ func (r *provider) Interpret(a *api.Answer, _ *api.Call) api.Verdict {
 		if err := json.Unmarshal(a.Body, &ok); err == nil && ok.ID != "" {
 			return api.Verdict{ID: ok.ID}
 		}
-		return api.Verdict{Err: &upstream.Error{Class: upstream.Uncertain, Status: a.Status, Err: errors.New("Resend's answer cannot be read; asked again with the same key it will say")}}
+		return api.Verdict{Err: api.NotTheirs(a, "Resend")}
 	}
 	e, rule := api.Classify(a, problemOf(a), rules)
 	return api.Verdict{Err: e, Search: rule.Search}

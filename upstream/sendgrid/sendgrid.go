@@ -201,12 +201,15 @@ func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, 
 
 // Interpret reads 202, or a list of errors.
 func (s *provider) Interpret(a *api.Answer, c *api.Call) api.Verdict {
-	switch {
-	case a.Status == 202, a.Status == 200 && s.sandbox:
-		return api.Verdict{ID: a.Header.Get("X-Message-Id")}
-	case a.Status >= 200 && a.Status < 300:
+	id := a.Header.Get("X-Message-Id")
+	switch page := bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("<")); {
+	case a.Status == 202 && (id != "" || !page), a.Status == 200 && s.sandbox && !page:
+		return api.Verdict{ID: id}
+	case a.Status >= 200 && a.Status < 300 && (a.Status != 200 || len(a.Body) > 0 || a.ReadErr != nil):
+		return api.Verdict{Err: api.NotTheirs(a, "SendGrid")}
+	case a.Status == 200: // empty: the sandbox of the account
 		return api.Verdict{Err: &upstream.Error{Class: upstream.Account, Status: a.Status,
-			Err: errors.New("SendGrid answers 202 when it takes a mail; check base_url, and whether the account is in sandbox mode")}}
+			Err: errors.New("SendGrid answers 202 when it takes a mail; check whether the account is in sandbox mode")}}
 	}
 	w := problemOf(a)
 	e, _ := api.Classify(a, w, rules)

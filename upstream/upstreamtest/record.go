@@ -45,6 +45,7 @@ const (
 	DropAfterBody       // when the request is there whole; the mail is not taken
 	DropReply           // the mail is taken, its answer is lost
 	DropHalfReply       // the mail is taken, its answer breaks off
+	DropRest            // the answer, which has a Status, comes before the body is read
 )
 
 // Fault is what becomes of one request instead of an answer by the rules. The zero Fault is none.

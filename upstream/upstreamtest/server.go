@@ -209,6 +209,9 @@ func (s *Server) next() Fault {
 // read reads the body, or as much of it as the fault allows.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, fault Fault) ([]byte, bool) {
 	switch fault.Drop {
+	case DropRest:
+		write(w, &answer{fault.Status, fault.Header, fault.Body})
+		return nil, false
 	case DropBeforeBody:
 		hangUp(w, "")
 		return nil, false
