@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,31 @@ func TestUncertainGoesToNoOtherUpstream(t *testing.T) {
 	h.await("the hold", func() bool { return len(h.waiting(envelope.Held)) == 1 })
 	if n := deliveries(second, "a@example.org"); n != 0 || deliveries(first, "a@example.org") != 1 {
 		t.Errorf("%d deliveries by another upstream", n)
+	}
+}
+
+// A proxy's page leaves open what the provider did, unless it is about the size: then another upstream gets the mail.
+func TestPagesOfProxies(t *testing.T) {
+	for _, c := range []struct {
+		fault         upstreamtest.Fault
+		first, second int
+	}{
+		{upstreamtest.Fault{Status: 502, Body: "<html>Bad Gateway</html>", Accept: true}, 1, 0},
+		{upstreamtest.Fault{Status: 200, Body: "<html>Sign in</html>", Accept: true}, 1, 0},
+		{upstreamtest.Fault{Status: 521, Body: "<html>Web server is down</html>"}, 0, 1},
+		{upstreamtest.Fault{Status: 413, Body: "<html>Request Entity Too Large</html>"}, 0, 1},
+	} {
+		first, second := upstreamtest.NewResend("k"), upstreamtest.NewSendGrid("k")
+		t.Cleanup(first.Close)
+		t.Cleanup(second.Close)
+		h := newHouse(t, fmt.Sprintf("[queue]\nretry = [\"50ms\"]\nfailover_after = 1\n[[route]]\nvia = [\"first\", \"second\"]\n"+
+			"[upstream.first]\ntype = \"resend\"\napi_key = \"k\"\nbase_url = %q\n[upstream.second]\ntype = \"sendgrid\"\napi_key = \"k\"\nbase_url = %q\n", first.URL, second.URL))
+		first.Script(c.fault)
+		h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+		h.sentRecord("a@example.org")
+		if a, b := deliveries(first, "a@example.org"), deliveries(second, "a@example.org"); a != c.first || b != c.second {
+			t.Errorf("%d: %d and %d deliveries, want %d and %d", c.fault.Status, a, b, c.first, c.second)
+		}
 	}
 }
 

@@ -159,6 +159,21 @@ func TestUnrepresentable(t *testing.T) {
 			t.Errorf("offers %d and %d, want 1 and 1", a.count(), b.count())
 		}
 	})
+	t.Run("settles what was uncertain", func(t *testing.T) {
+		a, b := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+			if n == 1 {
+				return all(m, failing(upstream.Uncertain, 502, "Bad Gateway"))
+			}
+			return all(m, failing(upstream.Unrepresentable, 413, "too large"))
+		}}, &scripted{}
+		r := newRig(t, func(c *Config) { c.Route = via("a", "b") }, ups{"a": a, "b": b})
+		r.put("a", "x@example.org")
+		r.start()
+		r.awaitSent(1)
+		if a.count() != 2 || b.count() != 1 {
+			t.Errorf("offers %d and %d, want 2 and 1", a.count(), b.count())
+		}
+	})
 	t.Run("bounces when none is left", func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Route = via("a", "b") }, ups{"a": {send: refuse}, "b": {send: refuse}})
 		r.put("a", "x@example.org")

@@ -125,7 +125,8 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 			p.Enhanced = e.Code
 		}
 		// Once uncertain, a recipient stays so until an answer settles it.
-		p.Uncertain = e.Class == upstream.Uncertain || (wasUncertain && e.Class != upstream.Permanent)
+		settled := e.Class == upstream.Permanent || e.Class == upstream.Unrepresentable && e.Status != 0
+		p.Uncertain = e.Class == upstream.Uncertain || wasUncertain && !settled
 		p.Changed, p.Digest = e.Changed, cmp.Or(e.Digest, p.Digest)
 	}
 	if !p.Uncertain {

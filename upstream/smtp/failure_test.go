@@ -51,7 +51,7 @@ func smtpEarlyFailures() []smtpFailure {
 		{"ehlo dropped", react(upstreamtest.SMTPEhlo, "", drop), []string{"temporary connect"}, none},
 		{"mail 4yz", react(upstreamtest.SMTPMail, "", replyWith("451 4.3.0 later")), []string{"temporary 451 4.3.0 outage"}, none},
 		{"mail 5yz", react(upstreamtest.SMTPMail, "", replyWith("553-5.1.8 no such\n553 5.1.8 domain")), []string{"permanent 553 5.1.8"}, none},
-		{"mail too large", react(upstreamtest.SMTPMail, "", replyWith("552 5.3.4 too big")), []string{"permanent 552 5.3.4"}, none},
+		{"mail too large", react(upstreamtest.SMTPMail, "", replyWith("552 5.3.4 too big")), []string{"unrepresentable 552 5.3.4"}, none},
 		{"mail 530", react(upstreamtest.SMTPMail, "", replyWith("530 5.7.0 Must issue a STARTTLS command first")), []string{"account 530 5.7.0"}, none},
 		{"mail not our sender", react(upstreamtest.SMTPMail, "", replyWith("553 5.7.1 <a@example.com>: Sender address rejected: not owned by user x")),
 			[]string{"account 553 5.7.1 sender"}, none},
@@ -164,7 +164,7 @@ func TestSMTPDropInBody(t *testing.T) {
 	}{
 		{"dropped", smtpReaction{Drop: true}, "temporary"},
 		{"silent", smtpReaction{Stall: true}, "temporary"},
-		{"refused meanwhile", smtpReaction{Reply: "552 5.3.4 too much", Stall: true}, "permanent 552 5.3.4"},
+		{"refused meanwhile", smtpReaction{Reply: "552 5.3.4 too much", Stall: true}, "unrepresentable 552 5.3.4"},
 		{"odd words meanwhile", smtpReaction{Reply: "250 thanks", Stall: true}, "temporary"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestSMTPDropInBody(t *testing.T) {
 func TestSMTPTooLarge(t *testing.T) {
 	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Extensions: []string{"SIZE 64"}})
 	u := openSMTP(t, relay, nil)
-	upstreamtest.CheckOutcomes(t, u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x", "b@x")), "permanent 552 5.3.4", "permanent 552 5.3.4")
+	upstreamtest.CheckOutcomes(t, u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x", "b@x")), "unrepresentable 552 5.3.4", "unrepresentable 552 5.3.4")
 	relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Extensions: []string{"SIZE 65"}})
 	u = openSMTP(t, relay, nil)
 	upstreamtest.CheckOutcomes(t, u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x")), "ok FAKE1")

@@ -105,6 +105,7 @@ const (
 //	                                 words about the right to use this From: Account, Sender
 //	                                 500 502 503: Temporary, the dialog went wrong and not the mail
 //	                                 552 at RCPT without a mailbox code: Temporary (RFC 5321 4.5.3.1.10)
+//	                                 552, 5.3.4, 5.2.3 and words about the size: Unrepresentable
 //	                                 the rest: Permanent
 //
 // 4.3.x of the relay's own system at MAIL, DATA and the dot is Outage too.
@@ -162,8 +163,23 @@ func (r reply) refusal(phase stage) (class upstream.Class, sender bool) {
 		return upstream.Temporary, false
 	case r.tooManyRecipients(phase):
 		return upstream.Temporary, false
+	case r.isTooLarge():
+		return upstream.Unrepresentable, false
 	}
 	return upstream.Permanent, false
+}
+
+// isTooLarge finds limits of the relay, or of the mailbox, on the size of a message (RFC 1870 6, RFC 3463 3.3 and 3.4).
+func (r reply) isTooLarge() bool {
+	switch r.enhanced {
+	case "5.3.4", "5.2.3":
+		return true
+	case "":
+		if r.code == 552 {
+			return true
+		}
+	}
+	return !r.isMailbox() && upstream.SaysTooLarge(r.text)
 }
 
 // isMailbox reports whether the enhanced code is about an address or a mailbox (RFC 3463 3.2, 3.3).

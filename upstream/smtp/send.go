@@ -137,7 +137,7 @@ func (u *relay) fit(j *job, caps capabilities) {
 	}
 	j.sweep()
 	if caps.size > 0 && j.content.size > caps.size { // RFC 1870 6.1
-		j.fail(&upstream.Error{Class: upstream.Permanent, Status: 552, Code: "5.3.4",
+		j.fail(&upstream.Error{Class: upstream.Unrepresentable, Status: 552, Code: "5.3.4",
 			Err: fmt.Errorf("the message of %d bytes is too large for the relay, which takes %d", j.content.size, caps.size)})
 	}
 }
