@@ -65,14 +65,14 @@ func New(client *Client, p Provider) *Upstream { return &Upstream{client, p} }
 
 // Send offers m by as many requests as its recipients need.
 func (u *Upstream) Send(ctx context.Context, m *upstream.Mail) []upstream.Outcome {
-	o := &offer{ctx: ctx, upstream: u, mail: m, known: m.Digest, outcomes: make([]upstream.Outcome, len(m.To))}
+	o := &offer{upstream: u, mail: m, known: m.Digest, outcomes: make([]upstream.Outcome, len(m.To))}
 	composed, err := u.provider.Compose(m)
 	if err != nil {
 		o.set(everyone(m), upstream.Outcome{Err: err})
 		return o.outcomes
 	}
 	o.composed = composed
-	o.offer(everyone(m))
+	o.offer(ctx, everyone(m))
 	return o.outcomes
 }
 

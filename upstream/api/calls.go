@@ -25,7 +25,6 @@ const patience = 3
 
 // offer is one run of Send.
 type offer struct {
-	ctx      context.Context
 	upstream *Upstream
 	mail     *upstream.Mail
 	composed Composed
@@ -44,7 +43,7 @@ func everyone(m *upstream.Mail) []int {
 }
 
 // offer makes the calls for the recipients at these positions.
-func (o *offer) offer(at []int) {
+func (o *offer) offer(ctx context.Context, at []int) {
 	calls, refused := planCalls(o.mail, at, o.upstream.client.service)
 	for i, err := range refused {
 		o.outcomes[i].Err = err
@@ -54,13 +53,13 @@ func (o *offer) offer(at []int) {
 			o.set(calls[i].Positions(), upstream.Outcome{Err: o.stop})
 			continue
 		}
-		o.call(&calls[i])
+		o.call(ctx, &calls[i])
 	}
 }
 
 // call makes one call. Where a recipient is at fault the others are offered again without it.
-func (o *offer) call(c *Call) {
-	v := o.try(c)
+func (o *offer) call(ctx context.Context, c *Call) {
+	v := o.try(ctx, c)
 	switch {
 	case v.Err == nil:
 		o.failures = 0
@@ -77,20 +76,20 @@ func (o *offer) call(c *Call) {
 				rest = append(rest, at...)
 			}
 		}
-		o.offer(rest)
+		o.offer(ctx, rest)
 	case v.Search && len(c.rcpts) > 1:
 		half := len(c.rcpts) / 2
 		first, second := Call{rcpts: c.rcpts[:half]}, Call{rcpts: c.rcpts[half:]}
-		o.offer(first.Positions())
-		o.offer(second.Positions())
+		o.offer(ctx, first.Positions())
+		o.offer(ctx, second.Positions())
 	default:
 		o.set(c.Positions(), upstream.Outcome{Err: v.Err})
-		o.heed(v.Err)
+		o.heed(ctx, v.Err)
 	}
 }
 
-func (o *offer) try(c *Call) Verdict {
-	if err := o.ctx.Err(); err != nil {
+func (o *offer) try(ctx context.Context, c *Call) Verdict {
+	if err := ctx.Err(); err != nil {
 		return Verdict{Err: &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("not offered in time: %w", err)}}
 	}
 	req, err := o.upstream.client.request(o.composed, c)
@@ -101,7 +100,7 @@ func (o *offer) try(c *Call) Verdict {
 		o.stop = err
 		return Verdict{Err: err}
 	}
-	v := o.exchange(req, c)
+	v := o.exchange(ctx, req, c)
 	if o.upstream.client.service.Keyed && v.Err != nil && v.Err.Class == upstream.Uncertain {
 		// Without a digest, the provider compares requests by itself.
 		v.Err.Digest, _ = req.Body.Digest()
@@ -124,9 +123,9 @@ func (o *offer) compare(req *Request) *upstream.Error {
 	return nil
 }
 
-func (o *offer) exchange(req *Request, c *Call) Verdict {
+func (o *offer) exchange(ctx context.Context, req *Request, c *Call) Verdict {
 	client := o.upstream.client
-	answer, err := client.Do(o.ctx, req)
+	answer, err := client.Do(ctx, req)
 	if err != nil {
 		return Verdict{Err: err}
 	}
@@ -155,13 +154,13 @@ func (c *Client) request(composed Composed, call *Call) (*Request, *upstream.Err
 }
 
 // heed stops further calls that would meet the same trouble.
-func (o *offer) heed(err *upstream.Error) {
+func (o *offer) heed(ctx context.Context, err *upstream.Error) {
 	switch err.Class {
 	case upstream.Permanent, upstream.Unrepresentable:
 		o.failures = 0
 		return
 	case upstream.Temporary, upstream.Uncertain:
-		if o.failures++; o.failures < patience && !err.Connect && o.ctx.Err() == nil {
+		if o.failures++; o.failures < patience && !err.Connect && ctx.Err() == nil {
 			return
 		}
 	}
