@@ -160,6 +160,18 @@ type process struct {
 // serve starts a life; its number is in the name that it gives in EHLO.
 func (c *crash) serve(life int) *process {
 	c.t.Helper()
+	return c.serveRoutes(life, `[[route]]
+to = ["*@api.example.org"]
+via = ["api"]
+[[route]]
+via = ["relay"]
+[queue]
+`)
+}
+
+// serveRoutes starts a life with other routes; they end in the table of the queue.
+func (c *crash) serveRoutes(life int, routes string) *process {
+	c.t.Helper()
 	file := filepath.Join(c.dir, "config.toml")
 	config := fmt.Sprintf(`hostname = "life-%d.example.com"
 state_dir = %q
@@ -176,16 +188,10 @@ host = "127.0.0.1"
 port = %d
 tls = "none"
 max_concurrent = %d
-[[route]]
-to = ["*@api.example.org"]
-via = ["api"]
-[[route]]
-via = ["relay"]
-[queue]
-retry = ["50ms", "200ms"]
+%sretry = ["50ms", "200ms"]
 [admin]
 address = "off"
-`, life, filepath.Join(c.dir, "state"), c.addr, c.resend.URL, c.relay.Port, crashAtOnce)
+`, life, filepath.Join(c.dir, "state"), c.addr, c.resend.URL, c.relay.Port, crashAtOnce, routes)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

@@ -37,8 +37,18 @@ type attempt struct {
 }
 
 func newAttempt(l *lane, m *queue.Message, part queue.Part, body *mime.Message) *attempt {
-	return &attempt{gen: l.gen, lane: l, msg: m, part: part, body: body, start: time.Now()}
+	a := &attempt{gen: l.gen, lane: l, msg: m, part: part, body: body, start: time.Now()}
+	a.part.Interrupted = false
+	if part.Interrupted && part.Lane != "" && part.Lane != digestLane {
+		a.part.Progress = a.progress(a.start, upstream.Outcome{Err: errInterrupted})
+		if !a.part.NextAt.IsZero() && a.part.NextAt.Before(a.part.Progress.Since) {
+			a.part.Progress.Since = a.part.NextAt // the offer came after that: keys count from there
+		}
+	}
+	return a
 }
+
+var errInterrupted = &upstream.Error{Class: upstream.Uncertain, Err: errors.New("mailhatch ended while an offer may have been under way")}
 
 // upstream returns the name of the upstream that the lane is for.
 func (a *attempt) upstream() string { return a.lane.upstream.Name }

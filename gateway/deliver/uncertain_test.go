@@ -60,6 +60,48 @@ func TestUncertainWhenTheKeyIsNoLongerKnown(t *testing.T) {
 	}
 }
 
+// An offer that the end of a process or of a lease interrupted may have been taken.
+func TestInterruptedOfferIsUncertain(t *testing.T) {
+	for _, c := range []struct {
+		name, policy string
+		keyed        time.Duration
+		atA, atB     int // offers
+		state        envelope.State
+	}{
+		{"retry", "retry", time.Hour, 2, 0, envelope.Sent},
+		{"retry without keys", "retry", 0, 2, 0, envelope.Sent},
+		{"hold", "hold", time.Hour, 2, 0, envelope.Sent},
+		{"hold without keys", "hold", 0, 0, 0, envelope.Held},
+		{"failover", "failover", 0, 0, 1, envelope.Sent},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := &scripted{keyed: c.keyed, send: func(n int, m *upstream.Mail) []upstream.Outcome {
+				if n == 1 {
+					return all(m, failing(upstream.Temporary, 503, "away"))
+				}
+				return all(m, upstream.Outcome{})
+			}}, &scripted{}
+			r := newRig(t, func(cfg *Config) {
+				cfg.Route, cfg.Policy.OnUncertain, cfg.Policy.FailoverAfter = via("b", "a"), c.policy, 1
+			}, ups{"a": a, "b": b})
+			r.put("a", "x@example.org")
+			if leases, err := r.q.Claim(t.Context(), "a", 1, time.Millisecond); len(leases) != 1 || err != nil {
+				t.Fatal(leases, err)
+			}
+			time.Sleep(2 * time.Millisecond)
+			r.start()
+			if c.state == envelope.Sent {
+				r.awaitSent(1)
+			} else if p := r.awaitState(c.state); !p.Progress.Uncertain || p.Progress.Upstream != "a" || p.Progress.Error == "" {
+				t.Errorf("part %+v", p)
+			}
+			if a.count() != c.atA || b.count() != c.atB {
+				t.Errorf("offers %d and %d, want %d and %d", a.count(), b.count(), c.atA, c.atB)
+			}
+		})
+	}
+}
+
 func TestUncertainReleasedIsOfferedAgain(t *testing.T) {
 	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
 		if n == 1 {

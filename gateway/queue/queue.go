@@ -38,7 +38,8 @@ type Queue interface {
 	New(ctx context.Context) (Draft, error)
 
 	// Claim leases up to max parts of a lane that are queued and due, the longest due first. No one
-	// else gets them before the lease ends by Finish, Release or time. No part due: an empty slice.
+	// else gets them before the lease ends by Finish, Release or time, and who gets them after an end
+	// by time finds them Interrupted. No part due: an empty slice.
 	Claim(ctx context.Context, lane string, max int, lease time.Duration) ([]Lease, error)
 
 	// Serve names the lanes that this process delivers from now on. Processes that share a store learn from
@@ -91,6 +92,11 @@ type Part struct {
 	State    envelope.State       // Queued, Held or Failed
 	NextAt   time.Time            // when it is due; zero: now
 	Progress envelope.Progress
+
+	// Interrupted reports that an earlier lease of the part ended without Finish or Release, by time or with its
+	// process: nobody knows what became of an offer that was under way. After a crash, an engine may report it of
+	// a few parts that were only due; it never forgets one.
+	Interrupted bool
 }
 
 // Body is the stored message: header and body with CRLF line ends.

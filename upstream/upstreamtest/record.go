@@ -46,6 +46,7 @@ const (
 	DropReply           // the mail is taken, its answer is lost
 	DropHalfReply       // the mail is taken, its answer breaks off
 	DropRest            // the answer, which has a Status, comes before the body is read
+	HoldReply           // the mail is taken and the connection stays, without an answer
 )
 
 // Fault is what becomes of one request instead of an answer by the rules. The zero Fault is none.

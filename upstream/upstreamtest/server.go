@@ -183,6 +183,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a := s.judge(r, body)
 	switch {
+	case fault.Drop == HoldReply:
+		select {
+		case <-s.quit:
+		case <-r.Context().Done():
+		}
 	case fault.Drop == DropReply:
 		hangUp(w, "")
 	case fault.Drop == DropHalfReply:

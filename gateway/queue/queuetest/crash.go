@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -44,7 +45,7 @@ func Crash(t *testing.T, e Engine) {
 		return
 	}
 	dir := t.TempDir()
-	acks := map[string]string{}
+	acks, leased := map[string]string{}, map[string]bool{}
 	for round := range crashRounds {
 		c := startChild(t, dir)
 		c.await(t, crashMinimum)
@@ -52,20 +53,22 @@ func Crash(t *testing.T, e Engine) {
 		for ack, what := range c.kill(t) {
 			acks[ack] = what
 		}
-		verify(t, e, dir, acks, round)
+		maps.Copy(leased, c.leased)
+		verify(t, e, dir, acks, leased, round)
 	}
 }
 
 // child is a process that accepts and delivers messages and prints what it has acknowledged.
 type child struct {
-	cmd   *exec.Cmd
-	lines chan string
-	acks  map[string]string // by id: "accepted" or "sent"
+	cmd    *exec.Cmd
+	lines  chan string
+	acks   map[string]string // by id: "accepted" or "sent"
+	leased map[string]bool   // ids of what it has begun to work on
 }
 
 func startChild(t *testing.T, dir string, env ...string) *child {
 	t.Helper()
-	c := &child{lines: make(chan string, 1<<16), acks: map[string]string{}}
+	c := &child{lines: make(chan string, 1<<16), acks: map[string]string{}, leased: map[string]bool{}}
 	c.cmd = exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
 	c.cmd.Env = append(append(os.Environ(), childDir+"="+dir), env...)
 	c.cmd.Stderr = os.Stderr
@@ -112,6 +115,8 @@ func (c *child) note(t *testing.T, line string) {
 	switch f := strings.Fields(line); {
 	case len(f) == 2 && (f[0] == "accepted" || f[0] == "sent"):
 		c.acks[f[1]] = f[0]
+	case len(f) == 2 && f[0] == "leased":
+		c.leased[f[1]] = true
 	default:
 		t.Errorf("the child says %q", line)
 	}
@@ -205,6 +210,7 @@ func crashChild(t *testing.T, e Engine, dir string) {
 			return
 		}
 		for i, l := range leases {
+			fmt.Fprintf(out, "leased %s\n", l.Message().ID)
 			if i%3 != 0 {
 				_ = l.Extend(context.Background(), longTime)
 				continue
@@ -244,8 +250,8 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// verify compares a queue with what was acknowledged.
-func verify(t *testing.T, e Engine, dir string, acks map[string]string, round int) {
+// verify compares a queue with what was acknowledged. What was leased when the process died is interrupted.
+func verify(t *testing.T, e Engine, dir string, acks map[string]string, leased map[string]bool, round int) {
 	t.Helper()
 	h := &house{T: t, dir: dir, engine: e}
 	h.start()
@@ -254,6 +260,9 @@ func verify(t *testing.T, e Engine, dir string, acks map[string]string, round in
 	for _, m := range h.list(queue.Filter{}) {
 		here[m.ID] = true
 		h.checkBody(m)
+		if e.OneProcess && leased[m.ID] && !m.Parts[0].Interrupted {
+			t.Errorf("round %d: %s was leased and is not interrupted", round, m.ID)
+		}
 	}
 	ended := map[string]int{}
 	for _, r := range h.history(queue.HistoryFilter{}) {

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +34,7 @@ func PowerCut(t *testing.T, e Engine) {
 		return
 	}
 	d := newDisk(t)
-	acks := map[string]string{}
+	acks, leased := map[string]string{}, map[string]bool{}
 	for round := range powerRounds {
 		idle := round == 0
 		d.mount(t)
@@ -49,11 +50,12 @@ func PowerCut(t *testing.T, e Engine) {
 		for id, what := range c.acks { // those from before the cut alone count
 			acks[id] = what
 		}
+		maps.Copy(leased, c.leased)
 		d.cut(t)
 		c.end()
 		d.unmount(t)
 		d.mount(t)
-		verify(t, e, d.state(), acks, round)
+		verify(t, e, d.state(), acks, leased, round)
 		d.unmount(t)
 	}
 }

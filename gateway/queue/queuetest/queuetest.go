@@ -52,6 +52,7 @@ func Run(t *testing.T, e Engine) {
 		{"Serve", testServe},
 		{"LeaseEnds", testLeaseEnds},
 		{"LeaseRelease", testLeaseRelease},
+		{"Interrupted", testInterrupted},
 		{"RestartFreesLeases", testRestartFreesLeases},
 		{"Finish", testFinish},
 		{"FinishSplits", testFinishSplits},

@@ -16,7 +16,8 @@
 // transaction, waits for its fsync and wakes all callers: the more come at once, the fewer fsyncs each
 // costs, without any timer. An op that fails is left out and the others of its group start again.
 // Questions are answered on connections of their own. Claims are too: a lease lives in memory and
-// writes nothing, so a restart frees all leases; lease.go shows why no part is given out twice. Beside
+// writes nothing, so a restart frees all leases; lease.go shows why no part is given out twice,
+// and interrupted.go which ones a dead process may have been offering. Beside
 // the writer one goroutine carries the log over into the database, so that no commit waits for that,
 // one checks that the files keep their names, and one removes what a former process left; Run waits for all.
 //

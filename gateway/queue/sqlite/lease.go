@@ -36,8 +36,9 @@ type lease struct {
 	row     *messageRow // that message is made of, until it is
 	body    storedBody
 
-	until     time.Time // guarded by leases.mu
-	finishing bool      // guarded by leases.mu: a Finish is on its way, no one may take over
+	until       time.Time // guarded by leases.mu
+	finishing   bool      // guarded by leases.mu: a Finish is on its way, no one may take over
+	interrupted bool      // an earlier lease ended by time
 }
 
 // Claim leases due parts of a lane. It writes nothing and does not wait for the writer.
@@ -50,6 +51,9 @@ func (s *Store) Claim(ctx context.Context, lane string, max int, d time.Duration
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil || max <= 0 {
+		return nil, err
+	}
+	if err := s.allowLeases(ctx, lane, max); err != nil {
 		return nil, err
 	}
 	granted, err := s.leases.grant(s, lane, max, d)
@@ -78,7 +82,7 @@ func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*leas
 		if t.taken(key, now) {
 			return true, nil
 		}
-		l := &lease{store: s, key: key, until: now.Add(d)}
+		l := &lease{store: s, key: key, until: now.Add(d), interrupted: t.held[key] != nil}
 		if m := s.fresh.take(key, lane, nextAt); m != nil {
 			l.part, l.body, l.message = m.part, m.body, m.message
 		} else if ok, err := l.fetch(t.conn); err != nil || !ok {
@@ -136,6 +140,9 @@ func (l *lease) decode() (err error) {
 		l.message, err = l.row.message()
 		l.row = nil
 	}
+	if l.interrupted && err == nil {
+		l.message.Parts[0].Interrupted = true
+	}
 	return err
 }
 
@@ -154,6 +161,14 @@ func (t *leases) reserve(key partKey) bool {
 	}
 	t.held[key] = &lease{finishing: true}
 	return true
+}
+
+// holds reports whether a part is leased, or its lease ended by time alone.
+func (t *leases) holds(key partKey) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.held[key]
+	return l != nil && l.store != nil
 }
 
 // drop takes parts off the table.
@@ -229,7 +244,11 @@ func (l *lease) Extend(_ context.Context, d time.Duration) error {
 
 // Release gives the part back. Nothing was written when it was claimed, so nothing is now.
 func (l *lease) Release(context.Context) error {
-	err := l.change(false, func(t *leases) { delete(t.held, l.key) })
+	err := l.change(false, func(t *leases) {
+		if delete(t.held, l.key); l.interrupted { // who claims the part next must know
+			t.held[l.key] = &lease{store: l.store, key: l.key, part: l.part}
+		}
+	})
 	if err == nil {
 		l.store.signal()
 	}

@@ -31,6 +31,7 @@ type mark struct {
 	salt   wal.Salt
 	frames uint64 // 0: nothing is known of the log
 	at     int64  // of the last commit, in milliseconds
+	leased uint32 // that no more parts of one lane were leased at once; 0: not known
 }
 
 func (m mark) encode() []byte {
@@ -39,7 +40,7 @@ func (m mark) encode() []byte {
 	b = binary.BigEndian.AppendUint32(b, m.salt.Second)
 	b = binary.BigEndian.AppendUint64(b, m.frames)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.at))
-	b = binary.BigEndian.AppendUint32(b, 0) // reserved
+	b = binary.BigEndian.AppendUint32(b, m.leased)
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
 }
 
@@ -57,6 +58,7 @@ func readMark(dir string) (m mark, open bool, err error) {
 	return mark{
 		salt:   wal.Salt{First: binary.BigEndian.Uint32(b[8:]), Second: binary.BigEndian.Uint32(b[12:])},
 		frames: binary.BigEndian.Uint64(b[16:]), at: int64(binary.BigEndian.Uint64(b[24:])),
+		leased: binary.BigEndian.Uint32(b[32:]),
 	}, true, nil
 }
 
@@ -115,12 +117,12 @@ type marker struct {
 }
 
 // openMark makes the mark of a store that is being opened, which knows nothing of the log yet, before the first commit.
-func openMark(dir string) (*marker, error) {
+func openMark(dir string, leased uint32) (*marker, error) {
 	f, err := os.OpenFile(filepath.Join(dir, markName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	m := &marker{file: f}
+	m := &marker{file: f, now: mark{leased: leased}}
 	err = m.reset()
 	if err == nil {
 		err = syncDir(dir)
@@ -133,7 +135,17 @@ func openMark(dir string) (*marker, error) {
 
 // reset forgets how far the log has come, durably.
 func (m *marker) reset() error {
-	m.now = mark{at: nowMilli()}
+	m.now = mark{at: nowMilli(), leased: m.now.leased}
+	return m.store()
+}
+
+// allow makes the mark say, durably, that no more parts of a lane are leased at once.
+func (m *marker) allow(leased uint32) error {
+	m.now.leased = leased
+	return m.store()
+}
+
+func (m *marker) store() error {
 	if _, err := m.file.WriteAt(m.now.encode(), 0); err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ type Store struct {
 	leases   leases
 	fresh    fresh
 	changed  chan struct{}
+	leased   atomic.Int64 // as many parts of a lane may be leased as the mark says
 	served   atomic.Pointer[[]string]
 
 	carrier    *sqlite.Conn  // the checkpointer's own
@@ -122,12 +123,13 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
+	var last mark
 	if existed {
 		state, err := inspect(s.dir, s.path)
 		if err != nil {
 			return err
 		}
-		s.unclean = state.unclean
+		s.unclean, last = state.unclean, state.mark
 	} else {
 		if err := s.setLogAside(); err != nil {
 			return err
@@ -146,7 +148,8 @@ func (s *Store) open() error {
 	if existed { // without rows of its own a new database must not judge bodies that lie there
 		s.orphans = found
 	}
-	if s.mark, err = openMark(s.dir); err != nil {
+	s.leased.Store(int64(max(last.leased, leasedLeast)))
+	if s.mark, err = openMark(s.dir, uint32(s.leased.Load())); err != nil {
 		return err
 	}
 	if s.writer, err = openOwn(s.path, writerCacheKiB); err != nil {
@@ -165,6 +168,11 @@ func (s *Store) open() error {
 	}
 	if err := s.load(); err != nil {
 		return describe(s.path, err)
+	}
+	if s.unclean {
+		if err := s.flagDue(last); err != nil {
+			return describe(s.path, err)
+		}
 	}
 	s.opened = true
 	return describe(s.path, s.place.check())
@@ -253,7 +261,7 @@ func (s *Store) release() error {
 	// what the disk really has.
 	well := s.failure.Load() == nil
 	if well && s.writer != nil {
-		err = errors.Join(err, s.mark.leaveLog(), s.writer.Close())
+		err = errors.Join(err, s.flagLeased(), s.mark.leaveLog(), s.writer.Close())
 	}
 	if s.mark != nil {
 		err = errors.Join(err, s.mark.close(s.dir, well && err == nil && (s.opened || !s.unclean)))

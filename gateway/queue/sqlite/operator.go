@@ -190,6 +190,12 @@ func (v *visit) parts(t *tx, row *messageRow, m *queue.Message) (changed bool, e
 		case v.removes:
 			v.deleted = append(v.deleted, p.key)
 		}
+		if !part.Interrupted && v.leases.holds(p.key) { // see interrupted.go
+			part.Interrupted = true
+			if p.info, err = partText(part, m.Envelope.To); err != nil {
+				return false, err
+			}
+		}
 		if err := v.do(t, m, part, p); err != nil {
 			return false, err
 		}

@@ -54,8 +54,9 @@ type messageInfo struct {
 
 // partInfo is what a row of parts holds as JSON; an empty text stands for its zero value.
 type partInfo struct {
-	To       []envelope.Recipient `json:"to,omitempty"` // nil: all recipients of the message
-	Progress envelope.Progress    `json:"progress,omitzero"`
+	To          []envelope.Recipient `json:"to,omitempty"` // nil: all recipients of the message
+	Progress    envelope.Progress    `json:"progress,omitzero"`
+	Interrupted bool                 `json:"interrupted,omitempty"`
 }
 
 // partRow is a row of parts that is ready to be written.
@@ -80,10 +81,10 @@ func newPartRow(p *queue.Part, m *queue.Message, now time.Time) (row partRow, er
 
 // partText is what the row of a part holds beside its columns; all are the recipients of its message.
 func partText(p *queue.Part, all []envelope.Recipient) (string, error) {
-	info := partInfo{To: p.To, Progress: p.Progress}
+	info := partInfo{To: p.To, Progress: p.Progress, Interrupted: p.Interrupted}
 	if sameRecipients(p.To, all) {
 		info.To = nil
-		if reflect.ValueOf(&info.Progress).Elem().IsZero() {
+		if !info.Interrupted && reflect.ValueOf(&info.Progress).Elem().IsZero() {
 			return "", nil
 		}
 	}
@@ -224,7 +225,7 @@ func (p *storedPart) part(all []envelope.Recipient) (queue.Part, error) {
 			return queue.Part{}, err
 		}
 	}
-	part := queue.Part{To: info.To, Lane: p.lane, State: stateOf(p.state), Progress: info.Progress}
+	part := queue.Part{To: info.To, Lane: p.lane, State: stateOf(p.state), Progress: info.Progress, Interrupted: info.Interrupted}
 	if part.To == nil {
 		part.To = all
 	}
