@@ -11,7 +11,7 @@ import (
 // delivery translates a config for the deliverer.
 func delivery(cfg *config.Config) *deliver.Config {
 	d := &deliver.Config{
-		Route: func(m *queue.Message, msg *mime.Message, to string) route.Decision { return decide(cfg, m, msg, to) },
+		Route: func(m *queue.Message, msg *mime.Message) func(string) route.Decision { return decide(cfg, m, msg) },
 		Policy: deliver.Policy{
 			MaxAge: cfg.Queue.MaxAge.Duration, FailoverAfter: cfg.Queue.FailoverAfter, OnFailure: cfg.Queue.OnFailure,
 			OnUncertain: cfg.Queue.OnUncertain, WarnAfter: cfg.Queue.WarnAfter.Duration,
@@ -33,10 +33,12 @@ func delivery(cfg *config.Config) *deliver.Config {
 	return d
 }
 
-// decide routes one recipient of a queued message by a config.
-func decide(cfg *config.Config, m *queue.Message, msg *mime.Message, to string) route.Decision {
+// decide routes the recipients of a queued message by a config.
+func decide(cfg *config.Config, m *queue.Message, msg *mime.Message) func(to string) route.Decision {
 	in := route.NewInput(m.ID, &m.Envelope, msg, m.Size)
-	in.To = to
 	in.Released = len(m.Parts) > 0 && m.Parts[0].Progress.Released
-	return cfg.Routes.Decide(in)
+	return func(to string) route.Decision {
+		in.To = to
+		return cfg.Routes.Decide(in)
+	}
 }

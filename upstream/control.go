@@ -1,6 +1,9 @@
 package upstream
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // controlFields are fields by which providers let a message steer their service. They count only where
 // the operator says so: mail comes from programs that may pass on what strangers wrote.
@@ -15,6 +18,9 @@ var controlFields = [...]string{
 	"X-MJ-*",   // https://dev.mailjet.com/smtp-relay/custom-headers/
 	"Resend-*", // Resend-Idempotency-Key, https://resend.com/docs/send-with-smtp
 }
+
+// ControlFields returns the names of those fields; one that ends in * stands for all that begin so.
+func ControlFields() []string { return slices.Clone(controlFields[:]) }
 
 // IsControlField reports whether a provider may take a header field of this name for an instruction.
 func IsControlField(name string) bool { return MatchesField(name, controlFields[:]) }

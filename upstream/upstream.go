@@ -24,8 +24,9 @@ type Upstream interface {
 
 // Preflighter is implemented by upstreams that cannot carry every message.
 type Preflighter interface {
-	// Preflight reports without any network traffic whether m can be carried faithfully: nil, or an
-	// *Error of class Unrepresentable or Permanent. An I/O error of the message's bytes is Temporary.
+	// Preflight reports without any network traffic whether m can be carried faithfully to at least one of
+	// its recipients: nil, or an *Error of class Unrepresentable or Permanent, which holds for all of them.
+	// What becomes of the others is for Send to return. An I/O error of the message's bytes is Temporary.
 	Preflight(m *Mail) error
 }
 

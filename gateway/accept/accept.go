@@ -75,7 +75,8 @@ type incoming struct {
 	body      queue.Body
 	msg       *mime.Message
 	size      int64
-	fits      map[string]bool // upstream name: it can carry the message to all recipients
+	decisions []route.Decision // for each recipient
+	refusals  map[string]error // by upstream: why it cannot carry the message; nil: it can
 }
 
 // receive writes a message into a draft: trace field, completed header, body as it comes.

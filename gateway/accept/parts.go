@@ -19,9 +19,13 @@ import (
 func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 	asked, refused := 0, 0 // of the recipients that the client named
 	ri := route.NewInput(in.id, &in.env, in.msg, in.size)
-	for _, rcpt := range in.env.To {
+	in.decisions = make([]route.Decision, len(in.env.To))
+	for i, rcpt := range in.env.To {
 		ri.To = rcpt.Address
-		d := in.cfg.Routes.Decide(ri)
+		in.decisions[i] = in.cfg.Routes.Decide(ri)
+	}
+	for i, rcpt := range in.env.To {
+		d := in.decisions[i]
 		part := queue.Part{State: envelope.Queued, To: []envelope.Recipient{rcpt}}
 		var err error
 		switch d.Action {
@@ -30,7 +34,7 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 		case route.Hold:
 			part.State = envelope.Held
 		case route.Deliver:
-			part.Lane, part.Progress.Unfit, err = a.lane(in, d.Via, rcpt)
+			part.Lane, part.Progress.Unfit, err = a.lane(in, d.Via)
 		}
 		if !in.copies[mime.AddressKey(rcpt.Address)] {
 			asked++
@@ -56,7 +60,7 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 
 // lane returns the upstream that should have the message: the first of via that can carry it and is
 // not closed; unfit lists those that cannot. When none can carry it, the reason is the reply.
-func (a *Acceptor) lane(in *incoming, via []string, rcpt envelope.Recipient) (name string, unfit []string, err error) {
+func (a *Acceptor) lane(in *incoming, via []string) (name string, unfit []string, err error) {
 	fit := make([]string, 0, len(via))
 	var reason error
 	for _, name := range via {
@@ -65,7 +69,7 @@ func (a *Acceptor) lane(in *incoming, via []string, rcpt envelope.Recipient) (na
 			continue
 		}
 		if p, ok := u.Upstream.(upstream.Preflighter); ok {
-			if err := in.preflight(u, p, rcpt); err != nil {
+			if err := in.preflight(u, p); err != nil {
 				reason = err
 				unfit = append(unfit, name)
 				continue
@@ -79,20 +83,25 @@ func (a *Acceptor) lane(in *incoming, via []string, rcpt envelope.Recipient) (na
 	return a.Deliverer.Choose(fit), unfit, nil
 }
 
-// preflight asks once for all recipients, and only where that fails for each.
-func (in *incoming) preflight(u *config.Upstream, p upstream.Preflighter, rcpt envelope.Recipient) error {
-	ok, known := in.fits[u.Name]
-	if !known {
-		ok = in.judge(u, p, in.env.To) == nil
-		if in.fits == nil {
-			in.fits = map[string]bool{}
+// preflight asks an upstream once for all recipients that routes name it for: to look at the message takes as
+// long as to send it, and what is refused is refused for them all (see upstream.Preflighter).
+func (in *incoming) preflight(u *config.Upstream, p upstream.Preflighter) error {
+	refusal, known := in.refusals[u.Name]
+	if known {
+		return refusal
+	}
+	var to []envelope.Recipient
+	for i, d := range in.decisions {
+		if d.Action == route.Deliver && slices.Contains(d.Via, u.Name) {
+			to = append(to, in.env.To[i])
 		}
-		in.fits[u.Name] = ok
 	}
-	if ok {
-		return nil
+	refusal = in.judge(u, p, to)
+	if in.refusals == nil {
+		in.refusals = map[string]error{}
 	}
-	return in.judge(u, p, []envelope.Recipient{rcpt})
+	in.refusals[u.Name] = refusal
+	return refusal
 }
 
 // judge returns the reply for a message that the upstream cannot carry, its rewrite_from applied; any

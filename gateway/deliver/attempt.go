@@ -61,9 +61,10 @@ func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests 
 	if a.purpose == toProbe {
 		probe = a.upstream()
 	}
+	decide := a.gen.cfg.Route(a.msg, a.body)
 	for _, rcpt := range a.part.To {
 		p := a.part.Progress
-		dest := a.gen.find(a.gen.cfg.Route(a.msg, a.body, rcpt.Address), &p, probe)
+		dest := a.gen.find(decide(rcpt.Address), &p, probe)
 		rcpts := []envelope.Recipient{rcpt}
 		switch dest.action {
 		case route.Deliver:

@@ -27,7 +27,7 @@ type Rewrite func(from string, msg *mime.Message) (newFrom string, edits []mime.
 // Config is what delivery follows. It is not changed after it was handed over.
 type Config struct {
 	Upstreams []Upstream
-	Route     func(m *queue.Message, msg *mime.Message, to string) route.Decision
+	Route     func(m *queue.Message, msg *mime.Message) func(to string) route.Decision // for each recipient of a message
 	Policy    Policy
 }
 

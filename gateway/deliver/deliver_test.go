@@ -110,8 +110,10 @@ func TestOnFailure(t *testing.T) {
 			}}
 			r := newRig(t, func(cfg *Config) {
 				cfg.Policy.OnFailure = c.policy
-				cfg.Route = func(*queue.Message, *mime.Message, string) route.Decision {
-					return route.Decision{Action: route.Deliver, Via: []string{"a"}, OnFailure: c.rule}
+				cfg.Route = func(*queue.Message, *mime.Message) func(string) route.Decision {
+					return func(string) route.Decision {
+						return route.Decision{Action: route.Deliver, Via: []string{"a"}, OnFailure: c.rule}
+					}
 				}
 			}, ups{"a": a})
 			r.putFrom(c.from, "a", time.Now(), "x@example.org")

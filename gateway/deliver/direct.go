@@ -93,7 +93,7 @@ func (a *attempt) directNext(result *DirectResult) string {
 	}
 	rest := &result.Rest[0]
 	rest.Progress.Passed = append(slices.Clone(rest.Progress.Passed), a.upstream())
-	via := a.gen.cfg.Route(a.msg, a.body, rest.To[0].Address).Via
+	via := a.gen.cfg.Route(a.msg, a.body)(rest.To[0].Address).Via
 	p := rest.Progress
 	if next := a.gen.choose(via, &p, ""); next != "" && next != a.upstream() && len(p.Passed) > 0 {
 		result.Err = nil

@@ -216,8 +216,10 @@ func TestSlowUpstreamDelaysNoOther(t *testing.T) {
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome { <-release; return all(m, upstream.Outcome{}) }}
 	b := &scripted{}
 	r := newRig(t, func(c *Config) {
-		c.Route = func(_ *queue.Message, _ *mime.Message, to string) route.Decision {
-			return route.Decision{Action: route.Deliver, Via: []string{to[:1]}}
+		c.Route = func(*queue.Message, *mime.Message) func(string) route.Decision {
+			return func(to string) route.Decision {
+				return route.Decision{Action: route.Deliver, Via: []string{to[:1]}}
+			}
 		}
 	}, ups{"a": a, "b": b})
 	for range 20 {
@@ -310,8 +312,10 @@ func TestNewRulesMoveQueuedMail(t *testing.T) {
 	}
 }
 
-func decision(d route.Decision) func(*queue.Message, *mime.Message, string) route.Decision {
-	return func(*queue.Message, *mime.Message, string) route.Decision { return d }
+func decision(d route.Decision) func(*queue.Message, *mime.Message) func(string) route.Decision {
+	return func(*queue.Message, *mime.Message) func(string) route.Decision {
+		return func(string) route.Decision { return d }
+	}
 }
 
 func TestStopLetsAttemptsEnd(t *testing.T) {

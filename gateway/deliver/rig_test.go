@@ -107,9 +107,11 @@ func (r *rig) journal() string {
 	return r.log.String()
 }
 
-func via(names ...string) func(*queue.Message, *mime.Message, string) route.Decision {
-	return func(*queue.Message, *mime.Message, string) route.Decision {
-		return route.Decision{Name: "test", Action: route.Deliver, Via: names}
+func via(names ...string) func(*queue.Message, *mime.Message) func(string) route.Decision {
+	return func(*queue.Message, *mime.Message) func(string) route.Decision {
+		return func(string) route.Decision {
+			return route.Decision{Name: "test", Action: route.Deliver, Via: names}
+		}
 	}
 }
 

@@ -112,8 +112,10 @@ func TestNothingIsOfferedWhileResultsCannotBeStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := &scripted{}, &scripted{}
 		r, f := faultyRig(t, func(c *Config) {
-			c.Route = func(_ *queue.Message, _ *mime.Message, to string) route.Decision {
-				return route.Decision{Name: "test", Action: route.Deliver, Via: []string{to[:1]}}
+			c.Route = func(*queue.Message, *mime.Message) func(string) route.Decision {
+				return func(to string) route.Decision {
+					return route.Decision{Name: "test", Action: route.Deliver, Via: []string{to[:1]}}
+				}
 			}
 		}, ups{"a": a, "b": b})
 		var locked atomic.Bool

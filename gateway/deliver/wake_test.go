@@ -120,9 +120,11 @@ func TestOneClaimForEachMail(t *testing.T) {
 func TestNoWakeUpIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil, ups{"a": &scripted{}, "b": &scripted{}})
-		r.cfg.Route = func(m *queue.Message, _ *mime.Message, to string) route.Decision {
-			lane, _, _ := strings.Cut(to, "@")
-			return route.Decision{Name: "test", Action: route.Deliver, Via: []string{lane}}
+		r.cfg.Route = func(*queue.Message, *mime.Message) func(string) route.Decision {
+			return func(to string) route.Decision {
+				lane, _, _ := strings.Cut(to, "@")
+				return route.Decision{Name: "test", Action: route.Deliver, Via: []string{lane}}
+			}
 		}
 		r.start()
 		defer r.stop()

@@ -25,18 +25,20 @@ type Mail struct {
 	Applied []string
 
 	parsed *mime.Message // Header; nil after a change
+	input  *Input        // what rules may ask of parsed
 }
 
-// message reads the header, once between changes.
-func (m *Mail) message() (*mime.Message, error) {
-	if m.parsed == nil {
-		parsed, err := mime.Parse(mime.NewBytesSource(m.Header))
-		if err != nil {
-			return nil, err
-		}
-		m.parsed = parsed
+// read reads the header, once between changes.
+func (m *Mail) read() error {
+	if m.parsed != nil {
+		return nil
 	}
-	return m.parsed, nil
+	parsed, err := mime.Parse(mime.NewBytesSource(m.Header))
+	if err != nil {
+		return err
+	}
+	m.parsed, m.input = parsed, NewInput("", m.Envelope, parsed, m.Size)
+	return nil
 }
 
 func (m *Mail) isCopy(address string) bool { return m.Copies[mime.AddressKey(address)] }
@@ -47,10 +49,15 @@ func NewInput(id string, env *envelope.Envelope, msg *mime.Message, size int64) 
 	for _, a := range msg.From {
 		in.HeaderFrom = append(in.HeaderFrom, a.Addr)
 	}
+	decoded := map[string][]string{} // by name: many rules may ask for the same field
 	in.Header = func(name string) []string {
-		values := msg.Header.Values(name)
-		for i, v := range values {
-			values[i] = mime.DecodeText(v)
+		values, known := decoded[name]
+		if !known {
+			values = msg.Header.Values(name)
+			for i, v := range values {
+				values[i] = mime.DecodeText(v)
+			}
+			decoded[name] = values
 		}
 		return values
 	}
@@ -84,11 +91,10 @@ type work struct {
 
 // work finds out for which recipients the rule holds.
 func (r *rewrite) work(m *Mail) (*work, error) {
-	msg, err := m.message()
-	if err != nil {
+	if err := m.read(); err != nil {
 		return nil, err
 	}
-	w := &work{rule: r, m: m, msg: msg, in: NewInput("", m.Envelope, msg, m.Size), matched: make([]bool, len(m.Envelope.To))}
+	w := &work{rule: r, m: m, msg: m.parsed, in: m.input, matched: make([]bool, len(m.Envelope.To))}
 	if !all(r.early, w.in) || !all(r.late, w.in) {
 		return w, nil
 	}

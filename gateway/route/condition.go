@@ -84,7 +84,7 @@ func present(s string) []string {
 
 func (r *rule) envelope(in *Input) bool { return all(r.early, in) }
 
-func (r *rule) holds(in *Input) bool { return all(r.early, in) && all(r.late, in) }
+func (r *rule) holds(in *Input) bool { return all(r.early, in) && in.lateHolds(r) }
 
 // needsMessage reports whether the rule cannot be decided by the envelope alone.
 func (r *rule) needsMessage() bool { return len(r.late) > 0 }

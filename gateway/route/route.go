@@ -25,7 +25,8 @@ import (
 	"mailhatch/gateway/envelope"
 )
 
-// Input is what rules may ask about.
+// Input is what rules may ask about. Only To changes between the recipients of a message: what the other
+// fields decide is found out once. It is used by one goroutine at a time.
 type Input struct {
 	ID         string                     // of the message: a balance sends equal ids to the same upstream
 	Envelope   *envelope.Envelope         // From and Client count; To does not
@@ -35,6 +36,24 @@ type Input struct {
 	Header     func(name string) []string // decoded values of all fields of that name; nil means no header
 	Size       int64                      // bytes of the message
 	Released   bool                       // an operator released it: rules that hold are passed over
+
+	late map[*rule]bool // whether the late conditions hold, of the rules that were asked
+}
+
+// lateHolds reports whether the conditions of r hold that are about the message, whoever the recipient.
+func (in *Input) lateHolds(r *rule) bool {
+	if len(r.late) == 0 {
+		return true
+	}
+	holds, known := in.late[r]
+	if !known {
+		if in.late == nil {
+			in.late = map[*rule]bool{}
+		}
+		holds = all(r.late, in)
+		in.late[r] = holds
+	}
+	return holds
 }
 
 // Action is what happens to a recipient.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"mailhatch/mime"
 	"mailhatch/upstream"
@@ -50,10 +51,17 @@ func (u *relay) prepare(m *mime.Message) (*content, error) {
 	return c, nil
 }
 
-var blindFields = [...]string{"Bcc", "Resent-Bcc"}
+// removedFields returns the fields that must not leave: Bcc, which is never to be shown to anyone (RFC 5322
+// 3.6.3), and those by which the relay's provider could be steered.
+func removedFields(keepControl bool) []string {
+	names := []string{"Bcc", "Resent-Bcc"}
+	if !keepControl {
+		names = append(names, upstream.ControlFields()...)
+	}
+	return names
+}
 
-// editHeader removes what must not leave: Bcc, which is never to be shown to anyone (RFC 5322 3.6.3),
-// and fields by which the relay's provider could be steered.
+// editHeader takes removedFields away.
 func (u *relay) editHeader(m *mime.Message) (*mime.Message, error) {
 	if head := m.HeaderBytes(); hasLoneEnds(head) {
 		// What is one field now may be two on the wire: look at the header as it will be there.
@@ -64,14 +72,13 @@ func (u *relay) editHeader(m *mime.Message) (*mime.Message, error) {
 		}
 		m = mended
 	}
-	var edits []mime.Edit
-	for _, f := range m.Header {
-		if upstream.MatchesField(f.Name, blindFields[:]) || (!u.keepControl && upstream.IsControlField(f.Name)) {
-			edits = append(edits, mime.Edit{Op: mime.Remove, Name: f.Name})
-		}
-	}
-	if len(edits) == 0 {
+	if !slices.ContainsFunc(m.Header, func(f mime.Field) bool { return upstream.MatchesField(f.Name, u.removed) }) {
 		return m, nil
+	}
+	// One edit for each pattern: with one for each field, a message could make the cost the square of its size.
+	edits := make([]mime.Edit, len(u.removed))
+	for i, pattern := range u.removed {
+		edits[i] = mime.Edit{Op: mime.Remove, Name: pattern}
 	}
 	return m.With(edits...)
 }

@@ -77,7 +77,7 @@ type relay struct {
 	auth         string
 	timeout      time.Duration
 	finalTimeout time.Duration
-	keepControl  bool
+	removed      []string // fields that do not leave
 	pool         pool
 	buffers      sync.Pool // of *[]byte: wire forms of small messages, chunks of large ones
 }
@@ -90,7 +90,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	}
 	u := &relay{
 		host: s.Host, port: s.Port, helo: s.Helo, tlsMode: s.TLS,
-		username: s.Username, password: s.Password, auth: s.Auth, keepControl: s.PassControlHeaders,
+		username: s.Username, password: s.Password, auth: s.Auth, removed: removedFields(s.PassControlHeaders),
 		timeout: s.Timeout.Duration, finalTimeout: s.Timeout.Duration,
 	}
 	u.pool.maxIdle = maxIdle
