@@ -37,7 +37,7 @@ func (f *front) auth(arg string) bool {
 		f.refuseCommand("502 5.5.1 AUTH is not offered")
 	case !f.authOffered():
 		f.refuseCommand("538 5.7.11 AUTH needs TLS: send STARTTLS first")
-	case !f.local() && f.srv.guesses.exhausted(countedAs(f.peer).String()):
+	case !f.local() && f.srv.guesses.exhausted(client{net: countedAs(f.peer)}):
 		f.refuseLast("421 4.7.0 " + f.cfg.Hostname + " Too many failed logins from your address")
 	case f.authed:
 		f.refuseCommand("503 5.5.1 Already authenticated")
@@ -89,6 +89,7 @@ func (s *session) login(user, password string) (err error) {
 		return s.failed(user, err)
 	}
 	f.user, f.authFail = user, 0
+	f.identified()
 	f.event(Event{Kind: AuthOK, User: user})
 	return nil
 }
@@ -110,7 +111,7 @@ func (s *session) failed(user string, err error) error {
 	f := s.f
 	f.authFail++
 	if !f.local() {
-		f.srv.guesses.allow(countedAs(f.peer).String())
+		f.srv.guesses.allow(client{net: countedAs(f.peer)})
 	}
 	f.event(Event{Kind: AuthFailed, User: oneLine(user), Err: err})
 	t := time.NewTimer(time.Duration(f.authFail) * f.cfg.AuthDelay)

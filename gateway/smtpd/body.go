@@ -22,7 +22,8 @@ type body struct {
 	dots    dotDecoder
 	pace    pace
 	size    int64           // bytes given out
-	taken   int64           // of the budget
+	hold    hold            // what it takes of the budget
+	taken   int64           // how much that was at most
 	spare   []byte          // decoded for a reader that asked for next to nothing
 	ended   bool            // CRLF.CRLF was seen: the message is whole
 	err     error           // of the connection: the session is over
@@ -33,17 +34,17 @@ type body struct {
 func (f *front) openBody() *body {
 	f.mu.Lock()
 	f.inData = true
+	f.tempo = tempo{period: f.cfg.patience() / 2}
 	f.mu.Unlock()
 	f.enlarge()
-	return &body{f: f, pace: pace{rate: f.cfg.MinRate, idle: f.cfg.IdleTimeout}}
+	return &body{f: f, pace: newPace(f.cfg), hold: hold{front: f, client: f.client()}}
 }
 
 // close ends DATA. A session whose message has no end is over: the rest of it must never be taken
 // for commands.
 func (b *body) close() {
 	f := b.f
-	f.cfg.InFlight.give(b.taken)
-	b.taken = 0
+	f.cfg.InFlight.give(&b.hold)
 	if !b.ended {
 		f.abort(b.err)
 	}
@@ -115,7 +116,6 @@ func (b *body) step(p []byte) (int, error) {
 	}
 	nd, ns := b.dots.decode(p, f.in[f.r:f.w])
 	f.r += ns
-	b.pace.bytes += int64(ns)
 	b.ended = b.dots.state == atEnd
 	return nd, nil
 }
@@ -137,9 +137,13 @@ func (b *body) checkLimits() {
 
 // reserve takes what the message needs so far from the budget.
 func (b *body) reserve() bool {
-	for b.size > b.taken {
+	budget := b.f.cfg.InFlight
+	for budget != nil && b.size > b.taken {
 		step := min(max(b.taken, minBudgetStep), maxBudgetStep)
-		if !b.f.cfg.InFlight.take(step) {
+		if limit := b.f.cfg.MaxMessage; limit > 0 {
+			step = min(step, limit-b.taken) // size is not beyond it
+		}
+		if !budget.take(&b.hold, step) {
 			return false
 		}
 		b.taken += step
@@ -151,6 +155,9 @@ func (b *body) reserve() bool {
 func (b *body) drain() {
 	var scratch [512]byte // on a stack that has no need to grow: most often all has been read
 	limit := b.f.cfg.MaxMessage
+	if !b.ended {
+		b.f.cfg.InFlight.give(&b.hold) // nobody keeps what comes now
+	}
 	for !b.ended && b.err == nil {
 		if limit > 0 && b.pace.bytes/drainFactor > limit {
 			b.err = b.refusal

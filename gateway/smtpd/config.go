@@ -70,7 +70,7 @@ type Config struct {
 	MaxLine         int           // bytes of a line of DATA without its CRLF; 0 means no limit
 	MaxErrors       int           // 5xx replies before 421, not counting refused recipients; default 20
 	IdleTimeout     time.Duration // for a command, and between two reads of DATA; default 5 min
-	MinRate         int64         // bytes/s that DATA must keep up beyond the first 30 s; default 64, -1 none
+	MinRate         int64         // bytes/s that DATA must keep up but for some minutes; default 64, -1 none
 	InFlight        *Budget       // bytes of DATA being received, shared between listeners; nil means no limit
 	BareNewlines    BareNewlines
 
@@ -86,7 +86,6 @@ const (
 	maxGuesses   = 20               // failed logins a minute from one address that is not loopback
 	maxJunk      = 200              // commands since the last message that did not further one
 	maxRefused   = 1000             // recipients of one transaction, at least
-	rateGrace    = 30 * time.Second // before MinRate counts
 	handshakeMax = 30 * time.Second // for TLS and PROXY headers
 	writeMax     = time.Minute      // for a group of replies, at least
 	writeSlack   = 10 * time.Second // in which the deadline of one group does for others

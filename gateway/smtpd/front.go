@@ -33,6 +33,10 @@ type front struct {
 	draining bool // the server is about to end
 	inData   bool // a message is being handed over: drain lets it finish
 	closed   bool
+	cut      bool         // its place was given to another
+	since    time.Time    // of the wait for the client; zero while the client waits
+	tempo    tempo        // of the message being received
+	stranger bool         // neither a user nor on this machine
 	counted  netip.Prefix // guarded by srv.mu
 
 	in    []byte // in[r:w] is read from the client and not used yet
@@ -46,6 +50,7 @@ type front struct {
 
 	pending []byte // for go-smtp to read
 	ended   bool   // nothing more is read from the client
+	hurried bool   // replies must not wait for the client to read them
 	linger  bool   // the client may be sending still: see that it gets the last reply
 	started bool
 	greeted bool // the event Connected was sent
@@ -76,7 +81,7 @@ type dialogue struct {
 }
 
 func newFront(ctx context.Context, srv *Server, conn net.Conn) *front {
-	return &front{srv: srv, cfg: &srv.cfg, ctx: ctx, raw: conn, conn: conn}
+	return &front{srv: srv, cfg: &srv.cfg, ctx: ctx, raw: conn, conn: conn, since: time.Now(), stranger: true}
 }
 
 // Read returns go-smtp its next command line, or io.EOF at the end of the session.
@@ -224,8 +229,11 @@ func (f *front) drain() {
 func (f *front) armBoth(deadline time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.draining {
-		return errDraining
+	if err := f.interruption(); err != nil {
+		return err
+	}
+	if f.since.IsZero() {
+		f.since = time.Now()
 	}
 	f.writeBy = deadline
 	return f.raw.SetDeadline(deadline)
@@ -259,6 +267,7 @@ func (f *front) start() {
 	if f.cfg.User != nil {
 		f.user = f.cfg.User(f.raw)
 	}
+	f.identified()
 	if !f.allowed() {
 		f.refuse("554 5.7.1 Connections from your address are not allowed")
 		return
@@ -284,6 +293,14 @@ func (f *front) refuse(reply string) {
 		f.respond(reply)
 	}
 	f.ended = true
+}
+
+// identified notes whether the client is known; strangers are the first to give way.
+func (f *front) identified() {
+	known := f.user != "" || f.local()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stranger = !known
 }
 
 // allowed asks the allow list; a unix socket is guarded by its file mode.

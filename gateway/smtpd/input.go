@@ -24,7 +24,8 @@ func (f *front) readLine() ([]byte, error) {
 	if f.isDraining() {
 		return nil, f.hangUp(errDraining)
 	}
-	deadline := time.Now().Add(f.cfg.IdleTimeout)
+	since := time.Now()
+	deadline := since.Add(f.cfg.IdleTimeout)
 	seen := 0
 	for {
 		if f.isTLSHello() { // before a line is looked for: a TLS hello may have an LF in it
@@ -47,7 +48,7 @@ func (f *front) readLine() ([]byte, error) {
 			return nil, io.EOF
 		}
 		f.release()
-		if err := f.fill(deadline); err != nil {
+		if _, err := f.fill(since, deadline); err != nil {
 			return nil, f.hangUp(err)
 		}
 	}
@@ -57,6 +58,9 @@ func (f *front) readLine() ([]byte, error) {
 func (f *front) hangUp(err error) error {
 	f.ended = true
 	switch {
+	case errors.Is(err, errGaveWay):
+		f.hurry()
+		f.respond("421 4.3.2 " + f.cfg.Hostname + " Idle, and others need the connection")
 	case errors.Is(err, errDraining):
 		f.respond("421 4.3.2 " + f.cfg.Hostname + " Service shutting down")
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -65,46 +69,42 @@ func (f *front) hangUp(err error) error {
 	return io.EOF
 }
 
-// fill reads more from the client, after sending it all replies. The deadline holds for this read.
-func (f *front) fill(deadline time.Time) error {
+// fill reads more from the client, after sending it all replies. The deadline holds for this read; since is
+// when the wait for what it should bring began.
+func (f *front) fill(since, deadline time.Time) (n int, err error) {
 	if f.ended {
-		return net.ErrClosed
+		return 0, net.ErrClosed
 	}
 	if err := f.flush(); err != nil {
-		return err
+		return 0, err
 	}
-	if err := f.arm(deadline); err != nil {
-		return err
+	if err := f.arm(since, deadline); err != nil {
+		return 0, err
 	}
 	f.room()
-	n, err := f.conn.Read(f.in[f.w:])
+	n, err = f.conn.Read(f.in[f.w:])
 	f.w += n
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.since = time.Time{}
 	if n > 0 {
-		return nil // an error will come again
+		return n, nil // an error will come again
 	}
-	if err == nil {
-		return nil
+	if errors.Is(err, os.ErrDeadlineExceeded) && f.interruption() != nil {
+		err = f.interruption()
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && f.drainsNow() {
-		return errDraining
-	}
-	return err
+	return 0, err
 }
 
-// arm sets the deadline of the next read, unless drain has been here first.
-func (f *front) arm(deadline time.Time) error {
+// arm sets the deadline of the next read, unless somebody who ends the session has been here first.
+func (f *front) arm(since, deadline time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.draining && !f.inData {
-		return errDraining
+	if err := f.interruption(); err != nil {
+		return err
 	}
+	f.since = since
 	return f.raw.SetReadDeadline(deadline)
-}
-
-func (f *front) drainsNow() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.draining && !f.inData
 }
 
 // room makes space in the input buffer.
@@ -155,27 +155,6 @@ func (f *front) release() {
 	f.block, f.small = nil, nil
 }
 
-// pace is how fast a client must send: not less than rate on the whole, never idle for longer than idle.
-type pace struct {
-	rate   int64 // bytes/s; 0 or less means any
-	idle   time.Duration
-	bytes  int64
-	waited time.Duration
-}
-
-// fill reads more input, at the pace.
-func (p *pace) fill(f *front) error {
-	limit := p.idle
-	if p.rate > 0 {
-		allowed := rateGrace + time.Duration(float64(p.bytes)/float64(p.rate)*float64(time.Second)) - p.waited
-		limit = min(limit, max(allowed, 0))
-	}
-	began := time.Now()
-	err := f.fill(began.Add(limit))
-	p.waited += time.Since(began)
-	return err
-}
-
 // skipChunk refuses BDAT, which is not offered, without taking its chunk for commands.
 func (f *front) skipChunk(arg string) {
 	word, last, more := strings.Cut(arg, " ")
@@ -186,12 +165,14 @@ func (f *front) skipChunk(arg string) {
 		return
 	}
 	f.refuseCommand("502 5.5.1 BDAT is not implemented: CHUNKING was not offered")
-	p := pace{rate: f.cfg.MinRate, idle: f.cfg.IdleTimeout}
+	p := newPace(f.cfg)
+	f.mu.Lock()
+	f.tempo = tempo{period: f.cfg.patience() / 2}
+	f.mu.Unlock()
 	for size > 0 {
 		n := min(size, int64(f.w-f.r))
 		f.r += int(n)
 		size -= n
-		p.bytes += n
 		if size > 0 {
 			if err := p.fill(f); err != nil {
 				f.ended = true

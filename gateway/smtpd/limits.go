@@ -3,7 +3,6 @@ package smtpd
 import (
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,44 +17,44 @@ type rateLimiter struct {
 	per  time.Duration
 
 	mu      sync.Mutex
-	clients map[string]*rate.Limiter
+	clients map[client]*rate.Limiter
 }
 
 func newRateLimiter(most int, per time.Duration) *rateLimiter {
-	return &rateLimiter{most: most, per: per, clients: map[string]*rate.Limiter{}}
+	return &rateLimiter{most: most, per: per, clients: map[client]*rate.Limiter{}}
 }
 
 // allow reports whether this client may do it once more now, and counts it.
-func (t *rateLimiter) allow(client string) bool {
+func (t *rateLimiter) allow(c client) bool {
 	if t.most <= 0 {
 		return true
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.clients[client]
+	l := t.clients[c]
 	if l == nil {
 		if len(t.clients) >= maxTracked {
 			t.forget()
 		}
 		l = rate.NewLimiter(rate.Limit(float64(t.most)/t.per.Seconds()), t.most)
-		t.clients[client] = l
+		t.clients[c] = l
 	}
 	return l.Allow()
 }
 
 // exhausted reports whether this client may not do it now.
-func (t *rateLimiter) exhausted(client string) bool {
+func (t *rateLimiter) exhausted(c client) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.clients[client]
+	l := t.clients[c]
 	return l != nil && l.Tokens() < 1
 }
 
 // forget drops clients that may do all they want again; when none is at rest, all of them.
 func (t *rateLimiter) forget() {
-	for client, l := range t.clients {
+	for c, l := range t.clients {
 		if l.Tokens() >= float64(t.most) {
-			delete(t.clients, client)
+			delete(t.clients, c)
 		}
 	}
 	if len(t.clients) >= maxTracked {
@@ -63,12 +62,17 @@ func (t *rateLimiter) forget() {
 	}
 }
 
-// sender names a client for its rateLimiter: by user, else by address.
-func (f *front) sender() string {
+// client is who limits count: a user, else an address.
+type client struct {
+	user string
+	net  netip.Prefix
+}
+
+func (f *front) client() client {
 	if f.user != "" || !f.peer.IsValid() {
-		return "user " + f.user
+		return client{user: f.user}
 	}
-	return countedAs(f.peer).String()
+	return client{net: countedAs(f.peer)}
 }
 
 // countedAs is the network that counts as one client.
@@ -79,44 +83,4 @@ func countedAs(a netip.Addr) netip.Prefix {
 	}
 	p, _ := a.Prefix(bits)
 	return p
-}
-
-// Budget is a number of bytes that sessions share.
-type Budget struct {
-	max  atomic.Int64
-	used atomic.Int64
-}
-
-// NewBudget returns a budget of that many bytes.
-func NewBudget(bytes int64) *Budget {
-	b := &Budget{}
-	b.Resize(bytes)
-	return b
-}
-
-// Resize makes it a budget of that many bytes; what is taken stays taken.
-func (b *Budget) Resize(bytes int64) { b.max.Store(bytes) }
-
-// take reserves n bytes, if they are free.
-func (b *Budget) take(n int64) bool {
-	if b == nil {
-		return true
-	}
-	if b.used.Add(n) > b.max.Load() {
-		b.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-// fits reports whether n more bytes could be taken now. What is more than the whole budget is judged
-// as the whole of it.
-func (b *Budget) fits(n int64) bool {
-	return b == nil || b.used.Load()+min(n, b.max.Load()) <= b.max.Load()
-}
-
-func (b *Budget) give(n int64) {
-	if b != nil {
-		b.used.Add(-n)
-	}
 }

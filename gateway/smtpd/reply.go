@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -57,7 +58,7 @@ func (f *front) flush() error {
 	if len(f.out) == 0 {
 		return nil
 	}
-	if now := time.Now(); f.writeBy.Sub(now) < writeMax {
+	if now := time.Now(); !f.hurried && f.writeBy.Sub(now) < writeMax {
 		f.writeBy = now.Add(writeMax + writeSlack)
 		f.raw.SetWriteDeadline(f.writeBy)
 	}
@@ -170,8 +171,17 @@ func (f *front) capabilities() {
 	f.respond("250 ", lines[last])
 }
 
+// hurry limits the wait for a client that lost its place to read why.
+func (f *front) hurry() {
+	f.hurried = true
+	f.raw.SetWriteDeadline(time.Now().Add(lingerMax))
+}
+
 // abort ends the session inside a message: what follows can only be the rest of it.
 func (f *front) abort(err error) {
+	if errors.Is(err, errGaveWay) {
+		f.hurry()
+	}
 	f.ended, f.linger = true, true
 	f.r, f.w = 0, 0
 	f.event(Event{Kind: Lost, Command: "DATA", Err: err})

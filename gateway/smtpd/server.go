@@ -28,6 +28,7 @@ type Server struct {
 	mu       sync.Mutex
 	fronts   map[*front]struct{}
 	perAddr  map[netip.Prefix]int
+	nextScan time.Time // for a session that may be given up
 	draining bool
 	idle     chan struct{} // closed when draining and the last front has left
 }
@@ -195,11 +196,34 @@ func (s *Server) admit(f *front) (refusal string) {
 	if s.draining {
 		return "421 4.3.2 " + s.cfg.Hostname + " Service shutting down"
 	}
-	if s.cfg.MaxConns > 0 && len(s.fronts) >= s.cfg.MaxConns {
+	if s.cfg.MaxConns > 0 && len(s.fronts) >= s.cfg.MaxConns && !s.evict() {
 		return "421 4.7.0 " + s.cfg.Hostname + " Too many connections, try again later"
 	}
 	s.fronts[f] = struct{}{}
 	return ""
+}
+
+// evict gives up the session that has been slow for longest, strangers first, and reports whether there was one.
+func (s *Server) evict() bool {
+	now := time.Now()
+	if now.Before(s.nextScan) {
+		return false
+	}
+	var slowest *front
+	var longest time.Duration
+	var strange bool
+	for f := range s.fronts {
+		d, stranger := f.slowness(now)
+		if d > 0 && (slowest == nil || stranger && !strange || stranger == strange && d > longest) {
+			slowest, longest, strange = f, d, stranger
+		}
+	}
+	if slowest == nil || !slowest.giveWay() {
+		s.nextScan = now.Add(s.cfg.patience() / 10) // a flood of connections must not cost a scan each
+		return false
+	}
+	s.forget(slowest)
+	return true
 }
 
 // admitAddr counts a connection of a known peer, if MaxConnsPerAddr allows.
@@ -222,6 +246,10 @@ func (s *Server) admitAddr(f *front) bool {
 func (s *Server) remove(f *front) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forget(f)
+}
+
+func (s *Server) forget(f *front) {
 	if _, ok := s.fronts[f]; !ok {
 		return
 	}

@@ -384,10 +384,11 @@ func TestBudgetIsSpentAtMail(t *testing.T) {
 		{0, "MAIL FROM:<a@b.c> SIZE=999999", "250"}, // nothing else is there: it is judged as it comes
 		{1, "MAIL FROM:<a@b.c> SIZE=999999", "452 4.3.1"},
 	} {
-		if !budget.take(tt.used) {
+		other := &hold{front: &front{cfg: &Config{}}, client: client{user: "other"}}
+		if !budget.take(other, tt.used) {
 			t.Fatal("the budget is smaller")
 		}
 		p.talk(tt.command, tt.want, "RSET", "250")
-		budget.give(tt.used)
+		budget.give(other)
 	}
 }

@@ -42,10 +42,10 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 		growStack(f.rcpts)
 		s.grown = true
 	}
-	if !f.srv.messages.allow(f.sender()) {
+	if !f.srv.messages.allow(f.client()) {
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again later"}
 	}
-	if !f.cfg.InFlight.fits(max(opts.Size, minBudgetStep)) { // before the client sends it all in vain
+	if !f.cfg.InFlight.fits(f.client(), max(opts.Size, minBudgetStep)) { // before the client sends it all in vain
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Too much mail is coming in at once, try again later"}
 	}
 	env := &envelope.Envelope{
@@ -54,7 +54,7 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 		EnvID:    opts.EnvelopeID,
 		Body:     string(opts.Body),
 		UTF8:     opts.UTF8,
-		Client:   f.client(opts.UTF8),
+		Client:   f.describe(opts.UTF8),
 		Received: time.Now(),
 	}
 	f.offered = env
@@ -65,8 +65,8 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 	return nil
 }
 
-// client describes the peer of this session.
-func (f *front) client(utf8 bool) envelope.Client {
+// describe returns what the envelope keeps of the peer.
+func (f *front) describe(utf8 bool) envelope.Client {
 	return envelope.Client{
 		Addr:     f.peer,
 		Helo:     f.helo,
@@ -161,7 +161,10 @@ func (s *session) contain(err *error) {
 // lostReply is for a client that may still listen although its message has no end.
 func lostReply(err error) *smtp.SMTPError {
 	e := &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "The connection was lost inside the message, which is not accepted"}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, errGaveWay):
+		e.EnhancedCode, e.Message = smtp.EnhancedCode{4, 3, 2}, "The message came too slowly while there is no room for others, try again later"
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		e.Message = "Timeout inside the message, which is not accepted: it must end in CRLF.CRLF"
 	}
 	return e

@@ -25,6 +25,7 @@ func (f *front) handshake() bool {
 	if f.cfg.CertUser != nil && len(state.VerifiedChains) > 0 {
 		if user := f.cfg.CertUser(state); user != "" {
 			f.user = user
+			f.identified()
 		}
 	}
 	return true
