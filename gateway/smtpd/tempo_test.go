@@ -14,7 +14,7 @@ import (
 
 // bubble is a server in memory, by the fake clock of synctest.
 type bubble struct {
-	t      *testing.T
+	t       *testing.T
 	pipes   *pipes
 	conns   []net.Conn
 	running sync.WaitGroup // what the clients do beside the test
@@ -122,7 +122,7 @@ func TestTrickleAfterBurst(t *testing.T) {
 		p := b.beginData("192.0.2.1")
 		p.send(text(20 << 20))
 		began := time.Now()
-		if got := <-b.trickle(p, 3 * time.Second); !strings.HasPrefix(got, "421 4.4.2") {
+		if got := <-b.trickle(p, 3*time.Second); !strings.HasPrefix(got, "421 4.4.2") {
 			t.Errorf("got %q", got)
 		}
 		if d := time.Since(began); d < 9*time.Minute || d > 11*time.Minute {
@@ -281,8 +281,10 @@ func TestIdleGiveWay(t *testing.T) {
 		mine := b.dial("")
 		mine.want("220")
 		time.Sleep(5 * time.Second)
-		strangers := []*peer{b.dial("192.0.2.1"), b.beginData("192.0.2.2")}
-		strangers[0].want("220")
+		first := b.dial("192.0.2.1")
+		first.want("220")
+		time.Sleep(time.Second)
+		strangers := []*peer{first, b.beginData("192.0.2.2")}
 		refused := b.dial("192.0.2.3")
 		refused.want("421 4.7.0")
 		time.Sleep(11 * time.Second)
