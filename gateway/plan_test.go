@@ -33,7 +33,7 @@ var plan = [][]string{
 	{"gateway/deliver/gate", "gateway/queue/engines", "upstream/api", "upstream/smtp", "upstream/local", "upstream/upstreamtest"},
 	{"gateway/queue/sqlite", "gateway/queue/queuetest"},
 	{"gateway/smtpd", "gateway/route", "gateway/identity", "gateway/queue", "gateway/bounce", "gateway/maildrop"},
-	{"gateway/systemd", "gateway/journal", "upstream", "mime/mimetest", "gateway/queue/sqlite/wal"},
+	{"gateway/systemd", "gateway/journal", "upstream", "mime/mimetest", "gateway/queue/sqlite/wal", "gateway/queue/sqlite/orphan"},
 	{"gateway/envelope", "gateway/glob", "gateway/queue/buffer", "mime"},
 	{"mime/charset", "mime/transfer"},
 }

@@ -88,6 +88,7 @@ type crash struct {
 	mu    sync.Mutex
 	ok    bool                // providers do not fail any more
 	acked map[string][]string // recipients of acknowledged messages by subject
+	small map[string]bool     // those that the queue may keep in the row alone
 }
 
 func newCrash(t *testing.T) *crash {
@@ -96,7 +97,7 @@ func newCrash(t *testing.T) *crash {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c := &crash{t: t, dir: t.TempDir(), addr: l.Addr().String(), resend: upstreamtest.NewResend("re_key"), acked: map[string][]string{}}
+	c := &crash{t: t, dir: t.TempDir(), addr: l.Addr().String(), resend: upstreamtest.NewResend("re_key"), acked: map[string][]string{}, small: map[string]bool{}}
 	t.Cleanup(c.resend.Close)
 	c.relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: c.react})
 	c.script()
@@ -246,11 +247,12 @@ func (c *crash) session(ctx context.Context, life, n int) {
 		if i%3 != 0 {
 			to = append(to, subjectAddress(subject, "c", "relay"), subjectAddress(subject, "d", "relay"))
 		}
-		if crashSend(client, subject, to) != nil {
+		words := 100 + rand.IntN(9000)
+		if crashSend(client, subject, to, words) != nil {
 			return
 		}
 		c.mu.Lock()
-		c.acked[subject] = to
+		c.acked[subject], c.small[subject] = to, words < 2000
 		c.mu.Unlock()
 	}
 }
@@ -259,7 +261,7 @@ func subjectAddress(subject, who, where string) string {
 	return who + "." + strings.ReplaceAll(subject, " ", ".") + "@" + where + ".example.org"
 }
 
-func crashSend(client *smtp.Client, subject string, to []string) error {
+func crashSend(client *smtp.Client, subject string, to []string, words int) error {
 	if err := client.Mail("app@example.com"); err != nil {
 		return err
 	}
@@ -272,7 +274,7 @@ func crashSend(client *smtp.Client, subject string, to []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "From: app@example.com\r\nTo: %s\r\nSubject: %s\r\n\r\n%s\r\n", to[0], subject, strings.Repeat("text ", 100+rand.IntN(9000)))
+	fmt.Fprintf(w, "From: app@example.com\r\nTo: %s\r\nSubject: %s\r\n\r\n%s\r\n", to[0], subject, strings.Repeat("text ", words))
 	return w.Close() // gives the reply to the final dot
 }
 

@@ -64,7 +64,7 @@ func (c *crash) offer(subject string) {
 		c.t.Fatal(err)
 	}
 	defer client.Close()
-	if err := crashSend(client, subject, []string{"x@example.org"}); err != nil {
+	if err := crashSend(client, subject, []string{"x@example.org"}, 200); err != nil {
 		c.t.Fatal(err)
 	}
 }

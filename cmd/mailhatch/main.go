@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 	"mailhatch/upstream/kinds"
 )
@@ -65,6 +66,7 @@ func subcommands() []subcommand {
 		{"queue", "list|show|cat|retry|hold|release|delete [ID…|--all]", "list and manage queued mail", runQueue},
 		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},
+		{"recover", "[ID…]", "rebuild a damaged queue, put back mail from lost+found; of a stopped gateway", runRecover},
 		{"sendmail", "[-t] [-i] [-f ADDRESS] [ADDRESS…]", "send a message from standard input, as sendmail(8); also by that name", runSendmail},
 		{"reload", "", "make the running gateway reload its config", runReload},
 		{"healthcheck", "[--ready]", "check that the gateway is running; for containers and scripts", runHealthcheck},
@@ -162,6 +164,8 @@ func (a *app) fail(err error) int {
 // hintFor returns advice on failures of the system.
 func hintFor(err error) string {
 	switch {
+	case errors.Is(err, queue.ErrDamagedLog):
+		return "copy the state directory if you can, then run mailhatch recover: it keeps the damaged files, puts back what it finds, and lists what is in doubt"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "another program listens there, perhaps another mailhatch: stop it, or choose another address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

@@ -120,7 +120,25 @@ func (a *app) printStatus(s *admin.Status) error {
 		q := s.Queue[state]
 		t.Row(string(state), strconv.Itoa(q.Parts), terminal.Size(q.Bytes), terminal.Ago(q.Oldest))
 	}
-	return t.Write(a.stdout)
+	if err := t.Write(a.stdout); err != nil {
+		return err
+	}
+	a.printStore(&s.Store)
+	return nil
+}
+
+// printStore shows what is not as it should be with the store.
+func (a *app) printStore(s *admin.StoreStatus) {
+	notes := s.Notes
+	if s.Aside > 0 {
+		notes = append(notes, fmt.Sprintf("bodies without a message that were set aside: %d, with reports, in %s (see mailhatch recover)", s.Aside, s.AsideDir))
+	}
+	for i, note := range notes {
+		if i == 0 {
+			fmt.Fprintln(a.stdout)
+		}
+		fmt.Fprintln(a.stdout, "store:", terminal.Plain(note))
+	}
 }
 
 func upstreamTable(list []admin.Upstream) *terminal.Table {

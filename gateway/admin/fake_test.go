@@ -141,6 +141,12 @@ func (q *fakeQueue) Search(_ context.Context, f queue.HistoryFilter) ([]queue.Re
 	return list, q.err
 }
 
+func (q *fakeQueue) Health(context.Context) (queue.Health, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return queue.Health{}, q.err
+}
+
 func (q *fakeQueue) Stats(context.Context) (map[envelope.State]queue.Depth, error) {
 	if q.err != nil {
 		return nil, q.err

@@ -33,6 +33,7 @@ type Source interface {
 	Body(ctx context.Context, id string) (queue.Body, error)
 	Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Record, error)
 	Stats(ctx context.Context) (map[envelope.State]queue.Depth, error)
+	Health(ctx context.Context) (queue.Health, error)
 }
 
 // Reader is the View of a queue.
@@ -196,6 +197,14 @@ func (r Reader) fill(ctx context.Context, s *Status) error {
 	for _, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
 		d := depths[state]
 		s.Queue[state] = QueueStatus{Parts: d.Parts, Bytes: d.Bytes, Oldest: d.Oldest}
+	}
+	h, err := r.Queue.Health(ctx)
+	if err != nil {
+		return err
+	}
+	s.Store = StoreStatus{Unclean: h.Unclean, LogBytes: h.LogBytes, Aside: h.Aside, Notes: h.Notes}
+	if h.Aside > 0 {
+		s.Store.AsideDir = h.AsideDir
 	}
 	return nil
 }

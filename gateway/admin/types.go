@@ -16,6 +16,16 @@ type Status struct {
 	NotReady  []string                       `json:"not_ready,omitempty"`
 	Upstreams []Upstream                     `json:"upstreams"`
 	Queue     map[envelope.State]QueueStatus `json:"queue"`
+	Store     StoreStatus                    `json:"store"`
+}
+
+// StoreStatus is how the store of the queue is.
+type StoreStatus struct {
+	Unclean  bool     `json:"unclean,omitempty"`   // the process before did not close it
+	LogBytes int64    `json:"log_bytes,omitempty"` // of its write-ahead log
+	Aside    int      `json:"aside,omitempty"`     // bodies without a message that were set aside
+	AsideDir string   `json:"aside_dir,omitempty"` // where
+	Notes    []string `json:"notes,omitempty"`     // what an operator should look after
 }
 
 // QueueStatus counts what waits in one state.

@@ -35,6 +35,23 @@ type Settings struct {
 	Logger       *slog.Logger // for what no call can return, such as bodies without a row; nil: nowhere
 }
 
+// Recovery is what a recovery of a damaged store has done.
+type Recovery struct {
+	Damage   string     // what was wrong with the store; "": nothing
+	Kept     []string   // the damaged files, which stay beside it
+	Restored []Restored // back in the queue, on hold
+	Aside    []string   // bodies without a message that were set aside, or could not go back
+	Doubt    []string   // what may be lost, in words
+}
+
+// Restored is a message that is back in the queue.
+type Restored struct {
+	ID, From string
+	To       []envelope.Recipient // whose fate is not known
+	Size     int64                // bytes
+	Source   string               // what it was recovered from
+}
+
 // Operator shows and steers what is in the queue.
 type Operator interface {
 	// List returns messages with a part that the filter names, each with all of its parts, oldest first.

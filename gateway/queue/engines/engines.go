@@ -20,12 +20,14 @@ type kind struct {
 	open func(ctx context.Context, s queue.Settings) (queue.Engine, error)
 	// read opens a store that no process has open. Its error wraps fs.ErrNotExist where there is none.
 	read func(ctx context.Context, s queue.Settings) (queue.Reader, error)
+	// recover rebuilds a store that open refuses with queue.ErrDamagedLog; nil: the engine has no such damage.
+	recover func(ctx context.Context, s queue.Settings, ids []string) (queue.Recovery, error)
 }
 
 // kinds is the table: a new engine is one line here.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"sqlite": {opener(sqlite.Open), sqlite.OpenReadOnly},
+		"sqlite": {opener(sqlite.Open), sqlite.OpenReadOnly, sqlite.Recover},
 	}
 }
 
@@ -67,4 +69,17 @@ func find(engine string) (kind, error) {
 		return kind{}, fmt.Errorf("queue: there is no engine %q; there are %s", engine, strings.Join(Names(), ", "))
 	}
 	return k, nil
+}
+
+// Recover rebuilds a store that cannot be opened because acknowledged mail would be lost, and puts back the messages of
+// ids that were set aside. What comes back is on hold.
+func Recover(ctx context.Context, engine string, s queue.Settings, ids []string) (queue.Recovery, error) {
+	k, err := find(engine)
+	if err != nil {
+		return queue.Recovery{}, err
+	}
+	if k.recover == nil {
+		return queue.Recovery{}, fmt.Errorf("queue: the engine %s needs no recovery", engine)
+	}
+	return k.recover(ctx, s, ids)
 }

@@ -30,13 +30,17 @@ type memoryBody struct{ *bytes.Reader }
 
 func (memoryBody) Close() error { return nil }
 
-// fileBody is a body in a file.
+// fileBody is a body in a file, behind which stands its trailer.
 type fileBody struct {
-	*os.File
-	size int64
+	*io.SectionReader
+	file *os.File
 }
 
-func (b fileBody) Size() int64 { return b.size }
+func newFileBody(f *os.File, size int64) fileBody {
+	return fileBody{io.NewSectionReader(f, 0, size), f}
+}
+
+func (b fileBody) Close() error { return b.file.Close() }
 
 // bodyPath is the file of a message whose body is not in its row.
 func bodyPath(dir string, id int64) string {
@@ -135,7 +139,7 @@ func (b *storedBody) openFile(path string) (_ queue.Body, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.Size() != b.size {
+	if st.Size() < b.size {
 		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", queue.ErrDamaged, path, st.Size(), b.size)
 	}
 	sum := crc32.New(castagnoli())
@@ -145,7 +149,7 @@ func (b *storedBody) openFile(path string) (_ queue.Body, err error) {
 	if sum.Sum32() != b.crc {
 		return nil, fmt.Errorf("%w: %s does not match its checksum", queue.ErrDamaged, path)
 	}
-	return fileBody{f, b.size}, nil
+	return newFileBody(f, b.size), nil
 }
 
 // body opens the bytes of a message in the queue. It looks again where a body was moved meanwhile.

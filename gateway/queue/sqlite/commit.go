@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/orphan"
 )
 
 // Commit stores the message: first the bytes that are not for its row, then the row that names them. The
@@ -59,7 +60,7 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	if err := s.admit(d.buf.Len()); err != nil {
 		return err
 	}
-	seg, err := d.keep()
+	seg, err := d.keep(info)
 	if seg != nil {
 		defer s.segments.release(seg)
 	}
@@ -75,42 +76,62 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 
 // keep puts a body that is not for its row on stable storage. The segment that it returns is to be released
 // when the fate of the body is known.
-func (d *draft) keep() (seg *segment, err error) {
+func (d *draft) keep(info []byte) (seg *segment, err error) {
 	switch {
 	case d.file != nil:
 		d.at = inFile
-		return nil, d.settle()
+		return nil, d.settle(info)
 	case d.size > inlineLimit:
-		if seg, d.at, err = d.store.segments.reserve(d.size); err != nil {
+		if seg, d.at, err = d.store.segments.reserve(d.size + int64(orphan.Len(info))); err != nil {
 			return nil, describeFile(err)
 		}
-		return seg, d.append(seg)
+		return seg, d.append(seg, info)
 	}
 	return nil, nil
 }
 
 // append puts the body on stable storage in the segment.
-func (d *draft) append(seg *segment) error {
-	if err := d.writeAt(seg.file, d.at.offset()); err != nil {
+func (d *draft) append(seg *segment, info []byte) error {
+	err := d.writeAt(seg.file, d.at.offset())
+	if err == nil {
+		_, err = seg.file.WriteAt(d.trailer(info), d.at.offset()+d.size)
+	}
+	if err != nil {
 		return describeFile(err)
 	}
+	return d.store.syncSegment(seg)
+}
+
+func (s *Store) syncSegment(seg *segment) error {
 	if err := seg.sync(); err != nil {
-		d.store.segments.retire(seg)
-		return d.store.synced(err)
+		s.segments.retire(seg)
+		return s.synced(err)
 	}
-	return nil
+	return s.named(seg.file, segmentPath(s.dir, seg.number))
 }
 
 // settle puts the file on stable storage.
-func (d *draft) settle() error {
+func (d *draft) settle(info []byte) error {
 	if err := d.flush(); err != nil {
 		return err
+	}
+	if _, err := d.file.WriteAt(d.trailer(info), d.size); err != nil {
+		return describeFile(err)
 	}
 	err := syncData(d.file)
 	if err == nil {
 		err = syncDir(filepath.Join(d.store.dir, bodiesDir))
 	}
-	return d.store.synced(err)
+	if err != nil {
+		return d.store.synced(err)
+	}
+	return d.store.named(d.file, bodyPath(d.store.dir, d.id))
+}
+
+// trailer is what stands behind the body on disk.
+func (d *draft) trailer(info []byte) []byte {
+	t := orphan.Trailer{ID: d.id, Place: int64(d.at), Size: d.size, CRC: d.crc, Info: info}
+	return t.Encode()
 }
 
 // synced judges the error of an fsync: a failed one leaves unknown what later ones are worth.
@@ -174,6 +195,15 @@ func (r *newRows) insert(t *tx, id int64, number func() int64) error {
 
 // insert writes the rows of the message. It runs in the writer.
 func (d *draft) insert(t *tx, m *queue.Message, info string, r *newRows) error {
+	b := storedBody{id: d.id, size: d.size, crc: d.crc, at: d.at}
+	if d.at == inRow && len(r.parts) > 0 {
+		b.inline = d.buf.Whole()
+	}
+	return b.insert(t, m, info, r)
+}
+
+// insert writes the rows of a message with that body.
+func (b *storedBody) insert(t *tx, m *queue.Message, info string, r *newRows) error {
 	if len(r.parts) > 0 {
 		received := m.Envelope.Received.UnixMilli()
 		if m.Envelope.Received.IsZero() {
@@ -181,18 +211,18 @@ func (d *draft) insert(t *tx, m *queue.Message, info string, r *newRows) error {
 		}
 		var body any
 		switch {
-		case d.at == inRow:
-			body = d.buf.Whole()
-		case d.at.inSegment():
-			body = int64(d.at)
-			t.inSegment(d.at, d.size, 1)
+		case b.at == inRow:
+			body = b.inline
+		case b.at.inSegment():
+			body = int64(b.at)
+			t.inSegment(b.at, b.size, 1)
 		}
 		err := exec(t.conn, "INSERT INTO messages (id, received, size, crc, info, body) VALUES (?, ?, ?, ?, ?, ?)",
-			args{d.id, received, d.size, int64(d.crc), info, body})
+			args{b.id, received, b.size, int64(b.crc), info, body})
 		if err != nil {
 			return err
 		}
 	}
 	n := int64(0)
-	return r.insert(t, d.id, func() int64 { n++; return n })
+	return r.insert(t, b.id, func() int64 { n++; return n })
 }

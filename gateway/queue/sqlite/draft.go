@@ -169,7 +169,7 @@ func (d *draft) Body() (queue.Body, error) {
 	if err := d.flush(); err != nil {
 		return nil, err
 	}
-	return draftBody{fileBody{d.file, d.size}}, nil
+	return draftBody{newFileBody(d.file, d.size)}, nil
 }
 
 // draftBody leaves the file to its draft.

@@ -111,7 +111,7 @@ func (s *Store) FailSync() error {
 		return err
 	}
 	defer s.segments.release(seg)
-	return (&draft{store: s, at: placeAt(seg.number, 0)}).append(seg)
+	return s.syncSegment(seg)
 }
 
 // EngineVersion is SQLITE_VERSION_NUMBER.

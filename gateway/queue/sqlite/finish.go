@@ -107,7 +107,7 @@ const removeQuery = "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1
 func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, err error) {
 	size := int64(0)
 	if !knownInRow {
-		if at, size, err = whereIs(t.conn, id); err != nil {
+		if at, size, _, err = whereIs(t.conn, id); err != nil {
 			return false, inRow, err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"math/bits"
+
+	"mailhatch/gateway/queue/sqlite/wal"
 )
 
 // Leases live in memory alone, so nothing on disk says which parts a dead process was offering. But claims take what
@@ -65,8 +67,8 @@ const (
 )
 
 // flagDue flags what a process may have been offering that did not close the store.
-func (s *Store) flagDue(last mark) error {
-	by, bound := max(nowMilli(), last.at), cmp.Or(last.leased, leasedUnknown) // the clock may have been set back
+func (s *Store) flagDue(last wal.Mark) error {
+	by, bound := max(nowMilli(), last.At), cmp.Or(last.Leased, leasedUnknown) // the clock may have been set back
 	flagged := 0
 	for lane := range s.counts.lanes() {
 		if err := exec(s.writer, flagDueQuery, args{lane, by, 2 * int64(bound)}); err != nil {

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/wal"
 )
 
 // Names in the state directory. Modes: files 0600, directories 0700.
@@ -40,6 +42,9 @@ type Store struct {
 	mark     *marker
 	unclean  bool // the last process did not close the store
 	opened   bool
+	existed  bool        // the database was there
+	upgraded bool        // from a version whose bodies had no trailers
+	bodies   os.FileInfo // the folder, as it was at the start
 	ids      *queue.IDs
 	space    space
 	place    place
@@ -85,7 +90,12 @@ func Open(ctx context.Context, o queue.Settings) (_ *Store, err error) {
 	if s.lock, err = takeLock(ctx, o.Dir); err != nil {
 		return nil, err
 	}
-	if err := s.open(); err != nil {
+	if suffix, e := recovering(o.Dir); e != nil || suffix != "" {
+		err = cmp.Or(e, fmt.Errorf("a recovery of %s was cut off: %w", s.path, queue.ErrDamagedLog))
+	} else {
+		err = s.open()
+	}
+	if err != nil {
 		_ = s.release()
 		return nil, fmt.Errorf("queue: %w", err)
 	}
@@ -123,9 +133,12 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	var last mark
+	var last wal.Mark
 	if existed {
 		state, err := inspect(s.dir, s.path)
+		if err == nil {
+			err = state.sound(s.path)
+		}
 		if err != nil {
 			return err
 		}
@@ -145,10 +158,11 @@ func (s *Store) open() error {
 	for _, n := range found.segments {
 		s.segments.last = max(s.segments.last, n)
 	}
-	if existed { // without rows of its own a new database must not judge bodies that lie there
-		s.orphans = found
+	s.orphans, s.existed = found, existed
+	if err := sameFile(filepath.Join(s.dir, bodiesDir), &s.bodies); err != nil {
+		return err
 	}
-	s.leased.Store(int64(max(last.leased, leasedLeast)))
+	s.leased.Store(int64(max(last.Leased, leasedLeast)))
 	if s.mark, err = openMark(s.dir, uint32(s.leased.Load())); err != nil {
 		return err
 	}
@@ -212,7 +226,7 @@ func takeLock(ctx context.Context, dir string) (*os.File, error) {
 // load counts the parts, and finds the highest id and the highest segment that a row names. It reads
 // every row that is small, which is a cheap proof that the file can be read.
 func (s *Store) load() (err error) {
-	if err := upgrade(s.writer); err != nil {
+	if s.upgraded, err = upgrade(s.writer); err != nil {
 		return err
 	}
 	if s.counts.depth, err = countParts(s.writer); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -64,6 +65,31 @@ func (s *Store) displaced() bool {
 	return err != nil
 }
 
+// named fails the store when an open file of a body has lost its name: its body would go with the process.
+func (s *Store) named(f *os.File, path string) error {
+	open, err := f.Stat()
+	if err == nil {
+		err = sameFile(path, &open)
+	}
+	if err == nil {
+		return nil
+	}
+	s.fail(err)
+	return s.err()
+}
+
+// bodiesDisplaced fails the store when the folder of bodies, or the segment that is being filled, has lost its name.
+func (s *Store) bodiesDisplaced() bool {
+	err := sameFile(filepath.Join(s.dir, bodiesDir), &s.bodies)
+	if err == nil {
+		err = s.segments.displaced()
+	}
+	if err != nil {
+		s.fail(err)
+	}
+	return err != nil
+}
+
 // watch checks the files of a store that is not written to.
 func (s *Store) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
@@ -74,7 +100,7 @@ func (s *Store) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if s.displaced() {
+		if s.displaced() || s.bodiesDisplaced() {
 			return
 		}
 		if err := s.mark.sync(); err != nil {

@@ -1,15 +1,21 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"time"
 
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/orphan"
 )
 
 const (
@@ -117,4 +123,91 @@ func pragma(conn *sqlite.Conn, query string) (n int64, err error) {
 		return false, nil
 	})
 	return n, err
+}
+
+// gather moves the few bodies that keep a segment alive into files of their own, so that mail that
+// waits for long does not hold the space of mail that has gone.
+func (s *Store) gather(ctx context.Context) error {
+	for _, number := range s.segments.sparse() {
+		var bodies []storedBody
+		err := s.use(ctx, func(conn *sqlite.Conn) error {
+			return inSegment(conn, number, func(b storedBody) { bodies = append(bodies, b) })
+		})
+		for i := range bodies {
+			if err == nil && ctx.Err() == nil {
+				err = s.moveBody(ctx, &bodies[i])
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// moveBody gives a body of a segment a file. A damaged one stays where it is.
+func (s *Store) moveBody(ctx context.Context, b *storedBody) error {
+	from, err := b.open(s.dir, s.path)
+	if errors.Is(err, queue.ErrDamaged) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close() //nolint:errcheck // in memory
+	info, err := s.infoOf(ctx, b.id)
+	if err != nil {
+		return err
+	}
+	t := orphan.Trailer{ID: b.id, Place: int64(inFile), Size: b.size, CRC: b.crc, Info: info}
+	if err := s.copyOut(bodyPath(s.dir, b.id), io.MultiReader(io.NewSectionReader(from, 0, b.size), bytes.NewReader(t.Encode()))); err != nil {
+		return err
+	}
+	moved := false
+	err = s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error {
+		err := exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", args{b.id, int64(b.at)})
+		if moved = err == nil && t.conn.Changes() == 1; moved {
+			t.inSegment(b.at, b.size, -1)
+		}
+		return err
+	}})
+	if !moved && !errors.Is(err, queue.ErrBroken) { // the message went meanwhile
+		s.removeBody(b.id)
+	}
+	return err
+}
+
+// infoOf returns what the row of a message holds beside; nothing when it is gone.
+func (s *Store) infoOf(ctx context.Context, id int64) (info []byte, err error) {
+	err = s.use(ctx, func(conn *sqlite.Conn) error {
+		return rows(conn, "SELECT info FROM messages WHERE id = ?", args{id}, func(st *sqlite.Stmt) (bool, error) {
+			info = []byte(st.ColumnText(0))
+			return false, nil
+		})
+	})
+	return info, err
+}
+
+// copyOut puts a body into a new file and on stable storage.
+func (s *Store) copyOut(path string, from io.Reader) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return describeFile(err)
+	}
+	_, err = io.Copy(f, from)
+	if err != nil {
+		err = describeFile(err)
+	} else if err = syncData(f); err == nil {
+		err = syncDir(filepath.Dir(path))
+		err = s.synced(err)
+	} else {
+		err = s.synced(err)
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		_ = os.Remove(path)
+	}
+	return err
 }

@@ -15,8 +15,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 2
-	oldestVersion = 1 // had no segments
+	schemaVersion = 3
+	oldestVersion = 1 // had no segments; 2 had bodies without trailers
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -125,13 +125,17 @@ func settleFile(draft, path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// upgrade brings a database of an older version to this one.
-func upgrade(conn *sqlite.Conn) error {
+// upgrade brings a database of an older version to this one, and reports whether it was one.
+func upgrade(conn *sqlite.Conn) (bool, error) {
 	v, err := pragma(conn, "PRAGMA user_version")
 	if err != nil || v == schemaVersion {
-		return err
+		return false, err
 	}
-	return sqlitex.ExecuteScript(conn, fmt.Sprintf("%s PRAGMA user_version = %d;", segmentIndex, schemaVersion), nil)
+	script := ""
+	if v < 2 {
+		script = segmentIndex
+	}
+	return true, sqlitex.ExecuteScript(conn, fmt.Sprintf("%s PRAGMA user_version = %d;", script, schemaVersion), nil)
 }
 
 // checkHeader reads the identity of the file at path without opening it as a database, so that a

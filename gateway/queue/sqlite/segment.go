@@ -234,6 +234,20 @@ func (g *segments) sparse() (numbers []int64) {
 	return numbers
 }
 
+// displaced returns an error when the segment that is being filled has lost its name.
+func (g *segments) displaced() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.current == nil || g.current.file == nil {
+		return nil
+	}
+	open, err := g.current.file.Stat()
+	if err != nil {
+		return err
+	}
+	return sameFile(segmentPath(g.dir, g.current.number), &open)
+}
+
 // close closes the files. Nobody writes any more.
 func (g *segments) close() {
 	g.mu.Lock()

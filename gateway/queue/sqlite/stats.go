@@ -124,7 +124,15 @@ func (s *Store) Health(context.Context) (queue.Health, error) {
 		return queue.Health{}, err
 	}
 	defer s.leave()
-	return queue.Health{Unclean: s.unclean}, nil
+	h := queue.Health{Unclean: s.unclean}
+	return h, aside(s.dir, &h)
+}
+
+// aside counts what was set aside.
+func aside(dir string, h *queue.Health) error {
+	names, err := lostFound(dir).List()
+	h.Aside, h.AsideDir = len(names), string(lostFound(dir))
+	return err
 }
 
 // Health implements queue.Reader.
@@ -134,9 +142,12 @@ func (r readOnly) Health(context.Context) (queue.Health, error) {
 	}
 	defer r.leave()
 	state, err := inspect(r.dir, r.path)
-	h := queue.Health{Unclean: state.unclean, LogBytes: state.log.Bytes}
 	if err != nil {
+		return queue.Health{}, err
+	}
+	h := queue.Health{Unclean: state.unclean, LogBytes: state.log.Bytes}
+	if err := state.sound(r.path); err != nil {
 		h.Notes = append(h.Notes, err.Error())
 	}
-	return h, nil
+	return h, aside(r.dir, &h)
 }

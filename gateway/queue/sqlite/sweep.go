@@ -2,49 +2,230 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/orphan"
 )
 
 // leftovers are the body files and segments of former processes.
 type leftovers struct{ bodies, segments []int64 }
 
-// sweep removes body files and segments that no row names: drafts that were cut off, and bodies whose message
-// ended just before the process did. It looks at those that were there when the store was opened. Files with
-// other names are left alone.
-func (s *Store) sweep(ctx context.Context) {
-	for _, n := range s.orphans.segments {
-		if s.countSegment(ctx, n) != nil {
-			return
-		}
-	}
-	removed := 0
+func lostFound(dir string) orphan.Dir { return orphan.Dir(filepath.Join(dir, orphan.DirName)) }
+
+// sweep looks after the bodies without a row that were there when the store was opened. A draft that was cut off has
+// no trailer, was never acknowledged, and is removed; so is a body of which the history knows what became of each
+// recipient. All others are set aside: never is a body removed whose fate is not known. Files with other names are
+// left alone.
+func (s *Store) sweep(ctx context.Context) (found sweeping) {
+	err := s.sweepSegments(ctx, &found)
 	for _, id := range s.orphans.bodies {
-		var at bodyPlace
-		err := s.use(ctx, func(conn *sqlite.Conn) (err error) {
-			at, _, err = whereIs(conn, id)
+		if err == nil && ctx.Err() == nil {
+			err = s.sweepFile(ctx, id, &found)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("queue: bodies without a message were not looked after", "dir", filepath.Join(s.dir, bodiesDir), "error", err)
+	}
+	if found.drafts+found.ended > 0 {
+		s.log.Info("queue: bodies removed", "drafts_cut_off", found.drafts, "ended", found.ended)
+	}
+	if n := len(found.aside); n > 0 {
+		s.log.Error("queue: bodies without a message were set aside", "count", n, "dir", string(lostFound(s.dir)), "first", found.aside[0])
+	}
+	return found
+}
+
+// sweeping counts what a sweep has done.
+type sweeping struct {
+	drafts, ended int
+	aside         []string // names
+}
+
+func (s *Store) sweepSegments(ctx context.Context, found *sweeping) error {
+	for _, n := range s.orphans.segments {
+		if err := s.sweepSegment(ctx, n, found); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
-		})
-		if err == nil && at != inFile {
-			removed++
-			err = os.Remove(bodyPath(s.dir, id))
 		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			if ctx.Err() == nil {
-				s.log.Warn("queue: bodies without a message were not removed", "dir", filepath.Join(s.dir, bodiesDir), "error", err)
-			}
-			return
+		if err := s.countSegment(ctx, n); err != nil {
+			return err
 		}
 	}
-	if removed > 0 {
-		s.log.Info("queue: removed bodies without a message", "count", removed)
+	return nil
+}
+
+// sweepSegment sets the bodies of a segment aside that have no row. After a process that closed the store there are
+// none in segments that are needed, so that only the others are read.
+func (s *Store) sweepSegment(ctx context.Context, n int64, found *sweeping) error {
+	needed := false
+	if err := s.use(ctx, func(conn *sqlite.Conn) error {
+		return inSegment(conn, n, func(storedBody) { needed = true })
+	}); err != nil || needed && s.existed && !s.unclean {
+		return err
 	}
+	path := segmentPath(s.dir, n)
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	known := 0
+	err = orphan.Walk(f, st.Size(), func(t orphan.Trailer, start int64) error {
+		if t.Place != int64(placeAt(n, start)) {
+			return nil
+		}
+		known++
+		return s.sweepBody(ctx, f, &t, start, found)
+	})
+	if err == nil && known == 0 && !needed && s.doubtful() {
+		err = s.setAside(found, path, segmentName(n), orphan.Report{What: "bodies of messages, one behind the other, that no row names", Bytes: st.Size()})
+	}
+	return err
+}
+
+// doubtful reports whether bodies without a trailer may be of acknowledged mail: there was no database, or the last
+// process was of a version that wrote none and did not close the store.
+func (s *Store) doubtful() bool { return !s.existed || s.upgraded && s.unclean }
+
+// sweepBody sets a body of a segment aside unless its fate is known.
+func (s *Store) sweepBody(ctx context.Context, f *os.File, t *orphan.Trailer, start int64, found *sweeping) error {
+	fate, info, err := s.fate(ctx, t)
+	if err != nil || fate != "" {
+		return err
+	}
+	body := make([]byte, t.Size)
+	if _, err := f.ReadAt(body, start); err != nil {
+		return err
+	}
+	t.Place = int64(inFile)
+	name := queue.FormatID(t.ID) + bodySuffix
+	found.aside = append(found.aside, name)
+	return lostFound(s.dir).Put(name, report(t, info, f.Name(), crc32.Checksum(body, castagnoli()) == t.CRC), body, t.Encode())
+}
+
+// sweepFile looks after the file of a body.
+func (s *Store) sweepFile(ctx context.Context, id int64, found *sweeping) error {
+	path := bodyPath(s.dir, id)
+	at, exists := inRow, false
+	if err := s.use(ctx, func(conn *sqlite.Conn) (err error) {
+		at, _, exists, err = whereIs(conn, id)
+		return err
+	}); err != nil || exists && at == inFile {
+		return err
+	}
+	t, ok, whole, err := readTrailer(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case exists: // its body is elsewhere
+		return os.Remove(path)
+	case !ok || t.ID != id:
+		if s.doubtful() {
+			return s.setAside(found, path, filepath.Base(path), orphan.Report{What: "the body of message " + queue.FormatID(id) + ", or the beginning of one"})
+		}
+		found.drafts++
+		return os.Remove(path)
+	}
+	fate, info, err := s.fate(ctx, &t)
+	if err != nil {
+		return err
+	}
+	if fate != "" {
+		found.ended++
+		return os.Remove(path)
+	}
+	return s.setAside(found, path, filepath.Base(path), report(&t, info, path, whole))
+}
+
+// setAside moves a file of bodies into lost+found.
+func (s *Store) setAside(found *sweeping, path, name string, r orphan.Report) error {
+	if r.Why == "" {
+		r.From, r.Why = path, "no row of the database names it, and it does not bring its envelope: it was written by an older version, or was cut off"
+	}
+	found.aside = append(found.aside, name)
+	return lostFound(s.dir).Take(path, name, r)
+}
+
+// readTrailer reads the trailer at the end of a file, and reports whether its body matches its checksum.
+func readTrailer(path string) (t orphan.Trailer, ok, whole bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return t, false, false, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	st, err := f.Stat()
+	if err != nil {
+		return t, false, false, err
+	}
+	var start int64
+	if t, start, ok = orphan.Read(f, st.Size()); !ok || start != 0 || t.Place != int64(inFile) {
+		return t, false, false, nil
+	}
+	sum := crc32.New(castagnoli())
+	_, err = io.Copy(sum, io.NewSectionReader(f, 0, t.Size))
+	return t, true, sum.Sum32() == t.CRC, err
+}
+
+// report describes a body that is set aside.
+func report(t *orphan.Trailer, info *messageInfo, path string, whole bool) orphan.Report {
+	r := orphan.Report{What: "the body of message " + queue.FormatID(t.ID), From: path, Bytes: t.Size,
+		Why:  "no row of the database names it, and the history does not say what became of it: its process ended before it answered 250, or the row is lost",
+		Next: "mailhatch recover " + queue.FormatID(t.ID) + " puts it back into the queue, on hold; or remove it with this report"}
+	if info != nil {
+		r.Envelope = &info.Envelope
+	}
+	if !whole {
+		r.Why += "; the body does not match its checksum"
+	}
+	return r
+}
+
+// fate says what is known of the message of a trailer: it is in the queue, or the history names each of its
+// recipients. "" is for neither.
+func (s *Store) fate(ctx context.Context, t *orphan.Trailer) (fate string, info *messageInfo, err error) {
+	info = &messageInfo{}
+	if json.Unmarshal(t.Info, info) != nil {
+		return "", nil, nil
+	}
+	err = s.use(ctx, func(conn *sqlite.Conn) error {
+		_, _, exists, err := whereIs(conn, t.ID)
+		if err != nil || exists {
+			fate = "queued"
+			return err
+		}
+		ended, err := endedRecipients(conn, t.ID)
+		if err == nil && len(info.Envelope.To) > 0 &&
+			!slices.ContainsFunc(info.Envelope.To, func(r envelope.Recipient) bool { return !ended[r.Address] }) {
+			fate = "ended"
+		}
+		return err
+	})
+	return fate, info, err
+}
+
+// endedRecipients returns the recipients of a message that the history names.
+func endedRecipients(conn *sqlite.Conn, id int64) (map[string]bool, error) {
+	ended := map[string]bool{}
+	err := rows(conn, "SELECT recipient FROM history INDEXED BY history_message WHERE message = ?", args{id}, func(st *sqlite.Stmt) (bool, error) {
+		ended[st.ColumnText(0)] = true
+		return true, nil
+	})
+	return ended, err
 }
 
 // listBodies finds the bodies that are in files, and the segments.
@@ -69,14 +250,14 @@ func (s *Store) removeBody(id int64) {
 }
 
 // whereIs returns the place and the size of a body. It does not read bodies that are in rows.
-func whereIs(conn *sqlite.Conn, id int64) (at bodyPlace, size int64, err error) {
+func whereIs(conn *sqlite.Conn, id int64) (at bodyPlace, size int64, exists bool, err error) {
 	err = rows(conn, "SELECT CASE typeof(body) WHEN 'blob' THEN 0 WHEN 'null' THEN -1 ELSE body END, size FROM messages WHERE id = ?",
 		args{id},
 		func(s *sqlite.Stmt) (bool, error) {
-			at, size = bodyPlace(s.ColumnInt64(0)), s.ColumnInt64(1)
+			at, size, exists = bodyPlace(s.ColumnInt64(0)), s.ColumnInt64(1), true
 			return false, nil
 		})
-	return at, size, err
+	return at, size, exists, err
 }
 
 const segmentQuery = `SELECT size, crc, body, id FROM messages INDEXED BY messages_segment
@@ -127,75 +308,4 @@ func (s *Store) removeDeadSegments() {
 			s.log.Warn("queue: a segment was not removed", "error", err)
 		}
 	}
-}
-
-// gather moves the few bodies that keep a segment alive into files of their own, so that mail that
-// waits for long does not hold the space of mail that has gone.
-func (s *Store) gather(ctx context.Context) error {
-	for _, number := range s.segments.sparse() {
-		var bodies []storedBody
-		err := s.use(ctx, func(conn *sqlite.Conn) error {
-			return inSegment(conn, number, func(b storedBody) { bodies = append(bodies, b) })
-		})
-		for i := range bodies {
-			if err == nil && ctx.Err() == nil {
-				err = s.moveBody(ctx, &bodies[i])
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
-}
-
-// moveBody gives a body of a segment a file. A damaged one stays where it is.
-func (s *Store) moveBody(ctx context.Context, b *storedBody) error {
-	from, err := b.open(s.dir, s.path)
-	if errors.Is(err, queue.ErrDamaged) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer from.Close() //nolint:errcheck // in memory
-	if err := s.copyOut(bodyPath(s.dir, b.id), from); err != nil {
-		return err
-	}
-	moved := false
-	err = s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error {
-		err := exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", args{b.id, int64(b.at)})
-		if moved = err == nil && t.conn.Changes() == 1; moved {
-			t.inSegment(b.at, b.size, -1)
-		}
-		return err
-	}})
-	if !moved && !errors.Is(err, queue.ErrBroken) { // the message went meanwhile
-		s.removeBody(b.id)
-	}
-	return err
-}
-
-// copyOut puts a body into a new file and on stable storage.
-func (s *Store) copyOut(path string, from queue.Body) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return describeFile(err)
-	}
-	_, err = io.Copy(f, io.NewSectionReader(from, 0, from.Size()))
-	if err != nil {
-		err = describeFile(err)
-	} else if err = syncData(f); err == nil {
-		err = syncDir(filepath.Dir(path))
-		err = s.synced(err)
-	} else {
-		err = s.synced(err)
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		_ = os.Remove(path)
-	}
-	return err
 }

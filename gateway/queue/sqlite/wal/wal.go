@@ -43,6 +43,7 @@ type Frame struct {
 	Commit  bool   // it is the last of its transaction
 	Current bool   // it is of the log's generation
 	Whole   bool   // it matches its checksum, which depends on the stored one of the frame before
+	Mended  bool   // one bit of it was wrong
 	Data    []byte // the page; valid during the call
 }
 
@@ -59,8 +60,21 @@ func saltOf(b []byte) Salt {
 	return Salt{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])}
 }
 
+// Len is how many bytes a log of so many frames has; none is an empty file.
+func Len(frames, pageSize int) int64 {
+	if frames == 0 {
+		return 0
+	}
+	return headerLen + int64(frames)*int64(frameHeaderLen+pageSize)
+}
+
 // Scan reads the log at path, whose pages have pageSize bytes. It calls each, which may be nil, for every frame.
 func Scan(path string, pageSize int, each func(Frame) error) (Log, error) {
+	return scan(path, pageSize, 0, each)
+}
+
+// scan is Scan that looks for the wrong bit in up to so many damaged frames.
+func scan(path string, pageSize, mend int, each func(Frame) error) (Log, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return Log{}, nil
@@ -73,7 +87,7 @@ func Scan(path string, pageSize int, each func(Frame) error) (Log, error) {
 	if err != nil || st.Size() < headerLen {
 		return Log{}, err
 	}
-	s := scanner{log: Log{Bytes: st.Size()}, order: binary.LittleEndian}
+	s := scanner{log: Log{Bytes: st.Size()}, order: binary.LittleEndian, mend: mend}
 	in := bufio.NewReaderSize(f, 1<<20)
 	if err := s.header(in, pageSize); err != nil {
 		return s.log, err
@@ -99,7 +113,9 @@ type scanner struct {
 	log    Log
 	order  binary.ByteOrder
 	stored sum  // of the frame before, or the header
+	known  bool // the header can be trusted
 	broken bool // SQLite has stopped
+	mend   int  // damaged frames that may be tried still
 }
 
 func (s *scanner) header(in io.Reader, pageSize int) error {
@@ -107,28 +123,35 @@ func (s *scanner) header(in io.Reader, pageSize int) error {
 	if _, err := io.ReadFull(in, h[:]); err != nil {
 		return err
 	}
-	m := binary.BigEndian.Uint32(h[:])
-	if m == magic|1 {
-		s.order = binary.BigEndian
+	whole := func(h []byte) bool {
+		s.order = binary.LittleEndian
+		m := binary.BigEndian.Uint32(h)
+		if m == magic|1 {
+			s.order = binary.BigEndian
+		}
+		return m&^1 == magic && int(binary.BigEndian.Uint32(h[8:])) == pageSize && (sum{}).add(s.order, h[:24]) == sumOf(h[24:])
 	}
-	s.log.Salt, s.stored = saltOf(h[16:]), sumOf(h[24:])
-	s.log.Header = m&^1 == magic && int(binary.BigEndian.Uint32(h[8:])) == pageSize && (sum{}).add(s.order, h[:24]) == s.stored
+	s.log.Header = whole(h[:])
 	s.broken = !s.log.Header
+	s.known = s.log.Header || flipUntil(h[:], whole)
+	s.log.Salt, s.stored = saltOf(h[16:]), sumOf(h[24:])
 	return nil
 }
 
 func (s *scanner) frame(b []byte, n int) Frame {
-	salt := saltOf(b[8:])
-	if n == 1 && !s.log.Header { // the header's own may be what is damaged
-		s.log.Salt = salt
+	if n == 1 && !s.known {
+		s.log.Salt = saltOf(b[8:])
 	}
-	f := Frame{Page: binary.BigEndian.Uint32(b), Commit: binary.BigEndian.Uint32(b[4:]) != 0, Current: salt == s.log.Salt, Data: b[frameHeaderLen:]}
-	stored := sumOf(b[16:])
-	if f.Current {
-		f.Whole = s.stored.add(s.order, b[:8]).add(s.order, f.Data) == stored
+	f := Frame{Whole: s.whole(b), Data: b[frameHeaderLen:]}
+	s.broken = s.broken || !f.Whole
+	if !f.Whole && s.mend > 0 {
+		s.mend--
+		f.Mended = flipUntil(b, s.whole)
+		f.Whole = f.Mended
 	}
-	s.stored = stored
-	s.broken = s.broken || !f.Whole || f.Page == 0
+	f.Page, f.Commit, f.Current = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]) != 0, saltOf(b[8:]) == s.log.Salt
+	s.stored = sumOf(b[16:])
+	s.broken = s.broken || f.Page == 0
 	switch {
 	case !f.Commit || !f.Current:
 	case s.broken:
@@ -137,6 +160,24 @@ func (s *scanner) frame(b []byte, n int) Frame {
 		s.log.Accepted = n
 	}
 	return f
+}
+
+// whole reports whether a frame is of this generation and matches its checksum.
+func (s *scanner) whole(b []byte) bool {
+	return saltOf(b[8:]) == s.log.Salt && s.stored.add(s.order, b[:8]).add(s.order, b[frameHeaderLen:]) == sumOf(b[16:])
+}
+
+// flipUntil looks for the one bit of b that makes it good, and reports whether there is one.
+func flipUntil(b []byte, good func([]byte) bool) bool {
+	for i := range b {
+		for bit := byte(1); bit != 0; bit <<= 1 {
+			if b[i] ^= bit; good(b) {
+				return true
+			}
+			b[i] ^= bit
+		}
+	}
+	return false
 }
 
 // sum is the checksum of SQLite's logs: two words, each of which depends on all bytes before.

@@ -1,0 +1,333 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/orphan"
+	"mailhatch/gateway/queue/sqlite/wal"
+)
+
+// recovery rebuilds a store from what its files hold.
+type recovery struct {
+	*Store
+	queue.Recovery
+	messages map[int64]*salvaged
+	history  map[int64]map[string]recordRow
+}
+
+// salvaged is a message as a page of the log holds it.
+type salvaged struct {
+	text  string // of info
+	info  messageInfo
+	body  storedBody
+	whole bool // the page and, if it is in the row, the body match their checksums
+}
+
+// Recover rebuilds the queue in a state directory that Open refuses with queue.ErrDamagedLog: it keeps the damaged
+// files beside, and puts back on hold what it finds in the log behind the damage and in bodies without a row. It also
+// puts back the messages of ids that were set aside before. The error wraps queue.ErrLocked when the queue is in use.
+func Recover(ctx context.Context, o queue.Settings, ids []string) (_ queue.Recovery, err error) {
+	r := recovery{Store: newStore(o), messages: map[int64]*salvaged{}, history: map[int64]map[string]recordRow{}}
+	if _, err := os.Stat(r.path); err != nil {
+		return r.Recovery, fmt.Errorf("queue: %w", err)
+	}
+	if r.lock, err = takeLock(ctx, o.Dir); err != nil {
+		return r.Recovery, err
+	}
+	suffix, err := r.keepDamaged()
+	if err == nil {
+		err = r.open()
+	}
+	if err != nil {
+		return r.Recovery, errors.Join(fmt.Errorf("queue: %w", err), r.release())
+	}
+	orphans := r.orphans
+	r.orphans = leftovers{} // they are looked after when the rows are back
+	ran := make(chan error, 1)
+	go func() { ran <- r.Run(ctx) }()
+	if err = r.rebuild(ctx, suffix); err == nil {
+		r.orphans = orphans
+		found := r.sweep(ctx)
+		if suffix == "" {
+			r.Aside = append(r.Aside, found.aside...)
+		} else {
+			ids = append(ids, found.aside...)
+		}
+		err = r.putBackAll(ctx, ids)
+	}
+	err = errors.Join(err, r.Close(), <-ran)
+	if err == nil && suffix != "" {
+		err = errors.Join(os.Remove(filepath.Join(o.Dir, recoverName)), syncDir(o.Dir))
+	}
+	return r.Recovery, err
+}
+
+// rebuild puts back what the damaged log holds behind its damage.
+func (r *recovery) rebuild(ctx context.Context, suffix string) error {
+	if suffix == "" {
+		return nil
+	}
+	m, _, err := wal.ReadMark(filepath.Join(r.dir, markName+suffix))
+	if err != nil {
+		return err
+	}
+	logPath := r.path + suffix + "-wal"
+	s, err := wal.Salvage(logPath, r.path+suffix, pageSize, m, r.take)
+	if err != nil {
+		return err
+	}
+	if s.Damaged > 0 {
+		r.doubt("%d pages of the log are damaged: mail that was accepted, or its end, may have stood on them alone", s.Damaged)
+	}
+	if s.Missing > 0 {
+		r.doubt("%d pages of the log are missing, up to the last commit at %s: the gateway's own log names the mail (\"accepted\") whose body was not in bodies/",
+			s.Missing, time.UnixMilli(m.At).Format(time.RFC3339))
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.history)) {
+		if err := r.do(ctx, &op{bytes: rowBytes, steers: true, run: func(t *tx) error { return r.end(t, id) }}); err != nil {
+			return err
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.messages)) {
+		if err := r.restore(ctx, id, r.messages[id]); err != nil {
+			return err
+		}
+	}
+	return r.holdBodiless(ctx)
+}
+
+// holdBodiless puts mail on hold whose body is missing: most likely it was sent, and the log has lost that.
+func (r *recovery) holdBodiless(ctx context.Context) error {
+	var bodiless []string
+	err := r.use(ctx, func(conn *sqlite.Conn) error {
+		return rows(conn, "SELECT id, size, crc, body FROM messages WHERE typeof(body) <> 'blob'", nil, func(st *sqlite.Stmt) (bool, error) {
+			b := scanBody(st, st.ColumnInt64(0), 1)
+			path := bodyPath(r.dir, b.id)
+			if b.at.inSegment() {
+				path = segmentPath(r.dir, b.at.segment())
+			}
+			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+				bodiless = append(bodiless, queue.FormatID(b.id))
+			}
+			return true, nil
+		})
+	})
+	if err != nil || len(bodiless) == 0 {
+		return err
+	}
+	r.doubt("on hold, as their bodies are gone, most likely because they were sent: %s", strings.Join(bodiless, " "))
+	_, err = r.Hold(ctx, queue.Filter{IDs: bodiless})
+	return err
+}
+
+func (r *recovery) doubt(format string, args ...any) {
+	r.Doubt = append(r.Doubt, fmt.Sprintf(format, args...))
+}
+
+// take takes over a row of the log if it is one of messages or history, which their columns show.
+func (r *recovery) take(row wal.Row) {
+	if h, ok := historyOf(row); ok && row.Whole {
+		if r.history[h.message] == nil {
+			r.history[h.message] = map[string]recordRow{}
+		}
+		r.history[h.message][h.recipient] = h
+	}
+	m, ok := messageOf(row)
+	if before := r.messages[row.Key]; ok && (before == nil || m.whole || !before.whole) {
+		r.messages[row.Key] = m
+	}
+}
+
+func messageOf(row wal.Row) (*salvaged, bool) {
+	m := &salvaged{whole: row.Whole}
+	m.body.id = row.Key
+	var received, crc int64
+	if len(row.Values) < 6 || row.Values[0] != nil || !column(row, 1, &received) || !column(row, 2, &m.body.size) ||
+		!column(row, 3, &crc) || !column(row, 4, &m.text) {
+		return nil, false
+	}
+	m.body.crc = uint32(crc)
+	switch b := row.Values[5].(type) {
+	case nil:
+		m.body.at = inFile
+	case int64:
+		m.body.at = bodyPlace(b)
+	case []byte:
+		m.body.inline = b
+		m.whole = m.whole && crc32.Checksum(b, castagnoli()) == m.body.crc
+	default:
+		return nil, false
+	}
+	err := json.Unmarshal([]byte(m.text), &m.info)
+	return m, err == nil && len(m.info.Envelope.To) > 0
+}
+
+func historyOf(row wal.Row) (h recordRow, ok bool) {
+	ok = len(row.Values) >= 7 && row.Values[0] == nil && column(row, 1, &h.at) && column(row, 2, &h.message) && column(row, 3, &h.state) &&
+		column(row, 4, &h.sender) && column(row, 5, &h.recipient) && column(row, 6, &h.info)
+	return h, ok
+}
+
+// column reads a value of a row, if it has that type.
+func column[T any](row wal.Row, n int, to *T) (ok bool) {
+	*to, ok = row.Values[n].(T)
+	return ok
+}
+
+// end puts back the history of a message, and ends the parts of it that it names. It runs in the writer.
+func (r *recovery) end(t *tx, id int64) error {
+	ended, err := endedRecipients(t.conn, id)
+	if err != nil {
+		return err
+	}
+	for _, to := range slices.Sorted(maps.Keys(r.history[id])) {
+		if h := r.history[id][to]; !ended[to] {
+			if err := h.insert(t); err != nil {
+				return err
+			}
+		}
+	}
+	row, m, err := readMessage(t.conn, id)
+	if err != nil || row == nil {
+		return err
+	}
+	for i := range row.parts {
+		p := &row.parts[i]
+		open := slices.DeleteFunc(slices.Clone(m.Parts[i].To), func(to envelope.Recipient) bool { return r.history[id][to.Address].message == id })
+		switch {
+		case len(open) == 0:
+			err = p.key.remove(t, p.lane, p.state, p.size)
+		case len(open) < len(m.Parts[i].To):
+			part := m.Parts[i]
+			part.To = open
+			held := partRow{state: codeHeld, lane: p.lane, nextAt: nowMilli()}
+			if held.info, err = partText(&part, m.Envelope.To); err == nil {
+				err = p.update(t, held)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, _, err = removeMessage(t, id, false)
+	return err
+}
+
+// restore puts a message of the log back into the queue, unless its fate is known.
+func (r *recovery) restore(ctx context.Context, id int64, m *salvaged) error {
+	t := orphan.Trailer{ID: id, Place: int64(inFile), Size: m.body.size, CRC: m.body.crc, Info: []byte(m.text)}
+	fate, _, err := r.fate(ctx, &t)
+	if err != nil || fate != "" {
+		return err
+	}
+	body, err := m.body.open(r.dir, r.path)
+	if err == nil {
+		err = body.Close()
+	}
+	if m.whole && err == nil {
+		return r.insert(ctx, m, "the log")
+	}
+	if m.body.at == inRow {
+		name := queue.FormatID(id) + bodySuffix
+		r.Aside = append(r.Aside, name)
+		if err := lostFound(r.dir).Put(name, report(&t, &m.info, r.path+"-wal", false), m.body.inline, t.Encode()); err != nil {
+			return err
+		}
+	}
+	r.doubt("message %s from <%s> to %s was accepted, and its row or its body is damaged: %v", queue.FormatID(id), m.info.Envelope.From,
+		addresses(m.info.Envelope.To), cmp.Or(err, errors.New("its checksum does not match")))
+	return nil
+}
+
+func addresses(to []envelope.Recipient) string {
+	list := make([]string, len(to))
+	for i := range to {
+		list[i] = "<" + to[i].Address + ">"
+	}
+	return strings.Join(list, ", ")
+}
+
+// insert puts a message into the queue, on hold, for the recipients whose fate is not known.
+func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error {
+	id := m.body.id
+	msg := &queue.Message{ID: queue.FormatID(id), Envelope: m.info.Envelope, Header: m.info.Header, Size: m.body.size}
+	var to []envelope.Recipient
+	err := r.do(ctx, &op{bytes: int(m.body.size) + rowBytes, run: func(t *tx) error {
+		ended, err := endedRecipients(t.conn, id)
+		if err != nil {
+			return err
+		}
+		to = slices.DeleteFunc(slices.Clone(msg.Envelope.To), func(to envelope.Recipient) bool { return ended[to.Address] })
+		part := queue.Part{To: to, State: envelope.Held, Progress: envelope.Progress{Error: "recovered from " + source + "; it may have been sent"}}
+		rows, err := makeRows(msg, id, []queue.Part{part}, nil)
+		if err != nil {
+			return err
+		}
+		return m.body.insert(t, msg, m.text, rows)
+	}})
+	if err == nil {
+		r.Restored = append(r.Restored, queue.Restored{ID: msg.ID, From: msg.Envelope.From, To: to, Size: msg.Size, Source: source})
+	}
+	return err
+}
+
+// putBackAll puts messages back that were set aside; names are their ids or their files.
+func (r *recovery) putBackAll(ctx context.Context, names []string) error {
+	for _, name := range names {
+		id, ok := queue.ParseID(strings.TrimSuffix(name, bodySuffix))
+		if ok {
+			name = queue.FormatID(id) + bodySuffix
+		}
+		if ok, err := r.putBack(ctx, id, name); err != nil {
+			return err
+		} else if !ok {
+			r.Aside = append(r.Aside, name)
+		}
+	}
+	return nil
+}
+
+// putBack puts a message back that was set aside; ok is false if it cannot go back and stays where it is.
+func (r *recovery) putBack(ctx context.Context, id int64, name string) (ok bool, err error) {
+	dir := lostFound(r.dir)
+	t, ok, whole, err := readTrailer(dir.Path(name))
+	if err != nil {
+		return false, err
+	}
+	if !ok || !whole || t.ID != id {
+		r.doubt("%s has no envelope, or does not match its checksum", dir.Path(name))
+		return false, nil
+	}
+	fate, info, err := r.fate(ctx, &t)
+	if err != nil || fate != "" || info == nil {
+		if err == nil {
+			r.doubt("%s: its message is %s", dir.Path(name), cmp.Or(fate, "not readable"))
+		}
+		return false, err
+	}
+	path := bodyPath(r.dir, id)
+	if err := errors.Join(os.Rename(dir.Path(name), path), syncDir(filepath.Dir(path))); err != nil {
+		return false, err
+	}
+	m := &salvaged{text: string(t.Info), info: *info, body: storedBody{id: id, size: t.Size, crc: t.CRC, at: inFile}}
+	if err := r.insert(ctx, m, "its body"); err != nil {
+		return false, err
+	}
+	return true, dir.Remove(name)
+}
