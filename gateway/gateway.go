@@ -16,6 +16,7 @@ import (
 
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/journal"
@@ -78,7 +79,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.accept.Deliverer = g.deliverer
 	g.admin = g.adminServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: smtpd.NewBudget(int64(cfg.MaxInFlight)),
-		Journal: g.journal, Log: opts.Log}
+		Guard: backoff.New(time.Second, nil), Journal: g.journal, Log: opts.Log}
 	g.endpoints = listen.New(opts.Log, g.journal.InternalError)
 	return g, nil
 }

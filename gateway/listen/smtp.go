@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/smtpd"
@@ -20,7 +21,8 @@ import (
 type SMTP struct {
 	Current  func() *config.Config // the config in force: users change without a new server
 	Handler  func(*config.Listener) smtpd.Handler
-	InFlight *smtpd.Budget // of all sessions
+	InFlight *smtpd.Budget  // of all sessions
+	Guard    *backoff.Guard // of all passwords
 	Journal  *journal.Journal
 	Log      *slog.Logger
 }
@@ -107,7 +109,7 @@ func (s *SMTP) config(cfg *config.Config, lc *config.Listener) (smtpd.Config, er
 		MaxConns: lc.MaxConnections, MaxConnsPerAddr: lc.MaxPerClient, MaxRate: lc.MaxRate.Count, RatePer: lc.MaxRate.Per,
 		MaxLine: int(lc.MaxLine), BareNewlines: smtpd.BareNewlines(lc.BareNewlines),
 		IdleTimeout: lc.IdleTimeout.Duration, MinRate: int64(lc.MinRate), DrainTimeout: cfg.ShutdownTimeout,
-		InFlight: s.InFlight, OnEvent: s.event,
+		InFlight: s.InFlight, Guard: s.Guard, OnEvent: s.event,
 	}
 	if lc.MinRate == 0 {
 		sc.MinRate = -1 // smtpd: no limit
@@ -164,6 +166,8 @@ func (s *SMTP) event(e smtpd.Event) {
 	}
 	r.Code, _ = strconv.Atoi(strings.SplitN(e.Reply, " ", 2)[0])
 	switch e.Kind {
+	case smtpd.AuthFailed:
+		r.Reason = "user " + strconv.Quote(e.User) + ": " + r.Reason
 	case smtpd.Foreign:
 		r.Reason = strings.TrimSpace("the client does not speak SMTP but began with " + strconv.Quote(e.Command) + ". " + e.Reply)
 	case smtpd.Rejected:

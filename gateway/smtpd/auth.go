@@ -37,8 +37,6 @@ func (f *front) auth(arg string) bool {
 		f.refuseCommand("502 5.5.1 AUTH is not offered")
 	case !f.authOffered():
 		f.refuseCommand("538 5.7.11 AUTH needs TLS: send STARTTLS first")
-	case !f.local() && f.srv.guesses.exhausted(client{net: countedAs(f.peer)}):
-		f.refuseLast("421 4.7.0 " + f.cfg.Hostname + " Too many failed logins from your address")
 	case f.authed:
 		f.refuseCommand("503 5.5.1 Already authenticated")
 	case f.mail:
@@ -85,7 +83,8 @@ func (s *session) login(user, password string) (err error) {
 	if user == "" {
 		return s.failed(user, nil)
 	}
-	if err := s.check(user, password); err != nil {
+	source := f.source()
+	if err := s.check(user, password, source); err != nil {
 		return s.failed(user, err)
 	}
 	f.user, f.authFail = user, 0
@@ -94,31 +93,78 @@ func (s *session) login(user, password string) (err error) {
 	return nil
 }
 
-// check waits for its turn and asks.
-func (s *session) check(user, password string) error {
+// source is where a guesser is: its address, or its account where a unix socket names it.
+func (f *front) source() string {
+	if f.peer.IsValid() {
+		return countedAs(f.peer).String()
+	}
+	return f.user
+}
+
+// errTooSoon is for a login that was not tried, as others have failed before it.
+var errTooSoon = &envelope.Reply{Code: 454, Enhanced: [3]int{4, 7, 0}, Text: "Too many failed logins, try again later"}
+
+// check asks once the guard lets it, for which the client has to wait, and there is a slot. What comes
+// while too many wait is not tried.
+func (s *session) check(user, password, source string) error {
+	srv, ctx := s.f.srv, s.f.ctx
+	for patience := maxLoginWait; ; {
+		asked, wait, err := s.ask(user, password, source)
+		if asked || err != nil {
+			return err
+		}
+		if patience -= wait; patience < 0 {
+			return errTooSoon
+		}
+		select {
+		case srv.delayed <- struct{}{}:
+		default:
+			return errTooSoon
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		t.Stop()
+		<-srv.delayed
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// ask checks the password if the guard allows it now, else returns how long to wait.
+func (s *session) ask(user, password, source string) (asked bool, wait time.Duration, err error) {
 	f := s.f
 	select {
 	case f.srv.logins <- struct{}{}:
 	case <-f.ctx.Done():
-		return f.ctx.Err()
+		return false, 0, f.ctx.Err()
 	}
 	defer func() { <-f.srv.logins }()
-	return f.cfg.Authenticate(f.ctx, user, password, f.peer)
+	// Only now: those who waited for the slot may have failed meanwhile.
+	if wait := f.cfg.Guard.Wait(user, source); wait > 0 {
+		return false, wait, nil
+	}
+	err = f.cfg.Authenticate(f.ctx, user, password, f.peer)
+	var r *envelope.Reply
+	switch {
+	case err == nil:
+		f.cfg.Guard.Succeeded(user, source)
+	case !errors.As(err, &r): // else it was not the password
+		f.cfg.Guard.Failed(user, source)
+	}
+	return true, 0, err
 }
 
-// failed counts a failure and makes the client wait: guessing must be slow.
+// failed counts a failure of the session.
 func (s *session) failed(user string, err error) error {
 	f := s.f
 	f.authFail++
-	if !f.local() {
-		f.srv.guesses.allow(client{net: countedAs(f.peer)})
-	}
-	f.event(Event{Kind: AuthFailed, User: oneLine(user), Err: err})
-	t := time.NewTimer(time.Duration(f.authFail) * f.cfg.AuthDelay)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-f.ctx.Done():
+	if !errors.Is(err, errTooSoon) { // its reply is an event of its own
+		f.event(Event{Kind: AuthFailed, User: oneLine(user), Err: err})
 	}
 	if f.authFail >= maxAuthFails {
 		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many failed logins"}

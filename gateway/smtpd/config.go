@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"mailhatch/gateway/backoff"
 )
 
 // TLSMode reports when a listener speaks TLS, in the words of the config.
@@ -74,8 +76,8 @@ type Config struct {
 	InFlight        *Budget       // bytes of DATA being received, shared between listeners; nil means no limit
 	BareNewlines    BareNewlines
 
-	AuthDelay    time.Duration // wait after a failed AUTH, times the failures; default 1 s
-	DrainTimeout time.Duration // how long running transactions may take at shutdown; default 30 s
+	Guard        *backoff.Guard // against guessed passwords, shared between listeners; nil means one of its own
+	DrainTimeout time.Duration  // how long running transactions may take at shutdown; default 30 s
 
 	OnEvent func(Event) // may be nil; called from many sessions at once, must not block
 }
@@ -83,7 +85,8 @@ type Config struct {
 const (
 	maxCommand   = 12288            // RFC 4954 4: the longest line of any command, CRLF included
 	maxAuthFails = 3                // before the connection is closed
-	maxGuesses   = 20               // failed logins a minute from one address that is not loopback
+	maxLoginWait = 20 * time.Second // that a login has to wait after others have failed
+	maxDelayed   = 100              // logins that wait so
 	maxJunk      = 200              // commands since the last message that did not further one
 	maxRefused   = 1000             // recipients of one transaction, at least
 	handshakeMax = 30 * time.Second // for TLS and PROXY headers
@@ -103,7 +106,9 @@ func (c Config) withDefaults() Config {
 	c.RatePer = cmp.Or(c.RatePer, time.Minute)
 	c.MinRate = cmp.Or(c.MinRate, 64)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
-	c.AuthDelay = cmp.Or(c.AuthDelay, time.Second)
+	if c.Guard == nil {
+		c.Guard = backoff.New(time.Second, nil)
+	}
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 30*time.Second)
 	return c
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailhatch/gateway/backoff"
 )
 
 // FuzzSession plays any bytes to a whole session. No panic, no goroutine left, and each message
@@ -33,7 +35,7 @@ func FuzzSession(f *testing.F) {
 		k := &keeper{}
 		panics := make(chan error, 1) // the first that keeper does not make on demand
 		cfg := Config{
-			Hostname: "mx.test", MaxMessage: 1 << 16, MaxRecipients: 5, IdleTimeout: 5 * time.Second, AuthDelay: 1,
+			Hostname: "mx.test", MaxMessage: 1 << 16, MaxRecipients: 5, IdleTimeout: 5 * time.Second, Guard: backoff.New(1, nil),
 			DrainTimeout: 5 * time.Second,
 			OnEvent: func(e Event) {
 				if e.Kind == Panicked && !strings.HasPrefix(e.Err.Error(), "panic: in ") {

@@ -23,6 +23,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/envelope"
 )
 
@@ -173,7 +174,7 @@ func run(t testing.TB, set func(*Config)) *site {
 	s := &site{t: t, k: &keeper{}, log: &syncBuffer{}}
 	cfg := Config{
 		Name: "test", Hostname: "mx.test", Domain: "local.test", DrainTimeout: 2 * time.Second,
-		AuthDelay: time.Millisecond, OnEvent: s.event,
+		Guard: backoff.New(time.Millisecond, nil), OnEvent: s.event,
 	}
 	if set != nil {
 		set(&cfg)

@@ -44,14 +44,6 @@ func (t *rateLimiter) allow(c client) bool {
 	return l.Allow()
 }
 
-// exhausted reports whether this client may not do it now.
-func (t *rateLimiter) exhausted(c client) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l := t.clients[c]
-	return l != nil && l.Tokens() < 1
-}
-
 // forget drops clients that may do all they want again; when none is at rest, all of them.
 func (t *rateLimiter) forget() {
 	for c, l := range t.clients {

@@ -22,7 +22,7 @@ type Server struct {
 	limits   []string  // as EHLO tells them
 	blocks   sync.Pool // *[]byte of blockSize: input buffers of sessions inside DATA
 	messages *rateLimiter
-	guesses  *rateLimiter  // failed logins
+	delayed  chan struct{} // logins that wait because others failed
 	logins   chan struct{} // a password hash is slow on purpose: one slot for each check that may run
 
 	mu       sync.Mutex
@@ -53,7 +53,7 @@ func New(cfg Config, h Handler, log *slog.Logger) *Server {
 		perAddr:  map[netip.Prefix]int{},
 		idle:     make(chan struct{}),
 		messages: newRateLimiter(cfg.MaxRate, cfg.RatePer),
-		guesses:  newRateLimiter(maxGuesses, time.Minute),
+		delayed:  make(chan struct{}, maxDelayed),
 		logins:   make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	s.limits = limits(&cfg)
