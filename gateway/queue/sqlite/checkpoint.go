@@ -66,8 +66,8 @@ func (s *Store) checkpoints(ctx context.Context) {
 		}
 		// The second pass takes what came during the first and leaves little to the writer.
 		s.carrying.Lock()
-		if s.carryOver(s.carrier) && s.carryOver(s.carrier) {
-			s.sealing.Store(true)
+		if s.carryOver(s.carrier) {
+			s.sealing.Store(s.carryOver(s.carrier))
 		}
 		s.carrying.Unlock()
 	}
