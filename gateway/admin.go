@@ -24,7 +24,7 @@ func (g *Gateway) adminServer() *admin.Server {
 }
 
 // adminEndpoints are admin.sock and the address of [admin]. Mail must flow without the socket, and
-// without an address that nobody asked for.
+// without the default address.
 func (g *Gateway) adminEndpoints(cfg *config.Config) []listen.Endpoint {
 	server := func() (listen.Server, error) { return g.admin, nil }
 	list := []listen.Endpoint{{Name: "admin", Address: admin.SocketName, Optional: true, Server: server, Bind: func() ([]net.Listener, error) {

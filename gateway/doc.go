@@ -32,15 +32,15 @@
 // imports only mime: deliver copies what an upstream needs into upstream.Mail.
 //
 // What is stored with a message is its envelope, the inputs of routing and its bytes. Routing happens
-// at acceptance, to refuse early, and again before each attempt, so that a mended config heals mail
+// at acceptance, to refuse early, and again before each attempt, so that a corrected config heals mail
 // that is already queued. Aliases and rewrite rules are part of acceptance: they change what is stored.
 //
 // # A walk-through
 //
-// A message: listen/listen.go (Set.Run) hands the socket to smtpd/server.go (Server.Serve). The session asks
+// A message: listen/listen.go (Set.Run) passes the socket to smtpd/server.go (Server.Serve). The session asks
 // accept/handler.go: Sender at MAIL, Recipient at RCPT, Accept after DATA. accept/accept.go (receive, write)
 // completes and rewrites the header and writes a draft; accept/parts.go (parts, lane) routes each recipient and
-// lets upstreams look (preflight); accept makes it durable, and 250 is said. A lane of deliver/lane.go (run, claim)
+// lets upstreams look (preflight); accept makes it durable, and the client gets 250. A lane of deliver/lane.go (run, claim)
 // leases it when deliver/gate/admit.go (Gate.Tokens) allows; deliver/attempt.go routes it again (route) and offers
 // it (offer, send); upstream/resend/resend.go (Compose) writes the request that upstream/api/calls.go sends.
 //

@@ -164,7 +164,7 @@ func TestReload(t *testing.T) {
 	if err := h.g.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(h.log.String(), "takes a restart") {
+	if strings.Contains(h.log.String(), "needs a restart") {
 		t.Error("a restart is asked for though no listener changed")
 	}
 	h.mustSend("x@example.com", []string{"b@example.org"}, plainMail)

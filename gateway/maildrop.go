@@ -14,7 +14,7 @@ const (
 	pickUpPause = 30 * time.Second // after a failure
 )
 
-// pickUp takes in the mail that local programs left in the maildrop while they could not hand it over.
+// pickUp accepts the mail that local programs left in the maildrop while the gateway was down.
 func (g *Gateway) pickUp(ctx context.Context) error {
 	box, err := maildrop.Open(g.current.Load().StateDir)
 	if err != nil {

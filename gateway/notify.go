@@ -12,7 +12,7 @@ func (g *Gateway) notified(err error) {
 	}
 }
 
-// keepAlive sends signs of life until ctx ends, twice as often as they are wanted, then says that the
+// keepAlive pings the watchdog until ctx ends, twice in each interval, then reports that the
 // end has begun. Each sign is given only after the queue has answered: a gateway that can keep no
 // mail is to be started anew.
 func (g *Gateway) keepAlive(ctx context.Context) error {

@@ -92,7 +92,7 @@ func needRestart(old, now *config.Config) []string {
 	var list []string
 	note := func(changed bool, what string) {
 		if changed {
-			list = append(list, what+" changed in "+now.File+": that takes a restart")
+			list = append(list, what+" changed in "+now.File+", which needs a restart")
 		}
 	}
 	note(old.StateDir != now.StateDir, "state_dir")

@@ -146,7 +146,7 @@ func TestReloadOfNames(t *testing.T) {
 	if _, greeting := hello(t, h.addr); !strings.HasPrefix(greeting, "220 new.example.com") {
 		t.Errorf("greeting %q", greeting)
 	}
-	if len(notes) == 0 || !strings.Contains(notes[0], "state_dir changed") || !strings.Contains(h.log.String(), "takes a restart") {
+	if len(notes) == 0 || !strings.Contains(notes[0], "state_dir changed") || !strings.Contains(h.log.String(), "needs a restart") {
 		t.Errorf("notes %q", notes)
 	}
 	if dir := h.g.current.Load().StateDir; filepath.Base(dir) != "state" {

@@ -12,7 +12,7 @@ type Address struct {
 	Addr string // local@domain; the local part quoted where RFC 5321 wants it
 }
 
-// Limits of an address list; addresses beyond them are left out and named in the error.
+// Limits of an address list; further addresses are left out and named in the error.
 const (
 	maxAddresses = 10_000 // of one field
 	maxPieces    = 1_000  // words of one mailbox

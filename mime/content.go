@@ -13,7 +13,7 @@ type Content struct {
 	Text, HTML   *Body        // nil where there is none
 	Alternatives []*Part      // other ways to show the body: text/calendar, text/x-amp-html
 	Attachments  []Attachment // all the rest, in order
-	Opaque       string       // why the message must not be taken apart: "multipart/signed", … ; "" where it may be
+	Opaque       string       // why the message must not be flattened: "multipart/signed", …; "" if it may be
 }
 
 // Body is a text body, with LF or CRLF as it came. Errors of its methods are those of reading the source.
@@ -35,12 +35,12 @@ type Attachment struct {
 	Original bool
 }
 
-// Content sorts the parts for an API that takes bodies and attachments apart. Errors are those of
+// Content sorts the parts for an API that takes bodies and attachments. Errors are those of
 // reading the source.
 //
 // The first body that a mail program shows is the body: a text part, or the last plain text and the
 // last HTML of a multipart/alternative. Later texts of a multipart/mixed are attachments, so that
-// nobody who sees only the HTML or only the text misses them.
+// readers of the HTML and of the text both find them.
 //
 // Bodies of more than [TextInMemory] bytes are not held in memory.
 func (m *Message) Content() (*Content, error) { return m.contentWithin(TextInMemory) }
@@ -265,7 +265,7 @@ func (s *sorter) attach(p *Part) {
 
 // attachOriginal adds the bytes of a part whose decoding lost something or was a guess.
 func (s *sorter) attachOriginal(p *Part) {
-	a := Attachment{Part: p, Type: "application/octet-stream", Original: true} // so that nobody converts it
+	a := Attachment{Part: p, Type: "application/octet-stream", Original: true} // not to be converted
 	if p.Name != "" && p.Defect == transfer.ErrBrokenBase64 {
 		a.Name = p.Name + ".b64"
 	}
@@ -296,7 +296,7 @@ func (s *sorter) markInline() error {
 // attachmentType writes the media type with its parameters but the name.
 func attachmentType(p *Part) string {
 	if p.Defect != nil {
-		return "application/octet-stream" // the bytes are not what the label says
+		return "application/octet-stream" // the bytes are not of the declared type
 	}
 	params := map[string]string{}
 	for k, v := range p.Params {

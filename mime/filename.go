@@ -37,7 +37,7 @@ func madeName(a *Attachment) (base, ext string) {
 			base = "original-html"
 		}
 		if label := a.Part.Params["charset"]; isToken(label) && len(label) < 40 {
-			base += "-" + label // the type says only that these are bytes
+			base += "-" + label // the type is generic
 		}
 		return base, ".bin"
 	}

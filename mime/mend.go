@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// readable returns the fields of a header as they are read: lines that are not fields are mended, so that a
+// readable returns the fields of a header as they are read: lines that are not fields are repaired, so that a
 // boundary which lost its indent still counts. The bytes of the message stay as they are.
 func readable(h Header, eol string) Header {
 	for _, f := range h {

@@ -2,11 +2,11 @@
 // headers without touching the rest.
 //
 // A message stays where it is: what is parsed are offsets into its [Source]; contents are read and
-// decoded when somebody asks, in a stream. A malformed message is never an error: what cannot be
+// decoded on demand, in a stream. A malformed message is never an error: what cannot be
 // understood stays available as bytes and has a defect.
 //
 // Limits keep hostile input cheap: multiparts nest 128 deep, a message has 1,000 parts, its header
-// 1 MiB and 100,000 lines. What lies beyond stays in one undivided part with a defect.
+// 1 MiB and 100,000 lines. The rest stays in one undivided part with a defect.
 package mime
 
 import (
@@ -19,7 +19,7 @@ import (
 // Message is a parsed message.
 type Message struct {
 	Source Source
-	Header Header // as it is read: lines that are not fields are mended, see [Mend]
+	Header Header // as it is read: lines that are not fields are repaired, see [Mend]
 	Root   *Part  // the message's own body as the top of the tree of parts
 
 	From      []Address // empty when there is none that can be read
@@ -84,7 +84,7 @@ func (h Header) addresses(name string) []Address {
 	return all
 }
 
-// joinSplitName mends "From: Doe, Ann <ann@x>", where the comma should have been quoted: bare words
+// joinSplitName repairs "From: Doe, Ann <ann@x>", where the comma should have been quoted: bare words
 // before the one real address are its name.
 func joinSplitName(list []Address) []Address {
 	last := len(list) - 1
@@ -172,7 +172,7 @@ func textCharset(root *Part) string {
 	return ""
 }
 
-// textCharset returns the charset that the part declares itself, "" where that is no help.
+// textCharset returns the charset that the part declares itself, "" where it is not usable.
 func (p *Part) textCharset() string {
 	switch label := strings.ToLower(p.Params["charset"]); label {
 	case "us-ascii", "utf-8":

@@ -59,7 +59,7 @@ type section struct {
 	value   string
 }
 
-// parseParamName takes "filename*0*" apart.
+// parseParamName splits "filename*0*".
 func parseParamName(name string) (base string, sec section, extended bool) {
 	base, rest, star := strings.Cut(name, "*")
 	sec.n = -1

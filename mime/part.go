@@ -113,7 +113,7 @@ func (p *Part) IsMultipart() bool { return strings.HasPrefix(p.Type, "multipart/
 
 func (p *Part) encoding() transfer.Encoding {
 	if len(p.Children) > 0 || p.IsMultipart() {
-		return transfer.Identity // RFC 2045 6.4 allows nothing else, whatever the label says
+		return transfer.Identity // RFC 2045 6.4 allows nothing else
 	}
 	return transfer.Parse(p.Encoding)
 }
@@ -138,7 +138,7 @@ func (p *Part) Open() io.Reader {
 }
 
 // view returns the part as a mail program shows it: broken base64 decoded as far as it goes. It is p
-// itself when there is nothing to mend.
+// itself when nothing needs repair.
 func (p *Part) view() *Part {
 	if p.partial == 0 {
 		return p
@@ -221,10 +221,10 @@ func (p *Part) visitLeaves(yield func(*Part) bool) bool {
 	return true
 }
 
-// Opaque returns why the message must not be taken apart, as [Content] does, but reads nothing.
+// Opaque returns why the message must not be flattened, as [Content] does, but reads nothing.
 func (m *Message) Opaque() string { return m.Root.opaque(true) }
 
-// opaque finds the first part that taking apart would destroy (RFC 1847, RFC 8551, RFC 2046 5.2). A PKCS #7 file
+// opaque finds the first part that flattening would destroy (RFC 1847, RFC 8551, RFC 2046 5.2). A PKCS #7 file
 // that merely is attached survives as a file.
 func (p *Part) opaque(root bool) string {
 	switch p.Type {

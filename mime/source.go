@@ -55,7 +55,7 @@ func (c *concat) ReadAt(p []byte, off int64) (int, error) {
 		done += n
 		if int64(n) < want {
 			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF // the source is shorter than it said
+				err = io.ErrUnexpectedEOF // the source is shorter than its size
 			}
 			return done, err
 		}

@@ -64,12 +64,8 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("check")
 	online := fs.Bool("online", false, "check network, credentials and domains of each upstream, and this machine; no mail is sent")
 	asJSON := fs.Bool("json", false, "one JSON object")
-	rest, err := command.Parse(fs, args)
-	if err != nil {
+	if err := command.ParseAlone(fs, args); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return command.Usagef("check takes no arguments, got %q", rest[0])
 	}
 	cfg, err := a.load()
 	var bad *config.Error

@@ -15,7 +15,7 @@ import (
 )
 
 // runHashPassword reads a password from standard input and prints its hash for [[listener.user]]. A password
-// is never an argument, which everybody could see in the process list.
+// is never an argument, which every user could see in the process list.
 func runHashPassword(_ context.Context, a *app, args []string) error {
 	fs := a.flags("hash-password")
 	cost := fs.Int("cost", bcrypt.DefaultCost, "`work` of a guess; each step doubles it")
@@ -54,7 +54,7 @@ func readPassword(r io.Reader) (string, error) {
 	}
 	password := strings.TrimRight(line, "\r\n")
 	if password == "" {
-		return "", command.Hintf(errors.New("there is no password on standard input"), "mailhatch hash-password < FILE")
+		return "", command.Hintf(errors.New("no password on standard input"), "mailhatch hash-password < FILE")
 	}
 	return password, nil
 }

@@ -21,20 +21,15 @@ func runHealthcheck(ctx context.Context, a *app, args []string) error {
 	flags := a.flags("healthcheck")
 	ready := flags.Bool("ready", false, "also check that it accepts mail and can deliver it")
 	timeout := flags.Duration("timeout", 3*time.Second, "`time` to wait for a reply")
-	rest, err := command.Parse(flags, args)
-	if err != nil {
+	if err := command.ParseAlone(flags, args); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return command.Usagef("healthcheck takes no arguments, got %q", rest[0])
 	}
 	if *timeout <= 0 {
 		return command.Usagef("healthcheck: --timeout %v must be greater than zero", *timeout)
 	}
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
-	err = checkHealth(ctx, config.Find(a.configPath), *ready)
-	if err != nil {
+	if err := checkHealth(ctx, config.Find(a.configPath), *ready); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout, "ok")

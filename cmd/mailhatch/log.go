@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -49,17 +48,10 @@ func runLog(ctx context.Context, a *app, args []string) error {
 		return fmt.Errorf("no record of message %s", terminal.Plain(f.ID))
 	}
 	if *asJSON {
-		for i := range l.Entries {
-			if err := a.printJSON(&l.Entries[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(a, l.Entries)
 	}
 	return a.printLog(l)
 }
-
-var errSince = errors.New("not a time")
 
 // parseSince parses a duration before now, a day or a time.
 func parseSince(s string, now time.Time) (time.Time, error) {
@@ -75,7 +67,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, command.Usagef("--since %q: %v; write 90m, 2d, 2026-03-01 or 2026-03-01T08:00:00Z", s, errSince)
+	return time.Time{}, command.Usagef("--since %q: not a time; write 90m, 2d, 2026-03-01 or 2026-03-01T08:00:00Z", s)
 }
 
 func (a *app) printLog(l *admin.Log) error {
@@ -97,7 +89,7 @@ func (a *app) printLog(l *admin.Log) error {
 			continue
 		}
 		if e.State == envelope.Queued && e.Attempts > 0 {
-			t.Note(fmt.Sprintf("%s, next %s", attempts(e.Attempts), terminal.Until(e.NextAt)))
+			t.Note(fmt.Sprintf("%s, next %s", terminal.Count(e.Attempts, "attempt"), terminal.Until(e.NextAt)))
 		}
 		t.Note(terminal.Clip(e.Error, 300))
 	}
@@ -105,14 +97,7 @@ func (a *app) printLog(l *admin.Log) error {
 		return err
 	}
 	if l.Truncated {
-		fmt.Fprintln(a.stderr, "mailhatch: there are more entries: narrow the search with --to, --from, --id or --since, or raise --limit")
+		fmt.Fprintln(a.stderr, "mailhatch: the list is truncated: narrow the search with --to, --from, --id or --since, or raise --limit")
 	}
 	return nil
-}
-
-func attempts(n int) string {
-	if n == 1 {
-		return "1 attempt"
-	}
-	return fmt.Sprintf("%d attempts", n)
 }

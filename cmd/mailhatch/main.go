@@ -191,12 +191,8 @@ func (a *app) flags(name string) *flag.FlagSet {
 func runVersion(_ context.Context, a *app, args []string) error {
 	fs := a.flags("version")
 	asJSON := fs.Bool("json", false, "one JSON object")
-	rest, err := command.Parse(fs, args)
-	if err != nil {
+	if err := command.ParseAlone(fs, args); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return command.Usagef("version takes no arguments, got %q", rest[0])
 	}
 	if *asJSON {
 		return a.printJSON(map[string]string{"version": versionString(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})

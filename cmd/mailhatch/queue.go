@@ -116,12 +116,7 @@ func queueList(ctx context.Context, a *app, args []string) error {
 // printPage prints messages; the first page has the heads of the columns.
 func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 	if asJSON {
-		for i := range p.Messages {
-			if err := a.printJSON(&p.Messages[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(a, p.Messages)
 	}
 	if len(p.Messages) == 0 {
 		return nil
@@ -253,7 +248,7 @@ func partLine(p *admin.Part) string {
 	if p.Upstream != "" {
 		words = append(words, "for "+p.Upstream)
 	}
-	words = append(words, attempts(p.Progress.Attempts))
+	words = append(words, terminal.Count(p.Progress.Attempts, "attempt"))
 	if !p.Progress.LastAttempt.IsZero() {
 		words = append(words, "the last "+terminal.Ago(p.Progress.LastAttempt)+" ago")
 	}
@@ -303,11 +298,11 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 		case err != nil:
 			return err
 		case *all && len(ids) > 0:
-			return command.Usagef("queue %s: name messages or give --all, not both", action)
+			return command.Usagef("queue %s: name messages or use --all, not both", action)
 		case !*all && len(ids) == 0:
-			return command.Usagef("queue %s: name messages, or give --all", action)
+			return command.Usagef("queue %s: name messages, or use --all", action)
 		case !*all && (*state != "" || *upstream != ""):
-			return command.Usagef("queue %s: --state and --upstream go with --all", action)
+			return command.Usagef("queue %s: --state and --upstream need --all", action)
 		}
 		client, _, err := a.client(ctx)
 		if err != nil {
@@ -330,11 +325,7 @@ func (a *app) printChanged(action admin.Action, c *admin.Changed, asJSON bool) e
 		}
 	} else {
 		done := map[admin.Action]string{admin.Retry: "due now", admin.Hold: "held", admin.Release: "released", admin.Delete: "deleted"}[action]
-		noun := "messages"
-		if c.Changed == 1 {
-			noun = "message"
-		}
-		fmt.Fprintf(a.stdout, "%d %s %s\n", c.Changed, noun, done)
+		fmt.Fprintln(a.stdout, terminal.Count(c.Changed, "message"), done)
 	}
 	if len(c.Missing) > 0 {
 		return noSuch(c.Missing...)

@@ -13,12 +13,8 @@ import (
 
 // runReload makes the running gateway reload its config, and prints the result.
 func runReload(ctx context.Context, a *app, args []string) error {
-	rest, err := command.Parse(a.flags("reload"), args)
-	if err != nil {
+	if err := command.ParseAlone(a.flags("reload"), args); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return command.Usagef("reload takes no arguments, got %q", rest[0])
 	}
 	// The config itself may be broken just now: its directories are enough to find the gateway.
 	stateDir, runDir, err := config.Dirs(config.Find(a.configPath))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -56,7 +57,7 @@ func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelo
 	}
 	to := []string(e.to)
 	if len(to) == 0 {
-		bcc, _ := mime.ParseAddressList(strings.Join(msg.Header.Values("Bcc"), ", ")) // what cannot be read is nobody's address
+		bcc, _ := mime.ParseAddressList(strings.Join(msg.Header.Values("Bcc"), ", ")) // unreadable addresses get nothing
 		for _, list := range [][]mime.Address{msg.To, msg.Cc, bcc} {
 			for _, addr := range list {
 				to = append(to, addr.Addr)
@@ -181,30 +182,27 @@ func (x *explanation) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, ": %s\n", x.Decision)
 	for _, v := range x.Verdicts {
-		verb := "does not match"
-		if v.Matched {
-			verb = "decides"
-		}
-		fmt.Fprintf(w, "  %s %s", v.Name, verb)
-		if len(v.Why) > 0 {
-			fmt.Fprintf(w, ": %s", strings.Join(v.Why, "; "))
-		}
-		fmt.Fprintln(w)
+		fmt.Fprint(w, "  ")
+		printVerdict(w, v, "decides")
 	}
+}
+
+// printVerdict writes whether a rule matches, and why.
+func printVerdict(w io.Writer, v route.Verdict, matches string) {
+	if !v.Matched {
+		matches = "does not match"
+	}
+	fmt.Fprintf(w, "%s %s", v.Name, matches)
+	if len(v.Why) > 0 {
+		fmt.Fprintf(w, ": %s", strings.Join(v.Why, "; "))
+	}
+	fmt.Fprintln(w)
 }
 
 // printRewrites shows which rules change the message, how, and why others do not.
 func printRewrites(w io.Writer, verdicts []route.RewriteVerdict) {
 	for _, v := range verdicts {
-		verb := "does not match"
-		if v.Matched {
-			verb = "applies"
-		}
-		fmt.Fprintf(w, "%s %s", v.Name, verb)
-		if len(v.Why) > 0 {
-			fmt.Fprintf(w, ": %s", strings.Join(v.Why, "; "))
-		}
-		fmt.Fprintln(w)
+		printVerdict(w, v.Verdict, "applies")
 		for _, change := range v.Changes {
 			fmt.Fprintf(w, "  %s\n", change)
 		}
@@ -212,10 +210,7 @@ func printRewrites(w io.Writer, verdicts []route.RewriteVerdict) {
 }
 
 func decisionText(d route.Decision) string {
-	name := d.Name
-	if name == "" {
-		name = "no route matches"
-	}
+	name := cmp.Or(d.Name, "no route matches")
 	switch d.Action {
 	case route.Deliver:
 		return name + ": via " + strings.Join(d.Via, ", then ")

@@ -16,13 +16,8 @@ import (
 
 // runServe runs the gateway until the context ends.
 func runServe(ctx context.Context, a *app, args []string) error {
-	fs := a.flags("serve")
-	rest, err := command.Parse(fs, args)
-	if err != nil {
+	if err := command.ParseAlone(a.flags("serve"), args); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return command.Usagef("serve takes no arguments, got %q", rest[0])
 	}
 	cfg, err := a.load()
 	if err != nil {
@@ -51,7 +46,7 @@ func runServe(ctx context.Context, a *app, args []string) error {
 // a few MB and most of it is short-lived: the default of twice costs more CPU; three times passes 150 MB with 2,500 clients (TestSessionsMemory).
 const gcPercent = 150
 
-// collectLess sets gcPercent unless the environment says something else, until restore is called.
+// collectLess sets gcPercent unless the environment sets GOGC, until restore is called.
 func collectLess() (restore func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
@@ -60,11 +55,11 @@ func collectLess() (restore func()) {
 	return func() { debug.SetGCPercent(before) }
 }
 
-// welcome shows somebody who started without a config what to do next.
+// welcome shows what to do next after a start without a config.
 func (a *app) welcome(cfg *config.Config) {
 	address := cfg.Listeners[0].Address
 	fmt.Fprintf(a.stderr, `
-mailhatch listens on %[1]s. There is no config: mail is shown here, on the console.
+mailhatch listens on %[1]s. No config was found: mail is shown here, on the console.
 Send a first message from another terminal:
 
   printf 'From: me@example.com\nTo: you@example.com\nSubject: Hello\n\nIt works.\n' | curl -sS smtp://%[1]s --mail-from me@example.com --mail-rcpt you@example.com --upload-file -

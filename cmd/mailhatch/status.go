@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,8 @@ import (
 	"mailhatch/gateway/queue/engines"
 )
 
+const hintUser = "run this as the user that mailhatch runs as, or as root"
+
 // view returns the running gateway's view of itself or, if none runs, what is in its state
 // directory. The caller must call done.
 func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
@@ -31,17 +34,17 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	store, err := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, command.Hintf(fmt.Errorf("the gateway is not running and there is no queue in %s", stateDir),
+		return nil, nil, command.Hintf(fmt.Errorf("the gateway is not running and %s contains no queue", stateDir),
 			"start it with mailhatch serve, or name its config with -c")
 	case errors.Is(err, fs.ErrPermission):
-		return nil, nil, command.Hintf(err, "run this as the user that mailhatch runs as, or as root")
+		return nil, nil, command.Hintf(err, hintUser)
 	case err != nil:
 		return nil, nil, err
 	}
 	return admin.Reader{Queue: store}, func() { _ = store.Close() }, nil
 }
 
-// client gives a connection to the running gateway, and its state directory. It asks only for the
+// client returns a connection to the running gateway, and its state directory. It asks only for the
 // directories of the config: secrets that the gateway was started with need not be known here.
 func (a *app) client(ctx context.Context) (c *admin.Client, stateDir string, err error) {
 	stateDir, runDir, err := a.dirs()
@@ -53,7 +56,7 @@ func (a *app) client(ctx context.Context) (c *admin.Client, stateDir string, err
 		c.Close()
 		switch {
 		case errors.Is(err, fs.ErrPermission):
-			err = command.Hintf(err, "run this as the user that mailhatch runs as, or as root")
+			err = command.Hintf(err, hintUser)
 		case errors.Is(err, admin.ErrNotRunning):
 			err = command.Hintf(err, "this needs a running gateway: start it with mailhatch serve, or name its config with -c")
 		}
@@ -73,16 +76,22 @@ func (a *app) dirs() (stateDir, runDir string, err error) {
 // printJSON writes one line for programs.
 func (a *app) printJSON(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
 
+// printLines writes one line for each of a list.
+func printLines[T any](a *app, list []T) error {
+	for i := range list {
+		if err := a.printJSON(&list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // runStatus shows upstreams and queue.
 func runStatus(ctx context.Context, a *app, args []string) error {
 	flags := a.flags("status")
 	asJSON := flags.Bool("json", false, "one JSON object")
-	rest, err := command.Parse(flags, args)
-	if err != nil {
+	if err := command.ParseAlone(flags, args); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return command.Usagef("status takes no arguments, got %q", rest[0])
 	}
 	v, done, err := a.view(ctx)
 	if err != nil {
@@ -159,11 +168,7 @@ func upstreamTable(list []admin.Upstream) *terminal.Table {
 		case u.Queued > 0:
 			next = terminal.Until(u.NextAt)
 		}
-		name := u.Name
-		if name == "" {
-			name = "(none)"
-		}
-		t.Row(name, terminal.OrDash(u.Kind), terminal.OrDash(u.State), busy, rate, strconv.Itoa(u.Queued), next)
+		t.Row(cmp.Or(u.Name, "(none)"), terminal.OrDash(u.Kind), terminal.OrDash(u.State), busy, rate, strconv.Itoa(u.Queued), next)
 		if u.State != "" && u.State != "open" {
 			note := u.State + " for " + terminal.Ago(u.Since) + ": " + u.Reason
 			if !u.NextProbe.IsZero() {

@@ -141,9 +141,9 @@ func TestUsageMistakes(t *testing.T) {
 	r := newRig(t)
 	for line, want := range map[string]string{
 		"queue eat":                        `mailhatch: queue has no command "eat"`,
-		"queue hold":                       "name messages, or give --all",
+		"queue hold":                       "name messages, or use --all",
 		"queue hold --all X":               "not both",
-		"queue hold X --state held":        "go with --all",
+		"queue hold X --state held":        "need --all",
 		"queue hold --all --state eaten":   `--state "eaten": write queued, held or failed`,
 		"queue hold --eat":                 "flag provided but not defined",
 		"queue list --state sent":          "write queued, held or failed",
@@ -169,7 +169,7 @@ func TestUsageMistakes(t *testing.T) {
 func TestNothingThere(t *testing.T) {
 	r := newRig(t)
 	for _, line := range []string{"queue list", "queue show X", "queue cat X", "log", "status"} {
-		r.check(t, line, 1, `mailhatch: the gateway is not running and there is no queue in .*\nhint: start it with mailhatch serve`)
+		r.check(t, line, 1, `mailhatch: the gateway is not running and .* contains no queue\nhint: start it with mailhatch serve`)
 	}
 	r.check(t, "queue retry --all", 1, "the gateway is not running: .*\nhint: this needs a running gateway")
 	r.config = filepath.Join(r.dir, "missing.toml")
@@ -268,7 +268,7 @@ func TestViewsWhileRunning(t *testing.T) {
 		t.Errorf("%v %s", err, out)
 	}
 	_, _, errs := r.run(t, "log", "--limit", "2")
-	if !strings.Contains(errs, "there are more entries") {
+	if !strings.Contains(errs, "the list is truncated") {
 		t.Errorf("no word of more: %q", errs)
 	}
 }

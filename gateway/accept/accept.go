@@ -21,7 +21,7 @@ import (
 
 const maxHeader = 1 << 20 // bytes of a header; far beyond real ones
 
-// Acceptor accepts messages, whoever hands them over.
+// Acceptor accepts messages from every source.
 type Acceptor struct {
 	Queue     queue.Queue
 	Journal   *journal.Journal

@@ -17,7 +17,7 @@ type handler struct {
 	listener *config.Listener
 }
 
-// Handler returns what the sessions of a listener hand their mail to.
+// Handler returns the handler of the sessions of a listener.
 func (a *Acceptor) Handler(l *config.Listener) smtpd.Handler { return &handler{a, l} }
 
 // Sender refuses what allow_from does not let a user send; rules judge a sender together with a recipient.

@@ -14,7 +14,7 @@ import (
 )
 
 // Prepare returns the message as acceptance would store it, its envelope rewritten, and what each
-// [[rewrite]] said to it: for commands that show what would happen. It changes env.
+// [[rewrite]] rules changed: for commands that show what would happen. It changes env.
 func Prepare(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, id string) (*mime.Message, []route.RewriteVerdict, error) {
 	now := time.Now()
 	completed, err := msg.With(cfg.Identity.Complete(msg.Header, env, id, now)...)

@@ -3,7 +3,7 @@
 // The server trusts a listener by its kind. Over a unix socket, which file permissions guard, it does
 // everything. Over TCP, which any local program and every web page in a local browser can reach, it only shows:
 // no contents of messages, no subjects, and nothing at all when the Host field names no
-// loopback address (DNS rebinding) or an Origin field tells of a web page.
+// loopback address (DNS rebinding) or an Origin field shows that a web page sent it.
 //
 //	GET  /healthz                     200 while the program runs
 //	GET  /readyz                      200, or 503 and a line for each thing that is not ready
@@ -40,7 +40,7 @@ type Config struct {
 	Queue    queue.Engine
 	Status   func() []Upstream                           // how the upstreams are; the server adds what waits for each
 	Ready    func() []string                             // what is not ready yet, in words; none: ready
-	Reload   func(ctx context.Context) ([]string, error) // reads the config again and says what of it waits for a restart; the error says why all stays as it was
+	Reload   func(ctx context.Context) ([]string, error) // reads the config again and returns what needs a restart; after an error the old config stays
 	Memory   func(upstream string) ([]Kept, bool)        // what an upstream of type memory was given; false: it is none
 	Gatherer prometheus.Gatherer                         // metrics beside those of the queue
 	Log      *slog.Logger                                // failures of connections and panics

@@ -79,8 +79,8 @@ func get(t *testing.T, url string) (status int, body string) {
 
 func TestReload(t *testing.T) {
 	var answer error
-	c, _ := start(t, Config{Queue: newFake(), Reload: func(context.Context) ([]string, error) { return []string{"state_dir takes a restart"}, answer }})
-	if r, err := c.Reload(t.Context()); err != nil || len(r.Notes) != 1 || r.Notes[0] != "state_dir takes a restart" {
+	c, _ := start(t, Config{Queue: newFake(), Reload: func(context.Context) ([]string, error) { return []string{"state_dir needs a restart"}, answer }})
+	if r, err := c.Reload(t.Context()); err != nil || len(r.Notes) != 1 || r.Notes[0] != "state_dir needs a restart" {
 		t.Error(r, err)
 	}
 	answer = errors.New("config.toml:3: unknown key")

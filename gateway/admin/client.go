@@ -38,7 +38,7 @@ func NewClient(socket string) *Client {
 		IdleConnTimeout: time.Minute}}}
 }
 
-// Close gives idle connections back.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Error is the answer to a request that the gateway did not follow. Is finds queue.ErrNotFound in
@@ -56,7 +56,7 @@ func (e *Error) Is(target error) bool {
 	return target == queue.ErrNotFound && e.Status == http.StatusNotFound
 }
 
-// do asks and gives the answer to a request that was followed; path is escaped.
+// do sends a request and returns the response to one that succeeded; path is escaped.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
 	var r io.Reader
 	if body != nil {
@@ -138,7 +138,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// Ready asks whether the gateway takes mail and can hand it on: nil, an *Error that names what is not
+// Ready asks whether the gateway accepts mail and can deliver it: nil, an *Error that names what is not
 // ready, or why that cannot be told.
 func (c *Client) Ready(ctx context.Context) error {
 	resp, err := c.do(ctx, http.MethodGet, "/readyz", nil, nil)
@@ -190,7 +190,7 @@ func (c *Client) Act(ctx context.Context, a Action, s Selection) (*Changed, erro
 	return call[Changed](ctx, c, http.MethodPost, "/api/v1/queue/"+url.PathEscape(string(a)), nil, s)
 }
 
-// Reload makes the gateway read its config again. An *Error says why it stays with the old one.
+// Reload makes the gateway read its config again. After an *Error the old one stays in force.
 func (c *Client) Reload(ctx context.Context) (*Reloaded, error) {
 	return call[Reloaded](ctx, c, http.MethodPost, "/api/v1/reload", nil, nil)
 }

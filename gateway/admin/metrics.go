@@ -10,7 +10,7 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// collector reads the gauges of queue and upstreams when somebody asks for them.
+// collector reads the gauges of queue and upstreams at each scrape.
 type collector struct {
 	queue     queue.Engine
 	upstreams func() []Upstream // may be nil
@@ -39,7 +39,7 @@ func inFlight() *prometheus.Desc {
 }
 
 func buildInfo(version string) prometheus.Collector {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "mailhatch_build_info", Help: "Always 1; the label tells the version.",
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "mailhatch_build_info", Help: "Always 1; the label is the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
 	g.Set(1)
 	return g

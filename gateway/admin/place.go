@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// placeName is the file of state_dir that says where the gateway's socket is.
+// placeName is the file of state_dir that names the gateway's socket.
 const placeName = "admin.place"
 
 // Note writes into stateDir where the socket of the gateway is, so that Find knows it when the config has
@@ -26,7 +26,7 @@ func Note(stateDir, socket string) error {
 	return os.Rename(temporary, path)
 }
 
-// Find returns the admin socket in runDir or, when nobody answers there, the one that the gateway of stateDir
+// Find returns the admin socket in runDir or, when none answers there, the one that the gateway of stateDir
 // answers on.
 func Find(ctx context.Context, stateDir, runDir string) string {
 	named := filepath.Join(runDir, SocketName)

@@ -44,7 +44,7 @@ const (
 	maxScan = 10_000 // messages of the queue that Log looks at
 )
 
-// page returns the number of rows for a limit that somebody asked for.
+// page returns the number of rows for a requested limit.
 func page(limit int) int {
 	if limit <= 0 {
 		return maxPage

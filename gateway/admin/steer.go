@@ -18,7 +18,7 @@ func (s *Server) act(ctx context.Context, action Action, sel Selection) (*Change
 	case do == nil:
 		return nil, badRequest("unknown action %q; the actions are retry, hold, release and delete", action)
 	case sel.All && len(sel.IDs) > 0:
-		return nil, badRequest("give ids or all, not both")
+		return nil, badRequest("ids and all exclude each other")
 	case !sel.All && len(sel.IDs) == 0:
 		return nil, badRequest("no messages are named")
 	case !sel.All && (sel.State != "" || sel.Upstream != ""):
@@ -37,7 +37,7 @@ func (s *Server) act(ctx context.Context, action Action, sel Selection) (*Change
 	return &Changed{Changed: changed}, nil
 }
 
-// actOn does something to the named messages and tells which of them are not there.
+// actOn applies an action to the named messages and returns those that do not exist.
 func (s *Server) actOn(ctx context.Context, do func(context.Context, queue.Filter) (int, error), ids []string) (*Changed, error) {
 	slices.Sort(ids)
 	ids = slices.Compact(ids)

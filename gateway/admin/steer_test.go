@@ -109,7 +109,7 @@ func TestBadRequests(t *testing.T) {
 	}{
 		{"POST", "/api/v1/queue/eat", `{"all":true}`, 400, "unknown action"},
 		{"POST", "/api/v1/queue/hold", `{}`, 400, "no messages"},
-		{"POST", "/api/v1/queue/hold", `{"ids":["A1"],"all":true}`, 400, "not both"},
+		{"POST", "/api/v1/queue/hold", `{"ids":["A1"],"all":true}`, 400, "exclude each other"},
 		{"POST", "/api/v1/queue/hold", `{"ids":["A1"],"state":"held"}`, 400, "go with all"},
 		{"POST", "/api/v1/queue/hold", `{"all":true,"state":"eaten"}`, 400, "unknown state"},
 		{"POST", "/api/v1/queue/hold", `{"al":true}`, 400, "cannot be read"},

@@ -39,7 +39,7 @@ type QueueStatus struct {
 type Upstream struct {
 	Name          string    `json:"name"`
 	Kind          string    `json:"kind,omitempty"`  // resend, smtp…
-	State         string    `json:"state,omitempty"` // open | probing | closed; "" when nobody knows
+	State         string    `json:"state,omitempty"` // open | probing | closed; "" if unknown
 	Reason        string    `json:"reason,omitempty"`
 	Since         time.Time `json:"since,omitzero"` // of the state
 	LastError     string    `json:"last_error,omitempty"`
@@ -127,7 +127,7 @@ const (
 	Delete  Action = "delete"  // it is discarded
 )
 
-// Selection says which messages an action is for: those named, or all that match.
+// Selection chooses the messages of an action: those named, or all that match.
 type Selection struct {
 	IDs      []string       `json:"ids,omitempty"`
 	All      bool           `json:"all,omitempty"`

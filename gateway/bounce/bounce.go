@@ -16,7 +16,7 @@ import (
 // Message composes the notification with CRLF line ends, ready to be submitted with the null sender to
 // the sender of the message. None is due, and it returns nil, when the message has the null sender,
 // was itself sent automatically (Auto-Submitted other than "no", Precedence bulk, junk or list), or
-// none of the recipients asked for this action (NOTIFY). Errors are those of reading the original.
+// none of the recipients asked for this action (NOTIFY). It fails only if the original cannot be read.
 func (r *Report) Message() ([]byte, error) {
 	fates := r.due()
 	if len(fates) == 0 {

@@ -31,7 +31,7 @@ func (r *Report) original(utf8 bool) (*part, error) {
 	return headerOf(r.Original, utf8), nil
 }
 
-// blind removes the fields that nobody may be shown (RFC 5322 3.6.3).
+// blind removes the fields that no recipient may see (RFC 5322 3.6.3).
 func blind() []mime.Edit { return []mime.Edit{{Name: "Bcc"}, {Name: "Resent-Bcc"}} }
 
 // wholeMessage returns nil when the message cannot be enclosed byte for byte.

@@ -107,7 +107,7 @@ func (r *Report) status(f Fate) string {
 	if isStatus(f.Status) {
 		return string(class) + f.Status[1:]
 	}
-	if r.Action == Failed && r.expired() && !(f.SMTP && f.Code >= 500) { // an HTTP 5xx is no verdict on the mail
+	if r.Action == Failed && r.expired() && !(f.SMTP && f.Code >= 500) { // an HTTP 5xx is not about the mail
 		return "4.4.7" // delivery time expired
 	}
 	if r.Action == Failed && f.Code == 413 {

@@ -38,7 +38,7 @@ func (r *Report) opening(n int) string {
 		return s + "it will be tried further until\n" + day(r.Until) + ".\n"
 	case Relayed:
 		return "Your message to " + whom + " was handed over to the next mail system,\n" +
-			"which may not tell when it is delivered.\n"
+			"which may not report its delivery.\n"
 	}
 	return "Your message to " + whom + " could not be delivered and will not be\ntried again.\n"
 }
@@ -95,16 +95,16 @@ func (r *Report) advice(fates []Fate) []string {
 // adviceFor returns what can be done about an RFC 3463 code.
 func adviceFor(status string) string {
 	for _, a := range []struct{ prefix, words string }{
-		{"5.1.8", "The sender's address was refused: ask whoever runs this mail system."},
-		{"5.1.7", "The sender's address was refused: ask whoever runs this mail system."},
+		{"5.1.8", "The sender's address was refused: ask the administrator of this mail system."},
+		{"5.1.7", "The sender's address was refused: ask the administrator of this mail system."},
 		{"5.1.", "Check the address for mistakes; it may no longer exist."},
 		{"5.2.2", "The mailbox is full: try again later or reach the recipient in another way."},
 		{"5.2.3", "The message is too large: send less, or a link instead of an attachment."},
 		{"5.2.", "The mailbox does not take mail: reach the recipient in another way."},
 		{"5.3.4", "The message is too large: send less, or a link instead of an attachment."},
 		{"5.6.", "The message has a form that could not be forwarded: send it in a simpler one."},
-		{"5.7.", "The message was refused by a policy: ask whoever runs this mail system."},
-		{"4.", "It was tried for as long as the settings allow. Send it again later, or ask\nwhoever runs this mail system."},
+		{"5.7.", "The message was refused by a policy: ask the administrator of this mail system."},
+		{"4.", "It was tried for as long as the settings allow. Send it again later, or ask\nthe administrator of this mail system."},
 	} {
 		if strings.HasPrefix(status, a.prefix) {
 			return a.words

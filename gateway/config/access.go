@@ -58,7 +58,7 @@ func (c *checker) socket(path, network, group string) {
 	}
 	for _, key := range []string{"socket_mode", "socket_group"} {
 		if _, given := c.lines[path+"."+key]; given {
-			c.report(path+"."+key, "does nothing here", "it is for unix:/path; for fd:NAME the socket unit says who may connect (SocketMode=, SocketGroup=)")
+			c.report(path+"."+key, "does nothing here", "it is for unix:/path; for fd:NAME set SocketMode= and SocketGroup= in the socket unit")
 		}
 	}
 }
@@ -66,7 +66,7 @@ func (c *checker) socket(path, network, group string) {
 // narrow refuses an allow list that lets strangers in without AUTH.
 func (c *checker) narrow(path string, l *Listener) {
 	if len(l.Allow) == 0 && !c.isBad(path) {
-		c.report(path, "is empty: nobody could connect", "")
+		c.report(path, "is empty: no client could connect", "")
 	}
 	if l.Auth == "required" {
 		return
@@ -79,11 +79,11 @@ func (c *checker) narrow(path string, l *Listener) {
 	}
 }
 
-// proxies refuses to believe strangers who say whom they speak for: they could say 127.0.0.1.
+// proxies refuses networks of strangers, who could claim any client address, such as 127.0.0.1.
 func (c *checker) proxies(path string, l *Listener) {
 	for i, n := range l.ProxyFrom {
 		if tooWide(n) {
-			c.report(indexPath(path+".proxy_from", i), fmt.Sprintf("%s lets strangers say that they come from anywhere: this would be an open relay", n),
+			c.report(indexPath(path+".proxy_from", i), fmt.Sprintf("%s lets strangers claim any client address: this would be an open relay", n),
 				"name the addresses of your proxies")
 		}
 	}

@@ -86,9 +86,9 @@ func ClientCAs(file string) (*x509.CertPool, error) {
 	}
 	switch {
 	case n == 0:
-		return nil, errors.New("there is no certificate in it")
+		return nil, errors.New("it contains no certificate")
 	case n > maxClientCAs:
-		return nil, fmt.Errorf("%d authorities look like a bundle of public ones: whoever has a certificate of any of them could log in", n)
+		return nil, fmt.Errorf("%d authorities look like a bundle of public ones: anyone with a certificate of one of them could log in", n)
 	}
 	return pool, nil
 }

@@ -175,7 +175,7 @@ func (c *checker) admin() {
 	}
 }
 
-// permissions warns of secrets that everybody on the machine can read.
+// permissions warns of secrets that every user of the machine can read.
 func (c *checker) permissions() {
 	if len(c.literalSecrets) == 0 || c.reporter.file == "" {
 		return
@@ -183,7 +183,7 @@ func (c *checker) permissions() {
 	info, err := os.Stat(c.reporter.file)
 	if err == nil && worldReadable(info.Mode()) {
 		for _, path := range c.literalSecrets {
-			c.warn(path, "holds a secret, and everybody can read this file: chmod 640, or use env:, file: or cred:")
+			c.warn(path, "holds a secret, and this file is readable by every user: chmod 640, or use env:, file: or cred:")
 		}
 	}
 }

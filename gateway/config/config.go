@@ -48,7 +48,7 @@ type Queue struct {
 	Retry         []upstream.Duration `toml:"retry"`          // waits after the first, second… attempt; the last one repeats
 	MaxAge        upstream.Duration   `toml:"max_age"`        // mail that waits longer has failed
 	FailoverAfter int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried
-	WarnAfter     upstream.Duration   `toml:"warn_after"`     // tell the sender of a delay; 0: never
+	WarnAfter     upstream.Duration   `toml:"warn_after"`     // notify the sender of a delay; 0: never
 	OnFailure     string              `toml:"on_failure"`     // bounce | keep
 	OnUncertain   string              `toml:"on_uncertain"`   // retry | hold | failover
 	MinFree       Size                `toml:"min_free"`       // space on the disk that new mail leaves for delivery
@@ -61,7 +61,7 @@ type Admin struct {
 	Address string `toml:"address"` // host:port on loopback, or "off"
 }
 
-// DefaultAdmin is taken when nobody asked for an address; another program may have it.
+// DefaultAdmin is the address of a config that names none; another program may have it.
 const DefaultAdmin = "127.0.0.1:8025"
 
 // Log is the table [log].

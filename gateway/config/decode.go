@@ -115,13 +115,13 @@ func (d *decoder) value(path string, value any, into reflect.Value) {
 	}
 }
 
-// text hands a string to a type that reads itself from one.
+// text decodes a string into an encoding.TextUnmarshaler.
 func (d *decoder) text(path string, value any, target encoding.TextUnmarshaler) {
 	s, isString := value.(string)
 	if !isString {
 		switch target.(type) {
 		case *upstream.Duration, *Size:
-			s = fmt.Sprint(value) // they say that a unit is missing
+			s = fmt.Sprint(value) // their error: a unit is missing
 		default:
 			d.mismatch(path, "text in quotes", value)
 			return

@@ -96,7 +96,7 @@ func beforeTables(text string) string {
 	return text
 }
 
-// ownStateDir is the state_dir of a gateway that this account starts by hand without a config.
+// ownStateDir is the state_dir of a gateway that this account starts without a config.
 func ownStateDir() (string, error) {
 	home, err := os.UserHomeDir()
 	return filepath.Join(home, ".local", "state", "mailhatch"), err
@@ -112,7 +112,7 @@ func resolveStateDir(config, given string) (string, error) {
 	}
 	own, err := ownStateDir()
 	if err != nil {
-		return "", fmt.Errorf("there is no default for state_dir: %w", err)
+		return "", fmt.Errorf("state_dir has no default here: %w", err)
 	}
 	return own, nil
 }

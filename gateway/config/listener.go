@@ -60,7 +60,7 @@ func (l *Listener) Network() (network, address string) {
 	return "tcp", l.Address
 }
 
-// Allows reports whether a client may connect. A unix socket admits everybody who can open it.
+// Allows reports whether a client may connect. A unix socket admits every client that can open it.
 func (l *Listener) Allows(addr netip.Addr) bool {
 	if network, _ := l.Network(); network == "unix" {
 		return true

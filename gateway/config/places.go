@@ -17,10 +17,10 @@ const (
 )
 
 // SubmitSocket is the name of the submission socket in run_dir. Every account of the machine may
-// hand mail over there; its name is the user of the mail ("uid:NAME").
+// submit mail there; its name is the user of the mail ("uid:NAME").
 const SubmitSocket = "submit.sock"
 
-// SubmitName is the listener of mail that local programs hand over by sendmail.
+// SubmitName is the listener of mail that local programs submit by sendmail.
 const SubmitName = "submit"
 
 // SubmitPath returns the path of the submission socket.
@@ -46,8 +46,8 @@ type SubmitPlace struct {
 
 // SubmitPlaces returns where gateways take mail, for a program that may run in any account and directory, the
 // likeliest first. The config is path, else $MAILHATCH_CONFIG, else the packaged one; never a file
-// of the working directory, which may belong to anybody. What the config does not say, or not to this
-// account, is as packaged; without any config a gateway that this account runs by hand comes next.
+// of the working directory, which may belong to another user. What the config does not name, or not to this
+// account, is as packaged; without any config a gateway that this account started comes next.
 // $STATE_DIRECTORY and $RUNTIME_DIRECTORY are not looked at: here they are those of the calling
 // service. The error is about a config that was named and cannot be read for another reason than its
 // mode, or is broken before its first table.
@@ -95,7 +95,7 @@ func dropsElsewhere(config, stateDir, packagedDir string) bool {
 	}
 	used, err := os.Stat(packagedDir)
 	if err != nil {
-		return false // it cannot be left there; sendmail says so
+		return false // it cannot be left there; sendmail reports that
 	}
 	given, err := os.Stat(stateDir)
 	return err != nil || !os.SameFile(used, given)

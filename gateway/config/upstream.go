@@ -33,7 +33,7 @@ type upstreamTable struct {
 	RewriteFrom   string   `toml:"rewrite_from"`
 }
 
-// defaultConcurrent is how many sends an upstream gets at once where the config does not say.
+// defaultConcurrent is the default of max_concurrent.
 const defaultConcurrent = 16
 
 // upstreamNames returns the names in the order of the file.
@@ -75,7 +75,7 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 	common := upstreamTable{MaxConcurrent: defaultConcurrent}
 	kind, known := c.kind(path, table)
 	if !known {
-		// Without the kind nobody knows the other keys.
+		// Without the kind the other keys are unknown.
 		c.table(path, commonKeys(table), &common)
 		c.sender(path, &common)
 		return Upstream{}, false

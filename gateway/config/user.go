@@ -72,7 +72,7 @@ var errCredentials = errors.New("wrong user name or password")
 func (l *Listener) Authenticate(name, password string) error {
 	u := l.User(name)
 	if u == nil {
-		// How long it takes must not tell whether there is such a user.
+		// The time it takes must not reveal whether the user exists.
 		if len(l.Users) > 0 {
 			l.Users[0].Verify(password)
 		}
@@ -93,7 +93,7 @@ func (c *checker) users(path string, l *Listener) {
 	case l.Auth == "none" && len(l.Users) > 0 && !named:
 		c.report(usersPath, `does nothing with auth = "none"`, `set auth = "required" or "optional"`)
 	case l.Auth != "none" && len(l.Users) == 0 && l.ClientCAFile == "":
-		c.report(path+".auth", fmt.Sprintf("is %q, but there is no user", l.Auth), "add [[listener.user]] with name and password below this listener")
+		c.report(path+".auth", fmt.Sprintf("is %q, but the listener has no users", l.Auth), "add [[listener.user]] with name and password below this listener")
 	}
 	seen := map[string]bool{}
 	for i := range l.Users {
@@ -103,7 +103,7 @@ func (c *checker) users(path string, l *Listener) {
 			c.report(at+".name", "is missing", "")
 		}
 		if seen[u.Name] {
-			c.report(at+".name", fmt.Sprintf("%q is there twice", u.Name), "")
+			c.report(at+".name", fmt.Sprintf("%q is used twice", u.Name), "")
 		}
 		seen[u.Name] = true
 		c.password(at+".password", u, l.ClientCAFile != "")

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mailhatch/gateway/route"
 )
 
 // Size is a number of bytes in the config: a whole number with a unit. KB, MB and GB are powers of
@@ -66,19 +68,11 @@ type Network struct{ netip.Prefix }
 
 // UnmarshalText reads "10.0.0.0/8" or "10.0.0.7".
 func (n *Network) UnmarshalText(text []byte) error {
-	if addr, err := netip.ParseAddr(string(text)); err == nil {
-		addr = addr.Unmap().WithZone("")
-		n.Prefix = netip.PrefixFrom(addr, addr.BitLen())
-		return nil
-	}
-	prefix, err := netip.ParsePrefix(string(text))
+	prefix, err := route.ParseNetwork(string(text))
 	if err != nil {
 		return fmt.Errorf(`must be a network or an address, such as "10.0.0.0/8" or "2001:db8::7", not %q`, text)
 	}
-	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 { // clients are judged by their IPv4 address
-		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
-	}
-	n.Prefix = prefix.Masked()
+	n.Prefix = prefix
 	return nil
 }
 

@@ -108,7 +108,7 @@ func (a *Aliases) Resolve(id *Identity, name string) []string {
 	return list
 }
 
-// Loops returns the aliases that lead to nobody but back to themselves, in lower case and in order.
+// Loops returns the aliases that lead only back to themselves, in lower case and in order.
 func (a *Aliases) Loops(id *Identity) []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(a.entries)) {
@@ -132,7 +132,7 @@ type expansion struct {
 	aliases *Aliases
 	id      *Identity
 	from    envelope.Recipient // whose alias is being followed
-	reached bool               // from leads to somebody
+	reached bool               // from leads to an address
 	seen    map[string]bool    // addresses in out, in lower case
 	out     []envelope.Recipient
 }

@@ -1,4 +1,4 @@
-// Package identity gives mail its names: it completes bare names and headers, follows aliases and
+// Package identity completes bare names and headers, follows aliases and
 // rewrites senders for upstreams that know only some domains.
 package identity
 

@@ -36,7 +36,7 @@ func (j *Journal) write(level slog.Level, event string, attrs ...slog.Attr) {
 	// The event's name is enough: slog looks up the source line at some cost.
 	r := slog.NewRecord(time.Now(), level, event, 0)
 	r.AddAttrs(attrs...)
-	_ = h.Handle(ctx, r) // as slog.Logger does: nobody could be notified
+	_ = h.Handle(ctx, r) // as slog.Logger does: there is no place to report it
 }
 
 // Accepted is a message that the queue keeps from now on.

@@ -1,4 +1,4 @@
-// Package listen holds the addresses that the program answers on: it binds them, hands each to its
+// Package listen holds the addresses that the program answers on: it binds them, passes each to its
 // server, and follows a reload without turning a client away.
 package listen
 

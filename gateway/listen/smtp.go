@@ -46,7 +46,7 @@ func (s *SMTP) Endpoints(cfg *config.Config) []Endpoint {
 	e.Bind = func() ([]net.Listener, error) {
 		l, err := listenSubmit(cfg.SubmitPath())
 		if err != nil {
-			return nil, fmt.Errorf("sendmail cannot hand mail over: %w", err)
+			return nil, fmt.Errorf("sendmail cannot submit mail: %w", err)
 		}
 		return []net.Listener{l}, nil
 	}

@@ -95,7 +95,7 @@ func (r *rewrite) work(m *Mail) (*work, error) {
 		return nil, err
 	}
 	w := &work{rule: r, m: m, msg: m.parsed, in: m.input, matched: make([]bool, len(m.Envelope.To))}
-	if !all(r.early, w.in) || !all(r.late, w.in) {
+	if !r.holds(w.in) {
 		return w, nil
 	}
 	for i, rcpt := range m.Envelope.To {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -41,9 +42,9 @@ func (e *KeyError) Error() string {
 
 // rule is a compiled Rule.
 type rule struct {
+	conditions
 	index         int
 	name          string
-	early, late   []condition // what the envelope decides; what needs the message
 	action        Action
 	via           []string
 	balance       []weight
@@ -77,12 +78,8 @@ func (c *compiler) fail(key, problem, hint string) {
 }
 
 func (c *compiler) compile(in *Rule) rule {
-	r := rule{index: c.index, name: in.Name, via: in.Via, onFailure: in.OnFailure, failoverAfter: in.FailoverAfter}
-	if r.name == "" {
-		r.name = fmt.Sprintf("route %d", c.index+1)
-	}
-	r.early = c.earlyConditions(&in.Match)
-	r.late = c.lateConditions(&in.Match)
+	r := rule{index: c.index, name: cmp.Or(in.Name, fmt.Sprintf("route %d", c.index+1)), via: in.Via, onFailure: in.OnFailure, failoverAfter: in.FailoverAfter}
+	r.conditions = c.conditions(&in.Match)
 	c.action(in, &r)
 	switch in.OnFailure {
 	case "", "bounce", "keep", "discard":
@@ -110,11 +107,11 @@ func (c *compiler) action(in *Rule, r *rule) {
 			r.action = a.do
 		}
 	}
-	const hint = "give exactly one of via, balance, reject, discard and hold"
+	const hint = "set exactly one of via, balance, reject, discard and hold"
 	switch len(set) {
 	case 1:
 	case 0:
-		c.fail("", "does not say what to do", hint)
+		c.fail("", "has no action", hint)
 	default:
 		c.fail(set[1], "cannot be combined with "+set[0], hint)
 	}

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -82,20 +83,27 @@ func present(s string) []string {
 	return []string{s}
 }
 
-func (r *rule) envelope(in *Input) bool { return all(r.early, in) }
+// conditions are those of a rule.
+type conditions struct {
+	early []condition // the envelope decides
+	late  []condition // they need the message
+}
 
-func (r *rule) holds(in *Input) bool { return all(r.early, in) && in.lateHolds(r) }
+func (c *conditions) holds(in *Input) bool { return all(c.early, in) && in.lateHolds(c) }
 
-// needsMessage reports whether the rule cannot be decided by the envelope alone.
-func (r *rule) needsMessage() bool { return len(r.late) > 0 }
-
-func all(list []condition, in *Input) bool {
-	for _, c := range list {
-		if !c.holds(in) {
-			return false
+// explain explains the conditions that hold or, if the rule does not match, those that fail.
+func (c *conditions) explain(in *Input, matched bool) []string {
+	var why []string
+	for _, one := range slices.Concat(c.early, c.late) {
+		if one.holds(in) == matched {
+			why = append(why, one.explain(in))
 		}
 	}
-	return true
+	return why
+}
+
+func all(list []condition, in *Input) bool {
+	return !slices.ContainsFunc(list, func(c condition) bool { return !c.holds(in) })
 }
 
 func quoteValues(values []string) string {

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Verdict reports for one rule why it decided or why it did not.
+// Verdict reports for one rule whether it matched, and why.
 type Verdict struct {
 	Rule    int      `json:"rule"`          // index in the table
 	Name    string   `json:"name"`          // as in Decision
-	Matched bool     `json:"matched"`       // this rule decides
+	Matched bool     `json:"matched"`       // of routes: this rule decides
 	Why     []string `json:"why,omitempty"` // the conditions that failed; of the rule that matched, those that hold; may be empty
 }
 
@@ -23,13 +23,7 @@ func (t *Table) Explain(in *Input) ([]Verdict, Decision) {
 		if r.passedOver(in) {
 			v.Why = []string{"it holds mail, and this mail was released"}
 		}
-		for _, list := range [][]condition{r.early, r.late} {
-			for _, c := range list {
-				if c.holds(in) == v.Matched {
-					v.Why = append(v.Why, c.explain(in))
-				}
-			}
-		}
+		v.Why = append(v.Why, r.explain(in, v.Matched)...)
 		verdicts = append(verdicts, v)
 		if v.Matched {
 			return verdicts, r.decide(in)
@@ -40,10 +34,7 @@ func (t *Table) Explain(in *Input) ([]Verdict, Decision) {
 
 // RewriteVerdict reports for one rewrite rule whether it matched, and why, and what it changed.
 type RewriteVerdict struct {
-	Rule    int      `json:"rule"` // index in the list
-	Name    string   `json:"name"` // its own, else "rewrite 3" (counted from 1)
-	Matched bool     `json:"matched"`
-	Why     []string `json:"why,omitempty"`     // the conditions that failed; of a rule that matched, those that hold; may be empty
+	Verdict          // its Name is "rewrite 3" (counted from 1) for a rule without a name
 	Changes []string `json:"changes,omitempty"` // in words
 }
 
@@ -56,7 +47,7 @@ func (t *Rewrites) Explain(m *Mail) ([]RewriteVerdict, error) {
 		if err != nil {
 			return verdicts, err
 		}
-		v := RewriteVerdict{Rule: i, Name: r.name, Matched: slices.Contains(w.matched, true)}
+		v := RewriteVerdict{Verdict: Verdict{Rule: i, Name: r.name, Matched: slices.Contains(w.matched, true)}}
 		v.Why = w.why(v.Matched)
 		if v.Matched {
 			w.do()
@@ -69,14 +60,7 @@ func (t *Rewrites) Explain(m *Mail) ([]RewriteVerdict, error) {
 
 // why returns the conditions that decided. Of a message that matched, to is explained for its recipients.
 func (w *work) why(matched bool) []string {
-	var why []string
-	for _, list := range [][]condition{w.rule.early, w.rule.late} {
-		for _, c := range list {
-			if c.holds(w.in) == matched {
-				why = append(why, c.explain(w.in))
-			}
-		}
-	}
+	why := w.rule.explain(w.in, matched)
 	if w.rule.to == nil {
 		return why
 	}

@@ -38,30 +38,20 @@ func (c *compiler) patterns(key string, list []string, compile func([]string) (*
 	return p
 }
 
-func (c *compiler) earlyConditions(in *Match) []condition {
-	var list []condition
-	add := func(key string, p *patterns, values func(*Input) []string) {
-		if p != nil {
-			list = append(list, &valueCondition{key: key, patterns: p, values: values})
+func (c *compiler) conditions(in *Match) conditions {
+	var all conditions
+	add := func(list *[]condition, key string, given []string, compile func([]string) (*patterns, error), values func(*Input) []string) {
+		if p := c.patterns(key, given, compile); p != nil {
+			*list = append(*list, &valueCondition{key: key, patterns: p, values: values})
 		}
 	}
-	add("from", c.patterns("from", in.From, compileAddresses), func(in *Input) []string { return []string{in.Envelope.From} })
-	add("to", c.patterns("to", in.To, compileAddresses), func(in *Input) []string { return []string{in.To} })
-	add("client", c.patterns("client", in.Client, compileNetworks), clientValues)
-	add("user", c.patterns("user", in.User, compileGlobs), func(in *Input) []string { return present(in.Envelope.Client.User) })
-	add("listener", c.patterns("listener", in.Listener, compileGlobs), func(in *Input) []string { return present(in.Envelope.Client.Listener) })
-	return list
-}
-
-func (c *compiler) lateConditions(in *Match) []condition {
-	var list []condition
-	add := func(key string, p *patterns, values func(*Input) []string) {
-		if p != nil {
-			list = append(list, &valueCondition{key: key, patterns: p, values: values})
-		}
-	}
-	add("header_from", c.patterns("header_from", in.HeaderFrom, compileAddresses), func(in *Input) []string { return in.HeaderFrom })
-	add("subject", c.patterns("subject", in.Subject, compileGlobs), func(in *Input) []string { return []string{in.Subject} })
+	add(&all.early, "from", in.From, compileAddresses, func(in *Input) []string { return []string{in.Envelope.From} })
+	add(&all.early, "to", in.To, compileAddresses, func(in *Input) []string { return []string{in.To} })
+	add(&all.early, "client", in.Client, compileNetworks, clientValues)
+	add(&all.early, "user", in.User, compileGlobs, func(in *Input) []string { return present(in.Envelope.Client.User) })
+	add(&all.early, "listener", in.Listener, compileGlobs, func(in *Input) []string { return present(in.Envelope.Client.Listener) })
+	add(&all.late, "header_from", in.HeaderFrom, compileAddresses, func(in *Input) []string { return in.HeaderFrom })
+	add(&all.late, "subject", in.Subject, compileGlobs, func(in *Input) []string { return []string{in.Subject} })
 	for _, name := range slices.Sorted(maps.Keys(in.Header)) {
 		key := "header." + name
 		if !mime.IsFieldName(name) {
@@ -72,7 +62,7 @@ func (c *compiler) lateConditions(in *Match) []condition {
 			c.fail(key, "has no pattern", `"*" asks for the field, "!*" for its absence`)
 			continue
 		}
-		add(key, c.patterns(key, in.Header[name], compileGlobs), headerValues(name))
+		add(&all.late, key, in.Header[name], compileGlobs, headerValues(name))
 	}
 	if in.MinSize < 0 || in.MaxSize < 0 {
 		c.fail("min_size", "sizes must not be negative", "")
@@ -80,7 +70,7 @@ func (c *compiler) lateConditions(in *Match) []condition {
 		c.fail("min_size", "is larger than max_size: the rule could never match", "")
 	}
 	if in.MinSize > 0 || in.MaxSize > 0 {
-		list = append(list, &sizeCondition{min: in.MinSize, max: in.MaxSize})
+		all.late = append(all.late, &sizeCondition{min: in.MinSize, max: in.MaxSize})
 	}
-	return list
+	return all
 }

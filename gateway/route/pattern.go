@@ -81,19 +81,29 @@ func compileAddresses(list []string) (*patterns, error) {
 // compileNetworks compiles CIDR networks and single addresses.
 func compileNetworks(list []string) (*patterns, error) {
 	return compile(list, func(s string) (matcher, error) {
-		if addr, err := netip.ParseAddr(s); err == nil {
-			addr = addr.Unmap().WithZone("")
-			return matcher{network: netip.PrefixFrom(addr, addr.BitLen())}, nil
-		}
-		network, err := netip.ParsePrefix(s)
+		network, err := ParseNetwork(s)
 		if err != nil {
 			return matcher{}, &KeyError{
 				Problem: fmt.Sprintf("%q is neither an IP address nor a network", s),
 				Hint:    `write "10.0.0.7", "10.0.0.0/8" or "2001:db8::/32"`,
 			}
 		}
-		return matcher{network: network.Masked()}, nil
+		return matcher{network: network}, nil
 	})
+}
+
+// ParseNetwork parses "10.0.0.0/8" or an address, which is a network of one. IPv4 addresses written as IPv6
+// (RFC 4291 2.5.5.2) are IPv4.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(s)
+	if addr := network.Addr(); addr.Is4In6() && network.Bits() >= 96 {
+		network = netip.PrefixFrom(addr.Unmap(), network.Bits()-96)
+	}
+	return network.Masked(), err
 }
 
 func compile(list []string, one func(string) (matcher, error)) (*patterns, error) {

@@ -68,7 +68,7 @@ func asShown(r envelope.Recipient, shown []string) string {
 	return ""
 }
 
-// shown returns the recipients that everybody sees in the header.
+// shown returns the recipients that the header shows.
 func (w *work) shown() []string {
 	var list []string
 	for _, name := range []string{"To", "Cc", "Resent-To", "Resent-Cc"} {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,10 +34,9 @@ type Rewrites struct{ rules []rewrite }
 // rewrite is a compiled Rewrite.
 type rewrite struct {
 	Rewrite
-	index       int
-	name        string
-	early, late []condition // without to: they hold for a message, or they do not
-	to          condition   // holds for a recipient; nil: for all
+	conditions           // without to: they hold for a message, or they do not
+	to         condition // holds for a recipient; nil: for all
+	name       string
 }
 
 // CompileRewrites makes a list. Its error joins one *KeyError for each key that cannot be used.
@@ -55,22 +55,16 @@ func CompileRewrites(rules []Rewrite) (*Rewrites, error) {
 }
 
 func (c *compiler) rewrite(in *Rewrite) rewrite {
-	r := rewrite{Rewrite: *in, index: c.index, name: in.Name}
-	if r.name == "" {
-		r.name = fmt.Sprintf("rewrite %d", c.index+1)
+	r := rewrite{Rewrite: *in, conditions: c.conditions(&in.Match), name: cmp.Or(in.Name, fmt.Sprintf("rewrite %d", c.index+1))}
+	isTo := func(one condition) bool { v, ok := one.(*valueCondition); return ok && v.key == "to" }
+	if i := slices.IndexFunc(r.early, isTo); i >= 0 {
+		r.to = r.early[i]
+		r.early = slices.Delete(r.early, i, i+1)
 	}
-	for _, cond := range c.earlyConditions(&in.Match) {
-		if v, ok := cond.(*valueCondition); ok && v.key == "to" {
-			r.to = cond
-			continue
-		}
-		r.early = append(r.early, cond)
-	}
-	r.late = c.lateConditions(&in.Match)
 	c.headerActions(in)
 	if len(in.RemoveHeader)+len(in.SetHeader)+len(in.AddHeader)+len(in.RedirectTo)+len(in.AddBcc) == 0 &&
 		in.SetFrom.Addr == "" && in.SubjectPrefix == "" && in.SetEnvelopeFrom == "" {
-		c.fail("", "does not say what to change", "give at least one of set_from, set_envelope_from, subject_prefix, "+
+		c.fail("", "has no action", "set at least one of set_from, set_envelope_from, subject_prefix, "+
 			"add_header, set_header, remove_header, redirect_to and add_bcc")
 	}
 	return r

@@ -183,16 +183,16 @@ func TestRewriteExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []RewriteVerdict{
-		{Name: "staging", Matched: true, Why: []string{
+		{Verdict: Verdict{Name: "staging", Matched: true, Why: []string{
 			`to = "bob@y.org" is not excluded by ["!*@z.org"]`, `to = "a@v.org" is not excluded by ["!*@z.org"]`, `to = "b@v.org" is not excluded by ["!*@z.org"]`, "and so for 1 further recipients",
-		}, Changes: []string{
+		}}, Changes: []string{
 			`Subject becomes "[s] hi"`, "recipient bob@y.org becomes qa@z.org", "recipient a@v.org becomes qa@z.org", "recipient b@v.org becomes qa@z.org", "recipient c@v.org becomes qa@z.org", `add X-Original-To: "bob@y.org"`,
 		}},
-		{Rule: 1, Name: "rewrite 2", Why: []string{`from = "" matches none of ["*@w.org"]`, `to = "qa@z.org" matches none of ["bob@*"]`, `to = "d@z.org" matches none of ["bob@*"]`}},
-		{Rule: 2, Name: "rewrite 3", Matched: true, Changes: []string{
+		{Verdict: Verdict{Rule: 1, Name: "rewrite 2", Why: []string{`from = "" matches none of ["*@w.org"]`, `to = "qa@z.org" matches none of ["bob@*"]`, `to = "d@z.org" matches none of ["bob@*"]`}}},
+		{Verdict: Verdict{Rule: 2, Name: "rewrite 3", Matched: true}, Changes: []string{
 			"remove X-*", `set X-A: "2"`, `add X-B: "1"`, `the subject has the prefix "[s]"`, "the null sender stays", "copy to arc@z.org", "qa@z.org gets it already",
 		}},
-		{Rule: 3, Name: "rewrite 4", Matched: true, Changes: []string{"From becomes B <b@z.org>", "remove Sender"}},
+		{Verdict: Verdict{Rule: 3, Name: "rewrite 4", Matched: true}, Changes: []string{"From becomes B <b@z.org>", "remove Sender"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)

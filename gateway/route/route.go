@@ -37,21 +37,21 @@ type Input struct {
 	Size       int64                      // bytes of the message
 	Released   bool                       // an operator released it: rules that hold are passed over
 
-	late map[*rule]bool // whether the late conditions hold, of the rules that were asked
+	late map[*conditions]bool // whether the late ones hold, once evaluated
 }
 
-// lateHolds reports whether the conditions of r hold that are about the message, whoever the recipient.
-func (in *Input) lateHolds(r *rule) bool {
-	if len(r.late) == 0 {
+// lateHolds reports whether the conditions that need the message hold. They do not depend on the recipient.
+func (in *Input) lateHolds(c *conditions) bool {
+	if len(c.late) == 0 {
 		return true
 	}
-	holds, known := in.late[r]
+	holds, known := in.late[c]
 	if !known {
 		if in.late == nil {
-			in.late = map[*rule]bool{}
+			in.late = map[*conditions]bool{}
 		}
-		holds = all(r.late, in)
-		in.late[r] = holds
+		holds = all(c.late, in)
+		in.late[c] = holds
 	}
 	return holds
 }
@@ -116,10 +116,10 @@ func (t *Table) Decide(in *Input) Decision {
 func (t *Table) Early(in *Input) (Decision, bool) {
 	for i := range t.rules {
 		r := &t.rules[i]
-		if r.passedOver(in) || !r.envelope(in) {
+		if r.passedOver(in) || !all(r.early, in) {
 			continue
 		}
-		if r.needsMessage() {
+		if len(r.late) > 0 {
 			return Decision{}, false
 		}
 		return r.decide(in), true

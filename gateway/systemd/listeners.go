@@ -1,4 +1,4 @@
-// Package systemd takes sockets from a service manager and tells it how the program is
+// Package systemd takes sockets from a service manager and reports to it how the program is
 // (sd_listen_fds(3), sd_notify(3)). It is silent where there is none.
 package systemd
 

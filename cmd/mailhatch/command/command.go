@@ -54,6 +54,15 @@ func Parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	}
 }
 
+// ParseAlone parses the flags of a command that takes no arguments.
+func ParseAlone(fs *flag.FlagSet, args []string) error {
+	rest, err := Parse(fs, args)
+	if err == nil && len(rest) > 0 {
+		err = Usagef("%s takes no arguments, got %q", strings.TrimPrefix(fs.Name(), "mailhatch "), rest[0])
+	}
+	return err
+}
+
 // List is a flag that may be repeated.
 type List []string
 

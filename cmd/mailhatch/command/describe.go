@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Description is what --help, the manual pages and the completions of shells say about a command.
+// Description is what --help, the manual pages and shell completions show about a command.
 type Description struct {
 	Name  string // "queue list"
 	Args  string

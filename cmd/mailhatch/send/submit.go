@@ -23,7 +23,7 @@ type Destinations struct {
 	Maildrops []string // directories
 }
 
-// Submit hands the message over. It prints the reply on stdout, and refused recipients and the progress
+// Submit submits the message. It prints the reply on stdout, and refused recipients and the progress
 // of a large message on stderr.
 func Submit(ctx context.Context, d Destinations, env *envelope.Envelope, m *submit.Spool, stdout, stderr io.Writer) error {
 	c := client{stdout, stderr}
@@ -60,7 +60,7 @@ func canWait(err error) bool {
 	return err != nil && !errors.As(err, &partly)
 }
 
-// submitTo hands the message to one server and prints the reply.
+// submitTo submits the message to one server and prints the reply.
 func (c client) submitTo(ctx context.Context, server string, env *envelope.Envelope, m *submit.Spool) error {
 	network, address, err := serverAddress(server)
 	if err != nil {

@@ -56,7 +56,7 @@ func parse(args []string) (*flags, error) {
 	return f, nil
 }
 
-// word takes one word of flags, such as -t, -ti, -fann or -oi, and gives the words that are left.
+// word takes one word of flags, such as -t, -ti, -fann or -oi, and returns the words that are left.
 func (f *flags) word(word string, args []string) ([]string, error) {
 	for i := 1; i < len(word); i++ {
 		c, rest := word[i], word[i+1:]
@@ -100,9 +100,9 @@ func (f *flags) joined(c byte, value string) error {
 	case 'q':
 		f.mode = 'q'
 	case 'M':
-		return fmt.Errorf("-M: mailhatch queue retry ID does that")
+		return fmt.Errorf("-M is not supported; use mailhatch queue retry ID")
 	case 'C':
-		return fmt.Errorf("-C: the config is named by $MAILHATCH_CONFIG")
+		return fmt.Errorf("-C is not supported; set $MAILHATCH_CONFIG to the path of the config")
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func (f *flags) value(c byte, v string) error {
 		f.dots = f.dots || v == "i"
 		f.verbose = f.verbose || v == "v"
 	case 'X':
-		return fmt.Errorf("-X: there is no log of sessions to a file; the gateway has a log of its own")
+		return fmt.Errorf("-X: mailhatch writes no session log; see the log of the gateway")
 	}
 	return nil
 }
@@ -150,9 +150,9 @@ func (f *flags) setMode(v string) error {
 		f.mode = v[0]
 		return nil
 	case "d", "D", "a":
-		return fmt.Errorf("-b%s: the gateway is started by mailhatch serve", v)
+		return fmt.Errorf("-b%s is not supported; start the gateway with mailhatch serve", v)
 	}
-	return fmt.Errorf("-b%s is not for mailhatch; there are -bm, -bs, -bp and -bi", v)
+	return fmt.Errorf("-b%s is not supported; use -bm, -bs, -bp or -bi", v)
 }
 
 // setNotify takes a list of RFC 3461 4.1.
@@ -163,12 +163,12 @@ func (f *flags) setNotify(v string) error {
 		case "NEVER", "SUCCESS", "FAILURE", "DELAY":
 			f.notify = append(f.notify, word)
 		default:
-			return fmt.Errorf("-N %s: write never, or success, failure, delay with commas between them", v)
+			return fmt.Errorf("-N %s: write never, or a comma-separated list of success, failure and delay", v)
 		}
 	}
 	for _, word := range f.notify {
 		if word == "NEVER" && len(f.notify) > 1 {
-			return fmt.Errorf("-N %s: never stands alone", v)
+			return fmt.Errorf("-N %s: never cannot be combined with other words", v)
 		}
 	}
 	return nil
@@ -178,20 +178,20 @@ func (f *flags) setNotify(v string) error {
 func Flags() []command.Flag {
 	return []command.Flag{
 		{Names: []string{"-t"}, Doc: "recipients are those of To, Cc and Bcc, or of the latest Resent-To, -Cc and -Bcc; addresses on the command line are added"},
-		{Names: []string{"-i", "-oi"}, Doc: "a line with a lone dot is text; without this flag it ends the message"},
+		{Names: []string{"-i", "-oi"}, Doc: "treat a line with a lone dot as text; without this flag it ends the message"},
 		{Names: []string{"-f", "-r"}, Value: "address", Doc: "envelope sender; \"\" or <> is the null sender"},
-		{Names: []string{"-F"}, Value: "name", Doc: "full name for a From field that has to be made"},
+		{Names: []string{"-F"}, Value: "name", Doc: "full name for a generated From field"},
 		{Names: []string{"-B"}, Value: "type", Doc: "body type: 7BIT or 8BITMIME"},
-		{Names: []string{"-N"}, Value: "when", Doc: "reports that are wanted: never, or success, failure, delay with commas between them"},
-		{Names: []string{"-R"}, Value: "what", Doc: "what reports return: full or hdrs"},
-		{Names: []string{"-V"}, Value: "id", Doc: "envelope id, for reports"},
-		{Names: []string{"-bm"}, Doc: "take a message from standard input (the default)"},
+		{Names: []string{"-N"}, Value: "when", Doc: "when to send notifications: never, or a comma-separated list of success, failure and delay"},
+		{Names: []string{"-R"}, Value: "what", Doc: "how much of the message notifications return: full or hdrs"},
+		{Names: []string{"-V"}, Value: "id", Doc: "envelope id, for notifications"},
+		{Names: []string{"-bm"}, Doc: "read a message from standard input (the default)"},
 		{Names: []string{"-bs"}, Doc: "speak SMTP on standard input and output"},
 		{Names: []string{"-bp"}, Doc: "list the queue, as mailq; for root and the account of the gateway"},
-		{Names: []string{"-bi", "-I"}, Doc: "make a running gateway read its config and aliases again, as newaliases"},
+		{Names: []string{"-bi", "-I"}, Doc: "make a running gateway reload its config and aliases, as newaliases"},
 		{Names: []string{"-q"}, Doc: "nothing to do: the gateway retries by itself"},
-		{Names: []string{"-v"}, Doc: "tell what became of the message"},
-		{Names: []string{"-o", "-O", "-e", "-d", "-A", "-G", "-U", "-n", "-m", "-h", "-L", "-p"}, Doc: "taken for the sake of other programs, and change nothing"},
+		{Names: []string{"-v"}, Doc: "report whether the message was accepted"},
+		{Names: []string{"-o", "-O", "-e", "-d", "-A", "-G", "-U", "-n", "-m", "-h", "-L", "-p"}, Doc: "accepted for compatibility and ignored"},
 		{Names: []string{"-X", "-C", "-M", "-bd", "-bt", "-bv"}, Doc: "refused"},
 	}
 }

@@ -20,7 +20,7 @@ func (e *Env) mailq(ctx context.Context, places []config.SubmitPlace) error {
 		case err == nil:
 			return nil
 		case errors.Is(err, fs.ErrPermission):
-			return exitf(exNoPerm, "only root and the account of the gateway may look at the queue")
+			return exitf(exNoPerm, "only root and the account of the gateway may list the queue")
 		}
 		failures = append(failures, err)
 	}

@@ -1,5 +1,5 @@
 // Package sendmail stands for sendmail(8), mailq and newaliases: it reads one message from standard input
-// and hands it to the gateway, or leaves it in the maildrop while none runs.
+// and submits it to the gateway, or leaves it in the maildrop while none runs.
 package sendmail
 
 import (

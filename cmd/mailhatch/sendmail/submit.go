@@ -112,7 +112,7 @@ func (e *Env) pipe(conn net.Conn) error {
 	}()
 	_, err := io.Copy(e.Stdout, conn)
 	if f, ok := e.Stdin.(*os.File); ok {
-		_ = f.Close() // nobody reads it any more
+		_ = f.Close() // no longer read
 	}
 	select {
 	case <-sent:

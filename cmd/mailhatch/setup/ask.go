@@ -28,16 +28,16 @@ func newAsker(e *Env) *asker {
 
 const askTries = 3
 
-var errNoAnswer = errors.New("the answers ended: nothing is written")
+var errNoAnswer = errors.New("no valid answer: nothing was written")
 
 // begin asks for what comes before the questions of a kind.
 func (q *asker) begin(s *setup, kind *string, offered []upstream.Kind) error {
-	if err := q.choice(kind, "Who takes your mail on?", strings.Split(kindNames(offered), ", ")); err != nil {
+	if err := q.choice(kind, "Which provider sends your mail?", strings.Split(kindNames(offered), ", ")); err != nil {
 		return err
 	}
 	return q.line(&s.from, "From address of your mail, such as App <noreply@example.com> (empty: as programs write it)", "", func(v string) string {
 		if v != "" && (&setup{from: v}).fromDomain() == "" {
-			return "that is not an address"
+			return "must be an email address"
 		}
 		return ""
 	})
@@ -54,9 +54,9 @@ func (q *asker) ask(answer *string, question upstream.Question, fallback string)
 	return q.line(answer, question.Text, fallback, func(v string) string {
 		switch {
 		case v == "" && !question.Optional:
-			return "this one is needed"
+			return "an answer is required"
 		case v != "" && question.Number && !isNumber(v):
-			return "a number greater than zero"
+			return "must be a number greater than zero"
 		}
 		return ""
 	})
@@ -68,13 +68,13 @@ func anything(string) string { return "" }
 func (q *asker) choice(answer *string, question string, words []string) error {
 	return q.line(answer, question+" ("+strings.Join(words, ", ")+")", words[0], func(v string) string {
 		if !slices.Contains(words, v) {
-			return "one of " + strings.Join(words, ", ")
+			return "must be one of " + strings.Join(words, ", ")
 		}
 		return ""
 	})
 }
 
-// line asks for a line, unless a flag has answered or q is nil. problem says what is wrong with an answer.
+// line asks for a line, unless a flag has answered or q is nil. problem returns what is wrong with an answer.
 func (q *asker) line(answer *string, question, fallback string, problem func(string) string) error {
 	if *answer != "" || q == nil {
 		return nil

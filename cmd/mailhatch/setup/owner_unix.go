@@ -21,7 +21,7 @@ func keepOwner(old, path string) error {
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		err = os.Chown(path, int(st.Uid), int(st.Gid))
-		if errors.Is(err, fs.ErrPermission) { // only root gives files away
+		if errors.Is(err, fs.ErrPermission) { // only root may change owners
 			return nil
 		}
 	}

@@ -46,29 +46,25 @@ const defaultOutput = "mailhatch.toml"
 func Run(fs *flag.FlagSet, args []string, e *Env) error {
 	s := setup{given: map[string]string{}, answers: map[string]string{}}
 	offered := slices.DeleteFunc(slices.Clone(e.Kinds), func(k upstream.Kind) bool { return k.Setup == nil })
-	kind := fs.String("upstream", "", "who takes the mail on, a `type`: "+kindNames(offered))
+	kind := fs.String("upstream", "", "`type` of the provider or relay that sends the mail: "+kindNames(offered))
 	fs.StringVar(&s.from, "from", "", "`address` of your mail; the From of other domains is rewritten to it")
 	s.flags(fs, offered)
 	fs.StringVar(&s.root, "root", "", "`address` that gets the mail for root")
-	fs.StringVar(&s.listen, "listen", "127.0.0.1:1025", "`address` where programs hand their mail over")
+	fs.StringVar(&s.listen, "listen", "127.0.0.1:1025", "`address` where programs submit their mail")
 	fs.StringVar(&s.stateDir, "state-dir", "", "`directory` of the queue (default: that of the file which is replaced, else the account's own)")
 	output := fs.String("output", defaultOutput, "`file` to write; - is standard output")
-	force := fs.Bool("force", false, "replace the file where there is one; its directories, owner and mode stay")
-	rest, err := command.Parse(fs, args)
-	if err != nil {
+	force := fs.Bool("force", false, "replace an existing file; its directories, owner and mode stay")
+	if err := command.ParseAlone(fs, args); err != nil {
 		return err
 	}
-	if len(rest) > 0 {
-		return command.Usagef("init takes no arguments, got %q", rest[0])
-	}
 	if s.secret != "" && !isReference(s.secret) {
-		return command.Hintf(command.Usagef("init: a secret is not taken from the command line, where others can read it"),
-			"say env:NAME or file:/path, or leave it out and be asked")
+		return command.Hintf(command.Usagef("init: a secret must not be on the command line, where other users can read it"),
+			"use env:NAME or file:/path, or leave it out to be asked")
 	}
 	if _, err := os.Lstat(*output); err == nil && !*force {
 		return existsError(*output)
 	}
-	var q *asker // nil: nobody can be asked
+	var q *asker // nil: not on a terminal
 	if terminal.Interactive(e.Stdin) {
 		q = newAsker(e)
 	}
@@ -84,13 +80,13 @@ func Run(fs *flag.FlagSet, args []string, e *Env) error {
 	return e.write(&s, *output, *force)
 }
 
-// isReference says that the config tells where a secret is, not the secret.
+// isReference reports whether a value names the place of a secret, rather than being one.
 func isReference(s string) bool {
 	return strings.HasPrefix(s, "env:") || strings.HasPrefix(s, "file:") || strings.HasPrefix(s, "cred:")
 }
 
 func existsError(path string) error {
-	return command.Hintf(fmt.Errorf("%s is there already", path), "--output names another file, --force replaces this one")
+	return command.Hintf(fmt.Errorf("%s already exists", path), "--output names another file, --force replaces this one")
 }
 
 // flags defines a flag for each question about an upstream.
@@ -145,7 +141,7 @@ func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
 			return err
 		}
 	}
-	if err := q.line(&s.root, "Who gets the mail for root (empty: root of the domain above)", "", anything); err != nil {
+	if err := q.line(&s.root, "Address that gets the mail for root (empty: root of the domain above)", "", anything); err != nil {
 		return err
 	}
 	all := slices.Concat(slices.Collect(maps.Values(s.answers)), []string{s.from, s.root, s.listen, s.stateDir})
@@ -157,7 +153,7 @@ func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
 	return nil
 }
 
-// answer finds the answer to one question: a flag's, that of whoever is asked, or the default.
+// answer finds the answer to one question: from a flag, from the terminal, or the default.
 func (s *setup) answer(q *asker, question upstream.Question) error {
 	if question.Only != "" && s.answers[question.Only] == "" {
 		return nil
@@ -210,12 +206,12 @@ func (s *setup) config() string {
 			fmt.Fprintf(&b, "%s = %s\n", name, tomlString(value))
 		}
 	}
-	b.WriteString("# Written by mailhatch init. config.example.toml shows every key; mailhatch check tells what is wrong.\n")
+	b.WriteString("# Written by mailhatch init. config.example.toml shows every key; mailhatch check finds mistakes.\n")
 	key("state_dir", s.stateDir)
 	key("run_dir", s.runDir)
-	b.WriteString("\n# Programs hand their mail over here.\n[[listener]]\n")
+	b.WriteString("\n# Programs submit their mail here.\n[[listener]]\n")
 	key("address", s.listen)
-	b.WriteString("\n# This upstream takes it on.\n[upstream.main]\n")
+	b.WriteString("\n# This upstream sends it.\n[upstream.main]\n")
 	key("type", s.kind.Name)
 	for _, q := range s.kind.Setup {
 		if value := s.answers[q.Key]; q.Number && value != "" {

@@ -47,7 +47,7 @@ func (e *Env) write(s *setup, path string, force bool) error {
 	return nil
 }
 
-// try reads the new file as serve would. A secret that is not there yet is no fault of it.
+// try reads the new file as serve would. It may lack a secret that does not exist yet, which try returns.
 func (e *Env) try(path string, kind upstream.Kind) (missing string, err error) {
 	cfg, err := config.Load(path, e.Options)
 	if err == nil {

@@ -1,4 +1,4 @@
-// Package submit hands one message to the gateway by SMTP, for the commands that do: sendmail and send.
+// Package submit submits one message to the gateway by SMTP, for the commands sendmail and send.
 package submit
 
 import (
@@ -49,9 +49,9 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.DialContext(ctx, network, address)
 }
 
-// Send hands m over and closes conn. message reads m from its start. Some recipients may be refused
+// Send submits m and closes conn. message reads m from its start. Some recipients may be refused
 // for good while the others are accepted; if all are refused, or one cannot be accepted now, Send
-// returns an error and nobody gets the message.
+// returns an error and no recipient gets the message.
 func Send(conn net.Conn, env *envelope.Envelope, m *Spool, message io.Reader) (refused []Refused, reply string, err error) {
 	s := &session{conn, textproto.NewConn(conn)}
 	defer s.text.Close()

@@ -66,7 +66,7 @@ func Read(ctx context.Context, engine string, s queue.Settings) (queue.Reader, e
 func find(engine string) (kind, error) {
 	k, ok := kinds()[engine]
 	if !ok {
-		return kind{}, fmt.Errorf("queue: there is no engine %q; there are %s", engine, strings.Join(Names(), ", "))
+		return kind{}, fmt.Errorf("queue: unknown engine %q; must be one of %s", engine, strings.Join(Names(), ", "))
 	}
 	return k, nil
 }

@@ -32,7 +32,7 @@ func TestEngines(t *testing.T) {
 	_, openErr := Open(t.Context(), "paper", queue.Settings{})
 	_, readErr := Read(t.Context(), "paper", queue.Settings{})
 	for _, err := range []error{openErr, readErr} {
-		if err == nil || !strings.Contains(err.Error(), `no engine "paper"; there are `+Default) {
+		if err == nil || !strings.Contains(err.Error(), `unknown engine "paper"; must be one of `+Default) {
 			t.Errorf("an engine that does not exist: %v", err)
 		}
 	}
