@@ -34,8 +34,9 @@ type Options struct {
 	Kinds   []upstream.Kind // kinds.Kinds() and what a program of its own adds
 	Stdout  io.Writer       // where the console upstream writes
 	Log     *slog.Logger
-	Reload  <-chan os.Signal // each signal reloads the config; may be nil
-	Queue   queue.Engine     // in place of the one in state_dir; nil: that one. The Gateway closes it
+	Reload  <-chan os.Signal       // each signal reloads the config; may be nil
+	Queue   queue.Engine           // in place of the one in state_dir; nil: that one. The Gateway closes it
+	Metrics []prometheus.Collector // of the program, shown beside those of the gateway
 }
 
 // Gateway takes mail in and sees to its delivery. Make one with New, run it with Run.
@@ -71,6 +72,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(opts.Metrics...)
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
 		started: time.Now(), reloads: make(chan chan reloaded), notifier: systemd.NewNotifier()}
 	g.current.Store(cfg)

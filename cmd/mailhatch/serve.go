@@ -3,15 +3,22 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/journal"
 )
 
 // runServe runs the gateway until the context ends.
@@ -23,7 +30,25 @@ func runServe(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(a, cfg)
+	// Mail goes on when nobody reads the output any more: a write fails then, as on any other file.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
+	lines := journal.NewWriter(a.stderr)
+	log := newLogger(lines, cfg.Log.Level, logFormat(a.stderr, cfg.Log.Format))
+	// The log ends last.
+	logging, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var group errgroup.Group
+	group.Go(func() error { return lines.Run(logging, log) })
+	group.Go(func() error {
+		defer stop()
+		return a.serve(ctx, cfg, log, lines)
+	})
+	return group.Wait()
+}
+
+// serve runs the gateway of a config.
+func (a *app) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, lines *journal.Writer) error {
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
@@ -31,13 +56,14 @@ func runServe(ctx context.Context, a *app, args []string) error {
 	signal.Notify(hup, reloadSignals()...)
 	defer signal.Stop(hup)
 	defer collectLess()()
-	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: a.upstreamKinds(), Stdout: a.stdout, Log: log, Reload: hup})
+	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: a.upstreamKinds(), Stdout: a.stdout, Log: log, Reload: hup,
+		Metrics: []prometheus.Collector{lines.Dropped()}})
 	if err != nil {
 		return err
 	}
 	return g.Run(ctx, func() {
 		if cfg.File == "" {
-			a.welcome(cfg)
+			welcome(lines, cfg)
 		}
 	})
 }
@@ -56,9 +82,9 @@ func collectLess() (restore func()) {
 }
 
 // welcome shows what to do next after a start without a config.
-func (a *app) welcome(cfg *config.Config) {
+func welcome(w io.Writer, cfg *config.Config) {
 	address := cfg.Listeners[0].Address
-	fmt.Fprintf(a.stderr, `
+	fmt.Fprintf(w, `
 mailhatch listens on %[1]s. No config was found: mail is shown here, on the console.
 Send a first message from another terminal:
 
@@ -69,22 +95,24 @@ or: %[2]s send --from me@example.com --to you@example.com --subject Hello
 `, address, os.Args[0])
 }
 
-func newLogger(a *app, cfg *config.Config) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // the config is checked: it is a level
-	options := &slog.HandlerOptions{Level: level}
-	format := cfg.Log.Format
-	if format == "auto" {
-		format = "json"
-		if f, ok := a.stderr.(*os.File); ok {
-			// Text for people, and for the journal of systemd, which is read by people too.
-			if st, err := f.Stat(); err == nil && (st.Mode()&os.ModeCharDevice != 0 || os.Getenv("JOURNAL_STREAM") != "") {
-				format = "text"
-			}
-		}
+func newLogger(w io.Writer, level, format string) *slog.Logger {
+	var least slog.Level
+	_ = least.UnmarshalText([]byte(level)) // the config is checked: it is a level
+	options := &slog.HandlerOptions{Level: least}
+	if format == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
 	}
-	if strings.EqualFold(format, "text") {
-		return slog.New(slog.NewTextHandler(a.stderr, options))
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// logFormat decides what "auto" is for a log that goes to f: text for people, and for the journal of systemd, which is
+// read by people too.
+func logFormat(f any, format string) string {
+	if format = strings.ToLower(format); format != "auto" {
+		return format
 	}
-	return slog.New(slog.NewJSONHandler(a.stderr, options))
+	if terminal.Interactive(f) || os.Getenv("JOURNAL_STREAM") != "" {
+		return "text"
+	}
+	return "json"
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -32,15 +31,14 @@ func (s *consoleSettings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if env.Stdout == nil {
 		return nil, errors.New("there is no output to write to")
 	}
-	return &console{out: env.Stdout, full: s.Full}, nil
+	return &console{out: env.Stdout, full: s.Full, turn: make(chan struct{}, 1)}, nil
 }
 
 // console is the upstream of kind console.
 type console struct {
 	full bool
-
-	mu  sync.Mutex
-	out io.Writer
+	out  io.Writer
+	turn chan struct{} // full while a mail is written
 }
 
 const (
@@ -55,12 +53,31 @@ func (c *console) Send(ctx context.Context, m *upstream.Mail) []upstream.Outcome
 	if err == nil {
 		var b bytes.Buffer
 		if err = c.show(m, &b); err == nil {
-			c.mu.Lock()
-			_, err = c.out.Write(b.Bytes())
-			c.mu.Unlock()
+			err = c.write(ctx, b.Bytes())
 		}
 	}
 	return sameOutcome(m, err)
+}
+
+// write waits until ctx ends for an output that nobody reads. What was begun then is written once somebody does.
+func (c *console) write(ctx context.Context, b []byte) error {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("nobody reads the console: %w", ctx.Err())
+	}
+	written := make(chan error, 1)
+	go func() { // nothing can interrupt a write that blocks: it ends with the program
+		_, err := c.out.Write(b)
+		<-c.turn
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+		return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("nobody reads the console: %w", ctx.Err())}
+	}
 }
 
 // Render writes what Send would.
@@ -78,7 +95,9 @@ func sameOutcome(m *upstream.Mail, err error) []upstream.Outcome {
 	out := make([]upstream.Outcome, len(m.To))
 	for i := range out {
 		out[i].ID = m.ID
-		if err != nil {
+		if known, ok := errors.AsType[*upstream.Error](err); ok {
+			out[i] = upstream.Outcome{Err: known}
+		} else if err != nil {
 			out[i] = upstream.Outcome{Err: &upstream.Error{Class: upstream.Temporary, Err: err}}
 		}
 	}

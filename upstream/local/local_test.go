@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -87,6 +90,31 @@ size        49 bytes
 			}
 		})
 	}
+}
+
+// TestConsoleStalled has an output that nobody reads: attempts end in time, and the mail that was begun is
+// written when somebody does.
+func TestConsoleStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		u := openLocal(t, &consoleSettings{}, upstream.Env{Stdout: w})
+		for _, want := range []string{"uncertain", "temporary"} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			m := upstreamtest.NewMail(t, "Subject: "+want+"\r\n\r\n", "b@example.org")
+			upstreamtest.CheckOutcomes(t, u.Send(ctx, m), want)
+			cancel()
+		}
+		b := make([]byte, 1<<10)
+		n, err := r.Read(b)
+		if !strings.Contains(string(b[:n]), "subject     uncertain\n") {
+			t.Errorf("%q %v", b[:n], err)
+		}
+		synctest.Wait()
+		go func() { _, _ = io.Copy(io.Discard, r) }()
+		m := upstreamtest.NewMail(t, "Subject: next\r\n\r\n", "b@example.org")
+		upstreamtest.CheckOutcomes(t, u.Send(t.Context(), m), "ok 01TEST")
+		w.Close()
+	})
 }
 
 // countingWriter counts writes: each mail must come in one.
