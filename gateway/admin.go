@@ -12,6 +12,7 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/listen"
+	"mailhatch/upstream"
 	"mailhatch/upstream/local"
 )
 
@@ -19,7 +20,8 @@ import (
 func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
 		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.reloadNotes, Memory: g.memory, Gatherer: g.metrics,
-		Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
+		Token: func() upstream.Secret { return g.current.Load().Admin.Token },
+		Log:   g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }
 
@@ -72,7 +74,7 @@ func (g *Gateway) notReady() []string {
 	status := g.deliverer.Status()
 	for _, s := range status {
 		if s.State == "closed" {
-			closed = append(closed, fmt.Sprintf("upstream %s is closed (%s): %s", s.Name, s.Reason, s.LastError))
+			closed = append(closed, fmt.Sprintf("upstream %s is closed (%s)", s.Name, s.Reason)) // every account on this machine sees it: the provider's words may name somebody
 		}
 	}
 	if len(closed) == len(status) { // as long as one works, mail finds a way or waits for its own

@@ -1,9 +1,10 @@
 // Package admin shows and steers a running gateway by HTTP: health, metrics, and a JSON API.
 //
 // The server trusts a listener by its kind. Over a unix socket, which file permissions guard, it does
-// everything. Over TCP, which any local program and every web page in a local browser can reach, it only shows:
-// no contents of messages, no subjects, and nothing at all when the Host field names no
-// loopback address (DNS rebinding) or an Origin field shows that a web page sent it.
+// everything. Over TCP, which any local program and every web page in a local browser can reach, it shows health
+// and metrics, which name nobody; to a program that has the token of the config also queue, log and status, and never
+// contents; and nothing at all when the Host field names no loopback address (DNS rebinding) or an Origin field
+// shows that a web page sent it.
 //
 //	GET  /healthz                     200 while the program runs
 //	GET  /readyz                      200, or 503 and a line for each thing that is not ready
@@ -33,6 +34,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
 )
 
 // Config is what the server shows and steers. Queue is needed, all else may be missing.
@@ -43,6 +45,7 @@ type Config struct {
 	Reload   func(ctx context.Context) ([]string, error) // reads the config again and returns what needs a restart; after an error the old config stays
 	Memory   func(upstream string) ([]Kept, bool)        // what an upstream of type memory was given; false: it is none
 	Gatherer prometheus.Gatherer                         // metrics beside those of the queue
+	Token    func() upstream.Secret                      // what shows mail by TCP; nil or zero: nothing does
 	Log      *slog.Logger                                // failures of connections and panics
 	Hostname func() string
 	Version  string

@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -142,52 +143,62 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestPublicOnlyShows asserts what a web page or another user can do by TCP.
-func TestPublicOnlyShows(t *testing.T) {
+// token is one of a config.
+const token = "0123456789abcdef"
+
+// TestPublic asserts what a web page, another user or a program with the token gets by TCP.
+func TestPublic(t *testing.T) {
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
-	c, address := start(t, Config{Queue: q, Reload: func(context.Context) ([]string, error) { t.Error("reloaded"); return nil, nil }})
+	q.history = []queue.Record{{ID: "B2", From: "app@example.com", Recipient: envelope.Recipient{Address: "ben@example.org"}, State: envelope.Sent}}
+	known := ""
+	c, address := start(t, Config{Queue: q, Token: func() upstream.Secret { return upstream.NewSecret(known) },
+		Status: func() []Upstream { return []Upstream{{Name: "main", LastError: "550 ann@example.org is unknown"}} },
+		Ready:  func() []string { return []string{"upstream main is closed (account)"} },
+		Memory: func(string) ([]Kept, bool) { return []Kept{{From: "app@example.com"}}, true },
+		Reload: func(context.Context) ([]string, error) { t.Error("reloaded"); return nil, nil }})
 	_, port, _ := net.SplitHostPort(address)
+	const none, right, wrong = "", "bearer " + token, "Bearer 0123456789abcdeg"
 	for _, tc := range []struct {
 		name, method, path, host string
 		header                   map[string]string
-		status                   int
+		status                   [4]int // no token in the config; one, and the client has none, a wrong one, the right one
 	}{
-		{"by address", "GET", "/api/v1/queue", "", nil, 200},
-		{"by name", "GET", "/api/v1/log", "LocalHost:" + port, nil, 200},
-		{"IPv6", "GET", "/healthz", "[::1]:" + port, nil, 200},
-		{"IPv6 without port", "GET", "/healthz", "[::1]", nil, 200},
-		{"HEAD", "HEAD", "/healthz", "", nil, 200},
-		{"one message", "GET", "/api/v1/queue/A1", "", nil, 200},
-		{"status", "GET", "/api/v1/status", "", nil, 200},
-		{"contents", "GET", "/api/v1/queue/A1/message", "", nil, 404},
-		{"rebinding", "GET", "/api/v1/queue", "evil.example:" + port, nil, 403},
-		{"rebinding, health", "GET", "/healthz", "localhost.evil.example", nil, 403},
-		{"other address", "GET", "/metrics", "192.0.2.1", nil, 403},
-		{"page", "GET", "/api/v1/queue", "", map[string]string{"Origin": "http://evil.example"}, 403},
-		{"page without Origin", "GET", "/api/v1/queue", "", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
-		{"hold", "POST", "/api/v1/queue/hold", "", nil, 403},
-		{"reload", "POST", "/api/v1/reload", "", nil, 403},
-		{"delete", "DELETE", "/api/v1/queue/A1", "", nil, 403},
+		{"health", "GET", "/healthz", "", nil, [4]int{200, 200, 200, 200}},
+		{"readiness", "GET", "/readyz", "", nil, [4]int{503, 503, 503, 503}},
+		{"metrics", "GET", "/metrics", "", nil, [4]int{200, 200, 200, 200}},
+		{"IPv6", "GET", "/healthz", "[::1]:" + port, nil, [4]int{200, 200, 200, 200}},
+		{"IPv6 without port", "GET", "/healthz", "[::1]", nil, [4]int{200, 200, 200, 200}},
+		{"HEAD", "HEAD", "/healthz", "", nil, [4]int{200, 200, 200, 200}},
+		{"queue", "GET", "/api/v1/queue", "", nil, [4]int{403, 401, 401, 200}},
+		{"HEAD of the queue", "HEAD", "/api/v1/queue", "", nil, [4]int{403, 401, 401, 200}},
+		{"log", "GET", "/api/v1/log", "LocalHost:" + port, nil, [4]int{403, 401, 401, 200}},
+		{"one message", "GET", "/api/v1/queue/A1", "", nil, [4]int{403, 401, 401, 200}},
+		{"status", "GET", "/api/v1/status", "", nil, [4]int{403, 401, 401, 200}},
+		{"contents", "GET", "/api/v1/queue/A1/message", "", nil, [4]int{403, 401, 401, 404}},
+		{"memory", "GET", "/api/v1/memory/main", "", nil, [4]int{403, 401, 401, 404}},
+		{"what is not there", "GET", "/api/v2", "", nil, [4]int{403, 401, 401, 404}},
+		{"another path", "GET", "//api/v1/queue", "", nil, [4]int{307, 307, 307, 307}},
+		{"a path that leads there", "GET", "/x/../api/v1/queue", "", nil, [4]int{307, 307, 307, 307}},
+		{"rebinding", "GET", "/api/v1/queue", "evil.example:" + port, nil, [4]int{403, 403, 403, 403}},
+		{"rebinding, health", "GET", "/healthz", "localhost.evil.example", nil, [4]int{403, 403, 403, 403}},
+		{"other address", "GET", "/metrics", "192.0.2.1", nil, [4]int{403, 403, 403, 403}},
+		{"page", "GET", "/api/v1/queue", "", map[string]string{"Origin": "http://evil.example"}, [4]int{403, 403, 403, 403}},
+		{"page without Origin", "GET", "/api/v1/queue", "", map[string]string{"Sec-Fetch-Site": "cross-site"}, [4]int{403, 403, 403, 403}},
+		{"hold", "POST", "/api/v1/queue/hold", "", nil, [4]int{403, 403, 403, 403}},
+		{"reload", "POST", "/api/v1/reload", "", nil, [4]int{403, 403, 403, 403}},
+		{"delete", "DELETE", "/api/v1/queue/A1", "", nil, [4]int{403, 403, 403, 403}},
 	} {
-		req, err := http.NewRequest(tc.method, "http://"+address+tc.path, strings.NewReader(`{"all":true}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = tc.host
-		for k, v := range tc.header {
-			req.Header.Set(k, v)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != tc.status {
-			t.Errorf("%s: %d %s", tc.name, resp.StatusCode, body)
-		}
-		if strings.Contains(string(body), "secret of") {
-			t.Errorf("%s shows a subject: %s", tc.name, body)
+		for i, has := range []string{none, none, wrong, right} {
+			if known = ""; i > 0 {
+				known = token
+			}
+			status, body := ask(t, tc.method, "http://"+address+tc.path, tc.host, has, tc.header)
+			if status != tc.status[i] {
+				t.Errorf("%s, %d: %d %s", tc.name, i, status, body)
+			}
+			if i < 3 && (strings.Contains(body, "@") || strings.Contains(body, "secret of")) {
+				t.Errorf("%s, %d: shows %s", tc.name, i, body)
+			}
 		}
 	}
 	if q.messages["A1"].Parts[0].State != envelope.Queued {
@@ -196,6 +207,32 @@ func TestPublicOnlyShows(t *testing.T) {
 	if m, err := c.Show(t.Context(), "A1"); err != nil || m.Header.Subject != "secret of A1" {
 		t.Errorf("the socket shows %+v %v", m, err)
 	}
+}
+
+// ask makes a request and returns the answer; redirections are not followed.
+func ask(t *testing.T, method, url, host, authorization string, header map[string]string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(`{"all":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	for k, v := range header {
+		req.Header.Set(k, v)
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
 }
 
 // TestStop ends a server while a request runs.

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,7 +80,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 
 // control is what the unix socket offers: everything.
 func (s *Server) control() http.Handler {
-	mux := s.shown(false)
+	mux := s.health()
+	s.show(mux)
 	mux.Handle("GET /api/v1/queue/{id}/message", handler(s.open))
 	mux.Handle("POST /api/v1/queue/{action}", handler(s.steer))
 	mux.Handle("POST /api/v1/reload", handler(s.reload))
@@ -86,9 +89,11 @@ func (s *Server) control() http.Handler {
 	return mux
 }
 
-// public is what a TCP listener offers to anybody on this machine, but not to web pages.
+// public is what a TCP listener offers: health and metrics to every program on this machine, what has addresses to
+// those that know the token, and nothing to web pages.
 func (s *Server) public() http.Handler {
-	mux := s.shown(true)
+	anybody, known := s.health(), http.NewServeMux()
+	s.show(known)
 	return handler(func(w http.ResponseWriter, r *http.Request) error {
 		if !localHost(r.Host) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 			return &requestError{http.StatusForbidden, "only programs on this machine may ask, by its loopback address"}
@@ -96,9 +101,35 @@ func (s *Server) public() http.Handler {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			return &requestError{http.StatusForbidden, "changes are made over the admin socket: see mailhatch queue"}
 		}
-		mux.ServeHTTP(w, r)
+		if !strings.HasPrefix(r.URL.Path, "/api/") {
+			anybody.ServeHTTP(w, r)
+			return nil
+		}
+		if err := s.authorize(w, r); err != nil {
+			return err
+		}
+		known.ServeHTTP(w, r)
 		return nil
 	})
+}
+
+// authorize lets a request pass that has the bearer token of the config (RFC 6750 section 2.1).
+func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
+	token := ""
+	if s.cfg.Token != nil {
+		token = s.cfg.Token().Reveal()
+	}
+	if token == "" {
+		return &requestError{http.StatusForbidden, "who mails whom is shown over the admin socket alone: see mailhatch queue, log and status; " +
+			"programs can ask here once [admin] has a token"}
+	}
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	want, got := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(strings.TrimSpace(given)))
+	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="mailhatch"`)
+		return &requestError{http.StatusUnauthorized, "this needs the token of [admin], as Authorization: Bearer TOKEN"}
+	}
+	return nil
 }
 
 // localHost reports whether a Host field names this machine: a page whose name was made to point here
@@ -114,21 +145,28 @@ func localHost(hostport string) bool {
 	return strings.EqualFold(host, "localhost")
 }
 
-// shown is what both kinds of listeners offer; discreet leaves subjects out.
-func (s *Server) shown(discreet bool) *http.ServeMux {
+// health returns a mux with what names nobody.
+func (s *Server) health() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 8, Timeout: readTimeout}))
-	mux.Handle("GET /api/v1/status", handler(s.status))
-	mux.Handle("GET /api/v1/queue", handler(func(w http.ResponseWriter, r *http.Request) error { return s.list(w, r, discreet) }))
-	mux.Handle("GET /api/v1/queue/{id}", handler(func(w http.ResponseWriter, r *http.Request) error { return s.show(w, r, discreet) }))
-	mux.Handle("GET /api/v1/log", handler(func(w http.ResponseWriter, r *http.Request) error { return s.log(w, r, discreet) }))
-	mux.Handle("/", handler(func(_ http.ResponseWriter, r *http.Request) error {
-		return &requestError{http.StatusNotFound, fmt.Sprintf("there is no %s %s here", r.Method, r.URL.Path)}
-	}))
+	mux.Handle("/", handler(nothing))
 	return mux
+}
+
+// show adds to a mux what is shown of mail, its contents apart.
+func (s *Server) show(mux *http.ServeMux) {
+	mux.Handle("GET /api/v1/status", handler(s.status))
+	mux.Handle("GET /api/v1/queue", handler(s.list))
+	mux.Handle("GET /api/v1/queue/{id}", handler(s.message))
+	mux.Handle("GET /api/v1/log", handler(s.log))
+	mux.Handle("/api/", handler(nothing))
+}
+
+func nothing(_ http.ResponseWriter, r *http.Request) error {
+	return &requestError{http.StatusNotFound, fmt.Sprintf("there is no %s %s here", r.Method, r.URL.Path)}
 }
 
 func (s *Server) notReady() []string {
@@ -186,7 +224,7 @@ func (s *Server) lanes(ctx context.Context, st *Status) error {
 	return nil
 }
 
-func (s *Server) list(w http.ResponseWriter, r *http.Request, discreet bool) error {
+func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	limit, err := limitOf(q.Get("limit"))
 	if err != nil {
@@ -199,11 +237,6 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, discreet bool) err
 	p, err := s.reader.List(r.Context(), f)
 	if err != nil {
 		return err
-	}
-	for i := range p.Messages {
-		if discreet {
-			p.Messages[i].Header.Subject = ""
-		}
 	}
 	return writeJSON(w, http.StatusOK, p)
 }
@@ -219,13 +252,10 @@ func limitOf(s string) (int, error) {
 	return n, nil
 }
 
-func (s *Server) show(w http.ResponseWriter, r *http.Request, discreet bool) error {
+func (s *Server) message(w http.ResponseWriter, r *http.Request) error {
 	m, err := s.reader.Show(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
-	}
-	if discreet {
-		m.Header.Subject = ""
 	}
 	return writeJSON(w, http.StatusOK, m)
 }
@@ -243,7 +273,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Server) log(w http.ResponseWriter, r *http.Request, discreet bool) error {
+func (s *Server) log(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	limit, err := limitOf(q.Get("limit"))
 	if err != nil {
@@ -258,11 +288,6 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request, discreet bool) erro
 	l, err := s.reader.Log(r.Context(), f)
 	if err != nil {
 		return err
-	}
-	for i := range l.Entries {
-		if discreet {
-			l.Entries[i].Header.Subject = ""
-		}
 	}
 	return writeJSON(w, http.StatusOK, l)
 }

@@ -159,7 +159,13 @@ func (c *checker) queue() {
 	c.oneOf("queue.on_uncertain", q.OnUncertain, "retry", "hold", "failover")
 }
 
+// minToken is the length of a token that cannot be guessed, in bytes.
+const minToken = 16
+
 func (c *checker) admin() {
+	if token := c.file.Admin.Token; !token.IsZero() && len(token.Reveal()) < minToken {
+		c.report("admin.token", fmt.Sprintf("is too short: any local program could guess it; %d characters are needed", minToken), "openssl rand -hex 32 makes one")
+	}
 	address := c.file.Admin.Address
 	if address == "off" || c.isBad("admin.address") {
 		return

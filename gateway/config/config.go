@@ -58,7 +58,8 @@ type Queue struct {
 
 // Admin is the table [admin].
 type Admin struct {
-	Address string `toml:"address"` // host:port on loopback, or "off"
+	Address string          `toml:"address"` // host:port on loopback, or "off"
+	Token   upstream.Secret `toml:"token"`   // shows mail at Address; zero: nothing does
 }
 
 // DefaultAdmin is the address of a config that names none; another program may have it.
