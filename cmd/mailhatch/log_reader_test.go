@@ -126,7 +126,7 @@ func sendLong(addr string) error {
 	for i := range 10 {
 		to = append(to, fmt.Sprintf("%s%d@example.org", strings.Repeat("n", 60), i))
 	}
-	return errors.Join(crashSend(client, "long", to), client.Quit())
+	return errors.Join(crashSend(client, "long", to, 100), client.Quit())
 }
 
 // endPiped asks the program to stop.
