@@ -34,7 +34,7 @@ type Process struct {
 	Startup time.Duration // from exec to 220
 }
 
-// Start starts cmd with its output in a file of dir, and waits until addr says 220.
+// Start starts cmd with its output in a file of dir, unless it has a place for that, and waits until addr says 220.
 func Start(ctx context.Context, cmd *exec.Cmd, dir, addr string) (*Process, error) {
 	p := &Process{Cmd: cmd, Addr: addr, log: filepath.Join(dir, processLog), ended: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -42,7 +42,9 @@ func Start(ctx context.Context, cmd *exec.Cmd, dir, addr string) (*Process, erro
 		return nil, err
 	}
 	defer out.Close()
-	cmd.Stdout, cmd.Stderr = out, out
+	if cmd.Stderr == nil {
+		cmd.Stdout, cmd.Stderr = out, out
+	}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -84,6 +86,12 @@ func (p *Process) Stop() error {
 	_ = p.Cmd.Process.Kill()
 	<-p.ended
 	return fmt.Errorf("%s did not end within %s of SIGTERM", p.Cmd.Path, StopLimit)
+}
+
+// Kill ends the process as a crash would.
+func (p *Process) Kill() {
+	_ = p.Cmd.Process.Kill()
+	<-p.ended
 }
 
 // LifetimeCPU is the CPU time of all its life, warm-up included. Only after stop.

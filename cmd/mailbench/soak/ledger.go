@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // path says by which upstreams a message travels.
@@ -26,9 +27,10 @@ func (w path) recipients() []string {
 type entry struct {
 	way        path
 	acked      bool
-	api        uint16 // taken by the API under different keys
-	relay      uint16 // taken by the relay
-	unanswered uint16 // of these, takings that the gateway may not have heard of
+	api        uint16    // taken by the API under different keys
+	relay      uint16    // taken by the relay
+	unanswered uint16    // of these, takings that the gateway may not have heard of
+	last       time.Time // when the relay took it last
 }
 
 // ledger compares what was acknowledged with what arrived.
@@ -75,7 +77,20 @@ func (l *ledger) took(id string, api bool) {
 	case api:
 		l.at(n).api++
 	default:
-		l.at(n).relay++
+		e := l.at(n)
+		e.relay++
+		e.last = time.Now()
+	}
+}
+
+// killed notes that the gateway may not have stored what the relay answered since a time.
+func (l *ledger) killed(since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.entries {
+		if e := &l.entries[i]; e.relay > e.unanswered && e.last.After(since) {
+			e.unanswered++
+		}
 	}
 }
 

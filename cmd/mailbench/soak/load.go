@@ -78,7 +78,7 @@ func (c *client) run(ctx context.Context, schedule *load.Schedule) error {
 // one sends message n; what is acknowledged goes into the ledger.
 func (c *client) one(ctx context.Context, n int64) (err error) {
 	if c.client == nil {
-		if c.client, err = load.Dial(ctx, c.load.Addr, c.load.Timeout); err != nil {
+		if c.client, err = c.soak.dial(ctx, c.load); err != nil {
 			return err
 		}
 		c.result.Connections++
@@ -89,6 +89,13 @@ func (c *client) one(ctx context.Context, n int64) (err error) {
 	}
 	c.soak.ledger.acknowledged(n, way)
 	return nil
+}
+
+// dial connects to the gateway. While it is down it waits for the next start.
+func (s *soak) dial(ctx context.Context, l load.Load) (*load.Client, error) {
+	s.up.RLock()
+	defer s.up.RUnlock()
+	return load.Dial(ctx, l.Addr, l.Timeout)
 }
 
 // left counts what waits in the queue, by state. It may be asked of a stopped gateway.

@@ -21,6 +21,9 @@ type outcome struct {
 	load      *load.Result
 	reloads   int
 	outage    time.Duration
+	crashes   crashes
+	slow      int           // clients that were served slowly on purpose
+	stalls    int           // times that nobody read the log
 	memory    []int64       // PSS in bytes, a look a second
 	drained   time.Duration // below 0: not all came in time
 	stopErr   error
@@ -66,6 +69,7 @@ func (r *outcome) verdict() error {
 	wrong(t.apiDoubles > 0, "%d duplicates at Resend, which knows idempotency keys", t.apiDoubles)
 	wrong(t.unexplained > 0, "%d duplicates at the relay without a lost reply", t.unexplained)
 	wrong(t.strange > 0, "%d messages that nobody sent", t.strange)
+	wrong(r.crashes.silent > 0, "%d starts with a damaged log were not refused and lost frames", r.crashes.silent)
 	wrong(r.conflicts > 0, "%d idempotency keys came with another body", r.conflicts)
 	wrong(len(r.left) > 0, "the queue holds %v after all was delivered", r.left)
 	wrong(r.stopErr != nil, "the end: %v", r.stopErr)
@@ -91,10 +95,13 @@ func (r *outcome) write(w io.Writer) error {
 	row("due to 250, p50 / p99 / longest", "%.1f / %.1f / %.0f ms", r.load.Latency.P50, r.load.Latency.P99, r.load.Latency.Max)
 	row("reloads", "%d", r.reloads)
 	row("relay away for", "%s", r.outage.Round(time.Second))
+	row("killed, of these with a damaged log", "%d, %d", r.crashes.kills, r.crashes.damaged)
+	row("starts refused until `mailhatch recover`, messages it put back", "%d, %d", r.crashes.refused, r.crashes.restored)
+	row("slow clients, log reader stalled", "%d, %d times", r.slow, r.stalls)
 	row("rest delivered after the load", "%s", r.drainTime())
 	row("**lost**", "**%d**", t.lost)
 	row("**duplicates at Resend**", "**%d**", t.apiDoubles)
-	row("duplicates at the relay after a lost reply", "%d of %d lost replies", t.doubles, t.lostReplies)
+	row("duplicates at the relay after a lost reply or a kill", "%d of %d", t.doubles, t.lostReplies)
 	row("**other duplicates at the relay**", "**%d**", t.unexplained)
 	if first, last := r.growth(); first > 0 {
 		row("PSS, first quarter", "%s MiB", measure.MiB(first))

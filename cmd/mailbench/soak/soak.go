@@ -1,4 +1,5 @@
-// Package soak runs mailhatch for a long time with failing providers, reloads and an outage.
+// Package soak runs mailhatch for a long time with failing providers, reloads, an outage, kills, a damaged log,
+// slow clients and a reader of its log that stalls.
 package soak
 
 import (
@@ -35,6 +36,8 @@ type soak struct {
 	relay   *relay
 	port    int
 	process *server.Process
+	up      sync.RWMutex // held for writing while the gateway is down
+	logs    *logReader
 	log     io.Writer
 }
 
@@ -97,6 +100,16 @@ func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.relay.close()) }()
+	if s.logs, err = newLogReader(filepath.Join(s.dir, "errors.log")); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.logs.close()) }()
+	if s.port, err = host.FreePort(); err != nil {
+		return nil, err
+	}
+	if err := s.writeConfig(0); err != nil {
+		return nil, err
+	}
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
@@ -108,7 +121,7 @@ func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 	report.drained = s.awaitAll(ctx)
 	report.stopErr = s.process.Stop()
 	if report.stopErr == nil && s.process.WaitErr != nil {
-		report.stopErr = fmt.Errorf("it ended with %w; its last words:\n%s", s.process.WaitErr, s.process.Tail())
+		report.stopErr = fmt.Errorf("it ended with %w; its last words:\n%s", s.process.WaitErr, s.logs.tail())
 	}
 	report.left, err = s.left(ctx)
 	report.tally = s.ledger.tally()
@@ -116,15 +129,10 @@ func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 	return report, err
 }
 
-// start writes the config and starts the gateway.
+// start starts the gateway.
 func (s *soak) start(ctx context.Context) (err error) {
-	if s.port, err = host.FreePort(); err != nil {
-		return err
-	}
-	if err := s.writeConfig(0); err != nil {
-		return err
-	}
 	cmd := exec.Command(s.binary, "serve")
+	cmd.Stdout, cmd.Stderr = s.logs.w, s.logs.w
 	cmd.Env = append(os.Environ(), "MAILHATCH_CONFIG="+s.config())
 	s.process, err = server.Start(ctx, cmd, s.dir, host.Loopback(s.port))
 	return err
@@ -163,7 +171,7 @@ on_failure = "keep"
 [admin]
 address = "off"
 [log]
-level = "error"
+level = "info"
 `, server.Quote(server.StateDir(s.dir)), server.Quote(s.dir), s.port, s.api.url(), 16+generation%4, s.relay.port)
 	draft := s.config() + ".new"
 	if err := os.WriteFile(draft, []byte(text), 0o600); err != nil {
@@ -179,14 +187,17 @@ func (s *soak) work(ctx context.Context, report *outcome) error {
 	during, over := context.WithCancel(ctx)
 	defer over()
 	var wg sync.WaitGroup
-	var reloadErr, outageErr error
+	var reloadErr, outageErr, crashErr error
 	wg.Go(func() { report.reloads, reloadErr = s.reload(during) })
 	wg.Go(func() { report.outage, outageErr = s.outage(during) })
+	wg.Go(func() { report.crashes, crashErr = s.crash(during) })
+	wg.Go(func() { report.slow = s.slowClients(during) })
+	wg.Go(func() { report.stalls = s.logs.stall(during, s.duration) })
 	wg.Go(func() { report.memory = s.sample(during) })
 	err := s.load(ctx, report)
 	over()
 	wg.Wait()
-	return errors.Join(err, reloadErr, outageErr)
+	return errors.Join(err, reloadErr, outageErr, crashErr)
 }
 
 // reload changes the config and has it read, by command and by signal in turn.
@@ -194,17 +205,31 @@ func (s *soak) reload(ctx context.Context) (n int, err error) {
 	every := min(reloadEvery, s.duration/8)
 	for host.SleepUntil(ctx, time.Now().Add(every)) {
 		n++
-		if err := s.writeConfig(n); err != nil {
+		if err := s.reloadOnce(ctx, n); err != nil {
 			return n, err
-		}
-		if n%2 == 0 && s.process.Cmd.Process.Signal(syscall.SIGHUP) == nil {
-			continue
-		}
-		if out, err := exec.CommandContext(ctx, s.binary, "-c", s.config(), "reload").CombinedOutput(); err != nil && ctx.Err() == nil {
-			return n, fmt.Errorf("reload %d: %w: %s", n, err, out)
 		}
 	}
 	return n, nil
+}
+
+func (s *soak) reloadOnce(ctx context.Context, n int) error {
+	s.up.RLock()
+	defer s.up.RUnlock()
+	if err := s.writeConfig(n); err != nil {
+		return err
+	}
+	if n%2 == 0 && s.process.Cmd.Process.Signal(syscall.SIGHUP) == nil {
+		return nil
+	}
+	if out, err := s.command(ctx, "reload"); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("reload %d: %w: %s", n, err, out)
+	}
+	return nil
+}
+
+// command runs a subcommand of mailhatch with the config of the soak.
+func (s *soak) command(ctx context.Context, args ...string) ([]byte, error) {
+	return exec.CommandContext(ctx, s.binary, append([]string{"-c", s.config()}, args...)...).CombinedOutput()
 }
 
 // outage takes the relay away after two fifths of the time.
@@ -222,7 +247,10 @@ func (s *soak) outage(ctx context.Context) (took time.Duration, err error) {
 // sample looks at the memory of the gateway until ctx ends. It gives none where the system does not tell.
 func (s *soak) sample(ctx context.Context) (pss []int64) {
 	for host.SleepUntil(ctx, time.Now().Add(sampleEvery)) {
-		if now, err := host.TreeUsage(s.process.Cmd.Process.Pid); err == nil && now.PSS > 0 {
+		s.up.RLock()
+		pid := s.process.Cmd.Process.Pid
+		s.up.RUnlock()
+		if now, err := host.TreeUsage(pid); err == nil && now.PSS > 0 {
 			pss = append(pss, now.PSS)
 		}
 	}
