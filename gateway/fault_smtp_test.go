@@ -233,3 +233,29 @@ func TestSuccessNotifications(t *testing.T) {
 		})
 	}
 }
+
+// One reply too many after a mail, at once or in front of the next mail's replies, refuses nobody of the next mail.
+func TestReplyTooManyShiftsNothing(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		for _, stage := range []upstreamtest.SMTPStage{upstreamtest.SMTPDot, upstreamtest.SMTPRcpt, upstreamtest.SMTPData} {
+			t.Run(fmt.Sprintf("%s late=%v", stage, late), func(t *testing.T) {
+				t.Parallel()
+				fault := &relayFault{stage: stage, times: 1, do: upstreamtest.SMTPReaction{Extra: "550 5.1.1 no such user", Late: late}}
+				relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: fault.react})
+				h := newHouse(t, relayConfig(relay, "tls = \"none\"\nmax_concurrent = 1\n"))
+				for _, to := range []string{"a@example.org", "b@example.org", "c@example.org"} {
+					h.mustSend("x@example.com", []string{to}, plainMail)
+					h.sentRecord(to)
+				}
+				if taken, _ := relayedTo(relay, "x@example.com"); taken != 0 || len(h.waiting(envelope.Failed)) > 0 {
+					t.Errorf("%d bounces for good recipients: %+v", taken, h.waiting(envelope.Failed))
+				}
+				for _, to := range []string{"b@example.org", "c@example.org"} {
+					if taken, _ := relayedTo(relay, to); taken != 1 {
+						t.Errorf("%s got %d mails", to, taken)
+					}
+				}
+			})
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	mail "github.com/wneessen/go-mail"
@@ -39,6 +40,7 @@ type capabilities struct {
 // send, since go-mail reads replies of any length.
 type rawConn struct {
 	net.Conn
+	socket  syscall.RawConn // nil where the connection is not one of the system's
 	limited bool
 	left    int
 }
@@ -86,6 +88,9 @@ func (u *relay) dial(ctx context.Context) (*conn, error) {
 			return nil, err
 		}
 		c.raw = &rawConn{Conn: conn, limited: true, left: dialBudget}
+		if tcp, ok := conn.(syscall.Conn); ok {
+			c.raw.socket, _ = tcp.SyscallConn()
+		}
 		release = c.raw.closeWith(ctx)
 		if u.tlsMode != tlsImplicit {
 			return c.raw, nil
@@ -102,6 +107,9 @@ func (u *relay) dial(ctx context.Context) (*conn, error) {
 		err = u.dialError(err)
 	} else {
 		err = u.login(c)
+	}
+	if err == nil && c.spoke() {
+		err = u.dialError(fmt.Errorf("%w: one too many after the connection was made", errOutOfStep))
 	}
 	if ended := release(); ended != nil {
 		err = u.dialError(ended)
@@ -249,28 +257,24 @@ func splitReplyLine(line string) (code int, more bool, text string, ok bool) {
 	return code, line[3] == '-', line[4:], true
 }
 
-// spoke reports whether the relay has sent something nobody asked for: 421 before it closes.
-func (c *conn) spoke() bool { return c.client.Text.R.Buffered() > 0 }
+// spoke reports whether the relay has sent something nobody asked for, or closed: one reply too many would pass
+// for that to the next command.
+func (c *conn) spoke() bool { return c.holds() || c.raw.pending() }
 
-// reset ends a transaction that was given up, so that the next one starts clean.
-func (c *conn) reset(timeout time.Duration) {
-	if c.broken {
-		return
+// holds reports whether something was read from the connection that nobody asked for.
+func (c *conn) holds() bool { return c.client.Text.R.Buffered() > 0 }
+
+// ask sends a command and reads its reply.
+func (c *conn) ask(command string, timeout time.Duration) (reply, error) {
+	if err := c.write([]byte(command+"\r\n"), timeout); err != nil {
+		return reply{}, err
 	}
-	if err := c.write([]byte("RSET\r\n"), timeout); err != nil {
-		c.broken = true
-		return
-	}
-	if r, err := c.readReply(timeout); err != nil || r.code != 250 {
-		c.broken = true
-	}
+	return c.readReply(timeout)
 }
 
 // quit leaves politely.
 func (c *conn) quit(timeout time.Duration) {
-	if err := c.write([]byte("QUIT\r\n"), timeout); err == nil {
-		_, _ = c.readReply(timeout)
-	}
+	_, _ = c.ask("QUIT", timeout)
 	c.close()
 }
 

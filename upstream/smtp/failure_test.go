@@ -101,9 +101,10 @@ func smtpLateFailures() []smtpFailure {
 			}
 			return react(upstreamtest.SMTPRcpt, "b@x", drop)(step)
 		}, []string{"permanent 550 5.1.1", "temporary", "temporary"}, none},
+		{"recipient 354", react(upstreamtest.SMTPRcpt, "b@x", replyWith("354 go on")), []string{"temporary"}, none},
 		{"data 451", react(upstreamtest.SMTPData, "", replyWith("451 4.3.0 no")), []string{"temporary 451 4.3.0 outage"}, none},
 		{"data 554", react(upstreamtest.SMTPData, "", replyWith("554 5.5.1 no")), []string{"permanent 554 5.5.1"}, none},
-		{"data 250", react(upstreamtest.SMTPData, "", replyWith("250 what")), []string{"temporary 250"}, none},
+		{"data 250", react(upstreamtest.SMTPData, "", replyWith("250 what")), []string{"temporary"}, none},
 		{"data dropped", react(upstreamtest.SMTPData, "", drop), []string{"temporary"}, none},
 		{"354 without recipients", func(step smtpStep) smtpReaction {
 			if step.Stage == upstreamtest.SMTPData {

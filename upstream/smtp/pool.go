@@ -10,7 +10,7 @@ const (
 	maxIdleConns   = 64               // kept for reuse; those in use are bounded by the callers of Send
 	maxPerConn     = 100              // messages on one connection: many relays have a limit of about this
 	quitTimeout    = time.Second      // for the courtesy of QUIT
-	resetTimeout   = 5 * time.Second  // for RSET: a new connection is cheaper than a long wait
+	resetTimeout   = 5 * time.Second  // for RSET and what QUIT confirms: a new connection is cheaper than a long wait
 	maxPipelined   = 100              // commands in one flush: replies to more might fill both sides' buffers (RFC 2920 3.1)
 	maxTransaction = 1000             // recipients in one transaction unless the relay says less (RFC 9422)
 )
@@ -43,7 +43,7 @@ func (p *pool) get() *conn {
 
 // put returns a connection to the pool, for reuse where it is fit for it.
 func (p *pool) put(c *conn) {
-	if c.broken {
+	if c.broken || c.holds() {
 		c.close()
 		return
 	}

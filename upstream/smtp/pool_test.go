@@ -84,7 +84,7 @@ func TestSMTPConnectionAfterFailure(t *testing.T) {
 	}{
 		{"RSET after refused recipients", react(upstreamtest.SMTPRcpt, "", smtpReaction{Reply: "550 no"}), 1},
 		{"RSET after refused DATA", react(upstreamtest.SMTPData, "", smtpReaction{Reply: "451 no"}), 1},
-		{"after a refused message", react(upstreamtest.SMTPDot, "", smtpReaction{Reply: "554 no"}), 1},
+		{"after a refused message", react(upstreamtest.SMTPDot, "", smtpReaction{Reply: "554 no"}), 2},
 		{"421 at the dot", react(upstreamtest.SMTPDot, "", smtpReaction{Reply: "421 no"}), 2},
 		{"RSET refused", func(step smtpStep) smtpReaction {
 			if step.Stage == upstreamtest.SMTPRset {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
+	"io"
+	"syscall"
 
 	"mailhatch/upstream"
 )
@@ -21,22 +21,28 @@ type transaction struct {
 	tooMany  []int           // those the relay takes in another transaction
 	refused  *upstream.Error // MAIL was refused; counts for all
 	noData   *upstream.Error // DATA was refused; counts for those accepted
-	data     bool            // 354: the relay waits for the message
+	asked    bool            // DATA has its reply
+	data     bool            // 354: the relay waits for the message, and has answered everything else
 	replied  bool            // the relay has answered something
 }
 
 // transact makes transactions on conn until all recipients have an outcome or the connection is of no
-// more use, and gives it back. With reused it leaves the job untouched when the connection was dead.
+// more use, and gives it back. With reused it leaves recipients without an outcome when the connection was dead
+// or out of step.
 func (u *relay) transact(ctx context.Context, conn *conn, job *job, reused bool) {
 	release := conn.raw.closeWith(ctx)
 	u.fit(job, conn.caps)
-	for len(job.pending) > 0 && !conn.broken && conn.messages < conn.caps.maxMessages {
+	for n := 0; len(job.pending) > 0 && !conn.broken && conn.messages < conn.caps.maxMessages; n++ {
+		if n > 0 && conn.spoke() {
+			break
+		}
 		t := transaction{relay: u, conn: conn, job: job}
 		t.rcpts = append(t.rcpts, job.pending[:min(len(job.pending), conn.caps.maxRecipients)]...)
 		conn.messages++
 		if err := t.run(ctx); err != nil {
 			conn.broken = true
-			if reused && !t.replied && ctx.Err() == nil {
+			job.sweep()
+			if reused && (!t.replied || errors.Is(err, errOutOfStep)) && ctx.Err() == nil {
 				break
 			}
 			t.lost(ctx, err)
@@ -54,6 +60,9 @@ func (u *relay) transact(ctx context.Context, conn *conn, job *job, reused bool)
 // was not sent; an *Error says what to tell of it.
 func (t *transaction) run(ctx context.Context) error {
 	if err := t.exchange(); err != nil {
+		if !isClosed(err) {
+			t.reopen()
+		}
 		return err
 	}
 	switch {
@@ -61,17 +70,23 @@ func (t *transaction) run(ctx context.Context) error {
 		t.settle(t.rcpts, upstream.Outcome{Err: t.refused})
 		if t.data { // a relay that contradicts itself: a dot now could deliver an empty message
 			t.conn.broken = true
+			return nil
 		}
 	case len(t.accepted) == 0 && t.data: // RFC 2920 3.1
 		return t.loneDot()
-	case len(t.accepted) > 0 && t.data:
+	case t.data:
 		t.refusedHere()
 		return t.message(ctx)
 	case t.noData != nil:
 		t.settle(t.accepted, upstream.Outcome{Err: t.noData})
 	}
-	t.conn.reset(min(t.relay.timeout, resetTimeout))
-	return nil
+	return t.confirm()
+}
+
+// isClosed reports whether the relay ended the connection, so that the replies before that stand.
+func isClosed(err error) bool {
+	var refused *upstream.Error // 421
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &refused)
 }
 
 func (t *transaction) settle(recipients []int, o upstream.Outcome) {
@@ -84,8 +99,12 @@ func (t *transaction) settle(recipients []int, o upstream.Outcome) {
 func (t *transaction) lost(ctx context.Context, err error) {
 	var known *upstream.Error
 	if !errors.As(err, &known) {
+		what := "the connection was lost"
+		if errors.Is(err, errOutOfStep) {
+			what = "the connection was given up"
+		}
 		known = &upstream.Error{Class: upstream.Temporary, Connect: !t.replied,
-			Err: fmt.Errorf("the connection to %s was lost before the message was sent: %w", t.relay.address(), cause(ctx, err))}
+			Err: fmt.Errorf("%s: %s before the message was sent: %w", t.relay.address(), what, cause(ctx, err))}
 	}
 	t.job.sweep()
 	t.job.fail(known)
@@ -128,6 +147,9 @@ func (t *transaction) exchange() error {
 			if r.code == 421 {
 				return r.failure(t.phase(k))
 			}
+			if !r.fits(t.phase(k)) {
+				return fmt.Errorf("%w: %d %s to %s", errOutOfStep, r.code, r.text, [...]string{atMail: "MAIL", atRcpt: "RCPT", atData: "DATA"}[t.phase(k)])
+			}
 			t.replied = true
 			t.reply(k, r)
 		}
@@ -154,9 +176,8 @@ func (t *transaction) reply(k int, r reply) {
 			t.refused = r.failure(atMail)
 		}
 	case k == len(t.rcpts)+1:
-		if t.data = r.code == 354; !t.data {
+		if t.asked, t.data = true, r.code == 354; !t.data {
 			t.noData = r.failure(atData)
-			t.conn.broken = r.code < 400 // nobody knows what the relay waits for now
 		}
 	case t.refused != nil: // 503 and the like, pipelined behind MAIL
 	case r.code/100 == 2:
@@ -197,74 +218,4 @@ func (t *transaction) loneDot() error {
 	}
 	_, err := t.conn.readReply(t.relay.timeout)
 	return err
-}
-
-// message sends the message and settles those who get it.
-func (t *transaction) message(ctx context.Context) error {
-	if err := t.job.content.send(t.relay, t.writeMessage); err != nil {
-		var read *readError
-		if errors.As(err, &read) {
-			return &upstream.Error{Class: upstream.Temporary, Err: err}
-		}
-		return t.lastWords(err, atDot)
-	}
-	r, err := t.conn.readReply(t.relay.finalTimeout)
-	if err == nil && r.code/100 != 2 && r.code/100 != 4 && r.code/100 != 5 {
-		err = garbageError(fmt.Sprint(r.code, " ", r.text))
-	}
-	if err != nil {
-		t.conn.broken = true
-		t.settle(t.accepted, upstream.Outcome{Err: &upstream.Error{Class: upstream.Uncertain,
-			Err: fmt.Errorf("the message was sent, but the reply of %s was lost: %w", t.relay.address(), cause(ctx, err))}})
-		return nil
-	}
-	t.conn.broken = r.code == 421
-	if r.code/100 != 2 {
-		t.settle(t.accepted, upstream.Outcome{Err: r.failure(atDot)})
-		return nil
-	}
-	t.settle(t.accepted, upstream.Outcome{ID: r.queueID(), Notifies: t.conn.caps.dsn})
-	for _, i := range t.tooMany { // each transaction takes at least one, so this ends
-		t.job.out[i], t.job.settled[i] = upstream.Outcome{}, false
-	}
-	return nil
-}
-
-// writeMessage writes in pieces, so that a slow line that makes progress is not taken for a dead one.
-func (t *transaction) writeMessage(p []byte) error {
-	for len(p) > 0 {
-		n := min(len(p), chunkSize)
-		if err := t.conn.write(p[:n], t.relay.timeout); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
-}
-
-// lastWords asks why the relay closed the connection while we were writing; err where it does not say.
-func (t *transaction) lastWords(err error, phase stage) error {
-	r, silent := t.conn.readReply(min(t.relay.timeout, time.Second))
-	if silent != nil || r.code < 400 {
-		return err
-	}
-	return r.failure(phase)
-}
-
-// queueID finds the relay's id in the reply to the final dot: "queued as ID" (Postfix and many
-// others), "id=ID" (Exim), "Ok ID" (Amazon SES); "" when there is none.
-func (r reply) queueID() string {
-	words := strings.Fields(r.text)
-	for i, w := range words {
-		if strings.EqualFold(w, "as") && i > 0 && strings.EqualFold(words[i-1], "queued") && i+1 < len(words) {
-			return strings.TrimRight(words[i+1], ".,;")
-		}
-		if len(w) > 3 && strings.EqualFold(w[:3], "id=") {
-			return w[3:]
-		}
-	}
-	if len(words) == 2 && strings.EqualFold(words[0], "ok") && len(words[1]) >= 16 {
-		return words[1]
-	}
-	return ""
 }

@@ -46,6 +46,9 @@ type SMTPReaction struct {
 	Drop  bool          // close the connection, after Reply where there is one
 	Stall bool          // say nothing until Close
 	Delay time.Duration // before anything else
+	Mute  bool          // no reply, and the dialog goes on
+	Extra string        // one reply too many, in one piece with the one before it
+	Late  bool          // Extra comes in one piece with the reply after it
 }
 
 // SMTPOptions say how the relay behaves.
@@ -152,6 +155,15 @@ func (s *SMTP) DropAll() {
 	}
 }
 
+// Say sends a reply nobody asked for on the connections that are open.
+func (s *SMTP) Say(reply string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_, _ = c.Write([]byte(reply + "\r\n"))
+	}
+}
+
 // Taken returns the messages taken so far.
 func (s *SMTP) Taken() []SMTPTransaction {
 	s.mu.Lock()
@@ -240,6 +252,7 @@ type smtpSession struct {
 	helo, user  string
 	transaction int
 	mail        *SMTPTransaction // between MAIL and the final dot
+	late        string           // stands before the next reply
 }
 
 func (c *smtpSession) run() {
@@ -266,11 +279,6 @@ func (c *smtpSession) run() {
 			return
 		}
 	}
-}
-
-func (c *smtpSession) secure() {
-	t := tls.Server(c.conn, c.relay.tls)
-	c.conn, c.tls = t, true
 }
 
 // answer asks the script and replies; it says whether the dialog goes on. ok is the relay's own reply.
@@ -316,13 +324,24 @@ func (c *smtpSession) apply(re SMTPReaction, ok string) (goOn bool) {
 	if re.Reply != "" {
 		ok = re.Reply
 	}
-	return c.reply(ok) && !re.Drop
+	if re.Extra != "" && !re.Late {
+		ok += "\n" + re.Extra
+	}
+	if re.Mute {
+		ok = ""
+	}
+	goOn = c.reply(ok) && !re.Drop
+	if re.Late {
+		c.late = re.Extra + "\n"
+	}
+	return goOn
 }
 
 func (c *smtpSession) reply(text string) bool {
 	if text == "" {
 		return true
 	}
+	text, c.late = c.late+text, ""
 	_, err := c.conn.Write([]byte(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n"))
 	return err == nil
 }

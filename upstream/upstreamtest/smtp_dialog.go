@@ -2,6 +2,7 @@ package upstreamtest
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -83,6 +84,11 @@ func (c *smtpSession) startTLS(line string) bool {
 	c.r.Reset(c.conn)
 	c.helo = ""
 	return true
+}
+
+func (c *smtpSession) secure() {
+	t := tls.Server(c.conn, c.relay.tls)
+	c.conn, c.tls = t, true
 }
 
 func (c *smtpSession) auth(line, args string) bool {

@@ -1,0 +1,119 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mailhatch/upstream"
+)
+
+// message sends the message and settles those who get it.
+func (t *transaction) message(ctx context.Context) error {
+	if err := t.job.content.send(t.relay, t.writeMessage); err != nil {
+		var read *readError
+		var known *upstream.Error
+		switch {
+		case errors.As(err, &read):
+			return &upstream.Error{Class: upstream.Temporary, Err: err}
+		case errors.As(err, &known), errors.Is(err, errOutOfStep):
+			return err
+		}
+		return t.lastWords(err, atDot)
+	}
+	r, err := t.conn.readReply(t.relay.finalTimeout)
+	if err == nil && r.code/100 != 2 && r.code/100 != 4 && r.code/100 != 5 {
+		err = garbageError(fmt.Sprint(r.code, " ", r.text))
+	}
+	if err != nil {
+		t.conn.broken = true
+		t.settle(t.accepted, upstream.Outcome{Err: &upstream.Error{Class: upstream.Uncertain,
+			Err: fmt.Errorf("the message was sent, but the reply of %s was lost: %w", t.relay.address(), cause(ctx, err))}})
+		return nil
+	}
+	if r.code/100 != 2 {
+		t.settle(t.accepted, upstream.Outcome{Err: t.refusal(r)})
+		return nil
+	}
+	t.settle(t.accepted, upstream.Outcome{ID: r.queueID(), Notifies: t.conn.caps.dsn})
+	for _, i := range t.tooMany { // each transaction takes at least one, so this ends
+		t.job.out[i], t.job.settled[i] = upstream.Outcome{}, false
+	}
+	return nil
+}
+
+// refusal returns what a reply to the final dot that is not a success means, once QUIT has its own reply: with one
+// too many before the dot, the reply to the dot would come now.
+func (t *transaction) refusal(r reply) *upstream.Error {
+	t.conn.broken = true
+	if r.code != 421 {
+		next, err := t.conn.ask("QUIT", min(t.relay.timeout, resetTimeout))
+		if err == nil && next.code != 221 && next.code != 421 {
+			return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("%s: %w: the message got %d %s, and QUIT %d %s",
+				t.relay.address(), errOutOfStep, r.code, r.text, next.code, next.text)}
+		}
+	}
+	return r.failure(atDot)
+}
+
+// writeMessage writes in pieces, so that a slow line that makes progress is not taken for a dead one. It ends
+// when the relay speaks before it has the final dot: what would be taken for the reply to that is none.
+func (t *transaction) writeMessage(p []byte) error {
+	for len(p) > 0 {
+		if t.conn.spoke() {
+			return t.early()
+		}
+		n := min(len(p), chunkSize)
+		if err := t.conn.write(p[:n], t.relay.timeout); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// early returns what a reply means that comes before the message has gone. A refusal that is not for the size
+// does not count for good: it could be one reply too many.
+func (t *transaction) early() error {
+	r, err := t.conn.readReply(min(t.relay.timeout, time.Second))
+	switch {
+	case err != nil:
+		return err
+	case r.code < 400:
+		return fmt.Errorf("%w: %d %s before the message was sent", errOutOfStep, r.code, r.text)
+	}
+	e := r.failure(atDot)
+	if e.Class == upstream.Permanent || e.Class == upstream.Account {
+		e.Class, e.Sender = upstream.Temporary, false
+	}
+	return e
+}
+
+// lastWords asks why the relay closed the connection while we were writing; err where it does not say.
+func (t *transaction) lastWords(err error, phase stage) error {
+	r, silent := t.conn.readReply(min(t.relay.timeout, time.Second))
+	if silent != nil || r.code < 400 {
+		return err
+	}
+	return r.failure(phase)
+}
+
+// queueID finds the relay's id in the reply to the final dot: "queued as ID" (Postfix and many
+// others), "id=ID" (Exim), "Ok ID" (Amazon SES); "" when there is none.
+func (r reply) queueID() string {
+	words := strings.Fields(r.text)
+	for i, w := range words {
+		if strings.EqualFold(w, "as") && i > 0 && strings.EqualFold(words[i-1], "queued") && i+1 < len(words) {
+			return strings.TrimRight(words[i+1], ".,;")
+		}
+		if len(w) > 3 && strings.EqualFold(w[:3], "id=") {
+			return w[3:]
+		}
+	}
+	if len(words) == 2 && strings.EqualFold(words[0], "ok") && len(words[1]) >= 16 {
+		return words[1]
+	}
+	return ""
+}
