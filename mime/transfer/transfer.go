@@ -163,6 +163,7 @@ func (c *Base64Check) Result() (size int64, defect error) {
 // advises and mime/quotedprintable does not: nothing is dropped but white space at line ends, which transport adds.
 type qpReader struct {
 	r     *bufio.Reader
+	buf   []byte // for out
 	out   []byte // decoded, not yet given
 	blank []byte // white space that may turn out to end a line
 	err   error
@@ -185,7 +186,10 @@ func (q *qpReader) Read(p []byte) (int, error) {
 
 // fill decodes up to some kilobytes.
 func (q *qpReader) fill() {
-	q.out = make([]byte, 0, 4096)
+	if q.buf == nil {
+		q.buf = make([]byte, 0, 8<<10)
+	}
+	q.out = q.buf
 	for len(q.out) < 4000 {
 		c, err := q.r.ReadByte()
 		if err != nil {

@@ -64,22 +64,24 @@ func (u *Memory) Send(ctx context.Context, m *upstream.Mail) []upstream.Outcome 
 	return sameOutcome(m, err)
 }
 
+// add makes room before it reads m: several large messages at a time would need several times the memory.
 func (u *Memory) add(m *upstream.Mail) error {
 	size := m.Message.Source.Size()
 	msg := Stored{ID: m.ID, Time: time.Now(), From: m.From, To: slices.Clone(m.To), Cut: size > u.maxBytes}
-	msg.Source = make([]byte, min(size, u.maxBytes))
-	if _, err := io.ReadFull(m.Message.Reader(), msg.Source); err != nil {
-		return err
-	}
+	size = min(size, u.maxBytes)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.messages = append(u.messages, msg)
-	u.bytes += int64(len(msg.Source))
-	for len(u.messages) > u.keep || u.bytes > u.maxBytes {
+	for len(u.messages) >= u.keep || u.bytes+size > u.maxBytes {
 		u.bytes -= int64(len(u.messages[0].Source))
 		u.messages[0] = Stored{} // the array behind the slice lets go of it
 		u.messages = u.messages[1:]
 	}
+	msg.Source = make([]byte, size)
+	if _, err := io.ReadFull(m.Message.Reader(), msg.Source); err != nil {
+		return err
+	}
+	u.messages = append(u.messages, msg)
+	u.bytes += size
 	return nil
 }
 
