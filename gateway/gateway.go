@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/backoff"
+	"mailhatch/gateway/budget"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/journal"
@@ -76,8 +77,12 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
 		started: time.Now(), reloads: make(chan chan reloaded), notifier: systemd.NewNotifier()}
 	g.current.Store(cfg)
-	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load}
-	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, delivery(cfg))
+	memory := budget.NewMemory(budget.Size(os.DirFS("/")))
+	if health, err := q.Health(ctx); err == nil && health.Unclean {
+		memory.BeCareful(carefulTime)
+	}
+	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory}
+	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, delivery(cfg))
 	g.accept.Deliverer = g.deliverer
 	g.admin = g.adminServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: smtpd.NewBudget(int64(cfg.MaxInFlight)),
@@ -85,6 +90,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.endpoints = listen.New(opts.Log, g.journal.InternalError)
 	return g, nil
 }
+
+// carefulTime is how long large messages go one at a time after a crash, to get behind the one that may have been its cause.
+const carefulTime = time.Minute
 
 // Close closes the queue.
 func (g *Gateway) Close() error { return g.queue.Close() }

@@ -34,6 +34,22 @@ type Message struct {
 	charset     string // of raw 8-bit fields, "" where unknown
 }
 
+// HeaderSize returns how many bytes Parse takes for the header, or a little more. Errors are those of
+// reading src.
+func HeaderSize(src Source) (int64, error) {
+	lines := newLineReader(src, headerBuffer)
+	for lines.pos < maxHeader {
+		l, err := lines.next()
+		if err == io.EOF || err == nil && l.first && isEmptyLine(l.bytes) {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return lines.pos, nil
+}
+
 // Parse parses a message. Errors are those of reading src.
 func Parse(src Source) (*Message, error) {
 	s := newScanner(src)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"mailhatch/gateway/budget"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
@@ -27,6 +28,7 @@ type Acceptor struct {
 	Journal   *journal.Journal
 	Deliverer *deliver.Deliverer
 	Config    func() *config.Config // the config in force
+	Memory    *budget.Memory        // that messages are taken apart in
 }
 
 // accept makes a message durable and returns its queue id. Errors are *envelope.Reply, or come from body.
@@ -37,7 +39,7 @@ func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.R
 	if err != nil {
 		return "", err
 	}
-	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
+	defer in.close()
 	parts, err := a.parts(in)
 	if err != nil && !late {
 		return "", err
@@ -72,6 +74,7 @@ type incoming struct {
 	rewritten []string          // names of the rules that applied
 	id        string            // of draft
 	draft     queue.Draft
+	release   func() // of the memory
 	body      queue.Body
 	msg       *mime.Message
 	size      int64
@@ -85,12 +88,37 @@ func (a *Acceptor) receive(ctx context.Context, given *envelope.Envelope, body i
 	if err != nil {
 		return nil, a.storeReply(err)
 	}
-	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft}
+	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft, release: func() {}}
 	if err := a.write(ctx, in, body); err != nil {
-		_ = draft.Discard()
+		in.close()
 		return nil, err
 	}
 	return in, nil
+}
+
+// close gives up what is not committed, and the memory.
+func (in *incoming) close() {
+	_ = in.draft.Discard() // what is left of it goes at the next start
+	in.release()
+}
+
+// memoryTime is how long a message waits for memory; clients wait ten minutes (RFC 5321 4.5.3.2.6).
+const memoryTime = time.Minute
+
+// acquire waits until a message with a header of that many bytes may be taken apart. The error is a *envelope.Reply.
+func (a *Acceptor) acquire(ctx context.Context, in *incoming, header int) error {
+	n := a.Memory.Weight(in.size, int64(header))
+	if n == 0 {
+		return nil
+	}
+	wait, cancel := context.WithTimeout(ctx, memoryTime)
+	defer cancel()
+	release, err := a.Memory.Acquire(wait, n)
+	if err != nil {
+		return &envelope.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "too many large messages at once, try again later"}
+	}
+	in.release = release
+	return nil
 }
 
 func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) error {
@@ -101,10 +129,34 @@ func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) erro
 	if err != nil {
 		return err // from the client
 	}
+	rest, size, done, err := a.measured(ctx, in.cfg, rest)
+	if err != nil {
+		return err
+	}
+	defer done()
+	header, err := a.complete(ctx, in, raw, size)
+	if err != nil {
+		return err
+	}
+	if _, err := in.draft.Write(header); err != nil {
+		return a.storeReply(err)
+	}
+	if err := a.store(in.draft, rest); err != nil {
+		return err
+	}
+	return a.parse(ctx, in, len(header))
+}
+
+// complete returns the header as it is stored before a body of that size, and completes the envelope.
+func (a *Acceptor) complete(ctx context.Context, in *incoming, raw []byte, size int64) ([]byte, error) {
+	if err := a.acquire(ctx, in, len(raw)); err != nil {
+		return nil, err
+	}
+	defer in.release() // the client may take its time for the body
 	cfg := in.cfg
 	fields := mime.ParseHeader(raw)
 	if identity.Hops(fields) >= identity.MaxHops {
-		return &envelope.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
+		return nil, &envelope.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
 	}
 	if in.env.Received.IsZero() {
 		in.env.Received = time.Now()
@@ -112,36 +164,27 @@ func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) erro
 	in.env.From = cfg.Identity.Qualify(in.env.From)
 	in.env.To = cfg.Aliases.Expand(cfg.Identity, in.env.To)
 	if len(in.env.To) == 0 {
-		return &envelope.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
+		return nil, &envelope.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
 	}
-	rest, size, done, err := a.measured(ctx, cfg, rest)
-	if err != nil {
-		return err
-	}
-	defer done()
 	header := mime.EditHeader(raw, cfg.Identity.Complete(fields, &in.env, in.id, in.env.Received)...)
 	mail := &route.Mail{Envelope: &in.env, Header: header, Size: int64(len(header)) + size}
 	if err := cfg.Rewrites.Apply(mail); err != nil {
-		return err
+		return nil, err
 	}
 	in.copies, in.rewritten = mail.Copies, mail.Applied
-	header = mime.EditHeader(mail.Header, received(cfg, mail, in.id, in.env.Received))
-	if _, err := in.draft.Write(header); err != nil {
-		return a.storeReply(err)
-	}
-	if err := a.store(in.draft, rest); err != nil {
-		return err
-	}
-	return a.parse(in)
+	return mime.EditHeader(mail.Header, received(cfg, mail, in.id, in.env.Received)), nil
 }
 
 // parse reads what was written back: rules and upstreams judge the bytes that will be delivered.
-func (a *Acceptor) parse(in *incoming) error {
+func (a *Acceptor) parse(ctx context.Context, in *incoming, header int) error {
 	body, err := in.draft.Body()
 	if err != nil {
 		return a.storeReply(err)
 	}
 	in.body, in.size = body, body.Size()
+	if err := a.acquire(ctx, in, header); err != nil {
+		return err
+	}
 	if in.msg, err = mime.Parse(body); err != nil {
 		return a.storeReply(err)
 	}

@@ -36,7 +36,7 @@ func BenchmarkReceive(b *testing.B) {
 	defer q.Close()
 	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	a := &Acceptor{Queue: q, Journal: j, Config: func() *config.Config { return cfg },
-		Deliverer: deliver.New(q, j, nil, &deliver.Config{})}
+		Deliverer: deliver.New(q, j, nil, nil, &deliver.Config{})}
 	msg := "From: Ann <a@example.com>\r\nTo: b@example.org\r\nSubject: A message\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n" +
 		"Message-ID: <1@example.com>\r\nX-Id: 1\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n" +
 		strings.Repeat(strings.Repeat("x", 70)+"\r\n", 53)

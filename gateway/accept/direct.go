@@ -26,7 +26,7 @@ func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.R
 	if err != nil {
 		return "", "", err
 	}
-	defer in.draft.Discard() //nolint:errcheck // what is left of it goes at the next start
+	defer in.close()
 	parts, err := a.parts(in)
 	if err != nil {
 		return "", "", err

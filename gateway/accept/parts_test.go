@@ -48,7 +48,7 @@ func TestUpstreamsAreAskedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	a := &Acceptor{Journal: j, Deliverer: deliver.New(nil, j, nil, &deliver.Config{})}
+	a := &Acceptor{Journal: j, Deliverer: deliver.New(nil, j, nil, nil, &deliver.Config{})}
 	in := &incoming{cfg: cfg}
 	if in.msg, err = mime.Parse(mime.NewBytesSource([]byte("From: a@x.example\r\n\r\nHello\r\n"))); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mailhatch/gateway/budget"
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
@@ -33,9 +34,9 @@ type Deliverer struct {
 	running chan struct{} // closed once current is there
 }
 
-// New returns a deliverer that follows cfg once it runs.
-func New(q queue.Queue, j *journal.Journal, submit Submit, cfg *Config) *Deliverer {
-	d := &Deliverer{services: services{queue: q, journal: j, submit: submit, bounces: newBounceLimiter(), delays: newBounceLimiter()},
+// New returns a deliverer that follows cfg once it runs. What it holds of messages it takes from memory.
+func New(q queue.Queue, j *journal.Journal, submit Submit, memory *budget.Memory, cfg *Config) *Deliverer {
+	d := &Deliverer{services: services{queue: q, journal: j, submit: submit, memory: memory, bounces: newBounceLimiter(), delays: newBounceLimiter()},
 		reload: make(chan struct{}, 1), running: make(chan struct{})}
 	d.config.Store(cfg)
 	return d

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mailhatch/gateway/budget"
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -17,6 +18,7 @@ type services struct {
 	queue   queue.Queue
 	journal *journal.Journal
 	submit  Submit
+	memory  *budget.Memory
 	bounces *bounceLimiter
 	delays  *bounceLimiter
 

@@ -6,7 +6,10 @@ import (
 	"time"
 
 	"mailhatch/gateway/bounce"
+	"mailhatch/gateway/budget"
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/queue"
+	"mailhatch/mime"
 )
 
 const (
@@ -127,6 +130,8 @@ func (l *lane) claim(ctx, attempts context.Context, n int, p purpose) (more bool
 // do works on one part, unless claiming has ended, or the gate has closed or the store begun to fail meanwhile.
 func (l *lane) do(ctx, attempts context.Context, j job) {
 	write := context.WithoutCancel(ctx)
+	release := l.acquire(ctx, j.lease)
+	defer release()
 	if ctx.Err() != nil || l.gen.unrecorded.Load() > 0 || (j.purpose != toSweep && l.upstream.Upstream != nil && l.gate.State() == gate.Closed) {
 		if err := j.lease.Release(write); err != nil {
 			l.gen.journal.InternalError("queue", err)
@@ -140,4 +145,26 @@ func (l *lane) do(ctx, attempts context.Context, j job) {
 		}
 	}
 	l.attempt(attempts, j.lease, j.purpose)
+}
+
+// acquire waits, until ctx ends, for memory to take the message apart.
+func (l *lane) acquire(ctx context.Context, lease queue.Lease) (release func()) {
+	none := func() {}
+	size := lease.Message().Size
+	if budget.IsLight(size) {
+		return none
+	}
+	body, err := lease.Body()
+	if err != nil {
+		return none // the attempt finds out
+	}
+	header, err := mime.HeaderSize(body)
+	_ = body.Close()
+	if err != nil {
+		return none
+	}
+	if release, err = l.gen.memory.Acquire(ctx, l.gen.memory.Weight(size, header)); err != nil {
+		return none
+	}
+	return release
 }

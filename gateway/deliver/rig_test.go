@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mailhatch/gateway/budget"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -85,6 +86,8 @@ func failing(c upstream.Class, status int, words string) upstream.Outcome {
 type rig struct {
 	t       *testing.T
 	q       queue.Engine
+	memory  *budget.Memory
+	header  string // more of it for the messages that are put
 	d       *Deliverer
 	cfg     *Config
 	log     *strings.Builder
@@ -144,7 +147,7 @@ func (r *rig) over(q queue.Queue) {
 		}
 		r.bounces = append(r.bounces, to+"\n"+string(msg))
 		return "BOUNCE", nil
-	}, r.cfg)
+	}, r.memory, r.cfg)
 }
 
 func config(ups map[string]*scripted, change func(*Config)) *Config {
@@ -192,7 +195,7 @@ func (r *rig) putPart(from, lane string, received time.Time, part queue.Part, to
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	fmt.Fprintf(d, "From: <%s>\r\nTo: list@example.org\r\nSubject: test\r\nMessage-ID: <1@example.com>\r\n\r\nhello\r\n", from)
+	fmt.Fprintf(d, "From: <%s>\r\nTo: list@example.org\r\nSubject: test\r\nMessage-ID: <1@example.com>\r\n%s\r\nhello\r\n", from, r.header)
 	var rcpts []envelope.Recipient
 	for _, a := range to {
 		address, notify, _ := strings.Cut(a, " ") // "x@example.org SUCCESS"
