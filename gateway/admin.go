@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -19,7 +21,7 @@ import (
 // adminServer shows and steers this gateway.
 func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
-		Queue: g.queue, Status: g.upstreamStatus, Ready: g.notReady, Reload: g.reloadNotes, Memory: g.memory, Gatherer: g.metrics,
+		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Memory: g.memory, Gatherer: g.metrics,
 		Token: func() upstream.Secret { return g.current.Load().Admin.Token },
 		Log:   g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
@@ -57,12 +59,38 @@ func (g *Gateway) bindAdminSocket(cfg *config.Config) ([]net.Listener, error) {
 	return []net.Listener{l}, nil
 }
 
+// probeEvery limits how often the listeners are asked for their health.
+const probeEvery = 5 * time.Second
+
+// listenerHealth is what the listeners answered last.
+type listenerHealth struct {
+	mu     sync.Mutex
+	at     time.Time
+	silent []string
+}
+
+// silent names the listeners that do not answer. Before all are open, and once the gateway stops, it names none.
+func (g *Gateway) silent() []string {
+	if !g.ready.Load() {
+		return nil
+	}
+	h := &g.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.at) >= probeEvery {
+		h.silent = g.endpoints.Silent(context.Background())
+		h.at = time.Now()
+	}
+	return slices.Clone(h.silent)
+}
+
 // notReady names what keeps the gateway from taking mail or from handing any on.
 func (g *Gateway) notReady() []string {
 	var list []string
 	if !g.ready.Load() {
 		list = append(list, "the listeners are not open")
 	}
+	list = append(list, g.silent()...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if draft, err := g.queue.New(ctx); err != nil {

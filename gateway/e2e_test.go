@@ -17,8 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/upstreamtest"
@@ -109,7 +112,8 @@ func (h *house) start() {
 	}
 	h.cfg = cfg
 	ctx, cancel := context.WithCancel(context.Background())
-	h.g, err = New(ctx, cfg, Options{Version: "test", Kinds: kinds.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil))})
+	h.g, err = New(ctx, cfg, Options{Version: "test", Kinds: kinds.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil)),
+		Metrics: []prometheus.Collector{journal.NewWriter(h.log).Dropped()}})
 	if err != nil {
 		cancel()
 		h.t.Fatal(err)

@@ -51,6 +51,7 @@ type Gateway struct {
 	current   atomic.Pointer[config.Config]
 	started   time.Time
 	ready     atomic.Bool
+	health    listenerHealth
 	accept    *accept.Acceptor
 	admin     *admin.Server
 	smtp      *listen.SMTP

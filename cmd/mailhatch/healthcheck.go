@@ -44,7 +44,7 @@ func checkHealth(ctx context.Context, file string, ready bool) error {
 	}
 	client := admin.NewClient(admin.Find(ctx, stateDir, runDir))
 	defer client.Close()
-	if err = client.Ping(ctx); err == nil && ready {
+	if err = client.Healthy(ctx); err == nil && ready {
 		err = client.Ready(ctx)
 	}
 	switch {

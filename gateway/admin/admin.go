@@ -6,7 +6,7 @@
 // contents; and nothing at all when the Host field names no loopback address (DNS rebinding) or an Origin field
 // shows that a web page sent it.
 //
-//	GET  /healthz                     200 while the program runs
+//	GET  /healthz                     200 while the program runs and its listeners answer; else 503 and a line for each that does not
 //	GET  /readyz                      200, or 503 and a line for each thing that is not ready
 //	GET  /metrics                     Prometheus text
 //	GET  /api/v1/status               Status
@@ -41,6 +41,7 @@ import (
 type Config struct {
 	Queue    queue.Engine
 	Status   func() []Upstream                           // how the upstreams are; the server adds what waits for each
+	Silent   func() []string                             // listeners that do not answer, in words
 	Ready    func() []string                             // what is not ready yet, in words; none: ready
 	Reload   func(ctx context.Context) ([]string, error) // reads the config again and returns what needs a restart; after an error the old config stays
 	Memory   func(upstream string) ([]Kept, bool)        // what an upstream of type memory was given; false: it is none

@@ -93,7 +93,8 @@ func TestReload(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	missing := []string{"listener 127.0.0.1:1025 is not open", "store is closed"}
-	c, address := start(t, Config{Queue: newFake(), Ready: func() []string { return missing }})
+	var silent []string
+	c, address := start(t, Config{Queue: newFake(), Ready: func() []string { return missing }, Silent: func() []string { return silent }})
 	if err := c.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -108,6 +109,19 @@ func TestHealth(t *testing.T) {
 	}
 	missing = nil
 	if err := c.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := c.Healthy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	silent = []string{"listener 127.0.0.1:1025 does not answer: no greeting"}
+	if status, body := get(t, "http://"+address+"/healthz"); status != 503 || body != silent[0]+"\n" {
+		t.Errorf("healthz %d %q", status, body)
+	}
+	if err := c.Healthy(t.Context()); err == nil || err.Error() != "not ready: "+silent[0] {
+		t.Errorf("Healthy: %v", err)
+	}
+	if err := c.Ping(t.Context()); err != nil { // commands still work
 		t.Error(err)
 	}
 	if status, body := get(t, "http://"+address+"/readyz"); status != 200 || body != "ok\n" {

@@ -129,8 +129,21 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// Ping asks whether a gateway answers: nil, ErrNotRunning, or why that cannot be told.
+// Ping asks whether a gateway answers, well or not: nil, ErrNotRunning, or why that cannot be told.
 func (c *Client) Ping(ctx context.Context) error {
+	resp, err := c.do(ctx, http.MethodGet, "/", nil, nil)
+	if _, ok := errors.AsType[*Error](err); ok {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// Healthy asks whether the gateway runs and its listeners answer: nil, an *Error that names those that do not, or
+// why that cannot be told.
+func (c *Client) Healthy(ctx context.Context) error {
 	resp, err := c.do(ctx, http.MethodGet, "/healthz", nil, nil)
 	if err != nil {
 		return err

@@ -148,8 +148,8 @@ func localHost(hostport string) bool {
 // health returns a mux with what names nobody.
 func (s *Server) health() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, reasons(s.cfg.Silent)) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, reasons(s.cfg.Ready)) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 8, Timeout: readTimeout}))
 	mux.Handle("/", handler(nothing))
@@ -169,26 +169,26 @@ func nothing(_ http.ResponseWriter, r *http.Request) error {
 	return &requestError{http.StatusNotFound, fmt.Sprintf("there is no %s %s here", r.Method, r.URL.Path)}
 }
 
-func (s *Server) notReady() []string {
-	if s.cfg.Ready == nil {
+func reasons(of func() []string) []string {
+	if of == nil {
 		return nil
 	}
-	return s.cfg.Ready()
+	return of()
 }
 
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+// writeHealth answers with ok, or with a line for each reason why not.
+func writeHealth(w http.ResponseWriter, reasons []string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	missing := s.notReady()
-	if len(missing) == 0 {
+	if len(reasons) == 0 {
 		fmt.Fprintln(w, "ok")
 		return
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
-	fmt.Fprintln(w, strings.Join(missing, "\n"))
+	fmt.Fprintln(w, strings.Join(reasons, "\n"))
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
-	st := &Status{Running: true, Version: s.cfg.Version, Started: s.cfg.Started, NotReady: s.notReady(),
+	st := &Status{Running: true, Version: s.cfg.Version, Started: s.cfg.Started, NotReady: reasons(s.cfg.Ready),
 		Upstreams: []Upstream{}, Queue: map[envelope.State]QueueStatus{}}
 	if s.cfg.Hostname != nil {
 		st.Hostname = s.cfg.Hostname()

@@ -31,7 +31,8 @@ type Endpoint struct {
 
 	Server func() (Server, error)
 	Bind   func() ([]net.Listener, error)
-	Rebind func() error // applies new settings to sockets that stay; may be nil
+	Rebind func() error                                   // applies new settings to sockets that stay; may be nil
+	Probe  func(ctx context.Context, addr net.Addr) error // asks the server as a client; may be nil
 }
 
 // endpoint is an Endpoint whose sockets are bound.
@@ -48,7 +49,14 @@ type Set struct {
 	list    []*endpoint // as last opened or applied
 	changes chan *Change
 	ended   chan struct{} // closed when Run takes no more changes
-	addrs   atomic.Pointer[[]net.Addr]
+	serving atomic.Pointer[[]served]
+}
+
+// served is an address that a server answers on.
+type served struct {
+	addr   net.Addr
+	public bool
+	probe  func(ctx context.Context, addr net.Addr) error
 }
 
 // New returns a set without endpoints. What fails without being fatal goes to report.
@@ -172,16 +180,14 @@ func (s *Set) Run(ctx context.Context, started func()) error {
 // SMTP servers that stop get 421 between two messages.
 func (s *Set) follow(ctx context.Context, group *errgroup.Group, running map[*endpoint]context.CancelFunc, next []*endpoint) {
 	kept := map[*socket]bool{}
-	addrs := []net.Addr{}
+	serving := []served{}
 	for _, e := range next {
 		if running[e] == nil {
 			running[e] = s.start(ctx, group, e)
 		}
 		for _, socket := range e.sockets {
 			kept[socket] = true
-			if e.Public {
-				addrs = append(addrs, socket.Addr())
-			}
+			serving = append(serving, served{socket.Addr(), e.Public, e.Probe})
 		}
 	}
 	for e, stop := range running {
@@ -197,7 +203,7 @@ func (s *Set) follow(ctx context.Context, group *errgroup.Group, running map[*en
 			}
 		}
 	}
-	s.addrs.Store(&addrs)
+	s.serving.Store(&serving)
 }
 
 // start starts the server of an endpoint and returns what stops it.
@@ -230,8 +236,13 @@ func (e *endpoint) close() {
 
 // Addrs returns the addresses of the public endpoints once Run serves them, in the order they were given.
 func (s *Set) Addrs() []net.Addr {
-	if a := s.addrs.Load(); a != nil {
-		return *a
+	var list []net.Addr
+	if serving := s.serving.Load(); serving != nil {
+		for _, at := range *serving {
+			if at.public {
+				list = append(list, at.addr)
+			}
+		}
 	}
-	return nil
+	return list
 }

@@ -90,7 +90,7 @@ func (s *SMTP) endpoint(cfg *config.Config, lc *config.Listener) Endpoint {
 			set.clientCA = st.ModTime()
 		}
 	}
-	return Endpoint{Address: lc.Address, Settings: set, Server: func() (Server, error) {
+	return Endpoint{Address: lc.Address, Settings: set, Probe: greets(lc), Server: func() (Server, error) {
 		sc, err := s.config(cfg, lc)
 		if err != nil {
 			return nil, err
