@@ -29,8 +29,9 @@ func (g *Gateway) pickUp(ctx context.Context) error {
 	report := func(err error) { g.journal.InternalError("maildrop", err) }
 	for {
 		wait := pickUpEvery
-		limit := int64(g.current.Load().SubmitListener().MaxMessage)
-		if err := box.Each(ctx, limit, func(d *maildrop.Drop) error { return g.accept.Drop(ctx, d) }, report); err != nil {
+		l := g.current.Load().SubmitListener()
+		limits := maildrop.Limits{Size: int64(l.MaxMessage), Recipients: l.MaxRecipients}
+		if err := box.Each(ctx, limits, func(d *maildrop.Drop) error { return g.accept.Drop(ctx, d) }, report); err != nil {
 			report(err)
 			wait = pickUpPause
 		}

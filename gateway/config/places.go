@@ -30,7 +30,7 @@ func (c *Config) SubmitPath() string { return filepath.Join(c.RunDir, SubmitSock
 func (c *Config) SubmitListener() *Listener {
 	l := &Listener{}
 	l.setDefaults()
-	l.Address, l.MinRate = SubmitName, 0
+	l.Address, l.MinRate, l.MaxRecipients = SubmitName, 0, 0
 	for i := range c.Listeners {
 		l.MaxMessage = max(l.MaxMessage, c.Listeners[i].MaxMessage)
 		l.MaxRecipients = max(l.MaxRecipients, c.Listeners[i].MaxRecipients)

@@ -1,7 +1,6 @@
 package maildrop
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -23,8 +24,7 @@ const (
 const (
 	partLife  = 24 * time.Hour // a file that has been written for so long never will be whole
 	batchSize = 1000           // names that are read at once
-
-	maxFailures = 10 // messages that cannot be taken in now, before the others wait too
+	maxListed = 200            // files of one account that are remembered at once
 )
 
 // Box is the gateway's side of a maildrop. It is used by one goroutine.
@@ -32,13 +32,14 @@ type Box struct {
 	dir, taken, refused string
 	group               bool            // files belong to the gateway's group by themselves
 	reported            map[string]bool // foreign files that were reported
+	owner               func(fs.FileInfo) uint32
 }
 
 // Open makes the maildrop of a state directory, and lets everybody pass through that directory. Errors
 // wrap ErrUnsafe, ErrUnsupported or those of the file system.
 func Open(stateDir string) (*Box, error) {
 	b := &Box{dir: filepath.Join(stateDir, DirName), taken: filepath.Join(stateDir, takenName),
-		refused: filepath.Join(stateDir, refusedName), reported: map[string]bool{}}
+		refused: filepath.Join(stateDir, refusedName), reported: map[string]bool{}, owner: ownerOf}
 	for _, dir := range []string{b.taken, b.refused} {
 		if err := makeDir(dir); err != nil {
 			return nil, fmt.Errorf("maildrop: %w", err)
@@ -67,7 +68,7 @@ func (b *Box) Private() bool { return b.group }
 type Drop struct {
 	Name     string             // of its file
 	UID      uint32             // of the account that wrote it
-	Envelope *envelope.Envelope // what its writer asked for: addresses are not checked, Client is empty
+	Envelope *envelope.Envelope // what its writer asked for, for the recipients whose turn it is: addresses are not checked, Client is empty
 	Size     int64              // bytes of Body
 	Body     io.Reader          // header and body with CRLF line ends
 }
@@ -81,113 +82,123 @@ func (r *Refusal) Error() string { return r.Err.Error() }
 // Unwrap returns the reason.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Each takes all messages that wait, the oldest first, and removes those for which take returns nil.
-// A *Refusal moves a message aside and is reported. Any other error leaves the message for the
-// next call; after maxFailures of them Each ends. It returns what failed. When the program ends
-// between take and the removal, the message comes once more. Files of the maildrop that are not
-// messages are reported too.
-func (b *Box) Each(ctx context.Context, maxSize int64, take func(*Drop) error, report func(error)) error {
-	if err := checkOwn(b.dir); err != nil {
-		return fmt.Errorf("maildrop: %w", err)
+// file is a message that waits in the maildrop or, once it was begun, in the directory of those taken.
+type file struct {
+	name    string // as its writer gave it
+	uid     uint32
+	at      time.Time
+	claimed bool // it is in the directory of those taken
+	progress
+}
+
+// progress is how far a message with more recipients than a message may have has come. It is kept in the
+// file's name, so that a change is atomic: "mail-X.1000", with "r" when some could not be taken.
+type progress struct {
+	done    int  // recipients whose turn has been
+	refused bool // some of them
+}
+
+// claimedName is what the file is called among those taken.
+func (f *file) claimedName() string {
+	switch {
+	case f.done == 0:
+		return f.name
+	case f.refused:
+		return fmt.Sprintf("%s.%dr", f.name, f.done)
 	}
-	left, err := names(b.taken, mailPrefix)
-	if err != nil {
-		return fmt.Errorf("maildrop: %w", err)
-	}
-	p := pass{Box: b, maxSize: maxSize, take: take, report: report}
-	p.takeAll(ctx, left)
-	for p.goesOn(ctx) {
-		waiting, err := b.waiting(report)
-		if err != nil {
-			p.failed = append(p.failed, err)
-			break
+	return fmt.Sprintf("%s.%d", f.name, f.done)
+}
+
+// parseClaimed reads such a name.
+func parseClaimed(s string) (name string, p progress, ok bool) {
+	name, suffix, partly := strings.Cut(s, ".")
+	if partly {
+		digits, refused := strings.CutSuffix(suffix, "r")
+		n, err := strconv.ParseUint(digits, 10, 31)
+		if err != nil || n == 0 {
+			return "", p, false
 		}
-		claimed := b.claim(waiting, report)
-		p.takeAll(ctx, claimed)
-		if len(claimed) < batchSize {
-			break
+		p = progress{int(n), refused}
+	}
+	return name, p, isName(name, mailPrefix)
+}
+
+// list lists the messages that wait by the accounts that wrote them, the oldest first, and sweeps what was
+// never finished. What was begun comes first. more reports whether there are further ones.
+func (b *Box) list(skip map[string]bool, report func(error)) (found map[uint32][]*file, more bool, err error) {
+	found = map[uint32][]*file{}
+	add := func(f *file, info fs.FileInfo) {
+		if skip[f.name] {
+			return
 		}
-	}
-	if err := errors.Join(p.failed...); err != nil {
-		return fmt.Errorf("maildrop: %w", err)
-	}
-	return nil
-}
-
-// pass is one call of Each.
-type pass struct {
-	*Box
-	maxSize int64
-	take    func(*Drop) error
-	report  func(error)
-	failed  []error
-}
-
-// goesOn reports whether a pass has met so few failures that going on makes sense.
-func (p *pass) goesOn(ctx context.Context) bool {
-	return ctx.Err() == nil && len(p.failed) < maxFailures
-}
-
-// entry is a file that waits.
-type entry struct {
-	name string
-	at   time.Time
-}
-
-// names lists the messages in a directory of the gateway's own.
-func names(dir, prefix string) ([]string, error) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var found []string
-	for _, e := range list {
-		if isName(e.Name(), prefix) {
-			found = append(found, e.Name())
+		f.uid, f.at = b.owner(info), info.ModTime()
+		list := append(found[f.uid], f)
+		if len(list) >= 2*maxListed {
+			list, more = oldest(list), true
 		}
+		found[f.uid] = list
 	}
-	return found, nil
-}
-
-// waiting lists up to batchSize messages, the oldest first, and sweeps what was never finished.
-func (b *Box) waiting(report func(error)) ([]string, error) {
-	d, err := os.Open(b.dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	var found []entry
-	for len(found) < batchSize {
-		list, err := d.ReadDir(batchSize)
-		for _, e := range list {
-			info, statErr := e.Info()
-			if statErr != nil {
-				continue // it is gone
-			}
-			switch name := e.Name(); {
-			case isName(name, mailPrefix) && !e.IsDir():
-				if !b.reported[name] && len(found) < batchSize {
-					found = append(found, entry{name, info.ModTime()})
+	err = eachEntry(b.taken, func(name string, info fs.FileInfo) {
+		if name, p, ok := parseClaimed(name); ok {
+			add(&file{name: name, claimed: true, progress: p}, info)
+		}
+	})
+	if err == nil {
+		err = eachEntry(b.dir, func(name string, info fs.FileInfo) {
+			switch {
+			case isName(name, mailPrefix) && !info.IsDir():
+				if !b.reported[name] {
+					add(&file{name: name}, info)
 				}
 			case !isName(name, partPrefix):
 				b.reportForeign(name, errors.New("it does not belong there"), report)
 			case time.Since(info.ModTime()) > partLife:
 				_ = os.Remove(filepath.Join(b.dir, name)) // what stays is tried again
 			}
+		})
+	}
+	for uid, list := range found {
+		more = more || len(list) > maxListed
+		found[uid] = oldest(list)
+	}
+	return found, more, err
+}
+
+// oldest sorts messages and keeps the first of them.
+func oldest(list []*file) []*file {
+	slices.SortFunc(list, func(x, y *file) int {
+		switch {
+		case x.claimed == y.claimed:
+			return x.at.Compare(y.at)
+		case x.claimed:
+			return -1
+		}
+		return 1
+	})
+	return list[:min(len(list), maxListed)]
+}
+
+// eachEntry reads a directory.
+func eachEntry(dir string, visit func(name string, info fs.FileInfo)) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for {
+		list, err := d.ReadDir(batchSize)
+		for _, e := range list {
+			if info, err := e.Info(); err == nil { // else it is gone
+				visit(e.Name(), info)
+			}
 		}
 		if err == io.EOF {
-			break
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	slices.SortFunc(found, func(a, b entry) int { return a.at.Compare(b.at) })
-	sorted := make([]string, len(found))
-	for i, e := range found {
-		sorted[i] = e.name
-	}
-	return sorted, nil
 }
 
 // reportForeign reports once a file that is left where it is.
@@ -198,66 +209,4 @@ func (b *Box) reportForeign(name string, err error, report func(error)) {
 	}
 	b.reported[name] = true
 	report(fmt.Errorf("maildrop: %q is left alone: %w", filepath.Join(b.dir, name), err))
-}
-
-// claim moves messages to where nobody else can get at them.
-func (b *Box) claim(waiting []string, report func(error)) []string {
-	var claimed []string
-	for _, name := range waiting {
-		switch err := os.Rename(filepath.Join(b.dir, name), filepath.Join(b.taken, name)); {
-		case err == nil:
-			claimed = append(claimed, name)
-		case !errors.Is(err, fs.ErrNotExist):
-			b.reportForeign(name, err, report)
-		}
-	}
-	return claimed
-}
-
-func (p *pass) takeAll(ctx context.Context, claimed []string) {
-	for _, name := range claimed {
-		if !p.goesOn(ctx) {
-			return
-		}
-		err := p.takeOne(name)
-		var refusal *Refusal
-		switch {
-		case errors.As(err, &refusal):
-			err = p.refuse(name, refusal)
-		case err == nil:
-			err = os.Remove(filepath.Join(p.taken, name))
-		}
-		if err != nil {
-			p.failed = append(p.failed, err)
-		}
-	}
-}
-
-func (p *pass) takeOne(name string) error {
-	f, uid, size, err := openDrop(filepath.Join(p.taken, name))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if size > p.maxSize+maxHead {
-		return &Refusal{fmt.Errorf("%w: %d bytes is too large", ErrMalformed, size)}
-	}
-	env, length, body, err := decode(f, size)
-	if err != nil {
-		return &Refusal{err}
-	}
-	if length > p.maxSize {
-		return &Refusal{fmt.Errorf("the message has %d bytes; max_message is %d", length, p.maxSize)}
-	}
-	return p.take(&Drop{Name: name, UID: uid, Envelope: env, Size: length, Body: CRLF(body)})
-}
-
-// refuse moves a message aside.
-func (p *pass) refuse(name string, why *Refusal) error {
-	to := filepath.Join(p.refused, name)
-	if err := os.Rename(filepath.Join(p.taken, name), to); err != nil {
-		return err
-	}
-	p.report(fmt.Errorf("maildrop: a message could not be taken and was moved to %s: %w", to, why))
-	return nil
 }

@@ -53,6 +53,8 @@ func checkOwn(dir string) error {
 	return nil
 }
 
+func ownerOf(info fs.FileInfo) uint32 { return statOf(info).Uid }
+
 // openDrop opens a file that is one account's own: not a link of either kind, a pipe or a device.
 func openDrop(path string) (f *os.File, uid uint32, size int64, err error) {
 	info, err := os.Lstat(path)
