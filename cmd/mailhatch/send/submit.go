@@ -70,18 +70,24 @@ func (c client) submitTo(ctx context.Context, server string, env *envelope.Envel
 	if err != nil {
 		return command.Hintf(fmt.Errorf("%w at %s", errNoGateway, server), "start one with: mailhatch serve")
 	}
-	message, done := c.progress(m)
-	refused, reply, err := submit.Send(conn, env, m, message)
+	done := func() {}
+	sent, err := submit.Send(conn, env, m, func() (message io.Reader) {
+		message, done = c.progress(m)
+		return message
+	})
 	done()
-	if err != nil {
-		return err
+	if sent.Reply != "" {
+		fmt.Fprintln(c.stdout, terminal.Plain(sent.Reply))
 	}
-	fmt.Fprintln(c.stdout, terminal.Plain(reply))
-	for _, r := range refused {
+	for _, r := range sent.Refused {
 		fmt.Fprintf(c.stderr, "mailhatch: <%s>: %v\n", terminal.Plain(r.Address), terminal.Plain(r.Reply.Error()))
 	}
-	if len(refused) > 0 {
-		return &partlyError{len(refused)}
+	if err != nil {
+		env.To = sent.Rest
+		return err
+	}
+	if len(sent.Refused) > 0 {
+		return &partlyError{len(sent.Refused)}
 	}
 	return nil
 }

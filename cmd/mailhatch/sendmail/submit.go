@@ -17,7 +17,7 @@ import (
 )
 
 // handOver submits the message to the gateway that answers or, if none does or it cannot accept mail
-// now, leaves it in the maildrop. A place that has neither is skipped.
+// now, leaves it in the maildrop for those who have not got it. A place that has neither is skipped.
 func (e *Env) handOver(ctx context.Context, places []config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) error {
 	var failures []error
 	for _, place := range places {
@@ -39,20 +39,21 @@ func (e *Env) submitOrDrop(ctx context.Context, place config.SubmitPlace, env *e
 			fmt.Fprintf(e.Stderr, "sendmail: "+format+"\n", args...)
 		}
 	}
-	refused, reply, err := submitTo(ctx, place.Socket, env, m)
+	sent, err := submitTo(ctx, place.Socket, env, m)
 	if err == nil {
-		verbosely("%s", reply)
-		return e.reportRefused(refused)
+		verbosely("%s", sent.Reply)
+		return e.reportRefused(sent.Refused)
 	}
+	env.To = sent.Rest
 	var no *submit.ReplyError
 	if errors.As(err, &no) && no.Code >= 500 {
-		return &exitError{exitCode(no), no}
+		return &exitError{exitCode(no), errors.Join(err, e.reportRefused(sent.Refused))}
 	}
 	verbosely("%v", err)
 	dropErr := maildrop.Write(place.Maildrop, env, m.Size(), m.Reader())
 	if dropErr == nil {
 		verbosely("the gateway will take it from %s", place.Maildrop)
-		return nil
+		return e.reportRefused(sent.Refused)
 	}
 	return errors.Join(err, dropErr)
 }
@@ -68,12 +69,12 @@ func (e *Env) reportRefused(refused []submit.Refused) error {
 	return exitf(exitCode(refused[0].Reply), "<%s>: %w; the message goes to the other recipients", refused[0].Address, refused[0].Reply)
 }
 
-func submitTo(ctx context.Context, socket string, env *envelope.Envelope, m *submit.Spool) ([]submit.Refused, string, error) {
+func submitTo(ctx context.Context, socket string, env *envelope.Envelope, m *submit.Spool) (submit.Sent, error) {
 	conn, err := dial(ctx, socket)
 	if err != nil {
-		return nil, "", err
+		return submit.Sent{Rest: env.To}, err
 	}
-	return submit.Send(conn, env, m, m.Reader())
+	return submit.Send(conn, env, m, m.Reader)
 }
 
 func dial(ctx context.Context, socket string) (net.Conn, error) {

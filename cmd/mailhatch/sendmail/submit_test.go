@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -169,6 +170,54 @@ func TestFailures(t *testing.T) {
 			}
 			if code, err := Run(t.Context(), args, &Env{Stdin: c.stdin, Stdout: io.Discard, Stderr: &errs}); code != c.code || err != nil {
 				t.Errorf("exit %d, %v, want %d: %s", code, err, c.code, errs.String())
+			}
+		})
+	}
+}
+
+// More recipients than the gateway takes for one message get it in another; when that fails, only they wait.
+func TestManyRecipients(t *testing.T) {
+	first := "220 hi|250 ok|250 ok|550 5.1.1 who|250 ok|452 4.5.3 enough|354 go|250 OK 1|"
+	message := []string{"From: x@y", "Date: d", "Message-ID: <m>", "", "."}
+	begin := slices.Concat([]string{"EHLO localhost", "MAIL FROM:<f@g> SIZE=39", "RCPT TO:<no@b>", "RCPT TO:<a@b>", "RCPT TO:<c@d>", "DATA"}, message,
+		[]string{"MAIL FROM:<f@g> SIZE=39"})
+	for _, c := range []struct {
+		name, replies string
+		heard         []string
+		code          int
+		words         string
+		dropped       string
+	}{
+		{"all", first + "250 ok|250 ok|250 ok|354 go|250 OK 2|221 bye",
+			slices.Concat([]string{"RCPT TO:<c@d>", "RCPT TO:<e@f>", "DATA"}, message, []string{"QUIT"}), exNoUser, "<no@b>: 550 5.1.1", ""},
+		{"the rest later", first + "452 4.3.1 full", nil, exNoUser, "<no@b>: 550 5.1.1", `"to":[{"address":"c@d"},{"address":"e@f"}]`},
+		{"the rest never", first + "250 ok|250 ok|250 ok|354 go|554 5.6.1 bad",
+			slices.Concat([]string{"RCPT TO:<c@d>", "RCPT TO:<e@f>", "DATA"}, message), exDataErr, "first 2 of 4", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			runDir, heard := fakeGateway(t, strings.Split(c.replies, "|")...)
+			drop := filepath.Join(runDir, "state", "maildrop")
+			if err := os.MkdirAll(drop, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(drop, 0o733|os.ModeSticky); err != nil {
+				t.Fatal(err)
+			}
+			code, words := runIn(t, runDir, "From: x@y\nDate: d\nMessage-ID: <m>\n\n", "-i", "-f", "f@g", "no@b", "a@b", "c@d", "e@f")
+			if code != c.code || !strings.Contains(words, c.words) {
+				t.Errorf("exit %d, want %d: %s", code, c.code, words)
+			}
+			if got := heard(); !slices.Equal(got, slices.Concat(begin, c.heard)) {
+				t.Errorf("heard %q", got)
+			}
+			files, _ := filepath.Glob(filepath.Join(drop, "mail-*"))
+			if len(files) != min(1, len(c.dropped)) {
+				t.Fatalf("dropped %q", files)
+			}
+			for _, f := range files {
+				if text, _ := os.ReadFile(f); !strings.Contains(string(text), c.dropped) {
+					t.Errorf("dropped %s", text)
+				}
 			}
 		})
 	}

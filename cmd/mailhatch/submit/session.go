@@ -49,20 +49,48 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.DialContext(ctx, network, address)
 }
 
-// Send submits m and closes conn. message reads m from its start. Some recipients may be refused
-// for good while the others are accepted; if all are refused, or one cannot be accepted now, Send
-// returns an error and no recipient gets the message.
-func Send(conn net.Conn, env *envelope.Envelope, m *Spool, message io.Reader) (refused []Refused, reply string, err error) {
+// Sent is what became of a message.
+type Sent struct {
+	Refused []Refused            // for good
+	Rest    []envelope.Recipient // who have not got it because of an error
+	Reply   string               // the last one that accepted it
+}
+
+// Send submits m and closes conn. Each call of message returns a reader of m. Where the gateway takes no
+// more recipients for one message, the others get it in further ones. Some recipients may be refused
+// for good while the others are accepted; if all are refused, or one cannot be accepted now, none of
+// the recipients of that message gets it, and Send returns an error.
+func Send(conn net.Conn, env *envelope.Envelope, m *Spool, message func() io.Reader) (sent Sent, err error) {
 	s := &session{conn, textproto.NewConn(conn)}
 	defer s.text.Close()
-	if refused, err = s.envelope(env, m); err != nil {
-		return nil, "", err
+	sent.Rest = env.To
+	if err := s.greet(); err != nil {
+		return sent, err
 	}
-	reply, err = s.data(message)
-	if err == nil {
-		_, _ = s.command(221, "QUIT") // it has the message already
+	for len(sent.Rest) > 0 {
+		offered, refused, err := s.envelope(env, sent.Rest, m)
+		if err == nil && offered > len(refused) {
+			sent.Reply, err = s.data(message())
+		}
+		if err != nil {
+			return sent, sent.partly(err, len(env.To))
+		}
+		sent.Refused = append(sent.Refused, refused...)
+		sent.Rest = sent.Rest[offered:]
 	}
-	return refused, reply, err
+	if len(sent.Refused) == len(env.To) {
+		return Sent{Rest: env.To}, sent.Refused[0].Reply
+	}
+	_, _ = s.command(221, "QUIT") // it has the message already
+	return sent, nil
+}
+
+// partly adds to an error that some recipients have had the message.
+func (s *Sent) partly(err error, all int) error {
+	if had := all - len(s.Rest); had > 0 {
+		return fmt.Errorf("%w (only the first %d of %d recipients were offered the message)", err, had, all)
+	}
+	return err
 }
 
 // expect reads a reply.
@@ -90,17 +118,20 @@ func (s *session) command(code int, format string, args ...any) (string, error) 
 	return s.expect(code, replyLimit)
 }
 
-func (s *session) envelope(env *envelope.Envelope, m *Spool) (refused []Refused, err error) {
+func (s *session) greet() error {
 	if _, err := s.expect(220, replyLimit); err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := s.command(250, "EHLO localhost"); err != nil {
-		return nil, err
-	}
+	_, err := s.command(250, "EHLO localhost")
+	return err
+}
+
+// envelope begins a message for as many recipients as the gateway takes: those offered that are not refused.
+func (s *session) envelope(env *envelope.Envelope, to []envelope.Recipient, m *Spool) (offered int, refused []Refused, err error) {
 	if _, err := s.command(250, "MAIL FROM:<%s>%s", env.From, mailParams(env, m)); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	for _, r := range env.To {
+	for i, r := range to {
 		notify := ""
 		if len(r.Notify) > 0 {
 			notify = " NOTIFY=" + strings.Join(r.Notify, ",")
@@ -110,14 +141,13 @@ func (s *session) envelope(env *envelope.Envelope, m *Spool) (refused []Refused,
 		switch {
 		case ok && no.Code >= 500:
 			refused = append(refused, Refused{r.Address, no})
+		case ok && no.Code == 452 && strings.HasPrefix(no.Text, "4.5.3") && i > len(refused): // RFC 5321 4.5.3.1.10
+			return i, refused, nil
 		case err != nil:
-			return nil, err
+			return 0, nil, err
 		}
 	}
-	if len(refused) == len(env.To) {
-		return nil, refused[0].Reply
-	}
-	return refused, nil
+	return len(to), refused, nil
 }
 
 func mailParams(env *envelope.Envelope, m *Spool) string {
