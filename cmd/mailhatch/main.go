@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 	"mailhatch/upstream/kinds"
@@ -31,8 +32,18 @@ func main() { os.Exit(realMain()) }
 func realMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	a := &app{stdin: os.Stdin, stdout: terminal.Output(os.Stdout), stderr: terminal.Output(os.Stderr)}
+	defer flush(a.stdout, a.stderr)
 	return a.main(ctx, byName(os.Args))
+}
+
+// flush shows what terminals hold back.
+func flush(list ...io.Writer) {
+	for _, w := range list {
+		if s, ok := w.(*terminal.Screen); ok {
+			_ = s.Flush() // the terminal has gone
+		}
+	}
 }
 
 // app is what commands share.

@@ -125,8 +125,9 @@ func (c client) progress(m *submit.Spool) (message io.Reader, done func()) {
 	if m.Size() < progressFrom || !terminal.Interactive(c.stderr) {
 		return m.Reader(), func() {}
 	}
-	p := &progressReader{r: m.Reader(), w: c.stderr, size: m.Size()}
-	return p, func() { fmt.Fprint(c.stderr, "\r\x1b[K") }
+	screen := terminal.Raw(c.stderr)
+	p := &progressReader{r: m.Reader(), w: screen, size: m.Size()}
+	return p, func() { fmt.Fprint(screen, "\r\x1b[K") }
 }
 
 // progressReader shows how much was read.

@@ -8,12 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Interactive reports whether f, an *os.File or anything else, is a terminal.
-func Interactive(f any) bool {
-	file, ok := f.(*os.File)
-	if !ok {
-		return false
-	}
+func isTerminal(file *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(file.Fd()), getTermios)
 	return err == nil
 }

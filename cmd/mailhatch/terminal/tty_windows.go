@@ -6,12 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Interactive reports whether f, an *os.File or anything else, is a terminal.
-func Interactive(f any) bool {
-	file, ok := f.(*os.File)
-	if !ok {
-		return false
-	}
+func isTerminal(file *os.File) bool {
 	var mode uint32
 	return windows.GetConsoleMode(windows.Handle(file.Fd()), &mode) == nil
 }

@@ -8,11 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// Plain replaces the control characters of text that others wrote: it cannot control the terminal.
+// Plain replaces what is hazardous in text that others wrote, by spaces and, where it would be invisible, by U+FFFD.
 func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		switch {
+		case unicode.IsControl(r):
 			return ' '
+		case hazardous(r):
+			return utf8.RuneError
 		}
 		return r
 	}, s)
