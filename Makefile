@@ -32,7 +32,7 @@ test: export GORACE ?= atexit_sleep_ms=0
 test: ## all tests with the race detector where cgo is there; lists the slowest ten
 	@if $(GO) env CGO_ENABLED | grep -q 1 && command -v $${CC:-cc} >/dev/null; then \
 		GO="$(GO)" .ci/slowest -race -parallel 8 -timeout 20m ./... && \
-		$(GO) test -run 'Hostile|Memory|AtLimits' ./mime ./upstream/api ./cmd/mailhatch ; \
+		$(GO) test -run 'Hostile|Memory|AtLimits' ./mime ./upstream/api ./cmd/mailhatch ./test/cost ; \
 	else \
 		echo "no C compiler: testing without the race detector"; GO="$(GO)" .ci/slowest -timeout 20m ./... ; \
 	fi

@@ -191,6 +191,13 @@ func (q *qpReader) fill() {
 	}
 	q.out = q.buf
 	for len(q.out) < 4000 {
+		ready, _ := q.r.Peek(min(q.r.Buffered(), 4000-len(q.out)))
+		if n := plainLength(ready); n > 0 {
+			q.flush()
+			q.out = append(q.out, ready[:n]...)
+			_, _ = q.r.Discard(n)
+			continue
+		}
 		c, err := q.r.ReadByte()
 		if err != nil {
 			q.err = err
@@ -229,6 +236,10 @@ func (q *qpReader) follows(s string) bool {
 func (q *qpReader) escape() {
 	var decoded [1]byte
 	digits, _ := q.r.Peek(2)
+	if len(digits) > 0 && digits[0] > ' ' && !isHex(digits[0]) {
+		q.out = append(q.out, '=')
+		return
+	}
 	if n, err := hex.Decode(decoded[:], digits); err == nil && n == 1 {
 		q.out = append(q.out, decoded[0])
 		_, _ = q.r.Discard(2)
@@ -254,6 +265,20 @@ func (q *qpReader) escape() {
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'F' || 'a' <= c && c <= 'f'
+}
+
+// plainLength counts the bytes at the start of p that quoted-printable leaves as they are.
+func plainLength(p []byte) int {
+	for i, c := range p {
+		if c == '=' || c <= ' ' {
+			return i
+		}
+	}
+	return len(p)
+}
 
 // isBase64 reports whether c is one of the 64 letters.
 func isBase64(c byte) bool {

@@ -74,7 +74,9 @@ func (jsonString) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 		if n := plainRun(src[nSrc:min(len(src), nSrc+len(dst)-nDst)]); n > 0 {
 			copy(dst[nDst:], src[nSrc:nSrc+n])
 			nDst, nSrc = nDst+n, nSrc+n
-			continue
+			if nSrc == len(src) {
+				break
+			}
 		}
 		if nDst+longest > len(dst) {
 			return nDst, nSrc, transform.ErrShortDst
@@ -89,12 +91,22 @@ func (jsonString) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 	return nDst, nSrc, nil
 }
 
-// plainRun counts the ASCII characters at the start of p that stand for themselves.
+// plainRun counts the bytes at the start of p whose characters stand for themselves.
 func plainRun(p []byte) int {
-	for i, c := range p {
-		if c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+	for i := 0; i < len(p); {
+		c := p[i]
+		if c < ' ' || c == '"' || c == '\\' {
 			return i
 		}
+		if c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, width := utf8.DecodeRune(p[i:])
+		if width == 1 || r == '\u2028' || r == '\u2029' {
+			return i
+		}
+		i += width
 	}
 	return len(p)
 }
@@ -104,7 +116,8 @@ func putJSON(dst []byte, r rune) int {
 	const hex = "0123456789abcdef"
 	switch r {
 	case '"', '\\':
-		return copy(dst, `\`+string(r))
+		dst[0], dst[1] = '\\', byte(r)
+		return 2
 	case '\b':
 		return copy(dst, `\b`)
 	case '\f':
@@ -123,7 +136,9 @@ func putJSON(dst []byte, r rune) int {
 		return copy(dst, `\u2029`)
 	}
 	if r < ' ' {
-		return copy(dst, `\u00`+hex[r>>4:r>>4+1]+hex[r&15:r&15+1])
+		n := copy(dst, `\u00`)
+		dst[n], dst[n+1] = hex[r>>4], hex[r&15]
+		return n + 2
 	}
 	return utf8.EncodeRune(dst, r)
 }

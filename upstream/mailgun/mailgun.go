@@ -134,9 +134,9 @@ func (g *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		return nil, e
 	}
 	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}, {Op: mime.Remove, Name: "Return-Path"}}
-	for _, f := range m.Message.Header {
-		if upstream.IsControlField(f.Name) {
-			edits = append(edits, mime.Edit{Op: mime.Remove, Name: f.Name})
+	if slices.ContainsFunc(m.Message.Header, func(f mime.Field) bool { return upstream.IsControlField(f.Name) }) {
+		for _, pattern := range upstream.ControlFields() { // not by the names that the message has: they can be many
+			edits = append(edits, mime.Edit{Op: mime.Remove, Name: pattern})
 		}
 	}
 	edits = append(edits, mime.Edit{Op: mime.Mend}) // Mailgun refuses headers with lines that are no fields

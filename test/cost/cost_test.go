@@ -1,0 +1,116 @@
+package cost
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/mime/mimetest"
+	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
+)
+
+func recipients(n int) []envelope.Recipient {
+	to := make([]envelope.Recipient, n)
+	for i := range to {
+		to[i].Address = fmt.Sprintf("ann%d@example%d.org", i, i%7)
+	}
+	return to
+}
+
+// work is one thing that is done with a message.
+type work struct {
+	name string
+	do   func(tb testing.TB, to []envelope.Recipient, raw string)
+}
+
+// works are the door, and an attempt and a rendering at each kind.
+func (r *rig) works(ctx context.Context) []work {
+	all := []work{{"acceptance", func(_ testing.TB, to []envelope.Recipient, raw string) { r.accept(ctx, to, raw) }}}
+	for _, k := range kinds.Kinds() {
+		up := r.cfg.Upstream(k.Name).Upstream
+		all = append(all, work{k.Name, func(tb testing.TB, to []envelope.Recipient, raw string) { up.Send(ctx, mail(tb, to, raw)) }})
+		if rendering, ok := up.(upstream.Renderer); ok {
+			all = append(all, work{k.Name + ", rendered", func(tb testing.TB, to []envelope.Recipient, raw string) {
+				_ = rendering.Render(mail(tb, to, raw), io.Discard) // what it refuses costs no less
+			}})
+		}
+	}
+	return all
+}
+
+// TestHostileMessages: no message costs more than in proportion to its size, at the door and at each kind.
+func TestHostileMessages(t *testing.T) {
+	const size = 80 << 10 // texts of more than 64 KiB are streams
+	skipRace(t)
+	r := newRig(t)
+	to := recipients(2)
+	small, large := mimetest.Hostile(size), mimetest.Hostile(2*size)
+	for _, w := range r.works(t.Context()) {
+		var spent time.Duration
+		for _, name := range slices.Sorted(maps.Keys(small)) {
+			took := mimetest.CheckLinear(t, w.name+", "+name, size, func(n int) func() {
+				raw := small[name]
+				if n > size {
+					raw = large[name]
+				}
+				return func() { w.do(t, to, raw) }
+			})
+			spent += took
+		}
+		t.Logf("%s: %v", w.name, spent)
+	}
+}
+
+// skipRace leaves out what is measured where the race detector would be measured: make test runs it again without.
+func skipRace(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("the race detector is no judge of time")
+	}
+}
+
+// crowds are recipients that are alike in different ways.
+var crowds = map[string]func(i int) string{
+	"one domain":      func(i int) string { return fmt.Sprintf("ann%d@example.org", i) },
+	"many domains":    func(i int) string { return fmt.Sprintf("ann@example%d.org", i) },
+	"long domains":    func(i int) string { return fmt.Sprintf("ann@%s%d.org", strings.Repeat("example.", 20), i) },
+	"redirected":      func(i int) string { return fmt.Sprintf("ann%d3@example.org", i) },
+	"aliases":         func(int) string { return "root" },
+	"beyond ASCII":    func(i int) string { return fmt.Sprintf("ann\u00e9%d@example.org", i) },
+	"no addresses":    func(i int) string { return fmt.Sprintf("ann%d@", i) },
+	"quoted":          func(i int) string { return fmt.Sprintf("\"ann %d\"@example.org", i) },
+	"case and number": func(i int) string { return fmt.Sprintf("%s%d@example.org", []string{"ann", "ANN"}[i%2], i/2) },
+}
+
+// TestHostileRecipients: what many recipients cost is in proportion to their number, and to the size of the
+// message once.
+func TestHostileRecipients(t *testing.T) {
+	skipRace(t)
+	const number = 1000
+	r := newRig(t)
+	shown := make([]string, 5000)
+	for i := range shown {
+		shown[i] = fmt.Sprintf("ann%d3@example.org", i*10)
+	}
+	list := strings.Join(shown, ",\r\n ")
+	raw := "From: a@x.example\r\nTo: " + list + "\r\nCc: " + list + "\r\nX-A: " + strings.Repeat("=?utf-8?q?a?= ", 5000) +
+		"\r\nSubject: x\r\nX-Mailgun-Tag: x\r\n\r\n" + strings.Repeat("Hello, world!\r\n", 10_000)
+	for _, w := range r.works(t.Context()) {
+		for name, address := range crowds {
+			mimetest.CheckLinear(t, w.name+", "+name, number, func(n int) func() {
+				to := make([]envelope.Recipient, n)
+				for i := range to {
+					to[i].Address = address(i)
+				}
+				return func() { w.do(t, to, raw) }
+			})
+		}
+	}
+}
