@@ -3,6 +3,8 @@ package glob
 import (
 	"strings"
 	"testing"
+
+	"mailhatch/mime/mimetest"
 )
 
 func TestMatch(t *testing.T) {
@@ -20,5 +22,19 @@ func TestMatch(t *testing.T) {
 		if got := Match(tc.pattern, tc.s); got != tc.want {
 			t.Errorf("Match(%q, %q) = %v", tc.pattern, tc.s, got)
 		}
+	}
+}
+
+// TestManyStars: stars do not multiply the cost.
+func TestManyStars(t *testing.T) {
+	for _, pattern := range []string{strings.Repeat("*a", 1000) + "b", strings.Repeat("*?", 1000) + "b", strings.Repeat("*", 5000) + "b"} {
+		mimetest.CheckLinear(t, pattern[:4], 50_000, func(n int) func() {
+			s := strings.Repeat("a", n)
+			return func() {
+				if Match(pattern, s) {
+					t.Error("it matches")
+				}
+			}
+		})
 	}
 }

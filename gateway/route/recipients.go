@@ -32,7 +32,7 @@ func (w *work) redirect() {
 	}
 	shown := w.shown()
 	var original []string
-	out := redirection{copies: map[string]bool{}}
+	out := redirection{places: map[string]int{}, copies: map[string]bool{}}
 	for i, rcpt := range w.m.Envelope.To {
 		isCopy := w.m.isCopy(rcpt.Address)
 		if !w.matched[i] {
@@ -59,27 +59,29 @@ func (w *work) redirect() {
 }
 
 // asShown returns a recipient as the header shows it, "" when it does not.
-func asShown(r envelope.Recipient, shown []string) string {
+func asShown(r envelope.Recipient, shown map[string]string) string {
 	for _, name := range []string{r.Given, r.Address} {
-		if at := slices.IndexFunc(shown, func(s string) bool { return mime.SameAddress(s, name) }); at >= 0 {
-			return shown[at]
+		if s, ok := shown[mime.AddressKey(name)]; ok {
+			return s
 		}
 	}
 	return ""
 }
 
-// shown returns the recipients that the header shows.
-func (w *work) shown() []string {
-	var list []string
+// shown returns the recipients that the header shows, as they stand there, by mime.AddressKey.
+func (w *work) shown() map[string]string {
+	shown := map[string]string{}
 	for _, name := range []string{"To", "Cc", "Resent-To", "Resent-Cc"} {
 		for _, value := range w.msg.Header.Values(name) {
 			addresses, _ := mime.ParseAddressList(value) // what cannot be parsed is not shown
 			for _, a := range addresses {
-				list = append(list, a.Addr)
+				if key := mime.AddressKey(a.Addr); shown[key] == "" {
+					shown[key] = a.Addr
+				}
 			}
 		}
 	}
-	return list
+	return shown
 }
 
 // replaced is the recipient at another address. Its ORCPT (RFC 3461 4.2) is dropped: it would show the
@@ -98,14 +100,16 @@ func replaced(r envelope.Recipient, address string) envelope.Recipient {
 // redirection gathers recipients, each address once.
 type redirection struct {
 	to     []envelope.Recipient
-	copies map[string]bool // in lower case
+	places map[string]int  // in to, by mime.AddressKey
+	copies map[string]bool // by mime.AddressKey
 }
 
 func (o *redirection) add(r envelope.Recipient, isCopy bool) {
 	key := mime.AddressKey(r.Address)
-	at := recipient(o.to, r.Address)
+	at, known := o.places[key]
 	switch {
-	case at < 0:
+	case !known:
+		o.places[key] = len(o.to)
 		o.to = append(o.to, r)
 		if isCopy {
 			o.copies[key] = true

@@ -93,24 +93,31 @@ var crowds = map[string]func(i int) string{
 // message once.
 func TestHostileRecipients(t *testing.T) {
 	skipRace(t)
-	const number = 1000
+	const atDoor, atKind = 500, 60 // of some kinds, many recipients are many calls
 	r := newRig(t)
 	shown := make([]string, 5000)
 	for i := range shown {
-		shown[i] = fmt.Sprintf("ann%d3@example.org", i*10)
+		shown[i] = fmt.Sprintf("bob%d@example.org", i)
 	}
 	list := strings.Join(shown, ",\r\n ")
 	raw := "From: a@x.example\r\nTo: " + list + "\r\nCc: " + list + "\r\nX-A: " + strings.Repeat("=?utf-8?q?a?= ", 5000) +
-		"\r\nSubject: x\r\nX-Mailgun-Tag: x\r\n\r\n" + strings.Repeat("Hello, world!\r\n", 10_000)
+		"\r\nSubject: x\r\nX-Mailgun-Tag: x\r\n\r\n" + "Hello, world!\r\n"
 	for _, w := range r.works(t.Context()) {
+		number := atKind
+		if w.name == "acceptance" {
+			number = atDoor
+		}
 		for name, address := range crowds {
-			mimetest.CheckLinear(t, w.name+", "+name, number, func(n int) func() {
+			took := mimetest.CheckLinear(t, w.name+", "+name, number, func(n int) func() {
 				to := make([]envelope.Recipient, n)
 				for i := range to {
 					to[i].Address = address(i)
 				}
 				return func() { w.do(t, to, raw) }
 			})
+			if took > time.Second {
+				t.Errorf("%s, %s: %v for %d recipients", w.name, name, took, 2*number)
+			}
 		}
 	}
 }
