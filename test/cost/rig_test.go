@@ -107,7 +107,7 @@ func newRig(tb testing.TB) *rig {
 	tb.Cleanup(queuetest.Start(tb, q))
 	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	a := &accept.Acceptor{Queue: q, Journal: j, Config: func() *config.Config { return cfg },
-		Deliverer: deliver.New(q, j, nil, &deliver.Config{})}
+		Deliverer: deliver.New(q, j, nil, nil, &deliver.Config{})}
 	return &rig{cfg, a.Handler(&cfg.Listeners[0])}
 }
 
