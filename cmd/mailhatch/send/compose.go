@@ -102,9 +102,27 @@ func (l *Letter) attachFiles(msg *mail.Msg) error {
 		if err != nil {
 			return err
 		}
-		msg.AttachFile(path, mail.WithFileContentType(mail.ContentType(kind)), mail.WithFileName(filepath.Base(path)))
+		msg.AttachFile(path, mail.WithFileContentType(mail.ContentType(kind)), named(filepath.Base(path), kind))
 	}
 	return nil
+}
+
+// named gives a file its name. Where that is not ASCII, go-mail would write it as an encoded word in quotes, which
+// RFC 2047 section 5 forbids and readers show as it is; RFC 2231 has a form for it.
+func named(name, kind string) mail.FileOption {
+	return func(f *mail.File) {
+		f.Name = name
+		if !strings.ContainsFunc(name, func(r rune) bool { return r > 0x7e }) {
+			return
+		}
+		media, params, err := stdmime.ParseMediaType(kind)
+		if err != nil {
+			media, params = binaryType, map[string]string{}
+		}
+		params["name"] = name
+		f.Header.Set("Content-Type", stdmime.FormatMediaType(media, params))
+		f.Header.Set("Content-Disposition", stdmime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	}
 }
 
 // binaryType is the type of files whose type is not known (RFC 2046 4.5.1).

@@ -10,6 +10,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/submit"
+	"mailhatch/mime"
 )
 
 func TestFileType(t *testing.T) {
@@ -80,5 +81,42 @@ func TestSendInLatin1(t *testing.T) {
 	}
 	if strings.Contains(text, "Subject:") {
 		t.Error("a subject that nobody wrote")
+	}
+}
+
+// TestSendFileNames: names that are not ASCII are written in the form of RFC 2231, others as they are.
+func TestSendFileNames(t *testing.T) {
+	dir := t.TempDir()
+	l := Letter{To: command.List{"ann@example.org"}, From: "me@example.com", Text: "x\n"}
+	for _, name := range []string{"Übersicht 2026.txt", "plan.txt"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("text\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l.Attach = append(l.Attach, path)
+	}
+	m := &submit.Spool{}
+	defer m.Close()
+	if _, err := l.Compose(m); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(m.Reader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(b), "\r\n ", " ")
+	for _, want := range []string{"Content-Disposition: attachment; filename*=utf-8''%C3%9Cbersicht%202026.txt\r\n",
+		"Content-Type: text/plain; charset=utf-8; name*=utf-8''%C3%9Cbersicht%202026.txt\r\n", "Content-Disposition: attachment; filename=\"plan.txt\"\r\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	msg, err := mime.Parse(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := msg.Content()
+	if err != nil || len(content.Attachments) != 2 || content.Attachments[0].Name != "Übersicht 2026.txt" {
+		t.Errorf("%+v %v", content, err)
 	}
 }
