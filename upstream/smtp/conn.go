@@ -43,6 +43,8 @@ type rawConn struct {
 	socket  syscall.RawConn // nil where the connection is not one of the system's
 	limited bool
 	left    int
+	secret  bool // TLS has begun
+	words   keywords
 }
 
 const dialBudget = 1 << 20
@@ -56,7 +58,17 @@ func (c *rawConn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p[:min(len(p), c.left)])
 	c.left -= n
+	if !c.secret {
+		c.words.read(p[:n])
+	}
 	return n, err
+}
+
+// Write implements net.Conn.
+func (c *rawConn) Write(p []byte) (int, error) {
+	const handshake = 0x16 // the first byte of a TLS client (RFC 8446 5.1)
+	c.secret = c.secret || len(p) > 0 && p[0] == handshake
+	return c.Conn.Write(p)
 }
 
 // closeWith closes the connection when ctx ends. The returned function ends the watch and gives
