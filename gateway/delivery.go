@@ -9,8 +9,9 @@ import (
 )
 
 // delivery translates a config for the deliverer.
-func delivery(cfg *config.Config) *deliver.Config {
+func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 	d := &deliver.Config{
+		Clock: g.clock,
 		Route: func(m *queue.Message, msg *mime.Message) func(string) route.Decision { return decide(cfg, m, msg) },
 		Policy: deliver.Policy{
 			MaxAge: cfg.Queue.MaxAge.Duration, FailoverAfter: cfg.Queue.FailoverAfter, OnFailure: cfg.Queue.OnFailure,

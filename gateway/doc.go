@@ -25,8 +25,8 @@
 //	                sessions; mail left by sendmail; rules; names; what keeps mail; notifications
 //	journal systemd upstream
 //	                the operator's events; the service manager; the contract of those who take mail on
-//	envelope backoff glob mime
-//	                the shared nouns; against guessed passwords; patterns; Internet messages
+//	envelope backoff glob clock mime
+//	                the shared nouns; against guessed passwords; patterns; the time of day that is believed; Internet messages
 //
 // No room knows the Gateway: each gets as fields what it needs, the config in force among it. upstream
 // imports only mime: deliver copies what an upstream needs into upstream.Mail.

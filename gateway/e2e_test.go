@@ -37,6 +37,7 @@ type house struct {
 	adminAddr string // "" is off
 	log       *lines
 	stop      func() error
+	wall      func() time.Time
 }
 
 // lines is a log that tests may read while it is written.
@@ -72,7 +73,13 @@ func freeAddr(t testing.TB) string {
 // newHouse writes a config of its listener, directories and text, and starts the gateway on it.
 func newHouse(t testing.TB, text string) *house {
 	t.Helper()
-	h := &house{t: t, addr: freeAddr(t), log: &lines{}}
+	return newHouseAt(t, nil, text)
+}
+
+// newHouseAt is newHouse on a machine with another time of day.
+func newHouseAt(t testing.TB, wall func() time.Time, text string) *house {
+	t.Helper()
+	h := &house{t: t, addr: freeAddr(t), log: &lines{}, wall: wall}
 	dir := t.TempDir()
 	h.file = filepath.Join(dir, "config.toml")
 	h.write(text)
@@ -113,7 +120,7 @@ func (h *house) start() {
 	h.cfg = cfg
 	ctx, cancel := context.WithCancel(context.Background())
 	h.g, err = New(ctx, cfg, Options{Version: "test", Kinds: kinds.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil)),
-		Metrics: []prometheus.Collector{journal.NewWriter(h.log).Dropped()}})
+		Wall: h.wall, Metrics: []prometheus.Collector{journal.NewWriter(h.log).Dropped()}})
 	if err != nil {
 		cancel()
 		h.t.Fatal(err)

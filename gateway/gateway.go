@@ -18,6 +18,7 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/budget"
+	"mailhatch/gateway/clock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/journal"
@@ -36,6 +37,7 @@ type Options struct {
 	Stdout  io.Writer       // where the console upstream writes
 	Log     *slog.Logger
 	Reload  <-chan os.Signal       // each signal reloads the config; may be nil
+	Wall    func() time.Time       // the machine's time of day; nil: time.Now
 	Queue   queue.Engine           // in place of the one in state_dir; nil: that one. The Gateway closes it
 	Metrics []prometheus.Collector // of the program, shown beside those of the gateway
 }
@@ -49,6 +51,7 @@ type Gateway struct {
 	metrics   *prometheus.Registry
 	deliverer *deliver.Deliverer
 	current   atomic.Pointer[config.Config]
+	clock     *clock.Clock
 	started   time.Time
 	ready     atomic.Bool
 	health    listenerHealth
@@ -65,10 +68,11 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	clk := clock.New(opts.Wall, opts.Log)
 	q := opts.Queue
 	if q == nil {
 		var err error
-		if q, err = engines.Open(ctx, engines.Default, queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Logger: opts.Log}); err != nil {
+		if q, err = engines.Open(ctx, engines.Default, queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Now: clk.Now, Logger: opts.Log}); err != nil {
 			return nil, err
 		}
 	}
@@ -76,14 +80,14 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reg.MustRegister(opts.Metrics...)
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
-		started: time.Now(), reloads: make(chan chan reloaded), notifier: systemd.NewNotifier()}
+		clock: clk, started: time.Now(), reloads: make(chan chan reloaded), notifier: systemd.NewNotifier()}
 	g.current.Store(cfg)
 	memory := budget.NewMemory(budget.Size(os.DirFS("/")))
 	if health, err := q.Health(ctx); err == nil && health.Unclean {
 		memory.BeCareful(carefulTime)
 	}
-	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory}
-	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, delivery(cfg))
+	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk}
+	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer
 	g.admin = g.adminServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: smtpd.NewBudget(int64(cfg.MaxInFlight)),
@@ -160,14 +164,18 @@ func (g *Gateway) prune(ctx context.Context) error {
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		now, q := time.Now(), g.current.Load().Queue
-		if err := g.queue.Prune(ctx, now.Add(-q.KeepSent.Duration), now.Add(-q.KeepFailed.Duration)); err != nil && ctx.Err() == nil {
-			g.journal.InternalError("queue", err)
-		}
+		g.pruneOnce(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+func (g *Gateway) pruneOnce(ctx context.Context) {
+	now, q := g.clock.Now(), g.current.Load().Queue
+	if err := g.queue.Prune(ctx, now.Add(-q.KeepSent.Duration), now.Add(-q.KeepFailed.Duration)); err != nil && ctx.Err() == nil {
+		g.journal.InternalError("queue", err)
 	}
 }

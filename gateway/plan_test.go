@@ -34,7 +34,7 @@ var plan = [][]string{
 	{"gateway/queue/sqlite", "gateway/queue/queuetest"},
 	{"gateway/smtpd", "gateway/route", "gateway/identity", "gateway/queue", "gateway/bounce", "gateway/maildrop"},
 	{"gateway/systemd", "gateway/journal", "upstream", "mime/mimetest", "gateway/queue/sqlite/wal", "gateway/queue/sqlite/orphan"},
-	{"gateway/envelope", "gateway/backoff", "gateway/budget", "gateway/glob", "gateway/queue/buffer", "mime"},
+	{"gateway/envelope", "gateway/backoff", "gateway/budget", "gateway/glob", "gateway/clock", "gateway/queue/buffer", "mime"},
 	{"mime/charset", "mime/transfer"},
 }
 

@@ -79,7 +79,7 @@ func (g *Gateway) tryReload() reloaded {
 	}
 	g.smtp.InFlight.Resize(int64(cfg.MaxInFlight))
 	g.queue.SetReserve(int64(cfg.Queue.MinFree))
-	g.deliverer.Reload(delivery(cfg))
+	g.deliverer.Reload(g.delivery(cfg))
 	for _, w := range cfg.Warnings {
 		g.opts.Log.Warn(w)
 	}

@@ -76,9 +76,10 @@ type Recipient struct {
 
 // Outcome is what became of one recipient: taken by the provider (Err nil), or not.
 type Outcome struct {
-	ID       string // the provider's id of the message, "" when it gave none
-	Err      error  // an *Error, or anything else, which counts as Temporary
-	Notifies bool   // the provider got NOTIFY and will act on it (RFC 3461 5.2.2)
+	ID       string    // the provider's id of the message, "" when it gave none
+	Err      error     // an *Error, or anything else, which counts as Temporary
+	Date     time.Time // the provider's clock, as its answer showed it; zero where it did not
+	Notifies bool      // the provider got NOTIFY and will act on it (RFC 3461 5.2.2)
 
 	// Pause is how long the upstream takes no further mail, because this one was the last that its
 	// rate limit allowed; 0 where it said nothing of the kind.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/budget"
+	"mailhatch/gateway/clock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
@@ -29,6 +30,7 @@ type Acceptor struct {
 	Deliverer *deliver.Deliverer
 	Config    func() *config.Config // the config in force
 	Memory    *budget.Memory        // that messages are taken apart in
+	Clock     *clock.Clock          // nil: the wall clock
 }
 
 // accept makes a message durable and returns its queue id. Errors are *envelope.Reply, or come from body.
@@ -158,9 +160,7 @@ func (a *Acceptor) complete(ctx context.Context, in *incoming, raw []byte, size 
 	if identity.Hops(fields) >= identity.MaxHops {
 		return nil, &envelope.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
 	}
-	if in.env.Received.IsZero() {
-		in.env.Received = time.Now()
-	}
+	in.env.Received = a.Clock.Now()
 	in.env.From = cfg.Identity.Qualify(in.env.From)
 	in.env.To = cfg.Aliases.Expand(cfg.Identity, in.env.To)
 	if len(in.env.To) == 0 {

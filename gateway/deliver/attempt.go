@@ -49,7 +49,7 @@ func (l *lane) unreadable(ctx context.Context, lease queue.Lease, err error) {
 	if a.isExpired() {
 		a.fail(ctx, a.part.To, destination{}, p)
 	} else {
-		a.deferred(a.waiting(a.part.To, p, time.Now().Add(l.gen.cfg.Policy.wait(p.Attempts))))
+		a.deferred(a.waiting(a.part.To, p, a.now().Add(l.gen.cfg.Policy.wait(p.Attempts))))
 	}
 	a.finish(ctx, lease)
 }
@@ -97,10 +97,13 @@ func (a *attempt) deliver(ctx context.Context, rcpts []envelope.Recipient, dest 
 		a.failover(rcpts, p, dest.upstream)
 	case a.purpose != toSweep:
 		return true
-	case a.isExpired():
+	case a.isExpired() && a.lane.gate.TriedWithin(a.overdue()):
 		a.fail(ctx, rcpts, dest, p)
 	default:
-		a.add(a.waiting(rcpts, p, time.Now().Add(spread(a.lane.gate.SweepWait()))))
+		if a.isExpired() {
+			a.lane.gate.ProbeSoon()
+		}
+		a.add(a.waiting(rcpts, p, a.now().Add(spread(a.lane.gate.SweepWait()))))
 	}
 	return false
 }
@@ -138,6 +141,9 @@ func (a *attempt) learn(outcomes []upstream.Outcome) {
 	worst, l := worstOf(outcomes), a.lane
 	l.gate.Learn(a.msg.ID, worst)
 	l.gate.Pause(outcomes)
+	for _, o := range outcomes {
+		a.gen.cfg.Clock.Confirm(o.Date)
+	}
 	a.gen.journal.Offered(a.upstream(), className(worst), time.Since(a.start))
 }
 

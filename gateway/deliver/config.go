@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"mailhatch/gateway/clock"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -29,6 +30,7 @@ type Config struct {
 	Upstreams []Upstream
 	Route     func(m *queue.Message, msg *mime.Message) func(to string) route.Decision // for each recipient of a message
 	Policy    Policy
+	Clock     *clock.Clock // that of the queue; nil: the wall clock
 }
 
 // Policy is the [queue] table of the config.

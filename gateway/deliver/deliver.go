@@ -8,7 +8,7 @@
 // lanes as mail falls due) → lane.go (claims it), with probe.go and digest.go → direct.go (an offer
 // without the queue) → attempt.go (one part: its routing, its offer) → settle.go (what outcomes lead to) →
 // fail.go → notify.go (bounces) → result.go (what is stored and logged) → destination.go → generation.go,
-// outcome.go, limiter.go, clock.go, config.go.
+// outcome.go, limiter.go, config.go.
 package deliver
 
 import (

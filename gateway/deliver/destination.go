@@ -43,7 +43,7 @@ func (g *generation) find(d route.Decision, p *envelope.Progress, probe string) 
 // repeated one.
 func (l *lane) mayDouble(p *envelope.Progress) bool {
 	keyed := l.keyValidity()
-	return l.gen.cfg.Policy.OnUncertain == "hold" && (keyed == 0 || time.Since(p.Since) >= keyed)
+	return l.gen.cfg.Policy.OnUncertain == "hold" && (keyed == 0 || l.gen.cfg.Clock.Since(p.Since) >= keyed)
 }
 
 // keyValidity returns for how long the upstream's provider recognises a repeated offer; 0: it does not.

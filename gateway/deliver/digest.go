@@ -43,7 +43,7 @@ func (l *lane) submitDigest(ctx context.Context, sender string, group []queue.Le
 			d.Add(m.ID, m.Header.Subject, r.Address, m.Parts[0].Progress.Error)
 		}
 	}
-	msg, err := d.Message(l.gen.cfg.Policy.Hostname, sender, time.Now())
+	msg, err := d.Message(l.gen.cfg.Policy.Hostname, sender, l.gen.cfg.Clock.Now())
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +56,7 @@ func (l *lane) endDigested(ctx context.Context, lease queue.Lease, id string, er
 	a := newAttempt(l, m, m.Parts[0], nil)
 	part, j := a.part, l.gen.journal
 	if err != nil && !errors.Is(err, ErrRefused) {
-		part.NextAt = time.Now().Add(bounceRetry)
+		part.NextAt = a.now().Add(bounceRetry)
 		a.add(part)
 	} else {
 		part.State, part.Lane, part.NextAt, part.Progress.InDigest = envelope.Failed, part.Progress.Upstream, time.Time{}, false

@@ -65,7 +65,7 @@ func (a *attempt) direct(ctx context.Context, result *DirectResult) (next string
 
 // directSettle sorts outcomes: what waits is divided by what is known of it.
 func (a *attempt) directSettle(outcomes []upstream.Outcome, result *DirectResult) {
-	now := time.Now()
+	now := a.now()
 	for i, o := range outcomes {
 		p, rcpts := a.progress(now, o), a.part.To[i:i+1]
 		if o.Err == nil {

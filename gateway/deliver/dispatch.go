@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"mailhatch/gateway/queue"
 )
 
 const (
@@ -36,7 +38,10 @@ func (g *generation) run(ctx, attempts context.Context) {
 		}
 		return l
 	}
-	clock := newWallClock(g.reloaded)
+	steps := g.cfg.Clock.Followed()
+	if !g.reloaded { // a clock that was ahead before the start may have put mail off for years
+		g.hastenAll(ctx, g.cfg.Clock.Now().Add(g.cfg.Policy.longest()))
+	}
 	due := time.Now() // of the next look
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -55,15 +60,18 @@ func (g *generation) run(ctx, attempts context.Context) {
 		}
 		drain(g.look) // one look serves all who asked for it before
 		drain(g.queue.Changed())
-		next := g.wakeLanes(ctx, clock.suspect(), laneOf)
+		if n := g.cfg.Clock.Followed(); n != steps {
+			steps = n
+			g.hastenAll(ctx, time.Time{}) // what is scheduled is so by the time of day before
+		}
+		next := g.wakeLanes(ctx, laneOf)
 		due = time.Now().Add(next)
 		timer.Reset(next)
 	}
 }
 
-// wakeLanes looks at the queue once and returns when to look again. Where the clock is suspect, mail is made
-// due that waits for longer than any schedule asks for.
-func (g *generation) wakeLanes(ctx context.Context, suspect bool, laneOf func(name string) *lane) (next time.Duration) {
+// wakeLanes looks at the queue once and returns when to look again.
+func (g *generation) wakeLanes(ctx context.Context, laneOf func(name string) *lane) (next time.Duration) {
 	next = dispatchEvery
 	if !g.announced {
 		err := g.queue.Serve(ctx, slices.Collect(maps.Keys(g.lanes)))
@@ -71,19 +79,8 @@ func (g *generation) wakeLanes(ctx context.Context, suspect bool, laneOf func(na
 			g.journal.InternalError("queue", err)
 		}
 	}
-	loads, err := g.queue.Lanes(ctx)
-	if err != nil && ctx.Err() == nil {
-		g.journal.InternalError("queue", err)
-	}
-	for name, load := range loads {
-		if load.Served && g.lanes[name] == nil {
-			continue // another gateway delivers it
-		}
-		if suspect {
-			g.hasten(ctx, name, time.Now().Add(g.cfg.Policy.longest()))
-			next = 0
-		}
-		if wait := time.Until(load.NextAt); wait > 0 {
+	for name, load := range g.loads(ctx) {
+		if wait := load.NextAt.Sub(g.cfg.Clock.Now()); wait > 0 {
 			next = min(next, wait)
 		} else {
 			laneOf(name).poke()
@@ -92,28 +89,19 @@ func (g *generation) wakeLanes(ctx context.Context, suspect bool, laneOf func(na
 	return max(next, time.Millisecond)
 }
 
-// clockStep is a difference of the clocks that is no drift.
-const clockStep = time.Minute
-
-// wallClock notices that the time of day was set back, by comparison with the monotonic clock.
-type wallClock struct {
-	mark time.Time // zero: not looked at yet
+// loads returns the lanes with mail that this gateway sees to: those that no other delivers.
+func (g *generation) loads(ctx context.Context) map[string]queue.Lane {
+	loads, err := g.queue.Lanes(ctx)
+	if err != nil && ctx.Err() == nil {
+		g.journal.InternalError("queue", err)
+	}
+	maps.DeleteFunc(loads, func(name string, load queue.Lane) bool { return load.Served && g.lanes[name] == nil })
+	return loads
 }
 
-// newWallClock suspects what happened before its first look, unless the program looked before.
-func newWallClock(known bool) *wallClock {
-	if known {
-		return &wallClock{mark: time.Now()}
+// hastenAll makes mail due now that is due later than after.
+func (g *generation) hastenAll(ctx context.Context, after time.Time) {
+	for name := range g.loads(ctx) {
+		g.hasten(ctx, name, after)
 	}
-	return &wallClock{}
-}
-
-// suspect reports whether schedules may have been made by a clock that was ahead.
-func (c *wallClock) suspect() bool {
-	before, now := c.mark, time.Now()
-	c.mark = now
-	if before.IsZero() {
-		return true
-	}
-	return now.Round(0).Sub(before.Round(0)) < now.Sub(before)-clockStep
 }

@@ -15,13 +15,17 @@ import (
 	"mailhatch/upstream"
 )
 
-// isExpired reports whether the message is older than max_age.
-func (a *attempt) isExpired() bool {
+// isExpired reports whether the message is older than max_age. That ends its delivery only where an attempt was made
+// since, by itself or by others at the same gate.
+func (a *attempt) isExpired() bool { return a.overdue() > 0 }
+
+// overdue returns for how long the message has been older than max_age.
+func (a *attempt) overdue() time.Duration {
 	born := a.msg.Envelope.Received
 	if renewed := a.part.Progress.Renewed; renewed.After(born) {
 		born = renewed
 	}
-	return time.Since(born) > a.gen.cfg.Policy.MaxAge
+	return a.now().Sub(born) - a.gen.cfg.Policy.MaxAge
 }
 
 // fail gives recipients up: by on_failure they are bounced and kept, kept, or dropped.
@@ -46,7 +50,7 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, dest des
 		id, err := a.submit(ctx, msg, err)
 		if err != nil && !errors.Is(err, ErrRefused) {
 			p.Error = last // it is not final yet
-			a.add(a.waiting(rcpts, p, time.Now().Add(bounceRetry)))
+			a.add(a.waiting(rcpts, p, a.now().Add(bounceRetry)))
 			return
 		}
 		if id != "" {
@@ -70,7 +74,11 @@ func (a *attempt) digestAt() time.Time {
 	if strings.ContainsFunc(sender, func(r rune) bool { return r >= 0x7f || r < ' ' }) {
 		return time.Time{}
 	}
-	return a.gen.bounces.until(sender)
+	until := a.gen.bounces.until(sender)
+	if until.IsZero() {
+		return until
+	}
+	return a.now().Add(time.Until(until))
 }
 
 // deferToDigest keeps recipients whose failure is reported in the sender's next digest. Until then they
@@ -122,5 +130,5 @@ func (a *attempt) park(ctx context.Context, rcpts []envelope.Recipient, dest des
 		a.fail(ctx, rcpts, dest, p)
 		return
 	}
-	a.deferred(a.waiting(rcpts, p, time.Now().Add(a.gen.cfg.Policy.wait(p.Attempts+1))))
+	a.deferred(a.waiting(rcpts, p, a.now().Add(a.gen.cfg.Policy.wait(p.Attempts+1))))
 }

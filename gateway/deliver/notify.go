@@ -22,7 +22,7 @@ const bounceRetry = 5 * time.Minute
 // compose returns a notification of the sender; nil when none is due.
 func (a *attempt) compose(action bounce.Action, rcpts []envelope.Recipient, p envelope.Progress) ([]byte, error) {
 	env := a.msg.Envelope
-	r := &bounce.Report{Action: action, ID: a.msg.ID, Hostname: a.gen.cfg.Policy.Hostname, At: time.Now(),
+	r := &bounce.Report{Action: action, ID: a.msg.ID, Hostname: a.gen.cfg.Policy.Hostname, At: a.now(),
 		Until: env.Received.Add(a.gen.cfg.Policy.MaxAge), Envelope: env, Original: a.body}
 	l := a.gen.lanes[p.Upstream]
 	smtp := p.Status >= 400 && l != nil && l.upstream.SMTP
@@ -57,7 +57,7 @@ func (a *attempt) relayed(ctx context.Context, rcpts []envelope.Recipient, p env
 // notifications lately, it is left to a later attempt.
 func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 	policy, sender := &a.gen.cfg.Policy, a.msg.Envelope.From
-	if policy.WarnAfter <= 0 || part.Progress.Warned || time.Since(a.msg.Envelope.Received) < policy.WarnAfter ||
+	if policy.WarnAfter <= 0 || part.Progress.Warned || a.now().Sub(a.msg.Envelope.Received) < policy.WarnAfter ||
 		!a.gen.delays.until(sender).IsZero() {
 		return
 	}

@@ -28,7 +28,8 @@ type attempt struct {
 	part    queue.Part    // as it was leased
 	body    *mime.Message // nil when it cannot be read
 	from    string        // domain of From as this upstream sees it
-	start   time.Time
+	start   time.Time     // to measure from
+	began   time.Time     // the time of day
 	purpose purpose
 
 	done  []queue.Record
@@ -37,10 +38,10 @@ type attempt struct {
 }
 
 func newAttempt(l *lane, m *queue.Message, part queue.Part, body *mime.Message) *attempt {
-	a := &attempt{gen: l.gen, lane: l, msg: m, part: part, body: body, start: time.Now()}
+	a := &attempt{gen: l.gen, lane: l, msg: m, part: part, body: body, start: time.Now(), began: l.gen.cfg.Clock.Now()}
 	a.part.Interrupted = false
 	if part.Interrupted && part.Lane != "" && part.Lane != digestLane {
-		a.part.Progress = a.progress(a.start, upstream.Outcome{Err: errInterrupted})
+		a.part.Progress = a.progress(a.now(), upstream.Outcome{Err: errInterrupted})
 		if !a.part.NextAt.IsZero() && a.part.NextAt.Before(a.part.Progress.Since) {
 			a.part.Progress.Since = a.part.NextAt // the offer came after that: keys count from there
 		}
@@ -49,6 +50,9 @@ func newAttempt(l *lane, m *queue.Message, part queue.Part, body *mime.Message) 
 }
 
 var errInterrupted = &upstream.Error{Class: upstream.Uncertain, Err: errors.New("mailhatch ended while an offer may have been under way")}
+
+// now returns the time of day.
+func (a *attempt) now() time.Time { return a.gen.cfg.Clock.Now() }
 
 // upstream returns the name of the upstream that the lane is for.
 func (a *attempt) upstream() string { return a.lane.upstream.Name }
@@ -80,7 +84,7 @@ func (a *attempt) log(rcpts []envelope.Recipient, p envelope.Progress, write fun
 		name = p.Upstream
 	}
 	e := journal.Attempt{ID: a.msg.ID, MessageID: a.msg.Header.MessageID, From: a.msg.Envelope.From, To: addresses(rcpts),
-		Upstream: name, Attempts: p.Attempts, Took: time.Since(a.start), Age: time.Since(a.msg.Envelope.Received),
+		Upstream: name, Attempts: p.Attempts, Took: time.Since(a.start), Age: a.now().Sub(a.msg.Envelope.Received),
 		Class: p.Class, Status: p.Status, Error: p.Error}
 	a.after = append(a.after, func() { write(e) })
 }
@@ -96,7 +100,7 @@ func addresses(rcpts []envelope.Recipient) []string {
 // record ends the delivery of recipients.
 func (a *attempt) record(rcpts []envelope.Recipient, s envelope.State, p envelope.Progress, providerID string) {
 	for _, r := range rcpts {
-		a.done = append(a.done, queue.Record{Recipient: r, State: s, At: time.Now(), Upstream: p.Upstream, Error: p.Error,
+		a.done = append(a.done, queue.Record{Recipient: r, State: s, At: a.now(), Upstream: p.Upstream, Error: p.Error,
 			Attempts: p.Attempts, ProviderID: providerID})
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // settle turns outcomes into records of what is final and parts of what waits.
 func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, dests []destination, outcomes []upstream.Outcome) {
-	now := time.Now()
+	now := a.now()
 	for _, group := range a.groups(outcomes, dests) {
 		rcpts := make([]envelope.Recipient, len(group))
 		for i, n := range group {
@@ -112,10 +112,10 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 	p.Attempts++
 	p.LastAttempt = now
 	if p.FirstAttempt.IsZero() {
-		p.FirstAttempt = a.start
+		p.FirstAttempt = a.began
 	}
 	if name := a.upstream(); p.Upstream != name {
-		p.Upstream, p.Since, p.Tries, p.Digest = name, a.start, 0, ""
+		p.Upstream, p.Since, p.Tries, p.Digest = name, a.began, 0, ""
 	}
 	p.Tries++
 	p.Uncertain, p.Class, p.Status, p.Enhanced, p.Error = false, "", 0, "", ""
@@ -145,7 +145,7 @@ func (a *attempt) uncertain(ctx context.Context, rcpts []envelope.Recipient, des
 			"` sends it as it would be now, with a new key"
 		a.held(rcpts, p)
 		return
-	case valid > 0 && time.Since(p.Since) < valid:
+	case valid > 0 && a.now().Sub(p.Since) < valid:
 	case a.gen.cfg.Policy.OnUncertain == "failover":
 		p.Passed = append(slices.Clone(p.Passed), a.upstream())
 		p.Uncertain = false
@@ -172,7 +172,7 @@ func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, dest de
 		return
 	}
 	part := queue.Part{To: rcpts, Lane: next, State: envelope.Queued, Progress: p}
-	if part.NextAt = time.Now().Add(max(a.gen.cfg.Policy.wait(p.Attempts), after)); ctx.Err() != nil {
+	if part.NextAt = a.now().Add(max(a.gen.cfg.Policy.wait(p.Attempts), after)); ctx.Err() != nil {
 		part.NextAt = time.Time{} // the gateway's own stop cut it off: the next start goes on at once
 	}
 	a.warn(ctx, &part)
@@ -183,7 +183,7 @@ func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, dest de
 // to another upstream.
 func (a *attempt) blocked(rcpts []envelope.Recipient, dests []destination) {
 	name := a.upstream()
-	until := a.lane.gate.SenderBlocked(a.from)
+	until := a.now().Add(time.Until(a.lane.gate.SenderBlocked(a.from)))
 	for i := range rcpts {
 		rcpt := rcpts[i : i+1]
 		p := a.part.Progress

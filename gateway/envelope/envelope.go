@@ -17,7 +17,7 @@ type Envelope struct {
 	Body     string      `json:"body,omitempty"`    // RFC 6152: "", "7BIT" or "8BITMIME"
 	UTF8     bool        `json:"utf8,omitempty"`    // RFC 6531: SMTPUTF8 was asked for
 	Client   Client      `json:"client"`            // who handed it over
-	Received time.Time   `json:"received,omitzero"` // when MAIL was accepted
+	Received time.Time   `json:"received,omitzero"` // when the message came
 }
 
 // Client is the program that handed a message over.

@@ -123,8 +123,8 @@ func matches(pattern, text string) bool {
 
 // Renewed is the progress of a part that an operator starts again. What delivery knows of an uncertain
 // outcome stays, for it forbids another upstream.
-func Renewed(p envelope.Progress) envelope.Progress {
-	life := envelope.Progress{Renewed: time.Now(), Released: p.Released, Key: p.Key}
+func Renewed(p envelope.Progress, now time.Time) envelope.Progress {
+	life := envelope.Progress{Renewed: now, Released: p.Released, Key: p.Key}
 	if p.Uncertain {
 		life.Uncertain, life.Upstream, life.Since, life.Passed, life.Digest = true, p.Upstream, p.Since, p.Passed, p.Digest
 	}

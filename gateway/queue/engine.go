@@ -30,9 +30,10 @@ type Engine interface {
 
 // Settings say where a store is and what it may do.
 type Settings struct {
-	Dir          string       // the state directory; made if it is missing
-	ReserveBytes int64        // free space below which new mail is refused with ErrFull; 0: none
-	Logger       *slog.Logger // for what no call can return, such as bodies without a row; nil: nowhere
+	Dir          string           // the state directory; made if it is missing
+	ReserveBytes int64            // free space below which new mail is refused with ErrFull; 0: none
+	Now          func() time.Time // the time of day; nil: time.Now
+	Logger       *slog.Logger     // for what no call can return, such as bodies without a row; nil: nowhere
 }
 
 // Recovery is what a recovery of a damaged store has done.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/emersion/go-smtp"
 
@@ -49,13 +48,12 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Too much mail is coming in at once, try again later"}
 	}
 	env := &envelope.Envelope{
-		From:     f.address,
-		Ret:      string(opts.Return),
-		EnvID:    opts.EnvelopeID,
-		Body:     string(opts.Body),
-		UTF8:     opts.UTF8,
-		Client:   f.describe(opts.UTF8),
-		Received: time.Now(),
+		From:   f.address,
+		Ret:    string(opts.Return),
+		EnvID:  opts.EnvelopeID,
+		Body:   string(opts.Body),
+		UTF8:   opts.UTF8,
+		Client: f.describe(opts.UTF8),
 	}
 	f.offered = env
 	if err := f.srv.handler.Sender(f.ctx, env); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -31,6 +32,7 @@ type offer struct {
 	outcomes []upstream.Outcome
 	known    string          // digest that the first request must have; "": any
 	failures int             // calls that failed in a row
+	date     time.Time       // of the last answer
 	stop     *upstream.Error // why no further calls are made
 }
 
@@ -129,6 +131,7 @@ func (o *offer) exchange(ctx context.Context, req *Request, c *Call) Verdict {
 	if err != nil {
 		return Verdict{Err: err}
 	}
+	o.date, _ = http.ParseTime(answer.Header.Get("Date"))
 	v := o.upstream.provider.Interpret(answer, c)
 	if v.Err == nil && !answer.Sent {
 		v = Verdict{Err: Errorf(upstream.Uncertain, "", "the API says that it took the mail, but answered before it had all of it")}
@@ -171,6 +174,7 @@ func (o *offer) heed(ctx context.Context, err *upstream.Error) {
 }
 
 func (o *offer) set(at []int, out upstream.Outcome) {
+	out.Date = o.date
 	for _, i := range at {
 		o.outcomes[i] = out
 	}

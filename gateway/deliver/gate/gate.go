@@ -89,6 +89,7 @@ type Gate struct {
 	lastErr  error
 	since    time.Time // of the closing
 	until    time.Time // of the next probe
+	tried    time.Time // the last failure that was about the upstream
 	closings int       // in a row, without a success between
 	broken   []string  // ids of mail that met a broken server, in a row
 	inFlight int

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -96,4 +97,24 @@ func TestStatusOfAPause(t *testing.T) {
 	if s := g.Status(); s.State != "open" || s.NextProbe.Before(time.Now()) {
 		t.Errorf("%+v", s)
 	}
+}
+
+// Mail is given up at a closed gate only when the upstream has failed since its time ran out.
+func TestProbeSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		g.ProbeSoon()
+		if g.State() != Open || g.TriedWithin(time.Hour) {
+			t.Error("a new gate was tried or is not open")
+		}
+		g.Learn("1", &upstream.Error{Class: upstream.Account, RetryAfter: time.Hour, Err: errors.New("wrong key")})
+		time.Sleep(time.Minute)
+		if g.ProbeDue() || g.TriedWithin(59*time.Second) || !g.TriedWithin(time.Minute) {
+			t.Error("the gate is to be probed, or does not know when it was tried")
+		}
+		g.ProbeSoon()
+		if !g.ProbeDue() {
+			t.Error("the gate is not to be probed")
+		}
+	})
 }

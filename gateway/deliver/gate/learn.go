@@ -59,6 +59,7 @@ func isBroken(e *upstream.Error) bool {
 // message alone that an upstream chokes on must not stop the others.
 func (g *Gate) learnBroken(id string, err error) {
 	g.mu.Lock()
+	g.tried = time.Now()
 	if !slices.Contains(g.broken, id) {
 		g.broken = append(g.broken, id)
 	}
@@ -86,6 +87,7 @@ func (g *Gate) probeWait() time.Duration {
 
 func (g *Gate) close(reason Reason, err error, wait time.Duration) {
 	g.mu.Lock()
+	g.tried = time.Now()
 	first := g.state == Open
 	already := g.state == Closed
 	until := time.Now().Add(wait)

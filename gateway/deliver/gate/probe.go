@@ -25,8 +25,24 @@ func (g *Gate) Postpone(began time.Time, err error) {
 	wait := g.probeWait()
 	g.mu.Lock()
 	g.closings++
-	g.lastErr, g.until = err, began.Add(wait)
+	g.lastErr, g.until, g.tried = err, began.Add(wait), time.Now()
 	g.mu.Unlock()
+}
+
+// TriedWithin reports whether the upstream has failed within that time.
+func (g *Gate) TriedWithin(d time.Duration) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.tried.IsZero() && time.Since(g.tried) <= d
+}
+
+// ProbeSoon ends the pause of a closed gate: mail is about to be given up, which takes a failure of now.
+func (g *Gate) ProbeSoon() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == Closed {
+		g.until = time.Now()
+	}
 }
 
 // SweepDue reports whether the waiting mail should be routed anew, or expire, while the gate is closed.

@@ -155,7 +155,7 @@ func openMark(dir string, leased uint32) (*marker, error) {
 
 // reset forgets how far the log has come, durably.
 func (m *marker) reset() error {
-	m.now = wal.Mark{At: nowMilli(), Leased: m.now.Leased}
+	m.now = wal.Mark{At: time.Now().UnixMilli(), Leased: m.now.Leased}
 	return m.store()
 }
 
@@ -190,7 +190,7 @@ func (m *marker) committed(conn *sqlite.Conn, path string) (err error) {
 	if m.now.Salt, err = wal.ReadSalt(m.log); err != nil {
 		return err
 	}
-	m.now.Frames, m.now.At = uint64(frames), nowMilli()
+	m.now.Frames, m.now.At = uint64(frames), time.Now().UnixMilli()
 	_, err = m.file.WriteAt(m.now.Encode(), 0)
 	return err
 }
@@ -267,7 +267,7 @@ func (r *recovery) keepDamaged() (suffix string, err error) {
 	}
 	// Nobody knows any more what was being offered: all that is due counts as interrupted.
 	r.Kept, _ = filepath.Glob(filepath.Join(r.dir, "*"+suffix+"*"))
-	if err := os.WriteFile(filepath.Join(r.dir, markName), wal.Mark{At: nowMilli(), Leased: math.MaxInt32}.Encode(), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.dir, markName), wal.Mark{At: time.Now().UnixMilli(), Leased: math.MaxInt32}.Encode(), 0o600); err != nil {
 		return "", err
 	}
 	if state.log.Bytes == 0 {

@@ -49,7 +49,7 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	if err != nil {
 		return err
 	}
-	rows, err := makeRows(m, d.id, accepted.Parts, accepted.Done)
+	rows, err := makeRows(d.store.now(), m, d.id, accepted.Parts, accepted.Done)
 	if err != nil {
 		return err
 	}
@@ -153,9 +153,8 @@ type newRows struct {
 }
 
 // makeRows makes the rows of parts of m and of records, which it completes.
-func makeRows(m *queue.Message, id int64, parts []queue.Part, done []queue.Record) (*newRows, error) {
+func makeRows(now time.Time, m *queue.Message, id int64, parts []queue.Part, done []queue.Record) (*newRows, error) {
 	r := &newRows{make([]partRow, len(parts)), make([]recordRow, len(done))}
-	now := time.Now()
 	for i := range parts {
 		var err error
 		if r.parts[i], err = newPartRow(&parts[i], m, now); err != nil {
@@ -207,7 +206,7 @@ func (b *storedBody) insert(t *tx, m *queue.Message, info string, r *newRows) er
 	if len(r.parts) > 0 {
 		received := m.Envelope.Received.UnixMilli()
 		if m.Envelope.Received.IsZero() {
-			received = nowMilli()
+			received = t.now.UnixMilli()
 		}
 		var body any
 		switch {

@@ -23,7 +23,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	if err := r.Check(&l.message.Parts[0]); err != nil {
 		return fmt.Errorf("message %s: %w", l.message.ID, err)
 	}
-	rows, err := makeRows(l.message, l.key.message, r.Parts, r.Done)
+	rows, err := makeRows(s.now(), l.message, l.key.message, r.Parts, r.Done)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (f *fresh) take(key partKey, lane string, nextAt int64) *freshMail {
 // fresh returns the message for its first claim, if it has one part with all of its recipients that is
 // due at once and nothing is known of: what most mail is.
 func (d *draft) fresh(m *queue.Message, info []byte, r *newRows) *freshMail {
-	if len(r.parts) != 1 || r.parts[0].state != codeQueued || r.parts[0].info != "" || r.parts[0].nextAt > nowMilli() {
+	if len(r.parts) != 1 || r.parts[0].state != codeQueued || r.parts[0].info != "" || r.parts[0].nextAt > d.store.now().UnixMilli() {
 		return nil
 	}
 	if bytes.Contains(info, []byte(`\ufffd`)) { // a text that is not UTF-8: the row gives back another one

@@ -68,13 +68,17 @@ const (
 
 // flagDue flags what a process may have been offering that did not close the store.
 func (s *Store) flagDue(last wal.Mark) error {
-	by, bound := max(nowMilli(), last.At), cmp.Or(last.Leased, leasedUnknown) // the clock may have been set back
+	by, bound := max(s.now().UnixMilli(), last.At), cmp.Or(last.Leased, leasedUnknown) // the clock may have been set back
 	flagged := 0
 	for lane := range s.counts.lanes() {
 		if err := exec(s.writer, flagDueQuery, args{lane, by, 2 * int64(bound)}); err != nil {
 			return err
 		}
 		flagged += s.writer.Changes()
+	}
+	s.leased.Store(leasedLeast)
+	if err := s.mark.allow(leasedLeast); err != nil {
+		return err
 	}
 	s.log.Warn("queue: the last process did not close the store; mail that it may have been offering counts as interrupted", "parts", flagged)
 	return nil

@@ -78,7 +78,7 @@ func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*leas
 	defer t.mu.Unlock()
 	var granted []*lease
 	now := time.Now()
-	err := t.due(lane, now.UnixMilli(), func(key partKey, nextAt int64) (bool, error) {
+	err := t.due(lane, s.now().UnixMilli(), func(key partKey, nextAt int64) (bool, error) {
 		if t.taken(key, now) {
 			return true, nil
 		}
@@ -193,7 +193,7 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	served := s.served.Load()
 	out := map[string]queue.Lane{}
 	for lane, parts := range s.counts.lanes() {
-		next, ok, err := s.leases.next(lane)
+		next, ok, err := s.leases.next(lane, s.now())
 		if err != nil {
 			return nil, describe(s.path, err)
 		}
@@ -205,14 +205,16 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 }
 
 // next returns when the next part of a lane can be claimed; ok is false where none is queued.
-func (t *leases) next(lane string) (next time.Time, ok bool, err error) {
+func (t *leases) next(lane string, now time.Time) (next time.Time, ok bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	err = t.due(lane, maxTime, func(key partKey, at int64) (bool, error) {
 		free := time.UnixMilli(at)
 		l := t.held[key]
-		if l != nil && l.until.After(free) {
-			free = l.until
+		if l != nil {
+			if end := now.Add(time.Until(l.until)); end.After(free) {
+				free = end
+			}
 		}
 		if !ok || free.Before(next) {
 			next, ok = free, true

@@ -38,6 +38,7 @@ const lockPatience = time.Second
 type Store struct {
 	*reader
 	log      *slog.Logger
+	now      func() time.Time // the time of day
 	lock     *os.File
 	mark     *marker
 	unclean  bool // the last process did not close the store
@@ -106,6 +107,7 @@ func newStore(o queue.Settings) *Store {
 	path := filepath.Join(o.Dir, databaseName)
 	s := &Store{
 		log:        o.Logger,
+		now:        o.Now,
 		space:      space{dir: o.Dir, look: freeBytes},
 		place:      place{path: path},
 		buffers:    buffer.NewPool(),
@@ -116,6 +118,9 @@ func newStore(o queue.Settings) *Store {
 		changed:    make(chan struct{}, 1),
 		checkpoint: make(chan struct{}, 1),
 		over:       make(chan struct{}),
+	}
+	if s.now == nil {
+		s.now = time.Now
 	}
 	s.SetReserve(o.ReserveBytes)
 	if s.log == nil {

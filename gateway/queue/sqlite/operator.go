@@ -29,7 +29,7 @@ func (s *Store) Retry(ctx context.Context, f queue.Filter) (int, error) {
 	return s.change(ctx, f, action{
 		applies: func(p *storedPart) bool { return p.state != codeHeld },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
-			part.Progress = queue.Renewed(part.Progress)
+			part.Progress = queue.Renewed(part.Progress, t.now)
 			return p.requeue(t, m, part)
 		},
 	})
@@ -40,7 +40,7 @@ func (s *Store) Hold(ctx context.Context, f queue.Filter) (int, error) {
 	return s.change(ctx, f, action{
 		applies: func(p *storedPart) bool { return p.state == codeQueued },
 		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *storedPart) error {
-			return p.update(t, partRow{state: codeHeld, lane: p.lane, nextAt: nowMilli(), info: p.info})
+			return p.update(t, partRow{state: codeHeld, lane: p.lane, nextAt: t.now.UnixMilli(), info: p.info})
 		},
 	})
 }
@@ -63,7 +63,7 @@ func (s *Store) Move(ctx context.Context, f queue.Filter, lane string) (int, err
 		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *storedPart) error {
 			to := p.partRow
 			if to.lane = lane; to.state == codeQueued {
-				to.nextAt = nowMilli()
+				to.nextAt = t.now.UnixMilli()
 			}
 			return p.update(t, to)
 		},
@@ -244,7 +244,7 @@ func (p *storedPart) requeue(t *tx, m *queue.Message, part *queue.Part) error {
 	if err != nil {
 		return err
 	}
-	return p.update(t, partRow{state: codeQueued, lane: p.lane, nextAt: nowMilli(), info: info})
+	return p.update(t, partRow{state: codeQueued, lane: p.lane, nextAt: t.now.UnixMilli(), info: info})
 }
 
 // update changes all of the row but its size.
@@ -265,7 +265,7 @@ func (p *storedPart) discard(t *tx, m *queue.Message, part *queue.Part, state en
 	for i, to := range part.To {
 		done[i] = queue.Record{Recipient: to, State: state, Upstream: part.Progress.Upstream, Error: part.Progress.Error, Attempts: part.Progress.Attempts}
 	}
-	r, err := makeRows(m, p.key.message, nil, done)
+	r, err := makeRows(t.now, m, p.key.message, nil, done)
 	if err != nil {
 		return err
 	}
@@ -285,7 +285,7 @@ func (s *Store) Hasten(ctx context.Context, lane string, after time.Time) error 
 		return err
 	}
 	defer s.leave()
-	now := nowMilli()
+	now := s.now().UnixMilli()
 	beyond := max(now, after.UnixMilli())
 	for {
 		var changed int

@@ -75,7 +75,7 @@ func (s *Store) pruneHistory(ctx context.Context, before int64) error {
 		if err != nil {
 			return err
 		}
-		if step.count < historyStep || (step.old == 0 && step.newest <= nowMilli()) {
+		if step.count < historyStep || (step.old == 0 && step.newest <= s.now().UnixMilli()) {
 			return nil
 		}
 		after = step.last

@@ -216,7 +216,7 @@ func (r *recovery) end(t *tx, id int64) error {
 		case len(open) < len(m.Parts[i].To):
 			part := m.Parts[i]
 			part.To = open
-			held := partRow{state: codeHeld, lane: p.lane, nextAt: nowMilli()}
+			held := partRow{state: codeHeld, lane: p.lane, nextAt: t.now.UnixMilli()}
 			if held.info, err = partText(&part, m.Envelope.To); err == nil {
 				err = p.update(t, held)
 			}
@@ -275,7 +275,7 @@ func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error
 		}
 		to = slices.DeleteFunc(slices.Clone(msg.Envelope.To), func(to envelope.Recipient) bool { return ended[to.Address] })
 		part := queue.Part{To: to, State: envelope.Held, Progress: envelope.Progress{Error: "recovered from " + source + "; it may have been sent"}}
-		rows, err := makeRows(msg, id, []queue.Part{part}, nil)
+		rows, err := makeRows(t.now, msg, id, []queue.Part{part}, nil)
 		if err != nil {
 			return err
 		}

@@ -198,8 +198,6 @@ func scanPart(s *sqlite.Stmt, key partKey) storedPart {
 	}}
 }
 
-func nowMilli() int64 { return time.Now().UnixMilli() }
-
 // message decodes the row.
 func (m *messageRow) message() (*queue.Message, error) {
 	var info messageInfo

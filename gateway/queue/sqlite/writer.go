@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -37,6 +38,7 @@ type op struct {
 // tx is the transaction of a group.
 type tx struct {
 	conn  *sqlite.Conn
+	now   time.Time
 	depth map[depthKey]depth // change of the counters
 	loads map[int64]load     // change of segments
 	due   bool               // something became due sooner
@@ -168,7 +170,7 @@ func (s *Store) commit(group []*op) {
 		if err := s.err(); err != nil {
 			settle(group, func(*op) bool { return true }, err)
 		}
-		t := &tx{conn: s.writer, depth: map[depthKey]depth{}}
+		t := &tx{conn: s.writer, now: s.now(), depth: map[depthKey]depth{}}
 		bytes, again, err := s.attempt(t, group)
 		if again {
 			continue
