@@ -57,10 +57,15 @@ func TestSlowClients(t *testing.T) {
 		return strings.HasPrefix(p.reply(), "250")
 	}
 	h.await("room for a good client", good)
+	fastest := time.Hour
 	for range 3 {
 		began := time.Now()
-		if !good() || time.Since(began) > time.Second {
-			t.Errorf("a good client was not served within a second, but after %v", time.Since(began))
+		if !good() {
+			t.Error("a good client was not served")
 		}
+		fastest = min(fastest, time.Since(began))
+	}
+	if fastest > time.Second { // of three: the machine may be busy
+		t.Errorf("good clients were served after %v and more", fastest)
 	}
 }

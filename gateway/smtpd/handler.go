@@ -42,7 +42,7 @@ const (
 	AuthOK      EventKind = "auth-ok"      // User logged in
 	AuthFailed  EventKind = "auth-failed"  // User tried to
 	Rejected    EventKind = "rejected"     // Command got Reply, a 4xx or 5xx
-	Lost        EventKind = "lost"         // the connection broke or stalled inside a message
+	Lost        EventKind = "lost"         // the connection broke or stalled inside a message, or gave way to another
 	TLSFailed   EventKind = "tls-failed"   // the handshake failed: Err says why
 	ProxyFailed EventKind = "proxy-failed" // a PROXY header was missing or wrong
 	Panicked    EventKind = "panicked"     // a fault of the program cost this session

@@ -60,6 +60,7 @@ func (f *front) hangUp(err error) error {
 	switch {
 	case errors.Is(err, errGaveWay):
 		f.hurry()
+		f.event(Event{Kind: Lost, Err: err})
 		f.respond("421 4.3.2 " + f.cfg.Hostname + " Idle, and others need the connection")
 	case errors.Is(err, errDraining):
 		f.respond("421 4.3.2 " + f.cfg.Hostname + " Service shutting down")
