@@ -13,6 +13,7 @@ import (
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
 	"mailhatch/upstream"
 	"mailhatch/upstream/local"
@@ -23,7 +24,10 @@ func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
 		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Memory: g.memory, Gatherer: g.metrics,
 		Token: func() upstream.Secret { return g.current.Load().Admin.Token },
-		Log:   g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
+		Guessed: func(client string) {
+			g.journal.Rejected(journal.Rejected{Stage: "admin-token", Reason: "a wrong token for [admin]", Client: client, Listener: "admin"})
+		},
+		Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }
 

@@ -33,6 +33,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
+	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -47,6 +48,8 @@ type Config struct {
 	Memory   func(upstream string) ([]Kept, bool)        // what an upstream of type memory was given; false: it is none
 	Gatherer prometheus.Gatherer                         // metrics beside those of the queue
 	Token    func() upstream.Secret                      // what shows mail by TCP; nil or zero: nothing does
+	Guard    *backoff.Guard                              // against guessed tokens; nil means one of its own
+	Guessed  func(client string)                         // is told of wrong tokens
 	Log      *slog.Logger                                // failures of connections and panics
 	Hostname func() string
 	Version  string
@@ -79,6 +82,9 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, reader: Reader{cfg.Queue}, metrics: own}
 	if cfg.Gatherer != nil {
 		s.metrics = prometheus.Gatherers{cfg.Gatherer, own}
+	}
+	if s.cfg.Guard == nil {
+		s.cfg.Guard = backoff.New(time.Second, nil)
 	}
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)

@@ -13,10 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
@@ -165,7 +167,7 @@ func TestPublic(t *testing.T) {
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
 	q.history = []queue.Record{{ID: "B2", From: "app@example.com", Recipient: envelope.Recipient{Address: "ben@example.org"}, State: envelope.Sent}}
 	known := ""
-	c, address := start(t, Config{Queue: q, Token: func() upstream.Secret { return upstream.NewSecret(known) },
+	c, address := start(t, Config{Queue: q, Guard: backoff.New(1, nil), Token: func() upstream.Secret { return upstream.NewSecret(known) },
 		Status: func() []Upstream { return []Upstream{{Name: "main", LastError: "550 ann@example.org is unknown"}} },
 		Ready:  func() []string { return []string{"upstream main is closed (account)"} },
 		Memory: func(string) ([]Kept, bool) { return []Kept{{From: "app@example.com"}}, true },
@@ -220,6 +222,24 @@ func TestPublic(t *testing.T) {
 	}
 	if m, err := c.Show(t.Context(), "A1"); err != nil || m.Header.Subject != "secret of A1" {
 		t.Errorf("the socket shows %+v %v", m, err)
+	}
+}
+
+// Wrong tokens are on record and answered at a pace; the right one passes meanwhile.
+func TestGuessedTokens(t *testing.T) {
+	var guessed []string
+	_, address := start(t, Config{Queue: newFake(), Guard: backoff.New(time.Hour, nil), Guessed: func(client string) { guessed = append(guessed, client) },
+		Token: func() upstream.Secret { return upstream.NewSecret(token) }})
+	for i, tc := range []struct {
+		authorization string
+		status        int
+	}{{"", 401}, {"Bearer wrong", 401}, {"Bearer wrong", 429}, {"", 401}, {"Bearer " + token, 200}, {"Basic wrong", 429}} {
+		if status, _ := ask(t, "GET", "http://"+address+"/api/v1/queue", "", tc.authorization, nil); status != tc.status {
+			t.Errorf("%d, %q: %d, want %d", i, tc.authorization, status, tc.status)
+		}
+	}
+	if len(guessed) != 1 || guessed[0] != "127.0.0.1" {
+		t.Errorf("on record: %q", guessed)
 	}
 }
 

@@ -125,9 +125,31 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 	}
 	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	want, got := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(strings.TrimSpace(given)))
-	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+	right := strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(want[:], got[:]) == 1
+	if !right && scheme != "" {
+		if err := s.guessed(w, r); err != nil {
+			return err
+		}
+	}
+	if !right {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="mailhatch"`)
 		return &requestError{http.StatusUnauthorized, "this needs the token of [admin], as Authorization: Bearer TOKEN"}
+	}
+	return nil
+}
+
+// guessed counts a wrong token, or refuses to while others are too fresh. The right one always passes: it is
+// too long to be guessed, and a guesser must not keep its owner out.
+func (s *Server) guessed(w http.ResponseWriter, r *http.Request) error {
+	const user = "token of [admin]"
+	client, _, _ := net.SplitHostPort(r.RemoteAddr)
+	if wait := s.cfg.Guard.Wait(user, client); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(1+int(wait/time.Second)))
+		return &requestError{http.StatusTooManyRequests, "too many wrong tokens, try again later"}
+	}
+	s.cfg.Guard.Failed(user, client)
+	if s.cfg.Guessed != nil {
+		s.cfg.Guessed(client)
 	}
 	return nil
 }
