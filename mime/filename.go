@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// nameAll returns every attachment a name: JSON APIs drop files without one. Names that are made up
+// nameAll names every attachment: JSON APIs drop files without a name. Names that are made up
 // differ from all others; names that came with the message stay.
 func (s *sorter) nameAll() {
 	used := map[string]bool{}

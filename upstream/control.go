@@ -6,7 +6,7 @@ import (
 )
 
 // controlFields are fields by which providers let a message steer their service. They count only where
-// the operator says so: mail comes from programs that may pass on what strangers wrote.
+// the operator permits it: mail comes from programs that may pass on what strangers wrote.
 var controlFields = [...]string{
 	"X-SMTPAPI",             // https://www.twilio.com/docs/sendgrid/for-developers/sending-email/building-an-x-smtpapi-header
 	"X-Mailgun-*",           // https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-smtp

@@ -13,7 +13,7 @@ func RootCAs(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	const hint = "give a file of certificates in PEM form"
+	const hint = "name a file of certificates in PEM form"
 	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, &KeyError{Key: "ca_file", Problem: "cannot be read: " + err.Error(), Hint: hint}

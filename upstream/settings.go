@@ -21,7 +21,7 @@ func NewSecret(value string) Secret { return Secret{value} }
 // Reveal returns the value itself, for the one place that sends it.
 func (s Secret) Reveal() string { return s.value }
 
-// IsZero reports whether there is no value.
+// IsZero reports whether the secret is empty.
 func (s Secret) IsZero() bool { return s.value == "" }
 
 // Redacted stands wherever a secret would.

@@ -59,7 +59,7 @@ type Mail struct {
 	To       []Recipient   // envelope recipients of this offer, at least one, unique
 	Ret      string        // RFC 3461: "", "FULL", "HDRS"
 	EnvID    string        // RFC 3461, not encoded
-	EightBit bool          // the client declared BODY=8BITMIME; the bytes tell what is really there
+	EightBit bool          // the client declared BODY=8BITMIME; the bytes may differ
 	UTF8     bool          // the client asked for SMTPUTF8
 	Message  *mime.Message // as stored, after the rewriting that this upstream asked for
 }
@@ -114,7 +114,7 @@ type Error struct {
 	Class      Class
 	Status     int           // HTTP status or SMTP reply code; 0 when the failure came before one
 	Code       string        // the provider's name for it ("rate_limit_exceeded") or the RFC 3463 code ("5.1.1")
-	RetryAfter time.Duration // not before; 0 when the provider did not say
+	RetryAfter time.Duration // not before; 0 if the provider named none
 	Sender     bool          // Account only: it is about the From address of this mail, not the whole upstream
 	Connect    bool          // Temporary only: the upstream could not be reached or spoken to at all
 	Outage     bool          // Temporary only: the upstream itself has a fault, whatever the mail

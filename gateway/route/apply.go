@@ -43,7 +43,7 @@ func (m *Mail) read() error {
 
 func (m *Mail) isCopy(address string) bool { return m.Copies[mime.AddressKey(address)] }
 
-// NewInput returns rules what they may ask of a message.
+// NewInput returns what rules may ask of a message.
 func NewInput(id string, env *envelope.Envelope, msg *mime.Message, size int64) *Input {
 	in := &Input{ID: id, Envelope: env, Subject: msg.Subject, Size: size}
 	for _, a := range msg.From {

@@ -186,7 +186,7 @@ func commonLabel(label string) string {
 	return label
 }
 
-// guessEndian reports the byte order of UTF-16 without a mark: RFC 2781 4.3 says big-endian, Windows
+// guessEndian returns the byte order of UTF-16 without a mark: RFC 2781 4.3 says big-endian, Windows
 // writes little-endian. Spaces and Latin letters show it.
 func guessEndian(b []byte) unicode.Endianness {
 	even, odd := 0, 0

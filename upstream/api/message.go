@@ -13,7 +13,7 @@ import (
 	"mailhatch/upstream"
 )
 
-// Message is a message as JSON APIs see it, recipients apart.
+// Message is a message as JSON APIs see it, without recipients.
 type Message struct {
 	From         mime.Address
 	ReplyTo      []mime.Address
@@ -39,7 +39,7 @@ type File struct {
 	ContentID string
 }
 
-// Form is what tells one JSON API from another.
+// Form is how one JSON API differs from another.
 type Form struct {
 	Alternatives bool     // other bodies than text and HTML have a place
 	Reserved     []string // header names that the API refuses
@@ -48,7 +48,7 @@ type Form struct {
 // alternativeLimit is how many bytes an alternative may have; larger ones travel as files.
 const alternativeLimit = 4 << 20
 
-// ReadMessage sorts a message for a JSON API. flatten permits taking signed and encrypted messages apart.
+// ReadMessage sorts a message for a JSON API. flatten permits flattening signed and encrypted messages.
 func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream.Error) {
 	msg := m.Message
 	content, err := msg.Content()
@@ -100,7 +100,7 @@ func (o *Message) begin(m *upstream.Mail, flatten bool) *upstream.Error {
 	return o.readSender(m)
 }
 
-// isEmptyText reports whether a part is an empty text without a name: nobody misses it, and as a file it puzzles.
+// isEmptyText reports whether a part is an empty text without a name: as a file it would only confuse.
 func isEmptyText(p *mime.Part) (bool, error) {
 	if p.Name != "" || p.Disposition == "attachment" || !strings.HasPrefix(p.Type, "text/") {
 		return false, nil

@@ -17,7 +17,7 @@ import (
 type Segment struct {
 	Literal []byte
 	Open    func() io.Reader // nil for literals
-	Length  int64            // bytes that open gives
+	Length  int64            // bytes that open returns
 }
 
 // Payload is a request body. It can be read any number of times and is the same each time; streams
@@ -46,7 +46,7 @@ func (p Payload) Open() io.Reader { return &payloadReader{rest: p} }
 type payloadReader struct {
 	rest Payload
 	cur  io.Reader
-	left int64 // bytes that cur still owes
+	left int64 // bytes of cur still to come
 }
 
 // Read fills b over the ends of segments, for each Read may become a write of the connection; streams are
@@ -75,7 +75,7 @@ func (r *payloadReader) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// next goes on to the next segment and says whether there is one.
+// next goes on to the next segment and reports whether there is one.
 func (r *payloadReader) next() bool {
 	if len(r.rest) == 0 {
 		return false
@@ -170,7 +170,7 @@ func (j *Object) Name(name string) {
 		j.Raw("{\n")
 	}
 	j.inner = true
-	j.Raw(`"` + name + `":`) // ours, nothing to escape
+	j.Raw(`"` + name + `":`) // a name of this program, nothing to escape
 }
 
 // Fields writes a field that is an object of strings.

@@ -66,7 +66,7 @@ func (c *Client) host() string {
 	return u.Host
 }
 
-// clockTolerance is beyond what networks delay.
+// clockTolerance is more than what networks delay.
 const clockTolerance = time.Minute
 
 // clock compares the local clock with the provider's (RFC 9110 6.6.1).

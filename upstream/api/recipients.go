@@ -134,7 +134,7 @@ func shownIn(msg *mime.Message) map[string]*recipient {
 }
 
 // Address returns an address as APIs take it, the domain in A-labels (RFC 5891), and a key that is
-// the same for the same mailbox. Local parts beyond ASCII (RFC 6531) have no form there.
+// the same for the same mailbox. Non-ASCII local parts (RFC 6531) have no such form.
 func Address(s string) (addr, key string, err *upstream.Error) {
 	local, domain, ok := mime.SplitAddress(s)
 	if !ok || local == "" || domain == "" || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {

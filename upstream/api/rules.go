@@ -28,7 +28,7 @@ type Rule struct {
 	Search  bool          // one of the call's recipients may be at fault
 }
 
-// commonRules close every provider's list. A status that tells of us or of the way is never the
+// commonRules close every provider's list. A status about the account or the network is never the
 // mail's fault, and 400 or 422 count against the mail only where the provider itself said so.
 var commonRules = []Rule{
 	{Status: 400, Own: true, Class: upstream.Permanent},
@@ -76,7 +76,7 @@ func NotTheirs(a *Answer, provider string) *upstream.Error {
 	return e
 }
 
-// Problem is what an error answer says.
+// Problem is the content of an error response.
 type Problem struct {
 	Name    string // the provider's name for the error, "" where it has none
 	Message string
@@ -129,7 +129,7 @@ func findRule(status int, w Problem, rules []Rule) *Rule {
 // wordsLimit is how much of a provider's words is passed on, in bytes.
 const wordsLimit = 400
 
-// Words returns what an answer says as one line for people.
+// Words returns the text of a response as one line for people.
 func (a *Answer) Words(w Problem) string {
 	s := w.Message
 	if !w.Own {

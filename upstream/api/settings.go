@@ -2,7 +2,7 @@ package api
 
 import "mailhatch/upstream"
 
-// JSONChanges lists what all APIs that take text and files apart change, whatever the message.
+// JSONChanges lists what all APIs that take text and files separately change in every message.
 func JSONChanges() []string {
 	return []string{
 		"the MIME structure is built anew: one text, one HTML, files; boundaries, charsets and transfer encodings are the provider's",

@@ -29,7 +29,7 @@ type consoleSettings struct {
 // Open needs an output to write to.
 func (s *consoleSettings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if env.Stdout == nil {
-		return nil, errors.New("there is no output to write to")
+		return nil, errors.New("no output to write to")
 	}
 	return &console{out: env.Stdout, full: s.Full, turn: make(chan struct{}, 1)}, nil
 }
@@ -138,7 +138,7 @@ func (c *console) show(m *upstream.Mail, b *bytes.Buffer) error {
 	return nil
 }
 
-// writeContent shows the text, or says that there is only HTML, and lists the attachments.
+// writeContent shows the text, or a note that there is only HTML, and lists the attachments.
 func writeContent(b *bytes.Buffer, m *mime.Message) error {
 	content, err := m.Content()
 	if err != nil {

@@ -41,7 +41,7 @@ func (s *fileSettings) Open(env upstream.Env) (upstream.Upstream, error) {
 	return &maildir{path: s.Path, host: host}, nil
 }
 
-// maildir is the upstream of kind file. Each recipient gets a copy, which names nobody else of the
+// maildir is the upstream of kind file. Each recipient gets a copy, which names no other recipient of the
 // envelope: Return-Path and Delivered-To stand at its top as after local delivery.
 type maildir struct {
 	path, host string

@@ -82,7 +82,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Auth: func(key upstream.Secret) string {
 			return "Basic " + base64.StdEncoding.EncodeToString([]byte("api:"+key.Reveal()))
 		},
-		Recipients: maxRecipients, Bytes: maxBytes + maxForm, Batches: true, // the message shows its own To, whoever gets it
+		Recipients: maxRecipients, Bytes: maxBytes + maxForm, Batches: true, // the message shows its own To to every recipient
 		Changes: changes(),
 	})
 	errs := []error{err, upstream.OneOf("region", s.Region, "us", "eu")}
@@ -139,7 +139,7 @@ func (g *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 			edits = append(edits, mime.Edit{Op: mime.Remove, Name: pattern})
 		}
 	}
-	edits = append(edits, mime.Edit{Op: mime.Mend}) // Mailgun refuses headers with lines that are no fields
+	edits = append(edits, mime.Edit{Op: mime.Mend}) // Mailgun refuses headers with lines that are not fields
 	more, e := missingFields(m, g.domain)
 	if e != nil {
 		return nil, e
@@ -201,7 +201,7 @@ func missingFields(m *upstream.Mail, domain string) ([]mime.Edit, *upstream.Erro
 		return nil, e
 	}
 	for i := range from {
-		// An address beyond ASCII in From makes mail that no one delivers.
+		// Mail with a non-ASCII address in From would not be delivered.
 		if from[i].Addr, e = api.SenderForm(from[i].Addr); e != nil {
 			return nil, e
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // Account asks for the domain, https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains
-// Keys that may only send are refused there; with an empty form such a key is told what is missing, a
+// Keys that may only send are refused there; with an empty form such a key gets the list of missing fields, a
 // wrong one that it is wrong, and nothing can be sent.
 func (g *provider) Account(ctx context.Context) (*api.Answer, error) {
 	a, err := g.client.Do(ctx, &api.Request{Method: "GET", Path: "/v4/domains/" + url.PathEscape(g.domain)})
@@ -45,7 +45,7 @@ func (g *provider) Findings(_ context.Context, a *api.Answer, _ []string) []upst
 		return []upstream.Finding{upstream.Finef("key", "valid; it may only send"), upstream.Finef("domain", "a key that may only send is not told whether %s is verified", g.domain)}
 	}
 	var got struct{ Domain struct{ State string } }
-	d := api.Domain{Name: g.domain, Status: "in a state that the answer does not tell", Level: upstream.Warn}
+	d := api.Domain{Name: g.domain, Status: "in an unknown state", Level: upstream.Warn}
 	if json.Unmarshal(a.Body, &got) == nil && got.Domain.State != "" {
 		d.Status, d.Level = api.Line(got.Domain.State), upstream.Fail // unverified, disabled
 		if d.Status == "active" {

@@ -10,7 +10,7 @@ import (
 )
 
 // Account asks for the domains, https://resend.com/docs/api-reference/domains/list-domains. A key that may only
-// send is told so, which proves it valid.
+// send gets an error that proves it valid.
 func (r *provider) Account(ctx context.Context) (*api.Answer, error) {
 	a, err := r.client.Do(ctx, &api.Request{Method: "GET", Path: "/domains"})
 	if err != nil {

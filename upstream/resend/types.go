@@ -9,7 +9,7 @@ import (
 
 // agreeingName returns a file name and a type that agree: Resend answers 200 and then never delivers a message
 // whose file name and type contradict each other (https://anymail.dev/en/stable/esps/resend/). The name is what
-// people see, so it stays as it is where it has an extension, and the type gives way; pictures shown in the HTML
+// people see, so it stays as it is where it has an extension, and the type is changed; pictures shown in the HTML
 // keep their type.
 func agreeingName(f api.File) (name, mediaType string) {
 	const any = "application/octet-stream"

@@ -16,7 +16,7 @@ import (
 const (
 	maxCategories = 10
 	maxCategory   = 255
-	maxArgs       = 9_500 // of 10,000, the rest being ours
+	maxArgs       = 9_500 // of 10,000; mailhatch uses the rest
 )
 
 // instructions is what an X-SMTPAPI header asks for and mail/send has a field for.
@@ -29,7 +29,7 @@ type instructions struct {
 // readSMTPAPI translates an X-SMTPAPI header,
 // https://www.twilio.com/docs/sendgrid/for-developers/sending-email/building-an-x-smtpapi-header.
 // What it cannot translate makes the mail unrepresentable: sent without it, it would not be what
-// the program meant; so does a second one, of which nobody says how it goes with the first.
+// the program meant; so does a second one, because how it combines with the first is undefined.
 func readSMTPAPI(values []string) (c instructions, e *upstream.Error) {
 	value := strings.TrimSpace(strings.Join(values, ""))
 	if value == "" {

@@ -137,7 +137,7 @@ func (u *relay) dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// mailOptions says to go-mail what to do. With implicit TLS the connection it gets is secure already.
+// mailOptions returns the options of go-mail. With implicit TLS the connection it gets is secure already.
 func (u *relay) mailOptions() []mail.Option {
 	policy := mail.NoTLS
 	switch u.tlsMode {
@@ -250,7 +250,7 @@ func (g garbageError) Error() string {
 	return fmt.Sprintf("the relay answered something that is not an SMTP reply: %.60q", string(g))
 }
 
-// splitReplyLine takes "250-text" apart (RFC 5321 4.2).
+// splitReplyLine splits "250-text" (RFC 5321 4.2).
 func splitReplyLine(line string) (code int, more bool, text string, ok bool) {
 	line = strings.TrimRight(line, "\r\n")
 	if len(line) < 3 {

@@ -120,7 +120,7 @@ func (u *relay) feed(w *dotWriter, m *mime.Message) error {
 	return nil
 }
 
-// readError is trouble with the message's own bytes.
+// readError is a failure to read the message.
 type readError struct{ err error }
 
 func (e *readError) Error() string { return "reading the message: " + e.err.Error() }

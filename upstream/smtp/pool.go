@@ -60,7 +60,7 @@ func (p *pool) put(c *conn) {
 	}
 }
 
-// farewell says QUIT beside the callers' way.
+// farewell sends QUIT without delaying the callers.
 func (p *pool) farewell(c *conn) {
 	p.work.Go(func() { c.quit(quitTimeout) })
 }

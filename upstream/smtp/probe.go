@@ -35,7 +35,7 @@ const (
 	certWarning = 14 * 24 * time.Hour
 )
 
-// Probe tells of ports, TLS and login. The domains are not asked for: SMTP cannot tell.
+// Probe reports on port, TLS and login. It ignores the domains: SMTP cannot check them.
 func (u *relay) Probe(ctx context.Context, _ []string) []upstream.Finding {
 	return u.probe(ctx, commonPorts())
 }
@@ -131,12 +131,12 @@ func (u *relay) blocked(state string, ports []int, states map[int]string) upstre
 		f.Hint = "the host answers, but no relay listens there: look at host and port"
 	default:
 		f.Hint = fmt.Sprintf("%d blocked, as every port for mail from here: use an API upstream (resend, sendgrid, mailgun), which needs HTTPS only, "+
-			"or ask whoever runs this network", u.port)
+			"or ask the administrator of this network", u.port)
 	}
 	return f
 }
 
-// tlsFinding tells of the encryption of a connection.
+// tlsFinding reports on the encryption of a connection.
 func (u *relay) tlsFinding(c *conn, now time.Time) upstream.Finding {
 	state, ok := c.client.TLSConnectionState()
 	switch {
@@ -152,7 +152,7 @@ func (u *relay) tlsFinding(c *conn, now time.Time) upstream.Finding {
 		end := state.PeerCertificates[0].NotAfter
 		text += ", certificate until " + end.Format(time.DateOnly)
 		if end.Sub(now) < certWarning {
-			return upstream.Finding{Name: "tls", Level: upstream.Warn, Text: text, Hint: "whoever runs the relay should renew it"}
+			return upstream.Finding{Name: "tls", Level: upstream.Warn, Text: text, Hint: "ask the administrator of the relay to renew it"}
 		}
 	}
 	return upstream.Finef("tls", "%s", text)

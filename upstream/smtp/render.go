@@ -21,7 +21,7 @@ func (u *relay) Preflight(m *upstream.Mail) error {
 	for _, r := range m.To {
 		_, err := recipientAddress(r.Address)
 		if err == nil {
-			return nil // Send tells of the others
+			return nil // Send reports the others
 		}
 		last = err
 	}

@@ -215,7 +215,7 @@ func (r reply) isThrottle(phase stage) bool {
 		"too many concurrent", "too many messages", "too many emails", "too many mails", "too much mail", "slow down")
 }
 
-// isOutage finds trouble of the relay's own system (RFC 3463 3.4), such as a full disk: it meets all mail
+// isOutage finds failures of the relay's own system (RFC 3463 3.4), such as a full disk: it meets all mail
 // alike. At RCPT it may be that of one destination only.
 func (r reply) isOutage(phase stage) bool {
 	if r.code/100 != 4 || (phase != atMail && phase != atData && phase != atDot) {
@@ -255,7 +255,7 @@ func (u *relay) dialError(err error) *upstream.Error {
 // address is host and port for messages.
 func (u *relay) address() string { return net.JoinHostPort(u.host, fmt.Sprint(u.port)) }
 
-// isNetwork tells trouble of the connection from other errors.
+// isNetwork reports whether err is a failure of the connection.
 func isNetwork(err error) bool {
 	var network net.Error
 	var errno syscall.Errno

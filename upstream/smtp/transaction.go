@@ -27,7 +27,7 @@ type transaction struct {
 }
 
 // transact makes transactions on conn until all recipients have an outcome or the connection is of no
-// more use, and gives it back. With reused it leaves recipients without an outcome when the connection was dead
+// more use, and returns it. With reused it leaves recipients without an outcome when the connection was dead
 // or out of step.
 func (u *relay) transact(ctx context.Context, conn *conn, job *job, reused bool) {
 	release := conn.raw.closeWith(ctx)
@@ -201,7 +201,7 @@ func (t *transaction) phase(k int) stage {
 	return atRcpt
 }
 
-// refusedHere mends a guess: a relay that takes other recipients of this mail is open to us, so that
+// refusedHere corrects a guess: a relay that takes other recipients of this mail is open to us, so that
 // "relay denied" is about the one recipient.
 func (t *transaction) refusedHere() {
 	for _, i := range t.rcpts {
