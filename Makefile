@@ -7,7 +7,7 @@ BIN     := bin/mailhatch
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
-.PHONY: run test build man lint deps bench bench-peers bench-curve soak fuzz cover cross install install-sendmail packages container clean
+.PHONY: run test build man lint deps bench bench-hostile bench-peers bench-curve soak fuzz cover cross install install-sendmail packages container clean
 
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
@@ -53,6 +53,9 @@ cover: ## statement coverage of the rooms, at least 90 % each
 
 bench: build ## messages/s accepted and delivered, p99, CPU, memory
 	@$(GO) run ./cmd/mailbench run --binary $(BIN)
+
+bench-hostile: ## CPU and memory that the worst of hostile mail costs, for each kind (doc/security.md), 5 to 10 minutes
+	@$(GO) test ./test/cost -run '^$$' -bench Hostile -benchtime 1x -timeout 1h
 
 bench-peers: build ## all figures of doc/performance.md beside Postfix and others, 10 to 20 minutes (ONLY=line,... QUICK=1 FETCH=1)
 	@$(GO) run ./cmd/mailbench peers -binary $(BIN) -markdown bin/peers.md -json bin/peers.json \

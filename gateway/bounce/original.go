@@ -65,10 +65,11 @@ func wholeMessage(m *mime.Message, utf8Header bool) (*part, error) {
 // headerOf returns the header alone. Where it is not plain ASCII it goes quoted-printable (RFC 6522 4)
 // or, to a sender with a non-ASCII address, as RFC 6533 6.3 has it.
 func headerOf(m *mime.Message, utf8Header bool) *part {
-	header := mime.EditHeader(m.HeaderBytes(), blind()...)
+	header := m.HeaderBytes()
 	if len(header) > maxHeader {
 		header = header[:bytes.LastIndexByte(header[:maxHeader], '\n')+1]
 	}
+	header = mime.EditHeader(header, blind()...)
 	if len(header) > 0 && !bytes.HasSuffix(header, []byte("\n")) {
 		header = append(header[:len(header):len(header)], "\r\n"...)
 	}

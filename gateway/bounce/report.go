@@ -42,6 +42,9 @@ type Fate struct {
 	Last      time.Time // of the last attempt
 }
 
+// IsDue reports whether the sender wants to be notified of any of the fates.
+func (r *Report) IsDue() bool { return len(r.due()) > 0 }
+
 // due returns the fates of which the sender wants to be notified.
 func (r *Report) due() []Fate {
 	if r.Envelope.From == "" || r.automatic() {

@@ -42,11 +42,12 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, dest des
 		return
 	}
 	if policy != "keep" {
-		msg, err := a.compose(bounce.Failed, rcpts, p)
-		if until := a.digestAt(); msg != nil && !until.IsZero() {
+		// The digest comes first: to compose a notification of each refusal takes as many readings of the message.
+		if until := a.digestAt(); !until.IsZero() && a.report(bounce.Failed, rcpts, p).IsDue() {
 			a.deferToDigest(rcpts, p, until)
 			return
 		}
+		msg, err := a.compose(bounce.Failed, rcpts, p)
 		id, err := a.submit(ctx, msg, err)
 		if err != nil && !errors.Is(err, ErrRefused) {
 			p.Error = last // it is not final yet

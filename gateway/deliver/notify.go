@@ -21,6 +21,11 @@ const bounceRetry = 5 * time.Minute
 
 // compose returns a notification of the sender; nil when none is due.
 func (a *attempt) compose(action bounce.Action, rcpts []envelope.Recipient, p envelope.Progress) ([]byte, error) {
+	return a.report(action, rcpts, p).Message()
+}
+
+// report returns what a notification of the sender would be about.
+func (a *attempt) report(action bounce.Action, rcpts []envelope.Recipient, p envelope.Progress) *bounce.Report {
 	env := a.msg.Envelope
 	r := &bounce.Report{Action: action, ID: a.msg.ID, Hostname: a.gen.cfg.Policy.Hostname, At: a.now(),
 		Until: env.Received.Add(a.gen.cfg.Policy.MaxAge), Envelope: env, Original: a.body}
@@ -30,7 +35,7 @@ func (a *attempt) compose(action bounce.Action, rcpts []envelope.Recipient, p en
 		r.Fates = append(r.Fates, bounce.Fate{Recipient: rcpt, Status: p.Enhanced, Upstream: p.Upstream, Text: p.Error,
 			Code: p.Status, SMTP: smtp, Last: p.LastAttempt})
 	}
-	return r.Message()
+	return r
 }
 
 // submit accepts what compose returned and logs errors. The id is "" when no notification is due.

@@ -62,7 +62,7 @@ func (a *attempt) upstream() string { return a.lane.upstream.Name }
 func (a *attempt) add(p queue.Part) {
 	for i := range a.parts {
 		q := &a.parts[i]
-		if q.Lane == p.Lane && q.State == p.State && !a.staysAlone(&p) && reflect.DeepEqual(q.Progress, p.Progress) {
+		if q.Lane == p.Lane && q.State == p.State && q.Progress.Error == p.Progress.Error && !a.staysAlone(&p) && reflect.DeepEqual(q.Progress, p.Progress) {
 			q.To = append(q.To, p.To...)
 			return
 		}

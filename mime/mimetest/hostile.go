@@ -10,14 +10,19 @@ const from = "From: a@x.example\r\n"
 
 // Hostile returns messages of about so many bytes, by name, that make careless parsers slow or large.
 func Hostile(size int) map[string]string {
-	rep := func(s string) string { return strings.Repeat(s, max(1, (size-2000)/len(s))) }
+	rep := repeater(size)
 	all := hostileHeaders(rep)
-	for _, more := range []map[string]string{hostileParams(rep), hostileTrees(rep), hostileBodies(rep)} {
+	for _, more := range []map[string]string{hostileParams(rep), hostileTrees(rep), HostileBodies(size)} {
 		for name, raw := range more {
 			all[name] = raw
 		}
 	}
 	return all
+}
+
+// repeater repeats a text up to about so many bytes.
+func repeater(size int) func(string) string {
+	return func(s string) string { return strings.Repeat(s, max(1, (size-2000)/len(s))) }
 }
 
 // numbered repeats a format with a number in it.
@@ -120,7 +125,10 @@ func hostileTrees(rep func(string) string) map[string]string {
 	}
 }
 
-func hostileBodies(rep func(string) string) map[string]string {
+// HostileBodies returns those of Hostile with a body that may be of any size: headers have a limit, and so
+// have the parts.
+func HostileBodies(size int) map[string]string {
+	rep := repeater(size)
 	text := from + "Content-Type: text/plain; charset="
 	encoded := from + "Content-Type: text/plain\nContent-Transfer-Encoding: "
 	return map[string]string{

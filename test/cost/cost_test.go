@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/mime"
 	"mailhatch/mime/mimetest"
 	"mailhatch/upstream"
 	"mailhatch/upstream/kinds"
@@ -27,18 +28,18 @@ func recipients(n int) []envelope.Recipient {
 // work is one thing that is done with a message.
 type work struct {
 	name string
-	do   func(tb testing.TB, to []envelope.Recipient, raw string)
+	do   func(tb testing.TB, to []envelope.Recipient, src mime.Source)
 }
 
 // works are the door, and an attempt and a rendering at each kind.
 func (r *rig) works(ctx context.Context) []work {
-	all := []work{{"acceptance", func(_ testing.TB, to []envelope.Recipient, raw string) { r.accept(ctx, to, raw) }}}
+	all := []work{{"acceptance", func(_ testing.TB, to []envelope.Recipient, src mime.Source) { r.accept(ctx, to, src) }}}
 	for _, k := range kinds.Kinds() {
 		up := r.cfg.Upstream(k.Name).Upstream
-		all = append(all, work{k.Name, func(tb testing.TB, to []envelope.Recipient, raw string) { up.Send(ctx, mail(tb, to, raw)) }})
+		all = append(all, work{k.Name, func(tb testing.TB, to []envelope.Recipient, src mime.Source) { up.Send(ctx, mail(tb, to, src)) }})
 		if rendering, ok := up.(upstream.Renderer); ok {
-			all = append(all, work{k.Name + ", rendered", func(tb testing.TB, to []envelope.Recipient, raw string) {
-				_ = rendering.Render(mail(tb, to, raw), io.Discard) // what it refuses costs no less
+			all = append(all, work{k.Name + ", rendered", func(tb testing.TB, to []envelope.Recipient, src mime.Source) {
+				_ = rendering.Render(mail(tb, to, src), io.Discard) // what it refuses costs no less
 			}})
 		}
 	}
@@ -60,7 +61,8 @@ func TestHostileMessages(t *testing.T) {
 				if n > size {
 					raw = large[name]
 				}
-				return func() { w.do(t, to, raw) }
+				src := mime.NewBytesSource([]byte(raw))
+				return func() { w.do(t, to, src) }
 			})
 			spent += took
 		}
@@ -102,6 +104,7 @@ func TestHostileRecipients(t *testing.T) {
 	list := strings.Join(shown, ",\r\n ")
 	raw := "From: a@x.example\r\nTo: " + list + "\r\nCc: " + list + "\r\nX-A: " + strings.Repeat("=?utf-8?q?a?= ", 5000) +
 		"\r\nSubject: x\r\nX-Mailgun-Tag: x\r\n\r\n" + "Hello, world!\r\n"
+	src := mime.NewBytesSource([]byte(raw))
 	for _, w := range r.works(t.Context()) {
 		number := atKind
 		if w.name == "acceptance" {
@@ -113,7 +116,7 @@ func TestHostileRecipients(t *testing.T) {
 				for i := range to {
 					to[i].Address = address(i)
 				}
-				return func() { w.do(t, to, raw) }
+				return func() { w.do(t, to, src) }
 			})
 			if took > time.Second {
 				t.Errorf("%s, %s: %v for %d recipients", w.name, name, took, 2*number)

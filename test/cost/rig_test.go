@@ -112,14 +112,14 @@ func newRig(tb testing.TB) *rig {
 }
 
 // accept hands a message to the door.
-func (r *rig) accept(ctx context.Context, to []envelope.Recipient, raw string) {
+func (r *rig) accept(ctx context.Context, to []envelope.Recipient, src mime.Source) {
 	env := &envelope.Envelope{From: "app@example.com", To: to}
-	_, _, _ = r.door.Accept(ctx, env, strings.NewReader(raw)) // a refusal costs no less
+	_, _, _ = r.door.Accept(ctx, env, io.NewSectionReader(src, 0, src.Size())) // a refusal costs no less
 }
 
 // mail reads a message as an attempt does.
-func mail(tb testing.TB, to []envelope.Recipient, raw string) *upstream.Mail {
-	msg, err := mime.Parse(mime.NewBytesSource([]byte(raw)))
+func mail(tb testing.TB, to []envelope.Recipient, src mime.Source) *upstream.Mail {
+	msg, err := mime.Parse(src)
 	if err != nil {
 		tb.Fatal(err)
 	}
