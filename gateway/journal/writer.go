@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxPending = 2 << 20         // bytes of lines that wait; as many may be in the hands of the system
-	keepBuffer = 64 << 10        // bytes that are not given back between two bursts
-	flushTime  = 2 * time.Second // for the last lines at the end
+	maxPending = 2 << 20              // bytes of lines that wait; as many may be in the hands of the system
+	keepBuffer = 64 << 10             // bytes that are not given back between two bursts
+	flushTime  = 2 * time.Second      // for the last lines at the end
+	gatherTime = 10 * time.Millisecond // lines of this time are written together: waking up for each costs more than writing it
 )
 
 // Writer takes lines of a log and never makes their writer wait: what reads the log may be slow, stalled or
@@ -43,15 +44,18 @@ func (w *Writer) Dropped() prometheus.Collector { return w.dropped }
 // Write implements io.Writer for whole lines. It does not fail.
 func (w *Writer) Write(lines []byte) (int, error) {
 	w.mu.Lock()
+	first := len(w.pending) == 0
 	if len(w.pending)+len(lines) <= maxPending {
 		w.pending = append(w.pending, lines...)
 	} else {
 		w.drop(lines)
 	}
 	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default: // it will look
+	if first {
+		select {
+		case w.wake <- struct{}{}:
+		default: // it will look
+		}
 	}
 	return len(lines), nil
 }
@@ -70,13 +74,13 @@ func (w *Writer) Run(ctx context.Context, log *slog.Logger) error {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			w.flush(log)
 			select {
 			case <-w.wake:
+				pause(ctx, gatherTime)
 			case <-ctx.Done():
 			}
+			w.flush(log)
 		}
-		w.flush(log)
 	}()
 	<-ctx.Done()
 	last := time.NewTimer(flushTime)
@@ -86,6 +90,16 @@ func (w *Writer) Run(ctx context.Context, log *slog.Logger) error {
 	case <-last.C: // nothing can interrupt a write that blocks: it ends with the program
 	}
 	return nil
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // flush writes all lines that wait.

@@ -89,6 +89,7 @@ func TestWriterStalled(t *testing.T) {
 		log, stop := run(t, w)
 		line := strings.Repeat("x", 1<<10)
 		log.Info("first")
+		time.Sleep(2 * gatherTime)
 		synctest.Wait() // it is on its way
 		sent := 0
 		for testutil.ToFloat64(w.Dropped()) < 7 {
@@ -135,6 +136,7 @@ func TestWriterGone(t *testing.T) {
 		log, stop := run(t, w)
 		for range 3 {
 			log.Info("lost")
+			time.Sleep(2 * gatherTime)
 			synctest.Wait()
 		}
 		if n := testutil.ToFloat64(w.Dropped()); n != 3 {
