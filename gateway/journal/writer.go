@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	maxPending = 2 << 20              // bytes of lines that wait; as many may be in the hands of the system
-	keepBuffer = 64 << 10             // bytes that are not given back between two bursts
-	flushTime  = 2 * time.Second      // for the last lines at the end
+	maxPending = 2 << 20               // bytes of lines that wait; as many may be in the hands of the system
+	keepBuffer = 64 << 10              // bytes that are not given back between two bursts
+	flushTime  = 2 * time.Second       // for the last lines at the end
 	gatherTime = 10 * time.Millisecond // lines of this time are written together: waking up for each costs more than writing it
 )
 
