@@ -23,6 +23,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/engines"
 	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -38,6 +39,7 @@ type house struct {
 	log       *lines
 	stop      func() error
 	wall      func() time.Time
+	wrap      func(queue.Engine) queue.Engine // stands before the store from the next start on; nil: nothing
 }
 
 // lines is a log that tests may read while it is written.
@@ -119,7 +121,15 @@ func (h *house) start() {
 	}
 	h.cfg = cfg
 	ctx, cancel := context.WithCancel(context.Background())
-	h.g, err = New(ctx, cfg, Options{Version: "test", Kinds: kinds.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil)),
+	var store queue.Engine
+	if h.wrap != nil {
+		if store, err = engines.Open(ctx, engines.Default, queue.Settings{Dir: cfg.StateDir}); err != nil {
+			cancel()
+			h.t.Fatal(err)
+		}
+		store = h.wrap(store)
+	}
+	h.g, err = New(ctx, cfg, Options{Queue: store, Version: "test", Kinds: kinds.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil)),
 		Wall: h.wall, Metrics: []prometheus.Collector{journal.NewWriter(h.log).Dropped()}})
 	if err != nil {
 		cancel()

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -131,6 +133,56 @@ func TestChangedRequestIsHeld(t *testing.T) {
 			}
 			if r := fake.Rejected(); len(r) > 0 {
 				t.Errorf("refused: %q", r)
+			}
+		})
+	}
+}
+
+// forgetful is a store that takes no results.
+type forgetful struct{ queue.Engine }
+
+type forgetfulLease struct{ queue.Lease }
+
+func (f forgetful) Claim(ctx context.Context, lane string, n int, d time.Duration) ([]queue.Lease, error) {
+	leases, err := f.Engine.Claim(ctx, lane, n, d)
+	for i := range leases {
+		leases[i] = forgetfulLease{leases[i]}
+	}
+	return leases, err
+}
+
+func (forgetfulLease) Finish(context.Context, queue.Result) error {
+	return errors.New("the database is locked")
+}
+
+// Mail whose results no store took before the gateway stopped is not sent twice: it counts as uncertain.
+func TestStopBeforeResultsAreStored(t *testing.T) {
+	for i := range faultKinds {
+		k := &faultKinds[i]
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			fake := k.fake()
+			t.Cleanup(fake.Close)
+			h := newHouse(t, "shutdown_timeout = \"200ms\"\n[[listener]]\naddress = \"ADDR\"\n"+
+				strings.Replace(k.config(fake.URL, "right", ""), "[queue]\n", "[queue]\non_uncertain = \"hold\"\n", 1))
+			if err := h.stop(); err != nil {
+				t.Fatal(err)
+			}
+			h.wrap = func(q queue.Engine) queue.Engine { return forgetful{q} }
+			h.start()
+			const mails = 5
+			for range mails {
+				h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+			}
+			h.await("an offer", func() bool { return deliveries(fake, "a@example.org") > 0 })
+			_ = h.stop()
+			offered := deliveries(fake, "a@example.org")
+			h.wrap = nil
+			h.start()
+			h.await("the end of each mail", func() bool { return len(h.ended(envelope.Sent))+len(h.waiting(envelope.Held)) == mails })
+			held := len(h.waiting(envelope.Held))
+			if n := deliveries(fake, "a@example.org"); k.keyed && (n != mails || held != 0) || !k.keyed && (n != mails || held != offered) {
+				t.Errorf("%d deliveries of %d mails, %d before the stop; %d are held", n, mails, offered, held)
 			}
 		})
 	}
