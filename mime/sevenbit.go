@@ -249,18 +249,22 @@ func (d *downgrade) nested(p *Part) (*Message, error) {
 // anything else as base64, which is computed as it is read.
 func encode7Bit(p *Part) (Source, string, error) {
 	const small = 1 << 20
-	plain := Source(Section(p.source, p.start, p.end-p.start))
-	if p.encoding() != transfer.Identity || strings.HasPrefix(p.Type, "text/") && plain.Size() <= small {
+	if strings.HasPrefix(p.Type, "text/") && p.RawSize() <= small {
 		content, err := io.ReadAll(p.Open())
 		if err != nil {
 			return nil, "", err
 		}
-		if strings.HasPrefix(p.Type, "text/") {
-			if coded, ok := transfer.QuotedPrintableText(content); ok {
-				return NewBytesSource(coded), "quoted-printable", nil
-			}
+		if coded, ok := transfer.QuotedPrintableText(content); ok {
+			return NewBytesSource(coded), "quoted-printable", nil
 		}
-		plain = NewBytesSource(content)
+	}
+	plain := Source(Section(p.source, p.start, p.end-p.start))
+	if p.encoding() != transfer.Identity {
+		size, err := p.DecodedSize()
+		if err != nil {
+			return nil, "", err
+		}
+		plain = transfer.NewStreamSource(p.Open, size)
 	}
 	return transfer.NewBase64Source(plain), "base64", nil
 }

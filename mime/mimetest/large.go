@@ -61,6 +61,7 @@ func LargeMessages(size int64) map[string]*Large {
 		"one line":          text("utf-8", "8bit", "word "),
 		"base64":            text("utf-8", "base64", encoded),
 		"quoted-printable":  text("utf-8", "quoted-printable", "Gr=C3=BC=C3=9Fe, a soft =\r\nbreak\r\n"),
+		"quoted, 8-bit":     text("utf-8", "quoted-printable", "Gr\xc3\xbc=C3=9Fe\r\n"),
 		"latin-1":           text("iso-8859-1", "8bit", "Gr\xfc\xdfe\r\n"),
 		"ISO-2022-JP":       text("iso-2022-jp", "7bit", "\x1b$BF|K\\8l\x1b(B\r\n"),
 		"UTF-16":            text("utf-16", "base64", "YQDpAA0A"+"CgBhAOkA\r\n"),

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"io"
 	"mime/quotedprintable"
+	"sync"
 )
 
 // QuotedPrintableText encodes text whose lines all end alike; ok is false for any other.
@@ -74,4 +75,53 @@ func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
 		done += copy(p[done:], coded[at-line*base64Width:n+2])
 	}
 	return done, nil
+}
+
+// streamSource is a source of what can only be read from its start to its end. It is meant to be read in about
+// that order: whoever goes back by more than streamBack bytes has it begin anew.
+type streamSource struct {
+	open func() io.Reader
+	size int64
+
+	mu  sync.Mutex
+	r   io.Reader
+	buf []byte // what was read last, at most streamBuffer bytes
+	at  int64  // offset of buf
+}
+
+const (
+	streamBuffer = 32 << 10
+	streamBack   = 4 << 10
+)
+
+// NewStreamSource returns a source of what open reads, size bytes.
+func NewStreamSource(open func() io.Reader, size int64) Source {
+	return &streamSource{open: open, size: size}
+}
+
+func (s *streamSource) Size() int64 { return s.size }
+
+// ReadAt implements io.ReaderAt.
+func (s *streamSource) ReadAt(p []byte, off int64) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.r == nil || off < s.at {
+		s.r, s.buf, s.at = s.open(), make([]byte, 0, streamBuffer), 0
+	}
+	for n < len(p) {
+		if at := off + int64(n) - s.at; at < int64(len(s.buf)) {
+			n += copy(p[n:], s.buf[at:])
+			continue
+		}
+		if len(s.buf) == cap(s.buf) {
+			s.at += int64(len(s.buf) - streamBack)
+			s.buf = s.buf[:copy(s.buf, s.buf[len(s.buf)-streamBack:])]
+		}
+		got, err := s.r.Read(s.buf[len(s.buf):cap(s.buf)])
+		s.buf = s.buf[:len(s.buf)+got]
+		if err != nil && got == 0 {
+			return n, err
+		}
+	}
+	return n, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"testing"
+	"testing/iotest"
 )
 
 func readAll(t *testing.T, r io.Reader) []byte {
@@ -43,3 +44,29 @@ func TestBase64Source(t *testing.T) {
 type shrunk struct{ Source }
 
 func (shrunk) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
+
+func TestStreamSource(t *testing.T) {
+	text := make([]byte, 5*streamBuffer+17)
+	for i := range text {
+		text[i] = byte(i * 7 >> 3)
+	}
+	opened := 0
+	s := NewStreamSource(func() io.Reader { opened++; return iotest.HalfReader(bytes.NewReader(text)) }, int64(len(text)))
+	p := make([]byte, 3*streamBuffer)
+	for _, c := range []struct{ off, n int }{
+		{0, 10}, {10, streamBuffer}, {streamBuffer - 1000, 2000}, {streamBuffer + 900, 3 * streamBuffer}, {len(text) - 5, 5}, {len(text) - 100, 50},
+	} {
+		if n, err := s.ReadAt(p[:c.n], int64(c.off)); err != nil || !bytes.Equal(p[:n], text[c.off:c.off+c.n]) {
+			t.Errorf("%d bytes at %d: %d, %v", c.n, c.off, n, err)
+		}
+	}
+	if opened != 1 {
+		t.Errorf("opened %d times", opened)
+	}
+	if n, err := s.ReadAt(p[:10], 5); err != nil || !bytes.Equal(p[:n], text[5:15]) || opened != 2 {
+		t.Errorf("at the start again: %d, %v, opened %d times", n, err, opened)
+	}
+	if n, err := s.ReadAt(p[:10], int64(len(text)-3)); err != io.EOF || n != 3 {
+		t.Errorf("at the end: %d, %v", n, err)
+	}
+}

@@ -49,5 +49,13 @@ func TestHostileRequests(t *testing.T) {
 	upstreamtest.CheckHostile(t, size, builders(t))
 }
 
+// TestLargeRequests: the size of a message is not the size of what is held of it.
+func TestLargeRequests(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector needs memory and time of its own")
+	}
+	upstreamtest.CheckLarge(t, builders(t))
+}
+
 // BenchmarkHostile reports the slowest and the fattest message of 1 MB for each API.
 func BenchmarkHostile(b *testing.B) { upstreamtest.BenchmarkHostile(b, builders(b)) }

@@ -139,6 +139,16 @@ func checkSeven(t *testing.T, eight, seven []byte) {
 
 // wireOf returns the bytes that would leave for a relay with or without 8BITMIME and SMTPUTF8.
 func wireOf(u upstream.Upstream, m *upstream.Mail, eightBit bool) ([]byte, error) {
+	var wire []byte
+	err := writeWire(u, m, eightBit, func(p []byte) error {
+		wire = append(wire, p...)
+		return nil
+	})
+	return wire, err
+}
+
+// writeWire is wireOf in pieces.
+func writeWire(u upstream.Upstream, m *upstream.Mail, eightBit bool, write func([]byte) error) error {
 	relay := u.(*relay)
 	job := newJob(m)
 	relay.begin(job)
@@ -147,12 +157,7 @@ func wireOf(u upstream.Upstream, m *upstream.Mail, eightBit bool) ([]byte, error
 	}
 	defer func() { relay.release(job.content) }()
 	if len(job.pending) == 0 {
-		return nil, job.out[0].Err
+		return job.out[0].Err
 	}
-	var wire []byte
-	err := job.content.send(relay, func(p []byte) error {
-		wire = append(wire, p...)
-		return nil
-	})
-	return wire, err
+	return job.content.send(relay, write)
 }

@@ -14,14 +14,20 @@ func builders(tb testing.TB) map[string]func(*upstream.Mail) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	discard := func([]byte) error { return nil }
 	return map[string]func(*upstream.Mail){
-		"smtp":                  func(m *upstream.Mail) { _, _ = wireOf(relay, m, true) },
-		"smtp without 8BITMIME": func(m *upstream.Mail) { _, _ = wireOf(relay, m, false) },
+		"smtp":                  func(m *upstream.Mail) { _ = writeWire(relay, m, true, discard) },
+		"smtp without 8BITMIME": func(m *upstream.Mail) { _ = writeWire(relay, m, false, discard) },
 	}
 }
 
 // TestHostileRequests holds the promise for relays, from the bytes to the wire.
 func TestHostileRequests(t *testing.T) { upstreamtest.CheckHostile(t, 1<<18, builders(t)) }
+
+// TestLargeRequests: the size of a message is not the size of what is held of it.
+func TestLargeRequests(t *testing.T) {
+	upstreamtest.CheckLarge(t, builders(t))
+}
 
 // BenchmarkHostile reports the slowest and the fattest message of 1 MB for a relay.
 func BenchmarkHostile(b *testing.B) { upstreamtest.BenchmarkHostile(b, builders(b)) }

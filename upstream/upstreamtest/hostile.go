@@ -14,9 +14,9 @@ import (
 )
 
 // build parses a message and makes its requests.
-func build(tb testing.TB, raw string, builder func(*upstream.Mail)) {
+func build(tb testing.TB, src mime.Source, builder func(*upstream.Mail)) {
 	tb.Helper()
-	msg, err := mime.Parse(mime.NewBytesSource([]byte(raw)))
+	msg, err := mime.Parse(src)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -50,7 +50,8 @@ func CheckHostile(t *testing.T, size int, all map[string]func(*upstream.Mail)) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := time.Now()
-			build(t, raw, all[kind])
+			src := mime.NewBytesSource([]byte(raw))
+			build(t, src, all[kind])
 			spent := time.Since(start)
 			runtime.ReadMemStats(&after)
 			if spent > patience {
@@ -59,38 +60,63 @@ func CheckHostile(t *testing.T, size int, all map[string]func(*upstream.Mail)) {
 			if after.TotalAlloc-before.TotalAlloc < mostHeap {
 				continue
 			}
-			if peak := peakHeap(func() { build(t, raw, all[kind]) }); peak > mostHeap {
+			if peak := peakHeap(func() { build(t, src, all[kind]) }); peak > mostHeap {
 				t.Errorf("%s, %s: the heap grew by %d MB; %d MB were allocated in all", kind, name, peak>>20, (after.TotalAlloc-before.TotalAlloc)>>20)
 			}
 		}
 	}
 }
 
-// BenchmarkHostile reports the slowest and the fattest message of 1 MB for each upstream.
-func BenchmarkHostile(b *testing.B, all map[string]func(*upstream.Mail)) {
-	messages := mimetest.Hostile(1 << 20)
-	for kind, builder := range all {
-		b.Run(kind, func(b *testing.B) {
-			var slowest time.Duration
-			var slow string
-			var fattest uint64
-			for b.Loop() {
-				for name, raw := range messages {
-					var before, after runtime.MemStats
-					runtime.ReadMemStats(&before)
-					start := time.Now()
-					build(b, raw, builder)
-					if spent := time.Since(start); spent > slowest {
-						slowest, slow = spent, name
-					}
-					runtime.ReadMemStats(&after)
-					fattest = max(fattest, after.TotalAlloc-before.TotalAlloc)
-				}
+const largeHeap = 32 << 20 // bytes; a header of 1 MB can take most of them
+
+// CheckLarge holds the promise that a large message takes no more memory than a small one, but for a large header.
+func CheckLarge(t *testing.T, all map[string]func(*upstream.Mail)) {
+	t.Helper()
+	for name, src := range mimetest.LargeMessages(4 << 20) {
+		for _, kind := range slices.Sorted(maps.Keys(all)) {
+			if peak := peakHeap(func() { build(t, src, all[kind]) }); peak > largeHeap {
+				t.Errorf("%s, %s: the heap grew by %d MB", kind, name, peak>>20)
 			}
-			b.Logf("the slowest is %q", slow)
-			b.ReportMetric(float64(slowest.Milliseconds()), "slowest-ms")
-			b.ReportMetric(float64(fattest)/1e6, "most-allocated-MB")
-		})
+		}
+	}
+}
+
+// BenchmarkHostile reports the slowest and the fattest message, of 1 MB and of 37 MiB, for each upstream.
+func BenchmarkHostile(b *testing.B, all map[string]func(*upstream.Mail)) {
+	small, large := map[string]mime.Source{}, map[string]mime.Source{}
+	for name, raw := range mimetest.Hostile(1 << 20) {
+		small[name] = mime.NewBytesSource([]byte(raw))
+	}
+	for name, src := range mimetest.LargeMessages(37 << 20) {
+		large[name] = src
+	}
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		for size, messages := range map[string]map[string]mime.Source{"1MB": small, "37MiB": large} {
+			b.Run(kind+"/"+size, func(b *testing.B) {
+				var slowest time.Duration
+				var fattest uint64
+				var slow, fat string
+				for b.Loop() {
+					for name, src := range messages {
+						var spent time.Duration
+						peak := peakHeap(func() {
+							start := time.Now()
+							build(b, src, all[kind])
+							spent = time.Since(start)
+						})
+						if spent > slowest {
+							slowest, slow = spent, name
+						}
+						if peak > fattest {
+							fattest, fat = peak, name
+						}
+					}
+				}
+				b.Logf("the slowest is %q, the fattest %q", slow, fat)
+				b.ReportMetric(float64(slowest.Milliseconds()), "slowest-ms")
+				b.ReportMetric(float64(fattest)/1e6, "peak-MB")
+			})
+		}
 	}
 }
 
