@@ -81,7 +81,7 @@ func (t *traits) scan(p []byte, atEnd bool) int {
 		if n += run; n == len(p) {
 			break
 		}
-		if !atEnd && !utf8.FullRune(p[n:]) {
+		if !atEnd && len(p)-n < utf8.UTFMax && !utf8.FullRune(p[n:]) {
 			break
 		}
 		r, width := utf8.DecodeRune(p[n:])

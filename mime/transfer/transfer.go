@@ -236,10 +236,6 @@ func (q *qpReader) follows(s string) bool {
 func (q *qpReader) escape() {
 	var decoded [1]byte
 	digits, _ := q.r.Peek(2)
-	if len(digits) > 0 && digits[0] > ' ' && !isHex(digits[0]) {
-		q.out = append(q.out, '=')
-		return
-	}
 	if n, err := hex.Decode(decoded[:], digits); err == nil && n == 1 {
 		q.out = append(q.out, decoded[0])
 		_, _ = q.r.Discard(2)
@@ -273,7 +269,7 @@ func isHex(c byte) bool {
 // plainLength counts the bytes at the start of p that quoted-printable leaves as they are.
 func plainLength(p []byte) int {
 	for i, c := range p {
-		if c == '=' || c <= ' ' {
+		if c <= ' ' || c == '=' && (i+1 == len(p) || p[i+1] <= ' ' || isHex(p[i+1])) {
 			return i
 		}
 	}

@@ -48,7 +48,10 @@ func (r *rig) works(ctx context.Context) []work {
 
 // TestHostileMessages: no message costs more than in proportion to its size, at the door and at each kind.
 func TestHostileMessages(t *testing.T) {
-	const size = 80 << 10 // texts of more than 64 KiB are streams
+	const (
+		size = 80 << 10               // texts of more than 64 KiB are streams
+		most = 100 * time.Millisecond // of twice that, so that a header of 1 MB costs less than a second
+	)
 	skipRace(t)
 	r := newRig(t)
 	to := recipients(2)
@@ -64,6 +67,9 @@ func TestHostileMessages(t *testing.T) {
 				src := mime.NewBytesSource([]byte(raw))
 				return func() { w.do(t, to, src) }
 			})
+			if took > most {
+				t.Errorf("%s, %s: %v for %d bytes", w.name, name, took, len(large[name]))
+			}
 			spent += took
 		}
 		t.Logf("%s: %v", w.name, spent)

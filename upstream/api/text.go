@@ -81,7 +81,7 @@ func (jsonString) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 		if nDst+longest > len(dst) {
 			return nDst, nSrc, transform.ErrShortDst
 		}
-		if !atEOF && !utf8.FullRune(src[nSrc:]) {
+		if !atEOF && len(src)-nSrc < utf8.UTFMax && !utf8.FullRune(src[nSrc:]) {
 			return nDst, nSrc, transform.ErrShortSrc
 		}
 		r, width := utf8.DecodeRune(src[nSrc:])
