@@ -3,7 +3,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"mailhatch/upstream"
@@ -84,14 +83,6 @@ func (u *Upstream) Close() error {
 
 // Check reports whether the provider knows the key.
 func (u *Upstream) Check(ctx context.Context) error {
-	_, err := u.ask(ctx)
+	_, err := u.provider.Account(ctx)
 	return err
-}
-
-func (u *Upstream) ask(ctx context.Context) (*Answer, error) {
-	a, err := u.provider.Account(ctx)
-	if e, ok := errors.AsType[*upstream.Error](err); ok {
-		e.Err = u.client.redacted(e.Err)
-	}
-	return a, err
 }

@@ -136,10 +136,8 @@ func (o *offer) exchange(ctx context.Context, req *Request, c *Call) Verdict {
 	if v.Err == nil && !answer.Sent {
 		v = Verdict{Err: Errorf(upstream.Uncertain, "", "the API says that it took the mail, but answered before it had all of it")}
 	}
-	if v.Err != nil {
-		v.Err.Err = client.redacted(v.Err.Err)
-	} else {
-		v.pause = limitPause(answer.Header)
+	if v.Err == nil {
+		v.ID, v.pause = client.secrets.Redact(v.ID), limitPause(answer.Header)
 	}
 	return v
 }

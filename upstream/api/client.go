@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	answerLimit = 64 << 10         // bytes of an answer that are read; no provider says more
+	answerLimit = 64 << 10         // bytes of an answer that are looked at; no provider says more
+	answerRest  = 16 << 10         // of it that are read to find a secret across the limit
 	idleTime    = 30 * time.Second // below the idle limits of common load balancers, so that they rarely close first
 	idleConns   = 64               // kept for one host: more than any sensible max_concurrent
 )
@@ -34,8 +35,8 @@ type Client struct {
 	base    string // without a slash at the end
 	timeout time.Duration
 	agent   string
-	auth    string // value of Authorization
-	secret  string // kept out of all error words
+	auth    string             // value of Authorization
+	secrets *upstream.Redactor // of what came back, or might have
 	service *Service
 }
 
@@ -59,6 +60,8 @@ func Open(env upstream.Env, s Settings, service Service) (*Client, error) {
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
+	auth := service.Auth(s.APIKey)
+	scheme, _, _ := strings.Cut(auth, " ")
 	return &Client{
 		client: &http.Client{
 			Transport:     newTransport(roots, s.Timeout.Duration),
@@ -67,8 +70,8 @@ func Open(env upstream.Env, s Settings, service Service) (*Client, error) {
 		base:    strings.TrimRight(base, "/"),
 		timeout: s.Timeout.Duration,
 		agent:   "mailhatch/" + cmp.Or(env.Version, "dev"),
-		auth:    service.Auth(s.APIKey),
-		secret:  s.APIKey.Reveal(),
+		auth:    auth,
+		secrets: upstream.NewRedactor(append(proxySecrets(), s.APIKey.Reveal(), strings.TrimPrefix(auth, scheme+" "))...),
 		service: &service,
 	}, nil
 }
@@ -175,7 +178,9 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) 
 	}
 	defer resp.Body.Close()
 	a := &Answer{Status: resp.StatusCode, Header: resp.Header}
-	a.Body, a.ReadErr = io.ReadAll(io.LimitReader(resp.Body, answerLimit))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+answerRest))
+	words := c.secrets.Redact(string(body)) // before anyone sees it or cuts it
+	a.Body, a.ReadErr = []byte(words[:min(len(words), answerLimit)]), err
 	phase.end() // what it says is final now
 	a.Sent = phase.whole.Load()
 	return a, nil
@@ -190,7 +195,7 @@ func (c *Client) failed(ctx context.Context, err error, phase *phase) *upstream.
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 	}
-	err = c.redacted(err)
+	err = c.secrets.Error(err)
 	switch {
 	case phase.whole.Load():
 		return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("the request was sent, but no answer came: %w", err)}
@@ -200,21 +205,21 @@ func (c *Client) failed(ctx context.Context, err error, phase *phase) *upstream.
 	return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("cannot connect: %w", err)}
 }
 
-// redact takes the key out of words, wherever they came from.
-func (c *Client) redact(words string) string {
-	if c.secret == "" {
-		return words
+// proxySecrets returns the credentials of proxies: their errors name the proxy as the environment has it.
+func proxySecrets() (secrets []string) {
+	config := httpproxy.FromEnvironment()
+	for _, proxy := range []string{config.HTTPProxy, config.HTTPSProxy} {
+		_, rest, found := strings.Cut(proxy, "://")
+		if !found {
+			rest = proxy
+		}
+		_, password, _ := strings.Cut(rest[:max(strings.LastIndex(rest, "@"), 0)], ":")
+		secrets = append(secrets, password)
+		if plain, err := url.PathUnescape(password); err == nil {
+			secrets = append(secrets, plain)
+		}
 	}
-	return strings.ReplaceAll(words, c.secret, upstream.Redacted)
-}
-
-// redacted is redact for an error, which stays what it is where it does not have the key.
-func (c *Client) redacted(err error) error {
-	words := err.Error()
-	if clean := c.redact(words); clean != words {
-		return errors.New(clean)
-	}
-	return err
+	return secrets
 }
 
 // errOver ends the sending of a request that was answered before its end.

@@ -14,7 +14,7 @@ import (
 
 // Probe tries network, key and account by a call that sends nothing.
 func (u *Upstream) Probe(ctx context.Context, domains []string) []upstream.Finding {
-	a, err := u.ask(ctx)
+	a, err := u.provider.Account(ctx)
 	var list []upstream.Finding
 	if err != nil {
 		list = append(list, u.client.failure(err))
@@ -23,9 +23,6 @@ func (u *Upstream) Probe(ctx context.Context, domains []string) []upstream.Findi
 	}
 	if a != nil {
 		list = append(list, clock(a.Header, time.Now())...)
-	}
-	for i := range list {
-		list[i].Text = u.client.redact(list[i].Text)
 	}
 	return list
 }

@@ -2,7 +2,6 @@ package smtp
 
 import (
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -65,7 +64,7 @@ func (u *relay) mechanism(client *mailsmtp.Client, encrypted bool, state *tls.Co
 	i := slices.IndexFunc(wanted, func(name string) bool { return slices.Contains(offered, name) })
 	if i < 0 {
 		return nil, fmt.Errorf("the relay offers no AUTH mechanism that can be used: it has %s, wanted is %s",
-			clean(list), strings.Join(wanted, " or "))
+			clean(u.secrets.Redact(list)), strings.Join(wanted, " or "))
 	}
 	user, password := u.username, u.password.Reveal()
 	switch wanted[i] {
@@ -97,29 +96,20 @@ func (u *relay) authError(err error) error {
 		if isNetwork(err) {
 			return u.dialError(err)
 		}
-		return &upstream.Error{Class: upstream.Account, Err: errors.New(u.redact(fmt.Sprintf("%s: AUTH failed: %v", u.address(), err)))}
+		return &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: AUTH failed: %w", u.address(), u.secrets.Error(err))}
 	}
-	r := replyOf(refused)
-	r.text = u.redact(r.text)
-	e := r.failure(atAuth)
+	e := u.replyOf(refused).failure(atAuth)
 	e.Err = fmt.Errorf("%s: AUTH refused: %w", u.address(), e.Err)
 	return e
 }
 
-// redact hides the password in words of the relay, in clear or as AUTH encodes it.
-func (u *relay) redact(text string) string {
-	password := u.password.Reveal()
+// newRedactor returns one for the password and for what AUTH makes of it.
+func newRedactor(user string, secret upstream.Secret) *upstream.Redactor {
+	password := secret.Reveal()
 	if password == "" {
-		return text
+		return nil
 	}
-	for _, form := range []string{
-		base64.StdEncoding.EncodeToString([]byte("\x00" + u.username + "\x00" + password)),
-		base64.StdEncoding.EncodeToString([]byte(password)),
-		password,
-	} {
-		text = strings.ReplaceAll(text, form, upstream.Redacted)
-	}
-	return text
+	return upstream.NewRedactor(password, "\x00"+user+"\x00"+password, "user="+user+"\x01auth=Bearer "+password+"\x01\x01")
 }
 
 func isLoopbackConn(c net.Conn) bool {

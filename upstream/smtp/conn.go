@@ -26,6 +26,7 @@ type conn struct {
 	caps      capabilities
 	messages  int // transactions begun
 	idleSince time.Time
+	secrets   *upstream.Redactor
 	broken    bool // not fit for another command
 }
 
@@ -90,7 +91,7 @@ func (c *rawConn) closeWith(ctx context.Context) (release func() error) {
 
 // dial connects and logs in. Its errors are *Error.
 func (u *relay) dial(ctx context.Context) (*conn, error) {
-	c := &conn{}
+	c := &conn{secrets: u.secrets}
 	release := func() error { return nil }
 	// go-mail knows ctx only while it dials, and leaves the connection open when a later step fails.
 	connect := func(context.Context, string, string) (net.Conn, error) {
@@ -225,12 +226,12 @@ func (c *conn) readReply(timeout time.Duration) (reply, error) {
 		line := string(raw)
 		code, more, text, ok := splitReplyLine(line)
 		if !ok || (r.code != 0 && code != r.code) {
-			return r, garbageError(line)
+			return r, c.garbage(line)
 		}
 		r.code = code
 		lines = append(lines, text)
 		if !more {
-			r.setText(lines)
+			r.setText(lines, c.secrets)
 			return r, nil
 		}
 	}
@@ -245,6 +246,8 @@ func (c *conn) holdsLine() bool {
 
 // garbageError is an answer that is no SMTP.
 type garbageError string
+
+func (c *conn) garbage(words string) garbageError { return garbageError(c.secrets.Redact(words)) }
 
 func (g garbageError) Error() string {
 	return fmt.Sprintf("the relay answered something that is not an SMTP reply: %.60q", string(g))

@@ -25,7 +25,7 @@ func (t *transaction) message(ctx context.Context) error {
 	}
 	r, err := t.conn.readReply(t.relay.finalTimeout)
 	if err == nil && r.code/100 != 2 && r.code/100 != 4 && r.code/100 != 5 {
-		err = garbageError(fmt.Sprint(r.code, " ", r.text))
+		err = t.conn.garbage(fmt.Sprint(r.code, " ", r.text))
 	}
 	if err != nil {
 		t.conn.broken = true
@@ -37,7 +37,7 @@ func (t *transaction) message(ctx context.Context) error {
 		t.settle(t.accepted, upstream.Outcome{Err: t.refusal(r)})
 		return nil
 	}
-	t.settle(t.accepted, upstream.Outcome{ID: r.queueID(), Notifies: t.conn.caps.dsn})
+	t.settle(t.accepted, upstream.Outcome{ID: t.conn.secrets.Redact(r.queueID()), Notifies: t.conn.caps.dsn})
 	for _, i := range t.tooMany { // each transaction takes at least one, so this ends
 		t.job.out[i], t.job.settled[i] = upstream.Outcome{}, false
 	}
@@ -51,8 +51,8 @@ func (t *transaction) refusal(r reply) *upstream.Error {
 	if r.code != 421 {
 		next, err := t.conn.ask("QUIT", min(t.relay.timeout, resetTimeout))
 		if err == nil && next.code != 221 && next.code != 421 {
-			return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("%s: %w: the message got %d %s, and QUIT %d %s",
-				t.relay.address(), errOutOfStep, r.code, r.text, next.code, next.text)}
+			return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("%s: %w: the message got %d %s, and QUIT %d",
+				t.relay.address(), errOutOfStep, r.code, r.text, next.code)}
 		}
 	}
 	return r.failure(atDot)
@@ -82,7 +82,7 @@ func (t *transaction) early() error {
 	case err != nil:
 		return err
 	case r.code < 400:
-		return fmt.Errorf("%w: %d %s before the message was sent", errOutOfStep, r.code, r.text)
+		return fmt.Errorf("%w: %d before the message was sent", errOutOfStep, r.code)
 	}
 	e := r.failure(atDot)
 	if e.Class == upstream.Permanent || e.Class == upstream.Account {

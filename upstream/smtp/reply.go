@@ -22,20 +22,25 @@ type reply struct {
 	text     string // the relay's words in one line, fit for a log
 }
 
-// setText joins the lines of a reply and takes the enhanced code off them.
-func (r *reply) setText(lines []string) {
+// setText joins the lines of a reply and takes the enhanced code off them, and secrets where it is a refusal: the
+// words of another go no further.
+func (r *reply) setText(lines []string, secrets *upstream.Redactor) {
 	for i, line := range lines {
 		code, rest, _ := strings.Cut(line, " ")
 		if isEnhanced(code) && int(code[0]-'0') == r.code/100 {
 			r.enhanced, lines[i] = code, rest
 		}
 	}
-	r.text = clean(strings.Join(lines, " "))
+	r.text = strings.Join(lines, " ")
+	if r.code >= 400 {
+		r.text = secrets.Redact(r.text)
+	}
+	r.text = clean(r.text)
 }
 
-func replyOf(e *textproto.Error) reply {
+func (u *relay) replyOf(e *textproto.Error) reply {
 	r := reply{code: e.Code}
-	r.setText(strings.Split(e.Msg, "\n"))
+	r.setText(strings.Split(u.secrets.Redact(e.Msg), "\n"), u.secrets)
 	return r
 }
 
@@ -243,13 +248,11 @@ func hasAny(s string, words ...string) bool {
 func (u *relay) dialError(err error) *upstream.Error {
 	var refused *textproto.Error
 	if errors.As(err, &refused) {
-		r := replyOf(refused)
-		r.text = u.redact(r.text)
-		e := r.failure(atConnect)
+		e := u.replyOf(refused).failure(atConnect)
 		e.Err = fmt.Errorf("%s: %w", u.address(), e.Err)
 		return e
 	}
-	return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("cannot speak to %s: %w", u.address(), err)}
+	return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("cannot speak to %s: %w", u.address(), u.secrets.Error(err))}
 }
 
 // address is host and port for messages.

@@ -69,7 +69,7 @@ func TestSMTPReplyClasses(t *testing.T) {
 			t.Fatal(test.reply)
 		}
 		r := reply{code: code}
-		r.setText([]string{text})
+		r.setText([]string{text}, nil)
 		if got := upstreamtest.Describe([]upstream.Outcome{{Err: r.failure(test.phase)}})[0]; got != test.want {
 			t.Errorf("%d %q: %s, want %s", test.phase, test.reply, got, test.want)
 		}
@@ -78,11 +78,11 @@ func TestSMTPReplyClasses(t *testing.T) {
 
 func TestSMTPReplyText(t *testing.T) {
 	r := reply{code: 550}
-	r.setText([]string{"5.1.1 first", "5.1.1 \x1b[31msecond\xff", "5.x.1 third", "4.1.1 fourth"})
+	r.setText([]string{"5.1.1 first", "5.1.1 \x1b[31msecond\xff", "5.x.1 third", "4.1.1 fourth"}, nil)
 	if r.enhanced != "5.1.1" || r.text != "first [31msecond? 5.x.1 third 4.1.1 fourth" {
 		t.Errorf("%+v", r)
 	}
-	r.setText([]string{strings.Repeat("ä", 3000)})
+	r.setText([]string{strings.Repeat("ä", 3000)}, nil)
 	if len(r.text) > maxReplyText+3 || !strings.HasSuffix(r.text, "ä…") {
 		t.Errorf("%d bytes", len(r.text))
 	}

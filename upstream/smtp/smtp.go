@@ -74,6 +74,7 @@ type relay struct {
 	tlsConfig    *tls.Config // nil with tls = "none"
 	username     string
 	password     upstream.Secret
+	secrets      *upstream.Redactor // of the relay's words
 	auth         string
 	timeout      time.Duration
 	finalTimeout time.Duration
@@ -93,6 +94,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		username: s.Username, password: s.Password, auth: s.Auth, removed: removedFields(s.PassControlHeaders),
 		timeout: s.Timeout.Duration, finalTimeout: s.Timeout.Duration,
 	}
+	u.secrets = newRedactor(s.Username, s.Password)
 	u.pool.maxIdle = maxIdle
 	u.buffers.New = func() any { b := make([]byte, 0, chunkSize); return &b }
 	u.setDefaults(env)

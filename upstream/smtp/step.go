@@ -45,7 +45,7 @@ func (t *transaction) confirm() error {
 	t.conn.broken = err != nil || r.code != 250
 	if err == nil && r.code != want && r.code != 421 {
 		t.reopen()
-		return fmt.Errorf("%w: %d %s to %s", errOutOfStep, r.code, r.text, command)
+		return fmt.Errorf("%w: %d to %s", errOutOfStep, r.code, command)
 	}
 	return nil
 }

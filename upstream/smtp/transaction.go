@@ -148,7 +148,7 @@ func (t *transaction) exchange() error {
 				return r.failure(t.phase(k))
 			}
 			if !r.fits(t.phase(k)) {
-				return fmt.Errorf("%w: %d %s to %s", errOutOfStep, r.code, r.text, [...]string{atMail: "MAIL", atRcpt: "RCPT", atData: "DATA"}[t.phase(k)])
+				return fmt.Errorf("%w: %d to %s", errOutOfStep, r.code, [...]string{atMail: "MAIL", atRcpt: "RCPT", atData: "DATA"}[t.phase(k)])
 			}
 			t.replied = true
 			t.reply(k, r)

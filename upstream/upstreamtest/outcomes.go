@@ -1,6 +1,7 @@
 package upstreamtest
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -93,3 +94,23 @@ func (s BrokenSource) ReadAt(p []byte, off int64) (int, error) {
 type FailingWriter struct{}
 
 func (FailingWriter) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+// EchoedSecret is one that a far side repeats.
+const EchoedSecret = "re-Qx7Vb9Kz-Lw3Tn5Pj-Hd8Fs2Gm"
+
+// CheckRedacted reports words that show a part of EchoedSecret, in clear or in base64.
+func CheckRedacted(t *testing.T, words string) {
+	t.Helper()
+	forms := []string{EchoedSecret}
+	for before := range 3 {
+		forms = append(forms, base64.RawStdEncoding.EncodeToString([]byte("api"[:before] + EchoedSecret))[4:])
+	}
+	for _, form := range forms {
+		for i := range len(form) - 5 {
+			if strings.Contains(words, form[i:i+6]) {
+				t.Errorf("%q shows %q", words, form[i:i+6])
+				return
+			}
+		}
+	}
+}
