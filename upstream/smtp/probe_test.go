@@ -49,7 +49,7 @@ func TestSMTPProbe(t *testing.T) {
 	}{
 		{"in clear on this machine", upstreamtest.SMTPOptions{}, nil, []string{"ok reach: 127.0.0.1:", " answers", "ok tls: none, on this machine", "ok login: none", "ok ports: "}},
 		{"login", upstreamtest.SMTPOptions{TLS: "starttls", Users: users}, login("right"), []string{"tls: TLS 1.3, certificate until ", "ok login: as u"}},
-		{"implicit", upstreamtest.SMTPOptions{TLS: "implicit"}, func(s *settings) { s.TLS = "implicit" }, []string{"warn tls: TLS 1.3, certificate until ", "should renew it"}},
+		{"implicit", upstreamtest.SMTPOptions{TLS: "implicit"}, func(s *settings) { s.TLS = "implicit" }, []string{"warn tls: TLS 1.3, certificate until ", "to renew it"}},
 		{"wrong password", upstreamtest.SMTPOptions{TLS: "starttls", Users: users}, login("wrong"), []string{"fail login: 535 5.7.8", "look at username, password"}},
 		{"opportunistic", starttls, func(s *settings) { s.TLS, s.CAFile = "opportunistic", "" }, []string{"warn tls: TLS 1.3, but the certificate is not checked"}},
 		{"wrong name", starttls, func(s *settings) { s.TLS, s.ServerName = "starttls", "mail.example.com" }, []string{"fail tls: ", "server_name is the name"}},
