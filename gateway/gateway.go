@@ -175,7 +175,10 @@ func (g *Gateway) prune(ctx context.Context) error {
 
 func (g *Gateway) pruneOnce(ctx context.Context) {
 	now, q := g.clock.Now(), g.current.Load().Queue
-	if err := g.queue.Prune(ctx, now.Add(-q.KeepSent.Duration), now.Add(-q.KeepFailed.Duration)); err != nil && ctx.Err() == nil {
+	done, err := g.queue.Prune(ctx, queue.Keep{SentAfter: now.Add(-q.KeepSent.Duration), FailedAfter: now.Add(-q.KeepFailed.Duration),
+		FailedBytes: int64(q.KeepFailedBytes)})
+	if err != nil && ctx.Err() == nil {
 		g.journal.InternalError("queue", err)
 	}
+	g.journal.Pruned(done.Messages, done.Bytes, done.Aside)
 }

@@ -34,6 +34,14 @@ func queueUpstream() *prometheus.Desc {
 	return prometheus.NewDesc("mailhatch_queue_upstream_parts", "Queued groups of recipients by the upstream they wait for.", []string{"upstream"}, nil)
 }
 
+func queueLog() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_queue_log_bytes", "Bytes of the queue's log where it cannot be carried over.", nil, nil)
+}
+
+func queueAside() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_queue_aside", "Bodies without a message that were set aside.", nil, nil)
+}
+
 func inFlight() *prometheus.Desc {
 	return prometheus.NewDesc("mailhatch_upstream_in_flight", "Offers to an upstream that are under way.", []string{"upstream"}, nil)
 }
@@ -47,7 +55,7 @@ func buildInfo(version string) prometheus.Collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueParts(), queueBytes(), queueOldest(), queueUpstream(), inFlight()} {
+	for _, d := range []*prometheus.Desc{queueParts(), queueBytes(), queueOldest(), queueUpstream(), queueLog(), queueAside(), inFlight()} {
 		ch <- d
 	}
 }
@@ -78,6 +86,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(queueBytes(), float64(d.Bytes), string(state))
 		gauge(queueOldest(), age, string(state))
 	}
+	health, err := c.queue.Health(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(queueLog(), err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(queueLog(), prometheus.GaugeValue, float64(health.LogBytes))
+	ch <- prometheus.MustNewConstMetric(queueAside(), prometheus.GaugeValue, float64(health.Aside))
 	lanes, err := c.queue.Lanes(ctx)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(queueUpstream(), err)

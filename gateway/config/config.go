@@ -45,15 +45,16 @@ type Options struct {
 
 // Queue is the table [queue].
 type Queue struct {
-	Retry         []upstream.Duration `toml:"retry"`          // waits after the first, second… attempt; the last one repeats
-	MaxAge        upstream.Duration   `toml:"max_age"`        // mail that waits longer has failed
-	FailoverAfter int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried
-	WarnAfter     upstream.Duration   `toml:"warn_after"`     // notify the sender of a delay; 0: never
-	OnFailure     string              `toml:"on_failure"`     // bounce | keep
-	OnUncertain   string              `toml:"on_uncertain"`   // retry | hold | failover
-	MinFree       Size                `toml:"min_free"`       // space on the disk that new mail leaves for delivery
-	KeepFailed    upstream.Duration   `toml:"keep_failed"`
-	KeepSent      upstream.Duration   `toml:"keep_sent"`
+	Retry           []upstream.Duration `toml:"retry"`          // waits after the first, second… attempt; the last one repeats
+	MaxAge          upstream.Duration   `toml:"max_age"`        // mail that waits longer has failed
+	FailoverAfter   int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried
+	WarnAfter       upstream.Duration   `toml:"warn_after"`     // notify the sender of a delay; 0: never
+	OnFailure       string              `toml:"on_failure"`     // bounce | keep
+	OnUncertain     string              `toml:"on_uncertain"`   // retry | hold | failover
+	MinFree         Size                `toml:"min_free"`       // space on the disk that new mail leaves for delivery
+	KeepFailed      upstream.Duration   `toml:"keep_failed"`
+	KeepFailedBytes Size                `toml:"keep_failed_bytes"` // failed mail beyond it goes, the oldest first; 0: no bound
+	KeepSent        upstream.Duration   `toml:"keep_sent"`
 }
 
 // Admin is the table [admin].
@@ -107,7 +108,7 @@ func defaultFile() document {
 				duration(30 * time.Second), duration(2 * time.Minute), duration(10 * time.Minute),
 				duration(30 * time.Minute), duration(time.Hour), duration(3 * time.Hour),
 			},
-			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry", MinFree: 64e6,
+			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry", MinFree: 64e6, KeepFailedBytes: 1e9,
 			KeepFailed: duration(30 * day), KeepSent: duration(7 * day),
 		},
 		Admin: Admin{Address: DefaultAdmin},

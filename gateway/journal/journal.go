@@ -160,6 +160,16 @@ func (j *Journal) Bounced(e Attempt, bounce string) {
 	j.write(slog.LevelInfo, "bounced", e.attrs(slog.String("bounce", bounce))...)
 }
 
+// Pruned writes "pruned" when failed mail is not kept any longer, or what was set aside in lost+found; recipients of
+// the mail are in the history.
+func (j *Journal) Pruned(messages int, bytes int64, aside int) {
+	if messages+aside == 0 {
+		return
+	}
+	j.metrics.pruned.Add(float64(messages))
+	j.write(slog.LevelWarn, "pruned", slog.Int("messages", messages), slog.Int64("bytes", bytes), slog.Int("set_aside", aside))
+}
+
 // UpstreamKnown shows an upstream of the config as open; it writes no line.
 func (j *Journal) UpstreamKnown(upstream string) {
 	j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)

@@ -7,7 +7,7 @@ type metrics struct {
 	accepted, acceptedBytes, rejected         *prometheus.CounterVec
 	attempts, sent, deferred, failed          *prometheus.CounterVec
 	failover, closed, reloads, internalErrors *prometheus.CounterVec
-	held, discarded, bounced                  prometheus.Counter
+	held, discarded, bounced, pruned          prometheus.Counter
 	commit, age                               prometheus.Histogram
 	latency                                   *prometheus.HistogramVec
 	upstreamUp                                *prometheus.GaugeVec
@@ -39,6 +39,7 @@ func newMetrics() metrics {
 		held:           plain("held_total", "Recipients held."),
 		discarded:      plain("discarded_total", "Recipients discarded."),
 		bounced:        plain("bounced_total", "Bounces submitted."),
+		pruned:         plain("failed_pruned_total", "Failed messages that are not kept any longer."),
 		commit:         prometheus.NewHistogram(seconds("commit_seconds", "Time to make a message durable.", prometheus.ExponentialBuckets(.0002, 2, 16))),
 		age:            prometheus.NewHistogram(seconds("delivery_age_seconds", "Age of messages when an upstream took them.", long)),
 		latency: prometheus.NewHistogramVec(seconds("attempt_seconds", "Time of one offer to an upstream.",
@@ -50,5 +51,5 @@ func newMetrics() metrics {
 
 func (m *metrics) register(reg prometheus.Registerer) {
 	reg.MustRegister(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
-		m.closed, m.reloads, m.internalErrors, m.held, m.discarded, m.bounced, m.commit, m.age, m.latency, m.upstreamUp)
+		m.closed, m.reloads, m.internalErrors, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp)
 }

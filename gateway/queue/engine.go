@@ -84,11 +84,25 @@ type Operator interface {
 type History interface {
 	// Search returns what became of recipients whose fate is known, newest first.
 	Search(ctx context.Context, f HistoryFilter) ([]Record, error)
-	// Prune removes history that is older than sentBefore and failed parts older than failedBefore,
-	// and gives space back; it works in small steps.
-	Prune(ctx context.Context, sentBefore, failedBefore time.Time) error
+	// Prune removes what is not to be kept, and gives space back; it works in small steps. Recipients of failed
+	// parts that go get a failed record.
+	Prune(ctx context.Context, k Keep) (Pruned, error)
 	// Stats counts parts and returns when the oldest was accepted, by state.
 	Stats(ctx context.Context) (map[envelope.State]Depth, error)
+}
+
+// Keep says what Prune leaves.
+type Keep struct {
+	SentAfter   time.Time // history that is older goes
+	FailedAfter time.Time // failed parts that are older go, and what was set aside before
+	FailedBytes int64     // failed parts beyond it go, the oldest first, as well as those that hold the reserve; 0: no bound
+}
+
+// Pruned is what Prune has removed beside history.
+type Pruned struct {
+	Messages int   // that had failed parts
+	Bytes    int64 // of these parts
+	Aside    int   // bodies that had been set aside
 }
 
 // Reader answers questions about a store that no process has open for writing.

@@ -133,7 +133,9 @@ func (q *discard) Move(context.Context, queue.Filter, string) (int, error) { ret
 func (q *discard) Search(context.Context, queue.HistoryFilter) ([]queue.Record, error) {
 	return nil, nil
 }
-func (q *discard) Prune(context.Context, time.Time, time.Time) error { return nil }
+func (q *discard) Prune(context.Context, queue.Keep) (queue.Pruned, error) {
+	return queue.Pruned{}, nil
+}
 func (q *discard) Stats(context.Context) (map[envelope.State]queue.Depth, error) {
 	return nil, nil
 }

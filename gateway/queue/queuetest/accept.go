@@ -280,9 +280,10 @@ func testClosed(t *testing.T, h *house) {
 	_, retryErr := q.Retry(ctx, queue.Filter{})
 	_, historyErr := q.Search(ctx, queue.HistoryFilter{})
 	_, statsErr := q.Stats(ctx)
+	_, pruneErr := q.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()})
 	for what, err := range map[string]error{
 		"New": newErr, "Claim": claimErr, "Lanes": lanesErr, "List": listErr, "Body": bodyErr, "Retry": retryErr,
-		"History": historyErr, "Stats": statsErr, "Hasten": q.Hasten(ctx, lane, time.Time{}), "Prune": q.Prune(ctx, time.Now(), time.Now()),
+		"History": historyErr, "Stats": statsErr, "Hasten": q.Hasten(ctx, lane, time.Time{}), "Prune": pruneErr,
 		"Commit": d.Commit(ctx, accepted("a@example.com", "b@example.org")), "Finish": l.Finish(ctx, sent(l)), "Close": q.Close(),
 	} {
 		if !errors.Is(err, queue.ErrClosed) {

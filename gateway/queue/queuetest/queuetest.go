@@ -75,6 +75,7 @@ func Run(t *testing.T, e Engine) {
 		{"ListPages", testListPages},
 		{"History", testHistory},
 		{"Prune", testPrune},
+		{"PruneBytes", testPruneBytes},
 		{"Stats", testStats},
 		{"Closed", testClosed},
 		{"OneWinner", testOneWinner},

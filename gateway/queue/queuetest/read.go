@@ -148,7 +148,6 @@ func testHistory(t *testing.T, h *house) {
 }
 
 func testPrune(t *testing.T, h *house) {
-	ctx := context.Background()
 	now := time.Now()
 	to := make([]string, 2500) // more than an engine removes at once
 	for i := range to {
@@ -173,19 +172,51 @@ func testPrune(t *testing.T, h *house) {
 	failing.Parts = failing.Parts[:1]
 	gone := h.commit(bytesOf(1, 1<<20), failing)
 
-	h.must("Prune", h.q.Prune(ctx, now.Add(-24*time.Hour), now.Add(-24*time.Hour)))
+	h.prune(queue.Keep{SentAfter: now.Add(-24 * time.Hour), FailedAfter: now.Add(-24 * time.Hour)})
 	if n := len(h.history(queue.HistoryFilter{})); n != 2 {
 		t.Errorf("%d records are left, want 2", n)
 	}
 	h.wantIDs("young failed parts", h.list(queue.Filter{}), mixed, gone)
 
-	h.must("Prune", h.q.Prune(ctx, now.Add(-24*time.Hour), now.Add(time.Hour)))
+	if done := h.prune(queue.Keep{SentAfter: now.Add(-24 * time.Hour), FailedAfter: now.Add(time.Hour)}); done.Messages != 2 || done.Bytes != 1<<20+1 {
+		t.Errorf("pruned %+v, want two messages", done)
+	}
 	h.wantStates("Prune of failed parts", mixed, "q:held ")
 	h.wantIDs("old failed parts", h.list(queue.Filter{}), mixed)
 	records := h.history(queue.HistoryFilter{To: "f@example.org"})
 	if len(records) != 2 || records[0].State != envelope.Failed || records[0].Error != "no such user" || records[0].Attempts != 9 {
 		t.Errorf("records of failed parts: %+v", records)
 	}
+}
+
+// testPruneBytes: beyond a number of bytes the failed mail that is oldest goes.
+func testPruneBytes(t *testing.T, h *house) {
+	failing := accepted("ann@example.com", "f@example.org")
+	failing.Parts[0].State = envelope.Failed
+	var ids []string
+	for range 5 {
+		ids = append(ids, h.commit(bytesOf(1, 100<<10), failing))
+		time.Sleep(2 * time.Millisecond) // times are kept in milliseconds
+	}
+	waiting := h.commit(bytesOf(2, 100<<10), accepted("ann@example.com", "w@example.org"))
+	long := time.Now().Add(-24 * time.Hour)
+	if done := h.prune(queue.Keep{SentAfter: long, FailedAfter: long, FailedBytes: 500 << 10}); done != (queue.Pruned{}) {
+		t.Errorf("within the bound: pruned %+v", done)
+	}
+	if done := h.prune(queue.Keep{SentAfter: long, FailedAfter: long, FailedBytes: 250 << 10}); done != (queue.Pruned{Messages: 3, Bytes: 300 << 10}) {
+		t.Errorf("pruned %+v, want three messages", done)
+	}
+	h.wantIDs("the youngest", h.list(queue.Filter{}), ids[3], ids[4], waiting)
+	if records := h.history(queue.HistoryFilter{To: "f@example.org"}); len(records) != 3 || records[0].State != envelope.Failed {
+		t.Errorf("records: %+v", records)
+	}
+}
+
+func (h *house) prune(k queue.Keep) queue.Pruned {
+	h.Helper()
+	done, err := h.q.Prune(context.Background(), k)
+	h.must("Prune", err)
+	return done
 }
 
 func testStats(t *testing.T, h *house) {

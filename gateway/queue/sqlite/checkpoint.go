@@ -31,6 +31,9 @@ const (
 	walLimit = 64 << 20 // bytes that the log's file keeps
 	rowBytes = 2 << 10  // what an op writes beside its body, roughly
 
+	logLong = 4  // times walSoft: the operator is told
+	logMost = 16 // times walSoft: new mail is refused
+
 	groupPages = 12 // pages that a transaction rewrites beside its bodies, roughly
 )
 
@@ -50,10 +53,7 @@ func (s *Store) grown(bytes int) {
 		return
 	}
 	s.walBytes = 0
-	select {
-	case s.checkpoint <- struct{}{}:
-	default:
-	}
+	s.wakeCheckpointer()
 }
 
 // checkpoints is the checkpointer.
@@ -85,12 +85,47 @@ func (s *Store) carryOver(conn *sqlite.Conn) bool {
 	if s.failure.Load() != nil {
 		return false
 	}
-	err := exec(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+	var frames, carried int64
+	err := rows(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil, func(st *sqlite.Stmt) (bool, error) {
+		frames, carried = st.ColumnInt64(1), st.ColumnInt64(2)
+		return false, nil
+	})
 	if err != nil && faultOf(err) == faultBroken {
 		s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
 		return false
 	}
+	if err == nil {
+		s.logged(frames, carried)
+	}
 	return true
+}
+
+// logged notes how large the log is after it was carried over as far as its readers allow.
+func (s *Store) logged(frames, carried int64) {
+	bytes := int64(0)
+	if carried < frames {
+		bytes = wal.Len(int(frames), pageSize)
+	}
+	long := logLong * s.walSoft.Load()
+	if was := s.logBytes.Swap(bytes); bytes > long && was <= long {
+		s.log.Warn("queue: the log grows, because it cannot be carried over: a query, or another program, reads the database", "bytes", bytes, "file", s.path+"-wal")
+	}
+}
+
+// checkLog returns an error that wraps queue.ErrFull when the log has grown so much that new mail must wait.
+func (s *Store) checkLog() error {
+	if bytes := s.logBytes.Load(); bytes > logMost*s.walSoft.Load() {
+		return fmt.Errorf("%w: %s-wal has %d bytes and cannot be carried over, because the database is being read", queue.ErrFull, s.path, bytes)
+	}
+	return nil
+}
+
+// wakeCheckpointer has the log carried over.
+func (s *Store) wakeCheckpointer() {
+	select {
+	case s.checkpoint <- struct{}{}:
+	default:
+	}
 }
 
 // SQLite takes a log that is damaged, cut off or missing for one that holds less. So that acknowledged mail never

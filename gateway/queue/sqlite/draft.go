@@ -49,6 +49,9 @@ func (s *Store) admit(bytes int) error {
 	if err := s.err(); err != nil {
 		return err
 	}
+	if err := s.checkLog(); err != nil {
+		return err
+	}
 	return s.space.check(bytes)
 }
 

@@ -12,6 +12,27 @@ import (
 	"mailhatch/gateway/queue/buffer"
 )
 
+// HoldSnapshot reads the database until release is called.
+func (s *Store) HoldSnapshot(t *testing.T) (release func()) {
+	t.Helper()
+	conn, err := openOwn(s.path, readerCacheKiB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = exec(conn, "BEGIN", nil)
+	if err == nil {
+		_, err = pragma(conn, "SELECT count(*) FROM parts")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Dir is the state directory.
 func (s *Store) Dir() string { return s.dir }
 

@@ -259,9 +259,10 @@ func TestBroken(t *testing.T) {
 	_, newErr := s.New(ctx)
 	_, claimErr := s.Claim(ctx, "main", 1, time.Minute)
 	_, deleteErr := s.Delete(ctx, named(id))
+	_, pruneErr := s.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()})
 	for what, err := range map[string]error{
 		"Err": s.Err(), "New": newErr, "Commit of a draft": large.Commit(ctx, queue.Accepted{}),
-		"Claim": claimErr, "Finish": l.Finish(ctx, sent(l)), "Delete": deleteErr, "Prune": s.Prune(ctx, time.Now(), time.Now()),
+		"Claim": claimErr, "Finish": l.Finish(ctx, sent(l)), "Delete": deleteErr, "Prune": pruneErr,
 	} {
 		if !errors.Is(err, queue.ErrBroken) {
 			t.Errorf("%s: got %v, want ErrBroken", what, err)
@@ -291,6 +292,60 @@ func TestLogStaysSmall(t *testing.T) {
 	}
 }
 
+// TestLogIsRead: a reader that does not end makes the log grow, but not for ever.
+func TestLogIsRead(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, queue.Settings{Dir: dir, ReserveBytes: 1}) // a small reserve keeps the log small
+	defer mustClose(t, s)
+	mustPut(t, s, []byte("x"))
+	release := s.HoldSnapshot(t)
+	ids := fillUp(t, s, 8<<10)
+	st, err := os.Stat(filepath.Join(dir, "queue.db-wal"))
+	if err != nil || st.Size() < 2<<20 || st.Size() > 32<<20 {
+		t.Errorf("the log has %d bytes after %d messages, %v", st.Size(), len(ids), err)
+	}
+	_, err = s.New(t.Context())
+	if h, e := s.Health(t.Context()); !errors.Is(err, queue.ErrFull) || e != nil || len(h.Notes) != 1 || h.LogBytes == 0 {
+		t.Errorf("New: %v; Health: %+v, %v", err, h, e)
+	}
+	l := claimFirst(t, s)
+	if err := l.Finish(t.Context(), sent(l)); err != nil {
+		t.Errorf("delivery goes on: %v", err)
+	}
+	release()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if _, err = put(t, s, []byte("x")); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("after the reader has ended: %v", err)
+	}
+}
+
+// TestPruneForSpace: failed mail does not hold what is reserved for delivery.
+func TestPruneForSpace(t *testing.T) {
+	s := openStore(t, queue.Settings{Dir: t.TempDir()})
+	defer mustClose(t, s)
+	d, err := s.New(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := []envelope.Recipient{{Address: "bob@example.org"}}
+	if err := d.Commit(t.Context(), queue.Accepted{Envelope: envelope.Envelope{To: to}, Parts: []queue.Part{{To: to, Lane: "main", State: envelope.Failed}}}); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-time.Hour)
+	keep := queue.Keep{SentAfter: long, FailedAfter: long, FailedBytes: 1 << 30}
+	if done, err := s.Prune(t.Context(), keep); err != nil || done.Messages != 0 {
+		t.Errorf("with plenty of space: %+v, %v", done, err)
+	}
+	s.SetReserve(math.MaxInt64)
+	if done, err := s.Prune(t.Context(), keep); err != nil || done.Messages != 1 {
+		t.Errorf("without space: %+v, %v", done, err)
+	}
+}
+
 // TestVacuum checks that space is given back.
 func TestVacuum(t *testing.T) {
 	dir := t.TempDir()
@@ -302,7 +357,7 @@ func TestVacuum(t *testing.T) {
 	if n, err := s.Delete(context.Background(), named(ids...)); n != len(ids) || err != nil {
 		t.Fatalf("Delete: %d, %v", n, err)
 	}
-	if err := s.Prune(context.Background(), time.Now(), time.Now()); err != nil {
+	if _, err := s.Prune(context.Background(), queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, s)

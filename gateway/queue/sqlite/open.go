@@ -56,6 +56,7 @@ type Store struct {
 	ops      chan *op
 	walBytes int          // the writer's own: written since the log was last carried over
 	walSoft  atomic.Int64 // how many bytes that may be
+	logBytes atomic.Int64 // of the log, where it could not be carried over
 	relieved bool         // the writer's own: the log was carried over for want of space
 	counts   counters
 	leases   leases

@@ -103,6 +103,9 @@ func (s *Store) watch(ctx context.Context) {
 		if s.displaced() || s.bodiesDisplaced() {
 			return
 		}
+		if s.logBytes.Load() > 0 { // perhaps its reader has gone
+			s.wakeCheckpointer()
+		}
 		if err := s.mark.sync(); err != nil {
 			s.fail(err)
 			return

@@ -63,6 +63,60 @@ func TestDatabaseTakenAway(t *testing.T) {
 	}
 }
 
+// TestBodiesTakenAway: a body in a file without a name would be gone with the program.
+func TestBodiesTakenAway(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		size int
+		take func(dir string) error
+	}{
+		{"the segment", 100 << 10, func(dir string) error { return os.Remove(filepath.Join(dir, "bodies", "00000001.seg")) }},
+		{"the file", 1 << 20, func(dir string) error {
+			names, err := filepath.Glob(filepath.Join(dir, "bodies", "*.eml"))
+			return errors.Join(err, os.Remove(names[0]))
+		}},
+		{"the folder", 1 << 20, func(dir string) error { return os.Rename(filepath.Join(dir, "bodies"), filepath.Join(dir, "old")) }},
+		{"the folder of a segment", 100 << 10, func(dir string) error {
+			return errors.Join(os.Rename(filepath.Join(dir, "bodies"), filepath.Join(dir, "old")), os.Mkdir(filepath.Join(dir, "bodies"), 0o700))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, queue.Settings{Dir: dir})
+			defer s.Close() //nolint:errcheck // it is broken
+			mustPut(t, s, bodyOf(1, 50<<10)) // begins the segment
+			d, err := s.New(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Write(bodyOf(2, c.size)); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.take(dir); err != nil {
+				t.Fatal(err)
+			}
+			if err := commit(d); !errors.Is(err, queue.ErrBroken) || !strings.Contains(err.Error(), "bodies") {
+				t.Errorf("Commit: %v, want ErrBroken and the reason", err)
+			}
+		})
+	}
+}
+
+// TestIdleStoreNoticesBodies: mail that was acknowledged is in the folder that is gone.
+func TestIdleStoreNoticesBodies(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, queue.Settings{Dir: dir})
+	defer s.Close() //nolint:errcheck // it is broken
+	if err := os.Rename(filepath.Join(dir, "bodies"), filepath.Join(dir, "old")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Broken():
+	case <-time.After(20 * time.Second):
+		t.Error("not noticed")
+	}
+}
+
 // TestIdleStoreNotices: readiness must not wait for the next mail.
 func TestIdleStoreNotices(t *testing.T) {
 	dir := t.TempDir()

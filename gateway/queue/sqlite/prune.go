@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -25,39 +24,76 @@ const (
 	maxTime     = math.MaxInt64 // later than every time in the rows
 )
 
-// Prune removes old history and old failed parts, whose recipients get a failed record, and gives
-// free pages back. Each step is an op of its own; mail goes on between them.
-func (s *Store) Prune(ctx context.Context, sentBefore, failedBefore time.Time) error {
+// Prune removes old history and failed parts that are too old or too many, whose recipients get a failed record, and
+// gives free pages back. Each step is an op of its own; mail goes on between them.
+func (s *Store) Prune(ctx context.Context, k queue.Keep) (done queue.Pruned, err error) {
 	if err := s.enter(); err != nil {
-		return err
+		return done, err
 	}
 	defer s.leave()
-	if err := s.pruneFailed(ctx, failedBefore.UnixMilli()); err != nil {
-		return err
+	before := s.counts.states()[envelope.Failed].Bytes
+	if done.Messages, err = s.pruneFailed(ctx, k.FailedAfter.UnixMilli()); err != nil {
+		return done, err
 	}
-	if err := s.pruneHistory(ctx, sentBefore.UnixMilli()); err != nil {
-		return err
+	if k.FailedBytes > 0 {
+		n, err := s.pruneExcess(ctx, k.FailedBytes)
+		if done.Messages += n; err != nil {
+			return done, err
+		}
+	}
+	done.Bytes = max(0, before-s.counts.states()[envelope.Failed].Bytes)
+	aside, err := lostFound(s.dir).Prune(k.FailedAfter)
+	if done.Aside = len(aside); err != nil {
+		return done, err
+	}
+	if err := s.pruneHistory(ctx, k.SentAfter.UnixMilli()); err != nil {
+		return done, err
 	}
 	if err := s.gather(ctx); err != nil {
-		return err
+		return done, err
 	}
-	return s.vacuum(ctx)
+	return done, s.vacuum(ctx)
 }
 
-func (s *Store) pruneFailed(ctx context.Context, before int64) error {
+// pruneExcess removes the oldest failed parts beyond a number of bytes, or as many as the reserve of space lacks.
+func (s *Store) pruneExcess(ctx context.Context, limit int64) (messages int, err error) {
+	lacking, err := s.space.lacking()
+	if err != nil {
+		return 0, err
+	}
+	excess := max(s.counts.states()[envelope.Failed].Bytes-limit, lacking)
+	if excess <= 0 {
+		return 0, nil
+	}
+	until := int64(math.MinInt64)
+	err = s.use(ctx, func(conn *sqlite.Conn) error {
+		return rows(conn, excessQuery, args{codeFailed}, func(st *sqlite.Stmt) (bool, error) {
+			until = st.ColumnInt64(0) + 1
+			excess -= st.ColumnInt64(1)
+			return excess > 0, nil
+		})
+	})
+	if err != nil || until == math.MinInt64 {
+		return 0, err
+	}
+	return s.pruneFailed(ctx, until)
+}
+
+const excessQuery = "SELECT next_at, size FROM parts INDEXED BY parts_rest WHERE state <> 0 AND state = ? ORDER BY next_at"
+
+func (s *Store) pruneFailed(ctx context.Context, before int64) (messages int, err error) {
 	c, err := newChoice(queue.Filter{State: envelope.Failed})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	c.until = before
-	_, err = s.apply(ctx, c, action{
+	return s.apply(ctx, c, action{
 		applies: func(p *storedPart) bool { return p.nextAt < before },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
 			return p.discard(t, m, part, envelope.Failed)
 		},
 		removes: true,
 	})
-	return err
 }
 
 // pruneHistory goes through the history from its oldest records. It ends at the first step of which

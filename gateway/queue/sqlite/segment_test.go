@@ -128,7 +128,7 @@ func TestGather(t *testing.T) {
 	if _, err := s.Delete(ctx, named(append(gone, ids[6:81]...)...)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Prune(ctx, time.Now(), time.Now()); err != nil {
+	if _, err := s.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	awaitFiles(t, dir, "*.eml", 2)
@@ -151,7 +151,7 @@ func TestGather(t *testing.T) {
 	defer mustClose(t, s)
 	mustPut(t, s, bodyOf(1, 100<<10))
 	for deadline := time.Now().Add(10 * time.Second); len(bodyFiles(t, dir, "*.eml")) < 10 && time.Now().Before(deadline); {
-		if err := s.Prune(ctx, time.Now(), time.Now()); err != nil { // moves it once it was weighed
+		if _, err := s.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()}); err != nil { // moves it once it was weighed
 			t.Fatal(err)
 		}
 	}

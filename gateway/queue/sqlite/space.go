@@ -70,6 +70,17 @@ func (s *space) verdict() error {
 	return fmt.Errorf("%w: %s has %d bytes left and %d are reserved", queue.ErrFull, s.dir, s.free, s.reserve)
 }
 
+// lacking returns how many bytes of the reserve are not free.
+func (s *space) lacking() (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reserve <= 0 {
+		return 0, nil
+	}
+	free, err := s.look(s.dir)
+	return s.reserve - free, err
+}
+
 // SetReserve sets the free space in bytes below which new mail is refused; 0: none.
 func (s *Store) SetReserve(bytes int64) {
 	s.space.mu.Lock()

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -124,7 +125,12 @@ func (s *Store) Health(context.Context) (queue.Health, error) {
 		return queue.Health{}, err
 	}
 	defer s.leave()
-	h := queue.Health{Unclean: s.unclean}
+	h := queue.Health{Unclean: s.unclean, LogBytes: s.logBytes.Load()}
+	if err := s.checkLog(); err != nil {
+		h.Notes = append(h.Notes, err.Error())
+	} else if h.LogBytes > logLong*s.walSoft.Load() {
+		h.Notes = append(h.Notes, fmt.Sprintf("%s-wal has %d bytes and grows: a query, or another program, reads the database", s.path, h.LogBytes))
+	}
 	return h, aside(s.dir, &h)
 }
 
