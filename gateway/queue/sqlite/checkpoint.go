@@ -128,106 +128,29 @@ func (s *Store) wakeCheckpointer() {
 	}
 }
 
-// SQLite takes a log that is damaged, cut off or missing for one that holds less. So that acknowledged mail never
-// goes without a word, a mark beside the database says that a process has it open and how far its log had come
-// with the last commit. It is written after each commit, before anybody is answered, and put on stable storage each
-// second: a killed process has lost nothing of it, a power cut at most the last second. It is never ahead of the log.
+// markName is the file of the mark; see package wal.
 const markName = "queue.open"
 
-// inspection is what the files of a store show before SQLite opens them.
-type inspection struct {
-	log     wal.Log
-	mark    wal.Mark
-	damage  string // to the log; "": none
-	unclean bool   // the last process did not close the store
-}
-
-// inspect looks at the files without changing them.
-func inspect(dir, path string) (i inspection, err error) {
-	marked := false
-	if i.mark, marked, err = wal.ReadMark(filepath.Join(dir, markName)); err != nil {
-		return i, err
-	}
-	if i.log, err = wal.Scan(path+"-wal", pageSize, nil); err != nil {
-		return i, err
-	}
-	i.unclean, i.damage = marked || i.log.Bytes > 0, i.log.Damage(i.mark)
-	return i, nil
+// inspect looks at the files of a store before SQLite opens them, without changing them.
+func inspect(dir, path string) (wal.State, error) {
+	return wal.Inspect(filepath.Join(dir, markName), path+"-wal", pageSize)
 }
 
 // sound returns an error that wraps queue.ErrDamagedLog where SQLite would drop commits that were acknowledged.
-func (i *inspection) sound(path string) error {
-	if i.damage == "" {
+func sound(state *wal.State, path string) error {
+	if state.Damage == "" {
 		return nil
 	}
-	return fmt.Errorf("%s-wal %s: %w", path, i.damage, queue.ErrDamagedLog)
+	return fmt.Errorf("%s-wal %s: %w", path, state.Damage, queue.ErrDamagedLog)
 }
 
-// marker writes the mark of an open store. The writer alone uses it, but for sync.
-type marker struct {
-	file *os.File
-	log  *os.File // the write-ahead log, once there is one
-	now  wal.Mark
-	bad  bool // it could not be written: the last one stays, which is never ahead
-}
-
-// openMark makes the mark of a store that is being opened, which knows nothing of the log yet, before the first commit.
-func openMark(dir string, leased uint32) (*marker, error) {
-	f, err := os.OpenFile(filepath.Join(dir, markName), os.O_CREATE|os.O_RDWR, 0o600)
+// note marks how far the log has come with the commit that was just made.
+func (s *Store) note() error {
+	frames, err := logFrames(s.writer)
 	if err != nil {
-		return nil, err
-	}
-	m := &marker{file: f, now: wal.Mark{Leased: leased}}
-	err = m.reset()
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return m, nil
-}
-
-// reset forgets how far the log has come, durably.
-func (m *marker) reset() error {
-	m.now = wal.Mark{At: time.Now().UnixMilli(), Leased: m.now.Leased}
-	return m.store()
-}
-
-// allow makes the mark say, durably, that no more parts of a lane are leased at once.
-func (m *marker) allow(leased uint32) error {
-	m.now.Leased = leased
-	return m.store()
-}
-
-func (m *marker) store() error {
-	if _, err := m.file.WriteAt(m.now.Encode(), 0); err != nil {
 		return err
 	}
-	return m.file.Sync()
-}
-
-// committed notes the commit that has just been made on conn.
-func (m *marker) committed(conn *sqlite.Conn, path string) (err error) {
-	if m.bad {
-		return nil
-	}
-	defer func() { m.bad = err != nil }()
-	frames, err := logFrames(conn)
-	if err != nil || frames <= 0 {
-		return err
-	}
-	if m.log == nil {
-		if m.log, err = os.Open(path + "-wal"); err != nil {
-			return err
-		}
-	}
-	if m.now.Salt, err = wal.ReadSalt(m.log); err != nil {
-		return err
-	}
-	m.now.Frames, m.now.At = uint64(frames), time.Now().UnixMilli()
-	_, err = m.file.WriteAt(m.now.Encode(), 0)
-	return err
+	return s.mark.Committed(s.path+"-wal", frames)
 }
 
 // logFrames returns how many frames the log has.
@@ -237,26 +160,6 @@ func logFrames(conn *sqlite.Conn) (n int64, err error) {
 		return false, nil
 	})
 	return n, err
-}
-
-// sync puts the mark on stable storage. It costs nothing when there is no new one.
-func (m *marker) sync() error { return syncData(m.file) }
-
-// leaveLog forgets the log, which is about to be carried over and to go.
-func (m *marker) leaveLog() error {
-	if m.log != nil {
-		m.log.Close() //nolint:errcheck // it was only read
-	}
-	return m.reset()
-}
-
-// close gives the file back; closed: the database was closed well, so that the next start has nothing to look for.
-func (m *marker) close(dir string, closed bool) error {
-	err := m.file.Close()
-	if closed && err == nil {
-		err = errors.Join(os.Remove(filepath.Join(dir, markName)), syncDir(dir))
-	}
-	return err
 }
 
 // recoverName is a file that holds the suffix of the damaged files while a recovery is under way.
@@ -283,7 +186,7 @@ func (r *recovery) keepDamaged() (suffix string, err error) {
 		return "", err
 	}
 	if suffix == "" {
-		if r.Damage = state.damage; r.Damage == "" {
+		if r.Damage = state.Damage; r.Damage == "" {
 			return "", nil
 		}
 		r.Damage = r.path + "-wal " + r.Damage
@@ -305,10 +208,10 @@ func (r *recovery) keepDamaged() (suffix string, err error) {
 	if err := os.WriteFile(filepath.Join(r.dir, markName), wal.Mark{At: time.Now().UnixMilli(), Leased: math.MaxInt32}.Encode(), 0o600); err != nil {
 		return "", err
 	}
-	if state.log.Bytes == 0 {
+	if state.Log.Bytes == 0 {
 		return suffix, nil
 	}
-	return suffix, os.Truncate(r.path+"-wal", wal.Len(state.log.Accepted, pageSize))
+	return suffix, os.Truncate(r.path+"-wal", wal.Len(state.Log.Accepted, pageSize))
 }
 
 // copyFile copies a file, if there is one, and puts the copy on stable storage.

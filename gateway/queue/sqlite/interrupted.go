@@ -28,7 +28,7 @@ func (s *Store) allowLeases(ctx context.Context, lane string, n int) error {
 	}
 	bound := 1 << bits.Len(uint(n))
 	return s.do(ctx, &op{run: func(*tx) error {
-		if err := s.mark.allow(uint32(bound)); err != nil {
+		if err := s.mark.Allow(uint32(bound)); err != nil {
 			return err
 		}
 		s.leased.Store(int64(bound))

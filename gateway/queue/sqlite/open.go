@@ -40,7 +40,7 @@ type Store struct {
 	log      *slog.Logger
 	now      func() time.Time // the time of day
 	lock     *os.File
-	mark     *marker
+	mark     *wal.Marker
 	unclean  bool // the last process did not close the store
 	opened   bool
 	existed  bool        // the database was there
@@ -143,13 +143,17 @@ func (s *Store) open() error {
 	if existed {
 		state, err := inspect(s.dir, s.path)
 		if err == nil {
-			err = state.sound(s.path)
+			err = sound(&state, s.path)
 		}
 		if err != nil {
 			return err
 		}
-		s.unclean, last = state.unclean, state.mark
+		s.unclean, last = state.Unclean, state.Mark
 	} else {
+		_, s.unclean, _ = wal.ReadMark(filepath.Join(s.dir, markName))
+		if s.unclean {
+			s.log.Error("queue: the database is missing, which the last process had open: the queue starts empty", "file", s.path)
+		}
 		if err := s.setLogAside(); err != nil {
 			return err
 		}
@@ -169,7 +173,10 @@ func (s *Store) open() error {
 		return err
 	}
 	s.leased.Store(int64(max(last.Leased, leasedLeast)))
-	if s.mark, err = openMark(s.dir, uint32(s.leased.Load())); err != nil {
+	if s.mark, err = wal.OpenMark(filepath.Join(s.dir, markName), uint32(s.leased.Load())); err == nil {
+		err = syncDir(s.dir)
+	}
+	if err != nil {
 		return err
 	}
 	if s.writer, err = openOwn(s.path, writerCacheKiB); err != nil {
@@ -281,10 +288,13 @@ func (s *Store) release() error {
 	// what the disk really has.
 	well := s.failure.Load() == nil
 	if well && s.writer != nil {
-		err = errors.Join(err, s.flagLeased(), s.mark.leaveLog(), s.writer.Close())
+		err = errors.Join(err, s.flagLeased(), s.mark.LeaveLog(), s.writer.Close())
 	}
 	if s.mark != nil {
-		err = errors.Join(err, s.mark.close(s.dir, well && err == nil && (s.opened || !s.unclean)))
+		err = errors.Join(err, s.mark.Close())
+		if well && err == nil && (s.opened || !s.unclean) { // the next start has nothing to look for
+			err = errors.Join(os.Remove(filepath.Join(s.dir, markName)), syncDir(s.dir))
+		}
 	}
 	return errors.Join(err, s.lock.Close())
 }

@@ -106,7 +106,7 @@ func (s *Store) watch(ctx context.Context) {
 		if s.logBytes.Load() > 0 { // perhaps its reader has gone
 			s.wakeCheckpointer()
 		}
-		if err := s.mark.sync(); err != nil {
+		if err := s.mark.Sync(); err != nil {
 			s.fail(err)
 			return
 		}

@@ -83,7 +83,7 @@ func TestBodiesTakenAway(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := openStore(t, queue.Settings{Dir: dir})
-			defer s.Close() //nolint:errcheck // it is broken
+			defer s.Close()                  //nolint:errcheck // it is broken
 			mustPut(t, s, bodyOf(1, 50<<10)) // begins the segment
 			d, err := s.New(t.Context())
 			if err != nil {

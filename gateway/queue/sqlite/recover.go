@@ -306,7 +306,7 @@ func (r *recovery) putBackAll(ctx context.Context, names []string) error {
 // putBack puts a message back that was set aside; ok is false if it cannot go back and stays where it is.
 func (r *recovery) putBack(ctx context.Context, id int64, name string) (ok bool, err error) {
 	dir := lostFound(r.dir)
-	t, ok, whole, err := readTrailer(dir.Path(name))
+	t, ok, whole, err := orphan.Open(dir.Path(name), int64(inFile))
 	if err != nil {
 		return false, err
 	}

@@ -151,8 +151,8 @@ func (r readOnly) Health(context.Context) (queue.Health, error) {
 	if err != nil {
 		return queue.Health{}, err
 	}
-	h := queue.Health{Unclean: state.unclean, LogBytes: state.log.Bytes}
-	if err := state.sound(r.path); err != nil {
+	h := queue.Health{Unclean: state.Unclean, LogBytes: state.Log.Bytes}
+	if err := sound(&state, r.path); err != nil {
 		h.Notes = append(h.Notes, err.Error())
 	}
 	return h, aside(r.dir, &h)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/crc32"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,16 +72,24 @@ func (s *Store) sweepSegment(ctx context.Context, n int64, found *sweeping) erro
 		return err
 	}
 	path := segmentPath(s.dir, n)
+	size, known, err := s.walkSegment(ctx, path, n, found)
+	if err == nil && known == 0 && !needed && s.doubtful() {
+		err = s.setAside(found, path, segmentName(n), orphan.Report{What: "bodies of messages, one behind the other, that no row names", Bytes: size})
+	}
+	return err
+}
+
+// walkSegment looks at each body of a segment. It returns the size of the file and how many bodies have a trailer.
+func (s *Store) walkSegment(ctx context.Context, path string, n int64, found *sweeping) (size int64, known int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	st, err := f.Stat()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	known := 0
 	err = orphan.Walk(f, st.Size(), func(t orphan.Trailer, start int64) error {
 		if t.Place != int64(placeAt(n, start)) {
 			return nil
@@ -90,10 +97,7 @@ func (s *Store) sweepSegment(ctx context.Context, n int64, found *sweeping) erro
 		known++
 		return s.sweepBody(ctx, f, &t, start, found)
 	})
-	if err == nil && known == 0 && !needed && s.doubtful() {
-		err = s.setAside(found, path, segmentName(n), orphan.Report{What: "bodies of messages, one behind the other, that no row names", Bytes: st.Size()})
-	}
-	return err
+	return st.Size(), known, err
 }
 
 // doubtful reports whether bodies without a trailer may be of acknowledged mail: there was no database, or the last
@@ -126,7 +130,7 @@ func (s *Store) sweepFile(ctx context.Context, id int64, found *sweeping) error 
 	}); err != nil || exists && at == inFile {
 		return err
 	}
-	t, ok, whole, err := readTrailer(path)
+	t, ok, whole, err := orphan.Open(path, int64(inFile))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil
@@ -161,38 +165,13 @@ func (s *Store) setAside(found *sweeping, path, name string, r orphan.Report) er
 	return lostFound(s.dir).Take(path, name, r)
 }
 
-// readTrailer reads the trailer at the end of a file, and reports whether its body matches its checksum.
-func readTrailer(path string) (t orphan.Trailer, ok, whole bool, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return t, false, false, err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	st, err := f.Stat()
-	if err != nil {
-		return t, false, false, err
-	}
-	var start int64
-	if t, start, ok = orphan.Read(f, st.Size()); !ok || start != 0 || t.Place != int64(inFile) {
-		return t, false, false, nil
-	}
-	sum := crc32.New(castagnoli())
-	_, err = io.Copy(sum, io.NewSectionReader(f, 0, t.Size))
-	return t, true, sum.Sum32() == t.CRC, err
-}
-
 // report describes a body that is set aside.
 func report(t *orphan.Trailer, info *messageInfo, path string, whole bool) orphan.Report {
-	r := orphan.Report{What: "the body of message " + queue.FormatID(t.ID), From: path, Bytes: t.Size,
-		Why:  "no row of the database names it, and the history does not say what became of it: its process ended before it answered 250, or the row is lost",
-		Next: "mailhatch recover " + queue.FormatID(t.ID) + " puts it back into the queue, on hold; or remove it with this report"}
+	var e *envelope.Envelope
 	if info != nil {
-		r.Envelope = &info.Envelope
+		e = &info.Envelope
 	}
-	if !whole {
-		r.Why += "; the body does not match its checksum"
-	}
-	return r
+	return t.Report(queue.FormatID(t.ID), e, path, whole)
 }
 
 // fate says what is known of the message of a trailer: it is in the queue, or the history names each of its

@@ -180,7 +180,7 @@ func (s *Store) commit(group []*op) {
 		case s.displaced():
 			settle(group, func(*op) bool { return true }, s.err())
 		default:
-			if err := s.mark.committed(s.writer, s.path); err != nil {
+			if err := s.note(); err != nil {
 				s.log.Warn("queue: how far the log has come cannot be noted any more", "file", markName, "error", err)
 			}
 			s.counts.add(t.depth)

@@ -30,6 +30,17 @@ type Report struct {
 	Next     string // how to go on
 }
 
+// Report describes the body that t stands behind and that is set aside. id is that of the message; e may be nil.
+func (t *Trailer) Report(id string, e *envelope.Envelope, path string, whole bool) Report {
+	r := Report{What: "the body of message " + id, From: path, Bytes: t.Size, Envelope: e,
+		Why:  "no row of the database names it, and the history does not say what became of it: its process ended before it answered 250, or the row is lost",
+		Next: "mailhatch recover " + id + " puts it back into the queue, on hold; or remove it with this report"}
+	if !whole {
+		r.Why += "; the body does not match its checksum"
+	}
+	return r
+}
+
 // Take moves the file at path into the folder, as name.
 func (d Dir) Take(path, name string, r Report) error {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"os"
 )
 
 // Trailer stands behind a body on disk. It is written before the fsync that makes the body durable: a body without
@@ -90,4 +91,25 @@ func Walk(f io.ReaderAt, size int64, each func(t Trailer, start int64) error) er
 		end = start
 	}
 	return nil
+}
+
+// Open reads the trailer at the end of the file of a body. ok is false where there is none for that place; whole reports
+// whether the body matches its checksum.
+func Open(path string, place int64) (t Trailer, ok, whole bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return t, false, false, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	st, err := f.Stat()
+	if err != nil {
+		return t, false, false, err
+	}
+	t, start, ok := Read(f, st.Size())
+	if !ok || start != 0 || t.Place != place {
+		return t, false, false, nil
+	}
+	sum := crc32.New(castagnoli())
+	_, err = io.Copy(sum, io.NewSectionReader(f, 0, t.Size))
+	return t, true, sum.Sum32() == t.CRC, err
 }
