@@ -77,7 +77,7 @@ func (s *Store) flagDue(last wal.Mark) error {
 		flagged += s.writer.Changes()
 	}
 	s.leased.Store(leasedLeast)
-	if err := s.mark.allow(leasedLeast); err != nil {
+	if err := s.mark.Allow(leasedLeast); err != nil {
 		return err
 	}
 	s.log.Warn("queue: the last process did not close the store; mail that it may have been offering counts as interrupted", "parts", flagged)

@@ -62,8 +62,7 @@ func Recover(ctx context.Context, o queue.Settings, ids []string) (_ queue.Recov
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()
 	if err = r.rebuild(ctx, suffix); err == nil {
-		r.orphans = orphans
-		found := r.sweep(ctx)
+		found := r.sweep(ctx, orphans)
 		if suffix == "" {
 			r.Aside = append(r.Aside, found.aside...)
 		} else {

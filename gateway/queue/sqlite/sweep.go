@@ -25,9 +25,9 @@ func lostFound(dir string) orphan.Dir { return orphan.Dir(filepath.Join(dir, orp
 // no trailer, was never acknowledged, and is removed; so is a body of which the history knows what became of each
 // recipient. All others are set aside: never is a body removed whose fate is not known. Files with other names are
 // left alone.
-func (s *Store) sweep(ctx context.Context) (found sweeping) {
-	err := s.sweepSegments(ctx, &found)
-	for _, id := range s.orphans.bodies {
+func (s *Store) sweep(ctx context.Context, left leftovers) (found sweeping) {
+	err := s.sweepSegments(ctx, left.segments, &found)
+	for _, id := range left.bodies {
 		if err == nil && ctx.Err() == nil {
 			err = s.sweepFile(ctx, id, &found)
 		}
@@ -50,8 +50,8 @@ type sweeping struct {
 	aside         []string // names
 }
 
-func (s *Store) sweepSegments(ctx context.Context, found *sweeping) error {
-	for _, n := range s.orphans.segments {
+func (s *Store) sweepSegments(ctx context.Context, numbers []int64, found *sweeping) error {
+	for _, n := range numbers {
 		if err := s.sweepSegment(ctx, n, found); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

@@ -105,7 +105,7 @@ func (s *Store) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.checkpoints(helpers) })
 	work.Go(func() { s.watch(helpers) })
-	work.Go(func() { s.sweep(helpers) })
+	work.Go(func() { s.sweep(helpers, s.orphans) })
 	s.write(ctx)
 	s.end()
 	stop()
