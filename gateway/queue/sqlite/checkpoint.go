@@ -88,7 +88,7 @@ func (s *Store) carryOver(conn *sqlite.Conn) bool {
 	var frames, carried int64
 	err := rows(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil, func(st *sqlite.Stmt) (bool, error) {
 		frames, carried = st.ColumnInt64(1), st.ColumnInt64(2)
-		return false, nil
+		return true, nil
 	})
 	if err != nil && faultOf(err) == faultBroken {
 		s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
@@ -157,7 +157,7 @@ func (s *Store) note() error {
 func logFrames(conn *sqlite.Conn) (n int64, err error) {
 	err = rows(conn, "PRAGMA wal_checkpoint(NOOP)", nil, func(s *sqlite.Stmt) (bool, error) {
 		n = s.ColumnInt64(1)
-		return false, nil
+		return true, nil
 	})
 	return n, err
 }
