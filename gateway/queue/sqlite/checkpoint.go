@@ -53,7 +53,11 @@ func (s *Store) grown(bytes int) {
 		return
 	}
 	s.walBytes = 0
-	s.wakeCheckpointer()
+	if !s.wakeCheckpointer() { // it has not begun with what came before: the log must not use up the reserve
+		s.carrying.Lock()
+		s.carryOver(s.writer)
+		s.carrying.Unlock()
+	}
 }
 
 // checkpoints is the checkpointer.
@@ -120,11 +124,14 @@ func (s *Store) checkLog() error {
 	return nil
 }
 
-// wakeCheckpointer has the log carried over.
-func (s *Store) wakeCheckpointer() {
+// wakeCheckpointer has the log carried over. It reports whether the checkpointer had begun with all it was asked for
+// before.
+func (s *Store) wakeCheckpointer() bool {
 	select {
 	case s.checkpoint <- struct{}{}:
+		return true
 	default:
+		return false
 	}
 }
 
