@@ -19,6 +19,7 @@ import (
 	"mailhatch/cmd/mailbench/peers"
 	"mailhatch/cmd/mailbench/sink"
 	"mailhatch/cmd/mailbench/soak"
+	"mailhatch/cmd/mailbench/stepped"
 )
 
 const usage = `Usage: mailbench COMMAND [flags]
@@ -28,7 +29,8 @@ const usage = `Usage: mailbench COMMAND [flags]
   run     measure mailhatch between load and sink; prints a Markdown table
   peers   all figures of doc/performance.md beside Postfix and others, alternating, with ratios
   curve   what a message costs while the queue and the history grow, as a table and an SVG
-  soak    a long run of mailhatch with failing providers, reloads and an outage: nothing lost, memory flat
+  soak    a long run of mailhatch with failing providers, kills and a damaged log: nothing lost, memory flat
+  stepped mailhatch's gateway with a time of day that a file shifts, for the soak
   noop    mailhatch's server with a queue that keeps nothing: the reference for the cost of the queue
 
 Every address must be on loopback. "mailbench COMMAND -h" lists the flags.
@@ -60,6 +62,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = peers.CurveCommand(ctx, args[1:], stdout, stderr)
 	case "noop":
 		err = noop.Command(ctx, args[1:], stdout, stderr)
+	case "stepped":
+		err = stepped.Command(ctx, args[1:], stdout, stderr)
 	case "soak":
 		err = soak.Command(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "--help":

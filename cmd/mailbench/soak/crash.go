@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	crashEvery = 75 * time.Second // between two kills; shorter runs have one in a fifth of their time
+	crashEvery = 75 * time.Second    // between two kills; shorter runs have one in a fifth of their time
+	stepAhead  = 10 * 24 * time.Hour // beyond max_age and keep_sent
 
 	// unstored is how long an answer of the relay may take to get into the store; a damaged log may hold all
 	// results since it was last carried over into the database.
@@ -31,15 +32,26 @@ type crashes struct {
 	damaged  int // with a log that was damaged before the next start
 	refused  int // starts that demanded `mailhatch recover`
 	restored int // messages that recover put back
+	steps    int // of the clock
 	silent   int // starts that went on although acknowledged frames were gone
 }
 
-// crash kills the gateway again and again. Before every second start it damages the log of the queue.
+// crash kills the gateway again and again. Before every second start it damages the log of the queue; after the
+// others the time of day is days ahead for a while.
 func (s *soak) crash(ctx context.Context) (c crashes, err error) {
 	every := min(crashEvery, s.duration/5)
 	for host.Pause(ctx, every) {
 		if err := s.crashOnce(ctx, &c); err != nil {
 			return c, fmt.Errorf("crash %d: %w", c.kills, err)
+		}
+		if c.kills%2 == 0 {
+			continue
+		}
+		c.steps++
+		err := os.WriteFile(s.offset(), []byte(stepAhead.String()), 0o600)
+		host.Pause(ctx, every/3)
+		if err = errors.Join(err, os.WriteFile(s.offset(), []byte("0s"), 0o600)); err != nil {
+			return c, err
 		}
 	}
 	return c, nil
@@ -64,7 +76,8 @@ func (s *soak) crashOnce(ctx context.Context, c *crashes) error {
 	}
 	s.ledger.killed(time.Now().Add(-lost))
 	ctx = context.WithoutCancel(ctx) // the rest of the soak needs a gateway
-	err := s.start(ctx)
+	shifted := c.kills%2 == 1
+	err := s.start(ctx, shifted)
 	if err == nil {
 		if damaged {
 			c.silent++
@@ -80,7 +93,7 @@ func (s *soak) crashOnce(ctx context.Context, c *crashes) error {
 		return fmt.Errorf("recover: %w: %s", err, out)
 	}
 	c.restored += bytes.Count(out, []byte("back, on hold:"))
-	if err := s.start(ctx); err != nil {
+	if err := s.start(ctx, shifted); err != nil {
 		return fmt.Errorf("after recover: %w", err)
 	}
 	if out, err := s.command(ctx, "queue", "release", "--all"); err != nil {

@@ -97,6 +97,7 @@ func (r *outcome) write(w io.Writer) error {
 	row("relay away for", "%s", r.outage.Round(time.Second))
 	row("killed, of these with a damaged log", "%d, %d", r.crashes.kills, r.crashes.damaged)
 	row("starts refused until `mailhatch recover`, messages it put back", "%d, %d", r.crashes.refused, r.crashes.restored)
+	row("clock ten days ahead", "%d times", r.crashes.steps)
 	row("slow clients, log reader stalled", "%d, %d times", r.slow, r.stalls)
 	row("rest delivered after the load", "%s", r.drainTime())
 	row("**lost**", "**%d**", t.lost)

@@ -1,5 +1,5 @@
 // Package soak runs mailhatch for a long time with failing providers, reloads, an outage, kills, a damaged log,
-// slow clients and a reader of its log that stalls.
+// a clock that steps, slow clients and a reader of its log that stalls.
 package soak
 
 import (
@@ -23,6 +23,7 @@ import (
 // soak is one long run of mailhatch under load, with providers that fail.
 type soak struct {
 	binary   string
+	self     string // path of this program
 	dir      string
 	rate     float64 // messages/s
 	faults   float64 // share of offers that fail
@@ -67,6 +68,9 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return fmt.Errorf("%w: -duration must be 1s or more, -rate, -sessions and -drain above 0, -faults from 0 to 1", command.ErrUsage)
 	}
 	var err error
+	if s.self, err = os.Executable(); err != nil {
+		return err
+	}
 	if s.binary, err = filepath.Abs(s.binary); err != nil {
 		return err
 	}
@@ -110,7 +114,7 @@ func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 	if err := s.writeConfig(0); err != nil {
 		return nil, err
 	}
-	if err := s.start(ctx); err != nil {
+	if err := s.start(ctx, false); err != nil {
 		return nil, err
 	}
 	report = &outcome{machine: machine, soak: s}
@@ -129,16 +133,21 @@ func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 	return report, err
 }
 
-// start starts the gateway.
-func (s *soak) start(ctx context.Context) (err error) {
+// start starts the gateway, by a clock that step can shift or by the machine's.
+func (s *soak) start(ctx context.Context, shifted bool) (err error) {
 	cmd := exec.Command(s.binary, "serve")
-	cmd.Stdout, cmd.Stderr = s.logs.w, s.logs.w
+	if shifted { // its log goes to a file: what waits for a reader is the program's own
+		cmd = exec.Command(s.self, "stepped", "-offset", s.offset())
+	} else {
+		cmd.Stdout, cmd.Stderr = s.logs.w, s.logs.w
+	}
 	cmd.Env = append(os.Environ(), "MAILHATCH_CONFIG="+s.config())
 	s.process, err = server.Start(ctx, cmd, s.dir, host.Loopback(s.port))
 	return err
 }
 
 func (s *soak) config() string { return filepath.Join(s.dir, "config.toml") }
+func (s *soak) offset() string { return filepath.Join(s.dir, "offset") }
 
 // writeConfig writes the config of one time between two reloads; each differs from the one before.
 func (s *soak) writeConfig(generation int) error {
