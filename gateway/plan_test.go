@@ -21,7 +21,7 @@ import (
 var plan = [][]string{
 	{"cmd/mailbench"},
 	{"cmd/mailbench/peers", "cmd/mailbench/soak"},
-	{"cmd/mailbench/measure", "cmd/mailbench/noop"},
+	{"cmd/mailbench/measure", "cmd/mailbench/noop", "cmd/mailbench/stepped"},
 	{"cmd/mailbench/server", "cmd/mailbench/benchtest"},
 	{"cmd/mailbench/load", "cmd/mailbench/sink", "cmd/mailhatch"},
 	{"cmd/mailbench/host", "cmd/mailhatch/machine", "cmd/mailhatch/manual", "cmd/mailhatch/send", "cmd/mailhatch/sendmail", "cmd/mailhatch/setup"},

@@ -208,7 +208,7 @@ func handOverLarge(addr, to string, m *mimetest.Large) error {
 }
 
 func tryLarge(c net.Conn, to string, m *mimetest.Large) (reply string, err error) {
-	for _, command := range []string{"", "HELO client\r\n", fmt.Sprintf("MAIL FROM:<a@example.com>\r\n"), "RCPT TO:<" + to + ">\r\n", "DATA\r\n"} {
+	for _, command := range []string{"", "HELO client\r\n", "MAIL FROM:<a@example.com>\r\n", "RCPT TO:<" + to + ">\r\n", "DATA\r\n"} {
 		if reply = roundTrip(c, command, 1); reply == "" || reply[0] > '3' {
 			return reply, nil
 		}

@@ -89,6 +89,3 @@ func LargeMessages(size int64) map[string]*Large {
 	all["48 files"] = make(mixed+files.String()+file, encoded, "\r\n--b--\r\n")
 	return all
 }
-
-// Whole returns a message as it is.
-func Whole(s string) *Large { return &Large{head: s, unit: "x"} }
