@@ -12,6 +12,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -258,12 +259,12 @@ func TestSlowAPIs(t *testing.T) {
 	}
 }
 
-// What the provider says of the mail itself is final, and its sender is told.
+// What the provider says of the mail itself is final when no other upstream may take it, and its sender is notified.
 func TestRefusalsOfAPIs(t *testing.T) {
 	for i := range faultKinds {
 		k := &faultKinds[i]
-		for name, f := range map[string]upstreamtest.Fault{"bad request": k.refusal, "413": {Status: 413, Body: "{}"}} {
-			t.Run(k.name+"/"+name, func(t *testing.T) {
+		for class, f := range map[upstream.Class]upstreamtest.Fault{upstream.Permanent: k.refusal, upstream.Unrepresentable: {Status: 413, Body: "{}"}} {
+			t.Run(k.name+"/"+class.String(), func(t *testing.T) {
 				t.Parallel()
 				fake := k.fake()
 				t.Cleanup(fake.Close)
@@ -273,7 +274,7 @@ func TestRefusalsOfAPIs(t *testing.T) {
 				h.await("the bounce", func() bool { return deliveries(fake, "x@example.com") == 1 })
 				h.await("the failed mail", func() bool { return len(h.waiting(envelope.Failed)) == 1 })
 				p := h.waiting(envelope.Failed)[0].Progress
-				if p.Class != "permanent" || p.Status != f.Status || p.Attempts != 1 {
+				if p.Class != class.String() || p.Status != f.Status || p.Attempts != 1 {
 					t.Errorf("failed with %+v", p)
 				}
 				if n := deliveries(fake, "a@example.org"); n != 0 || fake.Requests() != 2 {

@@ -73,7 +73,7 @@ func TestProbe(t *testing.T) {
 			s.SetDomains(many(50)...)
 		}, []string{"example.com"}, []string{"warn domain: example.com is not among the first"}, ""},
 		{"no scope for domains", "sendgrid", "", nil, []string{"example.com"}, []string{"ok key: valid, and may send", "ok domain: this key is not told"}, "fail"},
-		{"no scope to send", "sendgrid", "", func(s *upstreamtest.Server) { s.SetScopes("alerts.read") }, nil, []string{"fail key: ", "lacks the scope mail.send | give it the permission"}, ""},
+		{"no scope to send", "sendgrid", "", func(s *upstreamtest.Server) { s.SetScopes("alerts.read") }, nil, []string{"fail key: ", "lacks the scope mail.send | grant it the permission"}, ""},
 		{"wrong key", "sendgrid", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401", "| make one at https://app.sendgrid.com"}, ""},
 		{"sandbox", "sendgrid", "sandbox = true\n", nil, nil, []string{"warn sandbox: "}, ""},
 
@@ -83,7 +83,7 @@ func TestProbe(t *testing.T) {
 		}, nil, []string{"fail domain: mg.example.com is unverified | add its DNS records"}, ""},
 		{"no state", "mailgun", "", func(s *upstreamtest.Server) {
 			s.SetDomains(upstreamtest.Domain{Name: "mg.example.com"})
-		}, nil, []string{"warn domain: mg.example.com is in a state that the answer does not tell"}, ""},
+		}, nil, []string{"warn domain: mg.example.com is in an unknown state"}, ""},
 		{"send only", "mailgun", "", func(s *upstreamtest.Server) { s.SetSendOnly(true) }, nil, []string{"ok key: valid; it may only send", "is not told whether mg.example.com"}, "fail"},
 		{"wrong key", "mailgun", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401", "| take a sending key"}, ""},
 		{"test mode", "mailgun", "test_mode = true\n", nil, nil, []string{"warn test_mode: "}, ""},
