@@ -23,8 +23,8 @@
 //	queue/sqlite    the embedded engine
 //	smtpd maildrop route identity queue bounce
 //	                sessions; mail left by sendmail; rules; names; what keeps mail; notifications
-//	journal systemd upstream
-//	                the operator's events; the service manager; the contract of those who take mail on
+//	journal systemd upstream smtpd/limit
+//	                the operator's events; the service manager; the contract of those who take mail on; what each client may take
 //	envelope backoff glob clock mime
 //	                the shared nouns; against guessed passwords; patterns; the time of day that is believed; Internet messages
 //

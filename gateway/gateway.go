@@ -25,7 +25,7 @@ import (
 	"mailhatch/gateway/listen"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
-	"mailhatch/gateway/smtpd"
+	"mailhatch/gateway/smtpd/limit"
 	"mailhatch/gateway/systemd"
 	"mailhatch/upstream"
 )
@@ -90,7 +90,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer
 	g.admin = g.adminServer()
-	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: smtpd.NewBudget(int64(cfg.MaxInFlight)),
+	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: limit.NewBudget(int64(cfg.MaxInFlight)),
 		Guard: backoff.New(time.Second, nil), Journal: g.journal, Log: opts.Log}
 	g.endpoints = listen.New(opts.Log, g.journal.InternalError)
 	return g, nil

@@ -8,6 +8,7 @@ import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/smtpd"
+	"mailhatch/gateway/smtpd/limit"
 	"mailhatch/gateway/systemd"
 	"net"
 	"net/netip"
@@ -21,7 +22,7 @@ import (
 type SMTP struct {
 	Current  func() *config.Config // the config in force: users change without a new server
 	Handler  func(*config.Listener) smtpd.Handler
-	InFlight *smtpd.Budget  // of all sessions
+	InFlight *limit.Budget  // of all sessions
 	Guard    *backoff.Guard // of all passwords
 	Journal  *journal.Journal
 	Log      *slog.Logger

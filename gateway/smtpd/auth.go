@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // authOffered reports whether a password may be sent now: over TLS, or without leaving the machine.
@@ -96,7 +97,7 @@ func (s *session) login(user, password string) (err error) {
 // source is where a guesser is: its address, or its account where a unix socket names it.
 func (f *front) source() string {
 	if f.peer.IsValid() {
-		return countedAs(f.peer).String()
+		return limit.Network(f.peer).String()
 	}
 	return f.user
 }

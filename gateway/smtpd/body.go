@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // A message takes the shared budget in steps that double, so that small ones do not hold much.
@@ -20,9 +21,9 @@ const drainFactor = 16
 type body struct {
 	f       *front
 	dots    dotDecoder
-	pace    pace
+	pace    limit.Pace
 	size    int64           // bytes given out
-	hold    hold            // what it takes of the budget
+	hold    limit.Hold      // what it takes of the budget
 	taken   int64           // how much that was at most
 	spare   []byte          // decoded for a reader that asked for next to nothing
 	ended   bool            // CRLF.CRLF was seen: the message is whole
@@ -32,28 +33,23 @@ type body struct {
 
 // openBody begins to read DATA.
 func (f *front) openBody() *body {
-	f.mu.Lock()
-	f.inData = true
-	f.tempo = tempo{period: f.cfg.patience() / 2}
-	f.mu.Unlock()
+	f.place.SetInMessage(true)
 	f.enlarge()
-	return &body{f: f, pace: newPace(f.cfg), hold: hold{front: f, client: f.client()}}
+	return &body{f: f, pace: f.place.NewPace(f.cfg.MinRate), hold: limit.NewHold(f.place, f.client())}
 }
 
 // close ends DATA. A session whose message has no end is over: the rest of it must never be taken
 // for commands.
 func (b *body) close() {
 	f := b.f
-	f.cfg.InFlight.give(&b.hold)
+	f.cfg.InFlight.Give(&b.hold)
 	if !b.ended {
 		f.abort(b.err)
 	}
 	f.release()
 	// go-smtp has not seen the text: this is the end that it waits for.
 	f.pending = append(f.pending[:0], ".\r\n"...)
-	f.mu.Lock()
-	f.inData = false
-	f.mu.Unlock()
+	f.place.SetInMessage(false)
 }
 
 // Read returns text with CRLF line ends. The error is io.EOF only after CRLF.CRLF, a *envelope.Reply when the
@@ -106,7 +102,7 @@ func (b *body) read(p []byte) (int, error) {
 func (b *body) step(p []byte) (int, error) {
 	f := b.f
 	if f.r == f.w {
-		if err := b.pace.fill(f); err != nil {
+		if err := f.fillPaced(&b.pace); err != nil {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
@@ -140,10 +136,10 @@ func (b *body) reserve() bool {
 	budget := b.f.cfg.InFlight
 	for budget != nil && b.size > b.taken {
 		step := min(max(b.taken, minBudgetStep), maxBudgetStep)
-		if limit := b.f.cfg.MaxMessage; limit > 0 {
-			step = min(step, limit-b.taken) // size is not beyond it
+		if most := b.f.cfg.MaxMessage; most > 0 {
+			step = min(step, most-b.taken) // size is not beyond it
 		}
-		if !budget.take(&b.hold, step) {
+		if !budget.Take(&b.hold, step) {
 			return false
 		}
 		b.taken += step
@@ -154,12 +150,12 @@ func (b *body) reserve() bool {
 // drain reads up to the end what the handler has not read.
 func (b *body) drain() {
 	var scratch [512]byte // on a stack that has no need to grow: most often all has been read
-	limit := b.f.cfg.MaxMessage
+	most := b.f.cfg.MaxMessage
 	if !b.ended {
-		b.f.cfg.InFlight.give(&b.hold) // nobody keeps what comes now
+		b.f.cfg.InFlight.Give(&b.hold) // nobody keeps what comes now
 	}
 	for !b.ended && b.err == nil {
-		if limit > 0 && b.pace.bytes/drainFactor > limit {
+		if most > 0 && b.pace.Bytes()/drainFactor > most {
 			b.err = b.refusal
 			return
 		}

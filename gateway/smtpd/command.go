@@ -49,7 +49,7 @@ func saslResponse(line string) string {
 	return line
 }
 
-// hand returns go-smtp a line.
+// forward hands go-smtp a line.
 func (f *front) forward(pieces ...string) {
 	f.pending = f.pending[:0]
 	for _, p := range pieces {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/backoff"
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // TLSMode reports when a listener speaks TLS, in the words of the config.
@@ -73,7 +74,7 @@ type Config struct {
 	MaxErrors       int           // 5xx replies before 421, not counting refused recipients; default 20
 	IdleTimeout     time.Duration // for a command, and between two reads of DATA; default 5 min
 	MinRate         int64         // bytes/s that DATA must keep up but for some minutes; default 64, -1 none
-	InFlight        *Budget       // bytes of DATA being received, shared between listeners; nil means no limit
+	InFlight        *limit.Budget // bytes of DATA being received, shared between listeners; nil means no limit
 	BareNewlines    BareNewlines
 
 	Guard        *backoff.Guard // against guessed passwords, shared between listeners; nil means one of its own

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // Dialogs are in testdata/*.smtp, read line by line:
@@ -133,7 +135,7 @@ func configure(t *testing.T, c *Config, kv string) {
 	case "bare":
 		c.BareNewlines = BareNewlines(value)
 	case "budget":
-		c.InFlight = NewBudget(n)
+		c.InFlight = limit.NewBudget(n)
 	case "banner":
 		c.Banner = value
 	case "allow":

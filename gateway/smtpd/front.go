@@ -8,10 +8,10 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // front is the net.Conn between a client and go-smtp. It reads the client's bytes with limits,
@@ -19,8 +19,8 @@ import (
 // go-smtp reads, it has answered everything before. The text of DATA does not pass through go-smtp:
 // the session reads it from the front (see body).
 //
-// Only Read, Write and Close are called by go-smtp, from one goroutine; drain and raw.Close come
-// from the server.
+// Only Read, Write and Close are called by go-smtp, from one goroutine; the server reaches a front
+// only by its place.
 type front struct {
 	srv  *Server
 	cfg  *Config
@@ -29,15 +29,7 @@ type front struct {
 	conn net.Conn        // the socket, or TLS over it
 	peer netip.Addr
 
-	mu       sync.Mutex
-	draining bool // the server is about to end
-	inData   bool // a message is being handed over: drain lets it finish
-	closed   bool
-	cut      bool         // its place was given to another
-	since    time.Time    // of the wait for the client; zero while the client waits
-	tempo    tempo        // of the message being received
-	stranger bool         // neither a user nor on this machine
-	counted  netip.Prefix // guarded by srv.mu
+	place *limit.Conn // among those that share the server
 
 	in    []byte // in[r:w] is read from the client and not used yet
 	r, w  int
@@ -81,7 +73,7 @@ type dialogue struct {
 }
 
 func newFront(ctx context.Context, srv *Server, conn net.Conn) *front {
-	return &front{srv: srv, cfg: &srv.cfg, ctx: ctx, raw: conn, conn: conn, since: time.Now(), stranger: true}
+	return &front{srv: srv, cfg: &srv.cfg, ctx: ctx, raw: conn, conn: conn, place: srv.conns.New(conn)}
 }
 
 // Read returns go-smtp its next command line, or io.EOF at the end of the session.
@@ -113,11 +105,7 @@ func (f *front) Write(p []byte) (n int, err error) {
 // Close sends the replies that are left and ends the session.
 func (f *front) Close() (err error) {
 	defer f.contain(&err)
-	f.mu.Lock()
-	was := f.closed
-	f.closed = true
-	f.mu.Unlock()
-	if was {
+	if !f.place.Close() {
 		return nil
 	}
 	if f.flush() == nil && f.linger {
@@ -129,7 +117,7 @@ func (f *front) Close() (err error) {
 		f.raw.Close()
 	}
 	f.release()
-	f.srv.remove(f)
+	f.srv.conns.Remove(f.place)
 	if f.greeted {
 		f.event(Event{Kind: Closed})
 	}
@@ -215,35 +203,17 @@ func (f *front) name(e *Event) {
 	e.From = f.offered.From
 }
 
-// drain asks the session to end between two commands.
-func (f *front) drain() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.draining = true
-	if !f.inData && !f.closed {
-		f.raw.SetReadDeadline(time.Unix(1, 0))
-	}
-}
-
-// armBoth sets the deadline of a handshake, unless drain has been here first.
+// armBoth sets the deadline of a handshake, unless somebody who ends the session has been here first.
 func (f *front) armBoth(deadline time.Time) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.interruption(); err != nil {
+	if err := f.place.ArmBoth(deadline); err != nil {
 		return err
 	}
-	if f.since.IsZero() {
-		f.since = time.Now()
-	}
 	f.writeBy = deadline
-	return f.raw.SetDeadline(deadline)
+	return nil
 }
 
-func (f *front) isDraining() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.draining
-}
+// client returns who limits count.
+func (f *front) client() limit.Client { return limit.NewClient(f.user, f.peer) }
 
 // refuseConn refuses a connection that exceeds a limit; go-smtp never sees it.
 func (f *front) refuseConn(reply string) {
@@ -272,7 +242,7 @@ func (f *front) start() {
 		f.refuse("554 5.7.1 Connections from your address are not allowed")
 		return
 	}
-	if !f.srv.admitAddr(f) {
+	if !f.srv.conns.AdmitAddr(f.place, f.peer) {
 		f.refuse("421 4.7.0 " + f.cfg.Hostname + " Too many connections from your address")
 		return
 	}
@@ -288,7 +258,7 @@ func (f *front) start() {
 // once: refused clients must not keep others out.
 func (f *front) refuse(reply string) {
 	f.event(Event{Kind: Refused, Reply: reply})
-	f.srv.remove(f)
+	f.srv.conns.Remove(f.place)
 	if f.cfg.TLS != TLSImplicit {
 		f.respond(reply)
 	}
@@ -297,10 +267,7 @@ func (f *front) refuse(reply string) {
 
 // identified notes whether the client is known; strangers are the first to give way.
 func (f *front) identified() {
-	known := f.user != "" || f.local()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stranger = !known
+	f.place.SetStranger(f.user == "" && !f.local())
 }
 
 // allowed asks the allow list; a unix socket is guarded by its file mode.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/backoff"
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // FuzzSession plays any bytes to a whole session. No panic, no goroutine left, and each message
@@ -55,7 +56,7 @@ func FuzzSession(f *testing.F) {
 			cfg.Authenticate = func(context.Context, string, string, netip.Addr) error { return nil }
 		}
 		if mode&4 != 0 {
-			cfg.MaxLine, cfg.MaxErrors, cfg.InFlight = 200, 3, NewBudget(minBudgetStep)
+			cfg.MaxLine, cfg.MaxErrors, cfg.InFlight = 200, 3, limit.NewBudget(minBudgetStep)
 		}
 		play(t, cfg, k, input)
 		select {
@@ -66,7 +67,7 @@ func FuzzSession(f *testing.F) {
 		if kept, ends := len(k.got()), strings.Count(string(input), "\n.\r\n"); kept > ends {
 			t.Fatalf("%d messages kept, %d ends in %q", kept, ends, input)
 		}
-		if cfg.InFlight.Used() != 0 {
+		if !isFree(cfg.InFlight) {
 			t.Fatal("budget is not given back")
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/big"
 	"net"
 	"net/netip"
@@ -25,6 +26,7 @@ import (
 
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // mail is what the test handler took.
@@ -343,19 +345,10 @@ func prefixes(list string) (all []netip.Prefix) {
 	return all
 }
 
-// Used returns how many bytes are taken, 0 for a nil budget.
-func (b *Budget) Used() int64 {
-	if b == nil {
-		return 0
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.used
-}
+// isFree reports whether nothing of a budget is taken: then all of it fits.
+func isFree(b *limit.Budget) bool { return b.Fits(limit.Client{}, math.MaxInt64) }
 
 // Conns returns how many connections are open.
 func (s *Server) Conns() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.fronts)
+	return s.conns.Len()
 }

@@ -9,10 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// errDraining ends a wait for the client because the server is about to end.
-var errDraining = errors.New("smtpd: shutting down")
+	"mailhatch/gateway/smtpd/limit"
+)
 
 // errBareLF is for a command line that ends in LF alone where that is refused.
 var errBareLF = errors.New("smtpd: bare LF")
@@ -21,8 +20,8 @@ var errBareLF = errors.New("smtpd: bare LF")
 // cut short is never given, and no line is longer than maxCommand. After an error other
 // than errBareLF the session is over, and the client has got a reply where that makes sense.
 func (f *front) readLine() ([]byte, error) {
-	if f.isDraining() {
-		return nil, f.hangUp(errDraining)
+	if f.place.Draining() {
+		return nil, f.hangUp(limit.ErrDraining)
 	}
 	since := time.Now()
 	deadline := since.Add(f.cfg.IdleTimeout)
@@ -58,11 +57,11 @@ func (f *front) readLine() ([]byte, error) {
 func (f *front) hangUp(err error) error {
 	f.ended = true
 	switch {
-	case errors.Is(err, errGaveWay):
+	case errors.Is(err, limit.ErrGaveWay):
 		f.hurry()
 		f.event(Event{Kind: Lost, Err: err})
 		f.respond("421 4.3.2 " + f.cfg.Hostname + " Idle, and others need the connection")
-	case errors.Is(err, errDraining):
+	case errors.Is(err, limit.ErrDraining):
 		f.respond("421 4.3.2 " + f.cfg.Hostname + " Service shutting down")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		f.respond("421 4.4.2 " + f.cfg.Hostname + " Idle for too long")
@@ -79,33 +78,21 @@ func (f *front) fill(since, deadline time.Time) (n int, err error) {
 	if err := f.flush(); err != nil {
 		return 0, err
 	}
-	if err := f.arm(since, deadline); err != nil {
+	if err := f.place.Arm(since, deadline); err != nil {
 		return 0, err
 	}
 	f.room()
 	n, err = f.conn.Read(f.in[f.w:])
 	f.w += n
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.since = time.Time{}
-	if n > 0 {
-		return n, nil // an error will come again
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && f.interruption() != nil {
-		err = f.interruption()
-	}
-	return 0, err
+	return n, f.place.Disarm(n, err)
 }
 
-// arm sets the deadline of the next read, unless somebody who ends the session has been here first.
-func (f *front) arm(since, deadline time.Time) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.interruption(); err != nil {
-		return err
-	}
-	f.since = since
-	return f.raw.SetReadDeadline(deadline)
+// fillPaced reads more input, at the pace of a message.
+func (f *front) fillPaced(p *limit.Pace) error {
+	began := time.Now()
+	n, err := f.fill(began, began.Add(p.Limit()))
+	p.Add(time.Since(began), n)
+	return err
 }
 
 // room makes space in the input buffer.
@@ -166,16 +153,13 @@ func (f *front) skipChunk(arg string) {
 		return
 	}
 	f.refuseCommand("502 5.5.1 BDAT is not implemented: CHUNKING was not offered")
-	p := newPace(f.cfg)
-	f.mu.Lock()
-	f.tempo = tempo{period: f.cfg.patience() / 2}
-	f.mu.Unlock()
+	p := f.place.NewPace(f.cfg.MinRate)
 	for size > 0 {
 		n := min(size, int64(f.w-f.r))
 		f.r += int(n)
 		size -= n
 		if size > 0 {
-			if err := p.fill(f); err != nil {
+			if err := f.fillPaced(&p); err != nil {
 				f.ended = true
 				return
 			}

@@ -33,7 +33,7 @@ func (f *front) identifyPeer() error {
 		return nil
 	}
 	if f.peer = addrOf(header.SourceAddr); !f.peer.IsValid() {
-		return errNoPeer // a unix socket at the proxy: nobody that Allow and the routes could checkLimits
+		return errNoPeer // a unix socket at the proxy: nobody that Allow and the routes could check
 	}
 	return nil
 }

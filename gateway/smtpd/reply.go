@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // maxHeld is how many bytes of replies wait for the end of a pipelined group.
@@ -179,7 +181,7 @@ func (f *front) hurry() {
 
 // abort ends the session inside a message: what follows can only be the rest of it.
 func (f *front) abort(err error) {
-	if errors.Is(err, errGaveWay) {
+	if errors.Is(err, limit.ErrGaveWay) {
 		f.hurry()
 	}
 	f.ended, f.linger = true, true

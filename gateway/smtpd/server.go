@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // Server speaks SMTP on listeners that share one Config.
@@ -21,16 +22,10 @@ type Server struct {
 	log      *slog.Logger
 	limits   []string  // as EHLO tells them
 	blocks   sync.Pool // *[]byte of blockSize: input buffers of sessions inside DATA
-	messages *rateLimiter
+	conns    *limit.Conns
+	messages *limit.Rate
 	delayed  chan struct{} // logins that wait because others failed
 	logins   chan struct{} // a password hash is slow on purpose: one slot for each check that may run
-
-	mu       sync.Mutex
-	fronts   map[*front]struct{}
-	perAddr  map[netip.Prefix]int
-	nextScan time.Time // for a session that may be given up
-	draining bool
-	idle     chan struct{} // closed when draining and the last front has left
 }
 
 // blockSize is how much of DATA is read at once.
@@ -49,10 +44,8 @@ func New(cfg Config, h Handler, log *slog.Logger) *Server {
 		cfg:      cfg,
 		handler:  h,
 		log:      log.With("listener", cfg.Name),
-		fronts:   map[*front]struct{}{},
-		perAddr:  map[netip.Prefix]int{},
-		idle:     make(chan struct{}),
-		messages: newRateLimiter(cfg.MaxRate, cfg.RatePer),
+		conns:    limit.NewConns(cfg.MaxConns, cfg.MaxConnsPerAddr, cfg.IdleTimeout),
+		messages: limit.NewRate(cfg.MaxRate, cfg.RatePer),
 		delayed:  make(chan struct{}, maxDelayed),
 		logins:   make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
@@ -130,41 +123,16 @@ func (l engineLog) Println(v ...any)               { l.log.Error(fmt.Sprint(v...
 
 // drain ends all sessions and returns how many would not.
 func (s *Server) drain(cut context.CancelFunc) int {
-	s.mu.Lock()
-	if !s.draining && len(s.fronts) == 0 {
-		close(s.idle)
-	}
-	s.draining = true
-	for f := range s.fronts {
-		f.drain()
-	}
-	s.mu.Unlock()
-	if await(s.idle, s.cfg.DrainTimeout) {
+	s.conns.Drain()
+	if s.conns.Await(s.cfg.DrainTimeout) {
 		return 0
 	}
 	cut()
-	s.mu.Lock()
-	for f := range s.fronts {
-		f.raw.Close()
-	}
-	s.mu.Unlock()
-	if await(s.idle, forceWait) {
+	s.conns.Cut()
+	if s.conns.Await(forceWait) {
 		return 0
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.fronts)
-}
-
-func await(done <-chan struct{}, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-done:
-		return true
-	case <-t.C:
-		return false
-	}
+	return s.conns.Len()
 }
 
 // frontListener is the listener that go-smtp sees: it hands out fronts.
@@ -181,86 +149,18 @@ func (l *frontListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		f := l.open(conn)
-		refusal := f.srv.admit(f)
-		if refusal == "" {
+		err = f.srv.conns.Admit(f.place)
+		if err == nil {
 			return f, nil
 		}
-		f.refuseConn(refusal)
+		f.refuseConn(f.srv.refusal(err))
 	}
 }
 
-// admit counts a connection in, or returns the reply that refuses it.
-func (s *Server) admit(f *front) (refusal string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining {
+// refusal returns the reply to a connection that is not admitted.
+func (s *Server) refusal(err error) string {
+	if errors.Is(err, limit.ErrDraining) {
 		return "421 4.3.2 " + s.cfg.Hostname + " Service shutting down"
 	}
-	if s.cfg.MaxConns > 0 && len(s.fronts) >= s.cfg.MaxConns && !s.evict() {
-		return "421 4.7.0 " + s.cfg.Hostname + " Too many connections, try again later"
-	}
-	s.fronts[f] = struct{}{}
-	return ""
-}
-
-// evict gives up the session that has been slow for longest, strangers first, and reports whether there was one.
-func (s *Server) evict() bool {
-	now := time.Now()
-	if now.Before(s.nextScan) {
-		return false
-	}
-	var slowest *front
-	var longest time.Duration
-	var strange bool
-	for f := range s.fronts {
-		d, stranger := f.slowness(now)
-		if d > 0 && (slowest == nil || stranger && !strange || stranger == strange && d > longest) {
-			slowest, longest, strange = f, d, stranger
-		}
-	}
-	if slowest == nil || !slowest.giveWay() {
-		s.nextScan = now.Add(s.cfg.patience() / 10) // a flood of connections must not cost a scan each
-		return false
-	}
-	s.forget(slowest)
-	return true
-}
-
-// admitAddr counts a connection of a known peer, if MaxConnsPerAddr allows.
-func (s *Server) admitAddr(f *front) bool {
-	if s.cfg.MaxConnsPerAddr <= 0 || !f.peer.IsValid() {
-		return true
-	}
-	key := countedAs(f.peer)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.perAddr[key] >= s.cfg.MaxConnsPerAddr {
-		return false
-	}
-	s.perAddr[key]++
-	f.counted = key
-	return true
-}
-
-// remove forgets a connection.
-func (s *Server) remove(f *front) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forget(f)
-}
-
-func (s *Server) forget(f *front) {
-	if _, ok := s.fronts[f]; !ok {
-		return
-	}
-	delete(s.fronts, f)
-	if f.counted.IsValid() {
-		if s.perAddr[f.counted]--; s.perAddr[f.counted] <= 0 {
-			delete(s.perAddr, f.counted)
-		}
-		f.counted = netip.Prefix{}
-	}
-	if len(s.fronts) == 0 && s.draining {
-		close(s.idle)
-	}
+	return "421 4.7.0 " + s.cfg.Hostname + " Too many connections, try again later"
 }

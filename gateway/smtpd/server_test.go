@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"mailhatch/gateway/smtpd/limit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -82,14 +84,6 @@ func TestLocal(t *testing.T) {
 		}
 		if f.local() != tc.local {
 			t.Errorf("%s: local is %v", name, !tc.local)
-		}
-	}
-}
-
-func TestCountedAs(t *testing.T) {
-	for addr, want := range map[string]string{"192.0.2.7": "192.0.2.7/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64"} {
-		if got := countedAs(netip.MustParseAddr(addr)); got.String() != want {
-			t.Errorf("%s counts as %s, want %s", addr, got, want)
 		}
 	}
 }
@@ -349,7 +343,7 @@ func TestSecretsOfErrorsStayInTheLog(t *testing.T) {
 }
 
 func TestBudgetIsGivenBack(t *testing.T) {
-	budget := NewBudget(8 * minBudgetStep)
+	budget := limit.NewBudget(8 * minBudgetStep)
 	s := run(t, func(c *Config) { c.InFlight = budget })
 	p := s.ready(TLSNone)
 	for _, tt := range []struct {
@@ -360,14 +354,14 @@ func TestBudgetIsGivenBack(t *testing.T) {
 		p.send(strings.Repeat(strings.Repeat("x", 1022)+"\r\n", tt.steps*minBudgetStep/1024) + ".\r\n")
 		p.want(tt.want)
 	}
-	if budget.Used() != 0 {
-		t.Errorf("%d bytes are still taken", budget.Used())
+	if !isFree(budget) {
+		t.Error("bytes are still taken")
 	}
 }
 
-// A client hears at MAIL, before it sends anything, that there is no room for its message now.
+// A client is refused at MAIL, before it sends anything, that there is no room for its message now.
 func TestBudgetIsSpentAtMail(t *testing.T) {
-	budget := NewBudget(8 * minBudgetStep)
+	budget := limit.NewBudget(8 * minBudgetStep)
 	s := run(t, func(c *Config) { c.InFlight = budget })
 	p := s.dial()
 	p.want("220")
@@ -384,11 +378,11 @@ func TestBudgetIsSpentAtMail(t *testing.T) {
 		{0, "MAIL FROM:<a@b.c> SIZE=999999", "250"}, // nothing else is there: it is judged as it comes
 		{1, "MAIL FROM:<a@b.c> SIZE=999999", "452 4.3.1"},
 	} {
-		other := &hold{front: &front{cfg: &Config{}}, client: client{user: "other"}}
-		if !budget.take(other, tt.used) {
+		other := limit.NewHold(&limit.Conn{}, limit.NewClient("other", netip.Addr{}))
+		if !budget.Take(&other, tt.used) {
 			t.Fatal("the budget is smaller")
 		}
 		p.talk(tt.command, tt.want, "RSET", "250")
-		budget.give(other)
+		budget.Give(&other)
 	}
 }

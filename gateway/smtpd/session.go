@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // session answers go-smtp about the commands that the front lets through.
@@ -41,10 +42,10 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) (err error) {
 		growStack(f.rcpts)
 		s.grown = true
 	}
-	if !f.srv.messages.allow(f.client()) {
+	if !f.srv.messages.Allow(f.client()) {
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again later"}
 	}
-	if !f.cfg.InFlight.fits(f.client(), max(opts.Size, minBudgetStep)) { // before the client sends it all in vain
+	if !f.cfg.InFlight.Fits(f.client(), max(opts.Size, minBudgetStep)) { // before the client sends it all in vain
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Too much mail is coming in at once, try again later"}
 	}
 	env := &envelope.Envelope{
@@ -160,7 +161,7 @@ func (s *session) contain(err *error) {
 func lostReply(err error) *smtp.SMTPError {
 	e := &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "The connection was lost inside the message, which is not accepted"}
 	switch {
-	case errors.Is(err, errGaveWay):
+	case errors.Is(err, limit.ErrGaveWay):
 		e.EnhancedCode, e.Message = smtp.EnhancedCode{4, 3, 2}, "The message came too slowly while there is no room for others, try again later"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		e.Message = "Timeout inside the message, which is not accepted: it must end in CRLF.CRLF"

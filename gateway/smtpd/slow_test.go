@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mailhatch/gateway/smtpd/limit"
 )
 
 // bubble is a server in memory, by the fake clock of synctest.
@@ -162,7 +164,7 @@ func TestSlowGiveWay(t *testing.T) {
 		{"on this machine", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, Config{InFlight: NewBudget(budget)}, func(b *bubble) {
+			inBubble(t, Config{InFlight: limit.NewBudget(budget)}, func(b *bubble) {
 				var last []<-chan string
 				for i := range slow {
 					addr := c.evil
@@ -224,7 +226,7 @@ func (b *bubble) beginDataOrNot(addr string) *peer {
 // One client leaves room for others, however fast it is.
 func TestShareOfBudget(t *testing.T) {
 	const budget = 1 << 20
-	inBubble(t, Config{InFlight: NewBudget(budget)}, func(b *bubble) {
+	inBubble(t, Config{InFlight: limit.NewBudget(budget)}, func(b *bubble) {
 		var greedy []*peer
 		for range 40 {
 			p := b.beginDataOrNot("192.0.2.1")
@@ -254,7 +256,7 @@ func TestShareOfBudget(t *testing.T) {
 
 // A message that comes at a pace that suits its size keeps its place.
 func TestSteadyKeepsItsPlace(t *testing.T) {
-	inBubble(t, Config{InFlight: NewBudget(256 << 10)}, func(b *bubble) {
+	inBubble(t, Config{InFlight: limit.NewBudget(256 << 10)}, func(b *bubble) {
 		p := b.beginData("192.0.2.1")
 		b.running.Go(func() {
 			for range 120 {

@@ -1,83 +1,11 @@
-package smtpd
+package limit
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
-
-// maxTracked is how many clients are remembered before those at rest are forgotten.
-const maxTracked = 10_000
-
-// rateLimiter limits how often each client does something.
-type rateLimiter struct {
-	most int // in per, all of them at once if the client likes
-	per  time.Duration
-
-	mu      sync.Mutex
-	clients map[client]*rate.Limiter
-}
-
-func newRateLimiter(most int, per time.Duration) *rateLimiter {
-	return &rateLimiter{most: most, per: per, clients: map[client]*rate.Limiter{}}
-}
-
-// allow reports whether this client may do it once more now, and counts it.
-func (t *rateLimiter) allow(c client) bool {
-	if t.most <= 0 {
-		return true
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l := t.clients[c]
-	if l == nil {
-		if len(t.clients) >= maxTracked {
-			t.forget()
-		}
-		l = rate.NewLimiter(rate.Limit(float64(t.most)/t.per.Seconds()), t.most)
-		t.clients[c] = l
-	}
-	return l.Allow()
-}
-
-// forget drops clients that may do all they want again; when none is at rest, all of them.
-func (t *rateLimiter) forget() {
-	for c, l := range t.clients {
-		if l.Tokens() >= float64(t.most) {
-			delete(t.clients, c)
-		}
-	}
-	if len(t.clients) >= maxTracked {
-		clear(t.clients)
-	}
-}
-
-// client is who limits count: a user, else an address.
-type client struct {
-	user string
-	net  netip.Prefix
-}
-
-func (f *front) client() client {
-	if f.user != "" || !f.peer.IsValid() {
-		return client{user: f.user}
-	}
-	return client{net: countedAs(f.peer)}
-}
-
-// countedAs is the network that counts as one client.
-func countedAs(a netip.Addr) netip.Prefix {
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
-}
 
 // shareFactor times what is free is what one client may hold with several messages at once. It leaves
 // a fifth of the budget to others where one client sends, a ninth where two do.
@@ -89,20 +17,23 @@ type Budget struct {
 	mu      sync.Mutex
 	max     int64
 	used    int64
-	clients map[client]int64 // what each of them holds
-	holds   map[*hold]struct{}
+	clients map[Client]int64 // what each of them holds
+	holds   map[*Hold]struct{}
 }
 
-// hold is what one message takes of a budget.
-type hold struct {
-	front  *front
-	client client
+// Hold is what one message takes of a budget.
+type Hold struct {
+	conn   *Conn
+	client Client
 	taken  int64 // guarded by Budget.mu
 }
 
+// NewHold returns the hold of a message that comes over conn; nothing is taken yet.
+func NewHold(conn *Conn, client Client) Hold { return Hold{conn: conn, client: client} }
+
 // NewBudget returns a budget of that many bytes.
 func NewBudget(bytes int64) *Budget {
-	return &Budget{max: bytes, clients: map[client]int64{}, holds: map[*hold]struct{}{}}
+	return &Budget{max: bytes, clients: map[Client]int64{}, holds: map[*Hold]struct{}{}}
 }
 
 // Resize makes it a budget of that many bytes; what is taken stays taken.
@@ -112,8 +43,8 @@ func (b *Budget) Resize(bytes int64) {
 	b.max = bytes
 }
 
-// take reserves n more bytes for a message, if there is room or can be.
-func (b *Budget) take(h *hold, n int64) bool {
+// Take reserves n more bytes for a message, if there is room or can be.
+func (b *Budget) Take(h *Hold, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.makeRoom(h, n) {
@@ -126,19 +57,20 @@ func (b *Budget) take(h *hold, n int64) bool {
 	return true
 }
 
-// fits reports whether a client could take n bytes for a new message now. What is more than the whole
-// budget is judged as the whole of it.
-func (b *Budget) fits(c client, n int64) bool {
+// Fits reports whether a client could take n bytes for a new message now. What is more than the whole
+// budget is judged as the whole of it. A nil
+// budget has room for everything.
+func (b *Budget) Fits(c Client, n int64) bool {
 	if b == nil {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.makeRoom(&hold{client: c}, min(n, b.max))
+	return b.makeRoom(&Hold{client: c}, min(n, b.max))
 }
 
-// give returns all that a message holds.
-func (b *Budget) give(h *hold) {
+// Give returns all that a message holds. A nil budget has nothing to take back.
+func (b *Budget) Give(h *Hold) {
 	if b == nil {
 		return
 	}
@@ -147,7 +79,7 @@ func (b *Budget) give(h *hold) {
 	b.forget(h)
 }
 
-func (b *Budget) forget(h *hold) {
+func (b *Budget) forget(h *Hold) {
 	delete(b.holds, h)
 	b.used -= h.taken
 	if b.clients[h.client] -= h.taken; b.clients[h.client] == 0 {
@@ -158,14 +90,14 @@ func (b *Budget) forget(h *hold) {
 
 // room reports whether n bytes are free and do not exceed the client's share. Of used, its client's
 // messages hold ofClient. A client may fill what is free with one message.
-func (b *Budget) room(h *hold, n, used, ofClient int64) bool {
+func (b *Budget) room(h *Hold, n, used, ofClient int64) bool {
 	free := b.max - used - n
 	return free >= 0 && (ofClient == h.taken || ofClient+n <= shareFactor*free)
 }
 
 // makeRoom finds room for n more bytes of a message. When there is none, the messages that hold most
 // for their pace are cut, those of strangers first, unless even that would not be enough.
-func (b *Budget) makeRoom(h *hold, n int64) bool {
+func (b *Budget) makeRoom(h *Hold, n int64) bool {
 	used, ofClient := b.used, b.clients[h.client]
 	if b.room(h, n, used, ofClient) {
 		return true
@@ -180,8 +112,8 @@ func (b *Budget) makeRoom(h *hold, n int64) bool {
 			continue
 		}
 		for _, s := range slow[:i+1] {
-			if s.front.giveWay() { // else it has begun to move
-				b.forget(s.hold)
+			if s.conn.giveWay() { // else it has begun to move
+				b.forget(s.Hold)
 			}
 		}
 		return b.room(h, n, b.used, b.clients[h.client])
@@ -191,20 +123,20 @@ func (b *Budget) makeRoom(h *hold, n int64) bool {
 
 // slowHold is a message that may be cut.
 type slowHold struct {
-	*hold
+	*Hold
 	stranger bool
 	cost     time.Duration // how long its client would take to send again what it holds
 }
 
 // slow returns the messages other than h that may be cut, the first to go first.
-func (b *Budget) slow(h *hold) []slowHold {
+func (b *Budget) slow(h *Hold) []slowHold {
 	now := time.Now()
 	var list []slowHold
 	for other := range b.holds {
 		if other == h {
 			continue
 		}
-		if cost, stranger := other.front.cost(now, other.taken); cost > 0 {
+		if cost, stranger := other.conn.cost(now, other.taken); cost > 0 {
 			list = append(list, slowHold{other, stranger, cost})
 		}
 	}

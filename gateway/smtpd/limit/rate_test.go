@@ -1,4 +1,4 @@
-package smtpd
+package limit
 
 import (
 	"fmt"
@@ -7,31 +7,31 @@ import (
 	"time"
 )
 
-func TestTempo(t *testing.T) {
+func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tp := newRateLimiter(2, time.Minute)
-		a, b := client{user: "a"}, client{user: "b"}
+		r := NewRate(2, time.Minute)
+		a, b := Client{user: "a"}, Client{user: "b"}
 		for i, want := range []bool{true, true, false} {
-			if got := tp.allow(a); got != want {
+			if got := r.Allow(a); got != want {
 				t.Errorf("allow %d is %v", i, got)
 			}
 		}
-		if tp.allow(a) || !tp.allow(b) {
-			t.Error("clients share their rateLimiter")
+		if r.Allow(a) || !r.Allow(b) {
+			t.Error("clients share their limit")
 		}
 		time.Sleep(30 * time.Second)
-		if !tp.allow(a) || tp.allow(a) {
+		if !r.Allow(a) || r.Allow(a) {
 			t.Error("half a minute gives one back")
 		}
 		for i := range maxTracked {
-			tp.allow(client{user: fmt.Sprint(i)})
+			r.Allow(Client{user: fmt.Sprint(i)})
 		}
-		if n := len(tp.clients); n > maxTracked {
+		if n := len(r.clients); n > maxTracked {
 			t.Errorf("%d clients remembered", n)
 		}
 		time.Sleep(time.Hour)
-		tp.forget()
-		if n := len(tp.clients); n != 0 {
+		r.forget()
+		if n := len(r.clients); n != 0 {
 			t.Errorf("%d clients at rest remembered", n)
 		}
 	})
