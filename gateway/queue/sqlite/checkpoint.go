@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 
@@ -44,6 +44,12 @@ func softLimit(reserve int64) int64 {
 		return walSoft
 	}
 	return min(max(reserve/4, walLeast), walSoft)
+}
+
+// SetReserve sets the free space in bytes below which new mail is refused; 0: none.
+func (s *Store) SetReserve(bytes int64) {
+	s.space.SetReserve(bytes)
+	s.walSoft.Store(softLimit(bytes))
 }
 
 // grown counts what the writer has written and wakes the checkpointer.
@@ -200,11 +206,11 @@ func (r *recovery) keepDamaged() (suffix string, err error) {
 		suffix = ".damaged-" + time.Now().UTC().Format("20060102T150405Z")
 		for from, to := range map[string]string{r.path: r.path + suffix, r.path + "-wal": r.path + suffix + "-wal",
 			filepath.Join(r.dir, markName): filepath.Join(r.dir, markName+suffix)} {
-			if err := copyFile(to, from); err != nil {
+			if err := disk.Copy(to, from); err != nil {
 				return "", err
 			}
 		}
-		if err := errors.Join(os.WriteFile(filepath.Join(r.dir, recoverName), []byte(suffix+"\n"), 0o600), syncDir(r.dir)); err != nil {
+		if err := errors.Join(os.WriteFile(filepath.Join(r.dir, recoverName), []byte(suffix+"\n"), 0o600), disk.SyncDir(r.dir)); err != nil {
 			return "", err
 		}
 	} else {
@@ -219,22 +225,4 @@ func (r *recovery) keepDamaged() (suffix string, err error) {
 		return suffix, nil
 	}
 	return suffix, os.Truncate(r.path+"-wal", wal.Len(state.Log.Accepted, pageSize))
-}
-
-// copyFile copies a file, if there is one, and puts the copy on stable storage.
-func copyFile(to, from string) error {
-	src, err := os.Open(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer src.Close() //nolint:errcheck // it was only read
-	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(dst, src)
-	return errors.Join(err, dst.Sync(), dst.Close())
 }

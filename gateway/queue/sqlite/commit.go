@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
 )
 
@@ -83,7 +84,7 @@ func (d *draft) keep(info []byte) (seg *segment, err error) {
 		return nil, d.settle(info)
 	case d.size > inlineLimit:
 		if seg, d.at, err = d.store.segments.reserve(d.size + int64(orphan.Len(info))); err != nil {
-			return nil, describeFile(err)
+			return nil, disk.Describe(err)
 		}
 		return seg, d.append(seg, info)
 	}
@@ -97,7 +98,7 @@ func (d *draft) append(seg *segment, info []byte) error {
 		_, err = seg.file.WriteAt(d.trailer(info), d.at.offset()+d.size)
 	}
 	if err != nil {
-		return describeFile(err)
+		return disk.Describe(err)
 	}
 	return d.store.syncSegment(seg)
 }
@@ -116,11 +117,11 @@ func (d *draft) settle(info []byte) error {
 		return err
 	}
 	if _, err := d.file.WriteAt(d.trailer(info), d.size); err != nil {
-		return describeFile(err)
+		return disk.Describe(err)
 	}
-	err := syncData(d.file)
+	err := disk.SyncData(d.file)
 	if err == nil {
-		err = syncDir(filepath.Join(d.store.dir, bodiesDir))
+		err = disk.SyncDir(filepath.Join(d.store.dir, bodiesDir))
 	}
 	if err != nil {
 		return d.store.synced(err)
@@ -139,7 +140,7 @@ func (s *Store) synced(err error) error {
 	if err == nil {
 		return nil
 	}
-	if described := describeFile(err); errors.Is(described, queue.ErrFull) {
+	if described := disk.Describe(err); errors.Is(described, queue.ErrFull) {
 		return described
 	}
 	s.fail(err)

@@ -3,13 +3,13 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/disk"
 )
 
 // inlineLimit is the size in bytes up to which a body is a part of its row; see the package's
@@ -52,7 +52,7 @@ func (s *Store) admit(bytes int) error {
 	if err := s.checkLog(); err != nil {
 		return err
 	}
-	return s.space.check(bytes)
+	return s.space.Check(bytes)
 }
 
 func (d *draft) ID() string { return queue.FormatID(d.id) }
@@ -125,7 +125,7 @@ func (d *draft) room() ([]byte, error) {
 func (d *draft) spill() error {
 	f, err := os.OpenFile(bodyPath(d.store.dir, d.id), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return describeFile(err)
+		return disk.Describe(err)
 	}
 	d.file = f
 	return nil
@@ -138,7 +138,7 @@ func (d *draft) flush() error {
 	}
 	offset := d.size - int64(d.buf.Len())
 	if err := d.writeAt(d.file, offset); err != nil {
-		return describeFile(err)
+		return disk.Describe(err)
 	}
 	d.buf.Shrink(1)
 	return nil
@@ -151,14 +151,6 @@ func (d *draft) writeAt(f *os.File, offset int64) error {
 		offset += int64(len(p))
 		return err
 	})
-}
-
-// describeFile makes an error of a body file one of the queue.
-func describeFile(err error) error {
-	if isFull(err) {
-		return fmt.Errorf("%w: %w", queue.ErrFull, err)
-	}
-	return fmt.Errorf("queue: %w", err)
 }
 
 // Body returns the bytes written so far, without a copy of them. It is valid until Commit or Discard.

@@ -10,6 +10,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/disk"
 )
 
 // HoldSnapshot reads the database until release is called.
@@ -36,8 +37,8 @@ func (s *Store) HoldSnapshot(t *testing.T) (release func()) {
 // Dir is the state directory.
 func (s *Store) Dir() string { return s.dir }
 
-// SyncData is syncData for the benchmarks.
-func SyncData(f *os.File) error { return syncData(f) }
+// SyncData is disk.SyncData for the benchmarks.
+func SyncData(f *os.File) error { return disk.SyncData(f) }
 
 // FullError is what the engine returns when the disk is full.
 func FullError() error { return sqlite.ResultFull.ToError() }

@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 
@@ -47,7 +48,7 @@ type Store struct {
 	upgraded bool        // from a version whose bodies had no trailers
 	bodies   os.FileInfo // the folder, as it was at the start
 	ids      *queue.IDs
-	space    space
+	space    *disk.Space
 	place    place
 	buffers  *buffer.Pool
 	segments segments
@@ -109,7 +110,7 @@ func newStore(o queue.Settings) *Store {
 	s := &Store{
 		log:        o.Logger,
 		now:        o.Now,
-		space:      space{dir: o.Dir, look: freeBytes},
+		space:      disk.NewSpace(o.Dir, rowBytes),
 		place:      place{path: path},
 		buffers:    buffer.NewPool(),
 		segments:   segments{dir: o.Dir, all: map[int64]*segment{}},
@@ -169,12 +170,12 @@ func (s *Store) open() error {
 		s.segments.last = max(s.segments.last, n)
 	}
 	s.orphans, s.existed = found, existed
-	if err := sameFile(filepath.Join(s.dir, bodiesDir), &s.bodies); err != nil {
+	if err := disk.Same(filepath.Join(s.dir, bodiesDir), &s.bodies); err != nil {
 		return err
 	}
 	s.leased.Store(int64(max(last.Leased, leasedLeast)))
 	if s.mark, err = wal.OpenMark(filepath.Join(s.dir, markName), uint32(s.leased.Load())); err == nil {
-		err = syncDir(s.dir)
+		err = disk.SyncDir(s.dir)
 	}
 	if err != nil {
 		return err
@@ -215,7 +216,7 @@ func takeLock(ctx context.Context, dir string) (*os.File, error) {
 	retry := time.NewTicker(lockPatience / 20)
 	defer retry.Stop()
 	for deadline := time.Now().Add(lockPatience); ; {
-		taken, err := lockFile(f)
+		taken, err := disk.Lock(f)
 		if taken {
 			break
 		}
@@ -293,7 +294,7 @@ func (s *Store) release() error {
 	if s.mark != nil {
 		err = errors.Join(err, s.mark.Close())
 		if well && err == nil && (s.opened || !s.unclean) { // the next start has nothing to look for
-			err = errors.Join(os.Remove(filepath.Join(s.dir, markName)), syncDir(s.dir))
+			err = errors.Join(os.Remove(filepath.Join(s.dir, markName)), disk.SyncDir(s.dir))
 		}
 	}
 	return errors.Join(err, s.lock.Close())

@@ -3,12 +3,13 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"mailhatch/gateway/queue/sqlite/disk"
 )
 
 // A file that is removed or replaced while it is open takes all further writes with it. The writer
@@ -30,30 +31,14 @@ type place struct {
 func (p *place) check() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := sameFile(p.path, &p.db); err != nil {
+	if err := disk.Same(p.path, &p.db); err != nil {
 		return err
 	}
-	err := sameFile(p.path+"-wal", &p.wal)
+	err := disk.Same(p.path+"-wal", &p.wal)
 	if p.wal == nil && errors.Is(err, fs.ErrNotExist) {
 		return nil // it comes with the first write
 	}
 	return err
-}
-
-// sameFile compares the file of that name with the one that had it first.
-func sameFile(path string, first *os.FileInfo) error {
-	now, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && *first != nil:
-		return fmt.Errorf("%s was removed while it was in use", path)
-	case err != nil:
-		return err
-	case *first == nil:
-		*first = now
-	case !os.SameFile(*first, now):
-		return fmt.Errorf("%s was replaced while it was in use", path)
-	}
-	return nil
 }
 
 // displaced fails the store when its files have lost their names, and reports whether they have.
@@ -69,7 +54,7 @@ func (s *Store) displaced() bool {
 func (s *Store) named(f *os.File, path string) error {
 	open, err := f.Stat()
 	if err == nil {
-		err = sameFile(path, &open)
+		err = disk.Same(path, &open)
 	}
 	if err == nil {
 		return nil
@@ -80,7 +65,7 @@ func (s *Store) named(f *os.File, path string) error {
 
 // bodiesDisplaced fails the store when the folder of bodies, or the segment that is being filled, has lost its name.
 func (s *Store) bodiesDisplaced() bool {
-	err := sameFile(filepath.Join(s.dir, bodiesDir), &s.bodies)
+	err := disk.Same(filepath.Join(s.dir, bodiesDir), &s.bodies)
 	if err == nil {
 		err = s.segments.displaced()
 	}

@@ -14,6 +14,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
 )
 
@@ -57,7 +58,7 @@ func (s *Store) Prune(ctx context.Context, k queue.Keep) (done queue.Pruned, err
 
 // pruneExcess removes the oldest failed parts beyond a number of bytes, or as many as the reserve of space lacks.
 func (s *Store) pruneExcess(ctx context.Context, limit int64) (messages int, err error) {
-	lacking, err := s.space.lacking()
+	lacking, err := s.space.Lacking()
 	if err != nil {
 		return 0, err
 	}
@@ -228,13 +229,13 @@ func (s *Store) infoOf(ctx context.Context, id int64) (info []byte, err error) {
 func (s *Store) copyOut(path string, from io.Reader) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return describeFile(err)
+		return disk.Describe(err)
 	}
 	_, err = io.Copy(f, from)
 	if err != nil {
-		err = describeFile(err)
-	} else if err = syncData(f); err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = disk.Describe(err)
+	} else if err = disk.SyncData(f); err == nil {
+		err = disk.SyncDir(filepath.Dir(path))
 		err = s.synced(err)
 	} else {
 		err = s.synced(err)

@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
@@ -72,7 +73,7 @@ func Recover(ctx context.Context, o queue.Settings, ids []string) (_ queue.Recov
 	}
 	err = errors.Join(err, r.Close(), <-ran)
 	if err == nil && suffix != "" {
-		err = errors.Join(os.Remove(filepath.Join(o.Dir, recoverName)), syncDir(o.Dir))
+		err = errors.Join(os.Remove(filepath.Join(o.Dir, recoverName)), disk.SyncDir(o.Dir))
 	}
 	return r.Recovery, err
 }
@@ -321,7 +322,7 @@ func (r *recovery) putBack(ctx context.Context, id int64, name string) (ok bool,
 		return false, err
 	}
 	path := bodyPath(r.dir, id)
-	if err := errors.Join(os.Rename(dir.Path(name), path), syncDir(filepath.Dir(path))); err != nil {
+	if err := errors.Join(os.Rename(dir.Path(name), path), disk.SyncDir(filepath.Dir(path))); err != nil {
 		return false, err
 	}
 	m := &salvaged{text: string(t.Info), info: *info, body: storedBody{id: id, size: t.Size, crc: t.CRC, at: inFile}}

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"mailhatch/gateway/queue/sqlite/disk"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -88,7 +89,7 @@ func createDatabase(path string) error {
 	if err := f.Close(); err != nil { // Windows renames closed files only
 		return err
 	}
-	return settleFile(draft, path)
+	return disk.Settle(draft, path)
 }
 
 func fillDatabase(path string) error {
@@ -108,21 +109,6 @@ func fillDatabase(path string) error {
 	}
 	return sqlitex.ExecuteScript(conn, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; %s",
 		applicationID, schemaVersion, schema), nil)
-}
-
-// settleFile puts a complete file on stable storage under its name.
-func settleFile(draft, path string) error {
-	f, err := os.OpenFile(draft, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }
 
 // upgrade brings a database of an older version to this one, and reports whether it was one.

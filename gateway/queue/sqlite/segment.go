@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"mailhatch/gateway/queue/sqlite/disk"
 )
 
 // Bodies that are too large for their rows and not large enough for files of their own are appended to
@@ -87,7 +89,7 @@ func (s *segment) sync() error {
 		s.busy = true
 		s.started++
 		s.flushing.Unlock()
-		err := syncData(s.file)
+		err := disk.SyncData(s.file)
 		s.flushing.Lock()
 		s.busy, s.ended = false, s.started
 		if err != nil {
@@ -139,7 +141,7 @@ func (g *segments) create() (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Join(g.dir, bodiesDir)); err != nil {
+	if err := disk.SyncDir(filepath.Join(g.dir, bodiesDir)); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -245,7 +247,7 @@ func (g *segments) displaced() error {
 	if err != nil {
 		return err
 	}
-	return sameFile(segmentPath(g.dir, g.current.number), &open)
+	return disk.Same(segmentPath(g.dir, g.current.number), &open)
 }
 
 // close closes the files. Nobody writes any more.

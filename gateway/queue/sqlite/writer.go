@@ -163,7 +163,7 @@ func (s *Store) take(group []*op, o *op) []*op {
 // again, so that they do not suffer for it.
 func (s *Store) commit(group []*op) {
 	s.relieved = false
-	if err := s.space.checkGroup(group); err != nil {
+	if err := s.space.CheckNow(mailBytes(group)); err != nil {
 		settle(group, func(o *op) bool { return o.mail }, err)
 	}
 	for {
@@ -192,6 +192,16 @@ func (s *Store) commit(group []*op) {
 		}
 		return
 	}
+}
+
+// mailBytes returns how many bytes the new mail of a group writes, roughly.
+func mailBytes(group []*op) (bytes int64) {
+	for _, o := range group {
+		if o.mail {
+			bytes += int64(o.bytes) + rowBytes
+		}
+	}
+	return bytes
 }
 
 // attempt runs one transaction over the ops that are not settled yet. It settles those that fail and

@@ -1,4 +1,4 @@
-package sqlite
+package disk
 
 import (
 	"errors"
@@ -25,9 +25,9 @@ func isFull(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
 }
 
-// lockFile takes the exclusive lock of an open file, unless another process has it. The locked
+// Lock takes the exclusive lock of an open file, unless another process has it. The locked
 // byte lies far beyond the text, which others may thus still read.
-func lockFile(f *os.File) (taken bool, err error) {
+func Lock(f *os.File) (taken bool, err error) {
 	at := windows.Overlapped{Offset: 1 << 30}
 	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
@@ -36,5 +36,5 @@ func lockFile(f *os.File) (taken bool, err error) {
 	return err == nil, err
 }
 
-// syncDir does nothing: NTFS journals names, and directories cannot be synced.
-func syncDir(string) error { return nil }
+// SyncDir does nothing: NTFS journals names, and directories cannot be synced.
+func SyncDir(string) error { return nil }

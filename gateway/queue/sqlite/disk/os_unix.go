@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd
 
-package sqlite
+package disk
 
 import (
 	"errors"
@@ -23,8 +23,8 @@ func isFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
-// lockFile takes the exclusive lock of an open file, unless another process has it.
-func lockFile(f *os.File) (taken bool, err error) {
+// Lock takes the exclusive lock of an open file, unless another process has it.
+func Lock(f *os.File) (taken bool, err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return false, nil
@@ -32,8 +32,8 @@ func lockFile(f *os.File) (taken bool, err error) {
 	return err == nil, err
 }
 
-// syncDir puts the names in dir on stable storage.
-func syncDir(dir string) error {
+// SyncDir puts the names in dir on stable storage.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package sqlite
+package disk
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncData puts the bytes and the length of f on stable storage.
-func syncData(f *os.File) error {
+// SyncData puts the bytes and the length of f on stable storage.
+func SyncData(f *os.File) error {
 	for {
 		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
 			return err

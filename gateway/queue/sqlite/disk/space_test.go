@@ -1,4 +1,4 @@
-package sqlite
+package disk
 
 import (
 	"errors"
@@ -13,9 +13,9 @@ func TestReserve(t *testing.T) {
 	const reserve = 1 << 20
 	var free int64
 	looks := 0
-	s := &space{reserve: reserve, look: func(string) (int64, error) { looks++; return free, nil }}
+	s := &Space{reserve: reserve, extra: 2 << 10, look: func(string) (int64, error) { looks++; return free, nil }}
 	full := func(n int) bool {
-		err := s.check(n)
+		err := s.Check(n)
 		if err != nil && !errors.Is(err, queue.ErrFull) {
 			t.Fatal(err)
 		}
@@ -42,15 +42,14 @@ func TestReserve(t *testing.T) {
 		t.Error("space is there again")
 	}
 	free = reserve - 1
-	group := []*op{{mail: true, bytes: 100}}
-	if err := s.checkGroup(group); !errors.Is(err, queue.ErrFull) {
+	if err := s.CheckNow(100 + s.extra); !errors.Is(err, queue.ErrFull) {
 		t.Errorf("a commit must look for itself: %v", err)
 	}
-	if err := s.checkGroup([]*op{{bytes: 100}}); err != nil {
+	if err := s.CheckNow(0); err != nil {
 		t.Errorf("results of delivery may take of the reserve: %v", err)
 	}
 	s.look = func(string) (int64, error) { return 0, errors.New("no such device") }
-	if err := s.checkGroup(group); err == nil || errors.Is(err, queue.ErrFull) {
+	if err := s.CheckNow(100 + s.extra); err == nil || errors.Is(err, queue.ErrFull) {
 		t.Errorf("got %v", err)
 	}
 }
