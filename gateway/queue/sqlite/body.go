@@ -14,6 +14,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 const (
@@ -172,8 +173,8 @@ func (r *reader) body(ctx context.Context, id int64) (queue.Body, error) {
 func (r *reader) stored(ctx context.Context, id int64) (stored storedBody, err error) {
 	found := false
 	err = r.use(ctx, func(conn *sqlite.Conn) error {
-		return rows(conn, "SELECT size, crc, body FROM messages WHERE id = ?",
-			args{id},
+		return database.Rows(conn, "SELECT size, crc, body FROM messages WHERE id = ?",
+			database.Args{id},
 			func(s *sqlite.Stmt) (bool, error) {
 				found, stored = true, scanBody(s, id, 0)
 				return false, nil

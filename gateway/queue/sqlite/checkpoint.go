@@ -14,6 +14,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
@@ -28,7 +29,6 @@ import (
 const (
 	walSoft  = 16 << 20 // bytes written after which the log is carried over, with a large reserve
 	walLeast = 1 << 18  // the same with a small one
-	walLimit = 64 << 20 // bytes that the log's file keeps
 	rowBytes = 2 << 10  // what an op writes beside its body, roughly
 
 	logLong = 4  // times walSoft: the operator is told
@@ -54,7 +54,7 @@ func (s *Store) SetReserve(bytes int64) {
 
 // grown counts what the writer has written and wakes the checkpointer.
 func (s *Store) grown(bytes int) {
-	s.walBytes += bytes + groupPages*pageSize
+	s.walBytes += bytes + groupPages*database.PageSize
 	if int64(s.walBytes) < s.walSoft.Load() {
 		return
 	}
@@ -96,11 +96,11 @@ func (s *Store) carryOver(conn *sqlite.Conn) bool {
 		return false
 	}
 	var frames, carried int64
-	err := rows(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil, func(st *sqlite.Stmt) (bool, error) {
+	err := database.Rows(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil, func(st *sqlite.Stmt) (bool, error) {
 		frames, carried = st.ColumnInt64(1), st.ColumnInt64(2)
 		return true, nil
 	})
-	if err != nil && faultOf(err) == faultBroken {
+	if err != nil && database.FaultOf(err) == database.FaultBroken {
 		s.fail(fmt.Errorf("%s: checkpoint: %w", s.path, err))
 		return false
 	}
@@ -114,7 +114,7 @@ func (s *Store) carryOver(conn *sqlite.Conn) bool {
 func (s *Store) logged(frames, carried int64) {
 	bytes := int64(0)
 	if carried < frames {
-		bytes = wal.Len(int(frames), pageSize)
+		bytes = wal.Len(int(frames), database.PageSize)
 	}
 	long := logLong * s.walSoft.Load()
 	if was := s.logBytes.Swap(bytes); bytes > long && was <= long {
@@ -146,7 +146,7 @@ const markName = "queue.open"
 
 // inspect looks at the files of a store before SQLite opens them, without changing them.
 func inspect(dir, path string) (wal.State, error) {
-	return wal.Inspect(filepath.Join(dir, markName), path+"-wal", pageSize)
+	return wal.Inspect(filepath.Join(dir, markName), path+"-wal", database.PageSize)
 }
 
 // sound returns an error that wraps queue.ErrDamagedLog where SQLite would drop commits that were acknowledged.
@@ -159,20 +159,11 @@ func sound(state *wal.State, path string) error {
 
 // note marks how far the log has come with the commit that was just made.
 func (s *Store) note() error {
-	frames, err := logFrames(s.writer)
+	frames, err := database.LogFrames(s.writer)
 	if err != nil {
 		return err
 	}
 	return s.mark.Committed(s.path+"-wal", frames)
-}
-
-// logFrames returns how many frames the log has.
-func logFrames(conn *sqlite.Conn) (n int64, err error) {
-	err = rows(conn, "PRAGMA wal_checkpoint(NOOP)", nil, func(s *sqlite.Stmt) (bool, error) {
-		n = s.ColumnInt64(1)
-		return true, nil
-	})
-	return n, err
 }
 
 // recoverName is a file that holds the suffix of the damaged files while a recovery is under way.
@@ -224,5 +215,5 @@ func (r *recovery) keepDamaged() (suffix string, err error) {
 	if state.Log.Bytes == 0 {
 		return suffix, nil
 	}
-	return suffix, os.Truncate(r.path+"-wal", wal.Len(state.Log.Accepted, pageSize))
+	return suffix, os.Truncate(r.path+"-wal", wal.Len(state.Log.Accepted, database.PageSize))
 }

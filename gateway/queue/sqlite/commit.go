@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
 )
@@ -217,8 +218,8 @@ func (b *storedBody) insert(t *tx, m *queue.Message, info string, r *newRows) er
 			body = int64(b.at)
 			t.inSegment(b.at, b.size, 1)
 		}
-		err := exec(t.conn, "INSERT INTO messages (id, received, size, crc, info, body) VALUES (?, ?, ?, ?, ?, ?)",
-			args{b.id, received, b.size, int64(b.crc), info, body})
+		err := database.Exec(t.conn, "INSERT INTO messages (id, received, size, crc, info, body) VALUES (?, ?, ?, ?, ?, ?)",
+			database.Args{b.id, received, b.size, int64(b.crc), info, body})
 		if err != nil {
 			return err
 		}

@@ -10,19 +10,20 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 )
 
 // HoldSnapshot reads the database until release is called.
 func (s *Store) HoldSnapshot(t *testing.T) (release func()) {
 	t.Helper()
-	conn, err := openOwn(s.path, readerCacheKiB)
+	conn, err := database.Open(s.path, database.ReaderCacheKiB)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = exec(conn, "BEGIN", nil)
+	err = database.Exec(conn, "BEGIN", nil)
 	if err == nil {
-		_, err = pragma(conn, "SELECT count(*) FROM parts")
+		_, err = database.Number(conn, "SELECT count(*) FROM parts")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +46,7 @@ func FullError() error { return sqlite.ResultFull.ToError() }
 
 // onWriter runs a statement on the writer's connection.
 func (s *Store) onWriter(query string) error {
-	return s.do(context.Background(), &op{run: func(t *tx) error { return exec(t.conn, query, nil) }})
+	return s.do(context.Background(), &op{run: func(t *tx) error { return database.Exec(t.conn, query, nil) }})
 }
 
 // LimitPages makes the database full when it has this many pages.
@@ -87,7 +88,7 @@ func (s *Store) RunGroup(t *testing.T, tests []TestOp) (errs []error, kept int) 
 	count := func() int {
 		var n int64
 		err := s.use(context.Background(), func(conn *sqlite.Conn) (err error) {
-			n, err = pragma(conn, "SELECT count(*) FROM history")
+			n, err = database.Number(conn, "SELECT count(*) FROM history")
 			return err
 		})
 		if err != nil {
@@ -139,7 +140,7 @@ func (s *Store) FailSync() error {
 // EngineVersion is SQLITE_VERSION_NUMBER.
 func (s *Store) EngineVersion() (n int64, err error) {
 	err = s.use(context.Background(), func(conn *sqlite.Conn) error {
-		n, err = pragma(conn, `SELECT CAST(substr(v, 1, instr(v, '.') - 1) AS INTEGER) * 1000000
+		n, err = database.Number(conn, `SELECT CAST(substr(v, 1, instr(v, '.') - 1) AS INTEGER) * 1000000
 			+ CAST(substr(v, instr(v, '.') + 1) AS INTEGER) * 1000
 			+ CAST(replace(ltrim(substr(v, instr(v, '.') + 1), '0123456789'), '.', '') AS INTEGER)
 			FROM (SELECT sqlite_version() AS v)`)
@@ -156,7 +157,7 @@ func HotQueries() []string {
 // Plan is how the engine answers a query.
 func (s *Store) Plan(query string) (steps []string, err error) {
 	err = s.use(context.Background(), func(conn *sqlite.Conn) error {
-		return rows(conn, "EXPLAIN QUERY PLAN "+query, nil, func(st *sqlite.Stmt) (bool, error) {
+		return database.Rows(conn, "EXPLAIN QUERY PLAN "+query, nil, func(st *sqlite.Stmt) (bool, error) {
 			steps = append(steps, st.ColumnText(3))
 			return true, nil
 		})

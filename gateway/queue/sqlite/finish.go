@@ -9,6 +9,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // Finish records what became of the part: its row goes, records and parts that still wait come in the
@@ -76,7 +77,7 @@ const takeQuery = "DELETE FROM parts WHERE message = ? AND n = ? AND state = ? A
 // takePart deletes the row of the leased part. It returns the state and the lane that an operator may have
 // changed meanwhile.
 func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
-	err = exec(t.conn, takeQuery, args{l.key.message, l.key.n, codeQueued, l.part.lane})
+	err = database.Exec(t.conn, takeQuery, database.Args{l.key.message, l.key.n, codeQueued, l.part.lane})
 	if err != nil {
 		return 0, "", err
 	}
@@ -85,8 +86,8 @@ func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
 		return codeQueued, l.part.lane, nil
 	}
 	state = -1
-	err = rows(t.conn, "SELECT state, lane FROM parts WHERE message = ? AND n = ?",
-		args{l.key.message, l.key.n},
+	err = database.Rows(t.conn, "SELECT state, lane FROM parts WHERE message = ? AND n = ?",
+		database.Args{l.key.message, l.key.n},
 		func(s *sqlite.Stmt) (bool, error) {
 			state, lane = s.ColumnInt64(0), s.ColumnText(1)
 			return false, nil
@@ -111,8 +112,8 @@ func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, e
 			return false, inRow, err
 		}
 	}
-	err = exec(t.conn, removeQuery,
-		args{id})
+	err = database.Exec(t.conn, removeQuery,
+		database.Args{id})
 	if err != nil || t.conn.Changes() == 0 {
 		return false, inRow, err
 	}

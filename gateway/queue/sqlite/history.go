@@ -8,6 +8,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // Search returns what became of recipients, the latest recorded first. Its records are read in steps.
@@ -43,7 +44,7 @@ func (r *reader) Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Rec
 		for i := range found {
 			rec, err := found[i].record()
 			if err != nil {
-				return nil, describe(r.path, err)
+				return nil, database.Describe(r.path, err)
 			}
 			out = append(out, rec)
 			if f.Limit > 0 && len(out) == f.Limit {
@@ -72,8 +73,8 @@ func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err
 	}
 	query := "SELECT seq, at, message, state, sender, recipient, info FROM history " + which + " ORDER BY seq DESC LIMIT ?2"
 	seen, recent := 0, 0
-	err = rows(conn, query,
-		args{h.before, historyStep, h.message},
+	err = database.Rows(conn, query,
+		database.Args{h.before, historyStep, h.message},
 		func(s *sqlite.Stmt) (bool, error) {
 			seen++
 			h.before = s.ColumnInt64(0)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math/bits"
 
+	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 
@@ -71,7 +72,7 @@ func (s *Store) flagDue(last wal.Mark) error {
 	by, bound := max(s.now().UnixMilli(), last.At), cmp.Or(last.Leased, leasedUnknown) // the clock may have been set back
 	flagged := 0
 	for lane := range s.counts.lanes() {
-		if err := exec(s.writer, flagDueQuery, args{lane, by, 2 * int64(bound)}); err != nil {
+		if err := database.Exec(s.writer, flagDueQuery, database.Args{lane, by, 2 * int64(bound)}); err != nil {
 			return err
 		}
 		flagged += s.writer.Changes()
@@ -90,13 +91,13 @@ func (s *Store) flagLeased() error {
 	if len(keys) == 0 {
 		return nil
 	}
-	if err := exec(s.writer, "BEGIN IMMEDIATE", nil); err != nil {
+	if err := database.Exec(s.writer, "BEGIN IMMEDIATE", nil); err != nil {
 		return err
 	}
 	for _, key := range keys {
-		if err := exec(s.writer, flagOneQuery, args{key.message, key.n}); err != nil {
+		if err := database.Exec(s.writer, flagOneQuery, database.Args{key.message, key.n}); err != nil {
 			return err
 		}
 	}
-	return exec(s.writer, "COMMIT", nil)
+	return database.Exec(s.writer, "COMMIT", nil)
 }

@@ -12,6 +12,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // leases is the table of parts that are being worked on. It lives in memory alone, so that a claim
@@ -58,7 +59,7 @@ func (s *Store) Claim(ctx context.Context, lane string, max int, d time.Duration
 	}
 	granted, err := s.leases.grant(s, lane, max, d)
 	if err != nil {
-		return nil, describe(s.path, err)
+		return nil, database.Describe(s.path, err)
 	}
 	out := make([]queue.Lease, 0, len(granted))
 	for _, l := range granted {
@@ -112,8 +113,8 @@ const (
 // due calls each for the queued parts of a lane that are due by a time, the longest due first, until
 // it returns false. The query is answered by the index alone.
 func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, error)) error {
-	return rows(t.conn, dueQuery,
-		args{lane, by},
+	return database.Rows(t.conn, dueQuery,
+		database.Args{lane, by},
 		func(s *sqlite.Stmt) (bool, error) {
 			return each(partKey{s.ColumnInt64(0), s.ColumnInt64(1)}, s.ColumnInt64(2))
 		})
@@ -121,8 +122,8 @@ func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, err
 
 // fetch reads the part with its message, and the body if it is in the row.
 func (l *lease) fetch(conn *sqlite.Conn) (ok bool, err error) {
-	err = rows(conn, fetchQuery,
-		args{l.key.message, l.key.n},
+	err = database.Rows(conn, fetchQuery,
+		database.Args{l.key.message, l.key.n},
 		func(s *sqlite.Stmt) (bool, error) {
 			ok = true
 			part := scanPart(s, l.key)
@@ -195,7 +196,7 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	for lane, parts := range s.counts.lanes() {
 		next, ok, err := s.leases.next(lane, s.now())
 		if err != nil {
-			return nil, describe(s.path, err)
+			return nil, database.Describe(s.path, err)
 		}
 		if ok {
 			out[lane] = queue.Lane{Served: served != nil && slices.Contains(*served, lane), Queued: parts, NextAt: next}

@@ -9,6 +9,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // listStep is how many messages are read in one transaction.
@@ -100,7 +101,7 @@ func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
 		ids = c.ids[from:min(from+want, len(c.ids))]
 	} else {
 		query, params := c.query(want)
-		err = rows(conn, query, params, func(s *sqlite.Stmt) (bool, error) {
+		err = database.Rows(conn, query, params, func(s *sqlite.Stmt) (bool, error) {
 			ids = append(ids, s.ColumnInt64(0))
 			return true, nil
 		})
@@ -111,11 +112,11 @@ func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
 	return ids, err
 }
 
-func (c *choice) query(want int) (string, args) {
+func (c *choice) query(want int) (string, database.Args) {
 	if c.filter.State == "" && c.filter.Lane == "" {
-		return "SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", args{c.after, want}
+		return "SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", database.Args{c.after, want}
 	}
-	table, where, params := "parts", "message > ?", args{c.after}
+	table, where, params := "parts", "message > ?", database.Args{c.after}
 	add := func(term string, param any) { where, params = where+" AND "+term, append(params, param) }
 	if c.filter.State != "" {
 		add("state = ?", c.code)
@@ -135,8 +136,8 @@ func (c *choice) query(want int) (string, args) {
 
 // readMessage reads a message with all of its parts; nil where there is none.
 func readMessage(conn *sqlite.Conn, id int64) (row *messageRow, m *queue.Message, err error) {
-	err = rows(conn, "SELECT info, size FROM messages WHERE id = ?",
-		args{id},
+	err = database.Rows(conn, "SELECT info, size FROM messages WHERE id = ?",
+		database.Args{id},
 		func(s *sqlite.Stmt) (bool, error) {
 			row = &messageRow{id: id, info: s.ColumnText(0), size: s.ColumnInt64(1)}
 			return false, nil
@@ -144,8 +145,8 @@ func readMessage(conn *sqlite.Conn, id int64) (row *messageRow, m *queue.Message
 	if err != nil || row == nil {
 		return nil, nil, err
 	}
-	err = rows(conn, "SELECT state, lane, next_at, size, info, n FROM parts WHERE message = ? ORDER BY n",
-		args{id},
+	err = database.Rows(conn, "SELECT state, lane, next_at, size, info, n FROM parts WHERE message = ? ORDER BY n",
+		database.Args{id},
 		func(s *sqlite.Stmt) (bool, error) {
 			row.parts = append(row.parts, scanPart(s, partKey{id, s.ColumnInt64(5)}))
 			return true, nil

@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
@@ -129,14 +130,14 @@ func newStore(o queue.Settings) *Store {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.reader = newReader(o.Dir, path, func() (*sqlite.Conn, error) {
-		return openOwn(path, readerCacheKiB)
+		return database.Open(path, database.ReaderCacheKiB)
 	})
 	return s
 }
 
 // open opens the database, or makes it, and reads what the store must know from the start.
 func (s *Store) open() error {
-	existed, err := checkHeader(s.path)
+	existed, err := database.Check(s.path)
 	if err != nil {
 		return err
 	}
@@ -158,8 +159,8 @@ func (s *Store) open() error {
 		if err := s.setLogAside(); err != nil {
 			return err
 		}
-		if err := createDatabase(s.path); err != nil {
-			return fmt.Errorf("create %w", describe(s.path, err))
+		if err := database.Create(s.path); err != nil {
+			return fmt.Errorf("create %w", database.Describe(s.path, err))
 		}
 	}
 	found, err := listBodies(s.dir)
@@ -180,30 +181,30 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if s.writer, err = openOwn(s.path, writerCacheKiB); err != nil {
+	if s.writer, err = database.Open(s.path, database.WriterCacheKiB); err != nil {
 		return err
 	}
 	if s.unclean {
 		// The log begins anew, without what a transaction left in it that was cut off.
-		if err := exec(s.writer, "PRAGMA wal_checkpoint(TRUNCATE)", nil); err != nil {
-			return describe(s.path, err)
+		if err := database.Exec(s.writer, "PRAGMA wal_checkpoint(TRUNCATE)", nil); err != nil {
+			return database.Describe(s.path, err)
 		}
 	}
 	for _, conn := range []**sqlite.Conn{&s.leases.conn, &s.carrier} {
-		if *conn, err = openOwn(s.path, readerCacheKiB); err != nil {
+		if *conn, err = database.Open(s.path, database.ReaderCacheKiB); err != nil {
 			return err
 		}
 	}
 	if err := s.load(); err != nil {
-		return describe(s.path, err)
+		return database.Describe(s.path, err)
 	}
 	if s.unclean {
 		if err := s.flagDue(last); err != nil {
-			return describe(s.path, err)
+			return database.Describe(s.path, err)
 		}
 	}
 	s.opened = true
-	return describe(s.path, s.place.check())
+	return database.Describe(s.path, s.place.check())
 }
 
 // takeLock takes the lock of the state directory and leaves the process's number in its file.
@@ -240,13 +241,13 @@ func takeLock(ctx context.Context, dir string) (*os.File, error) {
 // load counts the parts, and finds the highest id and the highest segment that a row names. It reads
 // every row that is small, which is a cheap proof that the file can be read.
 func (s *Store) load() (err error) {
-	if s.upgraded, err = upgrade(s.writer); err != nil {
+	if s.upgraded, err = database.Upgrade(s.writer); err != nil {
 		return err
 	}
 	if s.counts.depth, err = countParts(s.writer); err != nil {
 		return err
 	}
-	return rows(s.writer, `SELECT
+	return database.Rows(s.writer, `SELECT
 		(SELECT coalesce(max(body), 0) FROM messages INDEXED BY messages_segment WHERE typeof(body) = 'integer'),
 		max((SELECT coalesce(max(id), 0) FROM messages), (SELECT coalesce(max(message), 0) FROM history))`, nil,
 		func(st *sqlite.Stmt) (bool, error) {

@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // idsPerOp and partsPerOp keep the operator's changes so small that mail does not wait for them.
@@ -249,7 +250,8 @@ func (p *storedPart) requeue(t *tx, m *queue.Message, part *queue.Part) error {
 
 // update changes all of the row but its size.
 func (p *storedPart) update(t *tx, to partRow) error {
-	err := exec(t.conn, "UPDATE parts SET state = ?, lane = ?, next_at = ?, info = ? WHERE message = ? AND n = ?", args{to.state, to.lane, to.nextAt, to.info, p.key.message, p.key.n})
+	err := database.Exec(t.conn, "UPDATE parts SET state = ?, lane = ?, next_at = ?, info = ? WHERE message = ? AND n = ?",
+		database.Args{to.state, to.lane, to.nextAt, to.info, p.key.message, p.key.n})
 	if err != nil {
 		return err
 	}
@@ -290,7 +292,7 @@ func (s *Store) Hasten(ctx context.Context, lane string, after time.Time) error 
 	for {
 		var changed int
 		err := s.do(ctx, &op{bytes: partsPerOp * 64, run: func(t *tx) error {
-			err := exec(t.conn, hastenQuery, args{now, lane, partsPerOp, beyond})
+			err := database.Exec(t.conn, hastenQuery, database.Args{now, lane, partsPerOp, beyond})
 			changed = t.conn.Changes()
 			t.due = t.due || changed > 0
 			return err

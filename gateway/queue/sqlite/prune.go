@@ -14,6 +14,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
 )
@@ -68,7 +69,7 @@ func (s *Store) pruneExcess(ctx context.Context, limit int64) (messages int, err
 	}
 	until := int64(math.MinInt64)
 	err = s.use(ctx, func(conn *sqlite.Conn) error {
-		return rows(conn, excessQuery, args{codeFailed}, func(st *sqlite.Stmt) (bool, error) {
+		return database.Rows(conn, excessQuery, database.Args{codeFailed}, func(st *sqlite.Stmt) (bool, error) {
 			until = st.ColumnInt64(0) + 1
 			excess -= st.ColumnInt64(1)
 			return excess > 0, nil
@@ -107,7 +108,7 @@ func (s *Store) pruneHistory(ctx context.Context, before int64) error {
 			if step, err = historyFrom(t.conn, after, before); err != nil || step.old == 0 {
 				return err
 			}
-			return exec(t.conn, "DELETE FROM history WHERE seq > ? AND seq <= ? AND at < ?", args{after, step.last, before})
+			return database.Exec(t.conn, "DELETE FROM history WHERE seq > ? AND seq <= ? AND at < ?", database.Args{after, step.last, before})
 		}})
 		if err != nil {
 			return err
@@ -127,8 +128,8 @@ type historyRange struct {
 }
 
 func historyFrom(conn *sqlite.Conn, after, before int64) (r historyRange, err error) {
-	err = rows(conn, "SELECT count(*), coalesce(sum(at < ?2), 0), max(seq), max(at) FROM (SELECT seq, at FROM history WHERE seq > ?1 ORDER BY seq LIMIT ?3)",
-		args{after, before, historyStep},
+	err = database.Rows(conn, "SELECT count(*), coalesce(sum(at < ?2), 0), max(seq), max(at) FROM (SELECT seq, at FROM history WHERE seq > ?1 ORDER BY seq LIMIT ?3)",
+		database.Args{after, before, historyStep},
 		func(s *sqlite.Stmt) (bool, error) {
 			r = historyRange{s.ColumnInt(0), s.ColumnInt(1), s.ColumnInt64(2), s.ColumnInt64(3)}
 			return false, nil
@@ -140,26 +141,17 @@ func historyFrom(conn *sqlite.Conn, after, before int64) (r historyRange, err er
 func (s *Store) vacuum(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var free int64
-		err := s.do(ctx, &op{bytes: vacuumPages * pageSize, run: func(t *tx) (err error) {
-			if free, err = pragma(t.conn, "PRAGMA freelist_count"); err != nil || free*pageSize <= keepFree {
+		err := s.do(ctx, &op{bytes: vacuumPages * database.PageSize, run: func(t *tx) (err error) {
+			if free, err = database.Number(t.conn, "PRAGMA freelist_count"); err != nil || free*database.PageSize <= keepFree {
 				return err
 			}
-			return exec(t.conn, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages), nil)
+			return database.Exec(t.conn, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages), nil)
 		}})
-		if err != nil || free*pageSize <= keepFree {
+		if err != nil || free*database.PageSize <= keepFree {
 			return err
 		}
 	}
 	return ctx.Err()
-}
-
-// pragma reads a number.
-func pragma(conn *sqlite.Conn, query string) (n int64, err error) {
-	err = rows(conn, query, nil, func(s *sqlite.Stmt) (bool, error) {
-		n = s.ColumnInt64(0)
-		return false, nil
-	})
-	return n, err
 }
 
 // gather moves the few bodies that keep a segment alive into files of their own, so that mail that
@@ -202,7 +194,7 @@ func (s *Store) moveBody(ctx context.Context, b *storedBody) error {
 	}
 	moved := false
 	err = s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error {
-		err := exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", args{b.id, int64(b.at)})
+		err := database.Exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", database.Args{b.id, int64(b.at)})
 		if moved = err == nil && t.conn.Changes() == 1; moved {
 			t.inSegment(b.at, b.size, -1)
 		}
@@ -217,7 +209,7 @@ func (s *Store) moveBody(ctx context.Context, b *storedBody) error {
 // infoOf returns what the row of a message holds beside; nothing when it is gone.
 func (s *Store) infoOf(ctx context.Context, id int64) (info []byte, err error) {
 	err = s.use(ctx, func(conn *sqlite.Conn) error {
-		return rows(conn, "SELECT info FROM messages WHERE id = ?", args{id}, func(st *sqlite.Stmt) (bool, error) {
+		return database.Rows(conn, "SELECT info FROM messages WHERE id = ?", database.Args{id}, func(st *sqlite.Stmt) (bool, error) {
 			info = []byte(st.ColumnText(0))
 			return false, nil
 		})

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // readerConns is how many queries run at once.
@@ -72,7 +72,7 @@ func (r *reader) use(ctx context.Context, f func(*sqlite.Conn) error) error {
 			return err
 		}
 	}
-	return describe(r.path, f(conn))
+	return database.Describe(r.path, f(conn))
 }
 
 // closeConns closes the connections after the last call.
@@ -94,48 +94,22 @@ type readOnly struct{ *reader }
 // to write there. The error wraps os.ErrNotExist where there is no queue.
 func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
 	path := filepath.Join(o.Dir, databaseName)
-	exists, err := checkHeader(path)
+	exists, err := database.Check(path)
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	if !exists {
 		return nil, fmt.Errorf("queue: %s: %w", path, os.ErrNotExist)
 	}
-	r := readOnly{newReader(o.Dir, path, func() (*sqlite.Conn, error) { return connectReadOnly(path) })}
+	r := readOnly{newReader(o.Dir, path, func() (*sqlite.Conn, error) { return database.OpenReadOnly(path) })}
 	// The first query shows whether the file can be read at all.
 	if err := r.use(ctx, func(conn *sqlite.Conn) error {
-		_, err := pragma(conn, "SELECT count(*) FROM sqlite_schema")
+		_, err := database.Number(conn, "SELECT count(*) FROM sqlite_schema")
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	return r, nil
-}
-
-// connectReadOnly opens the database for reading. Reading takes part in the engine's locks through
-// files beside it; where these cannot be made, because the directory is not writable, the database and
-// its log stand still and are read as they are.
-func connectReadOnly(path string) (*sqlite.Conn, error) {
-	conn, err := openConn(path, path, sqlite.OpenReadOnly, readerCacheKiB)
-	if err == nil {
-		if _, err = pragma(conn, "SELECT count(*) FROM sqlite_schema"); err == nil {
-			return conn, nil
-		}
-		conn.Close()
-		err = describe(path, err)
-	}
-	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultBusy {
-		return nil, err
-	}
-	st, e := os.Stat(path + "-wal")
-	if e != nil || st.Size() == 0 {
-		return openConn(path, fileURI(path, "immutable=1"), sqlite.OpenReadOnly|sqlite.OpenURI, readerCacheKiB)
-	}
-	if runtime.GOOS == "windows" {
-		return nil, fmt.Errorf("%w (its log must be read too: run this as the user of the daemon)", err)
-	}
-	// In exclusive mode the index of the log is kept in memory.
-	return openConn(path, fileURI(path, "vfs=unix-none"), sqlite.OpenReadOnly|sqlite.OpenURI, readerCacheKiB, "locking_mode = EXCLUSIVE")
 }
 
 // Stats counts parts by state; it looks at all of them.

@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
 	"mailhatch/gateway/queue/sqlite/wal"
@@ -88,7 +89,7 @@ func (r *recovery) rebuild(ctx context.Context, suffix string) error {
 		return err
 	}
 	logPath := r.path + suffix + "-wal"
-	s, err := wal.Salvage(logPath, r.path+suffix, pageSize, m, r.take)
+	s, err := wal.Salvage(logPath, r.path+suffix, database.PageSize, m, r.take)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (r *recovery) rebuild(ctx context.Context, suffix string) error {
 func (r *recovery) holdBodiless(ctx context.Context) error {
 	var bodiless []string
 	err := r.use(ctx, func(conn *sqlite.Conn) error {
-		return rows(conn, "SELECT id, size, crc, body FROM messages WHERE typeof(body) <> 'blob'", nil, func(st *sqlite.Stmt) (bool, error) {
+		return database.Rows(conn, "SELECT id, size, crc, body FROM messages WHERE typeof(body) <> 'blob'", nil, func(st *sqlite.Stmt) (bool, error) {
 			b := scanBody(st, st.ColumnInt64(0), 1)
 			path := bodyPath(r.dir, b.id)
 			if b.at.inSegment() {

@@ -11,6 +11,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // The numbers that stand for states in the rows.
@@ -100,8 +101,8 @@ func sameRecipient(a, b envelope.Recipient) bool {
 
 // insert writes the row.
 func (p *partRow) insert(t *tx, key partKey) error {
-	err := exec(t.conn, "INSERT INTO parts (message, n, state, lane, next_at, size, info) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		args{key.message, key.n, p.state, p.lane, p.nextAt, p.size, p.info})
+	err := database.Exec(t.conn, "INSERT INTO parts (message, n, state, lane, next_at, size, info) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		database.Args{key.message, key.n, p.state, p.lane, p.nextAt, p.size, p.info})
 	if err != nil {
 		return err
 	}
@@ -149,8 +150,8 @@ func newRecordRow(r *queue.Record, message int64) (recordRow, error) {
 }
 
 func (r *recordRow) insert(t *tx) error {
-	return exec(t.conn, "INSERT INTO history (at, message, state, sender, recipient, info) VALUES (?, ?, ?, ?, ?, ?)",
-		args{r.at, r.message, r.state, r.sender, r.recipient, r.info})
+	return database.Exec(t.conn, "INSERT INTO history (at, message, state, sender, recipient, info) VALUES (?, ?, ?, ?, ?, ?)",
+		database.Args{r.at, r.message, r.state, r.sender, r.recipient, r.info})
 }
 
 // record reads the row back.
@@ -188,7 +189,7 @@ type partKey struct{ message, n int64 }
 // remove deletes the row of the part, which was in that state.
 func (k partKey) remove(t *tx, lane string, state, size int64) error {
 	t.count(lane, state, size, -1)
-	return exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", args{k.message, k.n})
+	return database.Exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", database.Args{k.message, k.n})
 }
 
 // scanPart reads the columns state, lane, next_at, size and info.

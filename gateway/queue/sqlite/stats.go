@@ -10,6 +10,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // depthKey is what parts are counted by.
@@ -76,7 +77,7 @@ func (c *counters) states() map[envelope.State]queue.Depth {
 // countParts counts all rows of parts.
 func countParts(conn *sqlite.Conn) (map[depthKey]depth, error) {
 	out := map[depthKey]depth{}
-	err := rows(conn, "SELECT lane, state, size FROM parts", nil, func(s *sqlite.Stmt) (bool, error) {
+	err := database.Rows(conn, "SELECT lane, state, size FROM parts", nil, func(s *sqlite.Stmt) (bool, error) {
 		k := depthKey{s.ColumnText(0), s.ColumnInt64(1)}
 		d := out[k]
 		d.parts++
@@ -105,7 +106,7 @@ func (r *reader) oldest(ctx context.Context, depths map[envelope.State]queue.Dep
 			if code != codeQueued {
 				query = "SELECT received FROM messages WHERE id = (SELECT min(message) FROM parts INDEXED BY parts_rest WHERE state <> 0 AND state = ?1)"
 			}
-			err := rows(conn, query, args{code}, func(s *sqlite.Stmt) (bool, error) {
+			err := database.Rows(conn, query, database.Args{code}, func(s *sqlite.Stmt) (bool, error) {
 				d.Oldest = time.UnixMilli(s.ColumnInt64(0))
 				return false, nil
 			})

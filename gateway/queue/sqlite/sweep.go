@@ -13,6 +13,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/orphan"
 )
 
@@ -200,7 +201,7 @@ func (s *Store) fate(ctx context.Context, t *orphan.Trailer) (fate string, info 
 // endedRecipients returns the recipients of a message that the history names.
 func endedRecipients(conn *sqlite.Conn, id int64) (map[string]bool, error) {
 	ended := map[string]bool{}
-	err := rows(conn, "SELECT recipient FROM history INDEXED BY history_message WHERE message = ?", args{id}, func(st *sqlite.Stmt) (bool, error) {
+	err := database.Rows(conn, "SELECT recipient FROM history INDEXED BY history_message WHERE message = ?", database.Args{id}, func(st *sqlite.Stmt) (bool, error) {
 		ended[st.ColumnText(0)] = true
 		return true, nil
 	})
@@ -230,8 +231,8 @@ func (s *Store) removeBody(id int64) {
 
 // whereIs returns the place and the size of a body. It does not read bodies that are in rows.
 func whereIs(conn *sqlite.Conn, id int64) (at bodyPlace, size int64, exists bool, err error) {
-	err = rows(conn, "SELECT CASE typeof(body) WHEN 'blob' THEN 0 WHEN 'null' THEN -1 ELSE body END, size FROM messages WHERE id = ?",
-		args{id},
+	err = database.Rows(conn, "SELECT CASE typeof(body) WHEN 'blob' THEN 0 WHEN 'null' THEN -1 ELSE body END, size FROM messages WHERE id = ?",
+		database.Args{id},
 		func(s *sqlite.Stmt) (bool, error) {
 			at, size, exists = bodyPlace(s.ColumnInt64(0)), s.ColumnInt64(1), true
 			return false, nil
@@ -244,8 +245,8 @@ const segmentQuery = `SELECT size, crc, body, id FROM messages INDEXED BY messag
 
 // inSegment calls each for the messages whose bodies are in a segment.
 func inSegment(conn *sqlite.Conn, number int64, each func(storedBody)) error {
-	return rows(conn, segmentQuery,
-		args{firstPlace(number), firstPlace(number + 1)},
+	return database.Rows(conn, segmentQuery,
+		database.Args{firstPlace(number), firstPlace(number + 1)},
 		func(s *sqlite.Stmt) (bool, error) {
 			each(scanBody(s, s.ColumnInt64(3), 0))
 			return true, nil

@@ -11,6 +11,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // Bounds of a group: what is taken into one transaction.
@@ -213,7 +214,7 @@ func (s *Store) attempt(t *tx, group []*op) (bytes int, again bool, err error) {
 			continue
 		}
 		if open == 0 {
-			if err := exec(t.conn, "BEGIN IMMEDIATE", nil); err != nil {
+			if err := database.Exec(t.conn, "BEGIN IMMEDIATE", nil); err != nil {
 				return 0, s.failed(group, nil, err), err
 			}
 		}
@@ -230,7 +231,7 @@ func (s *Store) attempt(t *tx, group []*op) (bytes int, again bool, err error) {
 		return 0, false, nil
 	}
 	s.fresh.follow(group)
-	if err := exec(t.conn, "COMMIT", nil); err != nil {
+	if err := database.Exec(t.conn, "COMMIT", nil); err != nil {
 		s.fresh.forget()
 		s.rollback()
 		return 0, s.failed(group, nil, err), err
@@ -242,9 +243,9 @@ func (s *Store) attempt(t *tx, group []*op) (bytes int, again bool, err error) {
 // the op that met it; nil: the transaction as a whole did.
 func (s *Store) failed(group []*op, o *op, err error) (again bool) {
 	all := func(*op) bool { return true }
-	switch faultOf(err) {
-	case faultFull:
-		err = describe(s.path, err)
+	switch database.FaultOf(err) {
+	case database.FaultFull:
+		err = database.Describe(s.path, err)
 		if settle(group, func(o *op) bool { return o.mail }, err) > 0 {
 			return true
 		}
@@ -258,12 +259,12 @@ func (s *Store) failed(group []*op, o *op, err error) (again bool) {
 			return true
 		}
 		settle(group, all, err)
-	case faultBroken:
-		s.fail(describe(s.path, err))
+	case database.FaultBroken:
+		s.fail(database.Describe(s.path, err))
 		settle(group, all, s.err())
 	default:
 		if o == nil {
-			settle(group, all, describe(s.path, err))
+			settle(group, all, database.Describe(s.path, err))
 			return false
 		}
 		o.over = true
@@ -287,8 +288,8 @@ func (s *Store) rollback() {
 	if s.writer.AutocommitEnabled() {
 		return // the engine has done it itself
 	}
-	if err := exec(s.writer, "ROLLBACK", nil); err != nil {
-		s.fail(describe(s.path, err))
+	if err := database.Exec(s.writer, "ROLLBACK", nil); err != nil {
+		s.fail(database.Describe(s.path, err))
 	}
 }
 

@@ -1,4 +1,4 @@
-package sqlite
+package database
 
 import (
 	"encoding/binary"
@@ -22,9 +22,9 @@ const (
 	headerLen     = 100
 )
 
-// pageSize in bytes. Pages of 16 KiB would hold whole bodies of usual size, but cost a life cycle 60 %
+// PageSize in bytes. Pages of 16 KiB would hold whole bodies of usual size, but cost a life cycle 60 %
 // more CPU here, most of it for memory that the engine takes and gives back page by page.
-const pageSize = 4096
+const PageSize = 4096
 
 // The states are numbers in the rows; see stateCodes. A row of messages is never updated, so that a
 // change of state does not rewrite the body; only its place may. A message whose body is NULL has it in
@@ -70,8 +70,8 @@ const segmentIndex = `
 CREATE INDEX messages_segment ON messages (body) WHERE typeof(body) = 'integer';
 `
 
-// createDatabase makes an empty database at path, or nothing: it takes its name when it is complete.
-func createDatabase(path string) error {
+// Create makes an empty database at path, or nothing: it takes its name when it is complete.
+func Create(path string) error {
 	draft := path + ".new"
 	for _, old := range []string{draft, draft + "-wal", draft + "-shm"} {
 		if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -83,7 +83,7 @@ func createDatabase(path string) error {
 		return err
 	}
 	defer f.Close()
-	if err := fillDatabase(draft); err != nil {
+	if err := fill(draft); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil { // Windows renames closed files only
@@ -92,14 +92,14 @@ func createDatabase(path string) error {
 	return disk.Settle(draft, path)
 }
 
-func fillDatabase(path string) error {
+func fill(path string) error {
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	for _, setting := range []string{
-		fmt.Sprintf("page_size = %d", pageSize),
+		fmt.Sprintf("page_size = %d", PageSize),
 		"auto_vacuum = INCREMENTAL",
 		"journal_mode = WAL",
 	} {
@@ -111,9 +111,9 @@ func fillDatabase(path string) error {
 		applicationID, schemaVersion, schema), nil)
 }
 
-// upgrade brings a database of an older version to this one, and reports whether it was one.
-func upgrade(conn *sqlite.Conn) (bool, error) {
-	v, err := pragma(conn, "PRAGMA user_version")
+// Upgrade brings a database of an older version to this one, and reports whether it was one.
+func Upgrade(conn *sqlite.Conn) (bool, error) {
+	v, err := Number(conn, "PRAGMA user_version")
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
@@ -124,9 +124,9 @@ func upgrade(conn *sqlite.Conn) (bool, error) {
 	return true, sqlitex.ExecuteScript(conn, fmt.Sprintf("%s PRAGMA user_version = %d;", script, schemaVersion), nil)
 }
 
-// checkHeader reads the identity of the file at path without opening it as a database, so that a
+// Check reads the identity of the file at path without opening it as a database, so that a
 // foreign one stays as it is. exists is false where there is no file or an empty one.
-func checkHeader(path string) (exists bool, err error) {
+func Check(path string) (exists bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
