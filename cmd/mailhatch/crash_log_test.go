@@ -69,6 +69,13 @@ func TestCrashDamagedLog(t *testing.T) {
 					}
 				}
 			}
+			defer func() {
+				if t.Failed() {
+					list, _ := c.run("queue", "list")
+					log, _ := c.run("log")
+					t.Logf("recover:\n%s\nthe queue:\n%s\nthe log:\n%s", out, list, log)
+				}
+			}()
 			c.awaitAll(p)
 			p.terminate(t)
 		})
