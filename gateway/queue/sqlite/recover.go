@@ -63,7 +63,10 @@ func Recover(ctx context.Context, o queue.Settings, ids []string) (_ queue.Recov
 	r.orphans = leftovers{} // they are looked after when the rows are back
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()
-	if err = r.rebuild(ctx, suffix); err == nil {
+	r.segments.keep(true) // the log may name bodies that no row names yet
+	err = r.rebuild(ctx, suffix)
+	r.segments.keep(false)
+	if err == nil {
 		found := r.sweep(ctx, orphans)
 		if suffix == "" {
 			r.Aside = append(r.Aside, found.aside...)

@@ -132,6 +132,30 @@ func checkRecovered(t *testing.T, s *sqlite.Store, r *queue.Recovery, bodies map
 	t.Logf("%d restored, %d missing, in doubt: %s", len(r.Restored), missing, doubt)
 }
 
+// TestRecoverKeepsSegments: the log knows that the only message of a segment which the database knows was sent. That
+// does not remove the segment, for the log knows another one too.
+func TestRecoverKeepsSegments(t *testing.T) {
+	from, dir := t.TempDir(), t.TempDir()
+	s := openStore(t, queue.Settings{Dir: from})
+	putFor(t, s, bodyOf(0, 100<<10))
+	st, err := os.Stat(filepath.Join(from, "queue.db-wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := putFor(t, s, bodyOf(1, 100<<10))
+	l := claimFirst(t, s)
+	if err := l.Finish(t.Context(), sent(l)); err != nil {
+		t.Fatal(err)
+	}
+	copyDir(t, dir, from)
+	mustClose(t, s)
+	flip(t, filepath.Join(dir, "queue.db-wal"), st.Size()+1000)
+	r, s := recoverDir(t, dir)
+	defer mustClose(t, s)
+	checkRecovered(t, s, &r, map[string][]byte{id: bodyOf(1, 100<<10)}, nil, true)
+	wantBody(t, s, id, bodyOf(1, 100<<10))
+}
+
 // TestRecoverEveryFrame: wherever a bit is wrong, everything is back.
 func TestRecoverEveryFrame(t *testing.T) {
 	whole, ids := killed(t, 4)

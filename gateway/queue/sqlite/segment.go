@@ -109,6 +109,7 @@ type segments struct {
 	current *segment // takes the next bodies; nil: none yet
 	last    int64    // the highest number ever used
 	dead    []int64  // to be removed by the writer
+	kept    bool     // none dies: rows that name them are still to come
 }
 
 // reserve finds room for a body. release must be called when its fate is known.
@@ -177,10 +178,17 @@ func (g *segments) settle(s *segment) {
 		s.file.Close()
 		s.file = nil
 	}
-	if s.known && s.live == 0 && g.all[s.number] == s {
+	if s.known && s.live == 0 && !g.kept && g.all[s.number] == s {
 		delete(g.all, s.number)
 		g.dead = append(g.dead, s.number)
 	}
+}
+
+// keep lets no segment die until it is called with false. What nobody needs then goes when it is counted next.
+func (g *segments) keep(on bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.kept = on
 }
 
 // takeDead returns the numbers of segments that nobody needs, once.
