@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
@@ -64,13 +65,13 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	}
 	seg, err := d.keep(info)
 	if seg != nil {
-		defer s.segments.release(seg)
+		defer s.segments.Release(seg)
 	}
 	if err != nil {
 		return err
 	}
 	o := &op{run: run, mail: true, fresh: d.fresh(m, info, rows)}
-	if d.at == inRow {
+	if d.at == bodies.InRow {
 		o.bytes = int(d.size)
 	}
 	return s.do(ctx, o)
@@ -78,13 +79,13 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 
 // keep puts a body that is not for its row on stable storage. The segment that it returns is to be released
 // when the fate of the body is known.
-func (d *draft) keep(info []byte) (seg *segment, err error) {
+func (d *draft) keep(info []byte) (seg *bodies.Segment, err error) {
 	switch {
 	case d.file != nil:
-		d.at = inFile
+		d.at = bodies.InFile
 		return nil, d.settle(info)
 	case d.size > inlineLimit:
-		if seg, d.at, err = d.store.segments.reserve(d.size + int64(orphan.Len(info))); err != nil {
+		if seg, d.at, err = d.store.segments.Reserve(d.size + int64(orphan.Len(info))); err != nil {
 			return nil, disk.Describe(err)
 		}
 		return seg, d.append(seg, info)
@@ -93,10 +94,10 @@ func (d *draft) keep(info []byte) (seg *segment, err error) {
 }
 
 // append puts the body on stable storage in the segment.
-func (d *draft) append(seg *segment, info []byte) error {
-	err := d.writeAt(seg.file, d.at.offset())
+func (d *draft) append(seg *bodies.Segment, info []byte) error {
+	err := d.writeAt(seg.File, d.at.Offset())
 	if err == nil {
-		_, err = seg.file.WriteAt(d.trailer(info), d.at.offset()+d.size)
+		_, err = seg.File.WriteAt(d.trailer(info), d.at.Offset()+d.size)
 	}
 	if err != nil {
 		return disk.Describe(err)
@@ -104,12 +105,12 @@ func (d *draft) append(seg *segment, info []byte) error {
 	return d.store.syncSegment(seg)
 }
 
-func (s *Store) syncSegment(seg *segment) error {
-	if err := seg.sync(); err != nil {
-		s.segments.retire(seg)
+func (s *Store) syncSegment(seg *bodies.Segment) error {
+	if err := seg.Sync(); err != nil {
+		s.segments.Retire(seg)
 		return s.synced(err)
 	}
-	return s.named(seg.file, segmentPath(s.dir, seg.number))
+	return s.named(seg.File, bodies.SegmentPath(s.dir, seg.Number))
 }
 
 // settle puts the file on stable storage.
@@ -122,12 +123,12 @@ func (d *draft) settle(info []byte) error {
 	}
 	err := disk.SyncData(d.file)
 	if err == nil {
-		err = disk.SyncDir(filepath.Join(d.store.dir, bodiesDir))
+		err = disk.SyncDir(filepath.Join(d.store.dir, bodies.DirName))
 	}
 	if err != nil {
 		return d.store.synced(err)
 	}
-	return d.store.named(d.file, bodyPath(d.store.dir, d.id))
+	return d.store.named(d.file, bodies.Path(d.store.dir, d.id))
 }
 
 // trailer is what stands behind the body on disk.
@@ -196,15 +197,15 @@ func (r *newRows) insert(t *tx, id int64, number func() int64) error {
 
 // insert writes the rows of the message. It runs in the writer.
 func (d *draft) insert(t *tx, m *queue.Message, info string, r *newRows) error {
-	b := storedBody{id: d.id, size: d.size, crc: d.crc, at: d.at}
-	if d.at == inRow && len(r.parts) > 0 {
-		b.inline = d.buf.Whole()
+	b := bodies.Stored{ID: d.id, Size: d.size, CRC: d.crc, At: d.at}
+	if d.at == bodies.InRow && len(r.parts) > 0 {
+		b.Inline = d.buf.Whole()
 	}
-	return b.insert(t, m, info, r)
+	return insertMessage(t, &b, m, info, r)
 }
 
-// insert writes the rows of a message with that body.
-func (b *storedBody) insert(t *tx, m *queue.Message, info string, r *newRows) error {
+// insertMessage writes the rows of a message with that body.
+func insertMessage(t *tx, b *bodies.Stored, m *queue.Message, info string, r *newRows) error {
 	if len(r.parts) > 0 {
 		received := m.Envelope.Received.UnixMilli()
 		if m.Envelope.Received.IsZero() {
@@ -212,18 +213,18 @@ func (b *storedBody) insert(t *tx, m *queue.Message, info string, r *newRows) er
 		}
 		var body any
 		switch {
-		case b.at == inRow:
-			body = b.inline
-		case b.at.inSegment():
-			body = int64(b.at)
-			t.inSegment(b.at, b.size, 1)
+		case b.At == bodies.InRow:
+			body = b.Inline
+		case b.At.InSegment():
+			body = int64(b.At)
+			t.inSegment(b.At, b.Size, 1)
 		}
 		err := database.Exec(t.conn, "INSERT INTO messages (id, received, size, crc, info, body) VALUES (?, ?, ?, ?, ?, ?)",
-			database.Args{b.id, received, b.size, int64(b.crc), info, body})
+			database.Args{b.ID, received, b.Size, int64(b.CRC), info, body})
 		if err != nil {
 			return err
 		}
 	}
 	n := int64(0)
-	return r.insert(t, b.id, func() int64 { n++; return n })
+	return r.insert(t, b.ID, func() int64 { n++; return n })
 }

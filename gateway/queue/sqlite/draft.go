@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/disk"
 )
 
@@ -25,7 +26,7 @@ type draft struct {
 	id    int64
 	buf   buffer.Buffer // bytes that are not in the file yet
 	file  *os.File
-	at    bodyPlace
+	at    bodies.Place
 	size  int64
 	crc   uint32
 	over  bool
@@ -89,7 +90,7 @@ func (d *draft) ReadFrom(r io.Reader) (total int64, err error) {
 
 // took counts bytes that were put into the room.
 func (d *draft) took(p []byte) int {
-	d.crc = crc32.Update(d.crc, castagnoli(), p)
+	d.crc = crc32.Update(d.crc, bodies.Castagnoli(), p)
 	d.size += int64(len(p))
 	d.buf.Add(len(p))
 	return len(p)
@@ -103,7 +104,7 @@ func (d *draft) room() ([]byte, error) {
 	if room := d.buf.Free(); len(room) > 0 {
 		return room, nil
 	}
-	most := segmentLimit / buffer.ChunkSize
+	most := bodies.SegmentLimit / buffer.ChunkSize
 	if d.file != nil {
 		most = fileChunks
 	}
@@ -123,7 +124,7 @@ func (d *draft) room() ([]byte, error) {
 
 // spill gives the draft its file.
 func (d *draft) spill() error {
-	f, err := os.OpenFile(bodyPath(d.store.dir, d.id), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(bodies.Path(d.store.dir, d.id), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return disk.Describe(err)
 	}
@@ -164,11 +165,11 @@ func (d *draft) Body() (queue.Body, error) {
 	if err := d.flush(); err != nil {
 		return nil, err
 	}
-	return draftBody{newFileBody(d.file, d.size)}, nil
+	return draftBody{bodies.NewFile(d.file, d.size)}, nil
 }
 
 // draftBody leaves the file to its draft.
-type draftBody struct{ fileBody }
+type draftBody struct{ bodies.File }
 
 func (draftBody) Close() error { return nil }
 
@@ -182,7 +183,7 @@ func (d *draft) Discard() error {
 	if d.file == nil {
 		return nil
 	}
-	return errors.Join(d.file.Close(), os.Remove(bodyPath(d.store.dir, d.id)))
+	return errors.Join(d.file.Close(), os.Remove(bodies.Path(d.store.dir, d.id)))
 }
 
 // recycle gives the memory back.

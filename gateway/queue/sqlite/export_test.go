@@ -125,15 +125,22 @@ func (s *Store) RunGroup(t *testing.T, tests []TestOp) (errs []error, kept int) 
 }
 
 // CloseSegment closes the file that bodies are appended to.
-func (s *Store) CloseSegment() error { return s.segments.current.file.Close() }
-
-// FailSync is what a draft does whose segment cannot be synced.
-func (s *Store) FailSync() error {
-	seg, _, err := s.segments.reserve(1)
+func (s *Store) CloseSegment() error {
+	seg, _, err := s.segments.Reserve(1)
 	if err != nil {
 		return err
 	}
-	defer s.segments.release(seg)
+	s.segments.Release(seg)
+	return seg.File.Close()
+}
+
+// FailSync is what a draft does whose segment cannot be synced.
+func (s *Store) FailSync() error {
+	seg, _, err := s.segments.Reserve(1)
+	if err != nil {
+		return err
+	}
+	defer s.segments.Release(seg)
 	return s.syncSegment(seg)
 }
 

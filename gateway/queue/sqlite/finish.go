@@ -9,6 +9,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 )
 
@@ -32,7 +33,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	if err := l.change(false, func(*leases) { l.finishing = true }); err != nil {
 		return err
 	}
-	left := inRow // where a body is that is not needed any more
+	left := bodies.InRow // where a body is that is not needed any more
 	err = s.do(ctx, &op{bytes: len(l.part.info), run: func(t *tx) (err error) {
 		left, err = l.finish(t, rows)
 		return err
@@ -43,17 +44,17 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 			delete(t.held, l.key)
 		}
 	})
-	if err == nil && left == inFile {
+	if err == nil && left == bodies.InFile {
 		s.removeBody(l.key.message)
 	}
 	return err
 }
 
 // finish runs in the writer. It returns where a body is that is not needed any more.
-func (l *lease) finish(t *tx, r *newRows) (left bodyPlace, err error) {
+func (l *lease) finish(t *tx, r *newRows) (left bodies.Place, err error) {
 	state, lane, err := l.takePart(t)
 	if err != nil {
-		return inRow, err
+		return bodies.InRow, err
 	}
 	changed := newRows{slices.Clone(r.parts), r.records}
 	for i := range changed.parts {
@@ -66,9 +67,9 @@ func (l *lease) finish(t *tx, r *newRows) (left bodyPlace, err error) {
 		}
 	}
 	if err := changed.insert(t, l.key.message, l.store.ids.Next); err != nil || len(r.parts) > 0 {
-		return inRow, err
+		return bodies.InRow, err
 	}
-	_, left, err = removeMessage(t, l.key.message, l.body.at == inRow)
+	_, left, err = removeMessage(t, l.key.message, l.body.At == bodies.InRow)
 	return left, err
 }
 
@@ -105,19 +106,19 @@ const removeQuery = "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1
 
 // removeMessage deletes the row of a message that has no parts left, and returns where its body was. A
 // body that is known to be in the row stays there for good; others may have moved.
-func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodyPlace, err error) {
+func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodies.Place, err error) {
 	size := int64(0)
 	if !knownInRow {
 		if at, size, _, err = whereIs(t.conn, id); err != nil {
-			return false, inRow, err
+			return false, bodies.InRow, err
 		}
 	}
 	err = database.Exec(t.conn, removeQuery,
 		database.Args{id})
 	if err != nil || t.conn.Changes() == 0 {
-		return false, inRow, err
+		return false, bodies.InRow, err
 	}
-	if at.inSegment() {
+	if at.InSegment() {
 		t.inSegment(at, size, -1)
 	}
 	return true, at, nil

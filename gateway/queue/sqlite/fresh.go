@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 // freshMail is a message with its only part, as the rows that are about to be committed give it back.
 type freshMail struct {
 	part    partRow
-	body    storedBody
+	body    bodies.Stored
 	message *queue.Message
 	bytes   int
 }
@@ -61,7 +62,7 @@ func (f *fresh) follow(group []*op) {
 		if len(f.mail) == 0 {
 			f.since = time.Now()
 		}
-		f.mail[o.fresh.body.id] = o.fresh
+		f.mail[o.fresh.body.ID] = o.fresh
 		f.bytes += o.fresh.bytes
 	}
 }
@@ -104,15 +105,15 @@ func (d *draft) fresh(m *queue.Message, info []byte, r *newRows) *freshMail {
 	if bytes.Contains(info, []byte(`\ufffd`)) { // a text that is not UTF-8: the row gives back another one
 		return nil
 	}
-	f := &freshMail{part: r.parts[0], body: storedBody{id: d.id, size: d.size, crc: d.crc, at: d.at}, bytes: 2*len(info) + freshExtra}
-	if d.at == inRow {
+	f := &freshMail{part: r.parts[0], body: bodies.Stored{ID: d.id, Size: d.size, CRC: d.crc, At: d.at}, bytes: 2*len(info) + freshExtra}
+	if d.at == bodies.InRow {
 		f.bytes += d.buf.Len()
 	}
 	if !d.store.fresh.room(f.bytes) {
 		return nil
 	}
-	if d.at == inRow {
-		f.body.inline = slices.Clone(d.buf.Whole())
+	if d.at == bodies.InRow {
+		f.body.Inline = slices.Clone(d.buf.Whole())
 	}
 	copied := *m
 	f.message = &copied

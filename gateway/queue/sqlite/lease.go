@@ -12,6 +12,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 )
 
@@ -35,7 +36,7 @@ type lease struct {
 	part    partRow
 	message *queue.Message
 	row     *messageRow // that message is made of, until it is
-	body    storedBody
+	body    bodies.Stored
 
 	until       time.Time // guarded by leases.mu
 	finishing   bool      // guarded by leases.mu: a Finish is on its way, no one may take over
@@ -229,7 +230,7 @@ func (l *lease) Message() *queue.Message { return l.message }
 
 // Body opens the bytes of the message; see [Store.Body].
 func (l *lease) Body() (queue.Body, error) {
-	b, err := l.body.open(l.store.dir, l.store.path)
+	b, err := l.body.Open(l.store.dir, l.store.path)
 	if !errors.Is(err, os.ErrNotExist) {
 		return b, err
 	}

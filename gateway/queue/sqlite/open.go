@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/wal"
@@ -52,7 +53,7 @@ type Store struct {
 	space    *disk.Space
 	place    place
 	buffers  *buffer.Pool
-	segments segments
+	segments *bodies.Segments
 
 	writer   *sqlite.Conn // the writer's own
 	ops      chan *op
@@ -71,7 +72,7 @@ type Store struct {
 	checkpoint chan struct{} // one token: the log is to be carried over
 	carrying   sync.Mutex    // held by the checkpointer while it works
 	sealing    atomic.Bool
-	orphans    leftovers // to be looked at when Run begins
+	orphans    bodies.Found // to be looked at when Run begins
 
 	over    chan struct{} // closed when no more changes are made
 	endOnce sync.Once
@@ -88,7 +89,7 @@ func Open(ctx context.Context, o queue.Settings) (_ *Store, err error) {
 		return nil, err
 	}
 	s := newStore(o)
-	if err := os.MkdirAll(filepath.Join(o.Dir, bodiesDir), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(o.Dir, bodies.DirName), 0o700); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	if s.lock, err = takeLock(ctx, o.Dir); err != nil {
@@ -114,7 +115,7 @@ func newStore(o queue.Settings) *Store {
 		space:      disk.NewSpace(o.Dir, rowBytes),
 		place:      place{path: path},
 		buffers:    buffer.NewPool(),
-		segments:   segments{dir: o.Dir, all: map[int64]*segment{}},
+		segments:   bodies.NewSegments(o.Dir),
 		ops:        make(chan *op, opsWaiting),
 		leases:     leases{held: map[partKey]*lease{}},
 		fresh:      fresh{mail: map[int64]*freshMail{}},
@@ -163,15 +164,15 @@ func (s *Store) open() error {
 			return fmt.Errorf("create %w", database.Describe(s.path, err))
 		}
 	}
-	found, err := listBodies(s.dir)
+	found, err := bodies.List(s.dir)
 	if err != nil {
 		return err
 	}
-	for _, n := range found.segments {
-		s.segments.last = max(s.segments.last, n)
+	for _, n := range found.Segments {
+		s.segments.Used(n)
 	}
 	s.orphans, s.existed = found, existed
-	if err := disk.Same(filepath.Join(s.dir, bodiesDir), &s.bodies); err != nil {
+	if err := disk.Same(filepath.Join(s.dir, bodies.DirName), &s.bodies); err != nil {
 		return err
 	}
 	s.leased.Store(int64(max(last.Leased, leasedLeast)))
@@ -251,7 +252,7 @@ func (s *Store) load() (err error) {
 		(SELECT coalesce(max(body), 0) FROM messages INDEXED BY messages_segment WHERE typeof(body) = 'integer'),
 		max((SELECT coalesce(max(id), 0) FROM messages), (SELECT coalesce(max(message), 0) FROM history))`, nil,
 		func(st *sqlite.Stmt) (bool, error) {
-			s.segments.last = max(s.segments.last, bodyPlace(st.ColumnInt64(0)).segment())
+			s.segments.Used(bodies.Place(st.ColumnInt64(0)).Segment())
 			s.ids = queue.NewIDs(st.ColumnInt64(1))
 			return false, nil
 		})
@@ -280,7 +281,7 @@ func (s *Store) Close() error {
 // release closes what is open.
 func (s *Store) release() error {
 	err := s.closeConns()
-	s.segments.close()
+	s.segments.Close()
 	for _, conn := range []*sqlite.Conn{s.leases.conn, s.carrier} {
 		if conn != nil {
 			err = errors.Join(err, conn.Close())

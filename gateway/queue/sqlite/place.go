@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/disk"
 )
 
@@ -65,9 +66,9 @@ func (s *Store) named(f *os.File, path string) error {
 
 // bodiesDisplaced fails the store when the folder of bodies, or the segment that is being filled, has lost its name.
 func (s *Store) bodiesDisplaced() bool {
-	err := disk.Same(filepath.Join(s.dir, bodiesDir), &s.bodies)
+	err := disk.Same(filepath.Join(s.dir, bodies.DirName), &s.bodies)
 	if err == nil {
-		err = s.segments.displaced()
+		err = s.segments.Displaced()
 	}
 	if err != nil {
 		s.fail(err)

@@ -14,6 +14,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
@@ -157,14 +158,14 @@ func (s *Store) vacuum(ctx context.Context) error {
 // gather moves the few bodies that keep a segment alive into files of their own, so that mail that
 // waits for long does not hold the space of mail that has gone.
 func (s *Store) gather(ctx context.Context) error {
-	for _, number := range s.segments.sparse() {
-		var bodies []storedBody
+	for _, number := range s.segments.Sparse() {
+		var left []bodies.Stored
 		err := s.use(ctx, func(conn *sqlite.Conn) error {
-			return inSegment(conn, number, func(b storedBody) { bodies = append(bodies, b) })
+			return inSegment(conn, number, func(b bodies.Stored) { left = append(left, b) })
 		})
-		for i := range bodies {
+		for i := range left {
 			if err == nil && ctx.Err() == nil {
-				err = s.moveBody(ctx, &bodies[i])
+				err = s.moveBody(ctx, &left[i])
 			}
 		}
 		if err != nil {
@@ -175,8 +176,8 @@ func (s *Store) gather(ctx context.Context) error {
 }
 
 // moveBody gives a body of a segment a file. A damaged one stays where it is.
-func (s *Store) moveBody(ctx context.Context, b *storedBody) error {
-	from, err := b.open(s.dir, s.path)
+func (s *Store) moveBody(ctx context.Context, b *bodies.Stored) error {
+	from, err := b.Open(s.dir, s.path)
 	if errors.Is(err, queue.ErrDamaged) {
 		return nil
 	}
@@ -184,24 +185,24 @@ func (s *Store) moveBody(ctx context.Context, b *storedBody) error {
 		return err
 	}
 	defer from.Close() //nolint:errcheck // in memory
-	info, err := s.infoOf(ctx, b.id)
+	info, err := s.infoOf(ctx, b.ID)
 	if err != nil {
 		return err
 	}
-	t := orphan.Trailer{ID: b.id, Place: int64(inFile), Size: b.size, CRC: b.crc, Info: info}
-	if err := s.copyOut(bodyPath(s.dir, b.id), io.MultiReader(io.NewSectionReader(from, 0, b.size), bytes.NewReader(t.Encode()))); err != nil {
+	t := orphan.Trailer{ID: b.ID, Place: int64(bodies.InFile), Size: b.Size, CRC: b.CRC, Info: info}
+	if err := s.copyOut(bodies.Path(s.dir, b.ID), io.MultiReader(io.NewSectionReader(from, 0, b.Size), bytes.NewReader(t.Encode()))); err != nil {
 		return err
 	}
 	moved := false
 	err = s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error {
-		err := database.Exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", database.Args{b.id, int64(b.at)})
+		err := database.Exec(t.conn, "UPDATE messages SET body = NULL WHERE id = ? AND body = ?", database.Args{b.ID, int64(b.At)})
 		if moved = err == nil && t.conn.Changes() == 1; moved {
-			t.inSegment(b.at, b.size, -1)
+			t.inSegment(b.At, b.Size, -1)
 		}
 		return err
 	}})
 	if !moved && !errors.Is(err, queue.ErrBroken) { // the message went meanwhile
-		s.removeBody(b.id)
+		s.removeBody(b.ID)
 	}
 	return err
 }

@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
@@ -37,7 +38,7 @@ type recovery struct {
 type salvaged struct {
 	text  string // of info
 	info  messageInfo
-	body  storedBody
+	body  bodies.Stored
 	whole bool // the page and, if it is in the row, the body match their checksums
 }
 
@@ -60,12 +61,12 @@ func Recover(ctx context.Context, o queue.Settings, ids []string) (_ queue.Recov
 		return r.Recovery, errors.Join(fmt.Errorf("queue: %w", err), r.release())
 	}
 	orphans := r.orphans
-	r.orphans = leftovers{} // they are looked after when the rows are back
+	r.orphans = bodies.Found{} // they are looked after when the rows are back
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()
-	r.segments.keep(true) // the log may name bodies that no row names yet
+	r.segments.Keep(true) // the log may name bodies that no row names yet
 	err = r.rebuild(ctx, suffix)
-	r.segments.keep(false)
+	r.segments.Keep(false)
 	if err == nil {
 		found := r.sweep(ctx, orphans)
 		if suffix == "" {
@@ -122,12 +123,12 @@ func (r *recovery) holdBodiless(ctx context.Context) error {
 	err := r.use(ctx, func(conn *sqlite.Conn) error {
 		return database.Rows(conn, "SELECT id, size, crc, body FROM messages WHERE typeof(body) <> 'blob'", nil, func(st *sqlite.Stmt) (bool, error) {
 			b := scanBody(st, st.ColumnInt64(0), 1)
-			path := bodyPath(r.dir, b.id)
-			if b.at.inSegment() {
-				path = segmentPath(r.dir, b.at.segment())
+			path := bodies.Path(r.dir, b.ID)
+			if b.At.InSegment() {
+				path = bodies.SegmentPath(r.dir, b.At.Segment())
 			}
 			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				bodiless = append(bodiless, queue.FormatID(b.id))
+				bodiless = append(bodiless, queue.FormatID(b.ID))
 			}
 			return true, nil
 		})
@@ -160,21 +161,21 @@ func (r *recovery) take(row wal.Row) {
 
 func messageOf(row wal.Row) (*salvaged, bool) {
 	m := &salvaged{whole: row.Whole}
-	m.body.id = row.Key
+	m.body.ID = row.Key
 	var received, crc int64
-	if len(row.Values) < 6 || row.Values[0] != nil || !column(row, 1, &received) || !column(row, 2, &m.body.size) ||
+	if len(row.Values) < 6 || row.Values[0] != nil || !column(row, 1, &received) || !column(row, 2, &m.body.Size) ||
 		!column(row, 3, &crc) || !column(row, 4, &m.text) {
 		return nil, false
 	}
-	m.body.crc = uint32(crc)
+	m.body.CRC = uint32(crc)
 	switch b := row.Values[5].(type) {
 	case nil:
-		m.body.at = inFile
+		m.body.At = bodies.InFile
 	case int64:
-		m.body.at = bodyPlace(b)
+		m.body.At = bodies.Place(b)
 	case []byte:
-		m.body.inline = b
-		m.whole = m.whole && crc32.Checksum(b, castagnoli()) == m.body.crc
+		m.body.Inline = b
+		m.whole = m.whole && crc32.Checksum(b, bodies.Castagnoli()) == m.body.CRC
 	default:
 		return nil, false
 	}
@@ -235,22 +236,22 @@ func (r *recovery) end(t *tx, id int64) error {
 
 // restore puts a message of the log back into the queue, unless its fate is known.
 func (r *recovery) restore(ctx context.Context, id int64, m *salvaged) error {
-	t := orphan.Trailer{ID: id, Place: int64(inFile), Size: m.body.size, CRC: m.body.crc, Info: []byte(m.text)}
+	t := orphan.Trailer{ID: id, Place: int64(bodies.InFile), Size: m.body.Size, CRC: m.body.CRC, Info: []byte(m.text)}
 	fate, _, err := r.fate(ctx, &t)
 	if err != nil || fate != "" {
 		return err
 	}
-	body, err := m.body.open(r.dir, r.path)
+	body, err := m.body.Open(r.dir, r.path)
 	if err == nil {
 		err = body.Close()
 	}
 	if m.whole && err == nil {
 		return r.insert(ctx, m, "the log")
 	}
-	if m.body.at == inRow {
-		name := queue.FormatID(id) + bodySuffix
+	if m.body.At == bodies.InRow {
+		name := queue.FormatID(id) + bodies.Suffix
 		r.Aside = append(r.Aside, name)
-		if err := lostFound(r.dir).Put(name, report(&t, &m.info, r.path+"-wal", false), m.body.inline, t.Encode()); err != nil {
+		if err := lostFound(r.dir).Put(name, report(&t, &m.info, r.path+"-wal", false), m.body.Inline, t.Encode()); err != nil {
 			return err
 		}
 	}
@@ -269,10 +270,10 @@ func addresses(to []envelope.Recipient) string {
 
 // insert puts a message into the queue, on hold, for the recipients whose fate is not known.
 func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error {
-	id := m.body.id
-	msg := &queue.Message{ID: queue.FormatID(id), Envelope: m.info.Envelope, Header: m.info.Header, Size: m.body.size}
+	id := m.body.ID
+	msg := &queue.Message{ID: queue.FormatID(id), Envelope: m.info.Envelope, Header: m.info.Header, Size: m.body.Size}
 	var to []envelope.Recipient
-	err := r.do(ctx, &op{bytes: int(m.body.size) + rowBytes, run: func(t *tx) error {
+	err := r.do(ctx, &op{bytes: int(m.body.Size) + rowBytes, run: func(t *tx) error {
 		ended, err := endedRecipients(t.conn, id)
 		if err != nil {
 			return err
@@ -283,7 +284,7 @@ func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error
 		if err != nil {
 			return err
 		}
-		return m.body.insert(t, msg, m.text, rows)
+		return insertMessage(t, &m.body, msg, m.text, rows)
 	}})
 	if err == nil {
 		r.Restored = append(r.Restored, queue.Restored{ID: msg.ID, From: msg.Envelope.From, To: to, Size: msg.Size, Source: source})
@@ -294,9 +295,9 @@ func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error
 // putBackAll puts messages back that were set aside; names are their ids or their files.
 func (r *recovery) putBackAll(ctx context.Context, names []string) error {
 	for _, name := range names {
-		id, ok := queue.ParseID(strings.TrimSuffix(name, bodySuffix))
+		id, ok := queue.ParseID(strings.TrimSuffix(name, bodies.Suffix))
 		if ok {
-			name = queue.FormatID(id) + bodySuffix
+			name = queue.FormatID(id) + bodies.Suffix
 		}
 		if ok, err := r.putBack(ctx, id, name); err != nil {
 			return err
@@ -310,7 +311,7 @@ func (r *recovery) putBackAll(ctx context.Context, names []string) error {
 // putBack puts a message back that was set aside; ok is false if it cannot go back and stays where it is.
 func (r *recovery) putBack(ctx context.Context, id int64, name string) (ok bool, err error) {
 	dir := lostFound(r.dir)
-	t, ok, whole, err := orphan.Open(dir.Path(name), int64(inFile))
+	t, ok, whole, err := orphan.Open(dir.Path(name), int64(bodies.InFile))
 	if err != nil {
 		return false, err
 	}
@@ -325,11 +326,11 @@ func (r *recovery) putBack(ctx context.Context, id int64, name string) (ok bool,
 		}
 		return false, err
 	}
-	path := bodyPath(r.dir, id)
+	path := bodies.Path(r.dir, id)
 	if err := errors.Join(os.Rename(dir.Path(name), path), disk.SyncDir(filepath.Dir(path))); err != nil {
 		return false, err
 	}
-	m := &salvaged{text: string(t.Info), info: *info, body: storedBody{id: id, size: t.Size, crc: t.CRC, at: inFile}}
+	m := &salvaged{text: string(t.Info), info: *info, body: bodies.Stored{ID: id, Size: t.Size, CRC: t.CRC, At: bodies.InFile}}
 	if err := r.insert(ctx, m, "its body"); err != nil {
 		return false, err
 	}

@@ -13,12 +13,10 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/orphan"
 )
-
-// leftovers are the body files and segments of former processes.
-type leftovers struct{ bodies, segments []int64 }
 
 func lostFound(dir string) orphan.Dir { return orphan.Dir(filepath.Join(dir, orphan.DirName)) }
 
@@ -26,15 +24,15 @@ func lostFound(dir string) orphan.Dir { return orphan.Dir(filepath.Join(dir, orp
 // no trailer, was never acknowledged, and is removed; so is a body of which the history knows what became of each
 // recipient. All others are set aside: never is a body removed whose fate is not known. Files with other names are
 // left alone.
-func (s *Store) sweep(ctx context.Context, left leftovers) (found sweeping) {
-	err := s.sweepSegments(ctx, left.segments, &found)
-	for _, id := range left.bodies {
+func (s *Store) sweep(ctx context.Context, left bodies.Found) (found sweeping) {
+	err := s.sweepSegments(ctx, left.Segments, &found)
+	for _, id := range left.Files {
 		if err == nil && ctx.Err() == nil {
 			err = s.sweepFile(ctx, id, &found)
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("queue: bodies without a message were not looked after", "dir", filepath.Join(s.dir, bodiesDir), "error", err)
+		s.log.Warn("queue: bodies without a message were not looked after", "dir", filepath.Join(s.dir, bodies.DirName), "error", err)
 	}
 	if found.drafts+found.ended > 0 {
 		s.log.Info("queue: bodies removed", "drafts_cut_off", found.drafts, "ended", found.ended)
@@ -68,14 +66,14 @@ func (s *Store) sweepSegments(ctx context.Context, numbers []int64, found *sweep
 func (s *Store) sweepSegment(ctx context.Context, n int64, found *sweeping) error {
 	needed := false
 	if err := s.use(ctx, func(conn *sqlite.Conn) error {
-		return inSegment(conn, n, func(storedBody) { needed = true })
+		return inSegment(conn, n, func(bodies.Stored) { needed = true })
 	}); err != nil || needed && s.existed && !s.unclean {
 		return err
 	}
-	path := segmentPath(s.dir, n)
+	path := bodies.SegmentPath(s.dir, n)
 	size, known, err := s.walkSegment(ctx, path, n, found)
 	if err == nil && known == 0 && !needed && s.doubtful() {
-		err = s.setAside(found, path, segmentName(n), orphan.Report{What: "bodies of messages, one behind the other, that no row names", Bytes: size})
+		err = s.setAside(found, path, bodies.SegmentName(n), orphan.Report{What: "bodies of messages, one behind the other, that no row names", Bytes: size})
 	}
 	return err
 }
@@ -92,7 +90,7 @@ func (s *Store) walkSegment(ctx context.Context, path string, n int64, found *sw
 		return 0, 0, err
 	}
 	err = orphan.Walk(f, st.Size(), func(t orphan.Trailer, start int64) error {
-		if t.Place != int64(placeAt(n, start)) {
+		if t.Place != int64(bodies.At(n, start)) {
 			return nil
 		}
 		known++
@@ -115,23 +113,23 @@ func (s *Store) sweepBody(ctx context.Context, f *os.File, t *orphan.Trailer, st
 	if _, err := f.ReadAt(body, start); err != nil {
 		return err
 	}
-	t.Place = int64(inFile)
-	name := queue.FormatID(t.ID) + bodySuffix
+	t.Place = int64(bodies.InFile)
+	name := queue.FormatID(t.ID) + bodies.Suffix
 	found.aside = append(found.aside, name)
-	return lostFound(s.dir).Put(name, report(t, info, f.Name(), crc32.Checksum(body, castagnoli()) == t.CRC), body, t.Encode())
+	return lostFound(s.dir).Put(name, report(t, info, f.Name(), crc32.Checksum(body, bodies.Castagnoli()) == t.CRC), body, t.Encode())
 }
 
 // sweepFile looks after the file of a body.
 func (s *Store) sweepFile(ctx context.Context, id int64, found *sweeping) error {
-	path := bodyPath(s.dir, id)
-	at, exists := inRow, false
+	path := bodies.Path(s.dir, id)
+	at, exists := bodies.InRow, false
 	if err := s.use(ctx, func(conn *sqlite.Conn) (err error) {
 		at, _, exists, err = whereIs(conn, id)
 		return err
-	}); err != nil || exists && at == inFile {
+	}); err != nil || exists && at == bodies.InFile {
 		return err
 	}
-	t, ok, whole, err := orphan.Open(path, int64(inFile))
+	t, ok, whole, err := orphan.Open(path, int64(bodies.InFile))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil
@@ -208,33 +206,19 @@ func endedRecipients(conn *sqlite.Conn, id int64) (map[string]bool, error) {
 	return ended, err
 }
 
-// listBodies finds the bodies that are in files, and the segments.
-func listBodies(dir string) (found leftovers, err error) {
-	entries, err := os.ReadDir(filepath.Join(dir, bodiesDir))
-	for _, e := range entries {
-		if id, ok := bodyID(e.Name()); ok && e.Type().IsRegular() {
-			found.bodies = append(found.bodies, id)
-		}
-		if n, ok := segmentNumber(e.Name()); ok && e.Type().IsRegular() {
-			found.segments = append(found.segments, n)
-		}
-	}
-	return found, err
-}
-
 // removeBody removes the file of a message that is gone. What stays is removed at the next start.
 func (s *Store) removeBody(id int64) {
-	if err := os.Remove(bodyPath(s.dir, id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(bodies.Path(s.dir, id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log.Warn("queue: a body was not removed", "error", err)
 	}
 }
 
 // whereIs returns the place and the size of a body. It does not read bodies that are in rows.
-func whereIs(conn *sqlite.Conn, id int64) (at bodyPlace, size int64, exists bool, err error) {
+func whereIs(conn *sqlite.Conn, id int64) (at bodies.Place, size int64, exists bool, err error) {
 	err = database.Rows(conn, "SELECT CASE typeof(body) WHEN 'blob' THEN 0 WHEN 'null' THEN -1 ELSE body END, size FROM messages WHERE id = ?",
 		database.Args{id},
 		func(s *sqlite.Stmt) (bool, error) {
-			at, size, exists = bodyPlace(s.ColumnInt64(0)), s.ColumnInt64(1), true
+			at, size, exists = bodies.Place(s.ColumnInt64(0)), s.ColumnInt64(1), true
 			return false, nil
 		})
 	return at, size, exists, err
@@ -244,9 +228,9 @@ const segmentQuery = `SELECT size, crc, body, id FROM messages INDEXED BY messag
 	WHERE typeof(body) = 'integer' AND body >= ? AND body < ?`
 
 // inSegment calls each for the messages whose bodies are in a segment.
-func inSegment(conn *sqlite.Conn, number int64, each func(storedBody)) error {
+func inSegment(conn *sqlite.Conn, number int64, each func(bodies.Stored)) error {
 	return database.Rows(conn, segmentQuery,
-		database.Args{firstPlace(number), firstPlace(number + 1)},
+		database.Args{bodies.First(number), bodies.First(number + 1)},
 		func(s *sqlite.Stmt) (bool, error) {
 			each(scanBody(s, s.ColumnInt64(3), 0))
 			return true, nil
@@ -254,10 +238,10 @@ func inSegment(conn *sqlite.Conn, number int64, each func(storedBody)) error {
 }
 
 // segmentLoad returns what rows name in a segment. It runs in the writer.
-func (s *Store) segmentLoad(number int64) (l load, err error) {
-	err = inSegment(s.writer, number, func(b storedBody) {
-		l.bodies++
-		l.bytes += b.size
+func (s *Store) segmentLoad(number int64) (l bodies.Load, err error) {
+	err = inSegment(s.writer, number, func(b bodies.Stored) {
+		l.Bodies++
+		l.Bytes += b.Size
 	})
 	return l, err
 }
@@ -265,7 +249,7 @@ func (s *Store) segmentLoad(number int64) (l load, err error) {
 // countSegment has the writer count a segment of a former process and remove it if nobody needs it.
 func (s *Store) countSegment(ctx context.Context, number int64) error {
 	return s.do(ctx, &op{bytes: 1, run: func(t *tx) error {
-		t.inSegment(bodyPlace(firstPlace(number)), 0, 0)
+		t.inSegment(bodies.Place(bodies.First(number)), 0, 0)
 		return nil
 	}})
 }
@@ -276,13 +260,13 @@ func (s *Store) removeDeadSegments() {
 	if s.failure.Load() != nil {
 		return // nobody knows what the rows are
 	}
-	for _, number := range s.segments.takeDead() {
+	for _, number := range s.segments.Dead() {
 		l, err := s.segmentLoad(number)
-		if err == nil && l.bodies > 0 {
-			s.log.Error("queue: a segment was about to be removed that is needed", "segment", segmentName(number), "bodies", l.bodies)
+		if err == nil && l.Bodies > 0 {
+			s.log.Error("queue: a segment was about to be removed that is needed", "segment", bodies.SegmentName(number), "bodies", l.Bodies)
 		}
-		if err == nil && l.bodies == 0 {
-			err = os.Remove(segmentPath(s.dir, number))
+		if err == nil && l.Bodies == 0 {
+			err = os.Remove(bodies.SegmentPath(s.dir, number))
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			s.log.Warn("queue: a segment was not removed", "error", err)

@@ -11,6 +11,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 )
 
@@ -40,9 +41,9 @@ type op struct {
 type tx struct {
 	conn  *sqlite.Conn
 	now   time.Time
-	depth map[depthKey]depth // change of the counters
-	loads map[int64]load     // change of segments
-	due   bool               // something became due sooner
+	depth map[depthKey]depth    // change of the counters
+	loads map[int64]bodies.Load // change of segments
+	due   bool                  // something became due sooner
 }
 
 // count notes that a part came into a state, or left it if sign is -1.
@@ -55,14 +56,14 @@ func (t *tx) count(lane string, code int64, size int64, sign int) {
 }
 
 // inSegment notes that rows name so many bodies more of a segment, or fewer.
-func (t *tx) inSegment(at bodyPlace, size int64, bodies int) {
+func (t *tx) inSegment(at bodies.Place, size int64, n int) {
 	if t.loads == nil {
-		t.loads = map[int64]load{}
+		t.loads = map[int64]bodies.Load{}
 	}
-	l := t.loads[at.segment()]
-	l.bodies += bodies
-	l.bytes += int64(bodies) * size
-	t.loads[at.segment()] = l
+	l := t.loads[at.Segment()]
+	l.Bodies += n
+	l.Bytes += int64(n) * size
+	t.loads[at.Segment()] = l
 }
 
 // do hands an op to the writer and waits for its commit. It gives up, with ctx or when the store ends,
@@ -185,7 +186,7 @@ func (s *Store) commit(group []*op) {
 				s.log.Warn("queue: how far the log has come cannot be noted any more", "file", markName, "error", err)
 			}
 			s.counts.add(t.depth)
-			s.segments.follow(t.loads, s.segmentLoad)
+			s.segments.Follow(t.loads, s.segmentLoad)
 			if t.due {
 				s.signal()
 			}
