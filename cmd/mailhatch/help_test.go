@@ -157,7 +157,7 @@ func TestZshFollowsTheCommand(t *testing.T) {
 	zsh := tool(t, "zsh")
 	const frame = `_arguments() { print -rl -- "$@"; state=argument }; words=(check)` + "\n"
 	out, err := exec.Command(zsh, "-f", "-c", frame+printed(t, "completion", "zsh")).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "\n*--online[try ") || strings.Contains(string(out), "--attach") {
+	if err != nil || !strings.Contains(string(out), "\n*--online[check ") || strings.Contains(string(out), "--attach") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -31,7 +31,7 @@ func TestManyRefusalsHostile(t *testing.T) {
 		submit: func(context.Context, string, []byte) (string, error) { composed++; return "bounce", nil }}
 	g := newGeneration(s, &Config{Upstreams: []Upstream{{Name: "a", SMTP: true, MaxConcurrent: 1}},
 		Policy: Policy{MaxAge: time.Hour, OnFailure: "bounce", Retry: []time.Duration{time.Minute}}}, false)
-	took := mimetest.CheckLinear(t, "refusals", 500, func(n int) func() {
+	mimetest.CheckLinear(t, "refusals", 500, func(n int) func() {
 		to, outcomes := make([]envelope.Recipient, n), make([]upstream.Outcome, n)
 		for i := range to {
 			to[i].Address = fmt.Sprintf("ann%d@example.org", i)
@@ -47,7 +47,4 @@ func TestManyRefusalsHostile(t *testing.T) {
 			}
 		}
 	})
-	if took > time.Second {
-		t.Errorf("%v for 1000 refusals", took)
-	}
 }
