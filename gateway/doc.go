@@ -20,7 +20,7 @@
 //	                the only reader of TOML; due mail to its upstreams; show and steer. Also the kinds that speak HTTP
 //	deliver/gate queue/engines
 //	                when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
-//	queue/sqlite    the embedded engine
+//	queue/sqlite    the embedded engine; below it its rows, bodies, database and disk
 //	smtpd maildrop route identity queue bounce
 //	                sessions; mail left by sendmail; rules; names; what keeps mail; notifications
 //	journal systemd upstream smtpd/limit

@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
-	"time"
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
-	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // Commit stores the message: first the bytes that are not for its row, then the row that names them. The
@@ -48,16 +47,16 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 		return err
 	}
 	m := &queue.Message{ID: d.ID(), Envelope: accepted.Envelope, Header: accepted.Header, Size: d.size}
-	info, err := json.Marshal(messageInfo{m.Envelope, m.Header})
+	info, err := json.Marshal(row.MessageInfo{Envelope: m.Envelope, Header: m.Header})
 	if err != nil {
 		return err
 	}
-	rows, err := makeRows(d.store.now(), m, d.id, accepted.Parts, accepted.Done)
+	rows, err := row.Make(d.store.now(), m, d.id, accepted.Parts, accepted.Done)
 	if err != nil {
 		return err
 	}
 	run := func(t *tx) error { return d.insert(t, m, string(info), rows) }
-	if len(rows.parts) == 0 { // what became of mail may take of the reserve
+	if len(rows.Parts) == 0 { // what became of mail may take of the reserve
 		return s.do(ctx, &op{run: run})
 	}
 	if err := s.admit(d.buf.Len()); err != nil {
@@ -149,82 +148,11 @@ func (s *Store) synced(err error) error {
 	return s.err()
 }
 
-// newRows are rows that are to be written for a message.
-type newRows struct {
-	parts   []partRow
-	records []recordRow
-}
-
-// makeRows makes the rows of parts of m and of records, which it completes.
-func makeRows(now time.Time, m *queue.Message, id int64, parts []queue.Part, done []queue.Record) (*newRows, error) {
-	r := &newRows{make([]partRow, len(parts)), make([]recordRow, len(done))}
-	for i := range parts {
-		var err error
-		if r.parts[i], err = newPartRow(&parts[i], m, now); err != nil {
-			return nil, err
-		}
-	}
-	for i, rec := range done {
-		rec.From, rec.Header, rec.Size = m.Envelope.From, m.Header, m.Size
-		if rec.Received.IsZero() {
-			rec.Received = m.Envelope.Received
-		}
-		if rec.At.IsZero() {
-			rec.At = now
-		}
-		var err error
-		if r.records[i], err = newRecordRow(&rec, id); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
-}
-
-// insert writes the rows; number returns those of the parts.
-func (r *newRows) insert(t *tx, id int64, number func() int64) error {
-	for i := range r.records {
-		if err := r.records[i].insert(t); err != nil {
-			return err
-		}
-	}
-	for i := range r.parts {
-		if err := r.parts[i].insert(t, partKey{id, number()}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // insert writes the rows of the message. It runs in the writer.
-func (d *draft) insert(t *tx, m *queue.Message, info string, r *newRows) error {
+func (d *draft) insert(t *tx, m *queue.Message, info string, r *row.Rows) error {
 	b := bodies.Stored{ID: d.id, Size: d.size, CRC: d.crc, At: d.at}
-	if d.at == bodies.InRow && len(r.parts) > 0 {
+	if d.at == bodies.InRow && len(r.Parts) > 0 {
 		b.Inline = d.buf.Whole()
 	}
-	return insertMessage(t, &b, m, info, r)
-}
-
-// insertMessage writes the rows of a message with that body.
-func insertMessage(t *tx, b *bodies.Stored, m *queue.Message, info string, r *newRows) error {
-	if len(r.parts) > 0 {
-		received := m.Envelope.Received.UnixMilli()
-		if m.Envelope.Received.IsZero() {
-			received = t.now.UnixMilli()
-		}
-		var body any
-		switch {
-		case b.At == bodies.InRow:
-			body = b.Inline
-		case b.At.InSegment():
-			body = int64(b.At)
-			t.inSegment(b.At, b.Size, 1)
-		}
-		err := database.Exec(t.conn, "INSERT INTO messages (id, received, size, crc, info, body) VALUES (?, ?, ?, ?, ?, ?)",
-			database.Args{b.ID, received, b.Size, int64(b.CRC), info, body})
-		if err != nil {
-			return err
-		}
-	}
-	n := int64(0)
-	return r.insert(t, b.ID, func() int64 { n++; return n })
+	return t.insertMessage(&b, m, info, r)
 }

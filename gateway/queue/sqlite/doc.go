@@ -11,6 +11,9 @@
 //	lost+found/          bodies without a row, each with a report
 //	queue.lock           the lock of the process that has the store open, and its number
 //
+// Package row has what the rows hold, bodies the files and segments, database the connections and tables, disk the
+// syncs, locks and free space, wal the log and its mark, orphan the trailers and lost+found.
+//
 // # Who does what
 //
 // Run is the writer, which makes all changes. It takes the ops that wait, runs them in one

@@ -12,6 +12,7 @@ import (
 	"mailhatch/gateway/queue/buffer"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // HoldSnapshot reads the database until release is called.
@@ -104,8 +105,8 @@ func (s *Store) RunGroup(t *testing.T, tests []TestOp) (errs []error, kept int) 
 			if c.Clean {
 				return c.Err
 			}
-			row := recordRow{state: codeSent}
-			if err := row.insert(t); err != nil {
+			rec := row.Record{State: row.Sent}
+			if err := t.insertRecord(&rec); err != nil {
 				return err
 			}
 			return c.Err

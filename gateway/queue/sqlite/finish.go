@@ -11,6 +11,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // Finish records what became of the part: its row goes, records and parts that still wait come in the
@@ -25,7 +26,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	if err := r.Check(&l.message.Parts[0]); err != nil {
 		return fmt.Errorf("message %s: %w", l.message.ID, err)
 	}
-	rows, err := makeRows(s.now(), l.message, l.key.message, r.Parts, r.Done)
+	rows, err := row.Make(s.now(), l.message, l.key.Message, r.Parts, r.Done)
 	if err != nil {
 		return err
 	}
@@ -34,7 +35,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 		return err
 	}
 	left := bodies.InRow // where a body is that is not needed any more
-	err = s.do(ctx, &op{bytes: len(l.part.info), run: func(t *tx) (err error) {
+	err = s.do(ctx, &op{bytes: len(l.part.Info), run: func(t *tx) (err error) {
 		left, err = l.finish(t, rows)
 		return err
 	}})
@@ -45,31 +46,31 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 		}
 	})
 	if err == nil && left == bodies.InFile {
-		s.removeBody(l.key.message)
+		s.removeBody(l.key.Message)
 	}
 	return err
 }
 
 // finish runs in the writer. It returns where a body is that is not needed any more.
-func (l *lease) finish(t *tx, r *newRows) (left bodies.Place, err error) {
+func (l *lease) finish(t *tx, r *row.Rows) (left bodies.Place, err error) {
 	state, lane, err := l.takePart(t)
 	if err != nil {
 		return bodies.InRow, err
 	}
-	changed := newRows{slices.Clone(r.parts), r.records}
-	for i := range changed.parts {
-		p := &changed.parts[i]
-		if p.state == codeQueued {
-			p.state = state
+	changed := row.Rows{Parts: slices.Clone(r.Parts), Records: r.Records}
+	for i := range changed.Parts {
+		p := &changed.Parts[i]
+		if p.State == row.Queued {
+			p.State = state
 		}
-		if p.lane == l.part.lane {
-			p.lane = lane
+		if p.Lane == l.part.Lane {
+			p.Lane = lane
 		}
 	}
-	if err := changed.insert(t, l.key.message, l.store.ids.Next); err != nil || len(r.parts) > 0 {
+	if err := t.insertRows(&changed, l.key.Message, l.store.ids.Next); err != nil || len(r.Parts) > 0 {
 		return bodies.InRow, err
 	}
-	_, left, err = removeMessage(t, l.key.message, l.body.At == bodies.InRow)
+	_, left, err = removeMessage(t, l.key.Message, l.body.At == bodies.InRow)
 	return left, err
 }
 
@@ -78,17 +79,17 @@ const takeQuery = "DELETE FROM parts WHERE message = ? AND n = ? AND state = ? A
 // takePart deletes the row of the leased part. It returns the state and the lane that an operator may have
 // changed meanwhile.
 func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
-	err = database.Exec(t.conn, takeQuery, database.Args{l.key.message, l.key.n, codeQueued, l.part.lane})
+	err = database.Exec(t.conn, takeQuery, database.Args{l.key.Message, l.key.N, row.Queued, l.part.Lane})
 	if err != nil {
 		return 0, "", err
 	}
 	if t.conn.Changes() == 1 {
-		t.count(l.part.lane, codeQueued, l.part.size, -1)
-		return codeQueued, l.part.lane, nil
+		t.count(l.part.Lane, row.Queued, l.part.Size, -1)
+		return row.Queued, l.part.Lane, nil
 	}
 	state = -1
 	err = database.Rows(t.conn, "SELECT state, lane FROM parts WHERE message = ? AND n = ?",
-		database.Args{l.key.message, l.key.n},
+		database.Args{l.key.Message, l.key.N},
 		func(s *sqlite.Stmt) (bool, error) {
 			state, lane = s.ColumnInt64(0), s.ColumnText(1)
 			return false, nil
@@ -96,10 +97,10 @@ func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
 	if err != nil {
 		return 0, "", err
 	}
-	if state != codeQueued && state != codeHeld {
+	if state != row.Queued && state != row.Held {
 		return 0, "", l.fenced()
 	}
-	return state, lane, l.key.remove(t, lane, state, l.part.size)
+	return state, lane, t.removePart(l.key, lane, state, l.part.Size)
 }
 
 const removeQuery = "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE message = ?1)"

@@ -10,6 +10,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 
 // freshMail is a message with its only part, as the rows that are about to be committed give it back.
 type freshMail struct {
-	part    partRow
+	part    row.Part
 	body    bodies.Stored
 	message *queue.Message
 	bytes   int
@@ -81,16 +82,16 @@ func (f *fresh) clear() {
 
 // take returns the message of a part that is queued in a lane and due at a time, once; nil where it is not
 // remembered.
-func (f *fresh) take(key partKey, lane string, nextAt int64) *freshMail {
+func (f *fresh) take(key row.Key, lane string, nextAt int64) *freshMail {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.mail[key.message]
+	m := f.mail[key.Message]
 	if m == nil {
 		return nil
 	}
-	delete(f.mail, key.message)
+	delete(f.mail, key.Message)
 	f.bytes -= m.bytes
-	if key.n != 1 || m.part.lane != lane || m.part.nextAt != nextAt {
+	if key.N != 1 || m.part.Lane != lane || m.part.NextAt != nextAt {
 		return nil
 	}
 	return m
@@ -98,14 +99,14 @@ func (f *fresh) take(key partKey, lane string, nextAt int64) *freshMail {
 
 // fresh returns the message for its first claim, if it has one part with all of its recipients that is
 // due at once and nothing is known of: what most mail is.
-func (d *draft) fresh(m *queue.Message, info []byte, r *newRows) *freshMail {
-	if len(r.parts) != 1 || r.parts[0].state != codeQueued || r.parts[0].info != "" || r.parts[0].nextAt > d.store.now().UnixMilli() {
+func (d *draft) fresh(m *queue.Message, info []byte, r *row.Rows) *freshMail {
+	if len(r.Parts) != 1 || r.Parts[0].State != row.Queued || r.Parts[0].Info != "" || r.Parts[0].NextAt > d.store.now().UnixMilli() {
 		return nil
 	}
 	if bytes.Contains(info, []byte(`\ufffd`)) { // a text that is not UTF-8: the row gives back another one
 		return nil
 	}
-	f := &freshMail{part: r.parts[0], body: bodies.Stored{ID: d.id, Size: d.size, CRC: d.crc, At: d.at}, bytes: 2*len(info) + freshExtra}
+	f := &freshMail{part: r.Parts[0], body: bodies.Stored{ID: d.id, Size: d.size, CRC: d.crc, At: d.at}, bytes: 2*len(info) + freshExtra}
 	if d.at == bodies.InRow {
 		f.bytes += d.buf.Len()
 	}
@@ -120,6 +121,6 @@ func (d *draft) fresh(m *queue.Message, info []byte, r *newRows) *freshMail {
 	f.message.Envelope.Received = m.Envelope.Received.Round(0) // without the monotonic clock
 	h := &m.Header                                             // its texts could keep a whole header in memory
 	f.message.Header = queue.Summary{MessageID: strings.Clone(h.MessageID), From: strings.Clone(h.From), Subject: strings.Clone(h.Subject)}
-	f.message.Parts = []queue.Part{{To: m.Envelope.To, Lane: f.part.lane, State: envelope.Queued, NextAt: time.UnixMilli(f.part.nextAt)}}
+	f.message.Parts = []queue.Part{{To: m.Envelope.To, Lane: f.part.Lane, State: envelope.Queued, NextAt: time.UnixMilli(f.part.NextAt)}}
 	return f
 }

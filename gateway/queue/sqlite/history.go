@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // Search returns what became of recipients, the latest recorded first. Its records are read in steps.
@@ -32,7 +33,7 @@ func (r *reader) Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Rec
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		var found []recordRow
+		var found []row.Record
 		var more bool
 		err := r.use(ctx, func(conn *sqlite.Conn) (err error) {
 			found, more, err = scan.step(conn)
@@ -42,7 +43,7 @@ func (r *reader) Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Rec
 			return nil, err
 		}
 		for i := range found {
-			rec, err := found[i].record()
+			rec, err := found[i].Decode()
 			if err != nil {
 				return nil, database.Describe(r.path, err)
 			}
@@ -66,7 +67,7 @@ type historyScan struct {
 }
 
 // step looks at the next records. more is false when the rest cannot match.
-func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err error) {
+func (h *historyScan) step(conn *sqlite.Conn) (found []row.Record, more bool, err error) {
 	which := "WHERE seq < ?1 AND ?3 = ?3"
 	if h.message != 0 {
 		which = "INDEXED BY history_message WHERE seq < ?1 AND message = ?3"
@@ -85,9 +86,9 @@ func (h *historyScan) step(conn *sqlite.Conn) (found []recordRow, more bool, err
 			recent++
 			sender, recipient := s.ColumnText(4), s.ColumnText(5)
 			if h.filter.Names(sender, recipient) {
-				found = append(found, recordRow{
-					at: at, message: s.ColumnInt64(2), state: s.ColumnInt64(3),
-					sender: sender, recipient: recipient, info: s.ColumnText(6),
+				found = append(found, row.Record{
+					At: at, Message: s.ColumnInt64(2), State: s.ColumnInt64(3),
+					Sender: sender, Recipient: recipient, Info: s.ColumnText(6),
 				})
 			}
 			return h.filter.Limit == 0 || len(found) < h.filter.Limit, nil

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 
@@ -42,7 +43,7 @@ func (t *leases) count(lane string) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, l := range t.held {
-		if l.part.lane == lane {
+		if l.part.Lane == lane {
 			n++
 		}
 	}
@@ -50,7 +51,7 @@ func (t *leases) count(lane string) (n int) {
 }
 
 // keys returns all parts that are leased.
-func (t *leases) keys() (keys []partKey) {
+func (t *leases) keys() (keys []row.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key := range t.held {
@@ -95,7 +96,7 @@ func (s *Store) flagLeased() error {
 		return err
 	}
 	for _, key := range keys {
-		if err := database.Exec(s.writer, flagOneQuery, database.Args{key.message, key.n}); err != nil {
+		if err := database.Exec(s.writer, flagOneQuery, database.Args{key.Message, key.N}); err != nil {
 			return err
 		}
 	}

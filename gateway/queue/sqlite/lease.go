@@ -14,6 +14,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // leases is the table of parts that are being worked on. It lives in memory alone, so that a claim
@@ -26,16 +27,16 @@ import (
 type leases struct {
 	mu   sync.Mutex
 	conn *sqlite.Conn // for snapshots, which are taken under mu
-	held map[partKey]*lease
+	held map[row.Key]*lease
 }
 
 // lease is the right to work on a part for as long as the table holds it under the part's key.
 type lease struct {
 	store   *Store
-	key     partKey
-	part    partRow
+	key     row.Key
+	part    row.Part
 	message *queue.Message
-	row     *messageRow // that message is made of, until it is
+	row     *row.Message // that message is made of, until it is
 	body    bodies.Stored
 
 	until       time.Time // guarded by leases.mu
@@ -80,7 +81,7 @@ func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*leas
 	defer t.mu.Unlock()
 	var granted []*lease
 	now := time.Now()
-	err := t.due(lane, s.now().UnixMilli(), func(key partKey, nextAt int64) (bool, error) {
+	err := t.due(lane, s.now().UnixMilli(), func(key row.Key, nextAt int64) (bool, error) {
 		if t.taken(key, now) {
 			return true, nil
 		}
@@ -113,24 +114,24 @@ const (
 
 // due calls each for the queued parts of a lane that are due by a time, the longest due first, until
 // it returns false. The query is answered by the index alone.
-func (t *leases) due(lane string, by int64, each func(partKey, int64) (bool, error)) error {
+func (t *leases) due(lane string, by int64, each func(row.Key, int64) (bool, error)) error {
 	return database.Rows(t.conn, dueQuery,
 		database.Args{lane, by},
 		func(s *sqlite.Stmt) (bool, error) {
-			return each(partKey{s.ColumnInt64(0), s.ColumnInt64(1)}, s.ColumnInt64(2))
+			return each(row.Key{Message: s.ColumnInt64(0), N: s.ColumnInt64(1)}, s.ColumnInt64(2))
 		})
 }
 
 // fetch reads the part with its message, and the body if it is in the row.
 func (l *lease) fetch(conn *sqlite.Conn) (ok bool, err error) {
 	err = database.Rows(conn, fetchQuery,
-		database.Args{l.key.message, l.key.n},
+		database.Args{l.key.Message, l.key.N},
 		func(s *sqlite.Stmt) (bool, error) {
 			ok = true
-			part := scanPart(s, l.key)
-			l.part = part.partRow
-			l.row = &messageRow{id: l.key.message, info: s.ColumnText(5), size: s.ColumnInt64(6), parts: []storedPart{part}}
-			l.body = scanBody(s, l.key.message, 6)
+			part := row.ScanPart(s, l.key)
+			l.part = part.Part
+			l.row = &row.Message{ID: l.key.Message, Info: s.ColumnText(5), Size: s.ColumnInt64(6), Parts: []row.StoredPart{part}}
+			l.body = scanBody(s, l.key.Message, 6)
 			return false, nil
 		})
 	return ok, err
@@ -139,7 +140,7 @@ func (l *lease) fetch(conn *sqlite.Conn) (ok bool, err error) {
 // decode makes the message of the row, unless it was remembered.
 func (l *lease) decode() (err error) {
 	if l.message == nil {
-		l.message, err = l.row.message()
+		l.message, err = l.row.Decode()
 		l.row = nil
 	}
 	if l.interrupted && err == nil {
@@ -149,13 +150,13 @@ func (l *lease) decode() (err error) {
 }
 
 // taken reports whether nobody may claim a part now. t.mu is held.
-func (t *leases) taken(key partKey, now time.Time) bool {
+func (t *leases) taken(key row.Key, now time.Time) bool {
 	l := t.held[key]
 	return l != nil && (l.finishing || now.Before(l.until))
 }
 
 // reserve keeps a part from being claimed until it is dropped; it returns false if the part is leased.
-func (t *leases) reserve(key partKey) bool {
+func (t *leases) reserve(key row.Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.taken(key, time.Now()) {
@@ -166,7 +167,7 @@ func (t *leases) reserve(key partKey) bool {
 }
 
 // holds reports whether a part is leased, or its lease ended by time alone.
-func (t *leases) holds(key partKey) bool {
+func (t *leases) holds(key row.Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.held[key]
@@ -174,7 +175,7 @@ func (t *leases) holds(key partKey) bool {
 }
 
 // drop takes parts off the table.
-func (t *leases) drop(keys []partKey) {
+func (t *leases) drop(keys []row.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, key := range keys {
@@ -210,7 +211,7 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 func (t *leases) next(lane string, now time.Time) (next time.Time, ok bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	err = t.due(lane, maxTime, func(key partKey, at int64) (bool, error) {
+	err = t.due(lane, maxTime, func(key row.Key, at int64) (bool, error) {
 		free := time.UnixMilli(at)
 		l := t.held[key]
 		if l != nil {
@@ -238,7 +239,7 @@ func (l *lease) Body() (queue.Body, error) {
 		return nil, err
 	}
 	defer l.store.leave()
-	return l.store.body(context.Background(), l.key.message)
+	return l.store.body(context.Background(), l.key.Message)
 }
 
 // Extend makes the lease last for d from now.
@@ -272,5 +273,5 @@ func (l *lease) change(finishing bool, f func(*leases)) error {
 }
 
 func (l *lease) fenced() error {
-	return fmt.Errorf("%w: message %s", queue.ErrFenced, queue.FormatID(l.key.message))
+	return fmt.Errorf("%w: message %s", queue.ErrFenced, queue.FormatID(l.key.Message))
 }

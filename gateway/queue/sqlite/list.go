@@ -10,6 +10,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // listStep is how many messages are read in one transaction.
@@ -81,7 +82,7 @@ type choice struct {
 func newChoice(f queue.Filter) (*choice, error) {
 	c := &choice{filter: f, after: -1}
 	var ok bool
-	if c.code, ok = codeOf(f.State); f.State != "" && (!ok || c.code > codeFailed) {
+	if c.code, ok = row.Code(f.State); f.State != "" && (!ok || c.code > row.Failed) {
 		return nil, fmt.Errorf("queue: no message waits in state %q", f.State)
 	}
 	for _, text := range f.IDs {
@@ -121,7 +122,7 @@ func (c *choice) query(want int) (string, database.Args) {
 	if c.filter.State != "" {
 		add("state = ?", c.code)
 	}
-	if c.filter.State != "" && c.code != codeQueued {
+	if c.filter.State != "" && c.code != row.Queued {
 		// Few parts are held or failed: they have an index of their own.
 		table, where = "parts INDEXED BY parts_rest", where+" AND state <> 0"
 	}
@@ -135,24 +136,24 @@ func (c *choice) query(want int) (string, database.Args) {
 }
 
 // readMessage reads a message with all of its parts; nil where there is none.
-func readMessage(conn *sqlite.Conn, id int64) (row *messageRow, m *queue.Message, err error) {
+func readMessage(conn *sqlite.Conn, id int64) (found *row.Message, m *queue.Message, err error) {
 	err = database.Rows(conn, "SELECT info, size FROM messages WHERE id = ?",
 		database.Args{id},
 		func(s *sqlite.Stmt) (bool, error) {
-			row = &messageRow{id: id, info: s.ColumnText(0), size: s.ColumnInt64(1)}
+			found = &row.Message{ID: id, Info: s.ColumnText(0), Size: s.ColumnInt64(1)}
 			return false, nil
 		})
-	if err != nil || row == nil {
+	if err != nil || found == nil {
 		return nil, nil, err
 	}
 	err = database.Rows(conn, "SELECT state, lane, next_at, size, info, n FROM parts WHERE message = ? ORDER BY n",
 		database.Args{id},
 		func(s *sqlite.Stmt) (bool, error) {
-			row.parts = append(row.parts, scanPart(s, partKey{id, s.ColumnInt64(5)}))
+			found.Parts = append(found.Parts, row.ScanPart(s, row.Key{Message: id, N: s.ColumnInt64(5)}))
 			return true, nil
 		})
 	if err == nil {
-		m, err = row.message()
+		m, err = found.Decode()
 	}
-	return row, m, err
+	return found, m, err
 }

@@ -22,6 +22,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 
@@ -117,7 +118,7 @@ func newStore(o queue.Settings) *Store {
 		buffers:    buffer.NewPool(),
 		segments:   bodies.NewSegments(o.Dir),
 		ops:        make(chan *op, opsWaiting),
-		leases:     leases{held: map[partKey]*lease{}},
+		leases:     leases{held: map[row.Key]*lease{}},
 		fresh:      fresh{mail: map[int64]*freshMail{}},
 		changed:    make(chan struct{}, 1),
 		checkpoint: make(chan struct{}, 1),

@@ -10,6 +10,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // idsPerOp and partsPerOp keep the operator's changes so small that mail does not wait for them.
@@ -20,18 +21,18 @@ const (
 
 // action is what an operator does to parts.
 type action struct {
-	applies func(*storedPart) bool
-	do      func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error
+	applies func(*row.StoredPart) bool
+	do      func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error
 	removes bool // it may leave a message without parts
 }
 
 // Retry makes queued and failed parts due now with a new life.
 func (s *Store) Retry(ctx context.Context, f queue.Filter) (int, error) {
 	return s.change(ctx, f, action{
-		applies: func(p *storedPart) bool { return p.state != codeHeld },
-		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
+		applies: func(p *row.StoredPart) bool { return p.State != row.Held },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
 			part.Progress = queue.Renewed(part.Progress, t.now)
-			return p.requeue(t, m, part)
+			return t.requeue(p, m, part)
 		},
 	})
 }
@@ -39,9 +40,9 @@ func (s *Store) Retry(ctx context.Context, f queue.Filter) (int, error) {
 // Hold puts queued parts on hold, those of running attempts too if they come back.
 func (s *Store) Hold(ctx context.Context, f queue.Filter) (int, error) {
 	return s.change(ctx, f, action{
-		applies: func(p *storedPart) bool { return p.state == codeQueued },
-		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *storedPart) error {
-			return p.update(t, partRow{state: codeHeld, lane: p.lane, nextAt: t.now.UnixMilli(), info: p.info})
+		applies: func(p *row.StoredPart) bool { return p.State == row.Queued },
+		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *row.StoredPart) error {
+			return t.updatePart(p, row.Part{State: row.Held, Lane: p.Lane, NextAt: t.now.UnixMilli(), Info: p.Info})
 		},
 	})
 }
@@ -49,10 +50,10 @@ func (s *Store) Hold(ctx context.Context, f queue.Filter) (int, error) {
 // Release makes held parts due now, and rules may not hold them again.
 func (s *Store) Release(ctx context.Context, f queue.Filter) (int, error) {
 	return s.change(ctx, f, action{
-		applies: func(p *storedPart) bool { return p.state == codeHeld },
-		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
+		applies: func(p *row.StoredPart) bool { return p.State == row.Held },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
 			part.Progress.Released = true
-			return p.requeue(t, m, part)
+			return t.requeue(p, m, part)
 		},
 	})
 }
@@ -60,13 +61,13 @@ func (s *Store) Release(ctx context.Context, f queue.Filter) (int, error) {
 // Move puts parts into another lane.
 func (s *Store) Move(ctx context.Context, f queue.Filter, lane string) (int, error) {
 	return s.change(ctx, f, action{
-		applies: func(p *storedPart) bool { return p.lane != lane },
-		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *storedPart) error {
-			to := p.partRow
-			if to.lane = lane; to.state == codeQueued {
-				to.nextAt = t.now.UnixMilli()
+		applies: func(p *row.StoredPart) bool { return p.Lane != lane },
+		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *row.StoredPart) error {
+			to := p.Part
+			if to.Lane = lane; to.State == row.Queued {
+				to.NextAt = t.now.UnixMilli()
 			}
-			return p.update(t, to)
+			return t.updatePart(p, to)
 		},
 	})
 }
@@ -75,9 +76,9 @@ func (s *Store) Move(ctx context.Context, f queue.Filter, lane string) (int, err
 // without any other part goes.
 func (s *Store) Delete(ctx context.Context, f queue.Filter) (int, error) {
 	return s.change(ctx, f, action{
-		applies: func(*storedPart) bool { return true },
-		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
-			return p.discard(t, m, part, envelope.Discarded)
+		applies: func(*row.StoredPart) bool { return true },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
+			return t.discard(p, m, part, envelope.Discarded)
 		},
 		removes: true,
 	})
@@ -131,10 +132,10 @@ type visit struct {
 	action
 	leases   *leases
 	ids      *queue.IDs
-	reserved []partKey // parts that were divided: nobody may claim them before the commit
+	reserved []row.Key // parts that were divided: nobody may claim them before the commit
 
 	changed int
-	deleted []partKey
+	deleted []row.Key
 	gone    []int64 // messages
 }
 
@@ -142,14 +143,14 @@ type visit struct {
 func (v *visit) messages(t *tx, ids []int64) error {
 	v.changed, v.deleted, v.gone = 0, nil, nil
 	for _, id := range ids {
-		row, m, err := readMessage(t.conn, id)
+		found, m, err := readMessage(t.conn, id)
 		if err != nil {
 			return err
 		}
-		if row == nil {
+		if found == nil {
 			continue
 		}
-		changed, err := v.parts(t, row, m)
+		changed, err := v.parts(t, found, m)
 		if err != nil {
 			return err
 		}
@@ -171,9 +172,9 @@ func (v *visit) messages(t *tx, ids []int64) error {
 }
 
 // parts acts on those of a message that are chosen and reports whether there were any.
-func (v *visit) parts(t *tx, row *messageRow, m *queue.Message) (changed bool, err error) {
-	for i := range row.parts {
-		p, part := &row.parts[i], &m.Parts[i]
+func (v *visit) parts(t *tx, found *row.Message, m *queue.Message) (changed bool, err error) {
+	for i := range found.Parts {
+		p, part := &found.Parts[i], &m.Parts[i]
 		if !v.applies(p) {
 			continue
 		}
@@ -182,18 +183,18 @@ func (v *visit) parts(t *tx, row *messageRow, m *queue.Message) (changed bool, e
 		case len(to) == 0:
 			continue
 		case len(to) < len(part.To):
-			if !v.reserve(p.key) {
+			if !v.reserve(p.Key) {
 				continue
 			}
-			if p, err = p.divide(t, m, part, to, v.ids.Next()); err != nil {
+			if p, err = t.divide(p, m, part, to, v.ids.Next()); err != nil {
 				return false, err
 			}
 		case v.removes:
-			v.deleted = append(v.deleted, p.key)
+			v.deleted = append(v.deleted, p.Key)
 		}
-		if !part.Interrupted && v.leases.holds(p.key) { // see interrupted.go
+		if !part.Interrupted && v.leases.holds(p.Key) { // see interrupted.go
 			part.Interrupted = true
-			if p.info, err = partText(part, m.Envelope.To); err != nil {
+			if p.Info, err = row.PartText(part, m.Envelope.To); err != nil {
 				return false, err
 			}
 		}
@@ -206,7 +207,7 @@ func (v *visit) parts(t *tx, row *messageRow, m *queue.Message) (changed bool, e
 }
 
 // reserve makes sure that nobody works on a part while it is divided.
-func (v *visit) reserve(key partKey) bool {
+func (v *visit) reserve(key row.Key) bool {
 	if slices.Contains(v.reserved, key) {
 		return true
 	}
@@ -218,63 +219,50 @@ func (v *visit) reserve(key partKey) bool {
 }
 
 // divide gives some recipients of a part a part of their own and makes part that one.
-func (p *storedPart) divide(t *tx, m *queue.Message, part *queue.Part, to []envelope.Recipient, number int64) (*storedPart, error) {
+func (t *tx) divide(p *row.StoredPart, m *queue.Message, part *queue.Part, to []envelope.Recipient, number int64) (*row.StoredPart, error) {
 	rest := *part
 	rest.To = slices.DeleteFunc(slices.Clone(part.To), func(r envelope.Recipient) bool {
-		return slices.ContainsFunc(to, func(o envelope.Recipient) bool { return sameRecipient(r, o) })
+		return slices.ContainsFunc(to, func(o envelope.Recipient) bool { return row.SameRecipient(r, o) })
 	})
 	part.To = to
-	kept, split := p.partRow, *p
+	kept, split := p.Part, *p
 	var err error
-	if kept.info, err = partText(&rest, m.Envelope.To); err != nil {
+	if kept.Info, err = row.PartText(&rest, m.Envelope.To); err != nil {
 		return nil, err
 	}
-	if split.info, err = partText(part, m.Envelope.To); err != nil {
+	if split.Info, err = row.PartText(part, m.Envelope.To); err != nil {
 		return nil, err
 	}
-	if err := p.update(t, kept); err != nil {
+	if err := t.updatePart(p, kept); err != nil {
 		return nil, err
 	}
-	split.key.n = number
-	return &split, split.insert(t, split.key)
+	split.Key.N = number
+	return &split, t.insertPart(&split.Part, split.Key)
 }
 
 // requeue makes the part due now, as part says.
-func (p *storedPart) requeue(t *tx, m *queue.Message, part *queue.Part) error {
-	info, err := partText(part, m.Envelope.To)
+func (t *tx) requeue(p *row.StoredPart, m *queue.Message, part *queue.Part) error {
+	info, err := row.PartText(part, m.Envelope.To)
 	if err != nil {
 		return err
 	}
-	return p.update(t, partRow{state: codeQueued, lane: p.lane, nextAt: t.now.UnixMilli(), info: info})
-}
-
-// update changes all of the row but its size.
-func (p *storedPart) update(t *tx, to partRow) error {
-	err := database.Exec(t.conn, "UPDATE parts SET state = ?, lane = ?, next_at = ?, info = ? WHERE message = ? AND n = ?",
-		database.Args{to.state, to.lane, to.nextAt, to.info, p.key.message, p.key.n})
-	if err != nil {
-		return err
-	}
-	t.count(p.lane, p.state, p.size, -1)
-	t.count(to.lane, to.state, p.size, 1)
-	t.due = t.due || to.state == codeQueued
-	return nil
+	return t.updatePart(p, row.Part{State: row.Queued, Lane: p.Lane, NextAt: t.now.UnixMilli(), Info: info})
 }
 
 // discard removes the part and leaves records of its recipients.
-func (p *storedPart) discard(t *tx, m *queue.Message, part *queue.Part, state envelope.State) error {
+func (t *tx) discard(p *row.StoredPart, m *queue.Message, part *queue.Part, state envelope.State) error {
 	done := make([]queue.Record, len(part.To))
 	for i, to := range part.To {
 		done[i] = queue.Record{Recipient: to, State: state, Upstream: part.Progress.Upstream, Error: part.Progress.Error, Attempts: part.Progress.Attempts}
 	}
-	r, err := makeRows(t.now, m, p.key.message, nil, done)
+	r, err := row.Make(t.now, m, p.Key.Message, nil, done)
 	if err != nil {
 		return err
 	}
-	if err := r.insert(t, p.key.message, nil); err != nil {
+	if err := t.insertRows(r, p.Key.Message, nil); err != nil {
 		return err
 	}
-	return p.key.remove(t, p.lane, p.state, p.size)
+	return t.removePart(p.Key, p.Lane, p.State, p.Size)
 }
 
 const hastenQuery = `UPDATE parts SET next_at = ?1 WHERE (message, n) IN (

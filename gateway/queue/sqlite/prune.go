@@ -18,6 +18,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 const (
@@ -70,7 +71,7 @@ func (s *Store) pruneExcess(ctx context.Context, limit int64) (messages int, err
 	}
 	until := int64(math.MinInt64)
 	err = s.use(ctx, func(conn *sqlite.Conn) error {
-		return database.Rows(conn, excessQuery, database.Args{codeFailed}, func(st *sqlite.Stmt) (bool, error) {
+		return database.Rows(conn, excessQuery, database.Args{row.Failed}, func(st *sqlite.Stmt) (bool, error) {
 			until = st.ColumnInt64(0) + 1
 			excess -= st.ColumnInt64(1)
 			return excess > 0, nil
@@ -91,9 +92,9 @@ func (s *Store) pruneFailed(ctx context.Context, before int64) (messages int, er
 	}
 	c.until = before
 	return s.apply(ctx, c, action{
-		applies: func(p *storedPart) bool { return p.nextAt < before },
-		do: func(t *tx, m *queue.Message, part *queue.Part, p *storedPart) error {
-			return p.discard(t, m, part, envelope.Failed)
+		applies: func(p *row.StoredPart) bool { return p.NextAt < before },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
+			return t.discard(p, m, part, envelope.Failed)
 		},
 		removes: true,
 	})

@@ -23,6 +23,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
+	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 
@@ -31,13 +32,13 @@ type recovery struct {
 	*Store
 	queue.Recovery
 	messages map[int64]*salvaged
-	history  map[int64]map[string]recordRow
+	history  map[int64]map[string]row.Record
 }
 
 // salvaged is a message as a page of the log holds it.
 type salvaged struct {
 	text  string // of info
-	info  messageInfo
+	info  row.MessageInfo
 	body  bodies.Stored
 	whole bool // the page and, if it is in the row, the body match their checksums
 }
@@ -46,7 +47,7 @@ type salvaged struct {
 // files beside, and puts back on hold what it finds in the log behind the damage and in bodies without a row. It also
 // puts back the messages of ids that were set aside before. The error wraps queue.ErrLocked when the queue is in use.
 func Recover(ctx context.Context, o queue.Settings, ids []string) (_ queue.Recovery, err error) {
-	r := recovery{Store: newStore(o), messages: map[int64]*salvaged{}, history: map[int64]map[string]recordRow{}}
+	r := recovery{Store: newStore(o), messages: map[int64]*salvaged{}, history: map[int64]map[string]row.Record{}}
 	if _, err := os.Stat(r.path); err != nil {
 		return r.Recovery, fmt.Errorf("queue: %w", err)
 	}
@@ -146,29 +147,29 @@ func (r *recovery) doubt(format string, args ...any) {
 }
 
 // take takes over a row of the log if it is one of messages or history, which their columns show.
-func (r *recovery) take(row wal.Row) {
-	if h, ok := historyOf(row); ok && row.Whole {
-		if r.history[h.message] == nil {
-			r.history[h.message] = map[string]recordRow{}
+func (r *recovery) take(found wal.Row) {
+	if h, ok := historyOf(found); ok && found.Whole {
+		if r.history[h.Message] == nil {
+			r.history[h.Message] = map[string]row.Record{}
 		}
-		r.history[h.message][h.recipient] = h
+		r.history[h.Message][h.Recipient] = h
 	}
-	m, ok := messageOf(row)
-	if before := r.messages[row.Key]; ok && (before == nil || m.whole || !before.whole) {
-		r.messages[row.Key] = m
+	m, ok := messageOf(found)
+	if before := r.messages[found.Key]; ok && (before == nil || m.whole || !before.whole) {
+		r.messages[found.Key] = m
 	}
 }
 
-func messageOf(row wal.Row) (*salvaged, bool) {
-	m := &salvaged{whole: row.Whole}
-	m.body.ID = row.Key
+func messageOf(found wal.Row) (*salvaged, bool) {
+	m := &salvaged{whole: found.Whole}
+	m.body.ID = found.Key
 	var received, crc int64
-	if len(row.Values) < 6 || row.Values[0] != nil || !column(row, 1, &received) || !column(row, 2, &m.body.Size) ||
-		!column(row, 3, &crc) || !column(row, 4, &m.text) {
+	if len(found.Values) < 6 || found.Values[0] != nil || !column(found, 1, &received) || !column(found, 2, &m.body.Size) ||
+		!column(found, 3, &crc) || !column(found, 4, &m.text) {
 		return nil, false
 	}
 	m.body.CRC = uint32(crc)
-	switch b := row.Values[5].(type) {
+	switch b := found.Values[5].(type) {
 	case nil:
 		m.body.At = bodies.InFile
 	case int64:
@@ -183,15 +184,15 @@ func messageOf(row wal.Row) (*salvaged, bool) {
 	return m, err == nil && len(m.info.Envelope.To) > 0
 }
 
-func historyOf(row wal.Row) (h recordRow, ok bool) {
-	ok = len(row.Values) >= 7 && row.Values[0] == nil && column(row, 1, &h.at) && column(row, 2, &h.message) && column(row, 3, &h.state) &&
-		column(row, 4, &h.sender) && column(row, 5, &h.recipient) && column(row, 6, &h.info)
+func historyOf(found wal.Row) (h row.Record, ok bool) {
+	ok = len(found.Values) >= 7 && found.Values[0] == nil && column(found, 1, &h.At) && column(found, 2, &h.Message) && column(found, 3, &h.State) &&
+		column(found, 4, &h.Sender) && column(found, 5, &h.Recipient) && column(found, 6, &h.Info)
 	return h, ok
 }
 
 // column reads a value of a row, if it has that type.
-func column[T any](row wal.Row, n int, to *T) (ok bool) {
-	*to, ok = row.Values[n].(T)
+func column[T any](found wal.Row, n int, to *T) (ok bool) {
+	*to, ok = found.Values[n].(T)
 	return ok
 }
 
@@ -203,27 +204,27 @@ func (r *recovery) end(t *tx, id int64) error {
 	}
 	for _, to := range slices.Sorted(maps.Keys(r.history[id])) {
 		if h := r.history[id][to]; !ended[to] {
-			if err := h.insert(t); err != nil {
+			if err := t.insertRecord(&h); err != nil {
 				return err
 			}
 		}
 	}
-	row, m, err := readMessage(t.conn, id)
-	if err != nil || row == nil {
+	found, m, err := readMessage(t.conn, id)
+	if err != nil || found == nil {
 		return err
 	}
-	for i := range row.parts {
-		p := &row.parts[i]
-		open := slices.DeleteFunc(slices.Clone(m.Parts[i].To), func(to envelope.Recipient) bool { return r.history[id][to.Address].message == id })
+	for i := range found.Parts {
+		p := &found.Parts[i]
+		open := slices.DeleteFunc(slices.Clone(m.Parts[i].To), func(to envelope.Recipient) bool { return r.history[id][to.Address].Message == id })
 		switch {
 		case len(open) == 0:
-			err = p.key.remove(t, p.lane, p.state, p.size)
+			err = t.removePart(p.Key, p.Lane, p.State, p.Size)
 		case len(open) < len(m.Parts[i].To):
 			part := m.Parts[i]
 			part.To = open
-			held := partRow{state: codeHeld, lane: p.lane, nextAt: t.now.UnixMilli()}
-			if held.info, err = partText(&part, m.Envelope.To); err == nil {
-				err = p.update(t, held)
+			held := row.Part{State: row.Held, Lane: p.Lane, NextAt: t.now.UnixMilli()}
+			if held.Info, err = row.PartText(&part, m.Envelope.To); err == nil {
+				err = t.updatePart(p, held)
 			}
 		}
 		if err != nil {
@@ -280,11 +281,11 @@ func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error
 		}
 		to = slices.DeleteFunc(slices.Clone(msg.Envelope.To), func(to envelope.Recipient) bool { return ended[to.Address] })
 		part := queue.Part{To: to, State: envelope.Held, Progress: envelope.Progress{Error: "recovered from " + source + "; it may have been sent"}}
-		rows, err := makeRows(t.now, msg, id, []queue.Part{part}, nil)
+		rows, err := row.Make(t.now, msg, id, []queue.Part{part}, nil)
 		if err != nil {
 			return err
 		}
-		return insertMessage(t, &m.body, msg, m.text, rows)
+		return t.insertMessage(&m.body, msg, m.text, rows)
 	}})
 	if err == nil {
 		r.Restored = append(r.Restored, queue.Restored{ID: msg.ID, From: msg.Envelope.From, To: to, Size: msg.Size, Source: source})

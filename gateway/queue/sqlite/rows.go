@@ -1,235 +1,85 @@
 package sqlite
 
 import (
-	"encoding/json"
-	"fmt"
-	"reflect"
-	"slices"
-	"time"
-
-	"zombiezen.com/go/sqlite"
-
-	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
-// The numbers that stand for states in the rows.
-const (
-	codeQueued = iota
-	codeHeld
-	codeFailed
-	codeSent
-	codeDiscarded
-)
-
-// stateCodes are the states in the order of their numbers.
-func stateCodes() [5]envelope.State {
-	return [...]envelope.State{
-		codeQueued: envelope.Queued, codeHeld: envelope.Held, codeFailed: envelope.Failed,
-		codeSent: envelope.Sent, codeDiscarded: envelope.Discarded,
-	}
-}
-
-func codeOf(s envelope.State) (int64, bool) {
-	for code, state := range stateCodes() {
-		if s == state {
-			return int64(code), true
-		}
-	}
-	return 0, false
-}
-
-func stateOf(code int64) envelope.State {
-	if states := stateCodes(); code >= 0 && int(code) < len(states) {
-		return states[code]
-	}
-	return ""
-}
-
-// messageInfo is what a row of messages holds as JSON.
-type messageInfo struct {
-	Envelope envelope.Envelope `json:"envelope"`
-	Header   queue.Summary     `json:"header"`
-}
-
-// partInfo is what a row of parts holds as JSON; an empty text stands for its zero value.
-type partInfo struct {
-	To          []envelope.Recipient `json:"to,omitempty"` // nil: all recipients of the message
-	Progress    envelope.Progress    `json:"progress,omitzero"`
-	Interrupted bool                 `json:"interrupted,omitempty"`
-}
-
-// partRow is a row of parts that is ready to be written.
-type partRow struct {
-	state  int64
-	lane   string
-	nextAt int64 // queued: when it is due; else: since when it is in that state. Milliseconds
-	size   int64
-	info   string
-}
-
-// newPartRow makes the row of a part of m.
-func newPartRow(p *queue.Part, m *queue.Message, now time.Time) (row partRow, err error) {
-	row = partRow{lane: p.Lane, nextAt: now.UnixMilli(), size: m.Size}
-	row.state, _ = codeOf(p.State)
-	if row.state == codeQueued && !p.NextAt.IsZero() {
-		row.nextAt = p.NextAt.UnixMilli()
-	}
-	row.info, err = partText(p, m.Envelope.To)
-	return row, err
-}
-
-// partText is what the row of a part holds beside its columns; all are the recipients of its message.
-func partText(p *queue.Part, all []envelope.Recipient) (string, error) {
-	info := partInfo{To: p.To, Progress: p.Progress, Interrupted: p.Interrupted}
-	if sameRecipients(p.To, all) {
-		info.To = nil
-		if !info.Interrupted && reflect.ValueOf(&info.Progress).Elem().IsZero() {
-			return "", nil
-		}
-	}
-	text, err := json.Marshal(info)
-	return string(text), err
-}
-
-func sameRecipients(a, b []envelope.Recipient) bool { return slices.EqualFunc(a, b, sameRecipient) }
-
-func sameRecipient(a, b envelope.Recipient) bool {
-	return a.Address == b.Address && a.Given == b.Given && a.ORcpt == b.ORcpt && slices.Equal(a.Notify, b.Notify)
-}
-
-// insert writes the row.
-func (p *partRow) insert(t *tx, key partKey) error {
+// insertPart writes the row of a part.
+func (t *tx) insertPart(p *row.Part, key row.Key) error {
 	err := database.Exec(t.conn, "INSERT INTO parts (message, n, state, lane, next_at, size, info) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		database.Args{key.message, key.n, p.state, p.lane, p.nextAt, p.size, p.info})
+		database.Args{key.Message, key.N, p.State, p.Lane, p.NextAt, p.Size, p.Info})
 	if err != nil {
 		return err
 	}
-	t.count(p.lane, p.state, p.size, 1)
-	t.due = t.due || p.state == codeQueued
+	t.count(p.Lane, p.State, p.Size, 1)
+	t.due = t.due || p.State == row.Queued
 	return nil
 }
 
-// recordInfo is what a row of history holds as JSON beside its columns.
-type recordInfo struct {
-	To         *envelope.Recipient `json:"to,omitempty"` // where it holds more than the address
-	Upstream   string              `json:"upstream,omitempty"`
-	ProviderID string              `json:"provider_id,omitempty"`
-	Error      string              `json:"error,omitempty"`
-	Attempts   int                 `json:"attempts,omitempty"`
-	Header     queue.Summary       `json:"header,omitzero"`
-	Size       int64               `json:"size"`
-	Received   time.Time           `json:"received,omitzero"`
-}
-
-// recordRow is a row of history that is ready to be written.
-type recordRow struct {
-	at, message, state int64
-	sender, recipient  string
-	info               string
-}
-
-func newRecordRow(r *queue.Record, message int64) (recordRow, error) {
-	code, _ := codeOf(r.State)
-	info := recordInfo{
-		Upstream: r.Upstream, ProviderID: r.ProviderID, Error: r.Error, Attempts: r.Attempts,
-		Header: r.Header, Size: r.Size, Received: r.Received,
-	}
-	if !sameRecipient(r.Recipient, envelope.Recipient{Address: r.Recipient.Address}) {
-		info.To = &r.Recipient
-	}
-	text, err := json.Marshal(info)
+// updatePart changes all of the row but its size.
+func (t *tx) updatePart(p *row.StoredPart, to row.Part) error {
+	err := database.Exec(t.conn, "UPDATE parts SET state = ?, lane = ?, next_at = ?, info = ? WHERE message = ? AND n = ?",
+		database.Args{to.State, to.Lane, to.NextAt, to.Info, p.Key.Message, p.Key.N})
 	if err != nil {
-		return recordRow{}, err
+		return err
 	}
-	return recordRow{
-		at: r.At.UnixMilli(), message: message, state: code,
-		sender: r.From, recipient: r.Recipient.Address, info: string(text),
-	}, nil
+	t.count(p.Lane, p.State, p.Size, -1)
+	t.count(to.Lane, to.State, p.Size, 1)
+	t.due = t.due || to.State == row.Queued
+	return nil
 }
 
-func (r *recordRow) insert(t *tx) error {
-	return database.Exec(t.conn, "INSERT INTO history (at, message, state, sender, recipient, info) VALUES (?, ?, ?, ?, ?, ?)",
-		database.Args{r.at, r.message, r.state, r.sender, r.recipient, r.info})
-}
-
-// record reads the row back.
-func (r *recordRow) record() (queue.Record, error) {
-	var info recordInfo
-	if err := json.Unmarshal([]byte(r.info), &info); err != nil {
-		return queue.Record{}, fmt.Errorf("history of message %s: %w", queue.FormatID(r.message), err)
-	}
-	rec := queue.Record{
-		ID: queue.FormatID(r.message), Recipient: envelope.Recipient{Address: r.recipient}, State: stateOf(r.state),
-		At: time.UnixMilli(r.at), Upstream: info.Upstream, ProviderID: info.ProviderID, Error: info.Error,
-		Attempts: info.Attempts, From: r.sender, Header: info.Header, Size: info.Size, Received: info.Received,
-	}
-	if info.To != nil {
-		rec.Recipient = *info.To
-	}
-	return rec, nil
-}
-
-// messageRow is a message with one or more of its parts as they were read.
-type messageRow struct {
-	id, size int64
-	info     string
-	parts    []storedPart
-}
-
-type storedPart struct {
-	partRow
-	key partKey
-}
-
-// partKey names a part.
-type partKey struct{ message, n int64 }
-
-// remove deletes the row of the part, which was in that state.
-func (k partKey) remove(t *tx, lane string, state, size int64) error {
+// removePart deletes the row of a part, which was in that state.
+func (t *tx) removePart(k row.Key, lane string, state, size int64) error {
 	t.count(lane, state, size, -1)
-	return database.Exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", database.Args{k.message, k.n})
+	return database.Exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", database.Args{k.Message, k.N})
 }
 
-// scanPart reads the columns state, lane, next_at, size and info.
-func scanPart(s *sqlite.Stmt, key partKey) storedPart {
-	return storedPart{key: key, partRow: partRow{
-		state: s.ColumnInt64(0), lane: s.ColumnText(1), nextAt: s.ColumnInt64(2), size: s.ColumnInt64(3), info: s.ColumnText(4),
-	}}
+// insertRecord writes a row of history.
+func (t *tx) insertRecord(r *row.Record) error {
+	return database.Exec(t.conn, "INSERT INTO history (at, message, state, sender, recipient, info) VALUES (?, ?, ?, ?, ?, ?)",
+		database.Args{r.At, r.Message, r.State, r.Sender, r.Recipient, r.Info})
 }
 
-// message decodes the row.
-func (m *messageRow) message() (*queue.Message, error) {
-	var info messageInfo
-	if err := json.Unmarshal([]byte(m.info), &info); err != nil {
-		return nil, fmt.Errorf("row of message %s: %w", queue.FormatID(m.id), err)
+// insertRows writes the rows; number returns those of the parts.
+func (t *tx) insertRows(r *row.Rows, id int64, number func() int64) error {
+	for i := range r.Records {
+		if err := t.insertRecord(&r.Records[i]); err != nil {
+			return err
+		}
 	}
-	msg := &queue.Message{ID: queue.FormatID(m.id), Envelope: info.Envelope, Header: info.Header, Size: m.size}
-	for _, p := range m.parts {
-		part, err := p.part(info.Envelope.To)
+	for i := range r.Parts {
+		if err := t.insertPart(&r.Parts[i], row.Key{Message: id, N: number()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insertMessage writes the rows of a message with that body.
+func (t *tx) insertMessage(b *bodies.Stored, m *queue.Message, info string, r *row.Rows) error {
+	if len(r.Parts) > 0 {
+		received := m.Envelope.Received.UnixMilli()
+		if m.Envelope.Received.IsZero() {
+			received = t.now.UnixMilli()
+		}
+		var body any
+		switch {
+		case b.At == bodies.InRow:
+			body = b.Inline
+		case b.At.InSegment():
+			body = int64(b.At)
+			t.inSegment(b.At, b.Size, 1)
+		}
+		err := database.Exec(t.conn, "INSERT INTO messages (id, received, size, crc, info, body) VALUES (?, ?, ?, ?, ?, ?)",
+			database.Args{b.ID, received, b.Size, int64(b.CRC), info, body})
 		if err != nil {
-			return nil, fmt.Errorf("row of message %s, part %d: %w", msg.ID, p.key.n, err)
-		}
-		msg.Parts = append(msg.Parts, part)
-	}
-	return msg, nil
-}
-
-// part decodes the row; all are the recipients of its message.
-func (p *storedPart) part(all []envelope.Recipient) (queue.Part, error) {
-	var info partInfo
-	if p.info != "" {
-		if err := json.Unmarshal([]byte(p.info), &info); err != nil {
-			return queue.Part{}, err
+			return err
 		}
 	}
-	part := queue.Part{To: info.To, Lane: p.lane, State: stateOf(p.state), Progress: info.Progress, Interrupted: info.Interrupted}
-	if part.To == nil {
-		part.To = all
-	}
-	if p.state == codeQueued {
-		part.NextAt = time.UnixMilli(p.nextAt)
-	}
-	return part, nil
+	n := int64(0)
+	return t.insertRows(r, b.ID, func() int64 { n++; return n })
 }

@@ -11,6 +11,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // depthKey is what parts are counted by.
@@ -53,7 +54,7 @@ func (c *counters) lanes() map[string]int {
 	defer c.mu.Unlock()
 	out := map[string]int{}
 	for k, d := range c.depth {
-		if k.state == codeQueued {
+		if k.state == row.Queued {
 			out[k.lane] = d.parts
 		}
 	}
@@ -66,10 +67,10 @@ func (c *counters) states() map[envelope.State]queue.Depth {
 	defer c.mu.Unlock()
 	out := map[envelope.State]queue.Depth{}
 	for k, d := range c.depth {
-		sum := out[stateOf(k.state)]
+		sum := out[row.State(k.state)]
 		sum.Parts += d.parts
 		sum.Bytes += d.bytes
-		out[stateOf(k.state)] = sum
+		out[row.State(k.state)] = sum
 	}
 	return out
 }
@@ -101,9 +102,9 @@ func (s *Store) Stats(ctx context.Context) (map[envelope.State]queue.Depth, erro
 func (r *reader) oldest(ctx context.Context, depths map[envelope.State]queue.Depth) (map[envelope.State]queue.Depth, error) {
 	err := r.use(ctx, func(conn *sqlite.Conn) error {
 		for state, d := range depths {
-			code, _ := codeOf(state)
+			code, _ := row.Code(state)
 			query := "SELECT received FROM messages WHERE id = (SELECT message FROM parts WHERE state = ?1 ORDER BY message LIMIT 1)"
-			if code != codeQueued {
+			if code != row.Queued {
 				query = "SELECT received FROM messages WHERE id = (SELECT min(message) FROM parts INDEXED BY parts_rest WHERE state <> 0 AND state = ?1)"
 			}
 			err := database.Rows(conn, query, database.Args{code}, func(s *sqlite.Stmt) (bool, error) {

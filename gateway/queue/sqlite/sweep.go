@@ -16,6 +16,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/orphan"
+	"mailhatch/gateway/queue/sqlite/row"
 )
 
 func lostFound(dir string) orphan.Dir { return orphan.Dir(filepath.Join(dir, orphan.DirName)) }
@@ -165,7 +166,7 @@ func (s *Store) setAside(found *sweeping, path, name string, r orphan.Report) er
 }
 
 // report describes a body that is set aside.
-func report(t *orphan.Trailer, info *messageInfo, path string, whole bool) orphan.Report {
+func report(t *orphan.Trailer, info *row.MessageInfo, path string, whole bool) orphan.Report {
 	var e *envelope.Envelope
 	if info != nil {
 		e = &info.Envelope
@@ -175,8 +176,8 @@ func report(t *orphan.Trailer, info *messageInfo, path string, whole bool) orpha
 
 // fate says what is known of the message of a trailer: it is in the queue, or the history names each of its
 // recipients. "" is for neither.
-func (s *Store) fate(ctx context.Context, t *orphan.Trailer) (fate string, info *messageInfo, err error) {
-	info = &messageInfo{}
+func (s *Store) fate(ctx context.Context, t *orphan.Trailer) (fate string, info *row.MessageInfo, err error) {
+	info = &row.MessageInfo{}
 	if json.Unmarshal(t.Info, info) != nil {
 		return "", nil, nil
 	}

@@ -26,7 +26,7 @@ const (
 // more CPU here, most of it for memory that the engine takes and gives back page by page.
 const PageSize = 4096
 
-// The states are numbers in the rows; see stateCodes. A row of messages is never updated, so that a
+// The states are numbers in the rows; see package row. A row of messages is never updated, so that a
 // change of state does not rewrite the body; only its place may. A message whose body is NULL has it in
 // a file, one whose body is a number in a segment (see bodies.Place).
 // The first parts of a message have the numbers 1, 2, 3 and later ones numbers from the source of the ids, for

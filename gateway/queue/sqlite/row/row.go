@@ -1,0 +1,248 @@
+// Package row is what the rows of the database hold: how messages, their parts and the history are written there and
+// read back.
+package row
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+)
+
+// The numbers that stand for states in the rows.
+const (
+	Queued = iota
+	Held
+	Failed
+	Sent
+	Discarded
+)
+
+// states are the states in the order of their numbers.
+func states() [5]envelope.State {
+	return [...]envelope.State{
+		Queued: envelope.Queued, Held: envelope.Held, Failed: envelope.Failed,
+		Sent: envelope.Sent, Discarded: envelope.Discarded,
+	}
+}
+
+// Code returns the number of a state and reports whether it is one.
+func Code(s envelope.State) (int64, bool) {
+	for code, state := range states() {
+		if s == state {
+			return int64(code), true
+		}
+	}
+	return 0, false
+}
+
+// State returns the state of a number; "" where it stands for none.
+func State(code int64) envelope.State {
+	if states := states(); code >= 0 && int(code) < len(states) {
+		return states[code]
+	}
+	return ""
+}
+
+// MessageInfo is what a row of messages holds as JSON.
+type MessageInfo struct {
+	Envelope envelope.Envelope `json:"envelope"`
+	Header   queue.Summary     `json:"header"`
+}
+
+// partInfo is what a row of parts holds as JSON; an empty text stands for its zero value.
+type partInfo struct {
+	To          []envelope.Recipient `json:"to,omitempty"` // nil: all recipients of the message
+	Progress    envelope.Progress    `json:"progress,omitzero"`
+	Interrupted bool                 `json:"interrupted,omitempty"`
+}
+
+// Part is a row of parts that is ready to be written.
+type Part struct {
+	State  int64
+	Lane   string
+	NextAt int64 // queued: when it is due; else: since when it is in that state. Milliseconds
+	Size   int64
+	Info   string
+}
+
+// newPart makes the row of a part of m.
+func newPart(p *queue.Part, m *queue.Message, now time.Time) (row Part, err error) {
+	row = Part{Lane: p.Lane, NextAt: now.UnixMilli(), Size: m.Size}
+	row.State, _ = Code(p.State)
+	if row.State == Queued && !p.NextAt.IsZero() {
+		row.NextAt = p.NextAt.UnixMilli()
+	}
+	row.Info, err = PartText(p, m.Envelope.To)
+	return row, err
+}
+
+// PartText is what the row of a part holds beside its columns; all are the recipients of its message.
+func PartText(p *queue.Part, all []envelope.Recipient) (string, error) {
+	info := partInfo{To: p.To, Progress: p.Progress, Interrupted: p.Interrupted}
+	if sameRecipients(p.To, all) {
+		info.To = nil
+		if !info.Interrupted && reflect.ValueOf(&info.Progress).Elem().IsZero() {
+			return "", nil
+		}
+	}
+	text, err := json.Marshal(info)
+	return string(text), err
+}
+
+func sameRecipients(a, b []envelope.Recipient) bool { return slices.EqualFunc(a, b, SameRecipient) }
+
+// SameRecipient reports whether two recipients are equal in all that is stored of them.
+func SameRecipient(a, b envelope.Recipient) bool {
+	return a.Address == b.Address && a.Given == b.Given && a.ORcpt == b.ORcpt && slices.Equal(a.Notify, b.Notify)
+}
+
+// recordInfo is what a row of history holds as JSON beside its columns.
+type recordInfo struct {
+	To         *envelope.Recipient `json:"to,omitempty"` // where it holds more than the address
+	Upstream   string              `json:"upstream,omitempty"`
+	ProviderID string              `json:"provider_id,omitempty"`
+	Error      string              `json:"error,omitempty"`
+	Attempts   int                 `json:"attempts,omitempty"`
+	Header     queue.Summary       `json:"header,omitzero"`
+	Size       int64               `json:"size"`
+	Received   time.Time           `json:"received,omitzero"`
+}
+
+// Record is a row of history that is ready to be written.
+type Record struct {
+	At, Message, State int64 // At in milliseconds
+	Sender, Recipient  string
+	Info               string
+}
+
+func newRecord(r *queue.Record, message int64) (Record, error) {
+	code, _ := Code(r.State)
+	info := recordInfo{
+		Upstream: r.Upstream, ProviderID: r.ProviderID, Error: r.Error, Attempts: r.Attempts,
+		Header: r.Header, Size: r.Size, Received: r.Received,
+	}
+	if !SameRecipient(r.Recipient, envelope.Recipient{Address: r.Recipient.Address}) {
+		info.To = &r.Recipient
+	}
+	text, err := json.Marshal(info)
+	if err != nil {
+		return Record{}, err
+	}
+	return Record{
+		At: r.At.UnixMilli(), Message: message, State: code,
+		Sender: r.From, Recipient: r.Recipient.Address, Info: string(text),
+	}, nil
+}
+
+// Decode reads the row back.
+func (r *Record) Decode() (queue.Record, error) {
+	var info recordInfo
+	if err := json.Unmarshal([]byte(r.Info), &info); err != nil {
+		return queue.Record{}, fmt.Errorf("history of message %s: %w", queue.FormatID(r.Message), err)
+	}
+	rec := queue.Record{
+		ID: queue.FormatID(r.Message), Recipient: envelope.Recipient{Address: r.Recipient}, State: State(r.State),
+		At: time.UnixMilli(r.At), Upstream: info.Upstream, ProviderID: info.ProviderID, Error: info.Error,
+		Attempts: info.Attempts, From: r.Sender, Header: info.Header, Size: info.Size, Received: info.Received,
+	}
+	if info.To != nil {
+		rec.Recipient = *info.To
+	}
+	return rec, nil
+}
+
+// Message is a message with one or more of its parts as they were read.
+type Message struct {
+	ID, Size int64
+	Info     string
+	Parts    []StoredPart
+}
+
+// StoredPart is a row of parts as it was read.
+type StoredPart struct {
+	Part
+	Key Key
+}
+
+// Key names a part.
+type Key struct{ Message, N int64 }
+
+// ScanPart reads the columns state, lane, next_at, size and info.
+func ScanPart(s *sqlite.Stmt, key Key) StoredPart {
+	return StoredPart{Key: key, Part: Part{
+		State: s.ColumnInt64(0), Lane: s.ColumnText(1), NextAt: s.ColumnInt64(2), Size: s.ColumnInt64(3), Info: s.ColumnText(4),
+	}}
+}
+
+// Decode decodes the row.
+func (m *Message) Decode() (*queue.Message, error) {
+	var info MessageInfo
+	if err := json.Unmarshal([]byte(m.Info), &info); err != nil {
+		return nil, fmt.Errorf("row of message %s: %w", queue.FormatID(m.ID), err)
+	}
+	msg := &queue.Message{ID: queue.FormatID(m.ID), Envelope: info.Envelope, Header: info.Header, Size: m.Size}
+	for _, p := range m.Parts {
+		part, err := p.decode(info.Envelope.To)
+		if err != nil {
+			return nil, fmt.Errorf("row of message %s, part %d: %w", msg.ID, p.Key.N, err)
+		}
+		msg.Parts = append(msg.Parts, part)
+	}
+	return msg, nil
+}
+
+// decode decodes the row; all are the recipients of its message.
+func (p *StoredPart) decode(all []envelope.Recipient) (queue.Part, error) {
+	var info partInfo
+	if p.Info != "" {
+		if err := json.Unmarshal([]byte(p.Info), &info); err != nil {
+			return queue.Part{}, err
+		}
+	}
+	part := queue.Part{To: info.To, Lane: p.Lane, State: State(p.State), Progress: info.Progress, Interrupted: info.Interrupted}
+	if part.To == nil {
+		part.To = all
+	}
+	if p.State == Queued {
+		part.NextAt = time.UnixMilli(p.NextAt)
+	}
+	return part, nil
+}
+
+// Rows are rows that are to be written for a message.
+type Rows struct {
+	Parts   []Part
+	Records []Record
+}
+
+// Make makes the rows of parts of m and of records, which it completes.
+func Make(now time.Time, m *queue.Message, id int64, parts []queue.Part, done []queue.Record) (*Rows, error) {
+	r := &Rows{make([]Part, len(parts)), make([]Record, len(done))}
+	for i := range parts {
+		var err error
+		if r.Parts[i], err = newPart(&parts[i], m, now); err != nil {
+			return nil, err
+		}
+	}
+	for i, rec := range done {
+		rec.From, rec.Header, rec.Size = m.Envelope.From, m.Header, m.Size
+		if rec.Received.IsZero() {
+			rec.Received = m.Envelope.Received
+		}
+		if rec.At.IsZero() {
+			rec.At = now
+		}
+		var err error
+		if r.Records[i], err = newRecord(&rec, id); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
