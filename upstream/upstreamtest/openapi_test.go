@@ -29,7 +29,7 @@ type goldenRequest struct {
 // readGolden reads the requests that Render wrote.
 func readGolden(t *testing.T, kind string) []goldenRequest {
 	t.Helper()
-	files, err := filepath.Glob("../testdata/" + kind + "/*.golden")
+	files, err := filepath.Glob("../" + kind + "/testdata/*.golden")
 	if err != nil || len(files) < 20 {
 		t.Fatalf("only %d golden files: %v", len(files), err)
 	}

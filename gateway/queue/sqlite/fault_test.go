@@ -221,7 +221,7 @@ func TestDatabaseFull(t *testing.T) {
 	if err := s.LimitPages(400); err != nil {
 		t.Fatal(err)
 	}
-	ids := fillUp(t, s, 16_000)
+	ids := fillUp(t, s, 7_000)
 	if len(ids) < 10 {
 		t.Fatalf("full after %d messages", len(ids))
 	}
