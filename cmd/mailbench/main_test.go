@@ -218,7 +218,7 @@ func TestSoakUsage(t *testing.T) {
 	}
 }
 
-// TestDurableTraces tells of a program that is no server.
+// TestDurableTraces: a program that is not a server fails, with a reason.
 func TestDurableTraces(t *testing.T) {
 	benchtest.NeedSignals(t)
 	if _, err := exec.LookPath("strace"); err != nil {

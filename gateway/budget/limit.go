@@ -72,7 +72,7 @@ func number(root fs.FS, name string) (int64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // "max" is no limit
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // "max" means no limit
 	return n, err == nil && n > 0
 }
 

@@ -54,7 +54,7 @@ func TestSubmitPlaces(t *testing.T) {
 		}
 	}
 	if _, err := SubmitPlaces(write("broken.toml", "state_dir = ")); err == nil {
-		t.Error("a broken config that was named is no error")
+		t.Error("a broken config that was named was taken")
 	}
 	if _, err := SubmitPlaces(filepath.Join(dir, "none.toml")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing config that was named: %v", err)

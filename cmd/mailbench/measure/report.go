@@ -66,7 +66,7 @@ func (row Row) write(b *strings.Builder) {
 		Figure(row.CPU, "%.0f"), MiB(row.PSS), MiB(row.HWM), row.Startup)
 }
 
-// WriteNotes says all that the table cannot: failures, refusals, duplicates, mail not delivered in time.
+// WriteNotes writes what the table does not show: failures, refusals, duplicates, mail not delivered in time.
 func WriteNotes(b *strings.Builder, rows []Row) {
 	for _, row := range rows {
 		for _, note := range row.notes() {

@@ -48,7 +48,7 @@ func TestReadInput(t *testing.T) {
 	}
 }
 
-// TestReadInputBroken: a line that is no field must neither show hidden recipients nor hide others.
+// TestReadInputBroken: a line that is not a field must neither show hidden recipients nor hide others.
 func TestReadInputBroken(t *testing.T) {
 	for _, c := range []struct {
 		name, in     string

@@ -36,7 +36,7 @@ func (g *Gate) Learn(id string, err error) {
 }
 
 // Pause holds further mail back where a provider reported with its success that its rate limit is used
-// up. That is no failure and happens every second where limits are counted so; a long one closes.
+// up. That is not a failure and happens every second where limits are counted so; a long one closes.
 func (g *Gate) Pause(outcomes []upstream.Outcome) {
 	for _, o := range outcomes {
 		if o.Pause > pauseMax {
