@@ -8,9 +8,8 @@ import (
 	"mailhatch/upstream"
 )
 
-// Settings are the keys that every HTTP kind has.
+// Settings are the keys that every HTTP kind has beside its credentials.
 type Settings struct {
-	APIKey             upstream.Secret   `toml:"api_key"`
 	BaseURL            string            `toml:"base_url"`
 	Timeout            upstream.Duration `toml:"timeout"` // of one request, answer included
 	CAFile             string            `toml:"ca_file"`
@@ -22,18 +21,14 @@ func Defaults() Settings { return Settings{Timeout: upstream.Duration{Duration: 
 
 // Service describes a provider's API: what is the same for every mail.
 type Service struct {
-	URL        string                       // where it is, unless base_url says otherwise
-	KeyHint    string                       // where a key comes from
-	Auth       func(upstream.Secret) string // the value of Authorization
-	Recipients int                          // of one request
-	Bytes      int64                        // of one request's body
-	Keyed      bool                         // requests have keys by which the provider knows a repeated one
-	Batches    bool                         // one request can send to many who do not see each other, without anyone for To
-	Changes    []string                     // as in Kind
+	URL        string   // where it is, unless base_url says otherwise
+	KeyHint    string   // where a key comes from
+	Recipients int      // of one request
+	Bytes      int64    // of one request's body
+	Keyed      bool     // requests have keys by which the provider knows a repeated one
+	Batches    bool     // one request can send to many who do not see each other, without anyone for To
+	Changes    []string // as in Kind
 }
-
-// Bearer is the authorization of RFC 6750.
-func Bearer(key upstream.Secret) string { return "Bearer " + key.Reveal() }
 
 // Provider is what each HTTP API fills in; the rest of an offer is the same for all.
 type Provider interface {
@@ -85,4 +80,31 @@ func (u *Upstream) Close() error {
 func (u *Upstream) Check(ctx context.Context) error {
 	_, err := u.provider.Account(ctx)
 	return err
+}
+
+// JSONChanges lists what all APIs that take text and files separately change in every message.
+func JSONChanges() []string {
+	return []string{
+		"the MIME structure is built anew: one text, one HTML, files; boundaries, charsets and transfer encodings are the provider's",
+		"the envelope sender is the provider's: bounces go there, not to MAIL FROM",
+		"To and Cc show only those who get the mail in the same request; addresses that stand in the header alone are not shown",
+		"recipients beyond To and Cc travel as Bcc; without anyone for To, and beyond one request's limit, each gets a mail of their own",
+		"Message-ID and Date are the provider's; the old ones stand in X-Original-Message-ID and X-Original-Date",
+		"a header field that occurs several times becomes one: values joined with a comma, or the first where only one makes sense",
+		"trace fields and signatures (Received, DKIM-Signature, ARC-*, Authentication-Results) are left out; the provider writes its own",
+		"of several From addresses one is left (Sender, or the first that the API takes); replies still go to all",
+		"a From without any address becomes the name, with the envelope sender's address; one whose domain has no dot is not carried",
+		"an empty subject or body becomes one space",
+	}
+}
+
+// KeyQuestion asks for api_key; env is the environment variable that has it by default.
+func KeyQuestion(env string) upstream.Question {
+	return upstream.Question{Key: "api_key", Text: "API key (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "api-key",
+		Default: func(map[string]string) string { return "env:" + env }}
+}
+
+// RegionQuestion asks for region, the first being the default.
+func RegionQuestion(regions ...string) upstream.Question {
+	return upstream.Question{Key: "region", Text: "Which region?", Words: regions, Optional: true, Flag: "region", Usage: "`region` of the provider's API"}
 }

@@ -137,7 +137,7 @@ func (o *offer) exchange(ctx context.Context, req *Request, c *Call) Verdict {
 		v = Verdict{Err: Errorf(upstream.Uncertain, "", "the API says that it took the mail, but answered before it had all of it")}
 	}
 	if v.Err == nil {
-		v.ID, v.pause = client.secrets.Redact(v.ID), limitPause(answer.Header)
+		v.ID, v.pause = client.secrets.get().Redact(v.ID), limitPause(answer.Header)
 	}
 	return v
 }

@@ -35,19 +35,16 @@ type Client struct {
 	base    string // without a slash at the end
 	timeout time.Duration
 	agent   string
-	auth    string             // value of Authorization
-	secrets *upstream.Redactor // of what came back, or might have
+	auth    Credentials
+	secrets redactor // of what came back, or might have
 	service *Service
 }
 
 // Open checks the common settings; its errors are joined *KeyErrors.
-func Open(env upstream.Env, s Settings, service Service) (*Client, error) {
+func Open(env upstream.Env, s Settings, service Service, auth Credentials) (*Client, error) {
 	var errs []error
-	if s.APIKey.IsZero() {
-		errs = append(errs, &upstream.KeyError{Key: "api_key", Problem: "is missing", Hint: service.KeyHint})
-	} else if strings.ContainsFunc(s.APIKey.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
-		errs = append(errs, &upstream.KeyError{Key: "api_key", Problem: "contains whitespace or characters that no key has",
-			Hint: "copy the key again, without line ends"})
+	if err := auth.Check(service.KeyHint); err != nil {
+		errs = append(errs, err)
 	}
 	base := cmp.Or(s.BaseURL, service.URL)
 	if err := checkBase(base); err != nil {
@@ -60,8 +57,6 @@ func Open(env upstream.Env, s Settings, service Service) (*Client, error) {
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
-	auth := service.Auth(s.APIKey)
-	scheme, _, _ := strings.Cut(auth, " ")
 	return &Client{
 		client: &http.Client{
 			Transport:     newTransport(roots, s.Timeout.Duration),
@@ -71,7 +66,7 @@ func Open(env upstream.Env, s Settings, service Service) (*Client, error) {
 		timeout: s.Timeout.Duration,
 		agent:   "mailhatch/" + cmp.Or(env.Version, "dev"),
 		auth:    auth,
-		secrets: upstream.NewRedactor(append(proxySecrets(), s.APIKey.Reveal(), strings.TrimPrefix(auth, scheme+" "))...),
+		secrets: redactor{fixed: proxySecrets(), credentials: auth},
 		service: &service,
 	}, nil
 }
@@ -160,7 +155,9 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) 
 		req.Header[r.Header[i]] = []string{r.Header[i+1]}
 	}
 	req.Header["User-Agent"] = []string{c.agent}
-	req.Header["Authorization"] = []string{c.auth}
+	if e := c.auth.Authorize(ctx, req, r.Body); e != nil {
+		return nil, e
+	}
 	if r.Body != nil {
 		req.ContentLength = r.Body.Size()
 		req.GetBody = func() (io.ReadCloser, error) {
@@ -179,7 +176,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) 
 	defer resp.Body.Close()
 	a := &Answer{Status: resp.StatusCode, Header: resp.Header}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+answerRest))
-	words := c.secrets.Redact(string(body)) // before anyone sees it or cuts it
+	words := c.secrets.get().Redact(string(body)) // before anyone sees it or cuts it
 	a.Body, a.ReadErr = []byte(words[:min(len(words), answerLimit)]), err
 	phase.end() // what it says is final now
 	a.Sent = phase.whole.Load()
@@ -195,7 +192,7 @@ func (c *Client) failed(ctx context.Context, err error, phase *phase) *upstream.
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 	}
-	err = c.secrets.Error(err)
+	err = c.secrets.get().Error(err)
 	switch {
 	case phase.whole.Load():
 		return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("the request was sent, but no answer came: %w", err)}

@@ -23,7 +23,7 @@ func TestHTTPAnswerBeforeTheEnd(t *testing.T) {
 	go func() { served <- answerEarly(l) }()
 	transport := newTransport(nil, time.Minute)
 	defer transport.CloseIdleConnections()
-	client := &Client{client: &http.Client{Transport: transport}, base: "http://" + l.Addr().String(), timeout: time.Minute}
+	client := newClient(transport, "http://"+l.Addr().String())
 
 	src := &endless{}
 	body := Payload{{Open: func() io.Reader { return src }, Length: 1 << 40}}

@@ -27,7 +27,7 @@ func TestHTTPWrites(t *testing.T) {
 		c, err := dial(ctx, network, address)
 		return &countedConn{Conn: c, writes: &writes}, err
 	}
-	client := &Client{client: &http.Client{Transport: transport}, base: server.URL, timeout: time.Minute}
+	client := newClient(transport, server.URL)
 	literal := []byte(strings.Repeat("x", 4<<10))
 	body := Payload{{Literal: literal[:100]}, {Literal: literal}, {Literal: literal}}
 	for range 3 {
@@ -83,7 +83,7 @@ func TestHTTPConnections(t *testing.T) {
 			roots.AddCert(server.Certificate())
 			transport := newTransport(roots, time.Minute)
 			defer transport.CloseIdleConnections()
-			client := &Client{client: &http.Client{Transport: transport}, base: server.URL, timeout: time.Minute}
+			client := newClient(transport, server.URL)
 			send := func(n int) {
 				wave.Add(n)
 				var all sync.WaitGroup

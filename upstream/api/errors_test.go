@@ -23,7 +23,7 @@ func start(t *testing.T, kind, settings string) (upstream.Upstream, *upstreamtes
 		if k.name == kind {
 			fake := k.fake()
 			t.Cleanup(fake.Close)
-			return mustOpen(t, kind, "api_key = '"+apiKey+"'\nbase_url = '"+fake.URL+"'\n"+k.settings+settings), fake
+			return mustOpen(t, kind, k.with(apiKey)+"base_url = '"+fake.URL+"'\n"+settings), fake
 		}
 	}
 	t.Fatalf("no fake of %s", kind)

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -29,15 +30,21 @@ const apiKey = "key-0123456789"
 
 type apiKind struct {
 	name     string
-	settings string
+	settings string // without the key
 	fake     func() *upstreamtest.Server
+	setting  string // the one that has the key, "" for api_key
+}
+
+// with returns settings with a key.
+func (k *apiKind) with(key string) string {
+	return fmt.Sprintf("%s = '%s'\n%s", stdcmp.Or(k.setting, "api_key"), key, k.settings)
 }
 
 // apiKinds are the kinds that speak HTTP, with their fakes.
 var apiKinds = [...]apiKind{
-	{"resend", "", func() *upstreamtest.Server { return upstreamtest.NewResend(apiKey) }},
-	{"sendgrid", "", func() *upstreamtest.Server { return upstreamtest.NewSendGrid(apiKey) }},
-	{"mailgun", "domain = 'mg.example.com'\n", func() *upstreamtest.Server {
+	{name: "resend", fake: func() *upstreamtest.Server { return upstreamtest.NewResend(apiKey) }},
+	{name: "sendgrid", fake: func() *upstreamtest.Server { return upstreamtest.NewSendGrid(apiKey) }},
+	{name: "mailgun", settings: "domain = 'mg.example.com'\n", fake: func() *upstreamtest.Server {
 		return upstreamtest.NewMailgun(apiKey, "mg.example.com")
 	}},
 }
@@ -111,7 +118,7 @@ func TestGoldenRequests(t *testing.T) {
 		for name, m := range readMails(t) {
 			t.Run(kind.name+"/"+name, func(t *testing.T) {
 				var got bytes.Buffer
-				up := mustOpen(t, kind.name, "api_key = '"+apiKey+"'\n"+kind.settings)
+				up := mustOpen(t, kind.name, kind.with(apiKey))
 				if err := up.(upstream.Renderer).Render(m, &got); err != nil {
 					fmt.Fprintf(&got, "none: %v\n", err)
 				}
@@ -121,7 +128,7 @@ func TestGoldenRequests(t *testing.T) {
 				}
 				fake := kind.fake()
 				defer fake.Close()
-				up = mustOpen(t, kind.name, "api_key = '"+apiKey+"'\nbase_url = '"+fake.URL+"'\n"+kind.settings)
+				up = mustOpen(t, kind.name, kind.with(apiKey)+"base_url = '"+fake.URL+"'\n")
 				preflight := up.(upstream.Preflighter).Preflight(m)
 				checkDelivery(t, m, up.Send(t.Context(), m), preflight, fake)
 			})

@@ -26,7 +26,7 @@ func builders(tb testing.TB) map[string]func(*upstream.Mail) {
 	tb.Helper()
 	all := map[string]func(*upstream.Mail){}
 	for _, kind := range apiKinds {
-		up, err := openKind(kind.name, "api_key = 'k'\nbase_url = 'http://127.0.0.1:1'\npass_control_headers = true\n"+kind.settings)
+		up, err := openKind(kind.name, kind.with("k")+"base_url = 'http://127.0.0.1:1'\npass_control_headers = true\n")
 		if err != nil {
 			tb.Fatal(err)
 		}

@@ -237,3 +237,9 @@ func TestClockWithoutDate(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+// newClient returns a client without secrets.
+func newClient(transport http.RoundTripper, base string) *Client {
+	return &Client{client: &http.Client{Transport: transport}, base: base, timeout: time.Minute, auth: Key{Field: "Authorization"},
+		secrets: redactor{credentials: Key{}}}
+}

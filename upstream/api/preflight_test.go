@@ -24,7 +24,7 @@ func eachPreflight(t *testing.T, f func(name string, up upstream.Upstream)) {
 	t.Helper()
 	for _, kind := range apiKinds {
 		for _, settings := range preflightSettings[kind.name] {
-			f(kind.name+" "+settings, mustOpen(t, kind.name, "api_key = 'k'\n"+kind.settings+settings))
+			f(kind.name+" "+settings, mustOpen(t, kind.name, kind.with("k")+settings))
 		}
 	}
 }
@@ -99,7 +99,7 @@ func TestPreflightOfHostileMails(t *testing.T) {
 		}
 		m := &upstream.Mail{ID: "Q", From: "app@example.com", To: []upstream.Recipient{{Address: "ann@example.org"}}, Message: msg}
 		for _, kind := range apiKinds {
-			up := mustOpen(t, kind.name, "api_key = 'k'\n"+kind.settings)
+			up := mustOpen(t, kind.name, kind.with("k"))
 			sameVerdict(t, kind.name+" "+name, up, m)
 			if bytes, most := api.RequestBytes(up, m); bytes > most {
 				t.Errorf("%s, %s: a request of %d bytes, expected were %d", kind.name, name, bytes, most)
@@ -136,7 +136,7 @@ func TestPreflightAtLimits(t *testing.T) {
 		return &upstream.Mail{ID: "Q", From: "app@example.com", To: []upstream.Recipient{{Address: "ann@example.org"}}, Message: msg}
 	}
 	for _, kind := range apiKinds {
-		up := mustOpen(t, kind.name, "api_key = 'k'\n"+kind.settings)
+		up := mustOpen(t, kind.name, kind.with("k"))
 		limit := limits[kind.name]
 		// Where Preflight goes over from one way to the other.
 		for _, size := range []int64{limit/16 - 300_000, limit/16 - 200_000, limit / 16, limit/16 + 100_000} {

@@ -128,7 +128,7 @@ func FuzzAPIRequests(f *testing.F) {
 		fakes[i] = kind.fake()
 		f.Cleanup(fakes[i].Close)
 		for n, control := range []bool{false, true} {
-			up, err := openKind(kind.name, fmt.Sprintf("api_key = '%s'\nbase_url = '%s'\n%spass_control_headers = %v\n", apiKey, fakes[i].URL, kind.settings, control))
+			up, err := openKind(kind.name, fmt.Sprintf("%sbase_url = '%s'\npass_control_headers = %v\n", kind.with(apiKey), fakes[i].URL, control))
 			if err != nil {
 				f.Fatal(err)
 			}

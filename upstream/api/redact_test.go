@@ -19,7 +19,7 @@ func TestEchoedKey(t *testing.T) {
 	for _, kind := range apiKinds {
 		fake := kind.fake()
 		t.Cleanup(fake.Close)
-		up := mustOpen(t, kind.name, "api_key = '"+key+"'\nbase_url = '"+fake.URL+"'\n"+kind.settings)
+		up := mustOpen(t, kind.name, kind.with(key)+"base_url = '"+fake.URL+"'\n")
 		check := func(body string) {
 			fake.Script(upstreamtest.Fault{Status: 500, Body: body, Header: http.Header{"X-Message-Id": {key}}})
 			e := asError(t, up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org"))[0].Err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"mailhatch/upstream"
@@ -50,8 +51,9 @@ func (u *Upstream) Render(m *upstream.Mail, w io.Writer) error {
 func (c *Client) render(r *Request, w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s%s\n", r.Method, c.base, r.Path)
-	scheme, _, _ := strings.Cut(c.auth, " ")
-	fmt.Fprintf(&b, "Authorization: %s %s\n", scheme, upstream.Redacted)
+	for fields := range slices.Chunk(c.auth.Fields(), 2) {
+		fmt.Fprintf(&b, "%s: %s\n", fields[0], fields[1])
+	}
 	fmt.Fprintf(&b, "User-Agent: %s\n", c.agent)
 	for i := 0; i+1 < len(r.Header); i += 2 {
 		fmt.Fprintf(&b, "%s: %s\n", r.Header[i], r.Header[i+1])

@@ -65,7 +65,7 @@ func TestLargeAttachmentIsStreamed(t *testing.T) {
 	}
 	m := &upstream.Mail{ID: "Q", From: "app@example.com", To: []upstream.Recipient{{Address: "ann@example.org"}}, Message: msg}
 	for _, kind := range apiKinds {
-		up := mustOpen(t, kind.name, "api_key = '"+apiKey+"'\n"+kind.settings)
+		up := mustOpen(t, kind.name, kind.with(apiKey))
 		var before, after runtime.MemStats
 		sum := sha256.New()
 		runtime.ReadMemStats(&before)

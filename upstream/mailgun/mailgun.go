@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -69,22 +68,20 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	Domain   string `toml:"domain"`
-	Region   string `toml:"region"`
-	TestMode bool   `toml:"test_mode"`
+	APIKey   upstream.Secret `toml:"api_key"`
+	Domain   string          `toml:"domain"`
+	Region   string          `toml:"region"`
+	TestMode bool            `toml:"test_mode"`
 }
 
 // Open makes the upstream.
 func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	client, err := api.Open(env, s.Settings, api.Service{
-		URL:     cmp.Or(hosts[s.Region], hosts["us"]), // another region is an error of its own
-		KeyHint: "take a sending key of the domain, or make one at https://app.mailgun.com/settings/api_security",
-		Auth: func(key upstream.Secret) string {
-			return "Basic " + base64.StdEncoding.EncodeToString([]byte("api:"+key.Reveal()))
-		},
+		URL:        cmp.Or(hosts[s.Region], hosts["us"]), // another region is an error of its own
+		KeyHint:    "take a sending key of the domain, or make one at https://app.mailgun.com/settings/api_security",
 		Recipients: maxRecipients, Bytes: maxBytes + maxForm, Batches: true, // the message shows its own To to every recipient
 		Changes: changes(),
-	})
+	}, api.Basic("api", s.APIKey))
 	errs := []error{err, upstream.OneOf("region", s.Region, "us", "eu")}
 	switch {
 	case s.Domain == "":

@@ -58,15 +58,16 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	OnLossy string `toml:"on_lossy"`
+	APIKey  upstream.Secret `toml:"api_key"`
+	OnLossy string          `toml:"on_lossy"`
 }
 
 // Open makes the upstream.
 func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	client, err := api.Open(env, s.Settings, api.Service{
-		URL: "https://api.resend.com", KeyHint: "make one at https://resend.com/api-keys", Auth: api.Bearer,
+		URL: "https://api.resend.com", KeyHint: "make one at https://resend.com/api-keys",
 		Recipients: maxRecipients, Bytes: maxBytes, Keyed: true, Changes: changes(),
-	})
+	}, api.Bearer(s.APIKey))
 	if err = errors.Join(err, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
 		return nil, err
 	}

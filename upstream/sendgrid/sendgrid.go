@@ -64,19 +64,20 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	Region  string `toml:"region"`
-	Sandbox bool   `toml:"sandbox"`
-	OnLossy string `toml:"on_lossy"`
+	APIKey  upstream.Secret `toml:"api_key"`
+	Region  string          `toml:"region"`
+	Sandbox bool            `toml:"sandbox"`
+	OnLossy string          `toml:"on_lossy"`
 }
 
 // Open makes the upstream.
 func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	client, err := api.Open(env, s.Settings, api.Service{
-		URL:     cmp.Or(hosts[s.Region], hosts["global"]), // another region is an error of its own
-		KeyHint: "make one at https://app.sendgrid.com/settings/api_keys", Auth: api.Bearer,
+		URL:        cmp.Or(hosts[s.Region], hosts["global"]), // another region is an error of its own
+		KeyHint:    "make one at https://app.sendgrid.com/settings/api_keys",
 		Recipients: maxRecipients, Bytes: maxBytes, Batches: true, // each personalization is a mail of its own
 		Changes: changes(),
-	})
+	}, api.Bearer(s.APIKey))
 	err = errors.Join(err, upstream.OneOf("region", s.Region, "global", "eu"), upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
 	if err != nil {
 		return nil, err

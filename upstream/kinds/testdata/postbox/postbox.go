@@ -26,13 +26,14 @@ func changes() []string { return append(api.JSONChanges(), "the postbox is paint
 
 type settings struct {
 	api.Settings
-	Box string `toml:"box"`
+	APIKey upstream.Secret `toml:"api_key"`
+	Box    string          `toml:"box"`
 }
 
 // Open makes the upstream.
 func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
-	client, err := api.Open(env, s.Settings, api.Service{URL: "https://postbox.invalid", KeyHint: "ask for one", Auth: api.Bearer,
-		Recipients: 10, Bytes: 1 << 20, Changes: changes()})
+	client, err := api.Open(env, s.Settings, api.Service{URL: "https://postbox.invalid", KeyHint: "ask for one",
+		Recipients: 10, Bytes: 1 << 20, Changes: changes()}, api.Bearer(s.APIKey))
 	if s.Box == "" {
 		err = errors.Join(err, &upstream.KeyError{Key: "box", Problem: "is missing"})
 	}
