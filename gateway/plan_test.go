@@ -30,6 +30,7 @@ var plan = [][]string{
 	{"gateway"},
 	{"gateway/accept", "gateway/listen", "upstream/kinds"},
 	{"gateway/deliver", "gateway/admin", "gateway/config", "upstream/*"},
+	{"upstream/raw"},
 	{"gateway/deliver/gate", "gateway/queue/engines", "upstream/api", "upstream/smtp", "upstream/local", "upstream/upstreamtest"},
 	{"gateway/queue/sqlite", "gateway/queue/queuetest"},
 	{"gateway/queue/sqlite/database", "gateway/queue/sqlite/bodies", "gateway/queue/sqlite/row"},
@@ -48,7 +49,8 @@ var strict = map[string][]string{
 	"upstream/api":        {"mime", "upstream"},
 	"upstream/smtp":       {"mime", "upstream"},
 	"upstream/local":      {"mime", "upstream"},
-	"upstream/*":          {"mime", "upstream", "upstream/api"},
+	"upstream/raw":        {"mime", "upstream", "upstream/api"},
+	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/raw"},
 }
 
 const maxFiles = 15

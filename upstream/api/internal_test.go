@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -55,12 +56,12 @@ func TestRetryAfterSpellings(t *testing.T) {
 func TestBase64Reader(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 3, base64Chunk - 1, base64Chunk, base64Chunk + 1, 3 * base64Chunk} {
 		src := strings.Repeat("x", n)
-		got, err := io.ReadAll(iotest.OneByteReader(&base64Reader{chunk: base64Chunk, src: iotest.HalfReader(strings.NewReader(src))}))
+		got, err := io.ReadAll(iotest.OneByteReader(&base64Reader{encoding: base64.StdEncoding, chunk: base64Chunk, src: iotest.HalfReader(strings.NewReader(src))}))
 		if err != nil || len(got) != (n+2)/3*4 {
 			t.Errorf("%d bytes make %d: %v", n, len(got), err)
 		}
 	}
-	r := &base64Reader{chunk: base64Chunk, src: iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("abcdef")))}
+	r := &base64Reader{encoding: base64.StdEncoding, chunk: base64Chunk, src: iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("abcdef")))}
 	if _, err := io.ReadAll(r); err != iotest.ErrTimeout {
 		t.Errorf("the error of the source became %v", err)
 	}
@@ -70,7 +71,7 @@ func TestBase64Reader(t *testing.T) {
 // that looks whole.
 func TestShortSources(t *testing.T) {
 	torn := io.MultiReader(strings.NewReader("abcdef"), iotest.ErrReader(io.ErrUnexpectedEOF))
-	if got, err := io.ReadAll(&base64Reader{chunk: base64Chunk, src: torn}); err != io.ErrUnexpectedEOF {
+	if got, err := io.ReadAll(&base64Reader{encoding: base64.StdEncoding, chunk: base64Chunk, src: torn}); err != io.ErrUnexpectedEOF {
 		t.Errorf("a source that broke gave %q, %v", got, err)
 	}
 	for _, row := range []struct {

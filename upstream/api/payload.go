@@ -96,9 +96,14 @@ func Base64(p *mime.Part) (Segment, int64, error) {
 	if err != nil {
 		return Segment{}, 0, err
 	}
-	chunk := int(min(n/3*3+3, base64Chunk)) // small parts are many
-	open := func() io.Reader { return &base64Reader{src: p.Open(), chunk: chunk} }
-	return Segment{Open: open, Length: int64(base64.StdEncoding.EncodedLen(int(n)))}, n, nil
+	return Encode(Segment{Open: p.Open, Length: n}, base64.StdEncoding), n, nil
+}
+
+// Encode is a stream in an encoding with padding.
+func Encode(s Segment, encoding *base64.Encoding) Segment {
+	chunk := int(min(s.Length/3*3+3, base64Chunk)) // small parts are many
+	open := func() io.Reader { return &base64Reader{src: s.Open(), chunk: chunk, encoding: encoding} }
+	return Segment{Open: open, Length: int64(encoding.EncodedLen(int(s.Length)))}
 }
 
 // base64Chunk is the most that is read at a time; a multiple of 3, so that no padding falls inside.
@@ -106,12 +111,13 @@ const base64Chunk = 24 << 10
 
 // base64Reader encodes what it reads from src.
 type base64Reader struct {
-	src     io.Reader
-	chunk   int // bytes read at a time, a multiple of 3
-	raw     []byte
-	enc     []byte
-	pending []byte // of enc, not yet given out
-	err     error
+	src      io.Reader
+	encoding *base64.Encoding
+	chunk    int // bytes read at a time, a multiple of 3
+	raw      []byte
+	enc      []byte
+	pending  []byte // of enc, not yet given out
+	err      error
 }
 
 // Read returns encoded bytes until src ends.
@@ -122,7 +128,7 @@ func (r *base64Reader) Read(b []byte) (int, error) {
 		}
 		if r.raw == nil {
 			r.raw = make([]byte, r.chunk)
-			r.enc = make([]byte, base64.StdEncoding.EncodedLen(r.chunk))
+			r.enc = make([]byte, r.encoding.EncodedLen(r.chunk))
 		}
 		// Not io.ReadFull: its io.ErrUnexpectedEOF is either the end or a source's own failure.
 		n := 0
@@ -134,8 +140,8 @@ func (r *base64Reader) Read(b []byte) (int, error) {
 		if r.err != nil && r.err != io.EOF {
 			return 0, r.err
 		}
-		base64.StdEncoding.Encode(r.enc, r.raw[:n])
-		r.pending = r.enc[:base64.StdEncoding.EncodedLen(n)]
+		r.encoding.Encode(r.enc, r.raw[:n])
+		r.pending = r.enc[:r.encoding.EncodedLen(n)]
 	}
 	n := copy(b, r.pending)
 	if r.pending = r.pending[n:]; len(r.pending) == 0 && n == 0 {

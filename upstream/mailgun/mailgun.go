@@ -9,15 +9,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/raw"
 )
 
 // Limits of Mailgun, https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages
@@ -119,37 +118,24 @@ func (g *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 	if _, e := g.options(m); e != nil || g.control {
 		return e, e != nil
 	}
-	_, e := missingFields(m, g.domain)
-	return e, true
+	return g.form().Refuses(m), true
 }
 
-// Compose edits the header: out goes what must not be seen or would steer Mailgun, in comes what
-// Mailgun needs. Every other byte stays.
+func (g *provider) form() raw.Form {
+	return raw.Form{Provider: "Mailgun", Bytes: maxBytes, Domain: g.domain}
+}
+
+// Compose writes the form around the message.
 func (g *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 	options, e := g.options(m)
 	if e != nil {
 		return nil, e
 	}
-	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}, {Op: mime.Remove, Name: "Return-Path"}}
-	if slices.ContainsFunc(m.Message.Header, func(f mime.Field) bool { return upstream.IsControlField(f.Name) }) {
-		for _, pattern := range upstream.ControlFields() { // not by the names that the message has: they can be many
-			edits = append(edits, mime.Edit{Op: mime.Remove, Name: pattern})
-		}
-	}
-	edits = append(edits, mime.Edit{Op: mime.Mend}) // Mailgun refuses headers with lines that are not fields
-	more, e := missingFields(m, g.domain)
+	src, e := g.form().Message(m)
 	if e != nil {
 		return nil, e
 	}
-	msg, err := m.Message.With(append(edits, more...)...)
-	if err != nil {
-		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
-	}
-	src := msg.Source
-	if src.Size() > maxBytes {
-		return nil, api.Errorf(upstream.Unrepresentable, "5.3.4", "the message has %d bytes; Mailgun takes %d", src.Size(), maxBytes)
-	}
-	file := api.Segment{Length: src.Size(), Open: func() io.Reader { return io.NewSectionReader(src, 0, src.Size()) }}
+	file := raw.Bytes(src)
 	return func(c *api.Call) (*api.Request, *upstream.Error) {
 		boundary := g.boundary(m, c)
 		var b bytes.Buffer
@@ -188,28 +174,6 @@ func writeField(b *bytes.Buffer, boundary, name, value string) {
 	for _, s := range [...]string{"--", boundary, "\r\nContent-Disposition: form-data; name=\"", formNames.Replace(name), "\"\r\n\r\n", value, "\r\n"} {
 		b.WriteString(s)
 	}
-}
-
-// missingFields adds the fields without which Mailgun refuses a message or makes up its own.
-func missingFields(m *upstream.Mail, domain string) ([]mime.Edit, *upstream.Error) {
-	var edits []mime.Edit
-	from, e := api.From(m)
-	if e != nil {
-		return nil, e
-	}
-	for i := range from {
-		// Mail with a non-ASCII address in From would not be delivered.
-		if from[i].Addr, e = api.SenderForm(from[i].Addr); e != nil {
-			return nil, e
-		}
-	}
-	if !slices.ContainsFunc(m.Message.From, func(a mime.Address) bool { return strings.Contains(a.Addr, "@") }) {
-		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "From", Value: from[0].String()})
-	}
-	if m.Message.MessageID == "" {
-		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "Message-ID", Value: "<" + m.ID + "@" + domain + ">"})
-	}
-	return edits, nil
 }
 
 // Interpret reads {"id":…,"message":"Queued…"} or an error.

@@ -1,0 +1,75 @@
+// Package raw is what the kinds share whose API takes a message as it is: the header made fit to leave, and the
+// bytes in the form that a request carries.
+package raw
+
+import (
+	"slices"
+	"strings"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+	"mailhatch/upstream/api"
+)
+
+// Form is how an API takes messages.
+type Form struct {
+	Provider string // for messages: "Mailgun"
+	Bytes    int64  // of a message
+	Domain   string // of a Message-ID that is made up; "": that of From
+}
+
+// Refuses returns the error that Message would have for a mail that is small for the API.
+func (f Form) Refuses(m *upstream.Mail) *upstream.Error {
+	_, e := f.missingFields(m)
+	return e
+}
+
+// Message edits the header: out goes what must not be seen or would steer a provider, in comes what the provider
+// needs. Every other byte stays.
+func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
+	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}, {Op: mime.Remove, Name: "Return-Path"}}
+	if slices.ContainsFunc(m.Message.Header, func(f mime.Field) bool { return upstream.IsControlField(f.Name) }) {
+		for _, pattern := range upstream.ControlFields() { // not by the names that the message has: they can be many
+			edits = append(edits, mime.Edit{Op: mime.Remove, Name: pattern})
+		}
+	}
+	edits = append(edits, mime.Edit{Op: mime.Mend}) // providers refuse headers with lines that are not fields
+	more, e := f.missingFields(m)
+	if e != nil {
+		return nil, e
+	}
+	msg, err := m.Message.With(append(edits, more...)...)
+	if err != nil {
+		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	if n := msg.Source.Size(); n > f.Bytes {
+		return nil, api.Errorf(upstream.Unrepresentable, "5.3.4", "the message has %d bytes; %s takes %d", n, f.Provider, f.Bytes)
+	}
+	return msg.Source, nil
+}
+
+// missingFields adds the fields without which providers refuse a message or make up their own.
+func (f Form) missingFields(m *upstream.Mail) ([]mime.Edit, *upstream.Error) {
+	var edits []mime.Edit
+	from, e := api.From(m)
+	if e != nil {
+		return nil, e
+	}
+	for i := range from {
+		// Mail with a non-ASCII address in From would not be delivered.
+		if from[i].Addr, e = api.SenderForm(from[i].Addr); e != nil {
+			return nil, e
+		}
+	}
+	if !slices.ContainsFunc(m.Message.From, func(a mime.Address) bool { return strings.Contains(a.Addr, "@") }) {
+		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "From", Value: from[0].String()})
+	}
+	if m.Message.MessageID == "" {
+		domain := f.Domain
+		if domain == "" {
+			_, domain, _ = mime.SplitAddress(from[0].Addr)
+		}
+		edits = append(edits, mime.Edit{Op: mime.Replace, Name: "Message-ID", Value: "<" + m.ID + "@" + domain + ">"})
+	}
+	return edits, nil
+}

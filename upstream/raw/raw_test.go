@@ -1,0 +1,84 @@
+package raw
+
+import (
+	"encoding/base64"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"mailhatch/mime"
+	"mailhatch/upstream"
+	"mailhatch/upstream/api"
+)
+
+func makeMail(t *testing.T, from, message string) *upstream.Mail {
+	t.Helper()
+	msg, err := mime.Parse(mime.NewBytesSource([]byte(strings.ReplaceAll(message, "\n", "\r\n"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &upstream.Mail{ID: "Q", From: from, Message: msg, To: []upstream.Recipient{{Address: "ann@example.org"}}}
+}
+
+func read(t *testing.T, s api.Segment) string {
+	t.Helper()
+	b, err := io.ReadAll(s.Open())
+	if err != nil || int64(len(b)) != s.Length {
+		t.Fatalf("%d bytes of %d, %v", len(b), s.Length, err)
+	}
+	return string(b)
+}
+
+func TestMessage(t *testing.T) {
+	for _, row := range []struct {
+		name, from, message, want string // the message as it leaves, or the words of the error
+		domain                    string
+	}{
+		{name: "as it is", message: "From: a@example.com\nMessage-ID: <m@x>\nX-Other: 1\n\nbody \xff\n", want: "From: a@example.com\nMessage-ID: <m@x>\nX-Other: 1\n\nbody \xff\n"},
+		{name: "hidden and steering fields", message: "Return-Path: <b@x>\nFrom: a@example.com\nBcc: c@x\nX-MC-Tags: t\nResent-Bcc: d@x\nMessage-ID: <m@x>\n\nbody\n",
+			want: "From: a@example.com\nMessage-ID: <m@x>\n\nbody\n"},
+		{name: "no Message-ID", message: "From: a@example.com\n\nbody\n", want: "From: a@example.com\nMessage-ID: <Q@example.com>\n\nbody\n"},
+		{name: "no Message-ID, another domain", message: "From: a@example.com\n\nbody\n", domain: "mg.example.com", want: "From: a@example.com\nMessage-ID: <Q@mg.example.com>\n\nbody\n"},
+		{name: "From without an address", from: "app@example.com", message: "From: The App\nMessage-ID: <m@x>\n\nbody\n",
+			want: "From: The App <app@example.com>\nMessage-ID: <m@x>\n\nbody\n"},
+		{name: "no From at all", message: "Message-ID: <m@x>\n\nbody\n", want: "no From address and no envelope sender"},
+		{name: "From beyond ASCII", message: "From: jörg@example.com\nMessage-ID: <m@x>\n\nbody\n", want: "beyond ASCII"},
+		{name: "too large", message: "From: a@example.com\nMessage-ID: <m@x>\n\n" + strings.Repeat("x", 1000), want: "Provider takes 500"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			f := Form{Provider: "Provider", Bytes: 500, Domain: row.domain}
+			m := makeMail(t, row.from, row.message)
+			src, e := f.Message(m)
+			if e != nil {
+				if e.Class != upstream.Unrepresentable || !strings.Contains(e.Error(), row.want) {
+					t.Errorf("%v, want %s", e, row.want)
+				}
+				if early := f.Refuses(m); early == nil && !strings.Contains(e.Error(), "takes 500") {
+					t.Error("Refuses did not see it")
+				}
+				return
+			}
+			if e := f.Refuses(m); e != nil {
+				t.Error(e)
+			}
+			got := read(t, Bytes(src))
+			if fields := strings.ReplaceAll(got, "\r\n", "\n"); sorted(fields) != sorted(row.want) {
+				t.Errorf("got\n%s\nwant\n%s", fields, row.want)
+			}
+			for encoding, segment := range map[*base64.Encoding]api.Segment{base64.StdEncoding: Base64(src), base64.URLEncoding: Base64URL(src)} {
+				if b, err := encoding.DecodeString(read(t, segment)); err != nil || string(b) != got {
+					t.Errorf("in base64 it is %q, %v", b, err)
+				}
+			}
+		})
+	}
+}
+
+// sorted puts the fields of a header in order: where one that was missing stands does not matter.
+func sorted(message string) string {
+	head, body, _ := strings.Cut(message, "\n\n")
+	fields := strings.Split(head, "\n")
+	slices.Sort(fields)
+	return strings.Join(fields, "\n") + "\n\n" + body
+}
