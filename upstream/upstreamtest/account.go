@@ -9,11 +9,11 @@ import (
 // Mailgun "active", "unverified"; SendGrid "valid" or anything else.
 type Domain struct{ Name, Status string }
 
-// account is what a fake tells of itself to requests that send nothing.
-type account struct {
-	domains  []Domain
-	sendOnly bool // the key may send and do nothing else
-	scopes   []string
+// Account is what a fake tells of itself to requests that send nothing.
+type Account struct {
+	Domains  []Domain
+	SendOnly bool // the key may send and do nothing else
+	Scopes   []string
 	skew     time.Duration
 }
 
@@ -21,21 +21,21 @@ type account struct {
 func (s *Server) SetDomains(domains ...Domain) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.account.domains = domains
+	s.account.Domains = domains
 }
 
 // SetSendOnly makes the key one that may only send, or one that may do everything.
 func (s *Server) SetSendOnly(only bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.account.sendOnly = only
+	s.account.SendOnly = only
 }
 
 // SetScopes changes what SendGrid says that the key may do.
 func (s *Server) SetScopes(scopes ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.account.scopes = scopes
+	s.account.Scopes = scopes
 }
 
 // SetClock makes the Date of answers differ from this machine's clock.

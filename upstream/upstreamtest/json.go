@@ -14,9 +14,9 @@ import (
 	"unicode/utf8"
 )
 
-// decodeStrict reads one JSON object without fields that the API does not know and without names
+// DecodeStrict reads one JSON object without fields that the API does not know and without names
 // that occur twice.
-func decodeStrict(body []byte, into any) error {
+func DecodeStrict(body []byte, into any) error {
 	if !utf8.Valid(body) {
 		return fmt.Errorf("the body is not UTF-8")
 	}
@@ -65,29 +65,29 @@ func noTwins(dec *json.Decoder) error {
 	return err
 }
 
-// stringList is a string or a list of strings.
-type stringList []string
+// StringList is a string or a list of strings.
+type StringList []string
 
 // UnmarshalJSON reads both forms.
-func (l *stringList) UnmarshalJSON(b []byte) error {
+func (l *StringList) UnmarshalJSON(b []byte) error {
 	var one string
 	if json.Unmarshal(b, &one) == nil {
-		*l = stringList{one}
+		*l = StringList{one}
 		return nil
 	}
 	return json.Unmarshal(b, (*[]string)(l))
 }
 
-// stringMap is an object of strings; other values are refused.
-type stringMap map[string]string
+// StringMap is an object of strings; other values are refused.
+type StringMap map[string]string
 
 // UnmarshalJSON names the value that is no string.
-func (m *stringMap) UnmarshalJSON(b []byte) error {
+func (m *StringMap) UnmarshalJSON(b []byte) error {
 	var raw map[string]any
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return err
 	}
-	*m = stringMap{}
+	*m = StringMap{}
 	for k, v := range raw {
 		s, ok := v.(string)
 		if !ok {
@@ -98,8 +98,8 @@ func (m *stringMap) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// headerNames checks names and values of a headers object.
-func headerNames(headers stringMap, reserved []string) error {
+// HeaderNames checks names and values of a headers object.
+func HeaderNames(headers StringMap, reserved []string) error {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		value := headers[name]
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }) {
@@ -119,16 +119,16 @@ func headerNames(headers stringMap, reserved []string) error {
 
 var addressForm = regexp.MustCompile(`^(?:[!#-'*+/-9=?A-Z^-~-]+(?:\.[!#-'*+/-9=?A-Z^-~-]+)*|"[ -~]*")@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 
-// address checks a bare address as the APIs do: ASCII, a domain with a dot.
-func address(s string) error {
+// CheckAddress checks a bare address as the APIs do: ASCII, a domain with a dot.
+func CheckAddress(s string) error {
 	if !addressForm.MatchString(s) || !strings.Contains(s[strings.LastIndex(s, "@"):], ".") {
 		return fmt.Errorf("%q does not contain a valid address", s)
 	}
 	return nil
 }
 
-// mailbox reads `Name <a@b>` or `a@b`; the name may hold anything but must be quoted where RFC 5322 says so.
-func mailbox(s string) (addr string, err error) {
+// Mailbox reads `Name <a@b>` or `a@b`; the name may hold anything but must be quoted where RFC 5322 says so.
+func Mailbox(s string) (addr string, err error) {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
 		return "", fmt.Errorf("%q holds control characters", s)
 	}
@@ -136,7 +136,7 @@ func mailbox(s string) (addr string, err error) {
 	if i := strings.LastIndex(s, "<"); i >= 0 {
 		addr = strings.TrimSuffix(s[i+1:], ">")
 	}
-	if err := address(addr); err != nil {
+	if err := CheckAddress(addr); err != nil {
 		return "", err
 	}
 	if _, err := mail.ParseAddress(s); err != nil {
@@ -145,7 +145,8 @@ func mailbox(s string) (addr string, err error) {
 	return addr, nil
 }
 
-func decodeFile(content string) ([]byte, error) {
+// DecodeFile reads base64 without blanks.
+func DecodeFile(content string) ([]byte, error) {
 	if strings.ContainsAny(content, "\r\n ") {
 		return nil, fmt.Errorf("the content of an attachment holds blanks")
 	}

@@ -29,60 +29,60 @@ var mailgunFields = []string{"to", "template", "t:version", "t:variables", "o:ta
 
 // NewMailgun starts a fake of Mailgun for one domain; it knows messages.mime only.
 func NewMailgun(key, domain string, opts ...Option) *Server {
-	return newServer("mailgun", key, mailgunAPI{domain}, opts)
+	return NewServer("mailgun", key, mailgunAPI{domain}, opts)
 }
 
 type mailgunAPI struct{ domain string }
 
-func mailgunError(status int, format string, args ...any) *answer {
-	return &answer{status, nil, jsonString(map[string]string{"message": fmt.Sprintf(format, args...)})}
+func mailgunError(status int, format string, args ...any) *Answer {
+	return &Answer{status, nil, JSON(map[string]string{"message": fmt.Sprintf(format, args...)})}
 }
 
-func (mailgunAPI) limit() int64 { return 25<<20 + 256<<10 }
+func (mailgunAPI) Limit() int64 { return 25<<20 + 256<<10 }
 
-func (mailgunAPI) tooLarge() *answer { return mailgunError(413, "Request entity too large") }
+func (mailgunAPI) TooLarge() *Answer { return mailgunError(413, "Request entity too large") }
 
-func (mailgunAPI) sends(r *http.Request) bool {
+func (mailgunAPI) Sends(r *http.Request) bool {
 	return strings.HasSuffix(r.URL.Path, "/messages.mime") && r.Method == http.MethodPost
 }
 
-func (mailgunAPI) authorized(r *http.Request, key string) bool {
+func (mailgunAPI) Authorized(r *http.Request, key string) bool {
 	user, pass, ok := r.BasicAuth()
 	return ok && user == "api" && pass == key
 }
 
-func (mailgunAPI) unauthorized(*http.Request) *answer {
-	return &answer{401, http.Header{"Content-Type": {"text/plain"}}, "Forbidden"}
+func (mailgunAPI) Unauthorized(*http.Request) *Answer {
+	return &Answer{401, http.Header{"Content-Type": {"text/plain"}}, "Forbidden"}
 }
 
 // other serves the domain, https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains
-func (a mailgunAPI) other(r *http.Request, acct *account) *answer {
+func (a mailgunAPI) Other(r *http.Request, acct *Account) *Answer {
 	if name, ok := strings.CutPrefix(r.URL.Path, "/v4/domains/"); ok && r.Method == http.MethodGet {
 		state := "active"
-		for _, d := range acct.domains {
+		for _, d := range acct.Domains {
 			if d.Name == name {
 				state = d.Status
 			}
 		}
 		switch {
-		case acct.sendOnly:
-			return &answer{401, http.Header{"Content-Type": {"text/plain"}}, "Forbidden"}
+		case acct.SendOnly:
+			return &Answer{401, http.Header{"Content-Type": {"text/plain"}}, "Forbidden"}
 		case name != a.domain:
 			return mailgunError(404, "Domain not found")
 		}
-		return &answer{200, nil, jsonString(map[string]any{"domain": map[string]string{"name": name, "state": state}})}
+		return &Answer{200, nil, JSON(map[string]any{"domain": map[string]string{"name": name, "state": state}})}
 	}
-	return &answer{200, http.Header{"Content-Type": {"text/plain"}}, "Mailgun Magnificent API"}
+	return &Answer{200, http.Header{"Content-Type": {"text/plain"}}, "Mailgun Magnificent API"}
 }
 
-func (mailgunAPI) accepted(msg *Message) *answer {
-	return &answer{200, nil, jsonString(map[string]string{"id": "<" + msg.ID + ">", "message": "Queued. Thank you."})}
+func (mailgunAPI) Accepted(msg *Message) *Answer {
+	return &Answer{200, nil, JSON(map[string]string{"id": "<" + msg.ID + ">", "message": "Queued. Thank you."})}
 }
 
-func (a mailgunAPI) take(_ *Server, r *http.Request, body []byte, msg *Message) *answer {
+func (a mailgunAPI) Take(_ *Server, r *http.Request, body []byte, msg *Message) *Answer {
 	domain := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/v3/"), "/messages.mime")
 	if strings.Contains(domain, "/") {
-		return &answer{200, http.Header{"Content-Type": {"text/plain"}}, "Mailgun Magnificent API"}
+		return &Answer{200, http.Header{"Content-Type": {"text/plain"}}, "Mailgun Magnificent API"}
 	}
 	if domain != a.domain {
 		return mailgunError(404, "Domain not found: %s", domain)
@@ -104,10 +104,13 @@ func (a mailgunAPI) take(_ *Server, r *http.Request, body []byte, msg *Message) 
 	if msg.Raw == nil {
 		return mailgunError(400, "message parameter is missing")
 	}
-	return mailgunMessage(msg)
+	if err := ReadRaw(msg); err != nil {
+		return mailgunError(400, "%v", err)
+	}
+	return nil
 }
 
-func readForm(form *multipart.Reader, msg *Message) *answer {
+func readForm(form *multipart.Reader, msg *Message) *Answer {
 	options := 0
 	for {
 		part, err := form.NextRawPart()
@@ -133,7 +136,7 @@ func readForm(form *multipart.Reader, msg *Message) *answer {
 	}
 }
 
-func formField(name, file string, value []byte, msg *Message) *answer {
+func formField(name, file string, value []byte, msg *Message) *Answer {
 	enum, known := mailgunEnums[name]
 	switch {
 	case name == "message":
@@ -161,13 +164,13 @@ func formField(name, file string, value []byte, msg *Message) *answer {
 
 // formRecipients reads a `to` field. One address that is wrong fails the call without its name;
 // duplicates are ignored silently.
-func formRecipients(value string, msg *Message) *answer {
+func formRecipients(value string, msg *Message) *Answer {
 	list, err := mail.ParseAddressList(value)
 	if err != nil {
 		return mailgunError(400, "'to' parameter is not a valid address. please check documentation.")
 	}
 	for _, a := range list {
-		if address(a.Address) != nil {
+		if CheckAddress(a.Address) != nil {
 			return mailgunError(400, "'to' parameter is not a valid address. please check documentation.")
 		}
 		addr := strings.ToLower(a.Address)

@@ -2,6 +2,7 @@ package upstreamtest
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -9,11 +10,13 @@ import (
 	"github.com/emersion/go-message"
 	_ "github.com/emersion/go-message/charset" // decodes texts of all charsets
 	"github.com/emersion/go-message/mail"
+
+	"mailhatch/upstream"
 )
 
-// mailgunMessage reads the message as far as it can be read; Mailgun takes broken ones too, but not
-// headers with lines that are no fields.
-func mailgunMessage(msg *Message) *answer {
+// ReadRaw reads msg.Raw as far as it can be read: providers take broken messages too, but not headers with lines
+// that are no fields. It refuses what no message must leave with: Bcc, and fields that steer a provider.
+func ReadRaw(msg *Message) error {
 	for i, line := range strings.Split(string(msg.Raw), "\n") {
 		if strings.TrimRight(line, "\r") == "" {
 			break
@@ -22,7 +25,7 @@ func mailgunMessage(msg *Message) *answer {
 			continue
 		}
 		if name, _, colon := strings.Cut(line, ":"); !colon || strings.TrimRight(name, " \t") == "" {
-			return mailgunError(400, "message cannot be read: line %d of the header is no field", i+1)
+			return fmt.Errorf("message cannot be read: line %d of the header is no field", i+1)
 		}
 	}
 	e, err := message.Read(bytes.NewReader(msg.Raw))
@@ -30,18 +33,18 @@ func mailgunMessage(msg *Message) *answer {
 		e, err = message.Read(bytes.NewReader(fieldsOnly(msg.Raw)))
 	}
 	if e == nil {
-		return mailgunError(400, "message cannot be read: %v", err)
+		return fmt.Errorf("message cannot be read: %v", err)
 	}
 	if strings.TrimSpace(e.Header.Get("From")) == "" {
-		return mailgunError(400, "from parameter is missing")
+		return fmt.Errorf("from parameter is missing")
 	}
 	msg.Headers = map[string]string{}
 	for f := e.Header.Fields(); f.Next(); {
 		if strings.EqualFold(f.Key(), "Bcc") || strings.EqualFold(f.Key(), "Resent-Bcc") {
-			return mailgunError(400, "a Bcc field would be shown to everyone")
+			return fmt.Errorf("a Bcc field would be shown to everyone")
 		}
-		if strings.HasPrefix(strings.ToLower(f.Key()), "x-mailgun-") {
-			return mailgunError(400, "%s would steer the service", f.Key())
+		if upstream.IsControlField(f.Key()) {
+			return fmt.Errorf("%s would steer the service", f.Key())
 		}
 		if _, ok := msg.Headers[f.Key()]; !ok {
 			text, _ := f.Text()

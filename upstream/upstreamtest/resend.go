@@ -18,21 +18,21 @@ var resendExtensions = map[string]string{".pdf": "application/pdf", ".png": "ima
 
 // NewResend starts a fake of Resend, https://resend.com/docs/api-reference/emails/send-email
 func NewResend(key string, opts ...Option) *Server {
-	return newServer("resend", key, resendAPI{}, opts)
+	return NewServer("resend", key, resendAPI{}, opts)
 }
 
 type resendAPI struct{}
 
 type resendRequest struct {
 	From        string     `json:"from"`
-	To          stringList `json:"to"`
-	Cc          stringList `json:"cc"`
-	Bcc         stringList `json:"bcc"`
-	ReplyTo     stringList `json:"reply_to"`
+	To          StringList `json:"to"`
+	Cc          StringList `json:"cc"`
+	Bcc         StringList `json:"bcc"`
+	ReplyTo     StringList `json:"reply_to"`
 	Subject     *string    `json:"subject"`
 	HTML        *string    `json:"html"`
 	Text        *string    `json:"text"`
-	Headers     stringMap  `json:"headers"`
+	Headers     StringMap  `json:"headers"`
 	Attachments []struct {
 		Filename    string `json:"filename"`
 		ContentType string `json:"content_type"`
@@ -41,25 +41,25 @@ type resendRequest struct {
 	} `json:"attachments"`
 }
 
-func resendError(status int, name, message string) *answer {
-	return &answer{status, nil, jsonString(map[string]any{"statusCode": status, "name": name, "message": message})}
+func resendError(status int, name, message string) *Answer {
+	return &Answer{status, nil, JSON(map[string]any{"statusCode": status, "name": name, "message": message})}
 }
 
-func (resendAPI) limit() int64 { return 40 << 20 }
+func (resendAPI) Limit() int64 { return 40 << 20 }
 
-func (resendAPI) tooLarge() *answer {
+func (resendAPI) TooLarge() *Answer {
 	return resendError(413, "validation_error", "The request is larger than 40 MB.")
 }
 
-func (resendAPI) sends(r *http.Request) bool {
+func (resendAPI) Sends(r *http.Request) bool {
 	return r.URL.Path == "/emails" && r.Method == http.MethodPost
 }
 
-func (resendAPI) authorized(r *http.Request, key string) bool {
+func (resendAPI) Authorized(r *http.Request, key string) bool {
 	return r.Header.Get("Authorization") == "Bearer "+key
 }
 
-func (resendAPI) unauthorized(r *http.Request) *answer {
+func (resendAPI) Unauthorized(r *http.Request) *Answer {
 	if r.Header.Get("Authorization") == "" {
 		return resendError(401, "missing_api_key", "Missing API key in the authorization header.")
 	}
@@ -67,25 +67,25 @@ func (resendAPI) unauthorized(r *http.Request) *answer {
 }
 
 // other serves the list of domains, https://resend.com/docs/api-reference/domains/list-domains
-func (resendAPI) other(r *http.Request, acct *account) *answer {
+func (resendAPI) Other(r *http.Request, acct *Account) *Answer {
 	if r.URL.Path != "/domains" || r.Method != http.MethodGet {
 		return nil
 	}
-	if acct.sendOnly {
+	if acct.SendOnly {
 		return resendError(401, "restricted_api_key", "This API key is restricted to only send emails")
 	}
 	list := []map[string]string{}
-	for _, d := range acct.domains {
+	for _, d := range acct.Domains {
 		list = append(list, map[string]string{"id": "id-" + d.Name, "name": d.Name, "status": d.Status, "region": "us-east-1"})
 	}
-	return &answer{200, nil, jsonString(map[string]any{"object": "list", "has_more": false, "data": list})}
+	return &Answer{200, nil, JSON(map[string]any{"object": "list", "has_more": false, "data": list})}
 }
 
-func (resendAPI) accepted(msg *Message) *answer {
-	return &answer{200, nil, jsonString(map[string]string{"id": msg.ID})}
+func (resendAPI) Accepted(msg *Message) *Answer {
+	return &Answer{200, nil, JSON(map[string]string{"id": msg.ID})}
 }
 
-func (resendAPI) take(_ *Server, r *http.Request, body []byte, msg *Message) *answer {
+func (resendAPI) Take(_ *Server, r *http.Request, body []byte, msg *Message) *Answer {
 	if ct := r.Header.Get("Content-Type"); ct != "application/json" {
 		return resendError(415, "validation_error", "Content-Type is "+ct)
 	}
@@ -96,7 +96,7 @@ func (resendAPI) take(_ *Server, r *http.Request, body []byte, msg *Message) *an
 		return resendError(400, "invalid_idempotency_key", "The key must be between 1-256 chars.")
 	}
 	var req resendRequest
-	if err := decodeStrict(body, &req); err != nil {
+	if err := DecodeStrict(body, &req); err != nil {
 		return resendError(422, "validation_error", err.Error())
 	}
 	if err := req.fill(msg); err != nil {
@@ -106,7 +106,7 @@ func (resendAPI) take(_ *Server, r *http.Request, body []byte, msg *Message) *an
 }
 
 func (req *resendRequest) fill(msg *Message) error {
-	if _, err := mailbox(req.From); err != nil {
+	if _, err := Mailbox(req.From); err != nil {
 		return fmt.Errorf("Invalid `from` field. %w", err)
 	}
 	if req.Subject == nil || *req.Subject == "" {
@@ -121,7 +121,7 @@ func (req *resendRequest) fill(msg *Message) error {
 	if err := req.recipients(msg); err != nil {
 		return err
 	}
-	if err := headerNames(req.Headers, resendReserved); err != nil {
+	if err := HeaderNames(req.Headers, resendReserved); err != nil {
 		return err
 	}
 	msg.From, msg.Subject, msg.Text, msg.Headers = req.From, *req.Subject, *req.Text, req.Headers
@@ -141,10 +141,10 @@ func (req *resendRequest) recipients(msg *Message) error {
 	seen := map[string]bool{}
 	for _, list := range []struct {
 		name string
-		in   stringList
+		in   StringList
 	}{{"to", req.To}, {"cc", req.Cc}, {"bcc", req.Bcc}, {"reply_to", req.ReplyTo}} {
 		for _, s := range list.in {
-			addr, err := mailbox(s)
+			addr, err := Mailbox(s)
 			if err != nil {
 				return fmt.Errorf("Invalid `%s` field. %w", list.name, err)
 			}
@@ -168,7 +168,7 @@ func (req *resendRequest) files(msg *Message) error {
 		if f.Filename == "" || strings.ContainsAny(f.Filename, "\r\n") {
 			return fmt.Errorf("an attachment has no proper filename: the mail would never arrive")
 		}
-		data, err := decodeFile(f.Content)
+		data, err := DecodeFile(f.Content)
 		if err != nil {
 			return fmt.Errorf("attachment %s: %w", f.Filename, err)
 		}

@@ -14,7 +14,7 @@ var sendgridReserved = []string{"x-sg-id", "x-sg-eid", "received", "dkim-signatu
 
 // NewSendGrid starts a fake of SendGrid, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 func NewSendGrid(key string, opts ...Option) *Server {
-	return newServer("sendgrid", key, sendgridAPI{}, opts)
+	return NewServer("sendgrid", key, sendgridAPI{}, opts)
 }
 
 type sendgridAPI struct{}
@@ -28,7 +28,7 @@ type sendgridPersonalization struct {
 	To         []sendgridMailbox `json:"to"`
 	Cc         []sendgridMailbox `json:"cc"`
 	Bcc        []sendgridMailbox `json:"bcc"`
-	CustomArgs stringMap         `json:"custom_args"`
+	CustomArgs StringMap         `json:"custom_args"`
 	SendAt     json.Number       `json:"send_at"`
 }
 
@@ -47,7 +47,7 @@ type sendgridRequest struct {
 		Type  string `json:"type"`
 		Value string `json:"value"`
 	} `json:"content"`
-	Headers     stringMap `json:"headers"`
+	Headers     StringMap `json:"headers"`
 	Categories  []string  `json:"categories"`
 	Attachments []struct {
 		Filename    *string `json:"filename"`
@@ -69,34 +69,34 @@ func fault(field, format string, args ...any) *sendgridFault {
 	return &sendgridFault{field, fmt.Sprintf(format, args...)}
 }
 
-func sendgridError(status int, field, message string) *answer {
+func sendgridError(status int, field, message string) *Answer {
 	one := map[string]any{"message": message, "field": nil, "help": nil}
 	if field != "" {
 		one["field"] = field
 	}
-	return &answer{status, nil, jsonString(map[string]any{"errors": []any{one}})}
+	return &Answer{status, nil, JSON(map[string]any{"errors": []any{one}})}
 }
 
-func (sendgridAPI) limit() int64 { return 30 << 20 }
+func (sendgridAPI) Limit() int64 { return 30 << 20 }
 
-func (sendgridAPI) tooLarge() *answer { return sendgridError(413, "", "Payload Too Large") }
+func (sendgridAPI) TooLarge() *Answer { return sendgridError(413, "", "Payload Too Large") }
 
-func (sendgridAPI) sends(r *http.Request) bool {
+func (sendgridAPI) Sends(r *http.Request) bool {
 	return r.URL.Path == "/v3/mail/send" && r.Method == http.MethodPost
 }
 
-func (sendgridAPI) authorized(r *http.Request, key string) bool {
+func (sendgridAPI) Authorized(r *http.Request, key string) bool {
 	return r.Header.Get("Authorization") == "Bearer "+key
 }
 
-func (sendgridAPI) unauthorized(*http.Request) *answer {
+func (sendgridAPI) Unauthorized(*http.Request) *Answer {
 	return sendgridError(401, "", "The provided authorization grant is invalid, expired, or revoked")
 }
 
 // other serves scopes and authenticated domains,
 // https://www.twilio.com/docs/sendgrid/api-reference/domain-authentication/list-all-authenticated-domains
-func (sendgridAPI) other(r *http.Request, acct *account) *answer {
-	scopes := acct.scopes
+func (sendgridAPI) Other(r *http.Request, acct *Account) *Answer {
+	scopes := acct.Scopes
 	if scopes == nil {
 		scopes = []string{"mail.send"}
 	}
@@ -104,33 +104,33 @@ func (sendgridAPI) other(r *http.Request, acct *account) *answer {
 	case r.Method != http.MethodGet:
 		return nil
 	case r.URL.Path == "/v3/scopes":
-		return &answer{200, nil, jsonString(map[string]any{"scopes": scopes})}
+		return &Answer{200, nil, JSON(map[string]any{"scopes": scopes})}
 	case r.URL.Path != "/v3/whitelabel/domains":
 		return nil
 	case !slices.Contains(scopes, "whitelabel.read"):
 		return sendgridError(403, "", "access forbidden")
 	}
 	list := []map[string]any{}
-	for i, d := range acct.domains {
+	for i, d := range acct.Domains {
 		list = append(list, map[string]any{"id": i, "domain": d.Name, "subdomain": "em", "valid": d.Status == "valid"})
 	}
-	return &answer{200, nil, jsonString(list)}
+	return &Answer{200, nil, JSON(list)}
 }
 
-func (sendgridAPI) accepted(msg *Message) *answer {
+func (sendgridAPI) Accepted(msg *Message) *Answer {
 	h := http.Header{"X-Message-Id": {msg.ID}}
 	if msg.Options["sandbox"] == "true" {
-		return &answer{200, h, ""}
+		return &Answer{200, h, ""}
 	}
-	return &answer{202, h, ""}
+	return &Answer{202, h, ""}
 }
 
-func (sendgridAPI) take(_ *Server, r *http.Request, body []byte, msg *Message) *answer {
+func (sendgridAPI) Take(_ *Server, r *http.Request, body []byte, msg *Message) *Answer {
 	if ct := r.Header.Get("Content-Type"); ct != "application/json" {
 		return sendgridError(415, "", "Content-Type should be application/json.")
 	}
 	var req sendgridRequest
-	if err := decodeStrict(body, &req); err != nil {
+	if err := DecodeStrict(body, &req); err != nil {
 		return sendgridError(400, "", "Bad Request: "+err.Error())
 	}
 	for _, check := range []func(*Message) *sendgridFault{req.people, req.bodies, req.settings, req.files} {
@@ -149,7 +149,7 @@ func (b sendgridMailbox) String() string {
 }
 
 func (req *sendgridRequest) people(msg *Message) *sendgridFault {
-	if req.From == nil || address(req.From.Email) != nil {
+	if req.From == nil || CheckAddress(req.From.Email) != nil {
 		return fault("from.email", "The from email does not contain a valid address.")
 	}
 	msg.From = req.From.String()
@@ -162,7 +162,7 @@ func (req *sendgridRequest) people(msg *Message) *sendgridFault {
 	}
 	unique := map[string]bool{}
 	for _, b := range replies {
-		if address(b.Email) != nil || unique[strings.ToLower(b.Email)] {
+		if CheckAddress(b.Email) != nil || unique[strings.ToLower(b.Email)] {
 			return fault("reply_to_list", "%s is no address or not unique", b.Email)
 		}
 		unique[strings.ToLower(b.Email)] = true
@@ -215,7 +215,7 @@ func (p *sendgridPersonalization) people(i int, msg *Message) *sendgridFault {
 	}{{"to", p.To, &msg.To}, {"cc", p.Cc, &msg.Cc}, {"bcc", p.Bcc, &msg.Bcc}} {
 		for n, b := range list.in {
 			field := fmt.Sprintf("personalizations.%d.%s.%d.email", i, list.name, n)
-			if address(b.Email) != nil {
+			if CheckAddress(b.Email) != nil {
 				return fault(field, "Does not contain a valid address.")
 			}
 			if strings.ContainsAny(b.Name, ";,\r\n") {
@@ -269,7 +269,7 @@ func (req *sendgridRequest) bodies(msg *Message) *sendgridFault {
 }
 
 func (req *sendgridRequest) settings(msg *Message) *sendgridFault {
-	if err := headerNames(req.Headers, sendgridReserved); err != nil {
+	if err := HeaderNames(req.Headers, sendgridReserved); err != nil {
 		return fault("headers", "%v", err)
 	}
 	msg.Headers = req.Headers
@@ -298,7 +298,7 @@ func (req *sendgridRequest) settings(msg *Message) *sendgridFault {
 func (req *sendgridRequest) files(msg *Message) *sendgridFault {
 	for i, a := range req.Attachments {
 		field := fmt.Sprintf("attachments.%d.", i)
-		data, err := decodeFile(a.Content)
+		data, err := DecodeFile(a.Content)
 		switch {
 		case a.Content == "" || err != nil:
 			return fault(field+"content", "The attachment content must be base64 encoded.")

@@ -20,7 +20,7 @@ type Server struct {
 	URL string
 
 	provider string
-	api      api
+	api      API
 	http     *httptest.Server
 	quit     chan struct{}
 	once     sync.Once
@@ -33,37 +33,38 @@ type Server struct {
 	requests int
 	serial   int
 	replays  map[string]replay
-	account  account
+	account  Account
 }
 
-// api is what tells the providers apart.
-type api interface {
-	// take holds a request to the provider's rules; it fills in msg, or says what is wrong.
-	take(s *Server, r *http.Request, body []byte, msg *Message) *answer
-	// accepted is the answer to a mail that was taken.
-	accepted(msg *Message) *answer
-	// authorized reports whether the credentials are these.
-	authorized(r *http.Request, key string) bool
-	// unauthorized is the answer where they are not.
-	unauthorized(r *http.Request) *answer
-	// other answers requests that send nothing; nil: 404.
-	other(r *http.Request, acct *account) *answer
-	// sends reports whether a request is for sending.
-	sends(r *http.Request) bool
-	// limit is how many bytes a request may have.
-	limit() int64
-	tooLarge() *answer
+// API is what tells the providers apart.
+type API interface {
+	// Take holds a request to the provider's rules; it fills in msg, or says what is wrong.
+	Take(s *Server, r *http.Request, body []byte, msg *Message) *Answer
+	// Accepted is the answer to a mail that was taken.
+	Accepted(msg *Message) *Answer
+	// Authorized reports whether the credentials are these.
+	Authorized(r *http.Request, key string) bool
+	// Unauthorized is the answer where they are not.
+	Unauthorized(r *http.Request) *Answer
+	// Other answers requests that send nothing; nil: 404.
+	Other(r *http.Request, acct *Account) *Answer
+	// Sends reports whether a request is for sending.
+	Sends(r *http.Request) bool
+	// Limit is how many bytes a request may have.
+	Limit() int64
+	TooLarge() *Answer
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   string
+// Answer is what the fake says; it is JSON unless the header says otherwise.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
 }
 
 type replay struct {
 	body   []byte
-	answer *answer
+	answer *Answer
 }
 
 // Option changes how a fake is made.
@@ -74,7 +75,8 @@ type options struct{ tls bool }
 // TLS makes the fake speak HTTPS with the certificate of CA.
 func TLS() Option { return func(o *options) { o.tls = true } }
 
-func newServer(provider, key string, a api, opts []Option) *Server {
+// NewServer starts a fake of another provider.
+func NewServer(provider, key string, a API, opts []Option) *Server {
 	var o options
 	for _, set := range opts {
 		set(&o)
@@ -161,7 +163,7 @@ func (s *Server) Forget() {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.api.sends(r) {
+	if !s.api.Sends(r) {
 		s.serveOther(w, r)
 		return
 	}
@@ -178,7 +180,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if fault.Status != 0 && !fault.Accept {
-		write(w, &answer{fault.Status, fault.Header, fault.Body})
+		write(w, &Answer{fault.Status, fault.Header, fault.Body})
 		return
 	}
 	a := s.judge(r, body)
@@ -191,9 +193,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fault.Drop == DropReply:
 		hangUp(w, "")
 	case fault.Drop == DropHalfReply:
-		hangUp(w, fmt.Sprintf("HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"id\":", a.status))
+		hangUp(w, fmt.Sprintf("HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"id\":", a.Status))
 	case fault.Status != 0:
-		write(w, &answer{fault.Status, fault.Header, fault.Body})
+		write(w, &Answer{fault.Status, fault.Header, fault.Body})
 	default:
 		write(w, a)
 	}
@@ -215,7 +217,7 @@ func (s *Server) next() Fault {
 func (s *Server) read(w http.ResponseWriter, r *http.Request, fault Fault) ([]byte, bool) {
 	switch fault.Drop {
 	case DropRest:
-		write(w, &answer{fault.Status, fault.Header, fault.Body})
+		write(w, &Answer{fault.Status, fault.Header, fault.Body})
 		return nil, false
 	case DropBeforeBody:
 		hangUp(w, "")
@@ -225,13 +227,13 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, fault Fault) ([]by
 		hangUp(w, "")
 		return nil, false
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, s.api.limit()+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, s.api.Limit()+1))
 	if err != nil {
 		return nil, false
 	}
-	if int64(len(body)) > s.api.limit() {
+	if int64(len(body)) > s.api.Limit() {
 		s.reject("the request is larger than the provider takes")
-		write(w, s.api.tooLarge())
+		write(w, s.api.TooLarge())
 		return nil, false
 	}
 	if fault.Drop == DropAfterBody {
@@ -251,24 +253,24 @@ func hangUp(w http.ResponseWriter, first string) {
 	_ = conn.Close()
 }
 
-func write(w http.ResponseWriter, a *answer) {
-	for name, values := range a.header {
+func write(w http.ResponseWriter, a *Answer) {
+	for name, values := range a.Header {
 		w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
 	if w.Header().Get("Content-Type") == "" {
 		w.Header().Set("Content-Type", "application/json")
 	}
-	w.WriteHeader(a.status)
-	_, _ = io.WriteString(w, a.body)
+	w.WriteHeader(a.Status)
+	_, _ = io.WriteString(w, a.Body)
 }
 
 // judge holds a whole request to the rules and takes the mail.
-func (s *Server) judge(r *http.Request, body []byte) *answer {
+func (s *Server) judge(r *http.Request, body []byte) *Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.api.authorized(r, s.key) {
+	if !s.api.Authorized(r, s.key) {
 		s.rejected = append(s.rejected, "the credentials are wrong")
-		return s.api.unauthorized(r)
+		return s.api.Unauthorized(r)
 	}
 	key := r.Header.Get("Idempotency-Key")
 	if old, ok := s.replays[key]; ok && s.provider == "resend" {
@@ -282,12 +284,12 @@ func (s *Server) judge(r *http.Request, body []byte) *answer {
 	msg := &Message{Provider: s.provider, ID: fmt.Sprintf("%s-%d", s.provider, s.serial), IdempotencyKey: key, Raw: body}
 	msg.RequestHeader = r.Header.Clone()
 	msg.RequestHeader.Del("Authorization")
-	if a := s.api.take(s, r, body, msg); a != nil {
-		s.rejected = append(s.rejected, strings.TrimSpace(a.body))
+	if a := s.api.Take(s, r, body, msg); a != nil {
+		s.rejected = append(s.rejected, strings.TrimSpace(a.Body))
 		return a
 	}
 	s.accepted = append(s.accepted, *msg)
-	a := s.api.accepted(msg)
+	a := s.api.Accepted(msg)
 	if key != "" {
 		s.replays[key] = replay{body, a}
 	}
@@ -302,20 +304,21 @@ func (s *Server) reject(why string) {
 
 func (s *Server) serveOther(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	ok, acct := s.api.authorized(r, s.key), s.account
+	ok, acct := s.api.Authorized(r, s.key), s.account
 	s.mu.Unlock()
 	s.date(w)
-	switch a := s.api.other(r, &acct); {
+	switch a := s.api.Other(r, &acct); {
 	case a == nil:
-		write(w, &answer{404, nil, `{"message":"not found"}`})
+		write(w, &Answer{404, nil, `{"message":"not found"}`})
 	case !ok:
-		write(w, s.api.unauthorized(r))
+		write(w, s.api.Unauthorized(r))
 	default:
 		write(w, a)
 	}
 }
 
-func jsonString(v any) string {
+// JSON returns a value in JSON.
+func JSON(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return "{}"
