@@ -34,45 +34,54 @@ func (s Secret) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(Redacted))
 func (s Secret) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
 // UnmarshalText resolves a reference. Its errors name the reference, never a value.
-func (s *Secret) UnmarshalText(text []byte) error {
-	ref := string(text)
-	scheme, name, found := strings.Cut(ref, ":")
-	if !found {
-		s.value = ref
-		return nil
+func (s *Secret) UnmarshalText(text []byte) (err error) {
+	s.value, err = Resolve(string(text))
+	return err
+}
+
+// IsReference reports whether a text of the config is "env:NAME", "file:/path" or "cred:NAME".
+func IsReference(text string) bool {
+	scheme, _, found := strings.Cut(text, ":")
+	return found && (scheme == "env" || scheme == "file" || scheme == "cred")
+}
+
+// Resolve returns what a reference stands for, a file's without the white space around it; any other text stands
+// for itself. What is not there, or empty, is an error that names the reference.
+func Resolve(text string) (string, error) {
+	if !IsReference(text) {
+		return text, nil
 	}
-	var path string
+	scheme, name, _ := strings.Cut(text, ":")
+	path := name
 	switch scheme {
 	case "env":
-		v, ok := os.LookupEnv(name)
-		if !ok || v == "" {
-			return fmt.Errorf("the environment variable %s is not set", name)
+		if name == "" {
+			return "", errors.New("env: takes the name of an environment variable")
 		}
-		s.value = v
-		return nil
-	case "file":
-		path = name
+		value := os.Getenv(name)
+		if value == "" {
+			return "", fmt.Errorf("the environment variable %s is not set", name)
+		}
+		return value, nil
 	case "cred":
 		dir := os.Getenv("CREDENTIALS_DIRECTORY")
 		if dir == "" {
-			return errors.New("cred: needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")
+			return "", errors.New("cred: needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")
 		}
 		if name != filepath.Base(name) || name == ".." || name == "." {
-			return errors.New("cred: takes a plain name")
+			return "", errors.New("cred: takes a plain name")
 		}
 		path = filepath.Join(dir, name)
-	default:
-		s.value = ref
-		return nil
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if s.value = strings.TrimSpace(string(b)); s.value == "" {
-		return fmt.Errorf("%s is empty", path)
+	value := strings.TrimSpace(string(b))
+	if value == "" {
+		return "", fmt.Errorf("%s is empty", path)
 	}
-	return nil
+	return value, nil
 }
 
 // Duration is a time span in the config: a number with a unit ("30s", "10m", "3h", "5d").

@@ -16,9 +16,24 @@ import (
 // decoder it goes on after an error, takes names exactly as they are written and knows all keys.
 type decoder struct {
 	*reporter
+	partial        bool     // other keys than those of the structs are passed over
 	literalSecrets []string // paths of secrets that stand in the file itself
 	secretFiles    []string // files that hold secrets
 }
+
+// field is what a key is read into.
+type field struct {
+	reflect.Value
+	form form
+}
+
+// form is what a text of the config is to its reader.
+type form string
+
+// The options of `toml` tags that say what a text is; without one it is a word: an address, a name, a path.
+const (
+	freeText form = "text" // for people, or a pattern for such: it may hold any character
+)
 
 // defaulter is implemented by elements of arrays of tables that have defaults.
 type defaulter interface{ setDefaults() }
@@ -28,20 +43,20 @@ type tomlValue interface{ UnmarshalTOML(any) error }
 
 // table decodes one table into several structs (pointers) that share it. A key is unknown when no struct has it.
 func (d *decoder) table(path string, table map[string]any, structs ...any) {
-	fields := map[string][]reflect.Value{}
+	fields := map[string][]field{}
 	for _, s := range structs {
 		collectFields(reflect.ValueOf(s).Elem(), fields)
 	}
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		keyPath := joinPath(path, key)
-		if len(fields[key]) == 0 {
+		if len(fields[key]) == 0 && !d.partial {
 			meant := d.unknownKey(keyPath, key, path, slices.Sorted(maps.Keys(fields)))
 			if _, there := table[meant]; !there && meant != "" {
 				d.bad[joinPath(path, meant)] = true // that it is missing needs no telling
 			}
 		}
 		for _, f := range fields[key] {
-			d.value(keyPath, table[key], f)
+			d.value(keyPath, table[key], f.Value, f.form)
 		}
 	}
 }
@@ -62,30 +77,37 @@ func (d *decoder) unknownKey(keyPath, key, tablePath string, known []string) str
 }
 
 // collectFields finds the fields with toml tags, those of embedded structs included. With the option
-// "size" an int64 is written as a Size.
-func collectFields(v reflect.Value, into map[string][]reflect.Value) {
+// "size" an int64 is written as a Size; the other options are forms.
+func collectFields(v reflect.Value, into map[string][]field) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		name, option, _ := strings.Cut(f.Tag.Get("toml"), ",")
 		switch {
 		case name == "-":
 		case option == "size":
-			into[name] = append(into[name], v.Field(i).Addr().Convert(reflect.TypeFor[*Size]()).Elem())
+			into[name] = append(into[name], field{Value: v.Field(i).Addr().Convert(reflect.TypeFor[*Size]()).Elem()})
 		case name != "" && f.IsExported():
-			into[name] = append(into[name], v.Field(i))
+			into[name] = append(into[name], field{v.Field(i), form(option)})
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
 			collectFields(v.Field(i), into)
 		}
 	}
 }
 
-func (d *decoder) value(path string, value any, into reflect.Value) {
+func (d *decoder) value(path string, value any, into reflect.Value, f form) {
 	if into.Kind() == reflect.Pointer {
 		if into.IsNil() {
 			into.Set(reflect.New(into.Type().Elem()))
 		}
-		d.value(path, value, into.Elem())
+		d.value(path, value, into.Elem(), f)
 		return
+	}
+	if s, isText := value.(string); isText && !isSecret(into) && into.Kind() != reflect.Interface {
+		resolved, ok := d.dereference(path, s, f)
+		if !ok {
+			return
+		}
+		value = d.typed(path, resolved, into)
 	}
 	switch target := into.Addr().Interface().(type) {
 	case tomlValue:
@@ -105,9 +127,9 @@ func (d *decoder) value(path string, value any, into reflect.Value) {
 			d.mismatch(path, "a table", value)
 		}
 	case reflect.Slice:
-		d.slice(path, value, into)
+		d.slice(path, value, into, f)
 	case reflect.Map:
-		d.mapping(path, value, into)
+		d.mapping(path, value, into, f)
 	case reflect.Interface:
 		into.Set(reflect.ValueOf(value))
 	default:
@@ -141,13 +163,14 @@ func (d *decoder) text(path string, value any, target encoding.TextUnmarshaler) 
 	}
 }
 
+func isSecret(v reflect.Value) bool { return v.Type() == reflect.TypeFor[upstream.Secret]() }
+
 // isLiteralSecret reports whether a secret stands in the file for all to read; a bcrypt hash may.
 func isLiteralSecret(s string) bool {
-	scheme, _, _ := strings.Cut(s, ":")
-	return s != "" && !slices.Contains([]string{"env", "file", "cred"}, scheme) && !strings.HasPrefix(s, "$2")
+	return s != "" && !upstream.IsReference(s) && !strings.HasPrefix(s, "$2")
 }
 
-func (d *decoder) slice(path string, value any, into reflect.Value) {
+func (d *decoder) slice(path string, value any, into reflect.Value, f form) {
 	var items []any
 	switch v := value.(type) {
 	case []any:
@@ -158,7 +181,7 @@ func (d *decoder) slice(path string, value any, into reflect.Value) {
 		}
 	case string: // a list of one may be written without brackets
 		if takesText(into.Type().Elem()) {
-			items = []any{v}
+			items = d.split(path, v, f)
 			break
 		}
 		d.mismatch(path, "a list", value)
@@ -172,13 +195,16 @@ func (d *decoder) slice(path string, value any, into reflect.Value) {
 		d.mismatch(path, "a list", value)
 		return
 	}
+	if takesText(into.Type().Elem()) {
+		items = d.splice(path, items, f)
+	}
 	out := reflect.MakeSlice(into.Type(), len(items), len(items))
 	for i, item := range items {
 		element := out.Index(i)
 		if e, ok := element.Addr().Interface().(defaulter); ok {
 			e.setDefaults()
 		}
-		d.value(indexPath(path, i), item, element)
+		d.value(indexPath(path, i), item, element, f)
 	}
 	into.Set(out)
 }
@@ -188,7 +214,7 @@ func takesText(t reflect.Type) bool {
 	return t.Kind() == reflect.String || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-func (d *decoder) mapping(path string, value any, into reflect.Value) {
+func (d *decoder) mapping(path string, value any, into reflect.Value, f form) {
 	table, ok := value.(map[string]any)
 	if !ok {
 		d.mismatch(path, "a table", value)
@@ -197,7 +223,7 @@ func (d *decoder) mapping(path string, value any, into reflect.Value) {
 	out := reflect.MakeMap(into.Type())
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		element := reflect.New(into.Type().Elem()).Elem()
-		d.value(joinPath(path, key), table[key], element)
+		d.value(joinPath(path, key), table[key], element, f)
 		out.SetMapIndex(reflect.ValueOf(key), element)
 	}
 	into.Set(out)

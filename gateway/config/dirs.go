@@ -26,10 +26,17 @@ func readPart(path string, part any) error {
 	if err != nil {
 		return err
 	}
-	if _, err := toml.Decode(text, part); err != nil {
+	return decodePart(path, text, part)
+}
+
+func decodePart(path, text string, part any) error {
+	var root map[string]any
+	if _, err := toml.Decode(text, &root); err != nil {
 		return syntaxError(path, err)
 	}
-	return nil
+	d := decoder{reporter: &reporter{file: path, lines: indexLines(text), bad: map[string]bool{}}, partial: true}
+	d.table("", root, part)
+	return d.err()
 }
 
 // Dirs reads only state_dir and run_dir of a config, for programs that may not read its secrets or do
@@ -48,7 +55,9 @@ func Dirs(path string) (stateDir, runDir string, err error) {
 // AdminAddress reads only [admin] address of a config; "off" stands for none.
 func AdminAddress(path string) (string, error) {
 	var part struct {
-		Admin Admin `toml:"admin"`
+		Admin struct {
+			Address string `toml:"address"`
+		} `toml:"admin"`
 	}
 	err := readPart(path, &part)
 	return cmp.Or(part.Admin.Address, DefaultAdmin), err
@@ -73,7 +82,7 @@ func givenDirs(path string) (stateDir, runDir string, err error) {
 		if readErr != nil {
 			return "", "", readErr
 		}
-		if _, again := toml.Decode(beforeTables(text), &d); again != nil {
+		if decodePart(path, beforeTables(text), &d) != nil {
 			return "", "", err
 		}
 	}

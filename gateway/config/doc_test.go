@@ -66,7 +66,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 
 // checkDocumented compares one table of the document with the struct that it is read into.
 func checkDocumented(t *testing.T, docs map[string]map[string]string, heading string, defaults reflect.Value) {
-	fields := map[string][]reflect.Value{}
+	fields := map[string][]field{}
 	collectFields(defaults, fields)
 	for key, list := range fields {
 		field := list[0]
@@ -89,7 +89,7 @@ func checkDocumented(t *testing.T, docs map[string]map[string]string, heading st
 			}
 			continue
 		}
-		checkDefault(t, key, value, field)
+		checkDefault(t, key, value, field.Value)
 	}
 	for key := range docs[heading] {
 		if fields[key] == nil {
@@ -115,7 +115,7 @@ func checkDefault(t *testing.T, key, value string, want reflect.Value) {
 	}
 	got := reflect.New(want.Type())
 	d := &decoder{reporter: &reporter{bad: map[string]bool{}}}
-	d.value(key, root[key], got.Elem())
+	d.value(key, root[key], got.Elem(), "")
 	if err := d.err(); err != nil {
 		t.Errorf("%s: the documented default: %v", key, err)
 	}

@@ -29,7 +29,7 @@ type Listener struct {
 	SocketMode   FileMode  `toml:"socket_mode"`  // of a unix socket
 	SocketGroup  string    `toml:"socket_group"` // name or number; "" leaves the program's own
 	Mode         string    `toml:"mode"`         // queue | direct
-	Banner       string    `toml:"banner"`
+	Banner       string    `toml:"banner,text"`
 
 	MaxMessage     Size              `toml:"max_message"`
 	MaxRecipients  int               `toml:"max_recipients"`

@@ -59,6 +59,8 @@ type reporter struct {
 	problems []Problem
 	bad      map[string]bool
 	warnings []string
+
+	references map[string]reference // by the paths of the values that they stand for
 }
 
 func (r *reporter) report(path, problem, hint string) {
@@ -67,7 +69,7 @@ func (r *reporter) report(path, problem, hint string) {
 	}
 	r.bad[path] = true
 	r.problems = append(r.problems, Problem{
-		Line: r.lines.at(path), Key: displayKey(path), Problem: problem, Hint: hint,
+		Line: r.lines.at(path), Key: displayKey(path), Problem: r.conceal(path, problem), Hint: r.conceal(path, hint),
 	})
 }
 
@@ -86,7 +88,7 @@ func (r *reporter) warn(path, format string, args ...any) {
 	if path != "" {
 		text += displayKey(path) + ": "
 	}
-	r.warnings = append(r.warnings, text+fmt.Sprintf(format, args...))
+	r.warnings = append(r.warnings, text+r.conceal(path, fmt.Sprintf(format, args...)))
 }
 
 func (r *reporter) err() error {

@@ -113,6 +113,9 @@ func (c *checker) kind(path string, table map[string]any) (upstream.Kind, bool) 
 	if !ok {
 		return upstream.Kind{}, false // reported as a mismatch
 	}
+	if name, ok = c.dereference(path+".type", name, ""); !ok {
+		return upstream.Kind{}, false
+	}
 	var names []string
 	for _, k := range c.opts.Kinds {
 		if k.Name == name {
@@ -134,7 +137,7 @@ func (c *checker) kindNames() string {
 
 // commonKeys returns the keys of the table that every kind has.
 func commonKeys(table map[string]any) map[string]any {
-	fields := map[string][]reflect.Value{}
+	fields := map[string][]field{}
 	collectFields(reflect.ValueOf(&upstreamTable{}).Elem(), fields)
 	out := maps.Clone(table)
 	maps.DeleteFunc(out, func(key string, _ any) bool { return fields[key] == nil })

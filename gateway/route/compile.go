@@ -13,13 +13,13 @@ import (
 
 // Rule is one [[route]] of the config. All conditions that are set must hold.
 type Rule struct {
-	Name string `toml:"name"`
+	Name string `toml:"name,text"`
 	Match
 
 	// Exactly one of these is set.
-	Via     []string       `toml:"via"`     // upstreams in the order of failover
-	Balance map[string]int `toml:"balance"` // upstreams with their share; the others take over when one fails
-	Reject  string         `toml:"reject"`  // "550 text" or "550 5.7.1 text"
+	Via     []string       `toml:"via"`         // upstreams in the order of failover
+	Balance map[string]int `toml:"balance"`     // upstreams with their share; the others take over when one fails
+	Reject  string         `toml:"reject,text"` // "550 text" or "550 5.7.1 text"
 	Discard bool           `toml:"discard"`
 	Hold    bool           `toml:"hold"`
 

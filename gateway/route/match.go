@@ -13,8 +13,8 @@ type Match struct {
 	From       []string            `toml:"from"`          // envelope sender
 	To         []string            `toml:"to"`            // envelope recipient
 	HeaderFrom []string            `toml:"header_from"`   // any address in the From field
-	Subject    []string            `toml:"subject"`       // decoded
-	Header     map[string][]string `toml:"header"`        // field name to patterns for its values; all names must hold
+	Subject    []string            `toml:"subject,text"`  // decoded
+	Header     map[string][]string `toml:"header,text"`   // field name to patterns for its values; all names must hold
 	Client     []string            `toml:"client"`        // networks or addresses
 	User       []string            `toml:"user"`          // AUTH name, or "uid:NAME" on the submission socket
 	Listener   []string            `toml:"listener"`      // address of the listener as the config spells it

@@ -14,15 +14,15 @@ import (
 // Rewrite is one [[rewrite]] of the config: what changes in the messages that it matches. Addresses
 // are complete ones that no alias changes any more.
 type Rewrite struct {
-	Name string `toml:"name"`
+	Name string `toml:"name,text"`
 	Match
 
 	// At least one of these is set. They are done in this order.
-	RemoveHeader    []string            `toml:"remove_header"` // field names; "X-Internal-*" is all that begin so
-	SetHeader       map[string]string   `toml:"set_header"`    // field name to the value that it shall have
-	AddHeader       map[string][]string `toml:"add_header"`    // field name to values for further fields
+	RemoveHeader    []string            `toml:"remove_header"`   // field names; "X-Internal-*" is all that begin so
+	SetHeader       map[string]string   `toml:"set_header,text"` // field name to the value that it shall have
+	AddHeader       map[string][]string `toml:"add_header,text"` // field name to values for further fields
 	SetFrom         mime.Address        // for From; without a name the old one stays
-	SubjectPrefix   string              `toml:"subject_prefix"`
+	SubjectPrefix   string              `toml:"subject_prefix,text"`
 	SetEnvelopeFrom string              `toml:"set_envelope_from"`
 	RedirectTo      []string            `toml:"redirect_to"` // in place of the recipients that match
 	AddBcc          []string            `toml:"add_bcc"`     // further recipients of the message

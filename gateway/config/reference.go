@@ -1,0 +1,159 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"mailhatch/upstream"
+)
+
+// reference is a text of the config, such as "env:NAME", and the value that it stands for.
+type reference struct{ name, value string }
+
+// wellFormed matches references that can be meant as such, whatever form the text has.
+var wellFormed = regexp.MustCompile(`^(env:[A-Za-z_][\w.-]*|cred:[^\s/*?]+|file:[^\s*?][^*?]*)$`)
+
+// dereference returns what a text stands for. It is false where that cannot be told, which it reports.
+func (d *decoder) dereference(path, text string, f form) (string, bool) {
+	switch {
+	case d.referenceAt(path) != nil: // a value looks like anything
+		return text, true
+	case wellFormed.MatchString(text):
+	case upstream.IsReference(text) && f != freeText:
+		d.report(path, fmt.Sprintf("%q does not say where the value is", text), `write "env:NAME", "file:/path" or "cred:NAME", without spaces`)
+		return "", false
+	default:
+		return text, true
+	}
+	value, err := upstream.Resolve(text)
+	if err != nil {
+		d.report(path, err.Error(), "")
+		return "", false
+	}
+	if d.references == nil {
+		d.references = map[string]reference{}
+	}
+	d.references[path] = reference{text, value}
+	return value, true
+}
+
+// typed returns a value that was referred to as what the key takes: a number, true or false, or text.
+func (d *decoder) typed(path, text string, into reflect.Value) any {
+	if d.referenceAt(path) == nil {
+		return text
+	}
+	if _, ownForm := into.Addr().Interface().(interface{ UnmarshalText([]byte) error }); ownForm {
+		return text
+	}
+	switch into.Kind() {
+	case reflect.Bool:
+		if b, err := strconv.ParseBool(text); err == nil {
+			return b
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n
+		}
+		if n, err := strconv.ParseFloat(text, 64); err == nil {
+			return n
+		}
+	}
+	return text
+}
+
+// split returns the items of a list that is written as one text: the text itself or, where it was referred to,
+// what stands there between commas or white space. Free text may hold both: there each line is an item.
+func (d *decoder) split(path, text string, f form) []any {
+	ref := d.referenceAt(path)
+	if ref == nil {
+		return []any{text}
+	}
+	between := isSeparator
+	if f == freeText {
+		between = func(r rune) bool { return r == '\n' || r == '\r' }
+	}
+	var items []any
+	for i, item := range strings.FieldsFunc(text, between) {
+		items = append(items, item)
+		d.references[indexPath(path, i)] = reference{ref.name, item}
+	}
+	return items
+}
+
+func isSeparator(r rune) bool { return r == ',' || unicode.IsSpace(r) }
+
+// splice puts the items that references of a list stand for in their places.
+func (d *decoder) splice(path string, items []any, f form) []any {
+	isReference := func(item any) bool { text, ok := item.(string); return ok && wellFormed.MatchString(text) }
+	if d.referenceAt(path) != nil || !slices.ContainsFunc(items, isReference) {
+		return items
+	}
+	lines := make([]int, len(items))
+	for i := range items {
+		lines[i] = d.lines.at(indexPath(path, i))
+	}
+	var all []any
+	for i, item := range items {
+		at := indexPath(path, len(all))
+		d.lines[at] = lines[i]
+		if !isReference(item) {
+			all = append(all, item)
+			continue
+		}
+		value, known := d.dereference(at, item.(string), f)
+		if !known {
+			all = append(all, "")
+			continue
+		}
+		ref := d.references[at]
+		for _, part := range d.split(at, value, f) {
+			at = indexPath(path, len(all))
+			d.lines[at], d.references[at] = lines[i], reference{ref.name, part.(string)}
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// referenceAt returns the reference that a value, or what it stands in, was taken from; nil for none.
+func (r *reporter) referenceAt(path string) *reference {
+	for ; path != ""; path = parentPath(path) {
+		if ref, ok := r.references[path]; ok {
+			return &ref
+		}
+	}
+	return nil
+}
+
+// conceal takes the value of a reference out of a message: it may be a secret, put where none belongs.
+func (r *reporter) conceal(path, text string) string {
+	ref := r.referenceAt(path)
+	if ref == nil {
+		return text
+	}
+	hidden := hide(text, ref.value)
+	if hidden == text {
+		for _, part := range strings.FieldsFunc(ref.value, isSeparator) {
+			hidden = hide(hidden, part)
+		}
+	}
+	if hidden == text {
+		return text
+	}
+	return fmt.Sprintf("%s (%s is what %s holds)", hidden, upstream.Redacted, ref.name)
+}
+
+func hide(text, value string) string {
+	text = strings.ReplaceAll(text, strconv.Quote(value), strconv.Quote(upstream.Redacted))
+	const guessable = 3 // characters of a word that may stand in any message
+	if len(value) > guessable {
+		text = strings.ReplaceAll(text, value, upstream.Redacted)
+	}
+	return text
+}

@@ -1,0 +1,136 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/route"
+)
+
+// TestReferences: any text, list, number or switch may stand elsewhere; what was read there is taken as it is.
+func TestReferences(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	writeFile(t, filepath.Join(dir, "relay"), "env:NOT_READ_TWICE\n")
+	writeFile(t, filepath.Join(dir, "subjects"), "*invoice, paid*\nre: *\n")
+	for name, value := range map[string]string{
+		"HOST": "gw.example.com", "STATE": filepath.Join(dir, "state"), "ADDRESS": "127.0.0.1:1026", "ALLOW": "10.0.0.0/8, 192.0.2.7\n::1",
+		"BIG": "2MB", "MANY": "7", "TYPE": "test", "PORT": "2525", "WEIGHT": "0.5", "RATE": "9/s", "FROM": "App <app@example.com>",
+		"DOMAINS": "example.com,example.org", "VIA": "spare", "OPS": "ops@example.com ann@example.com", "DISCARD": "true", "ADMIN": "127.0.0.1:8026",
+	} {
+		t.Setenv("MAILHATCH_TEST_"+name, value)
+	}
+	text := strings.ReplaceAll(`
+hostname = "env:HOST"
+state_dir = "env:STATE"
+[[listener]]
+address = "env:ADDRESS"
+allow = "env:ALLOW"
+max_message = "env:BIG"
+max_recipients = "env:MANY"
+[upstream.main]
+type = "env:TYPE"
+token = "x"
+region = "cred:relay"
+port = "env:PORT"
+weight = "env:WEIGHT"
+rate = "env:RATE"
+labels = { a = "env:HOST" }
+from_domains = ["example.net", "env:DOMAINS"]
+rewrite_from = "env:FROM"
+[upstream.spare]
+type = "console"
+[[route]]
+subject = "file:DIR/subjects"
+header = { X-Note = "env: is no reference here" }
+discard = "env:DISCARD"
+[[route]]
+via = ["main", "env:VIA"]
+[aliases]
+root = "env:OPS"
+[admin]
+address = "env:ADMIN"
+`, `"env:`, `"env:MAILHATCH_TEST_`)
+	text = strings.Replace(strings.Replace(text, "MAILHATCH_TEST_ is", " is", 1), "DIR", filepath.ToSlash(dir), 1)
+	cfg, err := loadText(t, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, up := cfg.Listeners[0], cfg.Upstreams[0]
+	s := up.Upstream.(*testUpstream).settings
+	got := []string{cfg.Hostname, cfg.StateDir, cfg.Admin.Address, l.Address, fmt.Sprint(l.Allow), fmt.Sprint(l.MaxMessage, l.MaxRecipients),
+		fmt.Sprintln(s.Region, s.Port, s.Weight, s.Labels, up.Rate.PerSecond(), up.Sender != nil)}
+	want := []string{"gw.example.com", filepath.Join(dir, "state"), "127.0.0.1:8026", "127.0.0.1:1026", "[10.0.0.0/8 192.0.2.7/32 ::1/128]", "2000000 7",
+		"env:NOT_READ_TWICE 2525 0.5 map[a:gw.example.com] 9 true\n"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, c := range []struct{ subject, note, want string }{
+		{"an invoice, paid today", "env: is no reference here", "discard"}, {"Re: you", "env: is no reference here", "discard"},
+		{"Re: you", "other", "main,spare"}, {"an invoice", "env: is no reference here", "main,spare"},
+	} {
+		d := cfg.Routes.Decide(&route.Input{Envelope: &envelope.Envelope{}, Subject: c.subject, Header: func(string) []string { return []string{c.note} }})
+		if got := strings.Join(d.Via, ","); got != c.want && d.Action.String() != c.want {
+			t.Errorf("%s: %+v, want %s", c.subject, d, c.want)
+		}
+	}
+	if got := fmt.Sprint(cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{{Address: "root"}})); !strings.Contains(got, "ops@example.com") || !strings.Contains(got, "ann@example.com") {
+		t.Error(got)
+	}
+	if len(cfg.SecretFiles) != 0 {
+		t.Errorf("%q hold no secrets", cfg.SecretFiles)
+	}
+	stateDir, _, err := Dirs(cfg.File)
+	if err != nil || stateDir != cfg.StateDir {
+		t.Errorf("%q, %v", stateDir, err)
+	}
+	if address, err := AdminAddress(cfg.File); err != nil || address != "127.0.0.1:8026" {
+		t.Errorf("%q, %v", address, err)
+	}
+}
+
+// TestWrongReferences: an error names the reference and its line, and never shows the value.
+func TestWrongReferences(t *testing.T) {
+	t.Setenv("MAILHATCH_TEST_WRONG", "hunter2 is a password")
+	t.Setenv("MAILHATCH_TEST_LIST", "10.0.0.0/8,hunter2")
+	t.Setenv("MAILHATCH_TEST_SHORT", "a b")
+	_, err := loadText(t, `hostname = "env:MAILHATCH_TEST_WRONG"
+[[listener]]
+address = "127.0.0.1:1025"
+max_recipients = "env:MAILHATCH_TEST_WRONG"
+tls = "env:MAILHATCH_TEST_SHORT"
+allow = [
+  "env:MAILHATCH_TEST_LIST",
+  "env:MAILHATCH_TEST_UNSET",
+  "not a network",
+]
+[identity]
+domain = "env:MAILHATCH_TEST_UNSET"
+[upstream.main]
+type = "test"
+token = "x"
+[[route]]
+via = "main"
+`)
+	want := `:1: hostname: "***" is not a domain name (*** is what env:MAILHATCH_TEST_WRONG holds)
+  hint: write a name such as "app1.example.com"
+:4: listener.max_recipients: must be a whole number, not text
+:5: listener.tls: must be "none", "starttls" or "implicit", not "***" (*** is what env:MAILHATCH_TEST_SHORT holds)
+:7: listener.allow: must be a network or an address, such as "10.0.0.0/8" or "2001:db8::7", not "***" (*** is what env:MAILHATCH_TEST_LIST holds)
+:8: listener.allow: the environment variable MAILHATCH_TEST_UNSET is not set
+:9: listener.allow: must be a network or an address, such as "10.0.0.0/8" or "2001:db8::7", not "not a network"
+:12: identity.domain: the environment variable MAILHATCH_TEST_UNSET is not set`
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, strings.ReplaceAll(e.Error(), e.File, "")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
