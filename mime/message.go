@@ -13,7 +13,8 @@ import (
 	"bytes"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"mailhatch/mime/charset"
 )
 
 // Message is a parsed message.
@@ -214,7 +215,7 @@ func (m *Message) useTextCharset() {
 func (h Header) inCharset(label string) bool {
 	found := false
 	for i := range h {
-		if label != "" && !utf8.Valid(h[i].Raw) {
+		if label != "" && !charset.IsUTF8(h[i].Raw) {
 			h[i].charset, found = label, true
 		}
 	}

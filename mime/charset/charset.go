@@ -4,6 +4,7 @@ package charset
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
@@ -22,6 +23,15 @@ import (
 func Decode(b []byte, label string) (text string, exact bool) {
 	t, _ := Held(b).Decode(label) // what is in memory can always be read
 	return t.text, t.Exact
+}
+
+// IsUTF8 reports whether text is UTF-8, characters that were cut in half aside.
+func IsUTF8(b []byte) bool {
+	if utf8.Valid(b) {
+		return true
+	}
+	t := traitsOf(b)
+	return t.isCutUTF8()
 }
 
 // Decode is the function Decode for a text of any size. Errors are those of reading it.
@@ -69,8 +79,8 @@ func (e *Encoded) decodeShifted() (Text, error) {
 	return d, err
 }
 
-// decodeUTF8 takes text for UTF-8 when it is, else for windows-1252, which every byte fits. Text
-// that is mostly UTF-8 loses the bytes that are not. Text that shows by its escape sequences that it is
+// decodeUTF8 takes text for UTF-8 when it is, else for windows-1252, which every byte fits. UTF-8 with
+// characters that were cut loses these alone. Text that shows by its escape sequences that it is
 // ISO-2022-JP or ISO-2022-KR is read as such, whatever its label says.
 func (e *Encoded) decodeUTF8() (d Text, err error) {
 	var announced coding
@@ -89,11 +99,7 @@ func (e *Encoded) decodeUTF8() (d Text, err error) {
 	if e.isValid() {
 		return e.try(nil)
 	}
-	valid := e.runes
-	if e.mark {
-		valid++
-	}
-	if valid > e.invalid {
+	if e.isCutUTF8() {
 		d, err = e.try(func() transform.Transformer { return &validUTF8{} })
 		d.Exact = false
 		return d, err

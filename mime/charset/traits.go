@@ -16,6 +16,7 @@ type traits struct {
 	ink     bool   // something is there that is neither white space nor in low
 	runes   int64  // characters of several bytes
 	invalid int64  // bytes that are not UTF-8
+	cuts    cuts   // what they may be
 	lost    bool   // U+FFFD is there, or what is not UTF-8
 
 	escaped          escapeState
@@ -32,8 +33,11 @@ func traitsOf(b []byte) traits {
 }
 
 func (t *traits) isValid() bool { return t.invalid == 0 }
-func (t *traits) isASCII() bool { return t.runes == 0 && t.invalid == 0 }
-func (t *traits) hasNUL() bool  { return t.low&1 != 0 }
+
+// isCutUTF8 reports whether the text is UTF-8 but for characters that were cut.
+func (t *traits) isCutUTF8() bool { return t.invalid > 0 && (t.mark || t.cuts.score > 0) }
+func (t *traits) isASCII() bool   { return t.runes == 0 && t.invalid == 0 }
+func (t *traits) hasNUL() bool    { return t.low&1 != 0 }
 
 const spaceBits = 1<<'\t' | 1<<'\n' | 1<<'\v' | 1<<'\f' | 1<<'\r'
 
@@ -70,21 +74,26 @@ func (t *traits) write(p []byte) {
 func (t *traits) end() {
 	t.scan(t.rest, true)
 	t.rest = nil
+	t.cuts.close(lineEnds)
 }
 
 // scan takes whole characters and returns how many bytes these have.
 func (t *traits) scan(p []byte, atEnd bool) int {
 	n := 0
 	for n < len(p) {
-		run := t.ascii(p[n:])
-		t.size += int64(run)
-		if n += run; n == len(p) {
+		if run := t.ascii(p[n:]); run > 0 {
+			t.cuts.ascii(p[n : n+run])
+			t.size += int64(run)
+			n += run
+		}
+		if n == len(p) {
 			break
 		}
 		if !atEnd && len(p)-n < utf8.UTFMax && !utf8.FullRune(p[n:]) {
 			break
 		}
 		r, width := utf8.DecodeRune(p[n:])
+		first := p[n]
 		n += width
 		switch {
 		case r == '\uFEFF' && t.size == 0 && !t.mark:
@@ -92,8 +101,10 @@ func (t *traits) scan(p []byte, atEnd bool) int {
 			continue
 		case r == utf8.RuneError && width == 1:
 			t.invalid++
+			t.cuts.bad(first)
 		default:
 			t.runes++
+			t.cuts.char(first)
 		}
 		t.size += int64(width)
 		t.lost = t.lost || r == utf8.RuneError
