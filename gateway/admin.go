@@ -95,6 +95,7 @@ func (g *Gateway) notReady() []string {
 		list = append(list, "the listeners are not open")
 	}
 	list = append(list, g.silent()...)
+	list = append(list, g.endpoints.Waiting()...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if draft, err := g.queue.New(ctx); err != nil {

@@ -8,7 +8,7 @@ import (
 
 // reloaded is what came of a reload.
 type reloaded struct {
-	notes []string // what waits for a restart
+	notes []string // what the operator should know: what waits for a restart, or for its address
 	err   error
 }
 
@@ -19,7 +19,7 @@ func (g *Gateway) Reload(ctx context.Context) error {
 	return err
 }
 
-// reloadNotes is Reload that also returns what of the new config waits for a restart.
+// reloadNotes is Reload that also returns what of the new config is not followed yet.
 func (g *Gateway) reloadNotes(ctx context.Context) (notes []string, err error) {
 	done := make(chan reloaded, 1)
 	select {
@@ -73,6 +73,7 @@ func (g *Gateway) tryReload() reloaded {
 		_ = cfg.Close() // its upstreams are not used
 		return reloaded{err: err}
 	}
+	notes = append(notes, change.Waiting()...)
 	g.current.Store(cfg)
 	if err := change.Apply(); err != nil {
 		return reloaded{err: err} // it ends: the old config's upstreams end with it

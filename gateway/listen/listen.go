@@ -10,6 +10,7 @@ import (
 	"net"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -40,16 +41,25 @@ type endpoint struct {
 	Endpoint
 	server  Server
 	sockets []*socket
+	late    error // why there are no sockets yet
 }
 
 // Set is all endpoints of the program. Open, Prepare and Apply must not be called concurrently.
 type Set struct {
-	log     *slog.Logger
-	report  func(where string, err error)
-	list    []*endpoint // as last opened or applied
-	changes chan *Change
-	ended   chan struct{} // closed when Run takes no more changes
-	serving atomic.Pointer[[]served]
+	log      *slog.Logger
+	report   func(where string, err error)
+	list     []*endpoint // as last opened or applied
+	changing sync.Mutex  // held from Prepare until Apply or Undo: no endpoint gets its late sockets meanwhile
+	changes  chan *Change
+	bound    chan bound
+	ended    chan struct{} // closed when Run takes no more changes
+	serving  atomic.Pointer[snapshot]
+}
+
+// snapshot is what Run serves.
+type snapshot struct {
+	served  []served
+	waiting []string // endpoints whose address is not there yet, in words
 }
 
 // served is an address that a server answers on.
@@ -61,7 +71,7 @@ type served struct {
 
 // New returns a set without endpoints. What fails without being fatal goes to report.
 func New(log *slog.Logger, report func(where string, err error)) *Set {
-	return &Set{log: log, report: report, changes: make(chan *Change), ended: make(chan struct{})}
+	return &Set{log: log, report: report, changes: make(chan *Change), bound: make(chan bound), ended: make(chan struct{})}
 }
 
 // Open binds the endpoints that Run begins with.
@@ -69,6 +79,7 @@ func (s *Set) Open(list []Endpoint) error {
 	c, err := s.Prepare(list)
 	if err == nil {
 		s.list = c.next
+		s.changing.Unlock()
 	}
 	return err
 }
@@ -81,8 +92,10 @@ type Change struct {
 	applied chan struct{}
 }
 
-// Prepare binds the addresses of list that are not bound yet. After an error all is as it was before.
+// Prepare binds the addresses of list that are not bound yet; Run goes on trying those that are not there. After an error
+// all is as it was before, else Apply or Undo must follow.
 func (s *Set) Prepare(list []Endpoint) (*Change, error) {
+	s.changing.Lock()
 	c := &Change{set: s, applied: make(chan struct{})}
 	left := slices.Clone(s.list)
 	for _, e := range list {
@@ -112,16 +125,18 @@ func (c *Change) add(given Endpoint, left *[]*endpoint) error {
 			c.next = append(c.next, old)
 			return nil
 		}
-		e.sockets = old.sockets
+		e.sockets, e.late = old.sockets, old.late
 	}
 	var err error
 	if e.server, err = given.Server(); err != nil {
 		return err
 	}
-	if e.sockets == nil {
+	if e.sockets == nil && e.late == nil {
 		e.Rebind = nil // Bind sees to it
 		listeners, err := given.Bind()
-		if err != nil {
+		if err != nil && comesLater(given.Address, err) {
+			e.late = err
+		} else if err != nil {
 			return err
 		}
 		for _, l := range listeners {
@@ -138,6 +153,7 @@ func (c *Change) Undo() {
 	for _, s := range c.opened {
 		_ = s.Close()
 	}
+	c.set.changing.Unlock()
 }
 
 var errStopping = errors.New("the gateway is shutting down")
@@ -148,6 +164,7 @@ func (c *Change) Apply() error {
 	case c.set.changes <- c:
 		<-c.applied
 		c.set.list = c.next
+		c.set.changing.Unlock()
 		return nil
 	case <-c.set.ended:
 		c.Undo()
@@ -159,13 +176,21 @@ func (c *Change) Apply() error {
 func (s *Set) Run(ctx context.Context, started func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	running := map[*endpoint]context.CancelFunc{}
-	s.follow(ctx, group, running, s.list)
+	current := s.list
+	s.follow(ctx, group, running, current)
 	started()
 	for {
 		select {
 		case c := <-s.changes:
-			s.follow(ctx, group, running, c.next)
+			current = c.next
+			s.follow(ctx, group, running, current)
 			close(c.applied)
+		case b := <-s.bound:
+			taken := s.take(ctx, group, b)
+			b.taken <- taken
+			if taken {
+				s.publish(current)
+			}
 		case <-ctx.Done():
 			close(s.ended)
 			for e := range running {
@@ -180,14 +205,12 @@ func (s *Set) Run(ctx context.Context, started func()) error {
 // SMTP servers that stop get 421 between two messages.
 func (s *Set) follow(ctx context.Context, group *errgroup.Group, running map[*endpoint]context.CancelFunc, next []*endpoint) {
 	kept := map[*socket]bool{}
-	serving := []served{}
 	for _, e := range next {
 		if running[e] == nil {
 			running[e] = s.start(ctx, group, e)
 		}
 		for _, socket := range e.sockets {
 			kept[socket] = true
-			serving = append(serving, served{socket.Addr(), e.Public, e.Probe})
 		}
 	}
 	for e, stop := range running {
@@ -203,7 +226,18 @@ func (s *Set) follow(ctx context.Context, group *errgroup.Group, running map[*en
 			}
 		}
 	}
-	s.serving.Store(&serving)
+	s.publish(next)
+}
+
+// publish notes what is served for those who ask.
+func (s *Set) publish(list []*endpoint) {
+	now := &snapshot{waiting: waiting(list)}
+	for _, e := range list {
+		for _, socket := range e.sockets {
+			now.served = append(now.served, served{socket.Addr(), e.Public, e.Probe})
+		}
+	}
+	s.serving.Store(now)
 }
 
 // start starts the server of an endpoint and returns what stops it.
@@ -214,6 +248,16 @@ func (s *Set) start(ctx context.Context, group *errgroup.Group, e *endpoint) con
 			s.report(e.Name, err)
 		}
 	}
+	if e.late != nil {
+		s.log.Warn("listener waits for its address, which is tried again and again", "listener", e.Address, "error", e.late)
+		group.Go(func() error { s.bindLate(own, e); return nil })
+	}
+	s.serve(own, ctx, group, e)
+	return stop
+}
+
+// serve lets the server of an endpoint answer on its sockets until own ends.
+func (s *Set) serve(own, ctx context.Context, group *errgroup.Group, e *endpoint) {
 	for _, socket := range e.sockets {
 		group.Go(func() error {
 			err := e.server.Serve(own, socket.view())
@@ -225,7 +269,6 @@ func (s *Set) start(ctx context.Context, group *errgroup.Group, e *endpoint) con
 		})
 		s.log.Info("listening", "listener", socket.Addr().String())
 	}
-	return stop
 }
 
 func (e *endpoint) close() {
@@ -237,8 +280,8 @@ func (e *endpoint) close() {
 // Addrs returns the addresses of the public endpoints once Run serves them, in the order they were given.
 func (s *Set) Addrs() []net.Addr {
 	var list []net.Addr
-	if serving := s.serving.Load(); serving != nil {
-		for _, at := range *serving {
+	if now := s.serving.Load(); now != nil {
+		for _, at := range now.served {
 			if at.public {
 				list = append(list, at.addr)
 			}

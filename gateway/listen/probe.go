@@ -24,15 +24,15 @@ const probeTime = 2 * time.Second
 // Silent returns the addresses of servers that do not answer, in the order of the endpoints. It asks those that
 // have a probe, all at once, and nobody before Run serves them.
 func (s *Set) Silent(ctx context.Context) []string {
-	serving := s.serving.Load()
-	if serving == nil {
+	now := s.serving.Load()
+	if now == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	silent := make([]string, len(*serving))
+	silent := make([]string, len(now.served))
 	var all sync.WaitGroup
-	for i, at := range *serving {
+	for i, at := range now.served {
 		if at.probe == nil {
 			continue
 		}

@@ -28,7 +28,7 @@ type SMTP struct {
 	Log      *slog.Logger
 }
 
-// Endpoints returns the endpoints of cfg's listeners and of its submission socket.
+// Endpoints returns the endpoints of cfg's listeners, of its submission socket, and of passed sockets that none of them wants.
 func (s *SMTP) Endpoints(cfg *config.Config) []Endpoint {
 	var list []Endpoint
 	for i := range cfg.Listeners {
@@ -51,7 +51,7 @@ func (s *SMTP) Endpoints(cfg *config.Config) []Endpoint {
 		}
 		return []net.Listener{l}, nil
 	}
-	return append(list, e)
+	return append(append(list, e), s.unclaimed(cfg)...)
 }
 
 func bind(lc *config.Listener) ([]net.Listener, error) {

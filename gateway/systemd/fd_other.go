@@ -4,9 +4,10 @@ package systemd
 
 import (
 	"errors"
+	"os"
 	"time"
 )
 
-func closeOnExec(int) {}
+func copyOf(int, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func monotonic() (time.Duration, error) { return 0, errors.ErrUnsupported }

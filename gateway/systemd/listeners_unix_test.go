@@ -5,6 +5,7 @@ package systemd
 import (
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,6 +49,14 @@ func TestListeners(t *testing.T) {
 		t.Fatalf("%v, %v", found, err)
 	}
 	found[0].Close()
+	// A reload that takes the listener away and another that brings it back.
+	if found, err = Listeners("smtp"); err != nil || len(found) != 1 || found[0].Addr().String() != l.Addr().String() {
+		t.Fatalf("the same name again: %v, %v", found, err)
+	}
+	found[0].Close()
+	if names := Passed(); !slices.Equal(names, []string{"", "smtp"}) && !slices.Equal(names, []string{"smtp"}) {
+		t.Errorf("passed: %q", names)
+	}
 	if _, err := Listeners("admin"); err == nil || !strings.Contains(err.Error(), `FileDescriptorName=admin`) {
 		t.Errorf("a name that nobody has: %v", err)
 	}
@@ -61,6 +70,9 @@ func TestListeners(t *testing.T) {
 		t.Error("a file that is not a socket was taken")
 	}
 	t.Setenv("LISTEN_PID", "1")
+	if names := Passed(); names != nil {
+		t.Errorf("sockets of another process: %q", names)
+	}
 	if _, err := Listeners("smtp"); err == nil || !strings.Contains(err.Error(), "systemd socket unit") {
 		t.Errorf("sockets of another process: %v", err)
 	}
