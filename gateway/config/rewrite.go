@@ -2,9 +2,13 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
+	"mailhatch/mime"
 )
 
 // rewriteTable is one [[rewrite]].
@@ -21,34 +25,66 @@ func (c *checker) rewrites(cfg *Config) *route.Rewrites {
 		*r = t.Rewrite
 		r.RedirectTo = c.resolve(cfg, path+".redirect_to", r.RedirectTo)
 		r.AddBcc = c.resolve(cfg, path+".add_bcc", r.AddBcc)
-		if t.SetFrom != "" {
-			from, err := identity.ParseMailbox(t.SetFrom)
-			if err != nil {
-				c.report(path+".set_from", err.Error(), `write "noreply@example.com" or "App <noreply@example.com>"`)
-			}
-			r.SetFrom = from
-		}
+		r.SetFrom = c.setFrom(path+".set_from", t.SetFrom)
 		if r.SetEnvelopeFrom != "" {
-			if problem := identity.CheckAddress(r.SetEnvelopeFrom); problem != "" {
-				c.report(path+".set_envelope_from", fmt.Sprintf("%q %s", r.SetEnvelopeFrom, problem), `write "bounces@example.com"`)
-			}
-			r.SetEnvelopeFrom = cfg.Identity.Qualify(r.SetEnvelopeFrom)
+			r.SetEnvelopeFrom = c.mailbox(cfg, path+".set_envelope_from", r.SetEnvelopeFrom, "bounces@example.com")
 		}
+		r.MapSender = c.mapSender(cfg, path+".map_sender", r.MapSender)
 	}
-	table, err := route.CompileRewrites(rules)
+	table, err := route.CompileRewrites(rules, cfg.Hostname)
 	c.ruleErrors("rewrite", err)
 	return table
 }
 
-// resolve returns the addresses behind names of the config.
+// setFrom reads set_from. What it has in it for each message differently makes an address only then.
+func (c *checker) setFrom(path, text string) mime.Address {
+	if text == "" {
+		return mime.Address{}
+	}
+	from, err := identity.ParseMailbox(route.Sample(text))
+	if err != nil {
+		c.report(path, fmt.Sprintf("%q is not a mail address", text), `write "noreply@example.com" or "App <noreply@example.com>"`)
+		return from
+	}
+	if list, err := mime.ParseAddressList(text); err == nil && len(list) == 1 {
+		from = list[0]
+	}
+	return from
+}
+
+// mapSender completes the addresses of map_sender: a local name stands for that of this machine.
+func (c *checker) mapSender(cfg *Config, path string, given map[string]string) map[string]string {
+	complete := make(map[string]string, len(given))
+	for _, pattern := range slices.Sorted(maps.Keys(given)) {
+		target := c.mailbox(cfg, joinPath(path, pattern), given[pattern], "*@example.com")
+		if !strings.ContainsAny(pattern, "@*?!.<>") {
+			pattern = cfg.Identity.Qualify(pattern)
+		}
+		complete[pattern] = target
+	}
+	return complete
+}
+
+// mailbox checks and completes an address that a rule writes.
+func (c *checker) mailbox(cfg *Config, path, text, example string) string {
+	if problem := identity.CheckAddress(route.Sample(text)); problem != "" {
+		c.report(path, fmt.Sprintf("%q %s", text, problem), fmt.Sprintf("write %q", example))
+	}
+	return cfg.Identity.Qualify(text)
+}
+
+// resolve returns the addresses behind names of the config. An address that differs by message has no alias.
 func (c *checker) resolve(cfg *Config, path string, names []string) []string {
 	var all []string
 	for i, name := range names {
-		if problem := identity.CheckAddress(name); problem != "" {
+		switch problem := identity.CheckAddress(route.Sample(name)); {
+		case problem != "":
 			c.report(indexPath(path, i), fmt.Sprintf("%q %s", name, problem), `write "ann@example.com"`)
-			continue
+		case !route.IsFixed(name):
+			all = append(all, cfg.Identity.Qualify(name))
+		default:
+			all = append(all, cfg.Aliases.Resolve(cfg.Identity, name)...)
 		}
-		all = append(all, cfg.Aliases.Resolve(cfg.Identity, name)...)
 	}
 	return all
 }

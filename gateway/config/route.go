@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"mailhatch/gateway/route"
 )
@@ -40,7 +41,11 @@ func (c *checker) ruleErrors(list string, err error) {
 		path := indexPath(list, ke.Rule)
 		switch {
 		case ke.Key != "":
-			c.report(path+"."+ke.Key, ke.Problem, ke.Hint)
+			key, name, _ := strings.Cut(ke.Key, ".")
+			if path += "." + key; name != "" {
+				path = joinPath(path, name)
+			}
+			c.report(path, ke.Problem, ke.Hint)
 		case !hasBadKey(undecoded, path):
 			c.report(path, ke.Problem, ke.Hint)
 		}

@@ -1,8 +1,10 @@
 package glob
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"mailhatch/mime/mimetest"
 )
@@ -23,6 +25,52 @@ func TestMatch(t *testing.T) {
 			t.Errorf("Match(%q, %q) = %v", tc.pattern, tc.s, got)
 		}
 	}
+}
+
+func TestStars(t *testing.T) {
+	for _, tc := range []struct {
+		pattern, s string
+		want       []string
+	}{
+		{"*@old.example", "Ann.Lee@OLD.example", []string{"Ann.Lee"}},
+		{"*@*.old.example", "ann@a.b.old.example", []string{"ann", "a.b"}},
+		{"root@*", "ROOT@Web01", []string{"Web01"}},
+		{"*", "", []string{""}}, {"**", "ab", []string{"", "ab"}}, {"a*", "a", []string{""}}, {"*a*a*", "xaya", []string{"x", "y", ""}},
+		{"a*b*c", "a--b--b-c", []string{"--", "--b-"}}, {"*?b", "xxéb", []string{"xx"}}, {"?*?", "éüx", []string{"ü"}},
+		{"*X", "İ\xffİx", []string{"İ\xffİ"}}, // in lower case it has other bytes
+		{"plain", "PLAIN", nil},
+	} {
+		got, ok := Stars(tc.pattern, tc.s)
+		if !ok || !slices.Equal(got, tc.want) {
+			t.Errorf("Stars(%q, %q) = %q, %v", tc.pattern, tc.s, got, ok)
+		}
+	}
+	if _, ok := Stars("*@a", "x@b"); ok {
+		t.Error("it does not match")
+	}
+}
+
+// FuzzStars: what the stars stand for, put in their places, is the text again.
+func FuzzStars(f *testing.F) {
+	f.Add("*@*.x", "a@b.c.x")
+	f.Add("a**İ*", "aİé\xffi")
+	f.Fuzz(func(t *testing.T, pattern, s string) {
+		if strings.Contains(pattern, "?") || strings.Contains(pattern+s, "\x00") || !utf8.ValidString(pattern) || !utf8.ValidString(s) {
+			t.Skip()
+		}
+		texts, ok := Stars(pattern, s)
+		if ok != Match(strings.ToLower(pattern), strings.ToLower(s)) {
+			t.Fatal("Match says something else")
+		}
+		filled := pattern
+		for _, text := range texts {
+			before, after, _ := strings.Cut(filled, "*")
+			filled = before + strings.ReplaceAll(text, "*", "\x00") + after
+		}
+		if filled = strings.ReplaceAll(filled, "\x00", "*"); ok && !strings.EqualFold(filled, s) {
+			t.Errorf("%q in %q is %q, not %q", texts, pattern, filled, s)
+		}
+	})
 }
 
 // TestManyStars: stars do not multiply the cost.

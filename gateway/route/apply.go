@@ -1,6 +1,8 @@
 package route
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -102,6 +104,9 @@ func (r *rewrite) work(m *Mail) (*work, error) {
 		w.in.To = rcpt.Address
 		w.matched[i] = r.to == nil || r.to.holds(w.in)
 	}
+	if i := slices.Index(w.matched, true); i >= 0 {
+		w.in.To = m.Envelope.To[i].Address // of several, the first is what fields are written with
+	}
 	return w, nil
 }
 
@@ -109,6 +114,7 @@ func (r *rewrite) work(m *Mail) (*work, error) {
 func (w *work) do() {
 	w.m.Applied = append(w.m.Applied, w.rule.name)
 	w.fields()
+	w.mapSenders()
 	w.from()
 	w.subject()
 	w.sender()
@@ -128,25 +134,55 @@ func (w *work) fields() {
 		w.say("remove", name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.rule.SetHeader)) {
-		value := w.rule.SetHeader[name]
+		value, ok := w.value(name, w.rule.texts.setHeader[name])
+		if !ok {
+			continue
+		}
 		w.edits = append(w.edits, mime.Edit{Op: mime.Replace, Name: name, Value: value})
 		w.say("set", name+":", quoted(value))
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.rule.AddHeader)) {
-		for _, value := range w.rule.AddHeader[name] {
+		for _, text := range w.rule.texts.addHeader[name] {
+			value, ok := w.value(name, text)
+			if !ok {
+				continue
+			}
 			w.edits = append(w.edits, mime.Edit{Op: mime.Append, Name: name, Value: value})
 			w.say("add", name+":", quoted(value))
 		}
 	}
 }
 
+// value returns what a field gets; false where it cannot be written for this message.
+func (w *work) value(name string, t *template) (value string, ok bool) {
+	value, err := w.text(t)
+	if err == nil && slices.Contains(addressFields, strings.ToLower(name)) && !addresses(value) {
+		err = fmt.Errorf("%s is no list of addresses", quoted(value))
+	}
+	if err == nil && strings.TrimSpace(value) == "" {
+		err = errors.New("it would be empty")
+	}
+	if err != nil {
+		w.say(name, "is not written:", err.Error())
+	}
+	return value, err == nil
+}
+
 // from sets From. A Sender would still show the old one (RFC 5322 3.6.2): it is removed, unless this rule wrote it.
 func (w *work) from() {
-	a := w.rule.SetFrom
-	if a.Addr == "" {
+	var a mime.Address
+	if w.rule.SetFrom.Addr == "" {
 		return
 	}
-	if a.Name == "" && len(w.msg.From) > 0 {
+	name, err := w.text(w.rule.texts.fromName)
+	if err == nil {
+		a.Addr, err = address(w.text(w.rule.texts.from))
+	}
+	if err != nil {
+		w.say("From stays:", err.Error())
+		return
+	}
+	if a.Name = name; a.Name == "" && len(w.msg.From) > 0 {
 		a.Name = w.msg.From[0].Name
 	}
 	w.edits = append(w.edits, mime.Edit{Op: mime.Replace, Name: "From", Value: a.String()})
@@ -160,7 +196,10 @@ func (w *work) from() {
 // subject puts the prefix before the subject as it is written. Only where one of the two is not ASCII
 // the subject is encoded anew: a space between two encoded words would not be seen (RFC 2047 6.2).
 func (w *work) subject() {
-	prefix := strings.TrimSpace(w.rule.SubjectPrefix)
+	prefix, err := w.text(w.rule.texts.prefix)
+	if err != nil {
+		w.say("Subject stays:", err.Error())
+	}
 	if prefix == "" {
 		return
 	}
@@ -181,8 +220,8 @@ func (w *work) subject() {
 
 // set is what this rule sets a field to.
 func (w *work) set(field string) (string, bool) {
-	for name, value := range w.rule.SetHeader {
-		if strings.EqualFold(name, field) {
+	for name, text := range w.rule.texts.setHeader {
+		if value, err := w.text(text); err == nil && strings.EqualFold(name, field) {
 			return value, true
 		}
 	}
@@ -207,15 +246,24 @@ func hasPrefix(subject, prefix string) bool {
 
 // sender sets the envelope sender; the null sender of bounces stays (RFC 5321 4.5.5).
 func (w *work) sender() {
-	from := w.rule.SetEnvelopeFrom
-	switch {
-	case from == "":
-	case w.m.Envelope.From == "":
-		w.say("the null sender stays")
-	default:
-		w.say("envelope sender", w.m.Envelope.From, "becomes", from)
-		w.m.Envelope.From = from
+	if w.rule.SetEnvelopeFrom == "" {
+		return
 	}
+	if w.m.Envelope.From == "" {
+		w.say("the null sender stays")
+		return
+	}
+	from, err := address(w.text(w.rule.texts.sender))
+	if err != nil {
+		w.say("the envelope sender stays:", err.Error())
+		return
+	}
+	w.setSender(from)
+}
+
+func (w *work) setSender(from string) {
+	w.say("envelope sender", w.m.Envelope.From, "becomes", from)
+	w.m.Envelope.From = from
 }
 
 func quoted(s string) string { return strconv.Quote(shorten(s)) }

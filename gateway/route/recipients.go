@@ -35,18 +35,22 @@ func (w *work) redirect() {
 	out := redirection{places: map[string]int{}, copies: map[string]bool{}}
 	for i, rcpt := range w.m.Envelope.To {
 		isCopy := w.m.isCopy(rcpt.Address)
-		if !w.matched[i] {
+		var targets []string
+		if w.matched[i] {
+			targets = w.targets(rcpt.Address)
+		}
+		if len(targets) == 0 {
 			out.add(rcpt, isCopy)
 			continue
 		}
-		if !slices.ContainsFunc(w.rule.RedirectTo, func(a string) bool { return mime.SameAddress(a, rcpt.Address) }) {
+		if !slices.ContainsFunc(targets, func(a string) bool { return mime.SameAddress(a, rcpt.Address) }) {
 			w.m.Redirected = true
-			w.say("recipient", rcpt.Address, "becomes", strings.Join(w.rule.RedirectTo, ", "))
+			w.say("recipient", rcpt.Address, "becomes", strings.Join(targets, ", "))
 			if name := asShown(rcpt, shown); name != "" && !slices.Contains(original, name) {
 				original = append(original, name)
 			}
 		}
-		for _, address := range w.rule.RedirectTo {
+		for _, address := range targets {
 			out.add(replaced(rcpt, address), isCopy)
 		}
 	}
@@ -56,6 +60,21 @@ func (w *work) redirect() {
 		w.edits = append(w.edits, mime.Edit{Op: mime.Append, Name: "X-Original-To", Value: value})
 		w.say("add X-Original-To:", quoted(value))
 	}
+}
+
+// targets returns where a recipient is redirected to.
+func (w *work) targets(rcpt string) []string {
+	w.in.To = rcpt
+	var list []string
+	for _, text := range w.rule.texts.redirect {
+		target, err := address(w.text(text))
+		if err != nil {
+			w.say("recipient", rcpt, "is not redirected:", err.Error())
+			continue
+		}
+		list = append(list, target)
+	}
+	return list
 }
 
 // asShown returns a recipient as the header shows it, "" when it does not.

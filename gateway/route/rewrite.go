@@ -12,7 +12,8 @@ import (
 )
 
 // Rewrite is one [[rewrite]] of the config: what changes in the messages that it matches. Addresses
-// are complete ones that no alias changes any more.
+// are complete ones that no alias changes any more. Values of SetHeader, AddHeader and MapSender, and SetFrom,
+// SetEnvelopeFrom and RedirectTo are templates; SubjectPrefix is one without stars.
 type Rewrite struct {
 	Name string `toml:"name,text"`
 	Match
@@ -21,6 +22,7 @@ type Rewrite struct {
 	RemoveHeader    []string            `toml:"remove_header"`   // field names; "X-Internal-*" is all that begin so
 	SetHeader       map[string]string   `toml:"set_header,text"` // field name to the value that it shall have
 	AddHeader       map[string][]string `toml:"add_header,text"` // field name to values for further fields
+	MapSender       map[string]string   `toml:"map_sender"`      // pattern to the address that envelope sender, From and Sender get instead
 	SetFrom         mime.Address        // for From; without a name the old one stays
 	SubjectPrefix   string              `toml:"subject_prefix,text"`
 	SetEnvelopeFrom string              `toml:"set_envelope_from"`
@@ -37,15 +39,29 @@ type rewrite struct {
 	conditions           // without to: they hold for a message, or they do not
 	to         condition // holds for a recipient; nil: for all
 	name       string
+	hostname   string // what {host} stands for
+	texts      texts
 }
 
-// CompileRewrites makes a list. Its error joins one *KeyError for each key that cannot be used.
-func CompileRewrites(rules []Rewrite) (*Rewrites, error) {
+// texts are the templates of a rule; nil where it has none.
+type texts struct {
+	setHeader              map[string]*template
+	addHeader              map[string][]*template
+	senders                []senderMapping
+	fromName, from, sender *template
+	prefix                 *template
+	redirect               []*template
+}
+
+// CompileRewrites makes a list of rules; hostname is the gateway's own name. Its error joins one *KeyError for
+// each key that cannot be used.
+func CompileRewrites(rules []Rewrite, hostname string) (*Rewrites, error) {
 	t := &Rewrites{rules: make([]rewrite, len(rules))}
 	var errs []error
 	for i := range rules {
 		c := compiler{index: i}
 		t.rules[i] = c.rewrite(&rules[i])
+		t.rules[i].hostname = hostname
 		errs = append(errs, c.errs...)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -57,17 +73,41 @@ func CompileRewrites(rules []Rewrite) (*Rewrites, error) {
 func (c *compiler) rewrite(in *Rewrite) rewrite {
 	r := rewrite{Rewrite: *in, conditions: c.conditions(&in.Match), name: cmp.Or(in.Name, fmt.Sprintf("rewrite %d", c.index+1))}
 	isTo := func(one condition) bool { v, ok := one.(*valueCondition); return ok && v.key == "to" }
+	given := slices.Concat(r.early, r.late)
 	if i := slices.IndexFunc(r.early, isTo); i >= 0 {
 		r.to = r.early[i]
 		r.early = slices.Delete(r.early, i, i+1)
 	}
 	c.headerActions(in)
-	if len(in.RemoveHeader)+len(in.SetHeader)+len(in.AddHeader)+len(in.RedirectTo)+len(in.AddBcc) == 0 &&
+	c.texts(in, &r.texts, given)
+	if len(in.RemoveHeader)+len(in.SetHeader)+len(in.AddHeader)+len(in.MapSender)+len(in.RedirectTo)+len(in.AddBcc) == 0 &&
 		in.SetFrom.Addr == "" && in.SubjectPrefix == "" && in.SetEnvelopeFrom == "" {
-		c.fail("", "has no action", "set at least one of set_from, set_envelope_from, subject_prefix, "+
+		c.fail("", "has no action", "set at least one of map_sender, set_from, set_envelope_from, subject_prefix, "+
 			"add_header, set_header, remove_header, redirect_to and add_bcc")
 	}
 	return r
+}
+
+// texts compiles the templates of a rule that has these conditions.
+func (c *compiler) texts(in *Rewrite, t *texts, given []condition) {
+	anyOf := []string{"from", "header_from", "to", "subject", "header", "user", "listener"} // where a field takes its stars from
+	t.setHeader, t.addHeader = map[string]*template{}, map[string][]*template{}
+	for _, name := range slices.Sorted(maps.Keys(in.SetHeader)) {
+		t.setHeader[name] = c.template("set_header."+name, in.SetHeader[name], given, anyOf...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.AddHeader)) {
+		for _, value := range in.AddHeader[name] {
+			t.addHeader[name] = append(t.addHeader[name], c.template("add_header."+name, value, given, anyOf...))
+		}
+	}
+	t.senders = c.senders(in.MapSender)
+	t.fromName = c.template("set_from", in.SetFrom.Name, given, "header_from", "from")
+	t.from = c.template("set_from", in.SetFrom.Addr, given, "header_from", "from")
+	t.sender = c.template("set_envelope_from", in.SetEnvelopeFrom, given, "from", "header_from")
+	t.prefix = c.template("subject_prefix", strings.TrimSpace(in.SubjectPrefix), nil)
+	for _, address := range in.RedirectTo {
+		t.redirect = append(t.redirect, c.template("redirect_to", address, given, "to"))
+	}
 }
 
 // headerActions checks the names and values that a rule writes.
@@ -88,6 +128,11 @@ func (c *compiler) headerActions(in *Rewrite) {
 		}
 		for _, value := range in.AddHeader[name] {
 			c.field(key, name, value)
+		}
+	}
+	for _, address := range in.AddBcc {
+		if !IsFixed(address) {
+			c.fail("add_bcc", fmt.Sprintf("%q must be the address of a mailbox: a copy is the same for all mail", address), "")
 		}
 	}
 	if problem := badValue(in.SubjectPrefix); problem != "" {
@@ -121,7 +166,7 @@ func (c *compiler) field(key, name, value string) {
 	}
 	if problem := badValue(value); problem != "" {
 		c.fail(key, problem, "")
-	} else if slices.Contains(addressFields, strings.ToLower(name)) && !addresses(value) {
+	} else if slices.Contains(addressFields, strings.ToLower(name)) && !addresses(Sample(value)) && !addresses(sample(value, "x@example.com")) {
 		c.fail(key, fmt.Sprintf("%q is not a list of addresses", value), `write "Ann <ann@example.com>, bob@example.com"`)
 	}
 }
@@ -170,7 +215,7 @@ func (t *Rewrites) NeedSize() bool {
 // others, once all recipients and the header are known.
 func (t *Rewrites) MayRedirect(in *Input) bool {
 	return slices.ContainsFunc(t.rules, func(r rewrite) bool {
-		reaches := r.SetEnvelopeFrom != "" || len(r.RedirectTo) > 0 && (r.to == nil || r.to.holds(in))
+		reaches := r.SetEnvelopeFrom != "" || len(r.MapSender) > 0 || len(r.RedirectTo) > 0 && (r.to == nil || r.to.holds(in))
 		return reaches && all(r.early, in)
 	})
 }

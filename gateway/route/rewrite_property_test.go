@@ -105,7 +105,7 @@ func FuzzRewrite(f *testing.F) {
 		table, err := CompileRewrites([]Rewrite{{
 			SubjectPrefix: prefix, SetHeader: map[string]string{"X-Set": value}, AddHeader: map[string][]string{"X-Add": {value}}, RemoveHeader: []string{"X-Gone*"},
 			SetFrom: mime.Address{Name: prefix, Addr: "app@z.org"}, RedirectTo: []string{"qa@z.org"}, AddBcc: []string{"arc@z.org"},
-		}})
+		}}, "gw.test")
 		if err != nil {
 			return
 		}

@@ -25,7 +25,7 @@ func rewriteMail(header, from string, to ...string) *Mail {
 
 func compileRewrites(t testing.TB, rules ...Rewrite) *Rewrites {
 	t.Helper()
-	table, err := CompileRewrites(rules)
+	table, err := CompileRewrites(rules, "gw.test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestMayRedirect(t *testing.T) {
 }
 
 func TestRewriteErrors(t *testing.T) {
-	_, err := CompileRewrites([]Rewrite{{Name: "none"}, {AddHeader: map[string][]string{"Bcc": {"x@y.org"}}}})
+	_, err := CompileRewrites([]Rewrite{{Name: "none"}, {AddHeader: map[string][]string{"Bcc": {"x@y.org"}}}}, "gw.test")
 	var ke *KeyError
 	if !errors.As(err, &ke) || ke.Rule != 0 || !strings.Contains(err.Error(), "rule 2: add_header.Bcc is not written by rules") {
 		t.Errorf("%v", err)
