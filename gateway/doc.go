@@ -24,8 +24,9 @@
 //	queue/sqlite    the embedded engine; below it its rows, bodies, database and disk
 //	smtpd maildrop route identity queue bounce
 //	                sessions; mail left by sendmail; rules; names; what keeps mail; notifications
-//	journal systemd upstream smtpd/limit
-//	                the operator's events; the service manager; the contract of those who take mail on; what each client may take
+//	journal systemd upstream smtpd/limit mime/view
+//	                the operator's events; the service manager; the contract of those who take mail on; what each client may take;
+//	                what a reader of a message sees
 //	envelope backoff glob clock mime
 //	                the shared nouns; against guessed passwords; patterns; the time of day that is believed; Internet messages
 //

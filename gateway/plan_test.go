@@ -36,9 +36,9 @@ var plan = [][]string{
 	{"gateway/queue/sqlite/database", "gateway/queue/sqlite/bodies", "gateway/queue/sqlite/row"},
 	{"gateway/queue/sqlite/disk"},
 	{"gateway/smtpd", "gateway/route", "gateway/identity", "gateway/queue", "gateway/bounce", "gateway/maildrop"},
-	{"gateway/systemd", "gateway/journal", "upstream", "mime/mimetest", "gateway/smtpd/limit", "gateway/queue/sqlite/wal", "gateway/queue/sqlite/orphan"},
+	{"gateway/systemd", "gateway/journal", "upstream", "mime/view", "mime/mimetest", "gateway/smtpd/limit", "gateway/queue/sqlite/wal", "gateway/queue/sqlite/orphan"},
 	{"gateway/envelope", "gateway/backoff", "gateway/budget", "gateway/glob", "gateway/clock", "gateway/queue/buffer", "mime"},
-	{"mime/charset", "mime/transfer"},
+	{"mime/charset", "mime/transfer", "mime/markup"},
 }
 
 // strict lists the rooms that know less than their floor would allow.
@@ -46,9 +46,9 @@ var strict = map[string][]string{
 	"gateway/envelope":    {},
 	"gateway/smtpd/limit": {},
 	"upstream":            {"mime"},
-	"upstream/api":        {"mime", "upstream"},
+	"upstream/api":        {"mime", "mime/view", "upstream"},
 	"upstream/smtp":       {"mime", "upstream"},
-	"upstream/local":      {"mime", "upstream"},
+	"upstream/local":      {"mime", "mime/view", "upstream"},
 	"upstream/raw":        {"mime", "upstream", "upstream/api"},
 	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/raw"},
 }

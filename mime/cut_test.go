@@ -19,7 +19,7 @@ func TestCutCharacterAnywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, _, err := m.Root.Children[1].body(TextInMemory)
+		body, _, err := m.Root.Children[1].Text(TextInMemory)
 		if err != nil {
 			t.Fatal(err)
 		}

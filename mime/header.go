@@ -303,7 +303,7 @@ func isOpen(line []byte) bool {
 // isParameter reports whether a line looks like one that lost its indent: name=value.
 func isParameter(line []byte) bool {
 	name, _, ok := bytes.Cut(line, []byte("="))
-	return ok && isToken(string(name))
+	return ok && IsToken(string(name))
 }
 
 // isFirstDelimiter reports whether line starts the first part of the multipart that a header declares

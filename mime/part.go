@@ -27,11 +27,11 @@ type Part struct {
 	Disposition string            // "inline", "attachment", another token in lower case, or "" where missing
 	Name        string            // file name from Content-Disposition or Content-Type, decoded, "" where missing
 	ContentID   string            // without brackets
+	Field       string            // name of the form field that it is (RFC 7578 4.2), "" for none
 	Encoding    string            // Content-Transfer-Encoding in lower case, "" where missing
 	Children    []*Part           // of a multipart; message/rfc822 is a leaf
 	Defect      error             // why the content cannot be decoded as it is labelled; nil when it can
 
-	field      string // name of the form field that it is (RFC 7578 4.2), "" for none
 	source     Source
 	headerAt   int64 // offset of the header in source; of the root it is 0
 	start, end int64 // offsets of the body in source
@@ -57,7 +57,7 @@ func newPart(src Source, h Header, defaultType string) *Part {
 	p.Name = fileName(params["filename"])
 	switch {
 	case disposition == "form-data":
-		p.field = fileName(params["name"])
+		p.Field = fileName(params["name"])
 	case p.Name == "":
 		p.Name = fileName(params["name"])
 	}
@@ -67,7 +67,7 @@ func newPart(src Source, h Header, defaultType string) *Part {
 	if p.Name == "" {
 		p.Name = fileName(p.Params["filename"])
 	}
-	p.ContentID = contentID(h.Get("Content-ID"))
+	p.ContentID = ContentID(h.Get("Content-ID"))
 	p.Encoding = strings.ToLower(h.Get("Content-Transfer-Encoding"))
 	return p
 }
@@ -75,10 +75,11 @@ func newPart(src Source, h Header, defaultType string) *Part {
 // isMediaType checks type "/" subtype (RFC 2045 5.1).
 func isMediaType(s string) bool {
 	major, minor, ok := strings.Cut(s, "/")
-	return ok && isToken(major) && isToken(minor)
+	return ok && IsToken(major) && IsToken(minor)
 }
 
-func isToken(s string) bool {
+// IsToken reports whether s is a token of RFC 2045 5.1.
+func IsToken(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?=`, s[i]) >= 0 {
 			return false
@@ -87,8 +88,8 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// contentID takes the brackets off.
-func contentID(v string) string {
+// ContentID takes the brackets off the value of a Content-ID field, or of what names one.
+func ContentID(v string) string {
 	if i := strings.IndexByte(v, '<'); i >= 0 {
 		v = v[i+1:]
 		if j := strings.IndexByte(v, '>'); j >= 0 {
@@ -137,9 +138,9 @@ func (p *Part) Open() io.Reader {
 	return p.Raw()
 }
 
-// view returns the part as a mail program shows it: broken base64 decoded as far as it goes. It is p
+// Repaired returns the part as a mail program shows it: broken base64 decoded as far as it goes. It is p
 // itself when nothing needs repair.
-func (p *Part) view() *Part {
+func (p *Part) Repaired() *Part {
 	if p.partial == 0 {
 		return p
 	}
@@ -163,10 +164,11 @@ func (p *Part) encoded(limit int64) (*charset.Encoded, error) {
 	return charset.Held(b.Bytes()), err
 }
 
-// body decodes the content as a text; it is nil where the bytes are not text at all. view is the part as a
-// mail program shows it, or p where that is not base64 but a text with a wrong label.
-func (p *Part) body(limit int64) (body *Body, view *Part, err error) {
-	for _, view := range []*Part{p.view(), p} {
+// Text decodes the content as a text, in memory where it has no more than limit bytes; it is nil where the
+// bytes are not text at all. view is the part as a mail program shows it, or p where that is not base64 but a
+// text with a wrong label. Errors are those of reading the source.
+func (p *Part) Text(limit int64) (decoded *charset.Text, view *Part, err error) {
+	for _, view := range []*Part{p.Repaired(), p} {
 		e, err := view.encoded(limit)
 		if err != nil {
 			return nil, nil, err
@@ -183,7 +185,7 @@ func (p *Part) body(limit int64) (body *Body, view *Part, err error) {
 			return nil, nil, err
 		}
 		if view == p || !text.HasControl() {
-			return &Body{Text: text, Part: p}, view, nil
+			return &text, view, nil
 		}
 	}
 	return nil, nil, nil
@@ -221,7 +223,7 @@ func (p *Part) visitLeaves(yield func(*Part) bool) bool {
 	return true
 }
 
-// Opaque returns why the message must not be flattened, as [Content] does, but reads nothing.
+// Opaque returns why the message must not be flattened, and reads nothing.
 func (m *Message) Opaque() string { return m.Root.opaque(true) }
 
 // opaque finds the first part that flattening would destroy (RFC 1847, RFC 8551, RFC 2046 5.2). A PKCS #7 file
@@ -246,4 +248,38 @@ func (p *Part) opaque(root bool) string {
 		}
 	}
 	return ""
+}
+
+// charsetOf returns the charset of a text part: its label, or where that cannot be right and it is HTML, what
+// its <meta> names, as browsers and mail programs read it.
+func (p *Part) charsetOf(e *charset.Encoded) (string, error) {
+	label := p.Params["charset"]
+	switch strings.ToLower(label) {
+	case "", "us-ascii", "ascii", "unknown-8bit", "x-unknown":
+	default:
+		return label, nil
+	}
+	if p.Type != "text/html" || e.IsUTF8() {
+		return label, nil
+	}
+	const prescan = 1024 // as HTML 13.2.3.2 has it
+	raw, err := e.Head()
+	if err != nil {
+		return "", err
+	}
+	head := strings.ToLower(string(raw[:min(len(raw), prescan)]))
+	for {
+		meta, found := "", false
+		if _, head, found = strings.Cut(head, "<meta"); !found {
+			return label, nil
+		}
+		meta, _, _ = strings.Cut(head, ">")
+		if _, value, found := strings.Cut(meta, "charset="); found {
+			value = strings.TrimLeft(value, "\"' ")
+			if end := strings.IndexAny(value, "\"'; />"); end >= 0 {
+				value = value[:end]
+			}
+			return value, nil
+		}
+	}
 }

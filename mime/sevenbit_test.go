@@ -67,8 +67,8 @@ func TestTo7Bit(t *testing.T) {
 	}
 }
 
-// TestTo7BitSaysTheSame converts every message of testdata and compares what it says.
-func TestTo7BitSaysTheSame(t *testing.T) {
+// TestTo7BitOfTestdata converts every message of testdata; mime/view compares what they say.
+func TestTo7BitOfTestdata(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.eml")
 	converted := 0
 	for _, file := range files {
@@ -86,9 +86,6 @@ func TestTo7BitSaysTheSame(t *testing.T) {
 		}
 		check7Bit(t, m)
 		checkWhole(t, s)
-		if d := cmp.Diff(strings.ReplaceAll(describe(t, m, TextInMemory), `\r\n`, `\n`), strings.ReplaceAll(describe(t, s, TextInMemory), `\r\n`, `\n`)); d != "" {
-			t.Errorf("%s: %s", file, d)
-		}
 	}
 	if converted < 10 {
 		t.Errorf("only %d messages needed conversion", converted)

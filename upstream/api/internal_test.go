@@ -14,6 +14,7 @@ import (
 
 	"mailhatch/mime"
 	"mailhatch/mime/mimetest"
+	"mailhatch/mime/view"
 	"mailhatch/upstream"
 )
 
@@ -140,11 +141,11 @@ func TestLargeTexts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := m.Content()
+		c, err := view.Of(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, body := range []*mime.Body{c.Text, c.HTML} {
+		for _, body := range []*view.Body{c.Text, c.HTML} {
 			if body == nil {
 				continue
 			}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/transform"
 
 	"mailhatch/mime"
+	"mailhatch/mime/view"
 	"mailhatch/upstream"
 )
 
@@ -51,7 +52,7 @@ const alternativeLimit = 4 << 20
 // ReadMessage sorts a message for a JSON API. flatten permits flattening signed and encrypted messages.
 func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream.Error) {
 	msg := m.Message
-	content, err := msg.Content()
+	content, err := view.Of(msg)
 	if err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}

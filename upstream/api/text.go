@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/text/transform"
 
-	"mailhatch/mime"
+	"mailhatch/mime/view"
 )
 
 // Text is a text as JSON APIs take it: valid UTF-8 without NUL. A large one is read from the message each
@@ -16,11 +16,11 @@ type Text struct {
 	small  string           // all of a small one
 	open   func() io.Reader // of a large one, nil for a small one
 	length int64            // of a large one as a JSON string without its quotes
-	body   *mime.Body       // that it came from, nil for none
+	body   *view.Body       // that it came from, nil for none
 }
 
 // textOf returns the text of a body, which may be nil. Errors are those of reading the message.
-func textOf(b *mime.Body) (t Text, err error) {
+func textOf(b *view.Body) (t Text, err error) {
 	if b == nil || b.Size() == 0 {
 		return t, nil
 	}
@@ -31,7 +31,7 @@ func textOf(b *mime.Body) (t Text, err error) {
 }
 
 // streamed measures a large text.
-func streamed(open func() io.Reader, b *mime.Body) (t Text, err error) {
+func streamed(open func() io.Reader, b *view.Body) (t Text, err error) {
 	t = Text{open: open, body: b}
 	t.length, err = io.Copy(io.Discard, t.json())
 	return t, err

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"mailhatch/mime"
+	"mailhatch/mime/view"
 	"mailhatch/upstream"
 )
 
@@ -140,7 +141,7 @@ func (c *console) show(m *upstream.Mail, b *bytes.Buffer) error {
 
 // writeContent shows the text, or a note that there is only HTML, and lists the attachments.
 func writeContent(b *bytes.Buffer, m *mime.Message) error {
-	content, err := m.Content()
+	content, err := view.Of(m)
 	if err != nil {
 		return err
 	}

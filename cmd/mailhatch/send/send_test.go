@@ -11,6 +11,7 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/submit"
 	"mailhatch/mime"
+	"mailhatch/mime/view"
 )
 
 func TestFileType(t *testing.T) {
@@ -115,7 +116,7 @@ func TestSendFileNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := msg.Content()
+	content, err := view.Of(msg)
 	if err != nil || len(content.Attachments) != 2 || content.Attachments[0].Name != "Übersicht 2026.txt" {
 		t.Errorf("%+v %v", content, err)
 	}

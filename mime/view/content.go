@@ -1,9 +1,12 @@
-package mime
+// Package view sorts the parts of a message by what a reader sees: bodies, alternatives, files.
+package view
 
 import (
-	"mime"
+	stdmime "mime"
 
+	"mailhatch/mime"
 	"mailhatch/mime/charset"
+	"mailhatch/mime/markup"
 	"mailhatch/mime/transfer"
 )
 
@@ -11,7 +14,7 @@ import (
 // tree is in exactly one place; originals ([Attachment.Original]) come on top.
 type Content struct {
 	Text, HTML   *Body        // nil where there is none
-	Alternatives []*Part      // other ways to show the body: text/calendar, text/x-amp-html
+	Alternatives []*mime.Part // other ways to show the body: text/calendar, text/x-amp-html
 	Attachments  []Attachment // all the rest, in order
 	Opaque       string       // why the message must not be flattened: "multipart/signed", …; "" if it may be
 }
@@ -19,12 +22,16 @@ type Content struct {
 // Body is a text body, with LF or CRLF as it came. Errors of its methods are those of reading the source.
 type Body struct {
 	charset.Text
-	Part *Part
+	Part *mime.Part
 }
+
+// Shows returns one of these content ids, none of them empty, that stands behind a cid: in the text; "" for none.
+// Errors are those of reading the message.
+func (b *Body) Shows(ids []string) (string, error) { return markup.FindShown(b.Open(), ids) }
 
 // Attachment is a part that travels as a file.
 type Attachment struct {
-	Part      *Part
+	Part      *mime.Part
 	Name      string // never empty: made from the type where the part has none
 	Type      string // "text/calendar; method=REQUEST": media type with its parameters but name=
 	Inline    bool   // shown in the HTML body through its ContentID
@@ -35,17 +42,17 @@ type Attachment struct {
 	Original bool
 }
 
-// Content sorts the parts for an API that takes bodies and attachments. Errors are those of
+// Of sorts the parts for an API that takes bodies and attachments. Errors are those of
 // reading the source.
 //
 // The first body that a mail program shows is the body: a text part, or the last plain text and the
 // last HTML of a multipart/alternative. Later texts of a multipart/mixed are attachments, so that
 // readers of the HTML and of the text both find them.
 //
-// Bodies of more than [TextInMemory] bytes are not held in memory.
-func (m *Message) Content() (*Content, error) { return m.contentWithin(TextInMemory) }
+// Bodies of more than [mime.TextInMemory] bytes are not held in memory.
+func Of(m *mime.Message) (*Content, error) { return within(m, mime.TextInMemory) }
 
-func (m *Message) contentWithin(limit int64) (*Content, error) {
+func within(m *mime.Message, limit int64) (*Content, error) {
 	s := &sorter{content: &Content{Opaque: m.Opaque()}, limit: limit}
 	if err := s.part(m.Root, place{root: true, body: true}); err != nil {
 		return nil, err
@@ -70,7 +77,7 @@ type place struct {
 	body bool // a body may stand here
 }
 
-func (s *sorter) part(p *Part, at place) error {
+func (s *sorter) part(p *mime.Part, at place) error {
 	if len(p.Children) == 0 {
 		return s.leaf(p, at)
 	}
@@ -96,7 +103,7 @@ func (s *sorter) part(p *Part, at place) error {
 	return nil
 }
 
-func (s *sorter) leaf(p *Part, at place) error {
+func (s *sorter) leaf(p *mime.Part, at place) error {
 	switch {
 	case !at.body || s.decided:
 	case isBodyPart(p, at.root):
@@ -115,7 +122,7 @@ func (s *sorter) leaf(p *Part, at place) error {
 }
 
 // isBodyPart reports whether a leaf can be the text that a mail program shows.
-func isBodyPart(p *Part, root bool) bool {
+func isBodyPart(p *mime.Part, root bool) bool {
 	if p.Disposition == "attachment" || p.Name != "" && !root {
 		return false
 	}
@@ -126,15 +133,16 @@ func isBodyPart(p *Part, root bool) bool {
 }
 
 // setBody makes p the text or HTML body. It is an attachment when its bytes are not text at all.
-func (s *sorter) setBody(p *Part) error {
-	body, view, err := p.body(s.limit)
+func (s *sorter) setBody(p *mime.Part) error {
+	text, view, err := p.Text(s.limit)
 	if err != nil {
 		return err
 	}
-	if body == nil {
+	if text == nil {
 		s.attach(p)
 		return nil
 	}
+	body := &Body{Text: *text, Part: p}
 	place := &s.content.Text
 	if p.Type == "text/html" {
 		place = &s.content.HTML
@@ -151,7 +159,7 @@ func (s *sorter) setBody(p *Part) error {
 }
 
 // alternative takes the last plain text and the last HTML (RFC 2046 5.1.4: the last is the best).
-func (s *sorter) alternative(p *Part, at place) error {
+func (s *sorter) alternative(p *mime.Part, at place) error {
 	if !at.body || s.decided {
 		for _, c := range p.Children {
 			if err := s.part(c, place{}); err != nil {
@@ -178,7 +186,7 @@ func (s *sorter) alternative(p *Part, at place) error {
 	return nil
 }
 
-func (s *sorter) alternativeChild(c *Part, chosen bool) error {
+func (s *sorter) alternativeChild(c *mime.Part, chosen bool) error {
 	switch {
 	case chosen:
 		// Each chosen child sets its own body; the other one must not stop it.
@@ -192,13 +200,13 @@ func (s *sorter) alternativeChild(c *Part, chosen bool) error {
 }
 
 // isAlternative reports whether a leaf shows the body in a way that some APIs take beside text and HTML.
-func isAlternative(p *Part) bool {
+func isAlternative(p *mime.Part) bool {
 	return len(p.Children) == 0 && p.Defect == nil && p.Disposition != "attachment" &&
 		(p.Type == "text/calendar" || p.Type == "text/x-amp-html")
 }
 
 // bodyKind returns the type of the body that a subtree has: of its first part that is one.
-func bodyKind(p *Part) string {
+func bodyKind(p *mime.Part) string {
 	if len(p.Children) == 0 {
 		if isBodyPart(p, false) {
 			return p.Type
@@ -221,7 +229,7 @@ func bodyKind(p *Part) string {
 }
 
 // related takes the root as the body and the rest as what it shows (RFC 2387).
-func (s *sorter) related(p *Part, at place) error {
+func (s *sorter) related(p *mime.Part, at place) error {
 	root := rootOf(p)
 	if err := s.part(p.Children[root], place{body: at.body}); err != nil {
 		return err
@@ -238,8 +246,8 @@ func (s *sorter) related(p *Part, at place) error {
 }
 
 // rootOf is the index of the child that the start parameter names, else of the first.
-func rootOf(p *Part) int {
-	start := contentID(p.Params["start"])
+func rootOf(p *mime.Part) int {
+	start := mime.ContentID(p.Params["start"])
 	for i, c := range p.Children {
 		if start != "" && c.ContentID == start {
 			return i
@@ -248,8 +256,8 @@ func rootOf(p *Part) int {
 	return 0
 }
 
-func (s *sorter) attach(p *Part) {
-	view := p.view()
+func (s *sorter) attach(p *mime.Part) {
+	view := p.Repaired()
 	s.content.Attachments = append(s.content.Attachments, Attachment{
 		Part:      view,
 		Name:      p.Name,
@@ -264,7 +272,7 @@ func (s *sorter) attach(p *Part) {
 }
 
 // attachOriginal adds the bytes of a part whose decoding lost something or was a guess.
-func (s *sorter) attachOriginal(p *Part) {
+func (s *sorter) attachOriginal(p *mime.Part) {
 	a := Attachment{Part: p, Type: "application/octet-stream", Original: true} // not to be converted
 	if p.Name != "" && p.Defect == transfer.ErrBrokenBase64 {
 		a.Name = p.Name + ".b64"
@@ -283,7 +291,7 @@ func (s *sorter) markInline() error {
 	if s.content.HTML == nil || len(ids) == 0 {
 		return nil
 	}
-	if err := markShown(s.content.HTML.Open(), ids); err != nil {
+	if err := markup.MarkShown(s.content.HTML.Open(), ids); err != nil {
 		return err
 	}
 	for i := range s.content.Attachments {
@@ -294,18 +302,38 @@ func (s *sorter) markInline() error {
 }
 
 // attachmentType writes the media type with its parameters but the name.
-func attachmentType(p *Part) string {
+func attachmentType(p *mime.Part) string {
 	if p.Defect != nil {
 		return "application/octet-stream" // the bytes are not of the declared type
 	}
 	params := map[string]string{}
 	for k, v := range p.Params {
-		if k != "name" && k != "filename" && isToken(k) && v != "" {
+		if k != "name" && k != "filename" && mime.IsToken(k) && v != "" {
 			params[k] = v
 		}
 	}
-	if t := mime.FormatMediaType(p.Type, params); t != "" {
+	if t := stdmime.FormatMediaType(p.Type, params); t != "" {
 		return t
 	}
 	return p.Type
+}
+
+// twin takes an HTML part as the HTML body when it has the same words as the plain text body right before
+// it: many programs write multipart/mixed where multipart/alternative is meant.
+func (s *sorter) twin(before, p *mime.Part) (bool, error) {
+	text := s.content.Text
+	if text == nil || text.Part != before || s.content.HTML != nil || len(p.Children) > 0 ||
+		p.Type != "text/html" || !isBodyPart(p, false) || p.Defect != nil {
+		return false, nil
+	}
+	shown, _, err := p.Text(s.limit)
+	if err != nil || shown == nil || !shown.Exact {
+		return false, err
+	}
+	same, err := markup.SaysSame(text.Open(), shown.Open())
+	if err != nil || !same {
+		return false, err
+	}
+	s.content.HTML = &Body{Text: *shown, Part: p}
+	return true, nil
 }

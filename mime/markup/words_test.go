@@ -1,4 +1,4 @@
-package mime
+package markup
 
 import (
 	"fmt"
@@ -9,23 +9,13 @@ import (
 	"testing/iotest"
 )
 
-func TestBodyShows(t *testing.T) {
+func TestFindShown(t *testing.T) {
 	text := strings.Repeat("abcab", 20_000) + "cid:x;y" + strings.Repeat("z", 20_000)
-	m, err := Parse(NewBytesSource([]byte("Subject: x\r\n\r\n" + text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, limit := range []int64{0, 1 << 20} {
-		c, err := m.contentWithin(limit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, tt := range []struct{ ids, want string }{
-			{"x;y", "x;y"}, {"x;", "x;"}, {"a x b x;y x;yy", "x"}, {"x;ya x;yz x;z", "x;yz"}, {"b", ""}, {"x;y" + strings.Repeat("z", 20_001), ""}, {"", ""},
-		} {
-			if got, err := c.Text.Shows(strings.Fields(tt.ids)); err != nil || got != tt.want {
-				t.Errorf("%.30q: %q, %v", tt.ids, got, err)
-			}
+	for _, tt := range []struct{ ids, want string }{
+		{"x;y", "x;y"}, {"x;", "x;"}, {"a x b x;y x;yy", "x"}, {"x;ya x;yz x;z", "x;yz"}, {"b", ""}, {"x;y" + strings.Repeat("z", 20_001), ""}, {"", ""},
+	} {
+		if got, err := FindShown(strings.NewReader(text), strings.Fields(tt.ids)); err != nil || got != tt.want {
+			t.Errorf("%.30q: %q, %v", tt.ids, got, err)
 		}
 	}
 }
@@ -37,7 +27,7 @@ func TestMarkShown(t *testing.T) {
 	} {
 		for _, pad := range []int{0, streamBuffer - 6, streamBuffer - 1, streamBuffer, streamBuffer + 500} {
 			ids := map[string]bool{"a": false, "a@b": false, long: false, long + "i": false, "b": false, "cid:a": false, "": false}
-			if err := markShown(strings.NewReader(strings.Repeat(" ", pad)+html), ids); err != nil {
+			if err := MarkShown(strings.NewReader(strings.Repeat(" ", pad)+html), ids); err != nil {
 				t.Fatal(err)
 			}
 			want := map[string]string{"<img src=cid:a>": "a", `<img src="cid:a%40b">`: "a@b", "cid:cid:a>": "a cid:a", "cid:" + long + ">": long, "cid:b a>": "b"}[html]
@@ -79,7 +69,7 @@ func TestSaysSame(t *testing.T) {
 		{"a long word", strings.Repeat("é", 3*longWord), "<p>" + strings.Repeat("É", 3*longWord), true},
 	} {
 		for _, wrap := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.DataErrReader} {
-			if got, err := saysSame(wrap(strings.NewReader(tt.text)), wrap(strings.NewReader(tt.html))); err != nil || got != tt.want {
+			if got, err := SaysSame(wrap(strings.NewReader(tt.text)), wrap(strings.NewReader(tt.html))); err != nil || got != tt.want {
 				t.Errorf("%s: %v, %v", tt.name, got, err)
 			}
 		}

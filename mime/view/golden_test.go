@@ -1,7 +1,6 @@
-package mime
+package view
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -9,22 +8,25 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mailhatch/mime"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestGolden reads every message of testdata and compares what was understood with the file beside it.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.eml")
+	files, err := filepath.Glob("../testdata/*.eml")
 	if err != nil || len(files) < 60 {
 		t.Fatalf("%d messages, %v", len(files), err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".eml"), func(t *testing.T) {
 			m := parseFile(t, file)
-			got := describe(t, m, TextInMemory)
+			got := describe(t, m, mime.TextInMemory)
 			golden := strings.TrimSuffix(file, ".eml") + ".golden"
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -41,18 +43,18 @@ func TestGolden(t *testing.T) {
 			if d := cmp.Diff(got, describe(t, m, 0)); d != "" {
 				t.Error("in a stream it is something else:", d)
 			}
-			checkWhole(t, m)
+			checkPlaced(t, m)
 		})
 	}
 }
 
-func parseFile(t *testing.T, file string) *Message {
+func parseFile(t *testing.T, file string) *mime.Message {
 	t.Helper()
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Parse(NewBytesSource(raw))
+	m, err := mime.Parse(mime.NewBytesSource(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,18 +62,18 @@ func parseFile(t *testing.T, file string) *Message {
 }
 
 // describe writes everything an upstream would see.
-func describe(t *testing.T, m *Message, limit int64) string {
+func describe(t *testing.T, m *mime.Message, limit int64) string {
 	t.Helper()
 	var out strings.Builder
 	line := func(name, format string, args ...any) { fmt.Fprintf(&out, name+": "+format+"\n", args...) }
-	list := func(name string, addrs []Address) {
+	list := func(name string, addrs []mime.Address) {
 		for _, a := range addrs {
 			line(name, "%q %q", a.Name, a.Addr)
 		}
 	}
 	list("From", m.From)
 	if m.Sender != nil {
-		list("Sender", []Address{*m.Sender})
+		list("Sender", []mime.Address{*m.Sender})
 	}
 	list("Reply-To", m.ReplyTo)
 	list("To", m.To)
@@ -80,7 +82,7 @@ func describe(t *testing.T, m *Message, limit int64) string {
 	if m.MessageID != "" {
 		line("Message-ID", "%s", m.MessageID)
 	}
-	c, err := m.contentWithin(limit)
+	c, err := within(m, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,23 +141,19 @@ func readAll(t testing.TB, r io.Reader) []byte {
 	return b
 }
 
-// checkWhole asserts what holds for every message, good or bad.
-func checkWhole(t testing.TB, m *Message) {
+// checkPlaced asserts that each leaf of a message, good or bad, is in one place.
+func checkPlaced(t testing.TB, m *mime.Message) {
 	t.Helper()
-	raw := readAll(t, m.Reader())
-	if int64(len(raw)) != m.Source.Size() || m.BodyOffset() > m.Source.Size() || !bytes.HasPrefix(raw, m.HeaderBytes()) {
-		t.Fatal("header or body offset are wrong")
-	}
-	if got := EditHeader(m.HeaderBytes()); !bytes.Equal(got, m.HeaderBytes()) {
-		t.Fatalf("editing nothing changed the header: %q", got)
-	}
-	c, err := m.Content()
+	c, err := Of(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed := map[[3]int64]int{}
-	key := func(p *Part) [3]int64 { return [3]int64{p.headerAt, p.start, p.end} }
-	place := func(p *Part) { placed[key(p)]++ }
+	placed := map[[2]int64]int{}
+	key := func(p *mime.Part) [2]int64 { // no two have a header and a body at the same place
+		_, start, size := p.Raw().(*io.SectionReader).Outer()
+		return [2]int64{start, size}
+	}
+	place := func(p *mime.Part) { placed[key(p)]++ }
 	if c.Text != nil {
 		place(c.Text.Part)
 	}
@@ -169,25 +167,66 @@ func checkWhole(t testing.TB, m *Message) {
 		if a.Name == "" || a.Type == "" {
 			t.Fatalf("attachment without name or type: %+v", a)
 		}
+		if n, err := a.Part.DecodedSize(); err != nil || n != int64(len(readAll(t, a.Part.Open()))) {
+			t.Fatalf("%s: decoded size %d is wrong, %v", a.Name, n, err)
+		}
 		if !a.Original {
 			place(a.Part)
 		}
 	}
 	for _, p := range m.Root.Leaves() {
 		if n := placed[key(p)]; n != 1 {
-			t.Fatalf("leaf %s at %d is in %d places", p.Type, p.start, n)
-		}
-		content := readAll(t, p.Open())
-		if n, err := p.DecodedSize(); err != nil || n != int64(len(content)) {
-			t.Fatalf("decoded size %d, %v, read %d", n, err, len(content))
-		}
-		if p.start > p.end || p.end > m.Source.Size() {
-			t.Fatalf("part at %d to %d", p.start, p.end)
+			t.Fatalf("leaf %s is in %d places", p.Type, n)
 		}
 	}
-	for _, a := range c.Attachments {
-		if n, err := a.Part.DecodedSize(); err != nil || n != int64(len(readAll(t, a.Part.Open()))) {
-			t.Fatalf("%s: decoded size %d is wrong, %v", a.Name, n, err)
+}
+
+func FuzzContent(f *testing.F) {
+	files, _ := filepath.Glob("../testdata/*.eml")
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
 		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := mime.Parse(mime.NewBytesSource(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkPlaced(t, m)
+		c, _ := Of(m)
+		for _, b := range []*Body{c.Text, c.HTML} {
+			if b != nil && !utf8.ValidString(bodyText(t, b)) {
+				t.Fatal("body is not UTF-8")
+			}
+		}
+		if diff := cmp.Diff(describe(t, m, mime.TextInMemory), describe(t, m, 0)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestTo7BitSaysTheSame converts every message of testdata and compares what it says.
+func TestTo7BitSaysTheSame(t *testing.T) {
+	files, _ := filepath.Glob("../testdata/*.eml")
+	converted := 0
+	for _, file := range files {
+		m := parseFile(t, file)
+		s, err := m.To7Bit()
+		if err != nil {
+			continue // as the tests of mime expect
+		}
+		if s != m {
+			converted++
+		}
+		checkPlaced(t, s)
+		if d := cmp.Diff(strings.ReplaceAll(describe(t, m, mime.TextInMemory), `\r\n`, `\n`), strings.ReplaceAll(describe(t, s, mime.TextInMemory), `\r\n`, `\n`)); d != "" {
+			t.Errorf("%s: %s", file, d)
+		}
+	}
+	if converted < 10 {
+		t.Errorf("only %d messages needed conversion", converted)
 	}
 }
