@@ -44,6 +44,9 @@ func runRender(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	if len(env.To) == 0 {
+		return fmt.Errorf("%s: %s", e.ended[0].Recipient.Address, endingText(e.ended[0]))
+	}
 	if msg, _, err = accept.Prepare(cfg, env, msg, "RENDERED"); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
 )
@@ -25,6 +26,8 @@ import (
 type envelopeFlags struct {
 	from, client, user, listener string
 	to                           command.List
+
+	ended []identity.Ending // of to, once it is completed: recipients whose alias leads to no address
 }
 
 func (a *app) envelopeFlags(name string) (*envelopeFlags, *flag.FlagSet) {
@@ -71,7 +74,7 @@ func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelo
 	for _, s := range to {
 		list = append(list, envelope.Recipient{Address: strings.Trim(s, "<>")})
 	}
-	env.To = cfg.Aliases.Expand(cfg.Identity, list)
+	env.To, e.ended = cfg.Aliases.Expand(cfg.Identity, list)
 	return env, nil
 }
 
@@ -126,12 +129,17 @@ func runRoute(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	for _, ending := range e.ended {
+		all = append(all, explanation{To: ending.Recipient.Address, Given: ending.Recipient.Given, Decision: endingText(ending)})
+	}
 	if *asJSON {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(all)
 	}
-	printRewrites(a.stdout, all[0].Rewrites)
+	if len(all) > 0 {
+		printRewrites(a.stdout, all[0].Rewrites)
+	}
 	for _, x := range all {
 		x.print(a.stdout)
 	}
@@ -140,6 +148,9 @@ func runRoute(_ context.Context, a *app, args []string) error {
 
 // explain evaluates the rules that rewrite, then the routes.
 func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message) ([]explanation, error) {
+	if len(env.To) == 0 { // aliases leave nothing to decide
+		return nil, nil
+	}
 	before := env.To
 	msg, rewrites, err := accept.Prepare(cfg, env, msg, "EXPLAINED")
 	if err != nil {
@@ -218,4 +229,15 @@ func decisionText(d route.Decision) string {
 		return name + ": reject " + d.Reply.Error()
 	}
 	return name + ": " + d.Action.String()
+}
+
+// endingText says what an alias without an address does.
+func endingText(e identity.Ending) string {
+	switch e.State {
+	case envelope.Discarded:
+		return "alias: discard"
+	case envelope.Held:
+		return "alias: hold: " + e.Why
+	}
+	return "alias: reject: " + e.Why
 }

@@ -47,7 +47,7 @@ func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.R
 		return "", err
 	}
 	start := time.Now()
-	if err := in.draft.Commit(ctx, queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: parts}); err != nil {
+	if err := in.draft.Commit(ctx, in.kept(parts, nil)); err != nil {
 		return "", a.storeReply(err)
 	}
 	a.accepted(in, time.Since(start))
@@ -56,9 +56,12 @@ func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.R
 
 // accepted logs a message that was accepted.
 func (a *Acceptor) accepted(in *incoming, took time.Duration) {
-	to := make([]string, len(in.env.To))
-	for i, r := range in.env.To {
-		to[i] = r.Address
+	to := make([]string, 0, len(in.env.To)+len(in.ended))
+	for _, r := range in.env.To {
+		to = append(to, r.Address)
+	}
+	for _, e := range in.ended {
+		to = append(to, e.Recipient.Address)
 	}
 	client := "local"
 	if addr := in.env.Client.Addr; addr.IsValid() { // the name that it gave in EHLO proves nothing
@@ -66,12 +69,14 @@ func (a *Acceptor) accepted(in *incoming, took time.Duration) {
 	}
 	a.Journal.Accepted(journal.Accepted{ID: in.id, MessageID: in.msg.MessageID, From: in.env.From, To: to, Size: in.size,
 		Client: client, User: in.env.Client.User, Listener: in.env.Client.Listener, Rewritten: in.rewritten, Took: took})
+	a.endings(in)
 }
 
 // incoming is a message whose bytes are written but not yet promised.
 type incoming struct {
 	cfg       *config.Config
 	env       envelope.Envelope // after aliases and rewriting
+	ended     []identity.Ending // recipients among those of env whose alias leads to no address
 	copies    map[string]bool   // recipients that rules added, in lower case
 	rewritten []string          // names of the rules that applied
 	id        string            // of draft
@@ -162,14 +167,13 @@ func (a *Acceptor) complete(ctx context.Context, in *incoming, raw []byte, size 
 	}
 	in.env.Received = a.Clock.Now()
 	in.env.From = cfg.Identity.Qualify(in.env.From)
-	in.env.To = cfg.Aliases.Expand(cfg.Identity, in.env.To)
-	if len(in.env.To) == 0 {
-		return nil, &envelope.Reply{Code: 550, Enhanced: [3]int{5, 1, 1}, Text: "the aliases leave no recipient"}
-	}
+	in.env.To, in.ended = cfg.Aliases.Expand(cfg.Identity, in.env.To)
 	header := mime.EditHeader(raw, cfg.Identity.Complete(fields, &in.env, in.id, in.env.Received)...)
 	mail := &route.Mail{Envelope: &in.env, Header: header, Size: int64(len(header)) + size}
-	if err := cfg.Rewrites.Apply(mail); err != nil {
-		return nil, err
+	if len(in.env.To) > 0 { // rules have no say about mail that goes nowhere
+		if err := cfg.Rewrites.Apply(mail); err != nil {
+			return nil, err
+		}
 	}
 	in.copies, in.rewritten = mail.Copies, mail.Applied
 	return mime.EditHeader(mail.Header, received(cfg, mail, in.id, in.env.Received)), nil

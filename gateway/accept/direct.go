@@ -46,13 +46,14 @@ func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.R
 // endDirect keeps what became of a message, queues what is left of it, and returns the answer.
 func (a *Acceptor) endDirect(ctx context.Context, in *incoming, r *deliver.DirectResult) (id, text string, err error) {
 	start := time.Now()
-	kept := queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: r.Rest, Done: r.Taken}
+	kept := in.kept(r.Rest, r.Taken)
 	var refused error
 	if len(r.Taken) == 0 && r.Err != nil {
 		refused = directReply(r.Err)
 		if !finalReply(refused) { // the client keeps it and comes again
 			return "", "", refused
 		}
+		in.ended = nil // what was refused as a whole is nowhere
 		kept.Parts, kept.Done = nil, refusals(r.Rest)
 	}
 	err = in.draft.Commit(ctx, kept)
@@ -66,7 +67,7 @@ func (a *Acceptor) endDirect(ctx context.Context, in *incoming, r *deliver.Direc
 		return "", "", refused
 	}
 	a.accepted(in, time.Since(start))
-	if len(r.Rest) > 0 || len(r.Taken) == 0 {
+	if len(kept.Parts) > 0 || len(r.Taken) == 0 {
 		return in.id, "", nil
 	}
 	last := r.Taken[len(r.Taken)-1]

@@ -37,7 +37,14 @@ func (h *handler) Sender(_ context.Context, env *envelope.Envelope) error {
 func (h *handler) Recipient(_ context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error {
 	cfg := h.Config()
 	var refusal error
-	for _, r := range cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{*rcpt}) {
+	reached, ended := cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{*rcpt})
+	for i := range ended {
+		if ended[i].State != envelope.Failed {
+			return nil
+		}
+		refusal = unusable(&ended[i])
+	}
+	for _, r := range reached {
 		in := &route.Input{Envelope: env, To: r.Address}
 		decision, known := cfg.Routes.Early(in)
 		if !known || cfg.Rewrites.MayRedirect(in) || decision.Action != route.Reject {

@@ -61,7 +61,7 @@ func checkEnvelope(env *envelope.Envelope, domain string) error {
 		if err != nil {
 			return fmt.Errorf("recipient %q: %w", r.Address, err)
 		}
-		*r = envelope.Recipient{Address: path.String(), Notify: r.Notify}
+		*r = envelope.Recipient{Address: path.String(), Given: path.Bare, Notify: r.Notify}
 		for _, n := range r.Notify {
 			if n != "NEVER" && n != "SUCCESS" && n != "FAILURE" && n != "DELAY" {
 				return fmt.Errorf("recipient %q: notify %q is not defined by RFC 3461", r.Address, n)

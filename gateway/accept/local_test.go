@@ -30,7 +30,7 @@ func TestCheckEnvelope(t *testing.T) {
 		}
 	}
 	env := one(envelope.Recipient{Address: "ann", Given: "forged", ORcpt: "forged"})
-	if err := checkEnvelope(&env, "example.com"); err != nil || env.To[0].Address != "ann@example.com" || env.To[0].Given+env.To[0].ORcpt != "" {
+	if err := checkEnvelope(&env, "example.com"); err != nil || env.To[0].Address != "ann@example.com" || env.To[0].Given != "ann" || env.To[0].ORcpt != "" {
 		t.Errorf("%+v, %v", env, err)
 	}
 }

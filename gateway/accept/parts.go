@@ -17,7 +17,13 @@ import (
 // parts sorts recipients by where they go. When none can be taken the refusal is a *envelope.Reply; when
 // some cannot, they are taken all the same and bounced.
 func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
-	asked, refused := 0, 0 // of the recipients that the client named
+	asked, refused := len(in.ended), 0 // of the recipients that the client named
+	for i := range in.ended {
+		if e := &in.ended[i]; e.State == envelope.Failed {
+			refused++
+			refusal = unusable(e)
+		}
+	}
 	ri := route.NewInput(in.id, &in.env, in.msg, in.size)
 	in.decisions = make([]route.Decision, len(in.env.To))
 	for i, rcpt := range in.env.To {

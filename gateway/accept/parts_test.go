@@ -49,10 +49,7 @@ func TestUpstreamsAreAskedOnce(t *testing.T) {
 	}
 	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	a := &Acceptor{Journal: j, Deliverer: deliver.New(nil, j, nil, nil, &deliver.Config{})}
-	in := &incoming{cfg: cfg}
-	if in.msg, err = mime.Parse(mime.NewBytesSource([]byte("From: a@x.example\r\n\r\nHello\r\n"))); err != nil {
-		t.Fatal(err)
-	}
+	in := &incoming{cfg: cfg, msg: newMessage(t)}
 	const half = 500
 	for i := range half {
 		in.env.To = append(in.env.To, envelope.Recipient{Address: fmt.Sprintf("ann%d@a.example", i)},
@@ -68,4 +65,13 @@ func TestUpstreamsAreAskedOnce(t *testing.T) {
 	if len(parts) != 1 || len(parts[0].To) != 2*half || parts[0].State != envelope.Queued {
 		t.Errorf("parts: %+v", parts)
 	}
+}
+
+func newMessage(t *testing.T) *mime.Message {
+	t.Helper()
+	m, err := mime.Parse(mime.NewBytesSource([]byte("From: a@x.example\r\n\r\nHello\r\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strconv"
@@ -92,15 +94,25 @@ func (c *checker) identity(hostname string) *identity.Identity {
 	if err != nil {
 		c.report("identity.default_from", err.Error(), `write "App <noreply@example.com>"`)
 	}
+	for i, d := range t.LocalDomains {
+		if err := mime.CheckDomain(d); err != nil {
+			c.report(indexPath("identity.local_domains", i), err.Error(), `write names of this machine, such as "localhost" or "app1.lan"`)
+		}
+	}
+	id.LocalDomains = t.LocalDomains
 	return id
 }
 
 // aliases joins the table [aliases] and the aliases_file; the table wins.
 func (c *checker) aliases() *identity.Aliases {
-	a, errs := identity.NewAliases(c.file.Aliases)
+	a, errs := identity.NewAliases(c.file.Aliases, listsBeside(c.reporter.file))
 	for _, e := range errs {
 		var ke *identity.KeyError
-		if errors.As(e, &ke) {
+		switch {
+		case !errors.As(e, &ke):
+		case ke.Mild:
+			c.warn(joinPath("aliases", ke.Key), "%s", ke.Problem)
+		default:
 			c.report(joinPath("aliases", ke.Key), ke.Problem, ke.Hint)
 		}
 	}
@@ -115,12 +127,32 @@ func (c *checker) aliases() *identity.Aliases {
 		return a
 	}
 	defer f.Close()
-	warnings, err := a.AddFile(path, f)
+	warnings, err := a.AddFile(path, f, listsBeside(path))
 	if err != nil {
 		c.report("aliases_file", "cannot be read: "+err.Error(), "")
 	}
 	c.warnings = append(c.warnings, warnings...)
 	return a
+}
+
+// maxList is far beyond any list of addresses, in bytes.
+const maxList = 16 << 20
+
+// listsBeside opens lists of addresses that aliases of a file include: files, not devices that never end.
+func listsBeside(file string) identity.OpenList {
+	return func(path string) (io.ReadCloser, error) {
+		path = resolvePath(file, path)
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			return nil, err
+		case !info.Mode().IsRegular():
+			return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("not a file")}
+		case info.Size() > maxList:
+			return nil, &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("larger than %d bytes", maxList)}
+		}
+		return os.Open(path)
+	}
 }
 
 // aliasLoops warns of aliases that lead in circles: mail for them stays with their own name.

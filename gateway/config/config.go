@@ -74,8 +74,9 @@ type Log struct {
 
 // identityTable is the table [identity].
 type identityTable struct {
-	Domain      string `toml:"domain"`
-	DefaultFrom string `toml:"default_from"`
+	Domain       string   `toml:"domain"`
+	DefaultFrom  string   `toml:"default_from"`
+	LocalDomains []string `toml:"local_domains"`
 }
 
 // document is the whole file. The tables of upstreams are decoded by their kinds.
@@ -111,8 +112,9 @@ func defaultFile() document {
 			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry", MinFree: 64e6, KeepFailedBytes: 1e9,
 			KeepFailed: duration(30 * day), KeepSent: duration(7 * day),
 		},
-		Admin: Admin{Address: DefaultAdmin},
-		Log:   Log{Level: "info", Format: "auto"},
+		Identity: identityTable{LocalDomains: identity.LocalDomains()},
+		Admin:    Admin{Address: DefaultAdmin},
+		Log:      Log{Level: "info", Format: "auto"},
 	}
 }
 

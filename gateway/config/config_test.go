@@ -161,7 +161,7 @@ func TestGoodConfig(t *testing.T) {
 	if d.Rule != 0 || !slices.Equal(d.Via, []string{"second"}) {
 		t.Errorf("decision %+v", d)
 	}
-	to := cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{{Address: "root"}})
+	to, _ := cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{{Address: "root"}})
 	if to[0].Address != "ops@example.org" {
 		t.Errorf("alias %+v", to)
 	}
@@ -324,7 +324,7 @@ func TestAliasesFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{{Address: "root"}, {Address: "ann"}})
+	to, _ := cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{{Address: "root"}, {Address: "ann"}})
 	if len(to) != 2 || to[0].Address != "table@example.org" || to[1].Address != "ann@example.org" {
 		t.Errorf("%+v", to)
 	}

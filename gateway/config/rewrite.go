@@ -83,7 +83,11 @@ func (c *checker) resolve(cfg *Config, path string, names []string) []string {
 		case !route.IsFixed(name):
 			all = append(all, cfg.Identity.Qualify(name))
 		default:
-			all = append(all, cfg.Aliases.Resolve(cfg.Identity, name)...)
+			list := cfg.Aliases.Resolve(cfg.Identity, name)
+			if len(list) == 0 {
+				c.report(indexPath(path, i), fmt.Sprintf("%q is an alias without an address", name), `write "ann@example.com"; to drop mail use a [[route]] with discard = true`)
+			}
+			all = append(all, list...)
 		}
 	}
 	return all

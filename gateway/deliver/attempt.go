@@ -64,7 +64,10 @@ func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests 
 	decide := a.gen.cfg.Route(a.msg, a.body)
 	for _, rcpt := range a.part.To {
 		p := a.part.Progress
-		dest := a.gen.find(decide(rcpt.Address), &p, probe)
+		dest := a.refusedBefore()
+		if !p.Refused {
+			dest = a.gen.find(decide(rcpt.Address), &p, probe)
+		}
 		rcpts := []envelope.Recipient{rcpt}
 		switch dest.action {
 		case route.Deliver:

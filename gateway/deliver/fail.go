@@ -12,6 +12,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
 	"mailhatch/upstream"
 )
 
@@ -123,6 +124,14 @@ func (a *attempt) refused(ctx context.Context, rcpts []envelope.Recipient, dest 
 	p.Status, p.Enhanced, p.Error = r.Code, r.Status(), r.Text
 	p.Class = upstream.Permanent.String()
 	a.fail(ctx, rcpts, dest, p)
+}
+
+// refusedBefore is the destination of recipients that acceptance has refused.
+func (a *attempt) refusedBefore() destination {
+	p := &a.part.Progress
+	status, _ := envelope.ParseStatus(p.Enhanced)
+	return destination{action: route.Reject, decision: route.Decision{Action: route.Reject,
+		Reply: envelope.Reply{Code: p.Status, Enhanced: status, Text: p.Error}}}
 }
 
 // park keeps recipients waiting without an upstream.

@@ -69,6 +69,7 @@ type Progress struct {
 	Status       int       `json:"status,omitempty"`    // HTTP status or SMTP reply code of the last error
 	Enhanced     string    `json:"enhanced,omitempty"`  // RFC 3463 code of the last error
 	Error        string    `json:"error,omitempty"`     // the last error; the provider's own text where there is one
+	Refused      bool      `json:"refused,omitempty"`   // at acceptance, with this error: rules have no say
 	Renewed      time.Time `json:"renewed,omitzero"`    // an operator retried it: its age counts from here
 	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -13,49 +14,90 @@ import (
 // Aliases reports to whom mail for local names goes. Make it with NewAliases; once it is filled it may
 // be used from many goroutines at once.
 type Aliases struct {
-	entries map[string][]string // name or address in lower case to names and addresses
+	entries map[string]alias // by name or address in lower case
 }
 
-// NewAliases takes the table [aliases]. Entries that cannot be used are returned as *KeyError and left out.
-func NewAliases(table map[string][]string) (*Aliases, []error) {
-	a := &Aliases{entries: map[string][]string{}}
+// OpenList opens the file of an :include: target.
+type OpenList func(path string) (io.ReadCloser, error)
+
+// alias is what mail for a name becomes.
+type alias struct {
+	targets []string // names and addresses
+	ending  Ending   // where there are none
+}
+
+// Ending is a recipient whose alias leads to no address.
+type Ending struct {
+	Recipient envelope.Recipient
+	State     envelope.State // Discarded: /dev/null; Failed: what mailhatch does not do; Held: a list that cannot be read now
+	Why       string         // for the sender, who need not know what the alias says
+}
+
+// catchAll is the name of the alias for local names that have none of their own. Other programs call it default.
+const catchAll = "*"
+
+// devNull is a target that discards mail.
+const devNull = "/dev/null"
+
+// NewAliases takes the table [aliases]; open reads the lists that it includes. Entries that cannot be used are
+// returned as *KeyError and left out.
+func NewAliases(table map[string][]string, open OpenList) (*Aliases, []error) {
+	a := &Aliases{entries: map[string]alias{}}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(table)) {
-		fail := func(problem, hint string) {
-			errs = append(errs, &KeyError{Key: name, Problem: problem, Hint: hint})
+		fail := func(mild bool, problem, hint string) {
+			errs = append(errs, &KeyError{Key: name, Problem: problem, Hint: hint, Mild: mild})
 		}
-		if problem := badTarget(name); problem != "" {
-			fail("is not a name or address: it "+problem, "")
+		if problem, hint := badName(name); problem != "" {
+			fail(false, problem, hint)
 			continue
 		}
 		if len(table[name]) == 0 {
-			fail("has no address", "")
+			fail(false, "has no address", "")
 		}
-		for _, target := range table[name] {
-			if problem := badTarget(target); problem != "" {
-				fail(fmt.Sprintf("%q %s", target, problem), "write an address or the name of another alias")
-			}
-		}
-		if !a.add(name, table[name]) {
-			fail("is defined twice, in upper and lower case", "")
+		e := resolve(table[name], open, func(target, problem string) {
+			fail(false, fmt.Sprintf("%q %s", target, problem), "write an address or the name of another alias")
+		}, func(odd string) { fail(true, odd, "") })
+		if !a.add(name, e) {
+			fail(false, "is defined twice, in upper and lower case or as * and default", "")
 		}
 	}
 	return a, errs
 }
 
 // add reports whether the name was new.
-func (a *Aliases) add(name string, targets []string) bool {
-	key := mime.AddressKey(name)
+func (a *Aliases) add(name string, e alias) bool {
+	key := aliasKey(name)
 	if _, dup := a.entries[key]; dup {
 		return false
 	}
-	a.entries[key] = targets
+	a.entries[key] = e
 	return true
+}
+
+// aliasKey is the form in which names of aliases are compared.
+func aliasKey(name string) string {
+	if key := mime.AddressKey(name); key != "default" {
+		return key
+	}
+	return catchAll
+}
+
+// badName returns why something cannot be the name of an alias, and what to write instead; "" when it can.
+func badName(name string) (problem, hint string) {
+	local, domain, qualified := mime.SplitAddress(name)
+	switch problem := badTarget(name); {
+	case problem != "":
+		return "is not a name or address: it " + problem, ""
+	case qualified && strings.Contains(local, catchAll):
+		return "is a pattern, which only [[rewrite]] takes",
+			fmt.Sprintf(`write [[rewrite]] with to = [%q] and redirect_to; "*" alone stands for local names without an alias`, local+"@"+domain)
+	}
+	return "", ""
 }
 
 // badTarget returns why mail cannot go to a target of an alias: mailhatch runs no commands and writes no files.
 func badTarget(target string) string {
-	lower := strings.ToLower(target)
 	switch {
 	case target == "":
 		return "is empty"
@@ -63,9 +105,9 @@ func badTarget(target string) string {
 		return "is a command, which mailhatch never runs"
 	case strings.HasPrefix(target, "/"):
 		return "is a file, which mailhatch never writes"
-	case strings.HasPrefix(lower, ":include:"):
-		return "is a list in a file, which mailhatch does not read"
-	case strings.HasPrefix(lower, ":"):
+	case strings.HasPrefix(strings.ToLower(target), ":include:"):
+		return "is a list in a file, which only an alias can name"
+	case strings.HasPrefix(target, ":"):
 		return "is a special target, which mailhatch does not know"
 	case !validAddress(target):
 		return "is neither an address nor a name"
@@ -82,121 +124,42 @@ func validAddress(s string) bool {
 	return mime.IsLocalPart(local) && (!qualified || mime.CheckDomain(domain) == nil)
 }
 
-// Expand replaces recipients that have an alias by their targets, chains followed, bare names
-// completed, each address once without regard to case. A name that leads back to itself stays: root =
-// ["root", "ops@example.com"] keeps root. DSN parameters follow; Given remembers the first address.
-// Recipients whose domain is not local are touched by aliases for their whole address only.
-func (a *Aliases) Expand(id *Identity, to []envelope.Recipient) []envelope.Recipient {
-	e := expansion{aliases: a, id: id, seen: map[string]bool{}}
-	for _, r := range to {
-		e.from, e.reached = r, false
-		address := id.Qualify(r.Address)
-		e.expand(address, map[string]progress{})
-		if !e.reached {
-			e.emit(address) // a loop without an exit: no mail is lost by it
-		}
-	}
-	return e.out
-}
-
-// Resolve returns the addresses that mail for a name or address goes to.
-func (a *Aliases) Resolve(id *Identity, name string) []string {
-	var list []string
-	for _, r := range a.Expand(id, []envelope.Recipient{{Address: name}}) {
-		list = append(list, r.Address)
-	}
-	return list
-}
-
-// Loops returns the aliases that lead only back to themselves, in lower case and in order.
-func (a *Aliases) Loops(id *Identity) []string {
-	var list []string
-	for _, name := range slices.Sorted(maps.Keys(a.entries)) {
-		e := expansion{aliases: a, id: id, seen: map[string]bool{}}
-		if e.expand(id.Qualify(name), map[string]progress{}); !e.reached {
-			list = append(list, name)
-		}
-	}
-	return list
-}
-
-// progress reports how far an alias has been followed for one recipient.
-type progress int
-
-const (
-	following progress = iota + 1 // we are within it: coming back is a loop
-	followed
-)
-
-type expansion struct {
-	aliases *Aliases
-	id      *Identity
-	from    envelope.Recipient // whose alias is being followed
-	reached bool               // from leads to an address
-	seen    map[string]bool    // addresses in out, in lower case
-	out     []envelope.Recipient
-}
-
-func (e *expansion) expand(address string, done map[string]progress) {
-	key, targets := e.aliases.lookup(e.id, address)
-	if targets == nil {
-		e.emit(address)
-		return
-	}
-	done[key] = following
-	for _, target := range targets {
-		target, final := strings.CutPrefix(target, `\`)
-		target = e.id.Qualify(target)
-		next, _ := e.aliases.lookup(e.id, target)
+// resolve sorts the targets of an alias: it calls bad for those that cannot be used, and odd with what is
+// wrong with lists in files.
+func resolve(words []string, open OpenList, bad func(target, problem string), odd func(string)) alias {
+	var e alias
+	null, unread := false, false
+	refused := "its alias names nobody"
+	for _, target := range words {
+		path, isList := includePath(target)
 		switch {
-		case final || next == key:
-			e.emit(target)
-		case done[next] == 0:
-			e.expand(target, done)
+		case target == devNull:
+			null = true
+			continue
+		case isList:
+			list, err := include(path, open, odd)
+			if err != nil {
+				unread = true
+				odd(fmt.Sprintf("the list cannot be read: %v", err))
+			}
+			e.targets = append(e.targets, list...)
+			continue
 		}
-	}
-	done[key] = followed
-}
-
-func (e *expansion) emit(address string) {
-	e.reached = true
-	key := mime.AddressKey(address)
-	if e.seen[key] {
-		return
-	}
-	e.seen[key] = true
-	r := e.from
-	if r.Address != address {
-		if r.Given == "" {
-			r.Given = r.Address
+		if problem := badTarget(strings.TrimPrefix(target, `\`)); problem != "" {
+			bad(target, problem)
+			refused = "its alias names " + strings.TrimPrefix(problem, "is ")
+			continue
 		}
-		r.Address = address
+		e.targets = append(e.targets, target)
 	}
-	e.out = append(e.out, r)
-}
-
-// lookup finds the alias of an address: its own, that of its local part when the domain is local, and
-// for postmaster (RFC 5321 4.5.1) and mailer-daemon that of root or postmaster.
-func (a *Aliases) lookup(id *Identity, addr string) (key string, targets []string) {
-	key = mime.AddressKey(addr)
-	if t, ok := a.entries[key]; ok {
-		return key, t
+	switch {
+	case unread: // when it can be read again, all get the mail
+		e.targets, e.ending = nil, Ending{State: envelope.Held, Why: "the list of its alias cannot be read"}
+	case len(e.targets) > 0:
+	case null:
+		e.ending = Ending{State: envelope.Discarded}
+	default:
+		e.ending = Ending{State: envelope.Failed, Why: refused}
 	}
-	local, domain, _ := mime.SplitAddress(key)
-	if !id.isLocal(domain) {
-		return "", nil
-	}
-	names := []string{local}
-	switch local {
-	case "postmaster":
-		names = append(names, "root")
-	case "mailer-daemon":
-		names = append(names, "postmaster", "root")
-	}
-	for _, name := range names {
-		if t, ok := a.entries[name]; ok {
-			return name, t
-		}
-	}
-	return "", nil
+	return e
 }

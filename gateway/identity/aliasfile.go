@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/mime"
 )
 
@@ -14,10 +15,10 @@ const maxAliasLine = 1 << 20
 
 // AddFile reads a file in the format of aliases(5): "name: target, target", quoted strings, comments
 // from # to the end of the line, lines that begin with white space continue the one before. Names that
-// are there already keep their targets. What cannot be used, commands, files and :include: above all,
-// is left out and named in warnings as "file:line: …". The error is one of r.
-func (a *Aliases) AddFile(file string, r io.Reader) (warnings []string, err error) {
-	p := aliasParser{aliases: a, file: file, inFile: map[string]bool{}}
+// are there already keep their targets. What cannot be used, commands and files above all, is left out
+// and named in warnings as "file:line: …". The error is one of r.
+func (a *Aliases) AddFile(file string, r io.Reader, open OpenList) (warnings []string, err error) {
+	p := aliasParser{aliases: a, file: file, open: open, inFile: map[string]bool{}}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4096), maxAliasLine)
 	entry, start, number := "", 0, 0
@@ -59,6 +60,7 @@ func stripComment(line string) string {
 type aliasParser struct {
 	aliases  *Aliases
 	file     string
+	open     OpenList
 	inFile   map[string]bool
 	warnings []string
 }
@@ -78,33 +80,66 @@ func (p *aliasParser) entry(line string, number int) {
 		return
 	}
 	name := unquote(words[0])
-	if problem := badTarget(name); problem != "" {
-		p.warn(number, "the alias %q %s", name, problem)
+	if problem, hint := badName(name); problem != "" {
+		p.warn(number, "the alias %q %s", name, strings.TrimSuffix(problem+": "+hint, ": "))
 		return
 	}
-	if p.inFile[strings.ToLower(name)] {
+	key := aliasKey(name)
+	if p.inFile[key] {
 		p.warn(number, "the alias %q is defined twice; the first definition counts", name)
 		return
 	}
-	p.inFile[strings.ToLower(name)] = true
-	var targets []string
-	for _, word := range splitOutsideQuotes(words[1], ',', -1) {
-		word = strings.TrimSpace(word)
-		if word == "" {
-			continue
-		}
-		target := unquote(bracketed(word))
-		if problem := badTarget(strings.TrimPrefix(target, `\`)); problem != "" {
-			p.warn(number, "alias %s: %q %s; it is left out", name, target, problem)
-			continue
-		}
-		targets = append(targets, target)
+	p.inFile[key] = true
+	e := resolve(targetsOf(words[1]), p.open, func(target, problem string) {
+		p.warn(number, "alias %s: %q %s; it is left out", name, target, problem)
+	}, func(odd string) { p.warn(number, "alias %s: %s", name, odd) })
+	switch e.ending.State {
+	case envelope.Failed:
+		p.warn(number, "alias %s has no usable target: mail for it is refused", name)
+	case envelope.Held:
+		p.warn(number, "alias %s: mail for it is held until the list can be read", name)
 	}
-	if len(targets) == 0 {
-		p.warn(number, "alias %s has no usable target: mail for it follows the routes", name)
-		return
+	p.aliases.add(name, e)
+}
+
+// targetsOf splits the right side of an alias.
+func targetsOf(list string) (targets []string) {
+	for _, word := range splitOutsideQuotes(list, ',', -1) {
+		if word = strings.TrimSpace(word); word != "" {
+			targets = append(targets, unquote(bracketed(word)))
+		}
 	}
-	p.aliases.add(name, targets)
+	return targets
+}
+
+// includePath returns the path of a target ":include:/path" (aliases(5)).
+func includePath(target string) (path string, ok bool) {
+	const prefix = ":include:"
+	if len(target) <= len(prefix) || !strings.EqualFold(target[:len(prefix)], prefix) {
+		return "", false
+	}
+	return strings.TrimSpace(target[len(prefix):]), true
+}
+
+// include reads a list of plain addresses and names, with commas or line ends between them and comments from #.
+func include(path string, open OpenList, odd func(string)) (targets []string, err error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(make([]byte, 0, 4096), maxAliasLine)
+	for number := 1; lines.Scan(); number++ {
+		for _, target := range targetsOf(stripComment(lines.Text())) {
+			if problem := badTarget(target); problem != "" {
+				odd(fmt.Sprintf("%s:%d: %q %s; it is left out", path, number, target, problem))
+				continue
+			}
+			targets = append(targets, target)
+		}
+	}
+	return targets, lines.Err()
 }
 
 // splitOutsideQuotes splits at sep, into at most n pieces (-1: no limit).

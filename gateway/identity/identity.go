@@ -5,6 +5,7 @@ package identity
 import (
 	"fmt"
 	netmail "net/mail"
+	"slices"
 	"strings"
 
 	"mailhatch/mime"
@@ -15,13 +16,19 @@ type Identity struct {
 	Domain      string       // completes bare names
 	Hostname    string       // for Received and Message-ID
 	DefaultFrom mime.Address // for messages without From; Addr "" means the envelope sender
+
+	LocalDomains []string // names of this host beside Hostname and its short form
 }
+
+// LocalDomains are names that every host has.
+func LocalDomains() []string { return []string{"localhost", "localhost.localdomain"} }
 
 // KeyError is a key of the config that cannot be used.
 type KeyError struct {
 	Key     string // within its table
 	Problem string
 	Hint    string // what to do; may be empty
+	Mild    bool   // the rest can be used
 }
 
 // Error returns key and problem.
@@ -29,7 +36,7 @@ func (e *KeyError) Error() string { return e.Key + " " + e.Problem }
 
 // New makes an identity. defaultFrom is an address with or without a name, or empty; the error is about it.
 func New(domain, hostname, defaultFrom string) (*Identity, error) {
-	id := &Identity{Domain: domain, Hostname: hostname}
+	id := &Identity{Domain: domain, Hostname: hostname, LocalDomains: LocalDomains()}
 	if defaultFrom == "" {
 		return id, nil
 	}
@@ -62,8 +69,10 @@ func (id *Identity) Qualify(addr string) string {
 	return local + "@" + id.Domain
 }
 
-// isLocal reports whether aliases without a domain hold for this domain.
-func (id *Identity) isLocal(domain string) bool {
-	return domain == "" || strings.EqualFold(domain, id.Domain) || strings.EqualFold(domain, id.Hostname) ||
-		strings.EqualFold(domain, "localhost")
+// ownsHost reports whether a domain is a name of this host: its hostname, the short form of it, localhost in
+// its domain (as Debian's mydestination has them), or one of LocalDomains.
+func (id *Identity) ownsHost(domain string) bool {
+	is := func(name string) bool { return strings.EqualFold(domain, name) }
+	short, parent, _ := strings.Cut(id.Hostname, ".")
+	return is(id.Hostname) || is(short) || is("localhost."+parent) || slices.ContainsFunc(id.LocalDomains, is)
 }

@@ -21,15 +21,15 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 	for _, d := range domains {
 		plain := strings.TrimPrefix(d, "*.")
 		if err := mime.CheckDomain(plain); err != nil {
-			errs = append(errs, &KeyError{"from_domains", err.Error(), `write "example.com", or "*.example.com" for its subdomains`})
+			errs = append(errs, &KeyError{Key: "from_domains", Problem: err.Error(), Hint: `write "example.com", or "*.example.com" for its subdomains`})
 		}
 		p.Domains = append(p.Domains, strings.ToLower(d))
 	}
 	var err error
 	if p.Rewrite, err = ParseMailbox(rewriteFrom); err != nil {
-		errs = append(errs, &KeyError{"rewrite_from", err.Error(), `write "App <noreply@example.com>"`})
+		errs = append(errs, &KeyError{Key: "rewrite_from", Problem: err.Error(), Hint: `write "App <noreply@example.com>"`})
 	} else if len(errs) == 0 && len(domains) > 0 && !p.inDomains(p.Rewrite.Addr) {
-		errs = append(errs, &KeyError{"rewrite_from", fmt.Sprintf("%q is not in from_domains itself", rewriteFrom), ""})
+		errs = append(errs, &KeyError{Key: "rewrite_from", Problem: fmt.Sprintf("%q is not in from_domains itself", rewriteFrom)})
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

@@ -1,0 +1,49 @@
+package accept
+
+import (
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
+)
+
+// unusable is the reply for a recipient whose alias names what mailhatch does not do.
+func unusable(e *identity.Ending) *envelope.Reply {
+	return &envelope.Reply{Code: 550, Enhanced: [3]int{5, 7, 1}, Text: e.Recipient.Address + ": " + e.Why}
+}
+
+// kept returns what Commit stores: parts, what became of others, and the recipients whose alias leads to no
+// address. Mail for /dev/null is on record.
+func (in *incoming) kept(parts []queue.Part, done []queue.Record) queue.Accepted {
+	kept := queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: parts, Done: done}
+	for i := range in.ended {
+		e := &in.ended[i]
+		to := []envelope.Recipient{e.Recipient}
+		kept.Envelope.To = append(kept.Envelope.To, e.Recipient)
+		switch e.State {
+		case envelope.Discarded:
+			kept.Done = append(kept.Done, queue.Record{Recipient: e.Recipient, State: envelope.Discarded})
+		case envelope.Held:
+			kept.Parts = append(kept.Parts, queue.Part{To: to, State: envelope.Held, Progress: envelope.Progress{Error: e.Why}})
+		default: // others have the message: the sender gets a notification
+			r := unusable(e)
+			kept.Parts = append(kept.Parts, queue.Part{To: to, State: envelope.Queued, Progress: envelope.Progress{Refused: true,
+				Class: upstream.Permanent.String(), Status: r.Code, Enhanced: r.Status(), Error: r.Text}})
+		}
+	}
+	return kept
+}
+
+// endings logs recipients whose alias leads to no address; of those refused delivery tells.
+func (a *Acceptor) endings(in *incoming) {
+	for _, e := range in.ended {
+		event := journal.Attempt{ID: in.id, MessageID: in.msg.MessageID, From: in.env.From, To: []string{e.Recipient.Address}, Error: e.Why}
+		switch e.State {
+		case envelope.Discarded:
+			a.Journal.Discarded(event)
+		case envelope.Held:
+			a.Journal.Held(event)
+		}
+	}
+}
