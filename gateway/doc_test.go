@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mailhatch/gateway/journal"
+	"mailhatch/test/freeport"
 )
 
 // recorder takes the names of metrics that are registered.
@@ -77,13 +78,13 @@ func TestDocumented(t *testing.T) {
 func adminMetrics(t *testing.T) []string {
 	t.Helper()
 	h, _ := resendHouse(t, "")
-	admin := freeAddr(t)
+	admin := freeport.Addr(t)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
 	h.adminAddr = admin
 	// Nothing listens at that upstream: the mail stays queued.
-	h.write(fmt.Sprintf("[upstream.main]\ntype = \"smtp\"\ntls = \"none\"\nhost = \"127.0.0.1\"\nport = %s\n[[route]]\nvia = [\"main\"]\n", strings.TrimPrefix(freeAddr(t), "127.0.0.1:")))
+	h.write(fmt.Sprintf("[upstream.main]\ntype = \"smtp\"\ntls = \"none\"\nhost = \"127.0.0.1\"\nport = %d\n[[route]]\nvia = [\"main\"]\n", freeport.Port(t)))
 	h.start()
 	h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
 	h.await("the admin server", func() bool {

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/smtp"
 	"os"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
+	"mailhatch/test/freeport"
 	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -62,16 +62,6 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // newHouse writes a config of its listener, directories and text, and starts the gateway on it.
 func newHouse(t testing.TB, text string) *house {
 	t.Helper()
@@ -81,7 +71,7 @@ func newHouse(t testing.TB, text string) *house {
 // newHouseAt is newHouse on a machine with another time of day.
 func newHouseAt(t testing.TB, wall func() time.Time, text string) *house {
 	t.Helper()
-	h := &house{t: t, addr: freeAddr(t), log: &lines{}, wall: wall}
+	h := &house{t: t, addr: freeport.Addr(t), log: &lines{}, wall: wall}
 	dir := t.TempDir()
 	h.file = filepath.Join(dir, "config.toml")
 	h.write(text)

@@ -12,6 +12,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/test/freeport"
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -303,7 +304,7 @@ func TestReloadHealsAPIs(t *testing.T) {
 			class string
 		}{
 			{name: "wrong key", class: "account", bad: func(f *upstreamtest.Server) string { return k.config(f.URL, "wrong", "") }},
-			{name: "nobody there", class: "temporary", bad: func(*upstreamtest.Server) string { return k.config("http://"+freeAddr(t), "right", "") }},
+			{name: "nobody there", class: "temporary", bad: func(*upstreamtest.Server) string { return k.config("http://"+freeport.Addr(t), "right", "") }},
 			{name: "unknown certificate", tls: true, class: "temporary", bad: func(f *upstreamtest.Server) string { return k.config(f.URL, "right", "") }},
 		} {
 			t.Run(k.name+"/"+c.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/test/freeport"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -118,7 +119,7 @@ func TestMinFree(t *testing.T) {
 		return upstreamtest.SMTPReaction{}
 	}})
 	dir := smallDisk(t, "32m")
-	h := &house{t: t, addr: freeAddr(t), log: &lines{}, file: filepath.Join(dir, "config.toml")}
+	h := &house{t: t, addr: freeport.Addr(t), log: &lines{}, file: filepath.Join(dir, "config.toml")}
 	config := relayConfig(relay, "tls = \"none\"\n")
 	h.write(strings.Replace(config, "[queue]\n", "[queue]\nmin_free = \"8MB\"\n", 1))
 	h.start()

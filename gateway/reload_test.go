@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mailhatch/test/freeport"
 )
 
 // reloadConfig has the listeners and tables that a test changes.
@@ -50,7 +52,7 @@ func listener(address, more string) string {
 
 // TestReloadListeners: listeners come, change and go with a reload.
 func TestReloadListeners(t *testing.T) {
-	stays, changes, goes, comes := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
+	stays, changes, goes, comes := freeport.Addr(t), freeport.Addr(t), freeport.Addr(t), freeport.Addr(t)
 	h := newHouse(t, listener(stays, "")+listener(changes, "")+listener(goes, "")+"[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
 	kept, _ := hello(t, stays)
 	left, _ := hello(t, changes)
@@ -89,7 +91,7 @@ func TestReloadThatCannotBind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	fresh := freeAddr(t)
+	fresh := freeport.Addr(t)
 	h.reloadConfig(listener(fresh, "")+listener(other.Addr().String(), ""), "")
 	err = h.g.Reload(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "listener "+other.Addr().String()) {
@@ -114,7 +116,7 @@ func TestReloadThatCannotBind(t *testing.T) {
 // TestReloadOfNames: hostname and [admin] follow; what cannot is reported.
 func TestReloadOfNames(t *testing.T) {
 	h := newHouse(t, "[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
-	was := freeAddr(t)
+	was := freeport.Addr(t)
 	h.adminAddr = was
 	h.reloadConfig("", "")
 	if err := h.g.Reload(t.Context()); err != nil {
@@ -130,7 +132,7 @@ func TestReloadOfNames(t *testing.T) {
 	if !ready(was) {
 		t.Error("the admin server does not answer where it was switched on")
 	}
-	h.adminAddr = freeAddr(t)
+	h.adminAddr = freeport.Addr(t)
 	h.reloadConfig("", "")
 	text := strings.Replace(readFile(t, h.file), "gw.example.com", "new.example.com", 1)
 	text = strings.Replace(text, "/state\"", "/elsewhere\"", 1)
@@ -214,7 +216,7 @@ func TestReloadOfAUnixSocket(t *testing.T) {
 		t.Skip("skipped: sockets have no permissions on Windows")
 	}
 	path := filepath.Join(shortDir(t), "s")
-	h := newHouse(t, listener(freeAddr(t), "")+listener("unix:"+path, "socket_mode = \"0660\"\n")+"[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
+	h := newHouse(t, listener(freeport.Addr(t), "")+listener("unix:"+path, "socket_mode = \"0660\"\n")+"[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
 	before, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/test/freeport"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -92,12 +93,7 @@ type crash struct {
 }
 
 func newCrash(t *testing.T) *crash {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c := &crash{t: t, dir: t.TempDir(), addr: l.Addr().String(), resend: upstreamtest.NewResend("re_key"), acked: map[string][]string{}, small: map[string]bool{}}
+	c := &crash{t: t, dir: t.TempDir(), addr: freeport.Addr(t), resend: upstreamtest.NewResend("re_key"), acked: map[string][]string{}, small: map[string]bool{}}
 	t.Cleanup(c.resend.Close)
 	c.relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: c.react})
 	c.script()

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mailhatch/test/freeport"
 )
 
 // TestLogReaderStalled has a program that reads neither the log nor what the console upstream shows: 200 mails,
@@ -47,11 +49,7 @@ func servePiped(t *testing.T) (reader *os.File, addr string, cmd *exec.Cmd) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr = "127.0.0.1:" + port
+	addr = freeport.Addr(t)
 	config := fmt.Sprintf("state_dir = %q\nshutdown_timeout = \"1s\"\n[[listener]]\naddress = %q\n[upstream.shown]\ntype = \"console\"\n"+
 		"[[route]]\nvia = [\"shown\"]\n[admin]\naddress = \"off\"\n", filepath.Join(dir, "state"), addr)
 	file := filepath.Join(dir, "config.toml")

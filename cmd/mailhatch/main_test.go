@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mailhatch/test/freeport"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -32,12 +34,14 @@ func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.T
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
+			reserved, end := context.WithCancel(context.Background())
+			env.Defer(end)
 			for _, name := range []string{"PORT", "ADMIN"} {
-				port, err := freePort()
+				port, err := freeport.Reserve(reserved)
 				if err != nil {
 					return err
 				}
-				env.Setenv(name, port)
+				env.Setenv(name, strconv.Itoa(port))
 			}
 			fake := upstreamtest.NewResend("re_key")
 			env.Defer(fake.Close)
@@ -63,14 +67,6 @@ func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.T
 		},
 		Cmds: commands,
 	})
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), l.Close()
 }
 
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {

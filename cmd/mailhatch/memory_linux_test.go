@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"mailhatch/mime/mimetest"
+	"mailhatch/test/freeport"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -113,12 +114,7 @@ func serveLarge(t testing.TB, taken *takenMail) (*process, string) {
 		}
 		return upstreamtest.SMTPReaction{}
 	}})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := freeport.Addr(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.toml")
 	config := fmt.Sprintf(`state_dir = %[1]q

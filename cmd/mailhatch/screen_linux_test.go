@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/terminal/terminaltest"
+	"mailhatch/test/freeport"
 )
 
 // hostileMail has what controls terminals, plain and encoded, in its header, its text and the name of a file.
@@ -62,11 +63,7 @@ func serveHeld(t *testing.T) (file string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := "127.0.0.1:" + port
+	addr := freeport.Addr(t)
 	file = filepath.Join(dir, "config.toml")
 	config := fmt.Sprintf("state_dir = %q\n[[listener]]\naddress = %q\n[upstream.shown]\ntype = \"console\"\nfull = true\n[upstream.api]\ntype = \"mailgun\"\n"+
 		"api_key = \"key\"\ndomain = \"example.com\"\n[[route]]\nhold = true\n[admin]\naddress = \"off\"\n", filepath.Join(dir, "state"), addr)

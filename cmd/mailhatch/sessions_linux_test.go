@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/test/freeport"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -73,12 +74,7 @@ func TestSessionsMemory(t *testing.T) {
 
 // serveSessions starts a process that takes just so many clients.
 func serveSessions(t *testing.T, relay *upstreamtest.SMTP) (*process, string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := freeport.Addr(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.toml")
 	config := fmt.Sprintf(`state_dir = %q

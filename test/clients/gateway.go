@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mailhatch/test/freeport"
 )
 
 // gateway is a running mailhatch whose upstream keeps all mail in memory.
@@ -85,11 +87,13 @@ func startGateway(ctx context.Context, binary string) (*gateway, error) {
 }
 
 func (g *gateway) start(ctx context.Context, binary string) error {
-	ports, err := freePorts(2)
-	if err != nil {
-		return err
+	for _, at := range []*string{&g.port, &g.tls} {
+		port, err := freeport.Reserve(ctx)
+		if err != nil {
+			return err
+		}
+		*at = strconv.Itoa(port)
 	}
-	g.port, g.tls = ports[0], ports[1]
 	state := filepath.Join(g.dir, "state")
 	if err := os.Mkdir(g.bin, 0o755); err != nil {
 		return err
@@ -219,20 +223,6 @@ func (g *gateway) noMore(ctx context.Context) error {
 		err = fmt.Errorf("the upstream was given %d mails, %d were awaited", len(all), g.awaited)
 	}
 	return err
-}
-
-// freePorts returns ports that nothing listens on just now.
-func freePorts(n int) ([]string, error) {
-	var ports []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	}
-	return ports, nil
 }
 
 // firstBlock copies the certificate without the key behind it, for programs that check it.

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"mailhatch/test/freeport"
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -284,12 +284,7 @@ func TestHalfReply(t *testing.T) {
 }
 
 func TestNoConnection(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := "http://" + l.Addr().String()
-	_ = l.Close()
+	closed := "http://" + freeport.Addr(t)
 	fake := upstreamtest.NewResend(apiKey, upstreamtest.TLS())
 	defer fake.Close()
 	for name, url := range map[string]string{"nobody listens": closed, "unknown authority": fake.URL, "no name": "https://mailhatch.invalid"} {

@@ -9,17 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/test/freeport"
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
 )
 
 func TestSMTPDialFailures(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := closed.Addr().(*net.TCPAddr).Port
-	_ = closed.Close()
+	port := freeport.Port(t)
 	other := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{TLS: "implicit"})
 	users := map[string]string{"u": "right"}
 	login := func(password string) func(*settings) {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"net"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"mailhatch/test/freeport"
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -21,17 +21,6 @@ func findings(list []upstream.Finding) string {
 		b.WriteString(string(f.Level) + " " + f.Name + ": " + f.Text + " | " + f.Hint + "\n")
 	}
 	return b.String()
-}
-
-// closedPort returns a port that nothing listens on.
-func closedPort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func TestSMTPProbe(t *testing.T) {
@@ -61,7 +50,7 @@ func TestSMTPProbe(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			relay := upstreamtest.NewSMTP(t, test.options)
 			u := openSMTP(t, relay, test.edit)
-			out := findings(u.probe(context.Background(), []int{closedPort(t)}))
+			out := findings(u.probe(context.Background(), []int{freeport.Port(t)}))
 			for _, want := range append(test.want, " refused, ", " open | ") {
 				if !strings.Contains(out, want) {
 					t.Errorf("no %q in\n%s", want, out)
@@ -79,7 +68,7 @@ func TestSMTPProbe(t *testing.T) {
 
 func TestSMTPProbePorts(t *testing.T) {
 	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
-	u := openSMTP(t, relay, func(s *settings) { s.Port = closedPort(t) })
+	u := openSMTP(t, relay, func(s *settings) { s.Port = freeport.Port(t) })
 	if out := findings(u.probe(context.Background(), []int{relay.Port})); !strings.Contains(out, ": refused | port ") || !strings.Contains(out, "of the relay can be reached") {
 		t.Error(out)
 	}

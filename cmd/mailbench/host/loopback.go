@@ -19,15 +19,5 @@ func RequireLoopback(addr string) error {
 	return nil
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that nothing listened on a moment ago.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
-}
-
 // Loopback is 127.0.0.1 with a port.
 func Loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

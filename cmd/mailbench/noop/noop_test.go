@@ -11,14 +11,12 @@ import (
 	"mailhatch/cmd/mailbench/load"
 	"mailhatch/cmd/mailbench/server"
 	"mailhatch/cmd/mailbench/sink"
+	"mailhatch/test/freeport"
 )
 
 // TestNoop runs the server with a queue that keeps nothing, in this process.
 func TestNoop(t *testing.T) {
-	port, err := host.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := freeport.Port(t)
 	path, err := server.WriteConfig(t.TempDir(), "", port, server.Target{Upstream: "hold", SMTP: 1})
 	if err != nil {
 		t.Fatal(err)

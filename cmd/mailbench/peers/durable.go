@@ -14,6 +14,7 @@ import (
 	"mailhatch/cmd/mailbench/host"
 	"mailhatch/cmd/mailbench/measure"
 	"mailhatch/cmd/mailbench/server"
+	"mailhatch/test/freeport"
 )
 
 const durableMessages = 200
@@ -55,7 +56,7 @@ func (b *rig) durable(ctx context.Context, strace string, sessions int) (d durab
 	if out, err := exec.CommandContext(ctx, strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		return d, fmt.Sprintf("strace may not trace here: %v: %s", err, strings.TrimSpace(string(out))), nil
 	}
-	port, err := host.FreePort()
+	port, err := freeport.Reserve(ctx)
 	if err != nil {
 		return d, "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"mailhatch/cmd/mailbench/measure"
 	"mailhatch/cmd/mailbench/server"
 	"mailhatch/cmd/mailbench/sink"
+	"mailhatch/test/freeport"
 )
 
 // outageLength is how long an upstream is down at least: longer than the first retries take.
@@ -60,7 +61,7 @@ type recovery struct {
 const drainLimit = 90 * time.Second
 
 func (b *rig) outage(ctx context.Context, name string, n int) (got recovery, err error) {
-	port, err := host.FreePort()
+	port, err := freeport.Reserve(ctx)
 	if err != nil {
 		return got, err
 	}

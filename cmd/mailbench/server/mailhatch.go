@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"mailhatch/cmd/mailbench/host"
+	"mailhatch/test/freeport"
 )
 
 // Target is where a server under test hands its mail on.
@@ -34,7 +35,7 @@ func Noop(binary string) Launcher { return gateway("", binary, "noop") }
 // gateway runs what reads mailhatch's config. mode is the listener's; "" is the default.
 func gateway(mode, binary string, args ...string) Launcher {
 	return func(ctx context.Context, dir string, to Target) (*Process, error) {
-		port, err := host.FreePort()
+		port, err := freeport.Reserve(ctx)
 		if err != nil {
 			return nil, err
 		}

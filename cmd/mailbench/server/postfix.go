@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"mailhatch/cmd/mailbench/host"
+	"mailhatch/test/freeport"
 )
 
 // postfixPath is where distributions install Postfix's administration command.
@@ -37,7 +38,7 @@ func Postfix(ctx context.Context, dir string, to Target) (*Process, error) {
 	if to.Upstream != "smtp" && to.Upstream != "hold" {
 		return nil, fmt.Errorf("Postfix cannot hand mail to %s", to.Upstream)
 	}
-	port, err := host.FreePort()
+	port, err := freeport.Reserve(ctx)
 	if err != nil {
 		return nil, err
 	}

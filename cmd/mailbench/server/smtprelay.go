@@ -5,12 +5,13 @@ import (
 	"os/exec"
 
 	"mailhatch/cmd/mailbench/host"
+	"mailhatch/test/freeport"
 )
 
 // SMTPRelay runs decke/smtprelay between load and sink; it hands mail on by SMTP only.
 func SMTPRelay(binary string) Launcher {
 	return func(ctx context.Context, dir string, to Target) (*Process, error) {
-		port, err := host.FreePort()
+		port, err := freeport.Reserve(ctx)
 		if err != nil {
 			return nil, err
 		}

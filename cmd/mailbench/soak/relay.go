@@ -11,6 +11,7 @@ import (
 
 	"mailhatch/cmd/mailbench/host"
 	"mailhatch/cmd/mailbench/sink"
+	"mailhatch/test/freeport"
 )
 
 // relay is an SMTP server that keeps no mail, fails at random and can go away for a time.
@@ -25,13 +26,13 @@ type relay struct {
 	wg     sync.WaitGroup
 }
 
-func startRelay(l *ledger, f *faultPlan) (*relay, error) {
-	r := &relay{ledger: l, faults: f, conns: map[net.Conn]bool{}}
-	if err := r.up(); err != nil {
+func startRelay(ctx context.Context, l *ledger, f *faultPlan) (*relay, error) {
+	port, err := freeport.Reserve(ctx)
+	if err != nil {
 		return nil, err
 	}
-	r.port = r.listen.Addr().(*net.TCPAddr).Port
-	return r, nil
+	r := &relay{ledger: l, faults: f, port: port, conns: map[net.Conn]bool{}}
+	return r, r.up()
 }
 
 // up begins to listen, at the same port as before.

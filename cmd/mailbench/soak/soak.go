@@ -18,6 +18,7 @@ import (
 	"mailhatch/cmd/mailbench/command"
 	"mailhatch/cmd/mailbench/host"
 	"mailhatch/cmd/mailbench/server"
+	"mailhatch/test/freeport"
 )
 
 // soak is one long run of mailhatch under load, with providers that fail.
@@ -100,7 +101,7 @@ func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.api.close()) }()
-	if s.relay, err = startRelay(s.ledger, faults); err != nil {
+	if s.relay, err = startRelay(ctx, s.ledger, faults); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.relay.close()) }()
@@ -108,7 +109,7 @@ func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.logs.close()) }()
-	if s.port, err = host.FreePort(); err != nil {
+	if s.port, err = freeport.Reserve(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.writeConfig(0); err != nil {
