@@ -64,7 +64,7 @@ func (k Key) value() string {
 
 // Authorize sets the field.
 func (k Key) Authorize(_ context.Context, r *http.Request, _ Payload) *upstream.Error {
-	r.Header[k.Field] = []string{strings.TrimSpace(k.Scheme + " " + k.value())}
+	r.Header.Set(k.Field, strings.TrimSpace(k.Scheme+" "+k.value()))
 	return nil
 }
 

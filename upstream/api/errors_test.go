@@ -63,6 +63,10 @@ func sendgridBody(message string) string {
 
 func mailgunBody(message string) string { return fmt.Sprintf(`{"message":%q}`, message) }
 
+func postalBody(code, message string) string {
+	return fmt.Sprintf(`{"status":"error","time":0.1,"flags":{},"data":{"code":%q,"message":%q}}`, code, message)
+}
+
 // errorRows are the rows of every provider's documentation, and what others answer in its place.
 var errorRows = map[string][]errorRow{
 	"resend": {
@@ -120,6 +124,21 @@ var errorRows = map[string][]errorRow{
 		{status: 200, body: "<html><title>Sign in to the Wi-Fi</title></html>", class: upstream.Uncertain, words: "Wi-Fi"},
 		{status: 202, body: "<html><title>Sign in</title></html>", class: upstream.Uncertain},
 		{status: 502, body: sendgridBody("x"), class: upstream.Temporary},
+	},
+	"postal": {
+		{status: 200, body: postalBody("InvalidServerAPIKey", "The API token "+apiKey+" was not valid."), class: upstream.Account, words: "***"},
+		{status: 200, body: postalBody("AccessDenied", "Must be authenticated as a server."), class: upstream.Account},
+		{status: 200, body: postalBody("ServerSuspended", "x"), class: upstream.Account},
+		{status: 200, body: postalBody("UnauthenticatedFromAddress", "x"), class: upstream.Account, sender: true},
+		{status: 200, body: postalBody("NoRecipients", "x"), class: upstream.Permanent, code: "5.1.3"},
+		{status: 200, body: postalBody("ValidationError", "Invalid address"), class: upstream.Permanent, code: "5.1.3"},
+		{status: 200, body: postalBody("ValidationError", "The message could not be read"), class: upstream.Permanent},
+		{status: 200, body: `{"status":"parameter-error","data":{"message":"rcpt_to is required"}}`, class: upstream.Permanent, code: "ValidationError"},
+		{status: 200, body: postalBody("SomethingNew", "x"), class: upstream.Temporary},
+		{status: 200, body: postalBody("InternalServerError", "x"), class: upstream.Temporary},
+		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
+		{status: 200, body: `{"status":"success"}`, class: upstream.Uncertain},
+		{status: 500, body: postalBody("InternalServerError", "x"), class: upstream.Temporary},
 	},
 	"mailgun": {
 		{status: 400, body: mailgunBody("from parameter is missing"), class: upstream.Permanent},

@@ -242,6 +242,14 @@ func (j *Object) Value(v any) {
 	j.buf.Truncate(j.buf.Len() - 1) // the line end that Encode adds
 }
 
+// Stream writes a field whose value is a string that needs no escapes.
+func (j *Object) Stream(name string, s Segment) {
+	j.Name(name)
+	j.Raw(`"`)
+	j.stream(s)
+	j.Raw(`"`)
+}
+
 // stream writes a segment as it is.
 func (j *Object) stream(s Segment) {
 	j.flush()

@@ -12,18 +12,11 @@ import (
 	"mailhatch/upstream/api"
 )
 
-// preflightSettings are the ways in which kinds judge differently.
-var preflightSettings = map[string][]string{
-	"resend":   {"", "pass_control_headers = true\n", "on_lossy = 'allow'\n"},
-	"sendgrid": {"", "pass_control_headers = true\n", "on_lossy = 'allow'\n"},
-	"mailgun":  {"", "pass_control_headers = true\n", "test_mode = true\n"},
-}
-
 // eachPreflight calls f for all HTTP kinds and settings.
 func eachPreflight(t *testing.T, f func(name string, up upstream.Upstream)) {
 	t.Helper()
 	for _, kind := range apiKinds {
-		for _, settings := range preflightSettings[kind.name] {
+		for _, settings := range append([]string{""}, kind.modes...) {
 			f(kind.name+" "+settings, mustOpen(t, kind.name, kind.with("k")+settings))
 		}
 	}
@@ -125,7 +118,6 @@ func TestPreflightAtLimits(t *testing.T) {
 	if raceEnabled {
 		t.Skip("slow with the race detector, and one goroutine only")
 	}
-	limits := map[string]int64{"resend": 40 << 20, "sendgrid": 30 << 20, "mailgun": 25 << 20}
 	mail := func(size int64, subject int) *upstream.Mail {
 		src := bigMessage(size)
 		src.head = strings.Replace(src.head, "Subject: s", "Subject: "+strings.Repeat("s", subject), 1)
@@ -137,18 +129,18 @@ func TestPreflightAtLimits(t *testing.T) {
 	}
 	for _, kind := range apiKinds {
 		up := mustOpen(t, kind.name, kind.with("k"))
-		limit := limits[kind.name]
+		limit := kind.limit
 		// Where Preflight goes over from one way to the other.
 		for _, size := range []int64{limit/16 - 300_000, limit/16 - 200_000, limit / 16, limit/16 + 100_000} {
 			sameVerdict(t, fmt.Sprint(kind.name, " ", size), up, mail(size, 1))
 		}
 		base := limit - 200_000
-		if kind.name != "mailgun" {
+		if !kind.raw {
 			base = base * int64(len(bigLine)) / int64(len(bigLine)-2) // line ends do not count
 		}
 		m := mail(base, 1)
 		size, _ := api.RequestBytes(up, m)
-		if kind.name == "mailgun" {
+		if kind.raw {
 			size = m.Message.Source.Size()
 		}
 		room := int(limit - size)

@@ -46,7 +46,7 @@ func (c *Client) failure(err error) upstream.Finding {
 		f.Hint = "HTTPS to " + c.host() + " must be possible: look at DNS, firewall and HTTPS_PROXY"
 	case e.Class == upstream.Throttled:
 		f.Name, f.Level, f.Hint = "account", upstream.Warn, "the provider takes mail again later; mail waits until then"
-	case e.Status == 401 || e.Status == 403:
+	case e.Status == 401 || e.Status == 403 || e.Status == 200 && e.Class == upstream.Account && e.Code != "": // an API whose errors come with 200
 		f.Name, f.Hint = "key", c.service.KeyHint
 	case e.Status >= 500:
 		f.Hint = "the provider has an outage; mail waits until it is over"

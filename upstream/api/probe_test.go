@@ -77,6 +77,9 @@ func TestProbe(t *testing.T) {
 		{"wrong key", "sendgrid", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401", "| make one at https://app.sendgrid.com"}, ""},
 		{"sandbox", "sendgrid", "sandbox = true\n", nil, nil, []string{"warn sandbox: "}, ""},
 
+		{"all well", "postal", "", nil, nil, []string{"ok key: valid", "Postal's API does not list domains", "ok clock"}, "warn"},
+		{"wrong key", "postal", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 200 InvalidServerAPIKey", "| make one for the server"}, ""},
+
 		{"all well", "mailgun", "", nil, nil, []string{"ok key: valid", "ok domain: mg.example.com is active | \n", "ok clock"}, "warn"},
 		{"unverified", "mailgun", "", func(s *upstreamtest.Server) {
 			s.SetDomains(upstreamtest.Domain{Name: "mg.example.com", Status: "unverified"})
@@ -116,6 +119,7 @@ func TestProbeFailures(t *testing.T) {
 	}{
 		{"mailgun", "domain = 'other.example'\n", "404", `{"message":"Domain not found"}`, "fail domain: 404"},
 		{"mailgun", "domain = 'mg.example.com'\n", "200", "Mailgun Magnificent API", "base_url and domain"},
+		{"postal", "", "200", "<html>", "fail reach: 200: the answer is not from Postal"},
 		{"resend", "", "200", "<html>", "fail reach: 200: the answer is not from Resend"},
 		{"resend", "", "200", `{"data":7}`, "warn domain: the list of domains cannot be read"},
 		{"resend", "", "503", "", "| the provider has an outage"},

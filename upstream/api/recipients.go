@@ -21,6 +21,15 @@ type Call struct {
 	Keys        []string // the same recipients as comparable addresses
 }
 
+// Addresses returns the recipients, those that the header shows first.
+func (c *Call) Addresses() []string {
+	var list []string
+	for _, a := range slices.Concat(c.To, c.Cc, c.Bcc) {
+		list = append(list, a.Addr)
+	}
+	return list
+}
+
 // Positions returns all positions in Mail.To that the call stands for.
 func (c *Call) Positions() []int { return slices.Concat(c.rcpts...) }
 

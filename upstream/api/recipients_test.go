@@ -180,8 +180,6 @@ func TestOneBadRecipientApart(t *testing.T) {
 
 // TestPauseBeforeTheLimit: an answer that took the mail may say that it was the last for now.
 func TestPauseBeforeTheLimit(t *testing.T) {
-	body := map[string]string{"resend": `{"id":"1"}`, "mailgun": `{"id":"1","message":"Queued. Thank you."}`}
-	status := map[string]int{"resend": 200, "sendgrid": 202, "mailgun": 200}
 	rows := []struct {
 		header http.Header
 		want   time.Duration
@@ -195,7 +193,7 @@ func TestPauseBeforeTheLimit(t *testing.T) {
 	for _, kind := range apiKinds {
 		up, fake := start(t, kind.name, "")
 		for _, row := range rows {
-			fake.Script(upstreamtest.Fault{Status: status[kind.name], Header: row.header, Body: body[kind.name]})
+			fake.Script(upstreamtest.Fault{Status: kind.taken.Status, Header: row.header, Body: kind.taken.Body})
 			out := up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org"))
 			if out[0].Err != nil || out[0].Pause != row.want {
 				t.Errorf("%s %v: %+v, want %v", kind.name, row.header, out[0], row.want)
@@ -203,7 +201,7 @@ func TestPauseBeforeTheLimit(t *testing.T) {
 		}
 	}
 	up, fake := start(t, "resend", "")
-	fake.Script(upstreamtest.Fault{Status: 200, Header: rows[0].header, Body: body["resend"]})
+	fake.Script(upstreamtest.Fault{Status: 200, Header: rows[0].header, Body: `{"id":"1"}`})
 	out := up.Send(t.Context(), makeMail(t, "From: app@example.com\nSubject: s\n\nbody\n", "a@example.org", "b@example.org"))
 	if e := asError(t, out[1].Err); out[0].Err != nil || e.Class != upstream.Throttled || e.RetryAfter != time.Second || fake.Requests() != 1 {
 		t.Errorf("further calls of the same mail: %+v after %d requests", out, fake.Requests())

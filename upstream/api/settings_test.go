@@ -41,6 +41,9 @@ func TestAPISettings(t *testing.T) {
 		{"mailgun", "api_key = 'k'\ndomain = 'mg.example.com'\nregion = 'eu'\ntest_mode = true", ""},
 		{"mailgun", "region = 'de'", "api_key region domain"},
 		{"mailgun", "api_key = 'k'\ndomain = 'a/b'", "domain"},
+		{"postal", "api_key = 'k'\nbase_url = 'https://postal.example.com'", ""},
+		{"postal", "api_key = 'k'", "base_url"},
+		{"postal", "base_url = 'https://postal.example.com'", "api_key"},
 	}
 	for _, row := range rows {
 		_, err := openKind(row.kind, row.settings)

@@ -5,6 +5,7 @@ import (
 	"mailhatch/upstream"
 	"mailhatch/upstream/local"
 	"mailhatch/upstream/mailgun"
+	"mailhatch/upstream/postal"
 	"mailhatch/upstream/resend"
 	"mailhatch/upstream/sendgrid"
 	"mailhatch/upstream/smtp"
@@ -16,6 +17,7 @@ func Kinds() []upstream.Kind {
 		resend.Kind(),
 		sendgrid.Kind(),
 		mailgun.Kind(),
+		postal.Kind(),
 		smtp.Kind(),
 		local.ConsoleKind(),
 		local.MemoryKind(),

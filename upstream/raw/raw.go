@@ -73,3 +73,12 @@ func (f Form) missingFields(m *upstream.Mail) ([]mime.Edit, *upstream.Error) {
 	}
 	return edits, nil
 }
+
+// Changes lists what happens to every message on its way through such an API.
+func Changes() []string {
+	return []string{
+		"the message travels as it is; Bcc, Return-Path and providers' control headers are taken out",
+		"a missing Message-ID is filled in from the queue id",
+		"header lines that are no fields get their indent back or become Comments; a From without any address gets the envelope sender's",
+	}
+}

@@ -17,6 +17,7 @@ import (
 // ReadRaw reads msg.Raw as far as it can be read: providers take broken messages too, but not headers with lines
 // that are no fields. It refuses what no message must leave with: Bcc, and fields that steer a provider.
 func ReadRaw(msg *Message) error {
+	msg.Whole = true
 	for i, line := range strings.Split(string(msg.Raw), "\n") {
 		if strings.TrimRight(line, "\r") == "" {
 			break

@@ -22,7 +22,8 @@ type Message struct {
 	Options        map[string]string // tags, custom arguments, o: and v: fields…
 	IdempotencyKey string
 	RequestHeader  http.Header // without Authorization
-	Raw            []byte      // the request body; for Mailgun the message alone
+	Raw            []byte      // the request body, or the message as it is
+	Whole          bool        // Raw is the message
 }
 
 // Alternative is a body that is neither text nor HTML.
