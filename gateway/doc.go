@@ -28,7 +28,8 @@
 //	                the operator's events; the service manager; the contract of those who take mail on; what each client may take;
 //	                what a reader of a message sees
 //	envelope backoff glob clock mime
-//	                the shared nouns; against guessed passwords; patterns; the time of day that is believed; Internet messages
+//	                the shared nouns; against guessed passwords; patterns; the time of day that is believed; Internet messages,
+//	                below them their charsets, transfer encodings and line ends
 //
 // No room knows the Gateway: each gets as fields what it needs, the config in force among it. upstream
 // imports only mime: deliver copies what an upstream needs into upstream.Mail.

@@ -58,7 +58,8 @@ func (h Header) Has(name string) bool {
 // Text returns the first field of that name decoded (RFC 2047), as valid UTF-8.
 func (h Header) Text(name string) string { return DecodeText(h.Get(name)) }
 
-var unfolder = strings.NewReplacer("\r\n", "", "\n", "", "\r", "")
+// unfolder takes line ends away. A lone CR is none, but white space.
+var unfolder = strings.NewReplacer("\r\r\n", "", "\r\n", "", "\n", "", "\r", " ")
 
 // Value returns the field unfolded (RFC 5322 2.2.3), its encoded words not decoded. Raw 8-bit text is
 // UTF-8 where the message declares its charset. A line that is not a field is all value.

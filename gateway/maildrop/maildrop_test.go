@@ -388,29 +388,3 @@ func TestSyncFileSystem(t *testing.T) {
 		t.Errorf("a file that is there already: %v", err)
 	}
 }
-
-func TestCRLF(t *testing.T) {
-	for in, want := range map[string]string{
-		"":              "",
-		"a":             "a",
-		"a\nb\n":        "a\r\nb\r\n",
-		"a\r\nb\r\n":    "a\r\nb\r\n",
-		"a\rb\r":        "a\r\nb\r\n",
-		"a\r\r\nb":      "a\r\nb",
-		"\r\r\r\nb":     "\r\n\r\nb",
-		"\r\rb":         "\r\n\r\nb",
-		"a\n\r\n\rb\n":  "a\r\n\r\n\r\nb\r\n",
-		"a\n.\r\n..\nb": "a\r\n.\r\n..\r\nb",
-	} {
-		for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "byte by byte": iotest.OneByteReader(strings.NewReader(in)),
-			"with EOF": iotest.DataErrReader(strings.NewReader(in))} {
-			got, err := io.ReadAll(CRLF(r))
-			if err != nil || string(got) != want {
-				t.Errorf("%q %s: %q, %v; want %q", in, name, got, err, want)
-			}
-		}
-	}
-	if _, err := io.ReadAll(CRLF(iotest.ErrReader(fs.ErrClosed))); !errors.Is(err, fs.ErrClosed) {
-		t.Errorf("error %v", err)
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"mailhatch/mime/lineend"
 	"os"
 	"path/filepath"
 	"time"
@@ -181,7 +182,7 @@ func (p *pass) offer(r *result) error {
 	if r.turn = len(env.To); r.turn == 0 {
 		return nil // all have had their turn
 	}
-	return p.take(&Drop{Name: r.name, UID: uid, Envelope: env, Size: length, Body: CRLF(body)})
+	return p.take(&Drop{Name: r.name, UID: uid, Envelope: env, Size: length, Body: lineend.Message(body)})
 }
 
 // path is where a message that was claimed is.

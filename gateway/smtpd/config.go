@@ -37,7 +37,7 @@ type BareNewlines string
 
 // What can become of bare newlines.
 const (
-	Normalise BareNewlines = "normalise" // each becomes CRLF; the default
+	Normalise BareNewlines = "normalise" // each becomes CRLF, a CR in the header a space; the default
 	Reject    BareNewlines = "reject"    // 554 5.6.0; a command line that ends in LF gets 500
 )
 

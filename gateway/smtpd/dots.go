@@ -1,6 +1,10 @@
 package smtpd
 
-import "bytes"
+import (
+	"bytes"
+
+	"mailhatch/mime/lineend"
+)
 
 // dotState is where a dotDecoder stands in a line.
 type dotState int
@@ -15,14 +19,16 @@ const (
 )
 
 // dotDecoder takes the transparency of RFC 5321 4.5.2 off the text of DATA, block by block. Only
-// CRLF.CRLF is the end, and only a dot after CRLF is transparent. A lone CR or LF becomes CRLF, and
-// CR CR LF, the mark of a program that translated its lines twice, is one line end.
+// CRLF.CRLF is the end, and only a dot after CRLF is transparent. A lone CR or LF becomes CRLF, but a CR in the
+// header a space, and CR CR LF, the mark of a program that translated its lines twice, is one line end.
 type dotDecoder struct {
 	state dotState
 	crs   int  // how many CR are held
 	bare  bool // a lone CR or LF was seen
 	line  int  // bytes of the line so far
 	long  int  // the longest line
+
+	header lineend.Header
 }
 
 // decode takes bytes of src and puts text into dst, which must have room for two bytes at least.
@@ -80,6 +86,11 @@ func (d *dotDecoder) heldCR(dst []byte, c byte) (nd, ns int) {
 		return 0, 1
 	}
 	d.bare = true
+	if d.header.Continues() {
+		d.crs, d.state = 0, inLine
+		d.line++
+		return copy(dst, " "), 0
+	}
 	d.endLine()
 	if d.crs--; d.crs == 0 {
 		d.state = inLine
@@ -97,6 +108,7 @@ func (d *dotDecoder) text(dst, src []byte, lf int) (nd, ns int) {
 	seg := src[:min(lf, len(dst))]
 	if i := bytes.IndexByte(seg, '\r'); i >= 0 {
 		d.line += i
+		d.header.Write(seg[:i])
 		if i == lf-1 && lf < len(src) && lf < len(dst) { // a whole line with its CRLF
 			d.state = lineStart
 			d.endLine()
@@ -107,6 +119,7 @@ func (d *dotDecoder) text(dst, src []byte, lf int) (nd, ns int) {
 		return copy(dst, seg[:i]), i + 1
 	}
 	d.line += len(seg)
+	d.header.Write(seg)
 	n := copy(dst, seg)
 	return n, n
 }
@@ -114,4 +127,5 @@ func (d *dotDecoder) text(dst, src []byte, lf int) (nd, ns int) {
 func (d *dotDecoder) endLine() {
 	d.long = max(d.long, d.line)
 	d.line = 0
+	d.header.EndLine()
 }

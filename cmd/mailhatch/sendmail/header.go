@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/submit"
-	"mailhatch/gateway/maildrop"
 	"mailhatch/mime"
+	"mailhatch/mime/lineend"
 )
 
 // maxHeader is the longest header, in bytes.
@@ -25,7 +25,7 @@ const byteOrderMark = "\xef\xbb\xbf"
 // header is all body. A line that is not a field ends the header, unless fields that must not be
 // overlooked come after it: hidden recipients, and with -t all recipients.
 func readInput(r io.Reader, fromHeader bool) (fields mime.Header, raw []byte, body io.Reader, err error) {
-	br := bufio.NewReader(maildrop.CRLF(r))
+	br := bufio.NewReader(lineend.Message(r))
 	if start, _ := br.Peek(len(byteOrderMark)); string(start) == byteOrderMark {
 		_, _ = br.Discard(len(byteOrderMark)) // it would become part of a field's name, To not be found
 	}

@@ -14,6 +14,7 @@ import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
+	"mailhatch/mime/lineend"
 )
 
 // handOver submits the message to the gateway that answers or, if none does or it cannot accept mail
@@ -106,7 +107,7 @@ func (e *Env) pipe(conn net.Conn) error {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		_, _ = io.Copy(conn, maildrop.CRLF(e.Stdin)) // the replies show what became of it
+		_, _ = io.Copy(conn, lineend.Session(e.Stdin)) // the replies show what became of it
 		if u, ok := conn.(*net.UnixConn); ok {
 			_ = u.CloseWrite()
 		}
