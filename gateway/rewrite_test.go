@@ -71,6 +71,26 @@ func TestStagingShowsNoHiddenRecipient(t *testing.T) {
 	}
 }
 
+// TestRulesSteerProviders: what the operator's rules say to a provider reaches it, what programs say does not.
+func TestRulesSteerProviders(t *testing.T) {
+	h, relay := rewriteHouse(t, `
+[[rewrite]]
+from = ["*@local.example"]
+map_sender = { "*@local.example" = "*@public.example" }
+set_header = { X-SES-CONFIGURATION-SET = "cs-*" }
+`)
+	h.mustSend("app@local.example", []string{"a@example.org"}, "From: App <app@local.example>\nX-SES-Configuration-Set: evil\nX-SES-Message-Tags: evil\n\nhello\n")
+	h.mustSend("app@other.example", []string{"a@example.org"}, "From: App <app@other.example>\nX-SES-Configuration-Set: evil\n\nhello\n")
+	h.await("both", func() bool { return relay.Count() == 2 })
+	for _, m := range relay.Taken() {
+		ruled := m.From == "app@public.example"
+		if got := string(m.Data); strings.Contains(got, "evil") || strings.Contains(got, "X-SES-CONFIGURATION-SET: cs-app\r\n") != ruled ||
+			strings.Contains(got, "From: App <app@public.example>\r\n") != ruled {
+			t.Errorf("from %s\n%s", m.From, got)
+		}
+	}
+}
+
 func TestArchiveCopies(t *testing.T) {
 	const rules = "[[rewrite]]\nadd_bcc = [\"arc@corp.example\"]\n"
 	const msg = "From: x@corp.example\nTo: a@example.org\n\nhello\n"

@@ -12,6 +12,8 @@ type Edit struct {
 	Name  string
 	Value string // encoded (RFC 2047) and folded by EditHeader where needed; line ends in it become spaces
 	UTF8  bool   // leave non-ASCII characters as raw UTF-8 (RFC 6532)
+
+	Except []string // Remove: names that stay
 }
 
 // EditOp is a kind of change.
@@ -109,13 +111,17 @@ func lostLines(h Header) int {
 	return n
 }
 
+func (e Edit) spares(name string) bool {
+	return slices.ContainsFunc(e.Except, func(other string) bool { return strings.EqualFold(name, other) })
+}
+
 // matches reports whether Remove means the field of that name.
 func (e Edit) matches(name string) bool {
 	prefix, wild := strings.CutSuffix(e.Name, "*")
 	if !wild || name == "" {
-		return strings.EqualFold(name, e.Name)
+		return strings.EqualFold(name, e.Name) && !e.spares(name)
 	}
-	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) && !e.spares(name)
 }
 
 func (e Edit) replace(h Header, f Field, eol string) Header {

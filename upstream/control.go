@@ -3,6 +3,8 @@ package upstream
 import (
 	"slices"
 	"strings"
+
+	"mailhatch/mime"
 )
 
 // controlFields are fields by which providers let a message steer their service. They count only where
@@ -21,6 +23,25 @@ var controlFields = [...]string{
 
 // ControlFields returns the names of those fields; one that ends in * stands for all that begin so.
 func ControlFields() []string { return slices.Clone(controlFields[:]) }
+
+// IsOwn reports whether a field of this name was written by the operator's rules.
+func (m *Mail) IsOwn(name string) bool { return MatchesField(name, m.Own) }
+
+// IsStrange reports whether a field of this name steers a provider and comes from the program that wrote the mail.
+func (m *Mail) IsStrange(name string) bool { return IsControlField(name) && !m.IsOwn(name) }
+
+// WithoutControl returns the edits that take the fields away for which IsStrange holds; none where there are none.
+func (m *Mail) WithoutControl() []mime.Edit {
+	if !slices.ContainsFunc(m.Message.Header, func(f mime.Field) bool { return m.IsStrange(f.Name) }) {
+		return nil
+	}
+	// One edit for each pattern: with one for each name, a message could make the cost the square of its size.
+	edits := make([]mime.Edit, len(controlFields))
+	for i, pattern := range controlFields {
+		edits[i] = mime.Edit{Op: mime.Remove, Name: pattern, Except: m.Own}
+	}
+	return edits
+}
 
 // IsControlField reports whether a provider may take a header field of this name for an instruction.
 func IsControlField(name string) bool { return MatchesField(name, controlFields[:]) }

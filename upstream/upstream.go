@@ -61,6 +61,7 @@ type Mail struct {
 	EnvID    string        // RFC 3461, not encoded
 	EightBit bool          // the client declared BODY=8BITMIME; the bytes may differ
 	UTF8     bool          // the client asked for SMTPUTF8
+	Own      []string      // control fields that the operator's rules wrote: they are not stripped
 	Message  *mime.Message // as stored, after the rewriting that this upstream asked for
 }
 

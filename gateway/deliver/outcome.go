@@ -18,7 +18,7 @@ var errSenderBlocked = errors.New("the account may not send with this From")
 // NewMail copies what an upstream needs of an envelope.
 func NewMail(id string, env *envelope.Envelope, from string, to []envelope.Recipient, msg *mime.Message) *upstream.Mail {
 	m := &upstream.Mail{ID: id, From: from, Ret: env.Ret, EnvID: env.EnvID, EightBit: env.Body == "8BITMIME",
-		UTF8: env.UTF8, Message: msg, To: make([]upstream.Recipient, len(to))}
+		UTF8: env.UTF8, Own: env.Own, Message: msg, To: make([]upstream.Recipient, len(to))}
 	for i, r := range to {
 		m.To[i] = upstream.Recipient{Address: r.Address, Notify: r.Notify, ORcpt: r.ORcpt}
 	}

@@ -18,6 +18,7 @@ type Envelope struct {
 	UTF8     bool        `json:"utf8,omitempty"`    // RFC 6531: SMTPUTF8 was asked for
 	Client   Client      `json:"client"`            // who handed it over
 	Received time.Time   `json:"received,omitzero"` // when the message came
+	Own      []string    `json:"own,omitempty"`     // fields for a provider (upstream.IsControlField) that rules wrote: no upstream strips them
 }
 
 // Client is the program that handed a message over.

@@ -10,6 +10,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/mime"
+	"mailhatch/upstream"
 )
 
 // Mail is a message that is being accepted, as rewrite rules see and change it.
@@ -138,6 +139,7 @@ func (w *work) fields() {
 		if !ok {
 			continue
 		}
+		w.own(name)
 		w.edits = append(w.edits, mime.Edit{Op: mime.Replace, Name: name, Value: value})
 		w.say("set", name+":", quoted(value))
 	}
@@ -147,10 +149,24 @@ func (w *work) fields() {
 			if !ok {
 				continue
 			}
+			if w.own(name) { // what stands there is not
+				w.edits = append(w.edits, mime.Edit{Op: mime.Remove, Name: name})
+			}
 			w.edits = append(w.edits, mime.Edit{Op: mime.Append, Name: name, Value: value})
 			w.say("add", name+":", quoted(value))
 		}
 	}
+}
+
+// own notes a field that no upstream strips, for it is the operator who tells the provider what to do. It reports
+// whether it was a program's until now.
+func (w *work) own(name string) bool {
+	env := w.m.Envelope
+	if !upstream.IsControlField(name) || upstream.MatchesField(name, env.Own) {
+		return false
+	}
+	env.Own = append(env.Own[:len(env.Own):len(env.Own)], strings.ToLower(name))
+	return true
 }
 
 // value returns what a field gets; false where it cannot be written for this message.

@@ -135,6 +135,28 @@ func TestTemplatesWithoutText(t *testing.T) {
 	}
 }
 
+// TestFieldsForProviders: those that rules write are noted, and a program's own are not among them.
+func TestFieldsForProviders(t *testing.T) {
+	const header = "X-SES-Configuration-Set: evil\r\nX-Mailgun-Tag: evil\r\nX-MC-Tags: evil\r\nX-PM-Tag: evil\r\n\r\n"
+	m := rewriteMail(header, "ann@x.org", "bob@y.org")
+	m.Envelope.Own = []string{"x-pm-tag"}
+	if err := compileRewrites(t,
+		Rewrite{SetHeader: map[string]string{"X-SES-CONFIGURATION-SET": "cs1", "X-Plain": "1", "X-MC-Subaccount": "{user}"}},
+		Rewrite{AddHeader: map[string][]string{"X-Mailgun-Tag": {"a", "b"}}},
+		Rewrite{AddHeader: map[string][]string{"x-mailgun-tag": {"c"}}},
+		Rewrite{Match: Match{From: []string{"zoe@*"}}, SetHeader: map[string]string{"X-MC-Tags": "zoe"}}).Apply(m); err != nil {
+		t.Fatal(err)
+	}
+	const want = "X-SES-CONFIGURATION-SET: cs1\r\nX-MC-Tags: evil\r\nX-PM-Tag: evil\r\nX-Plain: 1\r\n" +
+		"X-Mailgun-Tag: a\r\nX-Mailgun-Tag: b\r\nx-mailgun-tag: c\r\n\r\n"
+	if string(m.Header) != want {
+		t.Errorf("the header is\n%s", m.Header)
+	}
+	if own := []string{"x-pm-tag", "x-ses-configuration-set", "x-mailgun-tag"}; !slices.Equal(m.Envelope.Own, own) {
+		t.Errorf("own are %q", m.Envelope.Own)
+	}
+}
+
 // TestStarsWithoutPattern: a star that no pattern gives a text to is an error before there is any mail.
 func TestStarsWithoutPattern(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -123,6 +123,39 @@ func TestPassControlHeaders(t *testing.T) {
 	}
 }
 
+// TestFieldsOfTheOperator: what a rule wrote counts without pass_control_headers, what a program wrote does not.
+func TestFieldsOfTheOperator(t *testing.T) {
+	const header = "X-SMTPAPI: {\"category\":\"cs1\"}\nX-Mailgun-Tag: cs1\nResend-Idempotency-Key: cs1\nX-SES-Configuration-Set: cs1\n"
+	for kind, own := range map[string]string{"sendgrid": "x-smtpapi", "mailgun": "x-mailgun-tag", "resend": "resend-idempotency-key"} {
+		for _, rule := range []bool{true, false} {
+			up, fake := start(t, kind, "")
+			m := makeMail(t, header+plainMessage, "ann@example.org")
+			if rule {
+				m.Own = []string{own}
+			}
+			if err := up.(upstream.Preflighter).Preflight(m); err != nil {
+				t.Fatal(err)
+			}
+			if out := up.Send(t.Context(), m); out[0].Err != nil {
+				t.Fatal(out[0].Err)
+			}
+			got := fake.Accepted()[0]
+			told := map[string]string{"sendgrid": got.Options["categories"], "mailgun": got.Options["o:tag"], "resend": got.IdempotencyKey}[kind]
+			if (told == "cs1") != rule || len(got.Headers["X-SES-Configuration-Set"])+len(got.Headers["X-SMTPAPI"]) > 0 {
+				t.Errorf("%s, by a rule: %v: %q, %v", kind, rule, told, got.Headers)
+			}
+		}
+	}
+	for _, kind := range []string{"sendgrid", "resend"} { // what is another provider's is a header like others
+		up, fake := start(t, kind, "")
+		m := makeMail(t, header+plainMessage, "ann@example.org")
+		m.Own = []string{"x-ses-configuration-set"}
+		if out := up.Send(t.Context(), m); out[0].Err != nil || fake.Accepted()[0].Headers["X-SES-Configuration-Set"] != "cs1" {
+			t.Errorf("%s: %v", kind, out)
+		}
+	}
+}
+
 func TestResendGivenKey(t *testing.T) {
 	up, fake := start(t, "resend", "pass_control_headers = true\n")
 	m := makeMail(t, "Resend-Idempotency-Key: order-1\n"+plainMessage, "ann@example.org", "bob@example.org")

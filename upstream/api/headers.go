@@ -33,10 +33,11 @@ var single = []string{
 
 // headersOf returns the fields that travel as headers of a JSON API, in order, each name once.
 // reserved are the provider's own names.
-func headersOf(msg *mime.Message, reserved []string) []Field {
+func headersOf(m *upstream.Mail, reserved []string) []Field {
 	var list joinedHeaders
+	msg := m.Message
 	for _, f := range msg.Header {
-		if !isFieldName(f.Name) || upstream.MatchesField(f.Name, mapped[:]) || upstream.IsControlField(f.Name) ||
+		if !isFieldName(f.Name) || upstream.MatchesField(f.Name, mapped[:]) || m.IsStrange(f.Name) ||
 			upstream.MatchesField(f.Name, reserved) {
 			continue
 		}

@@ -115,14 +115,14 @@ func (g *provider) path() string { return "/v3/" + url.PathEscape(g.domain) + "/
 
 // Refuses leaves a mail with options of its own to Compose.
 func (g *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
-	if _, e := g.options(m); e != nil || g.control {
+	if _, e := g.options(m); e != nil || g.control || len(m.Own) > 0 {
 		return e, e != nil
 	}
 	return g.form().Refuses(m), true
 }
 
 func (g *provider) form() raw.Form {
-	return raw.Form{Provider: "Mailgun", Bytes: maxBytes, Domain: g.domain}
+	return raw.Form{Provider: "Mailgun", Bytes: maxBytes, Domain: g.domain, Options: optionFields}
 }
 
 // Compose writes the form around the message.

@@ -46,11 +46,9 @@ func (g *provider) options(m *upstream.Mail) ([]api.Field, *upstream.Error) {
 	if g.test {
 		out = append(out, api.Field{Name: "o:testmode", Value: "yes"})
 	}
-	if g.control {
-		var e *upstream.Error
-		if out, e = translate(m.Message.Header, out); e != nil {
-			return nil, e
-		}
+	var e *upstream.Error
+	if out, e = g.translate(m, out); e != nil {
+		return nil, e
 	}
 	out = append(out, api.Field{Name: "v:" + api.IDName, Value: m.ID})
 	size := 0
@@ -63,11 +61,13 @@ func (g *provider) options(m *upstream.Mail) ([]api.Field, *upstream.Error) {
 	return out, nil
 }
 
+const optionFields = "X-Mailgun-*"
+
 // translate adds what X-Mailgun-* headers ask for. What has no translation makes the mail
 // unrepresentable: sent without it, it would not be what the program meant.
-func translate(h mime.Header, out []api.Field) ([]api.Field, *upstream.Error) {
-	for _, f := range h {
-		if !upstream.MatchesField(f.Name, []string{"X-Mailgun-*"}) {
+func (g *provider) translate(m *upstream.Mail, out []api.Field) ([]api.Field, *upstream.Error) {
+	for _, f := range m.Message.Header {
+		if !upstream.MatchesField(f.Name, []string{optionFields}) || !g.control && !m.IsOwn(f.Name) {
 			continue
 		}
 		value := api.Line(mime.Header{f}.Text(f.Name))

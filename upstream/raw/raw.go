@@ -16,6 +16,7 @@ type Form struct {
 	Provider string // for messages: "Mailgun"
 	Bytes    int64  // of a message
 	Domain   string // of a Message-ID that is made up; "": that of From
+	Options  string // pattern of fields that the request has in another form; "": none
 }
 
 // Refuses returns the error that Message would have for a mail that is small for the API.
@@ -28,10 +29,9 @@ func (f Form) Refuses(m *upstream.Mail) *upstream.Error {
 // needs. Every other byte stays.
 func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}, {Op: mime.Remove, Name: "Return-Path"}}
-	if slices.ContainsFunc(m.Message.Header, func(f mime.Field) bool { return upstream.IsControlField(f.Name) }) {
-		for _, pattern := range upstream.ControlFields() { // not by the names that the message has: they can be many
-			edits = append(edits, mime.Edit{Op: mime.Remove, Name: pattern})
-		}
+	edits = append(edits, m.WithoutControl()...)
+	if f.Options != "" {
+		edits = append(edits, mime.Edit{Op: mime.Remove, Name: f.Options})
 	}
 	edits = append(edits, mime.Edit{Op: mime.Mend}) // providers refuse headers with lines that are not fields
 	more, e := f.missingFields(m)

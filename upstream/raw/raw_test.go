@@ -34,10 +34,13 @@ func TestMessage(t *testing.T) {
 	for _, row := range []struct {
 		name, from, message, want string // the message as it leaves, or the words of the error
 		domain                    string
+		own                       []string
 	}{
 		{name: "as it is", message: "From: a@example.com\nMessage-ID: <m@x>\nX-Other: 1\n\nbody \xff\n", want: "From: a@example.com\nMessage-ID: <m@x>\nX-Other: 1\n\nbody \xff\n"},
 		{name: "hidden and steering fields", message: "Return-Path: <b@x>\nFrom: a@example.com\nBcc: c@x\nX-MC-Tags: t\nResent-Bcc: d@x\nMessage-ID: <m@x>\n\nbody\n",
 			want: "From: a@example.com\nMessage-ID: <m@x>\n\nbody\n"},
+		{name: "the operator's", message: "From: a@example.com\nX-SES-Tag: t\nX-MC-Tags: t\nX-PM-Tag: t\nMessage-ID: <m@x>\n\nbody\n", own: []string{"x-ses-tag", "x-pm-tag"},
+			want: "From: a@example.com\nX-SES-Tag: t\nMessage-ID: <m@x>\n\nbody\n"},
 		{name: "no Message-ID", message: "From: a@example.com\n\nbody\n", want: "From: a@example.com\nMessage-ID: <Q@example.com>\n\nbody\n"},
 		{name: "no Message-ID, another domain", message: "From: a@example.com\n\nbody\n", domain: "mg.example.com", want: "From: a@example.com\nMessage-ID: <Q@mg.example.com>\n\nbody\n"},
 		{name: "From without an address", from: "app@example.com", message: "From: The App\nMessage-ID: <m@x>\n\nbody\n",
@@ -47,8 +50,9 @@ func TestMessage(t *testing.T) {
 		{name: "too large", message: "From: a@example.com\nMessage-ID: <m@x>\n\n" + strings.Repeat("x", 1000), want: "Provider takes 500"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			f := Form{Provider: "Provider", Bytes: 500, Domain: row.domain}
+			f := Form{Provider: "Provider", Bytes: 500, Domain: row.domain, Options: "X-PM-*"}
 			m := makeMail(t, row.from, row.message)
+			m.Own = row.own
 			src, e := f.Message(m)
 			if e != nil {
 				if e.Class != upstream.Unrepresentable || !strings.Contains(e.Error(), row.want) {

@@ -37,7 +37,7 @@ var rules = []api.Rule{
 }
 
 // form: Resend documents no reserved names; those of its own service are kept out.
-var form = api.Form{Reserved: []string{"X-Resend-*"}}
+var form = api.Form{Reserved: []string{"X-Resend-*", "Resend-*"}}
 
 // Kind is Resend.
 func Kind() upstream.Kind {
@@ -140,12 +140,14 @@ func (r *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 	}, nil
 }
 
+const keyField = "Resend-Idempotency-Key"
+
 // givenKey is the key that the program set, where that is allowed; https://resend.com/docs/send-with-smtp
 func (r *provider) givenKey(m *upstream.Mail) (string, *upstream.Error) {
-	if !r.control {
+	if !r.control && !m.IsOwn(keyField) {
 		return "", nil
 	}
-	key := api.Line(m.Message.Header.Get("Resend-Idempotency-Key"))
+	key := api.Line(m.Message.Header.Get(keyField))
 	if !api.IsASCII(key) {
 		return "", api.Errorf(upstream.Unrepresentable, "5.6.0", "Resend-Idempotency-Key contains characters outside ASCII")
 	}

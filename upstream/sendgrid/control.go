@@ -26,6 +26,8 @@ type instructions struct {
 	sendAt     int64 // Unix time; 0: now
 }
 
+const smtpAPI = "X-SMTPAPI"
+
 // readSMTPAPI translates an X-SMTPAPI header,
 // https://www.twilio.com/docs/sendgrid/for-developers/sending-email/building-an-x-smtpapi-header.
 // What it cannot translate makes the mail unrepresentable: sent without it, it would not be what

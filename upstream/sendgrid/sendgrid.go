@@ -37,7 +37,7 @@ var rules = []api.Rule{
 
 // form: names that may not be overridden,
 // https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send (headers)
-var form = api.Form{Alternatives: true, Reserved: []string{"X-SG-ID", "X-SG-EID"}}
+var form = api.Form{Alternatives: true, Reserved: []string{"X-SG-ID", "X-SG-EID", smtpAPI}}
 
 // hosts: https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 var hosts = map[string]string{"global": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}
@@ -120,9 +120,12 @@ type personalization struct {
 	SendAt     int64      `json:"send_at,omitempty"`
 }
 
+// steers reports whether X-SMTPAPI of this mail counts.
+func (s *provider) steers(m *upstream.Mail) bool { return s.control || m.IsOwn(smtpAPI) }
+
 // Refuses leaves X-SMTPAPI and odd content ids to Compose.
 func (s *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
-	if s.control && m.Message.Header.Has("X-SMTPAPI") {
+	if s.steers(m) && m.Message.Header.Has(smtpAPI) {
 		return nil, false
 	}
 	for _, p := range m.Message.Root.Leaves() {
@@ -143,8 +146,8 @@ func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		return nil, e
 	}
 	var control instructions
-	if s.control {
-		if control, e = readSMTPAPI(m.Message.Header.Values("X-SMTPAPI")); e != nil {
+	if s.steers(m) {
+		if control, e = readSMTPAPI(m.Message.Header.Values(smtpAPI)); e != nil {
 			return nil, e
 		}
 	}

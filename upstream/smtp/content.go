@@ -25,9 +25,9 @@ type content struct {
 	eightBitHeader bool // one of them is in a header, that of a part included
 }
 
-// prepare edits the header of m and reads it through. Errors are those of reading.
-func (u *relay) prepare(m *mime.Message) (*content, error) {
-	m, err := u.editHeader(m)
+// prepare edits the header of m and reads it through; own are fields of the operator's. Errors are those of reading.
+func (u *relay) prepare(m *mime.Message, own []string) (*content, error) {
+	m, err := u.editHeader(m, own)
 	if err != nil {
 		return nil, fmt.Errorf("reading the message: %w", err)
 	}
@@ -61,8 +61,8 @@ func removedFields(keepControl bool) []string {
 	return names
 }
 
-// editHeader takes removedFields away.
-func (u *relay) editHeader(m *mime.Message) (*mime.Message, error) {
+// editHeader takes removedFields away, but for own.
+func (u *relay) editHeader(m *mime.Message, own []string) (*mime.Message, error) {
 	if head := m.HeaderBytes(); hasLoneEnds(head) {
 		// What is one field now may be two on the wire: look at the header as it will be there.
 		rest := mime.Section(m.Source, int64(len(head)), m.Source.Size()-int64(len(head)))
@@ -78,7 +78,7 @@ func (u *relay) editHeader(m *mime.Message) (*mime.Message, error) {
 	// One edit for each pattern: with one for each field, a message could make the cost the square of its size.
 	edits := make([]mime.Edit, len(u.removed))
 	for i, pattern := range u.removed {
-		edits[i] = mime.Edit{Op: mime.Remove, Name: pattern}
+		edits[i] = mime.Edit{Op: mime.Remove, Name: pattern, Except: own}
 	}
 	return m.With(edits...)
 }

@@ -98,18 +98,23 @@ func TestSMTPHeaderEdits(t *testing.T) {
 	for _, test := range []struct {
 		name, source, want string
 		keep               bool
+		own                []string
 	}{
-		{"stripped", source, "Received: x\r\nFrom: a@b\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", false},
+		{"stripped", source, "Received: x\r\nFrom: a@b\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", false, nil},
+		{"the operator's", source, "Received: x\r\nFrom: a@b\r\nX-SES-Configuration-Set: c\r\nX-MC-Tags: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", false,
+			[]string{"x-ses-configuration-set", "x-mc-tags"}},
 		{"kept", source, "Received: x\r\nFrom: a@b\r\nX-SMTPAPI: {}\r\nX-Mailgun-Tag: t\r\nX-SES-Configuration-Set: c\r\nX-MC-Tags: t\r\n" +
-			"X-PM-Tag: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", true},
-		{"behind a lone CR", "From: a@b\r\nX: 1\rBcc: hidden@x\rY: 2\r\n\r\nbody\r\n", "From: a@b\r\nX: 1\r\nY: 2\r\n\r\nbody\r\n", false},
-		{"behind a lone LF", "From: a@b\nBcc: hidden@x\n\nbody", "From: a@b\r\n\r\nbody\r\n", false},
-		{"header only", "From: a@b\r\nBcc: hidden@x", "From: a@b\r\n\r\n", false},
+			"X-PM-Tag: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", true, nil},
+		{"behind a lone CR", "From: a@b\r\nX: 1\rBcc: hidden@x\rY: 2\r\n\r\nbody\r\n", "From: a@b\r\nX: 1\r\nY: 2\r\n\r\nbody\r\n", false, nil},
+		{"behind a lone LF", "From: a@b\nBcc: hidden@x\n\nbody", "From: a@b\r\n\r\nbody\r\n", false, nil},
+		{"header only", "From: a@b\r\nBcc: hidden@x", "From: a@b\r\n\r\n", false, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
 			u := openSMTP(t, relay, func(s *settings) { s.PassControlHeaders = test.keep })
-			if out := u.Send(context.Background(), upstreamtest.NewMail(t, test.source, "hidden@x")); out[0].Err != nil {
+			m := upstreamtest.NewMail(t, test.source, "hidden@x")
+			m.Own = test.own
+			if out := u.Send(context.Background(), m); out[0].Err != nil {
 				t.Fatal(out[0].Err)
 			}
 			got := string(relay.Taken()[0].Data)

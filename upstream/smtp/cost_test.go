@@ -26,7 +26,7 @@ func TestManyControlFieldsHostile(t *testing.T) {
 			t.Fatal(err)
 		}
 		return func() {
-			edited, err := u.(*relay).editHeader(m)
+			edited, err := u.(*relay).editHeader(m, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

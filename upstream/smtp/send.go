@@ -69,7 +69,7 @@ func (u *relay) begin(job *job) {
 	if job.sweep(); len(job.pending) == 0 {
 		return
 	}
-	if job.content, err = u.prepare(job.mail.Message); err != nil {
+	if job.content, err = u.prepare(job.mail.Message, job.mail.Own); err != nil {
 		job.fail(&upstream.Error{Class: upstream.Temporary, Err: err})
 	}
 }
@@ -159,7 +159,7 @@ func (u *relay) to7Bit(j *job) error {
 	case err != nil:
 		return &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
-	content, err := u.prepare(msg)
+	content, err := u.prepare(msg, j.mail.Own)
 	if err != nil {
 		return &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
