@@ -61,7 +61,7 @@ func (p *addressParser) mailbox() (Address, error) {
 	var few [4]piece // enough for most
 	pieces := few[:0]
 	var comments []string
-	angle, hasAngle, space := "", false, false
+	angle, hasAngle, space, around := "", false, false, 0
 	for p.i < len(p.s) {
 		if len(pieces)+len(comments) > maxPieces {
 			p.skip()
@@ -87,6 +87,14 @@ func (p *addressParser) mailbox() (Address, error) {
 				space = true
 				continue
 			}
+		case c == '<' && !hasAngle && p.isAround():
+			p.i++
+			around++
+			continue
+		case c == '>' && hasAngle && around > 0:
+			p.i++
+			around--
+			continue
 		case c == '<' && !hasAngle:
 			angle, hasAngle = p.angle(), true
 			continue
@@ -172,6 +180,22 @@ func (p *addressParser) comment() (string, bool) {
 	text := p.s[p.i+1 : p.i+n-1]
 	p.i += n
 	return strings.Trim(unescape(text), " \t\r\n"), true
+}
+
+// isAround reports whether the bracket here holds another one, as in <<a@b>> and <"Name" <a@b>>: the address
+// is in the innermost.
+func (p *addressParser) isAround() bool {
+	for i := p.i + 1; i < len(p.s); i++ {
+		switch p.s[i] {
+		case '<':
+			return true
+		case '"':
+			i += TokenLength(p.s[i:]) - 1
+		case '>', ',', ';':
+			return false
+		}
+	}
+	return false
 }
 
 // angle reads <addr>; without its end it goes to the next comma. A route (obsolete, "@a,@b:") is
@@ -278,28 +302,6 @@ func bareSpec(pieces []piece) (addr, rest string) {
 		words[0].space = true
 	}
 	return addr, joinPhrase(words)
-}
-
-// joinsSpec reports whether the space before p is one that obsolete syntax allows around "." and "@".
-func joinsSpec(group []piece, p piece) bool {
-	last := group[len(group)-1]
-	return !p.quoted && strings.IndexByte(".@", p.text[0]) >= 0 ||
-		!last.quoted && strings.IndexByte(".@", last.text[len(last.text)-1]) >= 0 && !strings.HasSuffix(last.text, "..")
-}
-
-func specText(group []piece) string {
-	if len(group) == 1 && !group[0].quoted {
-		return group[0].text
-	}
-	var out strings.Builder
-	for _, p := range group {
-		if p.quoted {
-			out.WriteString(quote(p.text))
-			continue
-		}
-		out.WriteString(p.text)
-	}
-	return out.String()
 }
 
 // String returns the address for a header: RFC 2047 where needed, names quoted where needed. It never

@@ -2,13 +2,13 @@ package mime
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+
+	"mailhatch/mime/hostname"
 )
 
 // Path is a reverse-path or forward-path (RFC 5321 4.1.2).
@@ -28,8 +28,9 @@ var (
 	errUTF8        = errors.New("the address is not valid UTF-8")
 )
 
-// ParsePath parses a path without its angle brackets. A source route is ignored (RFC 5321 appendix C),
-// and a bare name gets the domain: RFC 5321 4.5.1 wants <postmaster> taken, and cron writes <root>.
+// ParsePath parses a path without its angle brackets. A source route is ignored (RFC 5321 appendix C), and a bare
+// name gets the domain: RFC 5321 4.5.1 wants <postmaster> taken, and cron writes <root>. What is quoted as a
+// whole ("a@b") is the address inside, as for Postfix.
 func ParsePath(s, domain string) (Path, error) {
 	if s == "" {
 		return Path{}, ErrNoAddress
@@ -55,11 +56,14 @@ func ParsePath(s, domain string) (Path, error) {
 	if strings.ContainsFunc(p.Local, func(r rune) bool { return r != ' ' && unicode.IsSpace(r) }) {
 		return Path{}, errLocalPart
 	}
-	if len(local) < len(s) {
+	switch {
+	case len(local) < len(s):
 		p.Domain, p.Bare = host, ""
+	case strings.Contains(p.Local, "@"):
+		return ParsePath(p.Local, domain)
 	}
 	p.Domain = strings.TrimSuffix(p.Domain, ".")
-	if !isHost(p.Domain) {
+	if !hostname.OrLiteral(p.Domain) {
 		return Path{}, errDomain
 	}
 	if len(p.Local) > 255 || len(p.Local)+len(p.Domain) > 400 {
@@ -122,27 +126,29 @@ func SplitAddress(addr string) (local, domain string, ok bool) {
 	return addr[:end+at], addr[end+at+1:], true
 }
 
-// AddressKey returns the form in which addresses are compared: two spellings of one mailbox have the same key.
-func AddressKey(addr string) string { return strings.ToLower(addr) }
+// AddressKey returns the form in which addresses are compared. All spellings of one mailbox have the same key:
+// quoted or not, in upper or lower case, the domain in A-labels or U-labels. A bare name has a key as well.
+func AddressKey(addr string) string {
+	local, domain, qualified := SplitAddress(addr)
+	if strings.HasPrefix(local, `"`) {
+		if text, n := unquote(local); n == len(local) {
+			local = text
+		}
+	}
+	if addr != "" && !isDotAtom(local) {
+		local = quote(local)
+	}
+	if !qualified {
+		return strings.ToLower(local)
+	}
+	if ascii, err := ASCIIDomain(domain); err == nil {
+		domain = ascii
+	}
+	return strings.ToLower(local + "@" + strings.TrimSuffix(domain, "."))
+}
 
 // SameAddress reports whether two addresses name the same mailbox.
 func SameAddress(a, b string) bool { return AddressKey(a) == AddressKey(b) }
-
-// isHost reports whether d is a host name, with underscores and beyond ASCII as people have them, or an
-// address literal (RFC 5321 4.1.3).
-func isHost(d string) bool {
-	if literal, ok := strings.CutPrefix(d, "["); ok {
-		literal, ok = strings.CutSuffix(literal, "]")
-		if len(literal) > 5 && strings.EqualFold(literal[:5], "IPv6:") {
-			literal = literal[5:]
-		}
-		_, err := netip.ParseAddr(literal)
-		return ok && err == nil && !strings.Contains(literal, "%")
-	}
-	return len(d) <= 255 && allLabels(d, func(r rune) bool {
-		return isLetterDigit(r) || r == '-' || r == '_' || r >= utf8.RuneSelf && !unicode.IsSpace(r)
-	})
-}
 
 // ASCIIDomain returns a domain with A-labels for its U-labels (RFC 5891).
 func ASCIIDomain(domain string) (string, error) {
@@ -150,34 +156,6 @@ func ASCIIDomain(domain string) (string, error) {
 		return domain, nil
 	}
 	return idna.Lookup.ToASCII(domain)
-}
-
-// CheckDomain returns why a name cannot be in HELO, Message-ID and addresses (RFC 5321 4.1.2, RFC 1035 2.3.4).
-// International names are written in their ASCII form (xn--…).
-func CheckDomain(name string) error {
-	if name == "" || len(name) > 253 {
-		return errors.New("must have 1 to 253 characters")
-	}
-	if !allLabels(name, func(r rune) bool { return isLetterDigit(r) || r == '-' }) {
-		return fmt.Errorf("%q is not a domain name", name)
-	}
-	return nil
-}
-
-// allLabels reports whether all labels of a host name have 1 to 63 bytes, all of them allowed, and no
-// hyphen at an end.
-func allLabels(name string, allowed func(rune) bool) bool {
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
-			strings.ContainsFunc(label, func(r rune) bool { return !allowed(r) }) {
-			return false
-		}
-	}
-	return true
-}
-
-func isLetterDigit(r rune) bool {
-	return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'
 }
 
 // cleanSpec brings an addr-spec to the form of RFC 5321: no comments, no white space outside quotes,
@@ -227,7 +205,10 @@ func rebuildSpec(s string) string {
 	if l == "" && !quoted {
 		return ""
 	}
-	if quoted && !isDotAtom(l) || strings.ContainsAny(l, " \t\",:;()[]\\") {
+	if out == &local && strings.Contains(l, "@") {
+		return cleanSpec(l) // quoted as a whole: the address inside
+	}
+	if !isDotAtom(l) {
 		l = quote(l)
 	}
 	if out == &local {
@@ -239,12 +220,36 @@ func rebuildSpec(s string) string {
 	return repair(l + "@" + d)
 }
 
+// joinsSpec reports whether the space before p is one that obsolete syntax allows around "." and "@".
+func joinsSpec(group []piece, p piece) bool {
+	last := group[len(group)-1]
+	return !p.quoted && strings.IndexByte(".@", p.text[0]) >= 0 ||
+		!last.quoted && strings.IndexByte(".@", last.text[len(last.text)-1]) >= 0 && !strings.HasSuffix(last.text, "..")
+}
+
+func specText(group []piece) string {
+	if len(group) == 1 && !group[0].quoted {
+		return group[0].text
+	}
+	var out strings.Builder
+	for _, p := range group {
+		if p.quoted {
+			out.WriteString(quote(p.text))
+			continue
+		}
+		out.WriteString(p.text)
+	}
+	return out.String()
+}
+
 // isPlainSpec reports whether s is what nearly all programs write, which is clean as it stands: ASCII
-// atoms and dots, and one "@" within or none.
+// atoms with single dots between them, and one "@" within or none.
 func isPlainSpec(s string) bool {
 	at := -1
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
+		case c == '.' && at < 0 && (i == 0 || s[i-1] == '.' || i+1 == len(s) || s[i+1] == '@'):
+			return false
 		case c == '@' && at < 0:
 			at = i
 		case c >= 0x80 || c != '.' && !isAtomChar(c):

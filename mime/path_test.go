@@ -21,6 +21,14 @@ func TestParsePath(t *testing.T) {
 		{`".a"@b`, [2]string{`".a"@b`, ""}, nil},
 		{"a.@docomo.example", [2]string{`"a."@docomo.example`, ""}, nil},
 		{`"\a\""@b`, [2]string{`"a\""@b`, ""}, nil},
+		{`"a@b.c"`, [2]string{"a@b.c", ""}, nil},
+		{`"a..b@c"`, [2]string{`"a..b"@c`, ""}, nil},
+		{`"\"a b\"@c"`, [2]string{`"a b"@c`, ""}, nil},
+		{`"a@b"@c`, [2]string{`"a@b"@c`, ""}, nil},
+		{`"a b@c"`, [2]string{}, errLocalPart},
+		{`"a@"`, [2]string{}, errDomain},
+		{`"@b"`, [2]string{}, errSourceRoute},
+		{`"a@b@c"`, [2]string{}, errDomain},
 		{"ä@b", [2]string{"ä@b", ""}, nil},
 		{"a@[192.0.2.1]", [2]string{"a@[192.0.2.1]", ""}, nil},
 		{"a@[IPv6:2001:db8::1]", [2]string{"a@[IPv6:2001:db8::1]", ""}, nil},
@@ -53,16 +61,37 @@ func TestParsePath(t *testing.T) {
 	}
 }
 
-func TestCheckDomain(t *testing.T) {
-	for _, good := range []string{"localhost", "a.example.com", "xn--bcher-kva.example", "1.2.3", "A-b.C"} {
-		if err := CheckDomain(good); err != nil {
-			t.Errorf("%q: %v", good, err)
+func TestAddressKey(t *testing.T) {
+	for _, same := range [][]string{
+		{"s..p@x.test", `"s..p"@x.test`, `"S.\.p"@X.test.`},
+		{"p.@x.test", `"p."@x.test`},
+		{"a@x", `"a"@x`, "A@X"},
+		{`"a b"@x`, `"A\ b"@x`},
+		{"a@bücher.example", "a@xn--bcher-kva.example", "A@BÜCHER.example"},
+		{"s..p", `"s..p"`},
+		{"root", `"Root"`},
+		{""},
+		{`""@x`},
+		{`"a@x"@y`},
+		{"a@x.y"},
+		{"a@[IPv6:::1]", "a@[ipv6:::1]"},
+		{`"a`},
+	} {
+		for _, addr := range same {
+			if got, want := AddressKey(addr), AddressKey(same[0]); got != want || !SameAddress(addr, same[0]) {
+				t.Errorf("%s: %s, but %s: %s", addr, got, same[0], want)
+			}
 		}
 	}
-	long := strings.Repeat("a", 64)
-	for _, bad := range []string{"", ".", "a.", "a..b", "-a", "a-", "a_b", "bücher.example", "a b", long, strings.Repeat("a.", 127) + "aa"} {
-		if CheckDomain(bad) == nil {
-			t.Errorf("%q was taken", bad)
+	keys := map[string]string{}
+	for _, addr := range []string{"s..p@x.test", "s.p@x.test", "p.@x.test", "p@x.test", "", `""@x`, `"a@x"@y`, "a@x", "root"} {
+		if other, dup := keys[AddressKey(addr)]; dup {
+			t.Errorf("%q and %q are one", addr, other)
 		}
+		keys[AddressKey(addr)] = addr
+	}
+	local, _, _ := SplitAddress(AddressKey("s..p@x.test"))
+	if local != AddressKey("s..p") {
+		t.Errorf("the name within a key is %s", local)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"mailhatch/gateway/identity"
 	"mailhatch/mime"
+	"mailhatch/mime/hostname"
 )
 
 // checker turns a decoded file into a Config and reports what is wrong with it.
@@ -59,12 +60,12 @@ func (c *checker) hostname() string {
 	name := c.file.Hostname
 	if name == "" {
 		name, _ = os.Hostname()
-		if mime.CheckDomain(name) != nil {
+		if hostname.Check(name) != nil {
 			return "localhost"
 		}
 		return name
 	}
-	if err := mime.CheckDomain(name); err != nil {
+	if err := hostname.Check(name); err != nil {
 		c.report("hostname", err.Error(), `write a name such as "app1.example.com"`)
 	}
 	return name
@@ -83,19 +84,19 @@ func (c *checker) dirs(cfg *Config) {
 	}
 }
 
-func (c *checker) identity(hostname string) *identity.Identity {
+func (c *checker) identity(host string) *identity.Identity {
 	t := c.file.Identity
 	if t.Domain == "" {
-		t.Domain = hostname
-	} else if err := mime.CheckDomain(t.Domain); err != nil {
+		t.Domain = host
+	} else if err := hostname.Check(t.Domain); err != nil {
 		c.report("identity.domain", err.Error(), `write a name such as "example.com"`)
 	}
-	id, err := identity.New(t.Domain, hostname, t.DefaultFrom)
+	id, err := identity.New(t.Domain, host, t.DefaultFrom)
 	if err != nil {
 		c.report("identity.default_from", err.Error(), `write "App <noreply@example.com>"`)
 	}
 	for i, d := range t.LocalDomains {
-		if err := mime.CheckDomain(d); err != nil {
+		if err := hostname.Check(d); err != nil {
 			c.report(indexPath("identity.local_domains", i), err.Error(), `write names of this machine, such as "localhost" or "app1.lan"`)
 		}
 	}
@@ -160,7 +161,7 @@ func (c *checker) aliasLoops(cfg *Config) {
 	for _, name := range cfg.Aliases.Loops(cfg.Identity) {
 		path := "aliases_file"
 		for own := range c.file.Aliases {
-			if strings.EqualFold(own, name) {
+			if mime.SameAddress(own, name) {
 				path = joinPath("aliases", own)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/mime"
+	"mailhatch/mime/hostname"
 )
 
 // Aliases reports to whom mail for local names goes. Make it with NewAliases; once it is filled it may
@@ -121,7 +122,11 @@ func CheckAddress(s string) string { return badTarget(s) }
 // validAddress takes local@domain or a local part alone; quoted local parts may hold spaces.
 func validAddress(s string) bool {
 	local, domain, qualified := mime.SplitAddress(s)
-	return mime.IsLocalPart(local) && (!qualified || mime.CheckDomain(domain) == nil)
+	if !qualified {
+		_, err := mime.ParsePath(s, "localhost")
+		return err == nil
+	}
+	return mime.IsLocalPart(local) && hostname.Check(domain) == nil
 }
 
 // resolve sorts the targets of an alias: it calls bad for those that cannot be used, and odd with what is

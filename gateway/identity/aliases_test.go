@@ -58,6 +58,9 @@ func TestExpand(t *testing.T) {
 		{"loop", table{"a": {"b"}, "b": {"a"}}, []string{"a"}, "a@example.com"},
 		{"loop with a way out", table{"a": {"b"}, "b": {"a", "ops@x.org"}}, []string{"a"}, "ops@x.org"},
 		{"diamond", table{"root": {"x", "y"}, "x": {"z"}, "y": {"z"}, "z": {"ops@x.org"}}, []string{"root"}, "ops@x.org"},
+		{"one mailbox in several spellings", table{"s..p@x.org": {"a@x.org"}, `"p."`: {"b@x.org"}, `"c"@x.org`: {"d..e@x.org", `"d..e"@x.org`}},
+			[]string{`"s..p"@x.org`, `"p."@example.com`, "p.", "c@x.org"}, "a@x.org b@x.org d..e@x.org"},
+		{"quoted as a whole", table{"root": {`"ops@x.org"`}}, []string{"root"}, "ops@x.org"},
 		{"once", table{"a": {"OPS@x.org"}}, []string{"ops@x.org", "a", "Ops@X.org"}, "ops@x.org"},
 		{"loop reached before", table{"a": {"ops@x.org"}, "b": {"a"}}, []string{"a", "b"}, "ops@x.org"},
 		{"postmaster goes to root", table{"root": {"ops@x.org"}}, []string{"postmaster", "MAILER-DAEMON"}, "ops@x.org"},
@@ -225,10 +228,10 @@ func TestAddFileErrors(t *testing.T) {
 
 func TestNewAliasesErrors(t *testing.T) {
 	_, errs := NewAliases(map[string][]string{
-		"a": {"|cmd", "/file", ":include:x", "", "b c", "a@b@c", "x@-y", `"open`}, "|p": {"x"}, "e": nil, "Up": {"x"}, "up": {"y"},
+		"a": {"|cmd", "/file", ":include:x", "", "b c", "a@b@c", "x@-y", `"open`, `"a b@c"`}, "|p": {"x"}, "e": nil, "Up": {"x"}, "up": {"y"},
 		"*": {"x"}, "Default": {"y"}, "*@x.org": {"x"},
 	}, noLists)
-	if len(errs) != 8+1+1+1+2 {
+	if len(errs) != 9+1+1+1+2 {
 		t.Errorf("%d: %q", len(errs), errs)
 	}
 }

@@ -62,24 +62,24 @@ func (id *Identity) qualifyField(h mime.Header, name string) []mime.Edit {
 		return nil
 	}
 	given := found.Value()
-	value := qualifyList(given, "@"+id.Domain)
+	value := id.qualifyList(given)
 	if value == given {
 		return nil
 	}
 	return []mime.Edit{{Op: mime.Replace, Name: name, Value: value, UTF8: true}}
 }
 
-// qualifyList inserts suffix behind each bare name of an address list and leaves every other byte as
-// it is: names, comments, groups and what is not an address.
-func qualifyList(list, suffix string) string {
+// qualifyList completes each bare name of an address list and leaves every other byte as it is: names,
+// comments, groups and what is not an address.
+func (id *Identity) qualifyList(list string) string {
 	var out strings.Builder
 	done := 0 // bytes of list that are in out
 	for start := 0; start < len(list); {
 		n, end := mailboxLength(list[start:])
-		if at := bareNameEnd(list[start : start+n]); at > 0 {
-			out.WriteString(list[done : start+at])
-			out.WriteString(suffix)
-			done = start + at
+		if from, to := bareName(list[start : start+n]); to > 0 {
+			out.WriteString(list[done : start+from])
+			out.WriteString(id.qualifyName(list[start+from : start+to]))
+			done = start + to
 		}
 		start += end
 	}
@@ -108,11 +108,27 @@ func mailboxLength(list string) (n, end int) {
 	return len(list), len(list)
 }
 
-// bareNameEnd finds where a mailbox lacks its domain: behind the name in angle brackets, else behind
-// the only word. It is 0 when the mailbox has a domain or cannot be understood. A word beyond ASCII
-// is not a bare name but half of a display name without quotes: Doé, Ann <ann@x>.
-func bareNameEnd(mailbox string) int {
-	end, words := 0, 0
+// qualifyName completes a bare name as it is written, and takes the quotes off an address that is quoted as a
+// whole. What is quoted and neither stays.
+func (id *Identity) qualifyName(name string) string {
+	if !strings.HasPrefix(name, `"`) {
+		return name + "@" + id.Domain
+	}
+	list, err := mime.ParseAddressList(name)
+	if err != nil || len(list) != 1 {
+		return name
+	}
+	if _, _, qualified := mime.SplitAddress(list[0].Addr); qualified {
+		return list[0].Addr
+	}
+	return name + "@" + id.Domain
+}
+
+// bareName finds the name of a mailbox that lacks its domain: in angle brackets, else the only word. The end
+// is 0 when the mailbox has a domain or cannot be understood. A word beyond ASCII is not a bare name
+// but half of a display name without quotes: Doé, Ann <ann@x>.
+func bareName(mailbox string) (start, end int) {
+	words := 0
 	for i := 0; i < len(mailbox); {
 		n, c := 1, mailbox[i]
 		if c == '"' || c == '(' || c == '<' {
@@ -120,15 +136,16 @@ func bareNameEnd(mailbox string) int {
 		}
 		switch c {
 		case '<':
-			return bareAngleEnd(mailbox[:i+n], i)
+			return bareInAngle(mailbox[:i+n], i)
 		case '(', ' ', '\t':
 		case '@':
-			return 0
+			return 0, 0
 		default:
 			if c >= 0x80 {
-				return 0
+				return 0, 0
 			}
 			if end != i || words == 0 {
+				start = i
 				words++
 			}
 			end = i + n
@@ -136,20 +153,20 @@ func bareNameEnd(mailbox string) int {
 		i += n
 	}
 	if words != 1 {
-		return 0
+		return 0, 0
 	}
-	return end
+	return start, end
 }
 
-// bareAngleEnd finds the end of the name in mailbox[start:], which is an angle address.
-func bareAngleEnd(mailbox string, start int) int {
+// bareInAngle finds the name in mailbox[start:], which is an angle address.
+func bareInAngle(mailbox string, start int) (from, to int) {
 	inner, closed := strings.CutSuffix(mailbox[start+1:], ">")
 	if !closed || strings.Contains(inner, "<") {
-		return 0
+		return 0, 0
 	}
-	at := bareNameEnd(inner)
-	if at == 0 {
-		return 0
+	from, to = bareName(inner)
+	if to == 0 {
+		return 0, 0
 	}
-	return start + 1 + at
+	return start + 1 + from, start + 1 + to
 }

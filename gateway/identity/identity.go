@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mailhatch/mime"
+	"mailhatch/mime/hostname"
 )
 
 // Identity is the table [identity] of the config.
@@ -51,22 +52,24 @@ func ParseMailbox(s string) (mime.Address, error) {
 	if err != nil {
 		return mime.Address{}, fmt.Errorf("%q is not a mail address", s)
 	}
-	if _, domain, _ := mime.SplitAddress(a.Address); mime.CheckDomain(domain) != nil {
+	if _, domain, _ := mime.SplitAddress(a.Address); hostname.Check(domain) != nil {
 		return mime.Address{}, fmt.Errorf("%q is not a mail address with a usable domain", s)
 	}
 	return mime.Address{Name: a.Name, Addr: a.Address}, nil
 }
 
-// Qualify completes a bare name: root becomes root@domain. The null sender "" stays.
+// Qualify completes a bare name: root becomes root@domain, and what is quoted as a whole ("a@b") the address
+// inside. The null sender "" stays, and so does what is neither.
 func (id *Identity) Qualify(addr string) string {
-	if addr == "" {
-		return ""
-	}
 	local, domain, _ := mime.SplitAddress(addr)
-	if domain != "" {
+	if local == "" || domain != "" {
 		return addr
 	}
-	return local + "@" + id.Domain
+	p, err := mime.ParsePath(local, id.Domain)
+	if err != nil {
+		return addr
+	}
+	return p.String()
 }
 
 // ownsHost reports whether a domain is a name of this host: its hostname, the short form of it, localhost in

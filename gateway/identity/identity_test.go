@@ -43,10 +43,12 @@ func TestSplitAndQualify(t *testing.T) {
 		{"root", "root", "", "root@example.com"},
 		{"root@", "root", "", "root@example.com"},
 		{"ann@x.org", "ann", "x.org", "ann@x.org"},
-		{`"a@b"`, `"a@b"`, "", `"a@b"@example.com`},
+		{`"a@b"`, `"a@b"`, "", "a@b"},
+		{`"a b@c"`, `"a b@c"`, "", `"a b@c"`},
+		{"a..b", "a..b", "", `"a..b"@example.com`},
 		{`"a@b"@x.org`, `"a@b"`, "x.org", `"a@b"@x.org`},
 		{`"a\"@b"@x.org`, `"a\"@b"`, "x.org", `"a\"@b"@x.org`},
-		{`"open@x.org`, `"open@x.org`, "", `"open@x.org@example.com`},
+		{`"open@x.org`, `"open@x.org`, "", `"open@x.org`},
 	}
 	for _, tc := range tests {
 		local, domain, _ := mime.SplitAddress(tc.addr)
@@ -113,19 +115,20 @@ func TestQualifyList(t *testing.T) {
 		{"<>", "<>"}, {"", ""}, {",,", ",,"},
 		{"Ann <ann@x.org>", "Ann <ann@x.org>"},
 		{"<@relay,@b:ann@x.org>", "<@relay,@b:ann@x.org>"},
-		{`"a b"`, `"a b"@D`}, {`"a@b"`, `"a@b"@D`}, {`"a b"@x.org`, `"a b"@x.org`},
+		{`"a b"`, `"a b"@D`}, {`"a b"@x.org`, `"a b"@x.org`},
 		{"friends: ann, bob@x.org; carl", "friends: ann@D, bob@x.org; carl@D"},
 		{"undisclosed-recipients:;", "undisclosed-recipients:;"},
 		{"two words", "two words"},
 		{"first.last", "first.last@D"},
 		{"ann @ x.org", "ann @ x.org"},
 		{"ann@ x.org", "ann@ x.org"},
-		{"<open", "<open"}, {"(open", "(open"}, {`"open`, `"open@D`},
-		{"<<root>>", "<<root>>"},
+		{"<open", "<open"}, {"(open", "(open"}, {`"open`, `"open`},
+		{"<<root>>", "<<root>>"}, {"<<a@b>>", "<<a@b>>"},
+		{`"a@b"`, "a@b"}, {`Ann <"a@b">, c`, "Ann <a@b>, c@D"}, {`g: "a@b" (c);`, `g: a@b (c);`}, {`"a b@c"`, `"a b@c"`},
 		{"x\xff", "x\xff"},
 	}
 	for _, tc := range tests {
-		if got := qualifyList(tc.list, "@D"); got != tc.want {
+		if got := (&Identity{Domain: "D"}).qualifyList(tc.list); got != tc.want {
 			t.Errorf("%q: %q, want %q", tc.list, got, tc.want)
 		}
 	}
@@ -136,7 +139,10 @@ func FuzzQualifyList(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := qualifyList(s, "@D")
+		got := (&Identity{Domain: "D"}).qualifyList(s)
+		if strings.Contains(s, `"`) && strings.Contains(s, "@") {
+			return // may lose quotes
+		}
 		if strings.ReplaceAll(got, "@D", "") != strings.ReplaceAll(s, "@D", "") {
 			t.Errorf("%q became %q", s, got)
 		}

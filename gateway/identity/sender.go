@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mailhatch/mime"
+	"mailhatch/mime/hostname"
 )
 
 // SenderPolicy is from_domains and rewrite_from of an upstream.
@@ -20,7 +21,7 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 	var errs []error
 	for _, d := range domains {
 		plain := strings.TrimPrefix(d, "*.")
-		if err := mime.CheckDomain(plain); err != nil {
+		if err := hostname.Check(plain); err != nil {
 			errs = append(errs, &KeyError{Key: "from_domains", Problem: err.Error(), Hint: `write "example.com", or "*.example.com" for its subdomains`})
 		}
 		p.Domains = append(p.Domains, strings.ToLower(d))

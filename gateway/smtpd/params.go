@@ -25,37 +25,54 @@ func cutKeyword(arg, word string) (string, bool) {
 	return rest, strings.HasPrefix(rest, "<")
 }
 
-// cutPath splits a path from the parameters behind it. Angle brackets may be missing.
+// cutPath splits a path from the parameters behind it. Angle brackets may be missing, or stand around others
+// with a display name before them: the address in the innermost counts, as for Postfix.
 func cutPath(s string) (text, rest string, err error) {
 	if s == "" {
 		return "", "", mime.ErrNoAddress
 	}
-	end := byte(' ')
-	if s[0] == '<' {
-		end, s = '>', s[1:]
-	}
-	quoted := false
+	depth, start, end := 0, 0, -1 // s[start:end] is in the innermost brackets
+	quoted, named := false, false
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
+		c := s[i]
+		isBlank := c == ' ' || c == '\t'
+		switch {
 		case quoted && c == '\\':
 			i++
 		case c == '"':
 			quoted = !quoted
 		case quoted:
-		case c == end:
-			rest = s[i+1:]
-			if rest != "" && end == '>' && rest[0] != ' ' && rest[0] != '\t' {
-				return "", "", errBrackets
-			}
-			return strings.TrimSpace(s[:i]), rest, nil
-		case c == '<' || c == '>':
+		case c == ' ' && s[0] != '<':
+			return s[:i], s[i+1:], nil
+		case c == '<' && (i > 0 && depth == 0 || end >= 0 || named):
 			return "", "", errBrackets
+		case c == '<':
+			depth, start = depth+1, i+1
+		case c == '>' && depth == 0 || end >= 0 && c != '>' && !isBlank:
+			return "", "", errBrackets
+		case c == '>':
+			if end < 0 {
+				end = i
+			}
+			if depth--; depth == 0 {
+				return cutBrackets(s[start:end], s[i+1:])
+			}
+		case c == '@' && depth > 0:
+			named = true // nothing that looks like an address may stand before the brackets
 		}
 	}
-	if quoted || end == '>' {
+	if quoted || depth > 0 {
 		return "", "", errBrackets
 	}
 	return s, "", nil
+}
+
+// cutBrackets checks what follows a path in brackets.
+func cutBrackets(text, rest string) (string, string, error) {
+	if rest != "" && rest[0] != ' ' && rest[0] != '\t' {
+		return "", "", errBrackets
+	}
+	return strings.TrimSpace(text), rest, nil
 }
 
 // setPath parses the path of MAIL or RCPT, or refuses the command with that enhanced code.

@@ -44,6 +44,7 @@ func shape(msgs []upstreamtest.Message) string {
 
 func TestCallsAndChunks(t *testing.T) {
 	to, cc, bcc := numbered("to", 60), numbered("cc", 3), numbered("bcc", 70)
+	odd, oddQuoted := []string{"s..p@x.test"}, []string{`"p."@x.test`, `"s..p"@x.test`}
 	rows := []struct {
 		name, kind   string
 		to, cc       []string // header
@@ -63,6 +64,9 @@ func TestCallsAndChunks(t *testing.T) {
 		{"one alone", "sendgrid", nil, nil, bcc[:1], "1/0/0 x1", 1},
 		{"bcc beyond a full call", "sendgrid", to[:1], nil, slices.Concat(to[:1], numbered("x", 2100)), "1/0/999 x1, 1000 apart x1, 101 apart x1", 3},
 		{"bcc alone by mailgun", "mailgun", nil, nil, bcc, "", 1},
+		{"quotes of the envelope", "resend", odd, []string{"p.@x.test", odd[0]}, oddQuoted, "1/1/0 x1", 1},
+		{"quotes of the header", "sendgrid", oddQuoted[1:], []string{"p.@x.test", odd[0]}, oddQuoted, "1/1/0 x1", 1},
+		{"quotes of the envelope by mailgun", "mailgun", odd, nil, oddQuoted, "", 1},
 		{"mailgun", "mailgun", to[:1], nil, slices.Concat(to[:1], numbered("x", 1000)), "", 2},
 	}
 	for _, row := range rows {

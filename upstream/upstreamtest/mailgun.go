@@ -170,12 +170,13 @@ func formRecipients(value string, msg *Message) *Answer {
 		return mailgunError(400, "'to' parameter is not a valid address. please check documentation.")
 	}
 	for _, a := range list {
-		if CheckAddress(a.Address) != nil {
+		given := strings.Trim((&mail.Address{Address: a.Address}).String(), "<>") // net/mail takes the quotes off
+		if CheckAddress(given) != nil {
 			return mailgunError(400, "'to' parameter is not a valid address. please check documentation.")
 		}
-		addr := strings.ToLower(a.Address)
+		addr := strings.ToLower(given)
 		if !slices.Contains(msg.Recipients, addr) {
-			msg.To = append(msg.To, a.Address)
+			msg.To = append(msg.To, given)
 			msg.Recipients = append(msg.Recipients, addr)
 		}
 	}

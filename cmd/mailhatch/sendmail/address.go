@@ -102,7 +102,11 @@ func looseWords(list string) bool {
 			if angle {
 				return true
 			}
-			i, angle = i+mime.TokenLength(list[i:])-1, true
+			n := mime.TokenLength(list[i:])
+			around := strings.Count(list[i:i+n], "<") - 1 // brackets around those of the address
+			for i, angle = i+n-1, true; around > 0 && strings.HasPrefix(list[i+1:], ">"); around-- {
+				i++
+			}
 			continue
 		case '"':
 			i += mime.TokenLength(list[i:]) - 1

@@ -19,6 +19,9 @@ func TestHeaderRecipients(t *testing.T) {
 		{"To: a@b c@d", "error"},
 		{"To: a@b, Ann <c@d> (x), undisclosed recipients:;", "a@b c@d"},
 		{"To: a b c", "error"},
+		{"To: \"o@kit.test\", Ann <\"p@kit.test\">\nCc: <<a@b>>, <\"Name\" <c@d>>\nBcc: s..p@x", `o@kit.test p@kit.test a@b c@d "s..p"@x`},
+		{"To: \"a b@c\"", "error"},
+		{"To: <<a@b> <c@d>>", "error"},
 		{"To: \"a\x01b\"@c", "error"},
 	} {
 		got, err := headerRecipients(mime.ParseHeader([]byte(c.header + "\n")))
@@ -30,10 +33,14 @@ func TestHeaderRecipients(t *testing.T) {
 			t.Errorf("%q: %q, %v; want %q", c.header, text, err, c.want)
 		}
 	}
+	got, err := addresses([]string{`"o@kit.test"`, "<<a@b>>", `<"Name" <c@d>>`, `"s..p"@x`, "p.@x"})
+	if want := `o@kit.test a@b c@d "s..p"@x "p."@x`; strings.Join(got, " ") != want {
+		t.Errorf("%q, %v; want %s", got, err, want)
+	}
 	if _, err := addresses([]string{""}); err == nil {
 		t.Error("an empty word is an address")
 	}
-	if got := submit.Unique([]string{"a@b", "A@B", "c@d"}); len(got) != 2 {
+	if got := submit.Unique([]string{"a@b", "A@B", "c@d", "s..p@x", `"s..p"@x`}); len(got) != 3 {
 		t.Errorf("unique: %q", got)
 	}
 }
@@ -43,6 +50,7 @@ func TestLooseWords(t *testing.T) {
 		"a@b": false, "a@b, c@d": false, "Ann B <a@b>, c@d": false, "root (Cron Daemon)": false, "(Ann) a@b": false,
 		`"a b"@c`: false, `"Ann, B" <a@b>`: false, "a @ b . c": false, "@x,@y:a@b": false, "many people: a@b, c@d;": false,
 		"a@[IPv6:::1]": false, `"a\" b"@c, d@e`: false, "": false, `"`: false, "<": false, "(": false, " a@b ": false, "a.b c.d": true,
+		"<<a@b>>, <x <c@d>>": false, "<<a@b>> c@d": true, "<<a@b> <c@d>>": true, "<a@b>>": true,
 		"a@b c@d": true, "a@b Ann": true, "Ann <a@b> c@d": true, "<a@b><c@d>": true, "Ann a@b": true, "a@exa mple.org": true, "c@d, a@b e@f, g@h": true, "people: a@b c@d;": true, `"a"@b "c"@d`: true,
 	} {
 		if got := looseWords(list); got != want {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mailhatch/mime"
+	"mailhatch/mime/hostname"
 )
 
 // Author is who writes a message.
@@ -64,7 +65,7 @@ func account(getenv func(string) string) (login, gecos string) {
 // MessageID returns a new one. It is made here, not in the gateway: a message that is offered twice keeps it.
 func MessageID(now time.Time) string {
 	host, err := os.Hostname()
-	if err != nil || mime.CheckDomain(host) != nil {
+	if err != nil || hostname.Check(host) != nil {
 		host = "localhost"
 	}
 	return fmt.Sprintf("<%s.%s@%s>", now.UTC().Format("20060102150405"), rand.Text(), host)
@@ -83,7 +84,7 @@ func Unique(list []string) []string {
 	seen := map[string]bool{}
 	out := list[:0]
 	for _, s := range list {
-		if key := strings.ToLower(s); !seen[key] {
+		if key := mime.AddressKey(s); !seen[key] {
 			seen[key] = true
 			out = append(out, s)
 		}
