@@ -34,7 +34,7 @@ func (f *relayFault) react(step upstreamtest.SMTPStep) upstreamtest.SMTPReaction
 }
 
 func relayConfig(relay *upstreamtest.SMTP, more string) string {
-	return fmt.Sprintf("[queue]\nretry = [\"%dms\"]\n[[route]]\nvia = [\"main\"]\n[upstream.main]\ntype = \"smtp\"\nhost = \"127.0.0.1\"\nport = %d\ntimeout = \"1s\"\n%s",
+	return fmt.Sprintf("[queue]\nretry = [\"%dms\"]\n[[route]]\nvia = [\"main\"]\n[upstream.main]\ntype = \"smtp\"\nhost = \"127.0.0.1\"\nport = %d\n%s",
 		faultRetry.Milliseconds(), relay.Port, more)
 }
 
@@ -90,7 +90,11 @@ func TestFaultsOfRelays(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{TLS: "starttls", Users: map[string]string{"app": "pw"}, React: c.fault.react})
-			h := newHouse(t, relayConfig(relay, fmt.Sprintf("username = \"app\"\npassword = \"pw\"\nca_file = %q\n", filepath.ToSlash(relay.CAFile))))
+			more := fmt.Sprintf("username = \"app\"\npassword = \"pw\"\nca_file = %q\n", filepath.ToSlash(relay.CAFile))
+			if c.fault.do.Stall {
+				more += hasty
+			}
+			h := newHouse(t, relayConfig(relay, more))
 			h.mustSend("x@example.com", []string{"a@example.org", "b@example.org"}, plainMail)
 			var first firstFailure
 			if c.class != "" {

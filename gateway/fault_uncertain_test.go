@@ -163,7 +163,7 @@ func TestStopBeforeResultsAreStored(t *testing.T) {
 			t.Parallel()
 			fake := k.fake()
 			t.Cleanup(fake.Close)
-			h := newHouse(t, "shutdown_timeout = \"200ms\"\n[[listener]]\naddress = \"ADDR\"\n"+
+			h := newHouse(t, "shutdown_timeout = \"2s\"\n[[listener]]\naddress = \"ADDR\"\n"+
 				strings.Replace(k.config(fake.URL, "right", ""), "[queue]\n", "[queue]\non_uncertain = \"hold\"\n", 1))
 			if err := h.stop(); err != nil {
 				t.Fatal(err)

@@ -388,7 +388,7 @@ func (p *process) terminate(t *testing.T) {
 		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("exit code %d after a stop:\n%s", code, p.log)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		p.kill()
 		t.Errorf("it did not stop:\n%s", p.log)
 	}

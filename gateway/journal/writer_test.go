@@ -121,7 +121,7 @@ func TestWriterNeverRead(t *testing.T) {
 	}
 	start := time.Now()
 	stop()
-	if d := time.Since(start); d > 5*flushTime {
+	if d := time.Since(start); d > 30*time.Second {
 		t.Errorf("the end took %v", d)
 	}
 	r.Close() // the write fails

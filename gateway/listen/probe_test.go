@@ -58,10 +58,15 @@ func TestSilent(t *testing.T) {
 	done, started := make(chan error, 1), make(chan struct{})
 	go func() { done <- s.Run(ctx, func() { close(started) }) }()
 	<-started
-	start, addrs := time.Now(), s.Addrs()
-	silent := s.Silent(ctx)
-	if d := time.Since(start); d < probeTime || d > 3*probeTime {
-		t.Errorf("it took %v", d)
+	var silent []string
+	addrs, fastest := s.Addrs(), time.Hour
+	for i := 0; i < 5 && fastest >= 3*probeTime; i++ { // a busy machine gets further tries
+		start := time.Now()
+		silent = s.Silent(ctx)
+		fastest = min(fastest, time.Since(start))
+	}
+	if fastest < probeTime || fastest >= 3*probeTime {
+		t.Errorf("it took %v: all three are to be asked at once", fastest)
 	}
 	if len(silent) != 3 {
 		t.Errorf("silent: %q", silent)

@@ -246,9 +246,10 @@ func TestPhasesOfAnAttempt(t *testing.T) {
 	for _, kind := range apiKinds {
 		for _, row := range rows {
 			t.Run(kind.name+"/"+row.name, func(t *testing.T) {
-				timeout := "10s"
+				timeout := "1m"
 				if row.fault.Delay > 0 {
-					timeout = "200ms"
+					t.Parallel()
+					timeout = "2s" // enough for the rest of the attempt on a busy machine, too
 				}
 				up, fake := start(t, kind.name, "timeout = '"+timeout+"'\n")
 				fake.Script(row.fault)

@@ -156,13 +156,14 @@ func TestSMTPNoStall(t *testing.T) {
 	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
 	u := openSMTP(t, relay, nil)
 	u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "b@example.org"))
-	start := time.Now()
-	const n = 50
-	for range n {
+	fastest := time.Hour // a busy machine takes long for most, but for each only what is wrong
+	for range 50 {
+		start := time.Now()
 		u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "b@example.org"))
+		fastest = min(fastest, time.Since(start))
 	}
-	if each := time.Since(start) / n; each > 20*time.Millisecond {
-		t.Errorf("%v for a message: delayed acknowledgement against Nagle takes 40 ms", each)
+	if fastest > 20*time.Millisecond {
+		t.Errorf("%v for a message: delayed acknowledgement against Nagle takes 40 ms", fastest)
 	}
 }
 

@@ -109,7 +109,7 @@ func TestSMTPContextEnds(t *testing.T) {
 			if !errors.Is(out[0].Err, context.Canceled) {
 				t.Error(out[0].Err)
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("returned after %v", took)
 			}
 		})
@@ -120,17 +120,23 @@ func TestSMTPContextEnds(t *testing.T) {
 	upstreamtest.CheckOutcomes(t, u.Send(ctx, upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x")), "temporary connect")
 }
 
+// hasty is the timeout of a relay that falls silent at one stage: on a busy machine, too, it is enough for the others.
+var hasty = upstream.Duration{Duration: 2 * time.Second}
+
 func TestSMTPTimeouts(t *testing.T) {
 	for stage, want := range map[smtpStage]string{
 		upstreamtest.SMTPMail: "temporary connect", upstreamtest.SMTPData: "temporary", upstreamtest.SMTPDot: "uncertain",
 	} {
-		relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: react(stage, "", smtpReaction{Stall: true})})
-		u := openSMTP(t, relay, func(s *settings) { s.Timeout = upstream.Duration{Duration: 50 * time.Millisecond} })
-		out := u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x"))
-		upstreamtest.CheckOutcomes(t, out, want)
-		if !errors.Is(out[0].Err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: %v", stage, out[0].Err)
-		}
+		t.Run(string(stage), func(t *testing.T) {
+			t.Parallel()
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: react(stage, "", smtpReaction{Stall: true})})
+			u := openSMTP(t, relay, func(s *settings) { s.Timeout = hasty })
+			out := u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x"))
+			upstreamtest.CheckOutcomes(t, out, want)
+			if !errors.Is(out[0].Err, os.ErrDeadlineExceeded) {
+				t.Error(out[0].Err)
+			}
+		})
 	}
 	u := openSMTP(t, upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{}), nil)
 	if u.timeout != 30*time.Second || u.finalTimeout != 10*time.Minute {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
@@ -169,8 +168,9 @@ func TestSMTPDropInBody(t *testing.T) {
 		{"odd words meanwhile", smtpReaction{Reply: "250 thanks", Stall: true}, "temporary"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Extensions: []string{"PIPELINING"}, React: react(upstreamtest.SMTPBody, "", test.re)})
-			u := openSMTP(t, relay, func(s *settings) { s.Timeout = upstream.Duration{Duration: 200 * time.Millisecond} })
+			u := openSMTP(t, relay, func(s *settings) { s.Timeout = hasty })
 			upstreamtest.CheckOutcomes(t, u.Send(context.Background(), upstreamtest.NewMail(t, large, "a@x")), test.want)
 		})
 	}

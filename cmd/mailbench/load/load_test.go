@@ -226,7 +226,7 @@ func TestClientRefusalsBeforeData(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			addr := dialogServer(t, tt.greeting, tt.answer)
-			l := Load{Addr: addr, Sessions: 1, Messages: 2, Size: 1024, Recipients: 2, Pipelining: tt.pipelining, Timeout: 5 * time.Second}
+			l := Load{Addr: addr, Sessions: 1, Messages: 2, Size: 1024, Recipients: 2, Pipelining: tt.pipelining, Timeout: time.Minute}
 			got, err := l.Send(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -280,7 +280,7 @@ func TestLoadEndsWithContext(t *testing.T) {
 	// The same while an open loop waits for its next message.
 	l.Rate, l.Messages, l.Sessions = 0.001, 2, 1
 	to.SetFaults(sink.Faults{})
-	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if got, err = l.Send(ctx); !errors.Is(err, context.DeadlineExceeded) || got.Accepted != 1 {
 		t.Errorf("error %v, result %+v", err, got)
@@ -316,7 +316,7 @@ func runSink(t *testing.T, f sink.Faults) *sink.Sink {
 
 // LoadFor is a small load for a sink.
 func loadFor(s *sink.Sink) Load {
-	return Load{Addr: s.SMTPAddr().String(), Sessions: 4, Messages: 40, Size: 1024, Recipients: 1, Timeout: 5 * time.Second}
+	return Load{Addr: s.SMTPAddr().String(), Sessions: 4, Messages: 40, Size: 1024, Recipients: 1, Timeout: time.Minute}
 }
 
 // dialogServer answers each line of a connection by what answer gives; "" closes. It stops with the test.

@@ -263,5 +263,5 @@ func runSink(t *testing.T, f Faults) *Sink {
 
 // loadFor returns a small load for a sink.
 func loadFor(s *Sink) load.Load {
-	return load.Load{Addr: s.SMTPAddr().String(), Sessions: 4, Messages: 40, Size: 1024, Recipients: 1, Timeout: 5 * time.Second}
+	return load.Load{Addr: s.SMTPAddr().String(), Sessions: 4, Messages: 40, Size: 1024, Recipients: 1, Timeout: time.Minute}
 }
