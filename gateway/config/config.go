@@ -10,6 +10,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"mailhatch/gateway/config/hint"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/upstream"
@@ -181,10 +182,11 @@ func parse(path, text string, opts Options) (*Config, error) {
 	r := &reporter{file: path, bad: map[string]bool{}}
 	var root map[string]any
 	if _, err := toml.Decode(text, &root); err != nil {
-		return nil, syntaxError(path, err)
+		return nil, syntaxError(path, text, err)
 	}
 	r.lines = indexLines(text)
 	c := &checker{decoder: decoder{reporter: r}, opts: opts, file: defaultFile()}
+	c.places = keyPlaces(opts.Kinds)
 	c.table("", root, &c.file)
 	cfg := c.check()
 	if err := r.err(); err != nil {
@@ -195,7 +197,7 @@ func parse(path, text string, opts Options) (*Config, error) {
 }
 
 // syntaxError places an error of the TOML library, which stops at the first one.
-func syntaxError(path string, err error) error {
+func syntaxError(path, text string, err error) error {
 	problem := Problem{Problem: strings.TrimPrefix(err.Error(), "toml: ")}
 	var pe toml.ParseError
 	if errors.As(err, &pe) {
@@ -205,6 +207,16 @@ func syntaxError(path string, err error) error {
 		}
 		if strings.Contains(problem.Problem, "already been defined") {
 			problem.Key = pe.LastKey
+		}
+		if strings.Contains(pe.Message, "table") && strings.Contains(pe.Message, `'\n'`) {
+			problem.Line-- // the library is in the next line already
+		}
+		if lines := strings.Split(text, "\n"); problem.Line >= 1 && problem.Line <= len(lines) {
+			var words string
+			words, problem.Hint = hint.Syntax(lines[problem.Line-1], problem.Problem)
+			if words != "" {
+				problem.Problem = "TOML: " + words
+			}
 		}
 	}
 	return &Error{File: path, Problems: []Problem{problem}}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mailhatch/gateway/config/hint"
 	"mailhatch/upstream"
 )
 
@@ -16,24 +17,17 @@ import (
 // decoder it goes on after an error, takes names exactly as they are written and knows all keys.
 type decoder struct {
 	*reporter
-	partial        bool     // other keys than those of the structs are passed over
-	literalSecrets []string // paths of secrets that stand in the file itself
-	secretFiles    []string // files that hold secrets
+	partial        bool                // other keys than those of the structs are passed over
+	places         map[string][]string // the tables that have a key of this name, as people write them; "" is the top level
+	literalSecrets []string            // paths of secrets that stand in the file itself
+	secretFiles    []string            // files that hold secrets
 }
 
 // field is what a key is read into.
 type field struct {
 	reflect.Value
-	form form
+	form hint.Form
 }
-
-// form is what a text of the config is to its reader.
-type form string
-
-// The options of `toml` tags that say what a text is; without one it is a word: an address, a name, a path.
-const (
-	freeText form = "text" // for people, or a pattern for such: it may hold any character
-)
 
 // defaulter is implemented by elements of arrays of tables that have defaults.
 type defaulter interface{ setDefaults() }
@@ -47,11 +41,12 @@ func (d *decoder) table(path string, table map[string]any, structs ...any) {
 	for _, s := range structs {
 		collectFields(reflect.ValueOf(s).Elem(), fields)
 	}
+	present := func(key string) bool { _, there := table[key]; return there }
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		keyPath := joinPath(path, key)
 		if len(fields[key]) == 0 && !d.partial {
-			meant := d.unknownKey(keyPath, key, path, slices.Sorted(maps.Keys(fields)))
-			if _, there := table[meant]; !there && meant != "" {
+			meant := d.unknownKey(keyPath, key, path, slices.Sorted(maps.Keys(fields)), present)
+			if meant != "" && !present(meant) {
 				d.bad[joinPath(path, meant)] = true // that it is missing needs no telling
 			}
 		}
@@ -59,21 +54,6 @@ func (d *decoder) table(path string, table map[string]any, structs ...any) {
 			d.value(keyPath, table[key], f.Value, f.form)
 		}
 	}
-}
-
-// unknownKey returns the key that was probably meant, "" when none is near.
-func (d *decoder) unknownKey(keyPath, key, tablePath string, known []string) string {
-	where := "the top level of the config"
-	if tablePath != "" {
-		where = "[" + displayKey(tablePath) + "]"
-	}
-	hint := "allowed here: " + strings.Join(known, ", ")
-	meant := nearest(key, known)
-	if meant != "" {
-		hint = fmt.Sprintf("did you mean %q?", meant)
-	}
-	d.report(keyPath, "is not a key of "+where, hint)
-	return meant
 }
 
 // collectFields finds the fields with toml tags, those of embedded structs included. With the option
@@ -87,14 +67,14 @@ func collectFields(v reflect.Value, into map[string][]field) {
 		case option == "size":
 			into[name] = append(into[name], field{Value: v.Field(i).Addr().Convert(reflect.TypeFor[*Size]()).Elem()})
 		case name != "" && f.IsExported():
-			into[name] = append(into[name], field{v.Field(i), form(option)})
+			into[name] = append(into[name], field{v.Field(i), hint.Form(option)})
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
 			collectFields(v.Field(i), into)
 		}
 	}
 }
 
-func (d *decoder) value(path string, value any, into reflect.Value, f form) {
+func (d *decoder) value(path string, value any, into reflect.Value, f hint.Form) {
 	if into.Kind() == reflect.Pointer {
 		if into.IsNil() {
 			into.Set(reflect.New(into.Type().Elem()))
@@ -149,11 +129,16 @@ func (d *decoder) text(path string, value any, target encoding.TextUnmarshaler) 
 			return
 		}
 	}
+	_, secret := target.(*upstream.Secret)
+	if problem, what := hint.Placeholder(s, hint.Secret); secret && problem != "" {
+		d.report(path, problem, what)
+		return
+	}
 	if err := target.UnmarshalText([]byte(s)); err != nil {
 		d.report(path, err.Error(), "")
 		return
 	}
-	if _, ok := target.(*upstream.Secret); !ok {
+	if !secret {
 		return
 	}
 	if isLiteralSecret(s) {
@@ -170,7 +155,7 @@ func isLiteralSecret(s string) bool {
 	return s != "" && !upstream.IsReference(s) && !strings.HasPrefix(s, "$2")
 }
 
-func (d *decoder) slice(path string, value any, into reflect.Value, f form) {
+func (d *decoder) slice(path string, value any, into reflect.Value, f hint.Form) {
 	var items []any
 	switch v := value.(type) {
 	case []any:
@@ -214,7 +199,7 @@ func takesText(t reflect.Type) bool {
 	return t.Kind() == reflect.String || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-func (d *decoder) mapping(path string, value any, into reflect.Value, f form) {
+func (d *decoder) mapping(path string, value any, into reflect.Value, f hint.Form) {
 	table, ok := value.(map[string]any)
 	if !ok {
 		d.mismatch(path, "a table", value)
@@ -287,5 +272,5 @@ func (d *decoder) mismatch(path, want string, value any) {
 	if got == "a number" && strings.Contains(want, "number") {
 		got = "this number"
 	}
-	d.report(path, "must be "+want+", not "+got, "")
+	d.report(path, "must be "+want+", not "+got, hint.Quoting(want, value))
 }

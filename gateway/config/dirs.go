@@ -36,7 +36,7 @@ func readPart(path string, part any) error {
 func decodePart(path, text string, part any) error {
 	var root map[string]any
 	if _, err := toml.Decode(text, &root); err != nil {
-		return syntaxError(path, err)
+		return syntaxError(path, text, err)
 	}
 	d := decoder{reporter: &reporter{file: path, lines: indexLines(text), bad: map[string]bool{}}, partial: true}
 	d.table("", root, part)

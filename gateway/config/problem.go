@@ -2,10 +2,16 @@ package config
 
 import (
 	"cmp"
+	"encoding"
 	"fmt"
+	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+
+	"mailhatch/gateway/config/hint"
+	"mailhatch/upstream"
 )
 
 // Error is everything that is wrong with a config, in the order of its lines.
@@ -130,49 +136,56 @@ func displayKey(path string) string {
 
 // didYouMean returns a hint with the known name nearest to a mistyped one, "" when none is near.
 func didYouMean(name string, known []string) string {
-	if best := nearest(name, known); best != "" {
+	if best := hint.Nearest(name, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
 	return ""
 }
 
-// nearest returns the known name nearest to a mistyped one, "" when none is near.
-func nearest(name string, known []string) string {
-	best, bestDistance := "", 1+max(1, len(name)/3)
-	for _, k := range known {
-		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < bestDistance {
-			best, bestDistance = k, d
-		}
+// unknownKey returns the key that was probably meant, "" when none is near.
+func (d *decoder) unknownKey(keyPath, key, tablePath string, known []string, present func(string) bool) string {
+	where := "the top level of the config"
+	if tablePath != "" {
+		where = "[" + displayKey(tablePath) + "]"
 	}
-	return best
+	table := displayKey(tablePath)
+	if parentPath(tablePath) == "upstream" {
+		table = "upstream"
+	}
+	meant, what := hint.Key(table, key, known, present, d.places[key])
+	d.report(keyPath, "is not a key of "+where, what)
+	return meant
 }
 
-// editDistance counts insertions, deletions, replacements and swaps of neighbours (optimal string
-// alignment). Long names are not compared: their cost would be the square of their length.
-func editDistance(a, b string) int {
-	const longest = 64
-	if len(a) > longest || len(b) > longest {
-		return longest
+// keyPlaces returns the tables of each key, as people write them; "" is the top level.
+func keyPlaces(kinds []upstream.Kind) map[string][]string {
+	places := map[string][]string{}
+	addPlaces(places, "", reflect.ValueOf(&document{}).Elem())
+	fields := map[string][]field{}
+	collectFields(reflect.ValueOf(&upstreamTable{}).Elem(), fields)
+	for _, k := range kinds {
+		collectFields(reflect.ValueOf(k.New()).Elem(), fields)
 	}
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
+	for key := range fields {
+		places[key] = append(places[key], "[upstream.NAME]")
 	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
+	return places
+}
+
+func addPlaces(places map[string][]string, table string, v reflect.Value) {
+	fields := map[string][]field{}
+	collectFields(v, fields)
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		f := fields[key][0]
+		_, ownForm := f.Addr().Interface().(encoding.TextUnmarshaler)
+		inner := joinPath(strings.Trim(table, "[]"), key)
+		switch {
+		case f.Kind() == reflect.Struct && !ownForm:
+			addPlaces(places, "["+inner+"]", f.Value)
+		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct && !takesText(f.Type().Elem()):
+			addPlaces(places, "[["+inner+"]]", reflect.New(f.Type().Elem()).Elem())
+		case f.Kind() != reflect.Map:
+			places[key] = append(places[key], table)
 		}
 	}
-	return rows[len(a)][len(b)]
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"mailhatch/gateway/config/hint"
 	"mailhatch/upstream"
 )
 
@@ -19,16 +20,20 @@ type reference struct{ name, value string }
 var wellFormed = regexp.MustCompile(`^(env:[A-Za-z_][\w.-]*|cred:[^\s/*?]+|file:[^\s*?][^*?]*)$`)
 
 // dereference returns what a text stands for. It is false where that cannot be told, which it reports.
-func (d *decoder) dereference(path, text string, f form) (string, bool) {
+func (d *decoder) dereference(path, text string, f hint.Form) (string, bool) {
 	switch {
 	case d.referenceAt(path) != nil: // a value looks like anything
 		return text, true
 	case wellFormed.MatchString(text):
-	case upstream.IsReference(text) && f != freeText:
+	case upstream.IsReference(text) && !f.IsText():
 		d.report(path, fmt.Sprintf("%q does not say where the value is", text), `write "env:NAME", "file:/path" or "cred:NAME", without spaces`)
 		return "", false
 	default:
-		return text, true
+		problem, what := hint.Placeholder(text, f)
+		if problem != "" {
+			d.report(path, problem, what)
+		}
+		return text, problem == ""
 	}
 	value, err := upstream.Resolve(text)
 	if err != nil {
@@ -69,13 +74,13 @@ func (d *decoder) typed(path, text string, into reflect.Value) any {
 
 // split returns the items of a list that is written as one text: the text itself or, where it was referred to,
 // what stands there between commas or white space. Free text may hold both: there each line is an item.
-func (d *decoder) split(path, text string, f form) []any {
+func (d *decoder) split(path, text string, f hint.Form) []any {
 	ref := d.referenceAt(path)
 	if ref == nil {
 		return []any{text}
 	}
 	between := isSeparator
-	if f == freeText {
+	if f.IsText() {
 		between = func(r rune) bool { return r == '\n' || r == '\r' }
 	}
 	var items []any
@@ -89,7 +94,7 @@ func (d *decoder) split(path, text string, f form) []any {
 func isSeparator(r rune) bool { return r == ',' || unicode.IsSpace(r) }
 
 // splice puts the items that references of a list stand for in their places.
-func (d *decoder) splice(path string, items []any, f form) []any {
+func (d *decoder) splice(path string, items []any, f hint.Form) []any {
 	isReference := func(item any) bool { text, ok := item.(string); return ok && wellFormed.MatchString(text) }
 	if d.referenceAt(path) != nil || !slices.ContainsFunc(items, isReference) {
 		return items

@@ -14,7 +14,7 @@ import (
 // rewriteTable is one [[rewrite]].
 type rewriteTable struct {
 	route.Rewrite
-	SetFrom string `toml:"set_from"`
+	SetFrom string `toml:"set_from,template"`
 }
 
 // rewrites compiles the rules that change messages. Their addresses are completed and follow aliases now.

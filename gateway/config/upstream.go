@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailhatch/gateway/config/hint"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/upstream"
@@ -106,7 +107,13 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 func (c *checker) kind(path string, table map[string]any) (upstream.Kind, bool) {
 	value, ok := table["type"]
 	if !ok {
-		c.report(path+".type", "is missing", "one of "+c.kindNames())
+		what := "one of " + c.kindNames()
+		for _, key := range slices.Sorted(maps.Keys(table)) {
+			if meant, _ := hint.Key("upstream", key, []string{"type"}, func(string) bool { return false }, nil); meant != "" {
+				what = fmt.Sprintf("did you mean it by %q? It is ", key) + what
+			}
+		}
+		c.report(path+".type", "is missing", what)
 		return upstream.Kind{}, false
 	}
 	name, ok := value.(string)

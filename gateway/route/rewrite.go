@@ -19,15 +19,15 @@ type Rewrite struct {
 	Match
 
 	// At least one of these is set. They are done in this order.
-	RemoveHeader    []string            `toml:"remove_header"`   // field names; "X-Internal-*" is all that begin so
-	SetHeader       map[string]string   `toml:"set_header,text"` // field name to the value that it shall have
-	AddHeader       map[string][]string `toml:"add_header,text"` // field name to values for further fields
-	MapSender       map[string]string   `toml:"map_sender"`      // pattern to the address that envelope sender, From and Sender get instead
+	RemoveHeader    []string            `toml:"remove_header"`            // field names; "X-Internal-*" is all that begin so
+	SetHeader       map[string]string   `toml:"set_header,text-template"` // field name to the value that it shall have
+	AddHeader       map[string][]string `toml:"add_header,text-template"` // field name to values for further fields
+	MapSender       map[string]string   `toml:"map_sender,template"`      // pattern to the address that envelope sender, From and Sender get instead
 	SetFrom         mime.Address        // for From; without a name the old one stays
-	SubjectPrefix   string              `toml:"subject_prefix,text"`
-	SetEnvelopeFrom string              `toml:"set_envelope_from"`
-	RedirectTo      []string            `toml:"redirect_to"` // in place of the recipients that match
-	AddBcc          []string            `toml:"add_bcc"`     // further recipients of the message
+	SubjectPrefix   string              `toml:"subject_prefix,text-template"`
+	SetEnvelopeFrom string              `toml:"set_envelope_from,template"`
+	RedirectTo      []string            `toml:"redirect_to,template"` // in place of the recipients that match
+	AddBcc          []string            `toml:"add_bcc,template"`     // further recipients of the message
 }
 
 // Rewrites is a list of rewrite rules, ready for use from many goroutines at once.

@@ -1,0 +1,72 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSyntaxHints: what people write who do not know TOML gets a word on what to write, at its line.
+func TestSyntaxHints(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{`hostname = app.example.com`, `not in quotes` + "\n  hint: write hostname = \"app.example.com\""},
+		{`hostname = app.example.com # a comment`, `write hostname = "app.example.com"`},
+		{`address = 127.0.0.1:1025`, `write address = "127.0.0.1:1025"`}, {`shutdown_timeout = 30s`, `write shutdown_timeout = "30s"`},
+		{`max_in_flight = 512MiB`, `write max_in_flight = "512MiB"`}, {`rate = 2/s`, `write rate = "2/s"`},
+		{`password = hunter2`, `write password = "…"`}, {`api_key = $KEY`, `write api_key = "…"`}, {`path = C:\mail`, `write path = "…"`},
+		{`type: resend`, "= between a key and its value\n  hint: write type = \"resend\""}, {`"type": "resend"`, `write "type" = "resend"`},
+		{`port: 587`, "write port = 587"}, {`password: hunter2`, `write password = "…"`}, {`listener:`, `write [listener]`},
+		{`hostname := "a.example"`, `write hostname = "a.example"`}, {`hostname => a.example`, `write hostname = "a.example"`},
+		{`hostname a.example`, `write hostname = "a.example"`}, {`export HOST=a.example`, `write HOST = "a.example"`},
+		{`hostname = “a.example”`, `straight ones`}, {`hostname = ‘a.example’`, `straight ones`}, {`via = [„main“]`, `straight ones`},
+		{`“hostname” = "a"`, `straight ones`}, {`hostname = «a»`, `straight ones`},
+		{`hostname = "a.example`, `closing quote is missing`}, {`hostname = 'a.example`, `closing quote is missing`},
+		{`hostname =`, `write hostname = "…"`}, {`hostname`, "each line is"},
+		{`hostname = "a.example";`, `nothing stands behind a value`}, {`port = 587,`, `nothing stands behind a value`},
+		{`via = "main", "relay"`, `a list is written ["one", "two"]`}, {`username = "DOMAIN\user"`, `single quotes`}, {`path = "C:\Users"`, `single quotes`},
+		{`subject = 'it's'`, `stands in "…"`},
+		{`via = [main, relay]`, `in quotes: ["one", "two"]`}, {`allow = [10.0.0.0/8]`, `in quotes: ["one", "two"]`}, {`via = ["main" "relay"]`, `a comma stands between`},
+		{`via = ["main", "relay"`, `not closed`}, {`header = { X-A = "b" X-C = "d" }`, "a comma stands between"},
+		{`discard = yes`, `write discard = true`}, {`discard = True`, `write discard = true`}, {`self_signed = off`, `write self_signed = false`},
+		{`port = 0587`, `write port = 587`},
+		{`; a comment`, `a comment begins with #`}, {`// a comment`, `a comment begins with #`}, {`- main`, `a list stands in brackets`},
+		{`<<<<<<< HEAD`, `one of the two versions`}, {`=======`, `one of the two versions`},
+		{`[[route]`, `write [[route]]`}, {`[upstream main]`, `write [upstream.main]`}, {`[upstream "main"]`, `write [upstream.main]`}, {`[upstream: main]`, `write [upstream.main]`},
+		{`[upstream.main`, `write [upstream.main]`}, {`[up stream.main x`, `alone on its line`}, {`[log] level = "info"`, `alone on its line`}, {`[]`, `alone on its line`},
+	} {
+		_, err := loadText(t, "# the first line\n"+c.line+"\n")
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), ".toml:2: ") {
+			t.Errorf("%s\n%v", c.line, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: shown: %v", c.line, err)
+		}
+	}
+	for _, text := range []string{"[log]\nlevel = \"info\"\n[log]\n", "hostname = \"a\"\nhostname = \"b\"\n"} {
+		if _, err := loadText(t, text); err == nil || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := loadText(t, "h\x00o\x00s\x00t\x00"); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+		t.Error(err)
+	}
+}
+
+// TestKeyHints: keys that other programs have, and keys in a wrong table, are told apart from slips.
+func TestKeyHints(t *testing.T) {
+	for _, c := range []struct{ table, key, want string }{
+		{"", "listen", `[[listener]] with address`}, {"", "relayhost", `type = "smtp"`}, {"", "smarthost", `type = "smtp"`}, {"", "myhostname", `did you mean "hostname"?`},
+		{"", "spool_directory", `"state_dir"`}, {"", "max_age", "it is a key of [queue]"}, {"", "via", "[[route]]"}, {"", "hostnme", `"hostname"`},
+		{"[[listener]]", "listen", `"address"`}, {"[[listener]]", "mynetworks", `"allow"`}, {"[[listener]]", "cert", `"cert_file"`}, {"[[listener]]", "message_size_limit", `"max_message"`},
+		{"[[listener]]", "state_dir", "above the first line in [brackets]"}, {"[[listener]]", "max_age", "it is a key of [queue]"}, {"[[listener]]", "addres", `"address"`},
+		{"[upstream.x]\ntype = \"test\"", "hostname", "above the first line"}, {"[upstream.x]\ntype = \"test\"", "allow", "it is a key of [[listener]]"},
+		{"[upstream.x]\ntype = \"test\"", "kind", "the same as \"type\""}, {"[upstream.x]", "kind", `did you mean it by "kind"?`}, {"[upstream.x]\ntype = \"test\"", "passwordeval", "runs no programs"},
+		{"[upstream.x]\ntype = \"test\"", "API-Key", "allowed here"}, {"[[route]]", "upstream", `"via"`}, {"[[route]]", "sender", `"from"`}, {"[[route]]", "rcpt", `"to"`},
+		{"[[rewrite]]", "bcc", `"add_bcc"`}, {"[identity]", "myorigin", `"domain"`}, {"[queue]", "maximal-queue-lifetime", `"max_age"`}, {"[log]", "loglevel", `"level"`},
+		{"[[listener]]\naddress = \"127.0.0.1:1025\"\n[[listener.user]]", "username", `"name"`}, {"[admin]", "listen", `"address"`},
+	} {
+		_, err := loadText(t, c.table+"\n"+c.key+" = 1\n")
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: want %s\n%v", c.table, c.key, c.want, err)
+		}
+	}
+}
