@@ -4,7 +4,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BIN     := bin/mailhatch
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
 .PHONY: run test build man lint deps bench bench-hostile bench-peers bench-curve soak fuzz cover cross install install-sendmail packages container clean
@@ -115,11 +115,12 @@ KINDS       ?= deb rpm
 linux-%:
 	@CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o dist/linux-$*/mailhatch ./cmd/mailhatch
 
+packages: VERSION = $(PKG_VERSION)
 packages: $(addprefix linux-,$(ARCHS)) ## dist/*.deb and dist/*.rpm, KINDS for ARCHS
 	@rm -rf dist/root dist/*.deb dist/*.rpm
-	@$(MAKE) --no-print-directory -s install DESTDIR=dist/root PREFIX=/usr
+	@$(MAKE) --no-print-directory -s install DESTDIR=dist/root PREFIX=/usr VERSION='$(PKG_VERSION)'
 	@gzip -9nf dist/root/usr/share/man/man?/* && rm -r dist/root/usr/share/zsh
-	@printf 'mailhatch (%s) unstable; urgency=medium\n\n  * A build of commit %s.\n\n -- %s  %s\n' '$(PKG_VERSION)' '$(VERSION)' '$(MAINTAINER)' \
+	@printf 'mailhatch (%s) unstable; urgency=medium\n\n  * A build of commit %s.\n\n -- %s  %s\n' '$(PKG_VERSION)' "$$(git describe --always --dirty 2>/dev/null || echo unknown)" '$(MAINTAINER)' \
 		"$$(LC_ALL=C date -u -d "@$$(git log -1 --format=%ct 2>/dev/null || echo 0)" '+%a, %d %b %Y %H:%M:%S +0000')" | gzip -9n >dist/changelog.gz
 	@for arch in $(ARCHS); do for kind in $(KINDS); do \
 		ARCH=$$arch PKG_VERSION='$(PKG_VERSION)' MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \

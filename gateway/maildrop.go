@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"mailhatch/gateway/maildrop"
@@ -22,9 +21,6 @@ func (g *Gateway) pickUp(ctx context.Context) error {
 			g.journal.InternalError("maildrop", err)
 		}
 		return nil
-	}
-	if !box.Private() && os.Geteuid() != 0 {
-		g.opts.Log.Info("files of the maildrop cannot be given to the gateway's group; their names alone protect them")
 	}
 	report := func(err error) { g.journal.InternalError("maildrop", err) }
 	for {

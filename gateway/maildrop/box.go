@@ -30,7 +30,6 @@ const (
 // Box is the gateway's side of a maildrop. It is used by one goroutine.
 type Box struct {
 	dir, taken, refused string
-	group               bool            // files belong to the gateway's group by themselves
 	reported            map[string]bool // foreign files that were reported
 	owner               func(fs.FileInfo) uint32
 }
@@ -45,8 +44,7 @@ func Open(stateDir string) (*Box, error) {
 			return nil, fmt.Errorf("maildrop: %w", err)
 		}
 	}
-	var err error
-	if b.group, err = makeDrop(stateDir, b.dir); err != nil {
+	if err := makeDrop(stateDir, b.dir); err != nil {
 		return nil, fmt.Errorf("maildrop: %w", err)
 	}
 	return b, nil
@@ -59,10 +57,6 @@ func makeDir(dir string) error {
 	}
 	return checkOwn(dir)
 }
-
-// Private reports whether only the gateway's group can read files of other accounts; when not, their
-// unguessable names protect them.
-func (b *Box) Private() bool { return b.group }
 
 // Drop is a message of the maildrop.
 type Drop struct {

@@ -9,26 +9,21 @@ import (
 	"syscall"
 )
 
-// makeDrop makes the maildrop and reports whether it hands its group on to files. Where the system
-// forbids the setgid bit (RestrictSUIDSGID= of systemd) it does not.
-func makeDrop(stateDir, dir string) (group bool, err error) {
+// makeDrop makes the maildrop, which hands its group on to files. Where the system forbids the setgid bit
+// (RestrictSUIDSGID= of systemd) it has the bit only from others, such as tmpfiles.d(5): their mode stays.
+func makeDrop(stateDir, dir string) error {
 	if err := makeDir(dir); err != nil {
-		return false, err
+		return err
 	}
 	if err := passable(stateDir); err != nil {
-		return false, err
+		return err
 	}
-	const mode = fs.ModeSticky | 0o733
-	if err := os.Chmod(dir, mode|fs.ModeSetgid); err != nil {
-		if err := os.Chmod(dir, mode); err != nil {
-			return false, err
-		}
-	}
+	const mode = fs.ModeDir | fs.ModeSticky | 0o733
 	info, err := os.Lstat(dir)
-	if err != nil {
-		return false, err
+	if err != nil || info.Mode() == mode|fs.ModeSetgid || os.Chmod(dir, mode|fs.ModeSetgid) == nil {
+		return err
 	}
-	return info.Mode()&fs.ModeSetgid != 0, nil
+	return os.Chmod(dir, mode)
 }
 
 // passable lets everybody reach what is in a directory of the gateway's that is open to them; they still cannot

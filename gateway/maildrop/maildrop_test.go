@@ -18,6 +18,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mailhatch/gateway/envelope"
 )
 
@@ -140,8 +142,19 @@ func TestModes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := info.Mode(); m&fs.ModeSticky == 0 || m.Perm() != 0o733 || r.box.Private() != (m&fs.ModeSetgid != 0) {
-		t.Errorf("the maildrop has mode %v, private %v", m, r.box.Private())
+	if m := info.Mode(); m&fs.ModeSticky == 0 || m.Perm() != 0o733 {
+		t.Errorf("the maildrop has mode %v", m)
+	}
+	// What tmpfiles.d(5) has made is not touched: under RestrictSUIDSGID= a change would lose the setgid bit.
+	if err := os.Chmod(r.dir(), 0o733|fs.ModeSticky|fs.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	var before, after unix.Stat_t
+	if err := errors.Join(unix.Stat(r.dir(), &before), makeDrop(r.state, r.dir()), unix.Stat(r.dir(), &after)); err != nil {
+		t.Fatal(err)
+	}
+	if after.Ctim != before.Ctim {
+		t.Error("a maildrop that is as it should be was changed")
 	}
 	if info, _ := os.Stat(r.state); info.Mode().Perm() != 0o711 {
 		t.Errorf("the state directory has mode %v", info.Mode())

@@ -13,7 +13,7 @@ func create(string, fs.FileInfo) (*os.File, error)     { return nil, ErrUnsuppor
 func checkSpace(string, int64) error                   { return ErrUnsupported }
 func isFull(error) bool                                { return false }
 func syncEntry(string, *os.File) error                 { return ErrUnsupported }
-func makeDrop(string, string) (bool, error)            { return false, ErrUnsupported }
+func makeDrop(string, string) error                    { return ErrUnsupported }
 func checkOwn(string) error                            { return ErrUnsupported }
 func openDrop(string) (*os.File, uint32, int64, error) { return nil, 0, 0, ErrUnsupported }
 func ownerOf(fs.FileInfo) uint32                       { return 0 }
