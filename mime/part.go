@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mailhatch/mime/charset"
+	"mailhatch/mime/flowed"
 	"mailhatch/mime/transfer"
 )
 
@@ -166,7 +167,7 @@ func (p *Part) encoded(limit int64) (*charset.Encoded, error) {
 
 // Text decodes the content as a text, in memory where it has no more than limit bytes; it is nil where the
 // bytes are not text at all. view is the part as a mail program shows it, or p where that is not base64 but a
-// text with a wrong label. Errors are those of reading the source.
+// text with a wrong label. The soft line breaks of format=flowed are undone. Errors are those of reading the source.
 func (p *Part) Text(limit int64) (decoded *charset.Text, view *Part, err error) {
 	for _, view := range []*Part{p.Repaired(), p} {
 		e, err := view.encoded(limit)
@@ -185,10 +186,20 @@ func (p *Part) Text(limit int64) (decoded *charset.Text, view *Part, err error) 
 			return nil, nil, err
 		}
 		if view == p || !text.HasControl() {
-			return &text, view, nil
+			text, err = p.unwrap(text)
+			return &text, view, err
 		}
 	}
 	return nil, nil, nil
+}
+
+// unwrap takes off a text what only format=flowed tells readers to take off (RFC 3676).
+func (p *Part) unwrap(text charset.Text) (charset.Text, error) {
+	if p.Type != "text/plain" || !strings.EqualFold(p.Params["format"], "flowed") {
+		return text, nil
+	}
+	delSp := strings.EqualFold(p.Params["delsp"], "yes")
+	return text.Through(func(r io.Reader) io.Reader { return flowed.NewReader(r, delSp) })
 }
 
 // DecodedSize returns the number of bytes of Open. Errors are those of reading the source.

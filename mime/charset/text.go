@@ -106,6 +106,19 @@ func (t *Text) IsBlank() bool { return t.isBlank() }
 // HasControl reports whether there are characters that no text has.
 func (t *Text) HasControl() bool { return t.hasControl() }
 
+// Through returns the text as f, which must give valid UTF-8 too, makes it. Errors are those of reading it.
+func (t Text) Through(f func(io.Reader) io.Reader) (Text, error) {
+	was := t
+	t.traits = traits{}
+	if t.open != nil {
+		t.open = func() io.Reader { return f(was.Open()) }
+		return t, t.traits.read(t.open())
+	}
+	b, err := io.ReadAll(f(was.Open()))
+	t.text, t.traits = string(b), traitsOf(b)
+	return t, err
+}
+
 // try decodes the whole text. Errors are those of reading it.
 func (e *Encoded) try(c coding) (Text, error) {
 	d := Text{ok: true, Exact: true}
