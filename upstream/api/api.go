@@ -86,7 +86,6 @@ func (u *Upstream) Check(ctx context.Context) error {
 func JSONChanges() []string {
 	return []string{
 		"the MIME structure is built anew: one text, one HTML, files; boundaries, charsets and transfer encodings are the provider's",
-		"a text in format=flowed has each paragraph on one line; a character that was cut in half is U+FFFD",
 		"the envelope sender is the provider's: bounces go there, not to MAIL FROM",
 		"To and Cc show only those who get the mail in the same request; addresses that stand in the header alone are not shown",
 		"recipients beyond To and Cc travel as Bcc; without anyone for To, and beyond one request's limit, each gets a mail of their own",

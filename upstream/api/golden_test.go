@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/encoding/charmap"
 
+	"mailhatch/mime/flowed"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
 	"mailhatch/upstream/kinds"
@@ -247,11 +248,15 @@ func checkLeaves(t *testing.T, m *upstream.Mail, msg upstreamtest.Message) {
 		if part == nil {
 			return nil
 		}
-		kind, _, _ := part.Header.ContentType()
+		kind, params, _ := part.Header.ContentType()
 		if strings.HasPrefix(kind, "multipart/") {
 			return nil
 		}
-		data, err := io.ReadAll(part.Body)
+		var text io.Reader = part.Body
+		if params["format"] == "flowed" {
+			text = flowed.NewReader(text, params["delsp"] == "yes")
+		}
+		data, err := io.ReadAll(text)
 		if err == nil && !holds(msg, data) {
 			t.Errorf("part %v (%s) is lost: %.60q", path, kind, data)
 		}

@@ -85,7 +85,10 @@ func TestNatureIsDocumented(t *testing.T) {
 	b.WriteString("# What each provider's API changes by nature\n\n" +
 		"These changes happen to every mail, however well it is translated; `mailhatch render --upstream NAME FILE`\n" +
 		"prints them below the request. Kinds that are not listed hand the message on as it is, but for trace fields,\n" +
-		"Bcc and, at a relay without 8BITMIME, the transfer encoding. The tests of `upstream/kinds` write this file (`go test ./upstream/kinds -update`).\n")
+		"Bcc and, at a relay without 8BITMIME, the transfer encoding. The tests of `upstream/kinds` write this file (`go test ./upstream/kinds -update`).\n\n" +
+		"APIs that take text and files apart cannot be told of format=flowed (RFC 3676): its soft line breaks and stuffed spaces\n" +
+		"are undone, so that no link stays cut in two. A character that a program has cut in half, at the end of a text, a\n" +
+		"line or a field, becomes U+FFFD there, and the rest stays UTF-8, in bodies, headers and file names alike.\n")
 	for _, k := range kinds.Kinds() {
 		if k.Changes == nil {
 			continue
