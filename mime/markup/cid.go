@@ -34,12 +34,12 @@ const cidScheme = "cid:"
 
 const maxShownID = 500 // bytes of a cid: URL
 
-// eachID yields what stands behind each cid: of a text, at least ahead bytes where the text has so many,
-// until it wants no more.
+// eachID yields what stands behind each cid: of an HTML text, its character references resolved: at least ahead
+// bytes where the text has so many, until yield wants no more.
 func eachID(text io.Reader, ahead int, yield func(rest []byte) bool) error {
-	return windows(text, len(cidScheme)+ahead, func(window []byte, last bool) (done int, more bool) {
+	return windows(unescaped(text), len(cidScheme)+ahead, func(window []byte, last bool) (done int, more bool) {
 		for {
-			i := bytes.Index(window[done:], []byte(cidScheme))
+			i := indexScheme(window[done:])
 			if i < 0 {
 				return max(done, len(window)-len(cidScheme)+1), true
 			}
@@ -55,7 +55,22 @@ func eachID(text io.Reader, ahead int, yield func(rest []byte) bool) error {
 	})
 }
 
-// MarkShown sets those of ids that cid: URLs of an HTML text name (RFC 2392 2).
+// indexScheme finds cid: in any case (RFC 3986 3.1).
+func indexScheme(b []byte) int {
+	const colon = len(cidScheme) - 1
+	for from := 0; ; {
+		i := bytes.IndexByte(b[from:], ':')
+		if i < 0 {
+			return -1
+		}
+		if at := from + i - colon; at >= 0 && b[at]|0x20 == 'c' && b[at+1]|0x20 == 'i' && b[at+2]|0x20 == 'd' {
+			return at
+		}
+		from += i + 1
+	}
+}
+
+// MarkShown sets those of ids that cid: URLs of an HTML text name (RFC 2392 2). Errors are those of reading it.
 func MarkShown(html io.Reader, ids map[string]bool) error {
 	mark := func(id []byte) {
 		if _, known := ids[string(id)]; known {

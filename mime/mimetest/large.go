@@ -82,6 +82,8 @@ func LargeMessages(size int64) map[string]*Large {
 		"\r\n--b\r\nContent-Type: text/html\r\n\r\n", html, "\r\n--b--\r\n")
 	all["twins"] = make(mixed[:len(mixed)-len("\r\nhello\r\n")]+"\r\n"+strings.Repeat(line, int(half)/len(line))+
 		"\r\n--b\r\nContent-Type: text/html\r\n\r\n", html, "\r\n--b--\r\n")
+	all["texts and HTML in turn"] = make(mixed+strings.Repeat("--b\r\n\r\n"+strings.Repeat("Some other <words>.\r\n", int(half)/40)+
+		"\r\n--b\r\nContent-Type: text/html\r\n\r\n<style>p {color: red}</style><table><p>x\r\n", 2), html, "\r\n--b--\r\n")
 	var files strings.Builder
 	for range 48 {
 		files.WriteString(file + strings.Repeat(encoded, int(size/50)/len(encoded)))

@@ -32,7 +32,7 @@ func (s *sorter) nameAll() {
 
 // madeName makes a name from the type of a part.
 func madeName(a *Attachment) (base, ext string) {
-	if a.Original {
+	if a.Original && a.Type == "application/octet-stream" {
 		base = "original-text"
 		if a.Part.Type == "text/html" {
 			base = "original-html"
@@ -49,7 +49,7 @@ func madeName(a *Attachment) (base, ext string) {
 	case a.Part.Field != "" && len(a.Part.Field) < 80:
 		// What it holds is an answer to that question.
 		base = cmp.Or(strings.Trim(strings.NewReplacer("/", "_", "\\", "_").Replace(a.Part.Field), "."), "field")
-	case t == "text/plain" || t == "text/html":
+	case t == "text/plain" || t == "text/html" || t == "text/enriched" || t == "text/richtext":
 		base = "text"
 	case t == "text/calendar":
 		base = "invite"
