@@ -166,23 +166,25 @@ func (s *Store) note() error {
 	return s.mark.Committed(s.path+"-wal", frames)
 }
 
-// recoverName is a file that holds the suffix of the damaged files while a recovery is under way.
+// recoverName is a file that is there while a recovery is under way: the suffix of the damaged files, and what had
+// been set aside before.
 const recoverName = "queue.recover"
 
-// recovering returns the suffix of the damaged files of a recovery that was cut off; "" is for none.
-func recovering(dir string) (string, error) {
+// recovering returns the suffix of the damaged files of a recovery that was cut off, "" for none, and what had been
+// set aside before it began.
+func recovering(dir string) (suffix string, before []string, err error) {
 	b, err := os.ReadFile(filepath.Join(dir, recoverName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", nil, nil
 	}
-	return strings.TrimSpace(string(b)), err
+	suffix, rest, _ := strings.Cut(string(b), "\n")
+	return suffix, strings.Fields(rest), err
 }
 
 // keepDamaged keeps copies of the files of a damaged log and cuts it to what SQLite accepts. It returns their suffix;
 // "" is for a log that is not damaged.
 func (r *recovery) keepDamaged() (suffix string, err error) {
-	suffix, err = recovering(r.dir)
-	if err != nil {
+	if suffix, r.before, err = recovering(r.dir); err != nil {
 		return "", err
 	}
 	state, err := inspect(r.dir, r.path)
@@ -194,14 +196,18 @@ func (r *recovery) keepDamaged() (suffix string, err error) {
 			return "", nil
 		}
 		r.Damage = r.path + "-wal " + r.Damage
-		suffix = ".damaged-" + time.Now().UTC().Format("20060102T150405Z")
+		suffix = ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z")
 		for from, to := range map[string]string{r.path: r.path + suffix, r.path + "-wal": r.path + suffix + "-wal",
 			filepath.Join(r.dir, markName): filepath.Join(r.dir, markName+suffix)} {
 			if err := disk.Copy(to, from); err != nil {
 				return "", err
 			}
 		}
-		if err := errors.Join(os.WriteFile(filepath.Join(r.dir, recoverName), []byte(suffix+"\n"), 0o600), disk.SyncDir(r.dir)); err != nil {
+		if r.before, err = lostFound(r.dir).List(); err != nil {
+			return "", err
+		}
+		text := suffix + "\n" + strings.Join(r.before, "\n") + "\n"
+		if err := errors.Join(os.WriteFile(filepath.Join(r.dir, recoverName), []byte(text), 0o600), disk.SyncDir(r.dir)); err != nil {
 			return "", err
 		}
 	} else {

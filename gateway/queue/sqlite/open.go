@@ -96,7 +96,7 @@ func Open(ctx context.Context, o queue.Settings) (_ *Store, err error) {
 	if s.lock, err = takeLock(ctx, o.Dir); err != nil {
 		return nil, err
 	}
-	if suffix, e := recovering(o.Dir); e != nil || suffix != "" {
+	if suffix, _, e := recovering(o.Dir); e != nil || suffix != "" {
 		err = cmp.Or(e, fmt.Errorf("a recovery of %s was cut off: %w", s.path, queue.ErrDamagedLog))
 	} else {
 		err = s.open()

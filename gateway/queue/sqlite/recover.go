@@ -33,6 +33,7 @@ type recovery struct {
 	queue.Recovery
 	messages map[int64]*salvaged
 	history  map[int64]map[string]row.Record
+	before   []string // what had been set aside before a damaged log was recovered
 }
 
 // salvaged is a message as a page of the log holds it.
@@ -73,9 +74,9 @@ func Recover(ctx context.Context, o queue.Settings, ids []string) (_ queue.Recov
 		if suffix == "" {
 			r.Aside = append(r.Aside, found.aside...)
 		} else {
-			ids = append(ids, found.aside...)
+			ids, err = r.withSetAside(ids)
 		}
-		err = r.putBackAll(ctx, ids)
+		err = errors.Join(err, r.putBackAll(ctx, ids))
 	}
 	err = errors.Join(err, r.Close(), <-ran)
 	if err == nil && suffix != "" {
@@ -293,6 +294,17 @@ func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error
 	return err
 }
 
+// withSetAside adds what was set aside since the recovery began, be it by one that was cut off, to what is to go back.
+func (r *recovery) withSetAside(ids []string) ([]string, error) {
+	all, err := lostFound(r.dir).List()
+	for _, name := range all {
+		if !slices.Contains(slices.Concat(r.before, r.Aside, ids), name) && !slices.Contains(ids, strings.TrimSuffix(name, bodies.Suffix)) {
+			ids = append(ids, name)
+		}
+	}
+	return ids, err
+}
+
 // putBackAll puts messages back that were set aside; names are their ids or their files.
 func (r *recovery) putBackAll(ctx context.Context, names []string) error {
 	for _, name := range names {
@@ -328,12 +340,9 @@ func (r *recovery) putBack(ctx context.Context, id int64, name string) (ok bool,
 		return false, err
 	}
 	path := bodies.Path(r.dir, id)
-	if err := errors.Join(os.Rename(dir.Path(name), path), disk.SyncDir(filepath.Dir(path))); err != nil {
+	if err := errors.Join(os.Rename(dir.Path(name), path), disk.SyncDir(filepath.Dir(path)), dir.Remove(name)); err != nil {
 		return false, err
 	}
 	m := &salvaged{text: string(t.Info), info: *info, body: bodies.Stored{ID: id, Size: t.Size, CRC: t.CRC, At: bodies.InFile}}
-	if err := r.insert(ctx, m, "its body"); err != nil {
-		return false, err
-	}
-	return true, dir.Remove(name)
+	return true, r.insert(ctx, m, "its body") // a body that is left behind without a row is set aside again
 }
