@@ -35,9 +35,9 @@ type Acceptor struct {
 
 // accept makes a message durable and returns its queue id. Errors are *envelope.Reply, or come from body.
 // Of a late message the sender no longer waits for an answer: recipients that the routes refuse are
-// bounced, even if they are all it has.
-func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.Reader, late bool) (id string, err error) {
-	in, err := a.receive(ctx, env, body)
+// bounced, even if they are all it has, and so are bad ones, which are not in env.
+func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.Reader, late bool, bad ...identity.Ending) (id string, err error) {
+	in, err := a.receive(ctx, env, body, bad)
 	if err != nil {
 		return "", err
 	}
@@ -76,7 +76,7 @@ func (a *Acceptor) accepted(in *incoming, took time.Duration) {
 type incoming struct {
 	cfg       *config.Config
 	env       envelope.Envelope // after aliases and rewriting
-	ended     []identity.Ending // recipients among those of env whose alias leads to no address
+	ended     []identity.Ending // recipients beside those of env: no address, or an alias that leads to none
 	copies    map[string]bool   // recipients that rules added, in lower case
 	rewritten []string          // names of the rules that applied
 	id        string            // of draft
@@ -90,12 +90,12 @@ type incoming struct {
 }
 
 // receive writes a message into a draft: trace field, completed header, body as it comes.
-func (a *Acceptor) receive(ctx context.Context, given *envelope.Envelope, body io.Reader) (*incoming, error) {
+func (a *Acceptor) receive(ctx context.Context, given *envelope.Envelope, body io.Reader, bad []identity.Ending) (*incoming, error) {
 	draft, err := a.Queue.New(ctx)
 	if err != nil {
 		return nil, a.storeReply(err)
 	}
-	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft, release: func() {}}
+	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft, release: func() {}, ended: bad}
 	if err := a.write(ctx, in, body); err != nil {
 		in.close()
 		return nil, err
@@ -167,7 +167,8 @@ func (a *Acceptor) complete(ctx context.Context, in *incoming, raw []byte, size 
 	}
 	in.env.Received = a.Clock.Now()
 	in.env.From = cfg.Identity.Qualify(in.env.From)
-	in.env.To, in.ended = cfg.Aliases.Expand(cfg.Identity, in.env.To)
+	to, ended := cfg.Aliases.Expand(cfg.Identity, in.env.To)
+	in.env.To, in.ended = to, append(in.ended, ended...)
 	header := mime.EditHeader(raw, cfg.Identity.Complete(fields, &in.env, in.id, in.env.Received)...)
 	mail := &route.Mail{Envelope: &in.env, Header: header, Size: int64(len(header)) + size}
 	if len(in.env.To) > 0 { // rules have no say about mail that goes nowhere

@@ -44,7 +44,7 @@ func BenchmarkReceive(b *testing.B) {
 		Client: envelope.Client{Helo: "app.example.com", Addr: netip.MustParseAddr("127.0.0.1"), Protocol: "ESMTP", Listener: "127.0.0.1:1025"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		in, err := a.receive(b.Context(), env, strings.NewReader(msg))
+		in, err := a.receive(b.Context(), env, strings.NewReader(msg), nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -22,7 +22,7 @@ const directTime = 55 * time.Second
 // direct offers a message at once; the upstream's answer is the client's answer. Only when it
 // took some recipients and not others the rest is queued, for SMTP has no reply for that.
 func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.Reader) (id, text string, err error) {
-	in, err := a.receive(ctx, env, body)
+	in, err := a.receive(ctx, env, body, nil)
 	if err != nil {
 		return "", "", err
 	}

@@ -8,9 +8,9 @@ import (
 	"mailhatch/upstream"
 )
 
-// unusable is the reply for a recipient whose alias names what mailhatch does not do.
+// unusable is the reply for a recipient that failed before any route had a say.
 func unusable(e *identity.Ending) *envelope.Reply {
-	return &envelope.Reply{Code: 550, Enhanced: [3]int{5, 7, 1}, Text: e.Recipient.Address + ": " + e.Why}
+	return &envelope.Reply{Code: 550, Enhanced: e.Enhanced, Text: e.Recipient.Address + ": " + e.Why}
 }
 
 // kept returns what Commit stores: parts, what became of others, and the recipients whose alias leads to no

@@ -11,7 +11,7 @@ import (
 // TestEndedAliasesAreOnRecord: what an alias leads to without an address is kept beside what waits.
 func TestEndedAliasesAreOnRecord(t *testing.T) {
 	ending := func(name string, s envelope.State) identity.Ending {
-		return identity.Ending{Recipient: envelope.Recipient{Address: name + "@host.example"}, State: s, Why: "because"}
+		return identity.Ending{Recipient: envelope.Recipient{Address: name + "@host.example"}, State: s, Why: "because", Enhanced: [3]int{5, 7, 1}}
 	}
 	in := &incoming{msg: newMessage(t), ended: []identity.Ending{
 		ending("null", envelope.Discarded), ending("list", envelope.Held), ending("prog", envelope.Failed)}}

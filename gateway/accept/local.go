@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/mime"
 )
@@ -33,12 +35,13 @@ func (a *Acceptor) Bounce(ctx context.Context, to string, msg []byte) (string, e
 // refuse is bounced, what can never be accepted is a *maildrop.Refusal.
 func (a *Acceptor) Drop(ctx context.Context, d *maildrop.Drop) error {
 	env := d.Envelope
-	if err := checkEnvelope(env, a.Config().Identity.Domain); err != nil {
+	bad, err := checkEnvelope(env, a.Config().Identity.Domain)
+	if err != nil {
 		return &maildrop.Refusal{Err: err}
 	}
 	env.Client = envelope.Client{Protocol: "local", Listener: config.SubmitName, User: envelope.AccountUser(d.UID)}
 	ctx = context.WithoutCancel(ctx) // a message that was begun is finished, not repeated
-	_, err := a.accept(ctx, env, d.Body, true)
+	_, err = a.accept(ctx, env, d.Body, true, bad...)
 	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code >= 500 {
 		return &maildrop.Refusal{Err: err}
@@ -46,38 +49,49 @@ func (a *Acceptor) Drop(ctx context.Context, d *maildrop.Drop) error {
 	return err
 }
 
-// checkEnvelope holds an envelope of the maildrop to what SMTP would have let in.
-func checkEnvelope(env *envelope.Envelope, domain string) error {
+// checkEnvelope holds an envelope of the maildrop to what SMTP would have let in. Recipients that are no
+// addresses are taken out of it: the others must not suffer.
+func checkEnvelope(env *envelope.Envelope, domain string) (bad []identity.Ending, err error) {
 	if env.From != "" {
 		from, err := mime.ParsePath(env.From, domain)
 		if err != nil {
-			return fmt.Errorf("sender %q: %w", env.From, err)
+			return nil, fmt.Errorf("sender %q: %w", env.From, err)
 		}
 		env.From = from.String()
 	}
-	for i := range env.To {
-		r := &env.To[i]
-		path, err := mime.ParsePath(r.Address, domain)
-		if err != nil {
-			return fmt.Errorf("recipient %q: %w", r.Address, err)
-		}
-		*r = envelope.Recipient{Address: path.String(), Given: path.Bare, Notify: r.Notify}
+	var good []envelope.Recipient
+	for _, r := range env.To {
 		for _, n := range r.Notify {
 			if n != "NEVER" && n != "SUCCESS" && n != "FAILURE" && n != "DELAY" {
-				return fmt.Errorf("recipient %q: notify %q is not defined by RFC 3461", r.Address, n)
+				return nil, fmt.Errorf("recipient %q: notify %q is not defined by RFC 3461", r.Address, n)
 			}
 		}
+		path, err := mime.ParsePath(r.Address, domain)
+		if err != nil {
+			bad = append(bad, malformed(r, err))
+			continue
+		}
+		good = append(good, envelope.Recipient{Address: path.String(), Given: path.Bare, Notify: r.Notify})
 	}
+	env.To = good
 	if ret := env.Ret; ret != "" && ret != "FULL" && ret != "HDRS" {
-		return fmt.Errorf("ret %q is not defined by RFC 3461", ret)
+		return nil, fmt.Errorf("ret %q is not defined by RFC 3461", ret)
 	}
 	if body := env.Body; body != "" && body != "7BIT" && body != "8BITMIME" {
-		return fmt.Errorf("body %q is not defined by RFC 6152", body)
+		return nil, fmt.Errorf("body %q is not defined by RFC 6152", body)
 	}
 	if len(env.EnvID) > 100 || !plainText(env.EnvID) {
-		return fmt.Errorf("envid %q is not defined by RFC 3461", env.EnvID)
+		return nil, fmt.Errorf("envid %q is not defined by RFC 3461", env.EnvID)
 	}
-	return nil
+	return bad, nil
+}
+
+// malformed is a recipient that is no address.
+func malformed(r envelope.Recipient, err error) identity.Ending {
+	const longest = 200 // bytes
+	text := strings.ToValidUTF8(r.Address[:min(len(r.Address), longest)], "?")
+	return identity.Ending{Recipient: envelope.Recipient{Address: text, Notify: r.Notify}, State: envelope.Failed,
+		Why: err.Error(), Enhanced: [3]int{5, 1, 3}} // RFC 3463: bad destination mailbox address syntax
 }
 
 func plainText(s string) bool {

@@ -32,6 +32,7 @@ type Ending struct {
 	Recipient envelope.Recipient
 	State     envelope.State // Discarded: /dev/null; Failed: what mailhatch does not do; Held: a list that cannot be read now
 	Why       string         // for the sender, who need not know what the alias says
+	Enhanced  [3]int         // Failed: RFC 3463
 }
 
 // catchAll is the name of the alias for local names that have none of their own. Other programs call it default.
@@ -164,7 +165,7 @@ func resolve(words []string, open OpenList, bad func(target, problem string), od
 	case null:
 		e.ending = Ending{State: envelope.Discarded}
 	default:
-		e.ending = Ending{State: envelope.Failed, Why: refused}
+		e.ending = Ending{State: envelope.Failed, Why: refused, Enhanced: [3]int{5, 7, 1}}
 	}
 	return e
 }

@@ -63,7 +63,7 @@ func (l *Letter) Compose(m *submit.Spool) (*envelope.Envelope, error) {
 	msg.SetDateWithValue(now)
 	msg.SetMessageIDWithValue(strings.Trim(submit.MessageID(now), "<>"))
 	if l.Subject != "" {
-		msg.Subject(l.Subject)
+		msg.Subject(submit.Text(l.Subject, os.Getenv))
 	}
 	l.setText(msg)
 	if err := l.attachFiles(msg); err != nil {

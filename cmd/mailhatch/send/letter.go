@@ -38,6 +38,7 @@ func (l *Letter) sender() (mime.Address, error) {
 func addressList(flag string, words []string) ([]mime.Address, error) {
 	var all []mime.Address
 	for _, w := range words {
+		w = submit.Text(w, os.Getenv)
 		list, err := mime.ParseAddressList(w)
 		if err == nil && len(list) == 0 {
 			err = fmt.Errorf("%q is not an address", w)

@@ -8,15 +8,47 @@ import (
 	"mailhatch/mime"
 )
 
-// headerRecipients returns those that -t asks for: To, Cc and Bcc or, if the message was resent, those
+// recipients are the addresses that a message is for, and what was written like one.
+type recipients struct {
+	good []string
+	bad  []malformed
+}
+
+// malformed is a word or a mailbox of a list that is no address.
+type malformed struct {
+	text string
+	err  error
+}
+
+// add reads a list of addresses. Each mailbox counts by itself: what is wrong with one is not the others' fault.
+func (r *recipients) add(list string) {
+	for _, mailbox := range mailboxesOf(list) {
+		addrs, err := mailboxes(mailbox)
+		r.good = append(r.good, addrs...)
+		if err != nil {
+			r.bad = append(r.bad, malformed{strings.TrimSpace(mailbox), err})
+		}
+	}
+}
+
+// addWords reads words of the command line: an address each, or several with commas.
+func (r *recipients) addWords(words []string) {
+	for _, w := range words {
+		before := len(r.good) + len(r.bad)
+		if r.add(w); len(r.good)+len(r.bad) == before {
+			r.bad = append(r.bad, malformed{w, fmt.Errorf("%q is not an address", w)})
+		}
+	}
+}
+
+// addHeader reads those that -t asks for: To, Cc and Bcc or, if the message was resent, those
 // of the latest time, which comes first (RFC 5322 3.6.6).
-func headerRecipients(h mime.Header) ([]string, error) {
+func (r *recipients) addHeader(h mime.Header) {
 	names := map[string]bool{"to": true, "cc": true, "bcc": true}
 	resent := map[string]bool{"resent-to": true, "resent-cc": true, "resent-bcc": true}
 	if h.Has("Resent-To") || h.Has("Resent-Cc") || h.Has("Resent-Bcc") {
 		names = resent
 	}
-	var to []string
 	seen := map[string]bool{}
 	for _, f := range h {
 		name := strings.ToLower(f.Name)
@@ -29,35 +61,31 @@ func headerRecipients(h mime.Header) ([]string, error) {
 			}
 			seen[name] = true
 		}
-		if !names[name] {
-			continue
+		if names[name] {
+			r.add(f.Value())
 		}
-		list, err := mailboxes(f.Value())
-		if err != nil {
-			return nil, exitf(exDataErr, "%s: %w", f.Name, err)
-		}
-		to = append(to, list...)
 	}
-	return to, nil
 }
 
-// addresses reads words of the command line: an address each, or several with commas.
-func addresses(words []string) ([]string, error) {
-	var to []string
-	for _, w := range words {
-		list, err := mailboxes(w)
-		if err == nil && len(list) == 0 {
-			err = fmt.Errorf("%q is not an address", w)
+// mailboxesOf splits a list at its commas and at the ends of its groups.
+func mailboxesOf(list string) (all []string) {
+	start := 0
+	for i := 0; i < len(list); {
+		switch list[i] {
+		case ',', ';':
+			all = append(all, list[start:i])
+			i++
+			start = i
+		case '(', '<', '"', '[':
+			i += mime.TokenLength(list[i:])
+		default:
+			i++
 		}
-		if err != nil {
-			return nil, exitf(exDataErr, "%w", err)
-		}
-		to = append(to, list...)
 	}
-	return to, nil
+	return append(all, list[start:])
 }
 
-// mailboxes reads a list of addresses that mail is sent to.
+// mailboxes reads one mailbox that mail is sent to; none is in a list that has only the name of a group.
 func mailboxes(s string) ([]string, error) {
 	if looseWords(s) {
 		return nil, fmt.Errorf("%q: there are words beside an address; put commas between addresses", s)

@@ -58,3 +58,52 @@ func TestLooseWords(t *testing.T) {
 		}
 	}
 }
+
+func TestMalformedAmongGood(t *testing.T) {
+	for _, c := range []struct{ list, good, bad string }{
+		{"ann@kit.test, @kit.test", "ann@kit.test", "@kit.test"},
+		{"@kit.test,ann@kit.test,,", "ann@kit.test", "@kit.test"},
+		{"a b c, ann@kit.test; d e", "ann@kit.test", "a b c|d e"},
+		{"team: ann@kit.test, @kit.test, bob@kit.test;, c@d", "ann@kit.test bob@kit.test c@d", "@kit.test"},
+		{`"Ann, B" <ann@kit.test>, "x`, "ann@kit.test", `"x`},
+		{"<>, ann@kit.test", "ann@kit.test", ""},
+		{"ann@, bob@kit.test", "bob@kit.test", "ann@"},
+		{"a@[IPv6:::1], (x, y) b@c", "a@[IPv6:::1] b@c", ""},
+		{"undisclosed-recipients:;", "", ""},
+	} {
+		var r recipients
+		r.add(c.list)
+		var bad []string
+		for _, b := range r.bad {
+			bad = append(bad, b.text)
+		}
+		if good := strings.Join(r.good, " "); good != c.good || strings.Join(bad, "|") != c.bad {
+			t.Errorf("%s: good %q, bad %q", c.list, good, bad)
+		}
+	}
+	var r recipients
+	if r.addWords([]string{"ann@kit.test", "", "bob@kit.test"}); len(r.good) != 2 || len(r.bad) != 1 {
+		t.Errorf("words: %+v", r)
+	}
+}
+
+// headerRecipients returns the recipients of -t, all or none.
+func headerRecipients(h mime.Header) ([]string, error) {
+	var r recipients
+	r.addHeader(h)
+	return r.good, r.firstError()
+}
+
+// addresses returns the recipients of the command line, all or none.
+func addresses(words []string) ([]string, error) {
+	var r recipients
+	r.addWords(words)
+	return r.good, r.firstError()
+}
+
+func (r *recipients) firstError() error {
+	if len(r.bad) > 0 {
+		return r.bad[0].err
+	}
+	return nil
+}

@@ -14,6 +14,7 @@ type flags struct {
 	fromHeader bool // -t
 	dots       bool // -i, -oi: a lone dot is text
 	verbose    bool // -v
+	onError    byte // of -e: p, m, w, e, q, or 0
 	sender     *string
 	fullName   string
 	body       string   // "", 7BIT or 8BITMIME
@@ -92,13 +93,15 @@ func (f *flags) plain(c byte) {
 	}
 }
 
-// joined takes flags whose value may be missing. -e, -d and -A change nothing here.
+// joined takes flags whose value may be missing. -d and -A change nothing here.
 func (f *flags) joined(c byte, value string) error {
 	switch c {
 	case 'I':
 		f.mode = 'i'
 	case 'q':
 		f.mode = 'q'
+	case 'e':
+		f.setErrors(value)
 	case 'M':
 		return fmt.Errorf("-M is not supported; use mailhatch queue retry ID")
 	case 'C':
@@ -107,7 +110,7 @@ func (f *flags) joined(c byte, value string) error {
 	return nil
 }
 
-// value takes flags with a value. -O, -o but for -oi, -h, -L and -p change nothing here.
+// value takes flags with a value. -O, -o but for -oi, -ov and -oe, -h, -L and -p change nothing here.
 func (f *flags) value(c byte, v string) error {
 	switch c {
 	case 'f', 'r':
@@ -138,10 +141,20 @@ func (f *flags) value(c byte, v string) error {
 	case 'o':
 		f.dots = f.dots || v == "i"
 		f.verbose = f.verbose || v == "v"
+		if mode, ok := strings.CutPrefix(v, "e"); ok {
+			f.setErrors(mode)
+		}
 	case 'X':
 		return fmt.Errorf("-X: mailhatch writes no session log; see the log of the gateway")
 	}
 	return nil
+}
+
+// setErrors takes how to tell of bad addresses; other words are passed over, as ever.
+func (f *flags) setErrors(v string) {
+	if len(v) == 1 && strings.Contains("pmweq", v) {
+		f.onError = v[0]
+	}
 }
 
 func (f *flags) setMode(v string) error {
@@ -191,7 +204,8 @@ func Flags() []command.Flag {
 		{Names: []string{"-bi", "-I"}, Doc: "make a running gateway reload its config and aliases, as newaliases"},
 		{Names: []string{"-q"}, Doc: "nothing to do: the gateway retries by itself"},
 		{Names: []string{"-v"}, Doc: "report whether the message was accepted"},
-		{Names: []string{"-o", "-O", "-e", "-d", "-A", "-G", "-U", "-n", "-m", "-h", "-L", "-p"}, Doc: "accepted for compatibility and ignored"},
+		{Names: []string{"-oe", "-e"}, Value: "how", Doc: "tell of recipients that are no addresses: p prints, m, w and e notify the sender, q is quiet; both without it"},
+		{Names: []string{"-o", "-O", "-d", "-A", "-G", "-U", "-n", "-m", "-h", "-L", "-p"}, Doc: "accepted for compatibility and ignored"},
 		{Names: []string{"-X", "-C", "-M", "-bd", "-bt", "-bv"}, Doc: "refused"},
 	}
 }

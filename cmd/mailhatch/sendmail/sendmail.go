@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -113,15 +114,17 @@ func (e *Env) run(ctx context.Context, args []string) error {
 
 // message submits the message on standard input.
 func (e *Env) message(ctx context.Context, f *flags, places []config.SubmitPlace) error {
-	to, err := addresses(f.to)
-	if err != nil {
-		return err
-	}
-	if len(to) == 0 && !f.fromHeader {
+	var to recipients
+	to.addWords(f.to)
+	if len(f.to) == 0 && !f.fromHeader {
 		return exitf(exUsage, "no recipients: name them, or use -t to take them from the header")
+	}
+	if err := to.check(); err != nil && !f.fromHeader {
+		return err
 	}
 	who := f.author(os.Getenv)
 	env := &envelope.Envelope{Ret: f.ret, EnvID: f.envID, Body: f.body}
+	var err error
 	if env.From, who.Addr, err = senders(f, who.Addr); err != nil {
 		return err
 	}
@@ -134,26 +137,48 @@ func (e *Env) message(ctx context.Context, f *flags, places []config.SubmitPlace
 		return inputFailure(err)
 	}
 	if f.fromHeader {
-		more, err := headerRecipients(fields)
-		if err != nil {
+		to.addHeader(fields)
+		if err := to.check(); err != nil {
 			return err
 		}
-		if to = append(to, more...); len(to) == 0 {
-			return exitf(exUsage, "no recipients in the header")
-		}
 	}
-	for _, addr := range submit.Unique(to) {
+	for _, addr := range submit.Unique(to.good) {
 		env.To = append(env.To, envelope.Recipient{Address: addr, Notify: f.notify})
 	}
 	m := &submit.Spool{}
 	defer m.Close()
-	if _, err = m.Write(complete(fields, raw, who, time.Now())); err == nil {
+	header := complete(fields, raw, who, time.Now())
+	if _, err = m.Write(header); err == nil {
 		_, err = io.Copy(m, body)
 	}
 	if err != nil {
 		return inputFailure(err)
 	}
-	return e.handOver(ctx, places, env, m, f.verbose)
+	refused, err := e.handOver(ctx, places, env, m, f.verbose)
+	if err != nil {
+		return err
+	}
+	t := teller{e, places, f, env.From, header, to.bad}
+	refused = slices.DeleteFunc(refused, func(r submit.Refused) bool {
+		malformed := r.Reply.Code == 501
+		if malformed {
+			t.add(r)
+		}
+		return malformed
+	})
+	t.tell(ctx)
+	return e.reportRefused(refused)
+}
+
+// check returns why the message is for nobody.
+func (r *recipients) check() error {
+	switch {
+	case len(r.good) > 0:
+		return nil
+	case len(r.bad) > 0:
+		return exitf(exDataErr, "%w", r.bad[0].err)
+	}
+	return exitf(exUsage, "no recipients in the header")
 }
 
 // inputFailure distinguishes failures of standard input from those of the temporary file.

@@ -18,23 +18,24 @@ import (
 )
 
 // handOver submits the message to the gateway that answers or, if none does or it cannot accept mail
-// now, leaves it in the maildrop for those who have not got it. A place that has neither is skipped.
-func (e *Env) handOver(ctx context.Context, places []config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) error {
+// now, leaves it in the maildrop for those who have not got it. A place that has neither is skipped. It returns
+// the recipients that were refused while others got the message.
+func (e *Env) handOver(ctx context.Context, places []config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) ([]submit.Refused, error) {
 	var failures []error
 	for _, place := range places {
-		err := e.submitOrDrop(ctx, place, env, m, verbose)
+		refused, err := e.submitOrDrop(ctx, place, env, m, verbose)
 		var exit *exitError
 		if err == nil || errors.As(err, &exit) {
-			return err
+			return refused, err
 		}
 		failures = append(failures, err)
 	}
-	return exitf(exTempFail, "the message was NOT kept: %w", errors.Join(failures...))
+	return nil, exitf(exTempFail, "the message was NOT kept: %w", errors.Join(failures...))
 }
 
 // submitOrDrop returns an *exitError for mail that the gateway refuses; any other error means that the
 // mail is kept nowhere.
-func (e *Env) submitOrDrop(ctx context.Context, place config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) error {
+func (e *Env) submitOrDrop(ctx context.Context, place config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) ([]submit.Refused, error) {
 	verbosely := func(format string, args ...any) {
 		if verbose {
 			fmt.Fprintf(e.Stderr, "sendmail: "+format+"\n", args...)
@@ -43,20 +44,20 @@ func (e *Env) submitOrDrop(ctx context.Context, place config.SubmitPlace, env *e
 	sent, err := submitTo(ctx, place.Socket, env, m)
 	if err == nil {
 		verbosely("%s", sent.Reply)
-		return e.reportRefused(sent.Refused)
+		return sent.Refused, nil
 	}
 	env.To = sent.Rest
 	var no *submit.ReplyError
 	if errors.As(err, &no) && no.Code >= 500 {
-		return &exitError{exitCode(no), errors.Join(err, e.reportRefused(sent.Refused))}
+		return nil, &exitError{exitCode(no), errors.Join(err, e.reportRefused(sent.Refused))}
 	}
 	verbosely("%v", err)
 	dropErr := maildrop.Write(place.Maildrop, env, m.Size(), m.Reader())
 	if dropErr == nil {
 		verbosely("the gateway will take it from %s", place.Maildrop)
-		return e.reportRefused(sent.Refused)
+		return sent.Refused, nil
 	}
-	return errors.Join(err, dropErr)
+	return nil, errors.Join(err, dropErr)
 }
 
 // reportRefused prints which recipients the gateway refused while it accepted the message for the others.

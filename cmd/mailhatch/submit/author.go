@@ -21,11 +21,11 @@ type Author struct {
 }
 
 // NewAuthor returns the author that the caller names: addr and fullName, where they are not empty, come
-// before $EMAIL and $NAME, and these before the account that runs the program.
+// before $EMAIL and $NAME, and these before the account that runs the program. Names are read as Text does.
 func NewAuthor(addr, fullName string, getenv func(string) string) Author {
 	login, gecos := account(getenv)
-	a := Author{Name: gecos, Addr: login}
-	if list, err := mime.ParseAddressList(getenv("EMAIL")); err == nil && len(list) == 1 {
+	a := Author{Name: Text(gecos, getenv), Addr: login}
+	if list, err := mime.ParseAddressList(Text(getenv("EMAIL"), getenv)); err == nil && len(list) == 1 {
 		a.Addr = list[0].Addr
 		if list[0].Name != "" {
 			a.Name = list[0].Name
@@ -34,7 +34,7 @@ func NewAuthor(addr, fullName string, getenv func(string) string) Author {
 	if addr != "" {
 		a.Addr, a.Name = addr, ""
 	}
-	a.Name = cmp.Or(fullName, getenv("NAME"), a.Name)
+	a.Name = cmp.Or(Text(fullName, getenv), Text(getenv("NAME"), getenv), a.Name)
 	return a
 }
 
