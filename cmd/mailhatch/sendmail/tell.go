@@ -3,7 +3,6 @@ package sendmail
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -65,11 +64,7 @@ func (t *teller) bounce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	host, err := os.Hostname()
-	if err != nil || mime.CheckDomain(host) != nil {
-		host = "localhost"
-	}
-	r := bounce.Report{Action: bounce.Failed, Hostname: host, At: time.Now(), Original: original,
+	r := bounce.Report{Action: bounce.Failed, Hostname: submit.Hostname(), At: time.Now(), Original: original,
 		Envelope: envelope.Envelope{From: t.from, EnvID: t.flags.envID, Received: time.Now()}}
 	for _, b := range t.bad {
 		r.Fates = append(r.Fates, bounce.Fate{Recipient: envelope.Recipient{Address: clip(b.text), Notify: t.flags.notify},

@@ -64,11 +64,16 @@ func account(getenv func(string) string) (login, gecos string) {
 
 // MessageID returns a new one. It is made here, not in the gateway: a message that is offered twice keeps it.
 func MessageID(now time.Time) string {
+	return fmt.Sprintf("<%s.%s@%s>", now.UTC().Format("20060102150405"), rand.Text(), Hostname())
+}
+
+// Hostname returns the name of this host as mail can have it.
+func Hostname() string {
 	host, err := os.Hostname()
 	if err != nil || hostname.Check(host) != nil {
-		host = "localhost"
+		return "localhost"
 	}
-	return fmt.Sprintf("<%s.%s@%s>", now.UTC().Format("20060102150405"), rand.Text(), host)
+	return host
 }
 
 // CheckAddress refuses an address that would end an SMTP command.
