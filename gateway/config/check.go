@@ -114,7 +114,7 @@ func (c *checker) aliases() *identity.Aliases {
 		case ke.Mild:
 			c.warn(joinPath("aliases", ke.Key), "%s", ke.Problem)
 		default:
-			c.report(joinPath("aliases", ke.Key), ke.Problem, ke.Hint)
+			c.report(itemPath(joinPath("aliases", ke.Key), ke.Item), ke.Problem, ke.Hint)
 		}
 	}
 	path := c.file.AliasesFile

@@ -33,6 +33,14 @@ func joinPath(path, key string) string {
 
 func indexPath(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
+// itemPath is the path of the item of that number, counted from 1, or for 0 of the list as a whole.
+func itemPath(path string, item int) string {
+	if item == 0 {
+		return path
+	}
+	return indexPath(path, item-1)
+}
+
 // parentPath cuts the last key or index off.
 func parentPath(path string) string {
 	if strings.HasSuffix(path, `"`) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailhatch/gateway/glob"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -79,7 +80,11 @@ func (c *checker) resolve(cfg *Config, path string, names []string) []string {
 	for i, name := range names {
 		switch problem := identity.CheckAddress(route.Sample(name)); {
 		case problem != "":
-			c.report(indexPath(path, i), fmt.Sprintf("%q %s", name, problem), `write "ann@example.com"`)
+			hint := `write "ann@example.com"`
+			if items := glob.List(name); len(items) > 1 && strings.Contains(name, ",") {
+				hint = glob.WriteList(items)
+			}
+			c.report(indexPath(path, i), fmt.Sprintf("%q %s", name, problem), hint)
 		case !route.IsFixed(name):
 			all = append(all, cfg.Identity.Qualify(name))
 		default:

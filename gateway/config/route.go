@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailhatch/gateway/glob"
 	"mailhatch/gateway/route"
 )
 
@@ -45,7 +46,7 @@ func (c *checker) ruleErrors(list string, err error) {
 			if path += "." + key; name != "" {
 				path = joinPath(path, name)
 			}
-			c.report(path, ke.Problem, ke.Hint)
+			c.report(itemPath(path, ke.Item), ke.Problem, ke.Hint)
 		case !hasBadKey(undecoded, path):
 			c.report(path, ke.Problem, ke.Hint)
 		}
@@ -61,7 +62,9 @@ func (c *checker) routeNames(upstreams []string) {
 			return
 		}
 		hint := didYouMean(name, upstreams)
-		if hint == "" && len(upstreams) > 0 {
+		if items := glob.List(name); len(items) > 1 {
+			hint = glob.WriteList(items)
+		} else if hint == "" && len(upstreams) > 0 {
 			hint = "there is " + either(upstreams)
 		}
 		c.report(path, fmt.Sprintf("names %q, but there is no [upstream.%s]", name, name), hint)

@@ -156,7 +156,7 @@ func (c *checker) sender(path string, t *upstreamTable) *identity.SenderPolicy {
 	if t.RewriteFrom == "" {
 		if len(t.FromDomains) > 0 {
 			c.report(path+".from_domains", "needs rewrite_from: who is the sender of all other mail?",
-				fmt.Sprintf("add rewrite_from = %q", "App <noreply@"+strings.TrimPrefix(t.FromDomains[0], "*.")+">"))
+				fmt.Sprintf("add rewrite_from = %q", "App <noreply@"+strings.TrimLeft(t.FromDomains[0], "*.@")+">"))
 		}
 		return nil
 	}
@@ -164,7 +164,7 @@ func (c *checker) sender(path string, t *upstreamTable) *identity.SenderPolicy {
 	for _, e := range flatten(err) {
 		var ke *identity.KeyError
 		if errors.As(e, &ke) {
-			c.report(path+"."+ke.Key, ke.Problem, ke.Hint)
+			c.report(itemPath(path+"."+ke.Key, ke.Item), ke.Problem, ke.Hint)
 		}
 	}
 	return policy

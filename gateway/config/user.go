@@ -131,9 +131,11 @@ func (c *checker) senders(path string, patterns []string) *route.Table {
 		return nil
 	}
 	table, err := route.Compile([]route.Rule{{Match: route.Match{From: patterns}, Discard: true}})
-	var ke *route.KeyError
-	if errors.As(err, &ke) {
-		c.report(path, ke.Problem, ke.Hint)
+	for _, e := range flatten(err) {
+		var ke *route.KeyError
+		if errors.As(e, &ke) {
+			c.report(itemPath(path, ke.Item), ke.Problem, ke.Hint)
+		}
 	}
 	return table
 }

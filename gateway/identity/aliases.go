@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/glob"
 	"mailhatch/mime"
 	"mailhatch/mime/hostname"
 )
@@ -47,8 +48,9 @@ func NewAliases(table map[string][]string, open OpenList) (*Aliases, []error) {
 	a := &Aliases{entries: map[string]alias{}}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(table)) {
+		item := 0
 		fail := func(mild bool, problem, hint string) {
-			errs = append(errs, &KeyError{Key: name, Problem: problem, Hint: hint, Mild: mild})
+			errs = append(errs, &KeyError{Key: name, Item: item, Problem: problem, Hint: hint, Mild: mild})
 		}
 		if problem, hint := badName(name); problem != "" {
 			fail(false, problem, hint)
@@ -58,8 +60,14 @@ func NewAliases(table map[string][]string, open OpenList) (*Aliases, []error) {
 			fail(false, "has no address", "")
 		}
 		e := resolve(table[name], open, func(target, problem string) {
-			fail(false, fmt.Sprintf("%q %s", target, problem), "write an address or the name of another alias")
+			item = 1 + slices.Index(table[name], target)
+			hint := "write an address or the name of another alias"
+			if items := glob.List(target); len(items) > 1 && strings.Contains(target, ",") {
+				hint = glob.WriteList(items)
+			}
+			fail(false, fmt.Sprintf("%q %s", target, problem), hint)
 		}, func(odd string) { fail(true, odd, "") })
+		item = 0
 		if !a.add(name, e) {
 			fail(false, "is defined twice, in upper and lower case or as * and default", "")
 		}

@@ -27,6 +27,7 @@ func LocalDomains() []string { return []string{"localhost", "localhost.localdoma
 // KeyError is a key of the config that cannot be used.
 type KeyError struct {
 	Key     string // within its table
+	Item    int    // of the list that the key holds, counted from 1; 0: the value as a whole
 	Problem string
 	Hint    string // what to do; may be empty
 	Mild    bool   // the rest can be used

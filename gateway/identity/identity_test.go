@@ -294,3 +294,18 @@ func TestSenderPolicyErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestSenderPolicyDomains: the forms in which domains are written elsewhere mean the same here.
+func TestSenderPolicyDomains(t *testing.T) {
+	p, err := NewSenderPolicy([]string{"@Example.com", "*@example.net", ".example.org"}, "app@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]bool{
+		"ann@example.com": true, "ann@sub.example.com": false, "ann@example.net": true, "ann@example.org": false, "ann@a.example.org": true,
+	} {
+		if got := p.allowed(address); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mailhatch/gateway/glob"
 	"mailhatch/mime"
 	"mailhatch/mime/hostname"
 )
@@ -19,12 +20,17 @@ type SenderPolicy struct {
 func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error) {
 	p := &SenderPolicy{}
 	var errs []error
-	for _, d := range domains {
-		plain := strings.TrimPrefix(d, "*.")
-		if err := hostname.Check(plain); err != nil {
-			errs = append(errs, &KeyError{Key: "from_domains", Problem: err.Error(), Hint: `write "example.com", or "*.example.com" for its subdomains`})
+	for i, d := range domains {
+		fail := func(problem, hint string) {
+			errs = append(errs, &KeyError{Key: "from_domains", Item: i + 1, Problem: problem, Hint: hint})
 		}
-		p.Domains = append(p.Domains, strings.ToLower(d))
+		pattern, mistake := glob.Domain(d)
+		if mistake != nil {
+			fail(mistake.Problem, mistake.Hint)
+		} else if err := hostname.Check(strings.TrimPrefix(pattern, "*.")); err != nil {
+			fail(err.Error(), `write "example.com", or ".example.com" for its subdomains`)
+		}
+		p.Domains = append(p.Domains, pattern)
 	}
 	var err error
 	if p.Rewrite, err = ParseMailbox(rewriteFrom); err != nil {

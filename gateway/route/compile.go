@@ -30,6 +30,7 @@ type Rule struct {
 // KeyError is a key of a rule that cannot be used.
 type KeyError struct {
 	Rule    int    // index in the list given to Compile or CompileRewrites
+	Item    int    // of the list that the key holds, counted from 1; 0: the value as a whole
 	Key     string // as in the config: "from", "header.X-Class"; "" for the rule as a whole
 	Problem string
 	Hint    string // what to do; may be empty
@@ -70,11 +71,12 @@ func Compile(rules []Rule) (*Table, error) {
 
 type compiler struct {
 	index int
+	item  int // of the list that is looked at, counted from 1; 0: none
 	errs  []error
 }
 
 func (c *compiler) fail(key, problem, hint string) {
-	c.errs = append(c.errs, &KeyError{Rule: c.index, Key: key, Problem: problem, Hint: hint})
+	c.errs = append(c.errs, &KeyError{Rule: c.index, Item: c.item, Key: key, Problem: problem, Hint: hint})
 }
 
 func (c *compiler) compile(in *Rule) rule {

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -28,11 +27,14 @@ func (m *Match) Unconditional() bool {
 		len(m.Client)+len(m.User)+len(m.Listener) == 0 && m.MinSize == 0 && m.MaxSize == 0
 }
 
-func (c *compiler) patterns(key string, list []string, compile func([]string) (*patterns, error)) *patterns {
-	p, err := compile(list)
-	var ke *KeyError
-	if errors.As(err, &ke) {
-		c.fail(key, ke.Problem, ke.Hint)
+// patterns compiles a list; nil where it is empty or cannot be used.
+func (c *compiler) patterns(key string, list []string, compile func([]string) (*patterns, []*KeyError)) *patterns {
+	p, errs := compile(list)
+	for _, err := range errs {
+		err.Rule, err.Key = c.index, key
+		c.errs = append(c.errs, err)
+	}
+	if len(errs) > 0 {
 		return nil
 	}
 	return p
@@ -40,7 +42,7 @@ func (c *compiler) patterns(key string, list []string, compile func([]string) (*
 
 func (c *compiler) conditions(in *Match) conditions {
 	var all conditions
-	add := func(list *[]condition, key string, given []string, compile func([]string) (*patterns, error), values func(*Input) []string) {
+	add := func(list *[]condition, key string, given []string, compile func([]string) (*patterns, []*KeyError), values func(*Input) []string) {
 		if p := c.patterns(key, given, compile); p != nil {
 			*list = append(*list, &valueCondition{key: key, patterns: p, values: values})
 		}
@@ -48,10 +50,10 @@ func (c *compiler) conditions(in *Match) conditions {
 	add(&all.early, "from", in.From, compileAddresses, func(in *Input) []string { return []string{in.Envelope.From} })
 	add(&all.early, "to", in.To, compileAddresses, func(in *Input) []string { return []string{in.To} })
 	add(&all.early, "client", in.Client, compileNetworks, clientValues)
-	add(&all.early, "user", in.User, compileGlobs, func(in *Input) []string { return present(in.Envelope.Client.User) })
-	add(&all.early, "listener", in.Listener, compileGlobs, func(in *Input) []string { return present(in.Envelope.Client.Listener) })
+	add(&all.early, "user", in.User, compileWords, func(in *Input) []string { return present(in.Envelope.Client.User) })
+	add(&all.early, "listener", in.Listener, compileWords, func(in *Input) []string { return present(in.Envelope.Client.Listener) })
 	add(&all.late, "header_from", in.HeaderFrom, compileAddresses, func(in *Input) []string { return in.HeaderFrom })
-	add(&all.late, "subject", in.Subject, compileGlobs, func(in *Input) []string { return []string{in.Subject} })
+	add(&all.late, "subject", in.Subject, compileTexts, func(in *Input) []string { return []string{in.Subject} })
 	for _, name := range slices.Sorted(maps.Keys(in.Header)) {
 		key := "header." + name
 		if !mime.IsFieldName(name) {
@@ -62,7 +64,7 @@ func (c *compiler) conditions(in *Match) conditions {
 			c.fail(key, "has no pattern", `"*" asks for the field, "!*" for its absence`)
 			continue
 		}
-		add(&all.late, key, in.Header[name], compileGlobs, headerValues(name))
+		add(&all.late, key, in.Header[name], compileTexts, headerValues(name))
 	}
 	if in.MinSize < 0 || in.MaxSize < 0 {
 		c.fail("min_size", "sizes must not be negative", "")

@@ -55,40 +55,40 @@ func (m *matcher) match(lower string) bool {
 	return glob.Match(m.glob, lower)
 }
 
-// compileGlobs compiles patterns that are compared as text.
-func compileGlobs(list []string) (*patterns, error) {
-	return compile(list, func(s string) (matcher, error) {
-		return matcher{glob: strings.ToLower(s)}, nil
-	})
-}
+// compileTexts compiles patterns that are compared as text.
+func compileTexts(list []string) (*patterns, []*KeyError) { return compile(list, matching(glob.Text)) }
+
+// compileWords compiles patterns for names.
+func compileWords(list []string) (*patterns, []*KeyError) { return compile(list, matching(glob.Word)) }
 
 // compileAddresses compiles patterns for mail addresses and refuses those that could never match one.
-func compileAddresses(list []string) (*patterns, error) {
-	return compile(list, func(s string) (matcher, error) {
-		if s == "<>" {
-			return matcher{}, nil
+func compileAddresses(list []string) (*patterns, []*KeyError) {
+	return compile(list, matching(glob.Address))
+}
+
+// matching makes matchers of what a text of the config stands for.
+func matching(pattern func(string) (string, *glob.Mistake)) func(string) (matcher, *KeyError) {
+	return func(s string) (matcher, *KeyError) {
+		p, mistake := pattern(s)
+		if mistake != nil {
+			return matcher{}, &KeyError{Problem: mistake.Problem, Hint: mistake.Hint}
 		}
-		if s != "" && !strings.ContainsAny(s, "@*") {
-			return matcher{}, &KeyError{
-				Problem: fmt.Sprintf("%q can never match: patterns are compared with the whole address", s),
-				Hint:    fmt.Sprintf("for a domain write %q", "*@"+s),
-			}
-		}
-		return matcher{glob: strings.ToLower(s)}, nil
-	})
+		return matcher{glob: p}, nil
+	}
 }
 
 // compileNetworks compiles CIDR networks and single addresses.
-func compileNetworks(list []string) (*patterns, error) {
-	return compile(list, func(s string) (matcher, error) {
+func compileNetworks(list []string) (*patterns, []*KeyError) {
+	return compile(list, func(s string) (matcher, *KeyError) {
 		network, err := ParseNetwork(s)
-		if err != nil {
-			return matcher{}, &KeyError{
-				Problem: fmt.Sprintf("%q is neither an IP address nor a network", s),
-				Hint:    `write "10.0.0.7", "10.0.0.0/8" or "2001:db8::/32"`,
-			}
+		if err == nil {
+			return matcher{network: network}, nil
 		}
-		return matcher{network: network}, nil
+		hint := `write "10.0.0.7", "10.0.0.0/8" or "2001:db8::/32"`
+		if items := glob.List(s); len(items) > 1 {
+			hint = glob.WriteList(items)
+		}
+		return matcher{}, &KeyError{Problem: fmt.Sprintf("%q is neither an IP address nor a network", s), Hint: hint}
 	})
 }
 
@@ -106,16 +106,19 @@ func ParseNetwork(s string) (netip.Prefix, error) {
 	return network.Masked(), err
 }
 
-func compile(list []string, one func(string) (matcher, error)) (*patterns, error) {
+// compile compiles a list. The errors have the numbers of its items.
+func compile(list []string, one func(string) (matcher, *KeyError)) (p *patterns, errs []*KeyError) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	p := &patterns{given: list}
-	for _, given := range list {
+	p = &patterns{given: list}
+	for i, given := range list {
 		text, negated := strings.CutPrefix(given, "!")
 		m, err := one(text)
 		if err != nil {
-			return nil, err
+			err.Item = i + 1
+			errs = append(errs, err)
+			continue
 		}
 		m.given = given
 		if negated {
@@ -124,5 +127,5 @@ func compile(list []string, one func(string) (matcher, error)) (*patterns, error
 			p.plain = append(p.plain, m)
 		}
 	}
-	return p, nil
+	return p, errs
 }

@@ -112,9 +112,11 @@ func (c *compiler) texts(in *Rewrite, t *texts, given []condition) {
 
 // headerActions checks the names and values that a rule writes.
 func (c *compiler) headerActions(in *Rewrite) {
-	for _, name := range in.RemoveHeader {
+	for i, name := range in.RemoveHeader {
+		c.item = i + 1
 		c.removal(name)
 	}
+	c.item = 0
 	for _, name := range slices.Sorted(maps.Keys(in.SetHeader)) {
 		c.field("set_header."+name, name, in.SetHeader[name])
 	}
@@ -126,15 +128,18 @@ func (c *compiler) headerActions(in *Rewrite) {
 		if len(in.AddHeader[name]) == 0 {
 			c.fail(key, "has no value", "")
 		}
-		for _, value := range in.AddHeader[name] {
+		for i, value := range in.AddHeader[name] {
+			c.item = i + 1
 			c.field(key, name, value)
 		}
+		c.item = 0
 	}
-	for _, address := range in.AddBcc {
-		if !IsFixed(address) {
+	for i, address := range in.AddBcc {
+		if c.item = i + 1; !IsFixed(address) {
 			c.fail("add_bcc", fmt.Sprintf("%q must be the address of a mailbox: a copy is the same for all mail", address), "")
 		}
 	}
+	c.item = 0
 	if problem := badValue(in.SubjectPrefix); problem != "" {
 		c.fail("subject_prefix", problem, "")
 	}

@@ -1,0 +1,45 @@
+package glob
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestConfigPatterns: what a text of the config matches or, with a space in front, what its hint says.
+func TestConfigPatterns(t *testing.T) {
+	forms := map[string]func(string) (string, *Mistake){"address": Address, "domain": Domain, "text": Text, "word": Word}
+	for _, c := range []struct{ form, text, want string }{
+		{"address", "@Example.com", "*@example.com"}, {"address", ".example.com", "*@*.example.com"}, {"address", "@*.example.com", "*@*.example.com"},
+		{"address", "*", "*"}, {"address", "*@example.com", "*@example.com"}, {"address", "ann@*", "ann@*"}, {"address", "<>", ""}, {"address", "", ""},
+		{"address", "*.example.com", "*.example.com"}, {"address", "ann+*@example.com", "ann+*@example.com"}, {"address", "ann.*@example.com", "ann.*@example.com"},
+		{"address", "a|b@example.com", "a|b@example.com"}, {"address", "ann@[192.0.2.1]", "ann@[192.0.2.1]"}, {"address", `"a, b"@example.com`, `"a, b"@example.com`},
+		{"address", "o'neil@example.com", "o'neil@example.com"}, {"address", "?@example.com", "?@example.com"}, {"address", "@localhost", "*@localhost"},
+		{"address", "{a}@example.com", "{a}@example.com"}, {"address", "*+?@example.com", " simpler"},
+		{"address", "example.com", ` write "@example.com" (which is "*@example.com"), for those of its subdomains ".example.com"`}, {"address", "ann", ` "ann@*"`},
+		{"address", "*@.example.com", ` ".example.com"`}, {"address", "ann@", ` "@example.com"`}, {"address", "@", ` "@example.com"`}, {"address", ".", ` "@example.com"`},
+		{"address", "@.example.com", ` ".example.com"`}, {"address", "a?b", ` whole address`},
+		{"address", "a@x.example, b@x.example", ` write ["a@x.example", "b@x.example"]`}, {"address", "a@x.example;b@x.example", ` write ["a@x.example", "b@x.example"]`},
+		{"address", "a@x.example b@x.example", ` write ["a@x.example", "b@x.example"]`}, {"address", "ann@x.example ", ` write "ann@x.example"`},
+		{"address", "<ann@x.example>", ` write "ann@x.example"`}, {"address", `"Ann" <ann@x.example>`, ` write "ann@x.example"`}, {"address", ",", " "},
+		{"address", "/^.*$/", " simpler"}, {"address", "/@example\\.com$/i", " simpler"}, {"address", "^ann@", " simpler"}, {"address", ".*@example.com", " simpler"},
+		{"address", `*@example\.com`, " simpler"}, {"address", "(ann|bob)@example.com", " simpler"}, {"address", "[a-z]+@example.com", " simpler"}, {"address", "ann@.*", " simpler"},
+		{"address", "ann.+@example.com", " simpler"}, {"address", "(?i)ann@example.com", " simpler"}, {"address", "*@example.com$", " simpler"},
+		{"domain", "@Example.com", "example.com"}, {"domain", "*@example.com", "example.com"}, {"domain", ".example.com", "*.example.com"}, {"domain", "*.example.com", "*.example.com"},
+		{"domain", "example.com", "example.com"}, {"domain", "ann@example.com", ` write "example.com"`}, {"domain", "a.example, b.example", ` write ["a.example", "b.example"]`},
+		{"domain", `/example\.com/`, " written out"}, {"domain", "@", "@"},
+		{"text", "*Invoice, paid*", "*invoice, paid*"}, {"text", "v1.* (a|b) [x] $5 ^ \\", "v1.* (a|b) [x] $5 ^ \\"}, {"text", "/path/to/x?", "/path/to/x?"}, {"text", "/", "/"},
+		{"text", "/^.*$/", " simpler"}, {"text", "/urgent/i", " simpler"}, {"text", "^urgent.*", " simpler"}, {"text", ".*urgent.*", " simpler"}, {"text", "(?i)urgent", " simpler"},
+		{"word", "app, web", ` write ["app", "web"]`}, {"word", "App Two", "app two"}, {"word", "127.0.0.1:25", "127.0.0.1:25"}, {"word", "^app$", " simpler"},
+	} {
+		got, mistake := forms[c.form](c.text)
+		want, wrong := strings.CutPrefix(c.want, " ")
+		switch {
+		case wrong && mistake == nil:
+			t.Errorf("%s %q: %q", c.form, c.text, got)
+		case wrong && !strings.Contains(mistake.Error()+"; "+mistake.Hint, want):
+			t.Errorf("%s %q: %s; %s", c.form, c.text, mistake.Problem, mistake.Hint)
+		case !wrong && (mistake != nil || got != want):
+			t.Errorf("%s %q: %q, %v", c.form, c.text, got, mistake)
+		}
+	}
+}
