@@ -37,7 +37,7 @@ var plan = [][]string{
 	{"gateway/queue/sqlite/disk"},
 	{"gateway/smtpd", "gateway/route", "gateway/identity", "gateway/queue", "gateway/bounce", "gateway/maildrop"},
 	{"gateway/systemd", "gateway/journal", "upstream", "mime/view", "mime/mimetest", "gateway/smtpd/limit", "gateway/queue/sqlite/wal", "gateway/queue/sqlite/orphan"},
-	{"gateway/config/hint", "gateway/envelope", "gateway/backoff", "gateway/budget", "gateway/glob", "gateway/clock", "gateway/queue/buffer", "mime"},
+	{"gateway/config/bind", "gateway/config/hint", "gateway/envelope", "gateway/backoff", "gateway/budget", "gateway/glob", "gateway/clock", "gateway/queue/buffer", "mime"},
 	{"mime/charset", "mime/hostname", "mime/lineend", "mime/markup", "mime/transfer", "test/freeport", "mime/flowed"},
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -182,6 +183,9 @@ func TestDefault(t *testing.T) {
 	l := cfg.Listeners[0]
 	if l.Address != "127.0.0.1:1025" || !l.Allows(netip.MustParseAddr("::ffff:127.0.0.1")) || l.Allows(netip.MustParseAddr("10.0.0.1")) {
 		t.Errorf("listener %+v", l)
+	}
+	if sockets := fmt.Sprint(l.Sockets()); sockets != "[{tcp4 127.0.0.1:1025 false} {tcp6 [::1]:1025 true}]" {
+		t.Errorf("sockets %s", sockets)
 	}
 	if cfg.Upstreams[0].Kind.Name != "console" || cfg.Routes.Len() != 1 || len(cfg.Warnings) != 0 {
 		t.Errorf("config %+v", cfg)

@@ -2,14 +2,13 @@ package config
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
+	"mailhatch/gateway/config/bind"
 	"mailhatch/upstream"
 )
 
@@ -40,7 +39,15 @@ type Listener struct {
 	MaxRate        Rate              `toml:"max_rate"`                   // messages of one client; zero: any
 	IdleTimeout    upstream.Duration `toml:"idle_timeout"`
 	MinRate        Size              `toml:"min_rate"` // a second, of message text; 0: any
+
+	sockets []bind.Socket // of an address with a port
 }
+
+// The address of a config without listeners; programs of this machine reach it at ::1 as well.
+const (
+	defaultPort    = 1025
+	defaultAddress = "127.0.0.1:1025"
+)
 
 func (l *Listener) setDefaults() {
 	*l = Listener{
@@ -59,6 +66,9 @@ func (l *Listener) Network() (network, address string) {
 	}
 	return "tcp", l.Address
 }
+
+// Sockets returns where an address with a port is bound; nil for others.
+func (l *Listener) Sockets() []bind.Socket { return l.sockets }
 
 // Allows reports whether a client may connect. A unix socket admits every client that can open it.
 func (l *Listener) Allows(addr netip.Addr) bool {
@@ -84,12 +94,12 @@ func networks(list ...string) []Network {
 
 func (c *checker) listeners() []Listener {
 	list := c.file.Listener
-	if len(list) == 0 && !c.isBad("listener") {
+	isDefault := len(list) == 0 && !c.isBad("listener")
+	if isDefault {
 		list = make([]Listener, 1)
 		list[0].setDefaults()
-		list[0].Address = "127.0.0.1:1025"
+		list[0].Address = defaultAddress
 	}
-	seen := map[string]string{}
 	for i := range list {
 		path := indexPath("listener", i)
 		l := &list[i]
@@ -104,10 +114,10 @@ func (c *checker) listeners() []Listener {
 			continue
 		}
 		c.access(path, l)
-		if first, dup := seen[l.Address]; dup && !strings.HasSuffix(l.Address, ":0") {
-			c.report(path+".address", fmt.Sprintf("%q is the address of the listener on line %d already", l.Address, c.lines.at(first)), "")
-		}
-		seen[l.Address] = path
+	}
+	c.bind(list)
+	if isDefault {
+		list[0].sockets = bind.Loopback(defaultPort)
 	}
 	c.inFlight(list)
 	return list
@@ -140,10 +150,8 @@ func (c *checker) address(path string, l *Listener) bool {
 		c.report(path, "needs the FileDescriptorName= of a systemd socket after fd:", forms)
 		return false
 	case network == "tcp":
-		_, port, err := net.SplitHostPort(address)
-		_, numErr := strconv.ParseUint(port, 10, 16)
-		if err != nil || numErr != nil {
-			c.report(path, fmt.Sprintf("%q is not an address to listen on", l.Address), forms)
+		if _, err := bind.Parse(address); err != nil {
+			c.report(path, fmt.Sprintf("%q is %v", l.Address, err), forms)
 			return false
 		}
 	}
@@ -168,4 +176,82 @@ func (c *checker) limits(path string, l *Listener) {
 	wrong(l.MinRate > 1e9, "min_rate", "must be at most 1GB", `bytes a second; "64B" is usual, 0 is for any`)
 	wrong(len(l.Banner) > 200 || strings.ContainsFunc(l.Banner, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }), "banner",
 		"must be one line of at most 200 ASCII characters", "")
+}
+
+// door is where the program answers.
+type door struct {
+	key      string
+	what     string // "the listener", "[admin]"
+	given    string // the value of key
+	isTCP    bool
+	address  bind.Address // of TCP
+	listener *Listener    // or nil
+}
+
+func (d *door) collides(o *door) bool {
+	if d.isTCP && o.isTCP {
+		return d.address.Overlaps(o.address)
+	}
+	return d.given == o.given
+}
+
+// doors returns all that can be bound.
+func (c *checker) doors(list []Listener) (all []door) {
+	add := func(d door, network, text string) {
+		var err error
+		if d.isTCP = network == "tcp"; d.isTCP {
+			d.address, err = bind.Parse(text)
+		}
+		if err == nil && !c.isBad(d.key) {
+			all = append(all, d)
+		}
+	}
+	for i := range list {
+		l := &list[i]
+		network, text := l.Network()
+		add(door{key: indexPath("listener", i) + ".address", what: "the listener", given: l.Address, listener: l}, network, text)
+	}
+	admin := c.file.Admin.Address
+	add(door{key: "admin.address", what: "[admin]", given: admin}, "tcp", admin) // "off" is no address
+	return all
+}
+
+// bind decides where the listeners are bound, and reports addresses that are in each other's way.
+func (c *checker) bind(list []Listener) {
+	all := c.doors(list)
+	for i := range all {
+		p := &all[i]
+		var others []bind.Address
+		for j := range all {
+			o := &all[j]
+			if o.isTCP && j != i {
+				others = append(others, o.address)
+			}
+			if j < i && p.collides(o) {
+				c.reportCollision(o, p)
+			}
+		}
+		if p.isTCP && p.listener != nil {
+			p.listener.sockets = p.address.Sockets(others)
+		}
+	}
+}
+
+// reportCollision reports two addresses at the one that comes later in the file. One that is a default has no line.
+func (c *checker) reportCollision(a, b *door) {
+	if c.lines[a.key] > c.lines[b.key] {
+		a, b = b, a
+	}
+	where, hint := fmt.Sprintf("%s on line %d", a.what, c.lines[a.key]), "leave out one of them, or give it another port"
+	if c.lines[a.key] == 0 {
+		where, hint = a.what+" that is there by default", "give it another port"
+		if a.listener == nil {
+			hint += fmt.Sprintf(`, or set address = "off" in %s`, a.what)
+		}
+	}
+	if a.given == b.given {
+		c.report(b.key, fmt.Sprintf("%q is the address of %s already", b.given, where), hint)
+		return
+	}
+	c.report(b.key, fmt.Sprintf("%q overlaps %q, the address of %s: they cannot both be bound", b.given, a.given, where), hint)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
@@ -60,6 +61,29 @@ func TestListenerNetwork(t *testing.T) {
 		if network, address := l.Network(); network != want[0] || address != want[1] {
 			t.Errorf("%s: %s %s", given, network, address)
 		}
+	}
+}
+
+func TestSockets(t *testing.T) {
+	cfg, err := loadText(t, `upstream.main = { type = "console" }
+listener = [
+  { address = "[::]:2500", allow = "10.0.0.0/8" }, { address = "[::]:2501", allow = "10.0.0.0/8" }, { address = "127.0.0.1:2501" },
+  { address = "[::]:8025", allow = "10.0.0.0/8" }, { address = "unix:/run/x.sock" },
+]
+route = [{ via = "main" }]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range cfg.Listeners {
+		for _, s := range cfg.Listeners[i].Sockets() {
+			got = append(got, s.Network+" "+s.Address)
+		}
+	}
+	// 2500 is alone; 8025 is that of [admin], on IPv4
+	want := []string{"tcp [::]:2500", "tcp6 [::]:2501", "tcp4 127.0.0.1:2501", "tcp6 [::]:8025"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/config/bind"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/smtpd"
 	"mailhatch/gateway/smtpd/limit"
@@ -35,7 +36,7 @@ func (s *SMTP) Endpoints(cfg *config.Config) []Endpoint {
 		lc := &cfg.Listeners[i]
 		e := s.endpoint(cfg, lc)
 		e.Name, e.Public = "listener", true
-		e.Bind = func() ([]net.Listener, error) { return bind(lc) }
+		e.Bind = func() ([]net.Listener, error) { return s.bind(lc) }
 		if network, path := lc.Network(); network == "unix" {
 			e.Rebind = func() error { return setSocketMode(path, os.FileMode(lc.SocketMode), lc.SocketGroup) }
 		}
@@ -54,22 +55,42 @@ func (s *SMTP) Endpoints(cfg *config.Config) []Endpoint {
 	return append(append(list, e), s.unclaimed(cfg)...)
 }
 
-func bind(lc *config.Listener) ([]net.Listener, error) {
-	network, address := lc.Network()
-	var l net.Listener
-	var err error
-	switch network {
+func (s *SMTP) bind(lc *config.Listener) ([]net.Listener, error) {
+	switch network, address := lc.Network(); network {
 	case "fd":
 		return systemd.Listeners(address)
 	case "unix":
-		l, err = listenUnix(address, os.FileMode(lc.SocketMode), lc.SocketGroup)
-	default:
-		l, err = net.Listen(network, address)
+		l, err := listenUnix(address, os.FileMode(lc.SocketMode), lc.SocketGroup)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{l}, nil
 	}
-	if err != nil {
-		return nil, err
+	list, missing, err := listenAll(lc.Sockets())
+	for _, err := range missing {
+		s.Log.Warn("cannot listen on one of the addresses of a listener", "listener", lc.Address, "error", err)
 	}
-	return []net.Listener{l}, nil
+	return list, err
+}
+
+// listenAll binds all of the sockets. Of spare ones that are in use or forbidden it returns the reason; that
+// the machine has no such address is none.
+func listenAll(sockets []bind.Socket) (list []net.Listener, missing []error, err error) {
+	for _, at := range sockets {
+		l, err := net.Listen(at.Network, at.Address)
+		switch {
+		case err == nil:
+			list = append(list, l)
+		case !at.Spare:
+			for _, l := range list {
+				_ = l.Close()
+			}
+			return nil, nil, err
+		case !comesLater(at.Address, err):
+			missing = append(missing, err)
+		}
+	}
+	return list, missing, nil
 }
 
 // settings is what a server takes from the config.
