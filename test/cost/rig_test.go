@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,7 +46,8 @@ func settingsOf(tb testing.TB, kind, api string, relay net.Addr) string {
 	if kind == "smtp" {
 		return fmt.Sprintf("host = '127.0.0.1'\nport = %d\ntls = 'none'\n", relay.(*net.TCPAddr).Port)
 	}
-	return string(raw) + fmt.Sprintf("\nbase_url = %q\n", api)
+	text := regexp.MustCompile(`(?m)^base_url = .*\n?`).ReplaceAllString(string(raw), "") // of a provider that has none of its own
+	return text + fmt.Sprintf("\nbase_url = %q\n", api)
 }
 
 // rig is a gateway's rooms without its sockets, with an upstream of each kind.
