@@ -39,6 +39,9 @@ type KeyError struct {
 	Key     string // as in the config: "api_key"
 	Problem string // "is missing", `must be "us" or "eu", not "de"`
 	Hint    string // what to do; may be empty
+
+	Value   string   // that was none of Allowed
+	Allowed []string // so that the nearest can be named; may be nil
 }
 
 // Error returns key and problem.
@@ -55,11 +58,33 @@ type Question struct {
 	// Default returns the answer where none is given, "" for none; known holds the earlier answers by key,
 	// and as FromDomain the domain of the From address. nil: no default.
 	Default  func(known map[string]string) string
-	Optional bool   // the key may be left out
-	Only     string // a key: asked only where that one has an answer
-	Secret   bool   // not shown while it is typed; its flag takes a reference (env:NAME) only
-	Number   bool   // a whole number greater than zero
+	Optional bool // the key may be left out
+	Secret   bool // not shown while it is typed; its flag takes a reference (env:NAME) only
+	Number   bool // a whole number greater than zero
+
+	// Skip reports by the earlier answers that this is not asked; nil: never.
+	Skip func(known map[string]string) bool
 }
 
 // FromDomain is where Question.Default finds the domain of the From address.
 const FromDomain = "from domain"
+
+// Limited is implemented by Settings that know what a provider allows. Keys that every kind has and the config
+// leaves out are set so.
+type Limited interface {
+	// Limits returns what is known once the settings are decoded.
+	Limits() Limits
+}
+
+// Limits are what a provider allows; zero values are unknown.
+type Limits struct {
+	Rate       string // as in the config: "30/m"
+	Concurrent int    // sends at once
+	Recipients int    // of one message
+}
+
+// Advisor is implemented by Settings that have something to tell about themselves, which no error is.
+type Advisor interface {
+	// Advice returns warnings for `mailhatch check`.
+	Advice() []KeyError
+}

@@ -119,5 +119,5 @@ func OneOf(key, value string, allowed ...string) error {
 		return nil
 	}
 	last := len(allowed) - 1
-	return &KeyError{Key: key, Problem: fmt.Sprintf(`must be "%s" or %q, not %q`, strings.Join(allowed[:last], `", "`), allowed[last], value)}
+	return &KeyError{Key: key, Value: value, Allowed: allowed, Problem: fmt.Sprintf(`must be "%s" or %q, not %q`, strings.Join(allowed[:last], `", "`), allowed[last], value)}
 }

@@ -90,17 +90,35 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 		Name: name, Kind: kind, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
 		Sender: c.sender(path, &common),
 	}
+	if l, ok := settings.(upstream.Limited); ok {
+		u.limit(l.Limits(), table)
+	}
+	if a, ok := settings.(upstream.Advisor); ok {
+		for _, advice := range a.Advice() {
+			c.warn(path+"."+advice.Key, "%s", advice.Problem)
+		}
+	}
 	opened, err := settings.Open(upstream.Env{Name: name, Hostname: hostname, Version: c.opts.Version, Stdout: c.opts.Stdout})
 	for _, e := range flatten(err) {
 		var ke *upstream.KeyError
 		if errors.As(e, &ke) {
-			c.report(path+"."+ke.Key, ke.Problem, ke.Hint)
+			c.report(path+"."+ke.Key, ke.Problem, cmp.Or(ke.Hint, didYouMean(ke.Value, ke.Allowed)))
 		} else if !hasBadKey(c.bad, path) {
 			c.report(path, e.Error(), "")
 		}
 	}
 	u.Upstream = opened
 	return u, err == nil
+}
+
+// limit sets what the config leaves to what the provider allows.
+func (u *Upstream) limit(l upstream.Limits, table map[string]any) {
+	if _, given := table["rate"]; !given && l.Rate != "" {
+		_ = u.Rate.UnmarshalText([]byte(l.Rate)) // a test reads all of them
+	}
+	if _, given := table["max_concurrent"]; !given && l.Concurrent > 0 {
+		u.MaxConcurrent = l.Concurrent
+	}
 }
 
 // kind finds what the key type names.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,22 +18,15 @@ import (
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "smtp", Doc: "an SMTP relay or submission server", SMTPStatus: true,
-		New: func() upstream.Settings { return &settings{} },
-		Setup: []upstream.Question{
-			{Key: "host", Text: "Name of the relay", Flag: "relay-host", Usage: "`name` of the SMTP relay"},
-			{Key: "tls", Text: "TLS?", Words: tlsModes(), Optional: true,
-				Flag: "relay-tls", Usage: "its TLS `mode`"},
-			{Key: "port", Text: "Port", Number: true, Optional: true, Flag: "relay-port", Usage: "its `port` (default: by --relay-tls)",
-				Default: func(known map[string]string) string { return strconv.Itoa(defaultPort(known["tls"])) }},
-			{Key: "username", Text: "User name (empty: no login)", Optional: true, Flag: "relay-user", Usage: "user `name` at the relay"},
-			{Key: "password", Text: "Password (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Only: "username",
-				Flag: "relay-password", Default: func(map[string]string) string { return "env:SMTP_PASSWORD" }},
-		},
+		New:   func() upstream.Settings { return &settings{} },
+		Setup: questions(),
 	}
 }
 
 // settings are the keys of an upstream that is an SMTP relay or submission server (RFC 5321, RFC 6409).
 type settings struct {
+	Preset     string            `toml:"preset"`      // a name of package preset, whose values stand in for the keys that are left out
+	Region     string            `toml:"region"`      // of a preset that has regions
 	Host       string            `toml:"host"`        // name or address, without port
 	Port       int               `toml:"port"`        // default by tls: starttls 587, implicit 465, opportunistic and none 25
 	TLS        string            `toml:"tls"`         // starttls (default), implicit, opportunistic, none
@@ -88,6 +80,10 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	var problems []error
 	problem := func(key, text, hint string) {
 		problems = append(problems, &upstream.KeyError{Key: key, Problem: text, Hint: hint})
+	}
+	s, err := s.withPreset()
+	if err != nil {
+		return nil, err
 	}
 	u := &relay{
 		host: s.Host, port: s.Port, helo: s.Helo, tlsMode: s.TLS,

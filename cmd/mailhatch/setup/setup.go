@@ -155,7 +155,7 @@ func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
 
 // answer finds the answer to one question: from a flag, from the terminal, or the default.
 func (s *setup) answer(q *asker, question upstream.Question) error {
-	if question.Only != "" && s.answers[question.Only] == "" {
+	if question.Skip != nil && question.Skip(s.answers) && s.given[question.Flag] == "" {
 		return nil
 	}
 	value, fallback := s.given[question.Flag], ""

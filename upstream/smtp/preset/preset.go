@@ -1,0 +1,60 @@
+// Package preset lists the SMTP submission of named services: where it is, how one logs in, what it takes, and what
+// it does to mail. A limit that the service does not document is left to the service.
+package preset
+
+import (
+	"slices"
+	"strings"
+)
+
+// Preset is the SMTP submission of one service.
+type Preset struct {
+	Name     string // as in the config
+	Service  string // for people
+	Doc      string // address of the documentation that the values are from
+	Host     string // "{region}" stands for the region
+	Port     int
+	TLS      string   // starttls or implicit
+	Auth     string   // "" for auto
+	Username string   // the one that all accounts have; "" where each has its own
+	Login    string   // what username and password are there
+	Regions  []string // of Host; nil: it has none
+
+	Bytes      int64  // of a message, 0: not documented
+	Recipients int    // of a message
+	Rate       string // messages in a time: "30/m"
+	Concurrent int    // connections
+
+	Changes []string // what the service does to mail, beside trace fields and signatures
+	Notes   []string // what one must know
+	Keyed   bool     // it recognises a repeated message by Resend-Idempotency-Key
+}
+
+// All returns the presets in the order of their names.
+func All() []Preset {
+	all := slices.Concat(mailboxes(), services(), others())
+	slices.SortFunc(all, func(a, b Preset) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Find returns a preset by name.
+func Find(name string) (p Preset, ok bool) {
+	all := All()
+	i := slices.IndexFunc(all, func(p Preset) bool { return p.Name == name })
+	if i < 0 {
+		return p, false
+	}
+	return all[i], true
+}
+
+// Names lists the names.
+func Names() []string {
+	var names []string
+	for _, p := range All() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// HostIn returns the host in a region.
+func (p Preset) HostIn(region string) string { return strings.ReplaceAll(p.Host, "{region}", region) }
