@@ -130,6 +130,7 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.answer(ctx, started) })
 	group.Go(func() error { return g.keepAlive(ctx) })
+	group.Go(func() error { return g.tellStatus(ctx, g.notifier, statusEvery) })
 	group.Go(func() error { return g.deliverer.Run(ctx) })
 	group.Go(func() error { return g.pickUp(ctx) })
 	group.Go(func() error { return g.prune(ctx) })

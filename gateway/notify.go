@@ -2,7 +2,14 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
+
+	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/systemd"
 )
 
 // notified logs that the service manager could not be notified; mail goes on.
@@ -35,4 +42,53 @@ func (g *Gateway) keepAlive(ctx context.Context) error {
 			g.journal.InternalError("queue", err)
 		}
 	}
+}
+
+// statusEvery is how often the service manager is told how the gateway is, if that has changed.
+const statusEvery = 5 * time.Second
+
+// tellStatus keeps the service manager's line about the gateway (systemctl status) true until ctx ends.
+func (g *Gateway) tellStatus(ctx context.Context, manager systemd.Notifier, every time.Duration) error {
+	if !manager.Listens() {
+		return nil
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	told := ""
+	for {
+		if depths, err := g.queue.Stats(ctx); err == nil { // keepAlive reports what is wrong with it
+			if line := statusLine(depths, g.deliverer.Status(), g.endpoints.Waiting()); line != told {
+				g.notified(manager.Status(line))
+				told = line
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// statusLine says what is in the queue, which upstreams are closed and which listeners wait for their address.
+func statusLine(depths map[envelope.State]queue.Depth, upstreams []gate.Status, waiting []string) string {
+	var counts []string
+	for _, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
+		if n := depths[state].Parts; n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	line := "queue: empty"
+	if counts != nil {
+		line = "queue: " + strings.Join(counts, ", ")
+	}
+	for _, u := range upstreams {
+		if u.State == "closed" {
+			line += fmt.Sprintf("; upstream %s is closed (%s)", u.Name, u.Reason) // its provider's words may name somebody
+		}
+	}
+	for _, w := range waiting {
+		line += "; " + w
+	}
+	return line
 }

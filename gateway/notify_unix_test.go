@@ -4,6 +4,9 @@ package gateway
 
 import (
 	"context"
+	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
 	"mailhatch/gateway/systemd"
 	"net"
 	"os"
@@ -28,7 +31,7 @@ func manager(t *testing.T) *net.UnixConn {
 	return c
 }
 
-// notified reads the next message that is not a sign of life, and counts those before it.
+// notified reads the next message that is neither a sign of life nor a line for people, and counts the former.
 func notified(t *testing.T, c *net.UnixConn) (state string, signs int) {
 	t.Helper()
 	for {
@@ -38,10 +41,12 @@ func notified(t *testing.T, c *net.UnixConn) (state string, signs int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if state = string(b[:n]); state != "WATCHDOG=1" {
+		switch state = string(b[:n]); {
+		case state == "WATCHDOG=1":
+			signs++
+		case !strings.HasPrefix(state, "STATUS="):
 			return state, signs
 		}
-		signs++
 	}
 }
 
@@ -55,7 +60,10 @@ func TestServiceManagerIsNotified(t *testing.T) {
 	}
 	for signs := 0; signs < 3; signs++ {
 		b := make([]byte, 200)
-		if n, err := c.Read(b); err != nil || string(b[:n]) != "WATCHDOG=1" {
+		n, err := c.Read(b)
+		if strings.HasPrefix(string(b[:n]), "STATUS=") {
+			signs--
+		} else if err != nil || string(b[:n]) != "WATCHDOG=1" {
 			t.Fatalf("notified %q, %v", b[:n], err)
 		}
 	}
@@ -99,5 +107,48 @@ func TestNoSignOfLifeWithoutQueue(t *testing.T) {
 	}
 	if state, signs := notified(t, c); state != "STOPPING=1" || signs != 0 {
 		t.Errorf("notified %q after %d signs of life", state, signs)
+	}
+}
+
+func TestStatusLine(t *testing.T) {
+	for _, row := range []struct {
+		depths    map[envelope.State]queue.Depth
+		upstreams []gate.Status
+		waiting   []string
+		want      string
+	}{
+		{nil, []gate.Status{{Name: "main", State: "open"}}, nil, "queue: empty"},
+		{map[envelope.State]queue.Depth{envelope.Queued: {Parts: 12}, envelope.Failed: {Parts: 1}, envelope.Held: {}},
+			[]gate.Status{{Name: "main", State: "closed", Reason: "account"}, {Name: "relay", State: "probing", Reason: "unreachable"}},
+			[]string{"listener 192.0.2.7:25 waits for its address: no"},
+			"queue: 12 queued, 1 failed; upstream main is closed (account); listener 192.0.2.7:25 waits for its address: no"},
+	} {
+		if got := statusLine(row.depths, row.upstreams, row.waiting); got != row.want {
+			t.Errorf("%q, want %q", got, row.want)
+		}
+	}
+}
+
+// TestStatusIsTold: at once and after changes, and nothing while nothing changes.
+func TestStatusIsTold(t *testing.T) {
+	h := newHouse(t, holding)
+	c := manager(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.g.tellStatus(ctx, systemd.NewNotifier(), time.Millisecond) }()
+	want := []string{"STATUS=queue: empty", "STATUS=queue: 1 held", "STATUS=queue: 2 held"}
+	for i, line := range want {
+		b := make([]byte, 200)
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if n, err := c.Read(b); err != nil || string(b[:n]) != line {
+			t.Fatalf("told %q, %v, want %q", b[:n], err, line)
+		}
+		if i < len(want)-1 {
+			h.mustSend("a@example.com", []string{"b@example.org"}, "Subject: x\r\n\r\nx\r\n")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

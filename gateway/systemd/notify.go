@@ -20,6 +20,12 @@ func (n Notifier) Ready() error { return n.send("READY=1") }
 // Stopping reports that the program has begun to shut down.
 func (n Notifier) Stopping() error { return n.send("STOPPING=1") }
 
+// Listens reports whether there is a service manager.
+func (n Notifier) Listens() bool { return n.socket != "" }
+
+// Status describes the state of the program in one line, for people.
+func (n Notifier) Status(line string) error { return n.send("STATUS=" + line) }
+
 // Alive is a sign of life.
 func (n Notifier) Alive() error { return n.send("WATCHDOG=1") }
 
