@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,6 +44,7 @@ func (c *checker) check() *Config {
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", cfg.Log.Format, "auto", "text", "json")
 	c.permissions()
+	c.shortName(cfg)
 	return cfg
 }
 
@@ -59,16 +61,23 @@ func hasBadKey(bad map[string]bool, table string) bool {
 func (c *checker) hostname() string {
 	name := c.file.Hostname
 	if name == "" {
-		name, _ = os.Hostname()
-		if hostname.Check(name) != nil {
-			return "localhost"
-		}
-		return name
+		system, _ := os.Hostname()
+		hosts, _ := os.ReadFile("/etc/hosts") // there is none on some systems
+		return hostname.Own(system, string(hosts))
 	}
 	if err := hostname.Check(name); err != nil {
 		c.report("hostname", err.Error(), `write a name such as "app1.example.com"`)
 	}
 	return name
+}
+
+// shortName warns of a machine whose name will be seen outside and has no domain.
+func (c *checker) shortName(cfg *Config) {
+	outside := func(u Upstream) bool { return u.Kind.Setup != nil }
+	if c.file.Hostname == "" && !strings.Contains(cfg.Hostname, ".") && slices.ContainsFunc(cfg.Upstreams, outside) {
+		c.warn("hostname", `is %[1]q, as this machine is called, which has no domain: servers may refuse it, and no answer reaches root@%[1]s; `+
+			`write hostname = "%[1]s.example.com", with your domain, above the first table`, cfg.Hostname)
+	}
 }
 
 func (c *checker) dirs(cfg *Config) {
