@@ -16,6 +16,8 @@ import (
 // settle turns outcomes into records of what is final and parts of what waits.
 func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, dests []destination, outcomes []upstream.Outcome) {
 	now := a.now()
+	var silent []envelope.Recipient // taken, and nobody but us tells their sender
+	var taken envelope.Progress
 	for _, group := range a.groups(outcomes, dests) {
 		rcpts := make([]envelope.Recipient, len(group))
 		for i, n := range group {
@@ -29,9 +31,10 @@ func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, dests []d
 		}
 		a.sent(rcpts, p, o.ID)
 		if !o.Notifies {
-			a.relayed(ctx, rcpts, p)
+			silent, taken = append(silent, rcpts...), p
 		}
 	}
+	a.relayed(ctx, silent, taken) // one note, however many calls it took
 }
 
 func (a *attempt) settleFailure(ctx context.Context, rcpts []envelope.Recipient, dest destination, p envelope.Progress, e *upstream.Error) {

@@ -394,6 +394,30 @@ func TestSuccessIsToldWhereTheProviderDoesNot(t *testing.T) {
 	}
 }
 
+// TestSuccessIsToldOnce: an upstream that makes a call for each recipient gives each its own id, and the sender still
+// gets one note about them all.
+func TestSuccessIsToldOnce(t *testing.T) {
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		out := make([]upstream.Outcome, len(m.To))
+		for i := range out {
+			out[i].ID = fmt.Sprint(i)
+		}
+		return out
+	}}
+	r := newRig(t, nil, ups{"a": a})
+	const many = 1000
+	to := make([]string, many)
+	for i := range to {
+		to[i] = fmt.Sprintf("x%d@example.org SUCCESS", i)
+	}
+	r.put("a", to...)
+	r.start()
+	r.awaitSent(many)
+	if b := r.bounced(); len(b) != 1 || strings.Count(b[0], "Action: relayed") != many {
+		t.Errorf("%d notes", len(b))
+	}
+}
+
 // Mail for an upstream that only another gateway has is left to it; once nobody serves it, it is routed anew.
 func TestLaneOfAnotherGateway(t *testing.T) {
 	a := &scripted{}
