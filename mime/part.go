@@ -89,15 +89,19 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
-// ContentID takes the brackets off the value of a Content-ID field, or of what names one.
+// ContentID takes the brackets off the value of a Content-ID field, or of what names one. Programs that fold a long
+// one as encoded words mean what these say.
 func ContentID(v string) string {
+	if v = repair(v); strings.Contains(v, "=?") {
+		v = strings.Join(strings.Fields(DecodeText(v)), "")
+	}
 	if i := strings.IndexByte(v, '<'); i >= 0 {
 		v = v[i+1:]
 		if j := strings.IndexByte(v, '>'); j >= 0 {
 			v = v[:j]
 		}
 	}
-	return clean(repair(strings.TrimSpace(v)))
+	return clean(strings.TrimSpace(v))
 }
 
 // fileName removes what no file name has: control characters and white space around it.

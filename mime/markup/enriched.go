@@ -45,8 +45,9 @@ func (e *enriched) take(chunk []byte, last bool) (n int) {
 		case '\r':
 			n++
 		case '\n':
-			e.lines++
-			n++
+			if n++; e.inside == 0 {
+				e.lines++
+			}
 		case '<':
 			if !e.rich && len(rest) > 1 && rest[1] == '<' {
 				e.write("<")

@@ -250,7 +250,8 @@ func (e *elements) endTags() string {
 // needsEnd reports whether an element ends at its end tag only (HTML 13.1.2).
 func needsEnd(name string) bool {
 	switch name {
-	case "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", // void
+	case "plaintext", // nothing ends it
+		"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", // void
 		"p", "li", "dt", "dd", "rb", "rt", "rp", "option", "optgroup", "colgroup", "caption", "thead", "tbody", "tfoot", "tr", "td", "th":
 		return false
 	}
