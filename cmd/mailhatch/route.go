@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -27,7 +26,10 @@ type envelopeFlags struct {
 	from, client, user, listener string
 	to                           command.List
 
-	ended []identity.Ending // of to, once it is completed: recipients whose alias leads to no address
+	// What envelope makes of them.
+	door  *door
+	given []envelope.Recipient // as a client would name them
+	ended []identity.Ending    // those whose alias leads to no address
 }
 
 func (a *app) envelopeFlags(name string) (*envelopeFlags, *flag.FlagSet) {
@@ -35,9 +37,9 @@ func (a *app) envelopeFlags(name string) (*envelopeFlags, *flag.FlagSet) {
 	e := &envelopeFlags{}
 	fs.StringVar(&e.from, "from", "", "envelope sender `address`; \"<>\" is the null sender")
 	fs.Var(&e.to, "to", "envelope recipient `address`; may be repeated")
-	fs.StringVar(&e.client, "client", "127.0.0.1", "IP `address` of the client")
+	fs.StringVar(&e.client, "client", "", "IP `address` of the client (default: 127.0.0.1, or one that the listener allows)")
 	fs.StringVar(&e.user, "user", "", "AUTH `name`")
-	fs.StringVar(&e.listener, "listener", "", "`address` of the listener, as in the config (default: the first)")
+	fs.StringVar(&e.listener, "listener", "", "`address` of the listener, as in the config (default: the first, or that of the user)")
 	return e, fs
 }
 
@@ -47,16 +49,13 @@ func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelo
 	if e.from == "" && len(msg.From) > 0 {
 		env.From = msg.From[0].Addr
 	}
-	env.Client = envelope.Client{User: e.user, Listener: e.listener, Protocol: "ESMTP"}
-	if e.listener == "" {
-		env.Client.Listener = cfg.Listeners[0].Address
+	var err error
+	if e.door, err = e.findDoor(cfg); err != nil {
+		return nil, err
 	}
-	if e.client != "" {
-		addr, err := netip.ParseAddr(e.client)
-		if err != nil {
-			return nil, command.Usagef("--client %q is not an IP address", e.client)
-		}
-		env.Client.Addr = addr
+	env.Client = envelope.Client{Addr: e.door.client, User: e.user, Listener: bounces, Protocol: "ESMTP"}
+	if e.door.listener != nil {
+		env.Client.Listener = e.door.listener.Address
 	}
 	to := []string(e.to)
 	if len(to) == 0 {
@@ -70,11 +69,10 @@ func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelo
 	if len(to) == 0 {
 		return nil, command.Usagef("no recipients: use --to ADDRESS, or a message with a To field")
 	}
-	var list []envelope.Recipient
 	for _, s := range to {
-		list = append(list, envelope.Recipient{Address: strings.Trim(s, "<>")})
+		e.given = append(e.given, envelope.Recipient{Address: strings.Trim(s, "<>")})
 	}
-	env.To, e.ended = cfg.Aliases.Expand(cfg.Identity, list)
+	env.To, e.ended = cfg.Aliases.Expand(cfg.Identity, e.given)
 	return env, nil
 }
 
@@ -103,7 +101,7 @@ func toCRLF(b []byte) []byte {
 }
 
 // runRoute shows for each recipient which rule decides, and why each earlier one does not.
-func runRoute(_ context.Context, a *app, args []string) error {
+func runRoute(ctx context.Context, a *app, args []string) error {
 	e, fs := a.envelopeFlags("route")
 	asJSON := fs.Bool("json", false, "a list in JSON")
 	rest, err := command.Parse(fs, args)
@@ -121,16 +119,9 @@ func runRoute(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	env, err := e.envelope(cfg, msg)
+	all, err := e.explain(ctx, cfg, msg, len(rest) == 1)
 	if err != nil {
 		return err
-	}
-	all, err := explain(cfg, env, msg)
-	if err != nil {
-		return err
-	}
-	for _, ending := range e.ended {
-		all = append(all, explanation{To: ending.Recipient.Address, Given: ending.Recipient.Given, Decision: endingText(ending)})
 	}
 	if *asJSON {
 		enc := json.NewEncoder(a.stdout)
@@ -140,10 +131,44 @@ func runRoute(_ context.Context, a *app, args []string) error {
 	if len(all) > 0 {
 		printRewrites(a.stdout, all[0].Rewrites)
 	}
+	if len(all) > 0 && all[0].whole {
+		all[0].Refused.print(a.stdout)
+		return nil
+	}
 	for _, x := range all {
 		x.print(a.stdout)
 	}
 	return nil
+}
+
+// explain asks at the door, then evaluates the rules for what comes in.
+func (e *envelopeFlags) explain(ctx context.Context, cfg *config.Config, msg *mime.Message, sent bool) ([]explanation, error) {
+	env, err := e.envelope(cfg, msg)
+	if err != nil {
+		return nil, err
+	}
+	whole, refused, err := e.door.ask(ctx, e, env, msg, sent)
+	switch {
+	case err != nil:
+		return nil, err
+	case whole != nil:
+		return e.refuseAll(whole), nil
+	case len(refused) > 0:
+		env.To, e.ended = cfg.Aliases.Expand(cfg.Identity, without(e.given, refused))
+	}
+	all, err := explain(cfg, env, msg)
+	if err != nil {
+		return nil, err
+	}
+	for _, ending := range e.ended {
+		all = append(all, explanation{To: ending.Recipient.Address, Given: ending.Recipient.Given, Decision: endingText(ending)})
+	}
+	for _, r := range e.given {
+		if why, is := refused[r.Address]; is {
+			all = append(all, refusedAt(r.Address, &why))
+		}
+	}
+	return all, nil
 }
 
 // explain evaluates the rules that rewrite, then the routes.
@@ -175,10 +200,12 @@ type explanation struct {
 	Copy     bool            `json:"copy,omitempty"`  // added by a rule; gets no notifications
 	Decision string          `json:"decision"`
 	Verdicts []route.Verdict `json:"verdicts"`
+	Refused  *refusal        `json:"refused,omitempty"` // before any rule was asked
 
 	Rewrites []route.RewriteVerdict `json:"rewrites,omitempty"` // of the message: the same for all its recipients
 
 	rewritten bool // a rule named this recipient
+	whole     bool // what was refused is the message
 }
 
 func (x *explanation) print(w io.Writer) {
@@ -192,6 +219,9 @@ func (x *explanation) print(w io.Writer) {
 		fmt.Fprintf(w, " (alias of %s)", x.Given)
 	}
 	fmt.Fprintf(w, ": %s\n", x.Decision)
+	if x.Refused != nil && x.Refused.Why != "" {
+		fmt.Fprintf(w, "  %s\n", x.Refused.Why)
+	}
 	for _, v := range x.Verdicts {
 		fmt.Fprint(w, "  ")
 		printVerdict(w, v, "decides")

@@ -129,12 +129,9 @@ func (a *Acceptor) acquire(ctx context.Context, in *incoming, header int) error 
 }
 
 func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) error {
-	raw, rest, err := mime.ReadHeader(body, maxHeader)
-	if errors.Is(err, mime.ErrHeaderTooLarge) {
-		return &envelope.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes or 100,000 lines", maxHeader)}
-	}
+	raw, rest, err := readHeader(body)
 	if err != nil {
-		return err // from the client
+		return err
 	}
 	rest, size, done, err := a.measured(ctx, in.cfg, rest)
 	if err != nil {
@@ -154,6 +151,23 @@ func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) erro
 	return a.parse(ctx, in, len(header))
 }
 
+// readHeader reads the header of a message. Errors come from r, or are a *envelope.Reply.
+func readHeader(r io.Reader) (raw []byte, rest io.Reader, err error) {
+	raw, rest, err = mime.ReadHeader(r, maxHeader)
+	if errors.Is(err, mime.ErrHeaderTooLarge) {
+		err = &envelope.Reply{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: fmt.Sprintf("the header is longer than %d bytes or 100,000 lines", maxHeader)}
+	}
+	return raw, rest, err
+}
+
+// checkHops refuses a message that goes in circles.
+func checkHops(fields mime.Header) error {
+	if identity.Hops(fields) < identity.MaxHops {
+		return nil
+	}
+	return &envelope.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
+}
+
 // complete returns the header as it is stored before a body of that size, and completes the envelope.
 func (a *Acceptor) complete(ctx context.Context, in *incoming, raw []byte, size int64) ([]byte, error) {
 	if err := a.acquire(ctx, in, len(raw)); err != nil {
@@ -162,8 +176,8 @@ func (a *Acceptor) complete(ctx context.Context, in *incoming, raw []byte, size 
 	defer in.release() // the client may take its time for the body
 	cfg := in.cfg
 	fields := mime.ParseHeader(raw)
-	if identity.Hops(fields) >= identity.MaxHops {
-		return nil, &envelope.Reply{Code: 554, Enhanced: [3]int{5, 4, 6}, Text: fmt.Sprintf("mail loop: %d hops already", identity.MaxHops)}
+	if err := checkHops(fields); err != nil {
+		return nil, err
 	}
 	in.env.Received = a.Clock.Now()
 	in.env.From = cfg.Identity.Qualify(in.env.From)

@@ -8,6 +8,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/route"
 	"mailhatch/gateway/smtpd"
+	"mailhatch/mime"
 	"strings"
 )
 
@@ -71,4 +72,26 @@ func loggedIn(lc *config.Listener, env *envelope.Envelope) bool {
 		return false
 	}
 	return lc.ClientCAFile == "" || strings.HasSuffix(env.Client.Protocol, "A")
+}
+
+// rehearsing answers as the handler of a listener, and keeps nothing.
+type rehearsing struct{ handler }
+
+// Rehearsal returns a handler that answers as that of the listener would, up to the end of the header: what becomes
+// of the message then is for Prepare and the routes to tell. It keeps nothing.
+func Rehearsal(cfg *config.Config, l *config.Listener) smtpd.Handler {
+	return &rehearsing{handler{&Acceptor{Config: func() *config.Config { return cfg }}, l}}
+}
+
+// Accept reads a message.
+func (h *rehearsing) Accept(_ context.Context, _ *envelope.Envelope, body io.Reader) (string, string, error) {
+	raw, rest, err := readHeader(body)
+	if err != nil {
+		return "", "", err
+	}
+	if err := checkHops(mime.ParseHeader(raw)); err != nil {
+		return "", "", err
+	}
+	_, err = io.Copy(io.Discard, rest)
+	return "", "", err
 }
