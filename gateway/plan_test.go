@@ -57,7 +57,7 @@ var plan = [][]string{
 		"upstream/local",
 		"upstream/upstreamtest/fakes",
 	},
-	{"gateway/queue/sqlite", "gateway/queue/queuetest", "upstream/upstreamtest"},
+	{"gateway/queue/sqlite", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest"},
 	{"gateway/queue/sqlite/database", "gateway/queue/sqlite/bodies", "gateway/queue/sqlite/row"},
 	{"gateway/queue/sqlite/disk"},
 	{
@@ -107,10 +107,11 @@ var strict = map[string][]string{
 	"gateway/smtpd/limit": {},
 	"upstream":            {"mime"},
 	"upstream/api":        {"mime", "mime/view", "upstream"},
-	"upstream/smtp":       {"mime", "upstream", "upstream/smtp/preset"},
+	"upstream/oauth":      {"upstream"},
+	"upstream/smtp":       {"mime", "upstream", "upstream/oauth", "upstream/smtp/preset"},
 	"upstream/local":      {"mime", "mime/view", "upstream"},
 	"upstream/raw":        {"mime", "upstream", "upstream/api"},
-	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/raw"},
+	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/oauth", "upstream/raw"},
 }
 
 const maxFiles = 15

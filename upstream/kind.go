@@ -32,6 +32,7 @@ type Env struct {
 	Hostname string    // EHLO name
 	Version  string    // for the User-Agent
 	Stdout   io.Writer // where console writes
+	TokenDir string    // where access tokens are kept; "": nowhere
 }
 
 // KeyError is a setting that cannot be used.

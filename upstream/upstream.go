@@ -48,6 +48,20 @@ type Idempotent interface {
 	KeyValidity() time.Duration
 }
 
+// Expiring is implemented by upstreams whose credentials end at a time.
+type Expiring interface {
+	// Expiries returns when what the upstream logs in with ends.
+	Expiries() []Expiry
+}
+
+// Expiry is the end of a credential.
+type Expiry struct {
+	Name    string    // "token", "certificate"
+	Since   time.Time // when it began; zero: unknown
+	At      time.Time
+	Renewed bool // before its end, without anyone's doing
+}
+
 // Upstreams that hold connections implement io.Closer too.
 
 // Mail is one message on its way to some of its recipients.

@@ -1,0 +1,30 @@
+//go:build unix
+
+package oauth
+
+import (
+	"os"
+	"syscall"
+)
+
+// owner gives a file to the owner of its directory: root may log in for the service.
+func owner(dir, file string) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	if st, err := os.Stat(dir); err == nil {
+		if s, ok := st.Sys().(*syscall.Stat_t); ok {
+			_ = os.Chown(file, int(s.Uid), int(s.Gid)) // root reads it in any case
+		}
+	}
+}
+
+// syncDir makes a new name in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // nothing was written to it
+	return d.Sync()
+}

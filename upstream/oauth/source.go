@@ -1,0 +1,242 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"mailhatch/upstream"
+)
+
+// Source has the token of one upstream. Its methods may be called from many goroutines at once; one of them renews
+// the token for all.
+type Source struct {
+	name         string
+	settings     *Settings
+	purpose      Purpose
+	grant        grant
+	secretExpiry time.Time // of what the application proves itself with; zero: unknown
+	store        store
+	client       *http.Client
+	now          func() time.Time
+	busy         chan struct{} // holds one value while a token is being renewed
+
+	mu       sync.Mutex
+	current  token
+	loaded   bool            // from the store
+	refused  string          // an access token that the far side refused
+	failure  *upstream.Error // of the last renewal
+	notAgain time.Time       // until then it is the answer
+}
+
+// Token returns an access token that is good for the next seconds. Where it is time to renew it, the first who asks
+// does so, and the others get the old one as long as it is valid.
+func (s *Source) Token(ctx context.Context) (string, *upstream.Error) {
+	t := s.get()
+	if s.isFresh(t) {
+		return t.Access, nil
+	}
+	if s.isUsable(t) {
+		select {
+		case s.busy <- struct{}{}:
+		default:
+			return t.Access, nil
+		}
+	} else {
+		select {
+		case s.busy <- struct{}{}:
+		case <-ctx.Done():
+			return "", &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("no token in time: %w", ctx.Err())}
+		}
+	}
+	defer func() { <-s.busy }()
+	return s.renew(ctx)
+}
+
+// Refused tells that the far side did not take a token. The next call of Token gets another one; one that is
+// refused at once again is not replaced: then it is not the token that is wrong.
+func (s *Source) Refused(access string) (again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if access == "" || access != s.current.Access {
+		return access != "" // it was renewed since
+	}
+	if s.refused == access || s.now().Sub(s.current.Obtained) < s.current.Expiry.Sub(s.current.Obtained)/100 {
+		return false
+	}
+	s.refused = access
+	return true
+}
+
+func (s *Source) get() token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.loaded {
+		s.loaded = true
+		if t, err := s.store.load(); err == nil && t.For == s.settings.fingerprint(s.purpose) {
+			s.current = t
+		}
+	}
+	return s.current
+}
+
+func (s *Source) isUsable(t token) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return t.valid(s.now()) && t.Access != s.refused
+}
+
+func (s *Source) isFresh(t token) bool { return s.isUsable(t) && !t.old(s.now()) }
+
+// renew gets a new token, unless another did so meanwhile. While the provider cannot be reached the old one stays.
+func (s *Source) renew(ctx context.Context) (string, *upstream.Error) {
+	s.mu.Lock()
+	if stored, err := s.store.load(); err == nil && stored.For == s.settings.fingerprint(s.purpose) && stored.Obtained.After(s.current.Obtained) {
+		s.current, s.failure = stored, nil // `mailhatch login`, or another gateway
+	}
+	t, failure, now := s.current, s.failure, s.now()
+	if now.After(s.notAgain) {
+		failure = nil
+	}
+	s.mu.Unlock()
+	if s.isFresh(t) {
+		return t.Access, nil
+	}
+	if failure == nil {
+		failure = s.request(ctx, &t)
+	}
+	if failure != nil && !s.isUsable(t) {
+		return "", failure
+	}
+	return t.Access, nil
+}
+
+// request asks the provider and keeps what it grants.
+func (s *Source) request(ctx context.Context, t *token) *upstream.Error {
+	granted, err := s.grant(context.WithValue(ctx, oauth2.HTTPClient, s.client), t.Refresh)
+	if err == nil && granted.AccessToken == "" {
+		err = errors.New("the answer has no token")
+	}
+	if err == nil {
+		err = s.keep(granted, t)
+	}
+	if err == nil {
+		return nil
+	}
+	failure := s.explain(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure, s.notAgain = failure, s.now().Add(max(pause, failure.RetryAfter))
+	return failure
+}
+
+// pause is how long the answer to a renewal that failed stands for further ones.
+const pause = 2 * time.Second
+
+// keep stores a token before anyone uses it: the refresh token that it replaces may be worthless now.
+func (s *Source) keep(granted *oauth2.Token, t *token) error {
+	life := defaultLife
+	if !granted.Expiry.IsZero() {
+		life = time.Until(granted.Expiry)
+	}
+	now := s.now()
+	next := token{Access: granted.AccessToken, Refresh: granted.RefreshToken, Obtained: now, Expiry: now.Add(life), For: s.settings.fingerprint(s.purpose)}
+	if next.Refresh == "" {
+		next.Refresh = t.Refresh
+	}
+	err := s.store.save(next)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.loaded, s.failure, s.refused = next, true, nil, ""
+	*t = next
+	if err != nil && next.Refresh != "" {
+		return fmt.Errorf("the new token cannot be stored: %w", err) // it is used, and the next one may be stored
+	}
+	return nil
+}
+
+// defaultLife is the life of a token whose provider does not say, the least in use.
+const defaultLife = 10 * time.Minute
+
+// Secrets returns what no words of a far side may show.
+func (s *Source) Secrets() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []string{s.settings.ClientSecret.Reveal(), s.current.Access, s.current.Refresh}
+}
+
+// Expiries returns when the token and what it is got with end.
+func (s *Source) Expiries() []upstream.Expiry {
+	t := s.get()
+	var list []upstream.Expiry
+	if t.Access != "" {
+		list = append(list, upstream.Expiry{Name: "token", Since: t.Obtained, At: t.Expiry, Renewed: true})
+	}
+	if !s.secretExpiry.IsZero() {
+		list = append(list, upstream.Expiry{Name: "certificate", At: s.secretExpiry})
+	}
+	return list
+}
+
+// explain sorts the failure of a renewal.
+func (s *Source) explain(err error) *upstream.Error {
+	redact := upstream.NewRedactor(s.Secrets()...)
+	var refusal *oauth2.RetrieveError
+	switch {
+	case errors.Is(err, errNoLogin):
+		return &upstream.Error{Class: upstream.Account, Code: "login", Err: fmt.Errorf("%w: run mailhatch login %s", err, s.name)}
+	case errors.As(err, &refusal):
+		return s.refusal(refusal, redact)
+	}
+	var network *url.Error
+	if errors.As(err, &network) {
+		err = network.Err // the address says nothing
+		return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("no token: cannot reach the token endpoint: %w", redact.Error(err))}
+	}
+	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("no token: %w", redact.Error(err))}
+}
+
+// refusal reads an error answer of the endpoint (RFC 6749 5.2).
+func (s *Source) refusal(r *oauth2.RetrieveError, redact *upstream.Redactor) *upstream.Error {
+	if r.ErrorCode == "" { // package jwt does not read it
+		var w struct {
+			Code  string `json:"error"`
+			Words string `json:"error_description"`
+		}
+		if json.Unmarshal(r.Body, &w) == nil {
+			r.ErrorCode, r.ErrorDescription = w.Code, w.Words
+		}
+	}
+	e := &upstream.Error{Class: upstream.Account, Status: r.Response.StatusCode, Code: redact.Redact(oneLine(r.ErrorCode))}
+	words := redact.Redact(oneLine(r.ErrorDescription))
+	if words == "" {
+		words = redact.Redact(oneLine(string(r.Body)))
+	}
+	if len(words) > 300 {
+		words = words[:300] + "…"
+	}
+	switch {
+	case e.Status == http.StatusTooManyRequests:
+		e.Class = upstream.Throttled
+	case e.Status >= 500, r.ErrorCode == "temporarily_unavailable", r.ErrorCode == "server_error", r.ErrorCode == "" && e.Status != 401:
+		e.Class = upstream.Temporary // who speaks so may be a proxy
+	}
+	if seconds, err := strconv.Atoi(r.Response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		e.RetryAfter = min(time.Duration(seconds)*time.Second, 24*time.Hour)
+	}
+	e.Err = fmt.Errorf("no token: %s", words)
+	if hint := Hint(r.ErrorCode + " " + r.ErrorDescription); hint != "" {
+		e.Err = fmt.Errorf("no token: %s (%s)", words, hint)
+	} else if s.settings.Flow == Device && r.ErrorCode == "invalid_grant" {
+		e.Err = fmt.Errorf("no token: %s (run mailhatch login %s)", words, s.name)
+	}
+	return e
+}

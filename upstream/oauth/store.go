@@ -1,0 +1,94 @@
+package oauth
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// token is what the provider granted.
+type token struct {
+	Access   string    `json:"access_token"`
+	Refresh  string    `json:"refresh_token,omitempty"`
+	Obtained time.Time `json:"obtained"`
+	Expiry   time.Time `json:"expiry"`
+	For      string    `json:"for"` // the settings that it was granted to, see Settings.fingerprint
+}
+
+// valid reports whether the token can be used, with a little time to get to the far side.
+func (t token) valid(now time.Time) bool {
+	return t.Access != "" && now.Before(t.Expiry.Add(-slack(t)))
+}
+
+// slack is how long before its end a token is not used any more.
+func slack(t token) time.Duration { return min(t.Expiry.Sub(t.Obtained)/20, 10*time.Second) }
+
+// old reports that the token is to be renewed: at 80 % of its life.
+func (t token) old(now time.Time) bool {
+	return t.Access == "" || !now.Before(t.Obtained.Add(t.Expiry.Sub(t.Obtained)*4/5))
+}
+
+// fingerprint names what a token is granted to: with other settings it is another's.
+func (s *Settings) fingerprint(p Purpose) string {
+	address, _ := s.endpoints()
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{s.Flow, address, s.ClientID, s.Subject}, s.scopes(p)...), "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// store keeps the token of one upstream in a file that only its owner reads.
+type store struct{ dir, name string }
+
+func (s store) path() string { return filepath.Join(s.dir, s.name+".json") }
+
+// load returns the token, or the zero token where there is none.
+func (s store) load() (t token, err error) {
+	if s.dir == "" {
+		return t, nil
+	}
+	raw, err := os.ReadFile(s.path())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return t, nil
+	case err != nil:
+		return t, err
+	}
+	if json.Unmarshal(raw, &t) != nil {
+		return token{}, nil // a new one takes its place
+	}
+	return t, nil
+}
+
+// save replaces the file as a whole: who reads it finds the old token or the new one. It is on stable storage when
+// save returns, for a refresh token that was replaced is lost with its successor.
+func (s store) save(t token) error {
+	if s.dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(t, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.dir, "."+s.name+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // it has its name by then, or is of no use
+	_, err = f.Write(append(raw, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	owner(s.dir, f.Name())
+	if err := os.Rename(f.Name(), s.path()); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
+}
