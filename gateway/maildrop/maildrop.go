@@ -50,23 +50,37 @@ type head struct {
 	Size  int64                `json:"size"` // bytes of the message that follows
 }
 
-// encode writes a file.
-func encode(w io.Writer, env *envelope.Envelope, size int64, message io.Reader) error {
-	line, err := json.Marshal(head{From: env.From, To: env.To, Ret: env.Ret, EnvID: env.EnvID, Body: env.Body, UTF8: env.UTF8, Size: size})
+// encode writes a file. Where the size is not known, count goes where the envelope was, once the message has
+// been counted.
+func encode(w io.Writer, env *envelope.Envelope, size int64, message io.Reader) (count string, err error) {
+	line, err := headLine(env, size)
 	if err != nil {
-		return err
-	}
-	if len(line) >= maxHead {
-		return fmt.Errorf("%w: the list of recipients is too long", ErrMalformed)
+		return "", err
 	}
 	if _, err := fmt.Fprintf(w, "%s%s\n", magic, line); err != nil {
-		return err
+		return "", err
 	}
 	n, err := io.Copy(w, message)
-	if err == nil && n != size {
-		err = fmt.Errorf("the message has %d bytes, not %d", n, size)
+	switch {
+	case err != nil || n == size:
+		return "", err
+	case size != Unknown:
+		return "", fmt.Errorf("the message has %d bytes, not %d", n, size)
 	}
-	return err
+	count, err = headLine(env, n)
+	return fmt.Sprintf("%-*s", len(line), count), err
+}
+
+// headLine returns the line of JSON; that of an unknown size has room for any.
+func headLine(env *envelope.Envelope, size int64) (string, error) {
+	line, err := json.Marshal(head{From: env.From, To: env.To, Ret: env.Ret, EnvID: env.EnvID, Body: env.Body, UTF8: env.UTF8, Size: size})
+	if size == Unknown {
+		line = append(line, strings.Repeat(" ", len("9223372036854775807"))...)
+	}
+	if err == nil && len(line) >= maxHead {
+		err = fmt.Errorf("%w: the list of recipients is too long", ErrMalformed)
+	}
+	return string(line), err
 }
 
 // decode reads a file of fileSize bytes up to its message, which body reads.

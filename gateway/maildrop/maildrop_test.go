@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -193,6 +194,7 @@ func TestWriteFails(t *testing.T) {
 		{"a directory that can be listed", open, 1, strings.NewReader("x"), ErrUnsafe},
 		{"no space", r.dir(), 1 << 60, strings.NewReader("x"), ErrFull},
 		{"a body that breaks", r.dir(), 1, iotest.ErrReader(broken), broken},
+		{"a body of unknown size that breaks", r.dir(), Unknown, io.MultiReader(strings.NewReader("x"), iotest.ErrReader(broken)), broken},
 	} {
 		if err := Write(c.dir, env, c.size, c.body); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
@@ -211,6 +213,43 @@ func TestWriteFails(t *testing.T) {
 		if !isFull(err) {
 			t.Errorf("%v does not count as full", err)
 		}
+	}
+}
+
+// TestUnknownSize: a message that comes as it is written is counted on its way.
+func TestUnknownSize(t *testing.T) {
+	r := newRig(t)
+	env := &envelope.Envelope{From: "ann", To: to("a@example.org"), EnvID: "x"}
+	want := []string{"", "x", strings.Repeat("0123456789abcde\r\n", 50)}
+	for _, body := range want {
+		if err := Write(r.dir(), env, Unknown, iotest.OneByteReader(strings.NewReader(body))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.mustEach()
+	slices.Sort(r.got)
+	slices.Sort(want)
+	if !slices.Equal(r.got, want) || len(r.reported) > 0 {
+		t.Errorf("got %q, reported %q", r.got, r.reported)
+	}
+	if !reflect.DeepEqual(env, r.envs[0]) {
+		t.Errorf("envelope %+v", r.envs[0])
+	}
+}
+
+func TestUsable(t *testing.T) {
+	r := newRig(t)
+	if err := Usable(r.dir()); err != nil {
+		t.Error(err)
+	}
+	if err := Usable(filepath.Join(r.state, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+	if err := os.Chmod(r.dir(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := Usable(r.dir()); !errors.Is(err, ErrUnsafe) {
+		t.Errorf("a directory that can be listed: %v", err)
 	}
 }
 

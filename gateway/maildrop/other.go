@@ -11,6 +11,7 @@ import (
 
 func create(string, fs.FileInfo) (*os.File, error)     { return nil, ErrUnsupported }
 func checkSpace(string, int64) error                   { return ErrUnsupported }
+func mayWrite(string) error                            { return ErrUnsupported }
 func isFull(error) bool                                { return false }
 func syncEntry(string, *os.File) error                 { return ErrUnsupported }
 func makeDrop(string, string) error                    { return ErrUnsupported }

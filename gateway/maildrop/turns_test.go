@@ -157,7 +157,7 @@ func ownerOfOnly(t *testing.T, r *rig) uint32 {
 // padding is how long a message to one must be made for its file to be another account's.
 func (r *rig) padding(busy uint32) int {
 	var b strings.Builder
-	if err := encode(&b, &envelope.Envelope{To: many(1)}, int64(len(message)), strings.NewReader(message)); err != nil {
+	if _, err := encode(&b, &envelope.Envelope{To: many(1)}, int64(len(message)), strings.NewReader(message)); err != nil {
 		r.t.Fatal(err)
 	}
 	if uint32(b.Len()%2) == busy {

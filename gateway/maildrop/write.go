@@ -25,9 +25,15 @@ const (
 	reserveFiles = 1000     // likewise
 )
 
-// Write puts a message of size bytes into the maildrop dir. When it returns nil, the message is on
-// stable storage; after an error nothing is kept. Errors wrap ErrFull, ErrUnsafe, ErrUnsupported or
-// those of the file system.
+// Unknown is the size of a message that nobody has counted.
+const Unknown = -1
+
+// spaceEvery is how many bytes of such a message are written between two looks at the space that is left.
+const spaceEvery = 16 << 20
+
+// Write puts a message of size bytes, or of Unknown size, into the maildrop dir. When it returns nil, the
+// message is on stable storage; after an error nothing is kept. Errors wrap ErrFull, ErrUnsafe, ErrUnsupported,
+// or those of the file system or of message.
 func Write(dir string, env *envelope.Envelope, size int64, message io.Reader) error {
 	if err := write(dir, env, size, message); err != nil {
 		if isFull(err) {
@@ -43,8 +49,11 @@ func write(dir string, env *envelope.Envelope, size int64, message io.Reader) (e
 	if err != nil {
 		return err
 	}
-	if err := checkSpace(dir, size); err != nil {
+	if err := checkSpace(dir, max(size, 0)); err != nil {
 		return err
+	}
+	if size == Unknown {
+		message = &spaceReader{r: message, dir: dir}
 	}
 	name := rand.Text()
 	path, final := filepath.Join(dir, partPrefix+name), filepath.Join(dir, mailPrefix+name)
@@ -58,7 +67,11 @@ func write(dir string, env *envelope.Envelope, size int64, message io.Reader) (e
 		}
 		_ = f.Close() // synced, or of no more use
 	}()
-	if err := encode(f, env, size, message); err != nil {
+	count, err := encode(f, env, size, message)
+	if err == nil && count != "" {
+		_, err = f.WriteAt([]byte(count), int64(len(magic)))
+	}
+	if err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -68,6 +81,37 @@ func write(dir string, env *envelope.Envelope, size int64, message io.Reader) (e
 		return err
 	}
 	return syncEntry(dir, f)
+}
+
+// Usable returns why a message cannot be put into the maildrop dir; nil when it probably can.
+func Usable(dir string) error {
+	if _, err := checkDir(dir); err != nil {
+		return err
+	}
+	if err := checkSpace(dir, 0); err != nil {
+		return err
+	}
+	return mayWrite(dir)
+}
+
+// spaceReader reads a message for as long as there is space for it.
+type spaceReader struct {
+	r    io.Reader
+	dir  string
+	next int64 // bytes until the next look
+}
+
+// Read implements io.Reader.
+func (s *spaceReader) Read(p []byte) (int, error) {
+	if s.next <= 0 {
+		if err := checkSpace(s.dir, spaceEvery); err != nil {
+			return 0, err
+		}
+		s.next = spaceEvery
+	}
+	n, err := s.r.Read(p)
+	s.next -= int64(n)
+	return n, err
 }
 
 // checkDir refuses a directory in which files could be listed or removed by others.

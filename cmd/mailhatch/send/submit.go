@@ -1,6 +1,7 @@
 package send
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,13 +21,23 @@ import (
 // the first maildrop that accepts it. A server is host:port or unix:/path.
 type Destinations struct {
 	Servers   []string
-	Maildrops []string // directories
+	Maildrops []string      // directories
+	Patience  time.Duration // how long a gateway that does not answer is waited for; 0: submit.Patience
 }
 
 // Submit submits the message. It prints the reply on stdout, and refused recipients and the progress
-// of a large message on stderr.
+// of a large message on stderr. Where no maildrop keeps it, it waits for a gateway that restarts.
 func Submit(ctx context.Context, d Destinations, env *envelope.Envelope, m *submit.Spool, stdout, stderr io.Writer) error {
-	c := client{stdout, stderr}
+	err := submit.Persist(ctx, cmp.Or(d.Patience, submit.Patience), func() error { return client{stdout, stderr}.submit(ctx, d, env, m) })
+	var notKept *submit.NotKept
+	if errors.As(err, &notKept) {
+		err = command.Hintf(fmt.Errorf("%w; the message was NOT kept", err), "start one with: mailhatch serve")
+	}
+	return err
+}
+
+// submit offers the message everywhere once.
+func (c client) submit(ctx context.Context, d Destinations, env *envelope.Envelope, m *submit.Spool) error {
 	var err error
 	for _, server := range d.Servers {
 		// After other failures the gateway may have the message: it is not offered twice.
@@ -37,18 +48,33 @@ func Submit(ctx context.Context, d Destinations, env *envelope.Envelope, m *subm
 	if len(d.Maildrops) == 0 || !canWait(err) {
 		return err
 	}
+	var failures []error
 	for _, dir := range d.Maildrops {
-		if maildrop.Write(dir, env, m.Size(), m.Reader()) == nil {
-			fmt.Fprintf(stderr, "mailhatch: warning: %v\nhint: the message is kept in %s and sent when the gateway accepts mail\n", err, dir)
+		dropErr := maildrop.Write(dir, env, m.Size(), m.Reader())
+		if dropErr == nil {
+			fmt.Fprintf(c.stderr, "mailhatch: warning: %v\nhint: the message is kept in %s and sent when the gateway accepts mail\n", err, dir)
 			return nil
 		}
+		failures = append(failures, &submit.NotKept{Gateway: err, Drop: dropErr, Dir: dir})
 	}
-	return command.Hintf(fmt.Errorf("%w; the message was NOT kept", err), "start one with: mailhatch serve")
+	return errors.Join(failures...)
 }
 
 type client struct{ stdout, stderr io.Writer }
 
 var errNoGateway = errors.New("no gateway answers")
+
+// noGateway is where none does.
+type noGateway struct {
+	server string
+	cause  error
+}
+
+// Error names the place; what the system says of it adds nothing for a person.
+func (e *noGateway) Error() string { return errNoGateway.Error() + " at " + e.server }
+
+// Unwrap returns errNoGateway and the cause.
+func (e *noGateway) Unwrap() []error { return []error{errNoGateway, e.cause} }
 
 // canWait reports whether the gateway has not accepted the message and may do so later.
 func canWait(err error) bool {
@@ -68,7 +94,7 @@ func (c client) submitTo(ctx context.Context, server string, env *envelope.Envel
 	}
 	conn, err := submit.Dial(ctx, network, address)
 	if err != nil {
-		return command.Hintf(fmt.Errorf("%w at %s", errNoGateway, server), "start one with: mailhatch serve")
+		return command.Hintf(&noGateway{server, err}, "start one with: mailhatch serve")
 	}
 	done := func() {}
 	sent, err := submit.Send(conn, env, m, func() (message io.Reader) {

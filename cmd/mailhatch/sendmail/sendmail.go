@@ -26,7 +26,6 @@ const (
 	exDataErr     = 65
 	exNoUser      = 67
 	exUnavailable = 69
-	exCantCreate  = 73
 	exIOErr       = 74
 	exTempFail    = 75
 	exNoPerm      = 77
@@ -66,7 +65,8 @@ func exitCode(e *submit.ReplyError) int {
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	Config         string // path of the config; "" to look for the gateway of this machine
+	Config         string        // path of the config; "" to look for the gateway of this machine
+	Patience       time.Duration // how long a gateway that does not answer is waited for; 0: submit.Patience
 
 	// ListQueue prints the queue of the gateway with these directories, for mailq.
 	ListQueue func(ctx context.Context, stateDir, runDir string) error
@@ -149,7 +149,7 @@ func (e *Env) message(ctx context.Context, f *flags, places []config.SubmitPlace
 	defer m.Close()
 	header := complete(fields, raw, who, time.Now())
 	if _, err = m.Write(header); err == nil {
-		_, err = io.Copy(m, body)
+		err = m.Fill(body)
 	}
 	if err != nil {
 		return inputFailure(err)
@@ -181,17 +181,13 @@ func (r *recipients) check() error {
 	return exitf(exUsage, "no recipients in the header")
 }
 
-// inputFailure distinguishes failures of standard input from those of the temporary file.
+// inputFailure is a failure to read the message.
 func inputFailure(err error) error {
 	var exit *exitError
-	var input *inputError
-	switch {
-	case errors.As(err, &exit):
+	if errors.As(err, &exit) {
 		return err
-	case errors.As(err, &input):
-		return &exitError{exIOErr, err}
 	}
-	return exitf(exCantCreate, "cannot store the message: %w", err)
+	return &exitError{exIOErr, err}
 }
 
 // senders returns the envelope sender and the address for a From field: the value of -f and -r may be

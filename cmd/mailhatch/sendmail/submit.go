@@ -1,6 +1,7 @@
 package sendmail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,23 +19,35 @@ import (
 )
 
 // handOver submits the message to the gateway that answers or, if none does or it cannot accept mail
-// now, leaves it in the maildrop for those who have not got it. A place that has neither is skipped. It returns
-// the recipients that were refused while others got the message.
-func (e *Env) handOver(ctx context.Context, places []config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) ([]submit.Refused, error) {
-	var failures []error
-	for _, place := range places {
-		refused, err := e.submitOrDrop(ctx, place, env, m, verbose)
-		var exit *exitError
-		if err == nil || errors.As(err, &exit) {
-			return refused, err
+// now, leaves it in the maildrop for those who have not got it. Where there is neither it waits for a gateway that
+// restarts. It returns the recipients that were refused while others got the message.
+func (e *Env) handOver(ctx context.Context, places []config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) (refused []submit.Refused, err error) {
+	err = submit.Persist(ctx, e.patience(), func() error {
+		var failures []error
+		for _, place := range places {
+			var err error
+			refused, err = e.submitOrDrop(ctx, place, env, m, verbose)
+			var notKept *submit.NotKept
+			if !errors.As(err, &notKept) {
+				return err
+			}
+			failures = append(failures, err)
 		}
-		failures = append(failures, err)
+		return errors.Join(failures...)
+	})
+	var exit *exitError
+	if err != nil && !errors.As(err, &exit) {
+		err = exitf(exTempFail, "the message was NOT kept: %w", err)
 	}
-	return nil, exitf(exTempFail, "the message was NOT kept: %w", errors.Join(failures...))
+	return refused, err
 }
 
-// submitOrDrop returns an *exitError for mail that the gateway refuses; any other error means that the
-// mail is kept nowhere.
+// patience is how long a gateway that does not answer is waited for.
+func (e *Env) patience() time.Duration {
+	return cmp.Or(e.Patience, submit.Patience)
+}
+
+// submitOrDrop returns a *submit.NotKept for mail that is kept nowhere and can be offered again.
 func (e *Env) submitOrDrop(ctx context.Context, place config.SubmitPlace, env *envelope.Envelope, m *submit.Spool, verbose bool) ([]submit.Refused, error) {
 	verbosely := func(format string, args ...any) {
 		if verbose {
@@ -52,12 +65,29 @@ func (e *Env) submitOrDrop(ctx context.Context, place config.SubmitPlace, env *e
 		return nil, &exitError{exitCode(no), errors.Join(err, e.reportRefused(sent.Refused))}
 	}
 	verbosely("%v", err)
+	if m.Spent() != nil {
+		return nil, spent(err, m)
+	}
 	dropErr := maildrop.Write(place.Maildrop, env, m.Size(), m.Reader())
-	if dropErr == nil {
+	switch {
+	case dropErr == nil:
 		verbosely("the gateway will take it from %s", place.Maildrop)
 		return sent.Refused, nil
+	case m.Spent() != nil:
+		return nil, spent(errors.Join(err, dropErr), m)
+	case sent.Begun: // whether the gateway has it nobody knows: only the caller may decide to send it again
+		return nil, exitf(exTempFail, "the message was NOT kept: %w", errors.Join(err, dropErr))
 	}
-	return nil, errors.Join(err, dropErr)
+	return nil, &submit.NotKept{Gateway: err, Drop: dropErr, Dir: place.Maildrop}
+}
+
+// spent is the failure of a message that cannot be offered again.
+func spent(err error, m *submit.Spool) error {
+	var input *inputError
+	if errors.As(err, &input) {
+		return &exitError{exIOErr, err}
+	}
+	return exitf(exTempFail, "the message was NOT kept: %w; it could not be tried again without a temporary file: %w", err, m.Spent())
 }
 
 // reportRefused prints which recipients the gateway refused while it accepted the message for the others.
@@ -87,18 +117,34 @@ func dial(ctx context.Context, socket string) (net.Conn, error) {
 	return conn, err
 }
 
-// smtp lets the caller speak SMTP with the gateway.
+// smtp lets the caller speak SMTP with the gateway or, while none answers, with a session that keeps messages
+// in the maildrop.
 func (e *Env) smtp(ctx context.Context, places []config.SubmitPlace) error {
-	var failures []error
-	for _, place := range places {
-		conn, err := dial(ctx, place.Socket)
-		if err == nil {
-			return e.pipe(conn)
+	var conn net.Conn
+	end := func() {}
+	err := submit.Persist(ctx, e.patience(), func() error {
+		var failures []error
+		for _, place := range places {
+			c, err := dial(ctx, place.Socket)
+			if err == nil {
+				conn = c
+				return nil
+			}
+			dropErr := maildrop.Usable(place.Maildrop)
+			if dropErr == nil {
+				conn, end, err = dropSession(ctx, place.Maildrop)
+				return err
+			}
+			failures = append(failures, &submit.NotKept{Gateway: err, Drop: dropErr, Dir: place.Maildrop})
 		}
-		failures = append(failures, err)
+		return errors.Join(failures...)
+	})
+	if err != nil {
+		fmt.Fprint(e.Stdout, "421 4.3.2 The gateway does not run, try again later\r\n")
+		return &exitError{exTempFail, err}
 	}
-	fmt.Fprint(e.Stdout, "421 4.3.2 The gateway does not run, try again later\r\n")
-	return &exitError{exTempFail, errors.Join(failures...)}
+	defer end()
+	return e.pipe(conn)
 }
 
 // pipe lets lines end in LF too, as callers of sendmail are used to. It ends when the gateway closes the

@@ -2,6 +2,7 @@ package sendmail
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"mailhatch/cmd/mailhatch/submit"
 )
@@ -79,7 +81,7 @@ func runIn(t *testing.T, runDir, stdin string, args ...string) (code int, stderr
 	t.Setenv("EMAIL", "")
 	t.Setenv("NAME", "")
 	var out, errs strings.Builder
-	code, err := Run(t.Context(), args, &Env{Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Config: config})
+	code, err := Run(t.Context(), args, &Env{Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Config: config, Patience: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +159,7 @@ func TestFailures(t *testing.T) {
 		{"a header that is none", "-t", strings.NewReader("To: a b c\n\n"), exDataErr},
 		{"input that breaks", "x@y", iotest.ErrReader(io.ErrClosedPipe), exIOErr},
 		{"input that breaks in the body", "x@y", io.MultiReader(strings.NewReader("A: b\n\nc\n"), iotest.ErrReader(io.ErrClosedPipe)), exIOErr},
-		{"no room for a large message", "-i x@y", strings.NewReader(strings.Repeat("x", 2*submit.SpoolMemory)), exCantCreate},
+		{"no room for a large message", "-i x@y", strings.NewReader(strings.Repeat("x", 2*submit.SpoolMemory)), exTempFail},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("TMPDIR", filepath.Join(dir, "missing"))
@@ -168,8 +170,49 @@ func TestFailures(t *testing.T) {
 			for i := range args {
 				args[i] = strings.ReplaceAll(args[i], "|", " ")
 			}
-			if code, err := Run(t.Context(), args, &Env{Stdin: c.stdin, Stdout: io.Discard, Stderr: &errs}); code != c.code || err != nil {
+			if code, err := Run(t.Context(), args, &Env{Stdin: c.stdin, Stdout: io.Discard, Stderr: &errs, Patience: time.Millisecond}); code != c.code || err != nil {
 				t.Errorf("exit %d, %v, want %d: %s", code, err, c.code, errs.String())
+			}
+		})
+	}
+}
+
+// TestStreamed: a large message without a temporary folder is offered once, as it comes.
+func TestStreamed(t *testing.T) {
+	large := "From: x@y\nDate: d\nMessage-ID: <m>\n\n" + strings.Repeat("x\n", submit.SpoolMemory)
+	for _, c := range []struct {
+		name, replies string
+		drop          bool
+		code          int
+		words         string
+		dropped       int
+	}{
+		{"the gateway takes it", "220 hi|250 ok|250 ok|250 ok|250 ok|354 go|250 OK|221 bye", false, 0, "", 0},
+		{"refused", "220 hi|250 ok|250 ok|250 ok|250 ok|354 go|554 5.6.1 bad", false, exDataErr, "bad", 0},
+		{"not now", "220 hi|250 ok|452 4.3.1 full", true, 0, "", 1},
+		{"not for so many at once", "220 hi|250 ok|250 ok|250 ok|452 4.5.3 enough", true, 0, "", 1},
+		{"cut within", "220 hi|250 ok|250 ok|250 ok|250 ok|354 go|cut", true, exTempFail, "without a temporary file", 0},
+		{"nobody keeps it", "220 hi|250 ok|452 4.3.1 full", false, exTempFail, "NOT kept", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			runDir, heard := fakeGateway(t, strings.Split(c.replies, "|")...)
+			drop := filepath.Join(runDir, "state", "maildrop")
+			if c.drop {
+				if err := errors.Join(os.MkdirAll(drop, 0o700), os.Chmod(drop, 0o733|os.ModeSticky)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			missing := filepath.Join(t.TempDir(), "missing") // made before there is no place for it
+			t.Setenv("TMPDIR", missing)
+			code, words := runIn(t, runDir, large, "-i", "-f", "f@g", "a@b", "c@d")
+			if code != c.code || !strings.Contains(words, c.words) {
+				t.Errorf("exit %d, want %d: %s", code, c.code, words)
+			}
+			if got := heard(); code == 0 && !c.drop && len(got) != 11+strings.Count(large, "x\n") || got[1] != "MAIL FROM:<f@g> BODY=8BITMIME" {
+				t.Errorf("heard %d lines: %q", len(got), got[:min(len(got), 5)])
+			}
+			if files, _ := filepath.Glob(filepath.Join(drop, "mail-*")); len(files) != c.dropped {
+				t.Errorf("dropped %q", files)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package submit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,7 +55,11 @@ type Sent struct {
 	Refused []Refused            // for good
 	Rest    []envelope.Recipient // who have not got it because of an error
 	Reply   string               // the last one that accepted it
+	Begun   bool                 // the message itself was offered
 }
+
+// errOnce is about a message that cannot be read twice.
+var errOnce = errors.New("the gateway wants the message once more for further recipients, and there is no temporary folder to keep it in")
 
 // Send submits m and closes conn. Each call of message returns a reader of m. Where the gateway takes no
 // more recipients for one message, the others get it in further ones. Some recipients may be refused
@@ -69,7 +74,11 @@ func Send(conn net.Conn, env *envelope.Envelope, m *Spool, message func() io.Rea
 	}
 	for len(sent.Rest) > 0 {
 		offered, refused, err := s.envelope(env, sent.Rest, m)
+		if err == nil && offered < len(sent.Rest) && m.rest != nil {
+			err = errOnce
+		}
 		if err == nil && offered > len(refused) {
+			sent.Begun = true
 			sent.Reply, err = s.data(message())
 		}
 		if err != nil {
@@ -151,11 +160,14 @@ func (s *session) envelope(env *envelope.Envelope, to []envelope.Recipient, m *S
 }
 
 func mailParams(env *envelope.Envelope, m *Spool) string {
-	params := fmt.Sprintf(" SIZE=%d", m.size) // RFC 1870
+	params := ""
+	if size := m.Size(); size >= 0 {
+		params = fmt.Sprintf(" SIZE=%d", size) // RFC 1870
+	}
 	switch {
 	case env.Body != "":
 		params += " BODY=" + env.Body // RFC 6152
-	case m.eightBit:
+	case m.eightBit || m.rest != nil: // nobody knows what comes
 		params += " BODY=8BITMIME"
 	}
 	if env.Ret != "" {

@@ -13,42 +13,116 @@ const SpoolMemory = 1 << 20
 type Spool struct {
 	memory   bytes.Buffer
 	file     *os.File // what did not fit into memory
-	size     int64
+	inFile   int64    // bytes
 	eightBit bool
+
+	rest  io.Reader // what could not be kept: it is read when the message is
+	cause error     // why
+	spent bool      // the message was read, and cannot be again
 }
 
-// Write implements io.Writer. Errors are those of the temporary file.
+// Write implements io.Writer. Where no temporary file can be made, all is kept in memory.
 func (s *Spool) Write(p []byte) (int, error) {
-	s.eightBit = s.eightBit || bytes.ContainsFunc(p, func(r rune) bool { return r >= 0x80 })
-	n, err := s.write(p)
-	s.size += int64(n)
+	n, err := s.keep(p)
+	if err != nil && s.file == nil {
+		return s.remember(p)
+	}
 	return n, err
 }
 
-func (s *Spool) write(p []byte) (int, error) {
-	if s.file == nil && s.memory.Len()+len(p) <= SpoolMemory {
-		return s.memory.Write(p)
-	}
-	if s.file == nil {
-		f, err := os.CreateTemp("", "sendmail") // mode 0600
-		if err != nil {
-			return 0, err
+// Fill reads a message up to its end. Where there is no temporary file, or no room for it, the rest is left in r
+// until the message is read, which is then possible once. Errors come from r.
+func (s *Spool) Fill(r io.Reader) error {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(buf)
+		kept, full := s.keep(buf[:n])
+		if full != nil {
+			tail := bytes.NewReader(bytes.Clone(buf[kept:n]))
+			if err != nil {
+				r = failing{err}
+			}
+			s.rest, s.cause = io.MultiReader(tail, r), full
+			return nil
 		}
-		s.file = f
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return s.file.Write(p)
 }
 
-// Size returns the number of bytes kept so far.
-func (s *Spool) Size() int64 { return s.size }
+// failing is a reader that has come to its end.
+type failing struct{ err error }
+
+// Read implements io.Reader.
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// keep writes to memory or, when that is full, to the file. Errors are those of the file.
+func (s *Spool) keep(p []byte) (n int, err error) {
+	if s.file == nil && s.memory.Len()+len(p) <= SpoolMemory {
+		return s.remember(p)
+	}
+	if s.file == nil {
+		if s.file, err = os.CreateTemp("", "sendmail"); err != nil { // mode 0600
+			s.file = nil
+			return 0, err
+		}
+	}
+	n, err = s.file.Write(p)
+	s.inFile += int64(n)
+	s.see(p[:n])
+	return n, err
+}
+
+// remember writes to memory.
+func (s *Spool) remember(p []byte) (int, error) {
+	s.see(p)
+	return s.memory.Write(p)
+}
+
+// see notes what kind of bytes the message has.
+func (s *Spool) see(p []byte) {
+	s.eightBit = s.eightBit || bytes.ContainsFunc(p, func(r rune) bool { return r >= 0x80 })
+}
+
+// Size returns the number of bytes of the message, -1 as long as nobody has counted them.
+func (s *Spool) Size() int64 {
+	if s.rest != nil {
+		return -1
+	}
+	return int64(s.memory.Len()) + s.inFile
+}
+
+// Spent returns why the message cannot be read any more; nil while it can.
+func (s *Spool) Spent() error {
+	if s.spent {
+		return s.cause
+	}
+	return nil
+}
 
 // Reader returns a reader of the whole message.
 func (s *Spool) Reader() io.Reader {
-	if s.file == nil {
-		return bytes.NewReader(s.memory.Bytes())
+	parts := []io.Reader{bytes.NewReader(s.memory.Bytes())}
+	if s.file != nil {
+		parts = append(parts, io.NewSectionReader(s.file, 0, s.inFile))
 	}
-	inFile := s.size - int64(s.memory.Len())
-	return io.MultiReader(bytes.NewReader(s.memory.Bytes()), io.NewSectionReader(s.file, 0, inFile))
+	if s.rest != nil {
+		parts = append(parts, once{s})
+	}
+	return io.MultiReader(parts...)
+}
+
+// once reads what could not be kept.
+type once struct{ *Spool }
+
+// Read implements io.Reader.
+func (o once) Read(p []byte) (int, error) {
+	o.spent = true
+	return o.rest.Read(p)
 }
 
 // Close removes the temporary file.

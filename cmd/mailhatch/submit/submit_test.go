@@ -2,8 +2,10 @@ package submit
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/iotest"
 
@@ -45,8 +47,8 @@ func TestSpool(t *testing.T) {
 		}
 		for range 2 {
 			got, err := io.ReadAll(s.Reader())
-			if err != nil || !bytes.Equal(got, want) || s.size != int64(size) || s.eightBit {
-				t.Errorf("%d bytes: %d come back, size %d, %v", size, len(got), s.size, err)
+			if err != nil || !bytes.Equal(got, want) || s.Size() != int64(size) || s.eightBit {
+				t.Errorf("%d bytes: %d come back, size %d, %v", size, len(got), s.Size(), err)
 			}
 		}
 		s.Close()
@@ -58,6 +60,49 @@ func TestSpool(t *testing.T) {
 	_, _ = s.Write([]byte("ä"))
 	if !s.eightBit {
 		t.Error("8-bit text is not noticed")
+	}
+}
+
+// TestSpoolWithoutFile: what cannot be kept is read once, when the message is.
+func TestSpoolWithoutFile(t *testing.T) {
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
+	t.Setenv("TMP", os.Getenv("TMPDIR"))
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		size int
+		end  error
+		want error
+	}{{10, nil, nil}, {SpoolMemory, nil, nil}, {SpoolMemory + 1, nil, nil}, {3*SpoolMemory + 7, nil, nil}, {3 * SpoolMemory, broken, broken}} {
+		s := &Spool{}
+		want := bytes.Repeat([]byte("0123456789\n"), c.size/11+1)[:c.size]
+		in := io.Reader(bytes.NewReader(want))
+		if c.end != nil {
+			in = io.MultiReader(in, iotest.ErrReader(c.end))
+		}
+		if err := s.Fill(iotest.DataErrReader(in)); err != nil {
+			t.Fatal(err)
+		}
+		streams := c.size > SpoolMemory
+		if (s.Size() < 0) != streams {
+			t.Errorf("%d bytes: the size is %d", c.size, s.Size())
+		}
+		_, _ = s.Reader().Read(make([]byte, 10)) // what is in memory can be read again
+		if s.Spent() != nil {
+			t.Errorf("%d bytes: spent at once", c.size)
+		}
+		got, err := io.ReadAll(s.Reader())
+		if err != c.want || !bytes.Equal(got, want) || (s.Spent() != nil) != streams {
+			t.Errorf("%d bytes: %d come back, %v; spent: %v", c.size, len(got), err, s.Spent())
+		}
+		s.Close()
+	}
+	s := &Spool{}
+	if err := s.Fill(iotest.ErrReader(broken)); err != broken {
+		t.Error(err)
+	}
+	s = &Spool{} // what is written is in memory already
+	if n, err := s.Write(make([]byte, 2*SpoolMemory)); err != nil || n != 2*SpoolMemory || s.Size() != 2*SpoolMemory {
+		t.Errorf("%d bytes written, size %d, %v", n, s.Size(), err)
 	}
 }
 
