@@ -92,14 +92,27 @@ func TestTLSMin(t *testing.T) {
 // What knows no TLS 1.2 often knows nothing but RSA, for the key exchange too.
 func TestSelfSignedForOldDevices(t *testing.T) {
 	h := newHouse(t, "[[listener]]\naddress = \"ADDR\"\ntls = \"implicit\"\nself_signed = true\ntls_min = \"1.0\"\n"+holding)
-	for _, suite := range []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA} {
+	for _, c := range []struct {
+		suite, version uint16
+		ok             bool
+	}{
+		{tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.VersionTLS10, true},
+		{tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.VersionTLS10, true},
+		{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, tls.VersionTLS10, true},
+		{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.VersionTLS10, true},
+		{tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA, tls.VersionTLS11, true},
+		{tls.TLS_RSA_WITH_AES_128_CBC_SHA256, tls.VersionTLS12, true},
+		{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.VersionTLS12, true},
+		{tls.TLS_RSA_WITH_RC4_128_SHA, tls.VersionTLS10, false},
+	} {
 		p := dialTalker(t, "tcp", h.addr)
-		err := p.secure(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10, CipherSuites: []uint16{suite}, InsecureSkipVerify: true})
-		if err != nil {
-			t.Errorf("%s: %v", tls.CipherSuiteName(suite), err)
-			continue
+		err := p.secure(&tls.Config{MinVersion: c.version, MaxVersion: c.version, CipherSuites: []uint16{c.suite}, InsecureSkipVerify: true})
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", tls.CipherSuiteName(c.suite), err)
 		}
-		p.want("220")
+		if err == nil {
+			p.want("220")
+		}
 	}
 	if st, err := os.Stat(filepath.Join(h.cfg.StateDir, "self-signed-rsa.pem")); err != nil || runtime.GOOS != "windows" && st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", st, err)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os/user"
+	"slices"
 	"strconv"
 )
 
@@ -21,22 +22,35 @@ func (c *checker) access(path string, l *Listener) {
 		if len(l.ProxyFrom) > 0 {
 			c.report(path+".proxy_from", "does nothing on a unix socket", hint)
 		}
+		c.habits(path, l, true)
 		return
 	}
 	c.proxies(path, l)
 	// Behind a proxy the clients are others than those who can reach the address.
 	loopback := (network != "tcp" || isLoopback(address)) && len(l.ProxyFrom) == 0
-	if !loopback && l.Auth == "required" && l.TLS == "none" {
+	if !loopback && l.Auth == "required" && l.TLS == "none" && !l.AuthPlain && !l.AnyAuth {
 		c.report(path+".auth", "needs tls on an address that other hosts can reach: passwords would travel in the clear",
-			`set tls = "starttls" with cert_file and key_file`)
+			`set tls = "starttls" with cert_file and key_file; for devices that know no TLS, auth_plaintext = true with their addresses in allow`)
 	}
 	if explicit {
 		c.narrow(path+".allow", l)
-		return
+	} else {
+		c.allowByDefault(path, l, network, loopback)
 	}
+	c.habits(path, l, len(l.ProxyFrom) == 0 && !slices.ContainsFunc(l.Allow, func(n Network) bool { return !n.Addr().IsLoopback() }))
+}
+
+// protects reports whether only those who have a password or a certificate may send.
+func (l *Listener) protects() bool { return l.Auth == "required" && !l.AnyAuth }
+
+// allowByDefault decides who may connect where the config does not say.
+func (c *checker) allowByDefault(path string, l *Listener, network string, loopback bool) {
 	l.Allow = networks("127.0.0.0/8", "::1/128")
 	switch {
-	case l.Auth == "required" && (!loopback || network == "fd"):
+	case l.AuthPlain && l.protects() && (!loopback || network == "fd"):
+		c.report(path+".auth_plaintext", "lets passwords travel in the clear: the devices that need it must be listed",
+			`write allow = ["192.168.1.20"] with their addresses`)
+	case l.protects() && (!loopback || network == "fd"):
 		l.Allow = networks("0.0.0.0/0", "::/0")
 	case !loopback:
 		what := fmt.Sprintf("%q can be reached by other hosts", l.Address)
@@ -45,6 +59,22 @@ func (c *checker) access(path string, l *Listener) {
 		}
 		c.report(path+".address", what+": this would be an open relay",
 			`name who may connect (allow = ["10.0.0.0/8"]), or set auth = "required" with users and tls, or listen on 127.0.0.1`)
+	}
+}
+
+// habits checks what a listener forgives its clients. local: all of them are on this machine.
+func (c *checker) habits(path string, l *Listener, local bool) {
+	if l.BareNewlines == "" {
+		l.BareNewlines = "normalise"
+		if local {
+			l.BareNewlines = "accept"
+		}
+	}
+	switch {
+	case l.AnyAuth && (len(l.Users) > 0 || l.ClientCAFile != ""):
+		c.report(path+".accept_any_auth", "takes any password, so that users and client_ca_file would mean nothing", "leave out one or the other")
+	case l.AuthPlain && l.Auth == "none" && !c.isBad(path+".auth"):
+		c.report(path+".auth_plaintext", `does nothing with auth = "none"`, `set auth = "required" with users`)
 	}
 }
 
@@ -68,13 +98,16 @@ func (c *checker) narrow(path string, l *Listener) {
 	if len(l.Allow) == 0 && !c.isBad(path) {
 		c.report(path, "is empty: no client could connect", "")
 	}
-	if l.Auth == "required" {
+	danger, hint := "lets strangers in without authentication: this would be an open relay", `name your own networks, or set auth = "required"`
+	switch {
+	case l.protects() && l.AuthPlain:
+		danger, hint = "is more than devices of your own, whose passwords auth_plaintext lets travel in the clear", "list their addresses"
+	case l.protects():
 		return
 	}
 	for i, n := range l.Allow {
 		if tooWide(n) {
-			c.report(indexPath(path, i), fmt.Sprintf("%s lets strangers in without authentication: this would be an open relay", n),
-				`name your own networks, or set auth = "required"`)
+			c.report(indexPath(path, i), fmt.Sprintf("%s %s", n, danger), hint)
 		}
 	}
 }

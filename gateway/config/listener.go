@@ -22,18 +22,21 @@ type Listener struct {
 	SelfSigned   bool      `toml:"self_signed"`    // make a certificate in state_dir when there is none
 	ClientCAFile string    `toml:"client_ca_file"` // certificates of these authorities log in
 	Auth         string    `toml:"auth"`           // none | optional | required
+	AuthPlain    bool      `toml:"auth_plaintext"` // AUTH without TLS for all who may connect
+	AnyAuth      bool      `toml:"accept_any_auth"`
 	Users        []User    `toml:"user"`
 	Allow        []Network `toml:"allow"`        // who may connect; empty on unix sockets, where file modes decide
 	ProxyFrom    []Network `toml:"proxy_from"`   // who must begin with a PROXY header, and is believed
 	SocketMode   FileMode  `toml:"socket_mode"`  // of a unix socket
 	SocketGroup  string    `toml:"socket_group"` // name or number; "" leaves the program's own
+	RequireHelo  bool      `toml:"require_helo"` // MAIL needs HELO, and HELO a name
 	Mode         string    `toml:"mode"`         // queue | direct
 	Banner       string    `toml:"banner,text"`
 
 	MaxMessage     Size              `toml:"max_message"`
 	MaxRecipients  int               `toml:"max_recipients"`
 	MaxLine        Size              `toml:"max_line"`      // 0: any
-	BareNewlines   string            `toml:"bare_newlines"` // normalise | reject
+	BareNewlines   string            `toml:"bare_newlines"` // normalise | accept | reject; empty: as habits says
 	MaxConnections int               `toml:"max_connections"`
 	MaxPerClient   int               `toml:"max_connections_per_client"` // 0: any
 	MaxRate        Rate              `toml:"max_rate"`                   // messages of one client; zero: any
@@ -52,7 +55,7 @@ const (
 func (l *Listener) setDefaults() {
 	*l = Listener{
 		TLS: "none", TLSMin: "1.2", Auth: "none", MaxMessage: 40e6, MaxRecipients: 1000, Mode: "queue", SocketMode: 0o666,
-		BareNewlines: "normalise", MaxConnections: 2000, IdleTimeout: duration(5 * time.Minute), MinRate: 64,
+		RequireHelo: true, MaxConnections: 2000, IdleTimeout: duration(5 * time.Minute), MinRate: 64,
 	}
 }
 
@@ -165,7 +168,9 @@ func (c *checker) limits(path string, l *Listener) {
 			c.report(path+"."+key, problem, hint)
 		}
 	}
-	c.oneOf(path+".bare_newlines", l.BareNewlines, "normalise", "reject")
+	if l.BareNewlines != "" {
+		c.oneOf(path+".bare_newlines", l.BareNewlines, "normalise", "accept", "reject")
+	}
 	wrong(l.MaxMessage < 1000 || l.MaxMessage > 2<<30, "max_message", "must be from 1KB to 2GiB", "")
 	wrong(l.MaxRecipients < 1 || l.MaxRecipients > 100_000, "max_recipients", "must be from 1 to 100000", "RFC 5321 asks for at least 100")
 	wrong(l.MaxLine != 0 && (l.MaxLine < 998 || l.MaxLine > 2<<30), "max_line", "must be from 998B to 2GiB",

@@ -92,7 +92,7 @@ func (c *checker) users(path string, l *Listener) {
 	case c.isBad(usersPath) || c.isBad(path+".auth"):
 	case l.Auth == "none" && len(l.Users) > 0 && !named:
 		c.report(usersPath, `does nothing with auth = "none"`, `set auth = "required" or "optional"`)
-	case l.Auth != "none" && len(l.Users) == 0 && l.ClientCAFile == "":
+	case l.Auth != "none" && len(l.Users) == 0 && l.ClientCAFile == "" && !l.AnyAuth:
 		c.report(path+".auth", fmt.Sprintf("is %q, but the listener has no users", l.Auth), "add [[listener.user]] with name and password below this listener")
 	}
 	seen := map[string]bool{}

@@ -126,6 +126,7 @@ func (s *SMTP) config(cfg *config.Config, lc *config.Listener) (smtpd.Config, er
 	sc := smtpd.Config{
 		Name: lc.Address, Hostname: cfg.Hostname, Banner: lc.Banner, Domain: cfg.Identity.Domain,
 		TLS: smtpd.TLSMode(lc.TLS), Auth: smtpd.AuthMode(lc.Auth), AllowInsecureAuth: true,
+		AuthInClear: lc.AuthPlain, AcceptAnyAuth: lc.AnyAuth, HeloOptional: !lc.RequireHelo,
 		Allow: prefixes(lc.Allow), ProxyFrom: prefixes(lc.ProxyFrom),
 		MaxMessage: int64(lc.MaxMessage), MaxRecipients: lc.MaxRecipients,
 		MaxConns: lc.MaxConnections, MaxConnsPerAddr: lc.MaxPerClient, MaxRate: lc.MaxRate.Count, RatePer: lc.MaxRate.Per,

@@ -54,14 +54,16 @@ func tlsVersion(s string) uint16 {
 	return tls.VersionTLS12
 }
 
-// oldCipherSuites are the usual ones and those with RSA key exchange and AES: devices that know no
-// TLS 1.2 often know nothing else.
+// oldCipherSuites are all that crypto/tls has but for RC4 (RFC 7465): devices that know no TLS 1.2 often know
+// nothing but RSA key exchange, with AES or 3DES.
 func oldCipherSuites() []uint16 {
 	var ids []uint16
-	for _, s := range tls.CipherSuites() {
-		ids = append(ids, s.ID)
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		if !strings.Contains(s.Name, "_RC4_") {
+			ids = append(ids, s.ID)
+		}
 	}
-	return append(ids, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
+	return ids
 }
 
 // certificateUser names the holder of a verified client certificate: the common name, else the first

@@ -14,13 +14,19 @@ import (
 	"mailhatch/gateway/smtpd/limit"
 )
 
-// authOffered reports whether a password may be sent now: over TLS, or without leaving the machine.
-func (f *front) authOffered() bool {
-	if f.cfg.Auth == AuthNone || f.cfg.Auth == "" || f.cfg.Authenticate == nil {
-		return false
-	}
-	return f.tls != "" || f.cfg.AllowInsecureAuth && f.local()
+// hasAuth reports whether clients of this listener can log in at all.
+func (f *front) hasAuth() bool {
+	return f.cfg.AcceptAnyAuth || f.cfg.Auth != AuthNone && f.cfg.Auth != "" && f.cfg.Authenticate != nil
 }
+
+// authOffered reports whether a password may be sent now: over TLS, or without leaving the machine, or where
+// it proves nothing or the listener says so.
+func (f *front) authOffered() bool {
+	return f.hasAuth() && (f.tls != "" || f.cfg.AcceptAnyAuth || f.cfg.AuthInClear || f.cfg.AllowInsecureAuth && f.local())
+}
+
+// loggedIn reports whether the client has done what the listener requires of it.
+func (f *front) loggedIn() bool { return f.user != "" || f.cfg.AcceptAnyAuth && f.authed }
 
 // local reports whether the peer is on this machine, and so is the proxy that speaks for it.
 func (f *front) local() bool {
@@ -34,7 +40,7 @@ func (f *front) auth(arg string) bool {
 	switch {
 	case f.helo == "":
 		f.refuseCommand("503 5.5.1 Send EHLO first")
-	case f.cfg.Auth == AuthNone || f.cfg.Auth == "" || f.cfg.Authenticate == nil:
+	case !f.hasAuth():
 		f.refuseCommand("502 5.5.1 AUTH is not offered")
 	case !f.authOffered():
 		f.refuseCommand("538 5.7.11 AUTH needs TLS: send STARTTLS first")
@@ -66,7 +72,7 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 	switch mech {
 	case sasl.Plain:
 		return plainServer{sasl.NewPlainServer(func(identity, user, password string) error {
-			if identity != "" && identity != user {
+			if identity != "" && identity != user && !s.f.cfg.AcceptAnyAuth {
 				return s.failed(user, nil)
 			}
 			return s.login(user, password)
@@ -81,6 +87,9 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 func (s *session) login(user, password string) (err error) {
 	f := s.f
 	defer s.contain(&err)
+	if f.cfg.AcceptAnyAuth {
+		return nil
+	}
 	if user == "" {
 		return s.failed(user, nil)
 	}

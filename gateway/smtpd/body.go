@@ -35,7 +35,8 @@ type body struct {
 func (f *front) openBody() *body {
 	f.place.SetInMessage(true)
 	f.enlarge()
-	return &body{f: f, pace: f.place.NewPace(f.cfg.MinRate), hold: limit.NewHold(f.place, f.client())}
+	return &body{f: f, dots: dotDecoder{onlyLF: f.cfg.BareNewlines == Accept && !f.crlf},
+		pace: f.place.NewPace(f.cfg.MinRate), hold: limit.NewHold(f.place, f.client())}
 }
 
 // close ends DATA. A session whose message has no end is over: the rest of it must never be taken
@@ -43,6 +44,7 @@ func (f *front) openBody() *body {
 func (b *body) close() {
 	f := b.f
 	f.cfg.InFlight.Give(&b.hold)
+	f.crlf = f.crlf || !b.dots.onlyLF
 	if !b.ended {
 		f.abort(b.err)
 	}

@@ -119,6 +119,9 @@ func (f *front) limitNoise() {
 // may be anything; only what could do harm in a header is masked.
 func (f *front) greeting(arg string) bool {
 	name, _, _ := strings.Cut(arg, " ")
+	if name == "" && f.cfg.HeloOptional {
+		name = noName
+	}
 	if name == "" {
 		f.refuseCommand("501 5.5.4 " + f.verb + " needs a name")
 		return false
@@ -129,10 +132,13 @@ func (f *front) greeting(arg string) bool {
 	}
 	name = strings.Map(maskHelo, name)
 	f.junk++
-	f.helo, f.esmtp = name, f.verb == "EHLO"
+	f.helo, f.esmtp, f.introduced = name, f.verb == "EHLO", true
 	f.forward("HELO ", name) // the words of EHLO's reply are the front's own
 	return true
 }
+
+// noName is what a client is called that has no name for itself.
+const noName = "unknown"
 
 // maskHelo lets host names and address literals through.
 func maskHelo(r rune) rune {
@@ -145,11 +151,11 @@ func maskHelo(r rune) rune {
 // readyForMail checks what must come before a transaction.
 func (f *front) readyForMail() bool {
 	switch {
-	case f.helo == "":
+	case f.helo == "" && !f.cfg.HeloOptional:
 		f.refuseCommand("503 5.5.1 Send EHLO or HELO first")
-	case f.cfg.Auth == AuthRequired && f.user == "" && !f.authOffered() && f.cfg.TLS == TLSStart && f.tls == "":
+	case f.cfg.Auth == AuthRequired && !f.loggedIn() && !f.authOffered() && f.cfg.TLS == TLSStart && f.tls == "":
 		f.refuseCommand("530 5.7.0 Send STARTTLS first, then log in")
-	case f.cfg.Auth == AuthRequired && f.user == "":
+	case f.cfg.Auth == AuthRequired && !f.loggedIn():
 		f.refuseCommand("530 5.7.0 Authentication required")
 	default:
 		return true
@@ -185,7 +191,12 @@ func (f *front) mailFrom(arg string) bool {
 	if text != "" && !f.setPath(text, "5.1.7") {
 		return false
 	}
-	f.forward("MAIL FROM:<", f.address, ">", params)
+	hello := ""
+	if !f.introduced {
+		hello = "HELO " + noName + "\r\n" // go-smtp wants one
+		f.introduced, f.unheard = true, true
+	}
+	f.forward(hello, "MAIL FROM:<", f.address, ">", params)
 	return true
 }
 

@@ -38,6 +38,7 @@ type BareNewlines string
 // What can become of bare newlines.
 const (
 	Normalise BareNewlines = "normalise" // each becomes CRLF, a CR in the header a space; the default
+	Accept    BareNewlines = "accept"    // also, LF.LF ends a message where all lines of a client have ended in LF
 	Reject    BareNewlines = "reject"    // 554 5.6.0; a command line that ends in LF gets 500
 )
 
@@ -54,8 +55,13 @@ type Config struct {
 	Auth AuthMode
 	// Authenticate checks a password. A *envelope.Reply is sent as it is, any other error means 535 5.7.8.
 	Authenticate func(ctx context.Context, user, password string, peer netip.Addr) error
-	// AllowInsecureAuth offers AUTH without TLS to loopback and unix peers; to others it is never offered.
+	// AllowInsecureAuth offers AUTH without TLS to loopback and unix peers.
 	AllowInsecureAuth bool
+	// AuthInClear offers AUTH without TLS to all who may connect: whoever sees their packets has their passwords.
+	AuthInClear bool
+	// AcceptAnyAuth takes any name and password for a login that proves nothing, without TLS as well. There is no
+	// user then, and Authenticate is not asked.
+	AcceptAnyAuth bool
 	// CertUser names the user of a verified client certificate; "" or nil means it names none.
 	CertUser func(tls.ConnectionState) string
 	// User names the peer of a fresh connection, by the credentials of a unix socket say; "" unknown.
@@ -76,6 +82,7 @@ type Config struct {
 	MinRate         int64         // bytes/s that DATA must keep up but for some minutes; default 64, -1 none
 	InFlight        *limit.Budget // bytes of DATA being received, shared between listeners; nil means no limit
 	BareNewlines    BareNewlines
+	HeloOptional    bool // MAIL may come without HELO, and HELO without a name
 
 	Guard        *backoff.Guard // against guessed passwords, shared between listeners; nil means one of its own
 	DrainTimeout time.Duration  // how long running transactions may take at shutdown; default 30 s

@@ -136,6 +136,12 @@ func configure(t *testing.T, c *Config, kv string) {
 		c.BareNewlines = BareNewlines(value)
 	case "budget":
 		c.InFlight = limit.NewBudget(n)
+	case "any_auth":
+		c.AcceptAnyAuth = true
+	case "plaintext":
+		c.AuthInClear = true
+	case "helo_optional":
+		c.HeloOptional = true
 	case "banner":
 		c.Banner = value
 	case "allow":
@@ -232,4 +238,4 @@ func dialogMail(got []mail, word, arg string) error {
 }
 
 // overTLSNot finds dialogs that are about TLS, or about what it changes.
-var overTLSNot = regexp.MustCompile(`(?m)^! .*(tls=|proxy_from=)|^TLS$|^C: STARTTLS|^ENV Protocol:`)
+var overTLSNot = regexp.MustCompile(`(?m)^! .*(tls=|proxy_from=|bare=accept|plaintext)|^TLS$|^C: STARTTLS|^ENV Protocol:`)

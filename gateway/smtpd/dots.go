@@ -10,23 +10,26 @@ import (
 type dotState int
 
 const (
-	lineStart dotState = iota // after CRLF, or at the start of the text
+	lineStart dotState = iota // after CRLF, or at the start of the text; after LF where there is no CR
 	inLine
 	afterCR  // one or more CR, not given out yet
 	afterDot // "." at the start of a line, not given out
 	afterDotCR
-	atEnd // CRLF.CRLF was seen
+	atEnd // CRLF.CRLF was seen; LF.LF where there is no CR
 )
 
 // dotDecoder takes the transparency of RFC 5321 4.5.2 off the text of DATA, block by block. Only
 // CRLF.CRLF is the end, and only a dot after CRLF is transparent. A lone CR or LF becomes CRLF, but a CR in the
 // header a space, and CR CR LF, the mark of a program that translated its lines twice, is one line end.
+//
+// By LF.LF a client means the end that has ended all of its lines in LF. The first CR makes it one like others.
 type dotDecoder struct {
-	state dotState
-	crs   int  // how many CR are held
-	bare  bool // a lone CR or LF was seen
-	line  int  // bytes of the line so far
-	long  int  // the longest line
+	state  dotState
+	onlyLF bool // that may be: there was no CR, in the commands neither
+	crs    int  // how many CR are held
+	bare   bool // a lone CR or LF was seen
+	line   int  // bytes of the line so far
+	long   int  // the longest line
 
 	header lineend.Header
 }
@@ -45,11 +48,8 @@ func (d *dotDecoder) decode(dst, src []byte) (nd, ns int) {
 				ns++
 			}
 		case afterDot:
-			d.state = inLine
-			if c == '\r' {
-				d.state = afterDotCR
-				ns++
-			}
+			a, b := d.heldDot(dst[nd:], c)
+			nd, ns = nd+a, ns+b
 		case afterDotCR:
 			d.state, d.crs = afterCR, 1
 			if c == '\n' {
@@ -71,6 +71,25 @@ func (d *dotDecoder) decode(dst, src []byte) (nd, ns int) {
 		}
 	}
 	return nd, ns
+}
+
+// heldDot decides about a dot at the start of a line when it is known what follows it.
+func (d *dotDecoder) heldDot(dst []byte, c byte) (nd, ns int) {
+	d.state = inLine
+	switch {
+	case c == '\n' && d.onlyLF:
+		d.state = atEnd
+		return 0, 1
+	case c == '\r' && d.onlyLF: // LF.CRLF is no end, and its dot is text
+		d.onlyLF = false
+		d.line++
+		d.header.Write([]byte("."))
+		return copy(dst, "."), 0
+	case c == '\r':
+		d.state = afterDotCR
+		return 0, 1
+	}
+	return 0, 0
 }
 
 // heldCR decides about CRs when it is known what follows them.
@@ -103,10 +122,14 @@ func (d *dotDecoder) text(dst, src []byte, lf int) (nd, ns int) {
 	if lf == 0 {
 		d.bare = true
 		d.endLine()
+		if d.onlyLF {
+			d.state = lineStart
+		}
 		return copy(dst, "\r\n"), 1
 	}
 	seg := src[:min(lf, len(dst))]
 	if i := bytes.IndexByte(seg, '\r'); i >= 0 {
+		d.onlyLF = false
 		d.line += i
 		d.header.Write(seg[:i])
 		if i == lf-1 && lf < len(src) && lf < len(dst) { // a whole line with its CRLF

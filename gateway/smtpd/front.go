@@ -52,24 +52,27 @@ type front struct {
 
 // dialogue is what the front knows of the conversation.
 type dialogue struct {
-	verb      string // the command go-smtp is answering
-	helo      string
-	esmtp     bool   // EHLO rather than HELO
-	tls       string // version and cipher suite
-	user      string
-	mail      bool               // MAIL was accepted
-	utf8      bool               // with SMTPUTF8
-	address   string             // of the MAIL or RCPT that go-smtp is parsing
-	bare      string             // as the client wrote it, when it had no domain
-	offered   *envelope.Envelope // of the last MAIL
-	rcpts     int                // accepted
-	refused   int                // recipients refused in this transaction
-	policy    bool               // the handler refused, not the protocol
-	challenge bool               // AUTH waits for a response line
-	errors    int
-	junk      int
-	authFail  int
-	authed    bool // by AUTH
+	verb       string // the command go-smtp is answering
+	helo       string
+	esmtp      bool   // EHLO rather than HELO
+	introduced bool   // go-smtp has had a HELO
+	unheard    bool   // its next reply is not for the client
+	crlf       bool   // the client has used a CR
+	tls        string // version and cipher suite
+	user       string
+	mail       bool               // MAIL was accepted
+	utf8       bool               // with SMTPUTF8
+	address    string             // of the MAIL or RCPT that go-smtp is parsing
+	bare       string             // as the client wrote it, when it had no domain
+	offered    *envelope.Envelope // of the last MAIL
+	rcpts      int                // accepted
+	refused    int                // recipients refused in this transaction
+	policy     bool               // the handler refused, not the protocol
+	challenge  bool               // AUTH waits for a response line
+	errors     int
+	junk       int
+	authFail   int
+	authed     bool // by AUTH
 }
 
 func newFront(ctx context.Context, srv *Server, conn net.Conn) *front {

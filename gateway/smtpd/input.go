@@ -34,6 +34,7 @@ func (f *front) readLine() ([]byte, error) {
 			line := f.in[f.r : f.r+seen+i]
 			f.r += seen + i + 1
 			if n := len(line); n > 0 && line[n-1] == '\r' {
+				f.crlf = true
 				return line[:n-1], nil
 			}
 			if f.cfg.BareNewlines == Reject {

@@ -81,6 +81,38 @@ func TestSmuggling(t *testing.T) {
 	})
 }
 
+// Where LF.LF may be the end, it is only for a client that has never used a CR.
+func TestSmugglingOfLF(t *testing.T) {
+	accept := func(c *Config) { c.BareNewlines = Accept }
+	overAll(t, accept, func(t *testing.T, s *site, p *peer) {
+		for i, seq := range sequences {
+			p.begin()
+			p.send("hi" + seq + "MAIL FROM:<evil@b.c>\r\n.\r\n")
+			p.want("250 2.0.0 OK: queued")
+			if got := s.k.got(); len(got) != i+1 || !strings.Contains(got[i].text, "MAIL FROM:<evil@b.c>\r\n") {
+				t.Errorf("%q: %+v", seq, got)
+			}
+		}
+	})
+	for _, seq := range sequences {
+		if !strings.Contains(seq, "\r") {
+			continue
+		}
+		s := run(t, accept)
+		p := s.dial()
+		p.want("220")
+		p.send("HELO me\nMAIL FROM:<a@b.c>\nRCPT TO:<d@e.f>\nDATA\n")
+		for _, code := range []string{"250", "250", "250", "354"} {
+			p.want(code)
+		}
+		p.send("hi" + seq + "MAIL FROM:<evil@b.c>\n.\nRSET\n\r\n.\r\n")
+		p.want("250 2.0.0 OK: queued")
+		if got := s.k.got(); len(got) != 1 || !strings.Contains(got[0].text, "MAIL FROM:<evil@b.c>\r\n.\r\nRSET\r\n") {
+			t.Errorf("%q: %+v", seq, got)
+		}
+	}
+}
+
 func TestSmugglingRejected(t *testing.T) {
 	reject := func(c *Config) { c.BareNewlines = Reject }
 	overAll(t, reject, func(t *testing.T, s *site, p *peer) {

@@ -93,6 +93,10 @@ func (f *front) receive(p []byte) {
 
 // reply passes a line of go-smtp on and tracks the state by it.
 func (f *front) reply(line string) {
+	if f.unheard {
+		f.unheard = false
+		return
+	}
 	if len(line) < 4 {
 		f.respond(line)
 		return

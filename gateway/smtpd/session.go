@@ -88,7 +88,7 @@ func (f *front) protocol(utf8 bool) string {
 	if f.tls != "" {
 		word += "S"
 	}
-	if f.authed {
+	if f.authed && !f.cfg.AcceptAnyAuth {
 		word += "A"
 	}
 	return word
