@@ -32,7 +32,7 @@ var plan = [][]string{
 		"cmd/mailhatch/sendmail",
 		"cmd/mailhatch/setup",
 	},
-	{"cmd/mailbench/message", "cmd/mailbench/latency", "cmd/mailhatch/submit"},
+	{"cmd/mailbench/message", "cmd/mailbench/latency", "cmd/mailhatch/machine/unit", "cmd/mailhatch/submit"},
 	{
 		"cmd/mailbench/command",
 		"cmd/mailhatch/command",

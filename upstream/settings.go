@@ -12,7 +12,7 @@ import (
 )
 
 // Secret is a value that is never printed. In the config it is literal, "env:NAME", "file:/path"
-// or "cred:NAME" (a file of $CREDENTIALS_DIRECTORY, systemd.exec(5)).
+// or "cred:NAME" (a file of $CREDENTIALS_DIRECTORY, systemd.exec(5), or of the running service's).
 type Secret struct{ value string }
 
 // NewSecret wraps a value.
@@ -64,9 +64,9 @@ func Resolve(text string) (string, error) {
 		}
 		return value, nil
 	case "cred":
-		dir := os.Getenv("CREDENTIALS_DIRECTORY")
-		if dir == "" {
-			return "", errors.New("cred: needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")
+		dir, err := credentials(os.Getenv("CREDENTIALS_DIRECTORY"), serviceCredentials)
+		if err != nil {
+			return "", err
 		}
 		if name != filepath.Base(name) || name == ".." || name == "." {
 			return "", errors.New("cred: takes a plain name")
@@ -82,6 +82,22 @@ func Resolve(text string) (string, error) {
 		return "", fmt.Errorf("%s is empty", path)
 	}
 	return value, nil
+}
+
+// serviceCredentials is where systemd keeps those of the running service, for it and for root.
+const serviceCredentials = "/run/credentials/mailhatch.service"
+
+// credentials returns the directory that systemd has given to this process, else that of the running service: what a
+// command checks in a shell is what the service has.
+func credentials(given, service string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	if _, err := os.Stat(service); err != nil {
+		return "", errors.New("cred: needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=; mailhatch.service, whose " +
+			"credentials would do, does not run with any")
+	}
+	return service, nil
 }
 
 // Duration is a time span in the config: a number with a unit ("30s", "10m", "3h", "5d").

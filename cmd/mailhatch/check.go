@@ -85,6 +85,8 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	if *online {
 		r.Machine = machine.Findings(ctx, cfg)
 		r.OK = r.OK && !failed(r.Machine)
+	} else {
+		r.Warnings = append(r.Warnings, serviceWarnings(ctx, cfg)...)
 	}
 	switch {
 	case *asJSON && !r.OK:
@@ -97,6 +99,15 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 		return errOnline
 	}
 	return nil
+}
+
+// serviceWarnings say in a line each what the service that runs with this config will not like.
+func serviceWarnings(ctx context.Context, cfg *config.Config) []string {
+	var list []string
+	for _, f := range machine.Service(ctx, cfg) {
+		list = append(list, f.Text+"; hint: "+f.Hint)
+	}
+	return list
 }
 
 func (a *app) printCheck(r *checkResult, online bool) {

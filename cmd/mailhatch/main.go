@@ -182,6 +182,8 @@ func hintFor(err error) string {
 		return "another program listens there, perhaps another mailhatch: stop it, or choose another address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "this machine has no such address"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only for this program; under systemd, ReadWritePaths= of the unit opens a directory (systemctl edit mailhatch)"
 	case errors.Is(err, os.ErrPermission):
 		return "choose a path that this user may use, or run as the user that owns it; for ports below 1024 use systemd/mailhatch.socket"
 	case errors.Is(err, os.ErrNotExist):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
@@ -17,7 +18,8 @@ func runReload(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	// The config itself may be broken just now: its directories are enough to find the gateway.
-	stateDir, runDir, err := config.Dirs(config.Find(a.configPath))
+	file := config.Find(a.configPath)
+	stateDir, runDir, err := config.Dirs(file)
 	if err != nil {
 		return err
 	}
@@ -33,6 +35,9 @@ func runReload(ctx context.Context, a *app, args []string) error {
 	}
 	fmt.Fprintln(a.stdout, "config reloaded")
 	for _, note := range r.Notes {
+		fmt.Fprintln(a.stdout, terminal.Plain(note))
+	}
+	for _, note := range unit.Load(ctx, file).ChangedCredentials() {
 		fmt.Fprintln(a.stdout, terminal.Plain(note))
 	}
 	return nil

@@ -11,16 +11,26 @@ import (
 	"runtime"
 	"slices"
 
+	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/maildrop"
 	"mailhatch/upstream"
 )
 
-// Findings examines this machine for a gateway with that config.
+// Service examines how systemd runs a gateway with that config: what it will not like.
+func Service(ctx context.Context, cfg *config.Config) []upstream.Finding {
+	return unit.Load(ctx, cfg.File).Findings(cfg)
+}
+
+// Findings examines this machine for a gateway with that config, and how systemd runs it.
 func Findings(ctx context.Context, cfg *config.Config) []upstream.Finding {
-	list := []upstream.Finding{running(ctx, cfg)}
+	service := unit.Load(ctx, cfg.File)
+	list := []upstream.Finding{running(ctx, cfg, service)}
+	list = append(list, service.Findings(cfg)...)
 	list = append(list, storage(cfg)...)
+	list = append(list, drop(cfg)...)
 	list = append(list, directory("state_dir", cfg.StateDir, 0o066), directory("run_dir", cfg.RunDir, 0o022))
 	if cfg.File != "" {
 		list = append(list, secretFile("config", cfg.File, 0o022))
@@ -36,13 +46,15 @@ func finding(name string, level upstream.Level, hint, format string, args ...any
 }
 
 // running reports whether a gateway answers.
-func running(ctx context.Context, cfg *config.Config) upstream.Finding {
+func running(ctx context.Context, cfg *config.Config, service *unit.Unit) upstream.Finding {
 	client := admin.NewClient(admin.Find(ctx, cfg.StateDir, cfg.RunDir))
 	defer client.Close()
 	err := client.Ping(ctx)
 	switch {
 	case err == nil:
 		return finding("gateway", upstream.Fine, "", "running")
+	case service.Down() != "":
+		return finding("gateway", upstream.Fail, "journalctl -u mailhatch -n 20 says why", "%s", service.Down())
 	case errors.Is(err, fs.ErrPermission):
 		return finding("gateway", upstream.Fine, "", "this account is not permitted to ask whether it runs")
 	}
@@ -88,6 +100,15 @@ func storage(cfg *config.Config) []upstream.Finding {
 		list = append(list, finding("storage", upstream.Fine, "", "%s", cfg.StateDir))
 	}
 	return list
+}
+
+// drop examines the maildrop: without the setgid bit the gateway cannot keep files of others from being read by their mode.
+func drop(cfg *config.Config) []upstream.Finding {
+	path := filepath.Join(cfg.StateDir, maildrop.DirName)
+	if info, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && info.Mode()&fs.ModeSetgid == 0 {
+		return []upstream.Finding{finding("maildrop", upstream.Warn, "chmod 3733 "+path, "%s has no setgid bit: only the names of its files protect them", path)}
+	}
+	return nil
 }
 
 // directory checks the mode of a directory; none of the bits of not should be set.
