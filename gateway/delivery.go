@@ -25,9 +25,10 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
 		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, SMTP: u.Kind.SMTPStatus, MaxConcurrent: u.MaxConcurrent,
-			Rate: u.Rate.PerSecond(), Failover: cfg.Routes.Alternatives(u.Name)}
-		if u.Sender != nil {
-			du.Rewrite = u.Sender.Apply
+			Rate: u.Rate.PerSecond(), MaxRecipients: u.MaxRecipients, RatePerDomain: u.RatePerDomain.PerSecond(), ThrottleOn: u.ThrottleOn,
+			Failover: cfg.Routes.Alternatives(u.Name)}
+		if u.Sender != nil || u.HideReceived {
+			du.Departure = u.Departure
 		}
 		d.Upstreams = append(d.Upstreams, du)
 	}

@@ -91,6 +91,18 @@ set_header = { X-SES-CONFIGURATION-SET = "cs-*" }
 	}
 }
 
+// TestReceivedIsHidden: a relay of received = "hide" learns nothing of the way before the gateway.
+func TestReceivedIsHidden(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	h := newHouse(t, fmt.Sprintf("[upstream.main]\ntype = \"smtp\"\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\nreceived = \"hide\"\n[[route]]\nvia = [\"main\"]\n", relay.Port))
+	h.mustSend("app@local.example", []string{"a@example.org"}, "Received: from pc7.inside\n by mx.inside\nReceived: by pc7.inside\nFrom: a@b.example\n\nhello\n")
+	h.await("it", func() bool { return relay.Count() == 1 })
+	got := string(relay.Taken()[0].Data)
+	if strings.Count(got, "Received:") != 1 || strings.Contains(got, "inside") || strings.Contains(got, "127.0.0.1") || !strings.HasPrefix(got, "Received: by ") {
+		t.Error(got)
+	}
+}
+
 func TestArchiveCopies(t *testing.T) {
 	const rules = "[[rewrite]]\nadd_bcc = [\"arc@corp.example\"]\n"
 	const msg = "From: x@corp.example\nTo: a@example.org\n\nhello\n"

@@ -2,9 +2,12 @@ package upstream
 
 import (
 	"crypto/x509"
+	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 )
 
 // RootCAs returns the machine's authorities together with those of ca_file; nil, which means the machine's,
@@ -26,6 +29,22 @@ func RootCAs(file string) (*x509.CertPool, error) {
 		return nil, &KeyError{Key: "ca_file", Problem: "has no certificate in PEM form", Hint: hint}
 	}
 	return pool, nil
+}
+
+// Dialer makes the connections of an upstream from an address of this machine, "" for any. Its error is a *KeyError
+// about the key bind.
+func Dialer(bind string, timeout time.Duration) (*net.Dialer, error) {
+	d := &net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second}
+	if bind == "" {
+		return d, nil
+	}
+	addr, err := netip.ParseAddr(bind)
+	if err != nil || addr.IsUnspecified() || addr.IsMulticast() {
+		return nil, &KeyError{Key: "bind", Problem: fmt.Sprintf("must be an IP address of this machine, not %q", bind),
+			Hint: `write "192.0.2.7" or "2001:db8::7"; the port is the system's choice`}
+	}
+	d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr.Unmap(), 0))
+	return d, nil
 }
 
 // IsLoopback reports whether a host, by name or address, is this machine.

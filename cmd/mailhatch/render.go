@@ -50,13 +50,9 @@ func runRender(_ context.Context, a *app, args []string) error {
 	if msg, _, err = accept.Prepare(cfg, env, msg, "RENDERED"); err != nil {
 		return err
 	}
-	from := env.From
-	if u.Sender != nil {
-		newFrom, edits := u.Sender.Apply(from, msg)
-		if msg, err = msg.With(edits...); err != nil {
-			return err
-		}
-		from = newFrom
+	from, edits := u.Departure("RENDERED", env, msg)
+	if msg, err = msg.With(edits...); err != nil {
+		return err
 	}
 	mail := deliver.NewMail("RENDERED", env, from, env.To, msg)
 	if p, ok := u.Upstream.(upstream.Preflighter); ok {

@@ -113,14 +113,14 @@ func (in *incoming) preflight(u *config.Upstream, p upstream.Preflighter) error 
 // judge returns the reply for a message that the upstream cannot carry, its rewrite_from applied; any
 // other failure is left to delivery.
 func (in *incoming) judge(u *config.Upstream, p upstream.Preflighter, to []envelope.Recipient) error {
-	from, msg := in.env.From, in.msg
-	if u.Sender != nil {
-		newFrom, edits := u.Sender.Apply(from, msg)
+	from, edits := u.Departure(in.id, &in.env, in.msg)
+	msg := in.msg
+	if len(edits) > 0 {
 		edited, err := msg.With(edits...)
 		if err != nil {
 			return nil //nolint:nilerr // the store fails, not the message
 		}
-		from, msg = newFrom, edited
+		msg = edited
 	}
 	err := p.Preflight(deliver.NewMail(in.id, &in.env, from, to, msg))
 	var e *upstream.Error

@@ -45,7 +45,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	file := defaultFile()
 	listener := Listener{}
 	listener.setDefaults()
-	common := upstreamTable{MaxConcurrent: defaultConcurrent}
+	common := defaultUpstream()
 	structs := map[string]any{
 		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &User{}, "[upstream.NAME]": &common,
 		"[[route]]": &route.Rule{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,

@@ -28,20 +28,21 @@ func TestPresetLimits(t *testing.T) {
 		text       string
 		rate       Rate
 		concurrent int
+		recipients int
 		warning    string
 	}{
-		{"preset = \"microsoft365\"\n" + login, Rate{Count: 30, Per: time.Minute}, 3, ""},
-		{"preset = \"microsoft365\"\nrate = \"10/m\"\nmax_concurrent = 1\n" + login, Rate{Count: 10, Per: time.Minute}, 1, ""},
-		{"preset = \"brevo\"\n" + login, Rate{}, defaultConcurrent, ""},
-		{"preset = \"brevo\"\nport = 2525\n" + login, Rate{}, defaultConcurrent, "upstream.main.port: 2525 is used in place of 587 of preset brevo"},
+		{"preset = \"microsoft365\"\n" + login, Rate{Count: 30, Per: time.Minute}, 3, 500, ""},
+		{"preset = \"microsoft365\"\nrate = \"10/m\"\nmax_concurrent = 1\nmax_recipients = 7\n" + login, Rate{Count: 10, Per: time.Minute}, 1, 7, ""},
+		{"preset = \"brevo\"\n" + login, Rate{}, defaultConcurrent, 0, ""},
+		{"preset = \"brevo\"\nport = 2525\n" + login, Rate{}, defaultConcurrent, 0, "upstream.main.port: 2525 is used in place of 587 of preset brevo"},
 	} {
 		cfg, err := load(row.text)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		if u := cfg.Upstreams[0]; u.Rate != row.rate || u.MaxConcurrent != row.concurrent {
-			t.Errorf("%s: rate %v, %d at once", row.text, u.Rate, u.MaxConcurrent)
+		if u := cfg.Upstreams[0]; u.Rate != row.rate || u.MaxConcurrent != row.concurrent || u.MaxRecipients != row.recipients {
+			t.Errorf("%s: rate %v, %d at once, %d recipients", row.text, u.Rate, u.MaxConcurrent, u.MaxRecipients)
 		}
 		if got := strings.Join(cfg.Warnings, "\n"); !strings.Contains(got, row.warning) || row.warning == "" && strings.Contains(got, "preset") {
 			t.Errorf("%s: warnings %q", row.text, got)

@@ -10,8 +10,10 @@ import (
 	"strings"
 
 	"mailhatch/gateway/config/hint"
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
+	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
@@ -22,7 +24,25 @@ type Upstream struct {
 	Upstream      upstream.Upstream
 	MaxConcurrent int
 	Rate          Rate                   // zero: no limit
+	MaxRecipients int                    // of one offer; 0: no limit
+	RatePerDomain Rate                   // of offers to the recipients of one domain; zero: no limit
+	ThrottleOn    []string               // patterns of refusals that mean: too fast
 	Sender        *identity.SenderPolicy // nil: mail goes with its own From
+	HideReceived  bool                   // nobody learns where mail came from
+
+	hostname string
+}
+
+// Departure returns the envelope sender and the header edits with which a message of this id leaves for the upstream.
+func (u *Upstream) Departure(id string, env *envelope.Envelope, msg *mime.Message) (from string, edits []mime.Edit) {
+	from = env.From
+	if u.Sender != nil {
+		from, edits = u.Sender.Apply(from, msg)
+	}
+	if u.HideReceived {
+		edits = append(edits, identity.HideReceived(env, u.hostname, id)...)
+	}
+	return from, edits
 }
 
 // upstreamTable is the part of [upstream.NAME] that every kind has.
@@ -30,12 +50,37 @@ type upstreamTable struct {
 	Type          string   `toml:"type"`
 	MaxConcurrent int      `toml:"max_concurrent"`
 	Rate          Rate     `toml:"rate"`
+	MaxRecipients int      `toml:"max_recipients"`
+	RatePerDomain Rate     `toml:"rate_per_domain"`
+	ThrottleOn    []string `toml:"throttle_on"`
+	Received      string   `toml:"received"`
 	FromDomains   []string `toml:"from_domains"`
 	RewriteFrom   string   `toml:"rewrite_from"`
 }
 
 // defaultConcurrent is the default of max_concurrent.
 const defaultConcurrent = 16
+
+func defaultUpstream() upstreamTable {
+	return upstreamTable{MaxConcurrent: defaultConcurrent, Received: "keep"}
+}
+
+// pace checks the keys that say how much an upstream gets at once, and what it is told.
+func (c *checker) pace(path string, t *upstreamTable) {
+	if t.MaxConcurrent < 1 || t.MaxConcurrent > 10_000 {
+		c.report(path+".max_concurrent", "must be from 1 to 10000", "")
+	}
+	if t.MaxRecipients < 0 {
+		c.report(path+".max_recipients", "must not be negative", "0 is no limit")
+	}
+	for i, pattern := range t.ThrottleOn {
+		if !strings.Contains(pattern, "*") || strings.HasPrefix(pattern, "!") {
+			c.report(indexPath(path+".throttle_on", i), fmt.Sprintf("%q would not be found in a refusal", pattern),
+				fmt.Sprintf("patterns are compared with all that the upstream says: write %q", "*"+strings.Trim(pattern, "!*")+"*"))
+		}
+	}
+	c.oneOf(path+".received", t.Received, "keep", "hide")
+}
 
 // upstreamNames returns the names in the order of the file.
 func (c *checker) upstreamNames() []string {
@@ -73,22 +118,22 @@ func (c *checker) upstreams(names []string, hostname string) []Upstream {
 }
 
 func (c *checker) upstream(path, name string, table map[string]any, hostname string) (Upstream, bool) {
-	common := upstreamTable{MaxConcurrent: defaultConcurrent}
+	common := defaultUpstream()
 	kind, known := c.kind(path, table)
 	if !known {
 		// Without the kind the other keys are unknown.
 		c.table(path, commonKeys(table), &common)
+		c.pace(path, &common)
 		c.sender(path, &common)
 		return Upstream{}, false
 	}
 	settings := kind.New()
 	c.table(path, table, &common, settings)
-	if common.MaxConcurrent < 1 || common.MaxConcurrent > 10_000 {
-		c.report(path+".max_concurrent", "must be from 1 to 10000", "")
-	}
+	c.pace(path, &common)
 	u := Upstream{
 		Name: name, Kind: kind, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
-		Sender: c.sender(path, &common),
+		MaxRecipients: common.MaxRecipients, RatePerDomain: common.RatePerDomain, ThrottleOn: common.ThrottleOn,
+		Sender: c.sender(path, &common), HideReceived: common.Received == "hide", hostname: hostname,
 	}
 	if l, ok := settings.(upstream.Limited); ok {
 		u.limit(l.Limits(), table)
@@ -118,6 +163,9 @@ func (u *Upstream) limit(l upstream.Limits, table map[string]any) {
 	}
 	if _, given := table["max_concurrent"]; !given && l.Concurrent > 0 {
 		u.MaxConcurrent = l.Concurrent
+	}
+	if _, given := table["max_recipients"]; !given {
+		u.MaxRecipients = l.Recipients
 	}
 }
 

@@ -1,10 +1,14 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
+	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
@@ -31,7 +35,9 @@ func (l *lane) attempt(ctx context.Context, lease queue.Lease, purpose purpose) 
 	m := lease.Message()
 	a := newAttempt(l, m, m.Parts[0], msg)
 	a.purpose = purpose
-	if offer, dests := a.route(ctx); len(offer) > 0 {
+	offer, dests := a.route(ctx)
+	offer, dests = a.pace(ctx, offer, dests)
+	if offer, dests = a.divide(offer, dests); len(offer) > 0 {
 		a.offer(ctx, offer, dests)
 	}
 	a.finish(ctx, lease)
@@ -111,6 +117,56 @@ func (a *attempt) deliver(ctx context.Context, rcpts []envelope.Recipient, dest 
 	return false
 }
 
+// divide leaves those for this offer that the upstream takes at once, and makes parts of the others. An offer that
+// the provider must recognise stays as it was.
+func (a *attempt) divide(to []envelope.Recipient, dests []destination) ([]envelope.Recipient, []destination) {
+	most, p := a.lane.upstream.MaxRecipients, a.part.Progress
+	if most == 0 || len(to) <= most || p.Uncertain && p.Upstream == a.upstream() && a.lane.keyValidity() > 0 {
+		return to, dests
+	}
+	for rest := range slices.Chunk(to[most:], most) {
+		a.parts = append(a.parts, a.waiting(slices.Clone(rest), p, a.now())) // not added: they would become one again
+	}
+	return to[:most], dests[:most]
+}
+
+// pace puts those off whose domain has had mail enough for now, each domain by itself, and returns the others.
+func (a *attempt) pace(ctx context.Context, to []envelope.Recipient, dests []destination) (now []envelope.Recipient, nowDests []destination) {
+	if a.lane.upstream.RatePerDomain == 0 {
+		return to, dests
+	}
+	later := map[string]*queue.Part{}
+	waits := map[string]time.Duration{}
+	for i, rcpt := range to {
+		domain := domainOf(rcpt.Address)
+		wait, known := waits[domain]
+		if !known {
+			wait = a.lane.gate.DomainWait(domain, a.msg.ID+" "+rcpt.Address)
+			waits[domain] = wait
+		}
+		switch {
+		case wait == 0:
+			now, nowDests = append(now, rcpt), append(nowDests, dests[i])
+		case a.isExpired():
+			p := a.part.Progress
+			p.Error = cmp.Or(p.Error, gate.ErrDomainRate.Error())
+			a.fail(ctx, []envelope.Recipient{rcpt}, dests[i], p)
+		case later[domain] == nil:
+			part := a.waiting([]envelope.Recipient{rcpt}, a.part.Progress, a.now().Add(wait))
+			later[domain] = &part
+		default:
+			later[domain].To = append(later[domain].To, rcpt)
+		}
+	}
+	for _, domain := range slices.Sorted(maps.Keys(later)) {
+		part := later[domain]
+		part.Progress.Error = cmp.Or(part.Progress.Error, gate.ErrDomainRate.Error())
+		a.warn(ctx, part)
+		a.parts = append(a.parts, *part)
+	}
+	return now, nowDests
+}
+
 // offer sends to the recipients of this lane and settles each outcome.
 func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, dests []destination) {
 	mail, err := a.mail(to)
@@ -136,7 +192,7 @@ func (a *attempt) send(ctx context.Context, mail *upstream.Mail) []upstream.Outc
 		return repeat(upstream.Outcome{Err: err}, len(mail.To))
 	}
 	defer a.lane.gate.End()
-	return send(ctx, a.lane.upstream.Upstream, mail)
+	return throttled(send(ctx, a.lane.upstream.Upstream, mail), a.lane.upstream.ThrottleOn)
 }
 
 // learn lets the gate know how the offer ended.
@@ -154,8 +210,8 @@ func (a *attempt) learn(outcomes []upstream.Outcome) {
 func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
 	l := a.lane
 	msg, from := a.body, a.msg.Envelope.From
-	if l.upstream.Rewrite != nil {
-		newFrom, edits := l.upstream.Rewrite(from, msg)
+	if l.upstream.Departure != nil {
+		newFrom, edits := l.upstream.Departure(a.msg.ID, &a.msg.Envelope, msg)
 		if len(edits) > 0 {
 			edited, err := msg.With(edits...)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/clock"
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -15,15 +16,18 @@ import (
 type Upstream struct {
 	Name          string
 	Upstream      upstream.Upstream
-	SMTP          bool    // its statuses are SMTP reply codes
-	MaxConcurrent int     // offers at once, at least 1
-	Rate          float64 // offers a second; 0: no limit
-	Failover      bool    // some route names another upstream beside it
-	Rewrite       Rewrite // nil: mail goes as it is
+	SMTP          bool      // its statuses are SMTP reply codes
+	MaxConcurrent int       // offers at once, at least 1
+	Rate          float64   // offers a second; 0: no limit
+	MaxRecipients int       // of one offer; 0: no limit
+	RatePerDomain float64   // offers a second to the recipients of one domain; 0: no limit
+	ThrottleOn    []string  // patterns of refusals that count as upstream.Throttled
+	Failover      bool      // some route names another upstream beside it
+	Departure     Departure // nil: mail goes as it is
 }
 
-// Rewrite returns the envelope sender and the header edits that an upstream asks for (from_domains).
-type Rewrite func(from string, msg *mime.Message) (newFrom string, edits []mime.Edit)
+// Departure returns the envelope sender and the header edits with which a message of this id goes to an upstream.
+type Departure func(id string, env *envelope.Envelope, msg *mime.Message) (from string, edits []mime.Edit)
 
 // Config is what delivery follows. It is not changed after it was handed over.
 type Config struct {

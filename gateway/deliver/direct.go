@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/mime"
 	"mailhatch/upstream"
@@ -57,10 +58,44 @@ func (a *attempt) direct(ctx context.Context, result *DirectResult) (next string
 		result.Rest, result.Err = []queue.Part{a.part}, err
 		return a.directNext(result)
 	}
-	outcomes := a.send(ctx, mail)
+	if err := a.lane.gate.AwaitDomains(ctx, domainsOf(a.part.To), a.msg.ID); err != nil {
+		result.Rest, result.Err = []queue.Part{a.part}, err
+		return ""
+	}
+	outcomes := a.sendDivided(ctx, mail)
 	a.learn(outcomes)
 	a.directSettle(outcomes, result)
 	return a.directNext(result)
+}
+
+// sendDivided makes as many calls as the upstream's limit of recipients asks for.
+func (a *attempt) sendDivided(ctx context.Context, mail *upstream.Mail) (outcomes []upstream.Outcome) {
+	most := a.lane.upstream.MaxRecipients
+	if most == 0 || len(mail.To) <= most {
+		return a.send(ctx, mail)
+	}
+	for to := range slices.Chunk(mail.To, most) {
+		one := *mail
+		one.To = to
+		if len(outcomes) > 0 {
+			if err := a.lane.gate.Admit(ctx); err != nil {
+				outcomes = append(outcomes, repeat(upstream.Outcome{Err: err}, len(to))...)
+				continue
+			}
+		}
+		outcomes = append(outcomes, a.send(ctx, &one)...)
+	}
+	return outcomes
+}
+
+func domainsOf(to []envelope.Recipient) []string {
+	var list []string
+	for _, r := range to {
+		if d := domainOf(r.Address); !slices.Contains(list, d) {
+			list = append(list, d)
+		}
+	}
+	return list
 }
 
 // directSettle sorts outcomes: what waits is divided by what is known of it.

@@ -71,7 +71,7 @@ func newGeneration(s *services, cfg *Config, reloaded bool) *generation {
 
 func newLane(g *generation, u *Upstream) *lane {
 	p := &g.cfg.Policy
-	settings := gate.Settings{Name: u.Name, MaxConcurrent: u.MaxConcurrent, Rate: u.Rate, Alternatives: u.Failover,
+	settings := gate.Settings{Name: u.Name, MaxConcurrent: u.MaxConcurrent, Rate: u.Rate, RatePerDomain: u.RatePerDomain, Alternatives: u.Failover,
 		Retry: p.Retry, MaxAge: p.MaxAge, WarnAfter: p.WarnAfter, Reloaded: g.reloaded}
 	return &lane{gen: g, upstream: u, gate: gate.New(settings, g.journal), wake: make(chan struct{}, 1), jobs: make(chan job, u.MaxConcurrent)}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/glob"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -30,9 +31,11 @@ func fromDomain(m *mime.Message) string {
 	if len(m.From) == 0 {
 		return ""
 	}
-	addr := m.From[0].Addr
-	return strings.ToLower(addr[strings.LastIndexByte(addr, '@')+1:])
+	return domainOf(m.From[0].Addr)
 }
+
+// domainOf returns the domain of an address in lower case.
+func domainOf(addr string) string { return strings.ToLower(addr[strings.LastIndexByte(addr, '@')+1:]) }
 
 // send returns the outcome of each recipient of one call. A panic of the upstream's code is an outcome of
 // that mail, not the end of the program.
@@ -48,6 +51,30 @@ func send(ctx context.Context, u upstream.Upstream, m *upstream.Mail) (out []ups
 		out = []upstream.Outcome{{Err: errors.New("the upstream returned no outcome")}}
 	}
 	return append(out, repeat(upstream.Outcome{Err: out[0].Err}, len(m.To)-len(out))...)
+}
+
+// throttled makes Throttled what the operator knows by its words to mean that we are too fast (throttle_on),
+// whatever it would mean otherwise. What may have been taken stays uncertain.
+func throttled(outcomes []upstream.Outcome, patterns []string) []upstream.Outcome {
+	if len(patterns) == 0 {
+		return outcomes
+	}
+	known := map[*upstream.Error]*upstream.Error{} // recipients of one call share its error
+	for i, o := range outcomes {
+		e := failure(o.Err)
+		if e == nil || e.Class == upstream.Uncertain || e.Class == upstream.Throttled {
+			continue
+		}
+		text := strings.ToLower(envelope.ErrorText(e))
+		if !slices.ContainsFunc(patterns, func(p string) bool { return glob.Match(strings.ToLower(p), text) }) {
+			continue
+		}
+		if known[e] == nil {
+			known[e] = &upstream.Error{Class: upstream.Throttled, Status: e.Status, Code: e.Code, RetryAfter: e.RetryAfter, Err: e.Err}
+		}
+		outcomes[i].Err = known[e]
+	}
+	return outcomes
 }
 
 func repeat(o upstream.Outcome, n int) []upstream.Outcome {

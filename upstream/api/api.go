@@ -13,6 +13,7 @@ type Settings struct {
 	BaseURL            string            `toml:"base_url"`
 	Timeout            upstream.Duration `toml:"timeout"` // of one request, answer included
 	CAFile             string            `toml:"ca_file"`
+	Bind               string            `toml:"bind"` // address that connections come from
 	PassControlHeaders bool              `toml:"pass_control_headers"`
 }
 

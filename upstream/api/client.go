@@ -54,12 +54,13 @@ func Open(env upstream.Env, s Settings, service Service, auth Credentials) (*Cli
 		errs = append(errs, &upstream.KeyError{Key: "timeout", Problem: "must be greater than zero", Hint: `the default is "30s"`})
 	}
 	roots, err := upstream.RootCAs(s.CAFile)
-	if err = errors.Join(append(errs, err)...); err != nil {
+	dialer, bindErr := upstream.Dialer(s.Bind, min(s.Timeout.Duration, 10*time.Second))
+	if err = errors.Join(append(errs, err, bindErr)...); err != nil {
 		return nil, err
 	}
 	return &Client{
 		client: &http.Client{
-			Transport:     newTransport(roots, s.Timeout.Duration),
+			Transport:     newTransport(dialer, roots, s.Timeout.Duration),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		base:    strings.TrimRight(base, "/"),
@@ -87,9 +88,8 @@ func checkBase(base string) error {
 	return nil
 }
 
-func newTransport(roots *x509.CertPool, timeout time.Duration) *http.Transport {
+func newTransport(dialer *net.Dialer, roots *x509.CertPool, timeout time.Duration) *http.Transport {
 	proxy := httpproxy.FromEnvironment().ProxyFunc()
-	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second), KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy:               func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
 		DialContext:         dialer.DialContext,

@@ -21,7 +21,7 @@ func TestHTTPAnswerBeforeTheEnd(t *testing.T) {
 	defer l.Close()
 	served := make(chan error, 1)
 	go func() { served <- answerEarly(l) }()
-	transport := newTransport(nil, time.Minute)
+	transport := newTransport(new(net.Dialer), nil, time.Minute)
 	defer transport.CloseIdleConnections()
 	client := newClient(transport, "http://"+l.Addr().String())
 

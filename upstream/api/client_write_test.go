@@ -19,7 +19,7 @@ import (
 func TestHTTPWrites(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	defer server.Close()
-	transport := newTransport(nil, time.Minute)
+	transport := newTransport(new(net.Dialer), nil, time.Minute)
 	defer transport.CloseIdleConnections()
 	var writes atomic.Int32
 	dial := transport.DialContext
@@ -81,7 +81,7 @@ func TestHTTPConnections(t *testing.T) {
 			defer server.Close()
 			roots := x509.NewCertPool()
 			roots.AddCert(server.Certificate())
-			transport := newTransport(roots, time.Minute)
+			transport := newTransport(new(net.Dialer), roots, time.Minute)
 			defer transport.CloseIdleConnections()
 			client := newClient(transport, server.URL)
 			send := func(n int) {

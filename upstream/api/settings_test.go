@@ -36,6 +36,8 @@ func TestAPISettings(t *testing.T) {
 		{"resend", "api_key = 'k'\ntimeout = '0s'\non_lossy = 'maybe'", "timeout on_lossy"},
 		{"resend", "api_key = 'k'\nca_file = '/nowhere/ca.pem'", "ca_file"},
 		{"resend", "api_key = 'k'\nca_file = '" + garbage + "'", "ca_file"},
+		{"resend", "api_key = 'k'\nbind = '127.0.0.1'", ""},
+		{"mailgun", "api_key = 'k'\ndomain = 'mg.example.com'\nbind = 'eth0'", "bind"},
 		{"sendgrid", "type = 'sendgrid'\napi_key = 'k'\nregion = 'eu'\nsandbox = true\npass_control_headers = true", ""},
 		{"sendgrid", "api_key = 'k'\nregion = 'us'\non_lossy = ''", "region on_lossy"},
 		{"mailgun", "api_key = 'k'\ndomain = 'mg.example.com'\nregion = 'eu'\ntest_mode = true", ""},
@@ -227,4 +229,15 @@ func tunnel(out, conn net.Conn, in *bufio.Reader) {
 	}()
 	_, _ = io.Copy(conn, out)
 	_ = conn.Close()
+}
+
+// TestBind: connections come from the address of bind, or are not made.
+func TestBind(t *testing.T) {
+	for bind, good := range map[string]bool{"127.0.0.1": true, "192.0.2.7": false} {
+		up, fake := start(t, "resend", "bind = '"+bind+"'\n")
+		out := up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org"))
+		if good != (out[0].Err == nil) || good != (len(fake.Accepted()) == 1) || !good && !asError(t, out[0].Err).Connect {
+			t.Errorf("%s: %v", bind, out[0].Err)
+		}
+	}
 }

@@ -95,8 +95,7 @@ func (u *relay) dial(ctx context.Context) (*conn, error) {
 	release := func() error { return nil }
 	// go-mail knows ctx only while it dials, and leaves the connection open when a later step fails.
 	connect := func(context.Context, string, string) (net.Conn, error) {
-		dialer := net.Dialer{Timeout: u.timeout}
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.host, strconv.Itoa(u.port)))
+		conn, err := u.dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.host, strconv.Itoa(u.port)))
 		if err != nil {
 			return nil, err
 		}

@@ -207,3 +207,15 @@ func TestSMTPNoPasswordInClear(t *testing.T) {
 type farConn struct{ net.Conn }
 
 func (farConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)} }
+
+// TestSMTPBind: an address that this machine does not have is our trouble, which waits.
+func TestSMTPBind(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	for bind, want := range map[string]string{"127.0.0.1": "ok FAKE1", "192.0.2.7": "temporary connect", "::1": "temporary connect"} {
+		u := openSMTP(t, relay, func(s *settings) { s.Bind = bind })
+		upstreamtest.CheckOutcomes(t, u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x")), want)
+	}
+	if _, err := (&settings{Host: "relay.example", Bind: "eth0"}).Open(upstream.Env{}); err == nil || !strings.Contains(err.Error(), "bind") {
+		t.Error(err)
+	}
+}

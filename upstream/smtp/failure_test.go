@@ -3,8 +3,10 @@ package smtp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"mailhatch/upstream"
@@ -239,6 +241,71 @@ func TestSMTPManyRecipients(t *testing.T) {
 			checkFaults(t, relay)
 		})
 	}
+}
+
+// TestSMTPTooManyForTheMessage: relays that count recipients at DATA or behind the message get it again for fewer,
+// and later mail is divided from the beginning.
+func TestSMTPTooManyForTheMessage(t *testing.T) {
+	to := []string{"bad@x"}
+	for i := range 60 {
+		to = append(to, fmt.Sprintf("r%d@x", i))
+	}
+	for name, test := range map[string]struct {
+		stage upstreamtest.SMTPStage
+		reply string
+	}{
+		"at DATA":        {upstreamtest.SMTPData, "554 5.5.3 Too many recipients"},
+		"at the dot":     {upstreamtest.SMTPDot, "554 Transaction failed: Recipient count exceeds 20."},
+		"temporary ones": {upstreamtest.SMTPDot, "452 4.5.3 too many recipients for one message"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			counts := map[[2]int]int{}
+			refusals := 0
+			relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: func(step smtpStep) smtpReaction {
+				mu.Lock()
+				defer mu.Unlock()
+				key := [2]int{step.Conn, step.Transaction}
+				switch {
+				case step.Stage == upstreamtest.SMTPRcpt && step.Address == "bad@x":
+					return smtpReaction{Reply: "550 5.1.1 no such user"}
+				case step.Stage == upstreamtest.SMTPRcpt:
+					counts[key]++
+				case step.Stage == test.stage && counts[key] > 20:
+					refusals++
+					return smtpReaction{Reply: test.reply}
+				}
+				return smtpReaction{}
+			}})
+			u := openSMTP(t, relay, nil)
+			for round := range 2 {
+				out := u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, to...))
+				if got := upstreamtest.Describe(out[:1])[0]; got != "permanent 550 5.1.1" {
+					t.Errorf("the bad one: %s", got)
+				}
+				for i, o := range out[1:] {
+					if o.Err != nil {
+						t.Fatalf("%d: %v", i, o.Err)
+					}
+				}
+				if refusals != 2 { // 60, 30, and then 15 at once
+					t.Errorf("round %d: %d refusals", round, refusals)
+				}
+			}
+			if n := len(relay.Taken()); n < 8 || n > 10 {
+				t.Errorf("%d messages", n)
+			}
+			checkFaults(t, relay)
+		})
+	}
+}
+
+// TestSMTPTooManyOfOne: what cannot be divided waits.
+func TestSMTPTooManyOfOne(t *testing.T) {
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: react(upstreamtest.SMTPDot, "", smtpReaction{Reply: "554 recipient count exceeds 0"})})
+	u := openSMTP(t, relay, nil)
+	upstreamtest.CheckOutcomes(t, u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x", "b@x", "c@x")),
+		"temporary 554", "temporary 554", "temporary 554")
 }
 
 func TestSMTPTooManyAndNoProgress(t *testing.T) {

@@ -34,7 +34,9 @@ func (t *transaction) message(ctx context.Context) error {
 		return nil
 	}
 	if r.code/100 != 2 {
-		t.settle(t.accepted, upstream.Outcome{Err: t.refusal(r)})
+		if e := t.refusal(r); e.Class == upstream.Uncertain || !t.divide(r, atDot) {
+			t.settle(t.accepted, upstream.Outcome{Err: e})
+		}
 		return nil
 	}
 	t.settle(t.accepted, upstream.Outcome{ID: t.conn.secrets.Redact(r.queueID()), Notifies: t.conn.caps.dsn})

@@ -192,34 +192,6 @@ func (r reply) isMailbox() bool {
 	return len(r.enhanced) > 3 && (r.enhanced[2:4] == "1." || r.enhanced[2:4] == "2.")
 }
 
-// tooManyRecipients is the reply to one RCPT more than the relay takes at once (RFC 5321 4.5.3.1.10).
-func (r reply) tooManyRecipients(phase stage) bool {
-	if phase != atRcpt || (r.code != 452 && r.code != 552) {
-		return false
-	}
-	return r.enhanced == "" || strings.HasSuffix(r.enhanced, ".5.3")
-}
-
-// isThrottle finds limits on how fast or how much we send.
-func (r reply) isThrottle(phase stage) bool {
-	if (r.code/100 != 4 && r.code/100 != 5) || r.isMailbox() || r.tooManyRecipients(phase) {
-		return false
-	}
-	words := strings.ToLower(r.text)
-	ours := hasAny(words, "sending limit", "sending quota", "sending rate", "daily quota", "message quota")
-	if r.code/100 == 5 {
-		return phase != atAuth && phase != atConnect && (r.enhanced == "5.4.5" || ours)
-	}
-	switch {
-	case r.enhanced == "4.7.28", r.code == 421 && r.enhanced == "4.7.0": // Google's; others use them likewise
-		return true
-	case phase != atRcpt && strings.Contains(words, "quota exceeded"):
-		return true
-	}
-	return ours || hasAny(words, "rate limit", "ratelimit", "rate-limit", "rate exceeded", "throttl", "too many connections",
-		"too many concurrent", "too many messages", "too many emails", "too many mails", "too much mail", "slow down")
-}
-
 // isOutage finds failures of the relay's own system (RFC 3463 3.4), such as a full disk: it meets all mail
 // alike. At RCPT it may be that of one destination only.
 func (r reply) isOutage(phase stage) bool {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailhatch/upstream"
@@ -35,6 +36,7 @@ type settings struct {
 	Auth       string            `toml:"auth"`        // auto (default) none, or a mechanism of mechanismName
 	CAFile     string            `toml:"ca_file"`     // PEM, trusted beside the system's authorities
 	ServerName string            `toml:"server_name"` // in the certificate; default host
+	Bind       string            `toml:"bind"`        // address that connections come from
 	Helo       string            `toml:"helo"`        // default the gateway's hostname
 	Timeout    upstream.Duration `toml:"timeout"`     // of one step: dial, handshake, a reply, a write that makes progress
 
@@ -62,6 +64,7 @@ func tlsModes() []string { return []string{tlsStart, tlsImplicit, tlsOpportunist
 type relay struct {
 	host, helo   string
 	port         int
+	dialer       *net.Dialer
 	tlsMode      string
 	tlsConfig    *tls.Config // nil with tls = "none"
 	username     string
@@ -71,8 +74,10 @@ type relay struct {
 	timeout      time.Duration
 	finalTimeout time.Duration
 	removed      []string // fields that do not leave
-	pool         pool
-	buffers      sync.Pool // of *[]byte: wire forms of small messages, chunks of large ones
+	// mostRecipients is how many recipients of one message the relay has shown to take; 0: as many as it says.
+	mostRecipients atomic.Int64
+	pool           pool
+	buffers        sync.Pool // of *[]byte: wire forms of small messages, chunks of large ones
 }
 
 // Open checks the settings; it makes no connection.
@@ -96,6 +101,8 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	u.setDefaults(env)
 	problems = append(problems, upstream.OneOf("tls", u.tlsMode, tlsModes()...),
 		upstream.OneOf("auth", u.auth, append(append([]string{authAuto}, mechanisms()...), authNone)...))
+	dialer, err := upstream.Dialer(s.Bind, u.timeout)
+	problems, u.dialer = append(problems, err), dialer
 	u.checkAddress(problem)
 	u.checkAuth(problem)
 	if u.tlsMode != tlsNone {

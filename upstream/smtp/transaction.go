@@ -24,6 +24,7 @@ type transaction struct {
 	asked    bool            // DATA has its reply
 	data     bool            // 354: the relay waits for the message, and has answered everything else
 	replied  bool            // the relay has answered something
+	divided  bool            // those accepted are offered again, fewer at once
 }
 
 // transact makes transactions on conn until all recipients have an outcome or the connection is of no
@@ -37,7 +38,7 @@ func (u *relay) transact(ctx context.Context, conn *conn, job *job, reused bool)
 			break
 		}
 		t := transaction{relay: u, conn: conn, job: job}
-		t.rcpts = append(t.rcpts, job.pending[:min(len(job.pending), conn.caps.maxRecipients)]...)
+		t.rcpts = append(t.rcpts, job.pending[:min(len(job.pending), u.most(conn))]...)
 		conn.messages++
 		if err := t.run(ctx); err != nil {
 			conn.broken = true
@@ -77,10 +78,38 @@ func (t *transaction) run(ctx context.Context) error {
 	case t.data:
 		t.refusedHere()
 		return t.message(ctx)
+	case t.noData != nil && t.divided:
 	case t.noData != nil:
 		t.settle(t.accepted, upstream.Outcome{Err: t.noData})
 	}
 	return t.confirm()
+}
+
+// most is how many recipients the relay takes at once, as far as it is known.
+func (u *relay) most(conn *conn) int {
+	if n := int(u.mostRecipients.Load()); n > 0 {
+		return min(n, conn.caps.maxRecipients)
+	}
+	return conn.caps.maxRecipients
+}
+
+// divide reports whether the relay refuses a message for the number of its recipients: half as many at once are
+// offered next, and those of later messages too.
+func (t *transaction) divide(r reply, phase stage) bool {
+	if len(t.accepted) < 2 || !r.tooManyRecipients(phase) {
+		return false
+	}
+	half := int64(len(t.accepted) / 2)
+	for {
+		known := t.relay.mostRecipients.Load()
+		if known > 0 && known <= half || t.relay.mostRecipients.CompareAndSwap(known, half) {
+			break
+		}
+	}
+	for _, i := range t.tooMany {
+		t.job.out[i], t.job.settled[i] = upstream.Outcome{}, false
+	}
+	return true
 }
 
 // isClosed reports whether the relay ended the connection, so that the replies before that stand.
@@ -178,6 +207,7 @@ func (t *transaction) reply(k int, r reply) {
 	case k == len(t.rcpts)+1:
 		if t.asked, t.data = true, r.code == 354; !t.data {
 			t.noData = r.failure(atData)
+			t.divided = t.divide(r, atData)
 		}
 	case t.refused != nil: // 503 and the like, pipelined behind MAIL
 	case r.code/100 == 2:

@@ -67,6 +67,7 @@ type Settings struct {
 	Name          string          // of the upstream
 	MaxConcurrent int             // offers at once, at least 1
 	Rate          float64         // offers a second; 0: no limit
+	RatePerDomain float64         // the same for the recipients of each domain
 	Alternatives  bool            // routes name other upstreams beside this one
 	Retry         []time.Duration // paces the probes of a refused account; the last one repeats
 	MaxAge        time.Duration   // of mail: while the gate is closed, sweeps find what has expired
@@ -79,6 +80,7 @@ type Gate struct {
 	settings Settings
 	journal  *journal.Journal
 	limiter  *rate.Limiter // nil: no limit
+	domains  *domains      // nil: no limit; with mu
 	sweep    time.Duration // between sweeps while closed
 	changed  chan struct{} // one token: the state changed
 	places   chan struct{} // one token for each offer under way
@@ -111,6 +113,9 @@ func New(s Settings, j *journal.Journal) *Gate {
 	}
 	if !s.Alternatives && !s.Reloaded {
 		g.sweepAt = time.Now().Add(g.sweep)
+	}
+	if s.RatePerDomain > 0 {
+		g.domains = newDomains(s.RatePerDomain)
 	}
 	if s.Rate > 0 {
 		g.limiter = rate.NewLimiter(rate.Limit(s.Rate), max(1, min(int(s.Rate), s.MaxConcurrent)))
