@@ -11,6 +11,7 @@ import (
 
 	"mailhatch/gateway/route"
 	"mailhatch/upstream/kinds"
+	"mailhatch/upstream/oauth"
 )
 
 // documentedKeys reads doc/configuration.md: by heading, the keys of its tables and their defaults.
@@ -22,7 +23,7 @@ func documentedKeys(t *testing.T) map[string]map[string]string {
 	}
 	sections := map[string]map[string]string{}
 	heading := ""
-	row := regexp.MustCompile("^\\| `([a-z_]+)` \\| (.+?) \\| (.+) \\|$")
+	row := regexp.MustCompile("^\\| `([a-z0-9_]+)` \\| (.+?) \\| (.+) \\|$")
 	for line := range strings.Lines(string(b)) {
 		line = strings.TrimRight(line, "\r\n")
 		if strings.HasPrefix(line, "##") {
@@ -48,7 +49,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	common := defaultUpstream()
 	structs := map[string]any{
 		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &User{}, "[upstream.NAME]": &common,
-		"[[route]]": &route.Rule{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
+		"[[route]]": &route.Rule{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[upstream.NAME.oauth2]": &oauth.Settings{}, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
 	}
 	for _, k := range kinds.Kinds() {
 		structs[`type = "`+k.Name+`"`] = k.New()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -143,7 +144,7 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 			c.warn(path+"."+advice.Key, "%s", advice.Problem)
 		}
 	}
-	opened, err := settings.Open(upstream.Env{Name: name, Hostname: hostname, Version: c.opts.Version, Stdout: c.opts.Stdout})
+	opened, err := settings.Open(upstream.Env{Name: name, Hostname: hostname, Version: c.opts.Version, Stdout: c.opts.Stdout, TokenDir: c.tokenDir()})
 	for _, e := range flatten(err) {
 		var ke *upstream.KeyError
 		if errors.As(e, &ke) {
@@ -154,6 +155,15 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 	}
 	u.Upstream = opened
 	return u, err == nil
+}
+
+// tokenDir is where upstreams keep their access tokens.
+func (c *checker) tokenDir() string {
+	dir, err := resolveStateDir(c.reporter.file, c.file.StateDir)
+	if err != nil {
+		return "" // reported already
+	}
+	return filepath.Join(dir, "tokens")
 }
 
 // limit sets what the config leaves to what the provider allows.

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,9 +10,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/emersion/go-sasl"
 	mailsmtp "github.com/wneessen/go-mail/smtp"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/oauth"
 )
 
 // mechanisms are the values of auth that name one: SASL's names in lower case.
@@ -29,36 +32,48 @@ func autoMechanisms(encrypted bool) []string {
 	return []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"}
 }
 
-// login does AUTH (RFC 4954) where the config has a user. Its errors are *Error.
-func (u *relay) login(c *conn) error {
+// login does AUTH (RFC 4954) where the config has a user. Its errors are *Error. access is the token with which it
+// was tried, "" for a password.
+func (u *relay) login(ctx context.Context, c *conn) (access string, err error) {
 	if u.username == "" {
-		return nil
+		return "", nil
 	}
 	state, err := c.client.GetTLSConnectionState()
 	encrypted := err == nil && state.HandshakeComplete
 	if !encrypted && !isLoopbackConn(c.raw) {
-		return &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: the password would travel in clear", u.address())}
+		return "", &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: the password would travel in clear", u.address())}
 	}
-	auth, err := u.mechanism(c.client, encrypted, state)
+	password := u.password.Reveal()
+	if u.tokens != nil {
+		var e *upstream.Error
+		if access, e = u.tokens.Token(ctx); e != nil {
+			return "", e
+		}
+		password, c.secrets = access, newRedactor(u.username, upstream.NewSecret(access))
+	}
+	auth, err := u.mechanism(c.client, password, encrypted, state)
 	if err != nil {
-		return &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: %w", u.address(), err)}
+		return access, &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: %w", u.address(), err)}
 	}
 	c.step(u.timeout)
 	if err := c.client.Auth(auth); err != nil {
-		return u.authError(err)
+		return access, u.authError(err, c.secrets)
 	}
-	return nil
+	return access, nil
 }
 
 // mechanism chooses among those that the relay offers.
-func (u *relay) mechanism(client *mailsmtp.Client, encrypted bool, state *tls.ConnectionState) (mailsmtp.Auth, error) {
+func (u *relay) mechanism(client *mailsmtp.Client, password string, encrypted bool, state *tls.ConnectionState) (mailsmtp.Auth, error) {
 	has, list := client.Extension("AUTH")
 	if !has {
 		return nil, errors.New("the relay offers no AUTH, but the config has a username")
 	}
 	offered := strings.Fields(strings.ToUpper(list))
 	wanted := []string{strings.ToUpper(u.auth)}
-	if u.auth == authAuto {
+	switch {
+	case u.tokens != nil:
+		wanted = []string{"XOAUTH2", "OAUTHBEARER"}
+	case u.auth == authAuto:
 		wanted = autoMechanisms(encrypted)
 	}
 	i := slices.IndexFunc(wanted, func(name string) bool { return slices.Contains(offered, name) })
@@ -66,7 +81,7 @@ func (u *relay) mechanism(client *mailsmtp.Client, encrypted bool, state *tls.Co
 		return nil, fmt.Errorf("the relay offers no AUTH mechanism that can be used: it has %s, wanted is %s",
 			clean(u.secrets.Redact(list)), strings.Join(wanted, " or "))
 	}
-	user, password := u.username, u.password.Reveal()
+	user := u.username
 	switch wanted[i] {
 	case "PLAIN":
 		return mailsmtp.PlainAuth("", user, password, u.host, true), nil
@@ -83,23 +98,42 @@ func (u *relay) mechanism(client *mailsmtp.Client, encrypted bool, state *tls.Co
 			return nil, errors.New("scram-sha-256-plus needs TLS")
 		}
 		return mailsmtp.ScramSHA256PlusAuth(user, password, state), nil
+	case "OAUTHBEARER":
+		return bearer{sasl.NewOAuthBearerClient(&sasl.OAuthBearerOptions{Username: user, Token: password, Host: u.host, Port: u.port})}, nil
 	default: // XOAUTH2
 		return mailsmtp.XOAuth2Auth(user, password), nil
 	}
 }
 
+// bearer is the mechanism of RFC 7628.
+type bearer struct{ sasl.Client }
+
+// Start implements mailsmtp.Auth.
+func (b bearer) Start(*mailsmtp.ServerInfo) (string, []byte, error) { return b.Client.Start() }
+
+// Next implements mailsmtp.Auth. A challenge is the server's refusal in JSON; one byte asks for the reply (RFC 7628 3.2.3).
+func (b bearer) Next(_ []byte, more bool) ([]byte, error) {
+	if more {
+		return []byte{1}, nil
+	}
+	return nil, nil
+}
+
 // authError distinguishes a refused login, for which the account is to blame, from a relay that cannot log
 // anyone in at the moment.
-func (u *relay) authError(err error) error {
+func (u *relay) authError(err error, secrets *upstream.Redactor) error {
 	var refused *textproto.Error
 	if !errors.As(err, &refused) {
 		if isNetwork(err) {
 			return u.dialError(err)
 		}
-		return &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: AUTH failed: %w", u.address(), u.secrets.Error(err))}
+		return &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: AUTH failed: %w", u.address(), secrets.Error(err))}
 	}
-	e := u.replyOf(refused).failure(atAuth)
+	e := replyOf(refused, secrets).failure(atAuth)
 	e.Err = fmt.Errorf("%s: AUTH refused: %w", u.address(), e.Err)
+	if hint := oauth.Hint(refused.Msg); hint != "" {
+		e.Err = fmt.Errorf("%w (%s)", e.Err, hint)
+	}
 	return e
 }
 
@@ -115,4 +149,12 @@ func newRedactor(user string, secret upstream.Secret) *upstream.Redactor {
 func isLoopbackConn(c net.Conn) bool {
 	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
+}
+
+// Expiries returns when the token that logs in ends.
+func (u *relay) Expiries() []upstream.Expiry {
+	if u.tokens == nil {
+		return nil
+	}
+	return u.tokens.Expiries()
 }

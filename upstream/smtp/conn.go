@@ -89,8 +89,18 @@ func (c *rawConn) closeWith(ctx context.Context) (release func() error) {
 	}
 }
 
-// dial connects and logs in. Its errors are *Error.
+// dial connects and logs in. Its errors are *Error. A token that the relay refuses is replaced once: it may have been
+// withdrawn before its end.
 func (u *relay) dial(ctx context.Context) (*conn, error) {
+	c, access, err := u.dialOnce(ctx)
+	if e, ok := errors.AsType[*upstream.Error](err); ok && access != "" && e.Class == upstream.Account && u.tokens.Refused(access) {
+		c, _, err = u.dialOnce(ctx)
+	}
+	return c, err
+}
+
+// dialOnce is dial with the token of the moment, which it returns where there is one.
+func (u *relay) dialOnce(ctx context.Context) (_ *conn, access string, err error) {
 	c := &conn{secrets: u.secrets}
 	release := func() error { return nil }
 	// go-mail knows ctx only while it dials, and leaves the connection open when a later step fails.
@@ -113,12 +123,12 @@ func (u *relay) dial(ctx context.Context) (*conn, error) {
 	}
 	client, err := mail.NewClient(u.host, append(u.mailOptions(), mail.WithDialContextFunc(connect))...)
 	if err != nil {
-		return nil, &upstream.Error{Class: upstream.Account, Err: err} // settings that Open should not have let pass
+		return nil, "", &upstream.Error{Class: upstream.Account, Err: err} // settings that Open should not have let pass
 	}
 	if c.client, err = client.DialToSMTPClientWithContext(ctx); err != nil {
 		err = u.dialError(err)
 	} else {
-		err = u.login(c)
+		access, err = u.login(ctx, c)
 	}
 	if err == nil && c.spoke() {
 		err = u.dialError(fmt.Errorf("%w: one too many after the connection was made", errOutOfStep))
@@ -130,11 +140,11 @@ func (u *relay) dial(ctx context.Context) (*conn, error) {
 		if c.raw != nil {
 			_ = c.raw.Close()
 		}
-		return nil, err
+		return nil, access, err
 	}
 	c.raw.limited = false
 	c.caps = readCapabilities(c.client)
-	return c, nil
+	return c, access, nil
 }
 
 // mailOptions returns the options of go-mail. With implicit TLS the connection it gets is secure already.

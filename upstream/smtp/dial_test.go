@@ -199,7 +199,7 @@ func TestSMTPNoPasswordInClear(t *testing.T) {
 	defer conn.quit(time.Second)
 	conn.raw.Conn = farConn{conn.raw.Conn} // as if "localhost" were elsewhere
 	var e *upstream.Error
-	if err := u.login(conn); !errors.As(err, &e) || e.Class != upstream.Account {
+	if _, err := u.login(t.Context(), conn); !errors.As(err, &e) || e.Class != upstream.Account {
 		t.Errorf("%v", err)
 	}
 }

@@ -34,7 +34,7 @@ func (s *settings) withPreset() (*settings, error) {
 	if !s.Password.IsZero() {
 		filled.Username = cmp.Or(s.Username, p.Username)
 	}
-	if filled.Username != "" {
+	if s.OAuth2 != nil { // a password logs in as it always does
 		filled.Auth = cmp.Or(s.Auth, p.Auth)
 	}
 	return &filled, nil
@@ -62,11 +62,14 @@ func (s *settings) Limits() upstream.Limits {
 	return upstream.Limits{Rate: p.Rate, Concurrent: p.Concurrent, Recipients: p.Recipients}
 }
 
-// Advice tells which keys beside a preset win over it.
+// Advice tells which keys beside a preset win over it, and what speaks against the flow of oauth2.
 func (s *settings) Advice() (list []upstream.KeyError) {
+	if s.OAuth2 != nil {
+		list = s.OAuth2.Advice()
+	}
 	p, ok := preset.Find(s.Preset)
 	if !ok {
-		return nil
+		return list
 	}
 	wins := func(key, value, its string) {
 		if value != "" && its != "" && value != its {

@@ -21,7 +21,7 @@ func TestEveryPresetOpens(t *testing.T) {
 			t.Errorf("%s: %v", p.Name, err)
 			continue
 		}
-		if u := up.(*relay); u.host != p.HostIn(s.Region) || u.port != p.Port || u.tlsMode != p.TLS || u.username != "u" || p.Auth != "" && u.auth != p.Auth {
+		if u := up.(*relay); u.host != p.HostIn(s.Region) || u.port != p.Port || u.tlsMode != p.TLS || u.username != "u" || u.auth != authAuto {
 			t.Errorf("%s: %+v", p.Name, u)
 		}
 		if l := s.Limits(); l.Recipients != p.Recipients || l.Rate != p.Rate || l.Concurrent != p.Concurrent {

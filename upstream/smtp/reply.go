@@ -39,9 +39,9 @@ func (r *reply) setText(lines []string, secrets *upstream.Redactor) {
 	r.text = clean(r.text)
 }
 
-func (u *relay) replyOf(e *textproto.Error) reply {
+func replyOf(e *textproto.Error, secrets *upstream.Redactor) reply {
 	r := reply{code: e.Code}
-	r.setText(strings.Split(u.secrets.Redact(e.Msg), "\n"), u.secrets)
+	r.setText(strings.Split(secrets.Redact(e.Msg), "\n"), secrets)
 	return r
 }
 
@@ -278,7 +278,7 @@ func hasAny(s string, words ...string) bool {
 func (u *relay) dialError(err error) *upstream.Error {
 	var refused *textproto.Error
 	if errors.As(err, &refused) {
-		e := u.replyOf(refused).failure(atConnect)
+		e := replyOf(refused, u.secrets).failure(atConnect)
 		e.Err = fmt.Errorf("%s: %w", u.address(), e.Err)
 		return e
 	}

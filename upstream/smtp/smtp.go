@@ -4,6 +4,7 @@ package smtp
 import (
 	"cmp"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/oauth"
 )
 
 // Kind is an SMTP relay.
@@ -39,6 +41,8 @@ type settings struct {
 	Bind       string            `toml:"bind"`        // address that connections come from
 	Helo       string            `toml:"helo"`        // default the gateway's hostname
 	Timeout    upstream.Duration `toml:"timeout"`     // of one step: dial, handshake, a reply, a write that makes progress
+
+	OAuth2 *oauth.Settings `toml:"oauth2"` // logs in by tokens, in place of password
 
 	PassControlHeaders bool `toml:"pass_control_headers"` // keep X-SMTPAPI, X-Mailgun-* and their like
 }
@@ -69,6 +73,7 @@ type relay struct {
 	tlsConfig    *tls.Config // nil with tls = "none"
 	username     string
 	password     upstream.Secret
+	tokens       *oauth.Source      // nil: the password logs in
 	secrets      *upstream.Redactor // of the relay's words
 	auth         string
 	timeout      time.Duration
@@ -104,13 +109,21 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	dialer, err := upstream.Dialer(s.Bind, u.timeout)
 	problems, u.dialer = append(problems, err), dialer
 	u.checkAddress(problem)
-	u.checkAuth(problem)
 	if u.tlsMode != tlsNone {
 		roots, err := upstream.RootCAs(s.CAFile)
 		problems = append(problems, err)
 		u.tlsConfig = s.tlsConfig(u)
 		u.tlsConfig.RootCAs = roots
 	}
+	if s.OAuth2 != nil {
+		var roots *x509.CertPool
+		if u.tlsConfig != nil {
+			roots = u.tlsConfig.RootCAs
+		}
+		u.tokens, err = s.OAuth2.Open(env, oauth.SMTP, roots)
+		problems = append(problems, err)
+	}
+	u.checkAuth(problem, s.OAuth2 != nil)
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
@@ -154,8 +167,15 @@ func (u *relay) checkAddress(problem func(key, text, hint string)) {
 	}
 }
 
-func (u *relay) checkAuth(problem func(key, text, hint string)) {
+func (u *relay) checkAuth(problem func(key, text, hint string), tokens bool) {
 	switch {
+	case tokens && u.username == "":
+		problem("username", "is missing", "the mailbox that the tokens of [upstream.NAME.oauth2] are for")
+	case tokens && !u.password.IsZero():
+		problem("password", "stands beside oauth2", "remove it: tokens log in")
+	case tokens && u.auth != authAuto && u.auth != "xoauth2":
+		problem("auth", fmt.Sprintf("must not be %q beside oauth2", u.auth), `remove it, or write "xoauth2"`)
+	case tokens:
 	case u.username == "" && !u.password.IsZero():
 		problem("username", "is missing beside password", "")
 	case u.username != "" && u.password.IsZero():

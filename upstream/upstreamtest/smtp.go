@@ -53,13 +53,14 @@ type SMTPReaction struct {
 
 // SMTPOptions say how the relay behaves.
 type SMTPOptions struct {
-	TLS        string                      // "", "starttls", "implicit"
-	Users      map[string]string           // with passwords; when there are any, mail needs AUTH
-	Mechanisms []string                    // offered; default PLAIN and LOGIN; XOAUTH2 is known too
-	Extensions []string                    // EHLO lines; nil: PIPELINING SIZE 8BITMIME SMTPUTF8 DSN ENHANCEDSTATUSCODES
-	HeloOnly   bool                        // EHLO is refused
-	React      func(SMTPStep) SMTPReaction // called from many goroutines at once
-	Discard    bool                        // keep no data of messages, for load
+	TLS        string                         // "", "starttls", "implicit"
+	Users      map[string]string              // with passwords; when there are any, mail needs AUTH
+	Mechanisms []string                       // offered; default PLAIN and LOGIN; XOAUTH2 and OAUTHBEARER are known too
+	Token      func(user, access string) bool // judges the tokens of these two, where Users does not
+	Extensions []string                       // EHLO lines; nil: PIPELINING SIZE 8BITMIME SMTPUTF8 DSN ENHANCEDSTATUSCODES
+	HeloOnly   bool                           // EHLO is refused
+	React      func(SMTPStep) SMTPReaction    // called from many goroutines at once
+	Discard    bool                           // keep no data of messages, for load
 }
 
 // SMTPTransaction is a message that the relay has taken.

@@ -55,7 +55,7 @@ func (c *smtpSession) hello(line, name string) bool {
 	if c.relay.options.TLS == "starttls" && !c.tls {
 		lines = append(lines, "STARTTLS")
 	}
-	if len(c.relay.options.Users) > 0 {
+	if len(c.relay.options.Users) > 0 || c.relay.options.Token != nil {
 		mechanisms := c.relay.options.Mechanisms
 		if mechanisms == nil {
 			mechanisms = []string{"PLAIN", "LOGIN"}
@@ -94,6 +94,7 @@ func (c *smtpSession) secure() {
 func (c *smtpSession) auth(line, args string) bool {
 	mechanism, initial, hasInitial := strings.Cut(args, " ")
 	var user, password string
+	var token bool
 	switch strings.ToUpper(mechanism) {
 	case "PLAIN":
 		if !hasInitial {
@@ -114,10 +115,27 @@ func (c *smtpSession) auth(line, args string) bool {
 				password = v
 			}
 		}
+		token = true
+	case "OAUTHBEARER":
+		for field := range strings.SplitSeq(smtpDecode(initial), "\x01") {
+			if v, ok := strings.CutPrefix(field, "n,a="); ok {
+				user = strings.TrimSuffix(v, ",")
+			}
+			if v, ok := strings.CutPrefix(field, "auth=Bearer "); ok {
+				password = v
+			}
+		}
+		token = true
 	default:
 		return c.answer(SMTPStep{Stage: SMTPAuth, Line: line}, "504 5.5.4 unknown mechanism")
 	}
 	want, known := c.relay.options.Users[user]
+	if token && c.relay.options.Token != nil {
+		known, want = c.relay.options.Token(user, password), password
+	}
+	if token && (!known || want != password) {
+		c.challenge(`{"status":"401","schemes":"bearer","scope":"mail"}`) // an empty line follows, or a byte
+	}
 	if !known || want != password {
 		return c.answer(SMTPStep{Stage: SMTPAuth, Line: line}, "535 5.7.8 authentication failed")
 	}
@@ -170,7 +188,7 @@ func (c *smtpSession) mailFrom(line string) bool {
 	case c.mail != nil:
 		c.relay.fault("MAIL inside a transaction")
 		return c.reply("503 5.5.1 nested MAIL")
-	case len(c.relay.options.Users) > 0 && c.user == "":
+	case (len(c.relay.options.Users) > 0 || c.relay.options.Token != nil) && c.user == "":
 		return c.reply("530 5.7.0 Authentication required")
 	}
 	c.checkParams(line, params, map[string]string{
