@@ -304,6 +304,13 @@ func bareSpec(pieces []piece) (addr, rest string) {
 	return addr, joinPhrase(words)
 }
 
+// joinsSpec reports whether the space before p is one that obsolete syntax allows around "." and "@".
+func joinsSpec(group []piece, p piece) bool {
+	last := group[len(group)-1]
+	return !p.quoted && strings.IndexByte(".@", p.text[0]) >= 0 ||
+		!last.quoted && strings.IndexByte(".@", last.text[len(last.text)-1]) >= 0 && !strings.HasSuffix(last.text, "..")
+}
+
 // String returns the address for a header: RFC 2047 where needed, names quoted where needed. It never
 // has a line end.
 func (a Address) String() string {

@@ -147,6 +147,18 @@ func AddressKey(addr string) string {
 	return strings.ToLower(local + "@" + strings.TrimSuffix(domain, "."))
 }
 
+// AddressText returns an address as people write it, for patterns: without quotes that only dots ask for.
+func AddressText(addr string) string {
+	if !strings.HasPrefix(addr, `"`) {
+		return addr
+	}
+	local, n := unquote(addr)
+	if n == 0 || n < len(addr) && addr[n] != '@' || !isDotAtom(strings.ReplaceAll(local, ".", "x")) {
+		return addr
+	}
+	return local + addr[n:]
+}
+
 // SameAddress reports whether two addresses name the same mailbox.
 func SameAddress(a, b string) bool { return AddressKey(a) == AddressKey(b) }
 
@@ -218,13 +230,6 @@ func rebuildSpec(s string) string {
 		return ""
 	}
 	return repair(l + "@" + d)
-}
-
-// joinsSpec reports whether the space before p is one that obsolete syntax allows around "." and "@".
-func joinsSpec(group []piece, p piece) bool {
-	last := group[len(group)-1]
-	return !p.quoted && strings.IndexByte(".@", p.text[0]) >= 0 ||
-		!last.quoted && strings.IndexByte(".@", last.text[len(last.text)-1]) >= 0 && !strings.HasSuffix(last.text, "..")
 }
 
 func specText(group []piece) string {

@@ -61,6 +61,17 @@ func TestParsePath(t *testing.T) {
 	}
 }
 
+func TestAddressText(t *testing.T) {
+	for given, want := range map[string]string{
+		`"s..p"@x`: "s..p@x", `"p."`: "p.", `"a"@x`: "a@x", `"*"@*`: "*@*", "a@x": "a@x", "": "", `"`: `"`, `""@x`: `""@x`,
+		`"a b"@x`: `"a b"@x`, `"a@b"@x`: `"a@b"@x`, `"a"b@x`: `"a"b@x`, `"\""@x`: `"\""@x`,
+	} {
+		if got := AddressText(given); got != want {
+			t.Errorf("%s: %s", given, got)
+		}
+	}
+}
+
 func TestAddressKey(t *testing.T) {
 	for _, same := range [][]string{
 		{"s..p@x.test", `"s..p"@x.test`, `"S.\.p"@X.test.`},

@@ -11,6 +11,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
+	"mailhatch/mime"
 )
 
 // View is what can be seen of a gateway: a [Client] asks a running one, a [Reader] looks into the queue.
@@ -174,9 +175,9 @@ func recordEntry(r *queue.Record) Entry {
 		ProviderID: r.ProviderID, Attempts: r.Attempts, Error: r.Error, Header: r.Header, Size: r.Size, Received: r.Received}
 }
 
-// matches reports whether a glob pattern matches the whole of s, ignoring case.
+// matches reports whether a glob pattern matches the whole of an address, ignoring case.
 func matches(pattern, s string) bool {
-	return glob.Match(strings.ToLower(pattern), strings.ToLower(s))
+	return glob.Match(strings.ToLower(mime.AddressText(pattern)), strings.ToLower(mime.AddressText(s)))
 }
 
 // Status implements View: what the queue knows.

@@ -166,6 +166,7 @@ func TestMatches(t *testing.T) {
 	}{
 		{"", "", true}, {"*", "", true}, {"a", "", false}, {"", "a", false}, {"A@X", "a@x", true}, {"*@x.org", "ann@X.org", true},
 		{"a?n@*", "ann@x", true}, {"a?n@*", "an@x", false}, {"*a*b*", "xxaxxbxx", true}, {"*a*b", "abc", false}, {"[a]", "a", false},
+		{"s..p@x", `"s..p"@x`, true}, {`"S..p"@*`, `"s..p"@x`, true}, {"s*p@x", `"s..p"@x`, true}, {"a b@x", `"a b"@x`, false},
 		{strings.Repeat("*a", 30) + "b", strings.Repeat("a", 3000), false},
 	} {
 		if got := matches(tc.pattern, tc.s); got != tc.want {

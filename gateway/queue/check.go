@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/glob"
+	"mailhatch/mime"
 )
 
 // What follows is the same in every engine.
@@ -98,14 +99,14 @@ func (f *Filter) Names(m *Message, p *Part) []envelope.Recipient {
 	switch {
 	case f.State != "" && p.State != f.State, f.Lane != "" && p.Lane != f.Lane,
 		!f.Before.IsZero() && !m.Envelope.Received.Before(f.Before),
-		!matches(f.From, m.Envelope.From), !matches(f.Subject, m.Header.Subject):
+		!matchesAddress(f.From, m.Envelope.From), !matches(f.Subject, m.Header.Subject):
 		return nil
 	case f.To == "":
 		return p.To
 	}
 	var to []envelope.Recipient
 	for _, r := range p.To {
-		if matches(f.To, r.Address) || matches(f.To, r.Given) {
+		if matchesAddress(f.To, r.Address) || matchesAddress(f.To, r.Given) {
 			to = append(to, r)
 		}
 	}
@@ -114,7 +115,11 @@ func (f *Filter) Names(m *Message, p *Part) []envelope.Recipient {
 
 // Names reports whether a record of that sender and recipient may be chosen; it looks at patterns alone.
 func (f *HistoryFilter) Names(from, to string) bool {
-	return matches(f.From, from) && matches(f.To, to)
+	return matchesAddress(f.From, from) && matchesAddress(f.To, to)
+}
+
+func matchesAddress(pattern, addr string) bool {
+	return matches(mime.AddressText(pattern), mime.AddressText(addr))
 }
 
 func matches(pattern, text string) bool {

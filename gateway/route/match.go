@@ -47,12 +47,12 @@ func (c *compiler) conditions(in *Match) conditions {
 			*list = append(*list, &valueCondition{key: key, patterns: p, values: values})
 		}
 	}
-	add(&all.early, "from", in.From, compileAddresses, func(in *Input) []string { return []string{in.Envelope.From} })
-	add(&all.early, "to", in.To, compileAddresses, func(in *Input) []string { return []string{in.To} })
+	add(&all.early, "from", in.From, compileAddresses, func(in *Input) []string { return []string{mime.AddressText(in.Envelope.From)} })
+	add(&all.early, "to", in.To, compileAddresses, func(in *Input) []string { return []string{mime.AddressText(in.To)} })
 	add(&all.early, "client", in.Client, compileNetworks, clientValues)
 	add(&all.early, "user", in.User, compileWords, func(in *Input) []string { return present(in.Envelope.Client.User) })
 	add(&all.early, "listener", in.Listener, compileWords, func(in *Input) []string { return present(in.Envelope.Client.Listener) })
-	add(&all.late, "header_from", in.HeaderFrom, compileAddresses, func(in *Input) []string { return in.HeaderFrom })
+	add(&all.late, "header_from", in.HeaderFrom, compileAddresses, headerFrom)
 	add(&all.late, "subject", in.Subject, compileTexts, func(in *Input) []string { return []string{in.Subject} })
 	for _, name := range slices.Sorted(maps.Keys(in.Header)) {
 		key := "header." + name
@@ -75,4 +75,13 @@ func (c *compiler) conditions(in *Match) conditions {
 		all.late = append(all.late, &sizeCondition{min: in.MinSize, max: in.MaxSize})
 	}
 	return all
+}
+
+// headerFrom returns the addresses of From as patterns have them.
+func headerFrom(in *Input) []string {
+	texts := make([]string, len(in.HeaderFrom))
+	for i, a := range in.HeaderFrom {
+		texts[i] = mime.AddressText(a)
+	}
+	return texts
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/glob"
+	"mailhatch/mime"
 )
 
 // patterns is a compiled list of globs or networks.
@@ -61,9 +62,10 @@ func compileTexts(list []string) (*patterns, []*KeyError) { return compile(list,
 // compileWords compiles patterns for names.
 func compileWords(list []string) (*patterns, []*KeyError) { return compile(list, matching(glob.Word)) }
 
-// compileAddresses compiles patterns for mail addresses and refuses those that could never match one.
+// compileAddresses compiles patterns for mail addresses and refuses those that could never match one. They are
+// compared with what mime.AddressText makes of an address.
 func compileAddresses(list []string) (*patterns, []*KeyError) {
-	return compile(list, matching(glob.Address))
+	return compile(list, matching(func(s string) (string, *glob.Mistake) { return glob.Address(mime.AddressText(s)) }))
 }
 
 // matching makes matchers of what a text of the config stands for.

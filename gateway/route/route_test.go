@@ -58,6 +58,9 @@ func TestConditions(t *testing.T) {
 		in   *Input
 		want bool
 	}{
+		{"dots without quotes", Rule{Match: Match{To: []string{"s..p@*"}}}, input("a@x.org", `"s..p"@y.org`), true},
+		{"dots with quotes", Rule{Match: Match{From: []string{`"P."@x.org`}}}, input(`"p."@x.org`, "b@y.org"), true},
+		{"dots in From", Rule{Match: Match{HeaderFrom: []string{"p.@x.org"}}}, with(func(in *Input) { in.HeaderFrom = []string{`"p."@x.org`} }), true},
 		{"no condition", Rule{}, plain, true},
 		{"from exact", Rule{Match: Match{From: []string{"ann@x.org"}}}, plain, true},
 		{"from other case", Rule{Match: Match{From: []string{"ANN@X.ORG"}}}, plain, true},

@@ -103,7 +103,7 @@ func (w *work) mapField(name string, old []mime.Address) {
 // mapped returns what map_sender makes of an address.
 func (w *work) mapped(given string) string {
 	for _, s := range w.rule.texts.senders {
-		stars, ok := glob.Stars(s.pattern.glob, given)
+		stars, ok := glob.Stars(s.pattern.glob, mime.AddressText(given))
 		if !ok {
 			continue
 		}
