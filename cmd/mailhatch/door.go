@@ -113,8 +113,8 @@ func (d *door) ask(ctx context.Context, e *envelopeFlags, env *envelope.Envelope
 		c.To = append(c.To, r.Address)
 	}
 	if sent {
-		var err error
-		if c.Message, err = io.ReadAll(io.NewSectionReader(msg.Source, 0, msg.Source.Size())); err != nil {
+		c.Message = make([]byte, msg.Source.Size())
+		if _, err := io.ReadFull(io.NewSectionReader(msg.Source, 0, msg.Source.Size()), c.Message); err != nil {
 			return nil, nil, err
 		}
 	}

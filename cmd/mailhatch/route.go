@@ -19,6 +19,7 @@ import (
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
+	"mailhatch/mime/lineend"
 )
 
 // envelopeFlags are the envelope that `route` and `render` assume.
@@ -76,28 +77,49 @@ func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelo
 	return env, nil
 }
 
-// readMessage reads a message from a file, "-" is standard input, "" no message at all.
+// readMessage reads a message from a file, "-" is standard input, "" no message at all. It is held in memory once.
 func (a *app) readMessage(path string) (*mime.Message, error) {
-	var raw []byte
-	var err error
+	var raw io.ReaderAt
+	var size int64
 	switch path {
 	case "":
-		raw = []byte("\r\n")
+		raw, size = strings.NewReader("\r\n"), 2
 	case "-":
-		raw, err = io.ReadAll(a.stdin)
+		b, err := io.ReadAll(a.stdin)
+		if err != nil {
+			return nil, err
+		}
+		raw, size = bytes.NewReader(b), int64(len(b))
 	default:
-		raw, err = os.ReadFile(path)
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		if raw, size, err = seekable(f); err != nil {
+			return nil, err
+		}
 	}
+	message := func() io.Reader { return lineend.Message(io.NewSectionReader(raw, 0, size)) }
+	length, err := io.Copy(io.Discard, message())
 	if err != nil {
 		return nil, err
 	}
-	return mime.Parse(bytes.NewReader(toCRLF(raw)))
+	b := make([]byte, length)
+	if _, err := io.ReadFull(message(), b); err != nil {
+		return nil, fmt.Errorf("%s changes while it is read: %w", path, err)
+	}
+	return mime.Parse(bytes.NewReader(b))
 }
 
-// toCRLF returns b with the line ends of SMTP.
-func toCRLF(b []byte) []byte {
-	b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
-	return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
+// seekable returns what can be read more than once, and its size: a file, or what a pipe has given.
+func seekable(f *os.File) (io.ReaderAt, int64, error) {
+	st, err := f.Stat()
+	if err == nil && st.Mode().IsRegular() {
+		return f, st.Size(), nil
+	}
+	b, err := io.ReadAll(f)
+	return bytes.NewReader(b), int64(len(b)), err
 }
 
 // runRoute shows for each recipient which rule decides, and why each earlier one does not.
