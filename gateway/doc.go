@@ -20,9 +20,10 @@
 //	                the only reader of TOML; due mail to its upstreams; show and steer. Also the kinds that speak HTTP
 //	upstream/oauth  access tokens: got, renewed, kept
 //	upstream/raw    a message as it is, for the APIs that take it so
-//	deliver/gate queue/engines
-//	                when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
-//	queue/sqlite    the embedded engine; below it its rows, bodies, database and disk
+//	config/decode deliver/gate queue/engines
+//	                TOML into structs; when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
+//	config/value queue/sqlite
+//	                sizes, rates, networks; the embedded engine, below it its rows, bodies, database and disk
 //	smtpd maildrop route identity queue bounce
 //	                sessions; mail left by sendmail; rules; names; what keeps mail; notifications
 //	journal systemd upstream smtpd/limit mime/view
@@ -48,9 +49,9 @@
 // leases it when deliver/gate/admit.go (Gate.Tokens) allows; deliver/attempt.go routes it again (route) and offers
 // it (offer, send); upstream/resend/resend.go (Compose) writes the request that upstream/api/calls.go sends.
 //
-// A config value, max_concurrent of an upstream: config/lines.go remembers its line, config/decode.go (table)
-// puts it into upstreamTable, config/upstream.go (upstream) checks it and reports what is wrong with
-// config/problem.go (report), which knows the line. delivery.go translates config.Upstream for deliver, where
+// A config value, max_concurrent of an upstream: config/decode/lines.go (linesOf) remembers its line,
+// config/decode/decode.go (Table) puts it into upstreamTable, config/upstream.go (upstream) checks it and reports what
+// is wrong with config/decode/problem.go (Report), which knows the line. delivery.go translates config.Upstream for deliver, where
 // gate.Settings gets it. A reload (reload.go, tryReload) prepares listeners, then swaps the config, then
 // calls Deliverer.Reload: from then on a new generation of gates counts by the new value.
 //

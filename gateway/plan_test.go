@@ -50,6 +50,7 @@ var plan = [][]string{
 	},
 	{"upstream/raw"},
 	{
+		"gateway/config/decode",
 		"gateway/deliver/gate",
 		"gateway/queue/engines",
 		"upstream/api",
@@ -57,7 +58,7 @@ var plan = [][]string{
 		"upstream/local",
 		"upstream/upstreamtest/fakes",
 	},
-	{"gateway/queue/sqlite", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest"},
+	{"gateway/config/value", "gateway/queue/sqlite", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest"},
 	{"gateway/queue/sqlite/database", "gateway/queue/sqlite/bodies", "gateway/queue/sqlite/row"},
 	{"gateway/queue/sqlite/disk"},
 	{

@@ -78,16 +78,14 @@ func (d *door) usualClient() netip.Addr {
 	switch {
 	case d.listener == nil || d.listener.Allows(here) && !d.isLocal():
 		return here
-	case d.isLocal():
+	case d.isLocal() || len(d.listener.Allow) == 0:
 		return netip.Addr{}
 	}
-	for _, n := range d.listener.Allow {
-		if addr := n.Addr().Next(); n.Contains(addr) {
-			return addr
-		}
-		return n.Addr()
+	first := d.listener.Allow[0]
+	if addr := first.Addr().Next(); first.Contains(addr) {
+		return addr
 	}
-	return here
+	return first.Addr()
 }
 
 // knows reports whether the user can be known to the listener.

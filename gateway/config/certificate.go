@@ -37,7 +37,7 @@ func (c *checker) certificate(path string, l *Listener) {
 			c.report(path+"."+f.key, fmt.Sprintf("is missing: tls = %q needs it", l.TLS), "self_signed = true makes a certificate for the first start")
 			continue
 		}
-		*f.value = resolvePath(c.reporter.file, *f.value)
+		*f.value = resolvePath(c.File, *f.value)
 	}
 	if l.CertFile == "" || l.KeyFile == "" {
 		return
@@ -52,7 +52,7 @@ func (c *checker) clientCA(path string, l *Listener) {
 	if l.ClientCAFile == "" || l.TLS == "none" {
 		return
 	}
-	l.ClientCAFile = resolvePath(c.reporter.file, l.ClientCAFile)
+	l.ClientCAFile = resolvePath(c.File, l.ClientCAFile)
 	if _, err := ClientCAs(l.ClientCAFile); err != nil {
 		c.report(path+".client_ca_file", "cannot be used: "+err.Error(), "name the file of the authority that issues certificates to your own clients")
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/identity"
 	"mailhatch/mime"
 	"mailhatch/mime/hostname"
@@ -18,15 +19,17 @@ import (
 
 // checker turns a decoded file into a Config and reports what is wrong with it.
 type checker struct {
-	decoder
-	opts Options
-	file document
+	*decode.Decoder
+	lines decode.Lines    // of the decoder
+	bad   map[string]bool // of the decoder
+	opts  Options
+	file  document
 }
 
 // check looks at everything, whatever is wrong already, so that all problems come at once.
 func (c *checker) check() *Config {
 	cfg := &Config{
-		File: c.reporter.file, ShutdownTimeout: c.file.ShutdownTimeout.Duration, MaxInFlight: c.file.MaxInFlight,
+		File: c.File, ShutdownTimeout: c.file.ShutdownTimeout.Duration, MaxInFlight: c.file.MaxInFlight,
 		Queue: c.file.Queue, Admin: c.file.Admin, Log: c.file.Log,
 	}
 	cfg.Hostname = c.hostname()
@@ -81,13 +84,13 @@ func (c *checker) shortName(cfg *Config) {
 }
 
 func (c *checker) dirs(cfg *Config) {
-	dir, err := resolveStateDir(c.reporter.file, c.file.StateDir)
+	dir, err := resolveStateDir(c.File, c.file.StateDir)
 	if err != nil {
 		c.report("state_dir", err.Error(), "set state_dir")
 	}
 	cfg.StateDir = dir
-	cfg.RunDir = resolveRunDir(c.reporter.file, c.file.RunDir, dir)
-	if c.file.StateDir != "" && c.reporter.file == packagedConfig && dropsElsewhere(packagedConfig, dir, packagedStateDir) {
+	cfg.RunDir = resolveRunDir(c.File, c.file.RunDir, dir)
+	if c.file.StateDir != "" && c.File == packagedConfig && dropsElsewhere(packagedConfig, dir, packagedStateDir) {
 		c.warn("state_dir", "accounts that may not read this file do not know of it: their sendmail leaves mail in %[1]s, where the gateway does not look. "+
 			"chmod 644 this file (secrets as file: or cred:), or make %[1]s a link to state_dir", packagedStateDir)
 	}
@@ -115,7 +118,7 @@ func (c *checker) identity(host string) *identity.Identity {
 
 // aliases joins the table [aliases] and the aliases_file; the table wins.
 func (c *checker) aliases() *identity.Aliases {
-	a, errs := identity.NewAliases(c.file.Aliases, listsBeside(c.reporter.file))
+	a, errs := identity.NewAliases(c.file.Aliases, listsBeside(c.File))
 	for _, e := range errs {
 		var ke *identity.KeyError
 		switch {
@@ -130,7 +133,7 @@ func (c *checker) aliases() *identity.Aliases {
 	if path == "" {
 		return a
 	}
-	path = resolvePath(c.reporter.file, path)
+	path = resolvePath(c.File, path)
 	f, err := os.Open(path)
 	if err != nil {
 		c.report("aliases_file", "cannot be read: "+err.Error(), "")
@@ -141,7 +144,7 @@ func (c *checker) aliases() *identity.Aliases {
 	if err != nil {
 		c.report("aliases_file", "cannot be read: "+err.Error(), "")
 	}
-	c.warnings = append(c.warnings, warnings...)
+	c.Warnings = append(c.Warnings, warnings...)
 	return a
 }
 
@@ -225,12 +228,12 @@ func (c *checker) admin() {
 
 // permissions warns of secrets that every user of the machine can read.
 func (c *checker) permissions() {
-	if len(c.literalSecrets) == 0 || c.reporter.file == "" {
+	if len(c.LiteralSecrets) == 0 || c.File == "" {
 		return
 	}
-	info, err := os.Stat(c.reporter.file)
+	info, err := os.Stat(c.File)
 	if err == nil && worldReadable(info.Mode()) {
-		for _, path := range c.literalSecrets {
+		for _, path := range c.LiteralSecrets {
 			c.warn(path, "holds a secret, and this file is readable by every user: chmod 640, or use env:, file: or cred:")
 		}
 	}

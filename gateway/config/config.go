@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
-	"mailhatch/gateway/config/hint"
+	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/upstream"
@@ -179,47 +176,19 @@ func readFile(path string) (string, error) {
 
 // parse does all of Load but for reading the file.
 func parse(path, text string, opts Options) (*Config, error) {
-	r := &reporter{file: path, bad: map[string]bool{}}
-	var root map[string]any
-	if _, err := toml.Decode(text, &root); err != nil {
-		return nil, syntaxError(path, text, err)
+	d, root, err := decode.Parse(path, text)
+	if err != nil {
+		return nil, err
 	}
-	r.lines = indexLines(text)
-	c := &checker{decoder: decoder{reporter: r}, opts: opts, file: defaultFile()}
-	c.places = keyPlaces(opts.Kinds)
-	c.table("", root, &c.file)
+	c := &checker{Decoder: d, lines: d.Lines, bad: d.Bad, opts: opts, file: defaultFile()}
+	c.Places = keyPlaces(opts.Kinds)
+	c.Table("", root, &c.file)
 	cfg := c.check()
-	if err := r.err(); err != nil {
+	if err := c.Err(); err != nil {
 		return nil, errors.Join(err, cfg.Close())
 	}
-	cfg.Warnings, cfg.SecretFiles = r.warnings, c.secretFiles
+	cfg.Warnings, cfg.SecretFiles = c.Warnings, c.SecretFiles
 	return cfg, nil
-}
-
-// syntaxError places an error of the TOML library, which stops at the first one.
-func syntaxError(path, text string, err error) error {
-	problem := Problem{Problem: strings.TrimPrefix(err.Error(), "toml: ")}
-	var pe toml.ParseError
-	if errors.As(err, &pe) {
-		problem.Line, problem.Problem = pe.Position.Line, "TOML: "+pe.Message
-		if pe.Message == "" {
-			problem.Problem = "TOML: " + strings.TrimPrefix(pe.Error(), "toml: ")
-		}
-		if strings.Contains(problem.Problem, "already been defined") {
-			problem.Key = pe.LastKey
-		}
-		if strings.Contains(pe.Message, "table") && strings.Contains(pe.Message, `'\n'`) {
-			problem.Line-- // the library is in the next line already
-		}
-		if lines := strings.Split(text, "\n"); problem.Line >= 1 && problem.Line <= len(lines) {
-			var words string
-			words, problem.Hint = hint.Syntax(lines[problem.Line-1], problem.Problem)
-			if words != "" {
-				problem.Problem = "TOML: " + words
-			}
-		}
-	}
-	return &Error{File: path, Problems: []Problem{problem}}
 }
 
 // Upstream returns the upstream of this name; nil when there is none.

@@ -340,31 +340,3 @@ func TestAliasesFile(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestSizeAndRate(t *testing.T) {
-	sizes := map[string]Size{"100B": 100, "0": 0, "0B": 0, "512KB": 512e3, "40MB": 40e6, "1GiB": 1 << 30, "8 KiB": 8192, "2 MiB": 2 << 20, "3GB": 3e9}
-	for text, want := range sizes {
-		var s Size
-		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
-			t.Errorf("%s: %d, %v", text, s, err)
-		}
-	}
-	for _, text := range []string{"", "40", "MB", "-1MB", "1.5MB", "1mb", "99999999999GB", "40MBB", "1 M B"} {
-		var s Size
-		if err := s.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q is %d", text, s)
-		}
-	}
-	for text, want := range map[string]float64{"2/s": 2, "90/m": 1.5, "3600/h": 1, "86400 / d": 1} {
-		var r Rate
-		if err := r.UnmarshalText([]byte(text)); err != nil || r.PerSecond() != want {
-			t.Errorf("%s: %v, %v", text, r, err)
-		}
-	}
-	for _, text := range []string{"", "2", "0/s", "-1/s", "x/s", "2/w", "2/s/s"} {
-		var r Rate
-		if err := r.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q is %v", text, r)
-		}
-	}
-}

@@ -10,8 +10,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
+	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/maildrop"
 )
 
@@ -34,13 +33,13 @@ func readPart(path string, part any) error {
 }
 
 func decodePart(path, text string, part any) error {
-	var root map[string]any
-	if _, err := toml.Decode(text, &root); err != nil {
-		return syntaxError(path, text, err)
+	d, root, err := decode.Parse(path, text)
+	if err != nil {
+		return err
 	}
-	d := decoder{reporter: &reporter{file: path, lines: indexLines(text), bad: map[string]bool{}}, partial: true}
-	d.table("", root, part)
-	return d.err()
+	d.Partial = true
+	d.Table("", root, part)
+	return d.Err()
 }
 
 // Dirs reads only state_dir and run_dir of a config, for programs that may not read its secrets or do
@@ -177,7 +176,7 @@ func (c *Config) SubmitPath() string { return filepath.Join(c.RunDir, SubmitSock
 // SubmitListener returns the listener of the submission socket. It allows what the most generous listener allows.
 func (c *Config) SubmitListener() *Listener {
 	l := &Listener{}
-	l.setDefaults()
+	l.SetDefaults()
 	l.Address, l.MinRate, l.MaxRecipients = SubmitName, 0, 0
 	for i := range c.Listeners {
 		l.MaxMessage = max(l.MaxMessage, c.Listeners[i].MaxMessage)

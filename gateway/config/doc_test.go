@@ -7,8 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/BurntSushi/toml"
-
+	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/route"
 	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/oauth"
@@ -45,7 +44,7 @@ func documentedKeys(t *testing.T) map[string]map[string]string {
 func TestEveryKeyIsDocumented(t *testing.T) {
 	file := defaultFile()
 	listener := Listener{}
-	listener.setDefaults()
+	listener.SetDefaults()
 	common := defaultUpstream()
 	structs := map[string]any{
 		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &User{}, "[upstream.NAME]": &common,
@@ -56,7 +55,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 	docs := documentedKeys(t)
 	for heading, s := range structs {
-		t.Run(heading, func(t *testing.T) { checkDocumented(t, docs, heading, reflect.ValueOf(s).Elem()) })
+		t.Run(heading, func(t *testing.T) { checkDocumented(t, docs, heading, s) })
 	}
 	for heading, keys := range docs {
 		if len(keys) > 0 && structs[heading] == nil {
@@ -66,11 +65,9 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 }
 
 // checkDocumented compares one table of the document with the struct that it is read into.
-func checkDocumented(t *testing.T, docs map[string]map[string]string, heading string, defaults reflect.Value) {
-	fields := map[string][]field{}
-	collectFields(defaults, fields)
-	for key, list := range fields {
-		field := list[0]
+func checkDocumented(t *testing.T, docs map[string]map[string]string, heading string, defaults any) {
+	fields := decode.Fields(defaults)
+	for key, field := range fields {
 		given, ok := docs[heading][key]
 		switch {
 		case ownHeading(docs, heading, key) || key == "type" && heading != "[upstream.NAME]":
@@ -84,16 +81,16 @@ func checkDocumented(t *testing.T, docs map[string]map[string]string, heading st
 		}
 		value, isValue := strings.CutPrefix(given, "`")
 		value = strings.TrimSuffix(value, "`")
-		if !isValue || !regexp.MustCompile(`^["\[0-9tf]`).MatchString(value) || fields[value] != nil {
+		if !isValue || !regexp.MustCompile(`^["\[0-9tf]`).MatchString(value) || fields[value].IsValid() {
 			if !field.IsZero() {
 				t.Errorf("%s: the default is %v, the document has words: %s", key, field, given)
 			}
 			continue
 		}
-		checkDefault(t, key, value, field.Value)
+		checkDefault(t, key, value, field)
 	}
 	for key := range docs[heading] {
-		if fields[key] == nil {
+		if !fields[key].IsValid() {
 			t.Errorf("%s is no key", key)
 		}
 	}
@@ -109,19 +106,19 @@ func ownHeading(docs map[string]map[string]string, heading, key string) bool {
 
 // checkDefault reads a documented default as the config would be read.
 func checkDefault(t *testing.T, key, value string, want reflect.Value) {
-	var root map[string]any
-	if _, err := toml.Decode(key+" = "+value, &root); err != nil {
+	d, root, err := decode.Parse("", key+" = "+value)
+	if err != nil {
 		t.Errorf("%s: %v", key, err)
 		return
 	}
-	got := reflect.New(want.Type())
-	d := &decoder{reporter: &reporter{bad: map[string]bool{}}}
-	d.value(key, root[key], got.Elem(), "")
-	if err := d.err(); err != nil {
+	table := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "Value", Type: want.Type(), Tag: reflect.StructTag(`toml:"` + key + `"`)}}))
+	d.Table("", root, table.Interface())
+	got := table.Elem().Field(0)
+	if err := d.Err(); err != nil {
 		t.Errorf("%s: the documented default: %v", key, err)
 	}
 	// Some kinds put their defaults in when they are opened.
-	if !want.IsZero() && !reflect.DeepEqual(got.Elem().Interface(), want.Interface()) {
+	if !want.IsZero() && !reflect.DeepEqual(got.Interface(), want.Interface()) {
 		t.Errorf("%s: the default is %v, the document has %s", key, want, value)
 	}
 }

@@ -52,7 +52,7 @@ const (
 	defaultAddress = "127.0.0.1:1025"
 )
 
-func (l *Listener) setDefaults() {
+func (l *Listener) SetDefaults() {
 	*l = Listener{
 		TLS: "none", TLSMin: "1.2", Auth: "none", MaxMessage: 40e6, MaxRecipients: 1000, Mode: "queue", SocketMode: 0o666,
 		RequireHelo: true, MaxConnections: 2000, IdleTimeout: duration(5 * time.Minute), MinRate: 64,
@@ -90,7 +90,7 @@ func (l *Listener) Allows(addr netip.Addr) bool {
 func networks(list ...string) []Network {
 	out := make([]Network, len(list))
 	for i, s := range list {
-		out[i] = Network{netip.MustParsePrefix(s)}
+		out[i] = Network{Prefix: netip.MustParsePrefix(s)}
 	}
 	return out
 }
@@ -100,7 +100,7 @@ func (c *checker) listeners() []Listener {
 	isDefault := len(list) == 0 && !c.isBad("listener")
 	if isDefault {
 		list = make([]Listener, 1)
-		list[0].setDefaults()
+		list[0].SetDefaults()
 		list[0].Address = defaultAddress
 	}
 	for i := range list {

@@ -95,7 +95,7 @@ func (c *checker) unreachable() {
 		// Released mail passes over rules that hold.
 		if r.Unconditional() && !r.Hold && i+1 < len(c.file.Route) {
 			c.warn(indexPath("route", i+1), "is never reached: the route on line %d has no condition",
-				c.lines.at(indexPath("route", i)))
+				c.lines.At(indexPath("route", i)))
 			return
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
+	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/config/hint"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
@@ -87,7 +87,7 @@ func (c *checker) pace(path string, t *upstreamTable) {
 func (c *checker) upstreamNames() []string {
 	names := slices.Collect(maps.Keys(c.file.Upstream))
 	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(c.lines.at(joinPath("upstream", a)), c.lines.at(joinPath("upstream", b))), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(c.lines.At(joinPath("upstream", a)), c.lines.At(joinPath("upstream", b))), cmp.Compare(a, b))
 	})
 	return names
 }
@@ -123,13 +123,13 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 	kind, known := c.kind(path, table)
 	if !known {
 		// Without the kind the other keys are unknown.
-		c.table(path, commonKeys(table), &common)
+		c.Table(path, commonKeys(table), &common)
 		c.pace(path, &common)
 		c.sender(path, &common)
 		return Upstream{}, false
 	}
 	settings := kind.New()
-	c.table(path, table, &common, settings)
+	c.Table(path, table, &common, settings)
 	c.pace(path, &common)
 	u := Upstream{
 		Name: name, Kind: kind, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
@@ -159,7 +159,7 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 
 // tokenDir is where upstreams keep their access tokens.
 func (c *checker) tokenDir() string {
-	dir, err := resolveStateDir(c.reporter.file, c.file.StateDir)
+	dir, err := resolveStateDir(c.File, c.file.StateDir)
 	if err != nil {
 		return "" // reported already
 	}
@@ -196,7 +196,7 @@ func (c *checker) kind(path string, table map[string]any) (upstream.Kind, bool) 
 	if !ok {
 		return upstream.Kind{}, false // reported as a mismatch
 	}
-	if name, ok = c.dereference(path+".type", name, ""); !ok {
+	if name, ok = c.Dereference(path+".type", name, ""); !ok {
 		return upstream.Kind{}, false
 	}
 	var names []string
@@ -220,10 +220,9 @@ func (c *checker) kindNames() string {
 
 // commonKeys returns the keys of the table that every kind has.
 func commonKeys(table map[string]any) map[string]any {
-	fields := map[string][]field{}
-	collectFields(reflect.ValueOf(&upstreamTable{}).Elem(), fields)
+	common := decode.Fields(&upstreamTable{})
 	out := maps.Clone(table)
-	maps.DeleteFunc(out, func(key string, _ any) bool { return fields[key] == nil })
+	maps.DeleteFunc(out, func(key string, _ any) bool { return !common[key].IsValid() })
 	return out
 }
 

@@ -2,7 +2,10 @@
 // placeholders that nobody fills in here, and the slips that TOML does not forgive.
 package hint
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Nearest returns the known name nearest to a mistyped one, "" when none is near.
 func Nearest(name string, known []string) string {
@@ -43,4 +46,28 @@ func editDistance(a, b string) int {
 		}
 	}
 	return rows[len(a)][len(b)]
+}
+
+// DidYouMean returns a hint with the known name nearest to a mistyped one, "" when none is near.
+func DidYouMean(name string, known []string) string {
+	if best := Nearest(name, known); best != "" {
+		return didYouMean(best)
+	}
+	return ""
+}
+
+// Either returns `"a", "b" or "c"`.
+func Either(list []string) string {
+	var b strings.Builder
+	for i, s := range list {
+		switch {
+		case i == 0:
+		case i == len(list)-1:
+			b.WriteString(" or ")
+		default:
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", s)
+	}
+	return b.String()
 }

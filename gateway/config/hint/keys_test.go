@@ -60,3 +60,12 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestWords(t *testing.T) {
+	if got := Either([]string{"a", "b", "c"}); got != `"a", "b" or "c"` {
+		t.Error(got)
+	}
+	if DidYouMean("lgo", []string{"log"}) != `did you mean "log"?` || DidYouMean("colour", []string{"log"}) != "" {
+		t.Error("the nearest name is another")
+	}
+}

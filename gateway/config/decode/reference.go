@@ -1,4 +1,4 @@
-package config
+package decode
 
 import (
 	"fmt"
@@ -20,24 +20,24 @@ type reference struct{ name, value string }
 var wellFormed = regexp.MustCompile(`^(env:[A-Za-z_][\w.-]*|cred:[^\s/*?]+|file:[^\s*?][^*?]*)$`)
 
 // dereference returns what a text stands for. It is false where that cannot be told, which it reports.
-func (d *decoder) dereference(path, text string, f hint.Form) (string, bool) {
+func (d *Decoder) Dereference(path, text string, f hint.Form) (string, bool) {
 	switch {
 	case d.referenceAt(path) != nil: // a value looks like anything
 		return text, true
 	case wellFormed.MatchString(text):
 	case upstream.IsReference(text) && !f.IsText():
-		d.report(path, fmt.Sprintf("%q does not say where the value is", text), `write "env:NAME", "file:/path" or "cred:NAME", without spaces`)
+		d.Report(path, fmt.Sprintf("%q does not say where the value is", text), `write "env:NAME", "file:/path" or "cred:NAME", without spaces`)
 		return "", false
 	default:
 		problem, what := hint.Placeholder(text, f)
 		if problem != "" {
-			d.report(path, problem, what)
+			d.Report(path, problem, what)
 		}
 		return text, problem == ""
 	}
 	value, err := upstream.Resolve(text)
 	if err != nil {
-		d.report(path, err.Error(), "")
+		d.Report(path, err.Error(), "")
 		return "", false
 	}
 	if d.references == nil {
@@ -48,7 +48,7 @@ func (d *decoder) dereference(path, text string, f hint.Form) (string, bool) {
 }
 
 // typed returns a value that was referred to as what the key takes: a number, true or false, or text.
-func (d *decoder) typed(path, text string, into reflect.Value) any {
+func (d *Decoder) typed(path, text string, into reflect.Value) any {
 	if d.referenceAt(path) == nil {
 		return text
 	}
@@ -74,7 +74,7 @@ func (d *decoder) typed(path, text string, into reflect.Value) any {
 
 // split returns the items of a list that is written as one text: the text itself or, where it was referred to,
 // what stands there between commas or white space. Free text may hold both: there each line is an item.
-func (d *decoder) split(path, text string, f hint.Form) []any {
+func (d *Decoder) split(path, text string, f hint.Form) []any {
 	ref := d.referenceAt(path)
 	if ref == nil {
 		return []any{text}
@@ -86,7 +86,7 @@ func (d *decoder) split(path, text string, f hint.Form) []any {
 	var items []any
 	for i, item := range strings.FieldsFunc(text, between) {
 		items = append(items, item)
-		d.references[indexPath(path, i)] = reference{ref.name, item}
+		d.references[Index(path, i)] = reference{ref.name, item}
 	}
 	return items
 }
@@ -94,32 +94,32 @@ func (d *decoder) split(path, text string, f hint.Form) []any {
 func isSeparator(r rune) bool { return r == ',' || unicode.IsSpace(r) }
 
 // splice puts the items that references of a list stand for in their places.
-func (d *decoder) splice(path string, items []any, f hint.Form) []any {
+func (d *Decoder) splice(path string, items []any, f hint.Form) []any {
 	isReference := func(item any) bool { text, ok := item.(string); return ok && wellFormed.MatchString(text) }
 	if d.referenceAt(path) != nil || !slices.ContainsFunc(items, isReference) {
 		return items
 	}
 	lines := make([]int, len(items))
 	for i := range items {
-		lines[i] = d.lines.at(indexPath(path, i))
+		lines[i] = d.Lines.At(Index(path, i))
 	}
 	var all []any
 	for i, item := range items {
-		at := indexPath(path, len(all))
-		d.lines[at] = lines[i]
+		at := Index(path, len(all))
+		d.Lines[at] = lines[i]
 		if !isReference(item) {
 			all = append(all, item)
 			continue
 		}
-		value, known := d.dereference(at, item.(string), f)
+		value, known := d.Dereference(at, item.(string), f)
 		if !known {
 			all = append(all, "")
 			continue
 		}
 		ref := d.references[at]
 		for _, part := range d.split(at, value, f) {
-			at = indexPath(path, len(all))
-			d.lines[at], d.references[at] = lines[i], reference{ref.name, part.(string)}
+			at = Index(path, len(all))
+			d.Lines[at], d.references[at] = lines[i], reference{ref.name, part.(string)}
 			all = append(all, part)
 		}
 	}
@@ -127,8 +127,8 @@ func (d *decoder) splice(path string, items []any, f hint.Form) []any {
 }
 
 // referenceAt returns the reference that a value, or what it stands in, was taken from; nil for none.
-func (r *reporter) referenceAt(path string) *reference {
-	for ; path != ""; path = parentPath(path) {
+func (r *Reporter) referenceAt(path string) *reference {
+	for ; path != ""; path = parent(path) {
 		if ref, ok := r.references[path]; ok {
 			return &ref
 		}
@@ -137,7 +137,7 @@ func (r *reporter) referenceAt(path string) *reference {
 }
 
 // conceal takes the value of a reference out of a message: it may be a secret, put where none belongs.
-func (r *reporter) conceal(path, text string) string {
+func (r *Reporter) conceal(path, text string) string {
 	ref := r.referenceAt(path)
 	if ref == nil {
 		return text

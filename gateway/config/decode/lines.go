@@ -1,27 +1,67 @@
-package config
+package decode
 
 import (
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"mailhatch/gateway/config/hint"
 )
 
-// lineIndex maps the keys of a TOML text to their lines. Paths look like "listener[0].address".
-type lineIndex map[string]int
+// Parse reads a TOML text and returns its tables with the decoder for them. file is for messages. What is no TOML
+// is an *Error.
+func Parse(file, text string) (d *Decoder, root map[string]any, err error) {
+	if _, err := toml.Decode(text, &root); err != nil {
+		return nil, nil, syntaxError(file, text, err)
+	}
+	return &Decoder{Reporter: &Reporter{File: file, Lines: linesOf(text), Bad: map[string]bool{}}}, root, nil
+}
 
-// at returns the line of the path, or of the nearest table or key around it; 0 when there is none.
-func (x lineIndex) at(path string) int {
+// syntaxError places an error of the TOML library, which stops at the first one.
+func syntaxError(file, text string, err error) error {
+	problem := Problem{Problem: strings.TrimPrefix(err.Error(), "toml: ")}
+	var pe toml.ParseError
+	if errors.As(err, &pe) {
+		problem.Line, problem.Problem = pe.Position.Line, "TOML: "+pe.Message
+		if pe.Message == "" {
+			problem.Problem = "TOML: " + strings.TrimPrefix(pe.Error(), "toml: ")
+		}
+		if strings.Contains(problem.Problem, "already been defined") {
+			problem.Key = pe.LastKey
+		}
+		if strings.Contains(pe.Message, "table") && strings.Contains(pe.Message, `'\n'`) {
+			problem.Line-- // the library is in the next line already
+		}
+		if lines := strings.Split(text, "\n"); problem.Line >= 1 && problem.Line <= len(lines) {
+			var words string
+			words, problem.Hint = hint.Syntax(lines[problem.Line-1], problem.Problem)
+			if words != "" {
+				problem.Problem = "TOML: " + words
+			}
+		}
+	}
+	return &Error{File: file, Problems: []Problem{problem}}
+}
+
+// Lines maps the keys of a TOML text to their lines. Paths look like "listener[0].address".
+type Lines map[string]int
+
+// At returns the line of the path, or of the nearest table or key around it; 0 when there is none.
+func (x Lines) At(path string) int {
 	for path != "" {
 		if line, ok := x[path]; ok {
 			return line
 		}
-		path = parentPath(path)
+		path = parent(path)
 	}
 	return 0
 }
 
-// joinPath appends a key to a path; keys that hold a dot, a bracket or a quote are quoted.
-func joinPath(path, key string) string {
+// Join appends a key to a path; keys that hold a dot, a bracket or a quote are quoted.
+func Join(path, key string) string {
 	if key == "" || strings.ContainsAny(key, `.[]"`) {
 		key = strconv.Quote(key)
 	}
@@ -31,18 +71,19 @@ func joinPath(path, key string) string {
 	return path + "." + key
 }
 
-func indexPath(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+// Index is the path of an item of a list.
+func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// itemPath is the path of the item of that number, counted from 1, or for 0 of the list as a whole.
-func itemPath(path string, item int) string {
+// Item is the path of the item of that number, counted from 1, or for 0 of the list as a whole.
+func Item(path string, item int) string {
 	if item == 0 {
 		return path
 	}
-	return indexPath(path, item-1)
+	return Index(path, item-1)
 }
 
-// parentPath cuts the last key or index off.
-func parentPath(path string) string {
+// parent cuts the last key or index off.
+func parent(path string) string {
 	if strings.HasSuffix(path, `"`) {
 		// A quoted key: its dots are part of the name.
 		for i := len(path) - 2; i >= 0; i-- {
@@ -58,9 +99,9 @@ func parentPath(path string) string {
 // tomlToken matches a string of any of the four kinds, a comment, a punctuation mark, a line end, or a bare word.
 var tomlToken = regexp.MustCompile(`(?s)"""(?:\\.|[^\\])*?"""+|'''.*?'''+|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*|[\[\]{},=.\n]|[^\s\[\]{},=.#"']+`)
 
-// indexLines finds the lines of all keys. The TOML library has accepted the text, so that mistakes need not be found.
-func indexLines(text string) lineIndex {
-	s := lineScanner{index: lineIndex{}, arrays: map[string]int{}}
+// linesOf finds the lines of all keys. The TOML library has accepted the text, so that mistakes need not be found.
+func linesOf(text string) Lines {
+	s := lineScanner{index: Lines{}, arrays: map[string]int{}}
 	line, pos := 1, 0
 	for _, at := range tomlToken.FindAllStringIndex(text, -1) {
 		line += strings.Count(text[pos:at[0]], "\n")
@@ -88,7 +129,7 @@ type token struct {
 type lineScanner struct {
 	tokens []token        // those that are left
 	arrays map[string]int // arrays of tables: path without index to number of elements
-	index  lineIndex
+	index  Lines
 }
 
 func (s *lineScanner) end() bool { return len(s.tokens) == 0 }
@@ -131,12 +172,12 @@ func (s *lineScanner) header() string {
 	path := ""
 	keys := s.keys()
 	for i, key := range keys {
-		path = joinPath(path, unquoteKey(key.text))
+		path = Join(path, unquoteKey(key.text))
 		n, isArray := s.arrays[path]
 		if array && i == len(keys)-1 {
 			s.mark(path, key.line)
 			s.arrays[path] = n + 1
-			path = indexPath(path, n)
+			path = Index(path, n)
 			// The arrays within the new element start anew.
 			for inner := range s.arrays {
 				if strings.HasPrefix(inner, path+".") {
@@ -144,7 +185,7 @@ func (s *lineScanner) header() string {
 				}
 			}
 		} else if isArray {
-			path = indexPath(path, n-1)
+			path = Index(path, n-1)
 		}
 		s.mark(path, key.line)
 	}
@@ -171,7 +212,7 @@ func unquoteKey(s string) string {
 
 func (s *lineScanner) keyValue(path string, depth int) {
 	for _, key := range s.keys() {
-		path = joinPath(path, unquoteKey(key.text))
+		path = Join(path, unquoteKey(key.text))
 		s.mark(path, key.line)
 	}
 	if s.next().text == "=" {
@@ -199,7 +240,7 @@ func (s *lineScanner) value(path string, depth int) {
 		if open == "{" {
 			s.keyValue(path, depth+1)
 		} else {
-			item := indexPath(path, i)
+			item := Index(path, i)
 			s.mark(item, s.tokens[0].line)
 			s.value(item, depth+1)
 		}

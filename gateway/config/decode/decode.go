@@ -1,4 +1,6 @@
-package config
+// Package decode puts the TOML text of a config into structs. It goes on after an error, knows the line of each key,
+// and reads what stands elsewhere (env:, file:, cred:).
+package decode
 
 import (
 	"encoding"
@@ -10,17 +12,18 @@ import (
 	"strings"
 
 	"mailhatch/gateway/config/hint"
+	"mailhatch/gateway/config/value"
 	"mailhatch/upstream"
 )
 
-// decoder puts the keys of TOML tables into structs with `toml` tags. Unlike the library's own
-// decoder it goes on after an error, takes names exactly as they are written and knows all keys.
-type decoder struct {
-	*reporter
-	partial        bool                // other keys than those of the structs are passed over
-	places         map[string][]string // the tables that have a key of this name, as people write them; "" is the top level
-	literalSecrets []string            // paths of secrets that stand in the file itself
-	secretFiles    []string            // files that hold secrets
+// Decoder puts the keys of TOML tables into structs with `toml` tags. Unlike the library's own
+// Decoder it goes on after an error, takes names exactly as they are written and knows all keys.
+type Decoder struct {
+	*Reporter
+	Partial        bool                // other keys than those of the structs are passed over
+	Places         map[string][]string // the tables that have a key of this name, as people write them; "" is the top level
+	LiteralSecrets []string            // paths of secrets that stand in the file itself
+	SecretFiles    []string            // files that hold secrets
 }
 
 // field is what a key is read into.
@@ -29,25 +32,25 @@ type field struct {
 	form hint.Form
 }
 
-// defaulter is implemented by elements of arrays of tables that have defaults.
-type defaulter interface{ setDefaults() }
+// Defaulter is implemented by elements of arrays of tables that have defaults.
+type Defaulter interface{ SetDefaults() }
 
 // tomlValue is implemented by types that take a TOML value of more than one type.
 type tomlValue interface{ UnmarshalTOML(any) error }
 
-// table decodes one table into several structs (pointers) that share it. A key is unknown when no struct has it.
-func (d *decoder) table(path string, table map[string]any, structs ...any) {
+// Table decodes one table into several structs (pointers) that share it. A key is unknown when no struct has it.
+func (d *Decoder) Table(path string, table map[string]any, structs ...any) {
 	fields := map[string][]field{}
 	for _, s := range structs {
 		collectFields(reflect.ValueOf(s).Elem(), fields)
 	}
 	present := func(key string) bool { _, there := table[key]; return there }
 	for _, key := range slices.Sorted(maps.Keys(table)) {
-		keyPath := joinPath(path, key)
-		if len(fields[key]) == 0 && !d.partial {
+		keyPath := Join(path, key)
+		if len(fields[key]) == 0 && !d.Partial {
 			meant := d.unknownKey(keyPath, key, path, slices.Sorted(maps.Keys(fields)), present)
 			if meant != "" && !present(meant) {
-				d.bad[joinPath(path, meant)] = true // that it is missing needs no telling
+				d.Bad[Join(path, meant)] = true // that it is missing needs no telling
 			}
 		}
 		for _, f := range fields[key] {
@@ -57,7 +60,7 @@ func (d *decoder) table(path string, table map[string]any, structs ...any) {
 }
 
 // collectFields finds the fields with toml tags, those of embedded structs included. With the option
-// "size" an int64 is written as a Size; the other options are forms.
+// "size" an int64 is written as a value.Size; the other options are forms.
 func collectFields(v reflect.Value, into map[string][]field) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -65,7 +68,7 @@ func collectFields(v reflect.Value, into map[string][]field) {
 		switch {
 		case name == "-":
 		case option == "size":
-			into[name] = append(into[name], field{Value: v.Field(i).Addr().Convert(reflect.TypeFor[*Size]()).Elem()})
+			into[name] = append(into[name], field{Value: v.Field(i).Addr().Convert(reflect.TypeFor[*value.Size]()).Elem()})
 		case name != "" && f.IsExported():
 			into[name] = append(into[name], field{v.Field(i), hint.Form(option)})
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
@@ -74,7 +77,7 @@ func collectFields(v reflect.Value, into map[string][]field) {
 	}
 }
 
-func (d *decoder) value(path string, value any, into reflect.Value, f hint.Form) {
+func (d *Decoder) value(path string, value any, into reflect.Value, f hint.Form) {
 	if into.Kind() == reflect.Pointer {
 		if into.IsNil() {
 			into.Set(reflect.New(into.Type().Elem()))
@@ -83,7 +86,7 @@ func (d *decoder) value(path string, value any, into reflect.Value, f hint.Form)
 		return
 	}
 	if s, isText := value.(string); isText && !isSecret(into) && into.Kind() != reflect.Interface {
-		resolved, ok := d.dereference(path, s, f)
+		resolved, ok := d.Dereference(path, s, f)
 		if !ok {
 			return
 		}
@@ -92,7 +95,7 @@ func (d *decoder) value(path string, value any, into reflect.Value, f hint.Form)
 	switch target := into.Addr().Interface().(type) {
 	case tomlValue:
 		if err := target.UnmarshalTOML(value); err != nil {
-			d.report(path, err.Error(), "")
+			d.Report(path, err.Error(), "")
 		}
 		return
 	case encoding.TextUnmarshaler:
@@ -102,7 +105,7 @@ func (d *decoder) value(path string, value any, into reflect.Value, f hint.Form)
 	switch into.Kind() {
 	case reflect.Struct:
 		if table, ok := value.(map[string]any); ok {
-			d.table(path, table, into.Addr().Interface())
+			d.Table(path, table, into.Addr().Interface())
 		} else {
 			d.mismatch(path, "a table", value)
 		}
@@ -118,33 +121,33 @@ func (d *decoder) value(path string, value any, into reflect.Value, f hint.Form)
 }
 
 // text decodes a string into an encoding.TextUnmarshaler.
-func (d *decoder) text(path string, value any, target encoding.TextUnmarshaler) {
-	s, isString := value.(string)
+func (d *Decoder) text(path string, given any, target encoding.TextUnmarshaler) {
+	s, isString := given.(string)
 	if !isString {
 		switch target.(type) {
-		case *upstream.Duration, *Size:
-			s = fmt.Sprint(value) // their error: a unit is missing
+		case *upstream.Duration, *value.Size:
+			s = fmt.Sprint(given) // their error: a unit is missing
 		default:
-			d.mismatch(path, "text in quotes", value)
+			d.mismatch(path, "text in quotes", given)
 			return
 		}
 	}
 	_, secret := target.(*upstream.Secret)
 	if problem, what := hint.Placeholder(s, hint.Secret); secret && problem != "" {
-		d.report(path, problem, what)
+		d.Report(path, problem, what)
 		return
 	}
 	if err := target.UnmarshalText([]byte(s)); err != nil {
-		d.report(path, err.Error(), "")
+		d.Report(path, err.Error(), "")
 		return
 	}
 	if !secret {
 		return
 	}
 	if isLiteralSecret(s) {
-		d.literalSecrets = append(d.literalSecrets, path)
+		d.LiteralSecrets = append(d.LiteralSecrets, path)
 	} else if file, ok := strings.CutPrefix(s, "file:"); ok {
-		d.secretFiles = append(d.secretFiles, file)
+		d.SecretFiles = append(d.SecretFiles, file)
 	}
 }
 
@@ -155,7 +158,7 @@ func isLiteralSecret(s string) bool {
 	return s != "" && !upstream.IsReference(s) && !strings.HasPrefix(s, "$2")
 }
 
-func (d *decoder) slice(path string, value any, into reflect.Value, f hint.Form) {
+func (d *Decoder) slice(path string, value any, into reflect.Value, f hint.Form) {
 	var items []any
 	switch v := value.(type) {
 	case []any:
@@ -173,8 +176,8 @@ func (d *decoder) slice(path string, value any, into reflect.Value, f hint.Form)
 		return
 	default:
 		if _, isTable := value.(map[string]any); isTable && into.Type().Elem().Kind() == reflect.Struct {
-			key := displayKey(path)
-			d.report(path, "is a list of tables", fmt.Sprintf("write [[%s]], not [%s]", key, key))
+			key := display(path)
+			d.Report(path, "is a list of tables", fmt.Sprintf("write [[%s]], not [%s]", key, key))
 			return
 		}
 		d.mismatch(path, "a list", value)
@@ -186,10 +189,10 @@ func (d *decoder) slice(path string, value any, into reflect.Value, f hint.Form)
 	out := reflect.MakeSlice(into.Type(), len(items), len(items))
 	for i, item := range items {
 		element := out.Index(i)
-		if e, ok := element.Addr().Interface().(defaulter); ok {
-			e.setDefaults()
+		if e, ok := element.Addr().Interface().(Defaulter); ok {
+			e.SetDefaults()
 		}
-		d.value(indexPath(path, i), item, element, f)
+		d.value(Index(path, i), item, element, f)
 	}
 	into.Set(out)
 }
@@ -199,7 +202,7 @@ func takesText(t reflect.Type) bool {
 	return t.Kind() == reflect.String || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-func (d *decoder) mapping(path string, value any, into reflect.Value, f hint.Form) {
+func (d *Decoder) mapping(path string, value any, into reflect.Value, f hint.Form) {
 	table, ok := value.(map[string]any)
 	if !ok {
 		d.mismatch(path, "a table", value)
@@ -208,13 +211,13 @@ func (d *decoder) mapping(path string, value any, into reflect.Value, f hint.For
 	out := reflect.MakeMap(into.Type())
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		element := reflect.New(into.Type().Elem()).Elem()
-		d.value(joinPath(path, key), table[key], element, f)
+		d.value(Join(path, key), table[key], element, f)
 		out.SetMapIndex(reflect.ValueOf(key), element)
 	}
 	into.Set(out)
 }
 
-func (d *decoder) scalar(path string, value any, into reflect.Value) {
+func (d *Decoder) scalar(path string, value any, into reflect.Value) {
 	switch into.Kind() {
 	case reflect.String:
 		if s, ok := value.(string); ok {
@@ -250,12 +253,12 @@ func (d *decoder) scalar(path string, value any, into reflect.Value) {
 			d.mismatch(path, "a number", value)
 		}
 	default:
-		d.report(path, "cannot be set from the config", "")
+		d.Report(path, "cannot be set from the config", "")
 	}
 }
 
 // mismatch names the types only, because the value may be a secret.
-func (d *decoder) mismatch(path, want string, value any) {
+func (d *Decoder) mismatch(path, want string, value any) {
 	got := "a date or time"
 	switch v := value.(type) {
 	case string:
@@ -272,5 +275,18 @@ func (d *decoder) mismatch(path, want string, value any) {
 	if got == "a number" && strings.Contains(want, "number") {
 		got = "this number"
 	}
-	d.report(path, "must be "+want+", not "+got, hint.Quoting(want, value))
+	d.Report(path, "must be "+want+", not "+got, hint.Quoting(want, value))
+}
+
+// Fields returns what the keys of structs (pointers) that share a table are read into, by key.
+func Fields(structs ...any) map[string]reflect.Value {
+	fields := map[string][]field{}
+	for _, s := range structs {
+		collectFields(reflect.ValueOf(s).Elem(), fields)
+	}
+	values := map[string]reflect.Value{}
+	for key, list := range fields {
+		values[key] = list[0].Value
+	}
+	return values
 }

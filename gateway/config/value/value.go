@@ -1,4 +1,5 @@
-package config
+// Package value has the values of the config that are more than text: sizes, rates, networks, permissions of files.
+package value
 
 import (
 	"fmt"
