@@ -70,7 +70,7 @@ func TestReferring(t *testing.T) {
 	for html, want := range map[string]string{
 		"<P>b <IMG SRC=b ALT=a> </P x>":              "<P>b <IMG SRC=b ALT=a> </P x>",
 		"<p><img src=a /><img src=' a&amp;b '>":      `<p><img src="cid:a"/><img src="cid:a&amp;b">`,
-		"<style>x{url(a) URL('a b') url(b)}</style>": "<style>x{url(cid:a) url(cid:a b) url(b)}</style>",
+		"<style>x{url(a) URL('a b') url(b)}</style>": "<style>x{url(cid:a) URL(cid:a b) url(b)}</style>",
 		"<video poster=a>url(a)<!-- <img src=a> -->": `<video poster="cid:a">url(a)<!-- <img src=a> -->`,
 		"<img src=a title='" + long + "'>b<img src":  "<img src=a title='" + long + "'>b<img src",
 	} {

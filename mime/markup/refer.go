@@ -3,7 +3,6 @@ package markup
 import (
 	"bytes"
 	"io"
-	"regexp"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -28,20 +27,22 @@ func Referring(r io.Reader, replace func(url string) (other string, ok bool)) io
 				return append(out, css...), nil
 			}
 		case t.whole && (t.kind == html.StartTagToken || t.kind == html.SelfClosingTagToken) && bytes.IndexByte(t.raw, '=') > 0:
-			raw := bytes.Clone(t.raw) // the tokenizer writes names into it in lower case
-			if tag, changed := replaceInTag(t, replace); changed {
-				return append(out, tag...), nil
+			at := len(out)
+			out = append(out, t.raw...) // before the tokenizer writes names into it in lower case
+			if tag, changed := replaceInTag(out, t, replace); changed {
+				return append(out[:at], tag[len(out):]...), nil
 			}
-			return append(out, raw...), nil
+			return out, nil
 		}
 		return append(out, t.raw...), nil
 	}}
 }
 
-func replaceInTag(t *tokens, replace func(string) (string, bool)) (tag string, changed bool) {
-	token := html.Token{Type: t.kind, Data: t.name}
+// replaceInTag appends the tag anew where a URL in it is another one.
+func replaceInTag(out []byte, t *tokens, replace func(string) (string, bool)) (tag []byte, changed bool) {
+	tag = append(append(out, '<'), t.name...)
 	for name, value := range t.attributes {
-		other, ok := value, false
+		other, ok := "", false
 		switch name {
 		case "src", "background", "poster":
 			other, ok = replace(strings.TrimSpace(value))
@@ -51,26 +52,70 @@ func replaceInTag(t *tokens, replace func(string) (string, bool)) (tag string, c
 		if ok {
 			value, changed = other, true
 		}
-		token.Attr = append(token.Attr, html.Attribute{Key: name, Val: value})
+		tag = append(append(append(append(tag, ' '), name...), `="`...), html.EscapeString(value)...)
+		tag = append(tag, '"')
 	}
-	if !changed {
-		return "", false
+	if t.kind == html.SelfClosingTagToken {
+		tag = append(tag, '/')
 	}
-	return token.String(), true
+	return append(tag, '>'), changed
 }
 
-// cssURL is a URL in a style sheet (CSS 2.2, 4.3.4).
-var cssURL = regexp.MustCompile(`(?i)\burl\(\s*("[^"]*"|'[^']*'|[^)'"\s]*)\s*\)`)
-
+// replaceInCSS replaces URLs in a style sheet (CSS 2.2, 4.3.4).
 func replaceInCSS(css string, replace func(string) (string, bool)) (string, bool) {
+	const start = "url("
+	var b strings.Builder
 	changed := false
-	css = cssURL.ReplaceAllStringFunc(css, func(s string) string {
-		other, ok := replace(strings.Trim(cssURL.FindStringSubmatch(s)[1], `"'`))
-		if !ok {
-			return s
+	for rest := css; ; {
+		i := indexFold(rest, start)
+		if i < 0 {
+			if !changed {
+				return css, false
+			}
+			b.WriteString(rest)
+			return b.String(), true
 		}
-		changed = true
-		return "url(" + other + ")"
-	})
-	return css, changed
+		i += len(start)
+		b.WriteString(rest[:i])
+		rest = rest[i:]
+		n := cssEnd(rest)
+		url := strings.Trim(strings.TrimSpace(rest[:n]), `"'`)
+		if other, ok := replace(url); ok {
+			b.WriteString(other)
+			changed = true
+		} else {
+			b.WriteString(rest[:n])
+		}
+		rest = rest[n:]
+	}
+}
+
+// cssEnd is where a URL ends: before the bracket that is not in quotes.
+func cssEnd(s string) int {
+	open := strings.TrimLeft(s, " \t\r\n\f")
+	from := 0
+	if open != "" && (open[0] == '"' || open[0] == '\'') {
+		at := len(s) - len(open) + 1
+		if i := strings.IndexByte(s[at:], open[0]); i >= 0 {
+			from = at + i
+		}
+	}
+	if i := strings.IndexByte(s[from:], ')'); i >= 0 {
+		return from + i
+	}
+	return len(s)
+}
+
+// indexFold is strings.Index for a word of ASCII in any case.
+func indexFold(s, word string) int {
+	for from := 0; ; {
+		i := strings.IndexByte(s[from:], word[len(word)-1])
+		if i < 0 {
+			return -1
+		}
+		if at := from + i + 1 - len(word); at >= 0 && strings.EqualFold(s[at:at+len(word)], word) {
+			return at
+		}
+		from += i + 1
+	}
 }

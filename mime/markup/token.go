@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
 )
 
 // maxToken is how many bytes of a token are seen in one piece.
@@ -193,12 +194,21 @@ func (t *tokens) attribute(name string) string {
 	return ""
 }
 
+// tagName is the name of a tag in lower case.
 func tagName(raw []byte) string {
-	name := bytes.TrimLeft(raw, "</")
-	if i := bytes.IndexAny(name, " \t\r\n\f/>"); i >= 0 {
-		name = name[:i]
+	var name [longName]byte
+	n := 0
+	for _, c := range bytes.TrimPrefix(raw[1:], []byte("/")) {
+		switch {
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '/' || c == '>' || n == len(name):
+			return atom.String(name[:n])
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		name[n] = c
+		n++
 	}
-	return string(bytes.ToLower(name[:min(len(name), longName)]))
+	return atom.String(name[:n])
 }
 
 const longName = 64 // bytes of a name; the rest tells nothing

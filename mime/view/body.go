@@ -22,9 +22,11 @@ type Body struct {
 
 	text  string
 	open  func() io.Reader // of a text that is not in memory, else nil
-	size  int64
+	size  int64            // unknown of one that was put together and not read yet
 	blank bool
 }
+
+const unknown = -1
 
 // Held returns the text where it is in memory; ok is false for one that Open reads.
 func (b *Body) Held() (text string, ok bool) { return b.text, b.open == nil }
@@ -38,7 +40,15 @@ func (b *Body) Open() io.Reader {
 }
 
 // Size is the number of bytes that Open gives.
-func (b *Body) Size() int64 { return b.size }
+func (b *Body) Size() (int64, error) {
+	if b.size == unknown {
+		return io.Copy(io.Discard, b.Open())
+	}
+	return b.size, nil
+}
+
+// IsEmpty reports whether there is nothing at all.
+func (b *Body) IsEmpty() bool { return b.size == 0 }
 
 // IsBlank reports whether there is nothing but white space.
 func (b *Body) IsBlank() bool { return b.blank }
@@ -61,7 +71,7 @@ func convert(b *Body, through func(io.Reader) io.Reader) func() io.Reader {
 	return func() io.Reader { return through(b.Open()) }
 }
 
-// made reads a text that is made of others once, and holds it where it has at most limit bytes.
+// made reads a text that is made of another one, and holds it where it has at most limit bytes.
 func made(parts []*mime.Part, limit int64, open func() io.Reader) (*Body, error) {
 	b := &Body{Parts: parts, blank: true}
 	r := bufio.NewReader(open())
@@ -96,6 +106,23 @@ func made(parts []*mime.Part, limit int64, open func() io.Reader) (*Body, error)
 	return b, nil
 }
 
+// madeOf is made of texts one of which is not blank. It reads them only where all are in memory: to read large ones
+// takes as long as to send them.
+func (s *sorter) madeOf(list []piece, open func() io.Reader) (*Body, error) {
+	parts := make([]*mime.Part, 0, len(list))
+	held := true
+	for _, p := range list {
+		if p.body != nil {
+			parts = append(parts, p.part)
+			held = held && p.body.open == nil
+		}
+	}
+	if held {
+		return made(parts, s.limit, open)
+	}
+	return &Body{Parts: parts, open: open, size: unknown}, nil
+}
+
 // textBody puts the text body together; it is nil where the message has HTML only.
 func (s *sorter) textBody() (*Body, error) {
 	var shown []piece
@@ -126,27 +153,18 @@ func (s *sorter) textBody() (*Body, error) {
 		}
 		list.items = append(list.items, open)
 	}
-	return made(partsOf(s.text), s.limit, list.open)
-}
-
-func partsOf(list []piece) []*mime.Part {
-	parts := make([]*mime.Part, 0, len(list))
-	for _, p := range list {
-		if p.body != nil {
-			parts = append(parts, p.part)
-		}
-	}
-	return parts
+	return s.madeOf(s.text, list.open)
 }
 
 // htmlBody puts the HTML together; it is nil where there is text only.
 func (s *sorter) htmlBody() (*Body, error) {
 	var shown, documents []piece
 	var blank *Body
+	pictures := false
 	for _, p := range s.html {
 		switch {
 		case p.body == nil:
-			shown = append(shown, p)
+			pictures, shown = true, append(shown, p)
 		case !p.body.IsBlank():
 			shown = append(shown, p)
 			if p.isHTML() {
@@ -156,7 +174,6 @@ func (s *sorter) htmlBody() (*Body, error) {
 			blank = p.body
 		}
 	}
-	pictures := len(shown) > 0 && len(partsOf(shown)) < len(shown)
 	switch {
 	case len(shown) == 0:
 		return blank, nil
@@ -169,7 +186,7 @@ func (s *sorter) htmlBody() (*Body, error) {
 	if err := s.join(list, shown, documents); err != nil {
 		return nil, err
 	}
-	return made(partsOf(s.html), s.limit, list.open)
+	return s.madeOf(s.html, list.open)
 }
 
 // join writes one HTML document: with the tags of the first one and the heads of all, then what each shows.

@@ -124,8 +124,9 @@ func describe(t *testing.T, m *mime.Message, limit int64) string {
 func bodyText(t testing.TB, b *Body) string {
 	t.Helper()
 	text := string(readAll(t, b.Open()))
-	if again := string(readAll(t, b.Open())); again != text || int64(len(text)) != b.Size() || b.IsBlank() != (strings.TrimSpace(text) == "") {
-		t.Errorf("%d bytes, %d when read again, %d said; blank: %v", len(text), len(again), b.Size(), b.IsBlank())
+	size, err := b.Size()
+	if again := string(readAll(t, b.Open())); again != text || int64(len(text)) != size || err != nil || b.IsEmpty() != (text == "") || b.IsBlank() != (strings.TrimSpace(text) == "") {
+		t.Errorf("%d bytes, %d when read again, %d said; blank: %v", len(text), len(again), size, b.IsBlank())
 	}
 	if held, whole := b.Held(); whole && held != text {
 		t.Errorf("Held gives %q, Open %q", held, text)

@@ -111,26 +111,19 @@ func (s *sorter) locate(root *mime.Part, shown map[int]bool) error {
 		found = false
 		original := p.body
 		rewritten := convert(original, func(r io.Reader) io.Reader { return markup.Referring(r, cid) })
-		body, err := made(original.Parts, s.limit, rewritten)
+		limit := s.limit
+		if original.open != nil {
+			limit = 0
+		}
+		body, err := made(original.Parts, limit, rewritten)
 		if err != nil {
 			return err
 		}
 		if found {
-			s.replaceBody(original, body)
+			p.body = body // the text body needs no pictures
 		}
 	}
 	return nil
-}
-
-// replaceBody puts the rewritten HTML in the place of the original.
-func (s *sorter) replaceBody(old, body *Body) {
-	for _, list := range [][]piece{s.text, s.html} {
-		for i := range list {
-			if list[i].body == old {
-				list[i].body = body
-			}
-		}
-	}
 }
 
 // base is what relative locations start from: that of the first HTML text or of the message.

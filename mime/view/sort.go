@@ -101,7 +101,7 @@ func (s *sorter) isBody(p *mime.Part, at place) bool {
 // isText reports whether mail programs show a leaf of this type as text.
 func isText(p *mime.Part) bool {
 	switch p.Type {
-	case "text/plain", "text/html", "text/enriched", "text/richtext":
+	case "text/plain", "text/html", "text/markdown", "text/x-markdown", "text/enriched", "text/richtext":
 		return len(p.Children) == 0 && p.Disposition != "attachment"
 	}
 	return false
@@ -167,6 +167,9 @@ func (s *sorter) decode(p *mime.Part) (body *Body, view *mime.Part, exact bool, 
 		if p.Type == "text/richtext" {
 			through = markup.RichText
 		}
+		if body.open != nil {
+			limit = 0
+		}
 		body, err = made(body.Parts, limit, convert(body, through))
 	}
 	return body, view, text.Exact, err
@@ -206,7 +209,7 @@ func best(list []*mime.Part, in views) int {
 		if c.Name == "" {
 			rank++
 		}
-		if !isEnriched(c) {
+		if len(c.Children) > 0 || c.Type == "text/plain" || c.Type == "text/html" {
 			rank += 2
 		}
 		if rank >= most {

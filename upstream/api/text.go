@@ -21,7 +21,7 @@ type Text struct {
 
 // textOf returns the text of a body, which may be nil. Errors are those of reading the message.
 func textOf(b *view.Body) (t Text, err error) {
-	if b == nil || b.Size() == 0 {
+	if b == nil || b.IsEmpty() {
 		return t, nil
 	}
 	if small, ok := b.Held(); ok {

@@ -79,6 +79,29 @@ func TestNatureChangesOfAPIs(t *testing.T) {
 	}
 }
 
+// readersView are the rules by which package mime/view puts bodies together.
+const readersView = `
+## What a reader sees, where an API takes text and files apart
+
+What a reader of the original sees in the body is seen in the body, in the same order:
+
+- a message with one text, one HTML or both as alternatives: they are sent as they are
+- several body parts (text and HTML side by side, a mailing list's footer, texts between files) become one text and one
+  HTML: in the HTML, a part's HTML where it has one, else its text with its line ends, in a ` + "`<pre>`" + `; in the text, HTML made
+  readable. Tags that a part leaves open are closed, its styles go into one head, its title, base and charset go
+- an HTML right after a text that says the same words counts as its alternative
+- a PNG, JPEG, GIF, WebP, BMP or AVIF before or between texts is shown there by a cid; the last part is a file, unless it says
+  ` + "`inline`" + ` below several parts
+- pictures that the HTML shows by ` + "`cid:`" + ` (in any spelling) or by their Content-Location are shown, whatever they call
+  themselves; a location becomes a cid
+- a part is a file when it says ` + "`attachment`" + `, or has a name of another type than a body's: a .patch, .log or .csv, inline or
+  not. A text named body.html or letter.txt is the letter where no text stands before it, and a file elsewhere
+- text/enriched and text/richtext are read as text, and the original comes along as a file; Markdown is text as it stands
+- signed and encrypted messages, and a message that is a message/partial or message/external-body as a whole, are refused;
+  with ` + "`on_lossy = \"allow\"`" + ` what can be read in them is read, and the rest are files. As parts of another message
+  message/partial and message/external-body are files
+`
+
 // TestNatureIsDocumented keeps doc/providers.md, and the README's way there, to what render prints.
 func TestNatureIsDocumented(t *testing.T) {
 	var b strings.Builder
@@ -88,7 +111,8 @@ func TestNatureIsDocumented(t *testing.T) {
 		"Bcc and, at a relay without 8BITMIME, the transfer encoding. The tests of `upstream/kinds` write this file (`go test ./upstream/kinds -update`).\n\n" +
 		"APIs that take text and files apart cannot be told of format=flowed (RFC 3676): its soft line breaks and stuffed spaces\n" +
 		"are undone, so that no link stays cut in two. A character that a program has cut in half, at the end of a text, a\n" +
-		"line or a field, becomes U+FFFD there, and the rest stays UTF-8, in bodies, headers and file names alike.\n")
+		"line or a field, becomes U+FFFD there, and the rest stays UTF-8, in bodies, headers and file names alike.\n" +
+		readersView)
 	for _, k := range kinds.Kinds() {
 		if k.Changes == nil {
 			continue

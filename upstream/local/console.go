@@ -157,7 +157,11 @@ func writeContent(b *bytes.Buffer, m *mime.Message) error {
 		b.WriteByte('\n')
 		writeText(b, string(start), maxTextBytes, maxTextLines)
 	case content.HTML != nil:
-		fmt.Fprintf(b, "\n(HTML only, %s)\n", byteCount(content.HTML.Size()))
+		size, err := content.HTML.Size()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(b, "\n(HTML only, %s)\n", byteCount(size))
 	}
 	if len(content.Attachments) > 0 {
 		b.WriteByte('\n')
