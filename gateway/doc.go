@@ -26,9 +26,9 @@
 //	                sizes, rates, networks; the embedded engine, below it its rows, bodies, database and disk
 //	smtpd maildrop route identity queue bounce
 //	                sessions; mail left by sendmail; rules; names; what keeps mail; notifications
-//	journal systemd upstream smtpd/limit mime/view
+//	journal systemd upstream smtpd/limit mime/view mime/wire
 //	                the operator's events; the service manager; the contract of those who take mail on; what each client may take;
-//	                what a reader of a message sees
+//	                what a reader of a message sees, and what a relay takes
 //	envelope backoff glob clock config/hint mime
 //	                the shared nouns; against guessed passwords; patterns; the time of day that is believed; what a config
 //	                was meant to say; Internet messages, below them their charsets, transfer encodings and line ends

@@ -74,6 +74,7 @@ var plan = [][]string{
 		"gateway/journal",
 		"upstream",
 		"mime/view",
+		"mime/wire",
 		"mime/mimetest",
 		"gateway/smtpd/limit",
 		"gateway/queue/sqlite/wal",
@@ -109,9 +110,9 @@ var strict = map[string][]string{
 	"upstream":            {"mime"},
 	"upstream/api":        {"mime", "mime/view", "upstream"},
 	"upstream/oauth":      {"upstream"},
-	"upstream/smtp":       {"mime", "upstream", "upstream/oauth", "upstream/smtp/preset"},
+	"upstream/smtp":       {"mime", "mime/wire", "upstream", "upstream/oauth", "upstream/smtp/preset"},
 	"upstream/local":      {"mime", "mime/view", "upstream"},
-	"upstream/raw":        {"mime", "upstream", "upstream/api"},
+	"upstream/raw":        {"mime", "mime/wire", "upstream", "upstream/api"},
 	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/oauth", "upstream/raw"},
 }
 

@@ -323,7 +323,7 @@ func (a Address) String() string {
 		}
 		return addr
 	case !IsASCII(name) || strings.Contains(name, "=?"):
-		name = encodeWords(name)
+		name = EncodeWords(name)
 	case !isPhrase(name):
 		name = quote(name)
 	}

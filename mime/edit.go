@@ -45,7 +45,7 @@ func EditHeader(raw []byte, edits ...Edit) []byte {
 	}
 	top := trimEmptyLine(raw)
 	rest := raw[len(top):]
-	eol := lineEnd(raw)
+	eol := LineEnd(raw)
 	fields := ParseHeader(top)
 	for _, e := range edits {
 		fields = e.apply(fields, eol)
@@ -205,7 +205,7 @@ func (e Edit) field(eol string) []byte {
 			value = encodeText(value)
 		}
 	}
-	return fold(e.Name+": "+value, eol)
+	return Fold(e.Name+": "+value, eol)
 }
 
 // isAddressField reports whether the value of a field is a list of addresses (RFC 5322 3.6).
@@ -228,15 +228,15 @@ func encodeAddresses(value string) string {
 	texts := make([]string, len(list))
 	for i, a := range list {
 		if texts[i] = a.String(); !strings.Contains(a.Addr, "@") && !IsASCII(a.Addr) {
-			texts[i] = encodeWords(a.Addr) // a word that only looks like an address: Doé, Ann <ann@x>
+			texts[i] = EncodeWords(a.Addr) // a word that only looks like an address: Doé, Ann <ann@x>
 		}
 	}
 	return strings.Join(texts, ", ")
 }
 
-// fold breaks a field at white space into lines of at most 78 characters where possible (RFC 5322
+// Fold breaks a field at white space into lines of at most 78 characters where possible (RFC 5322
 // 2.1.1). Each line keeps something beside white space.
-func fold(line, eol string) []byte {
+func Fold(line, eol string) []byte {
 	const limit = 78
 	out := make([]byte, 0, len(line)+len(line)/16+len(eol)) // room for most line ends
 	for len(line) > limit {

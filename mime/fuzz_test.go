@@ -29,7 +29,6 @@ func FuzzParse(f *testing.F) {
 			checkText(t, p.Name)
 		}
 		checkWith(t, m)
-		check7Bit(t, m)
 	})
 }
 
@@ -49,18 +48,6 @@ func checkWith(t testing.TB, m *Message) {
 	}
 	if a, b := len(m.Root.Leaves()), len(w.Root.Leaves()); a != b {
 		t.Fatalf("%d leaves became %d", a, b)
-	}
-}
-
-// check7Bit asserts that what To7Bit gives is 7-bit and says the same.
-func check7Bit(t testing.TB, m *Message) {
-	t.Helper()
-	s, err := m.To7Bit()
-	if err != nil {
-		return
-	}
-	if eight, err := s.EightBit(); err != nil || eight {
-		t.Fatalf("not 7-bit: %q, %v", readAll(t, s.Reader()), err)
 	}
 }
 

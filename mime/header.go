@@ -119,7 +119,7 @@ func splitHeader(raw []byte, rest io.Reader, max int) ([]byte, io.Reader, error)
 	switch {
 	case end < len(top):
 		rest = io.MultiReader(bytes.NewReader(raw[end:]), rest)
-		return append(raw[:end:end], lineEnd(raw)...), rest, nil
+		return append(raw[:end:end], LineEnd(raw)...), rest, nil
 	case len(raw) > max:
 		return raw, rest, ErrHeaderTooLarge
 	}
@@ -246,8 +246,8 @@ func trimEmptyLine(raw []byte) []byte {
 	return raw[:n:n]
 }
 
-// lineEnd returns the line end a header uses: that of its first line, CRLF when there is none.
-func lineEnd(raw []byte) string {
+// LineEnd returns the line end a header uses: that of its first line, CRLF when there is none.
+func LineEnd(raw []byte) string {
 	if i := bytes.IndexByte(raw, '\n'); i == 0 || i > 0 && raw[i-1] != '\r' {
 		return "\n"
 	}

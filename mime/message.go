@@ -12,6 +12,7 @@ package mime
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 
 	"mailhatch/mime/charset"
@@ -134,11 +135,24 @@ func messageID(v string) string {
 // HeaderBytes returns the raw header without the empty line that ends it.
 func (m *Message) HeaderBytes() []byte { return m.headerBytes }
 
+// Charset is the charset of the first text, "" where that is no help: raw 8-bit header fields that are not
+// UTF-8 are assumed to be in it.
+func (m *Message) Charset() string { return m.charset }
+
 // BodyOffset is where the body starts in Source, after the empty line.
 func (m *Message) BodyOffset() int64 { return m.bodyOffset }
 
 // Reader reads the whole message as it is.
 func (m *Message) Reader() io.Reader { return io.NewSectionReader(m.Source, 0, m.Source.Size()) }
+
+// Whole returns the message with its parts where they stand in its own Source: m itself, or the same message parsed
+// anew when With has given it another header. Errors are those of reading the source.
+func (m *Message) Whole() (*Message, error) {
+	if m.Root.start == m.bodyOffset {
+		return m, nil
+	}
+	return Parse(m.Source)
+}
 
 // With returns a message with an edited header and the same body; m stays as it is. Errors are those
 // of reading the source.
@@ -146,21 +160,28 @@ func (m *Message) Reader() io.Reader { return io.NewSectionReader(m.Source, 0, m
 // A message whose body follows its header without an empty line gets that line: without it the
 // edited header would run into the body.
 func (m *Message) With(edits ...Edit) (*Message, error) {
-	header := EditHeader(m.headerBytes, edits...)
+	tree := slices.ContainsFunc(edits, Edit.changesTree)
+	return m.withHeader(EditHeader(m.headerBytes, edits...), tree)
+}
+
+// WithHeader is With for a header, without its empty line, that was edited by other means and says the same of
+// the body's type.
+func (m *Message) WithHeader(header []byte) (*Message, error) { return m.withHeader(header, false) }
+
+// withHeader puts a header before the body, whose tree of parts may be another then.
+func (m *Message) withHeader(header []byte, tree bool) (*Message, error) {
 	rest := int64(len(m.headerBytes))
 	top := header
 	if rest == m.bodyOffset && rest < m.Source.Size() {
-		top = append(header[:len(header):len(header)], lineEnd(header)...)
+		top = append(header[:len(header):len(header)], LineEnd(header)...)
 	}
 	if bytes.Equal(top, m.headerBytes) { // most mail holds nothing that upstreams must not see
 		same := *m
 		return &same, nil
 	}
 	src := Concat(NewBytesSource(top), Section(m.Source, rest, m.Source.Size()-rest))
-	for _, e := range edits {
-		if e.changesTree() {
-			return Parse(src)
-		}
+	if tree {
+		return Parse(src)
 	}
 	w := *m
 	w.Source = src

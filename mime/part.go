@@ -124,6 +124,19 @@ func (p *Part) encoding() transfer.Encoding {
 	return transfer.Parse(p.Encoding)
 }
 
+// Span is where a part stands in the Source of its message, as offsets. An empty line stands between the end of the
+// header and the body, where there is one.
+type Span struct{ Header, HeaderEnd, Body, End int64 }
+
+// Span returns where the part stands, see [Message.Whole].
+func (p *Part) Span() Span {
+	s := Span{Header: p.headerAt, HeaderEnd: p.headerAt, Body: p.start, End: p.end}
+	for _, f := range p.Header {
+		s.HeaderEnd += int64(len(f.Raw))
+	}
+	return s
+}
+
 // Raw reads the content as it is in the message, still encoded.
 func (p *Part) Raw() io.Reader { return io.NewSectionReader(p.source, p.start, p.end-p.start) }
 

@@ -115,7 +115,6 @@ func TestRandomTrees(t *testing.T) {
 		}
 		checkWhole(t, m)
 		checkWith(t, m)
-		check7Bit(t, m)
 	}
 }
 

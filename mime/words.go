@@ -208,13 +208,13 @@ func encodeText(s string) string {
 		return s
 	}
 	parts := append([]string{}, words[:first]...)
-	parts = append(parts, encodeWords(strings.Join(words[first:last], " ")))
+	parts = append(parts, EncodeWords(strings.Join(words[first:last], " ")))
 	return strings.Join(append(parts, words[last:]...), " ")
 }
 
-// encodeWords writes s as encoded words, each of whole characters. RFC 2047 2 allows words of 75
+// EncodeWords writes s as encoded words, each of whole characters. RFC 2047 2 allows words of 75
 // characters in lines of 76; 60 leave room for the name of the field.
-func encodeWords(s string) string {
+func EncodeWords(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	escaped := 0
 	for i := 0; i < len(s); i++ {

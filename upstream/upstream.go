@@ -95,6 +95,7 @@ type Outcome struct {
 	Err      error     // an *Error, or anything else, which counts as Temporary
 	Date     time.Time // the provider's clock, as its answer showed it; zero where it did not
 	Notifies bool      // the provider got NOTIFY and will act on it (RFC 3461 5.2.2)
+	Note     string    // what the operator should know of a mail that was taken, "" for nothing
 
 	// Pause is how long the upstream takes no further mail, because this one was the last that its
 	// rate limit allowed; 0 where it said nothing of the kind.

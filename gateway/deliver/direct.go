@@ -104,7 +104,7 @@ func (a *attempt) directSettle(outcomes []upstream.Outcome, result *DirectResult
 	for i, o := range outcomes {
 		p, rcpts := a.progress(now, o), a.part.To[i:i+1]
 		if o.Err == nil {
-			a.sent(rcpts, p, o.ID)
+			a.sent(rcpts, p, o)
 			continue
 		}
 		a.add(a.waiting(rcpts, p, time.Time{}))

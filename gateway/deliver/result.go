@@ -106,9 +106,9 @@ func (a *attempt) record(rcpts []envelope.Recipient, s envelope.State, p envelop
 }
 
 // sent records recipients that the upstream took.
-func (a *attempt) sent(rcpts []envelope.Recipient, p envelope.Progress, providerID string) {
-	a.record(rcpts, envelope.Sent, p, providerID)
-	a.log(rcpts, p, func(e journal.Attempt) { e.ProviderID = providerID; a.gen.journal.Sent(e) })
+func (a *attempt) sent(rcpts []envelope.Recipient, p envelope.Progress, o upstream.Outcome) {
+	a.record(rcpts, envelope.Sent, p, o.ID)
+	a.log(rcpts, p, func(e journal.Attempt) { e.ProviderID, e.Note = o.ID, o.Note; a.gen.journal.Sent(e) })
 }
 
 // waiting returns recipients as a part that is queued in this lane.

@@ -29,7 +29,7 @@ func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, dests []d
 			a.settleFailure(ctx, rcpts, dest, p, e)
 			continue
 		}
-		a.sent(rcpts, p, o.ID)
+		a.sent(rcpts, p, o)
 		if !o.Notifies {
 			silent, taken = append(silent, rcpts...), p
 		}

@@ -98,6 +98,7 @@ type Attempt struct {
 	Status        int
 	Error         string
 	Next          time.Time // of the next attempt
+	Note          string    // what is to be known of a mail that was taken, "" for nothing
 }
 
 func (e *Attempt) attrs(more ...slog.Attr) []slog.Attr {
@@ -121,7 +122,11 @@ func (j *Journal) Offered(upstream, class string, took time.Duration) {
 func (j *Journal) Sent(e Attempt) {
 	j.metrics.sent.WithLabelValues(e.Upstream).Add(float64(len(e.To)))
 	j.metrics.age.Observe(e.Age.Seconds())
-	j.write(slog.LevelInfo, "sent", e.attrs(slog.String("provider_id", e.ProviderID))...)
+	attrs := e.attrs(slog.String("provider_id", e.ProviderID))
+	if e.Note != "" {
+		attrs = append(attrs, slog.String("note", e.Note))
+	}
+	j.write(slog.LevelInfo, "sent", attrs...)
 }
 
 // Deferred writes "deferred": these recipients wait for a next attempt.

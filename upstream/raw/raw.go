@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"mailhatch/mime"
+	"mailhatch/mime/wire"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
 )
@@ -26,7 +27,7 @@ func (f Form) Refuses(m *upstream.Mail) *upstream.Error {
 }
 
 // Message edits the header: out goes what must not be seen or would steer a provider, in comes what the provider
-// needs. Every other byte stays.
+// needs, and all is made fit for the relays behind the API, see [wire.Fit] and [wire.ShortLines]. Every other byte stays.
 func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}, {Op: mime.Remove, Name: "Return-Path"}}
 	edits = append(edits, m.WithoutControl()...)
@@ -38,7 +39,10 @@ func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 	if e != nil {
 		return nil, e
 	}
-	msg, err := m.Message.With(append(edits, more...)...)
+	msg, err := wire.Fit(m.Message, append(edits, more...)...)
+	if err == nil {
+		msg, _, err = wire.ShortLines(msg)
+	}
 	if err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mailhatch/mime"
+	"mailhatch/mime/wire"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
 )
@@ -39,6 +40,8 @@ func TestMessage(t *testing.T) {
 		{name: "as it is", message: "From: a@example.com\nMessage-ID: <m@x>\nX-Other: 1\n\nbody \xff\n", want: "From: a@example.com\nMessage-ID: <m@x>\nX-Other: 1\n\nbody \xff\n"},
 		{name: "hidden and steering fields", message: "Return-Path: <b@x>\nFrom: a@example.com\nBcc: c@x\nX-MC-Tags: t\nResent-Bcc: d@x\nMessage-ID: <m@x>\n\nbody\n",
 			want: "From: a@example.com\nMessage-ID: <m@x>\n\nbody\n"},
+		{name: "lines of mailbox files, repeated lists, lone CR", message: "Received: x\n>From root\nFrom: a@example.com\nTo: b@x\nTo: c@x\nMessage-ID: <m@x>\nX: 1\rBcc: d@x\n\n>From me\n",
+			want: "Received: x\nFrom: a@example.com\nTo: b@x, c@x\nMessage-ID: <m@x>\nX: 1 Bcc: d@x\n\n>From me\n"},
 		{name: "the operator's", message: "From: a@example.com\nX-SES-Tag: t\nX-MC-Tags: t\nX-PM-Tag: t\nMessage-ID: <m@x>\n\nbody\n", own: []string{"x-ses-tag", "x-pm-tag"},
 			want: "From: a@example.com\nX-SES-Tag: t\nMessage-ID: <m@x>\n\nbody\n"},
 		{name: "no Message-ID", message: "From: a@example.com\n\nbody\n", want: "From: a@example.com\nMessage-ID: <Q@example.com>\n\nbody\n"},
@@ -76,6 +79,28 @@ func TestMessage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLongLines: the relays behind an API get no long line either.
+func TestLongLines(t *testing.T) {
+	line := strings.Repeat("x ", 500) + "end"
+	src, e := Form{Bytes: 5000}.Message(makeMail(t, "", "From: a@example.com\nMIME-Version: 1.0\nMessage-ID: <m@x>\nReferences: "+strings.Repeat("<a@x> ", 300)+"\n\n"+line))
+	if e != nil {
+		t.Fatal(e)
+	}
+	text := read(t, Bytes(src))
+	for line := range strings.SplitSeq(text, "\r\n") {
+		if len(line) > wire.MaxLine {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+	m, err := mime.Parse(mime.NewBytesSource([]byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(m.Root.Open()); err != nil || string(body) != line {
+		t.Errorf("%q, %v", body, err)
 	}
 }
 

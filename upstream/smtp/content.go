@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"mailhatch/mime"
+	"mailhatch/mime/wire"
 	"mailhatch/upstream"
 )
 
@@ -21,16 +22,37 @@ type content struct {
 	wire []byte        // dots stuffed, with the final dot; nil when the message is large
 	size int64         // octets without dot-stuffing: what SIZE= declares (RFC 1870 5)
 
+	long           bool // some line has more than 998 octets
 	eightBit       bool // some octet has its high bit set
 	eightBitHeader bool // one of them is in a header, that of a part included
+
+	left string // type of a part with lines of more than 998 octets, which must not be changed
 }
 
-// prepare edits the header of m and reads it through; own are fields of the operator's. Errors are those of reading.
+// prepare makes m fit to leave and reads it through. Errors are those of reading.
 func (u *relay) prepare(m *mime.Message, own []string) (*content, error) {
 	m, err := u.editHeader(m, own)
 	if err != nil {
 		return nil, fmt.Errorf("reading the message: %w", err)
 	}
+	c, err := u.measure(m)
+	if err != nil || !c.long && !wire.PartHeaderHasCR(m) {
+		return c, err
+	}
+	u.release(c)
+	short, left, err := wire.ShortLines(m)
+	if err != nil {
+		return nil, fmt.Errorf("reading the message: %w", err)
+	}
+	if c, err = u.measure(short); err != nil {
+		return nil, err
+	}
+	c.left = left
+	return c, nil
+}
+
+// measure reads a message through, and keeps its wire form where it is small.
+func (u *relay) measure(m *mime.Message) (*content, error) {
 	c := &content{msg: m, eightBitHeader: has8Bit(m.HeaderBytes()) || partHeaderHas8Bit(m.Root)}
 	var w dotWriter
 	if m.Source.Size() <= smallSize {
@@ -47,23 +69,23 @@ func (u *relay) prepare(m *mime.Message, own []string) (*content, error) {
 	} else {
 		u.recycle(w.buf)
 	}
-	c.size, c.eightBit = w.size, w.high
+	c.size, c.eightBit, c.long = w.size, w.high, w.long
 	return c, nil
 }
 
 // removedFields returns the fields that must not leave: Bcc, which is never to be shown to anyone (RFC 5322
-// 3.6.3), and those by which the relay's provider could be steered.
+// 3.6.3), Return-Path, which the last host writes (RFC 5321 4.4), and those by which the relay's provider could be steered.
 func removedFields(keepControl bool) []string {
-	names := []string{"Bcc", "Resent-Bcc"}
+	names := []string{"Bcc", "Resent-Bcc", "Return-Path"}
 	if !keepControl {
 		names = append(names, upstream.ControlFields()...)
 	}
 	return names
 }
 
-// editHeader takes removedFields away, but for own.
+// editHeader takes removedFields away, but for own, and makes the header fit for relays.
 func (u *relay) editHeader(m *mime.Message, own []string) (*mime.Message, error) {
-	if head := m.HeaderBytes(); hasLoneEnds(head) {
+	if head := m.HeaderBytes(); hasLoneLF(head) {
 		// What is one field now may be two on the wire: look at the header as it will be there.
 		rest := mime.Section(m.Source, int64(len(head)), m.Source.Size()-int64(len(head)))
 		mended, err := mime.Parse(mime.Concat(mime.NewBytesSource(toCRLF(head)), rest))
@@ -73,14 +95,22 @@ func (u *relay) editHeader(m *mime.Message, own []string) (*mime.Message, error)
 		m = mended
 	}
 	if !slices.ContainsFunc(m.Header, func(f mime.Field) bool { return upstream.MatchesField(f.Name, u.removed) }) {
-		return m, nil
+		return wire.Fit(m)
 	}
 	// One edit for each pattern: with one for each field, a message could make the cost the square of its size.
 	edits := make([]mime.Edit, len(u.removed))
 	for i, pattern := range u.removed {
 		edits[i] = mime.Edit{Op: mime.Remove, Name: pattern, Except: own}
 	}
-	return m.With(edits...)
+	return wire.Fit(m, edits...)
+}
+
+// note tells the operator what a strict relay may take offence at.
+func (c *content) note() string {
+	if c.left == "" {
+		return ""
+	}
+	return fmt.Sprintf("lines of more than %d bytes were left as they are in %s, which a change would break", wire.MaxLine, c.left)
 }
 
 // send writes the message and its final dot. Errors of reading are *readError; after any error
@@ -154,6 +184,9 @@ type dotWriter struct {
 	buf   []byte
 	size  int64 // octets so far, without the doubled dots
 	high  bool  // some had the high bit set
+	long  bool  // some line had more than wire.MaxLine of them
+
+	length int // of the line
 
 	inLine bool // the last octet was not the end of a line
 	begun  bool // the line has an octet other than NUL
@@ -191,6 +224,7 @@ func (w *dotWriter) plain(p []byte) int {
 		if end < 1 || bytes.IndexByte(p[n:n+end], '\r') != end-1 {
 			break
 		}
+		w.long = w.long || end-1 > wire.MaxLine
 		n += end + 1
 	}
 	w.size += int64(n)
@@ -228,6 +262,8 @@ func (w *dotWriter) text(b []byte) {
 	}
 	w.size += int64(len(b))
 	w.high = w.high || has8Bit(b)
+	w.length += len(b)
+	w.long = w.long || w.length > wire.MaxLine
 	w.inLine = true
 	if !w.begun {
 		// A relay that drops NUL would take NUL "." CRLF for the end of the message.
@@ -242,7 +278,7 @@ func (w *dotWriter) text(b []byte) {
 }
 
 func (w *dotWriter) endLine() {
-	w.inLine, w.begun, w.cr = false, false, false
+	w.inLine, w.begun, w.cr, w.length = false, false, false, 0
 	w.size += 2
 	w.buf = append(w.buf, '\r', '\n')
 }
@@ -255,16 +291,14 @@ func (w *dotWriter) end() {
 	w.buf = append(w.buf, ".\r\n"...)
 }
 
-// toCRLF returns p with all its line ends as CRLF.
+// toCRLF returns p with CR before each LF.
 func toCRLF(p []byte) []byte {
 	p = bytes.ReplaceAll(p, []byte("\r\n"), []byte("\n"))
-	p = bytes.ReplaceAll(p, []byte("\r"), []byte("\n"))
 	return bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n"))
 }
 
-func hasLoneEnds(p []byte) bool {
-	pairs := bytes.Count(p, []byte("\r\n"))
-	return bytes.Count(p, []byte("\r")) != pairs || bytes.Count(p, []byte("\n")) != pairs
+func hasLoneLF(p []byte) bool {
+	return bytes.Count(p, []byte("\n")) != bytes.Count(p, []byte("\r\n"))
 }
 
 func has8Bit(p []byte) bool {

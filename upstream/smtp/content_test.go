@@ -15,7 +15,7 @@ import (
 )
 
 func TestSMTPByteIdentity(t *testing.T) {
-	big := bytes.Repeat([]byte("..dots\r\n.\r\n\x00\xff 8-bit and NUL\r\n"+strings.Repeat("long ", 2000)+"\r\n\r\n"), 200)
+	big := bytes.Repeat([]byte("..dots\r\n.\r\n\x00\xff 8-bit and NUL\r\n"+strings.Repeat(strings.Repeat("long ", 199)+"\r\n", 10)+"\r\n"), 200)
 	for _, test := range []struct{ name, body, want string }{
 		{"empty", "", ""},
 		{"dots", ".\r\n..\r\n.a\r\n\r\n.", ".\r\n..\r\n.a\r\n\r\n.\r\n"},
@@ -27,7 +27,7 @@ func TestSMTPByteIdentity(t *testing.T) {
 		{"lone LF", "a\nb\n.\nc\n\n.\n", "a\r\nb\r\n.\r\nc\r\n\r\n.\r\n"},
 		{"lone CR", "a\rb\r.\rc\r\r\n.\r.", "a\r\nb\r\n.\r\nc\r\n\r\n.\r\n.\r\n"},
 		{"large", string(big), string(big)},
-		{"large without CRLF", strings.Repeat("x", 1<<20), strings.Repeat("x", 1<<20) + "\r\n"},
+		{"large without CRLF at the end", strings.Repeat("x\r\n", 1<<19) + "x", strings.Repeat("x\r\n", 1<<19) + "x\r\n"},
 		{"large of CRs", strings.Repeat("\r", 1<<20), strings.Repeat("\r\n", 1<<20)},
 		{"large of dots", strings.Repeat(".\n", 1<<20), strings.Repeat(".\r\n", 1<<20)},
 	} {
@@ -95,6 +95,7 @@ func TestSMTPSmuggling(t *testing.T) {
 func TestSMTPHeaderEdits(t *testing.T) {
 	const source = "Received: x\r\nBcc: hidden@x,\r\n\tother@x\r\nFrom: a@b\r\nbcc : third@x\r\nResent-Bcc: fourth@x\r\n" +
 		"X-SMTPAPI: {}\r\nX-Mailgun-Tag: t\r\nX-SES-Configuration-Set: c\r\nX-MC-Tags: t\r\nX-PM-Tag: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n"
+	const multi = "From: a@b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
 	for _, test := range []struct {
 		name, source, want string
 		keep               bool
@@ -105,7 +106,12 @@ func TestSMTPHeaderEdits(t *testing.T) {
 			[]string{"x-ses-configuration-set", "x-mc-tags"}},
 		{"kept", source, "Received: x\r\nFrom: a@b\r\nX-SMTPAPI: {}\r\nX-Mailgun-Tag: t\r\nX-SES-Configuration-Set: c\r\nX-MC-Tags: t\r\n" +
 			"X-PM-Tag: t\r\nX-Other: kept\r\n\r\nBcc: in the body\r\n", true, nil},
-		{"behind a lone CR", "From: a@b\r\nX: 1\rBcc: hidden@x\rY: 2\r\n\r\nbody\r\n", "From: a@b\r\nX: 1\r\nY: 2\r\n\r\nbody\r\n", false, nil},
+		{"behind a lone CR", "From: a@b\r\nX: 1\rBcc: hidden@x\rY: 2\r\r\n\r\na\rb\r\n", "From: a@b\r\nX: 1 Bcc: hidden@x Y: 2\r\n\r\na\r\nb\r\n", false, nil},
+		{"behind a lone CR in a part", multi + "X: 1\rContent-Type: text/html\r\n\r\na\rb\r\n--b--\r\n", multi + "X: 1 Content-Type: text/html\r\n\r\na\r\nb\r\n--b--\r\n", false, nil},
+		{"repeated To", "From: a@b\r\nTo: c@x\r\nCc: d@x\r\nto: Ann <e@x>,\r\nCC: undisclosed:;\r\nSubject: s\r\n\r\n",
+			"From: a@b\r\nTo: c@x, Ann <e@x>\r\nCc: d@x, undisclosed:;\r\nSubject: s\r\n\r\n", false, nil},
+		{"Return-Path and mailbox lines", "Received: x\r\nReturn-Path: <a@b>\r\n>From a@b Mon Nov 23 10:11:12 2026\r\nFrom a\r\nSubject: s\r\n>From b\r\nTo: c@x\r\n\r\n>From c\r\n",
+			"Received: x\r\nSubject: s\r\n>From b\r\nTo: c@x\r\n\r\n>From c\r\n", false, nil},
 		{"behind a lone LF", "From: a@b\nBcc: hidden@x\n\nbody", "From: a@b\r\n\r\nbody\r\n", false, nil},
 		{"header only", "From: a@b\r\nBcc: hidden@x", "From: a@b\r\n\r\n", false, nil},
 	} {
@@ -133,12 +139,12 @@ func TestSMTPUnreadableMessage(t *testing.T) {
 	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
 	u := openSMTP(t, relay, nil)
 	for _, size := range []int{1000, 2 << 20} {
-		m := upstreamtest.NewMail(t, upstreamtest.PlainMessage+strings.Repeat("x", size), "b@example.org")
+		m := upstreamtest.NewMail(t, upstreamtest.PlainMessage+strings.Repeat("x\r\n", size/3), "b@example.org")
 		m.Message.Source = upstreamtest.BrokenSource{Source: m.Message.Source}
 		upstreamtest.CheckOutcomes(t, u.Send(context.Background(), m), "temporary")
 	}
 	// The bytes go away between reading for the size and sending.
-	m := upstreamtest.NewMail(t, upstreamtest.PlainMessage+strings.Repeat("x", 2<<20), "b@example.org")
+	m := upstreamtest.NewMail(t, upstreamtest.PlainMessage+strings.Repeat("x\r\n", 1<<20), "b@example.org")
 	relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: func(step upstreamtest.SMTPStep) upstreamtest.SMTPReaction {
 		if step.Stage == upstreamtest.SMTPMail {
 			m.Message.Source = upstreamtest.BrokenSource{Source: m.Message.Source}
@@ -170,11 +176,12 @@ func TestSMTPNoStall(t *testing.T) {
 func TestSMTPBrokenHeader(t *testing.T) {
 	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
 	u := openSMTP(t, relay, nil)
-	const top = "From a@example.com Mon Nov 23 10:11:12 2026\r\nSubject: one\r\ntwo\r\n"
+	const bare = "Subject: one\r\ntwo\r\n"
+	const top = "From a@example.com Mon Nov 23 10:11:12 2026\r\n" + bare
 	const rest = ": Crash\r\nX Odd Name: 1\r\nContent-Type: multipart/mixed;\r\nboundary=M\r\n\r\n--M\r\n\r\nText.\r\n--M--\r\n"
 	const bcc = "Bcc: eve@example.org,\r\nmallory@example.org\r\nX-A: 1\r\n"
 	for _, test := range []struct{ source, want string }{
-		{top + rest, top + rest}, {top + bcc + rest, top + "X-A: 1\r\n" + rest},
+		{top + rest, bare + rest}, {top + bcc + rest, bare + "X-A: 1\r\n" + rest},
 	} {
 		if out := u.Send(context.Background(), upstreamtest.NewMail(t, test.source, "b@example.org")); out[0].Err != nil {
 			t.Fatal(out[0].Err)

@@ -39,7 +39,7 @@ func (t *transaction) message(ctx context.Context) error {
 		}
 		return nil
 	}
-	t.settle(t.accepted, upstream.Outcome{ID: t.conn.secrets.Redact(r.queueID()), Notifies: t.conn.caps.dsn})
+	t.settle(t.accepted, upstream.Outcome{ID: t.conn.secrets.Redact(r.queueID()), Notifies: t.conn.caps.dsn, Note: t.job.content.note()})
 	for _, i := range t.tooMany { // each transaction takes at least one, so this ends
 		t.job.out[i], t.job.settled[i] = upstream.Outcome{}, false
 	}

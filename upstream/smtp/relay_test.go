@@ -121,7 +121,7 @@ func newGoSMTP(t *testing.T, mode string) (*goSMTPRelay, *relay) {
 }
 
 func TestSMTPWithGoSMTP(t *testing.T) {
-	body := strings.Repeat(".dots\r\n..\r\nb\xfc\x00yte\r\n"+strings.Repeat("long", 1250)+"\r\n", 300)
+	body := strings.Repeat(".dots\r\n..\r\nb\xfc\x00yte\r\n"+strings.Repeat("long", 249)+"\r\n", 1500)
 	for _, mode := range []string{tlsStart, tlsImplicit} {
 		t.Run(mode, func(t *testing.T) {
 			relay, u := newGoSMTP(t, mode)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"mailhatch/mime"
+	"mailhatch/mime/wire"
 	"mailhatch/upstream"
 )
 
@@ -149,11 +150,11 @@ func noUTF8(what string) *upstream.Error {
 
 // to7Bit replaces the content by one for relays that take only ASCII (RFC 6152 3).
 func (u *relay) to7Bit(j *job) error {
-	msg, err := j.content.msg.To7Bit()
+	msg, err := wire.To7Bit(j.content.msg)
 	switch {
 	case errors.Is(err, mime.ErrIntlAddr):
 		return noUTF8("an address in the header contains")
-	case errors.Is(err, mime.ErrSigned), errors.Is(err, mime.ErrNo7Bit):
+	case errors.Is(err, wire.ErrSigned), errors.Is(err, wire.ErrNo7Bit):
 		return &upstream.Error{Class: upstream.Unrepresentable, Status: 554, Code: "5.6.3",
 			Err: fmt.Errorf("the message has 8-bit content, which the relay does not take (no 8BITMIME): %w", err)}
 	case err != nil:

@@ -75,7 +75,7 @@ func (r *replies) Read(p []byte) (int, error) {
 
 // stuffed is the wire form of a message, octet by octet.
 func stuffed(p []byte) (wire []byte, size int64) {
-	p = toCRLF(p)
+	p = toCRLF(bytes.ReplaceAll(bytes.ReplaceAll(p, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n")))
 	if len(p) > 0 && !bytes.HasSuffix(p, []byte("\n")) {
 		p = append(p, "\r\n"...)
 	}

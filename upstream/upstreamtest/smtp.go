@@ -59,6 +59,7 @@ type SMTPOptions struct {
 	Token      func(user, access string) bool // judges the tokens of these two, where Users does not
 	Extensions []string                       // EHLO lines; nil: PIPELINING SIZE 8BITMIME SMTPUTF8 DSN ENHANCEDSTATUSCODES
 	HeloOnly   bool                           // EHLO is refused
+	MaxLine    int                            // octets of a line of a message that is taken, without CRLF; 0: any
 	React      func(SMTPStep) SMTPReaction    // called from many goroutines at once
 	Discard    bool                           // keep no data of messages, for load
 }
@@ -254,6 +255,7 @@ type smtpSession struct {
 	transaction int
 	mail        *SMTPTransaction // between MAIL and the final dot
 	late        string           // stands before the next reply
+	longest     int              // octets of a line of the last message
 }
 
 func (c *smtpSession) run() {

@@ -260,6 +260,9 @@ func (c *smtpSession) data(line string) bool {
 	mail := *c.mail
 	c.mail = nil
 	re := c.decide(SMTPStep{Stage: SMTPDot})
+	if most := c.relay.options.MaxLine; most > 0 && c.longest > most && re == (SMTPReaction{}) {
+		re.Reply = fmt.Sprintf("554 5.6.0 a line of %d octets; RFC 5321 4.5.3.1.6 allows %d", c.longest, most)
+	}
 	mail.Answered = !re.silent()
 	return c.apply(re, fmt.Sprintf("250 2.0.0 Ok: queued as FAKE%d", c.relay.take(mail, !re.refuses())))
 }
@@ -294,6 +297,8 @@ func (c *smtpSession) emptied() bool {
 
 // message reads up to CRLF.CRLF and nothing else (RFC 5321 4.1.1.4).
 func (c *smtpSession) message() bool {
+	c.longest = 0
+	length := 0
 	for begin, cr := true, false; ; { // cr: the piece of a long line before this one ended in CR
 		line, err := c.r.ReadSlice('\n')
 		whole := err == nil
@@ -310,6 +315,10 @@ func (c *smtpSession) message() bool {
 		}
 		if begin && line[0] == '.' {
 			line = line[1:]
+		}
+		length += len(line)
+		if whole {
+			c.longest, length = max(c.longest, length-len("\r\n")), 0
 		}
 		if !c.relay.options.Discard {
 			c.mail.Data = append(c.mail.Data, line...)

@@ -1,7 +1,8 @@
-package mime
+package wire
 
 import (
 	"io"
+	"mailhatch/mime"
 	"strings"
 	"testing"
 )
@@ -11,15 +12,15 @@ func TestTo7BitOfEditedMessages(t *testing.T) {
 	single := "From: a@x\r\nX-SMTPAPI: {}\r\nSubject: s\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGrüße an alle\r\n"
 	multi := "From: a@x\r\nX-SMTPAPI: {}\r\nSubject: s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=BB\r\n\r\n" +
 		"--BB\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGrüße zuerst\r\n--BB\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Öl</p>\r\n--BB--\r\n"
-	edits := map[string][]Edit{
-		"shorter":         {{Op: Remove, Name: "X-SMTPAPI"}},
-		"longer":          {{Op: Replace, Name: "From", Value: "A much longer name than there was <noreply@other.example>"}, {Op: Append, Name: "X-More", Value: strings.Repeat("more ", 60)}},
-		"shorter by much": {{Op: Remove, Name: "X-SMTPAPI"}, {Op: Remove, Name: "Subject"}, {Op: Remove, Name: "From"}},
+	edits := map[string][]mime.Edit{
+		"shorter":         {{Op: mime.Remove, Name: "X-SMTPAPI"}},
+		"longer":          {{Op: mime.Replace, Name: "From", Value: "A much longer name than there was <noreply@other.example>"}, {Op: mime.Append, Name: "X-More", Value: strings.Repeat("more ", 60)}},
+		"shorter by much": {{Op: mime.Remove, Name: "X-SMTPAPI"}, {Op: mime.Remove, Name: "Subject"}, {Op: mime.Remove, Name: "From"}},
 	}
 	for name, e := range edits {
 		for kind, text := range map[string]string{"single": single, "multipart": multi} {
 			t.Run(kind+" "+name, func(t *testing.T) {
-				m, err := Parse(NewBytesSource([]byte(text)))
+				m, err := mime.Parse(mime.NewBytesSource([]byte(text)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -27,12 +28,12 @@ func TestTo7BitOfEditedMessages(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				seven, err := edited.To7Bit()
+				seven, err := To7Bit(edited)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if eight, err := seven.EightBit(); eight || err != nil {
-					t.Errorf("8-bit left: %v %v", eight, err)
+				if found, err := (need{eight: true}).of(seven.Source, 0, seven.Source.Size()); found.eight || err != nil {
+					t.Errorf("8-bit left: %v %v", found, err)
 				}
 				want, got := leaves(t, m), leaves(t, seven)
 				if len(want) != len(got) || strings.Join(want, "|") != strings.Join(got, "|") {
@@ -46,7 +47,7 @@ func TestTo7BitOfEditedMessages(t *testing.T) {
 	}
 }
 
-func leaves(t *testing.T, m *Message) []string {
+func leaves(t *testing.T, m *mime.Message) []string {
 	t.Helper()
 	var list []string
 	for _, p := range m.Root.Leaves() {
@@ -60,11 +61,11 @@ func leaves(t *testing.T, m *Message) []string {
 }
 
 func TestTo7BitWithoutHeader(t *testing.T) {
-	m, err := Parse(NewBytesSource([]byte("\xe9 text")))
+	m, err := mime.Parse(mime.NewBytesSource([]byte("\xe9 text")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	seven, err := m.To7Bit()
+	seven, err := To7Bit(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,11 +76,11 @@ func TestTo7BitWithoutHeader(t *testing.T) {
 }
 
 func TestTo7BitDeclaresMIME(t *testing.T) {
-	m, err := Parse(NewBytesSource([]byte("From: a@x\r\nSubject: s\r\n\r\nGrüße\r\n")))
+	m, err := mime.Parse(mime.NewBytesSource([]byte("From: a@x\r\nSubject: s\r\n\r\nGrüße\r\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	seven, err := m.To7Bit()
+	seven, err := To7Bit(m)
 	if err != nil {
 		t.Fatal(err)
 	}
