@@ -3,22 +3,8 @@ package mime
 import (
 	"bytes"
 	"io"
-	"os"
 	"testing"
 )
-
-func parseFile(t *testing.T, file string) *Message {
-	t.Helper()
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := Parse(NewBytesSource(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
 
 func readAll(t testing.TB, r io.Reader) []byte {
 	t.Helper()
