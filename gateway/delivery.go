@@ -3,6 +3,8 @@ package gateway
 import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -13,6 +15,9 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 	d := &deliver.Config{
 		Clock: g.clock,
 		Route: func(m *queue.Message, msg *mime.Message) func(string) route.Decision { return decide(cfg, m, msg) },
+		Aliases: func(to []envelope.Recipient) ([]envelope.Recipient, []identity.Ending) {
+			return cfg.Aliases.Expand(cfg.Identity, to)
+		},
 		Policy: deliver.Policy{
 			MaxAge: cfg.Queue.MaxAge.Duration, FailoverAfter: cfg.Queue.FailoverAfter, OnFailure: cfg.Queue.OnFailure,
 			OnUncertain: cfg.Queue.OnUncertain, WarnAfter: cfg.Queue.WarnAfter.Duration,

@@ -38,7 +38,8 @@
 //
 // What is stored with a message is its envelope, the inputs of routing and its bytes. Routing happens
 // at acceptance, to refuse early, and again before each attempt, so that a corrected config heals mail
-// that is already queued. Aliases and rewrite rules are part of acceptance: they change what is stored.
+// that is already queued. Aliases and rewrite rules are part of acceptance: they change what is stored. Aliases
+// are followed once more when an operator releases mail.
 //
 // # A walk-through
 //

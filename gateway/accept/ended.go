@@ -2,16 +2,10 @@ package accept
 
 import (
 	"mailhatch/gateway/envelope"
-	"mailhatch/gateway/identity"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
-
-// unusable is the reply for a recipient that failed before any route had a say.
-func unusable(e *identity.Ending) *envelope.Reply {
-	return &envelope.Reply{Code: 550, Enhanced: e.Enhanced, Text: e.Recipient.Address + ": " + e.Why}
-}
 
 // kept returns what Commit stores: parts, what became of others, and the recipients whose alias leads to no
 // address. Mail for /dev/null is on record.
@@ -27,7 +21,7 @@ func (in *incoming) kept(parts []queue.Part, done []queue.Record) queue.Accepted
 		case envelope.Held:
 			kept.Parts = append(kept.Parts, queue.Part{To: to, State: envelope.Held, Progress: envelope.Progress{Error: e.Why}})
 		default: // others have the message: the sender gets a notification
-			r := unusable(e)
+			r := e.Reply()
 			kept.Parts = append(kept.Parts, queue.Part{To: to, State: envelope.Queued, Progress: envelope.Progress{Refused: true,
 				Class: upstream.Permanent.String(), Status: r.Code, Enhanced: r.Status(), Error: r.Text}})
 		}

@@ -43,7 +43,7 @@ func (h *handler) Recipient(_ context.Context, env *envelope.Envelope, rcpt *env
 		if ended[i].State != envelope.Failed {
 			return nil
 		}
-		refusal = unusable(&ended[i])
+		refusal = ended[i].Reply()
 	}
 	for _, r := range reached {
 		in := &route.Input{Envelope: env, To: r.Address}

@@ -21,7 +21,7 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 	for i := range in.ended {
 		if e := &in.ended[i]; e.State == envelope.Failed {
 			refused++
-			refusal = unusable(e)
+			refusal = e.Reply()
 		}
 	}
 	ri := route.NewInput(in.id, &in.env, in.msg, in.size)

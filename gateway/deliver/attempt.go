@@ -67,10 +67,11 @@ func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests 
 	if a.purpose == toProbe {
 		probe = a.upstream()
 	}
+	a.follow(ctx)
 	decide := a.gen.cfg.Route(a.msg, a.body)
 	for _, rcpt := range a.part.To {
 		p := a.part.Progress
-		dest := a.refusedBefore()
+		dest := refusal(p.Status, p.Enhanced, p.Error)
 		if !p.Refused {
 			dest = a.gen.find(decide(rcpt.Address), &p, probe)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"mailhatch/gateway/clock"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -29,10 +30,14 @@ type Upstream struct {
 // Departure returns the envelope sender and the header edits with which a message of this id goes to an upstream.
 type Departure func(id string, env *envelope.Envelope, msg *mime.Message) (from string, edits []mime.Edit)
 
+// Aliases follows aliases, as acceptance does; ended are recipients that they lead to no address.
+type Aliases func(to []envelope.Recipient) (reached []envelope.Recipient, ended []identity.Ending)
+
 // Config is what delivery follows. It is not changed after it was handed over.
 type Config struct {
 	Upstreams []Upstream
 	Route     func(m *queue.Message, msg *mime.Message) func(to string) route.Decision // for each recipient of a message
+	Aliases   Aliases                                                                  // nil: there are none
 	Policy    Policy
 	Clock     *clock.Clock // that of the queue; nil: the wall clock
 }

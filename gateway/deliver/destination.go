@@ -1,11 +1,14 @@
 package deliver
 
 import (
+	"context"
 	"slices"
 	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
+	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
@@ -15,6 +18,65 @@ type destination struct {
 	upstream string // Deliver; "" when no upstream can carry the message
 	decision route.Decision
 	unrouted bool // no rule matches now: the config's fault, not the mail's
+}
+
+// follow replaces recipients that an operator has released by those that aliases name now, once: mail that came
+// before its alias was written goes where that says. Who has the message already, or waits for it, does
+// not get it again; nobody is replaced who may have it.
+func (a *attempt) follow(ctx context.Context) {
+	p := &a.part.Progress
+	if !p.Released || p.Followed || p.Uncertain || a.gen.cfg.Aliases == nil {
+		return
+	}
+	p.Followed = true
+	had := map[string]bool{}
+	for _, r := range a.msg.Envelope.To {
+		had[mime.AddressKey(r.Address)] = true
+	}
+	for _, r := range a.part.To {
+		delete(had, mime.AddressKey(r.Address)) // it is about them
+	}
+	given := a.part.To
+	a.part.To, a.instead = nil, []envelope.Recipient{}
+	for _, r := range given {
+		reached, ended := a.gen.cfg.Aliases([]envelope.Recipient{r})
+		isNew := false
+		for _, to := range reached {
+			if key := mime.AddressKey(to.Address); !had[key] {
+				had[key], isNew = true, true
+				a.part.To = append(a.part.To, to)
+				a.instead = append(a.instead, to)
+			}
+		}
+		for i := range ended {
+			isNew = true
+			a.instead = append(a.instead, ended[i].Recipient)
+			a.end(ctx, &ended[i])
+		}
+		if !isNew {
+			p := *p
+			p.Error = "its alias leads to recipients that the message has already"
+			a.instead = append(a.instead, r)
+			a.record([]envelope.Recipient{r}, envelope.Discarded, p, "")
+			a.log([]envelope.Recipient{r}, p, a.gen.journal.Discarded)
+		}
+	}
+}
+
+// end settles a recipient whose alias leads to no address.
+func (a *attempt) end(ctx context.Context, e *identity.Ending) {
+	p, rcpts := a.part.Progress, []envelope.Recipient{e.Recipient}
+	switch e.State {
+	case envelope.Discarded:
+		a.record(rcpts, envelope.Discarded, p, "")
+		a.log(rcpts, p, a.gen.journal.Discarded)
+	case envelope.Held:
+		p.Released, p.Followed, p.Error = false, false, e.Why
+		a.held(rcpts, p)
+	default:
+		r := e.Reply()
+		a.refused(ctx, rcpts, refusal(r.Code, r.Status(), r.Text), p)
+	}
 }
 
 // find returns the destination of a recipient by its decision and its progress. probe names the upstream

@@ -126,12 +126,11 @@ func (a *attempt) refused(ctx context.Context, rcpts []envelope.Recipient, dest 
 	a.fail(ctx, rcpts, dest, p)
 }
 
-// refusedBefore is the destination of recipients that acceptance has refused.
-func (a *attempt) refusedBefore() destination {
-	p := &a.part.Progress
-	status, _ := envelope.ParseStatus(p.Enhanced)
+// refusal is the destination of recipients that no route has a say about.
+func refusal(code int, enhanced, text string) destination {
+	status, _ := envelope.ParseStatus(enhanced)
 	return destination{action: route.Reject, decision: route.Decision{Action: route.Reject,
-		Reply: envelope.Reply{Code: p.Status, Enhanced: status, Text: p.Error}}}
+		Reply: envelope.Reply{Code: code, Enhanced: status, Text: text}}}
 }
 
 // park keeps recipients waiting without an upstream.

@@ -25,20 +25,22 @@ type attempt struct {
 	gen     *generation
 	lane    *lane
 	msg     *queue.Message
-	part    queue.Part    // as it was leased
+	leased  []envelope.Recipient
+	part    queue.Part    // as it was leased, or with those who stand for its recipients now
 	body    *mime.Message // nil when it cannot be read
 	from    string        // domain of From as this upstream sees it
 	start   time.Time     // to measure from
 	began   time.Time     // the time of day
 	purpose purpose
 
-	done  []queue.Record
-	parts []queue.Part
-	after []func() // journal lines, written once the result is stored
+	done    []queue.Record
+	parts   []queue.Part
+	instead []envelope.Recipient
+	after   []func() // journal lines, written once the result is stored
 }
 
 func newAttempt(l *lane, m *queue.Message, part queue.Part, body *mime.Message) *attempt {
-	a := &attempt{gen: l.gen, lane: l, msg: m, part: part, body: body, start: time.Now(), began: l.gen.cfg.Clock.Now()}
+	a := &attempt{gen: l.gen, lane: l, msg: m, leased: part.To, part: part, body: body, start: time.Now(), began: l.gen.cfg.Clock.Now()}
 	a.part.Interrupted = false
 	if part.Interrupted && part.Lane != "" && part.Lane != digestLane {
 		a.part.Progress = a.progress(a.now(), upstream.Outcome{Err: errInterrupted})
@@ -137,7 +139,7 @@ func (a *attempt) held(rcpts []envelope.Recipient, p envelope.Progress) {
 // finish stores the result and writes the journal. What was sent must be known before it could be sent
 // again: the store is asked until it takes the result or ctx ends, and meanwhile no lane offers anything new.
 func (a *attempt) finish(ctx context.Context, lease queue.Lease) {
-	r := queue.Result{Done: a.done, Parts: a.parts}
+	r := queue.Result{Done: a.done, Parts: a.parts, Instead: a.instead}
 	if err := r.Check(&a.part); err != nil { // a fault of the program, which no repetition cures
 		a.gen.journal.InternalError("queue", err)
 		r, a.after = a.unsettled(err), nil
@@ -151,7 +153,7 @@ func (a *attempt) finish(ctx context.Context, lease queue.Lease) {
 func (a *attempt) unsettled(err error) queue.Result {
 	p := a.part.Progress
 	p.Uncertain, p.Upstream, p.Class, p.Error = true, a.upstream(), upstream.Uncertain.String(), envelope.ErrorText(err)
-	return queue.Result{Parts: []queue.Part{{To: a.part.To, Lane: a.part.Lane, State: envelope.Held, Progress: p}}}
+	return queue.Result{Parts: []queue.Part{{To: a.leased, Lane: a.part.Lane, State: envelope.Held, Progress: p}}}
 }
 
 // persist makes a write of the lease until it is stored, which it reports, or cannot be any more.

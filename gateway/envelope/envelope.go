@@ -73,6 +73,7 @@ type Progress struct {
 	Refused      bool      `json:"refused,omitempty"`   // at acceptance, with this error: rules have no say
 	Renewed      time.Time `json:"renewed,omitzero"`    // an operator retried it: its age counts from here
 	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
+	Followed     bool      `json:"followed,omitempty"`  // since then aliases have been followed once more
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay
 	InDigest     bool      `json:"owed,omitempty"`      // given up; the next digest notifies the sender
 }

@@ -36,6 +36,11 @@ type Ending struct {
 	Enhanced  [3]int         // Failed: RFC 3463
 }
 
+// Reply is the refusal of a recipient whose State is Failed.
+func (e *Ending) Reply() *envelope.Reply {
+	return &envelope.Reply{Code: 550, Enhanced: e.Enhanced, Text: e.Recipient.Address + ": " + e.Why}
+}
+
 // catchAll is the name of the alias for local names that have none of their own. Other programs call it default.
 const catchAll = "*"
 

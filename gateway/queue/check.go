@@ -69,7 +69,11 @@ func (r *Record) check() error {
 // the second double it.
 func (r *Result) Check(part *Part) error {
 	open := map[string]int{}
-	for _, to := range part.To {
+	whole := part.To
+	if r.Instead != nil {
+		whole = r.Instead
+	}
+	for _, to := range whole {
 		open[to.Address]++
 	}
 	for _, rec := range r.Done {
@@ -129,7 +133,7 @@ func matches(pattern, text string) bool {
 // Renewed is the progress of a part that an operator starts again. What delivery knows of an uncertain
 // outcome stays, for it forbids another upstream.
 func Renewed(p envelope.Progress, now time.Time) envelope.Progress {
-	life := envelope.Progress{Renewed: now, Released: p.Released, Key: p.Key}
+	life := envelope.Progress{Renewed: now, Released: p.Released, Followed: p.Followed, Key: p.Key}
 	if p.Uncertain {
 		life.Uncertain, life.Upstream, life.Since, life.Passed, life.Digest = true, p.Upstream, p.Since, p.Passed, p.Digest
 	}

@@ -121,8 +121,9 @@ type Lease interface {
 
 // Result is what became of a leased part. Every recipient of the part is in Done or in one of Parts.
 type Result struct {
-	Done  []Record // final: they go to the history
-	Parts []Part   // what still waits, in place of the leased part
+	Done    []Record             // final: they go to the history
+	Parts   []Part               // what still waits, in place of the leased part
+	Instead []envelope.Recipient // who stand for the recipients of the part, where aliases have replaced them; nil: they themselves
 }
 
 // Message is a message in the queue.

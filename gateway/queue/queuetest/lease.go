@@ -254,7 +254,15 @@ func testFinishRefuses(t *testing.T, h *house) {
 			t.Errorf("%s: Finish gave %v, want an error that leaves the lease", c.name, err)
 		}
 	}
-	h.finish(l, sent(l))
+	other := []envelope.Recipient{{Address: "x@example.org", Given: "a@example.org"}}
+	forgetful := queue.Result{Parts: []queue.Part{{To: other, Lane: lane, State: envelope.Queued}}, Instead: append(other, to[1])}
+	if err := l.Finish(context.Background(), forgetful); err == nil || errors.Is(err, queue.ErrFenced) {
+		t.Errorf("one of the new recipients is left out: %v", err)
+	}
+	h.finish(l, queue.Result{Parts: []queue.Part{{To: other, Lane: lane, State: envelope.Queued}}, Done: []queue.Record{done(1)}, Instead: append(other, to[1])})
+	if diff := alike(h.only().Parts, []queue.Part{{To: other, Lane: lane, State: envelope.Queued}}); diff != "" {
+		t.Errorf("the part with another recipient (-want +got):\n%s", diff)
+	}
 }
 
 func testCanceled(t *testing.T, h *house) {
