@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,8 +46,11 @@ func IsReference(text string) bool {
 	return found && (scheme == "env" || scheme == "file" || scheme == "cred")
 }
 
-// Resolve returns what a reference stands for, a file's without the white space around it; any other text stands
-// for itself. What is not there, or empty, is an error that names the reference.
+// maxReferred is far beyond any value of a config, in bytes; it keeps a wrong path (/dev/zero) from filling the memory.
+const maxReferred = 1 << 20
+
+// Resolve returns what a reference stands for, a file's without the white space around it and a variable's without
+// line ends, which its maker did not see; any other text stands for itself. What is not there, or empty, is an error that names the reference.
 func Resolve(text string) (string, error) {
 	if !IsReference(text) {
 		return text, nil
@@ -58,7 +62,7 @@ func Resolve(text string) (string, error) {
 		if name == "" {
 			return "", errors.New("env: takes the name of an environment variable")
 		}
-		value := os.Getenv(name)
+		value := strings.Trim(os.Getenv(name), "\r\n")
 		if value == "" {
 			return "", fmt.Errorf("the environment variable %s is not set", name)
 		}
@@ -73,9 +77,17 @@ func Resolve(text string) (string, error) {
 		}
 		path = filepath.Join(dir, name)
 	}
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxReferred+1))
+	if err != nil {
+		return "", err
+	}
+	if len(b) > maxReferred {
+		return "", fmt.Errorf("%s is larger than %d bytes", path, maxReferred)
 	}
 	value := strings.TrimSpace(string(b))
 	if value == "" {

@@ -13,6 +13,10 @@ func TestSecretReferences(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("CREDENTIALS_DIRECTORY", dir)
 	t.Setenv("MAILHATCH_TEST_KEY", "from-env")
+	t.Setenv("MAILHATCH_TEST_LINE", " from-echo\r\n")
+	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, 1<<20+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("from-file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -21,6 +25,7 @@ func TestSecretReferences(t *testing.T) {
 	}
 	for ref, want := range map[string]string{
 		"plain": "plain", "http://x": "http://x", "env:MAILHATCH_TEST_KEY": "from-env", "env:MAILHATCH_TEST_UNSET": "",
+		"env:MAILHATCH_TEST_LINE": " from-echo", "env:": "", "cred:large": "",
 		"file:" + filepath.Join(dir, "key"): "from-file", "cred:key": "from-file", "cred:../key": "", "cred:missing": "", "cred:empty": "",
 	} {
 		var s upstream.Secret

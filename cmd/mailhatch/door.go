@@ -31,13 +31,10 @@ type door struct {
 	user     string
 }
 
-// bounces is the listener of the gateway's own mail.
-const bounces = "bounce"
-
 // findDoor finds the listener that the flags name. Without --listener it is the first that knows the user.
 func (e *envelopeFlags) findDoor(cfg *config.Config) (*door, error) {
 	d := &door{cfg: cfg, user: e.user}
-	names := []string{config.SubmitName, bounces}
+	names := []string{config.SubmitName, config.BounceName}
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
 		names = append(names, l.Address)
@@ -46,7 +43,7 @@ func (e *envelopeFlags) findDoor(cfg *config.Config) (*door, error) {
 		}
 	}
 	switch {
-	case d.listener != nil || e.listener == bounces:
+	case d.listener != nil || e.listener == config.BounceName:
 	case e.listener == config.SubmitName, e.listener == "" && strings.HasPrefix(e.user, "uid:"):
 		d.listener = cfg.SubmitListener()
 	case e.listener == "":
@@ -90,7 +87,7 @@ func (d *door) usualClient() netip.Addr {
 
 // knows reports whether the user can be known to the listener.
 func (d *door) knows() bool {
-	return d.user == "" || d.listener.User(d.user) != nil || d.listener.ClientCAFile != "" && !strings.HasPrefix(d.user, "uid:") ||
+	return d.user == "" || d.listener.AnyAuth || d.listener.User(d.user) != nil || d.listener.ClientCAFile != "" && !strings.HasPrefix(d.user, "uid:") ||
 		strings.HasPrefix(d.user, "uid:") && d.isLocal()
 }
 

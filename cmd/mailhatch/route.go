@@ -54,7 +54,7 @@ func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelo
 	if e.door, err = e.findDoor(cfg); err != nil {
 		return nil, err
 	}
-	env.Client = envelope.Client{Addr: e.door.client, User: e.user, Listener: bounces, Protocol: "ESMTP"}
+	env.Client = envelope.Client{Addr: e.door.client, User: e.user, Listener: config.BounceName, Protocol: "ESMTP"}
 	if e.door.listener != nil {
 		env.Client.Listener = e.door.listener.Address
 	}

@@ -19,7 +19,7 @@ import (
 // the routes refuse it trying again is useless.
 func (a *Acceptor) Bounce(ctx context.Context, to string, msg []byte) (string, error) {
 	env := &envelope.Envelope{To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
-		Client: envelope.Client{Protocol: "local", Listener: "bounce"}, UTF8: !mime.IsASCII(to)}
+		Client: envelope.Client{Protocol: "local", Listener: config.BounceName}, UTF8: !mime.IsASCII(to)}
 	if !mime.IsASCII(msg) {
 		env.Body = "8BITMIME"
 	}

@@ -42,6 +42,7 @@ func (c *checker) check() *Config {
 	cfg.Upstreams = c.upstreams(names, cfg.Hostname)
 	cfg.Routes = c.routes(names)
 	cfg.Rewrites = c.rewrites(cfg)
+	c.strangers(cfg.Listeners)
 	c.queue()
 	c.admin()
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")

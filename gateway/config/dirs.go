@@ -170,6 +170,9 @@ const SubmitSocket = "submit.sock"
 // SubmitName is the listener of mail that local programs submit by sendmail.
 const SubmitName = "submit"
 
+// BounceName is the listener of the gateway's own notifications.
+const BounceName = "bounce"
+
 // SubmitPath returns the path of the submission socket.
 func (c *Config) SubmitPath() string { return filepath.Join(c.RunDir, SubmitSocket) }
 

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestSyntaxHints: what people write who do not know TOML gets a word on what to write, at its line.
@@ -68,5 +70,46 @@ func TestKeyHints(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: want %s\n%v", c.table, c.key, c.want, err)
 		}
+	}
+}
+
+// TestStrangers: rules for listeners and users that there are not get a warning.
+func TestStrangers(t *testing.T) {
+	const text = `
+[[listener]]
+address = "127.0.0.1:1025"
+auth = "optional"
+[[listener.user]]
+name = "App"
+password = "secret"
+[upstream.main]
+type = "test"
+token = "x"
+[[route]]
+listener = ["127.0.0.1:*", "submit", "bounce", "!127.0.0.1:99", "127.0.0.1:2525"]
+user = ["app", "uid:www", "*", "printer", "!nobody"]
+via = "main"
+[[rewrite]]
+user = "scanner"
+add_bcc = "ann@example.com"
+`
+	cfg, err := loadText(t, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range cfg.Warnings {
+		_, w, _ = strings.Cut(w, ".toml:")
+		got = append(got, w)
+	}
+	want := []string{
+		`12: route.listener: "127.0.0.1:2525" matches none: there is "submit", "bounce" or "127.0.0.1:1025"`, `13: route.user: "printer" matches none: there is "App" or "uid:*"`,
+		`16: rewrite.user: "scanner" matches none: there is "App" or "uid:*"`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if cfg, err = loadText(t, strings.Replace(strings.Replace(text, "auth =", "accept_any_auth = true\nauth =", 1), "[[listener.user]]\nname = \"App\"\npassword = \"secret\"\n", "", 1)); err != nil || len(cfg.Warnings) != 1 {
+		t.Errorf("any user: %v", err)
 	}
 }

@@ -29,6 +29,45 @@ func (c *checker) routes(upstreams []string) *route.Table {
 	return table
 }
 
+// strangers warns of rules for listeners and users of which this config has none.
+func (c *checker) strangers(all []Listener) {
+	listeners, users := []string{SubmitName, BounceName}, []string{}
+	anybody := false // users may have names that the config does not say
+	for i := range all {
+		l := &all[i]
+		listeners = append(listeners, l.Address)
+		anybody = anybody || l.AnyAuth || l.ClientCAFile != ""
+		for j := range l.Users {
+			users = append(users, l.Users[j].Name)
+		}
+	}
+	check := func(path string, m *route.Match) {
+		c.unmatched(path+".listener", m.Listener, listeners)
+		if !anybody {
+			c.unmatched(path+".user", m.User, append(users, "uid:*"))
+		}
+	}
+	for i := range c.file.Route {
+		check(indexPath("route", i), &c.file.Route[i].Match)
+	}
+	for i := range c.file.Rewrite {
+		check(indexPath("rewrite", i), &c.file.Rewrite[i].Match)
+	}
+}
+
+// unmatched warns of patterns that match none of the names.
+func (c *checker) unmatched(path string, patterns, names []string) {
+	for i, p := range patterns {
+		pattern, _ := glob.Word(p)
+		matches := func(name string) bool {
+			return glob.Match(pattern, strings.ToLower(name)) || strings.HasPrefix(pattern, "uid:") && name == "uid:*"
+		}
+		if !strings.HasPrefix(p, "!") && !slices.ContainsFunc(names, matches) {
+			c.warn(indexPath(path, i), "%q matches none: there is %s", p, either(names))
+		}
+	}
+}
+
 // ruleErrors reports what is wrong with a list of rules. A rule with keys that were not decoded may only
 // seem to be incomplete.
 func (c *checker) ruleErrors(list string, err error) {

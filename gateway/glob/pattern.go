@@ -29,8 +29,12 @@ func Address(text string) (string, *Mistake) {
 	switch {
 	case !quoted && isExpression(text, true):
 		return "", expression(text)
-	case !quoted && isList(text):
+	case !quoted && (isList(text) || strings.ContainsAny(text, ",;")):
 		return "", several(text)
+	case strings.HasPrefix(strings.ToLower(text), "mailto:"):
+		return "", &Mistake{fmt.Sprintf("%q can never match: patterns are compared with the address alone", text), fmt.Sprintf("write %q", text[len("mailto:"):])}
+	case !quoted && found && domain != "." && strings.HasSuffix(domain, "."):
+		return "", &Mistake{fmt.Sprintf("%q can never match: addresses do not end with a dot", text), fmt.Sprintf("write %q", strings.TrimRight(text, "."))}
 	case strings.ContainsAny(text, "<>"):
 		inner := text[strings.LastIndexAny(text, "<")+1:]
 		return "", &Mistake{fmt.Sprintf("%q can never match: patterns are compared with the address alone", text), fmt.Sprintf("write %q", strings.Trim(inner, "<> "))}
@@ -95,7 +99,7 @@ func Word(text string) (string, *Mistake) {
 }
 
 var (
-	enclosed = regexp.MustCompile(`^/.+/[a-z]*$|^\^.*\$$|^\^.*\.[*+]|^\.[*+].|^\(\?[a-z]*[:)]`)
+	enclosed = regexp.MustCompile(`^/.+/[a-z]*$|^\^.*\$$|^\^.*\.[*+]|^\.[*+].|^\(\?[a-z]*[:)]|^(?i:regexp?|pcre):.`)
 	within   = regexp.MustCompile(`^\^|\$$|\\|^[^@]*[\[(]|\.\+@|@\.[*+]|[*+]\?|\(.*\|.*\)`)
 )
 

@@ -57,7 +57,7 @@ func Run(fs *flag.FlagSet, args []string, e *Env) error {
 	if err := command.ParseAlone(fs, args); err != nil {
 		return err
 	}
-	if s.secret != "" && !isReference(s.secret) {
+	if s.secret != "" && !upstream.IsReference(s.secret) {
 		return command.Hintf(command.Usagef("init: a secret must not be on the command line, where other users can read it"),
 			"use env:NAME or file:/path, or leave it out to be asked")
 	}
@@ -78,11 +78,6 @@ func Run(fs *flag.FlagSet, args []string, e *Env) error {
 		return err
 	}
 	return e.write(&s, *output, *force)
-}
-
-// isReference reports whether a value names the place of a secret, rather than being one.
-func isReference(s string) bool {
-	return strings.HasPrefix(s, "env:") || strings.HasPrefix(s, "file:") || strings.HasPrefix(s, "cred:")
 }
 
 func existsError(path string) error {

@@ -4,6 +4,7 @@ package hint
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -48,8 +49,13 @@ func editDistance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// DidYouMean returns a hint with the known name nearest to a mistyped one, "" when none is near.
+// DidYouMean returns a hint with the known name that is meant by another one, or nearest to it; "" when there is none.
 func DidYouMean(name string, known []string) string {
+	for _, k := range known {
+		if slices.Contains(otherWords(k), strings.ToLower(name)) {
+			return didYouMean(k)
+		}
+	}
 	if best := Nearest(name, known); best != "" {
 		return didYouMean(best)
 	}
@@ -70,4 +76,27 @@ func Either(list []string) string {
 		fmt.Fprintf(&b, "%q", s)
 	}
 	return b.String()
+}
+
+// otherWords are what other programs call a value of which a key has a few.
+func otherWords(value string) []string {
+	return map[string][]string{
+		"implicit":      {"ssl", "smtps", "tls/ssl", "ssl/tls", "wrapped", "wrapper", "wrappermode", "465"},
+		"starttls":      {"tls", "mandatory", "encrypt", "secure", "required", "force", "true", "yes", "on", "587", "start_tls"},
+		"opportunistic": {"may", "auto", "optional", "ifpossible", "if_available", "dane"},
+		"none":          {"no", "off", "false", "never", "disabled", "plaintext", "clear", "insecure", "0"},
+		"required":      {"yes", "true", "on", "mandatory", "always", "plain", "login"},
+		"optional":      {"may", "allowed", "if_given"},
+		"eu":            {"europe", "eu-west-1", "de"},
+		"us":            {"usa", "america", "global", "us-east-1"},
+		"global":        {"us", "usa", "world", "default"},
+		"smtp":          {"relay", "smarthost", "smtps", "esmtp", "postfix", "sendmail", "gmail", "office365", "microsoft365"},
+		"console":       {"stdout", "log", "print", "dummy", "null"},
+		"file":          {"maildir", "mbox", "directory", "disk"},
+		"warn":          {"warning"},
+		"error":         {"err", "fatal", "critical", "crit"},
+		"debug":         {"trace", "verbose", "all"},
+		"info":          {"notice", "normal", "default"},
+		"text":          {"logfmt", "plain", "console"},
+	}[value]
 }

@@ -65,6 +65,11 @@ func TestWords(t *testing.T) {
 	if got := Either([]string{"a", "b", "c"}); got != `"a", "b" or "c"` {
 		t.Error(got)
 	}
+	for word, want := range map[string]string{"SSL": "implicit", "tls": "starttls", "no": "none", "starttsl": "starttls", "xyz": ""} {
+		if got := DidYouMean(word, []string{"none", "starttls", "implicit"}); !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: %s", word, got)
+		}
+	}
 	if DidYouMean("lgo", []string{"log"}) != `did you mean "log"?` || DidYouMean("colour", []string{"log"}) != "" {
 		t.Error("the nearest name is another")
 	}
