@@ -129,6 +129,9 @@ func SplitAddress(addr string) (local, domain string, ok bool) {
 // AddressKey returns the form in which addresses are compared. All spellings of one mailbox have the same key:
 // quoted or not, in upper or lower case, the domain in A-labels or U-labels. A bare name has a key as well.
 func AddressKey(addr string) string {
+	if isPlainSpec(addr) {
+		return strings.ToLower(addr)
+	}
 	local, domain, qualified := SplitAddress(addr)
 	if strings.HasPrefix(local, `"`) {
 		if text, n := unquote(local); n == len(local) {
