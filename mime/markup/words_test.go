@@ -23,14 +23,15 @@ func TestFindShown(t *testing.T) {
 func TestMarkShown(t *testing.T) {
 	long := strings.Repeat("i", 499)
 	for _, html := range []string{
-		"<img src=cid:a>", `<img src="cid:a%40b">`, "cid:a", "cid:cid:a>", "cid:" + long + ">", "cid:" + long + "i>", "cid:>", "cid:b a>",
+		"<img src=cid:a>", `<img src="cid:a%40b">`, `url(&quot;CiD:a&quot;)`, "<img src=&#x63;id:&#97;&commat;b>", "a:b:cid>", "cid:a", "cid:cid:a>", "cid:" + long + ">", "cid:" + long + "i>", "cid:>", "cid:b a>",
 	} {
-		for _, pad := range []int{0, streamBuffer - 6, streamBuffer - 1, streamBuffer, streamBuffer + 500} {
+		for _, pad := range []int{0, generatedAtOnce - 12, generatedAtOnce - 9, generatedAtOnce - 4, streamBuffer - 6, streamBuffer - 1, streamBuffer, streamBuffer + 500} {
 			ids := map[string]bool{"a": false, "a@b": false, long: false, long + "i": false, "b": false, "cid:a": false, "": false}
 			if err := MarkShown(strings.NewReader(strings.Repeat(" ", pad)+html), ids); err != nil {
 				t.Fatal(err)
 			}
-			want := map[string]string{"<img src=cid:a>": "a", `<img src="cid:a%40b">`: "a@b", "cid:cid:a>": "a cid:a", "cid:" + long + ">": long, "cid:b a>": "b"}[html]
+			want := map[string]string{"<img src=cid:a>": "a", `<img src="cid:a%40b">`: "a@b", "cid:cid:a>": "a cid:a", "cid:" + long + ">": long, "cid:b a>": "b",
+				`url(&quot;CiD:a&quot;)`: "a", "<img src=&#x63;id:&#97;&commat;b>": "a@b"}[html]
 			var got []string
 			for id, shown := range ids {
 				if shown {

@@ -3,6 +3,7 @@ package view
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"html"
 	"io"
@@ -202,11 +203,11 @@ func (s *sorter) join(list *sequence, shown, documents []piece) error {
 	if len(frames) > 0 {
 		first = frames[0]
 	}
-	list.literal(first.Doctype + or(first.HTML, "<html>") + "\r\n<head>")
+	list.literal(first.Doctype + cmp.Or(first.HTML, "<html>") + "\r\n<head>")
 	for _, p := range documents {
 		list.items = append(list.items, convert(p.body, markup.Head))
 	}
-	list.literal("</head>\r\n" + or(first.Body, "<body>") + "\r\n")
+	list.literal("</head>\r\n" + cmp.Or(first.Body, "<body>") + "\r\n")
 	document := 0
 	for _, p := range shown {
 		switch {
@@ -230,11 +231,4 @@ func (s *sorter) join(list *sequence, shown, documents []piece) error {
 	}
 	list.literal("</body></html>\r\n")
 	return nil
-}
-
-func or(tag, otherwise string) string {
-	if tag == "" {
-		return otherwise
-	}
-	return tag
 }

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"io"
 	"strings"
 	"testing"
 
@@ -136,6 +137,61 @@ func TestMadeContentIDs(t *testing.T) {
 		ids[a.ContentID] = true
 		if html := textOf(t, c.HTML); a.Part.Type == "image/png" && !strings.Contains(html, `"cid:`+a.ContentID+`"`) {
 			t.Errorf("%s is not in %s", a.ContentID, html)
+		}
+	}
+}
+
+// failing breaks after some reads.
+type failing struct {
+	mime.Source
+	left *int
+}
+
+func (f failing) ReadAt(p []byte, off int64) (int, error) {
+	if *f.left--; *f.left < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return f.Source.ReadAt(p, off)
+}
+
+// TestReadErrors breaks the disk after each number of reads: the error is told, no body is cut short.
+func TestReadErrors(t *testing.T) {
+	long := strings.Repeat("A line of text.\r\n", 10)
+	raw := "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + long + "\r\n--b\r\nContent-Type: text/html\r\n\r\n<p><img src=a>" + long +
+		"\r\n--b\r\nContent-Type: text/enriched\r\n\r\n" + long + "\r\n--b\r\nContent-ID: <x>\r\nContent-Location: a\r\nContent-Type: image/png\r\n\r\nx\r\n--b\r\n\r\nend\r\n--b--\r\n"
+	left := 1 << 20
+	m, err := mime.Parse(failing{mime.NewBytesSource([]byte(raw)), &left})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() (string, error) {
+		c, err := within(m, 0)
+		if err != nil {
+			return "", err
+		}
+		text, err := io.ReadAll(c.Text.Open())
+		if err != nil {
+			return "", err
+		}
+		html, err := io.ReadAll(c.HTML.Open())
+		if err != nil {
+			return "", err
+		}
+		_, err = c.HTML.Shows([]string{"no such"})
+		return string(text) + string(html), err
+	}
+	want, err := read()
+	if err != nil || !strings.Contains(want, `<img src="cid:x">`) {
+		t.Fatal(want, err)
+	}
+	for n := 0; ; n++ {
+		left = n
+		got, err := read()
+		if err == nil && got == want && n > 10 {
+			break
+		}
+		if err != io.ErrClosedPipe {
+			t.Fatalf("after %d reads: %q, %v", n, got, err)
 		}
 	}
 }
