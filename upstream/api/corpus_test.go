@@ -132,7 +132,7 @@ func corpus() map[string]entity {
 		}
 		all[fmt.Sprintf("order %d", n)] = multi("mixed", parts...)
 	}
-	for seed := range uint64(300) {
+	for seed := range uint64(150) {
 		all[fmt.Sprintf("tree %d", seed)] = grown(rand.New(rand.NewPCG(seed, 12)), &author{}, 3)
 	}
 	return all
@@ -235,7 +235,7 @@ func long(e entity) entity {
 // TestReaderSeesTheSame sends the corpus and compares what readers of the original see with what those of the
 // request do, in HTML and in plain text, file by file.
 func TestReaderSeesTheSame(t *testing.T) {
-	trees := corpus()
+	trees, again := corpus(), handWritten()
 	if len(trees) < 60 {
 		t.Fatalf("only %d trees", len(trees))
 	}
@@ -249,7 +249,11 @@ func TestReaderSeesTheSame(t *testing.T) {
 			m.ID = strings.ReplaceAll(name, " ", "-")
 			fake.Reset()
 			fake.Forget()
-			for range 2 { // the same bytes again
+			offers := 1
+			if _, ok := again[name]; ok {
+				offers = 2 // the same bytes again
+			}
+			for range offers {
 				if out := up.Send(t.Context(), m); out[0].Err != nil {
 					t.Fatalf("%s, %s: %v: %v", kind, name, out[0].Err, fake.Rejected())
 				}
