@@ -11,6 +11,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/machine"
+	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/config"
 	"mailhatch/mime"
@@ -67,6 +68,12 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	if err := command.ParseAlone(fs, args); err != nil {
 		return err
 	}
+	service := unit.Load(ctx, config.Find(a.configPath))
+	returned, err := service.Lend()
+	if err != nil {
+		return err
+	}
+	defer returned()
 	cfg, err := a.load()
 	var bad *config.Error
 	if *asJSON && errors.As(err, &bad) {
@@ -83,10 +90,10 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 		r.Upstreams = append(r.Upstreams, u)
 	}
 	if *online {
-		r.Machine = machine.Findings(ctx, cfg)
+		r.Machine = machine.Findings(ctx, cfg, service)
 		r.OK = r.OK && !failed(r.Machine)
 	} else {
-		r.Warnings = append(r.Warnings, serviceWarnings(ctx, cfg)...)
+		r.Warnings = append(r.Warnings, serviceWarnings(service.Findings(cfg))...)
 	}
 	switch {
 	case *asJSON && !r.OK:
@@ -101,10 +108,10 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	return nil
 }
 
-// serviceWarnings say in a line each what the service that runs with this config will not like.
-func serviceWarnings(ctx context.Context, cfg *config.Config) []string {
+// serviceWarnings are findings in a line each.
+func serviceWarnings(findings []upstream.Finding) []string {
 	var list []string
-	for _, f := range machine.Service(ctx, cfg) {
+	for _, f := range findings {
 		list = append(list, f.Text+"; hint: "+f.Hint)
 	}
 	return list

@@ -19,14 +19,8 @@ import (
 	"mailhatch/upstream"
 )
 
-// Service examines how systemd runs a gateway with that config: what it will not like.
-func Service(ctx context.Context, cfg *config.Config) []upstream.Finding {
-	return unit.Load(ctx, cfg.File).Findings(cfg)
-}
-
-// Findings examines this machine for a gateway with that config, and how systemd runs it.
-func Findings(ctx context.Context, cfg *config.Config) []upstream.Finding {
-	service := unit.Load(ctx, cfg.File)
+// Findings examines this machine for a gateway with that config, and the service that runs it; nil: none does.
+func Findings(ctx context.Context, cfg *config.Config, service *unit.Unit) []upstream.Finding {
 	list := []upstream.Finding{running(ctx, cfg, service)}
 	list = append(list, service.Findings(cfg)...)
 	list = append(list, storage(cfg)...)

@@ -3,6 +3,7 @@ package unit
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -143,10 +144,17 @@ func (u *Unit) writable() []string {
 		dirs = append(dirs, resolved(strings.TrimLeft(path, "-+")))
 	}
 	for key, above := range map[string]string{"StateDirectory": "/var/lib", "CacheDirectory": "/var/cache", "LogsDirectory": "/var/log", "RuntimeDirectory": "/run"} {
-		for _, name := range u.properties.list(key) {
-			name, _, _ = strings.Cut(name, ":")
-			dirs = append(dirs, filepath.Join(above, name))
-		}
+		dirs = append(dirs, u.under(key, above)...)
+	}
+	return dirs
+}
+
+// under returns the directories of a property such as StateDirectory=.
+func (u *Unit) under(key, above string) []string {
+	var dirs []string
+	for _, name := range u.properties.list(key) {
+		name, _, _ = strings.Cut(name, ":")
+		dirs = append(dirs, filepath.Join(above, name))
 	}
 	return dirs
 }
@@ -215,11 +223,22 @@ func (u *Unit) ChangedCredentials() []string {
 
 func changedCredentials(text, dir string) []string {
 	var list []string
+	credentials := loaded(text)
+	for _, name := range slices.Sorted(maps.Keys(credentials)) {
+		if source := credentials[name]; differ(filepath.Join(dir, name), source) {
+			list = append(list, fmt.Sprintf("credential %s: %s has changed since the service was started, which needs a restart", name, source))
+		}
+	}
+	return list
+}
+
+// loaded returns the credentials that a unit loads from files, by name.
+func loaded(text string) map[string]string {
+	list := map[string]string{}
 	for line := range strings.SplitSeq(text, "\n") {
 		value, ok := strings.CutPrefix(strings.TrimSpace(line), "LoadCredential=")
-		name, source, _ := strings.Cut(value, ":")
-		if ok && filepath.IsAbs(source) && differ(filepath.Join(dir, name), source) {
-			list = append(list, fmt.Sprintf("credential %s: %s has changed since the service was started, which needs a restart", name, source))
+		if name, source, _ := strings.Cut(value, ":"); ok && filepath.IsAbs(source) {
+			list[name] = source
 		}
 	}
 	return list

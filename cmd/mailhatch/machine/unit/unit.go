@@ -52,7 +52,7 @@ func Load(ctx context.Context, file string) *Unit { return load(ctx, file, ask) 
 
 func load(ctx context.Context, file string, run systemctl) *Unit {
 	const service = "LoadState,ActiveState,SubState,Result,ExecStart,User,Group,SupplementaryGroups,DynamicUser,SystemCallFilter," +
-		"ProtectSystem,ProtectHome,ReadWritePaths,StateDirectory,CacheDirectory,LogsDirectory,RuntimeDirectory,TriggeredBy"
+		"ProtectSystem,ProtectHome,ReadWritePaths,StateDirectory,CacheDirectory,LogsDirectory,RuntimeDirectory,TriggeredBy,MainPID,Environment,EnvironmentFiles"
 	out, err := run(ctx, "show", Name, "-p", service)
 	if err != nil {
 		return nil
@@ -78,8 +78,11 @@ func parse(text string) []properties {
 	list := []properties{{}}
 	for line := range strings.SplitSeq(text, "\n") {
 		key, value, ok := strings.Cut(line, "=")
-		if ok {
-			list[len(list)-1][key] = value
+		last := list[len(list)-1]
+		if before, again := last[key]; ok && again { // EnvironmentFiles has a line for each
+			last[key] = before + "\n" + value
+		} else if ok {
+			last[key] = value
 		} else if line == "" && len(list[len(list)-1]) > 0 {
 			list = append(list, properties{})
 		}
