@@ -20,12 +20,15 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 		},
 		Policy: deliver.Policy{
 			MaxAge: cfg.Queue.MaxAge.Duration, FailoverAfter: cfg.Queue.FailoverAfter, OnFailure: cfg.Queue.OnFailure,
-			OnUncertain: cfg.Queue.OnUncertain, WarnAfter: cfg.Queue.WarnAfter.Duration,
-			Hostname: cfg.Hostname, Drain: cfg.ShutdownTimeout,
+			OnUncertain: cfg.Queue.OnUncertain,
+			Hostname:    cfg.Hostname, Drain: cfg.ShutdownTimeout,
 		},
 	}
 	for _, r := range cfg.Queue.Retry {
 		d.Policy.Retry = append(d.Policy.Retry, r.Duration)
+	}
+	for _, w := range cfg.Queue.WarnAfter {
+		d.Policy.WarnAfter = append(d.Policy.WarnAfter, w.Duration)
 	}
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]

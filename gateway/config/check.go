@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"mailhatch/gateway/identity"
 	"mailhatch/mime"
 	"mailhatch/mime/hostname"
+	"mailhatch/upstream"
 )
 
 // checker turns a decoded file into a Config and reports what is wrong with it.
@@ -30,7 +32,7 @@ type checker struct {
 func (c *checker) check() *Config {
 	cfg := &Config{
 		File: c.File, ShutdownTimeout: c.file.ShutdownTimeout.Duration, MaxInFlight: c.file.MaxInFlight,
-		Queue: c.file.Queue, Admin: c.file.Admin, Log: c.file.Log,
+		Admin: c.file.Admin, Log: c.file.Log,
 	}
 	cfg.Hostname = c.hostname()
 	c.dirs(cfg)
@@ -44,6 +46,7 @@ func (c *checker) check() *Config {
 	cfg.Rewrites = c.rewrites(cfg)
 	c.strangers(cfg.Listeners)
 	c.queue()
+	cfg.Queue = c.file.Queue
 	c.admin()
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", cfg.Log.Format, "auto", "text", "json")
@@ -182,6 +185,24 @@ func (c *checker) aliasLoops(cfg *Config) {
 	}
 }
 
+// warnAfter puts the times in order; "0s" alone is none.
+func (c *checker) warnAfter(q *Queue) {
+	given := q.WarnAfter
+	q.WarnAfter = nil
+	for i, d := range given {
+		switch {
+		case d.Duration == 0 && len(given) > 1:
+			c.report(indexPath("queue.warn_after", i), "must be greater than zero in a list", `"0s" alone means: never`)
+		case d.Duration >= q.MaxAge.Duration:
+			c.report(indexPath("queue.warn_after", i), "must be shorter than max_age", "")
+		case d.Duration > 0:
+			q.WarnAfter = append(q.WarnAfter, d)
+		}
+	}
+	slices.SortFunc(q.WarnAfter, func(a, b upstream.Duration) int { return cmp.Compare(a.Duration, b.Duration) })
+	q.WarnAfter = slices.Compact(q.WarnAfter)
+}
+
 func (c *checker) queue() {
 	q := &c.file.Queue
 	if len(q.Retry) == 0 {
@@ -195,9 +216,7 @@ func (c *checker) queue() {
 	if d := q.MaxAge.Duration; d <= 0 {
 		c.report("queue.max_age", "must be greater than zero", `"5d" is usual`)
 	}
-	if q.WarnAfter.Duration > 0 && q.WarnAfter.Duration >= q.MaxAge.Duration {
-		c.report("queue.warn_after", "must be shorter than max_age", "")
-	}
+	c.warnAfter(q)
 	if q.FailoverAfter < 1 {
 		c.report("queue.failover_after", "must be a number of attempts, 1 or more", "")
 	}

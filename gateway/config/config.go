@@ -46,7 +46,7 @@ type Queue struct {
 	Retry           []upstream.Duration `toml:"retry"`          // waits after the first, second… attempt; the last one repeats
 	MaxAge          upstream.Duration   `toml:"max_age"`        // mail that waits longer has failed
 	FailoverAfter   int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried
-	WarnAfter       upstream.Duration   `toml:"warn_after"`     // notify the sender of a delay; 0: never
+	WarnAfter       []upstream.Duration `toml:"warn_after"`     // notify the sender of a delay, in ascending order; empty: never
 	OnFailure       string              `toml:"on_failure"`     // bounce | keep
 	OnUncertain     string              `toml:"on_uncertain"`   // retry | hold | failover
 	MinFree         Size                `toml:"min_free"`       // space on the disk that new mail leaves for delivery

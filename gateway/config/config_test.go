@@ -340,3 +340,21 @@ func TestAliasesFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWarnAfter(t *testing.T) {
+	for text, want := range map[string][]time.Duration{
+		"": nil, `warn_after = "0s"`: nil, `warn_after = "4h"`: {4 * time.Hour}, `warn_after = ["1d", "4h", "1d"]`: {4 * time.Hour, 24 * time.Hour},
+	} {
+		cfg, err := parse("", "[queue]\n"+text+"\n"+builtIn, testOptions(new(int)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []time.Duration
+		for _, d := range cfg.Queue.WarnAfter {
+			got = append(got, d.Duration)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}

@@ -206,6 +206,12 @@ func (c *checker) kind(path string, table map[string]any) (upstream.Kind, bool) 
 		}
 		names = append(names, k.Name)
 	}
+	if slices.Contains([]string{"mx", "direct", "dns"}, strings.ToLower(name)) {
+		c.report(path+".type", fmt.Sprintf("is %q, but no mail goes to the MX of its recipients from here: mailhatch hands mail to a provider or a relay. "+
+			"Where programs run port 25 outward is mostly shut, and an address without a name and a reputation of its own is refused", name),
+			`take an account at a provider (type = "resend" and others), or name the relay of your network or ISP (type = "smtp")`)
+		return upstream.Kind{}, false
+	}
 	c.oneOf(path+".type", name, names...)
 	return upstream.Kind{}, false
 }

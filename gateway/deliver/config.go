@@ -49,7 +49,7 @@ type Policy struct {
 	FailoverAfter int             // temporary failures at one upstream before the next is tried
 	OnFailure     string          // bounce | keep | discard, where the route has none
 	OnUncertain   string          // retry | hold | failover
-	WarnAfter     time.Duration   // 0: senders are not notified of delays
+	WarnAfter     []time.Duration // senders are notified of delays of so much, in ascending order
 	Hostname      string          // in bounces
 	Drain         time.Duration   // how long running attempts may go on after a stop
 }

@@ -295,11 +295,30 @@ func TestDelayWarning(t *testing.T) {
 		}
 		return all(m, upstream.Outcome{})
 	}}
-	r := newRig(t, func(c *Config) { c.Policy.WarnAfter = time.Minute }, ups{"a": a})
-	r.putFrom("s@example.com", "a", time.Now().Add(-10*time.Minute), "x@example.org")
-	r.start()
-	r.awaitSent(1)
-	if b := r.bounced(); len(b) != 1 || !strings.Contains(b[0], "Action: delayed") {
-		t.Errorf("want one warning, got %q", b)
+	for name, tc := range map[string]struct {
+		after  []time.Duration
+		before envelope.Progress
+		want   int
+	}{
+		"never":                      {nil, envelope.Progress{}, 0},
+		"once":                       {[]time.Duration{time.Minute}, envelope.Progress{}, 1},
+		"not yet":                    {[]time.Duration{time.Hour}, envelope.Progress{}, 0},
+		"for the last that passed":   {[]time.Duration{time.Minute, 5 * time.Minute, time.Hour}, envelope.Progress{}, 1},
+		"again":                      {[]time.Duration{time.Minute, 5 * time.Minute}, envelope.Progress{Warned: true, Warnings: 1}, 1},
+		"again, of an older program": {[]time.Duration{time.Minute, 5 * time.Minute}, envelope.Progress{Warned: true}, 1},
+		"all told":                   {[]time.Duration{time.Minute, 5 * time.Minute}, envelope.Progress{Warned: true, Warnings: 2}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a.mu.Lock()
+			a.calls = nil
+			a.mu.Unlock()
+			r := newRig(t, func(c *Config) { c.Policy.WarnAfter = tc.after }, ups{"a": a})
+			r.putPart("s@example.com", "a", time.Now().Add(-10*time.Minute), queue.Part{Progress: tc.before}, "x@example.org")
+			r.start()
+			r.awaitSent(1)
+			if b := r.bounced(); len(b) != tc.want || tc.want > 0 && !strings.Contains(b[0], "Action: delayed") {
+				t.Errorf("want %d warnings, got %q", tc.want, b)
+			}
+		})
 	}
 }

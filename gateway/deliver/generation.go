@@ -72,7 +72,10 @@ func newGeneration(s *services, cfg *Config, reloaded bool) *generation {
 func newLane(g *generation, u *Upstream) *lane {
 	p := &g.cfg.Policy
 	settings := gate.Settings{Name: u.Name, MaxConcurrent: u.MaxConcurrent, Rate: u.Rate, RatePerDomain: u.RatePerDomain, Alternatives: u.Failover,
-		Retry: p.Retry, MaxAge: p.MaxAge, WarnAfter: p.WarnAfter, Reloaded: g.reloaded}
+		Retry: p.Retry, MaxAge: p.MaxAge, Reloaded: g.reloaded}
+	if len(p.WarnAfter) > 0 {
+		settings.WarnAfter = p.WarnAfter[0]
+	}
 	return &lane{gen: g, upstream: u, gate: gate.New(settings, g.journal), wake: make(chan struct{}, 1), jobs: make(chan job, u.MaxConcurrent)}
 }
 

@@ -58,12 +58,17 @@ func (a *attempt) relayed(ctx context.Context, rcpts []envelope.Recipient, p env
 	}
 }
 
-// warn notifies the sender once when a part has waited for long. Where the sender got many such
+// warn notifies the sender when a part has waited for long, once for each time of the policy; of several that have
+// passed, for the last. Where the sender got many such
 // notifications lately, it is left to a later attempt.
 func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 	policy, sender := &a.gen.cfg.Policy, a.msg.Envelope.From
-	if policy.WarnAfter <= 0 || part.Progress.Warned || a.now().Sub(a.msg.Envelope.Received) < policy.WarnAfter ||
-		!a.gen.delays.until(sender).IsZero() {
+	age := a.now().Sub(a.msg.Envelope.Received)
+	due := 0
+	for due < len(policy.WarnAfter) && age >= policy.WarnAfter[due] {
+		due++
+	}
+	if due <= part.Progress.WarnedTimes() || !a.gen.delays.until(sender).IsZero() {
 		return
 	}
 	p := part.Progress
@@ -79,7 +84,7 @@ func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 	if id != "" {
 		a.gen.delays.count(sender)
 	}
-	part.Progress.Warned = true
+	part.Progress.Warned, part.Progress.Warnings = true, due
 }
 
 const (

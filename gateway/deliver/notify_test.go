@@ -19,7 +19,7 @@ func TestWarningsOfOneSenderAreLimited(t *testing.T) {
 	}}
 	r := newRig(t, func(c *Config) {
 		c.Upstreams[0].MaxConcurrent = 1
-		c.Policy.WarnAfter, c.Policy.MaxAge = time.Minute, time.Hour
+		c.Policy.WarnAfter, c.Policy.MaxAge = []time.Duration{time.Minute}, time.Hour
 	}, ups{"a": a})
 	for n := range mails {
 		r.putFrom("s@example.com", "a", time.Now().Add(-10*time.Minute), fmt.Sprintf("x%d@example.org", n))
@@ -53,7 +53,7 @@ func TestWarningAtAClosedUpstream(t *testing.T) {
 	}}
 	r := newRig(t, func(c *Config) {
 		c.Upstreams[0].MaxConcurrent = 1
-		c.Policy.WarnAfter, c.Policy.Retry = 4*gate.SweepMin, []time.Duration{time.Hour}
+		c.Policy.WarnAfter, c.Policy.Retry = []time.Duration{4 * gate.SweepMin}, []time.Duration{time.Hour}
 	}, ups{"a": a})
 	r.put("a", "first@example.org")
 	r.start()

@@ -75,7 +75,16 @@ type Progress struct {
 	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
 	Followed     bool      `json:"followed,omitempty"`  // since then aliases have been followed once more
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay
+	Warnings     int       `json:"warnings,omitempty"`  // for how many times of warn_after; 0 where there was but one to be notified for
 	InDigest     bool      `json:"owed,omitempty"`      // given up; the next digest notifies the sender
+}
+
+// WarnedTimes returns for how many times of warn_after the sender has been notified.
+func (p *Progress) WarnedTimes() int {
+	if p.Warned {
+		return max(p.Warnings, 1)
+	}
+	return 0
 }
 
 const maxErrorText = 1000 // bytes
