@@ -2,6 +2,7 @@ package local
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,60 +21,88 @@ import (
 
 // FileKind is kind file.
 func FileKind() upstream.Kind {
-	return upstream.Kind{Name: "file", Doc: "stores mail in a maildir", New: func() upstream.Settings { return &fileSettings{} }}
+	return upstream.Kind{Name: "file", Doc: "stores mail in a maildir or an mbox file",
+		New: func() upstream.Settings { return &fileSettings{} }}
 }
 
-// fileSettings are the keys of an upstream that stores mail in a maildir (https://cr.yp.to/proto/maildir.html).
+const (
+	formatMaildir = "maildir" // https://cr.yp.to/proto/maildir.html
+	formatMbox    = "mbox"    // RFC 4155
+
+	defaultLockTime = 30 * time.Second
+)
+
+// fileSettings are the keys of an upstream that stores mail on this machine.
 type fileSettings struct {
-	Path    string            `toml:"path"`    // the maildir; made when missing
-	Timeout upstream.Duration `toml:"timeout"` // every kind has it; a disk cannot be hurried
+	Path    string            `toml:"path"`    // the maildir or file, made when missing; with {local} and {domain} one for each recipient
+	Format  string            `toml:"format"`  // maildir (default), mbox
+	Timeout upstream.Duration `toml:"timeout"` // of waiting for the lock of an mbox; default 30 s
 }
 
 // Open checks the path; directories are made at the first mail.
 func (s *fileSettings) Open(env upstream.Env) (upstream.Upstream, error) {
-	if s.Path == "" {
-		return nil, &upstream.KeyError{Key: "path", Problem: "is missing", Hint: `for example path = "/var/mail/mailhatch"`}
+	path := mailboxPath(s.Path)
+	if err := errors.Join(path.check(), upstream.OneOf("format", cmp.Or(s.Format, formatMaildir), formatMaildir, formatMbox)); err != nil {
+		return nil, err
+	}
+	if s.Format == formatMbox {
+		return newMbox(path, cmp.Or(s.Timeout.Duration, defaultLockTime)), nil
 	}
 	host := strings.NewReplacer("/", "-", "\\", "-", ":", "-").Replace(env.Hostname)
 	if host == "" {
 		host = "localhost"
 	}
-	return &maildir{path: s.Path, host: host}, nil
+	return &maildir{path: path, host: host}, nil
 }
 
 // maildir is the upstream of kind file. Each recipient gets a copy, which names no other recipient of the
 // envelope: Return-Path and Delivered-To stand at its top as after local delivery.
 type maildir struct {
-	path, host string
-	serial     atomic.Uint64
+	path   mailboxPath
+	host   string
+	serial atomic.Uint64
 }
 
 // Send stores m: written and synced in tmp, then moved to new, so that a reader sees all of it or nothing.
 func (u *maildir) Send(ctx context.Context, m *upstream.Mail) []upstream.Outcome {
+	return toEach(ctx, m, func(to string) error { return u.store(m, to) })
+}
+
+// toEach stores m for one recipient after the other.
+func toEach(ctx context.Context, m *upstream.Mail, store func(to string) error) []upstream.Outcome {
 	out := make([]upstream.Outcome, len(m.To))
 	for i, r := range m.To {
 		err := ctx.Err()
 		if err == nil {
-			err = u.store(m, r.Address)
+			err = store(r.Address)
 		}
 		if out[i].ID = m.ID; err != nil {
-			out[i] = upstream.Outcome{Err: &upstream.Error{Class: upstream.Temporary, Err: err}}
+			out[i] = upstream.Outcome{Err: temporary(err)}
 		}
 	}
 	return out
 }
 
-// Check makes the directories.
-func (u *maildir) Check(context.Context) error {
-	if err := u.makeDirs(); err != nil {
-		return &upstream.Error{Class: upstream.Temporary, Err: err}
+// temporary classifies a failure of the disk.
+func temporary(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return &upstream.Error{Class: upstream.Temporary, Err: err}
 }
 
-func (u *maildir) makeDirs() error {
+// Check makes the directories.
+func (u *maildir) Check(context.Context) error {
+	if !u.path.isFixed() {
+		return temporary(os.MkdirAll(u.path.root(), 0o700))
+	}
+	return temporary(makeDirs(u.path.root()))
+}
+
+// makeDirs makes a maildir.
+func makeDirs(path string) error {
 	for _, dir := range []string{"", "tmp", "new", "cur"} {
-		if err := os.MkdirAll(filepath.Join(u.path, dir), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(path, dir), 0o700); err != nil {
 			return err
 		}
 	}
@@ -81,11 +110,12 @@ func (u *maildir) makeDirs() error {
 }
 
 func (u *maildir) store(m *upstream.Mail, to string) (err error) {
-	if err := u.makeDirs(); err != nil {
+	path := u.path.of(to)
+	if err := makeDirs(path); err != nil {
 		return err
 	}
 	name := u.uniqueName()
-	temporary := filepath.Join(u.path, "tmp", name)
+	temporary := filepath.Join(path, "tmp", name)
 	defer func() {
 		if err != nil {
 			_ = os.Remove(temporary)
@@ -94,11 +124,11 @@ func (u *maildir) store(m *upstream.Mail, to string) (err error) {
 	if err := writeFile(temporary, m, to); err != nil {
 		return err
 	}
-	final := filepath.Join(u.path, "new", name)
+	final := filepath.Join(path, "new", name)
 	if err := os.Rename(temporary, final); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Join(u.path, "new")); err != nil {
+	if err := syncDir(filepath.Join(path, "new")); err != nil {
 		_ = os.Remove(final) // not known to be safe: the next attempt stores it again
 		return err
 	}
