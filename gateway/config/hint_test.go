@@ -14,7 +14,7 @@ func TestSyntaxHints(t *testing.T) {
 		{`hostname = app.example.com # a comment`, `write hostname = "app.example.com"`},
 		{`address = 127.0.0.1:1025`, `write address = "127.0.0.1:1025"`}, {`shutdown_timeout = 30s`, `write shutdown_timeout = "30s"`},
 		{`max_in_flight = 512MiB`, `write max_in_flight = "512MiB"`}, {`rate = 2/s`, `write rate = "2/s"`},
-		{`password = hunter2`, `write password = "…"`}, {`api_key = $KEY`, `write api_key = "…"`}, {`path = C:\mail`, `write path = "…"`},
+		{`password = hunter2`, `write password = "…"`}, {`api_key = $KEY`, `write api_key = "env:KEY"`}, {"via = [\"main\"", `not closed`}, {`path = C:\mail`, `write path = "…"`},
 		{`type: resend`, "= between a key and its value\n  hint: write type = \"resend\""}, {`"type": "resend"`, `write "type" = "resend"`},
 		{`port: 587`, "write port = 587"}, {`password: hunter2`, `write password = "…"`}, {`listener:`, `write [listener]`},
 		{`hostname := "a.example"`, `write hostname = "a.example"`}, {`hostname => a.example`, `write hostname = "a.example"`},
@@ -58,7 +58,7 @@ func TestKeyHints(t *testing.T) {
 	for _, c := range []struct{ table, key, want string }{
 		{"", "listen", `[[listener]] with address`}, {"", "relayhost", `type = "smtp"`}, {"", "smarthost", `type = "smtp"`}, {"", "myhostname", `did you mean "hostname"?`},
 		{"", "spool_directory", `"state_dir"`}, {"", "max_age", "it is a key of [queue]"}, {"", "via", "[[route]]"}, {"", "hostnme", `"hostname"`},
-		{"[[listener]]", "listen", `"address"`}, {"[[listener]]", "mynetworks", `"allow"`}, {"[[listener]]", "cert", `"cert_file"`}, {"[[listener]]", "message_size_limit", `"max_message"`},
+		{"[[listener]]", "listen", `"address"`}, {"[[listener]]\naddress = \"127.0.0.1:1025\"", "port", "part of address"}, {"[[listener]]", "mynetworks", `"allow"`}, {"[[listener]]", "cert", `"cert_file"`}, {"[[listener]]", "message_size_limit", `"max_message"`},
 		{"[[listener]]", "state_dir", "above the first line in [brackets]"}, {"[[listener]]", "max_age", "it is a key of [queue]"}, {"[[listener]]", "addres", `"address"`},
 		{"[upstream.x]\ntype = \"test\"", "hostname", "above the first line"}, {"[upstream.x]\ntype = \"test\"", "allow", "it is a key of [[listener]]"},
 		{"[upstream.x]\ntype = \"test\"", "kind", "the same as \"type\""}, {"[upstream.x]", "kind", `did you mean it by "kind"?`}, {"[upstream.x]\ntype = \"test\"", "passwordeval", "runs no programs"},

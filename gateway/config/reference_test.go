@@ -120,7 +120,7 @@ via = "main"
 `)
 	want := `:1: hostname: "***" is not a domain name (*** is what env:MAILHATCH_TEST_WRONG holds)
   hint: write a name such as "app1.example.com"
-:4: listener.max_recipients: must be a whole number, not text
+:4: listener.max_recipients: must be a whole number, not text (in env:MAILHATCH_TEST_WRONG)
 :5: listener.tls: must be "none", "starttls" or "implicit", not "***" (*** is what env:MAILHATCH_TEST_SHORT holds)
 :7: listener.allow: must be a network or an address, such as "10.0.0.0/8" or "2001:db8::7", not "***" (*** is what env:MAILHATCH_TEST_LIST holds)
 :8: listener.allow: the environment variable MAILHATCH_TEST_UNSET is not set

@@ -76,7 +76,7 @@ func (r *Reporter) Report(path, problem, hint string) {
 	}
 	r.Bad[path] = true
 	r.problems = append(r.problems, Problem{
-		Line: r.Lines.At(path), Key: display(path), Problem: r.conceal(path, problem), Hint: r.conceal(path, hint),
+		Line: r.Lines.At(path), Key: display(path), Problem: r.told(path, problem), Hint: r.conceal(path, hint),
 	})
 }
 
@@ -96,7 +96,7 @@ func (r *Reporter) Warn(path, text string) {
 	if path != "" {
 		at += display(path) + ": "
 	}
-	r.Warnings = append(r.Warnings, at+r.conceal(path, text))
+	r.Warnings = append(r.Warnings, at+r.told(path, text))
 }
 
 // Err returns the problems as an *Error, nil where there are none.

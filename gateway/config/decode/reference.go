@@ -136,6 +136,19 @@ func (r *Reporter) referenceAt(path string) *reference {
 	return nil
 }
 
+// told returns a message about a value with the reference that it was taken from.
+func (r *Reporter) told(path, text string) string {
+	ref := r.referenceAt(path)
+	if ref == nil {
+		return text
+	}
+	hidden := r.conceal(path, text)
+	if hidden == text {
+		return fmt.Sprintf("%s (in %s)", text, ref.name)
+	}
+	return fmt.Sprintf("%s (%s is what %s holds)", hidden, upstream.Redacted, ref.name)
+}
+
 // conceal takes the value of a reference out of a message: it may be a secret, put where none belongs.
 func (r *Reporter) conceal(path, text string) string {
 	ref := r.referenceAt(path)
@@ -148,17 +161,17 @@ func (r *Reporter) conceal(path, text string) string {
 			hidden = hide(hidden, part)
 		}
 	}
-	if hidden == text {
-		return text
-	}
-	return fmt.Sprintf("%s (%s is what %s holds)", hidden, upstream.Redacted, ref.name)
+	return hidden
 }
 
+// hide takes a value out of a text, also where it stands in lower case.
 func hide(text, value string) string {
-	text = strings.ReplaceAll(text, strconv.Quote(value), strconv.Quote(upstream.Redacted))
-	const guessable = 3 // characters of a word that may stand in any message
-	if len(value) > guessable {
-		text = strings.ReplaceAll(text, value, upstream.Redacted)
+	for _, v := range []string{value, strings.ToLower(value)} {
+		text = strings.ReplaceAll(text, strconv.Quote(v), strconv.Quote(upstream.Redacted))
+		const guessable = 3 // characters of a word that may stand in any message
+		if len(v) > guessable {
+			text = strings.ReplaceAll(text, v, upstream.Redacted)
+		}
 	}
 	return text
 }

@@ -146,6 +146,7 @@ func elsewhere(table, key string) string {
 			"loglevel":           `write [log] with level = "info"`,
 			"log_level":          `write [log] with level = "info"`,
 		},
+		"listener": {"port": `it is part of address: "127.0.0.1:25"`, "host": `it is part of address: "127.0.0.1:25"`},
 		"upstream": {
 			"from_name":            `write rewrite_from = "Name <address@example.com>"`,
 			"method":               `set type and the keys of that type`,

@@ -35,6 +35,8 @@ func Syntax(line, message string) (problem, hint string) {
 		return "the quotes are curly ones", `write straight ones: "…"`
 	case strings.Contains(message, "already been defined") || strings.Contains(message, "already created"):
 		return "", "it stands in this file twice: keep one, or give the second another name"
+	case strings.HasPrefix(line, "[") && strings.Contains(message, "array terminator"):
+		return "", "a list before this line is not closed: its ] is missing"
 	case strings.HasPrefix(line, "["):
 		return "", tableHint(line)
 	case strings.HasPrefix(line, "- "):
@@ -91,6 +93,9 @@ func assignment(key, sign, value, message string) (problem, hint string) {
 	if strings.TrimLeft(value, "0") != value && number.MatchString(value) {
 		return "a number does not begin with 0", "write " + key + " = " + strings.TrimLeft(value, "0") + ", or permissions in quotes"
 	}
+	if m := wholeVariable.FindStringSubmatch(value); m != nil {
+		return "the value is not in quotes", fmt.Sprintf("write %s = %q", key, "env:"+strings.Join(m[1:], ""))
+	}
 	return "the value is not in quotes", "write " + written()
 }
 
@@ -114,7 +119,7 @@ func text(value, message string) (problem, hint string) {
 	case value[0] == '\'' && strings.Count(value, "'") > 2:
 		return "", `a text that holds ' stands in "…"`
 	case m == nil:
-		return "the closing quote is missing", ""
+		return "the closing quote is missing", `a text stands in "…" or '…', on one line`
 	case strings.HasPrefix(m[1], ",") && strings.ContainsAny(m[1], `"'`):
 		return "several values need brackets", `a list is written ["one", "two"]`
 	case m[1] != "":

@@ -21,7 +21,7 @@ func TestSyntax(t *testing.T) {
 		{`a = { b = c }`, "expected value", "texts stand in quotes"}, {`a = { b }`, "inline table", "an inline table is"}, {`  "b",`, "invalid escape", "single quotes"},
 		{`a = Yes`, "", "write a = true"}, {`a = off`, "", "write a = false"}, {`a = 007`, "", "write a = 7"},
 		{`; x`, "", "begins with #"}, {`// x`, "", "begins with #"}, {`- x`, "", "in brackets"}, {`>>>>>>> x`, "", "two versions"},
-		{`[log]`, "already been defined", "twice"}, {`[[route]`, "", "write [[route]]"}, {`[upstream main] # x`, "", "write [upstream.main]"}, {`[a b c`, "", "alone on its line"},
+		{`[log]`, "array terminator", "a list before this line"}, {`api_key = ${KEY}`, "", `write api_key = "env:KEY"`}, {`[log]`, "already been defined", "twice"}, {`[[route]`, "", "write [[route]]"}, {`[upstream main] # x`, "", "write [upstream.main]"}, {`[a b c`, "", "alone on its line"},
 		{"a\x00", "", "UTF-8"}, {"\ufffd", "", "UTF-8"}, {`hostname`, "", "each line is"}, {``, "", "each line is"},
 	} {
 		problem, hint := Syntax(c.line, c.message)
