@@ -217,6 +217,7 @@ func TestSenderPolicy(t *testing.T) {
 		want     string
 	}{
 		{"allowed", []string{"example.com"}, "App <noreply@example.com>", "ann@EXAMPLE.com", "From: Ann <Ann@Example.com>\r\n", "ann@EXAMPLE.com", "From: Ann <Ann@Example.com>\r\n"},
+		{"other spelling", []string{"xn--bcher-kva.example"}, "noreply@xn--bcher-kva.example", "ann@bücher.example", "From: ann@BÜCHER.example\r\n", "ann@bücher.example", "From: ann@BÜCHER.example\r\n"},
 		{"subdomain is another", []string{"example.com"}, "noreply@example.com", "ann@a.example.com", "From: ann@a.example.com\r\n",
 			"noreply@example.com", "From: noreply@example.com\r\nReply-To: ann@a.example.com\r\nX-Original-From: ann@a.example.com\r\n"},
 		{"subdomain glob", []string{"example.com", "*.example.com"}, "noreply@example.com", "ann@a.b.example.com", "From: ann@a.example.com\r\n",

@@ -50,7 +50,7 @@ func (p *SenderPolicy) allowed(addr string) bool {
 }
 
 func (p *SenderPolicy) inDomains(addr string) bool {
-	_, domain, _ := mime.SplitAddress(strings.ToLower(addr))
+	_, domain, _ := mime.SplitAddress(mime.AddressKey(addr))
 	for _, d := range p.Domains {
 		parent, wild := strings.CutPrefix(d, "*")
 		if domain == d || wild && len(domain) > len(parent) && strings.HasSuffix(domain, parent) {

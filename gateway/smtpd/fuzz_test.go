@@ -31,6 +31,7 @@ func FuzzSession(f *testing.F) {
 		}
 		f.Add([]byte(clientSide(string(text))), uint8(0))
 		f.Add([]byte(clientSide(string(text))), uint8(7))
+		f.Add([]byte(clientSide(string(text))), uint8(8))
 	}
 	f.Fuzz(func(t *testing.T, input []byte, mode uint8) {
 		k := &keeper{}
@@ -55,6 +56,9 @@ func FuzzSession(f *testing.F) {
 			cfg.AllowInsecureAuth = true
 			cfg.Authenticate = func(context.Context, string, string, netip.Addr) error { return nil }
 		}
+		if mode&8 != 0 {
+			cfg.BareNewlines, cfg.HeloOptional, cfg.AcceptAnyAuth = Accept, true, true
+		}
 		if mode&4 != 0 {
 			cfg.MaxLine, cfg.MaxErrors, cfg.InFlight = 200, 3, limit.NewBudget(minBudgetStep)
 		}
@@ -64,7 +68,12 @@ func FuzzSession(f *testing.F) {
 			t.Fatal(err)
 		default:
 		}
-		if kept, ends := len(k.got()), strings.Count(string(input), "\n.\r\n"); kept > ends {
+		ends := strings.Count(string(input), "\n.\r\n")
+		if cfg.BareNewlines == Accept {
+			onlyLF, _, _ := strings.Cut(string(input), "\r")
+			ends += strings.Count(onlyLF, "\n.\n")
+		}
+		if kept := len(k.got()); kept > ends {
 			t.Fatalf("%d messages kept, %d ends in %q", kept, ends, input)
 		}
 		if !isFree(cfg.InFlight) {
