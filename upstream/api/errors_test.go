@@ -67,6 +67,8 @@ func postalBody(code, message string) string {
 	return fmt.Sprintf(`{"status":"error","time":0.1,"flags":{},"data":{"code":%q,"message":%q}}`, code, message)
 }
 
+func sesBody(message string) string { return fmt.Sprintf(`{"message":%q}`, message) }
+
 // errorRows are the rows of every provider's documentation, and what others answer in its place.
 var errorRows = map[string][]errorRow{
 	"resend": {
@@ -124,6 +126,29 @@ var errorRows = map[string][]errorRow{
 		{status: 200, body: "<html><title>Sign in to the Wi-Fi</title></html>", class: upstream.Uncertain, words: "Wi-Fi"},
 		{status: 202, body: "<html><title>Sign in</title></html>", class: upstream.Uncertain},
 		{status: 502, body: sendgridBody("x"), class: upstream.Temporary},
+	},
+	"ses": {
+		{status: 400, header: "X-Amzn-Errortype: MessageRejected:http://x/", body: sesBody("Email address is not verified. The following identities failed the check in region US-EAST-1: app@example.com"), class: upstream.Account, sender: true},
+		{status: 400, header: "X-Amzn-Errortype: MessageRejected", body: sesBody("Message failed a virus check"), class: upstream.Permanent, code: "5.6.0"},
+		{status: 400, header: "X-Amzn-Errortype: MailFromDomainNotVerifiedException", body: sesBody("x"), class: upstream.Account, sender: true},
+		{status: 400, header: "X-Amzn-Errortype: AccountSuspendedException", body: sesBody("x"), class: upstream.Account},
+		{status: 400, header: "X-Amzn-Errortype: SendingPausedException", body: sesBody("x"), class: upstream.Account},
+		{status: 400, header: "X-Amzn-Errortype: LimitExceededException", body: sesBody("Daily message quota exceeded"), class: upstream.Throttled, wait: time.Hour},
+		{status: 429, header: "X-Amzn-Errortype: TooManyRequestsException", body: sesBody("Maximum sending rate exceeded."), class: upstream.Throttled, wait: time.Second},
+		{status: 429, header: "X-Amzn-Errortype: TooManyRequestsException", body: sesBody("Daily message quota exceeded."), class: upstream.Throttled, wait: time.Hour},
+		{status: 400, body: `{"__type":"com.amazonaws#ThrottlingException","message":"Rate exceeded"}`, class: upstream.Throttled, code: "ThrottlingException", wait: time.Second},
+		{status: 404, header: "X-Amzn-Errortype: NotFoundException", body: sesBody("Configuration set <x> does not exist."), class: upstream.Account},
+		{status: 400, header: "X-Amzn-Errortype: BadRequestException", body: sesBody("Illegal address"), class: upstream.Permanent, code: "5.1.3"},
+		{status: 400, header: "X-Amzn-Errortype: BadRequestException", body: sesBody("Local part contains control or whitespace"), class: upstream.Permanent, code: "5.1.3"},
+		{status: 400, header: "X-Amzn-Errortype: BadRequestException", body: sesBody("x"), class: upstream.Permanent},
+		{status: 400, header: "X-Amzn-Errortype: SomethingNewException", body: sesBody("x"), class: upstream.Temporary},
+		{status: 403, header: "X-Amzn-Errortype: SignatureDoesNotMatch", body: sesBody("The key " + apiKey + " does not match"), class: upstream.Account, words: "***"},
+		{status: 400, header: "X-Amzn-Errortype: ExpiredTokenException", body: sesBody("x"), class: upstream.Account},
+		{status: 403, header: "X-Amzn-Errortype: AccessDeniedException", body: sesBody("x"), class: upstream.Account},
+		{status: 500, header: "X-Amzn-Errortype: InternalFailure", body: sesBody("x"), class: upstream.Temporary},
+		{status: 503, header: "X-Amzn-Errortype: ServiceUnavailable", body: sesBody("x"), class: upstream.Temporary},
+		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
+		{status: 200, body: "{}", class: upstream.Uncertain},
 	},
 	"postal": {
 		{status: 200, body: postalBody("InvalidServerAPIKey", "The API token "+apiKey+" was not valid."), class: upstream.Account, words: "***"},

@@ -218,7 +218,7 @@ func (j *Object) Files(name string, list []File, file func(File) ([]Field, Segme
 			j.Raw(",")
 		}
 		j.Raw(`"content":"`)
-		j.stream(content)
+		j.Segment(content)
 		j.Raw(`"}`)
 	}
 	if len(list) > 0 {
@@ -246,12 +246,12 @@ func (j *Object) Value(v any) {
 func (j *Object) Stream(name string, s Segment) {
 	j.Name(name)
 	j.Raw(`"`)
-	j.stream(s)
+	j.Segment(s)
 	j.Raw(`"`)
 }
 
-// stream writes a segment as it is.
-func (j *Object) stream(s Segment) {
+// Segment writes a segment as it is.
+func (j *Object) Segment(s Segment) {
 	j.flush()
 	j.done = append(j.done, s)
 }

@@ -77,6 +77,15 @@ func TestProbe(t *testing.T) {
 		{"wrong key", "sendgrid", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401", "| make one at https://app.sendgrid.com"}, ""},
 		{"sandbox", "sendgrid", "sandbox = true\n", nil, nil, []string{"warn sandbox: "}, ""},
 
+		{"all well", "ses", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "verified"}, upstreamtest.Domain{Name: "new.example", Status: "pending"})
+		}, []string{"example.com", "new.example", "other.example", "*.example.com"}, []string{"ok key: valid", "ok account: 17 of 50000 mails in 24 hours, 14 a second", "ok domain: example.com is verified",
+			"fail domain: new.example is not verified", "fail domain: the account does not have other.example"}, "warn"},
+		{"sandbox", "ses", "", func(s *upstreamtest.Server) { s.SetScopes("sandbox") }, nil, []string{"warn account: the account is in the sandbox"}, ""},
+		{"paused", "ses", "", func(s *upstreamtest.Server) { s.SetScopes("paused") }, nil, []string{"fail account: sending is switched off"}, ""},
+		{"send only", "ses", "", func(s *upstreamtest.Server) { s.SetSendOnly(true) }, nil, []string{"ok key: valid; it may only send"}, "fail"},
+		{"wrong key", "ses", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 403 InvalidSignatureException", "| the access key, or the role"}, ""},
+
 		{"all well", "postal", "", nil, nil, []string{"ok key: valid", "Postal's API does not list domains", "ok clock"}, "warn"},
 		{"wrong key", "postal", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 200 InvalidServerAPIKey", "| make one for the server"}, ""},
 

@@ -45,6 +45,13 @@ func TestAPISettings(t *testing.T) {
 		{"mailgun", "api_key = 'k'\ndomain = 'a/b'", "domain"},
 		{"postal", "api_key = 'k'\nbase_url = 'https://postal.example.com'", ""},
 		{"postal", "api_key = 'k'", "base_url"},
+		{"ses", "region = 'eu-west-1'\naccess_key_id = 'k'\nsecret_access_key = 's'\nsession_token = 't'", ""},
+		{"ses", "access_key_id = 'k'\nsecret_access_key = 's'", "region"},
+		{"ses", "region = 'a/b'\naccess_key_id = 'k'\nsecret_access_key = 's'\nidentity_arn = 'x'", "region identity_arn"},
+		{"ses", "region = 'eu-west-1'\naccess_key_id = 'k'", "secret_access_key"},
+		{"ses", "region = 'eu-west-1'\nsecret_access_key = 's'", "access_key_id"},
+		{"ses", "region = 'eu-west-1'\nsecret_access_key = 's'\naccess_key_id = 'k'\nprofile = 'p'", "profile"},
+		{"ses", "region = 'eu-west-1'\nprofile = 'nowhere'", "profile"},
 		{"postal", "base_url = 'https://postal.example.com'", "api_key"},
 	}
 	for _, row := range rows {

@@ -150,7 +150,7 @@ func (j *Object) Text(t Text) {
 		return
 	}
 	j.Raw(`"`)
-	j.stream(Segment{Open: t.json, Length: t.length})
+	j.Segment(Segment{Open: t.json, Length: t.length})
 	j.Raw(`"`)
 }
 

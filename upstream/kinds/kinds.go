@@ -8,6 +8,7 @@ import (
 	"mailhatch/upstream/postal"
 	"mailhatch/upstream/resend"
 	"mailhatch/upstream/sendgrid"
+	"mailhatch/upstream/ses"
 	"mailhatch/upstream/smtp"
 )
 
@@ -17,6 +18,7 @@ func Kinds() []upstream.Kind {
 		resend.Kind(),
 		sendgrid.Kind(),
 		mailgun.Kind(),
+		ses.Kind(),
 		postal.Kind(),
 		smtp.Kind(),
 		local.ConsoleKind(),

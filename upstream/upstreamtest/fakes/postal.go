@@ -4,7 +4,6 @@ package fakes
 import (
 	"encoding/base64"
 	"net/http"
-	"strings"
 
 	"mailhatch/upstream/upstreamtest"
 )
@@ -77,16 +76,8 @@ func (postal) Take(_ *upstreamtest.Server, r *http.Request, body []byte, msg *up
 	if upstreamtest.CheckAddress(req.MailFrom) != nil {
 		return postalError("UnauthenticatedFromAddress", "The From address is not authorised to send mail from this server")
 	}
-	seen := map[string]bool{}
-	for _, a := range req.RcptTo {
-		if err := upstreamtest.CheckAddress(a); err != nil {
-			return postalError("ValidationError", err.Error())
-		}
-		if a = strings.ToLower(a); seen[a] {
-			return postalError("ValidationError", a+" is there twice")
-		}
-		seen[a] = true
-		msg.Recipients = append(msg.Recipients, a)
+	if fault := takeRecipients(msg, req.RcptTo); fault != "" {
+		return postalError("ValidationError", fault)
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(req.Data)
 	if err != nil {
