@@ -213,7 +213,7 @@ func (s *sorter) join(list *sequence, shown, documents []piece) error {
 		switch {
 		case p.body == nil:
 			a := &s.content.Attachments[p.file]
-			list.literal(fmt.Sprintf("<div><img src=\"cid:%s\" alt=\"%s\"></div>\r\n", a.ContentID, html.EscapeString(a.Name)))
+			list.literal(fmt.Sprintf("<div><img src=\"cid:%s\" alt=\"%s\" style=\"max-width: 100%%\"></div>\r\n", a.ContentID, html.EscapeString(a.Name)))
 		case p.isHTML():
 			start := "<div>"
 			if document > 0 {

@@ -21,6 +21,9 @@ func isPicture(p *mime.Part) bool {
 
 // pictures finds the files that the HTML shows, and puts those in that stand between texts.
 func (s *sorter) pictures(root *mime.Part) error {
+	if len(s.content.Attachments) == 0 {
+		return nil
+	}
 	shown, err := s.markShown()
 	if err != nil {
 		return err
@@ -74,11 +77,11 @@ func (s *sorter) locate(root *mime.Part, shown map[int]bool) error {
 	places := map[string]int{} // pictures by their location, as it stands and in full
 	base := s.base(root)
 	for i, a := range s.content.Attachments {
-		at := location(a.Part)
+		at := a.Part.Header.Text("Content-Location")
 		if at == "" || a.Original || shown[i] || a.Part.Defect != nil || !strings.HasPrefix(a.Part.Type, "image/") {
 			continue
 		}
-		for _, name := range []string{at, resolved(base, at)} {
+		for _, name := range []string{at, unfolded(at), resolved(base, at), resolved(base, unfolded(at))} {
 			if _, taken := places[name]; !taken {
 				places[name] = i
 			}
@@ -142,9 +145,6 @@ func (s *sorter) base(root *mime.Part) *url.URL {
 	}
 	return &url.URL{Scheme: "thismessage", Path: "/"}
 }
-
-// location is the Content-Location of a part.
-func location(p *mime.Part) string { return unfolded(p.Header.Text("Content-Location")) }
 
 // unfolded takes out the white space with which a long URL was folded (RFC 2557 4.4.2).
 func unfolded(s string) string { return strings.Join(strings.Fields(s), "") }
