@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"syscall"
 
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
@@ -23,6 +26,7 @@ import (
 func Findings(ctx context.Context, cfg *config.Config, service *unit.Unit) []upstream.Finding {
 	list := []upstream.Finding{running(ctx, cfg, service)}
 	list = append(list, service.Findings(cfg)...)
+	list = append(list, addresses(cfg)...)
 	list = append(list, storage(cfg)...)
 	list = append(list, drop(cfg)...)
 	list = append(list, directory("state_dir", cfg.StateDir, 0o066), directory("run_dir", cfg.RunDir, 0o022))
@@ -53,6 +57,31 @@ func running(ctx context.Context, cfg *config.Config, service *unit.Unit) upstre
 		return finding("gateway", upstream.Fine, "", "this account is not permitted to ask whether it runs")
 	}
 	return finding("gateway", upstream.Fine, "", "not running")
+}
+
+// addresses finds listeners that will wait for their address.
+func addresses(cfg *config.Config) []upstream.Finding {
+	var list []upstream.Finding
+	for i := range cfg.Listeners {
+		l := &cfg.Listeners[i]
+		network, address := l.Network()
+		at, err := netip.ParseAddrPort(address)
+		if network == "unix" || network == "fd" || err != nil || isOwn(at.Addr()) {
+			continue
+		}
+		list = append(list, finding("listener", upstream.Warn, "check it for typos, unless it comes later: until then the other listeners serve",
+			"%s: this machine does not have the address", l.Address))
+	}
+	return list
+}
+
+// isOwn reports whether this machine has an address, as a socket finds out.
+func isOwn(addr netip.Addr) bool {
+	c, err := net.ListenPacket("udp", netip.AddrPortFrom(addr, 0).String())
+	if err == nil {
+		_ = c.Close()
+	}
+	return !errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // existing returns dir or, before the first start, the directory that it will be created in.

@@ -1,7 +1,9 @@
 package machine
 
 import (
+	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"mailhatch/gateway/config"
@@ -25,5 +27,39 @@ func TestStorage(t *testing.T) {
 	}
 	if f := secretFile("secret", filepath.Join(dir, "missing"), 0o077); f.Level != upstream.Warn {
 		t.Errorf("%+v", f)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	cfg := &config.Config{}
+	for _, address := range []string{"127.0.0.1:25", "0.0.0.0:25", "[::]:25", "192.0.2.7:25", "localhost:25", "unix:/run/x", "fd:smtp"} {
+		cfg.Listeners = append(cfg.Listeners, config.Listener{Address: address})
+	}
+	list := addresses(cfg)
+	if len(list) != 1 || list[0].Level != upstream.Warn || list[0].Text != "192.0.2.7:25: this machine does not have the address" {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestMaildropMode(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes mean nothing here")
+	}
+	cfg := &config.Config{StateDir: t.TempDir()}
+	path := filepath.Join(cfg.StateDir, "maildrop")
+	if list := drop(cfg); list != nil {
+		t.Errorf("before the first start: %+v", list)
+	}
+	if err := os.Mkdir(path, 0o733); err != nil {
+		t.Fatal(err)
+	}
+	if list := drop(cfg); len(list) != 1 || list[0].Hint != "chmod 3733 "+path {
+		t.Errorf("%+v", list)
+	}
+	if err := os.Chmod(path, 0o733|os.ModeSticky|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	if list := drop(cfg); list != nil {
+		t.Errorf("%+v", list)
 	}
 }
