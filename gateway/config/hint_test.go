@@ -1,8 +1,11 @@
 package config
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"mailhatch/upstream/kinds"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -111,5 +114,30 @@ add_bcc = "ann@example.com"
 	}
 	if cfg, err = loadText(t, strings.Replace(strings.Replace(text, "auth =", "accept_any_auth = true\nauth =", 1), "[[listener.user]]\nname = \"App\"\npassword = \"secret\"\n", "", 1)); err != nil || len(cfg.Warnings) != 1 {
 		t.Errorf("any user: %v", err)
+	}
+}
+
+// TestTemplates: what is filled in for each message is no placeholder of somebody else.
+func TestTemplates(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mailhatch.toml")
+	writeFile(t, path, `
+state_dir = "state"
+[upstream.boxes]
+type = "file"
+path = "boxes/{domain}/{local}"
+[[route]]
+via = "boxes"
+[[rewrite]]
+set_from = "{user}@{host}"
+set_envelope_from = "{user}@example.com"
+subject_prefix = "[{host}] "
+set_header = { X-Came = "by {listener}" }
+`)
+	cfg, err := Load(path, Options{Kinds: kinds.Kinds()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -34,9 +34,9 @@ const (
 
 // fileSettings are the keys of an upstream that stores mail on this machine.
 type fileSettings struct {
-	Path    string            `toml:"path"`    // the maildir or file, made when missing; with {local} and {domain} one for each recipient
-	Format  string            `toml:"format"`  // maildir (default), mbox
-	Timeout upstream.Duration `toml:"timeout"` // of waiting for the lock of an mbox; default 30 s
+	Path    string            `toml:"path,template"` // the maildir or file, made when missing; with {local} and {domain} one for each recipient
+	Format  string            `toml:"format"`        // maildir (default), mbox
+	Timeout upstream.Duration `toml:"timeout"`       // of waiting for the lock of an mbox; default 30 s
 }
 
 // Open checks the path; directories are made at the first mail.

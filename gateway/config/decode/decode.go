@@ -133,6 +133,10 @@ func (d *Decoder) text(path string, given any, target encoding.TextUnmarshaler) 
 		}
 	}
 	_, secret := target.(*upstream.Secret)
+	if secret && strings.HasPrefix(s, "env:") && !wellFormed.MatchString(s) {
+		d.Report(path, fmt.Sprintf("%q does not say where the value is", s), hint.Reference(s))
+		return
+	}
 	if problem, what := hint.Placeholder(s, hint.Secret); secret && problem != "" {
 		d.Report(path, problem, what)
 		return

@@ -26,7 +26,7 @@ func (d *Decoder) Dereference(path, text string, f hint.Form) (string, bool) {
 		return text, true
 	case wellFormed.MatchString(text):
 	case upstream.IsReference(text) && !f.IsText():
-		d.Report(path, fmt.Sprintf("%q does not say where the value is", text), `write "env:NAME", "file:/path" or "cred:NAME", without spaces`)
+		d.Report(path, fmt.Sprintf("%q does not say where the value is", text), hint.Reference(text))
 		return "", false
 	default:
 		problem, what := hint.Placeholder(text, f)

@@ -30,11 +30,13 @@ const (
 // wholeVariable matches texts that are an environment variable in the words of a shell, a template or another
 // program; one of its groups is the name.
 var wholeVariable = regexp.MustCompile(`^(?:\$\{(` + name + `)(?::?[-=?+][^}]*)?\}|\$(` + upper + `)|(?:(?i:\$env:|env://|env\.)|ENV:|Env:)(` + name + `)|` +
-	`%(` + upper + `)%|\{\{?\s*(?i:\$|\.?env[.: ]\s*"?)(` + name + `)"?\s*\}?\}|(?i:env|getenv)\(["']?(` + name + `)["']?\)|\$(` + name + `))$`)
+	`%(` + upper + `)%|\{\{?\s*(?i:\$|\.?env[.: ]\s*"?)(` + name + `)"?\s*\}?\}|[%#@]\{(?:(?i:env)[:.])?(` + name + `)\}|(?i:env|getenv)\(["']?(` + name + `)["']?\)|\$(` + name + `))$`)
 
 var (
 	// command matches texts that ask a program or a store of secrets.
-	command = regexp.MustCompile("^(?:(?i:exec|cmd|command|vault|keyring):.|op://.|\\$\\(.*\\)$|`.*`$)")
+	example  = regexp.MustCompile(`^(?:<[A-Za-z][A-Za-z0-9 _-]*>|\.\.\.|…)$`)
+	command  = regexp.MustCompile("^(?:(?i:exec|cmd|command|vault|keyring):.|op://.|\\$\\(.*\\)$|`.*`$)")
+	onlyName = regexp.MustCompile(`^` + name + `$`)
 	// variable matches a variable of a shell anywhere, unmistakable ones even in free text.
 	variable = regexp.MustCompile(`\$\{` + name + `[^}]*\}|\$` + upper + `(?:[^A-Za-z0-9]|$)|\$\(`)
 	leading  = regexp.MustCompile(`^\$` + name)
@@ -54,6 +56,9 @@ func Placeholder(text string, form Form) (problem, hint string) {
 			return "would be taken as it stands: the word before the colon is in capitals", fmt.Sprintf(`write "%s:…"`, lower)
 		}
 	}
+	if example.MatchString(text) && !form.IsText() {
+		return "is the placeholder of an example", instead
+	}
 	if command.MatchString(text) && !form.IsText() {
 		return "names a program or a store of secrets, which mailhatch does not ask",
 			`let that program set a variable or write a file, and write "env:NAME" or "file:/path"`
@@ -62,6 +67,15 @@ func Placeholder(text string, form Form) (problem, hint string) {
 		return "", ""
 	}
 	return part(text, form)
+}
+
+// Reference returns what to write for a reference that names nothing, such as "env: NAME" or "env:${NAME}".
+func Reference(text string) string {
+	scheme, rest, _ := strings.Cut(text, ":")
+	if rest = strings.Trim(rest, "/$%{}() \t"); scheme == "env" && onlyName.MatchString(rest) {
+		return fmt.Sprintf("write %q", "env:"+rest)
+	}
+	return `write "env:NAME", "file:/path" or "cred:NAME", without spaces`
 }
 
 // part looks for placeholders within a text.

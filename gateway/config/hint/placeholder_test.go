@@ -14,7 +14,8 @@ func TestPlaceholder(t *testing.T) {
 		{"plain", "wtes", ""}, {"", "wtes", ""},
 		{"${RESEND_API_KEY}", "", `write "env:RESEND_API_KEY"`}, {"$RESEND_API_KEY", "", `write "env:RESEND_API_KEY"`},
 		{"${KEY:-default}", "", `"env:KEY"`}, {"$env:KEY", "", `"env:KEY"`}, {"ENV:KEY", "", `"env:KEY"`}, {"env://KEY", "", `"env:KEY"`},
-		{"%KEY%", "", `"env:KEY"`}, {"{{ .Env.KEY }}", "", `"env:KEY"`}, {"{env.KEY}", "", `"env:KEY"`}, {"{$KEY}", "", `"env:KEY"`},
+		{"%{env:KEY}", "", `"env:KEY"`}, {"#{KEY}", "", `"env:KEY"`}, {"<YOUR_API_KEY>", "t", "itself"}, {"<your key>", "t", "itself"}, {"...", "t", ""}, {"<>", "wtes", ""},
+		{"<ann@example.com>", "wtes", ""}, {"%KEY%", "", `"env:KEY"`}, {"{{ .Env.KEY }}", "", `"env:KEY"`}, {"{env.KEY}", "", `"env:KEY"`}, {"{$KEY}", "", `"env:KEY"`},
 		{`env("KEY")`, "", `"env:KEY"`}, {"$myhostname", "ts", `"env:myhostname"`},
 		{"File:/run/key", "t", `"file:…"`}, {"CRED:key", "t", `"cred:…"`},
 		{"exec:pass show mail", "t", `"file:/path"`}, {"op://vault/item", "t", "a file"}, {"$(pass show mail)", "", ""}, {"`pass`", "t", "a file"},
@@ -39,6 +40,14 @@ func TestPlaceholder(t *testing.T) {
 			if form == Secret && strings.Contains(problem, c.text) && c.text != "" {
 				t.Errorf("%q is shown: %s", c.text, problem)
 			}
+		}
+	}
+}
+
+func TestReference(t *testing.T) {
+	for text, want := range map[string]string{"env: KEY": `"env:KEY"`, "env:${KEY}": `"env:KEY"`, "env://KEY": `"env:KEY"`, "env:": `"file:/path"`, "cred:a b": `"file:/path"`, "env:a b": `"file:/path"`} {
+		if got := Reference(text); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", text, got)
 		}
 	}
 }
