@@ -108,10 +108,10 @@ var strict = map[string][]string{
 	"gateway/envelope":    {},
 	"gateway/smtpd/limit": {},
 	"upstream":            {"mime"},
-	"upstream/api":        {"mime", "mime/view", "upstream"},
+	"upstream/api":        {"mime", "mime/view", "mime/wire", "upstream"},
 	"upstream/oauth":      {"upstream"},
 	"upstream/smtp":       {"mime", "mime/wire", "upstream", "upstream/oauth", "upstream/smtp/preset"},
-	"upstream/local":      {"mime", "mime/view", "upstream"},
+	"upstream/local":      {"mime", "mime/view", "mime/wire", "upstream"},
 	"upstream/raw":        {"mime", "mime/wire", "upstream", "upstream/api"},
 	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/oauth", "upstream/raw"},
 }

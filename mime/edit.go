@@ -13,7 +13,8 @@ type Edit struct {
 	Value string // encoded (RFC 2047) and folded by EditHeader where needed; line ends in it become spaces
 	UTF8  bool   // leave non-ASCII characters as raw UTF-8 (RFC 6532)
 
-	Except []string // Remove: names that stay
+	Except []string            // Remove: names that stay
+	Revise func(string) string // Revise: makes the new value of the old one
 }
 
 // EditOp is a kind of change.
@@ -30,6 +31,9 @@ const (
 	Append
 	// Prepend adds a field at the top: trace fields.
 	Prepend
+	// Revise gives each field of that name the value that the function makes of its own. A field whose value stays is
+	// left byte for byte.
+	Revise
 	// Mend makes a header of fields only: other lines continue the field before them, as if
 	// they had lost their indent, or become Comments fields where that would change what the field
 	// means. The separator lines of mailbox files go. Name and Value have no meaning.
@@ -71,13 +75,16 @@ func (e Edit) apply(h Header, eol string) Header {
 	if !IsFieldName(e.Name) {
 		return h
 	}
+	if e.Op == Revise {
+		return e.revise(h, eol)
+	}
 	f := Field{Name: e.Name, Raw: e.field(eol)}
 	switch e.Op {
 	case Replace:
 		return e.replace(h, f, eol)
 	case Prepend:
 		at := 0
-		for at < len(h) && h[at].Name == "" && bytes.HasPrefix(h[at].Raw, []byte("From ")) {
+		for at < len(h) && h[at].Name == "" && bytes.HasPrefix(bytes.TrimPrefix(h[at].Raw, []byte(">")), []byte("From ")) {
 			at++ // the separator line of a mailbox file stays on top
 		}
 		return insert(h, at, f, eol)
@@ -146,6 +153,23 @@ func (e Edit) replace(h Header, f Field, eol string) Header {
 		return insert(kept, afterLastField(kept), f, eol)
 	}
 	return kept
+}
+
+func (e Edit) revise(h Header, eol string) Header {
+	revised := make(Header, 0, len(h))
+	for i, f := range h {
+		if strings.EqualFold(f.Name, e.Name) {
+			old := f.Value()
+			if e.Value = e.Revise(old); e.Value != old {
+				whole := bytes.HasSuffix(f.Raw, []byte("\n"))
+				if f.Raw = e.field(eol); !whole && i == len(h)-1 {
+					f.Raw = bytes.TrimSuffix(f.Raw, []byte(eol))
+				}
+			}
+		}
+		revised = append(revised, f)
+	}
+	return revised
 }
 
 // insert puts f before h[at], or behind it as long as it would be taken for folded text of f.

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,10 @@ func (id *Identity) Complete(h mime.Header, env *envelope.Envelope, queueID stri
 	if h.Get("Message-ID") == "" {
 		add("Message-ID", "<"+queueID+"@"+id.Hostname+">")
 	}
-	for _, name := range []string{"From", "Sender", "Reply-To", "To", "Cc"} {
-		edits = append(edits, id.qualifyField(h, name)...)
+	for _, name := range []string{"From", "Sender", "Reply-To", "To", "Cc"} { // each of them, against RFC 5322 3.6, may be there twice
+		if slices.ContainsFunc(h.Values(name), func(list string) bool { return id.qualifyList(list) != list }) {
+			edits = append(edits, mime.Edit{Op: mime.Revise, Name: name, Revise: id.qualifyList, UTF8: true})
+		}
 	}
 	return edits
 }
@@ -45,28 +48,6 @@ func (id *Identity) from(env *envelope.Envelope) string {
 		return mime.Address{Addr: id.Qualify(env.From)}.String()
 	}
 	return mime.Address{Addr: "postmaster@" + id.Domain}.String()
-}
-
-// qualifyField completes bare names in one address field. A field that is there several times
-// against RFC 5322 3.6 is left alone: a replacement would lose the further ones.
-func (id *Identity) qualifyField(h mime.Header, name string) []mime.Edit {
-	var found mime.Field
-	count := 0
-	for _, f := range h {
-		if strings.EqualFold(f.Name, name) {
-			found = f
-			count++
-		}
-	}
-	if count != 1 {
-		return nil
-	}
-	given := found.Value()
-	value := id.qualifyList(given)
-	if value == given {
-		return nil
-	}
-	return []mime.Edit{{Op: mime.Replace, Name: name, Value: value, UTF8: true}}
 }
 
 // qualifyList completes each bare name of an address list and leaves every other byte as it is: names,

@@ -84,7 +84,9 @@ func TestComplete(t *testing.T) {
 		{"half of a name", "", env, "From: a@b\r\nTo: Doé, Ann <ann@x.org>\r\nDate: d\r\nMessage-ID: <1@x>\r\n",
 			"From: a@b\r\nTo: Doé, Ann <ann@x.org>\r\nDate: d\r\nMessage-ID: <1@x>\r\n"},
 		{"several To", "", env, "From: a@b\r\nTo: root\r\nTo: bob\r\nDate: d\r\nMessage-ID: <1@x>\r\n",
-			"From: a@b\r\nTo: root\r\nTo: bob\r\nDate: d\r\nMessage-ID: <1@x>\r\n"},
+			"From: a@b\r\nTo: root@example.com\r\nTo: bob@example.com\r\nDate: d\r\nMessage-ID: <1@x>\r\n"},
+		{"several To and Cc, some complete", "", env, "From: a@b\r\nTo: x@y\r\n  (as it is)\r\nCc: root\r\nTo: Bob <bob>, ann@x.org\r\nDate: d\r\nCc:\r\nMessage-ID: <1@x>\r\n",
+			"From: a@b\r\nTo: x@y\r\n  (as it is)\r\nCc: root@example.com\r\nTo: Bob <bob@example.com>, ann@x.org\r\nDate: d\r\nCc:\r\nMessage-ID: <1@x>\r\n"},
 		{"all fields", "", env, "From: a\r\nSender: b\r\nReply-To: c\r\nCc: d\r\nDate: d\r\nMessage-ID: <1@x>\r\n",
 			"From: a@example.com\r\nSender: b@example.com\r\nReply-To: c@example.com\r\nCc: d@example.com\r\nDate: d\r\nMessage-ID: <1@x>\r\n"},
 	}

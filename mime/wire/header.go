@@ -18,22 +18,7 @@ func Fit(m *mime.Message, edits ...mime.Edit) (*mime.Message, error) {
 	if len(edits) == 0 && isFit(m) {
 		return m, nil
 	}
-	head := m.HeaderBytes()
-	if !loneCR(head) {
-		return fit(m, edits)
-	}
-	// A CR may have been part of what a field means.
-	rest := int64(len(head))
-	clean, err := mime.Parse(mime.Concat(mime.NewBytesSource(withoutLoneCR(head)), mime.Section(m.Source, rest, m.Source.Size()-rest)))
-	if err != nil {
-		return nil, err
-	}
-	return fit(clean, edits)
-}
-
-// fit is Fit for a header without lone CRs.
-func fit(m *mime.Message, edits []mime.Edit) (*mime.Message, error) {
-	m, err := withoutSeparators(m)
+	m, err := Clean(m)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +30,7 @@ func fit(m *mime.Message, edits []mime.Edit) (*mime.Message, error) {
 	}
 	for _, f := range h {
 		if strings.EqualFold(f.Name, "References") && (len(f.Raw) > MaxReferences || tooLong(f.Raw) && len(foldField(f, "\r\n")) > MaxReferences) {
-			edits = append(edits, mime.Edit{Op: mime.Replace, Name: f.Name, Value: shorten(f.Value()), UTF8: true})
+			edits = append(edits, mime.Edit{Op: mime.Replace, Name: f.Name, Value: ShortReferences(f.Value()), UTF8: true})
 			break
 		}
 	}
@@ -56,6 +41,24 @@ func fit(m *mime.Message, edits []mime.Edit) (*mime.Message, error) {
 		return m.WithHeader(foldHeader(head))
 	}
 	return m, nil
+}
+
+// Clean returns the message with edits made, and its header without the separator lines of a mailbox file on top and
+// without CRs within lines, which would end these elsewhere. Errors are those of reading the source.
+func Clean(m *mime.Message, edits ...mime.Edit) (*mime.Message, error) {
+	head := m.HeaderBytes()
+	if loneCR(head) { // it may have been part of what a field means
+		rest := int64(len(head))
+		var err error
+		if m, err = mime.Parse(mime.Concat(mime.NewBytesSource(withoutLoneCR(head)), mime.Section(m.Source, rest, m.Source.Size()-rest))); err != nil {
+			return nil, err
+		}
+	}
+	m, err := withoutSeparators(m)
+	if err != nil || len(edits) == 0 {
+		return m, err
+	}
+	return m.With(edits...)
 }
 
 // isFit reports whether Fit has nothing to do.
@@ -113,8 +116,9 @@ func joinLists(values []string) string {
 	return strings.Join(lists, ", ")
 }
 
-// shorten leaves out ids from the middle of a References field, as few as are necessary.
-func shorten(value string) string {
+// ShortReferences returns the value of a References field of at most [MaxReferences] bytes on lines of their own: ids
+// from the middle are left out, as few as are necessary.
+func ShortReferences(value string) string {
 	ids := strings.Fields(strings.ReplaceAll(value, "><", "> <"))
 	if len(ids) < 3 {
 		return strings.Join(ids, " ")

@@ -1,14 +1,18 @@
 package api_test
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
+	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -207,6 +211,42 @@ func TestHeadersOfRequests(t *testing.T) {
 		}
 	}
 }
+
+// TestNoFieldIsInjected: nothing that a provider could take for the end of a line is in a subject, a name or a header
+// field, written as it is or encoded; and References are of the length that all take.
+func TestNoFieldIsInjected(t *testing.T) {
+	var references []string
+	for i := range 200 {
+		references = append(references, fmt.Sprintf("<%030d@x.test>", i))
+	}
+	for _, end := range []string{"\r", "=?utf-8?q?=0D=0A?=", "=?utf-8?q?=0A?=", "=?utf-8?q?=C2=85?=", "=?utf-8?q?=E2=80=A8?=", "=?utf-8?q?=E2=80=A9?=", "=?utf-8?q?=0B?="} {
+		for _, kind := range apiKinds {
+			up, fake := start(t, kind.name, "")
+			m := makeMail(t, "From: \"x "+end+" y\" <app@example.com>\nTo: ann@example.org\nSubject: x "+end+" X-Injected: 1\nX-Site: x "+end+" X-Injected: 1\n"+
+				"References: "+strings.Join(references, " ")+"\nMessage-ID: <m@x>\n\ntext", "ann@example.org")
+			if out := up.Send(t.Context(), m); out[0].Err != nil {
+				t.Fatal(out[0].Err)
+			}
+			msg := fake.Accepted()[0]
+			if kind.raw {
+				if raw, err := mime.Parse(mime.NewBytesSource(msg.Raw)); err != nil || raw.Header.Has("X-Injected") || len(raw.Header.Get("References")) > 4096 || bytes.Contains(raw.HeaderBytes(), []byte("\rX")) {
+					t.Errorf("%s, %q: %q", kind.name, end, msg.Raw)
+				}
+				continue
+			}
+			for name, value := range msg.Headers {
+				if strings.ContainsFunc(value, isControl) || name == "References" && (len(value) > 4096 || !strings.HasPrefix(value, references[0]) || !strings.HasSuffix(value, references[199])) {
+					t.Errorf("%s, %q: %s: %q", kind.name, end, name, value)
+				}
+			}
+			if strings.ContainsFunc(msg.Subject+msg.From, isControl) || len(strings.Fields(msg.Subject)) != 3 {
+				t.Errorf("%s, %q: %q from %q", kind.name, end, msg.Subject, msg.From)
+			}
+		}
+	}
+}
+
+func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
 // TestBccStaysHidden is promise 2 in one message.
 func TestBccStaysHidden(t *testing.T) {

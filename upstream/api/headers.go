@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mailhatch/mime"
+	"mailhatch/mime/wire"
 	"mailhatch/upstream"
 )
 
@@ -83,6 +84,9 @@ func (l *joinedHeaders) joined() []Field {
 			sep = ", "
 		}
 		out[i] = Field{name, strings.Join(l.values[lower], sep)}
+		if lower == "references" && len(out[i].Value) > wire.MaxReferences {
+			out[i].Value = wire.ShortReferences(out[i].Value)
+		}
 	}
 	return out
 }
@@ -92,9 +96,9 @@ func isFieldName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' })
 }
 
-// oneLine keeps what came decoded from adding lines or controls.
+// oneLine keeps what came decoded from adding lines or controls, for those too who split lines as Unicode has them.
 func oneLine(r rune) rune {
-	if r < ' ' || r == 0x7f {
+	if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
 		return ' '
 	}
 	return r

@@ -60,7 +60,7 @@ func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream
 	if e := out.begin(m, flatten); e != nil {
 		return nil, e
 	}
-	out.Subject, out.Headers = plainText(msg.Subject), headersOf(m, form.Reserved)
+	out.Subject, out.Headers = plainText(strings.Map(oneLine, msg.Subject)), headersOf(m, form.Reserved)
 	if out.Text, err = textOf(content.Text); err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mailhatch/mime"
+	"mailhatch/mime/wire"
 	"mailhatch/upstream"
 )
 
@@ -157,15 +158,13 @@ func writeFile(path string, m *upstream.Mail, to string) (err error) {
 	return f.Sync()
 }
 
-// writeMessage writes sender and recipient as trace fields, and the message without Bcc, line ends as they are.
+// writeMessage writes sender and recipient as trace fields, and the message without Bcc, the trace of another delivery
+// and the separator of a mailbox file, line ends as they are.
 func writeMessage(w io.Writer, m *upstream.Mail, to string) error {
-	msg := m.Message
-	if msg.Header.Get("Bcc") != "" || msg.Header.Get("Resent-Bcc") != "" {
-		edited, err := msg.With(mime.Edit{Op: mime.Remove, Name: "Bcc"}, mime.Edit{Op: mime.Remove, Name: "Resent-Bcc"})
-		if err != nil {
-			return err
-		}
-		msg = edited
+	msg, err := wire.Clean(m.Message, mime.Edit{Op: mime.Remove, Name: "Bcc"}, mime.Edit{Op: mime.Remove, Name: "Resent-Bcc"},
+		mime.Edit{Op: mime.Remove, Name: "Return-Path"})
+	if err != nil {
+		return err
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Return-Path: <%s>\r\n", oneLine(m.From))
@@ -176,7 +175,7 @@ func writeMessage(w io.Writer, m *upstream.Mail, to string) error {
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return err
 	}
-	_, err := io.Copy(w, msg.Reader())
+	_, err = io.Copy(w, msg.Reader())
 	return err
 }
 

@@ -236,7 +236,7 @@ func TestFile(t *testing.T) {
 	if err := u.(upstream.Checker).Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	m := upstreamtest.NewMail(t, "Bcc: hidden@x\r\nSubject: x\r\n\r\n\xff\r\n", "b@x", "hidden@x")
+	m := upstreamtest.NewMail(t, ">From z@x\r\nReturn-Path: <z@x>\r\nBcc: hidden@x\r\nSubject: x\rBcc: y\r\n\r\n>From z\r\xff\r\n", "b@x", "hidden@x")
 	m.To = append(m.To, upstream.Recipient{Address: "evil\r\nX: 1@x"})
 	upstreamtest.CheckOutcomes(t, u.Send(context.Background(), m), "ok 01TEST", "ok 01TEST", "ok 01TEST")
 	var work sync.WaitGroup
@@ -250,7 +250,7 @@ func TestFile(t *testing.T) {
 	}
 	want := map[string]bool{}
 	for _, to := range []string{"b@x", "hidden@x", "evilX: 1@x"} {
-		want["Return-Path: <a@example.com>\r\nDelivered-To: "+to+"\r\nX-Mailhatch-Id: 01TEST\r\nSubject: x\r\n\r\n\xff\r\n"] = true
+		want["Return-Path: <a@example.com>\r\nDelivered-To: "+to+"\r\nX-Mailhatch-Id: 01TEST\r\nSubject: x Bcc: y\r\n\r\n>From z\r\xff\r\n"] = true
 	}
 	for _, e := range entries {
 		name := filepath.Join(path, "new", e.Name())
