@@ -108,11 +108,11 @@ func TestNatureIsDocumented(t *testing.T) {
 	b.WriteString("# What each provider's API changes by nature\n\n" +
 		"These changes happen to every mail, however well it is translated; `mailhatch render --upstream NAME FILE`\n" +
 		"prints them below the request. Kinds that are not listed hand the message on as it is, but for trace fields,\n" +
-		"Bcc and, at a relay without 8BITMIME, the transfer encoding. The tests of `upstream/kinds` write this file (`go test ./upstream/kinds -update`).\n\n" +
+		"Bcc and what [relays](#relays-and-apis-that-take-a-message-as-it-is) need. The tests of `upstream/kinds` write this file (`go test ./upstream/kinds -update`).\n\n" +
 		"APIs that take text and files apart cannot be told of format=flowed (RFC 3676): its soft line breaks and stuffed spaces\n" +
 		"are undone, so that no link stays cut in two. A character that a program has cut in half, at the end of a text, a\n" +
 		"line or a field, becomes U+FFFD there, and the rest stays UTF-8, in bodies, headers and file names alike.\n" +
-		readersView)
+		readersView + forRelays)
 	for _, k := range kinds.Kinds() {
 		if k.Changes == nil {
 			continue
@@ -135,3 +135,21 @@ func TestNatureIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// forRelays is what makes a message fit for relays, see mime/wire.
+const forRelays = `
+## Relays, and APIs that take a message as it is
+
+Ordinary mail leaves byte for byte. What relays refuse (RFC 5321, RFC 5322) is put right:
+
+- no line has more than 998 bytes (RFC 5321 4.5.3.1.6): headers are folded at spaces, and References, address lists and
+  parameters where spaces may be added; a Subject of one word becomes encoded words. A word of another field is left.
+- a part with longer lines becomes quoted-printable or base64, whatever it is, attached messages part by part. Signed and
+  encrypted parts are left alone, as are message/delivery-status and encodings that nobody knows; then the log's ` + "`sent`" + `
+  line of a relay has a note. A signature over the whole body (DKIM) that a message brings along breaks.
+- References of more than 4,096 bytes lose ids from their middle; the first and the last ones stay (RFC 5322 3.6.4). JSON
+  APIs get them so too.
+- repeated To or Cc fields become one; Bcc, Return-Path and the ` + "`From `" + ` or ` + "`>From `" + ` line of a mailbox file on top go;
+  a CR amid a header line, that of a part too, becomes a space.
+- a relay without 8BITMIME gets 8-bit parts as quoted-printable or base64, and 8-bit headers as encoded words.
+`
