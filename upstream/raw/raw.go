@@ -40,16 +40,20 @@ func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 		return nil, e
 	}
 	msg, err := wire.Fit(m.Message, append(edits, more...)...)
-	if err == nil {
-		msg, _, err = wire.ShortLines(msg)
-	}
 	if err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
 	if n := msg.Source.Size(); n > f.Bytes {
 		return nil, api.Errorf(upstream.Unrepresentable, "5.3.4", "the message has %d bytes; %s takes %d", n, f.Provider, f.Bytes)
 	}
-	return msg.Source, nil
+	short, _, err := wire.ShortLines(msg)
+	if err != nil {
+		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	if short.Source.Size() > f.Bytes { // better with long lines than not at all
+		return msg.Source, nil
+	}
+	return short.Source, nil
 }
 
 // missingFields adds the fields without which providers refuse a message or make up their own.

@@ -102,6 +102,11 @@ func TestLongLines(t *testing.T) {
 	if body, err := io.ReadAll(m.Root.Open()); err != nil || string(body) != line {
 		t.Errorf("%q, %v", body, err)
 	}
+	const head = "From: a@example.com\nMIME-Version: 1.0\nMessage-ID: <m@x>\n\n"
+	whole := strings.ReplaceAll(head+line, "\n", "\r\n")
+	if src, e = (Form{Bytes: int64(len(whole))}).Message(makeMail(t, "", head+line)); e != nil || read(t, Bytes(src)) != whole {
+		t.Errorf("a mail that just fits: %v", e)
+	}
 }
 
 // sorted puts the fields of a header in order: where one that was missing stands does not matter.
