@@ -43,6 +43,11 @@ type apiKind struct {
 	modes    []string            // settings with which it judges differently, beside none
 }
 
+// composers are the kinds that differ in how they compose: raw ones share package raw, which Mailgun stands for.
+func composers() []apiKind {
+	return slices.DeleteFunc(slices.Clone(apiKinds[:]), func(k apiKind) bool { return k.raw && k.name != "mailgun" })
+}
+
 // with returns settings with a key.
 func (k *apiKind) with(key string) string {
 	return fmt.Sprintf("%s = '%s'\n%s", stdcmp.Or(k.setting, "api_key"), key, k.settings)

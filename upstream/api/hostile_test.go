@@ -25,7 +25,7 @@ func (discarding) RoundTrip(r *http.Request) (*http.Response, error) {
 func builders(tb testing.TB) map[string]func(*upstream.Mail) {
 	tb.Helper()
 	all := map[string]func(*upstream.Mail){}
-	for _, kind := range apiKinds {
+	for _, kind := range composers() {
 		up, err := openKind(kind.name, kind.with("k")+"base_url = 'http://127.0.0.1:1'\npass_control_headers = true\n")
 		if err != nil {
 			tb.Fatal(err)

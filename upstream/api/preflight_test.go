@@ -91,7 +91,7 @@ func TestPreflightOfHostileMails(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := &upstream.Mail{ID: "Q", From: "app@example.com", To: []upstream.Recipient{{Address: "ann@example.org"}}, Message: msg}
-		for _, kind := range apiKinds {
+		for _, kind := range composers() {
 			up := mustOpen(t, kind.name, kind.with("k"))
 			sameVerdict(t, kind.name+" "+name, up, m)
 			if bytes, most := api.RequestBytes(up, m); bytes > most {
