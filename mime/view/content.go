@@ -49,6 +49,7 @@ func within(m *mime.Message, limit int64) (*Content, error) {
 	if err := s.pictures(m.Root); err != nil {
 		return nil, err
 	}
+	s.wholeAlternatives()
 	s.nameAll()
 	var err error
 	if s.content.Text, err = s.textBody(); err != nil {

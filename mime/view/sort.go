@@ -229,7 +229,8 @@ func bodiesOf(p *mime.Part) views {
 	case len(p.Children) == 0:
 		return asText
 	case p.Type == "multipart/related":
-		return bodiesOf(p.Children[rootOf(p)])
+		_, in := rootOf(p)
+		return in
 	}
 	found, all := views(0), asText
 	for _, c := range p.Children {
@@ -251,9 +252,31 @@ func isAlternative(p *mime.Part) bool {
 		(p.Type == "text/calendar" || p.Type == "text/x-amp-html")
 }
 
+// wholeAlternatives leaves no AMP that would stand for the whole body and shows only one of its parts: it is a file.
+func (s *sorter) wholeAlternatives() {
+	shown := 0
+	for _, p := range s.html {
+		if p.body == nil || !p.body.IsBlank() {
+			shown++
+		}
+	}
+	if shown < 2 {
+		return
+	}
+	kept := s.content.Alternatives[:0]
+	for _, p := range s.content.Alternatives {
+		if p.Type == "text/x-amp-html" {
+			s.attach(p)
+			continue
+		}
+		kept = append(kept, p)
+	}
+	s.content.Alternatives = kept
+}
+
 // related takes the root as the body and the rest as what it shows (RFC 2387).
 func (s *sorter) related(p *mime.Part, at place) error {
-	root := rootOf(p)
+	root, _ := rootOf(p)
 	if err := s.part(p.Children[root], place{in: at.in, best: true}); err != nil {
 		return err
 	}
@@ -268,15 +291,21 @@ func (s *sorter) related(p *mime.Part, at place) error {
 	return nil
 }
 
-// rootOf is the index of the child that the start parameter names, else of the first.
-func rootOf(p *mime.Part) int {
+// rootOf is the index of the child that the start parameter names, else of the first, and the bodies that it has
+// itself. Where that has none, a program has mixed up their order: the first one that has is meant.
+func rootOf(p *mime.Part) (index int, in views) {
 	start := mime.ContentID(p.Params["start"])
 	for i, c := range p.Children {
 		if start != "" && c.ContentID == start {
-			return i
+			return i, bodiesOf(c)
 		}
 	}
-	return 0
+	for i, c := range p.Children {
+		if in := bodiesOf(c); in != 0 {
+			return i, in
+		}
+	}
+	return 0, 0
 }
 
 // twin takes an HTML part as the alternative of the plain text right before it when it has the same words: many

@@ -124,6 +124,37 @@ func TestBodiesOfOneMessage(t *testing.T) {
 	}
 }
 
+// TestAMPOfOnePart is shown in place of the whole body, which it is not.
+func TestAMPOfOnePart(t *testing.T) {
+	const letter = "--b\nContent-Type: multipart/alternative; boundary=c\n\n--c\n\ntext\n--c\nContent-Type: text/x-amp-html\n\namp\n" +
+		"--c\nContent-Type: text/calendar\n\ncal\n--c\nContent-Type: text/html\n\nhtml\n--c--\n"
+	for parts, want := range map[string]int{letter: 2, letter + "--b\n\n \n": 2, letter + "--b\n\nfooter\n": 1} {
+		c := contentOf(t, "Content-Type: multipart/mixed; boundary=b\n\n"+parts+"--b--\n", mime.TextInMemory)
+		if len(c.Alternatives) != want || len(c.Attachments) != 2-want {
+			t.Errorf("%d alternatives, files %+v", len(c.Alternatives), c.Attachments)
+		}
+	}
+}
+
+// TestRootsOfRelated: what the others belong to.
+func TestRootsOfRelated(t *testing.T) {
+	const picture, html, other = "--b\nContent-Type: image/png\nContent-ID: <p@x>\n\nPNG\n", "--b\nContent-Type: text/html\nContent-ID: <h@x>\n\n<img src=cid:p@x>\n",
+		"--b\nContent-Type: text/html\nContent-ID: <o@x>\n\nother\n"
+	for _, tt := range []struct{ start, parts, want string }{
+		{"", html + picture, "<img src=cid:p@x>"},
+		{"", picture + html, "<img src=cid:p@x>"},
+		{"", other + html + picture, "other"},
+		{"; start=\"<h@x>\"", other + html + picture, "<img src=cid:p@x>"},
+		{"; start=\"<p@x>\"", html + picture, "none"},
+		{"", picture, "none"},
+	} {
+		c := contentOf(t, "Content-Type: multipart/related; boundary=b"+tt.start+"\n\n"+tt.parts+"--b--\n", mime.TextInMemory)
+		if got := textOf(t, c.HTML); got != tt.want {
+			t.Errorf("%s of %q: %q", tt.start, tt.parts, got)
+		}
+	}
+}
+
 // TestMadeContentIDs: they are no other's.
 func TestMadeContentIDs(t *testing.T) {
 	const picture = "--b\nContent-Type: image/png\n\nPNG\n"
