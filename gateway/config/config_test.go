@@ -358,3 +358,21 @@ func TestWarnAfter(t *testing.T) {
 		}
 	}
 }
+
+// TestMapSender: patterns and addresses in the forms that people know from elsewhere.
+func TestMapSender(t *testing.T) {
+	cfg, err := parse("", `hostname = "web01.example"
+[[rewrite]]
+map_sender = { "@a.example" = "@b.example", ".c.example" = "*@d.example", root = "ops", "x@*" = "x" }
+`+builtIn, testOptions(new(int)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, want := range map[string]string{"ann@a.example": "ann@b.example", "ann@x.c.example": "ann@d.example", "ann@c.example": "ann@c.example",
+		"root@web01.example": "ops@web01.example", "root@a.example": "root@b.example", "x@e.example": "x@web01.example"} {
+		env := &envelope.Envelope{From: from, To: []envelope.Recipient{{Address: "a@example.org"}}}
+		if err := cfg.Rewrites.Apply(&route.Mail{Envelope: env, Header: []byte("From: " + from + "\r\n\r\n")}); err != nil || env.From != want {
+			t.Errorf("%s: %s, %v", from, env.From, err)
+		}
+	}
+}

@@ -57,7 +57,11 @@ func (c *checker) setFrom(path, text string) mime.Address {
 func (c *checker) mapSender(cfg *Config, path string, given map[string]string) map[string]string {
 	complete := make(map[string]string, len(given))
 	for _, pattern := range slices.Sorted(maps.Keys(given)) {
-		target := c.mailbox(cfg, joinPath(path, pattern), given[pattern], "*@example.com")
+		target := given[pattern]
+		if strings.HasPrefix(target, "@") { // as the pattern may be written: the local part stays
+			target = "*" + target
+		}
+		target = c.mailbox(cfg, joinPath(path, pattern), target, "*@example.com")
 		if !strings.ContainsAny(pattern, "@*?!.<>") {
 			pattern = cfg.Identity.Qualify(pattern)
 		}

@@ -36,8 +36,8 @@ func (l *lane) attempt(ctx context.Context, lease queue.Lease, purpose purpose) 
 	a := newAttempt(l, m, m.Parts[0], msg)
 	a.purpose = purpose
 	offer, dests := a.route(ctx)
-	offer, dests = a.pace(ctx, offer, dests)
-	if offer, dests = a.divide(offer, dests); len(offer) > 0 {
+	offer, dests = a.divide(offer, dests)
+	if offer, dests = a.pace(ctx, offer, dests); len(offer) > 0 {
 		a.offer(ctx, offer, dests)
 	}
 	a.finish(ctx, lease)

@@ -119,6 +119,15 @@ func TestRatePerDomain(t *testing.T) {
 	}
 }
 
+// TestDividedMailIsPaced: to be divided uses no turn up.
+func TestDividedMailIsPaced(t *testing.T) {
+	a := &scripted{}
+	r := newRig(t, func(c *Config) { c.Upstreams[0].RatePerDomain, c.Upstreams[0].MaxRecipients = 1e-6, 1 }, ups{"a": a})
+	r.put("a", "x@one.example", "y@two.example", "z@three.example")
+	r.start()
+	r.awaitSent(3)
+}
+
 // TestRatePerDomainExpires: mail that never has its turn is given up in the end, and the sender is told why.
 func TestRatePerDomainExpires(t *testing.T) {
 	a := &scripted{}
