@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"mailhatch/cmd/mailhatch/submit"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/route"
 )
 
 const testText = "This is a test message from mailhatch.\n"
@@ -59,7 +62,26 @@ func runSend(ctx context.Context, a *app, args []string) error {
 			return err
 		}
 	}
-	return send.Submit(ctx, to, env, m, a.stdout, a.stderr)
+	return a.senderHint(send.Submit(ctx, to, env, m, a.stdout, a.stderr), env)
+}
+
+// senderHint names the line that the config needs where an upstream carries no mail from this machine's name, such
+// as root@app1.
+func (a *app) senderHint(err error, env *envelope.Envelope) error {
+	var no *submit.ReplyError
+	if !errors.As(err, &no) || !strings.HasPrefix(no.Text, "5.1.7 ") { // RFC 3463: bad sender's address
+		return err
+	}
+	cfg, cfgErr := a.config()
+	if cfgErr != nil {
+		return err
+	}
+	decision, _ := cfg.Routes.Early(&route.Input{Envelope: env, To: cfg.Identity.Qualify(env.To[0].Address)})
+	if len(decision.Via) == 0 {
+		return err
+	}
+	return command.Hintf(err, "add this line to [upstream.%s] in %s, with an address of yours there, then mailhatch reload; or use --from\n    rewrite_from = \"noreply@example.com\"",
+		decision.Via[0], cmp.Or(cfg.File, "the config"))
 }
 
 // readText reads standard input unless the text was given. A message without any content is a test.

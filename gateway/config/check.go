@@ -42,6 +42,7 @@ func (c *checker) check() *Config {
 	cfg.Listeners = c.listeners()
 	names := c.upstreamNames()
 	cfg.Upstreams = c.upstreams(names, cfg.Hostname)
+	c.hostSenders(cfg)
 	cfg.Routes = c.routes(names)
 	cfg.Rewrites = c.rewrites(cfg)
 	c.strangers(cfg.Listeners)

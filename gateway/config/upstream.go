@@ -157,6 +157,27 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 	return u, err == nil
 }
 
+// hostSenders gives upstreams that carry no mail from names of hosts, such as root@app1, a sender that they do carry,
+// where the config names one for other purposes.
+func (c *checker) hostSenders(cfg *Config) {
+	if c.file.Identity.Domain == "" && c.file.Identity.DefaultFrom == "" {
+		return
+	}
+	msg, err := mime.Parse(mime.NewBytesSource([]byte("From: root@localhost\r\n\r\n")))
+	if err != nil {
+		return
+	}
+	mail := &upstream.Mail{ID: "ASKED", From: "root@localhost", To: []upstream.Recipient{{Address: "ann@example.com"}}, Message: msg}
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		p, ok := u.Upstream.(upstream.Preflighter)
+		var refusal *upstream.Error
+		if u.Sender == nil && ok && errors.As(p.Preflight(mail), &refusal) && refusal.Code == "5.1.7" { // RFC 3463: bad sender's address
+			u.Sender = cfg.Identity.HostSenders()
+		}
+	}
+}
+
 // tokenDir is where upstreams keep their access tokens.
 func (c *checker) tokenDir() string {
 	dir, err := resolveStateDir(c.File, c.file.StateDir)

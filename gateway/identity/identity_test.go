@@ -312,3 +312,41 @@ func TestSenderPolicyDomains(t *testing.T) {
 		}
 	}
 }
+
+// TestHostSenders: who takes the place of root@vm, where nothing but a name of the Internet is carried.
+func TestHostSenders(t *testing.T) {
+	for _, c := range []struct {
+		domain, defaultFrom string
+		from, header        string
+		wantFrom, want      string
+	}{
+		{"example.com", "", "root@vm", "root <root@vm>", "root@example.com", "root <root@example.com>"},
+		{"example.com", "App <noreply@x.example>", "root@vm", "root <root@vm>", "noreply@x.example", "root via App <noreply@x.example>"},
+		{"vm", "App <noreply@x.example>", "root@vm", "root@vm", "noreply@x.example", "App <noreply@x.example>"},
+		{"example.com", "", "ann@other.example", "ann@other.example", "ann@other.example", ""},
+		{"example.com", "", "", "MAILER-DAEMON@vm", "", "MAILER-DAEMON@example.com"},
+		{"example.com", "", "root@vm", "nobody at all", "root@example.com", "postmaster@example.com"},
+	} {
+		id, err := New(c.domain, "vm", c.defaultFrom)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := mime.Parse(mime.NewBytesSource([]byte("From: " + c.header + "\r\n\r\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, edits := id.HostSenders().Apply(c.from, m)
+		got := ""
+		for _, e := range edits {
+			if e.Name == "From" {
+				got = e.Value
+			}
+		}
+		if from != c.wantFrom || got != c.want {
+			t.Errorf("%+v: %q and %q", c, from, got)
+		}
+	}
+	if id, _ := New("vm", "vm", ""); id.HostSenders() != nil {
+		t.Error("a name of a host takes the place of another")
+	}
+}

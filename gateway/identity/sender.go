@@ -14,6 +14,20 @@ import (
 type SenderPolicy struct {
 	Domains []string     // lower case; "*.example.com" is all subdomains; empty: every From is rewritten
 	Rewrite mime.Address // takes the place of a From outside Domains
+
+	hostsOnly bool   // only names of hosts, such as root@app1, are rewritten
+	domain    string // where Rewrite is zero: takes the place of the host's name
+}
+
+// HostSenders is the policy of an upstream that carries no mail from names of hosts, such as root@app1, and has no
+// other policy: default_from takes their place or, without one, the domain that completes names. It is nil where
+// neither is any better.
+func (id *Identity) HostSenders() *SenderPolicy {
+	p := &SenderPolicy{Rewrite: id.DefaultFrom, hostsOnly: true, domain: id.Domain}
+	if p.allowed(id.DefaultFrom.Addr) || id.DefaultFrom.Addr == "" && strings.Contains(id.Domain, ".") {
+		return p
+	}
+	return nil
 }
 
 // NewSenderPolicy checks both keys. Its error joins a *KeyError for each that cannot be used.
@@ -46,6 +60,9 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 
 // allowed reports whether mail from this address may go as it is.
 func (p *SenderPolicy) allowed(addr string) bool {
+	if _, domain, _ := mime.SplitAddress(addr); p.hostsOnly {
+		return strings.Contains(domain, ".")
+	}
 	return mime.SameAddress(addr, p.Rewrite.Addr) || p.inDomains(addr)
 }
 
@@ -67,7 +84,7 @@ func (p *SenderPolicy) inDomains(addr string) bool {
 func (p *SenderPolicy) Apply(from string, m *mime.Message) (newFrom string, edits []mime.Edit) {
 	newFrom = from
 	if from != "" && !p.allowed(from) {
-		newFrom = p.Rewrite.Addr
+		newFrom = p.instead(from)
 	}
 	if p.allAllowed(m.From) {
 		if m.Sender != nil && !p.allowed(m.Sender.Addr) {
@@ -98,9 +115,24 @@ func (p *SenderPolicy) allAllowed(from []mime.Address) bool {
 	return len(from) > 0
 }
 
+// instead returns the address that takes the place of one that is not allowed.
+func (p *SenderPolicy) instead(addr string) string {
+	if p.Rewrite.Addr != "" {
+		return p.Rewrite.Addr
+	}
+	local, _, _ := mime.SplitAddress(addr)
+	return local + "@" + p.domain
+}
+
 // via returns the new From: "Ann via App", or as much of it as there is.
 func (p *SenderPolicy) via(from []mime.Address) mime.Address {
 	a := p.Rewrite
+	if a.Addr == "" {
+		a.Addr = "postmaster@" + p.domain
+		if len(from) > 0 {
+			a.Addr = p.instead(from[0].Addr)
+		}
+	}
 	if len(from) == 0 || from[0].Name == "" {
 		return a
 	}
