@@ -138,8 +138,9 @@ func TestMaildropIsPickedUp(t *testing.T) {
 	leave("me", "no@example.org")
 	leave("", "no@example.org")
 	leave("me", "a@b@c")
+	leave("a@b@c", "root")
 	h.start()
-	h.await("the message and the bounce", func() bool { return len(h.waiting(envelope.Held)) == 2 })
+	h.await("the message and the bounces", func() bool { return len(h.waiting(envelope.Held)) == 3 })
 	for _, m := range heldMail(h) {
 		env := m.Envelope
 		if env.From == "" {
@@ -152,7 +153,7 @@ func TestMaildropIsPickedUp(t *testing.T) {
 			t.Errorf("envelope %+v", env)
 		}
 	}
-	h.await("the failed ones", func() bool { return len(h.waiting(envelope.Failed)) == 2 })
+	h.await("the failed ones", func() bool { return len(h.waiting(envelope.Failed)) == 3 })
 	h.await("the one that is put aside", func() bool {
 		aside, err := os.ReadDir(drop + "-refused")
 		return err == nil && len(aside) == 1 && strings.Contains(h.log.String(), "where=maildrop")
