@@ -2,7 +2,6 @@ package smtp
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -53,23 +52,23 @@ func (u *relay) prepare(m *mime.Message, own []string) (*content, error) {
 
 // measure reads a message through, and keeps its wire form where it is small.
 func (u *relay) measure(m *mime.Message) (*content, error) {
-	c := &content{msg: m, eightBitHeader: has8Bit(m.HeaderBytes()) || partHeaderHas8Bit(m.Root)}
-	var w dotWriter
+	c := &content{msg: m, eightBitHeader: wire.Has8Bit(m.HeaderBytes()) || partHeaderHas8Bit(m.Root)}
+	var w wire.Writer
 	if m.Source.Size() <= smallSize {
-		w.buf = u.buffer()
+		w.Buf = u.buffer()
 	} else {
-		w.flush = func([]byte) error { return nil } // counting only
+		w.Flush = func([]byte) error { return nil } // counting only
 	}
 	if err := u.feed(&w, m); err != nil {
-		u.recycle(w.buf)
+		u.recycle(w.Buf)
 		return nil, err
 	}
-	if w.flush == nil {
-		c.wire = w.buf
+	if w.Flush == nil {
+		c.wire = w.Buf
 	} else {
-		u.recycle(w.buf)
+		u.recycle(w.Buf)
 	}
-	c.size, c.eightBit, c.long = w.size, w.high, w.long
+	c.size, c.eightBit, c.long = w.Size, w.EightBit, w.Long
 	return c, nil
 }
 
@@ -119,17 +118,17 @@ func (c *content) send(u *relay, write func([]byte) error) error {
 	if c.wire != nil {
 		return write(c.wire)
 	}
-	w := dotWriter{flush: write, buf: u.buffer()}
+	w := wire.Writer{Flush: write, Buf: u.buffer()}
 	err := u.feed(&w, c.msg)
 	if err == nil {
-		err = write(w.buf)
+		err = write(w.Buf)
 	}
-	u.recycle(w.buf)
+	u.recycle(w.Buf)
 	return err
 }
 
-// feed passes the message through w; with flush set, w.buf holds the end with the final dot.
-func (u *relay) feed(w *dotWriter, m *mime.Message) error {
+// feed passes the message through w; with Flush set, w.Buf holds the end with the final dot.
+func (u *relay) feed(w *wire.Writer, m *mime.Message) error {
 	scratch := u.buffer()
 	scratch = scratch[:cap(scratch)]
 	defer func() { u.recycle(scratch) }()
@@ -141,12 +140,12 @@ func (u *relay) feed(w *dotWriter, m *mime.Message) error {
 			}
 			return &readError{err}
 		}
-		if err := w.write(scratch[:n]); err != nil {
+		if err := w.Take(scratch[:n]); err != nil {
 			return err
 		}
 		off += int64(n)
 	}
-	w.end()
+	w.End()
 	return nil
 }
 
@@ -156,10 +155,7 @@ type readError struct{ err error }
 func (e *readError) Error() string { return "reading the message: " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-const (
-	chunkSize = 64 << 10 // of a large message in one write
-	runSize   = 16 << 10 // of it, what is taken in one go
-)
+const chunkSize = 64 << 10 // of a large message in one write
 
 func (u *relay) buffer() []byte { return (*u.buffers.Get().(*[]byte))[:0] }
 
@@ -177,120 +173,6 @@ func (u *relay) release(c *content) {
 	}
 }
 
-// dotWriter makes the wire form of a message (RFC 5321 4.5.2): a dot doubled at the start of a line and
-// behind NULs there, a lone CR or LF made CRLF, and CRLF at the end where it is missing. Nothing else changes.
-type dotWriter struct {
-	flush func([]byte) error // gets buf when it is full; nil: all stays in buf
-	buf   []byte
-	size  int64 // octets so far, without the doubled dots
-	high  bool  // some had the high bit set
-	long  bool  // some line had more than wire.MaxLine of them
-
-	length int // of the line
-
-	inLine bool // the last octet was not the end of a line
-	begun  bool // the line has an octet other than NUL
-	cr     bool // the last octet was a CR, which has not been written yet
-}
-
-func (w *dotWriter) write(p []byte) error {
-	for len(p) > 0 {
-		if n := w.plain(p[:min(len(p), runSize)]); n > 0 {
-			p = p[n:]
-		} else {
-			line := p
-			i := bytes.IndexByte(p, '\n')
-			if i >= 0 {
-				line = p[:i]
-			}
-			p = p[min(len(line)+1, len(p)):]
-			w.line(line, i >= 0)
-		}
-		if w.flush != nil && len(w.buf) >= chunkSize-runSize {
-			if err := w.flush(w.buf); err != nil {
-				return err
-			}
-			w.buf = w.buf[:0]
-		}
-	}
-	return nil
-}
-
-// plain takes the lines at the start of p that leave as they are, and says how many bytes these have.
-func (w *dotWriter) plain(p []byte) int {
-	n := 0
-	for !w.inLine && !w.cr && n < len(p) && p[n] != '.' && p[n] != 0 {
-		end := bytes.IndexByte(p[n:], '\n')
-		if end < 1 || bytes.IndexByte(p[n:n+end], '\r') != end-1 {
-			break
-		}
-		w.long = w.long || end-1 > wire.MaxLine
-		n += end + 1
-	}
-	w.size += int64(n)
-	w.high = w.high || has8Bit(p[:n])
-	w.buf = append(w.buf, p[:n]...)
-	return n
-}
-
-// line takes bytes without LF; ended says that an LF follows them.
-func (w *dotWriter) line(b []byte, ended bool) {
-	if w.cr && (len(b) > 0 || !ended) {
-		w.endLine() // a lone CR
-	}
-	for {
-		j := bytes.IndexByte(b, '\r')
-		if j < 0 {
-			break
-		}
-		w.text(b[:j])
-		b = b[j+1:]
-		if w.cr = len(b) == 0; w.cr {
-			break
-		}
-		w.endLine()
-	}
-	w.text(b)
-	if ended {
-		w.endLine()
-	}
-}
-
-func (w *dotWriter) text(b []byte) {
-	if len(b) == 0 {
-		return
-	}
-	w.size += int64(len(b))
-	w.high = w.high || has8Bit(b)
-	w.length += len(b)
-	w.long = w.long || w.length > wire.MaxLine
-	w.inLine = true
-	if !w.begun {
-		// A relay that drops NUL would take NUL "." CRLF for the end of the message.
-		text := bytes.TrimLeft(b, "\x00")
-		w.buf = append(w.buf, b[:len(b)-len(text)]...)
-		if b = text; len(b) > 0 && b[0] == '.' {
-			w.buf = append(w.buf, '.')
-		}
-		w.begun = len(b) > 0
-	}
-	w.buf = append(w.buf, b...)
-}
-
-func (w *dotWriter) endLine() {
-	w.inLine, w.begun, w.cr, w.length = false, false, false, 0
-	w.size += 2
-	w.buf = append(w.buf, '\r', '\n')
-}
-
-// end adds the final dot.
-func (w *dotWriter) end() {
-	if w.cr || w.inLine {
-		w.endLine()
-	}
-	w.buf = append(w.buf, ".\r\n"...)
-}
-
 // toCRLF returns p with CR before each LF.
 func toCRLF(p []byte) []byte {
 	p = bytes.ReplaceAll(p, []byte("\r\n"), []byte("\n"))
@@ -301,21 +183,6 @@ func hasLoneLF(p []byte) bool {
 	return bytes.Count(p, []byte("\n")) != bytes.Count(p, []byte("\r\n"))
 }
 
-func has8Bit(p []byte) bool {
-	for len(p) >= 8 {
-		if binary.LittleEndian.Uint64(p)&0x8080808080808080 != 0 {
-			return true
-		}
-		p = p[8:]
-	}
-	for _, b := range p {
-		if b >= 0x80 {
-			return true
-		}
-	}
-	return false
-}
-
 // partHeaderHas8Bit looks for raw 8-bit in the headers of parts, as SMTPUTF8 messages have it.
 func partHeaderHas8Bit(p *mime.Part) bool {
 	if p == nil {
@@ -323,7 +190,7 @@ func partHeaderHas8Bit(p *mime.Part) bool {
 	}
 	for _, child := range p.Children {
 		for _, f := range child.Header {
-			if has8Bit(f.Raw) {
+			if wire.Has8Bit(f.Raw) {
 				return true
 			}
 		}

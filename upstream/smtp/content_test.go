@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,20 +49,6 @@ func TestSMTPByteIdentity(t *testing.T) {
 			}
 			checkFaults(t, relay)
 		})
-	}
-}
-
-// A relay that drops NUL must not find the end of the message, wherever the bytes are cut.
-func TestSMTPDotBehindNUL(t *testing.T) {
-	const text, want = "hi\r\n\x00.\r\n\x00\x00.\r\na\x00.\r\n.\x00\r\n", "hi\r\n\x00..\r\n\x00\x00..\r\na\x00.\r\n..\x00\r\n.\r\n"
-	for cut := range len(text) {
-		var w dotWriter
-		if err := errors.Join(w.write([]byte(text[:cut])), w.write([]byte(text[cut:]))); err != nil {
-			t.Fatal(err)
-		}
-		if w.end(); string(w.buf) != want {
-			t.Errorf("cut at %d: %q", cut, w.buf)
-		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"mailhatch/mime/wire"
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -324,7 +325,7 @@ func TestSMTPUnrepresentable(t *testing.T) {
 		u := openSMTP(t, relay, nil)
 		upstreamtest.CheckOutcomes(t, u.Send(context.Background(), upstreamtest.NewMail(t, eightBit, "a@x")), "ok FAKE1")
 		got := relay.Taken()[0].Data
-		if has8Bit(got) || !strings.Contains(string(got), "=C3=BC") {
+		if wire.Has8Bit(got) || !strings.Contains(string(got), "=C3=BC") {
 			t.Errorf("%q", got)
 		}
 		checkFaults(t, relay)

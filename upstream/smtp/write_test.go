@@ -1,8 +1,6 @@
 package smtp
 
 import (
-	"bytes"
-	"errors"
 	"net"
 	"slices"
 	"testing"
@@ -71,45 +69,4 @@ func (r *replies) Read(p []byte) (int, error) {
 	n := copy(p, r.text)
 	r.text = r.text[n:]
 	return n, nil
-}
-
-// stuffed is the wire form of a message, octet by octet.
-func stuffed(p []byte) (wire []byte, size int64) {
-	p = toCRLF(bytes.ReplaceAll(bytes.ReplaceAll(p, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n")))
-	if len(p) > 0 && !bytes.HasSuffix(p, []byte("\n")) {
-		p = append(p, "\r\n"...)
-	}
-	start := true // of a line, NULs aside
-	for _, b := range p {
-		if start && b == '.' {
-			wire = append(wire, '.')
-		}
-		wire = append(wire, b)
-		start = b == '\n' || start && b == 0
-	}
-	return append(wire, ".\r\n"...), int64(len(p))
-}
-
-// TestSMTPWireOfAll makes the wire form of all short messages of a few octets, cut in two at each place.
-func TestSMTPWireOfAll(t *testing.T) {
-	const alphabet, length = "a.\r\n\x00\xe4", 6
-	text := make([]byte, length)
-	for number, more := 0, true; more; number++ {
-		rest := number
-		for i := range text {
-			text[i] = alphabet[rest%len(alphabet)]
-			rest /= len(alphabet)
-		}
-		more = rest == 0
-		want, size := stuffed(text)
-		for cut := range length {
-			var w dotWriter
-			if err := errors.Join(w.write(text[:cut]), w.write(text[cut:])); err != nil {
-				t.Fatal(err)
-			}
-			if w.end(); !bytes.Equal(w.buf, want) || w.size != size || w.high != bytes.Contains(text, []byte("\xe4")) {
-				t.Fatalf("%q cut at %d: %q of %d octets, want %q of %d", text, cut, w.buf, w.size, want, size)
-			}
-		}
-	}
 }
