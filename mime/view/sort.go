@@ -53,15 +53,15 @@ func (s *sorter) part(p *mime.Part, at place) error {
 		return s.related(p, at)
 	}
 	for i, c := range p.Children {
+		twin := false
+		var err error
 		if i > 0 {
-			if twin, err := s.twin(p.Children[i-1], c); err != nil || twin {
-				if err != nil {
-					return err
-				}
-				continue
-			}
+			twin, err = s.twin(p.Children[i-1], c)
 		}
-		if err := s.part(c, place{in: at.in}); err != nil {
+		if !twin && err == nil {
+			err = s.part(c, place{in: at.in})
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -73,9 +73,7 @@ func (s *sorter) leaf(p *mime.Part, at place) error {
 	case at.in == 0:
 	case s.isBody(p, at):
 		return s.addText(p, at.in)
-	case at.root && isAlternative(p), // an invitation that is nothing else, or
-		// beside the text, which mail programs offer to answer.
-		isAlternative(p) && p.Name == "" && p.Params["method"] != "" && len(s.content.Alternatives) == 0:
+	case isAlternative(p) && (at.root || s.isInvitation(p)):
 		s.content.Alternatives = append(s.content.Alternatives, p)
 		return nil
 	case at.in&asHTML != 0 && isPicture(p):
@@ -83,6 +81,11 @@ func (s *sorter) leaf(p *mime.Part, at place) error {
 	}
 	s.attach(p)
 	return nil
+}
+
+// isInvitation reports whether mail programs offer to answer an alternative that stands beside the text.
+func (s *sorter) isInvitation(p *mime.Part) bool {
+	return p.Name == "" && p.Params["method"] != "" && len(s.content.Alternatives) == 0
 }
 
 // isBody reports whether a leaf is text that a mail program shows.
