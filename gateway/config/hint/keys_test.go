@@ -34,7 +34,7 @@ func TestKey(t *testing.T) {
 // TestSynonyms: each is written as it is compared, and means one key only of those that a table can have at once.
 func TestSynonyms(t *testing.T) {
 	for _, table := range []string{"", "listener", "listener.user", "upstream", "route", "rewrite", "identity", "queue", "admin", "log"} {
-		all := synonyms(table)
+		all := synonyms[table]
 		if len(all) == 0 {
 			t.Errorf("%s has none", table)
 		}
