@@ -58,8 +58,34 @@ type Expiring interface {
 type Expiry struct {
 	Name    string    // "token", "certificate"
 	Since   time.Time // when it began; zero: unknown
-	At      time.Time
-	Renewed bool // before its end, without anyone's doing
+	At      time.Time // zero: there is none yet
+	Renewed bool      // before its end, without anyone's doing
+	Failure error     // why the last renewal failed; nil: it did not. Never holds a secret
+}
+
+// Loginer is implemented by upstreams whose credentials may come from a person's consent.
+type Loginer interface {
+	// Login asks a person to consent by the device flow (RFC 8628): show is called once with what they need, then
+	// Login waits until they have consented or refused, the code has ended, or ctx ends. Where the settings need no
+	// login it returns at once why.
+	Login(ctx context.Context, show func(LoginCode)) error
+	// NeedsLogin reports that no mail goes there before somebody has logged in.
+	NeedsLogin() bool
+}
+
+// LoginCode is what a person needs to log in (RFC 8628 3.2).
+type LoginCode struct {
+	URL    string    `json:"url"`  // to be opened in a browser, anywhere
+	Code   string    `json:"code"` // to be typed there
+	Expiry time.Time `json:"expiry,omitzero"`
+}
+
+// Runner is implemented by upstreams that have work of their own while the gateway runs, whether mail flows or not,
+// such as keeping a login alive.
+type Runner interface {
+	// Run works until ctx ends, and returns nil soon after. It is called once, and Send may be called before it, while it
+	// runs and after it. An error means that it cannot go on.
+	Run(ctx context.Context) error
 }
 
 // Upstreams that hold connections implement io.Closer too.

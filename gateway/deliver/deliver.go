@@ -94,6 +94,13 @@ func (d *Deliverer) Status() []gate.Status {
 	return list
 }
 
+// Retry tries a closed upstream soon: what closed it was seen to.
+func (d *Deliverer) Retry(upstream string) {
+	if g := d.current.Load(); g != nil && g.lanes[upstream] != nil {
+		g.lanes[upstream].gate.ProbeSoon()
+	}
+}
+
 // Choose returns the first of the named upstreams that is not closed; all closed: the first.
 func (d *Deliverer) Choose(via []string) string {
 	if g := d.current.Load(); g != nil {

@@ -2,12 +2,14 @@ package deliver
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
 )
 
 const (
@@ -24,6 +26,9 @@ func (g *generation) run(ctx, attempts context.Context) {
 	defer lanes.Wait()
 	for _, l := range g.lanes {
 		lanes.Go(func() { l.run(ctx, attempts) })
+		if r, ok := l.upstream.Upstream.(upstream.Runner); ok {
+			lanes.Go(func() { g.work(ctx, l.upstream.Name, r) })
+		}
 	}
 	stray := map[string]*lane{} // lanes that no gateway serves any more, and "" for mail without an upstream
 	laneOf := func(name string) *lane {
@@ -67,6 +72,13 @@ func (g *generation) run(ctx, attempts context.Context) {
 		next := g.wakeLanes(ctx, laneOf)
 		due = time.Now().Add(next)
 		timer.Reset(next)
+	}
+}
+
+// work lets an upstream do what it has to do beside mail.
+func (g *generation) work(ctx context.Context, name string, r upstream.Runner) {
+	if err := r.Run(ctx); err != nil {
+		g.journal.InternalError("upstream", fmt.Errorf("%s: %w", name, err))
 	}
 }
 

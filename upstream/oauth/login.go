@@ -3,31 +3,17 @@ package oauth
 import (
 	"context"
 	"errors"
-	"time"
 
 	"golang.org/x/oauth2"
 
 	"mailhatch/upstream"
 )
 
-// Code is what a person needs to log in (RFC 8628 3.2).
-type Code struct {
-	URL    string    // to be opened in a browser, anywhere
-	Code   string    // to be typed there
-	Expiry time.Time // of the code
-}
-
 // Login gets a token by the device flow: show is called with what the person needs, then Login waits until they
 // have consented, the code has expired or ctx ends.
-func (s *Source) Login(ctx context.Context, show func(Code)) error {
+func (s *Source) Login(ctx context.Context, show func(upstream.LoginCode)) error {
 	if s.settings.Flow != Device {
 		return errors.New("only flow = \"device\" needs a login; the others prove themselves")
-	}
-	select {
-	case s.busy <- struct{}{}:
-		defer func() { <-s.busy }()
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.client)
 	config := s.settings.config(s.purpose)
@@ -35,7 +21,7 @@ func (s *Source) Login(ctx context.Context, show func(Code)) error {
 	if err != nil {
 		return s.explain(err)
 	}
-	show(Code{URL: code.VerificationURI, Code: code.UserCode, Expiry: code.Expiry})
+	show(upstream.LoginCode{URL: code.VerificationURI, Code: code.UserCode, Expiry: code.Expiry})
 	granted, err := config.DeviceAccessToken(ctx, code)
 	switch {
 	case ctx.Err() != nil:
@@ -45,8 +31,23 @@ func (s *Source) Login(ctx context.Context, show func(Code)) error {
 	case granted.RefreshToken == "":
 		return &upstream.Error{Class: upstream.Account, Err: errors.New("the provider granted no refresh token: the login would last an hour; the scope offline_access asks for one")}
 	}
-	var t token
-	return s.keep(granted, &t)
+	return s.replace(ctx, granted)
+}
+
+// replace keeps a token that was got beside the one in use, which may be renewed meanwhile.
+func (s *Source) replace(ctx context.Context, granted *oauth2.Token) error {
+	select {
+	case s.busy <- struct{}{}:
+		defer func() { <-s.busy }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	unlock, err := s.store.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.keep(granted, &token{})
 }
 
 // NeedsLogin reports that tokens come from a person's login, and there is none.

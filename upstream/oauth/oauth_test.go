@@ -289,10 +289,10 @@ func TestDevice(t *testing.T) {
 	if _, e := s.Token(t.Context()); e == nil || e.Class != upstream.Account || !strings.Contains(e.Error(), "mailhatch login m365") || !s.NeedsLogin() {
 		t.Errorf("before the login: %v", e)
 	}
-	shown := make(chan Code, 1)
+	shown := make(chan upstream.LoginCode, 1)
 	done := make(chan error, 1)
 	cli := h.open() // another process
-	go func() { done <- cli.Login(t.Context(), func(c Code) { shown <- c }) }()
+	go func() { done <- cli.Login(t.Context(), func(c upstream.LoginCode) { shown <- c }) }()
 	if c := <-shown; c.Code != "ABCD-EFGH" || c.URL == "" || time.Until(c.Expiry) < time.Minute {
 		t.Errorf("shown is %+v", c)
 	}
@@ -327,7 +327,7 @@ func TestLoginThatFails(t *testing.T) {
 	}
 	h = newHouse(t, Device)
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := h.open().Login(ctx, func(Code) { cancel() }); !errors.Is(err, context.Canceled) {
+	if err := h.open().Login(ctx, func(upstream.LoginCode) { cancel() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
 	h.fake.Set(func(s *fakes.TokenSettings) { s.ClientID = "another" })

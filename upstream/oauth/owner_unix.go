@@ -3,6 +3,7 @@
 package oauth
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -27,4 +28,10 @@ func syncDir(dir string) error {
 	}
 	defer d.Close() //nolint:errcheck // nothing was written to it
 	return d.Sync()
+}
+
+// lockFile locks an open file, and reports whether nobody else has it. It is free again once the file is closed, by
+// whatever end of the process.
+func lockFile(f *os.File) bool {
+	return !errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }

@@ -28,23 +28,28 @@ type Source struct {
 	client       *http.Client
 	now          func() time.Time
 	busy         chan struct{} // holds one value while a token is being renewed
+	renewed      chan struct{} // one token: there is a new one
 
 	mu       sync.Mutex
 	current  token
 	loaded   bool            // from the store
+	kept     bool            // Run renews it in time
 	refused  string          // an access token that the far side refused
 	failure  *upstream.Error // of the last renewal
 	notAgain time.Time       // until then it is the answer
 }
 
-// Token returns an access token that is good for the next seconds. Where it is time to renew it, the first who asks
-// does so, and the others get the old one as long as it is valid.
+// Token returns an access token that is good for the next seconds. Where it is time to renew it and Run does not do so,
+// the first who asks does, and the others get the old one as long as it is valid.
 func (s *Source) Token(ctx context.Context) (string, *upstream.Error) {
 	t := s.get()
 	if s.isFresh(t) {
 		return t.Access, nil
 	}
 	if s.isUsable(t) {
+		if s.isKept() {
+			return t.Access, nil
+		}
 		select {
 		case s.busy <- struct{}{}:
 		default:
@@ -94,10 +99,21 @@ func (s *Source) isUsable(t token) bool {
 	return t.valid(s.now()) && t.Access != s.refused
 }
 
+func (s *Source) isKept() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
+}
+
 func (s *Source) isFresh(t token) bool { return s.isUsable(t) && !t.old(s.now()) }
 
 // renew gets a new token, unless another did so meanwhile. While the provider cannot be reached the old one stays.
 func (s *Source) renew(ctx context.Context) (string, *upstream.Error) {
+	unlock, err := s.store.lock(ctx)
+	if err != nil {
+		return "", &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("no token in time: %w", err)}
+	}
+	defer unlock()
 	s.mu.Lock()
 	if stored, err := s.store.load(); err == nil && stored.For == s.settings.fingerprint(s.purpose) && stored.Obtained.After(s.current.Obtained) {
 		s.current, s.failure = stored, nil // `mailhatch login`, or another gateway
@@ -121,6 +137,8 @@ func (s *Source) renew(ctx context.Context) (string, *upstream.Error) {
 
 // request asks the provider and keeps what it grants.
 func (s *Source) request(ctx context.Context, t *token) *upstream.Error {
+	ctx, end := patient(ctx)
+	defer end()
 	granted, err := s.grant(context.WithValue(ctx, oauth2.HTTPClient, s.client), t.Refresh)
 	if err == nil && granted.AccessToken == "" {
 		err = errors.New("the answer has no token")
@@ -136,6 +154,17 @@ func (s *Source) request(ctx context.Context, t *token) *upstream.Error {
 	defer s.mu.Unlock()
 	s.failure, s.notAgain = failure, s.now().Add(max(pause, failure.RetryAfter))
 	return failure
+}
+
+// patience is how long a request to the endpoint may go on once nobody waits for it: the refresh token that it spends
+// may be worthless afterwards, and its successor is in the answer.
+const patience = 5 * time.Second
+
+// patient returns a context that ends so much later than ctx.
+func patient(ctx context.Context) (context.Context, func()) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(patience, cancel) })
+	return late, func() { stop(); cancel() }
 }
 
 // pause is how long the answer to a renewal that failed stands for further ones.
@@ -156,6 +185,10 @@ func (s *Source) keep(granted *oauth2.Token, t *token) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current, s.loaded, s.failure, s.refused = next, true, nil, ""
+	select {
+	case s.renewed <- struct{}{}:
+	default:
+	}
 	*t = next
 	if err != nil && next.Refresh != "" {
 		return fmt.Errorf("the new token cannot be stored: %w", err) // it is used, and the next one may be stored
@@ -176,8 +209,14 @@ func (s *Source) Secrets() []string {
 // Expiries returns when the token and what it is got with end.
 func (s *Source) Expiries() []upstream.Expiry {
 	t := s.get()
+	s.mu.Lock()
+	failure := s.failure
+	s.mu.Unlock()
 	var list []upstream.Expiry
-	if t.Access != "" {
+	switch {
+	case failure != nil:
+		list = append(list, upstream.Expiry{Name: "token", Since: t.Obtained, At: t.Expiry, Renewed: true, Failure: failure})
+	case t.Access != "":
 		list = append(list, upstream.Expiry{Name: "token", Since: t.Obtained, At: t.Expiry, Renewed: true})
 	}
 	if !s.secretExpiry.IsZero() {

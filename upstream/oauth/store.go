@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -29,10 +30,10 @@ func (t token) valid(now time.Time) bool {
 // slack is how long before its end a token is not used any more.
 func slack(t token) time.Duration { return min(t.Expiry.Sub(t.Obtained)/20, 10*time.Second) }
 
-// old reports that the token is to be renewed: at 80 % of its life.
-func (t token) old(now time.Time) bool {
-	return t.Access == "" || !now.Before(t.Obtained.Add(t.Expiry.Sub(t.Obtained)*4/5))
-}
+// renewal is when the token is to be renewed: at 80 % of its life.
+func (t token) renewal() time.Time { return t.Obtained.Add(t.Expiry.Sub(t.Obtained) * 4 / 5) }
+
+func (t token) old(now time.Time) bool { return t.Access == "" || !now.Before(t.renewal()) }
 
 // fingerprint names what a token is granted to: with other settings it is another's.
 func (s *Settings) fingerprint(p Purpose) string {
@@ -70,7 +71,7 @@ func (s store) save(t token) error {
 	if s.dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := s.makeDir(); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(t, "", "  ")
@@ -91,4 +92,43 @@ func (s store) save(t token) error {
 		return err
 	}
 	return syncDir(s.dir)
+}
+
+// makeDir makes the directory, as the owner's of the one that it is in.
+func (s store) makeDir() error {
+	_, err := os.Stat(s.dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	owner(filepath.Dir(s.dir), s.dir)
+	return nil
+}
+
+const lockEvery = 20 * time.Millisecond
+
+// lock waits until no other process, and no source before a reload, renews the token: two who spend the same refresh
+// token lock each other out. Where there can be no lock, nothing can be stored either, and nobody is kept out. The error
+// is that of ctx.
+func (s store) lock(ctx context.Context) (unlock func(), err error) {
+	none := func() {}
+	if s.dir == "" || s.makeDir() != nil {
+		return none, nil
+	}
+	f, err := os.OpenFile(s.path()+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return none, nil
+	}
+	owner(s.dir, f.Name())
+	for !lockFile(f) {
+		select {
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, ctx.Err()
+		case <-time.After(lockEvery):
+		}
+	}
+	return func() { _ = f.Close() }, nil
 }

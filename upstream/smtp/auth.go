@@ -158,3 +158,22 @@ func (u *relay) Expiries() []upstream.Expiry {
 	}
 	return u.tokens.Expiries()
 }
+
+// Login implements upstream.Loginer.
+func (u *relay) Login(ctx context.Context, show func(upstream.LoginCode)) error {
+	if u.tokens == nil {
+		return errors.New("it logs in with username and password, if at all")
+	}
+	return u.tokens.Login(ctx, show)
+}
+
+// NeedsLogin implements upstream.Loginer.
+func (u *relay) NeedsLogin() bool { return u.tokens != nil && u.tokens.NeedsLogin() }
+
+// Run keeps the token alive.
+func (u *relay) Run(ctx context.Context) error {
+	if u.tokens == nil {
+		return nil
+	}
+	return u.tokens.Run(ctx)
+}

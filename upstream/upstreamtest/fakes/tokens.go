@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,9 +25,12 @@ type Tokens struct {
 	mu       sync.Mutex
 	Settings TokenSettings // may be changed by Set
 	issued   map[string]time.Time
-	refresh  string // the one that is good; each use replaces it
+	refresh  string // the newest; each use makes another
+	spent    string // the one that it was given for, which is good until the newest is used
 	serial   int
 	requests int
+	grants   []time.Time
+	refusals int
 	codes    map[string]bool // device codes, and whether a person has consented
 }
 
@@ -66,6 +70,20 @@ func (t *Tokens) Requests() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.requests
+}
+
+// Grants returns when tokens were issued.
+func (t *Tokens) Grants() []time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.grants)
+}
+
+// Refusals counts requests for tokens that were wrong; that a person has not consented yet is not.
+func (t *Tokens) Refusals() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.refusals
 }
 
 // IsValid reports whether an access token is one of ours that has not expired.
@@ -118,9 +136,14 @@ func refuse(code, format string, args ...any) (any, int) {
 	return fault{"error": code, "error_description": fmt.Sprintf(format, args...)}, http.StatusBadRequest
 }
 
-func (t *Tokens) answer(r *http.Request, s TokenSettings) (any, int) {
+func (t *Tokens) answer(r *http.Request, s TokenSettings) (answer any, status int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer func() {
+		if f, ok := answer.(fault); ok && f["error"] != "authorization_pending" {
+			t.refusals++
+		}
+	}()
 	device := strings.HasSuffix(r.URL.Path, "/device")
 	if !device {
 		t.requests++
@@ -149,10 +172,7 @@ func (t *Tokens) answer(r *http.Request, s TokenSettings) (any, int) {
 	case "client_credentials":
 		return t.clientCredentials(r, s)
 	case "refresh_token":
-		if r.PostForm.Get("refresh_token") != t.refresh || t.refresh == "" {
-			return refuse("invalid_grant", "AADSTS70008: the refresh token was used, or has expired")
-		}
-		return t.grant(s, true)
+		return t.renew(r.PostForm.Get("refresh_token"), s)
 	case "urn:ietf:params:oauth:grant-type:device_code":
 		consented, known := t.codes[r.PostForm.Get("device_code")]
 		switch {
@@ -203,11 +223,24 @@ func (t *Tokens) serviceAccount(r *http.Request, s TokenSettings) (any, int) {
 	return t.grant(s, false)
 }
 
-// grant issues a token; a refresh token replaces the one before.
+// renew is the grant of RFC 6749 6. A refresh token whose successor was never used is good still: its answer may have
+// been lost. One that is older is a thief's, or its owner does not store what they are given.
+func (t *Tokens) renew(refresh string, s TokenSettings) (any, int) {
+	switch {
+	case refresh == "" || refresh != t.refresh && refresh != t.spent:
+		return refuse("invalid_grant", "AADSTS70008: the refresh token was used, or has expired")
+	case refresh == t.refresh:
+		t.spent = refresh
+	}
+	return t.grant(s, true)
+}
+
+// grant issues a token, and with refresh another refresh token.
 func (t *Tokens) grant(s TokenSettings, refresh bool) (any, int) {
 	t.serial++
 	access := fmt.Sprintf("access-token-%06d", t.serial)
 	t.issued[access] = time.Now().Add(s.Life)
+	t.grants = append(t.grants, time.Now())
 	answer := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": int(s.Life / time.Second)}
 	if refresh {
 		t.refresh = fmt.Sprintf("refresh-token-%06d", t.serial)
