@@ -59,6 +59,7 @@ var plan = [][]string{
 		"upstream/upstreamtest/fakes",
 	},
 	{"gateway/config/value", "gateway/queue/sqlite", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest"},
+	{"gateway/queue/sqlite/ledger"},
 	{"gateway/queue/sqlite/database", "gateway/queue/sqlite/bodies", "gateway/queue/sqlite/row"},
 	{"gateway/queue/sqlite/disk"},
 	{
@@ -88,6 +89,7 @@ var plan = [][]string{
 		"gateway/budget",
 		"gateway/glob",
 		"gateway/clock",
+		"gateway/quota",
 		"gateway/queue/buffer",
 		"mime",
 		"upstream/smtp/preset",

@@ -54,6 +54,8 @@ type Queue interface {
 	// Hasten makes the queued parts of a lane due now that are due later than after; zero: all. It costs
 	// what it changes, however much is queued, and lets other work in between.
 	Hasten(ctx context.Context, lane string, after time.Time) error
+
+	Quotas
 }
 
 // Draft is a message that is being written. It is used by one goroutine.
@@ -123,6 +125,7 @@ type Lease interface {
 type Result struct {
 	Done    []Record             // final: they go to the history
 	Parts   []Part               // what still waits, in place of the leased part
+	Quota   Settlement           // of recipients that were counted; its ID is that of the message
 	Instead []envelope.Recipient // who stand for the recipients of the part, where aliases have replaced them; nil: they themselves
 }
 

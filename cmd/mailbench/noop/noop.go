@@ -119,6 +119,14 @@ func (q *discard) Lanes(context.Context) (map[string]queue.Lane, error) { return
 func (q *discard) Changed() <-chan struct{}                             { return q.changed }
 func (q *discard) Hasten(context.Context, string, time.Time) error      { return nil }
 func (q *discard) Serve(context.Context, []string) error                { return nil }
+func (q *discard) Take(_ context.Context, o queue.Offer) (queue.Grant, error) {
+	return queue.Grant{To: o.To, Used: make([]int, len(o.Windows))}, nil
+}
+func (q *discard) Settle(context.Context, queue.Settlement) error { return nil }
+func (q *discard) Used(_ context.Context, _ string, windows []queue.Window) ([]int, error) {
+	return make([]int, len(windows)), nil
+}
+func (q *discard) Counting(context.Context, []string) ([]string, error) { return nil, nil }
 func (q *discard) List(context.Context, queue.Filter, queue.Page) ([]queue.Message, error) {
 	return nil, nil
 }

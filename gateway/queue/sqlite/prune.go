@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/ledger"
 	"mailhatch/gateway/queue/sqlite/orphan"
 	"mailhatch/gateway/queue/sqlite/row"
 )
@@ -51,6 +52,9 @@ func (s *Store) Prune(ctx context.Context, k queue.Keep) (done queue.Pruned, err
 		return done, err
 	}
 	if err := s.pruneHistory(ctx, k.SentAfter.UnixMilli()); err != nil {
+		return done, err
+	}
+	if err := s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error { return ledger.Prune(t.conn, t.now) }}); err != nil {
 		return done, err
 	}
 	if err := s.gather(ctx); err != nil {

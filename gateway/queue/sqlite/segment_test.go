@@ -195,6 +195,9 @@ func TestDamagedSegment(t *testing.T) {
 	}
 }
 
+// noQuotas is what versions before 4 were without.
+const noQuotas = "DROP TABLE quota_used; DROP TABLE quota_open; DROP TABLE quota_counting; "
+
 // TestUpgrade opens a queue that was made before there were segments.
 func TestUpgrade(t *testing.T) {
 	dir := t.TempDir()
@@ -203,7 +206,7 @@ func TestUpgrade(t *testing.T) {
 	large := mustPut(t, s, bodyOf(2, 100<<10))
 	mustClose(t, s)
 	seg := bodyFiles(t, dir, "*.seg")[0]
-	alter(t, dir, fmt.Sprintf("DROP INDEX messages_segment; PRAGMA user_version = 1; UPDATE messages SET body = CAST(x'%x' AS BLOB) WHERE typeof(body) = 'integer';", bodyOf(2, 100<<10)))
+	alter(t, dir, fmt.Sprintf("DROP INDEX messages_segment; "+noQuotas+"PRAGMA user_version = 1; UPDATE messages SET body = CAST(x'%x' AS BLOB) WHERE typeof(body) = 'integer';", bodyOf(2, 100<<10)))
 	if err := os.Remove(seg); err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 3
-	oldestVersion = 1 // had no segments; 2 had bodies without trailers
+	schemaVersion = 4
+	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -63,11 +63,31 @@ CREATE TABLE history (
 	info      TEXT    NOT NULL
 );
 CREATE INDEX history_message ON history (message);
-` + segmentIndex
+` + segmentIndex + quotaTables
 
 // segmentIndex finds the bodies of a segment.
 const segmentIndex = `
 CREATE INDEX messages_segment ON messages (body) WHERE typeof(body) = 'integer';
+`
+
+// quotaTables count what upstreams take; see package ledger. Times are in milliseconds.
+const quotaTables = `
+CREATE TABLE quota_used (
+	upstream TEXT    NOT NULL,
+	at       INTEGER NOT NULL,
+	n        INTEGER NOT NULL,
+	PRIMARY KEY (upstream, at)
+) WITHOUT ROWID;
+CREATE TABLE quota_open (
+	message   INTEGER NOT NULL,
+	upstream  TEXT    NOT NULL,
+	recipient TEXT    NOT NULL,
+	at        INTEGER NOT NULL,
+	PRIMARY KEY (message, upstream, recipient)
+) WITHOUT ROWID;
+CREATE TABLE quota_counting (
+	upstream TEXT PRIMARY KEY
+) WITHOUT ROWID;
 `
 
 // Create makes an empty database at path, or nothing: it takes its name when it is complete.
@@ -111,17 +131,17 @@ func fill(path string) error {
 		applicationID, schemaVersion, schema), nil)
 }
 
-// Upgrade brings a database of an older version to this one, and reports whether it was one.
-func Upgrade(conn *sqlite.Conn) (bool, error) {
+// Upgrade brings a database of an older version to this one. It reports whether its bodies had no trailers.
+func Upgrade(conn *sqlite.Conn) (noTrailers bool, err error) {
 	v, err := Number(conn, "PRAGMA user_version")
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
-	script := ""
+	script := quotaTables
 	if v < 2 {
-		script = segmentIndex
+		script += segmentIndex
 	}
-	return true, sqlitex.ExecuteScript(conn, fmt.Sprintf("%s PRAGMA user_version = %d;", script, schemaVersion), nil)
+	return v < 3, sqlitex.ExecuteScript(conn, fmt.Sprintf("%s PRAGMA user_version = %d;", script, schemaVersion), nil)
 }
 
 // Check reads the identity of the file at path without opening it as a database, so that a
