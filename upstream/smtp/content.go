@@ -25,7 +25,8 @@ type content struct {
 	eightBit       bool // some octet has its high bit set
 	eightBitHeader bool // one of them is in a header, that of a part included
 
-	left string // type of a part with lines of more than 998 octets, which must not be changed
+	left      string        // where lines of more than 998 octets are left, and why; "": nowhere
+	asWritten *mime.Message // with its long lines, where msg is without; nil: msg
 }
 
 // prepare makes m fit to leave and reads it through. Errors are those of reading.
@@ -46,8 +47,30 @@ func (u *relay) prepare(m *mime.Message, own []string) (*content, error) {
 	if c, err = u.measure(short); err != nil {
 		return nil, err
 	}
-	c.left = left
+	if left != "" {
+		c.left = left + ", which a change would break"
+	}
+	c.asWritten = m
 	return c, nil
+}
+
+// lengthen takes back that lines were made shorter, which made the message larger than the relay takes. A relay may
+// take long lines, but not a message beyond its SIZE.
+func (u *relay) lengthen(c *content, caps capabilities) (*content, error) {
+	if c.asWritten == nil || c.asWritten.Source.Size() > caps.size {
+		return c, nil
+	}
+	long, err := u.measure(c.asWritten)
+	if err != nil {
+		return nil, fmt.Errorf("reading the message: %w", err)
+	}
+	if long.size > caps.size || long.eightBit && !caps.eightBit {
+		u.release(long)
+		return c, nil
+	}
+	u.release(c)
+	long.left = "the message, which would be too large for the relay otherwise"
+	return long, nil
 }
 
 // measure reads a message through, and keeps its wire form where it is small.
@@ -109,7 +132,7 @@ func (c *content) note() string {
 	if c.left == "" {
 		return ""
 	}
-	return fmt.Sprintf("lines of more than %d bytes were left as they are in %s, which a change would break", wire.MaxLine, c.left)
+	return fmt.Sprintf("lines of more than %d bytes were left as they are in %s", wire.MaxLine, c.left)
 }
 
 // send writes the message and its final dot. Errors of reading are *readError; after any error

@@ -137,7 +137,16 @@ func (u *relay) fit(j *job, caps capabilities) {
 		}
 	}
 	j.sweep()
-	if caps.size > 0 && j.content.size > caps.size { // RFC 1870 6.1
+	if caps.size == 0 || j.content.size <= caps.size { // RFC 1870 6.1
+		return
+	}
+	content, err := u.lengthen(j.content, caps)
+	switch {
+	case err != nil:
+		j.fail(&upstream.Error{Class: upstream.Temporary, Err: err})
+	case content != j.content:
+		j.content = content
+	default:
 		j.fail(&upstream.Error{Class: upstream.Unrepresentable, Status: 552, Code: "5.3.4",
 			Err: fmt.Errorf("the message of %d bytes is too large for the relay, which takes %d", j.content.size, caps.size)})
 	}
