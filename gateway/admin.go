@@ -22,7 +22,7 @@ import (
 // adminServer shows and steers this gateway.
 func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
-		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Memory: g.memory, Gatherer: g.metrics,
+		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
 		Token: func() upstream.Secret { return g.current.Load().Admin.Token },
 		Guessed: func(client string) {
 			g.journal.Rejected(journal.Rejected{Stage: "admin-token", Reason: "a wrong token for [admin]", Client: client, Listener: "admin"})
@@ -128,6 +128,20 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 		list = append(list, u)
 	}
 	return list
+}
+
+// login lets a person log in to an upstream, whose mail goes at once then.
+func (g *Gateway) login(ctx context.Context, name string, show func(upstream.LoginCode)) error {
+	u, err := g.current.Load().Loginer(name)
+	if err != nil {
+		return err
+	}
+	if err := u.Login(ctx, show); err != nil {
+		return err
+	}
+	g.journal.LoggedIn(name)
+	g.deliverer.Retry(name)
+	return nil
 }
 
 // memory returns the mail that an upstream of type memory has received.

@@ -15,6 +15,7 @@ import (
 
 	"mailhatch/test/freeport"
 	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/fakes"
 )
 
 func TestMain(m *testing.M) {
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script", scriptCommands(), nil) }
 
 // runScripts runs the scripts of a directory. Each has free ports in $PORT and $ADMIN and a strict fake of
-// Resend at $RESEND that takes the key "re_key"; their own commands are in scriptCommands.
+// Resend at $RESEND that takes the key "re_key", and a strict token endpoint at $TOKENS that knows the application "app-1"; their own commands are in scriptCommands.
 func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.TestScript, bool, []string), also map[string]bool) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
@@ -46,6 +47,10 @@ func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.T
 			fake := upstreamtest.NewResend("re_key")
 			env.Defer(fake.Close)
 			env.Values["resend"] = fake
+			tokens := fakes.NewTokens(fakes.TokenSettings{ClientID: "app-1", Life: time.Hour})
+			env.Defer(tokens.Close)
+			env.Values["tokens"] = tokens
+			env.Setenv("TOKENS", tokens.URL)
 			// Names of sockets must be short: the working directories of scripts are not.
 			run, err := os.MkdirTemp("", "mh")
 			if err != nil {
@@ -76,6 +81,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
 		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain,
+		"consent": consent,
 	})
 	return commands
 }
@@ -127,6 +133,24 @@ func domain(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: domain NAME STATUS")
 	}
 	ts.Value("resend").(*upstreamtest.Server).SetDomains(upstreamtest.Domain{Name: args[0], Status: args[1]})
+}
+
+// consent waits until N codes were shown for a login in all, and consents to them; with ! it does not consent.
+func consent(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: consent N")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	tokens := ts.Value("tokens").(*fakes.Tokens)
+	for deadline := time.Now().Add(patience); tokens.Codes() < want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%d codes were shown, want %d", tokens.Codes(), want)
+		}
+	}
+	if !neg {
+		tokens.Consent()
+	}
 }
 
 // fill replaces $NAME in files by the environment.

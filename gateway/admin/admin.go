@@ -16,6 +16,7 @@
 //	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
 //	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete; unix socket only
 //	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; unix socket only
+//	POST /api/v1/login/{upstream}     a person logs in → a LoginStep a line; unix socket only
 //	POST /api/v1/reload               reads the config again → Reloaded; unix socket only
 //
 // Failures are {"error": "words"} with a fitting status.
@@ -45,12 +46,13 @@ type Config struct {
 	Silent   func() []string                             // listeners that do not answer, in words
 	Ready    func() []string                             // what is not ready yet, in words; none: ready
 	Reload   func(ctx context.Context) ([]string, error) // reads the config again and returns what needs a restart; after an error the old config stays
-	Memory   func(upstream string) ([]Kept, bool)        // what an upstream of type memory was given; false: it is none
-	Gatherer prometheus.Gatherer                         // metrics beside those of the queue
-	Token    func() upstream.Secret                      // what shows mail by TCP; nil or zero: nothing does
-	Guard    *backoff.Guard                              // against guessed tokens; nil means one of its own
-	Guessed  func(client string)                         // is told of wrong tokens
-	Log      *slog.Logger                                // failures of connections and panics
+	Login    func(ctx context.Context, name string, show func(upstream.LoginCode)) error
+	Memory   func(upstream string) ([]Kept, bool) // what an upstream of type memory was given; false: it is none
+	Gatherer prometheus.Gatherer                  // metrics beside those of the queue
+	Token    func() upstream.Secret               // what shows mail by TCP; nil or zero: nothing does
+	Guard    *backoff.Guard                       // against guessed tokens; nil means one of its own
+	Guessed  func(client string)                  // is told of wrong tokens
+	Log      *slog.Logger                         // failures of connections and panics
 	Hostname func() string
 	Version  string
 	Started  time.Time
@@ -97,7 +99,7 @@ func New(cfg Config) *Server {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := s.public()
 	if l.Addr().Network() == "unix" {
-		h = s.control()
+		h = s.control(ctx)
 	}
 	srv := &http.Server{
 		Handler: h, MaxHeaderBytes: maxHeader, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,

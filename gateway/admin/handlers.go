@@ -78,13 +78,14 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return json.NewEncoder(w).Encode(v)
 }
 
-// control is what the unix socket offers: everything.
-func (s *Server) control() http.Handler {
+// control is what the unix socket offers until the server stops: everything.
+func (s *Server) control(stopped context.Context) http.Handler {
 	mux := s.health()
 	s.show(mux)
 	mux.Handle("GET /api/v1/queue/{id}/message", handler(s.open))
 	mux.Handle("POST /api/v1/queue/{action}", handler(s.steer))
 	mux.Handle("POST /api/v1/reload", handler(s.reload))
+	mux.Handle("POST /api/v1/login/{upstream}", s.login(stopped))
 	mux.Handle("GET /api/v1/memory/{upstream}", handler(s.memory))
 	return mux
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -199,6 +200,23 @@ func (c *Config) Upstream(name string) *Upstream {
 		}
 	}
 	return nil
+}
+
+// Loginer returns the upstream of this name, for a person to log in to.
+func (c *Config) Loginer(name string) (upstream.Loginer, error) {
+	u := c.Upstream(name)
+	if u == nil {
+		names := make([]string, len(c.Upstreams))
+		for i := range c.Upstreams {
+			names[i] = c.Upstreams[i].Name
+		}
+		return nil, fmt.Errorf("there is no upstream %q: %s", name, cmp.Or(didYouMean(name, names), "the config has "+either(names)))
+	}
+	l, ok := u.Upstream.(upstream.Loginer)
+	if !ok {
+		return nil, fmt.Errorf("nobody logs in to upstreams of type %s: only flow = \"device\" of [upstream.NAME.oauth2] needs a login", u.Kind.Name)
+	}
+	return l, nil
 }
 
 // Close closes the upstreams that hold connections.

@@ -194,6 +194,11 @@ func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
 	j.write(slog.LevelInfo, "upstream_opened", slog.String("upstream", upstream), slog.Int64("after_ms", after.Milliseconds()))
 }
 
+// LoggedIn writes "logged_in": a person has given their consent.
+func (j *Journal) LoggedIn(upstream string) {
+	j.write(slog.LevelInfo, "logged_in", slog.String("upstream", upstream))
+}
+
 // Reloaded writes "reloaded", or "reload_refused" when err is why the old config stays.
 func (j *Journal) Reloaded(err error) {
 	if err != nil {

@@ -3,6 +3,10 @@ package oauth
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -10,28 +14,47 @@ import (
 )
 
 // Login gets a token by the device flow: show is called with what the person needs, then Login waits until they
-// have consented, the code has expired or ctx ends.
+// have consented or refused, the code has expired or ctx ends. The token at hand is used and renewed meanwhile.
 func (s *Source) Login(ctx context.Context, show func(upstream.LoginCode)) error {
 	if s.settings.Flow != Device {
-		return errors.New("only flow = \"device\" needs a login; the others prove themselves")
+		return fmt.Errorf("flow = %q needs no login: only \"device\" does", s.settings.Flow)
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.client)
+	asking := context.WithValue(ctx, oauth2.HTTPClient, s.client)
 	config := s.settings.config(s.purpose)
-	code, err := config.DeviceAuth(ctx)
+	code, err := config.DeviceAuth(asking)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return s.explain(err)
 	}
 	show(upstream.LoginCode{URL: code.VerificationURI, Code: code.UserCode, Expiry: code.Expiry})
-	granted, err := config.DeviceAccessToken(ctx, code)
+	granted, err := config.DeviceAccessToken(asking, code)
+	for isPassing(err) && ctx.Err() == nil && time.Now().Before(code.Expiry) { // it waits before it asks
+		granted, err = config.DeviceAccessToken(asking, code)
+	}
+	var refused *oauth2.RetrieveError
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &refused) && refused.ErrorCode == "expired_token":
+		return errors.New("nobody consented in time: the code has ended")
+	case refused != nil && (refused.ErrorCode == "access_denied" || refused.ErrorCode == "authorization_declined"):
+		return errors.New("the person refused")
 	case err != nil:
 		return s.explain(err)
 	case granted.RefreshToken == "":
 		return &upstream.Error{Class: upstream.Account, Err: errors.New("the provider granted no refresh token: the login would last an hour; the scope offline_access asks for one")}
 	}
 	return s.replace(ctx, granted)
+}
+
+// isPassing reports whether the endpoint was away when it was asked for the consent (RFC 8628 3.5).
+func isPassing(err error) bool {
+	var network *url.Error
+	var answer *oauth2.RetrieveError
+	return errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, &answer) && answer.Response.StatusCode >= http.StatusInternalServerError
 }
 
 // replace keeps a token that was got beside the one in use, which may be renewed meanwhile.

@@ -336,6 +336,41 @@ func TestLoginThatFails(t *testing.T) {
 	}
 }
 
+// TestLoginEnds: what the endpoint says while it is asked whether the person has consented.
+func TestLoginEnds(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		status     int
+		body, want string
+	}{
+		"refused":           {400, `{"error":"access_denied"}`, "the person refused"},
+		"declined":          {400, `{"error":"authorization_declined"}`, "the person refused"},
+		"too late":          {400, `{"error":"expired_token"}`, "nobody consented in time"},
+		"wrong":             {400, `{"error":"invalid_grant","error_description":"AADSTS7000218: a secret is missing"}`, "must allow public client flows"},
+		"no refresh token":  {200, `{"access_token":"x","token_type":"Bearer"}`, "offline_access"},
+		"away for a moment": {503, `busy`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, Device)
+			s, asked := h.open(), h.fake.Requests()
+			err := s.Login(t.Context(), func(upstream.LoginCode) {
+				h.fake.Consent()
+				h.fake.Set(func(s *fakes.TokenSettings) { s.Status, s.Body = row.status, row.body })
+				if row.want == "" {
+					go func() {
+						await(t, "a question", func() bool { return h.fake.Requests() > asked })
+						h.fake.Set(func(s *fakes.TokenSettings) { s.Status = 0 })
+					}()
+				}
+			})
+			if row.want == "" && (err != nil || s.NeedsLogin()) || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestTokenFileCannotBeWritten: the token is used as long as the process lives, and the fault is told.
 func TestTokenFileCannotBeWritten(t *testing.T) {
 	h := newHouse(t, ClientCredentials)

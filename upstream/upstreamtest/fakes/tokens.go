@@ -101,6 +101,13 @@ func (t *Tokens) Revoke() {
 	clear(t.issued)
 }
 
+// Codes counts the device codes that were shown.
+func (t *Tokens) Codes() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.codes)
+}
+
 // Consent is the person's: all codes shown so far are accepted.
 func (t *Tokens) Consent() {
 	t.mu.Lock()
