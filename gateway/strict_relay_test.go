@@ -86,6 +86,17 @@ func TestInjectionByCR(t *testing.T) {
 	if body := content(t, got.Root); string(body) != "a\r\nb\r\n" {
 		t.Errorf("body %q", body)
 	}
+	h.mustSend("x@example.com", []string{"part@example.org"}, "From: x@example.com\nTo: part@example.org\n"+
+		"Content-Type: multipart/mixed; boundary=b\n\n--b\n"+
+		"Content-Type: application/pdf; name=\"a\rContent-Disposition: inline\rX-Injected: 1\"\n\na\rb\n--b--\n")
+	h.sentRecord("part@example.org")
+	part := parsed(t, dataFor(relay, "part@example.org")).Root.Children[0]
+	if len(part.Header) != 1 || part.Name != "a Content-Disposition: inline X-Injected: 1" {
+		t.Errorf("header of a part %q", part.Header[0].Raw)
+	}
+	if body := content(t, part); string(body) != "a\r\nb" {
+		t.Errorf("body of a part %q", body)
+	}
 }
 
 // dataFor returns the last message that a relay took for a recipient.

@@ -19,7 +19,7 @@ const (
 )
 
 // dotDecoder takes the transparency of RFC 5321 4.5.2 off the text of DATA, block by block. Only
-// CRLF.CRLF is the end, and only a dot after CRLF is transparent. A lone CR or LF becomes CRLF, but a CR in the
+// CRLF.CRLF is the end, and only a dot after CRLF is transparent. A lone CR or LF becomes CRLF, but a CR in a
 // header a space, and CR CR LF, the mark of a program that translated its lines twice, is one line end.
 //
 // By LF.LF a client means the end that has ended all of its lines in LF. The first CR makes it one like others.
@@ -110,7 +110,8 @@ func (d *dotDecoder) heldCR(dst []byte, c byte) (nd, ns int) {
 		d.line++
 		return copy(dst, " "), 0
 	}
-	d.endLine()
+	d.measureLine()
+	d.header.CutLine()
 	if d.crs--; d.crs == 0 {
 		d.state = inLine
 	}
@@ -148,7 +149,11 @@ func (d *dotDecoder) text(dst, src []byte, lf int) (nd, ns int) {
 }
 
 func (d *dotDecoder) endLine() {
+	d.measureLine()
+	d.header.EndLine()
+}
+
+func (d *dotDecoder) measureLine() {
 	d.long = max(d.long, d.line)
 	d.line = 0
-	d.header.EndLine()
 }

@@ -59,6 +59,17 @@ func TestMessage(t *testing.T) {
 		"\xef\xbb\xbfA: b\rC: d":         "\xef\xbb\xbfA: b C: d",
 		"Longer-Than-All: b\rC: d\n\n\r": "Longer-Than-All: b C: d\r\n\r\n\r\n",
 		"A: " + strings.Repeat("\r", 9):  "A:  ",
+
+		"A: b\n\n--x\nContent-Type: a/b\rE: f\n\n1\r2\n--x--\n":    "A: b\r\n\r\n--x\r\nContent-Type: a/b E: f\r\n\r\n1\r\n2\r\n--x--\r\n",
+		"\n--x\ncontent-type: a\n name=\"a\rE: f\"\n\n--y\n\n1\r2": "\r\n--x\r\ncontent-type: a\r\n name=\"a E: f\"\r\n\r\n--y\r\n\r\n1\r\n2",
+		"\n--x\nContent-A: b\nE: f\rG: h\n":                        "\r\n--x\r\nContent-A: b\r\nE: f G: h\r\n",
+		"\n--x\n--y\nContent-A: b\rE: f\n":                         "\r\n--x\r\n--y\r\nContent-A: b E: f\r\n",
+		"\n--x\nConten\rE: f\n":                                    "\r\n--x\r\nConten\r\nE: f\r\n",
+		"\n-- \nAnn\rBob\n\nContent-A: b\rE: f\n":                  "\r\n-- \r\nAnn\r\nBob\r\n\r\nContent-A: b\r\nE: f\r\n",
+		"\n1\r--x\rContent-A: b\r\r2\r--x--\r":                     "\r\n1\r\n--x\r\nContent-A: b\r\n\r\n2\r\n--x--\r\n",
+		"\n--x\rContent-A: b\rE: f\r\r2\n--x--\n":                  "\r\n--x\r\nContent-A: b\r\nE: f\r\n\r\n2\r\n--x--\r\n",
+		"-":                    "-",
+		"\n-\nContent-A: b\rE": "\r\n-\r\nContent-A: b\r\nE",
 	} {
 		if got := read(t, Message, in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

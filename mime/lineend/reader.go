@@ -6,7 +6,7 @@ import (
 )
 
 // Message returns the message that r reads with CRLF line ends, whatever it has: a lone LF becomes CRLF, and so does a
-// lone CR in the body; in the header it becomes a space. CR CR LF, the mark of a program that translated its lines
+// lone CR in the body; in a header it becomes a space. CR CR LF, the mark of a program that translated its lines
 // twice, is one line end.
 func Message(r io.Reader) io.Reader { return &reader{r: r, in: make([]byte, 32<<10)} }
 
@@ -90,5 +90,5 @@ func (l *reader) oneLone() {
 		return
 	}
 	l.out = append(l.out, '\r', '\n')
-	l.header.EndLine()
+	l.header.CutLine()
 }
