@@ -11,11 +11,11 @@ import (
 	"mailhatch/upstream"
 )
 
-// Verdict is what an answer means.
+// Verdict is what an answer means. ID and Err together: the mail was taken for all but the recipients in Faulty.
 type Verdict struct {
 	ID     string
 	Err    *upstream.Error
-	Faulty []int // indices into Call.keys: err is about these recipients alone
+	Faulty []int // indices into Call.Keys: Err is about these recipients alone
 	Search bool  // some recipient is at fault, the provider does not say which
 	pause  time.Duration
 }
@@ -78,6 +78,11 @@ func (o *offer) call(ctx context.Context, c *Call) {
 				rest = append(rest, at...)
 			}
 		}
+		if v.ID != "" {
+			o.failures = 0
+			o.set(rest, upstream.Outcome{ID: v.ID})
+			return
+		}
 		o.offer(ctx, rest)
 	case v.Search && len(c.rcpts) > 1:
 		half := len(c.rcpts) / 2
@@ -133,11 +138,12 @@ func (o *offer) exchange(ctx context.Context, req *Request, c *Call) Verdict {
 	}
 	o.date, _ = http.ParseTime(answer.Header.Get("Date"))
 	v := o.upstream.provider.Interpret(answer, c)
-	if v.Err == nil && !answer.Sent {
+	if (v.Err == nil || v.ID != "") && !answer.Sent {
 		v = Verdict{Err: Errorf(upstream.Uncertain, "", "the API says that it took the mail, but answered before it had all of it")}
 	}
+	v.ID = client.secrets.get().Redact(v.ID)
 	if v.Err == nil {
-		v.ID, v.pause = client.secrets.get().Redact(v.ID), limitPause(answer.Header)
+		v.pause = limitPause(answer.Header)
 	}
 	return v
 }

@@ -67,6 +67,10 @@ func postalBody(code, message string) string {
 	return fmt.Sprintf(`{"status":"error","time":0.1,"flags":{},"data":{"code":%q,"message":%q}}`, code, message)
 }
 
+func postmarkBody(code int, message string) string {
+	return fmt.Sprintf(`{"ErrorCode":%d,"Message":%q}`, code, message)
+}
+
 func sesBody(message string) string { return fmt.Sprintf(`{"message":%q}`, message) }
 
 // errorRows are the rows of every provider's documentation, and what others answer in its place.
@@ -164,6 +168,35 @@ var errorRows = map[string][]errorRow{
 		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
 		{status: 200, body: `{"status":"success"}`, class: upstream.Uncertain},
 		{status: 500, body: postalBody("InternalServerError", "x"), class: upstream.Temporary},
+	},
+	"postmark": {
+		{status: 401, body: postmarkBody(10, "The Server Token "+apiKey+" is not valid."), class: upstream.Account, code: "10", words: "***"},
+		{status: 422, body: postmarkBody(100, "Maintenance"), class: upstream.Temporary},
+		{status: 422, body: postmarkBody(300, "Invalid 'From' address: 'app'."), class: upstream.Permanent, code: "5.1.7"},
+		{status: 422, body: postmarkBody(300, "Error parsing 'Cc': Illegal email domain 'x' in address 'a@x'."), class: upstream.Permanent, code: "5.1.3"},
+		{status: 422, body: postmarkBody(300, "Invalid metadata content."), class: upstream.Permanent, code: "300"},
+		{status: 422, body: postmarkBody(300, "The size of the message exceeds 10 MB"), class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 422, body: postmarkBody(400, "The 'From' address you supplied (app@example.com) is not a Sender Signature on your account."), class: upstream.Account, sender: true},
+		{status: 422, body: postmarkBody(401, "The sender signature is not confirmed"), class: upstream.Account, sender: true},
+		{status: 422, body: postmarkBody(402, "Invalid JSON"), class: upstream.Unrepresentable},
+		{status: 422, body: postmarkBody(403, "Invalid request field(s)"), class: upstream.Unrepresentable},
+		{status: 422, body: postmarkBody(405, "You ran out of credits and cannot send email"), class: upstream.Account},
+		{status: 422, body: postmarkBody(406, "Found inactive addresses: ann@example.org. Inactive recipients are ones …"), class: upstream.Permanent, code: "5.7.1", words: "inactive"},
+		{status: 422, body: postmarkBody(409, "JSON required"), class: upstream.Account},
+		{status: 422, body: postmarkBody(411, "Forbidden attachment type"), class: upstream.Unrepresentable, code: "5.6.1"},
+		{status: 422, body: postmarkBody(412, "While your account is pending approval, all recipient addresses must share the same domain as the 'From' address."), class: upstream.Account},
+		{status: 422, body: postmarkBody(413, "Account may not send"), class: upstream.Account},
+		{status: 429, body: postmarkBody(429, "Rate limit exceeded"), class: upstream.Throttled},
+		{status: 422, body: postmarkBody(1235, "The 'MessageStream' provided does not exist on this server."), class: upstream.Account},
+		{status: 422, body: postmarkBody(9999, "something new"), class: upstream.Temporary},
+		{status: 403, body: "<html><title>403 Forbidden</title></html>", class: upstream.Account},
+		{status: 413, body: "", class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 415, body: "", class: upstream.Account},
+		{status: 500, body: postmarkBody(500, "x"), class: upstream.Temporary},
+		{status: 503, body: "", class: upstream.Temporary},
+		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
+		{status: 200, body: "{}", class: upstream.Uncertain},
+		{status: 200, body: postmarkBody(0, "OK"), class: upstream.Uncertain},
 	},
 	"mailgun": {
 		{status: 400, body: mailgunBody("from parameter is missing"), class: upstream.Permanent},
@@ -280,6 +313,9 @@ func TestPhasesOfAnAttempt(t *testing.T) {
 				fake.Script(row.fault)
 				message := plainMessage
 				if row.large {
+					if kind.limit <= 20<<20 {
+						t.Skip("takes no mail of that size")
+					}
 					message = large
 				}
 				e := asError(t, up.Send(t.Context(), makeMail(t, message, "ann@example.org"))[0].Err)
@@ -298,6 +334,9 @@ func TestPhasesOfAnAttempt(t *testing.T) {
 func TestAnsweredEarly(t *testing.T) {
 	large := strings.Replace(plainMessage, "body", strings.Repeat("a line of a large message\n", 700_000), 1)
 	for _, kind := range apiKinds {
+		if kind.limit <= 20<<20 {
+			continue
+		}
 		for status, want := range map[int]upstream.Class{200: upstream.Temporary, 502: upstream.Temporary, 504: upstream.Temporary, 524: upstream.Temporary,
 			413: upstream.Unrepresentable, 429: upstream.Throttled} {
 			up, fake := start(t, kind.name, "")

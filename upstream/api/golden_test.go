@@ -75,6 +75,9 @@ var apiKinds = [...]apiKind{
 	{name: "postal", limit: 50 << 20, raw: true, golden: rawGolden, taken: upstreamtest.Answer{Status: 200, Body: `{"status":"success","data":{"message_id":"1"}}`},
 		settings: "base_url = 'https://postal.example.com'\n",
 		fake:     func() *upstreamtest.Server { return fakes.NewPostal(apiKey) }},
+	{name: "postmark", limit: 10 << 20, setting: "server_token", taken: upstreamtest.Answer{Status: 200, Body: `{"ErrorCode":0,"MessageID":"1","Message":"OK"}`},
+		modes: []string{"pass_control_headers = true\n", "on_lossy = 'allow'\n"},
+		fake:  func() *upstreamtest.Server { return fakes.NewPostmark(apiKey) }},
 }
 
 // TestAPIKindsAreAll fails for an HTTP kind that the tests here do not range over.

@@ -198,8 +198,8 @@ func (j *Object) strings(list Fields) {
 	j.Raw("}")
 }
 
-// Files writes a field that is an array of objects: strings, and content, which is a stream of base64.
-func (j *Object) Files(name string, list []File, file func(File) ([]Field, Segment, error)) error {
+// Files writes a field that is an array of objects: strings, and one that is a stream of base64, named by content.
+func (j *Object) Files(name, content string, list []File, file func(File) ([]Field, Segment, error)) error {
 	for i, f := range list {
 		if i == 0 {
 			j.Name(name)
@@ -207,7 +207,7 @@ func (j *Object) Files(name string, list []File, file func(File) ([]Field, Segme
 		} else {
 			j.Raw(",\n{")
 		}
-		fields, content, err := file(f)
+		fields, data, err := file(f)
 		if err != nil {
 			return err
 		}
@@ -217,8 +217,8 @@ func (j *Object) Files(name string, list []File, file func(File) ([]Field, Segme
 			j.Value(f.Value)
 			j.Raw(",")
 		}
-		j.Raw(`"content":"`)
-		j.Segment(content)
+		j.Raw(`"` + content + `":"`)
+		j.Segment(data)
 		j.Raw(`"}`)
 	}
 	if len(list) > 0 {

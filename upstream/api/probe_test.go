@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,13 @@ func TestProbe(t *testing.T) {
 		{"all well", "postal", "", nil, nil, []string{"ok key: valid", "Postal's API does not list domains", "ok clock"}, "warn"},
 		{"wrong key", "postal", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 200 InvalidServerAPIKey", "| make one for the server"}, ""},
 
+		{"all well", "postmark", "message_stream = 'outbound'\n", nil, []string{"example.com"}, []string{"ok key: valid, of the server Production", "ok stream: outbound is there", "ok domain: a server token is not told"}, "warn"},
+		{"sandbox that tracks", "postmark", "", func(s *upstreamtest.Server) { s.SetScopes("sandbox", "tracking") }, nil,
+			[]string{"warn sandbox: the server is a sandbox", "warn tracking: ", "ok stream: the server's default"}, "fail"},
+		{"no such stream", "postmark", "message_stream = 'news'\n", nil, nil, []string{"fail stream: the server has no message stream news: The message stream for"}, ""},
+		{"a stream for inbound mail", "postmark", "message_stream = 'inbound'\n", nil, nil, []string{"fail stream: the message stream inbound is one for inbound mail"}, ""},
+		{"wrong key", "postmark", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401 10: ", "| take the server's under API Tokens"}, ""},
+
 		{"all well", "mailgun", "", nil, nil, []string{"ok key: valid", "ok domain: mg.example.com is active | \n", "ok clock"}, "warn"},
 		{"unverified", "mailgun", "", func(s *upstreamtest.Server) {
 			s.SetDomains(upstreamtest.Domain{Name: "mg.example.com", Status: "unverified"})
@@ -129,6 +137,7 @@ func TestProbeFailures(t *testing.T) {
 		{"mailgun", "domain = 'other.example'\n", "404", `{"message":"Domain not found"}`, "fail domain: 404"},
 		{"mailgun", "domain = 'mg.example.com'\n", "200", "Mailgun Magnificent API", "base_url and domain"},
 		{"postal", "", "200", "<html>", "fail reach: 200: the answer is not from Postal"},
+		{"postmark", "", "200", "<html>", "fail reach: 200: the answer is not from Postmark"},
 		{"resend", "", "200", "<html>", "fail reach: 200: the answer is not from Resend"},
 		{"resend", "", "200", `{"data":7}`, "warn domain: the list of domains cannot be read"},
 		{"resend", "", "503", "", "| the provider has an outage"},
@@ -139,7 +148,8 @@ func TestProbeFailures(t *testing.T) {
 			w.WriteHeader(map[string]int{"200": 200, "404": 404, "429": 429, "503": 503}[row.status])
 			_, _ = w.Write([]byte(row.body))
 		})
-		up := mustOpen(t, row.kind, "api_key = '"+apiKey+"'\nbase_url = '"+url+"'\n"+row.settings)
+		at := slices.IndexFunc(apiKinds[:], func(k apiKind) bool { return k.name == row.kind })
+		up := mustOpen(t, row.kind, apiKinds[at].with(apiKey)+"base_url = '"+url+"'\n"+row.settings)
 		if out := probe(t, up); !strings.Contains(out, row.want) {
 			t.Errorf("%s %s: no %q in\n%s", row.kind, row.status, row.want, out)
 		}

@@ -53,7 +53,7 @@ func (s *bigSource) ReadAt(p []byte, off int64) (int, error) {
 // bigMessage has a file of about so many bytes in base64.
 func bigMessage(size int64) *bigSource {
 	return &bigSource{lines: size / int64(len(bigLine)), tail: "--M--\r\n", head: strings.ReplaceAll("From: app@example.com\nTo: ann@example.org\nSubject: s\nMessage-ID: <m@x.org>\nMIME-Version: 1.0\n"+
-		"Content-Type: multipart/mixed; boundary=M\n\n--M\nContent-Type: text/plain\n\nbig\n--M\nContent-Type: application/octet-stream; name=big.bin\nContent-Transfer-Encoding: base64\n\n", "\n", "\r\n")}
+		"Content-Type: multipart/mixed; boundary=M\n\n--M\nContent-Type: text/plain\n\nbig\n--M\nContent-Type: application/octet-stream; name=big.pdf\nContent-Transfer-Encoding: base64\n\n", "\n", "\r\n")}
 }
 
 // TestLargeAttachmentIsStreamed sends 4.6 MB of base64 and counts what was allocated: far less than the file.

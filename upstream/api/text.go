@@ -40,6 +40,14 @@ func streamed(open func() io.Reader, b *view.Body) (t Text, err error) {
 // IsEmpty reports whether the text has no character.
 func (t Text) IsEmpty() bool { return t.small == "" && t.open == nil }
 
+// Size is how many bytes the text has. Errors are those of reading the message.
+func (t Text) Size() (int64, error) {
+	if t.open == nil || t.body == nil {
+		return int64(len(t.small)) + t.length, nil
+	}
+	return t.body.Size()
+}
+
 // OrSpace stands in where an API refuses an empty text.
 func (t Text) OrSpace() Text {
 	if t.open == nil {

@@ -6,6 +6,7 @@ import (
 	"mailhatch/upstream/local"
 	"mailhatch/upstream/mailgun"
 	"mailhatch/upstream/postal"
+	"mailhatch/upstream/postmark"
 	"mailhatch/upstream/resend"
 	"mailhatch/upstream/sendgrid"
 	"mailhatch/upstream/ses"
@@ -20,6 +21,7 @@ func Kinds() []upstream.Kind {
 		mailgun.Kind(),
 		ses.Kind(),
 		postal.Kind(),
+		postmark.Kind(),
 		smtp.Kind(),
 		local.ConsoleKind(),
 		local.MemoryKind(),

@@ -170,7 +170,7 @@ func shared(msg *api.Message) (api.Payload, error) {
 	if len(msg.Headers) > 0 {
 		j.Fields("headers", msg.Headers)
 	}
-	err := j.Files("attachments", msg.Files, func(f api.File) ([]api.Field, api.Segment, error) {
+	err := j.Files("attachments", "content", msg.Files, func(f api.File) ([]api.Field, api.Segment, error) {
 		name, mediaType := agreeingName(f)
 		fields := []api.Field{{Name: "filename", Value: name}, {Name: "content_type", Value: mediaType}}
 		if f.Inline {

@@ -199,7 +199,7 @@ func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, 
 	j.Name("tracking_settings")
 	j.Raw(`{"click_tracking":{"enable":false,"enable_text":false},"open_tracking":{"enable":false},` +
 		`"subscription_tracking":{"enable":false},"ganalytics":{"enable":false}}`)
-	err := j.Files("attachments", msg.Files, file)
+	err := j.Files("attachments", "content", msg.Files, file)
 	return j.Part(), err
 }
 
