@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/submit"
+	"mailhatch/test/freeport"
 )
 
 // fakeGateway answers one session on a socket with the replies given, one for each command, and returns
@@ -146,6 +147,11 @@ func TestOutcomes(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	dir := t.TempDir()
+	config := filepath.Join(dir, "config.toml") // not that of this account, whose maildrop may take mail
+	text := fmt.Sprintf("state_dir = %q\n[[listener]]\naddress = %q\n", filepath.ToSlash(filepath.Join(dir, "state")), freeport.Addr(t))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name  string
 		args  string
@@ -164,7 +170,7 @@ func TestFailures(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("TMPDIR", filepath.Join(dir, "missing"))
 			t.Setenv("TMP", filepath.Join(dir, "missing")) // Windows
-			t.Setenv("MAILHATCH_CONFIG", "")
+			t.Setenv("MAILHATCH_CONFIG", config)
 			var errs strings.Builder
 			args := strings.Fields(c.args)
 			for i := range args {
