@@ -123,7 +123,7 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 		u := admin.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
 			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate}
 		if k := cfg.Upstream(s.Name); k != nil {
-			u.Kind = k.Kind.Name
+			u.Kind, u.Expiries = k.Kind.Name, expiries(k)
 		}
 		list = append(list, u)
 	}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -83,9 +83,10 @@ func adminMetrics(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	h.adminAddr = admin
-	// Nothing listens at that upstream: the mail stays queued.
-	h.write(fmt.Sprintf("[upstream.main]\ntype = \"smtp\"\ntls = \"none\"\nhost = \"127.0.0.1\"\nport = %d\n[[route]]\nvia = [\"main\"]\n", freeport.Port(t)))
+	_, upstreams := tokenUpstream(t, time.Hour)
+	h.write(upstreams) // nothing listens there: the mail stays queued
 	h.start()
+	h.await("a token", func() bool { return !h.expiry("token").At.IsZero() })
 	h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
 	h.await("the admin server", func() bool {
 		resp, err := http.Get("http://" + admin + "/readyz")

@@ -134,6 +134,7 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.deliverer.Run(ctx) })
 	group.Go(func() error { return g.pickUp(ctx) })
 	group.Go(func() error { return g.prune(ctx) })
+	group.Go(func() error { return g.watchExpiries(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	return group.Wait()
 }

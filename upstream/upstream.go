@@ -63,6 +63,14 @@ type Expiry struct {
 	Failure error     // why the last renewal failed; nil: it did not. Never holds a secret
 }
 
+// soon is how long before its end an operator must know of what nobody renews.
+const soon = 14 * 24 * time.Hour
+
+// EndsSoon reports whether an operator must see to it.
+func (e Expiry) EndsSoon(now time.Time) bool {
+	return !e.Renewed && !e.At.IsZero() && e.At.Sub(now) < soon
+}
+
 // Loginer is implemented by upstreams whose credentials may come from a person's consent.
 type Loginer interface {
 	// Login asks a person to consent by the device flow (RFC 8628): show is called once with what they need, then

@@ -84,6 +84,7 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	}
 	defer cfg.Close() //nolint:errcheck // nothing was sent
 	r := checkResult{File: cfg.File, OK: true, Warnings: cfg.Warnings, Listeners: len(cfg.Listeners), Routes: cfg.Routes.Len()}
+	r.Warnings = append(r.Warnings, expiryWarnings(cfg, *online)...)
 	for i := range cfg.Upstreams {
 		u := checkUpstream(ctx, &cfg.Upstreams[i], *online)
 		r.OK = r.OK && u.Error == ""
@@ -113,6 +114,25 @@ func serviceWarnings(findings []upstream.Finding) []string {
 	var list []string
 	for _, f := range findings {
 		list = append(list, f.Text+"; hint: "+f.Hint)
+	}
+	return list
+}
+
+// expiryWarnings names what upstreams log in with that ends soon, and those that nobody has logged in to, which
+// --online finds too.
+func expiryWarnings(cfg *config.Config, online bool) (list []string) {
+	for i := range cfg.Upstreams {
+		name := cfg.Upstreams[i].Name
+		if e, ok := cfg.Upstreams[i].Upstream.(upstream.Expiring); ok {
+			for _, x := range e.Expiries() {
+				if x.EndsSoon(time.Now()) {
+					list = append(list, fmt.Sprintf("upstream.%s: its %s ends on %s", name, x.Name, x.At.Local().Format(time.DateOnly)))
+				}
+			}
+		}
+		if l, ok := cfg.Upstreams[i].Upstream.(upstream.Loginer); ok && !online && l.NeedsLogin() {
+			list = append(list, fmt.Sprintf("upstream.%s: nobody has logged in yet; hint: run mailhatch login %s", name, name))
+		}
 	}
 	return list
 }

@@ -81,7 +81,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
 		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain,
-		"consent": consent,
+		"consent": consent, "application": application,
 	})
 	return commands
 }
@@ -133,6 +133,17 @@ func domain(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: domain NAME STATUS")
 	}
 	ts.Value("resend").(*upstreamtest.Server).SetDomains(upstreamtest.Domain{Name: args[0], Status: args[1]})
+}
+
+// application writes application.pem and application.key, a certificate that ends after so many DAYS.
+func application(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: application DAYS")
+	}
+	days, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	_, err = fakes.NewApplication(ts.Getenv("WORK"), "app-1", time.Now().Add(time.Duration(days)*24*time.Hour))
+	ts.Check(err)
 }
 
 // consent waits until N codes were shown for a login in all, and consents to them; with ! it does not consent.

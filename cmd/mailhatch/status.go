@@ -179,6 +179,28 @@ func upstreamTable(list []admin.Upstream) *terminal.Table {
 		if u.LastError != "" {
 			t.Note("last error: " + terminal.Clip(u.LastError, 300))
 		}
+		for _, e := range u.Expiries {
+			t.Note(expiryNote(&e))
+		}
 	}
 	return t
+}
+
+// expiryNote tells how long an upstream can log in.
+func expiryNote(e *admin.Expiry) string {
+	note := e.Name + ": "
+	switch {
+	case e.At.IsZero():
+		note += "none yet"
+	case time.Now().After(e.At):
+		note += "ended " + terminal.Ago(e.At) + " ago"
+	case e.Renewed:
+		note += terminal.Ago(e.Since) + " old, ends " + terminal.Until(e.At)
+	default:
+		note += "ends " + terminal.Until(e.At) + ", on " + e.At.Local().Format(time.DateOnly)
+	}
+	if e.Error != "" {
+		note += "; not renewed: " + terminal.Clip(e.Error, 300)
+	}
+	return note
 }

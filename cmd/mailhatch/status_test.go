@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"mailhatch/gateway/admin"
 )
@@ -14,5 +15,19 @@ func TestPrintStatusOfStrayMail(t *testing.T) {
 	if err != nil || !strings.Contains(out.String(), "(none)    -     -      0          -     3       -\n") ||
 		!strings.Contains(out.String(), "b         -     open   1          -     0       -\n") {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+func TestExpiryNote(t *testing.T) {
+	now := time.Now()
+	for want, e := range map[string]admin.Expiry{
+		"token: 12 min old, ends in 47 min":        {Name: "token", Since: now.Add(-12*time.Minute - time.Second), At: now.Add(48*time.Minute - time.Second), Renewed: true},
+		"token: none yet; not renewed: 400: words": {Name: "token", Renewed: true, Error: "400: words"},
+		"token: ended 2 min ago":                   {Name: "token", At: now.Add(-2*time.Minute - time.Second), Renewed: true},
+		"certificate: ends in 5 d, on " + now.Add(5*24*time.Hour+time.Minute).Format(time.DateOnly): {Name: "certificate", At: now.Add(5*24*time.Hour + time.Minute)},
+	} {
+		if got := expiryNote(&e); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -140,14 +141,27 @@ func TestMetrics(t *testing.T) {
 	reg.MustRegister(mine)
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
 	q.lanes = map[string]queue.Lane{"main": {Queued: 3}}
-	_, address := start(t, Config{Queue: q, Gatherer: reg, Version: "1.2", Status: func() []Upstream { return []Upstream{{Name: "main", InFlight: 5}} }})
+	_, address := start(t, Config{Queue: q, Gatherer: reg, Version: "1.2", Status: func() []Upstream {
+		now := time.Now()
+		return []Upstream{{Name: "main", InFlight: 5, Expiries: []Expiry{{Name: "token", Since: now.Add(time.Hour), At: now.Add(-time.Hour)},
+			{Name: "certificate", At: now.Add(time.Hour)}}}, {Name: "none", Expiries: []Expiry{{Name: "token", Error: "refused"}}}}
+	}})
 	_, body := get(t, "http://"+address+"/metrics")
 	for _, want := range []string{"mine_total 0", `mailhatch_build_info{version="1.2"} 1`, `mailhatch_queue_parts{state="queued"} 1`,
 		`mailhatch_queue_parts{state="held"} 0`, `mailhatch_queue_bytes{state="queued"} 1000`, `mailhatch_queue_oldest_seconds{state="failed"} 0`,
-		`mailhatch_queue_upstream_parts{upstream="main"} 3`, `mailhatch_upstream_in_flight{upstream="main"} 5`} {
+		`mailhatch_queue_upstream_parts{upstream="main"} 3`, `mailhatch_upstream_in_flight{upstream="main"} 5`,
+		`mailhatch_upstream_token_age_seconds{upstream="main"} 0`} {
 		if !strings.Contains(body, want+"\n") {
 			t.Errorf("no %s in\n%s", want, body)
 		}
+	}
+	for _, want := range []string{`(?m)^mailhatch_upstream_token_expires_seconds{upstream="main"} -36\d\d`, `(?m)^mailhatch_upstream_certificate_expires_seconds{upstream="main"} 3\d\d\d`} {
+		if !regexp.MustCompile(want).MatchString(body) {
+			t.Errorf("no %s in\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, `token_expires_seconds{upstream="none"}`) {
+		t.Error("a token that is not there ends")
 	}
 	q.lanes = nil
 	if status, body := get(t, "http://"+address+"/metrics"); status != 200 || !strings.Contains(body, "mine_total 0") {

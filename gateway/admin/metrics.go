@@ -46,6 +46,19 @@ func inFlight() *prometheus.Desc {
 	return prometheus.NewDesc("mailhatch_upstream_in_flight", "Offers to an upstream that are under way.", []string{"upstream"}, nil)
 }
 
+func tokenAge() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_upstream_token_age_seconds", "Age of the access token that logs in to an upstream.", []string{"upstream"}, nil)
+}
+
+func tokenExpires() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_upstream_token_expires_seconds", "Time until the access token ends; negative after its end.", []string{"upstream"}, nil)
+}
+
+func certificateExpires() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_upstream_certificate_expires_seconds", "Time until the certificate ends that logs in to an upstream; negative after its end.",
+		[]string{"upstream"}, nil)
+}
+
 func buildInfo(version string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "mailhatch_build_info", Help: "Always 1; the label is the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
@@ -55,7 +68,8 @@ func buildInfo(version string) prometheus.Collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueParts(), queueBytes(), queueOldest(), queueUpstream(), queueLog(), queueAside(), inFlight()} {
+	for _, d := range []*prometheus.Desc{queueParts(), queueBytes(), queueOldest(), queueUpstream(), queueLog(), queueAside(), inFlight(),
+		tokenAge(), tokenExpires(), certificateExpires()} {
 		ch <- d
 	}
 }
@@ -70,6 +84,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if c.upstreams != nil {
 		for _, u := range c.upstreams() {
 			gauge(inFlight(), float64(u.InFlight), u.Name)
+			collectExpiries(u, time.Now(), gauge)
 		}
 	}
 	depths, err := c.queue.Stats(ctx)
@@ -100,5 +115,23 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for name, lane := range lanes {
 		gauge(queueUpstream(), float64(lane.Queued), name)
+	}
+}
+
+// collectExpiries shows how long an upstream can log in.
+func collectExpiries(u Upstream, now time.Time, gauge func(d *prometheus.Desc, v float64, label string)) {
+	for _, e := range u.Expiries {
+		if e.At.IsZero() {
+			continue
+		}
+		switch e.Name {
+		case "token":
+			gauge(tokenExpires(), e.At.Sub(now).Seconds(), u.Name)
+			if !e.Since.IsZero() {
+				gauge(tokenAge(), max(0, now.Sub(e.Since).Seconds()), u.Name)
+			}
+		case "certificate":
+			gauge(certificateExpires(), e.At.Sub(now).Seconds(), u.Name)
+		}
 	}
 }

@@ -49,6 +49,16 @@ type Upstream struct {
 	Rate          float64   `json:"rate,omitempty"`   // offers a second, 0: no limit
 	Queued        int       `json:"queued"`           // parts that wait for it
 	NextAt        time.Time `json:"next_at,omitzero"` // when the next of them is due
+	Expiries      []Expiry  `json:"expiries,omitempty"`
+}
+
+// Expiry is the end of something that an upstream logs in with.
+type Expiry struct {
+	Name    string    `json:"name"`            // token, certificate
+	Since   time.Time `json:"since,omitzero"`  // when it began; zero: unknown
+	At      time.Time `json:"at,omitzero"`     // zero: there is none yet
+	Renewed bool      `json:"renewed"`         // before its end, without anyone's doing
+	Error   string    `json:"error,omitempty"` // why the last renewal failed
 }
 
 // Message is a message in the queue.

@@ -194,6 +194,20 @@ func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
 	j.write(slog.LevelInfo, "upstream_opened", slog.String("upstream", upstream), slog.Int64("after_ms", after.Milliseconds()))
 }
 
+// NotRenewed writes "not_renewed": what an upstream logs in with, a token, is good until its end, zero where there is none.
+func (j *Journal) NotRenewed(upstream, what string, err error, end time.Time) {
+	attrs := []slog.Attr{slog.String("upstream", upstream), slog.String("what", what), slog.Any("error", err)}
+	if !end.IsZero() {
+		attrs = append(attrs, slog.Time("end", end))
+	}
+	j.write(slog.LevelWarn, "not_renewed", attrs...)
+}
+
+// Expiring writes "expiring": what an upstream logs in with ends soon, or has ended, and an operator must see to it.
+func (j *Journal) Expiring(upstream, what string, end time.Time) {
+	j.write(slog.LevelWarn, "expiring", slog.String("upstream", upstream), slog.String("what", what), slog.Time("end", end))
+}
+
 // LoggedIn writes "logged_in": a person has given their consent.
 func (j *Journal) LoggedIn(upstream string) {
 	j.write(slog.LevelInfo, "logged_in", slog.String("upstream", upstream))

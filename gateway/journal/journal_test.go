@@ -149,3 +149,24 @@ func TestLevel(t *testing.T) {
 		t.Errorf("line %q, count %v", &out, sum(t, reg, "mailhatch_accepted_total"))
 	}
 }
+
+// TestCredentials: what becomes of logins is told without a counter; the gauges of the admin server show it.
+func TestCredentials(t *testing.T) {
+	var out bytes.Buffer
+	j := New(slog.New(slog.NewTextHandler(&out, nil)), prometheus.NewRegistry())
+	end := time.Unix(1e9, 0).UTC()
+	j.NotRenewed("m365", "token", errors.New("AADSTS65001"), end)
+	j.NotRenewed("m365", "token", errors.New("nobody"), time.Time{})
+	j.Expiring("m365", "certificate", end)
+	j.LoggedIn("m365")
+	for i, want := range []string{
+		"level=WARN msg=not_renewed upstream=m365 what=token error=AADSTS65001 end=2001-09-09T01:46:40.000Z",
+		"level=WARN msg=not_renewed upstream=m365 what=token error=nobody",
+		"level=WARN msg=expiring upstream=m365 what=certificate end=2001-09-09T01:46:40.000Z",
+		"level=INFO msg=logged_in upstream=m365",
+	} {
+		if line := strings.Split(out.String(), "\n")[i]; !strings.HasSuffix(line, want) {
+			t.Errorf("%q, want %q", line, want)
+		}
+	}
+}

@@ -74,4 +74,6 @@ func (s *Source) replace(ctx context.Context, granted *oauth2.Token) error {
 }
 
 // NeedsLogin reports that tokens come from a person's login, and there is none.
-func (s *Source) NeedsLogin() bool { return s.settings.Flow == Device && s.get().Refresh == "" }
+func (s *Source) NeedsLogin() bool {
+	return s.settings.Flow == Device && s.get().Refresh == "" && s.cannotRead() == nil
+}

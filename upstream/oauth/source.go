@@ -30,13 +30,14 @@ type Source struct {
 	busy         chan struct{} // holds one value while a token is being renewed
 	renewed      chan struct{} // one token: there is a new one
 
-	mu       sync.Mutex
-	current  token
-	loaded   bool            // from the store
-	kept     bool            // Run renews it in time
-	refused  string          // an access token that the far side refused
-	failure  *upstream.Error // of the last renewal
-	notAgain time.Time       // until then it is the answer
+	mu         sync.Mutex
+	current    token
+	loaded     bool            // from the store
+	unreadable error           // why not
+	kept       bool            // Run renews it in time
+	refused    string          // an access token that the far side refused
+	failure    *upstream.Error // of the last renewal
+	notAgain   time.Time       // until then it is the answer
 }
 
 // Token returns an access token that is good for the next seconds. Where it is time to renew it and Run does not do so,
@@ -85,12 +86,24 @@ func (s *Source) get() token {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.loaded {
-		s.loaded = true
-		if t, err := s.store.load(); err == nil && t.For == s.settings.fingerprint(s.purpose) {
-			s.current = t
-		}
+		s.load()
 	}
 	return s.current
+}
+
+// load takes up what is stored, unless there is something newer; the caller holds mu.
+func (s *Source) load() {
+	stored, err := s.store.load()
+	s.loaded, s.unreadable = true, err
+	if err == nil && stored.For == s.settings.fingerprint(s.purpose) && stored.Obtained.After(s.current.Obtained) {
+		s.current, s.failure = stored, nil
+	}
+}
+
+func (s *Source) cannotRead() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unreadable
 }
 
 func (s *Source) isUsable(t token) bool {
@@ -115,9 +128,7 @@ func (s *Source) renew(ctx context.Context) (string, *upstream.Error) {
 	}
 	defer unlock()
 	s.mu.Lock()
-	if stored, err := s.store.load(); err == nil && stored.For == s.settings.fingerprint(s.purpose) && stored.Obtained.After(s.current.Obtained) {
-		s.current, s.failure = stored, nil // `mailhatch login`, or another gateway
-	}
+	s.load() // `mailhatch login`, or another gateway, has written it
 	t, failure, now := s.current, s.failure, s.now()
 	if now.After(s.notAgain) {
 		failure = nil
@@ -230,8 +241,10 @@ func (s *Source) explain(err error) *upstream.Error {
 	redact := upstream.NewRedactor(s.Secrets()...)
 	var refusal *oauth2.RetrieveError
 	switch {
+	case errors.Is(err, errNoLogin) && s.cannotRead() != nil:
+		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("no token: %w", s.cannotRead())}
 	case errors.Is(err, errNoLogin):
-		return &upstream.Error{Class: upstream.Account, Code: "login", Err: fmt.Errorf("%w: run mailhatch login %s", err, s.name)}
+		return &upstream.Error{Class: upstream.Account, Code: "login", Err: s.logIn(err)}
 	case errors.As(err, &refusal):
 		return s.refusal(refusal, redact)
 	}
@@ -271,11 +284,15 @@ func (s *Source) refusal(r *oauth2.RetrieveError, redact *upstream.Redactor) *up
 	if seconds, err := strconv.Atoi(r.Response.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		e.RetryAfter = min(time.Duration(seconds)*time.Second, 24*time.Hour)
 	}
-	e.Err = fmt.Errorf("no token: %s", words)
-	if hint := Hint(r.ErrorCode + " " + r.ErrorDescription); hint != "" {
-		e.Err = fmt.Errorf("no token: %s (%s)", words, hint)
-	} else if s.settings.Flow == Device && r.ErrorCode == "invalid_grant" {
-		e.Err = fmt.Errorf("no token: %s (run mailhatch login %s)", words, s.name)
+	e.Err = Advise(fmt.Errorf("no token: %s", words), r.ErrorCode+" "+r.ErrorDescription)
+	known, _ := errors.AsType[*advised](e.Err)
+	if s.settings.Flow == Device && (known == nil && r.ErrorCode == "invalid_grant" || known != nil && known.step == "login") {
+		e.Err = s.logIn(fmt.Errorf("no token: %s", words))
 	}
 	return e
+}
+
+// logIn says who can help.
+func (s *Source) logIn(err error) error {
+	return &advised{err, "login", "run mailhatch login " + s.name}
 }

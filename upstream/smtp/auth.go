@@ -131,9 +131,7 @@ func (u *relay) authError(err error, secrets *upstream.Redactor) error {
 	}
 	e := replyOf(refused, secrets).failure(atAuth)
 	e.Err = fmt.Errorf("%s: AUTH refused: %w", u.address(), e.Err)
-	if hint := oauth.Hint(refused.Msg); hint != "" {
-		e.Err = fmt.Errorf("%w (%s)", e.Err, hint)
-	}
+	e.Err = oauth.Advise(e.Err, refused.Msg)
 	return e
 }
 

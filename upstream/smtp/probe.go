@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/oauth"
 )
 
 // Check connects, logs in where the config says so and leaves.
@@ -52,12 +53,19 @@ func (u *relay) probe(ctx context.Context, ports []int) []upstream.Finding {
 	if state := states[u.port]; state != portOpen {
 		return []upstream.Finding{u.blocked(state, ports, states), scan}
 	}
+	var list []upstream.Finding
+	if u.tokens != nil {
+		token, ok := u.tokens.Probe(ctx)
+		if list = append(list, token...); !ok {
+			return append(list, scan)
+		}
+	}
 	c, err := u.dial(ctx)
 	if err != nil {
-		return []upstream.Finding{u.failure(err), scan}
+		return append(list, u.failure(err), scan)
 	}
 	defer c.quit(u.timeout)
-	list := []upstream.Finding{upstream.Finef("reach", "%s answers", u.address()), u.tlsFinding(c, time.Now())}
+	list = append(list, upstream.Finef("reach", "%s answers", u.address()), u.tlsFinding(c, time.Now()))
 	if u.username == "" {
 		list = append(list, upstream.Finef("login", "none: username is not set"))
 	} else {
@@ -172,6 +180,8 @@ func (u *relay) failure(err error) upstream.Finding {
 		f.Name, f.Hint = "tls", "server_name is the name in the certificate, where it is not host"
 	case errors.As(err, &unknown), errors.As(err, &invalid):
 		f.Name, f.Hint = "tls", "ca_file names the authority of a certificate that the system does not know"
+	case u.tokens != nil && errors.As(err, &e) && e.Class == upstream.Account:
+		f = oauth.Finding("login", err)
 	case errors.As(err, &e) && e.Class == upstream.Account:
 		f.Name, f.Hint = "login", "look at username, password and auth; some relays want a password made for programs"
 	case errors.As(err, &e) && e.Status != 0:

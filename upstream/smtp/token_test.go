@@ -133,3 +133,34 @@ func asError(t *testing.T, err error) *upstream.Error {
 	}
 	return e
 }
+
+// TestTokenProbe: check --online names the step that is missing, with the relay's words.
+func TestTokenProbe(t *testing.T) {
+	for name, row := range map[string]struct {
+		reply, secret string
+		want          []string
+	}{
+		"well":              {"", "the-client-secret", []string{"ok token: until ", "ok login: as scanner@example.com"}},
+		"no secret":         {"", "another", []string{"fail token: 401 invalid_client: no token: AADSTS7000215", "| secret: client_secret is wrong", "ok ports: "}},
+		"tenant":            {"535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.", "the-client-secret", []string{"ok token: ", "fail login: 535 5.7.139", "| tenant setting: "}},
+		"mailbox":           {"535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox.", "the-client-secret", []string{"| mailbox setting: "}},
+		"service principal": {"535 5.7.3 Authentication unsuccessful", "the-client-secret", []string{"| service principal or mailbox permission: "}},
+	} {
+		u, server, tokens := tokenRelay(t, "XOAUTH2", time.Hour, func(s upstreamtest.SMTPStep) upstreamtest.SMTPReaction {
+			if s.Stage == upstreamtest.SMTPAuth && row.reply != "" {
+				return upstreamtest.SMTPReaction{Reply: row.reply}
+			}
+			return upstreamtest.SMTPReaction{}
+		})
+		tokens.Set(func(s *fakes.TokenSettings) { s.Secret = row.secret })
+		out := findings(u.probe(t.Context(), []int{server.Port}))
+		for _, want := range row.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: no %q in\n%s", name, want, out)
+			}
+		}
+		if strings.Contains(out, "the-client-secret") || strings.Contains(out, "access-token") {
+			t.Errorf("%s: a secret shows:\n%s", name, out)
+		}
+	}
+}
