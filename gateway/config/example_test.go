@@ -57,7 +57,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	dir := t.TempDir()
 	writeCertificate(t, dir)
 	writeFile(t, filepath.Join(dir, "sendgrid.key"), "SG.dummy\n")
-	for _, name := range []string{"mailgun", "postal"} {
+	for _, name := range []string{"mailgun", "postal", "cloudflare", "sparkpost", "mandrill"} {
 		writeFile(t, filepath.Join(dir, name), "key-dummy")
 	}
 	ca, err := os.ReadFile(filepath.Join(dir, "cert.pem"))

@@ -15,9 +15,16 @@ import (
 type Verdict struct {
 	ID     string
 	Err    *upstream.Error
-	Faulty []int // indices into Call.Keys: Err is about these recipients alone
-	Search bool  // some recipient is at fault, the provider does not say which
+	Faulty []int  // indices into Call.Keys: Err is about these recipients alone
+	Search bool   // some recipient is at fault, the provider does not say which
+	Parts  []Part // of an answer that tells recipients apart: one for each of Call.Keys; Err is nil then
 	pause  time.Duration
+}
+
+// Part is what an answer means for one recipient of a call whose others it may have dealt with otherwise.
+type Part struct {
+	ID  string
+	Err *upstream.Error
 }
 
 // patience is how many calls of one mail may fail one after another before the rest is left for
@@ -65,8 +72,8 @@ func (o *offer) call(ctx context.Context, c *Call) {
 	switch {
 	case v.Err == nil:
 		o.failures = 0
-		o.set(c.Positions(), upstream.Outcome{ID: v.ID, Pause: v.pause})
-		if v.pause > 0 {
+		o.settle(ctx, c, v)
+		if v.pause > 0 && o.stop == nil {
 			o.stop = &upstream.Error{Class: upstream.Throttled, RetryAfter: v.pause, Err: errors.New("not offered yet: the rate limit is used up")}
 		}
 	case len(v.Faulty) > 0 && len(v.Faulty) < len(c.rcpts):
@@ -92,6 +99,21 @@ func (o *offer) call(ctx context.Context, c *Call) {
 	default:
 		o.set(c.Positions(), upstream.Outcome{Err: v.Err})
 		o.heed(ctx, v.Err)
+	}
+}
+
+// settle notes what became of the recipients of a call that the provider has taken.
+func (o *offer) settle(ctx context.Context, c *Call, v Verdict) {
+	o.set(c.Positions(), upstream.Outcome{ID: v.ID, Pause: v.pause})
+	for i, part := range v.Parts {
+		if part.Err == nil {
+			o.set(c.rcpts[i], upstream.Outcome{ID: part.ID, Pause: v.pause})
+			continue
+		}
+		o.set(c.rcpts[i], upstream.Outcome{Err: part.Err})
+		if part.Err.Class == upstream.Account || part.Err.Class == upstream.Throttled {
+			o.heed(ctx, part.Err)
+		}
 	}
 }
 
@@ -144,6 +166,9 @@ func (o *offer) exchange(ctx context.Context, req *Request, c *Call) Verdict {
 	v.ID = client.secrets.get().Redact(v.ID)
 	if v.Err == nil {
 		v.pause = limitPause(answer.Header)
+		for i := range v.Parts {
+			v.Parts[i].ID = client.secrets.get().Redact(v.Parts[i].ID)
+		}
 	}
 	return v
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"net/http"
@@ -75,6 +76,24 @@ func (k Key) Fields() []string {
 
 // Secrets returns the key in the forms that it travels in.
 func (k Key) Secrets() []string { return []string{k.Secret.Reveal(), k.value()} }
+
+// BodyKey is a secret that stands in the body of each request, where [Object.Secret] writes it.
+type BodyKey struct{ Key }
+
+// Authorize has nothing to set.
+func (BodyKey) Authorize(context.Context, *http.Request, Payload) *upstream.Error { return nil }
+
+// Fields returns none.
+func (BodyKey) Fields() []string { return nil }
+
+// Secret writes a field whose value is a string that nobody is shown.
+func (j *Object) Secret(name string, s upstream.Secret) {
+	j.Name(name)
+	j.flush()
+	j.Value(s.Reveal())
+	j.done = append(j.done, Segment{Literal: j.buf.Bytes(), Secret: true})
+	j.buf = bytes.Buffer{}
+}
 
 // redactor makes a Redactor anew when the secrets have changed.
 type redactor struct {

@@ -18,6 +18,7 @@ type Segment struct {
 	Literal []byte
 	Open    func() io.Reader // nil for literals
 	Length  int64            // bytes that open returns
+	Secret  bool             // a literal that nobody is shown
 }
 
 // Payload is a request body. It can be read any number of times and is the same each time; streams

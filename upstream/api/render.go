@@ -59,6 +59,17 @@ func (c *Client) render(r *Request, w io.Writer) error {
 		fmt.Fprintf(&b, "%s: %s\n", r.Header[i], r.Header[i+1])
 	}
 	fmt.Fprintf(&b, "Content-Length: %d\n\n", r.Body.Size())
-	_, err := io.Copy(w, io.MultiReader(strings.NewReader(b.String()), r.Body.Open(), strings.NewReader("\n")))
+	_, err := io.Copy(w, io.MultiReader(strings.NewReader(b.String()), r.Body.shown().Open(), strings.NewReader("\n")))
 	return err
+}
+
+// shown is the body without secrets.
+func (p Payload) shown() Payload {
+	shown := slices.Clone(p)
+	for i := range shown {
+		if shown[i].Secret {
+			shown[i] = Segment{Literal: []byte(`"` + upstream.Redacted + `"`)}
+		}
+	}
+	return shown
 }

@@ -40,6 +40,16 @@ func (o *Message) readSender(m *upstream.Mail) *upstream.Error {
 	return err
 }
 
+// Sender returns the address that an API is told beside a message, in whose name it sends.
+func Sender(m *upstream.Mail) (string, *upstream.Error) {
+	from, err := From(m)
+	if err != nil {
+		return "", err
+	}
+	a, err := chooseSender(from, m.Message.Sender)
+	return a.Addr, err
+}
+
 func chooseSender(from []mime.Address, sender *mime.Address) (mime.Address, *upstream.Error) {
 	if sender != nil && len(from) > 1 && slices.ContainsFunc(from, func(a mime.Address) bool { return mime.SameAddress(a.Addr, sender.Addr) }) {
 		from = append([]mime.Address{*sender}, from...)

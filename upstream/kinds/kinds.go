@@ -3,14 +3,17 @@ package kinds
 
 import (
 	"mailhatch/upstream"
+	"mailhatch/upstream/cloudflare"
 	"mailhatch/upstream/local"
 	"mailhatch/upstream/mailgun"
+	"mailhatch/upstream/mandrill"
 	"mailhatch/upstream/postal"
 	"mailhatch/upstream/postmark"
 	"mailhatch/upstream/resend"
 	"mailhatch/upstream/sendgrid"
 	"mailhatch/upstream/ses"
 	"mailhatch/upstream/smtp"
+	"mailhatch/upstream/sparkpost"
 )
 
 // Kinds returns a fresh table of the built-in kinds. Programs of others may append their own.
@@ -22,6 +25,9 @@ func Kinds() []upstream.Kind {
 		ses.Kind(),
 		postal.Kind(),
 		postmark.Kind(),
+		cloudflare.Kind(),
+		sparkpost.Kind(),
+		mandrill.Kind(),
 		smtp.Kind(),
 		local.ConsoleKind(),
 		local.MemoryKind(),

@@ -18,6 +18,12 @@ type Form struct {
 	Bytes    int64  // of a message
 	Domain   string // of a Message-ID that is made up; "": that of From
 	Options  string // pattern of fields that the request has in another form; "": none
+	SevenBit bool   // the request is text: the message leaves in its 7-bit form
+
+	// Edits returns what a header needs besides to be one that the API takes; nil: nothing.
+	Edits func(m *upstream.Mail, h mime.Header) []mime.Edit
+	// Check returns why the API does not take a message with this header, which is the one that would leave; nil: all is taken.
+	Check func(h mime.Header) *upstream.Error
 }
 
 // Refuses returns the error that Message would have for a mail that is small for the API.
@@ -27,7 +33,8 @@ func (f Form) Refuses(m *upstream.Mail) *upstream.Error {
 }
 
 // Message edits the header: out goes what must not be seen or would steer a provider, in comes what the provider
-// needs, and all is made fit for the relays behind the API, see [wire.Fit] and [wire.ShortLines]. Every other byte stays.
+// needs, and all is made fit for the relays behind the API, see [wire.Fit] and [wire.ShortLines]. Every other
+// byte stays, in its 7-bit form where the API needs that.
 func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}, {Op: mime.Remove, Name: "Return-Path"}}
 	edits = append(edits, m.WithoutControl()...)
@@ -35,13 +42,21 @@ func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 		edits = append(edits, mime.Edit{Op: mime.Remove, Name: f.Options})
 	}
 	edits = append(edits, mime.Edit{Op: mime.Mend}) // providers refuse headers with lines that are not fields
-	more, e := f.missingFields(m)
+	missing, e := f.missingFields(m)
 	if e != nil {
 		return nil, e
 	}
-	msg, err := wire.Fit(m.Message, append(edits, more...)...)
+	msg, err := wire.Fit(m.Message, append(edits, missing...)...)
+	if err == nil && f.Edits != nil {
+		msg, err = msg.With(f.Edits(m, mime.ParseHeader(msg.HeaderBytes()))...)
+	}
 	if err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	if f.SevenBit {
+		if msg, e = to7Bit(msg, f.Provider); e != nil {
+			return nil, e
+		}
 	}
 	if n := msg.Source.Size(); n > f.Bytes {
 		return nil, api.Errorf(upstream.Unrepresentable, "5.3.4", "the message has %d bytes; %s takes %d", n, f.Provider, f.Bytes)
@@ -50,10 +65,15 @@ func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 	if err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
-	if short.Source.Size() > f.Bytes { // better with long lines than not at all
-		return msg.Source, nil
+	if short.Source.Size() <= f.Bytes { // else better with long lines than not at all
+		msg = short
 	}
-	return short.Source, nil
+	if f.Check != nil {
+		if e := f.Check(mime.ParseHeader(msg.HeaderBytes())); e != nil {
+			return nil, e
+		}
+	}
+	return msg.Source, nil
 }
 
 // missingFields adds the fields without which providers refuse a message or make up their own.

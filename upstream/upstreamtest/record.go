@@ -11,8 +11,9 @@ type Message struct {
 	ID             string // that the fake gave
 	From           string // as in the request: a mailbox
 	To, Cc, Bcc    []string
-	Apart          bool     // each of To gets a mail of its own, without Cc and Bcc
-	Recipients     []string // everyone who gets the mail: addresses in lower case, in the request's order
+	Apart          bool              // each of To gets a mail of its own, without Cc and Bcc
+	Recipients     []string          // everyone who gets the mail: addresses in lower case, in the request's order
+	Refused        map[string]string // addresses that were not taken with the others, and why
 	ReplyTo        []string
 	Subject        string
 	Text, HTML     string
