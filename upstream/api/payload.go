@@ -90,12 +90,15 @@ func (r *payloadReader) next() bool {
 	return true
 }
 
-// Base64 is a part's decoded content in base64 (RFC 4648 4), as JSON APIs take files. Errors
-// are those of reading the message.
+// Base64 is a part's decoded content in base64 (RFC 4648 4), as JSON APIs take files, and its size. They refuse an
+// empty file: one line end is what comes next to it. Errors are those of reading the message.
 func Base64(p *mime.Part) (Segment, int64, error) {
 	n, err := p.DecodedSize()
-	if err != nil {
+	switch {
+	case err != nil:
 		return Segment{}, 0, err
+	case n == 0:
+		return Segment{Literal: []byte("Cg==")}, 1, nil
 	}
 	return Encode(Segment{Open: p.Open, Length: n}, base64.StdEncoding), n, nil
 }

@@ -1,16 +1,19 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/api/words"
 )
 
 // Rule reports what an answer means; of a list the first that fits decides. Empty conditions always hold.
@@ -28,8 +31,8 @@ type Rule struct {
 	Search  bool          // one of the call's recipients may be at fault
 }
 
-// commonRules close every provider's list. A status about the account or the network is never the
-// mail's fault, and 400 or 422 count against the mail only where the provider itself said so.
+// commonRules close every provider's list, behind what package words finds in the message. A status about the account
+// or the network is never the mail's fault, and 400 or 422 count against the mail only where the provider itself said so.
 var commonRules = []Rule{
 	{Status: 400, Own: true, Class: upstream.Permanent},
 	{Status: 400, Class: upstream.Temporary},
@@ -42,6 +45,7 @@ var commonRules = []Rule{
 	{Status: 407, Class: upstream.Account},
 	{Status: 413, Class: upstream.Unrepresentable, Code: "5.3.4"},
 	{Status: 415, Class: upstream.Account},
+	{Status: 420, Class: upstream.Throttled}, // Mailgun
 	{Status: 422, Own: true, Class: upstream.Permanent},
 	{Status: 429, Class: upstream.Throttled},
 	{Status: 451, Class: upstream.Account},
@@ -54,7 +58,7 @@ var commonRules = []Rule{
 // https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/
 func classOf(a *Answer, own bool) upstream.Class {
 	switch a.Status {
-	case http.StatusGatewayTimeout: // whoever says it, another one's answer is missing
+	case http.StatusGatewayTimeout, 520, 524: // whoever says it, another one's answer is missing
 		own = false
 	case 501, 503, 505, 511, 521, 522, 523, 525, 526, 527, 529, 530:
 		return upstream.Temporary
@@ -92,14 +96,12 @@ func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 		return e, Rule{}
 	}
 	rule := findRule(a.Status, w, rules)
-	if rule == nil {
-		rule = findRule(a.Status, w, commonRules)
-	}
-	if rule == nil {
-		rule = &Rule{Class: classOf(a, w.Own)}
-	}
-	if rule.Class == upstream.Permanent && !rule.Search && upstream.SaysTooLarge(w.Message) {
+	switch {
+	case rule != nil && (rule.Class != upstream.Permanent || rule.Search):
+	case (rule != nil || w.Own && (a.Status == 400 || a.Status == 422)) && upstream.SaysTooLarge(w.Message):
 		rule = &Rule{Class: upstream.Unrepresentable, Code: "5.3.4"}
+	default:
+		rule = cmp.Or(ruleOfWords(a.Status, w), rule, findRule(a.Status, w, commonRules), &Rule{Class: classOf(a, w.Own)})
 	}
 	e.Class, e.Sender, e.Changed = rule.Class, rule.Sender, rule.Changed
 	if rule.Code != "" {
@@ -112,6 +114,19 @@ func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 		e.RetryAfter = rule.Wait
 	}
 	return e, *rule
+}
+
+// ruleOfWords is for a refusal with one of the statuses that count against the mail, or against the account in general:
+// the provider's words can be about something else. nil: they are not.
+func ruleOfWords(status int, w Problem) *Rule {
+	if !w.Own || status >= 300 && !slices.Contains([]int{400, 401, 402, 403, 422}, status) {
+		return nil
+	}
+	f, ok := words.Meaning(w.Message)
+	if !ok {
+		return nil
+	}
+	return &Rule{Class: f.Class, Wait: f.Wait, Sender: f.Sender}
 }
 
 func findRule(status int, w Problem, rules []Rule) *Rule {
@@ -168,12 +183,11 @@ const (
 	epochFrom     = 1e9 // a count of seconds beyond this is a point in time (2001)
 )
 
-var tryAgainWords = regexp.MustCompile(`try again (?:after|in) (\d+(?:\.\d+)?)\s*(s|sec|second|m|min|minute|h|hour|d|day)?s?\b`)
-
 // retryAfter reads when to come back, 0 where the answer does not say. Retry-After (RFC 9110
 // 10.2.3) counts for every failure; the rate-limit headers stand in all answers and count when the
 // limit was hit: ratelimit-reset (Resend, seconds from now), X-RateLimit-Reset (SendGrid and Mailgun,
-// Unix time, with a fraction at Mailgun), or words in the message (Mailgun).
+// Unix time, with a fraction at Mailgun), or words in the message (Mailgun). Of a day and more, a day is waited: then
+// the provider says it again.
 func retryAfter(h http.Header, message string, throttled bool, now time.Time) time.Duration {
 	if t, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = t // the provider's clock, so that a wrong one of ours does no harm
@@ -181,7 +195,7 @@ func retryAfter(h http.Header, message string, throttled bool, now time.Time) ti
 	if d, ok := retrySeconds(h.Get("Retry-After"), now); ok {
 		return d
 	}
-	if t, err := http.ParseTime(h.Get("Retry-After")); err == nil {
+	if t, ok := words.Time(h.Get("Retry-After")); ok {
 		return retryCapped(t.Sub(now))
 	}
 	if !throttled {
@@ -190,20 +204,8 @@ func retryAfter(h http.Header, message string, throttled bool, now time.Time) ti
 	if d := limitReset(h, now); d > 0 {
 		return d
 	}
-	if m := tryAgainWords.FindStringSubmatch(strings.ToLower(message)); m != nil {
-		unit := time.Second
-		switch {
-		case strings.HasPrefix(m[2], "m"):
-			unit = time.Minute
-		case strings.HasPrefix(m[2], "h"):
-			unit = time.Hour
-		case strings.HasPrefix(m[2], "d"):
-			unit = 24 * time.Hour
-		}
-		n, _ := strconv.ParseFloat(m[1], 64)
-		return retryCapped(time.Duration(math.Min(n, 1e6) * float64(unit)))
-	}
-	return 0
+	d, _ := words.Wait(message, now)
+	return retryCapped(d)
 }
 
 func limitReset(h http.Header, now time.Time) time.Duration {

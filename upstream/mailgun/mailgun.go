@@ -29,11 +29,13 @@ const (
 
 // rules: https://documentation.mailgun.com/docs/mailgun/api-reference/api-overview (errors)
 var rules = []api.Rule{
-	{Status: 400, Words: "'to' parameter is not a valid", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
-	{Status: 400, Words: "to parameter is not a valid", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Status: 400, Words: "'to' parameter", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Status: 400, Words: "to parameter", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Status: 400, Words: "limit exceeded, try again", Class: upstream.Throttled},
+	{Status: 403, Words: "limit exceeded, try again", Class: upstream.Throttled},
+	{Status: 403, Words: "try again", Class: upstream.Throttled, Wait: time.Minute},
 	{Status: 400, Words: "not allowed to send", Class: upstream.Account},
 	{Status: 400, Words: "sandbox", Class: upstream.Account},
-	{Status: 403, Words: "try again", Class: upstream.Throttled, Wait: time.Minute},
 }
 
 // hosts: https://documentation.mailgun.com/docs/mailgun/api-reference/api-overview (base URL)
@@ -182,9 +184,9 @@ func (g *provider) Interpret(a *api.Answer, _ *api.Call) api.Verdict {
 		var ok struct{ ID, Message string }
 		err := json.Unmarshal(a.Body, &ok)
 		switch {
-		case err == nil && strings.HasPrefix(ok.Message, "Queued"):
+		case err == nil && ok.Message != "" && (ok.ID != "" || strings.HasPrefix(ok.Message, "Queued")):
 			return api.Verdict{ID: ok.ID}
-		case err == nil && ok.Message != "", bytes.HasPrefix(a.Body, []byte("Mailgun Magnificent API")): // that greets those who come to a wrong path
+		case bytes.HasPrefix(a.Body, []byte("Mailgun Magnificent API")): // that greets those who come to a wrong path
 			return api.Verdict{Err: &upstream.Error{Class: upstream.Account, Status: a.Status,
 				Err: errors.New("the answer is not that of a mail taken; check domain, region and base_url: " + a.Words(api.Problem{}))}}
 		}

@@ -42,10 +42,7 @@ func check(msg *api.Message) *upstream.Error {
 }
 
 func file(f api.File) ([]api.Field, api.Segment, error) {
-	content, n, err := api.Base64(f.Part)
-	if err == nil && n == 0 {
-		content = api.Segment{Literal: []byte("Cg==")} // "Zero-sized attachments not allowed"
-	}
+	content, _, err := api.Base64(f.Part)
 	fields := []api.Field{{Name: "Name", Value: f.Name}, {Name: "ContentType", Value: f.MediaType}}
 	if f.Inline {
 		fields = append(fields, api.Field{Name: "ContentID", Value: "cid:" + f.ContentID})

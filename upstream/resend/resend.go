@@ -28,9 +28,9 @@ var rules = []api.Rule{
 	{Status: 409, Class: upstream.Temporary}, // resource_locked
 	{Status: 422, Name: "invalid_access", Class: upstream.Account},
 	{Status: 422, Name: "invalid_region", Class: upstream.Account},
-	{Status: 422, Words: "`to` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
-	{Status: 422, Words: "`cc` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
-	{Status: 422, Words: "`bcc` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Words: "`to` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Words: "`cc` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
+	{Words: "`bcc` field", Own: true, Class: upstream.Permanent, Code: "5.1.3", Search: true},
 	{Status: 429, Name: "daily_quota_exceeded", Class: upstream.Throttled, Wait: 2 * time.Hour},
 	{Status: 429, Name: "monthly_quota_exceeded", Class: upstream.Throttled, Wait: 12 * time.Hour},
 	{Status: 451, Name: "security_error", Class: upstream.Permanent, Code: "5.7.1"},
@@ -52,7 +52,7 @@ func Kind() upstream.Kind {
 func changes() []string {
 	return append(api.JSONChanges(),
 		"a calendar alternative becomes an .ics file, an AMP alternative a file",
-		"a file whose name and type do not agree is sent as application/octet-stream, or gets an extension where it has none",
+		"a file whose name and type do not agree is sent as application/octet-stream, or gets an extension where it has none; an empty file gets one line end",
 		"link and open tracking are settings of the domain at Resend and cannot be switched off here")
 }
 

@@ -31,11 +31,7 @@ func writeContents(j *api.Object, msg *api.Message) {
 }
 
 func file(f api.File) ([]api.Field, api.Segment, error) {
-	content, n, err := api.Base64(f.Part)
-	if err == nil && n == 0 {
-		// An empty content is refused; a file of one line end is what comes next to it.
-		content = api.Segment{Literal: []byte("Cg==")}
-	}
+	content, _, err := api.Base64(f.Part)
 	mediaType, _, _ := strings.Cut(f.MediaType, ";") // parameters are refused
 	fields := []api.Field{{Name: "filename", Value: f.Name}, {Name: "type", Value: strings.TrimSpace(mediaType)}}
 	if f.Inline {

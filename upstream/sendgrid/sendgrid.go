@@ -215,45 +215,75 @@ func (s *provider) Interpret(a *api.Answer, c *api.Call) api.Verdict {
 		return api.Verdict{Err: &upstream.Error{Class: upstream.Account, Status: a.Status,
 			Err: errors.New("SendGrid answers 202 when it takes a mail; check whether the account is in sandbox mode")}}
 	}
-	w := problemOf(a)
-	e, _ := api.Classify(a, w, rules)
-	v := api.Verdict{Err: e}
+	e, rule := api.Classify(a, problemOf(a), rules)
+	v := api.Verdict{Err: e, Search: rule.Search}
 	if e.Class == upstream.Permanent {
-		if i, ok := faultyRecipient(a, c); ok {
-			v.Faulty = []int{i}
+		if faulty, search := faultyRecipients(a, c); search || len(faulty) > 0 {
+			v.Faulty, v.Search, e.Code = faulty, search, "5.1.3"
 		}
 	}
 	return v
 }
 
-// recipientField is how an error names a recipient.
-var recipientField = regexp.MustCompile(`^personalizations\.(\d+)\.(to|cc|bcc)\.(\d+)(?:\.email)?$`)
+// recipientField is how an error names a recipient, or those among whom one is at fault.
+var recipientField = regexp.MustCompile(`^personalizations(?:\.(\d+)(?:\.(to|cc|bcc)(?:\.(\d+)(?:\.email|\.name)?)?)?)?$`)
 
-// faultyRecipient finds the recipient that the first error is about.
-func faultyRecipient(a *api.Answer, c *api.Call) (int, bool) {
+// faultyRecipients finds the recipients that the errors are about, as indices into c.Keys. search: an error leaves open
+// which one it is about. An error about anything else is one of the whole mail.
+func faultyRecipients(a *api.Answer, c *api.Call) (faulty []int, search bool) {
 	var w errorList
-	if json.Unmarshal(a.Body, &w) != nil || len(w.Errors) == 0 {
-		return 0, false
+	_ = json.Unmarshal(a.Body, &w) // what it lacks is an error of the whole mail
+	for _, e := range w.Errors {
+		if e.isUnnamed() {
+			search = true
+			continue
+		}
+		m := recipientField.FindStringSubmatch(e.Field)
+		if m == nil {
+			return nil, false
+		}
+		if i := namedRecipient(c, m[1], m[2], m[3]); i >= 0 {
+			faulty = append(faulty, i)
+		} else {
+			search = true
+		}
 	}
-	m := recipientField.FindStringSubmatch(w.Errors[0].Field)
-	if m == nil {
-		return 0, false
-	}
-	list := map[string][]mime.Address{"to": c.To, "cc": c.Cc, "bcc": c.Bcc}[m[2]]
-	place := m[3]
-	if c.Batch {
-		place = m[1]
-	}
-	n, err := strconv.Atoi(place)
-	if err != nil || n >= len(list) {
-		return 0, false
-	}
-	i := slices.Index(c.Keys, mime.AddressKey(list[n].Addr))
-	return i, i >= 0
+	return faulty, search
 }
 
-type errorList struct {
-	Errors []struct{ Message, Field string }
+// namedRecipient finds the one recipient at a place of the request: entry of the list of a personalization, "" where
+// that is not told; -1 where several can be meant.
+func namedRecipient(c *api.Call, personalization, list, entry string) int {
+	people := c.To
+	switch {
+	case list == "" && !c.Batch:
+		people = slices.Concat(c.To, c.Cc, c.Bcc)
+	case list == "cc":
+		people = c.Cc
+	case list == "bcc":
+		people = c.Bcc
+	}
+	if c.Batch { // each has a personalization
+		entry = personalization
+	}
+	n, err := strconv.Atoi(entry)
+	if len(people) == 1 && entry == "" {
+		n, err = 0, nil
+	}
+	if err != nil || n >= len(people) {
+		return -1
+	}
+	return slices.Index(c.Keys, mime.AddressKey(people[n].Addr))
+}
+
+type errorList struct{ Errors []fieldError }
+
+type fieldError struct{ Message, Field string }
+
+// isUnnamed reports an error about some recipient, without a word of where it stands.
+func (e fieldError) isUnnamed() bool {
+	s := strings.ToLower(e.Message)
+	return e.Field == "" && strings.Contains(s, "valid address") && !strings.Contains(s, "from") && !strings.Contains(s, "reply")
 }
 
 // problemOf reads {"errors":[{"message":…,"field":…,"help":…}]}.

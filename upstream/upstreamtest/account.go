@@ -53,3 +53,22 @@ func (s *Server) date(w http.ResponseWriter) {
 		w.Header().Set("Date", time.Now().Add(s.account.skew).UTC().Format(http.TimeFormat))
 	}
 }
+
+// Refuse gives this answer, of status, header and body alone, to all requests with one of these recipients.
+func (s *Server) Refuse(recipients []string, answer Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = map[string]Fault{}
+	for _, r := range recipients {
+		s.refused[r] = answer
+	}
+}
+
+func (s *Server) refusal(msg *Message) *Answer {
+	for _, r := range msg.Recipients {
+		if f, ok := s.refused[r]; ok {
+			return &Answer{f.Status, f.Header, f.Body}
+		}
+	}
+	return nil
+}

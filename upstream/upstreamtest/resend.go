@@ -99,6 +99,11 @@ func (resendAPI) Take(_ *Server, r *http.Request, body []byte, msg *Message) *An
 	if err := DecodeStrict(body, &req); err != nil {
 		return resendError(422, "validation_error", err.Error())
 	}
+	for _, f := range req.Attachments {
+		if f.Content == "" {
+			return resendError(422, "invalid_attachment", "The attachment content is empty.")
+		}
+	}
 	if err := req.fill(msg); err != nil {
 		return resendError(422, "validation_error", err.Error())
 	}

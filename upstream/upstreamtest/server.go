@@ -35,6 +35,7 @@ type Server struct {
 	serial   int
 	replays  map[string]replay
 	account  Account
+	refused  map[string]Fault // by recipient
 }
 
 // API is what tells the providers apart.
@@ -288,6 +289,9 @@ func (s *Server) judge(r *http.Request, body []byte) *Answer {
 	msg.RequestHeader.Del("Authorization")
 	if a := s.api.Take(s, r, body, msg); a != nil {
 		s.rejected = append(s.rejected, strings.TrimSpace(a.Body))
+		return a
+	}
+	if a := s.refusal(msg); a != nil {
 		return a
 	}
 	s.accepted = append(s.accepted, *msg)
