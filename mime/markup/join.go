@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"html"
 	"io"
+	"slices"
 	"strings"
 
 	xhtml "golang.org/x/net/html"
@@ -188,19 +189,60 @@ func (d *document) body() bool {
 	return true
 }
 
+// BodyTag is the <body> of a document to which others are joined: styles may name it. How it looks is for its own part,
+// in BodyStyle: a text that follows would be black on its black.
+func (f Frame) BodyTag() string { return f.tag("body", "class", "id") }
+
 // BodyStyle is the start tag of a <div> that looks as the <body> of a frame does.
-func (f Frame) BodyStyle() string {
+func (f Frame) BodyStyle(first bool) string {
+	if first {
+		return f.tag("div", "dir", "lang", "style")
+	}
+	return f.tag("div", "dir", "lang", "style", "class")
+}
+
+// tag is a start tag with some attributes of the <body>; with style also what came before styles (HTML 15.3.1).
+func (f Frame) tag(name string, attributes ...string) string {
 	t := newTokens(strings.NewReader(f.Body))
-	div := xhtml.Token{Type: xhtml.StartTagToken, Data: "div"}
-	if t.next() == nil {
-		for name, value := range t.attributes {
-			switch name {
-			case "style", "dir", "lang", "class":
-				div.Attr = append(div.Attr, xhtml.Attribute{Key: name, Val: value})
+	if t.next() != nil {
+		return "<" + name + ">"
+	}
+	tag := xhtml.Token{Type: xhtml.StartTagToken, Data: name}
+	style, old := -1, ""
+	for key, value := range t.attributes {
+		switch {
+		case key == "bgcolor" && isColor(value):
+			old += "background-color: " + cssColor(value) + "; "
+		case key == "text" && isColor(value):
+			old += "color: " + cssColor(value) + "; "
+		case slices.Contains(attributes, key):
+			if key == "style" {
+				style = len(tag.Attr)
 			}
+			tag.Attr = append(tag.Attr, xhtml.Attribute{Key: key, Val: value})
 		}
 	}
-	return div.String()
+	switch {
+	case old == "" || !slices.Contains(attributes, "style"):
+	case style >= 0:
+		tag.Attr[style].Val = old + tag.Attr[style].Val
+	default:
+		tag.Attr = append(tag.Attr, xhtml.Attribute{Key: "style", Val: strings.TrimSuffix(old, "; ")})
+	}
+	return tag.String()
+}
+
+// isColor reports whether a color is a word or hexadecimal digits, with or without their #.
+func isColor(s string) bool {
+	return s != "" && len(s) <= 30 && strings.Trim(s, "#0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// cssColor writes the # that an old attribute may do without.
+func cssColor(s string) string {
+	if len(s) == 6 && strings.Trim(s, "0123456789abcdefABCDEF") == "" {
+		return "#" + s
+	}
+	return s
 }
 
 // elements are those that are open, of those that need an end tag.

@@ -78,14 +78,21 @@ func TestFrames(t *testing.T) {
 		div  string
 	}{
 		{"a", Frame{}, "<div>"},
+		{"<body bgcolor='000000' text=white>", Frame{Body: "<body bgcolor='000000' text=white>"}, `<div style="background-color: #000000; color: white">`},
+		{"<body style='margin: 0' bgcolor=#eee>", Frame{Body: "<body style='margin: 0' bgcolor=#eee>"}, `<div style="background-color: #eee; margin: 0">`},
+		{"<body bgcolor='red;x:y' id=i>", Frame{Body: "<body bgcolor='red;x:y' id=i>"}, "<div>"},
 		{"<!doctype html><HTML lang=de><body style='color: red' onload=x class=c bgcolor=y><body>", Frame{"<!doctype html>", "<HTML lang=de>", "<body style='color: red' onload=x class=c bgcolor=y>"},
-			`<div style="color: red" class="c">`},
+			`<div style="background-color: y; color: red" class="c">`},
 		{"<html class=" + strings.Repeat("x", maxFrame) + "><body>", Frame{Body: "<body>"}, "<div>"},
 	} {
 		got, err := FrameOf(strings.NewReader(tt.html))
-		if err != nil || got != tt.want || got.BodyStyle() != tt.div {
-			t.Errorf("%.60s: %+v, %s, %v", tt.html, got, got.BodyStyle(), err)
+		if err != nil || got != tt.want || got.BodyStyle(false) != tt.div {
+			t.Errorf("%.60s: %+v, %s, %v", tt.html, got, got.BodyStyle(false), err)
 		}
+	}
+	first := Frame{Body: `<body class="c" id=i style="color: red" onload=x text=blue>`}
+	if got := first.BodyTag() + first.BodyStyle(true); got != `<body class="c" id="i"><div style="color: blue; color: red">` {
+		t.Error(got)
 	}
 	if _, err := FrameOf(iotest.ErrReader(io.ErrClosedPipe)); err != io.ErrClosedPipe {
 		t.Error(err)

@@ -207,7 +207,7 @@ func (s *sorter) join(list *sequence, shown, documents []piece) error {
 	for _, p := range documents {
 		list.items = append(list.items, convert(p.body, markup.Head))
 	}
-	list.literal("</head>\r\n" + cmp.Or(first.Body, "<body>") + "\r\n")
+	list.literal("</head>\r\n" + first.BodyTag() + "\r\n")
 	document := 0
 	for _, p := range shown {
 		switch {
@@ -215,12 +215,8 @@ func (s *sorter) join(list *sequence, shown, documents []piece) error {
 			a := &s.content.Attachments[p.file]
 			list.literal(fmt.Sprintf("<div><img src=\"cid:%s\" alt=\"%s\" style=\"max-width: 100%%\"></div>\r\n", a.ContentID, html.EscapeString(a.Name)))
 		case p.isHTML():
-			start := "<div>"
-			if document > 0 {
-				start = frames[document].BodyStyle()
-			}
+			list.literal(frames[document].BodyStyle(document == 0))
 			document++
-			list.literal(start)
 			list.items = append(list.items, convert(p.body, markup.Contents))
 			list.literal("</div>\r\n")
 		default: // a line end behind <pre> is none of the text (HTML 13.1.2.5)
