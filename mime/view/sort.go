@@ -1,9 +1,6 @@
 package view
 
 import (
-	"path"
-	"strings"
-
 	"mailhatch/mime"
 	"mailhatch/mime/markup"
 )
@@ -101,27 +98,6 @@ func (s *sorter) isBody(p *mime.Part, at place) bool {
 	return !s.begun && isBodyName(p.Name) // the letter itself, by a program that names everything
 }
 
-// isText reports whether mail programs show a leaf of this type as text.
-func isText(p *mime.Part) bool {
-	switch p.Type {
-	case "text/plain", "text/html", "text/markdown", "text/x-markdown", "text/enriched", "text/richtext":
-		return len(p.Children) == 0 && p.Disposition != "attachment"
-	}
-	return false
-}
-
-// isEnriched reports whether a text is in one of the two forms that came before HTML.
-func isEnriched(p *mime.Part) bool { return p.Type == "text/enriched" || p.Type == "text/richtext" }
-
-// isBodyName reports whether a name is none of a file of another type.
-func isBodyName(name string) bool {
-	switch strings.ToLower(path.Ext(name)) {
-	case "", ".txt", ".text", ".html", ".htm":
-		return true
-	}
-	return false
-}
-
 // addText puts a text into bodies. It is an attachment when its bytes are not text at all.
 func (s *sorter) addText(p *mime.Part, in views) error {
 	body, view, exact, err := s.decode(p)
@@ -136,7 +112,7 @@ func (s *sorter) addText(p *mime.Part, in views) error {
 	switch {
 	case !exact || view != p:
 		s.attachOriginal(p)
-	case isEnriched(p):
+	case isEnriched(p) || isOtherText(p):
 		s.attach(p)
 		s.content.Attachments[len(s.content.Attachments)-1].Original = true
 	}
