@@ -27,8 +27,12 @@ func Address(text string) (string, *Mistake) {
 	local, domain, found := strings.Cut(text, "@")
 	quoted := strings.Contains(text, `"`) // its local part may hold anything
 	switch {
-	case !quoted && isExpression(text, true):
+	case !quoted && (isExpression(text, true) || found && hasClass(domain)):
 		return "", expression(text)
+	case !quoted && strings.Contains(text, "|") && strings.Count(text, "@") > 1:
+		return "", &Mistake{fmt.Sprintf("%q is one text, not a list", text), WriteList(strings.Split(text, "|"))}
+	case !quoted && hasChoice(text):
+		return "", &Mistake{fmt.Sprintf("%q can never match: braces are no choice here", text), "write a pattern for each choice"}
 	case !quoted && (isList(text) || strings.ContainsAny(text, ",;")):
 		return "", several(text)
 	case strings.HasPrefix(strings.ToLower(text), "mailto:"):
@@ -40,6 +44,9 @@ func Address(text string) (string, *Mistake) {
 		return "", &Mistake{fmt.Sprintf("%q can never match: patterns are compared with the address alone", text), fmt.Sprintf("write %q", strings.Trim(inner, "<> "))}
 	case !quoted && strings.ContainsFunc(text, unicode.IsSpace):
 		return "", &Mistake{fmt.Sprintf("%q can never match: it has a space", text), fmt.Sprintf("write %q", strings.TrimSpace(text))}
+	case !quoted && found && strings.ContainsAny(domain, foreign):
+		at := strings.IndexAny(domain, foreign)
+		return "", &Mistake{fmt.Sprintf("%q can never match: no domain has a %q", text, domain[at:at+1]), "* is any text, ? one character; all else stands for itself"}
 	case !found && strings.HasPrefix(text, ".") && strings.Trim(text, ".") != "":
 		return "*@*" + strings.ToLower(text), nil
 	case found && local == "" && strings.Trim(domain, ".") != "" && domain[0] != '.':
@@ -102,6 +109,24 @@ var (
 	enclosed = regexp.MustCompile(`^/.+/[a-z]*$|^\^.*\$$|^\^.*\.[*+]|^\.[*+].|^\(\?[a-z]*[:)]|^(?i:regexp?|pcre):.`)
 	within   = regexp.MustCompile(`^\^|\$$|\\|^[^@]*[\[(]|\.\+@|@\.[*+]|[*+]\?|\(.*\|.*\)`)
 )
+
+// foreign are characters that no domain has, nor an address in brackets.
+const foreign = "$|/(){}!&+=#^~`'"
+
+// hasClass reports whether a domain has brackets other than those of an address (RFC 5321 4.1.3).
+func hasClass(domain string) bool {
+	open := strings.IndexByte(domain, '[')
+	return open > 0 || open == 0 && !literal.MatchString(domain)
+}
+
+var literal = regexp.MustCompile(`^\[(?i:ipv6:)?[0-9a-fA-F.:*?]+\]$`)
+
+// hasChoice reports whether a text has several words between braces, as a shell has them.
+func hasChoice(text string) bool {
+	_, inner, found := strings.Cut(text, "{")
+	inner, _, closed := strings.Cut(inner, "}")
+	return found && closed && strings.Contains(inner, ",")
+}
 
 // isExpression reports whether a text is a regular expression. Addresses have no characters that make one.
 func isExpression(text string, address bool) bool {
