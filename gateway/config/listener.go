@@ -31,7 +31,7 @@ type Listener struct {
 	SocketGroup  string    `toml:"socket_group"` // name or number; "" leaves the program's own
 	RequireHelo  bool      `toml:"require_helo"` // MAIL needs HELO, and HELO a name
 	Mode         string    `toml:"mode"`         // queue | direct
-	Banner       string    `toml:"banner,text"`
+	Banner       string    `toml:"banner"`
 
 	MaxMessage     Size              `toml:"max_message"`
 	MaxRecipients  int               `toml:"max_recipients"`

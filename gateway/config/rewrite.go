@@ -10,6 +10,7 @@ import (
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
+	"mailhatch/mime/hostname"
 )
 
 // rewriteTable is one [[rewrite]].
@@ -60,6 +61,10 @@ func (c *checker) mapSender(cfg *Config, path string, given map[string]string) m
 		target := given[pattern]
 		if strings.HasPrefix(target, "@") { // as the pattern may be written: the local part stays
 			target = "*" + target
+		}
+		_, mistake := glob.Address(pattern) // told by the rule itself
+		if mistake == nil && !strings.Contains(target, "@") && strings.Contains(target, ".") && hostname.Check(target) == nil {
+			c.report(joinPath(path, pattern), fmt.Sprintf("%q is a domain, and an address is meant", target), fmt.Sprintf("write %q", "*@"+target))
 		}
 		target = c.mailbox(cfg, joinPath(path, pattern), target, "*@example.com")
 		if !strings.ContainsAny(pattern, "@*?!.<>") {

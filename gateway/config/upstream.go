@@ -15,6 +15,7 @@ import (
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
+	"mailhatch/mime/hostname"
 	"mailhatch/upstream"
 )
 
@@ -257,8 +258,12 @@ func commonKeys(table map[string]any) map[string]any {
 func (c *checker) sender(path string, t *upstreamTable) *identity.SenderPolicy {
 	if t.RewriteFrom == "" {
 		if len(t.FromDomains) > 0 {
+			domain := strings.TrimLeft(t.FromDomains[0], "*.@")
+			if hostname.Check(domain) != nil {
+				domain = "example.com"
+			}
 			c.report(path+".from_domains", "needs rewrite_from: who is the sender of all other mail?",
-				fmt.Sprintf("add rewrite_from = %q", "App <noreply@"+strings.TrimLeft(t.FromDomains[0], "*.@")+">"))
+				fmt.Sprintf("add rewrite_from = %q", "App <noreply@"+domain+">"))
 		}
 		return nil
 	}

@@ -53,7 +53,11 @@ func ParseMailbox(s string) (mime.Address, error) {
 	if err != nil {
 		return mime.Address{}, fmt.Errorf("%q is not a mail address", s)
 	}
-	if _, domain, _ := mime.SplitAddress(a.Address); hostname.Check(domain) != nil {
+	local, domain, _ := mime.SplitAddress(a.Address)
+	if strings.Contains(local, "*") {
+		return mime.Address{}, fmt.Errorf("%q has a * that nothing gives a text to", s)
+	}
+	if hostname.Check(domain) != nil {
 		return mime.Address{}, fmt.Errorf("%q is not a mail address with a usable domain", s)
 	}
 	return mime.Address{Name: a.Name, Addr: a.Address}, nil

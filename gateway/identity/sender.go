@@ -48,7 +48,11 @@ func NewSenderPolicy(domains []string, rewriteFrom string) (*SenderPolicy, error
 	}
 	var err error
 	if p.Rewrite, err = ParseMailbox(rewriteFrom); err != nil {
-		errs = append(errs, &KeyError{Key: "rewrite_from", Problem: err.Error(), Hint: `write "App <noreply@example.com>"`})
+		hint := `write "App <noreply@example.com>"`
+		if strings.Contains(rewriteFrom, "*") {
+			hint += `; to keep local parts: [[rewrite]] with map_sender = { "*" = "*@example.com" }`
+		}
+		errs = append(errs, &KeyError{Key: "rewrite_from", Problem: err.Error(), Hint: hint})
 	} else if len(errs) == 0 && len(domains) > 0 && !p.inDomains(p.Rewrite.Addr) {
 		errs = append(errs, &KeyError{Key: "rewrite_from", Problem: fmt.Sprintf("%q is not in from_domains itself", rewriteFrom)})
 	}

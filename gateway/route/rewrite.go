@@ -188,7 +188,7 @@ func addresses(value string) bool {
 // removal checks one name of remove_header.
 func (c *compiler) removal(name string) {
 	prefix, wild := strings.CutSuffix(name, "*")
-	if !mime.IsFieldName(prefix) || strings.Contains(prefix, "*") {
+	if !mime.IsFieldName(prefix) || strings.ContainsAny(prefix, `*/^$\|`) { // some of which a name may have, and a regular expression has
 		c.fail("remove_header", fmt.Sprintf("%q is not the name of a header field", name), `write "X-Name", or "X-Internal-*" for all that begin so`)
 		return
 	}

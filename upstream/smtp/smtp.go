@@ -154,8 +154,10 @@ func (u *relay) checkAddress(problem func(key, text, hint string)) {
 	switch {
 	case u.host == "":
 		problem("host", "is missing", `for example host = "smtp.example.com"`)
-	case strings.ContainsAny(u.host, " \t\r\n/<>@[]"):
-		problem("host", fmt.Sprintf("must be a host name or an IP address, not %q", u.host), "")
+	case strings.Contains(u.host, "@"): // a password may stand there
+		problem("host", "must be a host name or an IP address alone", hostHint(u.host))
+	case strings.ContainsAny(u.host, notInHosts):
+		problem("host", fmt.Sprintf("must be a host name or an IP address, not %q", u.host), hostHint(u.host))
 	case strings.Contains(u.host, ":") && net.ParseIP(u.host) == nil:
 		problem("host", fmt.Sprintf("must not have a port, as in %q", u.host), "give the number as port = …")
 	}
@@ -165,6 +167,36 @@ func (u *relay) checkAddress(problem func(key, text, hint string)) {
 	if !isPrintable(u.helo) || len(u.helo) > 255 {
 		problem("helo", "must be a host name", "")
 	}
+}
+
+const notInHosts = " \t\r\n/<>@[],;|*"
+
+// hostHint knows the forms of other programs: "[smtp.example.com]:587" of Postfix, URLs, several at once.
+func hostHint(text string) string {
+	scheme, rest, isURL := strings.Cut(text, "://")
+	switch {
+	case strings.Contains(text, "@"):
+		return "give what stands before the @ as username = … and password = …"
+	case isURL:
+		text = strings.TrimRight(rest, "/")
+	case len(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,;|\t", r) })) > 1:
+		return "an upstream is one host: make one of each, and name them in the order of `via`"
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = strings.Trim(text, "[]"), ""
+	}
+	if host == "" || strings.ContainsAny(host, notInHosts) {
+		return `for example host = "smtp.example.com"`
+	}
+	hint := fmt.Sprintf("write host = %q", host)
+	if port != "" && strings.Trim(port, "0123456789") == "" {
+		hint += " and port = " + port
+	}
+	if scheme = strings.ToLower(scheme); isURL && (scheme == "smtps" || scheme == "ssl" || scheme == "tls") {
+		hint += ` and tls = "implicit"`
+	}
+	return hint
 }
 
 func (u *relay) checkAuth(problem func(key, text, hint string), tokens bool) {
