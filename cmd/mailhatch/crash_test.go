@@ -169,8 +169,7 @@ via = ["relay"]
 // serveRoutes starts a life with other routes; they end in the table of the queue.
 func (c *crash) serveRoutes(life int, routes string) *process {
 	c.t.Helper()
-	file := filepath.Join(c.dir, "config.toml")
-	config := fmt.Sprintf(`hostname = "life-%d.example.com"
+	return c.launch(life, fmt.Sprintf(`hostname = "life-%d.example.com"
 state_dir = %q
 shutdown_timeout = "10s"
 [[listener]]
@@ -188,7 +187,13 @@ max_concurrent = %d
 %sretry = ["50ms", "200ms"]
 [admin]
 address = "off"
-`, life, filepath.Join(c.dir, "state"), c.addr, c.resend.URL, c.relay.Port, crashAtOnce, routes)
+`, life, filepath.Join(c.dir, "state"), c.addr, c.resend.URL, c.relay.Port, crashAtOnce, routes))
+}
+
+// launch starts a life with a config.
+func (c *crash) launch(life int, config string) *process {
+	c.t.Helper()
+	file := filepath.Join(c.dir, "config.toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
