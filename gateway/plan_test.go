@@ -110,7 +110,7 @@ var strict = map[string][]string{
 	"gateway/envelope":    {},
 	"gateway/smtpd/limit": {},
 	"upstream":            {"mime"},
-	"upstream/api":        {"mime", "mime/view", "mime/wire", "upstream", "upstream/api/words"},
+	"upstream/api":        {"mime", "mime/markup", "mime/view", "mime/wire", "upstream", "upstream/api/words"},
 	"upstream/api/words":  {"upstream"},
 	"upstream/oauth":      {"upstream"},
 	"upstream/smtp":       {"mime", "mime/wire", "upstream", "upstream/oauth", "upstream/smtp/preset"},

@@ -103,6 +103,7 @@ type Mail struct {
 	ID       string        // queue id, the same for each attempt
 	Key      string        // stem of idempotency keys; "": the ID
 	Digest   string        // Error.Digest of the offer that may have been taken: another request is not made; "": not known
+	Again    bool          // an earlier offer to this upstream may have been taken
 	From     string        // envelope sender, "" is the null sender
 	To       []Recipient   // envelope recipients of this offer, at least one, unique
 	Ret      string        // RFC 3461: "", "FULL", "HDRS"

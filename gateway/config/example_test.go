@@ -70,6 +70,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	t.Setenv("RESEND_API_KEY", "re_dummy")
 	t.Setenv("RELAY_PASSWORD", "dummy")
 	t.Setenv("POSTMARK_SERVER_TOKEN", "dummy")
+	t.Setenv("BREVO_API_KEY", "dummy")
 	t.Setenv("ENTRA_SECRET", "dummy")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "dummy")
 	t.Setenv("AWS_SESSION_TOKEN", "dummy")

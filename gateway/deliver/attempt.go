@@ -234,7 +234,7 @@ func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
 	}
 	mail.Key = p.Key
 	if p.Uncertain && p.Upstream == a.upstream() {
-		mail.Digest = p.Digest
+		mail.Again, mail.Digest = true, p.Digest
 	}
 	return mail, nil
 }

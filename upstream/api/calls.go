@@ -125,6 +125,7 @@ func (o *offer) try(ctx context.Context, c *Call) Verdict {
 	if err != nil {
 		return Verdict{Err: err}
 	}
+	c.Repeated = o.mail.Again
 	if err := o.compare(req); err != nil {
 		o.stop = err
 		return Verdict{Err: err}

@@ -67,6 +67,10 @@ func postalBody(code, message string) string {
 	return fmt.Sprintf(`{"status":"error","time":0.1,"flags":{},"data":{"code":%q,"message":%q}}`, code, message)
 }
 
+func brevoBody(code, message string) string {
+	return fmt.Sprintf(`{"code":%q,"message":%q}`, code, message)
+}
+
 func postmarkBody(code int, message string) string {
 	return fmt.Sprintf(`{"ErrorCode":%d,"Message":%q}`, code, message)
 }
@@ -169,6 +173,39 @@ var errorRows = map[string][]errorRow{
 		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
 		{status: 200, body: `{"status":"success"}`, class: upstream.Uncertain},
 		{status: 500, body: postalBody("InternalServerError", "x"), class: upstream.Temporary},
+	},
+	"brevo": {
+		{status: 401, body: brevoBody("unauthorized", "Key not found: "+apiKey), class: upstream.Account, code: "unauthorized", words: "***"},
+		{status: 401, body: brevoBody("unauthorized", "We have detected you are using an unrecognised IP address 192.0.2.1."), class: upstream.Account},
+		{status: 402, body: brevoBody("not_enough_credits", "You do not have enough credits"), class: upstream.Account},
+		{status: 400, body: brevoBody("not_enough_credits", "x"), class: upstream.Account},
+		{status: 403, body: brevoBody("permission_denied", "Unable to send email. Your SMTP account is not yet activated."), class: upstream.Account},
+		{status: 400, body: brevoBody("permission_denied", "x"), class: upstream.Account},
+		{status: 402, body: brevoBody("account_under_validation", "x"), class: upstream.Account},
+		{status: 400, body: brevoBody("account_under_validation", "x"), class: upstream.Account},
+		{status: 403, body: brevoBody("reseller_permission_denied", "x"), class: upstream.Account},
+		{status: 404, body: brevoBody("document_not_found", "x"), class: upstream.Account},
+		{status: 405, body: brevoBody("method_not_allowed", "x"), class: upstream.Account},
+		{status: 406, body: brevoBody("not_acceptable", "x"), class: upstream.Account},
+		{status: 400, body: brevoBody("invalid_parameter", "Sender app@example.com is not valid"), class: upstream.Account, sender: true},
+		{status: 400, body: brevoBody("invalid_parameter", "email is not valid in to"), class: upstream.Permanent, code: "5.1.3"},
+		{status: 400, body: brevoBody("invalid_parameter", "email is not valid in bcc"), class: upstream.Permanent, code: "5.1.3"},
+		{status: 400, body: brevoBody("invalid_parameter", "'content' is not valid in attachment"), class: upstream.Unrepresentable, code: "5.6.1"},
+		{status: 400, body: brevoBody("invalid_parameter", "Unsupported file format"), class: upstream.Unrepresentable, code: "5.6.1"},
+		{status: 400, body: brevoBody("invalid_parameter", "The message exceeds the size of 20 MB"), class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 400, body: brevoBody("invalid_parameter", "x"), class: upstream.Permanent, code: "invalid_parameter"},
+		{status: 400, body: brevoBody("out_of_range", "x"), class: upstream.Permanent},
+		{status: 400, body: brevoBody("missing_parameter", "subject is missing"), class: upstream.Unrepresentable},
+		{status: 400, body: brevoBody("bad_request", "Input must be a valid JSON"), class: upstream.Unrepresentable},
+		{status: 400, body: brevoBody("duplicate_parameter", "Duplicate idempotencyKey"), class: upstream.Temporary},
+		{status: 400, body: brevoBody("duplicate_request", "x"), class: upstream.Temporary},
+		{status: 400, body: "<html>", class: upstream.Temporary},
+		{status: 413, body: "", class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 429, header: "X-Sib-Ratelimit-Reset: 17", body: brevoBody("too_many_requests", "x"), class: upstream.Throttled, wait: 17 * time.Second},
+		{status: 500, body: brevoBody("internal_error", "x"), class: upstream.Temporary},
+		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
+		{status: 201, body: "{}", class: upstream.Uncertain},
+		{status: 201, body: "", class: upstream.Uncertain},
 	},
 	"postmark": {
 		{status: 401, body: postmarkBody(10, "The Server Token "+apiKey+" is not valid."), class: upstream.Account, code: "10", words: "***"},

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/html/charset"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/api"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -153,6 +154,9 @@ func compareHeaders(t *testing.T, name string, dropped []string, src reading, go
 	for key, list := range src.header {
 		if slices.Contains(unkept, key) || isUnkept(key) || list[0] == "" || raw8bit {
 			continue
+		}
+		if got.Provider == "brevo" && !api.IsASCII(list[0]) {
+			continue // it would leave as raw bytes
 		}
 		if !strings.Contains(values.Get(key), list[0]) {
 			t.Errorf("%s is %q, want %q", key, values.Get(key), list[0])

@@ -92,6 +92,9 @@ var apiKinds = [...]apiKind{
 		fake:  func() *upstreamtest.Server { return fakes.NewSparkPost(apiKey) }},
 	{name: "mandrill", limit: 25 << 20, raw: true, added: len("X-MC-Track: none\r\nX-MC-PreserveRecipients: true\r\nX-MC-Metadata: {\"mailhatch_id\":\"Q\"}\r\n"), sevenBit: true, golden: rawGolden, taken: upstreamtest.Answer{Status: 200, Body: `[{"email":"ann@example.org","status":"sent"}]`},
 		fake: func() *upstreamtest.Server { return fakes.NewMandrill(apiKey) }},
+	{name: "brevo", limit: 20 << 20, taken: upstreamtest.Answer{Status: 201, Body: `{"messageId":"1"}`},
+		modes: []string{"pass_control_headers = true\n", "on_lossy = 'allow'\n"},
+		fake:  func() *upstreamtest.Server { return fakes.NewBrevo(apiKey) }},
 }
 
 // TestAPIKindsAreAll fails for an HTTP kind that the tests here do not range over.

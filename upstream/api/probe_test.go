@@ -90,6 +90,18 @@ func TestProbe(t *testing.T) {
 		{"all well", "postal", "", nil, nil, []string{"ok key: valid", "Postal's API does not list domains", "ok clock"}, "warn"},
 		{"wrong key", "postal", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 200 InvalidServerAPIKey", "| make one for the server"}, ""},
 
+		{"all well", "brevo", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "authenticated"}, upstreamtest.Domain{Name: "new.example", Status: "pending"})
+		}, []string{"example.com"}, []string{"ok key: valid", "ok account: 291 credits are left of the plan free", "ok domain: example.com is authenticated"}, "warn"},
+		{"domains", "brevo", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "new.example", Status: "pending"})
+		},
+			[]string{"new.example", "example.com"}, []string{"warn domain: new.example is not authenticated | authenticate it", "warn domain: the account does not have example.com"}, "fail"},
+		{"no credits", "brevo", "", func(s *upstreamtest.Server) { s.SetScopes("no credits") }, nil, []string{"warn account: no credits are left of the plan free"}, "sms"},
+		{"not activated", "brevo", "", func(s *upstreamtest.Server) { s.SetScopes("not activated") }, nil, []string{"fail account: sending of transactional mail is not activated"}, ""},
+		{"no permission", "brevo", "", func(s *upstreamtest.Server) { s.SetSendOnly(true) }, nil, []string{"ok key: valid", "warn domain: the list of domains cannot be read: You do not have"}, "fail"},
+		{"wrong key", "brevo", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401 unauthorized: Key not found", "| make one at https://app.brevo.com"}, ""},
+
 		{"all well", "postmark", "message_stream = 'outbound'\n", nil, []string{"example.com"}, []string{"ok key: valid, of the server Production", "ok stream: outbound is there", "ok domain: a server token is not told"}, "warn"},
 		{"sandbox that tracks", "postmark", "", func(s *upstreamtest.Server) { s.SetScopes("sandbox", "tracking") }, nil,
 			[]string{"warn sandbox: the server is a sandbox", "warn tracking: ", "ok stream: the server's default"}, "fail"},
@@ -137,6 +149,8 @@ func TestProbeFailures(t *testing.T) {
 		{"mailgun", "domain = 'other.example'\n", "404", `{"message":"Domain not found"}`, "fail domain: 404"},
 		{"mailgun", "domain = 'mg.example.com'\n", "200", "Mailgun Magnificent API", "base_url and domain"},
 		{"postal", "", "200", "<html>", "fail reach: 200: the answer is not from Postal"},
+		{"brevo", "", "200", "<html>", "fail reach: 200: the answer is not from Brevo"},
+		{"brevo", "", "200", `{"email":"a@b.example"}`, "ok domain: the account has none"},
 		{"postmark", "", "200", "<html>", "fail reach: 200: the answer is not from Postmark"},
 		{"resend", "", "200", "<html>", "fail reach: 200: the answer is not from Resend"},
 		{"resend", "", "200", `{"data":7}`, "warn domain: the list of domains cannot be read"},

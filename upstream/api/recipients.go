@@ -19,6 +19,7 @@ type Call struct {
 	Batch       bool     // each of to gets a mail of its own and sees no other; there is no cc and bcc
 	rcpts       [][]int  // positions in Mail.To; several where addresses differ in case only
 	Keys        []string // the same recipients as comparable addresses
+	Repeated    bool     // the call may have been made before, and the mail taken
 }
 
 // Addresses returns the recipients, those that the header shows first.

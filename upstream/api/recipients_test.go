@@ -192,6 +192,7 @@ func TestPauseBeforeTheLimit(t *testing.T) {
 		{http.Header{"Ratelimit-Remaining": {"1"}, "Ratelimit-Reset": {"1"}}, 0},
 		{http.Header{"X-RateLimit-Remaining": {"0"}, "X-RateLimit-Reset": {"1770000060"}, "Date": {"Mon, 02 Feb 2026 02:40:00 GMT"}}, time.Minute},
 		{http.Header{"X-RateLimit-Remaining": {"0"}}, 0},
+		{http.Header{"X-Sib-Ratelimit-Remaining": {"0"}, "X-Sib-Ratelimit-Reset": {"7"}}, 7 * time.Second},
 		{http.Header{"X-RateLimit-Remaining": {"soon"}, "X-RateLimit-Reset": {"60"}}, 0},
 	}
 	for _, kind := range apiKinds {

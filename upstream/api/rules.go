@@ -185,9 +185,9 @@ const (
 
 // retryAfter reads when to come back, 0 where the answer does not say. Retry-After (RFC 9110
 // 10.2.3) counts for every failure; the rate-limit headers stand in all answers and count when the
-// limit was hit: ratelimit-reset (Resend, seconds from now), X-RateLimit-Reset (SendGrid and Mailgun,
-// Unix time, with a fraction at Mailgun), or words in the message (Mailgun). Of a day and more, a day is waited: then
-// the provider says it again.
+// limit was hit: ratelimit-reset and x-sib-ratelimit-reset (Resend and Brevo, seconds from now), X-RateLimit-Reset
+// (SendGrid and Mailgun, Unix time, with a fraction at Mailgun), or words in the message (Mailgun). Of a day and
+// more, a day is waited: then the provider says it again.
 func retryAfter(h http.Header, message string, throttled bool, now time.Time) time.Duration {
 	if t, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = t // the provider's clock, so that a wrong one of ours does no harm
@@ -209,7 +209,7 @@ func retryAfter(h http.Header, message string, throttled bool, now time.Time) ti
 }
 
 func limitReset(h http.Header, now time.Time) time.Duration {
-	for _, name := range []string{"Ratelimit-Reset", "X-Ratelimit-Reset"} {
+	for _, name := range []string{"Ratelimit-Reset", "X-Ratelimit-Reset", "X-Sib-Ratelimit-Reset"} {
 		if d, ok := retrySeconds(h.Get(name), now); ok && d > 0 {
 			return d
 		}
@@ -221,7 +221,7 @@ func limitReset(h http.Header, now time.Time) time.Duration {
 // the rate limit's window; https://resend.com/docs/api-reference/rate-limit and
 // https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits
 func limitPause(h http.Header) time.Duration {
-	for _, name := range []string{"Ratelimit-Remaining", "X-Ratelimit-Remaining"} {
+	for _, name := range []string{"Ratelimit-Remaining", "X-Ratelimit-Remaining", "X-Sib-Ratelimit-Remaining"} {
 		if n, err := strconv.ParseFloat(strings.TrimSpace(h.Get(name)), 64); err == nil && n <= 0 {
 			now := time.Now()
 			if t, err := http.ParseTime(h.Get("Date")); err == nil {

@@ -45,6 +45,8 @@ func TestAPISettings(t *testing.T) {
 		{"mailgun", "api_key = 'k'\ndomain = 'a/b'", "domain"},
 		{"postal", "api_key = 'k'\nbase_url = 'https://postal.example.com'", ""},
 		{"postal", "api_key = 'k'", "base_url"},
+		{"brevo", "api_key = 'k'\non_lossy = 'allow'\npass_control_headers = true", ""},
+		{"brevo", "on_lossy = 'no'", "api_key on_lossy"},
 		{"postmark", "server_token = 'k'\nmessage_stream = 'broadcast-1'\non_lossy = 'allow'", ""},
 		{"postmark", "message_stream = 'a/b'\non_lossy = ''", "server_token on_lossy message_stream"},
 		{"ses", "region = 'eu-west-1'\naccess_key_id = 'k'\nsecret_access_key = 's'\nsession_token = 't'", ""},

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/text/transform"
 
+	"mailhatch/mime/markup"
 	"mailhatch/mime/view"
 )
 
@@ -46,6 +47,19 @@ func (t Text) Size() (int64, error) {
 		return int64(len(t.small)) + t.length, nil
 	}
 	return t.body.Size()
+}
+
+// AsHTML is a plain text as an HTML document that shows it with its line ends. Errors are those of reading the message.
+func (t Text) AsHTML() (Text, error) {
+	const before, after = "<!DOCTYPE html><html><head></head><body><pre style=\"white-space: pre-wrap\">\r\n", "</pre></body></html>\r\n"
+	if t.open == nil {
+		var b strings.Builder
+		_, err := io.Copy(&b, markup.Escaped(strings.NewReader(t.small)))
+		return Text{small: before + b.String() + after}, err
+	}
+	return streamed(func() io.Reader {
+		return io.MultiReader(strings.NewReader(before), markup.Escaped(t.open()), strings.NewReader(after))
+	}, nil)
 }
 
 // OrSpace stands in where an API refuses an empty text.

@@ -3,6 +3,7 @@ package kinds
 
 import (
 	"mailhatch/upstream"
+	"mailhatch/upstream/brevo"
 	"mailhatch/upstream/cloudflare"
 	"mailhatch/upstream/local"
 	"mailhatch/upstream/mailgun"
@@ -28,6 +29,7 @@ func Kinds() []upstream.Kind {
 		cloudflare.Kind(),
 		sparkpost.Kind(),
 		mandrill.Kind(),
+		brevo.Kind(),
 		smtp.Kind(),
 		local.ConsoleKind(),
 		local.MemoryKind(),

@@ -296,10 +296,16 @@ func (s *Server) judge(r *http.Request, body []byte) *Answer {
 	}
 	s.accepted = append(s.accepted, *msg)
 	a := s.api.Accepted(msg)
-	if key != "" {
-		s.replays[key] = replay{body, a}
+	if msg.IdempotencyKey != "" {
+		s.replays[msg.IdempotencyKey] = replay{body, a}
 	}
 	return a
+}
+
+// IsKnown reports whether a mail with this idempotency key was taken. Only [API.Take] may call it.
+func (s *Server) IsKnown(key string) bool {
+	_, ok := s.replays[key]
+	return ok
 }
 
 func (s *Server) reject(why string) {
