@@ -122,6 +122,9 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 	for _, s := range g.deliverer.Status() {
 		u := admin.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
 			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate}
+		for _, q := range s.Quota {
+			u.Quota = append(u.Quota, admin.Quota{Limit: q.Limit.String(), Left: q.Left, Until: q.Until})
+		}
 		if k := cfg.Upstream(s.Name); k != nil {
 			u.Kind, u.Expiries = k.Kind.Name, expiries(k)
 		}

@@ -33,7 +33,8 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
 		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, SMTP: u.Kind.SMTPStatus, MaxConcurrent: u.MaxConcurrent,
-			Rate: u.Rate.PerSecond(), MaxRecipients: u.MaxRecipients, RatePerDomain: u.RatePerDomain.PerSecond(), ThrottleOn: u.ThrottleOn,
+			Rate: u.Rate.PerSecond(), MaxRecipients: u.MaxRecipients, RatePerDomain: u.RatePerDomain.PerSecond(),
+			Quota: u.Quota, QuotaZone: u.QuotaZone, ThrottleOn: u.ThrottleOn,
 			Failover: cfg.Routes.Alternatives(u.Name)}
 		if u.Sender != nil || u.HideReceived {
 			du.Departure = u.Departure

@@ -63,7 +63,7 @@ func TestDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := regexp.MustCompile(`j\.write\(slog\.Level\w+, "(\w+)"`).FindAllStringSubmatch(string(source), -1)
+	events := regexp.MustCompile(`j\.write\((?:slog\.L|l)evel\w*, "(\w+)"`).FindAllStringSubmatch(string(source), -1)
 	if len(events) < 10 {
 		t.Fatalf("only %d events found", len(events))
 	}
@@ -84,6 +84,7 @@ func adminMetrics(t *testing.T) []string {
 	}
 	h.adminAddr = admin
 	_, upstreams := tokenUpstream(t, time.Hour)
+	upstreams = strings.Replace(upstreams, "port =", "quota = \"5/d\"\nport =", 1)
 	h.write(upstreams) // nothing listens there: the mail stays queued
 	h.start()
 	h.await("a token", func() bool { return !h.expiry("token").At.IsZero() })

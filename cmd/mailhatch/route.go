@@ -145,6 +145,7 @@ func runRoute(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	a.addQuotas(ctx, cfg, all)
 	if *asJSON {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
@@ -208,7 +209,7 @@ func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message) ([]e
 	for i, rcpt := range env.To {
 		in.To = rcpt.Address
 		verdicts, decision := cfg.Routes.Explain(in)
-		all[i] = explanation{To: rcpt.Address, Given: rcpt.Given, Rewrites: rewrites, Verdicts: verdicts, Decision: decisionText(decision)}
+		all[i] = explanation{To: rcpt.Address, Given: rcpt.Given, Rewrites: rewrites, Verdicts: verdicts, Decision: decisionText(decision), via: decision.Via}
 		all[i].rewritten = !slices.ContainsFunc(before, func(r envelope.Recipient) bool { return r.Address == rcpt.Address })
 		all[i].Copy = all[i].rewritten && rcpt.Given == ""
 	}
@@ -226,6 +227,9 @@ type explanation struct {
 
 	Rewrites []route.RewriteVerdict `json:"rewrites,omitempty"` // of the message: the same for all its recipients
 
+	Quotas []quotaOf `json:"quotas,omitempty"` // of the upstreams in their order
+
+	via       []string
 	rewritten bool // a rule named this recipient
 	whole     bool // what was refused is the message
 }
@@ -243,6 +247,9 @@ func (x *explanation) print(w io.Writer) {
 	fmt.Fprintf(w, ": %s\n", x.Decision)
 	if x.Refused != nil && x.Refused.Why != "" {
 		fmt.Fprintf(w, "  %s\n", x.Refused.Why)
+	}
+	for _, q := range x.Quotas {
+		fmt.Fprintf(w, "  quota of %s: %s\n", q.Upstream, q.text())
 	}
 	for _, v := range x.Verdicts {
 		fmt.Fprint(w, "  ")

@@ -171,10 +171,17 @@ func upstreamTable(list []admin.Upstream) *terminal.Table {
 		t.Row(cmp.Or(u.Name, "(none)"), terminal.OrDash(u.Kind), terminal.OrDash(u.State), busy, rate, strconv.Itoa(u.Queued), next)
 		if u.State != "" && u.State != "open" {
 			note := u.State + " for " + terminal.Ago(u.Since) + ": " + u.Reason
-			if !u.NextProbe.IsZero() {
+			switch {
+			case u.NextProbe.IsZero():
+			case u.Reason == "quota":
+				note += "; it opens " + terminal.Until(u.NextProbe)
+			default:
 				note += "; next probe " + terminal.Until(u.NextProbe)
 			}
 			t.Note(note)
+		}
+		for _, q := range u.Quota {
+			t.Note(quotaText(q))
 		}
 		if u.LastError != "" {
 			t.Note("last error: " + terminal.Clip(u.LastError, 300))

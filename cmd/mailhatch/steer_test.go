@@ -90,7 +90,8 @@ func (r *rig) serve(t *testing.T, q queue.Engine) (stop func()) {
 	}
 	up := func() []admin.Upstream {
 		return []admin.Upstream{{Name: "main", Kind: "resend", State: "closed", Reason: "account", Since: time.Now().Add(-time.Hour),
-			LastError: "401: key is invalid", NextProbe: time.Now().Add(90 * time.Second), InFlight: 2, MaxConcurrent: 16, Rate: 2.5}}
+			LastError: "401: key is invalid", NextProbe: time.Now().Add(90 * time.Second), InFlight: 2, MaxConcurrent: 16, Rate: 2.5,
+			Quota: []admin.Quota{{Limit: "300/d", Left: 120, Until: time.Now().Add(20 * time.Hour)}}}}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -261,7 +262,7 @@ func TestViewsWhileRunning(t *testing.T) {
 	r.views(t)
 	r.check(t, "status", 0, `(?s)^mailhatch 1.2 on gw, running for 2 d\nnot ready: a listener is not open\n\n`+
 		`UPSTREAM +TYPE +STATE +IN FLIGHT +RATE +QUEUED +NEXT\nmain +resend +closed +2/16 +2.5/s +1 +paused until \d\d:\d\d:\d\d\n`+
-		`    closed for 1 h: account; next probe in 1 min\n    last error: 401: key is invalid\n\nQUEUE +PARTS +SIZE +OLDEST\nqueued +1 `)
+		`    closed for 1 h: account; next probe in 1 min\n    120 of 300/d left until [-0-9]+ [:0-9]+\n    last error: 401: key is invalid\n\nQUEUE +PARTS +SIZE +OLDEST\nqueued +1 `)
 	_, out, _ := r.run(t, "status", "--json")
 	var s admin.Status
 	if err := json.Unmarshal([]byte(out), &s); err != nil || !s.Running || s.Upstreams[0].Rate != 2.5 || s.Queue[envelope.Failed].Parts != 1 {

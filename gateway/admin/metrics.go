@@ -59,6 +59,10 @@ func certificateExpires() *prometheus.Desc {
 		[]string{"upstream"}, nil)
 }
 
+func quotaLeft() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_upstream_quota_left", "Recipients that are left of a quota of an upstream.", []string{"upstream", "quota"}, nil)
+}
+
 func buildInfo(version string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "mailhatch_build_info", Help: "Always 1; the label is the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
@@ -69,7 +73,7 @@ func buildInfo(version string) prometheus.Collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{queueParts(), queueBytes(), queueOldest(), queueUpstream(), queueLog(), queueAside(), inFlight(),
-		tokenAge(), tokenExpires(), certificateExpires()} {
+		quotaLeft(), tokenAge(), tokenExpires(), certificateExpires()} {
 		ch <- d
 	}
 }
@@ -78,13 +82,16 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
-	gauge := func(d *prometheus.Desc, v float64, label string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	if c.upstreams != nil {
 		for _, u := range c.upstreams() {
 			gauge(inFlight(), float64(u.InFlight), u.Name)
 			collectExpiries(u, time.Now(), gauge)
+			for _, q := range u.Quota {
+				gauge(quotaLeft(), float64(q.Left), u.Name, q.Limit)
+			}
 		}
 	}
 	depths, err := c.queue.Stats(ctx)
@@ -119,7 +126,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // collectExpiries shows how long an upstream can log in.
-func collectExpiries(u Upstream, now time.Time, gauge func(d *prometheus.Desc, v float64, label string)) {
+func collectExpiries(u Upstream, now time.Time, gauge func(d *prometheus.Desc, v float64, labels ...string)) {
 	for _, e := range u.Expiries {
 		if e.At.IsZero() {
 			continue

@@ -46,7 +46,8 @@ type Upstream struct {
 	NextProbe     time.Time `json:"next_probe,omitzero"`
 	InFlight      int       `json:"in_flight"`
 	MaxConcurrent int       `json:"max_concurrent,omitempty"`
-	Rate          float64   `json:"rate,omitempty"`   // offers a second, 0: no limit
+	Rate          float64   `json:"rate,omitempty"` // offers a second, 0: no limit
+	Quota         []Quota   `json:"quota,omitempty"`
 	Queued        int       `json:"queued"`           // parts that wait for it
 	NextAt        time.Time `json:"next_at,omitzero"` // when the next of them is due
 	Expiries      []Expiry  `json:"expiries,omitempty"`
@@ -59,6 +60,13 @@ type Expiry struct {
 	At      time.Time `json:"at,omitzero"`     // zero: there is none yet
 	Renewed bool      `json:"renewed"`         // before its end, without anyone's doing
 	Error   string    `json:"error,omitempty"` // why the last renewal failed
+}
+
+// Quota is what is left of one quota of an upstream.
+type Quota struct {
+	Limit string    `json:"limit"` // as the config spells it: 300/d
+	Left  int       `json:"left"`  // recipients
+	Until time.Time `json:"until"` // then there are as many as Limit says
 }
 
 // Message is a message in the queue.

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/config/hint"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
+	"mailhatch/gateway/quota"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
 	"mailhatch/mime/hostname"
@@ -28,6 +30,8 @@ type Upstream struct {
 	Rate          Rate                   // zero: no limit
 	MaxRecipients int                    // of one offer; 0: no limit
 	RatePerDomain Rate                   // of offers to the recipients of one domain; zero: no limit
+	Quota         []quota.Limit          // of recipients in windows of the calendar; nil: none
+	QuotaZone     *time.Location         // of that calendar
 	ThrottleOn    []string               // patterns of refusals that mean: too fast
 	Sender        *identity.SenderPolicy // nil: mail goes with its own From
 	HideReceived  bool                   // nobody learns where mail came from
@@ -49,15 +53,17 @@ func (u *Upstream) Departure(id string, env *envelope.Envelope, msg *mime.Messag
 
 // upstreamTable is the part of [upstream.NAME] that every kind has.
 type upstreamTable struct {
-	Type          string   `toml:"type"`
-	MaxConcurrent int      `toml:"max_concurrent"`
-	Rate          Rate     `toml:"rate"`
-	MaxRecipients int      `toml:"max_recipients"`
-	RatePerDomain Rate     `toml:"rate_per_domain"`
-	ThrottleOn    []string `toml:"throttle_on"`
-	Received      string   `toml:"received"`
-	FromDomains   []string `toml:"from_domains"`
-	RewriteFrom   string   `toml:"rewrite_from"`
+	Type          string        `toml:"type"`
+	MaxConcurrent int           `toml:"max_concurrent"`
+	Rate          Rate          `toml:"rate"`
+	MaxRecipients int           `toml:"max_recipients"`
+	RatePerDomain Rate          `toml:"rate_per_domain"`
+	Quota         []quota.Limit `toml:"quota"`
+	QuotaZone     string        `toml:"quota_zone"`
+	ThrottleOn    []string      `toml:"throttle_on"`
+	Received      string        `toml:"received"`
+	FromDomains   []string      `toml:"from_domains"`
+	RewriteFrom   string        `toml:"rewrite_from"`
 }
 
 // defaultConcurrent is the default of max_concurrent.
@@ -82,6 +88,25 @@ func (c *checker) pace(path string, t *upstreamTable) {
 		}
 	}
 	c.oneOf(path+".received", t.Received, "keep", "hide")
+	c.quotas(path, t)
+}
+
+// quotas checks how many recipients an upstream gets in windows of the calendar.
+func (c *checker) quotas(path string, t *upstreamTable) {
+	for i, l := range t.Quota {
+		same := func(o quota.Limit) bool { return o.Per == l.Per && l.Count > 0 }
+		if first := slices.IndexFunc(t.Quota, same); first >= 0 && first < i {
+			c.report(indexPath(path+".quota", i), fmt.Sprintf("%q stands beside %q", l, t.Quota[first]), "one number for each hour, day or month: the lower one decides")
+		}
+	}
+	if _, given := c.bad[path+".quota_zone"]; given || t.QuotaZone == "" {
+		return
+	}
+	if _, err := quota.Zone(t.QuotaZone); err != nil {
+		c.report(path+".quota_zone", err.Error(), "")
+	} else if len(t.Quota) == 0 && !hasBadKey(c.bad, path+".quota") {
+		c.report(path+".quota_zone", "says when days and months begin, but there is no quota", `add quota = ["300/d"], or leave it out`)
+	}
 }
 
 // upstreamNames returns the names in the order of the file.
@@ -134,9 +159,10 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 	c.pace(path, &common)
 	u := Upstream{
 		Name: name, Kind: kind, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
-		MaxRecipients: common.MaxRecipients, RatePerDomain: common.RatePerDomain, ThrottleOn: common.ThrottleOn,
+		MaxRecipients: common.MaxRecipients, RatePerDomain: common.RatePerDomain, Quota: common.Quota, ThrottleOn: common.ThrottleOn,
 		Sender: c.sender(path, &common), HideReceived: common.Received == "hide", hostname: hostname,
 	}
+	u.QuotaZone, _ = quota.Zone(common.QuotaZone) // reported already
 	if l, ok := settings.(upstream.Limited); ok {
 		u.limit(l.Limits(), table)
 	}

@@ -35,9 +35,11 @@ func (l *lane) attempt(ctx context.Context, lease queue.Lease, purpose purpose) 
 	m := lease.Message()
 	a := newAttempt(l, m, m.Parts[0], msg)
 	a.purpose = purpose
+	a.fresh = a.recall(ctx, &m.Parts[0])
 	offer, dests := a.route(ctx)
 	offer, dests = a.divide(offer, dests)
-	if offer, dests = a.pace(ctx, offer, dests); len(offer) > 0 {
+	offer, dests = a.pace(ctx, offer, dests)
+	if offer, dests = a.count(ctx, offer, dests); len(offer) > 0 {
 		a.offer(ctx, offer, dests)
 	}
 	a.finish(ctx, lease)
@@ -70,6 +72,9 @@ func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests 
 	a.follow(ctx)
 	decide := a.gen.cfg.Route(a.msg, a.body)
 	for _, rcpt := range a.part.To {
+		if a.fresh[rcpt.Address] {
+			continue
+		}
 		p := a.part.Progress
 		dest := refusal(p.Status, p.Enhanced, p.Error)
 		if !p.Refused {
@@ -105,7 +110,7 @@ func (a *attempt) deliver(ctx context.Context, rcpts []envelope.Recipient, dest 
 		a.unrepresentable(ctx, rcpts, dest, p)
 	case dest.upstream != a.upstream():
 		a.failover(rcpts, p, dest.upstream)
-	case a.purpose != toSweep:
+	case a.purpose != toSweep, p.Uncertain && p.Upstream == a.upstream() && !a.lane.gate.QuotaEnd().IsZero(): // it was counted
 		return true
 	case a.isExpired() && a.lane.gate.TriedWithin(a.overdue()):
 		a.fail(ctx, rcpts, dest, p)
@@ -193,7 +198,8 @@ func (a *attempt) send(ctx context.Context, mail *upstream.Mail) []upstream.Outc
 		return repeat(upstream.Outcome{Err: err}, len(mail.To))
 	}
 	defer a.lane.gate.End()
-	return throttled(send(ctx, a.lane.upstream.Upstream, mail), a.lane.upstream.ThrottleOn)
+	outcomes := throttled(send(ctx, a.lane.upstream.Upstream, mail), a.lane.upstream.ThrottleOn)
+	return a.lane.gate.Guard(mail.ID, mail.To, outcomes)
 }
 
 // learn lets the gate know how the offer ended.

@@ -8,6 +8,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/quota"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
 	"mailhatch/upstream"
@@ -17,14 +18,16 @@ import (
 type Upstream struct {
 	Name          string
 	Upstream      upstream.Upstream
-	SMTP          bool      // its statuses are SMTP reply codes
-	MaxConcurrent int       // offers at once, at least 1
-	Rate          float64   // offers a second; 0: no limit
-	MaxRecipients int       // of one offer; 0: no limit
-	RatePerDomain float64   // offers a second to the recipients of one domain; 0: no limit
-	ThrottleOn    []string  // patterns of refusals that count as upstream.Throttled
-	Failover      bool      // some route names another upstream beside it
-	Departure     Departure // nil: mail goes as it is
+	SMTP          bool           // its statuses are SMTP reply codes
+	MaxConcurrent int            // offers at once, at least 1
+	Rate          float64        // offers a second; 0: no limit
+	MaxRecipients int            // of one offer; 0: no limit
+	RatePerDomain float64        // offers a second to the recipients of one domain; 0: no limit
+	Quota         []quota.Limit  // of recipients in windows of the calendar; nil: none
+	QuotaZone     *time.Location // of that calendar; nil: UTC
+	ThrottleOn    []string       // patterns of refusals that count as upstream.Throttled
+	Failover      bool           // some route names another upstream beside it
+	Departure     Departure      // nil: mail goes as it is
 }
 
 // Departure returns the envelope sender and the header edits with which a message of this id goes to an upstream.

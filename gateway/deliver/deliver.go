@@ -5,8 +5,8 @@
 // account; probes open it again.
 //
 // From top to bottom: deliver.go (one [Deliverer], one generation for each config) → dispatch.go (wakes
-// lanes as mail falls due) → lane.go (claims it), with probe.go and digest.go → direct.go (an offer
-// without the queue) → attempt.go (one part: its routing, its offer) → settle.go (what outcomes lead to) →
+// lanes as mail falls due) → lane.go (claims it, and probes), with digest.go → direct.go (an offer
+// without the queue) → attempt.go (one part: its routing, its offer), with quota.go → settle.go (what outcomes lead to) →
 // fail.go → notify.go (bounces) → result.go (what is stored and logged) → destination.go → generation.go,
 // outcome.go, limiter.go, config.go.
 package deliver
@@ -31,6 +31,10 @@ type Deliverer struct {
 	reload  chan struct{} // one token: config changed
 	config  atomic.Pointer[Config]
 	current atomic.Pointer[generation]
+
+	counting []string // Run's own: upstreams at which all offers are counted
+	counted  []string // Run's own: those of them where that was so before the start
+
 	running chan struct{} // closed once current is there
 }
 
@@ -55,8 +59,13 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	var old sync.WaitGroup // generations that end their attempts
 	reloaded := false
 	for {
-		gen := newGeneration(&d.services, d.config.Load(), reloaded)
-		reloaded = true
+		cfg := d.config.Load()
+		d.startCounting(ctx, cfg, !reloaded)
+		gen := newGeneration(&d.services, cfg, reloaded)
+		gen.counted, reloaded = d.counted, true
+		for _, l := range gen.lanes {
+			l.recount(ctx)
+		}
 		if d.current.Swap(gen) == nil {
 			close(d.running)
 		}

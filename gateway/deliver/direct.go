@@ -65,6 +65,7 @@ func (a *attempt) direct(ctx context.Context, result *DirectResult) (next string
 	outcomes := a.sendDivided(ctx, mail)
 	a.learn(outcomes)
 	a.directSettle(outcomes, result)
+	a.endQuota(ctx)
 	return a.directNext(result)
 }
 
@@ -72,7 +73,7 @@ func (a *attempt) direct(ctx context.Context, result *DirectResult) (next string
 func (a *attempt) sendDivided(ctx context.Context, mail *upstream.Mail) (outcomes []upstream.Outcome) {
 	most := a.lane.upstream.MaxRecipients
 	if most == 0 || len(mail.To) <= most {
-		return a.send(ctx, mail)
+		return a.sendCounted(ctx, mail)
 	}
 	for to := range slices.Chunk(mail.To, most) {
 		one := *mail
@@ -83,7 +84,7 @@ func (a *attempt) sendDivided(ctx context.Context, mail *upstream.Mail) (outcome
 				continue
 			}
 		}
-		outcomes = append(outcomes, a.send(ctx, &one)...)
+		outcomes = append(outcomes, a.sendCounted(ctx, &one)...)
 	}
 	return outcomes
 }
@@ -103,6 +104,7 @@ func (a *attempt) directSettle(outcomes []upstream.Outcome, result *DirectResult
 	now := a.now()
 	for i, o := range outcomes {
 		p, rcpts := a.progress(now, o), a.part.To[i:i+1]
+		a.settleQuota(rcpts, &p, o.Err)
 		if o.Err == nil {
 			a.sent(rcpts, p, o)
 			continue

@@ -69,13 +69,21 @@ func TestDirect(t *testing.T) {
 // direct offers a message of two recipients to a.
 func (r *rig) direct(t *testing.T, ctx context.Context) DirectResult {
 	t.Helper()
+	return r.directTo(t, ctx, "DIRECT", "x@example.org", "y@example.org")
+}
+
+func (r *rig) directTo(t *testing.T, ctx context.Context, id string, addresses ...string) DirectResult {
+	t.Helper()
 	text := "From: s@example.com\r\nSubject: x\r\n\r\nhello\r\n"
 	msg, err := mime.Parse(directBody{strings.NewReader(text)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := []envelope.Recipient{{Address: "x@example.org"}, {Address: "y@example.org"}}
-	m := &queue.Message{ID: "DIRECT", Envelope: envelope.Envelope{From: "s@example.com", To: to, Received: time.Now()}, Size: int64(len(text))}
+	var to []envelope.Recipient
+	for _, a := range addresses {
+		to = append(to, envelope.Recipient{Address: a})
+	}
+	m := &queue.Message{ID: id, Envelope: envelope.Envelope{From: "s@example.com", To: to, Received: time.Now()}, Size: int64(len(text))}
 	return r.d.Direct(ctx, m, msg, queue.Part{To: to, Lane: "a", State: envelope.Queued})
 }
 

@@ -34,6 +34,7 @@ type generation struct {
 	cfg      *Config
 	lanes    map[string]*lane
 	reloaded bool          // it is not the first one
+	counted  []string      // upstreams at which a process that is dead has counted all that it offered
 	look     chan struct{} // one token: ask soon when mail is due next
 
 	announced bool // the queue knows its lanes; the dispatcher's own
@@ -49,6 +50,7 @@ type lane struct {
 	gate     *gate.Gate
 	wake     chan struct{}
 	jobs     chan job
+	counting sync.Mutex
 }
 
 // leaseTime is how long a claim lasts unless it is extended.
@@ -72,6 +74,7 @@ func newGeneration(s *services, cfg *Config, reloaded bool) *generation {
 func newLane(g *generation, u *Upstream) *lane {
 	p := &g.cfg.Policy
 	settings := gate.Settings{Name: u.Name, MaxConcurrent: u.MaxConcurrent, Rate: u.Rate, RatePerDomain: u.RatePerDomain, Alternatives: u.Failover,
+		Quota: u.Quota, QuotaZone: u.QuotaZone, Now: g.cfg.Clock.Now,
 		Retry: p.Retry, MaxAge: p.MaxAge, Reloaded: g.reloaded}
 	if len(p.WarnAfter) > 0 {
 		settings.WarnAfter = p.WarnAfter[0]

@@ -32,10 +32,12 @@ type attempt struct {
 	start   time.Time     // to measure from
 	began   time.Time     // the time of day
 	purpose purpose
+	fresh   map[string]bool // recipients of an interrupted offer to whom it was not made: they wait for another
 
 	done    []queue.Record
 	parts   []queue.Part
 	instead []envelope.Recipient
+	quota   queue.Settlement
 	after   []func() // journal lines, written once the result is stored
 }
 
@@ -139,13 +141,16 @@ func (a *attempt) held(rcpts []envelope.Recipient, p envelope.Progress) {
 // finish stores the result and writes the journal. What was sent must be known before it could be sent
 // again: the store is asked until it takes the result or ctx ends, and meanwhile no lane offers anything new.
 func (a *attempt) finish(ctx context.Context, lease queue.Lease) {
-	r := queue.Result{Done: a.done, Parts: a.parts, Instead: a.instead}
+	r := queue.Result{Done: a.done, Parts: a.parts, Instead: a.instead, Quota: a.quota}
 	if err := r.Check(&a.part); err != nil { // a fault of the program, which no repetition cures
 		a.gen.journal.InternalError("queue", err)
 		r, a.after = a.unsettled(err), nil
 	}
 	if a.persist(ctx, lease, func(ctx context.Context) error { return lease.Finish(ctx, r) }) {
 		a.writeJournal()
+		if len(r.Quota.Back) > 0 {
+			a.lane.recount(ctx)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, dests []d
 		}
 		o, dest := outcomes[group[0]], dests[group[0]]
 		p := a.progress(now, o)
+		a.settleQuota(rcpts, &p, o.Err)
 		if e := failure(o.Err); e != nil {
 			a.settleFailure(ctx, rcpts, dest, p, e)
 			continue
@@ -187,6 +188,7 @@ func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, dest de
 func (a *attempt) blocked(rcpts []envelope.Recipient, dests []destination) {
 	name := a.upstream()
 	until := a.now().Add(time.Until(a.lane.gate.SenderBlocked(a.from)))
+	a.settleQuota(rcpts, &a.part.Progress, errSenderBlocked)
 	for i := range rcpts {
 		rcpt := rcpts[i : i+1]
 		p := a.part.Progress

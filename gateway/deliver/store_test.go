@@ -26,6 +26,16 @@ type faulty struct {
 	claim         func() error
 	finish        func() error
 	body          func() error
+	take          func() error
+}
+
+func (f *faulty) Take(ctx context.Context, o queue.Offer) (queue.Grant, error) {
+	if f.take != nil {
+		if err := f.take(); err != nil {
+			return queue.Grant{}, err
+		}
+	}
+	return f.Queue.Take(ctx, o)
 }
 
 func (f *faulty) Claim(ctx context.Context, lane string, n int, d time.Duration) ([]queue.Lease, error) {

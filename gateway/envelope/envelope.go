@@ -76,6 +76,7 @@ type Progress struct {
 	Followed     bool      `json:"followed,omitempty"`  // since then aliases have been followed once more
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay
 	Warnings     int       `json:"warnings,omitempty"`  // for how many times of warn_after; 0 where there was but one to be notified for
+	Divided      bool      `json:"divided,omitempty"`   // the log has said that a quota divides it
 	InDigest     bool      `json:"owed,omitempty"`      // given up; the next digest notifies the sender
 }
 

@@ -159,6 +159,13 @@ func (j *Journal) Failover(e Attempt, to string) {
 	j.write(slog.LevelWarn, "failover", e.attrs(append(e.failure(), slog.String("next_upstream", to))...)...)
 }
 
+// Divided writes "divided": a quota never has room for all these recipients at once.
+func (j *Journal) Divided(e Attempt, quota string) {
+	j.write(slog.LevelWarn, "divided", slog.String("id", e.ID), slog.String("message_id", e.MessageID), slog.String("from", e.From),
+		slog.Int("recipients", len(e.To)), slog.String("upstream", e.Upstream), slog.String("quota", quota),
+		slog.String("hint", "they go in as many parts as the quota asks for, the rest when it has room again"))
+}
+
 // Bounced writes "bounced": the sender was notified; bounce is the queue id of the report.
 func (j *Journal) Bounced(e Attempt, bounce string) {
 	j.metrics.bounced.Inc()
@@ -184,7 +191,11 @@ func (j *Journal) UpstreamKnown(upstream string) {
 func (j *Journal) UpstreamClosed(upstream, reason string, err error, until time.Time) {
 	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)
 	j.metrics.closed.WithLabelValues(upstream, reason).Inc()
-	j.write(slog.LevelError, "upstream_closed", slog.String("upstream", upstream), slog.String("reason", reason),
+	level := slog.LevelError
+	if reason == "quota" { // as the config asks for
+		level = slog.LevelWarn
+	}
+	j.write(level, "upstream_closed", slog.String("upstream", upstream), slog.String("reason", reason),
 		slog.Any("error", err), slog.Time("probe", until))
 }
 

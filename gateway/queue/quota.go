@@ -15,10 +15,13 @@ type Quotas interface {
 	Take(ctx context.Context, o Offer) (Grant, error)
 	// Settle ends offers that were made without a lease; those of a lease are settled by Result.Quota.
 	Settle(ctx context.Context, s Settlement) error
+	// Unsettled returns the recipients of a message that are counted at an upstream and not settled.
+	Unsettled(ctx context.Context, upstream, id string) ([]string, error)
 	// Used returns how many recipients an upstream has taken in each window.
 	Used(ctx context.Context, upstream string, windows []Window) ([]int, error)
 	// Counting names the upstreams to which this process makes no offer without Take, and returns those that were named
-	// last, maybe by a process that is dead: what was not counted at one of these, it was not offered.
+	// before; where processes share the store, those that all of them named. What a process that is dead has left
+	// uncounted at one of these, it has not offered.
 	Counting(ctx context.Context, upstreams []string) (before []string, err error)
 }
 

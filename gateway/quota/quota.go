@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // machines without zone files: containers, Windows
 )
 
 // Limit is a number of recipients in each window of a calendar.
@@ -31,6 +32,15 @@ func (l *Limit) UnmarshalText(text []byte) error {
 
 // String returns the limit as the config spells it.
 func (l Limit) String() string { return strconv.Itoa(l.Count) + "/" + l.Per }
+
+// Zone returns the time zone of an IANA name; "" is UTC.
+func Zone(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" { // another one on each machine
+		return time.UTC, fmt.Errorf(`must be the IANA name of a time zone, such as "UTC", "Europe/Berlin" or "America/New_York", not %q`, name)
+	}
+	return zone, nil
+}
 
 // Window returns the hour, day or month of zone in which at lies: from its beginning until that of the next.
 func (l Limit) Window(at time.Time, zone *time.Location) (from, until time.Time) {

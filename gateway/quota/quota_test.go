@@ -3,7 +3,6 @@ package quota_test
 import (
 	"testing"
 	"time"
-	_ "time/tzdata" // a machine may have none
 
 	"mailhatch/gateway/quota"
 )
@@ -22,6 +21,14 @@ func TestLimitText(t *testing.T) {
 		var l quota.Limit
 		if err := l.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is %v", text, l)
+		}
+	}
+}
+
+func TestZone(t *testing.T) {
+	for name, want := range map[string]string{"": "UTC", "UTC": "UTC", "Europe/Berlin": "Europe/Berlin", "Berlin": "", "Local": "", "+01:00": "", "../etc/passwd": ""} {
+		if zone, err := quota.Zone(name); (err == nil) != (want != "") || err == nil && zone.String() != want {
+			t.Errorf("%s: %v, %v", name, zone, err)
 		}
 	}
 }

@@ -122,7 +122,8 @@ func (q *discard) Serve(context.Context, []string) error                { return
 func (q *discard) Take(_ context.Context, o queue.Offer) (queue.Grant, error) {
 	return queue.Grant{To: o.To, Used: make([]int, len(o.Windows))}, nil
 }
-func (q *discard) Settle(context.Context, queue.Settlement) error { return nil }
+func (q *discard) Settle(context.Context, queue.Settlement) error              { return nil }
+func (q *discard) Unsettled(context.Context, string, string) ([]string, error) { return nil, nil }
 func (q *discard) Used(_ context.Context, _ string, windows []queue.Window) ([]int, error) {
 	return make([]int, len(windows)), nil
 }

@@ -57,6 +57,8 @@ var synonyms = map[string]map[string][]string{
 		"api_key":        {"key", "apikey", "token", "api_token", "secret", "password", "pass", "auth_token", "access_token", "bearer", "secret_key", "server_token"},
 		"tls":            {"ssl", "starttls", "security", "encryption", "use_tls", "tls_starttls", "secure", "usestarttls", "tls_mode", "smtp_tls_security_level", "tls_policy", "use_ssl"},
 		"base_url":       {"url", "endpoint", "api_url", "api_base", "baseurl"},
+		"quota":          {"quotas", "daily_limit", "monthly_limit", "daily_quota", "monthly_quota", "max_per_day", "limit"},
+		"quota_zone":     {"timezone", "time_zone", "quota_timezone", "tz", "zone"},
 		"rewrite_from":   {"from", "sender", "default_from", "from_address", "mail_from", "envelope_from", "rewrite_sender", "force_from"},
 		"from_domains":   {"domains", "allowed_domains", "sender_domains", "rewritedomain", "allowed_from"},
 		"domain":         {"mail_domain", "sending_domain", "mailgun_domain"},

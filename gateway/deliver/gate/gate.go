@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/quota"
 	"mailhatch/upstream"
 )
 
@@ -40,10 +41,13 @@ const (
 	Unreachable        // no connection, or only answers of a broken server
 	Throttled
 	Account // its key, bill, domain or settings
+	Quota   // of the config, until the window ends
 )
 
 // String returns the label; "" for None.
-func (r Reason) String() string { return [...]string{"", "unreachable", "throttled", "account"}[r] }
+func (r Reason) String() string {
+	return [...]string{"", "unreachable", "throttled", "account", "quota"}[r]
+}
 
 // Errors of offers that were not made; they are wrapped in an *upstream.Error.
 var (
@@ -64,15 +68,18 @@ const (
 
 // Settings are what a gate follows.
 type Settings struct {
-	Name          string          // of the upstream
-	MaxConcurrent int             // offers at once, at least 1
-	Rate          float64         // offers a second; 0: no limit
-	RatePerDomain float64         // the same for the recipients of each domain
-	Alternatives  bool            // routes name other upstreams beside this one
-	Retry         []time.Duration // paces the probes of a refused account; the last one repeats
-	MaxAge        time.Duration   // of mail: while the gate is closed, sweeps find what has expired
-	WarnAfter     time.Duration   // and what its sender must be notified of; 0: nothing
-	Reloaded      bool            // new routes: when the gate closes, mail that they send elsewhere is looked for at once
+	Name          string           // of the upstream
+	MaxConcurrent int              // offers at once, at least 1
+	Rate          float64          // offers a second; 0: no limit
+	RatePerDomain float64          // the same for the recipients of each domain
+	Quota         []quota.Limit    // of recipients; nil: none
+	QuotaZone     *time.Location   // of their calendar; nil: UTC
+	Now           func() time.Time // the time of day of that calendar; nil: time.Now
+	Alternatives  bool             // routes name other upstreams beside this one
+	Retry         []time.Duration  // paces the probes of a refused account; the last one repeats
+	MaxAge        time.Duration    // of mail: while the gate is closed, sweeps find what has expired
+	WarnAfter     time.Duration    // and what its sender must be notified of; 0: nothing
+	Reloaded      bool             // new routes: when the gate closes, mail that they send elsewhere is looked for at once
 }
 
 // Gate guards one upstream. Its methods may be called at once from many goroutines.
@@ -81,6 +88,8 @@ type Gate struct {
 	journal  *journal.Journal
 	limiter  *rate.Limiter // nil: no limit
 	domains  *domains      // nil: no limit; with mu
+	quotas   quotas        // with mu
+	refusals refusals      // with mu
 	sweep    time.Duration // between sweeps while closed
 	changed  chan struct{} // one token: the state changed
 	places   chan struct{} // one token for each offer under way
@@ -113,6 +122,12 @@ func New(s Settings, j *journal.Journal) *Gate {
 	}
 	if !s.Alternatives && !s.Reloaded {
 		g.sweepAt = time.Now().Add(g.sweep)
+	}
+	if g.settings.QuotaZone == nil {
+		g.settings.QuotaZone = time.UTC
+	}
+	if g.settings.Now == nil {
+		g.settings.Now = time.Now
 	}
 	if s.RatePerDomain > 0 {
 		g.domains = newDomains(s.RatePerDomain)

@@ -20,7 +20,7 @@ func newGate() *Gate {
 }
 
 func TestNames(t *testing.T) {
-	if s := fmt.Sprint(Open, Probing, Closed, Unreachable, Throttled, Account); s != "open probing closed unreachable throttled account" {
+	if s := fmt.Sprint(Open, Probing, Closed, Unreachable, Throttled, Account, Quota); s != "open probing closed unreachable throttled account quota" {
 		t.Error(s)
 	}
 }

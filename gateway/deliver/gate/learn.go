@@ -19,7 +19,7 @@ func (g *Gate) Learn(id string, err error) {
 		e = &upstream.Error{Err: err}
 	}
 	switch {
-	case errors.Is(err, ErrBusy): // it was not asked
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrClosed): // it was not asked
 	case err == nil || e.Class == upstream.Permanent || e.Sender:
 		g.succeed()
 	case e.Class == upstream.Throttled:

@@ -6,7 +6,7 @@ import "time"
 func (g *Gate) ProbeDue() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.state == Closed && !time.Now().Before(g.until)
+	return g.state == Closed && (g.reason == Quota && g.quotas.isOver(g.settings.Now()) || g.reason != Quota && !time.Now().Before(g.until))
 }
 
 // TryProbe moves a closed gate on to probing.
@@ -33,6 +33,9 @@ func (g *Gate) Postpone(began time.Time, err error) {
 func (g *Gate) TriedWithin(d time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.state == Closed && g.reason == Quota { // an attempt would only show what is known
+		return true
+	}
 	return !g.tried.IsZero() && time.Since(g.tried) <= d
 }
 
@@ -40,7 +43,7 @@ func (g *Gate) TriedWithin(d time.Duration) bool {
 func (g *Gate) ProbeSoon() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state == Closed {
+	if g.state == Closed && g.reason != Quota {
 		g.until = time.Now()
 	}
 }

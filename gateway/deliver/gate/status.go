@@ -17,6 +17,7 @@ type Status struct {
 	InFlight      int
 	MaxConcurrent int
 	Rate          float64 // offers a second, 0: no limit
+	Quota         []Left
 }
 
 // Status returns the state of now as the operator sees it.
@@ -30,6 +31,7 @@ func (g *Gate) Status() Status {
 	} else if time.Now().Before(g.quiet) {
 		s.NextProbe = g.quiet
 	}
+	s.Quota = g.left()
 	if g.lastErr != nil {
 		s.LastError = envelope.ErrorText(g.lastErr)
 	}

@@ -58,6 +58,16 @@ func (h *house) wantUsed(what, upstream string, at time.Time, want ...int) {
 	}
 }
 
+func (h *house) wantUnsettled(upstream, id, want string) {
+	h.Helper()
+	to, err := h.q.Unsettled(context.Background(), upstream, id)
+	h.must("Unsettled", err)
+	slices.Sort(to)
+	if got := strings.Join(to, " "); got != want {
+		h.Errorf("not settled at %s: %q, want %q", upstream, got, want)
+	}
+}
+
 // testQuota: exactly as many are counted as there is room for, each once, over restarts.
 func testQuota(t *testing.T, h *house) {
 	at := time.Date(2026, time.November, 29, 23, 59, 59, 0, time.UTC)
@@ -73,8 +83,11 @@ func testQuota(t *testing.T, h *house) {
 	h.wantGrant("with some that were counted", offer(two, "e d c", at), "c again", 3, 3)
 	h.wantGrant("no room", offer(two, "d", at), "", 3, 3)
 	h.wantGrant("another upstream", queue.Offer{Upstream: "other", ID: two, To: []string{"c"}, At: at, Windows: windows(at, 3, 6)}, "c", 1, 1)
+	h.wantUnsettled("free", one, "a b")
 	h.settle(queue.Settlement{Upstream: "free", ID: one, Taken: []string{"a"}, Back: []string{"b", "unknown"}})
 	h.restart()
+	h.wantUnsettled("free", one, "")
+	h.wantUnsettled("other", two, "c")
 	h.wantUsed("after one came back", "free", at, 2, 2)
 	h.settle(queue.Settlement{Upstream: "free", ID: one, Taken: []string{"a"}, Back: []string{"b", "a"}})
 	h.wantUsed("what was settled once stays so", "free", at, 2, 2)

@@ -128,66 +128,20 @@ func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodies.Place
 	return true, at, nil
 }
 
-// Take implements queue.Quotas.
-func (s *Store) Take(ctx context.Context, o queue.Offer) (g queue.Grant, err error) {
-	id, err := s.offered(o.ID, o.Check())
-	if err != nil {
-		return g, err
-	}
-	err = s.record(ctx, len(o.To), func(t *tx) (err error) {
-		g, err = ledger.Take(t.conn, id, &o)
-		return err
-	})
-	if err != nil {
-		return queue.Grant{}, err // it is not committed
-	}
-	return g, nil
-}
-
-// Settle implements queue.Quotas.
-func (s *Store) Settle(ctx context.Context, done queue.Settlement) error {
-	id, err := s.offered(done.ID, nil)
-	if err != nil || done.IsEmpty() {
-		return err
-	}
-	return s.record(ctx, len(done.Taken)+len(done.Back), func(t *tx) error { return ledger.Settle(t.conn, id, &done) })
-}
-
-// Counting implements queue.Quotas.
-func (s *Store) Counting(ctx context.Context, upstreams []string) (before []string, err error) {
-	err = s.record(ctx, len(upstreams), func(t *tx) (err error) {
-		before, err = ledger.Counting(t.conn, upstreams)
-		return err
-	})
-	return before, err
-}
-
-// Used implements queue.Quotas.
-func (s *Store) Used(ctx context.Context, upstream string, windows []queue.Window) (used []int, err error) {
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	err = s.use(ctx, func(conn *sqlite.Conn) (err error) {
-		used, err = ledger.Used(conn, upstream, windows)
-		return err
-	})
-	return used, err
-}
-
-func (s *Store) offered(id string, err error) (int64, error) {
-	n, ok := queue.ParseID(id)
-	if err == nil && !ok {
-		err = fmt.Errorf("%w: %q", queue.ErrNotFound, id)
-	}
-	return n, err
-}
-
 // record makes a change of the ledger with so many rows.
-func (s *Store) record(ctx context.Context, rows int, run func(*tx) error) error {
+func (s *Store) record(ctx context.Context, rows int, run func(*sqlite.Conn) error) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
-	return s.do(ctx, &op{bytes: rows * rowBytes, run: run})
+	return s.do(ctx, &op{bytes: rows * rowBytes, run: func(t *tx) error { return run(t.conn) }})
+}
+
+// ask reads the ledger.
+func (s *Store) ask(ctx context.Context, f func(*sqlite.Conn) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.use(ctx, f)
 }

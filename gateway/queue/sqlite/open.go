@@ -22,6 +22,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/ledger"
 	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
@@ -41,6 +42,7 @@ const lockPatience = time.Second
 // Store is an open queue.
 type Store struct {
 	*reader
+	ledger.Book
 	log      *slog.Logger
 	now      func() time.Time // the time of day
 	lock     *os.File
@@ -127,6 +129,7 @@ func newStore(o queue.Settings) *Store {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.Book = ledger.Book{Write: s.record, Read: s.ask}
 	s.SetReserve(o.ReserveBytes)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -28,8 +28,8 @@ const (
 	addQuery   = "INSERT INTO quota_used (upstream, at, n) VALUES (?, ?, ?) ON CONFLICT (upstream, at) DO UPDATE SET n = max(n + excluded.n, 0)"
 )
 
-// Used implements queue.Quotas.
-func Used(conn *sqlite.Conn, upstream string, windows []queue.Window) ([]int, error) {
+// countUsed adds up what an upstream has taken in each window.
+func countUsed(conn *sqlite.Conn, upstream string, windows []queue.Window) ([]int, error) {
 	used := make([]int, len(windows))
 	for i, w := range windows {
 		err := database.Rows(conn, usedQuery, database.Args{upstream, w.From.UnixMilli(), w.Until.UnixMilli()}, func(s *sqlite.Stmt) (bool, error) {
@@ -43,8 +43,8 @@ func Used(conn *sqlite.Conn, upstream string, windows []queue.Window) ([]int, er
 	return used, nil
 }
 
-// Take implements queue.Quotas for the message of an id.
-func Take(conn *sqlite.Conn, id int64, o *queue.Offer) (g queue.Grant, err error) {
+// take counts an offer of the message of an id.
+func take(conn *sqlite.Conn, id int64, o *queue.Offer) (g queue.Grant, err error) {
 	for _, to := range o.To {
 		at, err := openSince(conn, id, o.Upstream, to)
 		if err != nil {
@@ -54,7 +54,7 @@ func Take(conn *sqlite.Conn, id int64, o *queue.Offer) (g queue.Grant, err error
 			g.To, g.Again = append(g.To, to), true
 		}
 	}
-	if g.Used, err = Used(conn, o.Upstream, o.Windows); err != nil || g.Again {
+	if g.Used, err = countUsed(conn, o.Upstream, o.Windows); err != nil || g.Again {
 		return g, err
 	}
 	room := o.Room(g.Used)
@@ -86,7 +86,15 @@ func openSince(conn *sqlite.Conn, id int64, upstream, to string) (at int64, err 
 	return at, err
 }
 
-// Settle implements queue.Quotas for the message of an id.
+func unsettled(conn *sqlite.Conn, upstream string, id int64) (to []string, err error) {
+	err = database.Rows(conn, "SELECT recipient FROM quota_open WHERE message = ? AND upstream = ?", database.Args{id, upstream}, func(s *sqlite.Stmt) (bool, error) {
+		to = append(to, s.ColumnText(0))
+		return true, nil
+	})
+	return to, err
+}
+
+// Settle ends offers of the message of an id.
 func Settle(conn *sqlite.Conn, id int64, s *queue.Settlement) error {
 	for _, to := range s.Taken {
 		if err := database.Exec(conn, openDelete, database.Args{id, s.Upstream, to}); err != nil {
@@ -108,8 +116,7 @@ func Settle(conn *sqlite.Conn, id int64, s *queue.Settlement) error {
 	return nil
 }
 
-// Counting implements queue.Quotas.
-func Counting(conn *sqlite.Conn, upstreams []string) (before []string, err error) {
+func counting(conn *sqlite.Conn, upstreams []string) (before []string, err error) {
 	err = database.Rows(conn, "SELECT upstream FROM quota_counting", nil, func(s *sqlite.Stmt) (bool, error) {
 		before = append(before, s.ColumnText(0))
 		return true, nil
