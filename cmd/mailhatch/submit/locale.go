@@ -10,8 +10,8 @@ import (
 )
 
 // Text returns text of the command line, the environment or the account as UTF-8. Its bytes are read in the
-// charset of the locale; where they cannot be, or none is named, they are UTF-8 or else Latin-1: every byte is
-// some character.
+// charset of the locale; where they cannot be, or none is named, they are UTF-8, the last character perhaps cut in
+// half, or else Latin-1: every byte is some character.
 func Text(s string, getenv func(string) string) string {
 	if mime.IsASCII(s) {
 		return s
@@ -24,6 +24,15 @@ func Text(s string, getenv func(string) string) string {
 	if utf8.ValidString(s) {
 		return s
 	}
+	for cut := 1; cut < utf8.UTFMax && cut < len(s); cut++ {
+		if whole := s[:len(s)-cut]; !mime.IsASCII(whole) && utf8.ValidString(whole) && !utf8.FullRuneInString(s[len(s)-cut:]) {
+			return whole + latin1(s[len(s)-cut:])
+		}
+	}
+	return latin1(s)
+}
+
+func latin1(s string) string {
 	runes := make([]rune, len(s))
 	for i := range len(s) {
 		runes[i] = rune(s[i])

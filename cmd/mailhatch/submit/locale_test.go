@@ -16,6 +16,7 @@ func TestText(t *testing.T) {
 		{"LANG=de_DE.UTF-8", "Jörg", "Jörg"},
 		{"LANG=de_DE", "J\xf6rg", "Jörg"},
 		{"LANG=de_DE.UTF-8", "Filiale Gr\xc3", "Filiale GrÃ"}, // cut in half: no character is lost
+		{"LANG=de_DE.UTF-8", "J\xc3\xb6rg Gr\xc3", "Jörg GrÃ"}, {"LANG=C", "Jörg \xe2\x82", "Jörg â\u0082"}, {"LANG=C", "J\xc3\xb6rg \xfc", "JÃ¶rg ü"},
 		{"LANG=de_DE.ISO-8859-1", "J\xf6rg", "Jörg"},
 		{"LANG=de_DE.iso88591", "J\xf6rg", "Jörg"},
 		{"LANG=de_DE@euro", "5 \xa4", "5 €"},

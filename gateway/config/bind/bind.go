@@ -6,6 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
+	"unicode"
+
+	"mailhatch/mime/hostname"
 )
 
 // Address is a "host:port" to listen on.
@@ -43,6 +47,9 @@ func Parse(s string) (Address, error) {
 	}
 	a := Address{port: uint16(n)}
 	if a.ip, err = netip.ParseAddr(host); err != nil {
+		if host != "" && (!hostname.OrLiteral(host) || !strings.ContainsFunc(host, unicode.IsLetter)) { // "*" and "0" of other programs
+			return Address{}, errForm
+		}
 		a.name = host
 	}
 	a.ip = a.ip.Unmap()

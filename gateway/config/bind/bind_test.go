@@ -19,7 +19,7 @@ func parse(t *testing.T, s string) Address {
 }
 
 func TestParse(t *testing.T) {
-	for _, bad := range []string{"", "localhost", "127.0.0.1", "::1:25", "a:smtp", "a:65536", "a:-1", "[::1:25"} {
+	for _, bad := range []string{"", "localhost", "127.0.0.1", "::1:25", "a:smtp", "a:65536", "a:-1", "[::1:25", "*:25", "0:25", "127.1:25", "$HOST:25", "smtp://127.0.0.1:25"} {
 		if a, err := Parse(bad); err == nil {
 			t.Errorf("%q is %+v", bad, a)
 		}
