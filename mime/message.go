@@ -189,6 +189,9 @@ func (m *Message) withHeader(header []byte, tree bool) (*Message, error) {
 	w.headerBytes = header
 	w.Header = readable(ParseHeader(w.headerBytes), "\n")
 	w.Header.inCharset(m.charset)
+	if m.Root.large == nil && m.Root.RawSize() > TextInMemory {
+		m.Root.large = &largeText{} // for both
+	}
 	root := *m.Root // its content is read from the old source, whose bytes are the same
 	root.Header = w.Header
 	w.Root = &root

@@ -38,6 +38,7 @@ type Part struct {
 	start, end int64 // offsets of the body in source
 	size       int64 // decoded size plus one, 0 while unknown
 	partial    int64 // broken base64: size plus one of what can be decoded, 0 where nothing sensible can
+	large      *largeText
 }
 
 // newPart reads the fields of a part's header.
@@ -174,7 +175,7 @@ const TextInMemory = 64 << 10
 // encoded reads the content once, and holds it where it has at most limit bytes.
 func (p *Part) encoded(limit int64) (*charset.Encoded, error) {
 	if p.RawSize() > limit {
-		return charset.Stream(p.Open)
+		return charset.Stream(p.Open), nil
 	}
 	var b bytes.Buffer
 	b.Grow(int(p.RawSize()) + bytes.MinRead)
@@ -186,13 +187,46 @@ func (p *Part) encoded(limit int64) (*charset.Encoded, error) {
 // bytes are not text at all. view is the part as a mail program shows it, or p where that is not base64 but a
 // text with a wrong label. The soft line breaks of format=flowed are undone. Errors are those of reading the source.
 func (p *Part) Text(limit int64) (decoded *charset.Text, view *Part, err error) {
+	if p.RawSize() <= limit {
+		return p.decode(limit)
+	}
+	if p.large == nil {
+		p.large = &largeText{}
+	}
+	if !p.large.known {
+		text, view, err := p.decode(limit)
+		if err != nil {
+			return nil, nil, err
+		}
+		*p.large = largeText{true, text, nil}
+		if view != p {
+			p.large.repaired = view
+		}
+	}
+	if p.large.repaired != nil {
+		return p.large.text, p.large.repaired, nil
+	}
+	return p.large.text, p, nil
+}
+
+// largeText is what Text has found out about a text that is not in memory: several upstreams may ask.
+type largeText struct {
+	known    bool
+	text     *charset.Text
+	repaired *Part // the view, nil where that is the part itself
+}
+
+// decode is Text anew.
+func (p *Part) decode(limit int64) (decoded *charset.Text, view *Part, err error) {
 	for _, view := range []*Part{p.Repaired(), p} {
 		e, err := view.encoded(limit)
 		if err != nil {
 			return nil, nil, err
 		}
-		if p.IsMultipart() && (!e.IsUTF8() || e.HasNUL()) {
-			return nil, view, nil
+		if p.IsMultipart() {
+			if is, err := isPlain(e); err != nil || !is {
+				return nil, view, err
+			}
 		}
 		label, err := p.charsetOf(e)
 		if err != nil {
@@ -208,6 +242,16 @@ func (p *Part) Text(limit int64) (decoded *charset.Text, view *Part, err error) 
 		}
 	}
 	return nil, nil, nil
+}
+
+// isPlain reports whether bytes can be a text in UTF-8.
+func isPlain(e *charset.Encoded) (bool, error) {
+	valid, err := e.IsUTF8()
+	if err != nil || !valid {
+		return false, err
+	}
+	nul, err := e.HasNUL()
+	return !nul, err
 }
 
 // unwrap takes off a text what only format=flowed tells readers to take off (RFC 3676).
@@ -287,8 +331,11 @@ func (p *Part) charsetOf(e *charset.Encoded) (string, error) {
 	default:
 		return label, nil
 	}
-	if p.Type != "text/html" || e.IsUTF8() {
+	if p.Type != "text/html" {
 		return label, nil
+	}
+	if valid, err := e.IsUTF8(); valid || err != nil {
+		return label, err
 	}
 	const prescan = 1024 // as HTML 13.2.3.2 has it
 	raw, err := e.Head()

@@ -60,8 +60,14 @@ func (e *Encoded) Decode(label string) (d Text, err error) {
 		return d, err
 	} else if enc != nil {
 		if d, err = e.try(decoderOf(enc)); err != nil || d.ok {
-			if d.ok && d.lost && e.isValid() { // in truth UTF-8, or not even 8-bit
-				return e.try(nil)
+			if err == nil && d.ok && d.lost {
+				valid, err := e.IsUTF8()
+				if err != nil {
+					return d, err
+				}
+				if valid { // in truth UTF-8, or not even 8-bit
+					return e.try(nil)
+				}
 			}
 			d.Exact = !d.lost
 			return d, err
@@ -74,7 +80,7 @@ func (e *Encoded) Decode(label string) (d Text, err error) {
 
 // decodeShifted is decodeUTF8 for text whose bytes may be ASCII and mean something else.
 func (e *Encoded) decodeShifted() (Text, error) {
-	d, err := e.decodeUTF8()
+	d, err := e.decodeUTF8() // which has looked at the bytes
 	d.Exact = d.Exact && !e.isShifted()
 	return d, err
 }
@@ -83,6 +89,9 @@ func (e *Encoded) decodeShifted() (Text, error) {
 // characters that were cut loses these alone. Text that shows by its escape sequences that it is
 // ISO-2022-JP or ISO-2022-KR is read as such, whatever its label says.
 func (e *Encoded) decodeUTF8() (d Text, err error) {
+	if err := e.look(); err != nil {
+		return d, err
+	}
 	var announced coding
 	switch {
 	case !e.isASCII() || e.mark:

@@ -2,6 +2,7 @@ package charset
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -50,13 +51,12 @@ func checkDecoding(t *testing.T, text []byte, label string) {
 		if name == "bytes" && len(text) > 1000 {
 			continue
 		}
-		e, err := Stream(open)
+		d, err := Stream(open).Decode(label)
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := e.Decode(label)
-		if err != nil {
-			t.Fatal(err)
+		if n := jsonSize(t, want); d.JSONSize() != n {
+			t.Fatalf("%s of %.200q as %s: %d bytes in JSON, want %d", name, text, label, d.JSONSize(), n)
 		}
 		b, err := io.ReadAll(d.Open())
 		if got := string(b); err != nil || got != want || d.Exact != exact || d.size != int64(len(want)) || d.isBlank() != (strings.TrimSpace(want) == "") ||
@@ -65,6 +65,17 @@ func checkDecoding(t *testing.T, text []byte, label string) {
 				got, d.Exact, d.size, d.isBlank(), d.hasControl(), want, exact)
 		}
 	}
+}
+
+func jsonSize(t *testing.T, text string) int64 {
+	t.Helper()
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(strings.ReplaceAll(text, "\x00", "\uFFFD")); err != nil {
+		t.Fatal(err)
+	}
+	return int64(b.Len() - len("\"\"\n"))
 }
 
 func isControl(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\v\f\r", r) || r == 0x7f }
@@ -81,11 +92,7 @@ func TestDecodingFails(t *testing.T) {
 				}
 				return strings.NewReader("\x1b$BA\xe9")
 			}
-			e, err := Stream(open)
-			var d Text
-			if err == nil {
-				d, err = e.Decode(label)
-			}
+			d, err := Stream(open).Decode(label)
 			if err == nil {
 				_, err = io.ReadAll(d.Open())
 			}

@@ -18,22 +18,35 @@ type Encoded struct {
 	traits
 	bytes []byte
 	open  func() io.Reader // nil where bytes has it all
+	seen  bool             // traits are those of all the text
 }
 
 // Held returns a text that is in memory.
-func Held(b []byte) *Encoded { return &Encoded{bytes: b, traits: traitsOf(b)} }
+func Held(b []byte) *Encoded { return &Encoded{bytes: b, traits: traitsOf(b), seen: true} }
 
-// Stream reads a text once, and again whenever it is asked for. Errors are those of reading it.
-func Stream(open func() io.Reader) (*Encoded, error) {
-	e := &Encoded{open: open}
-	return e, e.traits.read(open())
+// Stream returns a text that is read whenever it is asked for.
+func Stream(open func() io.Reader) *Encoded { return &Encoded{open: open} }
+
+// look collects the traits of the bytes, once. Where a label tells the charset they are not needed.
+func (e *Encoded) look() error {
+	if e.seen {
+		return nil
+	}
+	e.traits, e.seen = traits{}, true
+	return e.traits.read(e.open())
 }
 
-// IsUTF8 reports whether the bytes are UTF-8.
-func (e *Encoded) IsUTF8() bool { return e.isValid() }
+// IsUTF8 reports whether the bytes are UTF-8. Errors are those of reading them.
+func (e *Encoded) IsUTF8() (bool, error) {
+	err := e.look()
+	return e.isValid(), err
+}
 
-// HasNUL reports whether there are NUL bytes.
-func (e *Encoded) HasNUL() bool { return e.hasNUL() }
+// HasNUL reports whether there are NUL bytes. Errors are those of reading them.
+func (e *Encoded) HasNUL() (bool, error) {
+	err := e.look()
+	return e.hasNUL(), err
+}
 
 // read takes a whole text.
 func (t *traits) read(r io.Reader) error {
@@ -99,6 +112,10 @@ func (t *Text) Open() io.Reader {
 
 // Size is the number of bytes that Open gives.
 func (t *Text) Size() int64 { return t.size }
+
+// JSONSize is the number of bytes that the text has between the quotes of a JSON string (RFC 8259 7), with U+FFFD in place of
+// NUL, which databases behind JSON do not take, and with U+2028 and U+2029 escaped.
+func (t *Text) JSONSize() int64 { return t.size + t.quoted }
 
 // IsBlank reports whether there is nothing but white space.
 func (t *Text) IsBlank() bool { return t.isBlank() }

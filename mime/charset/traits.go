@@ -10,6 +10,7 @@ import (
 // collected in one pass, in pieces of any size. A byte order mark at the start does not count as text.
 type traits struct {
 	size    int64  // bytes
+	quoted  int64  // bytes more that it has between the quotes of a JSON string
 	mark    bool   // it starts with the byte order mark of UTF-8
 	low     uint32 // bit n: U+0000+n is there
 	del     bool   // U+007F is there
@@ -81,8 +82,10 @@ func (t *traits) end() {
 func (t *traits) scan(p []byte, atEnd bool) int {
 	n := 0
 	for n < len(p) {
-		if run := t.ascii(p[n:]); run > 0 {
+		if p[n] < utf8.RuneSelf {
+			run := t.ascii(p[n:])
 			t.cuts.ascii(p[n : n+run])
+			t.quoted += int64(bytes.Count(p[n:n+run], []byte{'"'}) + bytes.Count(p[n:n+run], []byte{'\\'}))
 			t.size += int64(run)
 			n += run
 		}
@@ -107,6 +110,9 @@ func (t *traits) scan(p []byte, atEnd bool) int {
 			t.cuts.char(first)
 		}
 		t.size += int64(width)
+		if r == '\u2028' || r == '\u2029' {
+			t.quoted += int64(len(`\u2028`) - width)
+		}
 		t.lost = t.lost || r == utf8.RuneError
 		t.ink = t.ink || !unicode.IsSpace(r)
 	}
@@ -115,7 +121,7 @@ func (t *traits) scan(p []byte, atEnd bool) int {
 
 // ascii takes the ASCII characters at the start of p and returns how many there are.
 func (t *traits) ascii(p []byte) int {
-	low, ink, del := t.low, t.ink, t.del
+	low, ink, del, quoted := t.low, t.ink, t.del, t.quoted
 	n := 0
 	for ; n < len(p); n++ {
 		c := p[n]
@@ -129,10 +135,22 @@ func (t *traits) ascii(p []byte) int {
 			ink = true
 		} else if c < ' ' {
 			low |= 1 << c
+			quoted += quotedMore(c)
 		}
 	}
-	t.low, t.ink, t.del = low, ink, del
+	t.low, t.ink, t.del, t.quoted = low, ink, del, quoted
 	return n
+}
+
+// quotedMore is how many bytes more a control character takes in a JSON string (RFC 8259 7). NUL becomes U+FFFD.
+func quotedMore(c byte) int64 {
+	switch c {
+	case '\b', '\t', '\n', '\f', '\r':
+		return int64(len(`\n`) - 1)
+	case 0:
+		return int64(len("\uFFFD") - 1)
+	}
+	return int64(len(`\u0001`) - 1)
 }
 
 // escapeState is how much of "ESC $ ) C" stands before the next byte.

@@ -53,28 +53,41 @@ func (s *base64Source) Size() int64 {
 
 // ReadAt implements io.ReaderAt: each line has its place.
 func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
+	const mostLines = 256 // that are read at once
+	plain := make([]byte, min(int64(mostLines*base64Line), s.plain.Size()))
 	done := 0
-	var plain [base64Line]byte
-	var coded [base64Width]byte
 	for done < len(p) {
 		at := off + int64(done)
 		if at < 0 || at >= s.Size() {
 			return done, io.EOF
 		}
 		line := at / base64Width
-		want := int(min(base64Line, s.plain.Size()-line*base64Line))
-		if n, err := s.plain.ReadAt(plain[:want], line*base64Line); n < want {
+		last := (off + int64(len(p)) - 1) / base64Width // to read no more than p takes: what comes next is read next
+		want := plain[:min(int64(len(plain)), s.plain.Size()-line*base64Line, (last-line+1)*base64Line)]
+		if n, err := s.plain.ReadAt(want, line*base64Line); n < len(want) {
 			if err == nil || err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return done, err
 		}
-		base64.StdEncoding.Encode(coded[:], plain[:want])
-		n := base64.StdEncoding.EncodedLen(want)
-		copy(coded[n:], "\r\n")
-		done += copy(p[done:], coded[at-line*base64Width:n+2])
+		done += copyBase64(p[done:], want, int(at-line*base64Width))
 	}
 	return done, nil
+}
+
+// copyBase64 writes as many lines of plain as fit into p, without the first skip bytes.
+func copyBase64(p, plain []byte, skip int) (n int) {
+	var coded [base64Width]byte
+	for len(plain) > 0 && n < len(p) {
+		some := plain[:min(base64Line, len(plain))]
+		plain = plain[len(some):]
+		base64.StdEncoding.Encode(coded[:], some)
+		end := base64.StdEncoding.EncodedLen(len(some))
+		copy(coded[end:], "\r\n")
+		n += copy(p[n:], coded[skip:end+2])
+		skip = 0
+	}
+	return n
 }
 
 // streamSource is a source of what can only be read from its start to its end. It is meant to be read in about

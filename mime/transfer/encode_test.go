@@ -40,6 +40,26 @@ func TestBase64Source(t *testing.T) {
 	}
 }
 
+// TestBase64OfStream: in order, whatever the size of the pieces, a stream is read once.
+func TestBase64OfStream(t *testing.T) {
+	plain := bytes.Repeat([]byte("0123456789\xff"), 20_000)
+	for _, piece := range []int{1, 77, 78, 79, 1000, 4096, 32 << 10, 1 << 20} {
+		opened := 0
+		open := func() io.Reader { opened++; return bytes.NewReader(plain) }
+		s := NewBase64Source(NewStreamSource(open, int64(len(plain))))
+		p, n := make([]byte, piece), 0
+		for off := int64(0); off < s.Size(); off += int64(n) {
+			var err error
+			if n, err = s.ReadAt(p[:min(int64(piece), s.Size()-off)], off); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if opened != 1 {
+			t.Errorf("pieces of %d bytes: opened %d times", piece, opened)
+		}
+	}
+}
+
 // shrunk is a source shorter than it says.
 type shrunk struct{ Source }
 

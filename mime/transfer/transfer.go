@@ -4,7 +4,6 @@ package transfer
 import (
 	"bufio"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"io"
 	"strings"
@@ -184,35 +183,55 @@ func (q *qpReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// softBreak is how far the end of a line may be behind a "=" that takes it away.
+const softBreak = 64
+
+// atOnce is how many bytes are decoded in one go, or some more.
+const atOnce = 4000
+
 // fill decodes up to some kilobytes.
 func (q *qpReader) fill() {
 	if q.buf == nil {
 		q.buf = make([]byte, 0, 8<<10)
 	}
 	q.out = q.buf
-	for len(q.out) < 4000 {
-		ready, _ := q.r.Peek(min(q.r.Buffered(), 4000-len(q.out)))
-		if n := plainLength(ready); n > 0 {
-			q.flush()
-			q.out = append(q.out, ready[:n]...)
-			_, _ = q.r.Discard(n)
-			continue
-		}
-		c, err := q.r.ReadByte()
-		if err != nil {
+	for len(q.out) < atOnce {
+		window, err := q.r.Peek(1 + softBreak)
+		if len(window) == 0 {
 			q.err = err
 			if err == io.EOF { // white space at the very end ends a line too
 				q.blank = nil
 			}
 			return
 		}
+		window, _ = q.r.Peek(q.r.Buffered())
+		_, _ = q.r.Discard(q.decode(window, err != nil))
+	}
+}
+
+// decode takes bytes of which each is seen together with those that a soft line break may have, but at the end of what
+// can be read, and returns how many it took.
+func (q *qpReader) decode(window []byte, last bool) (taken int) {
+	for i := 0; ; {
+		if i == len(window) || len(q.out) >= atOnce || !last && len(window)-i <= softBreak {
+			return i
+		}
+		c := window[i]
+		if c > ' ' && c != '=' {
+			n := plainLength(window[i:min(len(window), i+atOnce-len(q.out))])
+			q.flush()
+			q.out = append(q.out, window[i:i+n]...)
+			i += n
+			continue
+		}
+		i++
 		switch {
 		case isSpace(c) && len(q.blank) < 1000:
 			q.blank = append(q.blank, c)
 		case c == '=':
 			q.flush()
-			q.escape()
-		case c == '\n' || c == '\r' && q.follows("\n"):
+			i += q.escape(window[i:])
+		case c == '\n' || c == '\r' && i < len(window) && window[i] == '\n':
 			q.blank = q.blank[:0]
 			q.out = append(q.out, c)
 		default:
@@ -223,41 +242,43 @@ func (q *qpReader) fill() {
 }
 
 func (q *qpReader) flush() {
-	q.out = append(q.out, q.blank...)
-	q.blank = q.blank[:0]
-}
-
-func (q *qpReader) follows(s string) bool {
-	b, _ := q.r.Peek(len(s))
-	return string(b) == s
-}
-
-// escape decodes what follows "=": two digits, a soft line break or, wrongly, anything else.
-func (q *qpReader) escape() {
-	var decoded [1]byte
-	digits, _ := q.r.Peek(2)
-	if n, err := hex.Decode(decoded[:], digits); err == nil && n == 1 {
-		q.out = append(q.out, decoded[0])
-		_, _ = q.r.Discard(2)
-		return
+	if len(q.blank) > 0 {
+		q.out = append(q.out, q.blank...)
+		q.blank = q.blank[:0]
 	}
-	line, err := q.r.Peek(64)
+}
+
+// escape decodes what follows "=": two digits, a soft line break or, wrongly, anything else. It returns how many bytes
+// that takes.
+func (q *qpReader) escape(rest []byte) (taken int) {
+	if len(rest) >= 2 && isHex(rest[0]) && isHex(rest[1]) {
+		q.out = append(q.out, unhex(rest[0])<<4|unhex(rest[1]))
+		return 2
+	}
+	line := rest[:min(softBreak, len(rest))]
 	for i, c := range line {
 		switch {
 		case c == '\n':
-			_, _ = q.r.Discard(i + 1)
-			return
+			return i + 1
 		case isSpace(c) || c == '\r' && i+1 < len(line) && line[i+1] == '\n':
 			continue
 		}
 		q.out = append(q.out, '=')
-		return
+		return 0
 	}
-	if err == nil || len(line) == 64 {
+	if len(line) == softBreak {
 		q.out = append(q.out, '=')
-		return
+		return 0
 	}
-	_, _ = q.r.Discard(len(line)) // a soft break at the very end
+	return len(line) // a soft break at the very end
+}
+
+// unhex is the value of a digit.
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c&^0x20 - 'A' + 10
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }

@@ -24,6 +24,7 @@ type Body struct {
 	text  string
 	open  func() io.Reader // of a text that is not in memory, else nil
 	size  int64            // unknown of one that was put together and not read yet
+	json  int64            // as a JSON string, without its quotes; unknown of one that was made of others
 	blank bool
 }
 
@@ -48,6 +49,10 @@ func (b *Body) Size() (int64, error) {
 	return b.size, nil
 }
 
+// JSONSize is how many bytes the text has in JSON, see [charset.Text.JSONSize]. Known is false for one that has to be read
+// for that.
+func (b *Body) JSONSize() (n int64, known bool) { return b.json, b.json != unknown }
+
 // IsEmpty reports whether there is nothing at all.
 func (b *Body) IsEmpty() bool { return b.size == 0 }
 
@@ -59,7 +64,7 @@ func (b *Body) Shows(ids []string) (string, error) { return markup.FindShown(b.O
 
 // bodyOf is the text of one part.
 func bodyOf(p *mime.Part, text *charset.Text) *Body {
-	b := &Body{Parts: []*mime.Part{p}, size: text.Size(), blank: text.IsBlank()}
+	b := &Body{Parts: []*mime.Part{p}, size: text.Size(), json: text.JSONSize(), blank: text.IsBlank()}
 	held, ok := text.Held()
 	if b.text = held; !ok {
 		b.open = text.Open
@@ -74,7 +79,7 @@ func convert(b *Body, through func(io.Reader) io.Reader) func() io.Reader {
 
 // made reads a text that is made of another one, and holds it where it has at most limit bytes.
 func made(parts []*mime.Part, limit int64, open func() io.Reader) (*Body, error) {
-	b := &Body{Parts: parts, blank: true}
+	b := &Body{Parts: parts, json: unknown, blank: true}
 	r := bufio.NewReader(open())
 	var start bytes.Buffer
 	for b.blank {
@@ -121,7 +126,7 @@ func (s *sorter) madeOf(list []piece, open func() io.Reader) (*Body, error) {
 	if held {
 		return made(parts, s.limit, open)
 	}
-	return &Body{Parts: parts, open: open, size: unknown}, nil
+	return &Body{Parts: parts, open: open, size: unknown, json: unknown}, nil
 }
 
 // textBody puts the text body together; it is nil where the message has HTML only.

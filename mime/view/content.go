@@ -33,7 +33,7 @@ type Attachment struct {
 // when it says so, when its name does, or when no mail program shows it.
 //
 // One body part is the body as it is. Of several, those of the text body and those of the HTML are put together: HTML
-// is made readable in the text, text is escaped in the HTML.
+// is made readable in the text, text is escaped in the HTML. Beyond [Together] bytes only the first is in the body.
 //
 // Bodies of more than [mime.TextInMemory] bytes are not held in memory.
 func Of(m *mime.Message) (*Content, error) { return within(m, mime.TextInMemory) }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"mailhatch/mime"
@@ -27,6 +28,10 @@ func (s *sorter) pictures(root *mime.Part) error {
 	shown, err := s.markShown()
 	if err != nil {
 		return err
+	}
+	if s.size.html > Together {
+		s.html = slices.DeleteFunc(s.html, func(p piece) bool { return p.body == nil })
+		return nil
 	}
 	if err := s.locate(root, shown); err != nil {
 		return err

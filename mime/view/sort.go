@@ -21,6 +21,7 @@ type sorter struct {
 	begun   bool  // a text that is not blank was found
 
 	text, html []piece // of the two bodies, in their order
+	size       sizes   // of what is not blank in them
 }
 
 // piece is one of the parts that a body is made of.
@@ -68,7 +69,7 @@ func (s *sorter) part(p *mime.Part, at place) error {
 func (s *sorter) leaf(p *mime.Part, at place) error {
 	switch {
 	case at.in == 0:
-	case s.isBody(p, at):
+	case s.isBody(p, at) && s.hasRoom(p, at.in):
 		return s.addText(p, at.in)
 	case isAlternative(p) && (at.root || s.isInvitation(p)):
 		s.content.Alternatives = append(s.content.Alternatives, p)
@@ -126,7 +127,10 @@ func (s *sorter) add(p piece, in views) {
 	if in&asHTML != 0 {
 		s.html = append(s.html, p)
 	}
-	s.begun = s.begun || !p.body.IsBlank()
+	if !p.body.IsBlank() {
+		s.begun = true
+		s.size.add(p.part, in)
+	}
 }
 
 // decode reads a text; body is nil where it is none. view is the part as mail programs show it, exact whether
@@ -141,7 +145,7 @@ func (s *sorter) decode(p *mime.Part) (body *Body, view *mime.Part, exact bool, 
 		s.left -= p.RawSize()
 	}
 	body = bodyOf(p, text)
-	if isEnriched(p) {
+	if isEnriched(p) && p.RawSize() <= Together {
 		through := markup.Enriched
 		if p.Type == "text/richtext" {
 			through = markup.RichText
@@ -293,7 +297,8 @@ func (s *sorter) twin(before, p *mime.Part) (bool, error) {
 	last := len(s.text) - 1
 	if last < 0 || s.text[last].part != before || before.Type == "text/html" ||
 		len(s.html) == 0 || s.html[len(s.html)-1].part != before ||
-		p.Type != "text/html" || !isText(p) || p.Defect != nil || p.Name != "" && (before.Name == "" || !isBodyName(p.Name)) {
+		p.Type != "text/html" || !isText(p) || p.Defect != nil || p.Name != "" && (before.Name == "" || !isBodyName(p.Name)) ||
+		before.RawSize()+p.RawSize() > Together {
 		return false, nil
 	}
 	left := s.left
@@ -308,5 +313,6 @@ func (s *sorter) twin(before, p *mime.Part) (bool, error) {
 		return false, err
 	}
 	s.html[len(s.html)-1] = piece{part: p, body: shown}
+	s.size.html += p.RawSize() - before.RawSize()
 	return true, nil
 }

@@ -13,6 +13,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/mime"
 	"mailhatch/mime/mimetest"
+	"mailhatch/mime/view"
 	"mailhatch/upstream"
 	"mailhatch/upstream/kinds"
 )
@@ -73,6 +74,42 @@ func TestHostileMessages(t *testing.T) {
 			spent += took
 		}
 		t.Logf("%s: %v", w.name, spent)
+	}
+}
+
+// TestLargeBodies: no body below max_message costs a second at the door or at an attempt.
+func TestLargeBodies(t *testing.T) {
+	skipRace(t)
+	const (
+		share = 4 // of max_message is tried: beyond view.Together all is in proportion
+		slack = 3 // for slow machines
+	)
+	r := newRig(t)
+	for _, tt := range []struct {
+		size int
+		most time.Duration
+	}{
+		{40 << 20 / share, slack * time.Second / share},
+		{view.Together, slack * time.Second},
+	} {
+		bodies := mimetest.HostileBodies(tt.size)
+		for _, name := range slices.Sorted(maps.Keys(bodies)) {
+			src := mime.NewBytesSource([]byte(bodies[name]))
+			for _, w := range r.works(t.Context()) {
+				switch w.name {
+				case "acceptance", "resend", "sendgrid", "mailgun", "smtp":
+				default: // they do nothing else with bodies
+					continue
+				}
+				took := mimetest.CPU(func() { w.do(t, recipients(2), src) })
+				for tries := 0; took > tt.most && tries < 3; tries++ {
+					took = min(took, mimetest.CPU(func() { w.do(t, recipients(2), src) }))
+				}
+				if took > tt.most {
+					t.Errorf("%s, %s: %v for %d bytes", w.name, name, took, tt.size)
+				}
+			}
+		}
 	}
 }
 

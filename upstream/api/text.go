@@ -34,6 +34,12 @@ func textOf(b *view.Body) (t Text, err error) {
 // streamed measures a large text.
 func streamed(open func() io.Reader, b *view.Body) (t Text, err error) {
 	t = Text{open: open, body: b}
+	if b != nil {
+		if n, known := b.JSONSize(); known {
+			t.length = n
+			return t, nil
+		}
+	}
 	t.length, err = io.Copy(io.Discard, t.json())
 	return t, err
 }
