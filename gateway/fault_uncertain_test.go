@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,5 +218,21 @@ func TestStopLosesNothing(t *testing.T) {
 				t.Errorf("%d deliveries by %d requests, want 1 by %d", n, fake.Requests(), c.requests)
 			}
 		})
+	}
+}
+
+// TestUncertainAtResendsRelay: what Resend's SMTP took and did not answer for is asked for again, and taken once.
+func TestUncertainAtResendsRelay(t *testing.T) {
+	var lost atomic.Bool
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Keyed: true, React: func(s upstreamtest.SMTPStep) upstreamtest.SMTPReaction {
+		return upstreamtest.SMTPReaction{Drop: s.Stage == upstreamtest.SMTPDot && lost.CompareAndSwap(false, true)}
+	}})
+	h := newHouse(t, fmt.Sprintf("[queue]\non_uncertain = \"hold\"\nretry = [\"50ms\"]\n[[route]]\nvia = [\"main\"]\n[upstream.main]\ntype = \"smtp\"\n"+
+		"preset = \"resend\"\nhost = %q\nport = %d\ntls = \"none\"\n", relay.Host, relay.Port))
+	h.mustSend("x@example.com", []string{"a@example.org", "b@example.org"}, plainMail)
+	h.sentRecord("a@example.org")
+	h.sentRecord("b@example.org")
+	if n := relay.Count(); n != 1 || !lost.Load() || len(relay.Faults()) > 0 {
+		t.Errorf("taken %d times; %v", n, relay.Faults())
 	}
 }

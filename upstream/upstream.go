@@ -8,8 +8,12 @@ package upstream
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"mailhatch/mime"
@@ -116,6 +120,13 @@ type Mail struct {
 
 // KeyStem returns what idempotency keys begin with.
 func (m *Mail) KeyStem() string { return cmp.Or(m.Key, m.ID) }
+
+// KeyOfRecipients is the part of an idempotency key that names the recipients of an offer, given as mime.AddressKey has
+// them: the same ones, in whatever order, have the same.
+func KeyOfRecipients(keys []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(keys)), "\x00")))
+	return hex.EncodeToString(sum[:10])
+}
 
 // Recipient is a forward-path with its RFC 3461 parameters.
 type Recipient struct {

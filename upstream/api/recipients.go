@@ -2,8 +2,6 @@ package api
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -167,11 +165,7 @@ func IsASCII(s string) bool {
 }
 
 // Digest names the recipients of a call: the same ones, in whatever order, have the same digest.
-func (c *Call) Digest() string {
-	keys := slices.Sorted(slices.Values(c.Keys))
-	sum := sha256.Sum256([]byte(strings.Join(keys, "\x00")))
-	return hex.EncodeToString(sum[:10])
-}
+func (c *Call) Digest() string { return upstream.KeyOfRecipients(c.Keys) }
 
 // Key names a call for idempotency: the same mail to the same recipients has the same key,
 // any other call another one.

@@ -116,13 +116,16 @@ func (u *relay) editHeader(m *mime.Message, own []string) (*mime.Message, error)
 		}
 		m = mended
 	}
+	var edits []mime.Edit
+	if u.keyed { // it gets one of ours
+		edits = append(edits, mime.Edit{Op: mime.Remove, Name: keyField})
+	}
 	if !slices.ContainsFunc(m.Header, func(f mime.Field) bool { return upstream.MatchesField(f.Name, u.removed) }) {
-		return wire.Fit(m)
+		return wire.Fit(m, edits...)
 	}
 	// One edit for each pattern: with one for each field, a message could make the cost the square of its size.
-	edits := make([]mime.Edit, len(u.removed))
-	for i, pattern := range u.removed {
-		edits[i] = mime.Edit{Op: mime.Remove, Name: pattern, Except: own}
+	for _, pattern := range u.removed {
+		edits = append(edits, mime.Edit{Op: mime.Remove, Name: pattern, Except: own})
 	}
 	return wire.Fit(m, edits...)
 }

@@ -12,7 +12,10 @@ import (
 
 // message sends the message and settles those who get it.
 func (t *transaction) message(ctx context.Context) error {
-	if err := t.job.content.send(t.relay, t.writeMessage); err != nil {
+	if err := t.compare(); err != nil {
+		return err
+	}
+	if err := t.send(); err != nil {
 		var read *readError
 		var known *upstream.Error
 		switch {
@@ -29,8 +32,8 @@ func (t *transaction) message(ctx context.Context) error {
 	}
 	if err != nil {
 		t.conn.broken = true
-		t.settle(t.accepted, upstream.Outcome{Err: &upstream.Error{Class: upstream.Uncertain,
-			Err: fmt.Errorf("the message was sent, but the reply of %s was lost: %w", t.relay.address(), cause(ctx, err))}})
+		t.settle(t.accepted, upstream.Outcome{Err: t.uncertain(&upstream.Error{Class: upstream.Uncertain,
+			Err: fmt.Errorf("the message was sent, but the reply of %s was lost: %w", t.relay.address(), cause(ctx, err))})})
 		return nil
 	}
 	if r.code/100 != 2 {
@@ -53,11 +56,24 @@ func (t *transaction) refusal(r reply) *upstream.Error {
 	if r.code != 421 {
 		next, err := t.conn.ask("QUIT", min(t.relay.timeout, resetTimeout))
 		if err == nil && next.code != 221 && next.code != 421 {
-			return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("%s: %w: the message got %d %s, and QUIT %d",
-				t.relay.address(), errOutOfStep, r.code, r.text, next.code)}
+			return t.uncertain(&upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("%s: %w: the message got %d %s, and QUIT %d",
+				t.relay.address(), errOutOfStep, r.code, r.text, next.code)})
 		}
 	}
+	if e := t.refusedKey(r); e != nil {
+		return e
+	}
 	return r.failure(atDot)
+}
+
+// send writes the message, behind its key where it has one.
+func (t *transaction) send() error {
+	if line := t.job.keyLine(t.accepted); line != "" {
+		if err := t.writeMessage([]byte(line)); err != nil {
+			return err
+		}
+	}
+	return t.job.content.send(t.relay, t.writeMessage)
 }
 
 // writeMessage writes in pieces, so that a slow line that makes progress is not taken for a dead one. It ends

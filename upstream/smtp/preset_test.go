@@ -21,7 +21,7 @@ func TestEveryPresetOpens(t *testing.T) {
 			t.Errorf("%s: %v", p.Name, err)
 			continue
 		}
-		if u := up.(*relay); u.host != p.HostIn(s.Region) || u.port != p.Port || u.tlsMode != p.TLS || u.username != "u" || u.auth != authAuto {
+		if u := relayOf(up); u.host != p.HostIn(s.Region) || u.port != p.Port || u.tlsMode != p.TLS || u.username != "u" || u.auth != authAuto {
 			t.Errorf("%s: %+v", p.Name, u)
 		}
 		if l := s.Limits(); l.Recipients != p.Recipients || l.Rate != p.Rate || l.Concurrent != p.Concurrent {
@@ -67,7 +67,7 @@ func TestPresetAndKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			u := up.(*relay)
+			u := relayOf(up)
 			if got := fmt.Sprint(u.host, " ", u.port, " ", u.tlsMode, " ", u.username); got != row.want {
 				t.Errorf("got %s, want %s", got, row.want)
 			}
@@ -80,4 +80,12 @@ func TestPresetAndKeys(t *testing.T) {
 			}
 		})
 	}
+}
+
+// relayOf is the relay behind what Open returned.
+func relayOf(u upstream.Upstream) *relay {
+	if k, ok := u.(keyed); ok {
+		return k.relay
+	}
+	return u.(*relay)
 }

@@ -63,6 +63,7 @@ func (u *relay) Render(m *upstream.Mail, w io.Writer) error {
 		fmt.Fprintln(out, strings.TrimSpace(string(job.rcptCommand(nil, caps, i))))
 	}
 	fmt.Fprintln(out, "DATA")
+	fmt.Fprint(out, strings.ReplaceAll(job.keyLine(job.pending), "\r\n", "\n"))
 	err := job.content.send(u, func(p []byte) error { _, err := out.Write(p); return err })
 	return errors.Join(err, out.Flush())
 }

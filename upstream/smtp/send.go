@@ -18,7 +18,10 @@ type job struct {
 	to      []wirePath
 	content *content
 	out     []upstream.Outcome
-	pending []int // recipients without an outcome, as indices of mail.To
+	keyed   bool   // the relay recognises it by a key
+	given   string // the program's own key, "" for none
+	known   string // digest that the first message must have; "": any
+	pending []int  // recipients without an outcome, as indices of mail.To
 	settled []bool
 }
 
@@ -48,7 +51,7 @@ func (u *relay) Send(ctx context.Context, m *upstream.Mail) []upstream.Outcome {
 
 func newJob(m *upstream.Mail) *job {
 	n := len(m.To)
-	job := &job{mail: m, to: make([]wirePath, n), out: make([]upstream.Outcome, n), settled: make([]bool, n)}
+	job := &job{mail: m, known: m.Digest, to: make([]wirePath, n), out: make([]upstream.Outcome, n), settled: make([]bool, n)}
 	for i := range m.To {
 		job.pending = append(job.pending, i)
 	}
@@ -69,6 +72,12 @@ func (u *relay) begin(job *job) {
 	}
 	if job.sweep(); len(job.pending) == 0 {
 		return
+	}
+	if job.keyed = u.keyed; u.keyed {
+		if err := job.readKey(u.removed); err != nil {
+			job.fail(err)
+			return
+		}
 	}
 	if job.content, err = u.prepare(job.mail.Message, job.mail.Own); err != nil {
 		job.fail(&upstream.Error{Class: upstream.Temporary, Err: err})
@@ -93,6 +102,9 @@ func checkedAddress(what, code, address string) (wirePath, error) {
 	}
 	return a, nil
 }
+
+// size is what SIZE= declares; all keys of a mail are as long.
+func (j *job) size() int64 { return j.content.size + int64(len(j.keyLine(nil))) }
 
 func (j *job) settle(i int, o upstream.Outcome) { j.out[i], j.settled[i] = o, true }
 
@@ -137,7 +149,7 @@ func (u *relay) fit(j *job, caps capabilities) {
 		}
 	}
 	j.sweep()
-	if caps.size == 0 || j.content.size <= caps.size { // RFC 1870 6.1
+	if caps.size == 0 || j.size() <= caps.size { // RFC 1870 6.1
 		return
 	}
 	content, err := u.lengthen(j.content, caps)
@@ -148,7 +160,7 @@ func (u *relay) fit(j *job, caps capabilities) {
 		j.content = content
 	default:
 		j.fail(&upstream.Error{Class: upstream.Unrepresentable, Status: 552, Code: "5.3.4",
-			Err: fmt.Errorf("the message of %d bytes is too large for the relay, which takes %d", j.content.size, caps.size)})
+			Err: fmt.Errorf("the message of %d bytes is too large for the relay, which takes %d", j.size(), caps.size)})
 	}
 }
 
@@ -186,7 +198,7 @@ func (u *relay) to7Bit(j *job) error {
 func (j *job) mailCommand(b []byte, caps capabilities, rcpts []int) []byte {
 	b = append(append(append(b, "MAIL FROM:<"...), j.from.path...), '>')
 	if caps.sizeParam {
-		b = strconv.AppendInt(append(b, " SIZE="...), j.content.size, 10)
+		b = strconv.AppendInt(append(b, " SIZE="...), j.size(), 10)
 	}
 	if caps.eightBit && j.content.eightBit {
 		b = append(b, " BODY=8BITMIME"...)

@@ -15,6 +15,7 @@ import (
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/oauth"
+	"mailhatch/upstream/smtp/preset"
 )
 
 // Kind is an SMTP relay.
@@ -79,6 +80,7 @@ type relay struct {
 	timeout      time.Duration
 	finalTimeout time.Duration
 	removed      []string // fields that do not leave
+	keyed        bool     // it recognises a repeated message by keyField
 	// mostRecipients is how many recipients of one message the relay has shown to take; 0: as many as it says.
 	mostRecipients atomic.Int64
 	pool           pool
@@ -100,6 +102,8 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		username: s.Username, password: s.Password, auth: s.Auth, removed: removedFields(s.PassControlHeaders),
 		timeout: s.Timeout.Duration, finalTimeout: s.Timeout.Duration,
 	}
+	p, _ := preset.Find(s.Preset)
+	u.keyed = p.Keyed
 	u.secrets = newRedactor(s.Username, s.Password)
 	u.pool.maxIdle = maxIdle
 	u.buffers.New = func() any { b := make([]byte, 0, chunkSize); return &b }
@@ -126,6 +130,9 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	u.checkAuth(problem, s.OAuth2 != nil)
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
+	}
+	if u.keyed {
+		return keyed{u}, nil
 	}
 	return u, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
 
 	"mailhatch/mime"
@@ -113,4 +114,17 @@ func CheckRedacted(t *testing.T, words string) {
 			}
 		}
 	}
+}
+
+// Open makes an upstream of a kind from settings as they stand in the config.
+func Open(kind upstream.Kind, settings string) (upstream.Upstream, error) {
+	s := kind.New()
+	md, err := toml.Decode(settings, s)
+	if err != nil {
+		return nil, err
+	}
+	if len(md.Undecoded()) > 0 {
+		return nil, fmt.Errorf("unknown keys %v", md.Undecoded())
+	}
+	return s.Open(upstream.Env{Name: "test", Hostname: "app.example.com", Version: "test", Stdout: io.Discard})
 }

@@ -62,6 +62,7 @@ type SMTPOptions struct {
 	MaxLine    int                            // octets of a line of a message that is taken, without CRLF; 0: any
 	React      func(SMTPStep) SMTPReaction    // called from many goroutines at once
 	Discard    bool                           // keep no data of messages, for load
+	Keyed      bool                           // a message is known again by Resend-Idempotency-Key, which each must have
 }
 
 // SMTPTransaction is a message that the relay has taken.
@@ -83,15 +84,6 @@ type SMTPRecipient struct {
 	Params  []string // "NOTIFY=NEVER", as sent
 }
 
-// Recipients returns the addresses.
-func (t SMTPTransaction) Recipients() []string {
-	var out []string
-	for _, r := range t.To {
-		out = append(out, r.Address)
-	}
-	return out
-}
-
 // SMTP is a strict relay on loopback that follows a script and records what it is given.
 type SMTP struct {
 	Host   string // 127.0.0.1
@@ -111,6 +103,8 @@ type SMTP struct {
 	taken  []SMTPTransaction
 	count  int
 	faults []string
+
+	replays map[string]smtpReplay // by key
 }
 
 // NewSMTP starts a relay that ends with the test.
@@ -122,7 +116,7 @@ func NewSMTP(tb testing.TB, options SMTPOptions) *SMTP {
 	}
 	s := &SMTP{
 		Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port,
-		options: options, listener: listener, done: make(chan struct{}), conns: map[net.Conn]bool{},
+		options: options, listener: listener, done: make(chan struct{}), conns: map[net.Conn]bool{}, replays: map[string]smtpReplay{},
 	}
 	if options.TLS != "" {
 		s.CAFile, s.tls = Certificate(tb)

@@ -264,20 +264,7 @@ func (c *smtpSession) data(line string) bool {
 		re.Reply = fmt.Sprintf("554 5.6.0 a line of %d octets; RFC 5321 4.5.3.1.6 allows %d", c.longest, most)
 	}
 	mail.Answered = !re.silent()
-	return c.apply(re, fmt.Sprintf("250 2.0.0 Ok: queued as FAKE%d", c.relay.take(mail, !re.refuses())))
-}
-
-// take records a message that was taken and gives the number of the next id.
-func (s *SMTP) take(mail SMTPTransaction, taken bool) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if taken {
-		s.count++
-		if !s.options.Discard {
-			s.taken = append(s.taken, mail)
-		}
-	}
-	return s.count
+	return c.apply(re, c.relay.accept(mail, !re.refuses()))
 }
 
 // emptied reads the lone dot after a 354 for no one (RFC 2920 3.1); the script must have given it.
