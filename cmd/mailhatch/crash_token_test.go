@@ -137,6 +137,9 @@ func (w *tokenCrash) serve(life int) *process {
 func (w *tokenCrash) login() {
 	w.t.Helper()
 	file := filepath.Join(w.dir, "config.toml")
+	if err := os.Mkdir(filepath.Join(w.dir, "state"), 0o700); err != nil { // for root does not make it
+		w.t.Fatal(err)
+	}
 	if err := os.WriteFile(file, []byte(w.config(0)), 0o600); err != nil {
 		w.t.Fatal(err)
 	}

@@ -19,6 +19,9 @@ func (s *Source) Login(ctx context.Context, show func(upstream.LoginCode)) error
 	if s.settings.Flow != Device {
 		return fmt.Errorf("flow = %q needs no login: only \"device\" does", s.settings.Flow)
 	}
+	if err := s.store.check(); err != nil { // before anybody takes the trouble
+		return fmt.Errorf("the token could not be stored: %w", err)
+	}
 	asking := context.WithValue(ctx, oauth2.HTTPClient, s.client)
 	config := s.settings.config(s.purpose)
 	code, err := config.DeviceAuth(asking)

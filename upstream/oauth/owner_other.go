@@ -4,6 +4,8 @@ package oauth
 
 import "os"
 
+func isRoot() bool { return false }
+
 func owner(string, string) {}
 
 func syncDir(string) error { return nil }

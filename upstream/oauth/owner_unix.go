@@ -8,9 +8,11 @@ import (
 	"syscall"
 )
 
+func isRoot() bool { return os.Geteuid() == 0 }
+
 // owner gives a file to the owner of its directory: root may log in for the service.
 func owner(dir, file string) {
-	if os.Geteuid() != 0 {
+	if !isRoot() {
 		return
 	}
 	if st, err := os.Stat(dir); err == nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -42,5 +43,39 @@ func TestStoredForTheService(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestStateIsTheGateways: root does not make a state_dir that the gateway's account could not write.
+func TestStateIsTheGateways(t *testing.T) {
+	h := newHouse(t, Device)
+	state := filepath.Join(t.TempDir(), "state")
+	h.env.TokenDir = filepath.Join(state, "tokens")
+	show := func(upstream.LoginCode) { h.fake.Consent() }
+	if !isRoot() {
+		if err := h.open().Login(t.Context(), show); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if err := h.open().Login(t.Context(), show); err == nil || !strings.Contains(err.Error(), "start the gateway first") || h.fake.Codes() > 0 {
+		t.Errorf("%v; %d codes were shown", err, h.fake.Codes())
+	}
+	h = newHouse(t, ClientCredentials)
+	h.env.TokenDir = filepath.Join(state, "tokens")
+	h.token(h.open()) // `check --online` before the first start
+	if _, err := os.Stat(state); !os.IsNotExist(err) {
+		t.Errorf("state_dir was made: %v", err)
+	}
+}
+
+// TestLoginThatCannotBeStored is refused before anybody takes the trouble.
+func TestLoginThatCannotBeStored(t *testing.T) {
+	h := newHouse(t, Device)
+	if err := os.WriteFile(h.env.TokenDir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.open().Login(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "could not be stored") {
+		t.Error(err)
 	}
 }

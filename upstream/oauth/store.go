@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -94,17 +95,37 @@ func (s store) save(t token) error {
 	return syncDir(s.dir)
 }
 
-// makeDir makes the directory, as the owner's of the one that it is in.
+// makeDir makes the directory, as the owner's of the one that it is in. That one is the gateway's to make, where it has
+// an account of its own.
 func (s store) makeDir() error {
 	_, err := os.Stat(s.dir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	state := filepath.Dir(s.dir)
+	if _, err := os.Stat(state); errors.Is(err, fs.ErrNotExist) && isRoot() {
+		return fmt.Errorf("%s does not exist yet: start the gateway first, or run this in its account", state)
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
 	owner(filepath.Dir(s.dir), s.dir)
 	return nil
+}
+
+// check reports whether a token could be stored.
+func (s store) check() error {
+	if s.dir == "" {
+		return nil
+	}
+	if err := s.makeDir(); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.dir, "."+s.name+"-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 const lockEvery = 20 * time.Millisecond
