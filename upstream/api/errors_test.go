@@ -79,6 +79,7 @@ func sesBody(message string) string { return fmt.Sprintf(`{"message":%q}`, messa
 
 // errorRows are the rows of every provider's documentation, and what others answer in its place.
 var errorRows = map[string][]errorRow{
+	"cloudflare": cloudflareRows[:], "sparkpost": sparkpostRows[:], "mandrill": mandrillRows[:],
 	"resend": {
 		{status: 400, body: resendBody("validation_error", "bad"), class: upstream.Permanent, code: "validation_error"},
 		{status: 400, body: resendBody("validation_error", "API key is invalid"), class: upstream.Account, code: "validation_error"},

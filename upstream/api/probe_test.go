@@ -109,6 +109,24 @@ func TestProbe(t *testing.T) {
 		{"a stream for inbound mail", "postmark", "message_stream = 'inbound'\n", nil, nil, []string{"fail stream: the message stream inbound is one for inbound mail"}, ""},
 		{"wrong key", "postmark", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401 10: ", "| take the server's under API Tokens"}, ""},
 
+		{"all well", "cloudflare", "", nil, []string{"example.com"}, []string{"ok key: valid, and may send", "ok domain: a token that may only send", "ok clock"}, "warn"},
+		{"wrong token", "cloudflare", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401 10101", "| make a token with the permission"}, ""},
+		{"may not send", "cloudflare", "", func(s *upstreamtest.Server) { s.SetScopes("read") }, nil, []string{"fail key: 403 10102"}, ""},
+		{"wrong account", "cloudflare", "account_id = 'b2'\n", nil, nil, []string{"fail reach: 404 7003"}, ""},
+
+		{"all well", "sparkpost", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "verified"}, upstreamtest.Domain{Name: "new.example", Status: "pending"}, upstreamtest.Domain{Name: "bad.example", Status: "blocked"})
+		}, []string{"example.com", "new.example", "bad.example", "other.example"}, []string{"ok key: valid", "ok domain: example.com is verified | \n", "fail domain: new.example is not verified",
+			"fail domain: bad.example is blocked", "fail domain: the account does not have other.example"}, "warn"},
+		{"send only", "sparkpost", "", func(s *upstreamtest.Server) { s.SetSendOnly(true) }, nil, []string{"ok key: valid; it may only send", "is not told which"}, "fail"},
+		{"wrong key", "sparkpost", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401", "| make one with the permission"}, ""},
+
+		{"all well", "mandrill", "", func(s *upstreamtest.Server) {
+			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "verified"}, upstreamtest.Domain{Name: "new.example", Status: "pending"}, upstreamtest.Domain{Name: "half.example", Status: "unsigned"})
+		}, []string{"example.com", "new.example", "half.example"}, []string{"ok key: valid", "ok domain: example.com is verified | \n", "fail domain: new.example is not verified",
+			"fail domain: half.example is not set up for DKIM"}, "warn"},
+		{"wrong key", "mandrill", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401 Invalid_Key", "| make one at https://mandrillapp.com"}, ""},
+
 		{"all well", "mailgun", "", nil, nil, []string{"ok key: valid", "ok domain: mg.example.com is active | \n", "ok clock"}, "warn"},
 		{"unverified", "mailgun", "", func(s *upstreamtest.Server) {
 			s.SetDomains(upstreamtest.Domain{Name: "mg.example.com", Status: "unverified"})
@@ -151,6 +169,12 @@ func TestProbeFailures(t *testing.T) {
 		{"postal", "", "200", "<html>", "fail reach: 200: the answer is not from Postal"},
 		{"brevo", "", "200", "<html>", "fail reach: 200: the answer is not from Brevo"},
 		{"brevo", "", "200", `{"email":"a@b.example"}`, "ok domain: the account has none"},
+		{"cloudflare", "account_id = 'a1'\napi_token = 'k'\n", "200", "<html>", "fail reach: 200: the answer is not from Cloudflare"},
+		{"cloudflare", "account_id = 'a1'\napi_token = 'k'\n", "503", "", "| the provider has an outage"},
+		{"sparkpost", "", "200", "<html>", "fail reach: 200: the answer is not from SparkPost"},
+		{"sparkpost", "", "200", `{"results":7}`, "warn domain: the list of domains cannot be read"},
+		{"mandrill", "", "200", "<html>", "fail reach: 200: the answer is not from Mandrill"},
+		{"mandrill", "", "200", "[7]", "warn domain: the list of domains cannot be read"},
 		{"postmark", "", "200", "<html>", "fail reach: 200: the answer is not from Postmark"},
 		{"resend", "", "200", "<html>", "fail reach: 200: the answer is not from Resend"},
 		{"resend", "", "200", `{"data":7}`, "warn domain: the list of domains cannot be read"},

@@ -49,6 +49,13 @@ func TestAPISettings(t *testing.T) {
 		{"brevo", "on_lossy = 'no'", "api_key on_lossy"},
 		{"postmark", "server_token = 'k'\nmessage_stream = 'broadcast-1'\non_lossy = 'allow'", ""},
 		{"postmark", "message_stream = 'a/b'\non_lossy = ''", "server_token on_lossy message_stream"},
+		{"cloudflare", "account_id = 'a1'\napi_token = 'k'", ""},
+		{"cloudflare", "", "account_id api_token"},
+		{"cloudflare", "account_id = 'a/b'\napi_token = 'two words'", "account_id api_token"},
+		{"sparkpost", "api_key = 'k'\nregion = 'eu'", ""},
+		{"sparkpost", "region = 'de'", "api_key region"},
+		{"mandrill", "api_key = 'k'", ""},
+		{"mandrill", "base_url = 'http://mandrillapp.com'", "api_key base_url"},
 		{"ses", "region = 'eu-west-1'\naccess_key_id = 'k'\nsecret_access_key = 's'\nsession_token = 't'", ""},
 		{"ses", "access_key_id = 'k'\nsecret_access_key = 's'", "region"},
 		{"ses", "region = 'a/b'\naccess_key_id = 'k'\nsecret_access_key = 's'\nidentity_arn = 'x'", "region identity_arn"},
@@ -98,6 +105,9 @@ func TestHosts(t *testing.T) {
 		{"sendgrid", "region = 'eu'\n", "https://api.eu.sendgrid.com/v3/mail/send"},
 		{"mailgun", "domain = 'mg.example.com'\n", "https://api.mailgun.net/v3/mg.example.com/messages.mime"},
 		{"mailgun", "domain = 'mg.example.com'\nregion = 'eu'\n", "https://api.eu.mailgun.net/v3/mg.example.com/messages.mime"},
+		{"sparkpost", "", "https://api.sparkpost.com/api/v1/transmissions"},
+		{"sparkpost", "region = 'eu'\n", "https://api.eu.sparkpost.com/api/v1/transmissions"},
+		{"mandrill", "", "https://mandrillapp.com/api/1.0/messages/send-raw.json"},
 	}
 	for _, row := range rows {
 		up := mustOpen(t, row.kind, "api_key = 'k'\n"+row.settings)

@@ -116,3 +116,33 @@ func sorted(message string) string {
 	slices.Sort(fields)
 	return strings.Join(fields, "\n") + "\n\n" + body
 }
+
+func TestParts(t *testing.T) {
+	told := Told{}
+	told.Add("Ann@Example.org", api.Part{ID: "1"})
+	told.Add("bob@example.org", api.Part{Err: &upstream.Error{Class: upstream.Permanent}})
+	parts := told.Parts(&api.Call{Keys: []string{"bob@example.org", "cy@example.org", "ann@example.org"}}, 200)
+	if parts[0].Err.Class != upstream.Permanent || parts[1].Err.Class != upstream.Uncertain || parts[1].Err.Status != 200 || parts[2] != (api.Part{ID: "1"}) {
+		t.Errorf("%+v", parts)
+	}
+}
+
+// TestEditsAndCheck: a kind sees the header as it would leave, and as it leaves.
+func TestEditsAndCheck(t *testing.T) {
+	f := Form{Bytes: 1000, SevenBit: true,
+		Edits: func(m *upstream.Mail, h mime.Header) []mime.Edit {
+			if h.Has("Bcc") || !h.Has("Message-ID") || m.ID != "Q" {
+				t.Errorf("%v", h)
+			}
+			return []mime.Edit{{Op: mime.Replace, Name: "X-More", Value: "ü"}}
+		},
+		Check: func(h mime.Header) *upstream.Error {
+			if !mime.IsASCII([]byte(h.Get("X-More"))) || !h.Has("X-More") {
+				t.Errorf("%v", h)
+			}
+			return api.Errorf(upstream.Unrepresentable, "5.6.0", "no")
+		}}
+	if _, e := f.Message(makeMail(t, "", "From: a@example.com\nBcc: b@x\n\nbody\n")); e == nil || e.Code != "5.6.0" {
+		t.Error(e)
+	}
+}
