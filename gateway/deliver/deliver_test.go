@@ -221,6 +221,11 @@ func TestUncertainStays(t *testing.T) {
 			if a.count() > 1 && a.calls[0].ID != a.calls[1].ID {
 				t.Errorf("the key changed: %q %q", a.calls[0].ID, a.calls[1].ID)
 			}
+			for i, m := range slices.Concat(a.calls, b.calls) { // the second offer to the same upstream alone
+				if again := i == 1 && a.count() == 2; m.Again != again {
+					t.Errorf("offer %d: again is %v", i, m.Again)
+				}
+			}
 		})
 	}
 }
