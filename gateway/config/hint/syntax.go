@@ -85,10 +85,17 @@ func assignment(key, sign, value, message string) (problem, hint string) {
 		return "", otherwise(message)
 	}
 	if word := strings.ToLower(value); slices.Contains([]string{"yes", "on", "true", "no", "off", "false"}, word) {
-		return "the value must be true or false, in small letters", fmt.Sprintf("write %s = %t", key, slices.Contains([]string{"yes", "on", "true"}, word))
+		hint := fmt.Sprintf("write %s = %t", key, slices.Contains([]string{"yes", "on", "true"}, word))
+		if word == value && word != "true" && word != "false" {
+			hint += fmt.Sprintf("; where text is wanted %s = %q", key, word)
+		}
+		return "the value must be true or false, in small letters", hint
 	}
 	if trimmed := strings.TrimRight(value, ";,"); trimmed != value && (number.MatchString(trimmed) || trimmed == "true" || trimmed == "false") {
 		return "something follows the value", "nothing stands behind a value but a comment: # …"
+	}
+	if before, _, found := strings.Cut(value, "//"); found && number.MatchString(strings.TrimSpace(before)) {
+		return "something follows the value", "a comment begins with #"
 	}
 	if strings.TrimLeft(value, "0") != value && number.MatchString(value) {
 		return "a number does not begin with 0", "write " + key + " = " + strings.TrimLeft(value, "0") + ", or permissions in quotes"
@@ -122,6 +129,8 @@ func text(value, message string) (problem, hint string) {
 		return "the closing quote is missing", `a text stands in "…" or '…', on one line`
 	case strings.HasPrefix(m[1], ",") && strings.ContainsAny(m[1], `"'`):
 		return "several values need brackets", `a list is written ["one", "two"]`
+	case m[1] != "" && value[0] == '"' && strings.HasSuffix(value, `"`) && !strings.ContainsAny(m[1], "= "):
+		return "", `a text that holds " stands in '…'`
 	case m[1] != "":
 		return "something follows the value", "nothing stands behind a value but a comment: # …"
 	}

@@ -10,6 +10,8 @@ import (
 func TestSyntax(t *testing.T) {
 	for _, c := range []struct{ line, message, want string }{
 		{`hostname = app.example.com # a comment`, "", `not in quotes; write hostname = "app.example.com"`},
+		{`address = off`, "", `write address = false; where text is wanted address = "off"`}, {`port = 587 // ok`, "", "a comment begins with #"},
+		{`password = "a"b"`, "", `holds " stands in '…'`}, {`host = "a" port = "b"`, "", "something follows"},
 		{`path = 'a#b' c # d`, "", "something follows the value"}, {`password = hunter2`, "", `write password = "…"`}, {`path = a"b`, "", `write path = "…"`},
 		{`banner = ` + strings.Repeat("long ", 20), "", `write banner = "…"`},
 		{`type: resend`, "", `write type = "resend"`}, {`port: 587`, "", "write port = 587"}, {`hold: true`, "", "write hold = true"}, {`via: "main"`, "", `write via = "main"`},
