@@ -1,8 +1,8 @@
-// Package gate decides when mail may be offered to one upstream: its rate, its concurrency, the pauses
+// Package gate decides when mail may be offered to one upstream: its rate, its quotas, its concurrency, the pauses
 // that its provider asks for, and whether it works at all.
 //
 // A gate closes when the upstream is out of reach, throttles, or refuses the account. After a pause it
-// is probing: one mail at a time, until one is answered.
+// is probing: one mail at a time, until one is answered. A gate that closes for a quota opens when the window ends.
 package gate
 
 import (
