@@ -48,7 +48,7 @@ var plan = [][]string{
 		"gateway/config",
 		"upstream/*",
 	},
-	{"upstream/raw"},
+	{"upstream/raw", "upstream/api/tokens"},
 	{
 		"gateway/config/decode",
 		"gateway/deliver/gate",
@@ -116,7 +116,8 @@ var strict = map[string][]string{
 	"upstream/smtp":       {"mime", "mime/wire", "upstream", "upstream/oauth", "upstream/smtp/preset"},
 	"upstream/local":      {"mime", "mime/view", "mime/wire", "upstream"},
 	"upstream/raw":        {"mime", "mime/wire", "upstream", "upstream/api"},
-	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/oauth", "upstream/raw"},
+	"upstream/api/tokens": {"upstream", "upstream/api", "upstream/oauth"},
+	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/api/tokens", "upstream/oauth", "upstream/raw"},
 }
 
 const maxFiles = 15

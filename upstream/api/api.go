@@ -28,6 +28,7 @@ type Service struct {
 	Bytes      int64    // of one request's body
 	Keyed      bool     // requests have keys by which the provider knows a repeated one
 	Batches    bool     // one request can send to many who do not see each other, without anyone for To
+	Addressed  bool     // recipients stand in the message's header, which needs nobody in To: the others are in Bcc
 	Changes    []string // as in Kind
 }
 

@@ -138,8 +138,18 @@ func (p *phase) end() {
 }
 
 // Do makes one attempt. What fails before the request was written whole is Temporary: no provider acts
-// on half a request. After that it is Uncertain.
+// on half a request. After that it is Uncertain. Credentials that the provider refuses are renewed once, if they
+// can be: nothing was taken then.
 func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) {
+	a, sent, err := c.attempt(ctx, r)
+	if auth, ok := c.auth.(Renewable); ok && err == nil && a.Status == http.StatusUnauthorized && auth.Refused(sent) {
+		a, _, err = c.attempt(ctx, r)
+	}
+	return a, err
+}
+
+// attempt is one exchange; it returns the request as it was sent, too.
+func (c *Client) attempt(ctx context.Context, r *Request) (*Answer, *http.Request, *upstream.Error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	phase := &phase{}
@@ -147,7 +157,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) 
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { phase.connected.Store(true) }}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), r.Method, c.base+r.Path, nil)
 	if err != nil {
-		return nil, &upstream.Error{Class: upstream.Account, Err: errors.New("base_url cannot be used")}
+		return nil, nil, &upstream.Error{Class: upstream.Account, Err: errors.New("base_url cannot be used")}
 	}
 	for i := 0; i+1 < len(r.Header); i += 2 {
 		// Set as written: under its canonical name the transport would take Idempotency-Key for leave
@@ -156,7 +166,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) 
 	}
 	req.Header["User-Agent"] = []string{c.agent}
 	if e := c.auth.Authorize(ctx, req, r.Body); e != nil {
-		return nil, e
+		return nil, nil, e
 	}
 	if r.Body != nil {
 		req.ContentLength = r.Body.Size()
@@ -171,7 +181,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) 
 	resp, err := c.client.Do(req)
 	if err != nil {
 		phase.end() // what it says is final now
-		return nil, c.failed(ctx, err, phase)
+		return nil, nil, c.failed(ctx, err, phase)
 	}
 	defer resp.Body.Close()
 	a := &Answer{Status: resp.StatusCode, Header: resp.Header}
@@ -180,7 +190,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, *upstream.Error) 
 	a.Body, a.ReadErr = []byte(words[:min(len(words), answerLimit)]), err
 	phase.end() // what it says is final now
 	a.Sent = phase.whole.Load()
-	return a, nil
+	return a, req, nil
 }
 
 // failed sorts an attempt that brought no answer.

@@ -24,6 +24,12 @@ type Credentials interface {
 	Secrets() []string
 }
 
+// Renewable is implemented by credentials that can become others before their time.
+type Renewable interface {
+	// Refused tells that the provider did not take those of a request; again reports that the next Authorize sets others.
+	Refused(r *http.Request) (again bool)
+}
+
 // Key is a secret that stands in one field of each request.
 type Key struct {
 	Setting string // where the config has it: "api_key"

@@ -75,6 +75,14 @@ func postmarkBody(code int, message string) string {
 	return fmt.Sprintf(`{"ErrorCode":%d,"Message":%q}`, code, message)
 }
 
+func graphBody(code, message string) string {
+	return fmt.Sprintf(`{"error":{"code":%q,"message":%q,"innerError":{"request-id":"r"}}}`, code, message)
+}
+
+func gmailBody(reason, message string) string {
+	return fmt.Sprintf(`{"error":{"code":1,"message":%q,"errors":[{"message":%[1]q,"domain":"global","reason":%q}],"status":"X"}}`, message, reason)
+}
+
 func sesBody(message string) string { return fmt.Sprintf(`{"message":%q}`, message) }
 
 // errorRows are the rows of every provider's documentation, and what others answer in its place.
@@ -236,6 +244,60 @@ var errorRows = map[string][]errorRow{
 		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
 		{status: 200, body: "{}", class: upstream.Uncertain},
 		{status: 200, body: postmarkBody(0, "OK"), class: upstream.Uncertain},
+	},
+	"graph": {
+		{status: 401, body: graphBody("InvalidAuthenticationToken", "Access token has expired or is not yet valid."), class: upstream.Account, code: "InvalidAuthenticationToken"},
+		{status: 403, body: graphBody("ErrorAccessDenied", "Access is denied. The secret was "+apiKey), class: upstream.Account, words: "***"},
+		{status: 403, body: graphBody("ErrorSendAsDenied", "The user account which was used to submit this request does not have the right to send mail on behalf of the specified sending account."), class: upstream.Account, sender: true},
+		{status: 400, body: graphBody("ErrorSendAsDenied", "x"), class: upstream.Account, sender: true},
+		{status: 403, body: graphBody("Authorization_RequestDenied", "x"), class: upstream.Account},
+		{status: 404, body: graphBody("MailboxNotEnabledForRESTAPI", "The mailbox is either inactive, soft-deleted, or is hosted on-premise."), class: upstream.Account},
+		{status: 404, body: graphBody("ErrorInvalidUser", "The requested user 'x' is invalid."), class: upstream.Account},
+		{status: 404, body: graphBody("ResourceNotFound", "Resource could not be discovered."), class: upstream.Account},
+		{status: 403, body: graphBody("ErrorQuotaExceeded", "The mailbox has exceeded its quota."), class: upstream.Account},
+		{status: 400, body: graphBody("ErrorQuotaExceeded", "The mailbox has exceeded its quota."), class: upstream.Account},
+		{status: 400, body: graphBody("ErrorMessageSubmissionBlocked", "x"), class: upstream.Account},
+		{status: 400, body: graphBody("ErrorExceededMessageLimit", "The message limit was exceeded."), class: upstream.Throttled, wait: time.Hour},
+		{status: 400, body: graphBody("ErrorSubmissionQuotaExceeded", "x"), class: upstream.Throttled, wait: time.Hour},
+		{status: 429, header: "Retry-After: 10", body: graphBody("ApplicationThrottled", "Application is over its MailboxConcurrency limit."), class: upstream.Throttled, code: "ApplicationThrottled", wait: 10 * time.Second},
+		{status: 429, header: "Retry-After: 150", body: graphBody("TooManyRequests", "x"), class: upstream.Throttled, wait: 150 * time.Second},
+		{status: 503, header: "Retry-After: 5", body: graphBody("ErrorServerBusy", "The server cannot service this request right now. Try again later."), class: upstream.Throttled, wait: 5 * time.Second},
+		{status: 503, header: "Retry-After: 30", body: graphBody("serviceNotAvailable", "x"), class: upstream.Temporary, wait: 30 * time.Second},
+		{status: 400, body: graphBody("ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content."), class: upstream.Unrepresentable, code: "5.6.0"},
+		{status: 400, body: graphBody("ErrorInvalidRecipients", "At least one recipient isn't valid."), class: upstream.Permanent, code: "5.1.3"},
+		{status: 400, body: graphBody("ErrorMessageSizeExceeded", "The message exceeds the maximum supported size."), class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 413, body: graphBody("RequestEntityTooLarge", "x"), class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 400, body: graphBody("SomethingNew", "x"), class: upstream.Temporary},
+		{status: 500, body: graphBody("InternalServerError", "x"), class: upstream.Temporary},
+		{status: 504, body: graphBody("UnknownError", ""), class: upstream.Uncertain},
+		{status: 200, body: "{}", class: upstream.Uncertain},
+		{status: 202, body: "<html><title>Sign in</title></html>", class: upstream.Uncertain, words: "Sign in"},
+	},
+	"gmail": {
+		{status: 401, body: gmailBody("authError", "Invalid Credentials"), class: upstream.Account, code: "authError"},
+		{status: 403, body: gmailBody("insufficientPermissions", "Request had insufficient authentication scopes. "+apiKey), class: upstream.Account, words: "***"},
+		{status: 403, body: gmailBody("domainPolicy", "The domain administrators have disabled Gmail apps."), class: upstream.Account},
+		{status: 403, body: gmailBody("accessNotConfigured", "Gmail API has not been used in project 1 before or it is disabled."), class: upstream.Account},
+		{status: 403, body: gmailBody("forbidden", "Delegation denied for app@example.com"), class: upstream.Account},
+		{status: 400, body: gmailBody("failedPrecondition", "Mail service not enabled"), class: upstream.Account},
+		{status: 400, body: gmailBody("failedPrecondition", "Precondition check failed."), class: upstream.Account},
+		{status: 403, body: gmailBody("dailyLimitExceeded", "Daily Limit Exceeded"), class: upstream.Throttled, wait: time.Hour},
+		{status: 403, body: gmailBody("userRateLimitExceeded", "User Rate Limit Exceeded"), class: upstream.Throttled, wait: time.Second},
+		{status: 429, body: gmailBody("rateLimitExceeded", "Rate Limit Exceeded"), class: upstream.Throttled, wait: time.Second},
+		{status: 429, header: "Retry-After: 7", body: gmailBody("rateLimitExceeded", "Too many concurrent requests for user"), class: upstream.Throttled, wait: 7 * time.Second},
+		{status: 429, body: gmailBody("rateLimitExceeded", "User-rate limit exceeded. (Mail sending)"), class: upstream.Throttled, code: "quota_exceeded", wait: time.Hour},
+		{status: 429, body: `{"error":{"code":429,"message":"Resource has been exhausted","status":"RESOURCE_EXHAUSTED"}}`, class: upstream.Throttled, code: "RESOURCE_EXHAUSTED", wait: time.Second},
+		{status: 400, body: gmailBody("invalidArgument", "Recipient address required"), class: upstream.Permanent, code: "5.1.3"},
+		{status: 400, body: gmailBody("invalidArgument", "Invalid To header"), class: upstream.Permanent, code: "5.1.3"},
+		{status: 400, body: gmailBody("invalidArgument", "Invalid From header"), class: upstream.Unrepresentable, code: "5.1.7"},
+		{status: 400, body: gmailBody("invalidArgument", "x"), class: upstream.Permanent, code: "invalidArgument"},
+		{status: 400, body: gmailBody("somethingNew", "x"), class: upstream.Temporary},
+		{status: 413, body: gmailBody("uploadTooLarge", "x"), class: upstream.Unrepresentable, code: "5.3.4"},
+		{status: 404, body: gmailBody("notFound", "Requested entity was not found."), class: upstream.Account},
+		{status: 500, body: gmailBody("backendError", "Backend Error"), class: upstream.Temporary},
+		{status: 503, body: gmailBody("backendError", "x"), class: upstream.Temporary},
+		{status: 200, body: "<html>login</html>", class: upstream.Uncertain},
+		{status: 200, body: "{}", class: upstream.Uncertain},
 	},
 	"mailgun": {
 		{status: 400, body: mailgunBody("from parameter is missing"), class: upstream.Permanent},

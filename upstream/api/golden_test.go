@@ -95,6 +95,13 @@ var apiKinds = [...]apiKind{
 	{name: "brevo", limit: 20 << 20, taken: upstreamtest.Answer{Status: 201, Body: `{"messageId":"1"}`},
 		modes: []string{"pass_control_headers = true\n", "on_lossy = 'allow'\n"},
 		fake:  func() *upstreamtest.Server { return fakes.NewBrevo(apiKey) }},
+	{name: "graph", limit: 3 << 20, raw: true, golden: rawGolden, taken: upstreamtest.Answer{Status: 202},
+		settings: "user = 'app@example.com'\noauth2.tenant = 'example.com'\noauth2.client_id = 'client'\noauth2.token_url = 'BASE/token'\n", setting: "oauth2.client_secret",
+		fake: func() *upstreamtest.Server { return fakes.NewGraph(apiKey) }},
+	{name: "gmail", limit: 35 << 20, raw: true, golden: rawGolden, taken: upstreamtest.Answer{Status: 200, Body: `{"id":"1"}`},
+		settings: "oauth2.provider = 'custom'\noauth2.flow = 'client_credentials'\noauth2.scopes = ['https://www.googleapis.com/auth/gmail.send']\n" +
+			"oauth2.client_id = 'client'\noauth2.token_url = 'BASE/token'\n", setting: "oauth2.client_secret",
+		fake: func() *upstreamtest.Server { return fakes.NewGmail(apiKey) }},
 }
 
 // TestAPIKindsAreAll fails for an HTTP kind that the tests here do not range over.
@@ -117,15 +124,19 @@ func kindNamed(name string) upstream.Kind {
 }
 
 // openKind makes an upstream from settings as they stand in the config, one a line; of a key that is there twice
-// the last counts.
+// the last counts. BASE stands for base_url: some fakes have a token endpoint beside their API.
 func openKind(kind, settings string) (upstream.Upstream, error) {
 	var kept []string
+	base := "http://127.0.0.1:1"
 	for line := range strings.Lines(settings) {
-		key, _, _ := strings.Cut(line, "=")
+		key, value, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(key) == "base_url" {
+			base = strings.Trim(value, " '\n")
+		}
 		kept = slices.DeleteFunc(kept, func(s string) bool { return strings.HasPrefix(s, key+"=") })
 		kept = append(kept, line)
 	}
-	return upstreamtest.Open(kindNamed(kind), strings.Join(kept, ""))
+	return upstreamtest.Open(kindNamed(kind), strings.ReplaceAll(strings.Join(kept, ""), "BASE", base))
 }
 
 func mustOpen(t *testing.T, kind, settings string) upstream.Upstream {

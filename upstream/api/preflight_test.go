@@ -139,7 +139,7 @@ func TestPreflightAtLimits(t *testing.T) {
 		raw = kind.raw
 		// Where Preflight goes over from one way to the other.
 		for _, size := range []int64{limit/16 - 300_000, limit/16 - 200_000, limit / 16, limit/16 + 100_000} {
-			sameVerdict(t, fmt.Sprint(kind.name, " ", size), up, mail(size, 1))
+			sameVerdict(t, fmt.Sprint(kind.name, " ", size), up, mail(max(size, 0), 1))
 		}
 		base := limit - 200_000
 		if !kind.raw {

@@ -54,13 +54,14 @@ type recipient struct {
 // Recipients that the API cannot address are returned in refused.
 //
 // A call without anyone to show in To is nothing that the APIs take: those recipients get a mail each,
-// with themselves as To, so that none is shown to another; in one call where the API can do that.
+// with themselves as To, so that none is shown to another; in one call where the API can do that. With
+// Service.Addressed there is no such call: To and Cc are as the header has them, and may be empty.
 func planCalls(m *upstream.Mail, at []int, s *Service) (calls []Call, refused map[int]*upstream.Error) {
 	all, refused := recipientsOf(m, at)
 	slices.SortStableFunc(all, func(a, b *recipient) int { return cmp.Compare(a.role, b.role) })
 	for len(all) > 0 {
 		n := min(s.Recipients, len(all))
-		lonely := all[0].role != roleTo
+		lonely := all[0].role != roleTo && !s.Addressed
 		if lonely && !s.Batches {
 			n = 1
 		}

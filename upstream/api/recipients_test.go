@@ -68,6 +68,11 @@ func TestCallsAndChunks(t *testing.T) {
 		{"quotes of the header", "sendgrid", oddQuoted[1:], []string{"p.@x.test", odd[0]}, oddQuoted, "1/1/0 x1", 1},
 		{"quotes of the envelope by mailgun", "mailgun", odd, nil, oddQuoted, "", 1},
 		{"mailgun", "mailgun", to[:1], nil, slices.Concat(to[:1], numbered("x", 1000)), "", 2},
+		{"header of an API without an envelope", "graph", to[:3], cc, slices.Concat(bcc[:1], to[:2], cc[:2]), "2/2/0 x1", 1},
+		{"cc alone in the header", "graph", nil, cc, slices.Concat(cc, bcc[:1]), "0/3/0 x1", 1},
+		{"hidden alone", "gmail", to, nil, bcc, "0/0/0 x1", 1},
+		{"more than a header has", "gmail", to[:1], nil, slices.Concat(to[:1], numbered("x", 1000)), "1/0/0 x1, 0/0/0 x2", 3},
+		{"quotes of the envelope in a header", "graph", odd, []string{"p.@x.test", odd[0]}, oddQuoted, "1/1/0 x1", 1},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
@@ -34,6 +35,11 @@ func (u *Upstream) Render(m *upstream.Mail, w io.Writer) error {
 		if err := u.client.render(req, w); err != nil {
 			return err
 		}
+		if u.client.service.Addressed {
+			if err := calls[i].render(w); err != nil {
+				return err
+			}
+		}
 	}
 	b.Reset()
 	b.WriteString("What this API changes by nature:\n")
@@ -45,6 +51,22 @@ func (u *Upstream) Render(m *upstream.Mail, w io.Writer) error {
 		return errors.Join(e, errors.New("no recipient that this API can address"))
 	}
 	return e
+}
+
+// render writes the recipients of a request whose message has them, in a form that people cannot read.
+func (c *Call) render(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("In the message are:\n")
+	for _, list := range []struct {
+		name string
+		of   []mime.Address
+	}{{"To", c.To}, {"Cc", c.Cc}, {"Bcc", c.Bcc}} {
+		if len(list.of) > 0 {
+			fmt.Fprintf(&b, "%s: %s\n", list.name, strings.Join(FormatMailboxes(list.of), ", "))
+		}
+	}
+	_, err := io.WriteString(w, b.String()+"\n")
+	return err
 }
 
 // render writes one request.

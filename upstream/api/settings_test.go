@@ -64,6 +64,17 @@ func TestAPISettings(t *testing.T) {
 		{"ses", "region = 'eu-west-1'\nsecret_access_key = 's'\naccess_key_id = 'k'\nprofile = 'p'", "profile"},
 		{"ses", "region = 'eu-west-1'\nprofile = 'nowhere'", "profile"},
 		{"postal", "base_url = 'https://postal.example.com'", "api_key"},
+
+		{"graph", "user = 'a@example.com'\noauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.client_secret = 's'", ""},
+		{"graph", "oauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.flow = 'device'", ""},
+		{"graph", "user = 'a@example.com'", "oauth2"},
+		{"graph", "oauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.client_secret = 's'", "user"},
+		{"graph", "user = 'a@example.com'\noauth2.provider = 'google'\noauth2.client_id = 'c'\noauth2.flow = 'device'", "oauth2.provider"},
+		{"graph", "user = 'a@example.com'\noauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.client_secret = 's'\nca_file = '/nowhere/ca.pem'\ntimeout = '0s'", "timeout ca_file"},
+		{"gmail", "oauth2.client_id = 'c'\noauth2.flow = 'device'", ""},
+		{"gmail", "user = 'a@example.com'", "oauth2"},
+		{"gmail", "oauth2.client_id = 'c'", "oauth2.service_account_file oauth2.subject"},
+		{"gmail", "oauth2.provider = 'microsoft'\noauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.client_secret = 's'\noauth2.flow = 'client_credentials'\nbase_url = 'ftp://x'", "oauth2.provider base_url"},
 	}
 	for _, row := range rows {
 		_, err := openKind(row.kind, row.settings)
@@ -103,6 +114,9 @@ func TestHosts(t *testing.T) {
 		{"resend", "base_url = 'https://proxy.example/resend/'\n", "https://proxy.example/resend/emails"},
 		{"sendgrid", "", "https://api.sendgrid.com/v3/mail/send"},
 		{"sendgrid", "region = 'eu'\n", "https://api.eu.sendgrid.com/v3/mail/send"},
+		{"graph", "user = 'a@example.com'\noauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.client_secret = 's'\n", "https://graph.microsoft.com/v1.0/users/a@example.com/sendMail"},
+		{"graph", "oauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.flow = 'device'\n", "https://graph.microsoft.com/v1.0/me/sendMail"},
+		{"gmail", "user = 'a/b@example.com'\noauth2.client_id = 'c'\noauth2.flow = 'device'\n", "https://gmail.googleapis.com/gmail/v1/users/a%2Fb@example.com/messages/send"},
 		{"mailgun", "domain = 'mg.example.com'\n", "https://api.mailgun.net/v3/mg.example.com/messages.mime"},
 		{"mailgun", "domain = 'mg.example.com'\nregion = 'eu'\n", "https://api.eu.mailgun.net/v3/mg.example.com/messages.mime"},
 		{"sparkpost", "", "https://api.sparkpost.com/api/v1/transmissions"},
@@ -110,7 +124,11 @@ func TestHosts(t *testing.T) {
 		{"mandrill", "", "https://mandrillapp.com/api/1.0/messages/send-raw.json"},
 	}
 	for _, row := range rows {
-		up := mustOpen(t, row.kind, "api_key = 'k'\n"+row.settings)
+		key := "api_key = 'k'\n"
+		if strings.Contains(row.settings, "oauth2") {
+			key = ""
+		}
+		up := mustOpen(t, row.kind, key+row.settings)
 		var b strings.Builder
 		if err := up.(upstream.Renderer).Render(makeMail(t, plainMessage, "ann@example.org"), &b); err != nil {
 			t.Fatal(err)

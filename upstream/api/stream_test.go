@@ -65,6 +65,9 @@ func TestLargeAttachmentIsStreamed(t *testing.T) {
 	}
 	m := &upstream.Mail{ID: "Q", From: "app@example.com", To: []upstream.Recipient{{Address: "ann@example.org"}}, Message: msg}
 	for _, kind := range apiKinds {
+		if kind.limit < src.Size() {
+			continue
+		}
 		up := mustOpen(t, kind.name, kind.with(apiKey))
 		var before, after runtime.MemStats
 		sum := sha256.New()

@@ -5,6 +5,8 @@ import (
 	"mailhatch/upstream"
 	"mailhatch/upstream/brevo"
 	"mailhatch/upstream/cloudflare"
+	"mailhatch/upstream/gmail"
+	"mailhatch/upstream/graph"
 	"mailhatch/upstream/local"
 	"mailhatch/upstream/mailgun"
 	"mailhatch/upstream/mandrill"
@@ -30,6 +32,8 @@ func Kinds() []upstream.Kind {
 		sparkpost.Kind(),
 		mandrill.Kind(),
 		brevo.Kind(),
+		graph.Kind(),
+		gmail.Kind(),
 		smtp.Kind(),
 		local.ConsoleKind(),
 		local.MemoryKind(),

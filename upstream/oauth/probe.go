@@ -35,10 +35,11 @@ func (s *Source) Probe(ctx context.Context) (list []upstream.Finding, ok bool) {
 
 // lacks returns the right that a token of Microsoft's needs and has not; "" where it has it, or none can be read: tokens
 // are for whom they are made for, and are read for this advice only. Without the right Exchange answers as it does without
-// a service principal.
+// a service principal. At Graph an application may have the right from Exchange alone, which no token tells:
+// https://learn.microsoft.com/en-us/exchange/permissions-exo/application-rbac
 // https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference
 func (s *Source) lacks(access string) string {
-	if s.settings.Provider != microsoft || len(s.settings.Scopes) > 0 || s.purpose == Gmail {
+	if s.settings.Provider != microsoft || len(s.settings.Scopes) > 0 || s.purpose == Gmail || s.purpose == Graph && s.settings.Flow == ClientCredentials {
 		return ""
 	}
 	parts := strings.Split(access, ".")

@@ -16,6 +16,7 @@ import (
 type Form struct {
 	Provider string // for messages: "Mailgun"
 	Bytes    int64  // of a message
+	Larger   string // what takes larger ones: "an smtp upstream"; "": nothing known
 	Domain   string // of a Message-ID that is made up; "": that of From
 	Options  string // pattern of fields that the request has in another form; "": none
 	SevenBit bool   // the request is text: the message leaves in its 7-bit form
@@ -59,7 +60,11 @@ func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 		}
 	}
 	if n := msg.Source.Size(); n > f.Bytes {
-		return nil, api.Errorf(upstream.Unrepresentable, "5.3.4", "the message has %d bytes; %s takes %d", n, f.Provider, f.Bytes)
+		hint := ""
+		if f.Larger != "" {
+			hint = "; " + f.Larger + " takes more"
+		}
+		return nil, api.Errorf(upstream.Unrepresentable, "5.3.4", "the message has %d bytes; %s takes %d%s", n, f.Provider, f.Bytes, hint)
 	}
 	short, _, err := wire.ShortLines(msg)
 	if err != nil {

@@ -1,0 +1,36 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+
+	"mailhatch/upstream"
+)
+
+// TestGmailUploads: what is more than JSON should hold goes by the address for uploads.
+func TestGmailUploads(t *testing.T) {
+	up, fake := start(t, "gmail", "")
+	for lines, path := range map[int]string{10: "application/json", 250_000: "message/rfc822"} {
+		fake.Reset()
+		m := makeMail(t, strings.Replace(plainMessage, "body", strings.Repeat("a line of a large message\n", lines), 1), "ann@example.org", "bob@example.org")
+		if out := up.Send(t.Context(), m); out[0].Err != nil || out[1].Err != nil || out[0].ID == "" {
+			t.Fatalf("%d lines: %+v, %v", lines, out, fake.Rejected())
+		}
+		if msg := fake.Accepted()[0]; msg.RequestHeader.Get("Content-Type") != path || len(msg.Recipients) != 2 || len(msg.To) != 1 {
+			t.Errorf("%d lines: by %s to %v", lines, msg.RequestHeader.Get("Content-Type"), msg.Recipients)
+		}
+	}
+}
+
+// TestGraphTooLarge names the way out.
+func TestGraphTooLarge(t *testing.T) {
+	up, fake := start(t, "graph", "")
+	m := makeMail(t, strings.Replace(plainMessage, "body", strings.Repeat("a line of a large message\n", 130_000), 1), "ann@example.org")
+	e := asError(t, up.Send(t.Context(), m)[0].Err)
+	if e.Class != upstream.Unrepresentable || e.Code != "5.3.4" || !strings.Contains(e.Error(), "microsoft365") || fake.Requests() != 0 {
+		t.Errorf("%+v after %d requests", e, fake.Requests())
+	}
+	if err := up.(upstream.Preflighter).Preflight(m); err == nil || err.Error() != e.Error() {
+		t.Errorf("preflight: %v", err)
+	}
+}
