@@ -88,6 +88,67 @@ func largeMails(t testing.TB, n int) (peak int64, spent time.Duration) {
 	return peak, spent
 }
 
+// TestLargeHeadersMemory has clients hand over mails with headers of 1 MB at the same time. A benchmark does it with more of
+// them, and with headers of more sorts.
+func TestLargeHeadersMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector needs memory of its own")
+	}
+	if testing.Short() {
+		t.Skip("32 mails whose headers take a tenth of a second each: not in a short run")
+	}
+	largeHeaders(t, 32, "addresses")
+}
+
+// BenchmarkLargeHeadersMemory has 64 mails with the same sort of header on their way at once.
+func BenchmarkLargeHeadersMemory(b *testing.B) {
+	for _, name := range []string{"addresses", "true addresses", "many fields", "fields", "raw 8-bit fields", "half quotes", "words"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				b.ReportMetric(float64(largeHeaders(b, 64, name)>>20), "MB")
+			}
+		})
+	}
+}
+
+// heldMail is a message in memory.
+type heldMail string
+
+func (m heldMail) Open() io.Reader { return strings.NewReader(string(m)) }
+
+// largeHeaders sends n mails at once and awaits the delivery of those that are taken.
+func largeHeaders(t testing.TB, n int, name string) (peak int64) {
+	taken := &takenMail{}
+	p, addr := serveLarge(t, taken)
+	m := heldMail(mimetest.Hostile(1_000_000)[name])
+	var clients sync.WaitGroup
+	var kept atomic.Int64
+	for range n {
+		clients.Go(func() {
+			switch err := handOverLarge(addr, "b@relay.example.org", m); {
+			case err == nil:
+				kept.Add(1)
+			case !strings.Contains(err.Error(), "got \"5"): // no answer, for a refusal is one
+				t.Error(err)
+			}
+		})
+	}
+	clients.Wait()
+	for deadline := time.Now().Add(5 * time.Minute); taken.n.Load() < kept.Load(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d mails came through", taken.n.Load(), kept.Load())
+		}
+	}
+	peak = statusBytes(t, p.cmd.Process.Pid, "VmHWM")
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	<-p.ended
+	t.Logf("%d mails, %d taken: at most %d MB, %v of CPU", n, kept.Load(), peak>>20, p.cmd.ProcessState.UserTime()+p.cmd.ProcessState.SystemTime())
+	if peak > memoryLimit {
+		t.Errorf("%d MB for %d mails", peak>>20, n)
+	}
+	return peak
+}
+
 // takenMail counts the requests of APIs.
 type takenMail struct{ n atomic.Int64 }
 
@@ -185,7 +246,7 @@ level = "warn"
 }
 
 // handOverLarge sends one message, again and again while the gateway has no room for it.
-func handOverLarge(addr, to string, m *mimetest.Large) error {
+func handOverLarge(addr, to string, m interface{ Open() io.Reader }) error {
 	for {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -203,7 +264,7 @@ func handOverLarge(addr, to string, m *mimetest.Large) error {
 	}
 }
 
-func tryLarge(c net.Conn, to string, m *mimetest.Large) (reply string, err error) {
+func tryLarge(c net.Conn, to string, m interface{ Open() io.Reader }) (reply string, err error) {
 	for _, command := range []string{"", "HELO client\r\n", "MAIL FROM:<a@example.com>\r\n", "RCPT TO:<" + to + ">\r\n", "DATA\r\n"} {
 		if reply = roundTrip(c, command, 1); reply == "" || reply[0] > '3' {
 			return reply, nil

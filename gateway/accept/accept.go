@@ -3,6 +3,7 @@
 package accept
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ type incoming struct {
 	rewritten []string          // names of the rules that applied
 	id        string            // of draft
 	draft     queue.Draft
-	release   func() // of the memory
+	release   func() // of the memory; nil: it takes none
 	body      queue.Body
 	msg       *mime.Message
 	size      int64
@@ -95,7 +96,7 @@ func (a *Acceptor) receive(ctx context.Context, given *envelope.Envelope, body i
 	if err != nil {
 		return nil, a.storeReply(err)
 	}
-	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft, release: func() {}, ended: bad}
+	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft, ended: bad}
 	if err := a.write(ctx, in, body); err != nil {
 		in.close()
 		return nil, err
@@ -106,16 +107,19 @@ func (a *Acceptor) receive(ctx context.Context, given *envelope.Envelope, body i
 // close gives up what is not committed, and the memory.
 func (in *incoming) close() {
 	_ = in.draft.Discard() // what is left of it goes at the next start
-	in.release()
+	if in.release != nil {
+		in.release()
+	}
 }
 
 // memoryTime is how long a message waits for memory; clients wait ten minutes (RFC 5321 4.5.3.2.6).
 const memoryTime = time.Minute
 
-// acquire waits until a message with a header of that many bytes may be taken apart. The error is a *envelope.Reply.
+// acquire waits until a message with a header of that many bytes may be taken apart. It has the memory from then on. The
+// error is a *envelope.Reply.
 func (a *Acceptor) acquire(ctx context.Context, in *incoming, header int) error {
 	n := a.Memory.Weight(in.size, int64(header))
-	if n == 0 {
+	if n == 0 || in.release != nil {
 		return nil
 	}
 	wait, cancel := context.WithTimeout(ctx, memoryTime)
@@ -129,16 +133,17 @@ func (a *Acceptor) acquire(ctx context.Context, in *incoming, header int) error 
 }
 
 func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) error {
-	raw, rest, err := readHeader(body)
+	raw, rest, read, err := a.open(ctx, in, body)
 	if err != nil {
 		return err
 	}
+	defer read()
 	rest, size, done, err := a.measured(ctx, in.cfg, rest)
 	if err != nil {
 		return err
 	}
 	defer done()
-	header, err := a.complete(ctx, in, raw, size)
+	header, err := a.complete(in, raw, size)
 	if err != nil {
 		return err
 	}
@@ -149,6 +154,32 @@ func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) erro
 		return err
 	}
 	return a.parse(ctx, in, len(header))
+}
+
+// open reads the header of a message; rest is what follows. A message with a large one is written down first, and waits
+// there for its memory: a client may take its time, and many that wait would hold more than is to be had. The caller calls
+// done when it has read the rest. Errors come from body, or are a *envelope.Reply.
+func (a *Acceptor) open(ctx context.Context, in *incoming, body io.Reader) (raw []byte, rest io.Reader, done func(), err error) {
+	raw, rest, err = mime.ReadHeader(body, budget.LightHeader)
+	if !errors.Is(err, mime.ErrHeaderTooLarge) {
+		return raw, rest, func() {}, err
+	}
+	whole, done, err := a.spool(ctx, io.MultiReader(bytes.NewReader(raw), rest))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	in.size = whole.Size()
+	header, err := mime.HeaderSize(whole)
+	if err != nil {
+		err = a.storeReply(err)
+	} else if err = a.acquire(ctx, in, int(header)); err == nil {
+		raw, rest, err = readHeader(io.NewSectionReader(whole, 0, whole.Size()))
+	}
+	if err != nil {
+		done()
+		return nil, nil, nil, err
+	}
+	return raw, rest, done, nil
 }
 
 // readHeader reads the header of a message. Errors come from r, or are a *envelope.Reply.
@@ -169,11 +200,7 @@ func checkHops(fields mime.Header) error {
 }
 
 // complete returns the header as it is stored before a body of that size, and completes the envelope.
-func (a *Acceptor) complete(ctx context.Context, in *incoming, raw []byte, size int64) ([]byte, error) {
-	if err := a.acquire(ctx, in, len(raw)); err != nil {
-		return nil, err
-	}
-	defer in.release() // the client may take its time for the body
+func (a *Acceptor) complete(in *incoming, raw []byte, size int64) ([]byte, error) {
 	cfg := in.cfg
 	fields := mime.ParseHeader(raw)
 	if err := checkHops(fields); err != nil {

@@ -101,7 +101,11 @@ func TestLargeHeaderTakesMemory(t *testing.T) {
 	defer cancel()
 	env := &envelope.Envelope{From: "a@example.com", To: []envelope.Recipient{{Address: "b@example.org"}}}
 	var reply *envelope.Reply
-	if _, err := a.accept(ctx, env, strings.NewReader(header), false); !errors.As(err, &reply) || reply.Code != 452 {
+	waiting := strings.NewReader(header + strings.Repeat("hello\r\n", 100_000))
+	if _, err := a.accept(ctx, env, waiting, false); !errors.As(err, &reply) || reply.Code != 452 {
 		t.Errorf("without memory: %v", err)
+	}
+	if waiting.Len() > 0 {
+		t.Error("it waits with its header in memory rather than on disk")
 	}
 }

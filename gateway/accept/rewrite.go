@@ -49,21 +49,29 @@ func (a *Acceptor) measured(ctx context.Context, cfg *config.Config, rest io.Rea
 	if !cfg.Rewrites.NeedSize() {
 		return rest, 0, func() {}, nil
 	}
-	draft, err := a.Queue.New(ctx)
+	body, done, err := a.spool(ctx, rest)
 	if err != nil {
-		return nil, 0, nil, a.storeReply(err)
-	}
-	done = func() { _ = draft.Discard() } // what is left of it goes at the next start
-	if err := a.store(draft, rest); err != nil {
-		done()
 		return nil, 0, nil, err
 	}
-	body, err := draft.Body()
-	if err != nil {
-		done()
-		return nil, 0, nil, a.storeReply(err)
-	}
 	return io.NewSectionReader(body, 0, body.Size()), body.Size(), done, nil
+}
+
+// spool writes down what r reads. The caller calls done when it has read that again. Errors are as those of store.
+func (a *Acceptor) spool(ctx context.Context, r io.Reader) (body queue.Body, done func(), err error) {
+	draft, err := a.Queue.New(ctx)
+	if err != nil {
+		return nil, nil, a.storeReply(err)
+	}
+	done = func() { _ = draft.Discard() } // what is left of it goes at the next start
+	if err := a.store(draft, r); err != nil {
+		done()
+		return nil, nil, err
+	}
+	if body, err = draft.Body(); err != nil {
+		done()
+		return nil, nil, a.storeReply(err)
+	}
+	return body, done, nil
 }
 
 // store writes to a draft. Errors come from r, or are a *envelope.Reply.

@@ -12,10 +12,12 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
+// LightHeader is how many bytes a header has that is not weighed: far beyond real ones.
+const LightHeader = 32 << 10
+
 const (
-	lightHeader  = 32 << 10 // bytes of a header that is not weighed: far beyond real ones
-	lightMessage = 1 << 20  // bytes of a message that is tried together with others after a crash
-	weight       = 32       // bytes that each byte of a header can take, garbage included
+	lightMessage = 1 << 20 // bytes of a message that is tried together with others after a crash
+	weight       = 32      // bytes that each byte of a header can take, garbage included
 )
 
 // Memory is the memory that all large headers share. A nil one has no limit.
@@ -64,7 +66,7 @@ func (m *Memory) Weight(size, header int64) int64 {
 		return 0
 	}
 	n := int64(0)
-	if header > lightHeader {
+	if header > LightHeader {
 		n = min(header*weight, m.bytes)
 	}
 	if m.isCareful() && (size > lightMessage || n > 0) {
@@ -74,4 +76,4 @@ func (m *Memory) Weight(size, header int64) int64 {
 }
 
 // IsLight reports whether a message of that size needs no budget, whatever its header.
-func IsLight(size int64) bool { return size <= lightHeader }
+func IsLight(size int64) bool { return size <= LightHeader }
