@@ -12,7 +12,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
@@ -24,9 +26,13 @@ import (
 
 // Findings examines this machine for a gateway with that config, and the service that runs it; nil: none does.
 func Findings(ctx context.Context, cfg *config.Config, service *unit.Unit) []upstream.Finding {
-	list := []upstream.Finding{running(ctx, cfg, service)}
+	gateway, runs := running(ctx, cfg, service)
+	list := []upstream.Finding{gateway}
 	list = append(list, service.Findings(cfg)...)
 	list = append(list, addresses(cfg)...)
+	if !runs {
+		list = append(list, taken(ctx, cfg)...)
+	}
 	list = append(list, storage(cfg)...)
 	list = append(list, drop(cfg)...)
 	list = append(list, directory("state_dir", cfg.StateDir, 0o066), directory("run_dir", cfg.RunDir, 0o022))
@@ -43,20 +49,20 @@ func finding(name string, level upstream.Level, hint, format string, args ...any
 	return upstream.Finding{Name: name, Level: level, Text: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// running reports whether a gateway answers.
-func running(ctx context.Context, cfg *config.Config, service *unit.Unit) upstream.Finding {
+// running reports whether a gateway answers; runs is false where none does that this account could ask.
+func running(ctx context.Context, cfg *config.Config, service *unit.Unit) (f upstream.Finding, runs bool) {
 	client := admin.NewClient(admin.Find(ctx, cfg.StateDir, cfg.RunDir))
 	defer client.Close()
 	err := client.Ping(ctx)
 	switch {
 	case err == nil:
-		return finding("gateway", upstream.Fine, "", "running")
+		return finding("gateway", upstream.Fine, "", "running"), true
 	case service.Down() != "":
-		return finding("gateway", upstream.Fail, "journalctl -u mailhatch -n 20 says why", "%s", service.Down())
+		return finding("gateway", upstream.Fail, "journalctl -u mailhatch -n 20 says why", "%s", service.Down()), false
 	case errors.Is(err, fs.ErrPermission):
-		return finding("gateway", upstream.Fine, "", "this account is not permitted to ask whether it runs")
+		return finding("gateway", upstream.Fine, "", "this account is not permitted to ask whether it runs"), true
 	}
-	return finding("gateway", upstream.Fine, "", "not running")
+	return finding("gateway", upstream.Fine, "", "not running"), false
 }
 
 // addresses finds listeners that will wait for their address.
@@ -71,6 +77,32 @@ func addresses(cfg *config.Config) []upstream.Finding {
 		}
 		list = append(list, finding("listener", upstream.Warn, "check it for typos, unless it comes later: until then the other listeners serve",
 			"%s: this machine does not have the address", l.Address))
+	}
+	return list
+}
+
+// taken finds listeners that a gateway could not open now. It connects to their addresses rather than bind them: a gateway
+// that starts meanwhile needs them.
+func taken(ctx context.Context, cfg *config.Config) []upstream.Finding {
+	var list []upstream.Finding
+	for i := range cfg.Listeners {
+		l := &cfg.Listeners[i]
+		if path, ok := strings.CutPrefix(l.Address, "unix:"); ok {
+			if dir := filepath.Dir(path); dir != cfg.RunDir && dir != cfg.StateDir && existing(dir) != dir {
+				list = append(list, finding("listener", upstream.Warn, "make it before the gateway starts, as RuntimeDirectory= of a service does",
+					"%s: there is no directory %s", l.Address, dir))
+			}
+			continue
+		}
+		for _, s := range l.Sockets() {
+			dialer := net.Dialer{Timeout: time.Second}
+			c, err := dialer.DialContext(ctx, s.Network, s.Address)
+			if err != nil {
+				continue
+			}
+			_ = c.Close()
+			list = append(list, finding("listener", upstream.Fail, "stop the program that listens there, or choose another address", "%s is taken", s.Address))
+		}
 	}
 	return list
 }

@@ -1,13 +1,18 @@
 package machine
 
 import (
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
 )
 
 func TestStorage(t *testing.T) {
@@ -37,6 +42,35 @@ func TestAddresses(t *testing.T) {
 	}
 	list := addresses(cfg)
 	if len(list) != 1 || list[0].Level != upstream.Warn || list[0].Text != "192.0.2.7:25: this machine does not have the address" {
+		t.Errorf("%+v", list)
+	}
+}
+
+// TestTaken: what serve would fail with is told before.
+func TestTaken(t *testing.T) {
+	other, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	dir := t.TempDir()
+	text := fmt.Sprintf("state_dir = %q\n[[listener]]\naddress = %q\n[upstream.a]\ntype = \"console\"\n[[route]]\nvia = [\"a\"]\n[admin]\naddress = \"off\"\n",
+		filepath.Join(dir, "state"), other.Addr())
+	file := filepath.Join(dir, "c.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(file, config.Options{Kinds: kinds.Kinds(), Stdout: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cfg.Close() }()
+	cfg.Listeners = append(cfg.Listeners, config.Listener{Address: "unix:" + filepath.Join(dir, "smtp.sock")},
+		config.Listener{Address: "unix:" + filepath.Join(cfg.RunDir, "smtp.sock")}, config.Listener{Address: "unix:" + filepath.Join(dir, "no", "smtp.sock")},
+		config.Listener{Address: "fd:smtp"})
+	list := taken(t.Context(), cfg)
+	if len(list) != 2 || list[0].Level != upstream.Fail || list[0].Text != other.Addr().String()+" is taken" ||
+		list[1].Level != upstream.Warn || !strings.Contains(list[1].Text, "there is no directory") {
 		t.Errorf("%+v", list)
 	}
 }
