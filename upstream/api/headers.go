@@ -1,6 +1,7 @@
 package api
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -33,16 +34,18 @@ var single = []string{
 }
 
 // headersOf returns the fields that travel as headers of a JSON API, in order, each name once.
-// reserved are the provider's own names.
-func headersOf(m *upstream.Mail, reserved []string) []Field {
+func headersOf(m *upstream.Mail, form Form) []Field {
 	var list joinedHeaders
 	msg := m.Message
 	for _, f := range msg.Header {
 		if !isFieldName(f.Name) || upstream.MatchesField(f.Name, mapped[:]) || m.IsStrange(f.Name) ||
-			upstream.MatchesField(f.Name, reserved) {
+			upstream.MatchesField(f.Name, form.Reserved) {
 			continue
 		}
 		list.add(f.Name, mime.Header{f}.Text(f.Name))
+	}
+	if references := References(msg.Header, msg.MessageID); references != "" && !form.KeepsID {
+		list.set("References", references)
 	}
 	// What the provider writes anew stays readable.
 	list.add("X-Original-Message-ID", msg.MessageID)
@@ -74,6 +77,39 @@ func (l *joinedHeaders) add(name, value string) {
 	}
 	l.values[lower] = append(old, value)
 }
+
+// set replaces the values of a field.
+func (l *joinedHeaders) set(name, value string) {
+	delete(l.values, strings.ToLower(name))
+	if i := slices.IndexFunc(l.names, func(s string) bool { return strings.EqualFold(s, name) }); i >= 0 {
+		l.names = slices.Delete(l.names, i, i+1)
+	}
+	l.add(name, value)
+}
+
+// References returns References (RFC 5322 3.6.4) with the id that a provider replaces at the end: a reply, which names the
+// new one, and what followed upon the old one meet in one thread. "" where it is there, or is no id.
+func References(h mime.Header, id string) string {
+	if !idForm.MatchString(id) {
+		return ""
+	}
+	ids := strings.Join(strings.Fields(strings.Join(h.Values("References"), " ")), " ")
+	if ids == "" { // then the field that readers go by is In-Reply-To, where it names one message
+		if ids = strings.TrimSpace(h.Get("In-Reply-To")); !idForm.MatchString(ids) {
+			ids = ""
+		}
+	}
+	if strings.Contains(ids, id) {
+		return ""
+	}
+	if ids = strings.TrimSpace(ids + " " + id); len(ids) > wire.MaxReferences-len("References: \r\n") {
+		ids = wire.ShortReferences(ids)
+	}
+	return ids
+}
+
+// idForm is a msg-id (RFC 5322 3.6.4) of a length that any header has room for.
+var idForm = regexp.MustCompile(`^<[!-;=?-~]{1,900}>$`)
 
 func (l *joinedHeaders) joined() []Field {
 	out := make([]Field, len(l.names))

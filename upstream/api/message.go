@@ -44,6 +44,7 @@ type File struct {
 type Form struct {
 	Alternatives bool     // other bodies than text and HTML have a place
 	Reserved     []string // header names that the API refuses
+	KeepsID      bool     // Message-ID can be set
 }
 
 // alternativeLimit is how many bytes an alternative may have; larger ones travel as files.
@@ -60,7 +61,7 @@ func ReadMessage(m *upstream.Mail, form Form, flatten bool) (*Message, *upstream
 	if e := out.begin(m, flatten); e != nil {
 		return nil, e
 	}
-	out.Subject, out.Headers = plainText(strings.Map(oneLine, msg.Subject)), headersOf(m, form.Reserved)
+	out.Subject, out.Headers = plainText(strings.Map(oneLine, msg.Subject)), headersOf(m, form)
 	if out.Text, err = textOf(content.Text); err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}

@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"mailhatch/mime"
+	"mailhatch/mime/wire"
 	"mailhatch/upstream"
+	"mailhatch/upstream/api"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -143,7 +145,9 @@ var pitfallsOfHeaders = []pitfall{
 	{"P24 threads hold together", func(t *testing.T) {
 		for _, kind := range apiKinds {
 			h := sent(t, kind.name, "54-thread", "")[0].Headers
-			if h["In-Reply-To"] != "<q@list.example.org>" || strings.Join(strings.Fields(h["References"]), " ") != "<a@list.example.org> <b@list.example.org> <q@list.example.org>" {
+			references, own := strings.CutSuffix(strings.Join(strings.Fields(h["References"]), " "), " <m1@app.example.com>")
+			if h["In-Reply-To"] != "<q@list.example.org>" || references != "<a@list.example.org> <b@list.example.org> <q@list.example.org>" ||
+				own != (h["X-Original-Message-ID"]+h["X-Original-Message-Id"] != "" && kind.name != "postmark") { // which keeps the Message-ID
 				t.Errorf("%s: %q", kind.name, h)
 			}
 		}
@@ -213,4 +217,58 @@ var pitfallsOfAPIs = []pitfall{
 			}
 		}
 	}},
+}
+
+// TestReferences: where Message-ID is replaced, what answers the new one and what followed upon the old one are one thread.
+func TestReferences(t *testing.T) {
+	long := strings.Repeat("<"+strings.Repeat("a", 60)+"@x> ", 80)
+	for _, row := range []struct{ header, id, want string }{
+		{"", "<m@x>", "<m@x>"},
+		{"References: <a@x>\r\n <b@x>\r\n", "<m@x>", "<a@x> <b@x> <m@x>"},
+		{"In-Reply-To: <b@x>\r\n", "<m@x>", "<b@x> <m@x>"},
+		{"In-Reply-To: <a@x> <b@x>\r\n", "<m@x>", "<m@x>"},
+		{"In-Reply-To: <b@x>\r\nReferences: <a@x> <b@x>\r\n", "<m@x>", "<a@x> <b@x> <m@x>"},
+		{"References: <a@x>\r\nReferences: <b@x>\r\n", "<m@x>", "<a@x> <b@x> <m@x>"},
+		{"References: <a@x> <m@x>\r\n", "<m@x>", ""},
+		{"References: <a@x>\r\n", "", ""},
+		{"References: <a@x>\r\n", "m@x", ""},
+		{"References: <a@x>\r\n", "<m x>", ""},
+		{"References: <a@x>\r\n", "<jörg@x>", ""},
+		{"References: <first@x> " + long + "\r\n", "<m@x>", "long"},
+	} {
+		got := api.References(mime.ParseHeader([]byte(row.header+"\r\n")), row.id)
+		if row.want == "long" {
+			if len(got) > wire.MaxReferences || !strings.HasPrefix(got, "<first@x> ") || !strings.HasSuffix(got, "@x> <m@x>") {
+				t.Errorf("%d bytes: %s", len(got), got)
+			}
+		} else if got != row.want {
+			t.Errorf("%q %s: %q, want %q", row.header, row.id, got, row.want)
+		}
+	}
+	for kind, keeps := range map[string]bool{"resend": false, "sendgrid": false, "brevo": false, "postmark": true} {
+		up, fake := start(t, kind, "")
+		m := makeMail(t, strings.Replace(plainMessage, "Subject", "references: <a@example.com>\nSubject", 1), "ann@example.org")
+		if o := up.Send(t.Context(), m)[0]; o.Err != nil {
+			t.Fatalf("%s: %v", kind, o.Err)
+		}
+		want := "<a@example.com> <m@example.com>"
+		if keeps {
+			want = "<a@example.com>"
+		}
+		found := false
+		for name, value := range fake.Accepted()[0].Headers {
+			found = found || strings.EqualFold(name, "References") && value == want
+		}
+		if !found {
+			t.Errorf("%s: %v", kind, fake.Accepted()[0].Headers)
+		}
+	}
+	up, fake := start(t, "ses", "")
+	if o := up.Send(t.Context(), makeMail(t, strings.Replace(plainMessage, "Subject", "References: <a@example.com>\nSubject", 1), "ann@example.org"))[0]; o.Err != nil {
+		t.Fatal(o.Err)
+	}
+	head := mime.ParseHeader(fake.Accepted()[0].Raw)
+	if head.Get("References") != "<a@example.com> <m@example.com>" || head.Get("X-Original-Message-ID") != "<m@example.com>" {
+		t.Errorf("%q", head)
+	}
 }

@@ -39,6 +39,7 @@ func Kind() upstream.Kind {
 // changes lists what Brevo changes in every mail.
 func changes() []string {
 	return append(api.JSONChanges(),
+		"the old Message-ID stands at the end of References too, so that replies and what follows are one thread",
 		"a mail of text alone gets an HTML that shows the same text: Brevo would replace the text by an HTML of its own",
 		"pictures that the HTML shows by cid have no place: such mail is not carried; with on_lossy = \"allow\" they travel as files and are not shown",
 		"of several Reply-To addresses Brevo takes one: such mail is not carried; with on_lossy = \"allow\" the first one gets the replies",

@@ -64,7 +64,7 @@ func Kind() upstream.Kind {
 // changes lists what Cloudflare changes in every mail.
 func changes() []string {
 	return append(raw.Changes(), raw.SevenBitChange,
-		"Message-ID and Date are replaced; the old ones stand in X-Original-Message-ID and X-Original-Date",
+		"Message-ID and Date are replaced; the old ones stand in X-Original-Message-ID and X-Original-Date, the id at the end of References too",
 		"the envelope sender is Cloudflare's: bounces go there, not to MAIL FROM",
 		"fields of the way and of mail programs are left out (Received, signatures, Authentication-Results, Delivered-To, Resent-*, Thread-Index, "+
 			"User-Agent and their like), and a Sender that is From; other fields that are not on Cloudflare's list make the mail one for the next of via",

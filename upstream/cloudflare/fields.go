@@ -1,6 +1,7 @@
 package cloudflare
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,7 +78,8 @@ func edits(m *upstream.Mail, h mime.Header) []mime.Edit {
 			list = append(list, mime.Edit{Op: mime.Replace, Name: name, Value: strings.Join(values, ", "), UTF8: true})
 		}
 	}
-	if references := h.Get("References"); len(references) > maxValue {
+	references := cmp.Or(api.References(h, m.Message.MessageID), h.Get("References"))
+	if references != h.Get("References") || len(references) > maxValue {
 		replace("References", shortReferences(references))
 	}
 	for _, name := range emptyFields(h) {

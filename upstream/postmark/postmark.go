@@ -20,7 +20,7 @@ const (
 )
 
 // form: fields of Postmark's own.
-var form = api.Form{Reserved: []string{"X-PM-*", "X-Postmark-*"}}
+var form = api.Form{KeepsID: true, Reserved: []string{"X-PM-*", "X-Postmark-*"}}
 
 // Kind is Postmark.
 func Kind() upstream.Kind {

@@ -56,6 +56,7 @@ func Kind() upstream.Kind {
 // changes lists what SendGrid changes in every mail.
 func changes() []string {
 	return append(api.JSONChanges(),
+		"the old Message-ID stands at the end of References too, so that replies and what follows are one thread",
 		"the names of recipients lose ; and ,",
 		"files lose the parameters of their type (charset, method); an empty file gets one line end",
 		"calendar and AMP alternatives stay alternatives",

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
 	"mailhatch/upstream/raw"
@@ -72,7 +73,7 @@ func Kind() upstream.Kind {
 // changes lists what SES changes in every mail.
 func changes() []string {
 	return append(raw.Changes(),
-		"Message-ID and Date are replaced; the envelope sender is SES's: bounces go there, not to MAIL FROM",
+		"Message-ID and Date are replaced, the old id stands in X-Original-Message-ID and at the end of References; the envelope sender is SES's: bounces go there, not to MAIL FROM",
 		"SES adds DKIM-Signature and Feedback-ID; links and opens are tracked where the configuration set says so")
 }
 
@@ -115,7 +116,19 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, form: raw.Form{Provider: "SES", Bytes: maxBytes}, set: s.ConfigurationSet, identity: s.IdentityARN}), nil
+	return api.New(client, &provider{client: client, form: raw.Form{Provider: "SES", Bytes: maxBytes, Edits: keepID}, set: s.ConfigurationSet, identity: s.IdentityARN}), nil
+}
+
+// keepID leaves the Message-ID, which SES replaces, where people and threads find it.
+func keepID(m *upstream.Mail, h mime.Header) (list []mime.Edit) {
+	id := h.Get("Message-ID")
+	if !h.Has("X-Original-Message-ID") && id != "" {
+		list = append(list, mime.Edit{Op: mime.Replace, Name: "X-Original-Message-ID", Value: id})
+	}
+	if references := api.References(h, id); references != "" {
+		list = append(list, mime.Edit{Op: mime.Replace, Name: "References", Value: references, UTF8: true})
+	}
+	return list
 }
 
 // provider sends by POST /v2/email/outbound-emails.

@@ -134,3 +134,19 @@ func TestKeyOfTheProgram(t *testing.T) {
 	}
 	checkFaults(t, fake)
 }
+
+// TestControlFieldsPass: what steers the relay is there because the program speaks to it.
+func TestControlFieldsPass(t *testing.T) {
+	for setting, kept := range map[string]bool{"": true, "pass_control_headers = true\n": true, "pass_control_headers = false\n": false} {
+		fake := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+		u, err := upstreamtest.Open(Kind(), "host = '"+fake.Host+"'\ntls = 'none'\nport = "+strconv.Itoa(fake.Port)+"\n"+setting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = u.(*relay).Close() })
+		upstreamtest.CheckOutcomes(t, u.Send(t.Context(), upstreamtest.NewMail(t, keyedMessage, "a@x")), "ok FAKE1")
+		if data := string(fake.Taken()[0].Data); strings.Contains(data, "X-SES-Tag") != kept || strings.Contains(data, keyField) != kept {
+			t.Errorf("%s%s", setting, data)
+		}
+	}
+}

@@ -22,7 +22,7 @@ import (
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "smtp", Doc: "an SMTP relay or submission server", SMTPStatus: true,
-		New:   func() upstream.Settings { return &settings{} },
+		New:   func() upstream.Settings { return &settings{PassControlHeaders: true} },
 		Setup: questions(),
 	}
 }
@@ -45,7 +45,7 @@ type settings struct {
 
 	OAuth2 *oauth.Settings `toml:"oauth2"` // logs in by tokens, in place of password
 
-	PassControlHeaders bool `toml:"pass_control_headers"` // keep X-SMTPAPI, X-Mailgun-* and their like
+	PassControlHeaders bool `toml:"pass_control_headers"` // default true: X-SMTPAPI, X-Mailgun-* and their like are there for this relay
 }
 
 const (
