@@ -89,6 +89,8 @@ What a reader of the original sees in the body is seen in the body, in the same 
 - several body parts (text and HTML side by side, a mailing list's footer, texts between files) become one text and one
   HTML: in the HTML, a part's HTML where it has one, else its text with its line ends, in a ` + "`<pre>`" + `; in the text, HTML made
   readable. Tags that a part leaves open are closed, its styles go into one head, its title, base and charset go
+- that is done up to 2 MiB of texts in a body, as they are in the message, and so are the comparison, the pictures between
+  texts and the locations below; beyond, the first text is the body and what would have been put beside it are files
 - an HTML right after a text that says the same words counts as its alternative
 - a PNG, JPEG, GIF, WebP, BMP or AVIF before or between texts is shown there by a cid; the last part is a file, unless it says
   ` + "`inline`" + ` below several parts
