@@ -18,6 +18,8 @@ import (
 	"mailhatch/gateway/queue/queuetest"
 	"mailhatch/gateway/queue/sqlite"
 	"mailhatch/gateway/quota"
+	"mailhatch/gateway/route"
+	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
@@ -319,6 +321,32 @@ func TestQuotaRemembersAtTheStart(t *testing.T) {
 	r.awaitSent(1)
 	if a.count() != 0 || b.count() != 1 {
 		t.Errorf("%d offers to a, %d to b", a.count(), b.count())
+	}
+}
+
+// TestQuotasOfABalance: a balance orders the upstreams anew for each message. When one is used up the other takes over,
+// and what neither takes waits.
+func TestQuotasOfABalance(t *testing.T) {
+	a, b := &scripted{}, &scripted{}
+	r := newRig(t, func(cfg *Config) {
+		limit(cfg, "a", quota.Limit{Count: 5, Per: "month"})
+		limit(cfg, "b", quota.Limit{Count: 9, Per: "month"})
+		cfg.Route = func(m *queue.Message, _ *mime.Message) func(string) route.Decision {
+			order := []string{"a", "b"}
+			if m.Envelope.To[0].Address < "r5" {
+				order = []string{"b", "a"}
+			}
+			return func(string) route.Decision { return route.Decision{Action: route.Deliver, Via: order} }
+		}
+	}, ups{"a": a, "b": b})
+	for i, to := range recipients(20) {
+		r.put([]string{"a", "b"}[i%2], to)
+	}
+	r.start()
+	r.awaitSent(14)
+	r.await("the rest", func() bool { return len(r.parts()) == 6 })
+	if x, y := len(a.offered()), len(b.offered()); x != 5 || y != 9 {
+		t.Errorf("%d went by a, %d by b", x, y)
 	}
 }
 

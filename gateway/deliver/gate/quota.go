@@ -48,16 +48,15 @@ func (g *Gate) Counted(windows []queue.Window, used []int) (reopened bool) {
 	g.mu.Lock()
 	g.quotas = quotas{windows, used}
 	var until time.Time
-	var full quota.Limit
+	var err error
 	for i, w := range windows {
 		if used[i] >= w.Count && w.Until.After(until) {
-			until, full = w.Until, g.settings.Quota[i]
+			until, err = w.Until, fmt.Errorf("its quota of %s is used up until %s", g.settings.Quota[i], w.Until.Format(time.RFC3339))
 		}
 	}
 	closed := g.state == Closed
 	switch {
 	case !closed && !until.IsZero():
-		err := fmt.Errorf("its quota of %s is used up until %s", full, until.Format(time.RFC3339))
 		g.mu.Unlock()
 		g.close(Quota, err, until.Sub(g.settings.Now()))
 	case closed && g.reason == Quota && until.IsZero():
@@ -66,8 +65,7 @@ func (g *Gate) Counted(windows []queue.Window, used []int) (reopened bool) {
 		g.succeed()
 		return true
 	case closed && g.reason == Quota: // it goes on by another of its quotas
-		g.until = time.Now().Add(until.Sub(g.settings.Now()))
-		g.lastErr = fmt.Errorf("its quota of %s is used up until %s", full, until.Format(time.RFC3339))
+		g.until, g.lastErr = time.Now().Add(until.Sub(g.settings.Now())), err
 		g.mu.Unlock()
 	default:
 		g.mu.Unlock()
