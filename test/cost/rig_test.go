@@ -47,8 +47,11 @@ func settingsOf(tb testing.TB, kind, api string, relay net.Addr) string {
 		return fmt.Sprintf("host = '127.0.0.1'\nport = %d\ntls = 'none'\n", relay.(*net.TCPAddr).Port)
 	}
 	text := regexp.MustCompile(`(?m)^base_url = .*\n?`).ReplaceAllString(string(raw), "") // of a provider that has none of its own
-	return text + fmt.Sprintf("\nbase_url = %q\n", api)
+	tables := strings.NewReplacer("[oauth2]\n", fmt.Sprintf("[upstream.%s.oauth2]\ntoken_url = %q\n", kind, api+tokenPath))
+	return fmt.Sprintf("base_url = %q\n", api) + tables.Replace(text)
 }
+
+const tokenPath = "/token"
 
 // rig is a gateway's rooms without its sockets, with an upstream of each kind.
 type rig struct {
@@ -80,6 +83,11 @@ func newRig(tb testing.TB) *rig {
 	tb.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == tokenPath {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"access_token":"token","token_type":"Bearer","expires_in":3600}`)
+			return
+		}
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
 	tb.Cleanup(api.Close)
