@@ -286,6 +286,8 @@ var errorRows = map[string][]errorRow{
 		{status: 429, body: gmailBody("rateLimitExceeded", "Rate Limit Exceeded"), class: upstream.Throttled, wait: time.Second},
 		{status: 429, header: "Retry-After: 7", body: gmailBody("rateLimitExceeded", "Too many concurrent requests for user"), class: upstream.Throttled, wait: 7 * time.Second},
 		{status: 429, body: gmailBody("rateLimitExceeded", "User-rate limit exceeded. (Mail sending)"), class: upstream.Throttled, code: "quota_exceeded", wait: time.Hour},
+		{status: 429, body: gmailBody("rateLimitExceeded", "User-rate limit exceeded.  Retry after 2026-02-02T05:40:00.000Z (Mail sending)"), class: upstream.Throttled, wait: 3 * time.Hour},
+		{status: 429, body: gmailBody("rateLimitExceeded", "User-rate limit exceeded.  Retry after 2026-02-02T02:40:30.000Z"), class: upstream.Throttled, wait: 30 * time.Second},
 		{status: 429, body: `{"error":{"code":429,"message":"Resource has been exhausted","status":"RESOURCE_EXHAUSTED"}}`, class: upstream.Throttled, code: "RESOURCE_EXHAUSTED", wait: time.Second},
 		{status: 400, body: gmailBody("invalidArgument", "Recipient address required"), class: upstream.Permanent, code: "5.1.3"},
 		{status: 400, body: gmailBody("invalidArgument", "Invalid To header"), class: upstream.Permanent, code: "5.1.3"},

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/BurntSushi/toml"
+
 	"mailhatch/upstream"
 )
 
@@ -32,5 +34,27 @@ func TestGraphTooLarge(t *testing.T) {
 	}
 	if err := up.(upstream.Preflighter).Preflight(m); err == nil || err.Error() != e.Error() {
 		t.Errorf("preflight: %v", err)
+	}
+}
+
+// TestAdviceOnDeviceFlow is what oauth knows of Google, given for a kind's own defaults too.
+func TestAdviceOnDeviceFlow(t *testing.T) {
+	for _, row := range []struct {
+		kind, settings string
+		want           int
+	}{
+		{"gmail", "", 0},
+		{"gmail", "[oauth2]\nflow = 'device'", 1},
+		{"gmail", "[oauth2]\nsubject = 'a@example.com'", 0},
+		{"graph", "", 0},
+		{"graph", "[oauth2]\nflow = 'device'", 0},
+	} {
+		s := kindNamed(row.kind).New()
+		if _, err := toml.Decode(row.settings, s); err != nil {
+			t.Fatal(err)
+		}
+		if list := s.(upstream.Advisor).Advice(); len(list) != row.want {
+			t.Errorf("%s %q: %+v", row.kind, row.settings, list)
+		}
 	}
 }

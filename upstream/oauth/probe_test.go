@@ -26,6 +26,16 @@ func lines(list []upstream.Finding) string {
 	return b.String()
 }
 
+// TestRightOfExchange: at Graph an application may send without a right in its token, a person may not.
+func TestRightOfExchange(t *testing.T) {
+	for flow, want := range map[string]string{ClientCredentials: "", Device: "Mail.Send"} {
+		s := &Source{settings: &Settings{Provider: microsoft, Flow: flow}, purpose: Graph}
+		if got := s.lacks(claims(`{"roles":[],"scp":"User.Read"}`)); got != want {
+			t.Errorf("%s: lacks %q, want %q", flow, got, want)
+		}
+	}
+}
+
 // TestProbe: what is missing is named, before the far side is asked.
 func TestProbe(t *testing.T) {
 	for name, row := range map[string]struct {
