@@ -47,9 +47,10 @@ type apiKind struct {
 	modes    []string            // settings with which it judges differently, beside none
 }
 
-// composers are the kinds that differ in how they compose: raw ones share package raw, which Mailgun stands for.
+// composers are the kinds that differ in how they compose: raw ones share package raw, which Mailgun stands for, and
+// Cloudflare for its 7-bit form.
 func composers() []apiKind {
-	return slices.DeleteFunc(slices.Clone(apiKinds[:]), func(k apiKind) bool { return k.raw && k.name != "mailgun" })
+	return slices.DeleteFunc(slices.Clone(apiKinds[:]), func(k apiKind) bool { return k.raw && k.name != "mailgun" && k.name != "cloudflare" })
 }
 
 // with returns settings with a key.

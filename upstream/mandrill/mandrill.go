@@ -83,7 +83,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, key: s.APIKey, form: raw.Form{Provider: "Mandrill", Bytes: maxBytes, SevenBit: true, Edits: instructions}}), nil
+	return api.New(client, &provider{client: client, key: s.APIKey, form: raw.Form{Provider: "Mandrill", Bytes: maxBytes, SevenBit: true}}), nil
 }
 
 // provider sends by POST /messages/send-raw.json.
@@ -101,7 +101,7 @@ func (p *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 
 // instructions are fields that Mandrill follows and takes out, https://mailchimp.com/developer/transactional/docs/smtp-integration/#x-mc-headers;
 // those of the operator's rules stay.
-func instructions(m *upstream.Mail, _ mime.Header) (list []mime.Edit) {
+func instructions(m *upstream.Mail) (list []mime.Edit) {
 	id, err := json.Marshal(map[string]string{api.IDName: m.ID})
 	if err != nil {
 		return nil
@@ -116,7 +116,7 @@ func instructions(m *upstream.Mail, _ mime.Header) (list []mime.Edit) {
 
 // Compose writes key, envelope and message. The sender is that of the header, by which Mandrill sees who may send.
 func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
-	src, e := p.form.Message(m)
+	src, e := p.form.Message(m, instructions(m)...)
 	if e != nil {
 		return nil, e
 	}

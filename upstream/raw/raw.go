@@ -34,9 +34,9 @@ func (f Form) Refuses(m *upstream.Mail) *upstream.Error {
 }
 
 // Message edits the header: out goes what must not be seen or would steer a provider, in comes what the provider
-// needs, and all is made fit for the relays behind the API, see [wire.Fit] and [wire.ShortLines]. Every other
+// needs and more, and all is made fit for the relays behind the API, see [wire.Fit] and [wire.ShortLines]. Every other
 // byte stays, in its 7-bit form where the API needs that.
-func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
+func (f Form) Message(m *upstream.Mail, more ...mime.Edit) (mime.Source, *upstream.Error) {
 	edits := []mime.Edit{{Op: mime.Remove, Name: "Bcc"}, {Op: mime.Remove, Name: "Resent-Bcc"}, {Op: mime.Remove, Name: "Return-Path"}}
 	edits = append(edits, m.WithoutControl()...)
 	if f.Options != "" {
@@ -47,9 +47,9 @@ func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 	if e != nil {
 		return nil, e
 	}
-	msg, err := wire.Fit(m.Message, append(edits, missing...)...)
+	msg, err := wire.Fit(m.Message, slices.Concat(edits, missing, more)...)
 	if err == nil && f.Edits != nil {
-		msg, err = msg.With(f.Edits(m, mime.ParseHeader(msg.HeaderBytes()))...)
+		msg, err = msg.With(f.Edits(m, msg.Header)...)
 	}
 	if err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
@@ -74,7 +74,7 @@ func (f Form) Message(m *upstream.Mail) (mime.Source, *upstream.Error) {
 		msg = short
 	}
 	if f.Check != nil {
-		if e := f.Check(mime.ParseHeader(msg.HeaderBytes())); e != nil {
+		if e := f.Check(msg.Header); e != nil {
 			return nil, e
 		}
 	}
