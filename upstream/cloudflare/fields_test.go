@@ -46,9 +46,9 @@ func TestFields(t *testing.T) {
 		{"a long name", "X-" + strings.Repeat("n", 99) + ": 1\r\n", "! has 101 bytes"},
 		{"an odd name", "X-a.b: 1\r\n", "! X-a.b"},
 		{"References", "References: " + ids(60) + "\r\n", "References: <" + strings.Repeat("0", 35) + "@x> <"},
-		{"one long reference", "References: <" + long + "@x> <b@x>\r\n", "! References has"},
+		{"one long reference", "References: <" + long + long + "@x> <b@x>\r\n", "! References has"},
 		{"twenty", strings.Repeat("Keywords: k\r\n", 30), "Keywords: k, k"},
-		{"many", strings.Repeat("Archived-At: <https://x/>\r\n", 21), "! 21 fields"},
+		{"many", strings.Repeat("Archived-At: <https://x/>\r\n", 20), "! 21 fields"},
 		{"large", strings.Repeat("X-Large: "+long[:1000]+"\r\n", 17), "! bytes beside the usual"},
 		{"many empty ones", func() string {
 			var b strings.Builder
@@ -75,12 +75,12 @@ func TestFields(t *testing.T) {
 			}
 			var got strings.Builder
 			for _, f := range out.Header[2:] {
-				if f.Name != "X-Original-Message-ID" {
+				if f.Name != "X-Original-Message-ID" && strings.TrimSpace(f.Value()) != "<m@x>" { // the id, which is put in
 					got.WriteString(f.Name + ": " + strings.TrimSpace(f.Value()) + "\n")
 				}
 			}
 			if strings.HasPrefix(row.want, "References") || row.name == "twenty" {
-				if v := out.Header[2].Value(); !strings.HasPrefix(got.String(), row.want) || len(v) > maxValue || len(v) < maxValue-100 && row.name != "twenty" || row.name != "twenty" && !strings.HasSuffix(v, "59@x>") {
+				if v := out.Header[2].Value(); !strings.HasPrefix(got.String(), row.want) || len(v) > maxValue || len(v) < maxValue-100 && row.name != "twenty" || row.name != "twenty" && !strings.HasSuffix(v, "59@x> <m@x>") {
 					t.Errorf("%d bytes: %s", len(v), v)
 				}
 				return
