@@ -11,7 +11,10 @@ import (
 )
 
 // Frame is what stands around the contents of an HTML document: its tags as they are, "" where missing.
-type Frame struct{ Doctype, HTML, Body string }
+type Frame struct {
+	Doctype, HTML, Body string
+	Base                string // the URL that others start from
+}
 
 // maxFrame is how many bytes of a tag are kept in memory with a document.
 const maxFrame = 4 << 10
@@ -136,7 +139,12 @@ func (d *document) head() bool {
 // headElement takes a start tag.
 func (d *document) headElement() bool {
 	switch d.name {
-	case "head", "base", "basefont", "bgsound": // a base would be that of all documents
+	case "base": // it would be that of all documents
+		if base := d.attribute("href"); d.frame.Base == "" && len(base) <= maxFrame {
+			d.frame.Base = base
+		}
+		return false
+	case "head", "basefont", "bgsound":
 		return false
 	case "meta": // the charset is another one now
 		return d.attribute("name") != ""

@@ -81,8 +81,9 @@ func TestFrames(t *testing.T) {
 		{"<body bgcolor='000000' text=white>", Frame{Body: "<body bgcolor='000000' text=white>"}, `<div style="background-color: #000000; color: white">`},
 		{"<body style='margin: 0' bgcolor=#eee>", Frame{Body: "<body style='margin: 0' bgcolor=#eee>"}, `<div style="background-color: #eee; margin: 0">`},
 		{"<body bgcolor='red;x:y' id=i>", Frame{Body: "<body bgcolor='red;x:y' id=i>"}, "<div>"},
-		{"<!doctype html><HTML lang=de><body style='color: red' onload=x class=c bgcolor=y><body>", Frame{"<!doctype html>", "<HTML lang=de>", "<body style='color: red' onload=x class=c bgcolor=y>"},
+		{"<!doctype html><HTML lang=de><body style='color: red' onload=x class=c bgcolor=y><body>", Frame{"<!doctype html>", "<HTML lang=de>", "<body style='color: red' onload=x class=c bgcolor=y>", ""},
 			`<div style="background-color: y; color: red" class="c">`},
+		{"<html><base target=x><base href=http://a/b/><base href=c><body>", Frame{HTML: "<html>", Body: "<body>", Base: "http://a/b/"}, "<div>"},
 		{"<html class=" + strings.Repeat("x", maxFrame) + "><body>", Frame{Body: "<body>"}, "<div>"},
 	} {
 		got, err := FrameOf(strings.NewReader(tt.html))

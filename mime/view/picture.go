@@ -80,11 +80,17 @@ func (s *sorter) markShown() (shown map[int]bool, err error) {
 // has no place for a location (RFC 2557).
 func (s *sorter) locate(root *mime.Part, shown map[int]bool) error {
 	places := map[string]int{} // pictures by their location, as it stands and in full
-	base := s.base(root)
+	var base *url.URL
 	for i, a := range s.content.Attachments {
 		at := a.Part.Header.Text("Content-Location")
 		if at == "" || a.Original || shown[i] || a.Part.Defect != nil || !strings.HasPrefix(a.Part.Type, "image/") {
 			continue
+		}
+		if base == nil {
+			var err error
+			if base, err = s.base(root); err != nil {
+				return err
+			}
 		}
 		for _, name := range []string{at, unfolded(at), resolved(base, at), resolved(base, unfolded(at))} {
 			if _, taken := places[name]; !taken {
@@ -134,21 +140,23 @@ func (s *sorter) locate(root *mime.Part, shown map[int]bool) error {
 	return nil
 }
 
-// base is what relative locations start from: that of the first HTML text or of the message.
-func (s *sorter) base(root *mime.Part) *url.URL {
-	candidates := []*mime.Part{root}
+// base is what relative locations start from: that of the first HTML text or of the message (RFC 2557 5).
+func (s *sorter) base(root *mime.Part) (*url.URL, error) {
+	var named []string
 	for p := range s.documents {
-		candidates = []*mime.Part{p.part, root}
+		frame, err := markup.FrameOf(p.body.Open())
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, frame.Base, p.part.Header.Text("Content-Base"), p.part.Header.Text("Content-Location"))
 		break
 	}
-	for _, p := range candidates {
-		for _, name := range []string{"Content-Base", "Content-Location"} {
-			if u, err := url.Parse(unfolded(p.Header.Text(name))); err == nil && u.IsAbs() {
-				return u
-			}
+	for _, name := range append(named, root.Header.Text("Content-Base"), root.Header.Text("Content-Location")) {
+		if u, err := url.Parse(unfolded(name)); err == nil && u.IsAbs() {
+			return u, nil
 		}
 	}
-	return &url.URL{Scheme: "thismessage", Path: "/"}
+	return &url.URL{Scheme: "thismessage", Path: "/"}, nil
 }
 
 // unfolded takes out the white space with which a long URL was folded (RFC 2557 4.4.2).

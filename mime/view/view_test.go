@@ -48,6 +48,7 @@ func TestPicturesThatTheHTMLShows(t *testing.T) {
 		{"location in full", "Content-Location: http://x.example/news/logo.png", `<img src="http://x.example/news/logo.png">`, "picture-1@mailhatch", `<img src="cid:picture-1@mailhatch">`},
 		{"location, one relative", "Content-Location: http://x.example/news/logo.png", `<img src="logo.png">`, "picture-1@mailhatch", `<img src="cid:picture-1@mailhatch">`},
 		{"location, the other relative", "Content-Location: logo.png", `<img src="http://x.example/news/logo.png">`, "picture-1@mailhatch", `<img src="cid:picture-1@mailhatch">`},
+		{"location by the base of the HTML", "Content-Location: http://y.example/dir/logo.png", `<base href="http://y.example/dir/"><img src="logo.png">`, "picture-1@mailhatch", `<base href="http://y.example/dir/"><img src="cid:picture-1@mailhatch">`},
 		{"folded location", "Content-Location: http://x.example/\n news/logo.png", `<img src="logo.png">`, "picture-1@mailhatch", `<img src="cid:picture-1@mailhatch">`},
 		{"encoded location", "Content-Location: =?utf-8?Q?l=C3=B6go.png?=", `<img src="l&ouml;go.png">`, "picture-1@mailhatch", `<img src="cid:picture-1@mailhatch">`},
 		{"location in styles", "Content-Location: logo.png", `<style>p{background:URL( 'logo.png' )}</style><p style="x: url(&quot;logo.png&quot;)"><td background=logo.png>`, "picture-1@mailhatch",
