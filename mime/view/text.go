@@ -16,11 +16,14 @@ func isText(p *mime.Part) bool {
 	return isOtherText(p)
 }
 
+// maxOtherText is how large a text of another type may be, as it is in the message, to be in the body beside its file.
+const maxOtherText = 128 << 10
+
 // isOtherText reports whether a leaf is text of a type that few programs know and none takes for a file: it is shown as
 // it stands (RFC 2046 4.1.4).
 func isOtherText(p *mime.Part) bool {
 	kind, isText := strings.CutPrefix(p.Type, "text/")
-	if !isText || p.Name != "" || p.Disposition == "attachment" || p.Field != "" || len(p.Children) > 0 || strings.HasSuffix(kind, "-html") {
+	if !isText || p.RawSize() > maxOtherText || p.Name != "" || p.Disposition == "attachment" || p.Field != "" || len(p.Children) > 0 || strings.HasSuffix(kind, "-html") {
 		return false
 	}
 	switch kind {

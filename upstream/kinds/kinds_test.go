@@ -99,8 +99,8 @@ What a reader of the original sees in the body is seen in the body, in the same 
   disposition says; a location becomes a cid
 - a part is a file when it says ` + "`attachment`" + `, or has a name of another type than a body's: a .patch, .log or .csv, inline or
   not. A text named body.html or letter.txt is the letter where no text stands before it, and a file elsewhere
-- text/enriched, text/richtext and texts of other types without a name (text/csv, text/x-log) are read as text, and the
-  original comes along as a file; Markdown is text as it stands. Calendars, vCards, RTF and scripts are files
+- text/enriched, text/richtext and texts of other types without a name (text/csv, text/x-log; up to 128 KiB) are read
+  as text, and the original comes along as a file; Markdown is text as it stands. Calendars, vCards, RTF and scripts are files
 - signed and encrypted messages, and a message that is a message/partial or message/external-body as a whole, are refused;
   with ` + "`on_lossy = \"allow\"`" + ` what can be read in them is the body, and the rest are files. Inside another message,
   message/partial and message/external-body are files
