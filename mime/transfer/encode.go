@@ -54,7 +54,7 @@ func (s *base64Source) Size() int64 {
 // ReadAt implements io.ReaderAt: each line has its place.
 func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
 	const mostLines = 256 // that are read at once
-	plain := make([]byte, min(int64(mostLines*base64Line), s.plain.Size()))
+	plain := make([]byte, min(mostLines, len(p)/base64Width+2)*base64Line)
 	done := 0
 	for done < len(p) {
 		at := off + int64(done)
