@@ -82,6 +82,20 @@ func TestPassControlHeaders(t *testing.T) {
 		{"sendgrid", `X-SMTPAPI: {"category":["a","b","a"],"unique_args":{"n":5,"s":"x","mailhatch_id":"y"},"send_at":1770000000}`,
 			map[string]string{"categories": "a,b", "n": "5", "s": "x", "send_at": "1770000000", "mailhatch_id": "01JQUEUEID"}, ""},
 		{"sendgrid", `X-SMTPAPI: {"category":"one"}`, map[string]string{"categories": "one"}, ""},
+		{"sendgrid", `X-SMTPAPI: {"asm_group_id":5,"asm_groups_to_display":[5,6],"ip_pool":"bulk","filters":{"clicktrack":{"settings":{"enable":1}},` +
+			`"opentrack":{"settings":{"enable":"1","replace":"%open%"}},"ganalytics":{"settings":{"enable":1,"utm_source":"app"}},"footer":{"settings":{"enable":0}}},` +
+			`"sub":{"-name-":["Ann"],"-hi-":["%hi%"]},"section":{"%hi%":"Hello"}}`,
+			map[string]string{"asm": "{5 [5 6]}", "ip_pool": "bulk", "click_tracking": "on", "open_tracking": "on %open%", "subscription_tracking": "",
+				"sub -name-": "Ann", "sub -hi-": "%hi%", "section %hi%": "Hello"}, ""},
+		{"sendgrid", `X-SMTPAPI: {"filters":{"subscriptiontrack":{"settings":{"enable":true,"text/plain":"bye","text/html":"<%bye%>"}}}}`, map[string]string{"subscription_tracking": "on", "click_tracking": ""}, ""},
+		{"sendgrid", `X-SMTPAPI: {"filters":{"footer":{"settings":{"enable":1}}}}`, nil, `"footer" is not translated`},
+		{"sendgrid", `X-SMTPAPI: {"filters":{"opentrack":{"settings":{"enable":"perhaps"}}}}`, nil, "perhaps"},
+		{"sendgrid", `X-SMTPAPI: {"asm_groups_to_display":[1]}`, nil, "needs asm_group_id"},
+		{"sendgrid", `X-SMTPAPI: {"asm_group_id":"x"}`, nil, "asm_group_id"},
+		{"sendgrid", `X-SMTPAPI: {"sub":{"-name-":["Ann","Bob"]}}`, nil, "2 values"},
+		{"sendgrid", `X-SMTPAPI: {"sub":{"-name-":"Ann"}}`, nil, "lists of strings"},
+		{"sendgrid", `X-SMTPAPI: {"sub":{"-name-":["` + strings.Repeat("c", 9900) + `"]}}`, nil, "bytes"},
+		{"sendgrid", `X-SMTPAPI: {"section":[]}`, nil, "section"},
 		{"sendgrid", "X-Other: 1", map[string]string{"categories": ""}, ""},
 		{"sendgrid", `X-SMTPAPI: {"to":["evil@example.org"]}`, nil, `"to"`},
 		{"sendgrid", `X-SMTPAPI: nonsense`, nil, "not a JSON"},
@@ -276,5 +290,23 @@ func TestBccStaysHidden(t *testing.T) {
 		if len(msg.Attachments) != 2 || msg.Attachments[1].Name != "Rechnung März.pdf" || kind.name != "brevo" && msg.Attachments[0].ContentID != "logo@app" {
 			t.Errorf("%s: files %+v", kind.name, msg.Attachments)
 		}
+	}
+}
+
+// TestEncodedHeaders: SendGrid wants header values beyond ASCII encoded; addresses in them stay readable.
+func TestEncodedHeaders(t *testing.T) {
+	up, fake := start(t, "sendgrid", "")
+	m := makeMail(t, "Disposition-Notification-To: =?utf-8?q?J=C3=B6rg?= <j@x.org>\nX-Long: =?utf-8?q?"+strings.Repeat("=C3=BC", 100)+"?=\nX-Odd: plain =?utf-8?q?=C3=BC?= end\n"+plainMessage, "ann@example.org")
+	if o := up.Send(t.Context(), m)[0]; o.Err != nil {
+		t.Fatal(o.Err)
+	}
+	got := fake.Accepted()[0]
+	for _, want := range []string{`"Disposition-Notification-To":"=?utf-8?q?J=C3=B6rg?= <j@x.org>"`, `"X-Odd":"plain =?utf-8?b?w7w=?= end"`} {
+		if !strings.Contains(string(got.Raw), want) {
+			t.Errorf("no %s in\n%s", want, got.Raw)
+		}
+	}
+	if got.Headers["X-Long"] != strings.Repeat("ü", 100) {
+		t.Errorf("%q", got.Headers["X-Long"])
 	}
 }

@@ -1,8 +1,10 @@
 package sendgrid
 
 import (
+	"slices"
 	"strings"
 
+	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
 )
@@ -67,4 +69,17 @@ func checkContentIDs(msg *api.Message) *upstream.Error {
 		}
 	}
 	return nil
+}
+
+// encoded writes values beyond ASCII as encoded words (RFC 2047), names in address lists by themselves: "you must ensure
+// these are properly encoded", https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send (headers)
+func encoded(list []api.Field) []api.Field {
+	out := slices.Clone(list)
+	for i, f := range out {
+		if !api.IsASCII(f.Value) {
+			h := mime.ParseHeader(mime.EditHeader(nil, mime.Edit{Op: mime.Append, Name: f.Name, Value: f.Value}))
+			out[i].Value = api.Line(h.Get(f.Name))
+		}
+	}
+	return out
 }

@@ -119,6 +119,8 @@ type personalization struct {
 	Bcc        []mailbox  `json:"bcc,omitempty"`
 	CustomArgs api.Fields `json:"custom_args"` // at the top level it is overridden by these
 	SendAt     int64      `json:"send_at,omitempty"`
+
+	Substitutions api.Fields `json:"substitutions,omitempty"`
 }
 
 // steers reports whether X-SMTPAPI of this mail counts.
@@ -148,7 +150,7 @@ func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 	}
 	var control instructions
 	if s.steers(m) {
-		if control, e = readSMTPAPI(m.Message.Header.Values(smtpAPI)); e != nil {
+		if control, e = readSMTPAPI(m.Message.Header.Values(smtpAPI), len(m.To)); e != nil {
 			return nil, e
 		}
 	}
@@ -165,7 +167,7 @@ func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		}
 		people := make([]personalization, len(to))
 		for i := range to {
-			people[i] = personalization{mailboxes(to[i]), mailboxes(c.Cc), mailboxes(c.Bcc), args, control.sendAt}
+			people[i] = personalization{mailboxes(to[i]), mailboxes(c.Cc), mailboxes(c.Bcc), args, control.sendAt, control.substitutions}
 		}
 		j.Field("personalizations", people)
 		j.Splice(shared)
@@ -187,19 +189,25 @@ func (s *provider) shared(msg *api.Message, control instructions) (api.Payload, 
 	j.Name("content")
 	writeContents(j, msg)
 	if len(msg.Headers) > 0 {
-		j.Fields("headers", msg.Headers)
+		j.Fields("headers", encoded(msg.Headers))
 	}
 	if len(control.categories) > 0 {
 		j.Field("categories", control.categories)
+	}
+	if control.group != nil {
+		j.Field("asm", control.group)
+	}
+	if control.pool != "" {
+		j.Field("ip_pool_name", control.pool)
+	}
+	if len(control.sections) > 0 {
+		j.Fields("sections", control.sections)
 	}
 	if s.sandbox {
 		j.Name("mail_settings")
 		j.Raw(`{"sandbox_mode":{"enable":true}}`)
 	}
-	// Off, or SendGrid changes links and adds to the bodies.
-	j.Name("tracking_settings")
-	j.Raw(`{"click_tracking":{"enable":false,"enable_text":false},"open_tracking":{"enable":false},` +
-		`"subscription_tracking":{"enable":false},"ganalytics":{"enable":false}}`)
+	j.Field("tracking_settings", control.tracking) // off, or SendGrid changes links and adds to the bodies
 	err := j.Files("attachments", "content", msg.Files, file)
 	return j.Part(), err
 }

@@ -2,6 +2,7 @@ package upstreamtest
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -71,4 +72,28 @@ func (s *Server) refusal(msg *Message) *Answer {
 		}
 	}
 	return nil
+}
+
+// Other serves scopes and authenticated domains,
+// https://www.twilio.com/docs/sendgrid/api-reference/domain-authentication/list-all-authenticated-domains
+func (sendgridAPI) Other(r *http.Request, acct *Account) *Answer {
+	scopes := acct.Scopes
+	if scopes == nil {
+		scopes = []string{"mail.send"}
+	}
+	switch {
+	case r.Method != http.MethodGet:
+		return nil
+	case r.URL.Path == "/v3/scopes":
+		return &Answer{200, nil, JSON(map[string]any{"scopes": scopes})}
+	case r.URL.Path != "/v3/whitelabel/domains":
+		return nil
+	case !slices.Contains(scopes, "whitelabel.read"):
+		return sendgridError(403, "", "access forbidden")
+	}
+	list := []map[string]any{}
+	for i, d := range acct.Domains {
+		list = append(list, map[string]any{"id": i, "domain": d.Name, "subdomain": "em", "valid": d.Status == "valid"})
+	}
+	return &Answer{200, nil, JSON(list)}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime"
 	"net/mail"
 	"regexp"
 	"slices"
@@ -115,6 +116,19 @@ func HeaderNames(headers StringMap, reserved []string) error {
 		}
 	}
 	return nil
+}
+
+// EncodedHeaders holds that values are encoded as RFC 2047 has it where they are not ASCII, and returns them decoded.
+func EncodedHeaders(headers StringMap) (map[string]string, error) {
+	out := map[string]string{}
+	for name, value := range headers {
+		text, err := new(mime.WordDecoder).DecodeHeader(value)
+		if err != nil || strings.ContainsFunc(value, func(r rune) bool { return r > '~' }) {
+			return nil, fmt.Errorf("the header %s is not properly encoded", name)
+		}
+		out[name] = text
+	}
+	return out, nil
 }
 
 var addressForm = regexp.MustCompile(`^(?:[!#-'*+/-9=?A-Z^-~-]+(?:\.[!#-'*+/-9=?A-Z^-~-]+)*|"[ -~]*")@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$`)

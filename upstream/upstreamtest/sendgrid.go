@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -25,16 +24,29 @@ type sendgridMailbox struct {
 }
 
 type sendgridPersonalization struct {
-	To         []sendgridMailbox `json:"to"`
-	Cc         []sendgridMailbox `json:"cc"`
-	Bcc        []sendgridMailbox `json:"bcc"`
-	CustomArgs StringMap         `json:"custom_args"`
-	SendAt     json.Number       `json:"send_at"`
+	To            []sendgridMailbox `json:"to"`
+	Cc            []sendgridMailbox `json:"cc"`
+	Bcc           []sendgridMailbox `json:"bcc"`
+	CustomArgs    StringMap         `json:"custom_args"`
+	SendAt        json.Number       `json:"send_at"`
+	Substitutions StringMap         `json:"substitutions"`
 }
 
 type sendgridFlag struct {
 	Enable     *bool `json:"enable"`
 	EnableText *bool `json:"enable_text,omitempty"`
+	sendgridDetails
+}
+
+// sendgridDetails are those of single settings of tracking.
+type sendgridDetails struct {
+	Text, HTML string
+	Tag        string `json:"substitution_tag"`
+	Source     string `json:"utm_source"`
+	Medium     string `json:"utm_medium"`
+	Term       string `json:"utm_term"`
+	Content    string `json:"utm_content"`
+	Campaign   string `json:"utm_campaign"`
 }
 
 type sendgridRequest struct {
@@ -60,6 +72,12 @@ type sendgridRequest struct {
 		SandboxMode sendgridFlag `json:"sandbox_mode"`
 	} `json:"mail_settings"`
 	TrackingSettings map[string]sendgridFlag `json:"tracking_settings"`
+	Sections         StringMap               `json:"sections"`
+	Pool             string                  `json:"ip_pool_name"`
+	Group            *struct {
+		ID      int   `json:"group_id"`
+		Display []int `json:"groups_to_display"`
+	} `json:"asm"`
 }
 
 // sendgridFault is a broken rule and where.
@@ -91,30 +109,6 @@ func (sendgridAPI) Authorized(r *http.Request, key string) bool {
 
 func (sendgridAPI) Unauthorized(*http.Request) *Answer {
 	return sendgridError(401, "", "The provided authorization grant is invalid, expired, or revoked")
-}
-
-// other serves scopes and authenticated domains,
-// https://www.twilio.com/docs/sendgrid/api-reference/domain-authentication/list-all-authenticated-domains
-func (sendgridAPI) Other(r *http.Request, acct *Account) *Answer {
-	scopes := acct.Scopes
-	if scopes == nil {
-		scopes = []string{"mail.send"}
-	}
-	switch {
-	case r.Method != http.MethodGet:
-		return nil
-	case r.URL.Path == "/v3/scopes":
-		return &Answer{200, nil, JSON(map[string]any{"scopes": scopes})}
-	case r.URL.Path != "/v3/whitelabel/domains":
-		return nil
-	case !slices.Contains(scopes, "whitelabel.read"):
-		return sendgridError(403, "", "access forbidden")
-	}
-	list := []map[string]any{}
-	for i, d := range acct.Domains {
-		list = append(list, map[string]any{"id": i, "domain": d.Name, "subdomain": "em", "valid": d.Status == "valid"})
-	}
-	return &Answer{200, nil, JSON(list)}
 }
 
 func (sendgridAPI) Accepted(msg *Message) *Answer {
@@ -185,6 +179,9 @@ func (req *sendgridRequest) people(msg *Message) *sendgridFault {
 		msg.Apart = msg.Apart && len(p.To) == 1 && len(p.Cc)+len(p.Bcc) == 0
 		for k, v := range p.CustomArgs {
 			msg.Options[k] = v
+		}
+		for k, v := range p.Substitutions {
+			msg.Options["sub "+k] = v
 		}
 		if p.SendAt != "" {
 			msg.Options["send_at"] = p.SendAt.String()
@@ -272,7 +269,20 @@ func (req *sendgridRequest) settings(msg *Message) *sendgridFault {
 	if err := HeaderNames(req.Headers, sendgridReserved); err != nil {
 		return fault("headers", "%v", err)
 	}
-	msg.Headers = req.Headers
+	var err error
+	if msg.Headers, err = EncodedHeaders(req.Headers); err != nil {
+		return fault("headers", "%v", err)
+	}
+	if p := req.Pool; p != "" && (len(p) < 2 || len(p) > 64) {
+		return fault("ip_pool_name", "The length is 2 to 64.")
+	}
+	msg.Options["ip_pool"] = req.Pool
+	for k, v := range req.Sections {
+		msg.Options["section "+k] = v
+	}
+	if req.Group != nil {
+		msg.Options["asm"] = fmt.Sprint(*req.Group)
+	}
 	if len(req.Categories) > 10 {
 		return fault("categories", "You cannot have more than 10 categories per request.")
 	}
@@ -289,7 +299,7 @@ func (req *sendgridRequest) settings(msg *Message) *sendgridFault {
 	}
 	for _, name := range []string{"click_tracking", "open_tracking", "subscription_tracking"} {
 		if f := req.TrackingSettings[name]; f.Enable == nil || *f.Enable {
-			msg.Options[name] = "on" // the account's setting holds, which is on by default
+			msg.Options[name] = strings.TrimSpace("on " + f.Tag) // the account's setting holds, which is on by default
 		}
 	}
 	return nil
