@@ -249,7 +249,7 @@ func TestNoFieldIsInjected(t *testing.T) {
 				continue
 			}
 			for name, value := range msg.Headers {
-				if strings.ContainsFunc(value, isControl) || name == "References" && (len(value) > 4096 || !strings.HasPrefix(value, references[0]) || !strings.HasSuffix(value, references[199])) {
+				if strings.ContainsFunc(value, isControl) || name == "References" && (len(value) > 4096 || !strings.HasPrefix(value, references[0]) || !strings.HasSuffix(strings.TrimSuffix(value, " <m@x>"), references[199])) {
 					t.Errorf("%s, %q: %s: %q", kind.name, end, name, value)
 				}
 			}

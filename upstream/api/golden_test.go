@@ -61,6 +61,9 @@ func (k *apiKind) with(key string) string {
 // rawGolden are the messages whose requests differ at raw kinds in more than the message.
 var rawGolden = []string{"01-plain", "03-everything", "04-envelope-differs", "24-eai", "26-bounce", "27-control-headers", "28-no-from", "31-raw-8bit", "38-group", "58-bcc-only"}
 
+// idKept is what the header gets where the provider replaces Message-ID.
+const idKept = "X-Original-Message-ID: <m@x.org>\r\nReferences: <m@x.org>\r\n"
+
 // apiKinds are the kinds that speak HTTP, with their fakes.
 var apiKinds = [...]apiKind{
 	{name: "resend", limit: 40 << 20, taken: upstreamtest.Answer{Status: 200, Body: `{"id":"1"}`},
@@ -73,7 +76,7 @@ var apiKinds = [...]apiKind{
 		settings: "domain = 'mg.example.com'\n",
 		modes:    []string{"pass_control_headers = true\n", "test_mode = true\n"},
 		fake:     func() *upstreamtest.Server { return upstreamtest.NewMailgun(apiKey, "mg.example.com") }},
-	{name: "ses", limit: 40 << 20, raw: true, golden: rawGolden, taken: upstreamtest.Answer{Status: 200, Body: `{"MessageId":"1"}`},
+	{name: "ses", limit: 40 << 20, raw: true, added: len(idKept), golden: rawGolden, taken: upstreamtest.Answer{Status: 200, Body: `{"MessageId":"1"}`},
 		settings: "region = 'us-east-1'\naccess_key_id = 'AKIDEXAMPLE'\n", setting: "secret_access_key",
 		modes: []string{"configuration_set = 'set'\nidentity_arn = 'arn:aws:ses:us-east-1:1:identity/example.com'\n"},
 		fake:  func() *upstreamtest.Server { return fakes.NewSES(apiKey, "") }},
@@ -83,7 +86,7 @@ var apiKinds = [...]apiKind{
 	{name: "postmark", limit: 10 << 20, setting: "server_token", taken: upstreamtest.Answer{Status: 200, Body: `{"ErrorCode":0,"MessageID":"1","Message":"OK"}`},
 		modes: []string{"pass_control_headers = true\n", "on_lossy = 'allow'\n"},
 		fake:  func() *upstreamtest.Server { return fakes.NewPostmark(apiKey) }},
-	{name: "cloudflare", limit: 5 << 20, raw: true, added: len("X-Original-Message-ID: <m@x.org>\r\n"), dropped: []string{"Thread-Topic", "Thread-Index"},
+	{name: "cloudflare", limit: 5 << 20, raw: true, added: len(idKept), dropped: []string{"Thread-Topic", "Thread-Index"},
 		sevenBit: true, golden: append(rawGolden[:len(rawGolden):len(rawGolden)], "20-headers", "25-list", "54-thread"),
 		taken:    upstreamtest.Answer{Status: 200, Body: `{"success":true,"result":{"queued":["ann@example.org"]}}`},
 		settings: "account_id = 'a1'\n", setting: "api_token",
