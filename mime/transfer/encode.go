@@ -26,7 +26,12 @@ func QuotedPrintableText(text []byte) (coded []byte, ok bool) {
 }
 
 // base64Source is a source as base64 in lines of 76 letters.
-type base64Source struct{ plain Source }
+type base64Source struct {
+	plain Source
+
+	mu  sync.Mutex
+	buf []byte // for pieces of plain
+}
 
 // Source is where the bytes of a content are.
 type Source interface {
@@ -35,7 +40,7 @@ type Source interface {
 }
 
 // NewBase64Source returns a source of plain as base64 in lines of 76 letters, encoded as it is read.
-func NewBase64Source(plain Source) Source { return &base64Source{plain} }
+func NewBase64Source(plain Source) Source { return &base64Source{plain: plain} }
 
 const (
 	base64Line  = 57 // bytes of a line
@@ -54,7 +59,11 @@ func (s *base64Source) Size() int64 {
 // ReadAt implements io.ReaderAt: each line has its place.
 func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
 	const mostLines = 256 // that are read at once
-	plain := make([]byte, min(mostLines, len(p)/base64Width+2)*base64Line)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if need := min(mostLines, len(p)/base64Width+2) * base64Line; len(s.buf) < need {
+		s.buf = make([]byte, need)
+	}
 	done := 0
 	for done < len(p) {
 		at := off + int64(done)
@@ -63,7 +72,7 @@ func (s *base64Source) ReadAt(p []byte, off int64) (int, error) {
 		}
 		line := at / base64Width
 		last := (off + int64(len(p)) - 1) / base64Width // to read no more than p takes: what comes next is read next
-		want := plain[:min(int64(len(plain)), s.plain.Size()-line*base64Line, (last-line+1)*base64Line)]
+		want := s.buf[:min(int64(len(s.buf)), s.plain.Size()-line*base64Line, (last-line+1)*base64Line)]
 		if n, err := s.plain.ReadAt(want, line*base64Line); n < len(want) {
 			if err == nil || err == io.EOF {
 				err = io.ErrUnexpectedEOF
