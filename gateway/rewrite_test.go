@@ -22,7 +22,7 @@ func rewriteHouse(t *testing.T, rules string, refused ...string) (*house, *upstr
 		}
 		return upstreamtest.SMTPReaction{}
 	}})
-	return newHouse(t, fmt.Sprintf("%s\n[[route]]\nvia = [\"main\"]\n[upstream.main]\ntype = \"smtp\"\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\n", rules, relay.Port)), relay
+	return newHouse(t, fmt.Sprintf("%s\n[[route]]\nvia = [\"main\"]\n[upstream.main]\ntype = \"smtp\"\nhost = \"127.0.0.1\"\nport = %d\ntls = \"none\"\npass_control_headers = false\n", rules, relay.Port)), relay
 }
 
 // replyCode returns the SMTP code of an error of a client.
