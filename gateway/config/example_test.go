@@ -72,6 +72,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	t.Setenv("POSTMARK_SERVER_TOKEN", "dummy")
 	t.Setenv("BREVO_API_KEY", "dummy")
 	t.Setenv("ENTRA_SECRET", "dummy")
+	t.Setenv("JMAP_TOKEN", "dummy")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "dummy")
 	t.Setenv("AWS_SESSION_TOKEN", "dummy")
 	writeFile(t, filepath.Join(dir, "aws"), "[mail]\naws_access_key_id = a\naws_secret_access_key = b\n")

@@ -155,7 +155,11 @@ func (o *offer) compare(req *Request) *upstream.Error {
 
 func (o *offer) exchange(ctx context.Context, req *Request, c *Call) Verdict {
 	client := o.upstream.client
-	answer, err := client.Do(ctx, req)
+	send := req.Exchange
+	if send == nil {
+		send = func(ctx context.Context) (*Answer, *upstream.Error) { return client.Do(ctx, req) }
+	}
+	answer, err := send(ctx)
 	if err != nil {
 		return Verdict{Err: err}
 	}

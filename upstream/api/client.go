@@ -109,6 +109,13 @@ type Request struct {
 	Path   string   // escaped, starts with /
 	Header []string // name, value, name, value…, as they are shown to people
 	Body   Payload
+	Base   string // where Path is, for an API at several places; "": at base_url
+
+	// For an API that takes a mail by several requests, of which this is the one that commits, as far as it is
+	// known without asking. Before is sent first, and shown to people. Exchange makes all of them and returns the
+	// last answer; what fails before the last request was sent is not Uncertain.
+	Before   *Request
+	Exchange func(ctx context.Context) (*Answer, *upstream.Error)
 }
 
 // Answer is what came back.
@@ -155,7 +162,7 @@ func (c *Client) attempt(ctx context.Context, r *Request) (*Answer, *http.Reques
 	phase := &phase{}
 	defer phase.end()
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { phase.connected.Store(true) }}
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), r.Method, c.base+r.Path, nil)
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), r.Method, cmp.Or(r.Base, c.base)+r.Path, nil)
 	if err != nil {
 		return nil, nil, &upstream.Error{Class: upstream.Account, Err: errors.New("base_url cannot be used")}
 	}

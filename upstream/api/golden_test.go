@@ -44,6 +44,7 @@ type apiKind struct {
 	dropped  []string            // fields that a raw kind leaves out and others do not
 	taken    upstreamtest.Answer // to a mail that was taken, at its shortest
 	golden   []string            // the messages with golden requests; nil: all
+	ahead    bool                // the message goes ahead of the request that sends, in one of its own
 	modes    []string            // settings with which it judges differently, beside none
 }
 
@@ -106,6 +107,9 @@ var apiKinds = [...]apiKind{
 		settings: "oauth2.provider = 'custom'\noauth2.flow = 'client_credentials'\noauth2.scopes = ['https://www.googleapis.com/auth/gmail.send']\n" +
 			"oauth2.client_id = 'client'\noauth2.token_url = 'BASE/token'\n", setting: "oauth2.client_secret",
 		fake: func() *upstreamtest.Server { return fakes.NewGmail(apiKey) }},
+	{name: "jmap", limit: 50 << 20, raw: true, ahead: true, golden: []string{"01-plain", "04-envelope-differs", "26-bounce", "58-bcc-only"}, taken: upstreamtest.Answer{Status: 200, Body: jmapTaken},
+		settings: "base_url = 'https://jmap.example.com'\n", setting: "token",
+		fake: func() *upstreamtest.Server { return fakes.NewJMAP(apiKey) }},
 }
 
 // TestAPIKindsAreAll fails for an HTTP kind that the tests here do not range over.

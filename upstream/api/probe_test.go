@@ -127,6 +127,12 @@ func TestProbe(t *testing.T) {
 			"fail domain: half.example is not set up for DKIM"}, "warn"},
 		{"wrong key", "mandrill", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401 Invalid_Key", "| make one at https://mandrillapp.com"}, ""},
 
+		{"all well", "jmap", "", nil, nil, []string{"ok key: the token is valid, and the account may send", "ok domain: the account has example.com", "ok clock"}, "warn"},
+		{"identities", "jmap", "", func(s *upstreamtest.Server) { s.SetDomains(upstreamtest.Domain{Name: "other.example"}) }, []string{"other.example", "absent.example"}, []string{
+			"ok domain: other.example is the domain of an identity", "warn domain: the account does not have absent.example; it has example.com, other.example"}, "fail"},
+		{"wrong token", "jmap", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail key: 401 about:blank", "| make an API token"}, ""},
+		{"no right", "jmap", "", func(s *upstreamtest.Server) { s.SetScopes("mail") }, nil, []string{"fail key: 200: the key lacks the scope urn:ietf:params:jmap:submission"}, ""},
+
 		{"all well", "graph", "", nil, nil, []string{"ok key: the token is valid, and may send as app@example.com", "ok clock"}, "warn"},
 		{"no right", "graph", "", func(s *upstreamtest.Server) { s.SetScopes("User.Read") }, nil, []string{"fail key: 403 ErrorAccessDenied", "| the application needs the right Mail.Send"}, ""},
 		{"wrong secret", "graph", "", func(s *upstreamtest.Server) { s.SetKey("x") }, nil, []string{"fail token: 401 invalid_client: no token: AADSTS7000215", "| secret: client_secret is wrong"}, ""},
@@ -174,6 +180,7 @@ func TestProbeFailures(t *testing.T) {
 		{"mailgun", "domain = 'other.example'\n", "404", `{"message":"Domain not found"}`, "fail domain: 404"},
 		{"mailgun", "domain = 'mg.example.com'\n", "200", "Mailgun Magnificent API", "base_url and domain"},
 		{"postal", "", "200", "<html>", "fail reach: 200: the answer is not from Postal"},
+		{"jmap", "", "200", "<html>", "fail reach: 200: the answer is no JMAP session; check session_url"},
 		{"brevo", "", "200", "<html>", "fail reach: 200: the answer is not from Brevo"},
 		{"brevo", "", "200", `{"email":"a@b.example"}`, "ok domain: the account has none"},
 		{"cloudflare", "account_id = 'a1'\napi_token = 'k'\n", "200", "<html>", "fail reach: 200: the answer is not from Cloudflare"},

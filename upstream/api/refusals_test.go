@@ -22,6 +22,7 @@ var refusals = map[string]func(message string) []upstreamtest.Fault{
 		return faults(sesBody(s), http.Header{"X-Amzn-Errortype": {"MessageRejected"}}, 400, 422)
 	},
 	"postal": func(s string) []upstreamtest.Fault { return faults(postalBody("ValidationError", s), nil, 200) },
+	"jmap":   func(s string) []upstreamtest.Fault { return faults(jmapNot("invalidEmail", s), nil, 200) },
 }
 
 func faults(body string, h http.Header, statuses ...int) (list []upstreamtest.Fault) {

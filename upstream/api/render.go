@@ -71,6 +71,11 @@ func (c *Call) render(w io.Writer) error {
 
 // render writes one request.
 func (c *Client) render(r *Request, w io.Writer) error {
+	if r.Before != nil {
+		if err := c.render(r.Before, w); err != nil {
+			return err
+		}
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s%s\n", r.Method, c.base, r.Path)
 	for fields := range slices.Chunk(c.auth.Fields(), 2) {

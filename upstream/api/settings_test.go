@@ -65,6 +65,16 @@ func TestAPISettings(t *testing.T) {
 		{"ses", "region = 'eu-west-1'\nprofile = 'nowhere'", "profile"},
 		{"postal", "base_url = 'https://postal.example.com'", "api_key"},
 
+		{"jmap", "token = 't'\nsession_url = 'https://api.example.com/jmap/session'", ""},
+		{"jmap", "token = 't'\nbase_url = 'https://jmap.example.com'", ""},
+		{"jmap", "token = 't'", "session_url"},
+		{"jmap", "session_url = 'https://api.example.com/jmap/session'", "token"},
+		{"jmap", "token = 't'\nsession_url = 'api.example.com'", "session_url"},
+		{"jmap", "token = 't'\nsession_url = 'https://u:p@api.example.com'", "session_url"},
+		{"jmap", "token = 't'\nsession_url = 'http://api.example.com/jmap/session'", "session_url"},
+		{"jmap", "token = 't'\nsession_url = 'http://127.0.0.1:1/jmap/session'", ""},
+		{"jmap", "token = 't'\nbase_url = 'ftp://%zz'", "base_url"},
+
 		{"graph", "user = 'a@example.com'\noauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.client_secret = 's'", ""},
 		{"graph", "oauth2.tenant = 't'\noauth2.client_id = 'c'\noauth2.flow = 'device'", ""},
 		{"graph", "user = 'a@example.com'", "oauth2"},

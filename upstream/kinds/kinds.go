@@ -7,6 +7,7 @@ import (
 	"mailhatch/upstream/cloudflare"
 	"mailhatch/upstream/gmail"
 	"mailhatch/upstream/graph"
+	"mailhatch/upstream/jmap"
 	"mailhatch/upstream/local"
 	"mailhatch/upstream/mailgun"
 	"mailhatch/upstream/mandrill"
@@ -34,6 +35,7 @@ func Kinds() []upstream.Kind {
 		brevo.Kind(),
 		graph.Kind(),
 		gmail.Kind(),
+		jmap.Kind(),
 		smtp.Kind(),
 		local.ConsoleKind(),
 		local.MemoryKind(),

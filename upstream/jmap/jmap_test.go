@@ -1,0 +1,138 @@
+package jmap
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/upstreamtest"
+)
+
+const message = "MAIL FROM:<app@example.com>\nRCPT TO:<ann@example.org>\n\nFrom: App <app@example.com>\nTo: ann@example.org\nSubject: s\nMessage-ID: <m@example.com>\n\nbody\n"
+
+const (
+	session = `{"capabilities":{"urn:ietf:params:jmap:core":{"maxSizeUpload":1000}},"accounts":{"a":{},"u1":{"accountCapabilities":{"urn:ietf:params:jmap:submission":{}}}},
+"apiUrl":"/api","uploadUrl":"/upload/{accountId}/","state":"1"}`
+	has = `{"sessionState":"1","methodResponses":[["Identity/get",{"list":[{"id":"i1","email":"app@example.com"}]},"identities"],
+["Mailbox/query",{"ids":[]},"drafts"],["Mailbox/query",{"ids":["s"]},"sent"],["Mailbox/query",{"ids":["x"]},"other"]]}`
+	blob = `{"blobId":"b1"}`
+	sent = `{"sessionState":"1","methodResponses":[["Email/import",{"created":{"m":{"id":"e1"}}},"m"],["EmailSubmission/set",{"created":{"s":{"id":"s1"}}},"s"]]}`
+)
+
+// server answers in order; "" hangs up, what begins with a digit is a status.
+type server struct {
+	mu      sync.Mutex
+	answers []string
+	asked   []string
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, r.Method+" "+r.URL.Path)
+	if len(s.answers) == 0 {
+		w.WriteHeader(500)
+		return
+	}
+	answer := s.answers[0]
+	s.answers = s.answers[1:]
+	switch {
+	case answer == "":
+		panic(http.ErrAbortHandler)
+	case strings.HasPrefix(answer, "4"):
+		w.WriteHeader(401)
+	case strings.HasPrefix(answer, "/"), strings.HasPrefix(answer, "http"):
+		w.Header().Set("Location", answer)
+		w.WriteHeader(307)
+	default:
+		_, _ = w.Write([]byte(answer))
+	}
+}
+
+func start(t *testing.T, answers ...string) (upstream.Upstream, *server) {
+	t.Helper()
+	s := &server{answers: answers}
+	h := httptest.NewServer(s)
+	t.Cleanup(h.Close)
+	up, err := upstreamtest.Open(Kind(), "session_url = '"+h.URL+"/session'\ntoken = 't0123456789'\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return up, s
+}
+
+// TestSteps: what fails before the submission was sent is temporary, what may have passed it is uncertain.
+func TestSteps(t *testing.T) {
+	const none = upstream.Class(-1)
+	for _, row := range []struct {
+		name    string
+		answers []string
+		class   upstream.Class
+		words   string
+		asked   int
+	}{
+		{"all well", []string{session, has, blob, sent}, none, "", 4},
+		{"redirected", []string{"/session", session, has, blob, sent}, none, "", 5},
+		{"redirected elsewhere", []string{"https://other.example/"}, upstream.Account, "redirects elsewhere", 1},
+		{"in a circle", []string{"/session", "/session", "/session", "/session"}, upstream.Account, "again and again", 3},
+		{"no session", []string{""}, upstream.Temporary, "", 1},
+		{"not a session", []string{"<html>"}, upstream.Account, "no JMAP session", 1},
+		{"an address for everyone to read", []string{strings.Replace(session, "/api", "http://jmap.example/api", 1)}, upstream.Account, "none for a token", 1},
+		{"no right", []string{strings.Replace(session, "jmap:submission", "jmap:other", 1)}, upstream.Account, "lacks the scope", 1},
+		{"no identities", []string{session, ""}, upstream.Temporary, "", 2},
+		{"none at all", []string{session, `{"methodResponses":[["Mailbox/query",{"ids":["x"]},"other"]]}`}, upstream.Account, "no identity", 2},
+		{"no mailbox", []string{session, `{"methodResponses":[["Identity/get",{"list":[]},"identities"]]}`}, upstream.Account, "no mailbox", 2},
+		{"not for this account", []string{session, `{"methodResponses":[["error",{"type":"accountNotFound"},"identities"]]}`}, upstream.Account, "accountNotFound", 2},
+		{"not JMAP", []string{session, "4"}, upstream.Account, "401", 2},
+		{"too large", []string{strings.Replace(session, "1000", "10", 1), has}, upstream.Unrepresentable, "the server takes 10", 2},
+		{"no upload", []string{session, has, ""}, upstream.Temporary, "", 3},
+		{"an upload of something else", []string{session, has, "<html>"}, upstream.Temporary, "", 3},
+		{"an upload refused", []string{session, has, "4"}, upstream.Account, "401", 3},
+		{"no submission", []string{session, has, blob, ""}, upstream.Uncertain, "", 4},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			up, s := start(t, row.answers...)
+			out := up.Send(t.Context(), upstreamtest.ParseMail(t, []byte(message)))[0]
+			e, _ := out.Err.(*upstream.Error)
+			switch {
+			case row.class == none && out.Err == nil && out.ID == "s1":
+			case e == nil || e.Class != row.class || !strings.Contains(e.Error(), row.words):
+				t.Errorf("%+v", out)
+			}
+			if len(s.asked) != row.asked {
+				t.Errorf("asked %q", s.asked)
+			}
+		})
+	}
+}
+
+// TestSessionIsKept until the server has another or does not know it.
+func TestSessionIsKept(t *testing.T) {
+	changed := strings.Replace(sent, `"1"`, `"2"`, 1)
+	up, s := start(t, session, has, blob, sent, "4", session, has, blob, changed, session, has, blob, sent)
+	for i := range 3 {
+		if out := up.Send(context.Background(), upstreamtest.ParseMail(t, []byte(message)))[0]; out.Err != nil {
+			t.Fatalf("mail %d: %v after %q", i, out.Err, s.asked)
+		}
+	}
+	if got := strings.Join(s.asked, ", "); strings.Count(got, "GET /session") != 3 || strings.Count(got, "POST /upload/u1/") != 4 {
+		t.Error(got)
+	}
+}
+
+// TestIdentity: the address of From before its domain, and that before any.
+func TestIdentity(t *testing.T) {
+	acc := &account{identities: []identity{{"1", "x@other.example"}, {"2", "bob@example.com"}, {"3", "*@example.com"}, {"4", "App@Example.com"}}}
+	for from, want := range map[string]string{"app@example.com": "4", "new@example.com": "3", "y@other.example": "1", "z@third.example": "1"} {
+		if got := acc.identity(from); got != want {
+			t.Errorf("%s: %s, want %s", from, got, want)
+		}
+	}
+	if got := new(account).identity("a@b.example"); got != "" {
+		t.Error(got)
+	}
+}
