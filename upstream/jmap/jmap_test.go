@@ -136,3 +136,69 @@ func TestIdentity(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestProbe says what is missing, and learns from each call.
+func TestProbe(t *testing.T) {
+	nobody := `{"methodResponses":[["Identity/get",{"list":[]},"identities"],["Mailbox/query",{"ids":["x"]},"other"]]}`
+	two := `{"methodResponses":[["Identity/get",{"list":[{"id":"1","email":"a@b.example"},{"id":"2","email":"c@B.example"}]},"identities"],["Mailbox/query",{"ids":["x"]},"other"]]}`
+	up, _ := start(t, session, nobody, session, two, "4")
+	for _, want := range []string{"the account has no identity", "the account has b.example;", "401"} {
+		got := ""
+		for _, f := range up.(upstream.Prober).Probe(t.Context(), nil) {
+			got += f.Text + "\n"
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// TestRender shows both requests, with the token hidden, and without asking anyone.
+func TestRender(t *testing.T) {
+	up, s := start(t)
+	var b strings.Builder
+	m := upstreamtest.ParseMail(t, []byte(message))
+	if err := up.(upstream.Renderer).Render(m, &b); err != nil || up.(upstream.Preflighter).Preflight(m) != nil || len(s.asked) > 0 {
+		t.Fatal(err, s.asked)
+	}
+	for _, want := range []string{"/{uploadUrl}", "Content-Type: message/rfc822", "/{apiUrl}", `"rcptTo":[{"email":"ann@example.org"`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s is missing in\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "t0123456789") {
+		t.Error("the token is shown")
+	}
+}
+
+// TestSettings: the session's address alone, base_url alone, and both.
+func TestSettings(t *testing.T) {
+	for settings, want := range map[string]string{
+		"token = 't'\nsession_url = 'https://a.example/jmap/session'": "",
+		"token = 't'\nbase_url = 'https://a.example/'":                "",
+		"token = 't'": "is missing",
+		"token = 't'\nsession_url = 'http://a.example/jmap/session'": "must be https://",
+		"token = 't'\nsession_url = 'https://u@a.example/'":          "must not have a user",
+		"token = 't'\nsession_url = 'a.example'":                     "must be an https:// address",
+		"session_url = 'https://a.example/jmap/session'":             "is missing",
+	} {
+		_, err := upstreamtest.Open(Kind(), settings)
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", settings, err, want)
+		}
+	}
+}
+
+// TestRefused: the submission, the token, and the only recipient.
+func TestRefused(t *testing.T) {
+	up, s := start(t, session, has, blob, `{"methodResponses":[["error",{"type":"forbidden"},"s"]]}`, "4", "4")
+	for range 2 {
+		if out := up.Send(t.Context(), upstreamtest.ParseMail(t, []byte(message)))[0]; out.Err == nil || out.Err.(*upstream.Error).Class != upstream.Account {
+			t.Errorf("%+v after %q", out, s.asked)
+		}
+	}
+	up, _ = start(t, session, has, blob, `{"sessionState":"1","methodResponses":[["EmailSubmission/set",{"notCreated":{"s":{"type":"invalidRecipients","invalidRecipients":["ann@example.org"]}}},"s"]]}`)
+	if out := up.Send(t.Context(), upstreamtest.ParseMail(t, []byte(message)))[0]; out.Err == nil || out.Err.(*upstream.Error).Code != "5.1.3" {
+		t.Errorf("%+v", out)
+	}
+}
