@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -88,16 +89,19 @@ func TestQuotaOverMidnights(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var ahead time.Duration // of the virtual clock
-				wall := func() time.Time { return time.Now().Add(ahead) }
+				var ahead atomic.Int64 // of the virtual clock, in nanoseconds
+				wall := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 				before := func(midnight string) { // goes to two minutes before it
 					at, _ := time.Parse(time.RFC3339, midnight)
-					ahead = time.Until(at.Add(-2 * time.Minute))
+					ahead.Store(int64(time.Until(at.Add(-2 * time.Minute))))
 				}
 				before(c.midnights[0])
+				var mu sync.Mutex
 				got, late := map[string]int{}, 0
 				a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 					at := wall().In(zone)
+					mu.Lock()
+					defer mu.Unlock()
 					got[at.Format("01-02")] += len(m.To)
 					if at.Hour() == 0 && at.Minute() > 0 {
 						late++
@@ -120,9 +124,11 @@ func TestQuotaOverMidnights(t *testing.T) {
 					}
 					time.Sleep(4 * time.Minute)
 				}
+				mu.Lock()
 				if fmt.Sprint(got) != fmt.Sprint(c.want) || late > 0 {
 					t.Errorf("taken %v, want %v; %d offers long after midnight", got, c.want, late)
 				}
+				mu.Unlock()
 				s := r.status("a")
 				if s.State != "closed" || s.Reason != "quota" || s.Quota[0].Left != 0 || !strings.Contains(s.LastError, "is used up until") {
 					t.Errorf("status %+v", s)
@@ -140,8 +146,8 @@ func TestQuotaOverMidnights(t *testing.T) {
 func TestQuotaAndSteps(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		var step time.Duration
-		wall := func() time.Time { return time.Now().Add(step) }
+		var step atomic.Int64 // in nanoseconds
+		wall := func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
 		a := &scripted{}
 		r, end := quotaRig(t, dir, wall, func(cfg *Config) { limit(cfg, "a", quota.Limit{Count: 1, Per: "d"}) }, ups{"a": a})
 		defer end()
@@ -156,11 +162,11 @@ func TestQuotaAndSteps(t *testing.T) {
 			}
 		}
 		want("the first day", 1)
-		step = 48 * time.Hour
+		step.Store(int64(48 * time.Hour))
 		want("two days ahead", 1)
 		r.cfg.Clock.Confirm(wall())
 		want("it is so", 2)
-		step = 24 * time.Hour
+		step.Store(int64(24 * time.Hour))
 		want("a day back", 2)
 		r.cfg.Clock.Confirm(wall())
 		want("it is so: nothing went on that day", 3)
