@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +52,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		_, _ = w.Write([]byte(answer))
 	}
+}
+
+// requests returns what was asked.
+func (s *server) requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
 }
 
 func start(t *testing.T, answers ...string) (upstream.Upstream, *server) {
@@ -103,8 +111,8 @@ func TestSteps(t *testing.T) {
 			case e == nil || e.Class != row.class || !strings.Contains(e.Error(), row.words):
 				t.Errorf("%+v", out)
 			}
-			if len(s.asked) != row.asked {
-				t.Errorf("asked %q", s.asked)
+			if len(s.requests()) != row.asked {
+				t.Errorf("asked %q", s.requests())
 			}
 		})
 	}
@@ -116,10 +124,10 @@ func TestSessionIsKept(t *testing.T) {
 	up, s := start(t, session, has, blob, sent, "4", session, has, blob, changed, session, has, blob, sent)
 	for i := range 3 {
 		if out := up.Send(context.Background(), upstreamtest.ParseMail(t, []byte(message)))[0]; out.Err != nil {
-			t.Fatalf("mail %d: %v after %q", i, out.Err, s.asked)
+			t.Fatalf("mail %d: %v after %q", i, out.Err, s.requests())
 		}
 	}
-	if got := strings.Join(s.asked, ", "); strings.Count(got, "GET /session") != 3 || strings.Count(got, "POST /upload/u1/") != 4 {
+	if got := strings.Join(s.requests(), ", "); strings.Count(got, "GET /session") != 3 || strings.Count(got, "POST /upload/u1/") != 4 {
 		t.Error(got)
 	}
 }
@@ -158,8 +166,8 @@ func TestRender(t *testing.T) {
 	up, s := start(t)
 	var b strings.Builder
 	m := upstreamtest.ParseMail(t, []byte(message))
-	if err := up.(upstream.Renderer).Render(m, &b); err != nil || up.(upstream.Preflighter).Preflight(m) != nil || len(s.asked) > 0 {
-		t.Fatal(err, s.asked)
+	if err := up.(upstream.Renderer).Render(m, &b); err != nil || up.(upstream.Preflighter).Preflight(m) != nil || len(s.requests()) > 0 {
+		t.Fatal(err, s.requests())
 	}
 	for _, want := range []string{"/{uploadUrl}", "Content-Type: message/rfc822", "/{apiUrl}", `"rcptTo":[{"email":"ann@example.org"`} {
 		if !strings.Contains(b.String(), want) {
@@ -194,7 +202,7 @@ func TestRefused(t *testing.T) {
 	up, s := start(t, session, has, blob, `{"methodResponses":[["error",{"type":"forbidden"},"s"]]}`, "4", "4")
 	for range 2 {
 		if out := up.Send(t.Context(), upstreamtest.ParseMail(t, []byte(message)))[0]; out.Err == nil || out.Err.(*upstream.Error).Class != upstream.Account {
-			t.Errorf("%+v after %q", out, s.asked)
+			t.Errorf("%+v after %q", out, s.requests())
 		}
 	}
 	up, _ = start(t, session, has, blob, `{"sessionState":"1","methodResponses":[["EmailSubmission/set",{"notCreated":{"s":{"type":"invalidRecipients","invalidRecipients":["ann@example.org"]}}},"s"]]}`)
