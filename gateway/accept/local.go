@@ -86,7 +86,7 @@ func checkEnvelope(env *envelope.Envelope, domain string) (bad []identity.Ending
 	return bad, nil
 }
 
-// malformed is a recipient that is no address.
+// malformed is a recipient that is not an address.
 func malformed(r envelope.Recipient, err error) identity.Ending {
 	const longest = 200 // bytes
 	text := strings.ToValidUTF8(r.Address[:min(len(r.Address), longest)], "?")

@@ -282,6 +282,29 @@ func TestQuotaCountsOnce(t *testing.T) {
 	}
 }
 
+// TestQuotaOfUnknownOutcomes: what may have been taken counts as long as nobody knows.
+func TestQuotaOfUnknownOutcomes(t *testing.T) {
+	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+		return all(m, failing(upstream.Uncertain, 0, "lost"))
+	}}
+	r := newRig(t, func(cfg *Config) {
+		limit(cfg, "a", quota.Limit{Count: 10, Per: "month"})
+		cfg.Policy.Retry = []time.Duration{time.Hour}
+	}, ups{"a": a})
+	for _, to := range recipients(3) {
+		r.put("a", to)
+	}
+	r.start()
+	r.await("three unknown outcomes", func() bool {
+		parts := r.parts()
+		return len(parts) == 3 && !slices.ContainsFunc(parts, func(p queue.Part) bool { return !p.Progress.Uncertain })
+	})
+	used, err := r.q.Used(t.Context(), "a", []queue.Window{{From: time.Now().AddDate(0, 0, -2), Until: time.Now().AddDate(0, 0, 2)}})
+	if left := r.status("a").Quota[0].Left; err != nil || used[0] != 3 || left != 7 {
+		t.Errorf("used %v, %d left, %v", used, left, err)
+	}
+}
+
 // TestQuotaComesBack: the last of a quota that was not taken is there for the next mail.
 func TestQuotaComesBack(t *testing.T) {
 	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {

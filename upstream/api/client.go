@@ -118,6 +118,11 @@ type Request struct {
 	Exchange func(ctx context.Context) (*Answer, *upstream.Error)
 }
 
+// PostJSON is a request of JSON that is answered in JSON.
+func PostJSON(path string, body Payload, header ...string) *Request {
+	return &Request{Method: "POST", Path: path, Body: body, Header: append([]string{"Content-Type", "application/json", "Accept", "application/json"}, header...)}
+}
+
 // Answer is what came back.
 type Answer struct {
 	Status  int

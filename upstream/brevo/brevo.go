@@ -130,8 +130,7 @@ func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		}
 		j.Fields("headers", append(headers[:len(headers):len(headers)], api.Field{Name: idempotencyKey, Value: keyOf(c.Key(m))}))
 		j.Splice(shared)
-		return &api.Request{Method: "POST", Path: "/v3/smtp/email", Body: j.End(),
-			Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
+		return api.PostJSON("/v3/smtp/email", j.End()), nil
 	}, nil
 }
 

@@ -132,7 +132,7 @@ func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		j.Field("from", from)
 		j.Field("recipients", c.Addresses())
 		j.Stream("mime_message", message)
-		return &api.Request{Method: "POST", Path: p.path, Body: j.End(), Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
+		return api.PostJSON(p.path, j.End()), nil
 	}, nil
 }
 

@@ -142,16 +142,7 @@ func (p *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) { return p.
 
 // Compose writes the message for each group of recipients.
 func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
-	if e := p.form.Refuses(m); e != nil {
-		return nil, e
-	}
-	return func(c *api.Call) (*api.Request, *upstream.Error) {
-		src, e := p.form.Addressed(m, c)
-		if e != nil {
-			return nil, e
-		}
-		return p.request(src), nil
-	}, nil
+	return p.form.Compose(m, p.request)
 }
 
 func (p *provider) request(src mime.Source) *api.Request {
@@ -161,7 +152,7 @@ func (p *provider) request(src mime.Source) *api.Request {
 	}
 	var j api.Object
 	j.Stream("raw", raw.Base64URL(src))
-	return &api.Request{Method: "POST", Path: p.path, Body: j.End(), Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}
+	return api.PostJSON(p.path, j.End())
 }
 
 // Interpret reads {"id":…,"threadId":…,"labelIds":…} or an error.
@@ -198,8 +189,7 @@ func problemOf(a *api.Answer) api.Problem {
 // Account sends nothing at all: who may send is told that the message is missing. With the scope gmail.send alone
 // there is nothing that could be read.
 func (p *provider) Account(ctx context.Context) (*api.Answer, error) {
-	a, err := p.client.Do(ctx, &api.Request{Method: "POST", Path: p.path, Body: api.Payload{{Literal: []byte("{}")}},
-		Header: []string{"Content-Type", "application/json", "Accept", "application/json"}})
+	a, err := p.client.Do(ctx, api.PostJSON(p.path, api.Payload{{Literal: []byte("{}")}}))
 	if err != nil {
 		return nil, err
 	}

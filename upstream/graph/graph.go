@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
 	"mailhatch/upstream/api/tokens"
@@ -150,16 +151,7 @@ func (p *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) { return p.
 
 // Compose writes the message for each group of recipients.
 func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
-	if e := p.form.Refuses(m); e != nil {
-		return nil, e
-	}
-	return func(c *api.Call) (*api.Request, *upstream.Error) {
-		src, e := p.form.Addressed(m, c)
-		if e != nil {
-			return nil, e
-		}
-		return p.request(api.Payload{raw.Base64(src)}), nil
-	}, nil
+	return p.form.Compose(m, func(src mime.Source) *api.Request { return p.request(api.Payload{raw.Base64(src)}) })
 }
 
 func (p *provider) request(body api.Payload) *api.Request {

@@ -140,7 +140,7 @@ func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 }
 
 func (p *provider) request(path string, body api.Payload) *api.Request {
-	return &api.Request{Method: "POST", Path: path, Body: body, Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}
+	return api.PostJSON(path, body)
 }
 
 // result is what became of one recipient.

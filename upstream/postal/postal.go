@@ -101,8 +101,7 @@ func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		j.Field("mail_from", from)
 		j.Field("rcpt_to", c.Addresses())
 		j.Stream("data", raw.Base64(src))
-		return &api.Request{Method: "POST", Path: "/api/v1/send/raw", Body: j.End(),
-			Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
+		return api.PostJSON("/api/v1/send/raw", j.End()), nil
 	}, nil
 }
 

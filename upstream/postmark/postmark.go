@@ -118,8 +118,7 @@ func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 			}
 		}
 		j.Splice(shared)
-		return &api.Request{Method: "POST", Path: "/email", Body: j.End(),
-			Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
+		return api.PostJSON("/email", j.End()), nil
 	}, nil
 }
 

@@ -50,3 +50,17 @@ func AddressedChanges() []string {
 		"the envelope sender is the provider's: bounces go to the mailbox, not to MAIL FROM",
 	)
 }
+
+// Compose makes the requests of an API that reads the recipients from the header: each call has a message of its own.
+func (f Form) Compose(m *upstream.Mail, request func(mime.Source) *api.Request) (api.Composed, *upstream.Error) {
+	if e := f.Refuses(m); e != nil {
+		return nil, e
+	}
+	return func(c *api.Call) (*api.Request, *upstream.Error) {
+		src, e := f.Addressed(m, c)
+		if e != nil {
+			return nil, e
+		}
+		return request(src), nil
+	}, nil
+}

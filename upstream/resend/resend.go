@@ -136,8 +136,7 @@ func (r *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		if len(key) > maxKey {
 			return nil, api.Errorf(upstream.Unrepresentable, "5.6.0", "the idempotency key has %d characters; Resend takes %d", len(key), maxKey)
 		}
-		return &api.Request{Method: "POST", Path: "/emails", Body: j.End(), Header: []string{
-			"Content-Type", "application/json", "Accept", "application/json", "idempotency-key", key}}, nil
+		return api.PostJSON("/emails", j.End(), "idempotency-key", key), nil
 	}, nil
 }
 

@@ -171,8 +171,7 @@ func (s *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		}
 		j.Field("personalizations", people)
 		j.Splice(shared)
-		return &api.Request{Method: "POST", Path: "/v3/mail/send", Body: j.End(),
-			Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
+		return api.PostJSON("/v3/mail/send", j.End()), nil
 	}, nil
 }
 

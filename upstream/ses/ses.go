@@ -173,8 +173,7 @@ func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		j.Raw(`{"Raw":{"Data":"`)
 		j.Segment(raw.Base64(src))
 		j.Raw(`"}}`)
-		return &api.Request{Method: "POST", Path: "/v2/email/outbound-emails", Body: j.End(),
-			Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
+		return api.PostJSON("/v2/email/outbound-emails", j.End()), nil
 	}, nil
 }
 

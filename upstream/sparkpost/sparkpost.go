@@ -148,7 +148,6 @@ func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
 		j.Raw(`{"email_rfc822":"`)
 		j.Segment(message)
 		j.Raw(`"}`)
-		return &api.Request{Method: "POST", Path: "/api/v1/transmissions", Body: j.End(),
-			Header: []string{"Content-Type", "application/json", "Accept", "application/json"}}, nil
+		return api.PostJSON("/api/v1/transmissions", j.End()), nil
 	}, nil
 }

@@ -90,7 +90,7 @@ func taken(ctx context.Context, cfg *config.Config) []upstream.Finding {
 		if path, ok := strings.CutPrefix(l.Address, "unix:"); ok {
 			if dir := filepath.Dir(path); dir != cfg.RunDir && dir != cfg.StateDir && existing(dir) != dir {
 				list = append(list, finding("listener", upstream.Warn, "make it before the gateway starts, as RuntimeDirectory= of a service does",
-					"%s: there is no directory %s", l.Address, dir))
+					"%s: the directory %s does not exist", l.Address, dir))
 			}
 			continue
 		}

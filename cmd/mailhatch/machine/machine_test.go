@@ -70,7 +70,7 @@ func TestTaken(t *testing.T) {
 		config.Listener{Address: "fd:smtp"})
 	list := taken(t.Context(), cfg)
 	if len(list) != 2 || list[0].Level != upstream.Fail || list[0].Text != other.Addr().String()+" is taken" ||
-		list[1].Level != upstream.Warn || !strings.Contains(list[1].Text, "there is no directory") {
+		list[1].Level != upstream.Warn || !strings.Contains(list[1].Text, "does not exist") {
 		t.Errorf("%+v", list)
 	}
 }

@@ -14,7 +14,7 @@ type recipients struct {
 	bad  []malformed
 }
 
-// malformed is a word or a mailbox of a list that is no address.
+// malformed is a word or a mailbox of a list that is not an address.
 type malformed struct {
 	text string
 	err  error

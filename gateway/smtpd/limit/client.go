@@ -13,7 +13,7 @@ type Client struct {
 	net  netip.Prefix
 }
 
-// NewClient returns the client that a user is, or where that is empty, an address; the zero Addr is no address.
+// NewClient returns the client that a user is, or where that is empty, an address; the zero Addr is not an address.
 func NewClient(user string, addr netip.Addr) Client {
 	if user != "" || !addr.IsValid() {
 		return Client{user: user}

@@ -2,7 +2,7 @@
 
 package unit
 
-// account is what the service runs as; there is no systemd here.
+// account is the account that the service runs as; systemd does not exist on this platform.
 type account struct {
 	name, group string
 	uid         int

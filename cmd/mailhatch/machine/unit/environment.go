@@ -68,7 +68,7 @@ func unquoted(s string) string {
 	return s
 }
 
-// Lend gives this process the variables of the service that it does not have itself, and its credentials, those that
+// Lend sets in this process the variables of the service that it lacks, and its credentials, those that
 // it will have where it does not run. It is called before a config is read as the service reads it; done takes the
 // credentials back.
 func (u *Unit) Lend() (done func(), err error) {
