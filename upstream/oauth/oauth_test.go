@@ -199,6 +199,9 @@ func TestRefusedToken(t *testing.T) {
 	if !s.Refused(first) {
 		t.Error("an older token is not replaced")
 	}
+	if !s.Refused(first) {
+		t.Error("another attempt with it, while nobody has renewed it yet, is not told to try again")
+	}
 	second := h.token(s)
 	if second == first {
 		t.Error("the same token")

@@ -75,7 +75,7 @@ func (s *Source) Refused(access string) (again bool) {
 	if access == "" || access != s.current.Access {
 		return access != "" // it was renewed since
 	}
-	if s.refused == access || s.now().Sub(s.current.Obtained) < s.current.Expiry.Sub(s.current.Obtained)/100 {
+	if s.now().Sub(s.current.Obtained) < s.current.Expiry.Sub(s.current.Obtained)/100 {
 		return false
 	}
 	s.refused = access
