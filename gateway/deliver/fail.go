@@ -29,11 +29,20 @@ func (a *attempt) overdue() time.Duration {
 	return a.now().Sub(born) - a.gen.cfg.Policy.MaxAge
 }
 
+// whyClosed is what there is to say of a message that was never offered.
+func (a *attempt) whyClosed() string {
+	const closed = "none; the upstream was closed"
+	if err := a.lane.gate.Refusal(); err != nil {
+		return closed + ": " + envelope.ErrorText(err)
+	}
+	return closed
+}
+
 // fail gives recipients up: by on_failure they are bounced and kept, kept, or dropped.
 func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, dest destination, p envelope.Progress) {
 	last := p.Error
 	if a.isExpired() && p.Class != upstream.Permanent.String() {
-		p.Error = "given up after " + a.gen.cfg.Policy.MaxAge.String() + ". Last error: " + cmp.Or(last, "none; the upstream was closed")
+		p.Error = "given up after " + a.gen.cfg.Policy.MaxAge.String() + ". Last error: " + cmp.Or(last, a.whyClosed())
 	}
 	p.Uncertain = false
 	policy := cmp.Or(dest.decision.OnFailure, a.gen.cfg.Policy.OnFailure)
