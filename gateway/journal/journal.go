@@ -14,8 +14,9 @@ import (
 
 // Journal writes events. Its methods may be called at once from many goroutines.
 type Journal struct {
-	log     *slog.Logger
-	metrics metrics
+	log       *slog.Logger
+	metrics   metrics
+	listeners []func(Event)
 }
 
 // New returns a journal that writes lines to log and registers its metrics with reg.
@@ -57,6 +58,7 @@ func (j *Journal) Accepted(e Accepted) {
 	j.metrics.accepted.WithLabelValues(e.Listener).Inc()
 	j.metrics.acceptedBytes.WithLabelValues(e.Listener).Add(float64(e.Size))
 	j.metrics.commit.Observe(e.Took.Seconds())
+	j.tell(Event{Name: "accepted", ID: e.ID, Recipients: len(e.To)})
 	rewritten := slog.Attr{} // none is not written
 	if len(e.Rewritten) > 0 {
 		rewritten = slog.Any("rewritten", e.Rewritten)
@@ -108,6 +110,11 @@ func (e *Attempt) attrs(more ...slog.Attr) []slog.Attr {
 	return append(attrs, more...)
 }
 
+// event is what listeners hear of it.
+func (e *Attempt) event(name string) Event {
+	return Event{Name: name, ID: e.ID, Upstream: e.Upstream, Class: e.Class, Error: e.Error, Recipients: len(e.To), Age: e.Age}
+}
+
 func (e *Attempt) failure() []slog.Attr {
 	return []slog.Attr{slog.String("class", e.Class), slog.Int("status", e.Status), slog.String("error", e.Error)}
 }
@@ -122,6 +129,7 @@ func (j *Journal) Offered(upstream, class string, took time.Duration) {
 func (j *Journal) Sent(e Attempt) {
 	j.metrics.sent.WithLabelValues(e.Upstream).Add(float64(len(e.To)))
 	j.metrics.age.Observe(e.Age.Seconds())
+	j.tell(e.event("sent"))
 	attrs := e.attrs(slog.String("provider_id", e.ProviderID))
 	if e.Note != "" {
 		attrs = append(attrs, slog.String("note", e.Note))
@@ -132,30 +140,35 @@ func (j *Journal) Sent(e Attempt) {
 // Deferred writes "deferred": these recipients wait for a next attempt.
 func (j *Journal) Deferred(e Attempt) {
 	j.metrics.deferred.WithLabelValues(e.Upstream, e.Class).Add(float64(len(e.To)))
+	j.tell(e.event("deferred"))
 	j.write(slog.LevelWarn, "deferred", e.attrs(append(e.failure(), slog.Time("next", e.Next))...)...)
 }
 
 // Failed writes "failed": these recipients are given up.
 func (j *Journal) Failed(e Attempt) {
 	j.metrics.failed.WithLabelValues(e.Upstream, e.Class).Add(float64(len(e.To)))
+	j.tell(e.event("failed"))
 	j.write(slog.LevelError, "failed", e.attrs(e.failure()...)...)
 }
 
 // Held writes "held": these recipients wait for an operator.
 func (j *Journal) Held(e Attempt) {
 	j.metrics.held.Add(float64(len(e.To)))
+	j.tell(e.event("held"))
 	j.write(slog.LevelWarn, "held", e.attrs(e.failure()...)...)
 }
 
 // Discarded writes "discarded": a rule or an operator decided so.
 func (j *Journal) Discarded(e Attempt) {
 	j.metrics.discarded.Add(float64(len(e.To)))
+	j.tell(e.event("discarded"))
 	j.write(slog.LevelInfo, "discarded", e.attrs()...)
 }
 
 // Failover writes "failover": these recipients go to another upstream.
 func (j *Journal) Failover(e Attempt, to string) {
 	j.metrics.failover.WithLabelValues(e.Upstream, to).Add(float64(len(e.To)))
+	j.tell(e.event("failover"))
 	j.write(slog.LevelWarn, "failover", e.attrs(append(e.failure(), slog.String("next_upstream", to))...)...)
 }
 
@@ -191,6 +204,7 @@ func (j *Journal) UpstreamKnown(upstream string) {
 func (j *Journal) UpstreamClosed(upstream, reason string, err error, until time.Time) {
 	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)
 	j.metrics.closed.WithLabelValues(upstream, reason).Inc()
+	j.tell(Event{Name: "upstream_closed", Upstream: upstream, Class: reason, Error: text(err)})
 	level := slog.LevelError
 	if reason == "quota" { // as the config asks for
 		level = slog.LevelWarn
@@ -202,6 +216,7 @@ func (j *Journal) UpstreamClosed(upstream, reason string, err error, until time.
 // UpstreamOpened writes "upstream_opened".
 func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
 	j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)
+	j.tell(Event{Name: "upstream_opened", Upstream: upstream})
 	j.write(slog.LevelInfo, "upstream_opened", slog.String("upstream", upstream), slog.Int64("after_ms", after.Milliseconds()))
 }
 
@@ -228,15 +243,18 @@ func (j *Journal) LoggedIn(upstream string) {
 func (j *Journal) Reloaded(err error) {
 	if err != nil {
 		j.metrics.reloads.WithLabelValues("refused").Inc()
+		j.tell(Event{Name: "reload_refused", Error: text(err)})
 		j.write(slog.LevelError, "reload_refused", slog.String("error", err.Error()))
 		return
 	}
 	j.metrics.reloads.WithLabelValues("ok").Inc()
+	j.tell(Event{Name: "reloaded"})
 	j.write(slog.LevelInfo, "reloaded")
 }
 
 // InternalError writes "internal_error": a part of the gateway itself failed; no mail was lost by it.
 func (j *Journal) InternalError(where string, err error) {
 	j.metrics.internalErrors.WithLabelValues(where).Inc()
+	j.tell(Event{Name: "internal_error", Class: where, Error: text(err)})
 	j.write(slog.LevelError, "internal_error", slog.String("where", where), slog.Any("error", err))
 }

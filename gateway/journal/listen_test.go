@@ -1,0 +1,44 @@
+package journal
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// TestListen: who listens hears of each event once, whether or not anybody reads the log.
+func TestListen(t *testing.T) {
+	j := New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	var heard, also []Event
+	j.Listen(func(e Event) { heard = append(heard, e) })
+	j.Listen(func(e Event) { also = append(also, e) })
+	a := Attempt{ID: "Q1", To: []string{"a@y", "b@y"}, Upstream: "main", Class: "temporary", Error: "busy", Age: time.Second}
+	of := Event{ID: "Q1", Upstream: "main", Class: "temporary", Error: "busy", Recipients: 2, Age: time.Second}
+	j.Accepted(Accepted{ID: "Q1", To: []string{"a@y"}})
+	want := []Event{{Name: "accepted", ID: "Q1", Recipients: 1}}
+	for name, write := range map[string]func(Attempt){"sent": j.Sent, "deferred": j.Deferred, "failed": j.Failed, "held": j.Held, "discarded": j.Discarded,
+		"failover": func(a Attempt) { j.Failover(a, "relay") }} {
+		write(a)
+		of.Name = name
+		want = append(want, of)
+	}
+	j.UpstreamClosed("main", "account", errors.New("401"), time.Now())
+	j.UpstreamClosed("main", "quota", nil, time.Now())
+	j.UpstreamOpened("main", time.Second)
+	j.Reloaded(nil)
+	j.Reloaded(errors.New("bad"))
+	j.InternalError("queue", errors.New("EIO"))
+	want = append(want, Event{Name: "upstream_closed", Upstream: "main", Class: "account", Error: "401"},
+		Event{Name: "upstream_closed", Upstream: "main", Class: "quota"}, Event{Name: "upstream_opened", Upstream: "main"},
+		Event{Name: "reloaded"}, Event{Name: "reload_refused", Error: "bad"}, Event{Name: "internal_error", Class: "queue", Error: "EIO"})
+	if d := cmp.Diff(want, heard); d != "" {
+		t.Errorf("heard (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(heard, also); d != "" {
+		t.Errorf("the second listener heard other things:\n%s", d)
+	}
+}
