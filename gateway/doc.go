@@ -22,8 +22,8 @@
 //	upstream/raw    a message as it is, for the APIs that take it so. Also upstream/api/tokens, for those that take access tokens
 //	config/decode deliver/gate queue/engines
 //	                TOML into structs; when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
-//	config/value queue/sqlite
-//	                sizes, rates, networks; the embedded engine, below it its rows, bodies, database and disk
+//	config/value admin/search queue/sqlite
+//	                sizes, rates, networks; times and words as people write them; the embedded engine, below it its rows, bodies, database and disk
 //	smtpd maildrop route identity queue bounce
 //	                sessions; mail left by sendmail; rules; names; what keeps mail; notifications
 //	journal systemd upstream smtpd/limit mime/view mime/wire
