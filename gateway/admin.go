@@ -13,7 +13,6 @@ import (
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
-	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
 	"mailhatch/upstream"
 	"mailhatch/upstream/local"
@@ -22,11 +21,8 @@ import (
 // adminServer shows and steers this gateway.
 func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
+		Access: g.access, URL: g.pageURL,
 		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
-		Token: func() upstream.Secret { return g.current.Load().Admin.Token },
-		Guessed: func(client string) {
-			g.journal.Rejected(journal.Rejected{Stage: "admin-token", Reason: "a wrong token for [admin]", Client: client, Listener: "admin"})
-		},
 		Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }

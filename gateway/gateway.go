@@ -16,6 +16,7 @@ import (
 
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/budget"
 	"mailhatch/gateway/clock"
@@ -56,6 +57,7 @@ type Gateway struct {
 	ready     atomic.Bool
 	health    listenerHealth
 	accept    *accept.Acceptor
+	access    *access.Control
 	admin     *admin.Server
 	smtp      *listen.SMTP
 	endpoints *listen.Set
@@ -89,6 +91,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk}
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer
+	g.access = g.accessControl()
 	g.admin = g.adminServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: limit.NewBudget(int64(cfg.MaxInFlight)),
 		Guard: backoff.New(time.Second, nil), Journal: g.journal, Log: opts.Log}

@@ -63,6 +63,7 @@ var plan = [][]string{
 	{"gateway/queue/sqlite/database", "gateway/queue/sqlite/bodies", "gateway/queue/sqlite/row"},
 	{"gateway/queue/sqlite/disk"},
 	{
+		"gateway/admin/access",
 		"gateway/smtpd",
 		"gateway/route",
 		"gateway/identity",

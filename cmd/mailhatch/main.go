@@ -77,6 +77,7 @@ func subcommands() []subcommand {
 		{"queue", "list|show|cat|retry|hold|release|delete [ID…|--all]", "list and manage queued mail", runQueue},
 		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},
+		{"page", "", "print a link that opens the page in a browser, once", runPage},
 		{"login", "UPSTREAM", "log in to an upstream that a person consents to, by a browser anywhere", runLogin},
 		{"presets", "[NAME]", "list the services that an SMTP upstream knows by name, or show one", runPresets},
 		{"recover", "[ID…]", "rebuild a damaged queue, put back mail from lost+found; of a stopped gateway", runRecover},

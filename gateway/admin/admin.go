@@ -1,10 +1,9 @@
 // Package admin shows and steers a running gateway by HTTP: health, metrics, and a JSON API.
 //
 // The server trusts a listener by its kind. Over a unix socket, which file permissions guard, it does
-// everything. Over TCP, which any local program and every web page in a local browser can reach, it shows health
-// and metrics, which name nobody; to a program that has the token of the config also queue, log and status, and never
-// contents; and nothing at all when the Host field names no loopback address (DNS rebinding) or an Origin field
-// shows that a web page sent it.
+// everything. At an address, which any local program and every web page in a local browser can reach, it shows health
+// and metrics, which name nobody; all else as room access says: to programs that have the token of the config, to people
+// who opened the page by a one-time link, and to nobody when the request was sent by another web page.
 //
 //	GET  /healthz                     200 while the program runs and its listeners answer; else 503 and a line for each that does not
 //	GET  /readyz                      200, or 503 and a line for each thing that is not ready
@@ -12,12 +11,16 @@
 //	GET  /api/v1/status               Status
 //	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &after= &limit=
 //	GET  /api/v1/queue/{id}           Message
-//	GET  /api/v1/queue/{id}/message   the message as it is stored; unix socket only
 //	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
-//	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete; unix socket only
-//	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; unix socket only
+//	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete
+//	GET  /api/v1/queue/{id}/message   the message as it is stored; not for programs with the token
+//	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; not for programs with the token
+//	POST /api/v1/reload               reads the config again → Reloaded; not for programs with the token
 //	POST /api/v1/login/{upstream}     a person logs in → a LoginStep a line; unix socket only
-//	POST /api/v1/reload               reads the config again → Reloaded; unix socket only
+//	POST /api/v1/page                 Link, which opens the page; unix socket only
+//	GET  /login                       opens a link
+//	POST /logout                      ends the session of a browser
+//	     /                            the page, for those who opened a link
 //
 // Failures are {"error": "words"} with a fitting status.
 package admin
@@ -34,7 +37,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
-	"mailhatch/gateway/backoff"
+	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -49,9 +52,9 @@ type Config struct {
 	Login    func(ctx context.Context, name string, show func(upstream.LoginCode)) error
 	Memory   func(upstream string) ([]Kept, bool) // what an upstream of type memory was given; false: it is none
 	Gatherer prometheus.Gatherer                  // metrics beside those of the queue
-	Token    func() upstream.Secret               // what shows mail by TCP; nil or zero: nothing does
-	Guard    *backoff.Guard                       // against guessed tokens; nil means one of its own
-	Guessed  func(client string)                  // is told of wrong tokens
+	Access   *access.Control                      // who may ask what at an address; nil: health and metrics are all that there is
+	Page     http.Handler                         // what browsers see at an address once a link was opened there; nil: nothing
+	URL      func() (string, error)               // where browsers find the server, without a final slash, or why they do not; nil: nowhere
 	Log      *slog.Logger                         // failures of connections and panics
 	Hostname func() string
 	Version  string
@@ -85,8 +88,8 @@ func New(cfg Config) *Server {
 	if cfg.Gatherer != nil {
 		s.metrics = prometheus.Gatherers{cfg.Gatherer, own}
 	}
-	if s.cfg.Guard == nil {
-		s.cfg.Guard = backoff.New(time.Second, nil)
+	if s.cfg.Access == nil {
+		s.cfg.Access = access.New(access.Config{})
 	}
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)
@@ -97,7 +100,7 @@ func New(cfg Config) *Server {
 // Serve answers on a listener until ctx ends, then lets running requests end for a short time. It closes
 // the listener.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	h := s.public()
+	h := s.public(ctx)
 	if l.Addr().Network() == "unix" {
 		h = s.control(ctx)
 	}

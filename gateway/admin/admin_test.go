@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -181,7 +182,7 @@ func TestPublic(t *testing.T) {
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
 	q.history = []queue.Record{{ID: "B2", From: "app@example.com", Recipient: envelope.Recipient{Address: "ben@example.org"}, State: envelope.Sent}}
 	known := ""
-	c, address := start(t, Config{Queue: q, Guard: backoff.New(1, nil), Token: func() upstream.Secret { return upstream.NewSecret(known) },
+	c, address := start(t, Config{Queue: q, Access: access.New(access.Config{Guard: backoff.New(1, nil), Token: func() upstream.Secret { return upstream.NewSecret(known) }}),
 		Status: func() []Upstream { return []Upstream{{Name: "main", LastError: "550 ann@example.org is unknown"}} },
 		Ready:  func() []string { return []string{"upstream main is closed (account)"} },
 		Memory: func(string) ([]Kept, bool) { return []Kept{{From: "app@example.com"}}, true },
@@ -204,8 +205,8 @@ func TestPublic(t *testing.T) {
 		{"log", "GET", "/api/v1/log", "LocalHost:" + port, nil, [4]int{403, 401, 401, 200}},
 		{"one message", "GET", "/api/v1/queue/A1", "", nil, [4]int{403, 401, 401, 200}},
 		{"status", "GET", "/api/v1/status", "", nil, [4]int{403, 401, 401, 200}},
-		{"contents", "GET", "/api/v1/queue/A1/message", "", nil, [4]int{403, 401, 401, 404}},
-		{"memory", "GET", "/api/v1/memory/main", "", nil, [4]int{403, 401, 401, 404}},
+		{"contents", "GET", "/api/v1/queue/A1/message", "", nil, [4]int{403, 401, 401, 403}},
+		{"memory", "GET", "/api/v1/memory/main", "", nil, [4]int{403, 401, 401, 403}},
 		{"what is not there", "GET", "/api/v2", "", nil, [4]int{403, 401, 401, 404}},
 		{"another path", "GET", "//api/v1/queue", "", nil, [4]int{307, 307, 307, 307}},
 		{"a path that leads there", "GET", "/x/../api/v1/queue", "", nil, [4]int{307, 307, 307, 307}},
@@ -214,9 +215,12 @@ func TestPublic(t *testing.T) {
 		{"other address", "GET", "/metrics", "192.0.2.1", nil, [4]int{403, 403, 403, 403}},
 		{"page", "GET", "/api/v1/queue", "", map[string]string{"Origin": "http://evil.example"}, [4]int{403, 403, 403, 403}},
 		{"page without Origin", "GET", "/api/v1/queue", "", map[string]string{"Sec-Fetch-Site": "cross-site"}, [4]int{403, 403, 403, 403}},
-		{"hold", "POST", "/api/v1/queue/hold", "", nil, [4]int{403, 403, 403, 403}},
-		{"reload", "POST", "/api/v1/reload", "", nil, [4]int{403, 403, 403, 403}},
-		{"delete", "DELETE", "/api/v1/queue/A1", "", nil, [4]int{403, 403, 403, 403}},
+		{"a page that holds", "POST", "/api/v1/queue/hold", "", map[string]string{"Origin": "http://evil.example"}, [4]int{403, 403, 403, 403}},
+		{"retry", "POST", "/api/v1/queue/retry", "", nil, [4]int{403, 401, 401, 200}},
+		{"reload", "POST", "/api/v1/reload", "", nil, [4]int{403, 401, 401, 403}},
+		{"a link to the page", "POST", "/api/v1/page", "", nil, [4]int{403, 401, 401, 403}},
+		{"a login", "POST", "/api/v1/login/main", "", nil, [4]int{403, 401, 401, 403}},
+		{"what no method does", "DELETE", "/api/v1/queue/A1", "", nil, [4]int{403, 401, 401, 404}},
 	} {
 		for i, has := range []string{none, none, wrong, right} {
 			if known = ""; i > 0 {
@@ -242,8 +246,8 @@ func TestPublic(t *testing.T) {
 // Wrong tokens are on record and answered at a pace; the right one passes meanwhile.
 func TestGuessedTokens(t *testing.T) {
 	var guessed []string
-	_, address := start(t, Config{Queue: newFake(), Guard: backoff.New(time.Hour, nil), Guessed: func(client string) { guessed = append(guessed, client) },
-		Token: func() upstream.Secret { return upstream.NewSecret(token) }})
+	_, address := start(t, Config{Queue: newFake(), Access: access.New(access.Config{Guard: backoff.New(time.Hour, nil), Guessed: func(client string) { guessed = append(guessed, client) },
+		Token: func() upstream.Secret { return upstream.NewSecret(token) }})})
 	for i, tc := range []struct {
 		authorization string
 		status        int

@@ -2,16 +2,12 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -78,94 +75,68 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return json.NewEncoder(w).Encode(v)
 }
 
-// control is what the unix socket offers until the server stops: everything.
-func (s *Server) control(stopped context.Context) http.Handler {
-	mux := s.health()
-	s.show(mux)
-	mux.Handle("GET /api/v1/queue/{id}/message", handler(s.open))
-	mux.Handle("POST /api/v1/queue/{action}", handler(s.steer))
-	mux.Handle("POST /api/v1/reload", handler(s.reload))
-	mux.Handle("POST /api/v1/login/{upstream}", s.login(stopped))
-	mux.Handle("GET /api/v1/memory/{upstream}", handler(s.memory))
-	return mux
+// route is one request that is answered.
+type route struct {
+	pattern string // as http.ServeMux has it
+	level   access.Level
+	handler handler
 }
 
-// public is what a TCP listener offers: health and metrics to every program on this machine, what has addresses to
-// those that know the token, and nothing to web pages.
-func (s *Server) public() http.Handler {
-	anybody, known := s.health(), http.NewServeMux()
-	s.show(known)
+// routes are all requests of the API. stopped ends the long answers.
+func (s *Server) routes(stopped context.Context) []route {
+	return []route{
+		{"GET /api/v1/status", access.Program, s.status},
+		{"GET /api/v1/queue", access.Program, s.list},
+		{"GET /api/v1/queue/{id}", access.Program, s.message},
+		{"GET /api/v1/log", access.Program, s.log},
+		{"POST /api/v1/queue/{action}", access.Program, s.steer},
+		{"GET /api/v1/queue/{id}/message", access.Person, s.open},
+		{"GET /api/v1/memory/{upstream}", access.Person, s.memory},
+		{"POST /api/v1/login/{upstream}", access.Owner, s.login(stopped)},
+		{"POST /api/v1/reload", access.Person, s.reload},
+		{"POST /api/v1/page", access.Owner, s.link},
+	}
+}
+
+// control is what the unix socket offers until the server stops: everything but the page, which is for browsers.
+func (s *Server) control(stopped context.Context) http.Handler {
+	mux := s.health()
+	mux.Handle("/", handler(nothing))
+	for _, r := range s.routes(stopped) {
+		mux.Handle(r.pattern, r.handler)
+	}
 	return handler(func(w http.ResponseWriter, r *http.Request) error {
-		if !localHost(r.Host) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-			return &requestError{http.StatusForbidden, "only programs on this machine may ask, by its loopback address"}
+		if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" { // led here by a tunnel
+			return &requestError{http.StatusForbidden, "the admin socket is for programs: browsers ask at [admin] address"}
 		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			return &requestError{http.StatusForbidden, "changes are made over the admin socket: see mailhatch queue"}
-		}
-		if !strings.HasPrefix(r.URL.Path, "/api/") {
-			anybody.ServeHTTP(w, r)
-			return nil
-		}
-		if err := s.authorize(w, r); err != nil {
-			return err
-		}
-		known.ServeHTTP(w, r)
+		mux.ServeHTTP(w, r)
 		return nil
 	})
 }
 
-// authorize lets a request pass that has the bearer token of the config (RFC 6750 section 2.1).
-func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
-	token := ""
-	if s.cfg.Token != nil {
-		token = s.cfg.Token().Reveal()
+// public is what an address offers until the server stops: health and metrics to every program that reaches it, and what has
+// addresses or mail to those that access knows.
+func (s *Server) public(stopped context.Context) http.Handler {
+	mux := s.health()
+	mux.Handle("/api/", s.admit(access.Program, handler(nothing)))
+	for _, r := range s.routes(stopped) {
+		mux.Handle(r.pattern, s.admit(r.level, r.handler))
 	}
-	if token == "" {
-		return &requestError{http.StatusForbidden, "who mails whom is shown over the admin socket alone: see mailhatch queue, log and status; " +
-			"programs can ask here once [admin] has a token"}
+	if s.cfg.Page != nil {
+		mux.Handle("/", s.admit(access.Person, s.cfg.Page))
+	} else {
+		mux.Handle("/", handler(nothing))
 	}
-	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	want, got := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(strings.TrimSpace(given)))
-	right := strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(want[:], got[:]) == 1
-	if !right && scheme != "" {
-		if err := s.guessed(w, r); err != nil {
-			return err
+	return s.cfg.Access.Protect(mux)
+}
+
+// admit returns h for callers of that level.
+func (s *Server) admit(level access.Level, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Access.Admit(w, r, level) {
+			h.ServeHTTP(w, r)
 		}
-	}
-	if !right {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="mailhatch"`)
-		return &requestError{http.StatusUnauthorized, "this needs the token of [admin], as Authorization: Bearer TOKEN"}
-	}
-	return nil
-}
-
-// guessed counts a wrong token, or refuses to while others are too fresh. The right one always passes: it is
-// too long to be guessed, and a guesser must not keep its owner out.
-func (s *Server) guessed(w http.ResponseWriter, r *http.Request) error {
-	const user = "token of [admin]"
-	client, _, _ := net.SplitHostPort(r.RemoteAddr)
-	if wait := s.cfg.Guard.Wait(user, client); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(1+int(wait/time.Second)))
-		return &requestError{http.StatusTooManyRequests, "too many wrong tokens, try again later"}
-	}
-	s.cfg.Guard.Failed(user, client)
-	if s.cfg.Guessed != nil {
-		s.cfg.Guessed(client)
-	}
-	return nil
-}
-
-// localHost reports whether a Host field names this machine: a page whose name was made to point here
-// has another one.
-func localHost(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().IsLoopback()
-	}
-	return strings.EqualFold(host, "localhost")
+	})
 }
 
 // health returns a mux with what names nobody.
@@ -175,17 +146,7 @@ func (s *Server) health() *http.ServeMux {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, reasons(s.cfg.Ready)) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 8, Timeout: readTimeout}))
-	mux.Handle("/", handler(nothing))
 	return mux
-}
-
-// show adds to a mux what is shown of mail, its contents apart.
-func (s *Server) show(mux *http.ServeMux) {
-	mux.Handle("GET /api/v1/status", handler(s.status))
-	mux.Handle("GET /api/v1/queue", handler(s.list))
-	mux.Handle("GET /api/v1/queue/{id}", handler(s.message))
-	mux.Handle("GET /api/v1/log", handler(s.log))
-	mux.Handle("/api/", handler(nothing))
 }
 
 func nothing(_ http.ResponseWriter, r *http.Request) error {

@@ -239,6 +239,11 @@ func (j *Journal) LoggedIn(upstream string) {
 	j.write(slog.LevelInfo, "logged_in", slog.String("upstream", upstream))
 }
 
+// PageOpened writes "page_opened": a client opened a link that was made for an account, by.
+func (j *Journal) PageOpened(by, client string) {
+	j.write(slog.LevelInfo, "page_opened", slog.String("by", by), slog.String("client", client))
+}
+
 // Reloaded writes "reloaded", or "reload_refused" when err is why the old config stays.
 func (j *Journal) Reloaded(err error) {
 	if err != nil {

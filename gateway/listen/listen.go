@@ -64,6 +64,7 @@ type snapshot struct {
 
 // served is an address that a server answers on.
 type served struct {
+	name   string // of the endpoint
 	addr   net.Addr
 	public bool
 	probe  func(ctx context.Context, addr net.Addr) error
@@ -234,7 +235,7 @@ func (s *Set) publish(list []*endpoint) {
 	now := &snapshot{waiting: waiting(list)}
 	for _, e := range list {
 		for _, socket := range e.sockets {
-			now.served = append(now.served, served{socket.Addr(), e.Public, e.Probe})
+			now.served = append(now.served, served{e.Name, socket.Addr(), e.Public, e.Probe})
 		}
 	}
 	s.serving.Store(now)
@@ -275,6 +276,19 @@ func (e *endpoint) close() {
 	for _, s := range e.sockets {
 		_ = s.Close()
 	}
+}
+
+// Named returns the addresses of the endpoints of that name once Run serves them.
+func (s *Set) Named(name string) []net.Addr {
+	var list []net.Addr
+	if now := s.serving.Load(); now != nil {
+		for _, at := range now.served {
+			if at.name == name {
+				list = append(list, at.addr)
+			}
+		}
+	}
+	return list
 }
 
 // Addrs returns the addresses of the public endpoints once Run serves them, in the order they were given.
