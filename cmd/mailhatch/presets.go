@@ -68,6 +68,7 @@ func (a *app) showPreset(p preset.Preset) {
 	if p.Bytes > 0 {
 		row("message", fmt.Sprintf("%d MiB", p.Bytes>>20))
 	}
+	row("Message-ID", p.MessageID())
 	for i, s := range append(append([]string{}, p.Changes...), p.Notes...) {
 		row(map[bool]string{true: "changes", false: "note"}[i < len(p.Changes)], s)
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -44,7 +43,7 @@ func headersOf(m *upstream.Mail, form Form) []Field {
 		}
 		list.add(f.Name, mime.Header{f}.Text(f.Name))
 	}
-	if references := References(msg.Header, msg.MessageID); references != "" && !form.KeepsID {
+	if references := wire.References(msg.Header, msg.MessageID); references != "" && !form.KeepsID {
 		list.set("References", references)
 	}
 	// What the provider writes anew stays readable.
@@ -86,30 +85,6 @@ func (l *joinedHeaders) set(name, value string) {
 	}
 	l.add(name, value)
 }
-
-// References returns References (RFC 5322 3.6.4) with the id that a provider replaces at the end: a reply, which names the
-// new one, and what followed upon the old one meet in one thread. "" where it is there, or is no id.
-func References(h mime.Header, id string) string {
-	if !idForm.MatchString(id) {
-		return ""
-	}
-	ids := strings.Join(strings.Fields(strings.Join(h.Values("References"), " ")), " ")
-	if ids == "" { // then the field that readers go by is In-Reply-To, where it names one message
-		if ids = strings.TrimSpace(h.Get("In-Reply-To")); !idForm.MatchString(ids) {
-			ids = ""
-		}
-	}
-	if strings.Contains(ids, id) {
-		return ""
-	}
-	if ids = strings.TrimSpace(ids + " " + id); len(ids) > wire.MaxReferences-len("References: \r\n") {
-		ids = wire.ShortReferences(ids)
-	}
-	return ids
-}
-
-// idForm is a msg-id (RFC 5322 3.6.4) of a length that any header has room for.
-var idForm = regexp.MustCompile(`^<[!-;=?-~]{1,900}>$`)
 
 func (l *joinedHeaders) joined() []Field {
 	out := make([]Field, len(l.names))

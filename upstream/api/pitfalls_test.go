@@ -10,7 +10,6 @@ import (
 	"mailhatch/mime"
 	"mailhatch/mime/wire"
 	"mailhatch/upstream"
-	"mailhatch/upstream/api"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -236,7 +235,7 @@ func TestReferences(t *testing.T) {
 		{"References: <a@x>\r\n", "<jörg@x>", ""},
 		{"References: <first@x> " + long + "\r\n", "<m@x>", "long"},
 	} {
-		got := api.References(mime.ParseHeader([]byte(row.header+"\r\n")), row.id)
+		got := wire.References(mime.ParseHeader([]byte(row.header+"\r\n")), row.id)
 		if row.want == "long" {
 			if len(got) > wire.MaxReferences || !strings.HasPrefix(got, "<first@x> ") || !strings.HasSuffix(got, "@x> <m@x>") {
 				t.Errorf("%d bytes: %s", len(got), got)
@@ -263,12 +262,14 @@ func TestReferences(t *testing.T) {
 			t.Errorf("%s: %v", kind, fake.Accepted()[0].Headers)
 		}
 	}
-	up, fake := start(t, "ses", "")
-	if o := up.Send(t.Context(), makeMail(t, strings.Replace(plainMessage, "Subject", "References: <a@example.com>\nSubject", 1), "ann@example.org"))[0]; o.Err != nil {
-		t.Fatal(o.Err)
-	}
-	head := mime.ParseHeader(fake.Accepted()[0].Raw)
-	if head.Get("References") != "<a@example.com> <m@example.com>" || head.Get("X-Original-Message-ID") != "<m@example.com>" {
-		t.Errorf("%q", head)
+	for _, kind := range []string{"ses", "cloudflare", "mandrill"} {
+		up, fake := start(t, kind, "")
+		if o := up.Send(t.Context(), makeMail(t, strings.Replace(plainMessage, "Subject", "References: <a@example.com>\nSubject", 1), "ann@example.org"))[0]; o.Err != nil {
+			t.Fatalf("%s: %v", kind, o.Err)
+		}
+		head := mime.ParseHeader(fake.Accepted()[0].Raw)
+		if head.Get("References") != "<a@example.com> <m@example.com>" || head.Get("X-Original-Message-ID") != "<m@example.com>" {
+			t.Errorf("%s: %q", kind, head)
+		}
 	}
 }

@@ -71,6 +71,11 @@ func changes() []string {
 		"References are shortened to 2,048 bytes, from their middle; Auto-Submitted, Importance, Priority and Sensitivity lose their parameters")
 }
 
+// form is how Cloudflare takes messages.
+func form() raw.Form {
+	return raw.Form{Provider: "Cloudflare", Bytes: maxBytes, SevenBit: true, NewID: true, Edits: edits, Check: check}
+}
+
 type settings struct {
 	api.Settings
 	AccountID string          `toml:"account_id"`
@@ -96,7 +101,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		return nil, err
 	}
 	return api.New(client, &provider{client: client, path: "/accounts/" + s.AccountID + "/email/sending/send_raw",
-		form: raw.Form{Provider: "Cloudflare", Bytes: maxBytes, SevenBit: true, Edits: edits, Check: check}}), nil
+		form: form()}), nil
 }
 
 // provider sends by POST /accounts/{account_id}/email/sending/send_raw,

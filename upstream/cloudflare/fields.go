@@ -1,7 +1,6 @@
 package cloudflare
 
 import (
-	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -78,17 +77,14 @@ func edits(m *upstream.Mail, h mime.Header) []mime.Edit {
 			list = append(list, mime.Edit{Op: mime.Replace, Name: name, Value: strings.Join(values, ", "), UTF8: true})
 		}
 	}
-	references := cmp.Or(api.References(h, m.Message.MessageID), h.Get("References"))
-	if references != h.Get("References") || len(references) > maxValue {
+	if references := h.Get("References"); len(references) > maxValue {
 		replace("References", shortReferences(references))
 	}
 	for _, name := range emptyFields(h) {
 		remove(name)
 	}
-	for _, f := range [...][2]string{{"X-Original-Message-ID", m.Message.MessageID}, {"X-Original-Date", h.Get("Date")}} {
-		if f[1] != "" && !h.Has(f[0]) {
-			replace(f[0], f[1])
-		}
+	if date := h.Get("Date"); date != "" && !h.Has("X-Original-Date") {
+		replace("X-Original-Date", date)
 	}
 	return list
 }

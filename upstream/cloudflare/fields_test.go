@@ -7,7 +7,6 @@ import (
 
 	"mailhatch/mime"
 	"mailhatch/upstream"
-	"mailhatch/upstream/raw"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -61,7 +60,7 @@ func TestFields(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			msg := upstreamtest.ParseMessage(t, head+row.fields+"\r\nbody\r\n")
 			m := &upstream.Mail{ID: "Q", Message: msg, To: []upstream.Recipient{{Address: "b@x.example"}}}
-			src, e := raw.Form{Provider: "Cloudflare", Bytes: maxBytes, SevenBit: true, Edits: edits, Check: check}.Message(m)
+			src, e := form().Message(m)
 			words, fails := strings.CutPrefix(row.want, "! ")
 			if e != nil {
 				if !fails || e.Class != upstream.Unrepresentable || !strings.Contains(e.Error(), words) {

@@ -65,7 +65,8 @@ func changes() []string {
 	return append(raw.Changes(), raw.SevenBitChange,
 		"the envelope sender is Mandrill's: bounces go there, not to MAIL FROM",
 		"X-MC-Track, X-MC-PreserveRecipients and X-MC-Metadata tell Mandrill to track nothing and to leave To and Cc as they are; it takes them out",
-		"Mandrill adds Received, DKIM-Signature, Feedback-ID and X-Mandrill-User, and puts Message-ID and Sender of its own in as the account is set",
+		"Mandrill adds Received, DKIM-Signature, Feedback-ID and X-Mandrill-User, and puts Message-ID and Sender of its own in as the account is set: "+
+			"the old id stands in X-Original-Message-ID and at the end of References",
 		"each request has ten recipients at most, so that Mandrill says at once whom it refuses")
 }
 
@@ -83,7 +84,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, key: s.APIKey, form: raw.Form{Provider: "Mandrill", Bytes: maxBytes, SevenBit: true}}), nil
+	return api.New(client, &provider{client: client, key: s.APIKey, form: raw.Form{Provider: "Mandrill", Bytes: maxBytes, SevenBit: true, NewID: true}}), nil
 }
 
 // provider sends by POST /messages/send-raw.json.

@@ -20,6 +20,7 @@ type Form struct {
 	Domain   string // of a Message-ID that is made up; "": that of From
 	Options  string // pattern of fields that the request has in another form; "": none
 	SevenBit bool   // the request is text: the message leaves in its 7-bit form
+	NewID    bool   // the provider replaces Message-ID: the old one stays in other fields, see [wire.KeepID]
 
 	// Edits returns what a header needs besides to be one that the API takes; nil: nothing.
 	Edits func(m *upstream.Mail, h mime.Header) []mime.Edit
@@ -48,6 +49,9 @@ func (f Form) Message(m *upstream.Mail, more ...mime.Edit) (mime.Source, *upstre
 		return nil, e
 	}
 	msg, err := wire.Fit(m.Message, slices.Concat(edits, missing, more)...)
+	if err == nil && f.NewID {
+		msg, err = msg.With(wire.KeepID(msg.Header)...)
+	}
 	if err == nil && f.Edits != nil {
 		msg, err = msg.With(f.Edits(m, msg.Header)...)
 	}

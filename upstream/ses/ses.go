@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
 	"mailhatch/upstream/raw"
@@ -116,19 +115,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, form: raw.Form{Provider: "SES", Bytes: maxBytes, Edits: keepID}, set: s.ConfigurationSet, identity: s.IdentityARN}), nil
-}
-
-// keepID leaves the Message-ID, which SES replaces, where people and threads find it.
-func keepID(m *upstream.Mail, h mime.Header) (list []mime.Edit) {
-	id := h.Get("Message-ID")
-	if !h.Has("X-Original-Message-ID") && id != "" {
-		list = append(list, mime.Edit{Op: mime.Replace, Name: "X-Original-Message-ID", Value: id})
-	}
-	if references := api.References(h, id); references != "" {
-		list = append(list, mime.Edit{Op: mime.Replace, Name: "References", Value: references, UTF8: true})
-	}
-	return list
+	return api.New(client, &provider{client: client, form: raw.Form{Provider: "SES", Bytes: maxBytes, NewID: true}, set: s.ConfigurationSet, identity: s.IdentityARN}), nil
 }
 
 // provider sends by POST /v2/email/outbound-emails.

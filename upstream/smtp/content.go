@@ -117,17 +117,31 @@ func (u *relay) editHeader(m *mime.Message, own []string) (*mime.Message, error)
 		m = mended
 	}
 	var edits []mime.Edit
-	if u.keyed { // it gets one of ours
+	if u.service.Keyed { // it gets one of ours
 		edits = append(edits, mime.Edit{Op: mime.Remove, Name: keyField})
 	}
-	if !slices.ContainsFunc(m.Header, func(f mime.Field) bool { return upstream.MatchesField(f.Name, u.removed) }) {
-		return wire.Fit(m, edits...)
+	if slices.ContainsFunc(m.Header, func(f mime.Field) bool { return upstream.MatchesField(f.Name, u.removed) }) {
+		// One edit for each pattern: with one for each field, a message could make the cost the square of its size.
+		for _, pattern := range u.removed {
+			edits = append(edits, mime.Edit{Op: mime.Remove, Name: pattern, Except: own})
+		}
 	}
-	// One edit for each pattern: with one for each field, a message could make the cost the square of its size.
-	for _, pattern := range u.removed {
-		edits = append(edits, mime.Edit{Op: mime.Remove, Name: pattern, Except: own})
+	return wire.Fit(m, append(edits, u.keepID(m.Header, own)...)...)
+}
+
+// keepID does against a service that replaces Message-ID what can be done.
+func (u *relay) keepID(h mime.Header, own []string) []mime.Edit {
+	switch name := u.service.KeepID; {
+	case name == "":
+	case h.Has(name) && (!upstream.MatchesField(name, u.removed) || upstream.MatchesField(name, own)):
+		return nil // the program, or the operator, has said it
+	default:
+		return []mime.Edit{{Op: mime.Replace, Name: name, Value: "true"}}
 	}
-	return wire.Fit(m, edits...)
+	if u.service.NewID {
+		return wire.KeepID(h)
+	}
+	return nil
 }
 
 // note tells the operator what a strict relay may take offence at.

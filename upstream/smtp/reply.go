@@ -105,7 +105,7 @@ const (
 //
 //	phase    4yz                     5yz
 //	connect  Temporary, Connect      Temporary, Connect: it says nothing about any mail
-//	auth     Temporary, Connect      Account
+//	auth     Temporary, Connect      Account; words about connections of ours: Throttled
 //	others   Temporary               530 534 535 538 and words about login: Account
 //	                                 words about our IP or account, "relay denied": Account
 //	                                 words about the right to use this From: Account, Sender
@@ -233,8 +233,10 @@ var throttleWords = []string{
 func (r reply) isThrottle(phase stage) bool {
 	final := r.code/100 == 5
 	switch {
-	case r.code < 400 || final && phase <= atAuth:
+	case r.code < 400 || final && phase == atConnect:
 		return false
+	case final && phase == atAuth: // "535 5.7.8 Too many connections per account", https://help.mailtrap.io/article/100-sending-limits
+		return hasAny(strings.ToLower(r.text), "too many connections", "too many concurrent", "concurrent connections")
 	case slices.Contains(throttleCodes, r.enhanced), r.code == 421 && r.enhanced == "4.7.0": // Google's; others use it likewise
 		return true
 	case r.isMailbox() || r.tooManyRecipients(phase):

@@ -86,6 +86,7 @@ func TestSMTPReplyClasses(t *testing.T) {
 		{atConnect, "550 rate limit exceeded", "temporary 550 connect"},
 		{atConnect, "550 5.7.1 banned", "temporary 550 5.7.1 connect"},
 		{atAuth, "535 authentication failed", "account 535"},
+		{atAuth, "535 5.7.8 Too many connections per account", "throttled 535 5.7.8"},
 		{atAuth, "432 4.7.12 transition needed", "temporary 432 4.7.12 connect"},
 	} {
 		code, _, text, ok := splitReplyLine(test.reply)

@@ -73,7 +73,7 @@ func (u *relay) begin(job *job) {
 	if job.sweep(); len(job.pending) == 0 {
 		return
 	}
-	if job.keyed = u.keyed; u.keyed {
+	if job.keyed = u.service.Keyed; job.keyed {
 		if err := job.readKey(u.removed); err != nil {
 			job.fail(err)
 			return

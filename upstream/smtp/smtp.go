@@ -79,8 +79,8 @@ type relay struct {
 	auth         string
 	timeout      time.Duration
 	finalTimeout time.Duration
-	removed      []string // fields that do not leave
-	keyed        bool     // it recognises a repeated message by keyField
+	removed      []string      // fields that do not leave
+	service      preset.Preset // that the relay is; the zero value where the config names none
 	// mostRecipients is how many recipients of one message the relay has shown to take; 0: as many as it says.
 	mostRecipients atomic.Int64
 	pool           pool
@@ -102,8 +102,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		username: s.Username, password: s.Password, auth: s.Auth, removed: removedFields(s.PassControlHeaders),
 		timeout: s.Timeout.Duration, finalTimeout: s.Timeout.Duration,
 	}
-	p, _ := preset.Find(s.Preset)
-	u.keyed = p.Keyed
+	u.service, _ = preset.Find(s.Preset)
 	u.secrets = newRedactor(s.Username, s.Password)
 	u.pool.maxIdle = maxIdle
 	u.buffers.New = func() any { b := make([]byte, 0, chunkSize); return &b }
@@ -131,7 +130,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	if u.keyed {
+	if u.service.Keyed {
 		return keyed{u}, nil
 	}
 	return u, nil

@@ -25,7 +25,7 @@ func mailboxes() []Preset {
 			Doc:     "https://learn.microsoft.com/en-us/exchange/mail-flow-best-practices/high-volume-mails-m365",
 			Login:   "username and password of the HVE account, or OAuth2",
 			Changes: []string{ownSender},
-			Notes:   []string{"recipients inside the organisation only"},
+			Notes:   []string{"recipients inside the organisation only; no copy is kept"},
 		},
 		{
 			Name: "gmail", Service: "Gmail and Google Workspace", Host: "smtp.gmail.com", Port: 587, TLS: "starttls",
@@ -50,12 +50,14 @@ func mailboxes() []Preset {
 		{
 			Name: "icloud", Service: "iCloud Mail", Host: "smtp.mail.me.com", Port: 587, TLS: "starttls",
 			Doc:   "https://support.apple.com/en-us/102525",
-			Login: "username is the address; the password " + appPass, Changes: []string{ownSender}, Notes: []string{mailboxFor},
+			Login: "username is the address; the password " + appPass,
+			Bytes: 20 << 20, Recipients: 500, // https://support.apple.com/en-us/102198
+			Changes: []string{ownSender}, Notes: []string{mailboxFor, "1,000 messages and 1,000 recipients a day"},
 		},
 		{
 			Name: "yahoo", Service: "Yahoo Mail", Host: "smtp.mail.yahoo.com", Port: 465, TLS: "implicit",
 			Doc:   "https://help.yahoo.com/kb/SLN4724.html",
-			Login: "username is the address; the password " + appPass, Changes: []string{sentCopy, ownSender}, Notes: []string{mailboxFor},
+			Login: "username is the address; the password " + appPass, Changes: []string{ownSender}, Notes: []string{mailboxFor},
 		},
 		{
 			Name: "ovh", Service: "OVHcloud mailboxes", Host: "ssl0.ovh.net", Port: 465, TLS: "implicit",
@@ -64,8 +66,10 @@ func mailboxes() []Preset {
 		},
 		{
 			Name: "infomaniak", Service: "Infomaniak Mail", Host: "mail.infomaniak.com", Port: 465, TLS: "implicit",
-			Doc:   "https://www.infomaniak.com/en/support/faq/2427",
-			Login: "address and password of the mailbox, or a password made for this device", Changes: []string{ownSender}, Notes: []string{mailboxFor},
+			Doc:        "https://www.infomaniak.com/en/support/faq/2427",
+			Login:      "address and password of the mailbox, or a password made for this device",
+			Recipients: 100, // https://www.infomaniak.com/en/support/faq/admin2/email-service
+			Changes:    []string{ownSender}, Notes: []string{mailboxFor, "100 to 1,440 recipients a day, by the offer"},
 		},
 		{
 			Name: "proton", Service: "Proton Mail for business", Host: "smtp.protonmail.ch", Port: 587, TLS: "starttls",

@@ -10,18 +10,20 @@ func others() []Preset {
 		},
 		{
 			Name: "mailersend", Service: "MailerSend", Host: "smtp.mailersend.net", Port: 587, TLS: "starttls",
-			Doc: "https://developers.mailersend.com/general.html#smtp-relay", Login: "an SMTP user of the sending domain",
+			Doc: "https://developers.mailersend.com/smtp-relay.html", Login: "an SMTP user of the sending domain",
 			Changes: []string{envelopeTheirs, verifiedFrom},
+			Notes:   []string{"mail that it cannot read is refused for the time being (450), and so waits until max_age"},
 		},
 		{
 			Name: "mailtrap", Service: "Mailtrap Email Sending", Host: "live.smtp.mailtrap.io", Port: 587, TLS: "starttls", Username: "api",
 			Doc: "https://docs.mailtrap.io/email-api-smtp/setup/smtp-integration", Login: "the password is an API token of the sending domain",
+			Bytes: 10 << 20, Concurrent: 10, // https://help.mailtrap.io/article/100-sending-limits
 			Changes: []string{envelopeTheirs, verifiedFrom},
 		},
 		{
 			Name: "smtp2go", Service: "SMTP2GO", Host: "mail.smtp2go.com", Port: 587, TLS: "starttls",
-			Doc: "https://support.smtp2go.com/hc/en-gb/articles/223087627", Login: "an SMTP user of the account",
-			Changes: []string{envelopeTheirs, verifiedFrom}, Notes: []string{"port 2525 answers where 587 is blocked"},
+			Doc: "https://developers.smtp2go.com/docs/smtp-relay", Login: "an SMTP user of the account",
+			Changes: []string{envelopeTheirs, verifiedFrom}, Notes: []string{"port 2525 answers where 587 is blocked; mail-eu, mail-us and mail-au.smtp2go.com are in a region"},
 		},
 		{
 			Name: "scaleway", Service: "Scaleway Transactional Email", Host: "smtp.tem.scaleway.com", Port: 587, TLS: "starttls",
@@ -32,13 +34,14 @@ func others() []Preset {
 			Name: "azure-acs", Service: "Azure Communication Services Email", Host: "smtp.azurecomm.net", Port: 587, TLS: "starttls",
 			Doc:   "https://learn.microsoft.com/en-us/azure/communication-services/quickstarts/email/send-email-smtp/send-email-smtp",
 			Login: "an SMTP username of the resource; the password is the secret of its Entra application",
-			Bytes: 10 << 20, Recipients: 50, Changes: []string{newMessageID, envelopeTheirs, verifiedFrom},
+			Bytes: 10 << 20, Recipients: 50, Changes: []string{envelopeTheirs, verifiedFrom},
 			Notes: []string{"30 mails a minute and 100 an hour until a higher limit is granted"},
 		},
 		{
 			Name: "zeptomail", Service: "Zoho ZeptoMail", Host: "smtp.zeptomail.com", Port: 587, TLS: "starttls", Username: "emailapikey",
 			Doc: "https://www.zoho.com/zeptomail/help/smtp-home.html", Login: "the password is a Send Mail token",
 			Bytes: 15 << 20, Changes: []string{envelopeTheirs, verifiedFrom},
+			Notes: []string{"accounts of another data center have another host, such as smtp.zeptomail.eu"},
 		},
 		{
 			Name: "elastic-email", Service: "Elastic Email", Host: "smtp.elasticemail.com", Port: 587, TLS: "starttls",
@@ -48,7 +51,14 @@ func others() []Preset {
 		{
 			Name: "ahasend", Service: "AhaSend", Host: "send.ahasend.com", Port: 587, TLS: "starttls",
 			Doc: "https://ahasend.com/docs/smtp", Login: "an SMTP credential of the account",
-			Changes: []string{envelopeTheirs, verifiedFrom},
+			Bytes: 20 << 20, Recipients: 50, Changes: []string{envelopeTheirs, verifiedFrom},
+			Notes: []string{"send-us.ahasend.com is in the US"},
+		},
+		{
+			Name: "emailit", Service: "Emailit", Host: "smtp.emailit.com", Port: 587, TLS: "starttls", Username: "emailit",
+			Doc: "https://emailit.com/docs/smtp/settings/", Login: "the password is an API key of the workspace",
+			NewID:   true, // https://emailit.com/docs/smtp/headers/
+			Changes: []string{"Date is replaced", envelopeTheirs, verifiedFrom, "each recipient gets a mail of their own"},
 		},
 		{
 			Name: "lettermint", Service: "Lettermint", Host: "smtp.lettermint.co", Port: 587, TLS: "starttls", Username: "lettermint",

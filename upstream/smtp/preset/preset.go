@@ -25,9 +25,12 @@ type Preset struct {
 	Rate       string // messages in a time: "30/m"
 	Concurrent int    // connections
 
-	Changes []string // what the service does to mail, beside trace fields and signatures
+	NewID  bool   // it replaces Message-ID
+	KeepID string // header field that makes it keep Message-ID instead, when its value is true; "": there is none
+	Keyed  bool   // it recognises a repeated message by Resend-Idempotency-Key
+
+	Changes []string // what else the service does to mail, beside trace fields and signatures
 	Notes   []string // what one must know
-	Keyed   bool     // it recognises a repeated message by Resend-Idempotency-Key
 }
 
 // All returns the presets in the order of their names.
@@ -54,6 +57,17 @@ func Names() []string {
 		names = append(names, p.Name)
 	}
 	return names
+}
+
+// MessageID says what becomes of Message-ID; "" where the service is not known to replace it.
+func (p Preset) MessageID() string {
+	switch {
+	case p.KeepID != "":
+		return "kept: " + p.KeepID + " asks for it"
+	case p.NewID:
+		return "replaced: the old one stands in X-Original-Message-ID and at the end of References"
+	}
+	return ""
 }
 
 // HostIn returns the host in a region.

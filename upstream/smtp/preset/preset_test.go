@@ -10,7 +10,7 @@ import (
 
 func TestPresets(t *testing.T) {
 	all := All()
-	if len(all) < 28 {
+	if len(all) < 32 {
 		t.Errorf("only %d presets", len(all))
 	}
 	seen := map[string]bool{}
@@ -28,6 +28,14 @@ func TestPresets(t *testing.T) {
 		}
 		if want := map[string][]int{"implicit": {465}, "starttls": {587, 2525}}[p.TLS]; !slices.Contains(want, p.Port) {
 			t.Errorf("%s: port %d with %s", p.Name, p.Port, p.TLS)
+		}
+		if p.NewID && p.KeepID != "" || p.Bytes%(1<<20) != 0 || p.Bytes > 0 && p.Bytes < 5<<20 || p.Recipients < 0 || p.Concurrent < 0 {
+			t.Errorf("%s: %+v", p.Name, p)
+		}
+		for _, line := range append(append([]string{}, p.Changes...), p.Notes...) {
+			if line == "" || strings.Contains(line, "Message-ID") || strings.HasSuffix(line, ".") || strings.ContainsAny(line, "|\n") {
+				t.Errorf("%s: %q", p.Name, line)
+			}
 		}
 		if p.Service == "" || p.Login == "" || len(p.Changes)+len(p.Notes) == 0 {
 			t.Errorf("%s: something about it is not said: %+v", p.Name, p)
