@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"mailhatch/mime"
@@ -28,8 +29,9 @@ func Fit(m *mime.Message, edits ...mime.Edit) (*mime.Message, error) {
 			edits = append(edits, mime.Edit{Op: mime.Replace, Name: name, Value: joinLists(values), UTF8: true})
 		}
 	}
+	rewritten := slices.ContainsFunc(edits, func(e mime.Edit) bool { return e.Op == mime.Replace && e.Name == "References" }) // by [KeepID]
 	for _, f := range h {
-		if strings.EqualFold(f.Name, "References") && (len(f.Raw) > MaxReferences || tooLong(f.Raw) && len(foldField(f, "\r\n")) > MaxReferences) {
+		if !rewritten && strings.EqualFold(f.Name, "References") && (len(f.Raw) > MaxReferences || tooLong(f.Raw) && len(foldField(f, "\r\n")) > MaxReferences) {
 			edits = append(edits, mime.Edit{Op: mime.Replace, Name: f.Name, Value: ShortReferences(f.Value()), UTF8: true})
 			break
 		}

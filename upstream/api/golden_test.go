@@ -95,7 +95,7 @@ var apiKinds = [...]apiKind{
 	{name: "sparkpost", limit: 20 << 20, raw: true, sevenBit: true, golden: rawGolden, taken: upstreamtest.Answer{Status: 200, Body: `{"results":{"id":"1"}}`},
 		modes: []string{"region = 'eu'\n"},
 		fake:  func() *upstreamtest.Server { return fakes.NewSparkPost(apiKey) }},
-	{name: "mandrill", limit: 25 << 20, raw: true, added: len("X-MC-Track: none\r\nX-MC-PreserveRecipients: true\r\nX-MC-Metadata: {\"mailhatch_id\":\"Q\"}\r\n"), sevenBit: true, golden: rawGolden, taken: upstreamtest.Answer{Status: 200, Body: `[{"email":"ann@example.org","status":"sent"}]`},
+	{name: "mandrill", limit: 25 << 20, raw: true, added: len("X-MC-Track: none\r\nX-MC-PreserveRecipients: true\r\nX-MC-Metadata: {\"mailhatch_id\":\"Q\"}\r\n" + idKept), sevenBit: true, golden: rawGolden, taken: upstreamtest.Answer{Status: 200, Body: `[{"email":"ann@example.org","status":"sent"}]`},
 		fake: func() *upstreamtest.Server { return fakes.NewMandrill(apiKey) }},
 	{name: "brevo", limit: 20 << 20, taken: upstreamtest.Answer{Status: 201, Body: `{"messageId":"1"}`},
 		modes: []string{"pass_control_headers = true\n", "on_lossy = 'allow'\n"},

@@ -44,14 +44,14 @@ func (f Form) Message(m *upstream.Mail, more ...mime.Edit) (mime.Source, *upstre
 		edits = append(edits, mime.Edit{Op: mime.Remove, Name: f.Options})
 	}
 	edits = append(edits, mime.Edit{Op: mime.Mend}) // providers refuse headers with lines that are not fields
+	if f.NewID {
+		edits = append(edits, wire.KeepID(m.Message.Header)...)
+	}
 	missing, e := f.missingFields(m)
 	if e != nil {
 		return nil, e
 	}
 	msg, err := wire.Fit(m.Message, slices.Concat(edits, missing, more)...)
-	if err == nil && f.NewID {
-		msg, err = msg.With(wire.KeepID(msg.Header)...)
-	}
 	if err == nil && f.Edits != nil {
 		msg, err = msg.With(f.Edits(m, msg.Header)...)
 	}

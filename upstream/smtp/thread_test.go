@@ -53,3 +53,19 @@ func TestMessageIDAtServices(t *testing.T) {
 		checkFaults(t, fake)
 	}
 }
+
+// TestLongReferences: the original id is not among those that are left out.
+func TestLongReferences(t *testing.T) {
+	fake := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	u := openSMTP(t, fake, func(s *settings) { s.Preset = "brevo" })
+	ids := strings.Repeat("<"+strings.Repeat("i", 60)+"@example.com>\r\n ", 80)
+	m := upstreamtest.NewMail(t, "From: app@example.com\r\nTo: a@x\r\nMessage-ID: <m@example.com>\r\nReferences: <first@x>\r\n "+ids+"<last@x>\r\n\r\nbody\r\n", "a@x")
+	if o := u.Send(t.Context(), m)[0]; o.Err != nil {
+		t.Fatal(o.Err)
+	}
+	got := strings.Fields(mime.ParseHeader(fake.Taken()[0].Data).Get("References"))
+	if n := len(got); n < 40 || got[0] != "<first@x>" || got[n-2] != "<last@x>" || got[n-1] != "<m@example.com>" {
+		t.Errorf("%d ids: %q", n, got)
+	}
+	checkFaults(t, fake)
+}
