@@ -23,7 +23,7 @@ func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
 		Access: g.access, URL: g.pageURL,
 		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
-		Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
+		Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }
 
@@ -56,7 +56,7 @@ func (g *Gateway) bindAdminSocket(cfg *config.Config) ([]net.Listener, error) {
 	if err := admin.Note(cfg.StateDir, path); err != nil {
 		g.journal.InternalError("admin", err)
 	}
-	return []net.Listener{l}, nil
+	return []net.Listener{listen.Accounts(l)}, nil
 }
 
 // probeEvery limits how often the listeners are asked for their health.

@@ -80,10 +80,19 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		commands = map[string]func(*testscript.TestScript, bool, []string){}
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
-		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain,
+		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain, "refuse": refuse, "waitfor": waitfor,
 		"consent": consent, "application": application,
 	})
 	return commands
+}
+
+// refuse makes the fake refuse all mail to ADDRESS for good.
+func refuse(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: refuse ADDRESS")
+	}
+	ts.Value("resend").(*upstreamtest.Server).Refuse(args, upstreamtest.Fault{Status: 422,
+		Body: `{"statusCode":422,"name":"validation_error","message":"Invalid to field."}`})
 }
 
 // await waits until ADDRESS, HOST:PORT or unix:PATH, accepts connections.

@@ -17,16 +17,18 @@ import (
 	"mailhatch/gateway/queue"
 )
 
+const selection = "[--state S] [--upstream U] [--from A] [--to A] [--subject S] [--older T]"
+
 // queueCommands are the words after mailhatch queue.
 func queueCommands() []subcommand {
 	return []subcommand{
-		{"list", "[--state S] [--upstream U] [ID…]", "list the queue, oldest first (the default)", queueList},
-		{"show", "ID…", "show everything known about messages", queueShow},
+		{"list", selection + " [ID…]", "list the queue, oldest first (the default)", queueList},
+		{"show", "ID… " + selection, "show everything known about messages", queueShow},
 		{"cat", "ID", "print a message as it is stored", queueCat},
-		{"retry", "ID…|--all", "make queued and failed mail due now, as if it were new", act(admin.Retry)},
-		{"hold", "ID…|--all", "keep mail until it is released", act(admin.Hold)},
-		{"release", "ID…|--all", "release held mail", act(admin.Release)},
-		{"delete", "ID…|--all", "discard mail for good", act(admin.Delete)},
+		{"retry", "ID…|--all " + selection, "make queued and failed mail due now, as if it were new", act(admin.Retry)},
+		{"hold", "ID…|--all " + selection, "keep mail until it is released", act(admin.Hold)},
+		{"release", "ID…|--all " + selection, "release held mail", act(admin.Release)},
+		{"delete", "ID…|--all " + selection, "discard mail for good", act(admin.Delete)},
 	}
 }
 
@@ -48,30 +50,15 @@ func runQueue(ctx context.Context, a *app, args []string) error {
 
 func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || s == "--help" }
 
-// selectFlags are the flags that choose messages.
-func selectFlags(fs *flag.FlagSet) (state, upstream *string) {
-	state = fs.String("state", "", "only messages with recipients in this `state`: queued, held or failed")
-	upstream = fs.String("upstream", "", "only messages that wait for this `upstream`")
-	fs.StringVar(upstream, "lane", "", "only messages that wait for this `upstream`")
-	return state, upstream
-}
-
-func checkState(s string) error {
-	switch envelope.State(s) {
-	case "", envelope.Queued, envelope.Held, envelope.Failed:
-		return nil
-	}
-	return command.Usagef("--state %q: write queued, held or failed", s)
-}
-
 func queueList(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue list")
-	state, upstream := selectFlags(fs)
+	var parts partFlags
+	parts.define(fs)
 	limit := fs.Int("limit", 0, "at most this `number` of messages; 0 for all")
 	asJSON := fs.Bool("json", false, "one line of JSON for each message")
 	ids, err := command.Parse(fs, args)
 	if err == nil {
-		err = checkState(*state)
+		err = parts.check()
 	}
 	if err == nil && *limit < 0 {
 		err = command.Usagef("--limit %d must not be negative", *limit)
@@ -84,7 +71,9 @@ func queueList(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	defer done()
-	f := admin.Filter{IDs: ids, State: envelope.State(*state), Upstream: *upstream, Limit: *limit}
+	f := parts.filter(ids)
+	f.Limit = *limit
+	parts.tell(a.stderr)
 	shown, seen := 0, map[string]bool{}
 	for {
 		p, err := v.List(ctx, f)
@@ -104,10 +93,12 @@ func queueList(ctx context.Context, a *app, args []string) error {
 		f.Limit, f.After = max(0, f.Limit), p.Next
 	}
 	missing := slices.DeleteFunc(ids, func(id string) bool { return seen[id] })
-	if len(missing) > 0 && f.State == "" && f.Upstream == "" && *limit == 0 {
+	switch {
+	case len(missing) > 0 && !parts.given() && *limit == 0:
 		return noSuch(missing...)
-	}
-	if shown == 0 && !*asJSON {
+	case shown == 0 && !*asJSON && parts.given():
+		fmt.Fprintln(a.stdout, "nothing in the queue matches")
+	case shown == 0 && !*asJSON:
 		fmt.Fprintln(a.stdout, "the queue is empty")
 	}
 	return nil
@@ -127,16 +118,12 @@ func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 	}
 	for _, m := range p.Messages {
 		for _, part := range m.Parts {
-			to := part.To[0].Address
-			if n := len(part.To); n > 1 {
-				to += fmt.Sprintf(" +%d", n-1)
-			}
 			next := "-"
 			if part.State == envelope.Queued {
 				next = terminal.Until(part.NextAt)
 			}
 			t.Row(m.ID, string(part.State), terminal.OrDash(part.Upstream), terminal.Ago(m.Envelope.Received), next, strconv.Itoa(part.Progress.Attempts),
-				terminal.Size(m.Size), terminal.Sender(m.Envelope.From), to)
+				terminal.Size(m.Size), terminal.Sender(m.Envelope.From), recipients(&part))
 			t.Note(terminal.Clip(part.Progress.Error, 120))
 		}
 	}
@@ -145,12 +132,17 @@ func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 
 func queueShow(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue show")
+	var parts partFlags
+	parts.define(fs)
 	asJSON := fs.Bool("json", false, "one line of JSON for each message")
 	ids, err := command.Parse(fs, args)
+	if err == nil {
+		err = parts.check()
+	}
 	if err != nil {
 		return err
 	}
-	if len(ids) == 0 {
+	if len(ids) == 0 && !parts.given() {
 		return command.Usagef("queue show: name messages")
 	}
 	v, done, err := a.view(ctx)
@@ -158,27 +150,51 @@ func queueShow(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	defer done()
-	for i, id := range ids {
+	parts.tell(a.stderr)
+	shown := 0
+	show := func(m *admin.Message) error {
+		if *asJSON {
+			return a.printJSON(m)
+		}
+		if shown++; shown > 1 {
+			fmt.Fprintln(a.stdout)
+		}
+		return printMessage(a.stdout, m)
+	}
+	if parts.given() {
+		return eachMessage(ctx, v, parts.filter(ids), show)
+	}
+	for _, id := range ids {
 		m, err := v.Show(ctx, id)
 		if errors.Is(err, queue.ErrNotFound) {
 			return noSuch(id)
 		}
-		if err != nil {
-			return err
-		}
-		if *asJSON {
-			err = a.printJSON(m)
-		} else {
-			if i > 0 {
-				fmt.Fprintln(a.stdout)
-			}
-			err = printMessage(a.stdout, m)
+		if err == nil {
+			err = show(m)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// eachMessage calls do for the messages that a filter names, a page at a time.
+func eachMessage(ctx context.Context, v admin.View, f admin.Filter, do func(m *admin.Message) error) error {
+	for {
+		p, err := v.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		for i := range p.Messages {
+			if err := do(&p.Messages[i]); err != nil {
+				return err
+			}
+		}
+		if f.After = p.Next; p.Next == "" {
+			return nil
+		}
+	}
 }
 
 // noSuch is an error about messages that are not in the queue.
@@ -281,54 +297,4 @@ func queueCat(ctx context.Context, a *app, args []string) error {
 	defer body.Close() //nolint:errcheck // only read
 	_, err = io.Copy(a.stdout, body)
 	return err
-}
-
-// act returns the command for an action.
-func act(action admin.Action) func(ctx context.Context, a *app, args []string) error {
-	return func(ctx context.Context, a *app, args []string) error {
-		fs := a.flags("queue " + string(action))
-		state, upstream := selectFlags(fs)
-		all := fs.Bool("all", false, "all mail; with --state or --upstream only recipients that these name")
-		asJSON := fs.Bool("json", false, "one JSON object")
-		ids, err := command.Parse(fs, args)
-		if err == nil {
-			err = checkState(*state)
-		}
-		switch {
-		case err != nil:
-			return err
-		case *all && len(ids) > 0:
-			return command.Usagef("queue %s: name messages or use --all, not both", action)
-		case !*all && len(ids) == 0:
-			return command.Usagef("queue %s: name messages, or use --all", action)
-		case !*all && (*state != "" || *upstream != ""):
-			return command.Usagef("queue %s: --state and --upstream need --all", action)
-		}
-		client, _, err := a.client(ctx)
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		sel := admin.Selection{IDs: ids, All: *all, State: envelope.State(*state), Upstream: *upstream}
-		changed, err := client.Act(ctx, action, sel)
-		if err != nil {
-			return err
-		}
-		return a.printChanged(action, changed, *asJSON)
-	}
-}
-
-func (a *app) printChanged(action admin.Action, c *admin.Changed, asJSON bool) error {
-	if asJSON {
-		if err := a.printJSON(c); err != nil {
-			return err
-		}
-	} else {
-		done := map[admin.Action]string{admin.Retry: "due now", admin.Hold: "held", admin.Release: "released", admin.Delete: "deleted"}[action]
-		fmt.Fprintln(a.stdout, terminal.Count(c.Changed, "message"), done)
-	}
-	if len(c.Missing) > 0 {
-		return noSuch(c.Missing...)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -72,6 +73,26 @@ func arrived(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("%d copies of a mail with %q have come, want %d; there are %d mails", len(copies), args[0], want, len(delivered(ts)))
+		}
+	}
+}
+
+// waitfor runs a program of ours, again and again, until what it writes matches REGEXP.
+func waitfor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: waitfor REGEXP PROGRAM [ARGUMENTS]")
+	}
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		cmd := program(ts, self, args[1], args[2:]...)
+		cmd.Dir = ts.MkAbs(".")
+		out, err := cmd.CombinedOutput()
+		if want.Match(out) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q never writes %s (%v), but:\n%s", args[1:], args[0], err, out)
 		}
 	}
 }

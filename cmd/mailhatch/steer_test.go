@@ -144,7 +144,7 @@ func TestUsageMistakes(t *testing.T) {
 		"queue eat":                        `mailhatch: queue has no command "eat"`,
 		"queue hold":                       "name messages, or use --all",
 		"queue hold --all X":               "not both",
-		"queue hold X --state held":        "need --all",
+		"queue hold --older soon":          `--older "soon" is not a time; write 2h`,
 		"queue hold --all --state eaten":   `--state "eaten": write queued, held or failed`,
 		"queue hold --eat":                 "flag provided but not defined",
 		"queue list --state sent":          "write queued, held or failed",
@@ -200,7 +200,7 @@ func (r *rig) views(t *testing.T) {
 		`ID1 +held +main +2 h +- +0 +.*\nID2 +failed +main +2 h +- +3 .*\n    422: no such  *\[31m address\n$`)
 	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\n$`)
 	r.check(t, "queue list --limit 2", 0, `^ID .*\nID0 .*\nID1 .*\n$`)
-	r.check(t, "queue list --upstream other", 0, `^the queue is empty\n$`)
+	r.check(t, "queue list --upstream other", 0, `^nothing in the queue matches\n$`)
 	r.check(t, "queue list --lane main ID2", 0, `^ID .*\nID2 .*\n.*\n$`)
 	r.check(t, "queue list --json", 0, `^{"id":"ID0".*}\n{"id":"ID1".*}\n{"id":"ID2".*}\n$`)
 	r.check(t, "queue show ID0 ID2", 0, `(?s)^id +ID0\nenvelope from +app@example.com\nenvelope id +e-7\nfrom +App <app@example.com>\n`+
@@ -280,16 +280,16 @@ func TestSteer(t *testing.T) {
 	defer q.Close()
 	r.fill(t, q)
 	defer r.serve(t, q)()
-	r.check(t, "queue retry ID2 --json", 0, `^{"changed":1}\n$`)
+	r.check(t, "queue retry ID2 --json", 0, `^{"changed":1,"recipients":2}\n$`)
 	r.check(t, "queue list --state queued", 0, `^ID .*\nID0 .*\nID2 .*\n$`)
 	r.ids = append(r.ids, strings.ToLower(r.ids[0]))
-	r.check(t, "queue hold ID3 ID2", 0, `^2 messages held\n$`)
+	r.check(t, "queue hold ID3 ID2", 0, `^2 messages held, 4 recipients\n$`)
 	r.check(t, "queue release ID0 ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log")
 	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\nID2 .*\n$`)
-	r.check(t, "queue release --all --upstream main", 0, `^2 messages released\n$`)
-	r.check(t, "queue delete ID1", 0, `^1 message deleted\n$`)
+	r.check(t, "queue release --all --upstream main", 0, `^4 recipients of 2 messages released\n$`)
+	r.check(t, "queue delete ID1", 0, `^1 message deleted, 2 recipients\n$`)
 	r.check(t, "log ID1", 0, `ID1 +discarded .*ann1@example.org`)
-	r.check(t, "queue delete --all --state queued", 0, `^2 messages deleted\n$`)
+	r.check(t, "queue delete --all --state queued", 0, `^4 recipients of 2 messages deleted\n$`)
 	r.check(t, "queue", 0, `^the queue is empty\n$`)
 	r.check(t, "queue delete ZZ --json", 1, "no such message in the queue: ZZ")
 }
@@ -321,8 +321,8 @@ func TestBulkChangesActOnParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.serve(t, q)()
-	r.check(t, "queue hold --all --upstream relay", 0, "^1 message held")
-	r.check(t, "queue delete --all --state failed", 0, "^1 message deleted")
+	r.check(t, "queue hold --all --upstream relay", 0, "^1 recipient of 1 message held\n$")
+	r.check(t, "queue delete --state failed", 0, "^1 recipient of 1 message deleted\n$")
 	r.check(t, "queue list --json", 0, `^{.*"state":"queued","upstream":"main",.*"deferred@example.org".*"state":"held","upstream":"relay",.*"relayed@example.org".*}\n$`)
 	r.check(t, "log --to failed@*", 0, "discarded")
 }

@@ -9,7 +9,7 @@
 //	GET  /readyz                      200, or 503 and a line for each thing that is not ready
 //	GET  /metrics                     Prometheus text
 //	GET  /api/v1/status               Status
-//	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &after= &limit=
+//	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &from= &to= &subject= &older= &after= &limit=
 //	GET  /api/v1/queue/{id}           Message
 //	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
 //	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete
@@ -38,6 +38,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -55,6 +56,7 @@ type Config struct {
 	Access   *access.Control                      // who may ask what at an address; nil: health and metrics are all that there is
 	Page     http.Handler                         // what browsers see at an address once a link was opened there; nil: nothing
 	URL      func() (string, error)               // where browsers find the server, without a final slash, or why they do not; nil: nowhere
+	Acted    func(journal.Operation)              // is told of what operators did
 	Log      *slog.Logger                         // failures of connections and panics
 	Hostname func() string
 	Version  string

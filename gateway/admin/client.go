@@ -163,7 +163,8 @@ func (c *Client) Ready(ctx context.Context) error {
 
 // List implements View.
 func (c *Client) List(ctx context.Context, f Filter) (*Page, error) {
-	q := values("state", string(f.State), "upstream", f.Upstream, "after", f.After, "limit", number(f.Limit))
+	q := values("state", string(f.State), "upstream", f.Upstream, "from", f.From, "to", f.To, "subject", f.Subject, "older", f.Older,
+		"after", f.After, "limit", number(f.Limit))
 	if len(f.IDs) > 0 {
 		q["id"] = f.IDs
 	}
@@ -198,7 +199,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 	return call[Status](ctx, c, http.MethodGet, "/api/v1/status", nil, nil)
 }
 
-// Act does something to the messages of a selection.
+// Act does something to the parts of a selection.
 func (c *Client) Act(ctx context.Context, a Action, s Selection) (*Changed, error) {
 	return call[Changed](ctx, c, http.MethodPost, "/api/v1/queue/"+url.PathEscape(string(a)), nil, s)
 }

@@ -42,9 +42,7 @@ func (q *fakeQueue) List(_ context.Context, f queue.Filter, p queue.Page) ([]que
 	q.lists = append(q.lists, p)
 	var list []queue.Message
 	for id, m := range q.messages {
-		in := func(p queue.Part) bool {
-			return (f.State == "" || p.State == f.State) && (f.Lane == "" || p.Lane == f.Lane)
-		}
+		in := func(p queue.Part) bool { return len(f.Names(m, &p)) > 0 }
 		if (len(f.IDs) == 0 || slices.Contains(f.IDs, id)) && id > p.After && slices.ContainsFunc(m.Parts, in) {
 			list = append(list, *m)
 		}
@@ -73,8 +71,8 @@ func (q *fakeQueue) Body(_ context.Context, id string) (queue.Body, error) {
 	return fakeBody{bytes.NewReader(b), new(bool)}, q.err
 }
 
-// change calls f for the parts that the filter names; those for which it returns nil are removed.
-func (q *fakeQueue) change(f queue.Filter, act func(p queue.Part) *queue.Part) (n int, err error) {
+// change puts the parts that the filter names into a state; "" removes them.
+func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State) (n int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := cmp.Or(q.err, q.actErr); err != nil {
@@ -84,13 +82,26 @@ func (q *fakeQueue) change(f queue.Filter, act func(p queue.Part) *queue.Part) (
 		var parts []queue.Part
 		changed := false
 		for _, p := range m.Parts {
-			next := &p
-			if (f.IDs == nil || slices.Contains(f.IDs, id)) && (f.State == "" || p.State == f.State) && (f.Lane == "" || p.Lane == f.Lane) {
-				next = act(p)
-				changed = changed || next == nil || next.State != p.State
+			var to []envelope.Recipient
+			if f.IDs == nil || slices.Contains(f.IDs, id) {
+				to = f.Names(m, &p)
 			}
-			if next != nil {
-				parts = append(parts, *next)
+			rest := p
+			rest.To = slices.DeleteFunc(slices.Clone(p.To), func(r envelope.Recipient) bool {
+				return slices.ContainsFunc(to, func(o envelope.Recipient) bool { return o.Address == r.Address })
+			})
+			if len(rest.To) > 0 {
+				parts = append(parts, rest)
+			}
+			if len(to) == 0 {
+				continue
+			}
+			p.To = to
+			if a.changes(&p) {
+				changed, p.State = true, state
+			}
+			if p.State != "" {
+				parts = append(parts, p)
 			}
 		}
 		if m.Parts = parts; len(parts) == 0 {
@@ -103,29 +114,20 @@ func (q *fakeQueue) change(f queue.Filter, act func(p queue.Part) *queue.Part) (
 	return n, nil
 }
 
-func to(from, state envelope.State) func(p queue.Part) *queue.Part {
-	return func(p queue.Part) *queue.Part {
-		if p.State == from {
-			p.State = state
-		}
-		return &p
-	}
-}
-
 func (q *fakeQueue) Retry(_ context.Context, f queue.Filter) (int, error) {
-	return q.change(f, to(envelope.Failed, envelope.Queued))
+	return q.change(f, Retry, envelope.Queued)
 }
 
 func (q *fakeQueue) Hold(_ context.Context, f queue.Filter) (int, error) {
-	return q.change(f, to(envelope.Queued, envelope.Held))
+	return q.change(f, Hold, envelope.Held)
 }
 
 func (q *fakeQueue) Release(_ context.Context, f queue.Filter) (int, error) {
-	return q.change(f, to(envelope.Held, envelope.Queued))
+	return q.change(f, Release, envelope.Queued)
 }
 
 func (q *fakeQueue) Delete(_ context.Context, f queue.Filter) (int, error) {
-	return q.change(f, func(queue.Part) *queue.Part { return nil })
+	return q.change(f, Delete, "")
 }
 
 func (q *fakeQueue) Search(_ context.Context, f queue.HistoryFilter) ([]queue.Record, error) {

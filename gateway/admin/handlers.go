@@ -214,10 +214,8 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := Filter{IDs: q["id"], State: envelope.State(q.Get("state")), Upstream: q.Get("upstream"), After: q.Get("after"), Limit: limit}
-	if err := checkState(f.State); err != nil {
-		return err
-	}
+	f := Filter{IDs: q["id"], State: envelope.State(q.Get("state")), Upstream: q.Get("upstream"), From: q.Get("from"), To: q.Get("to"),
+		Subject: q.Get("subject"), Older: q.Get("older"), After: q.Get("after"), Limit: limit}
 	p, err := s.reader.List(r.Context(), f)
 	if err != nil {
 		return err
@@ -274,24 +272,6 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, l)
-}
-
-func (s *Server) steer(w http.ResponseWriter, r *http.Request) error {
-	var sel Selection
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&sel); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return err
-		}
-		return badRequest("the selection cannot be read: %v", err)
-	}
-	changed, err := s.act(r.Context(), Action(r.PathValue("action")), sel)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, changed)
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {

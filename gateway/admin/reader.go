@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/glob"
@@ -16,7 +17,7 @@ import (
 
 // View is what can be seen of a gateway: a [Client] asks a running one, a [Reader] looks into the queue.
 type View interface {
-	// List returns a page of the queue.
+	// List returns a page of the queue; of its messages the parts that the filter names.
 	List(ctx context.Context, f Filter) (*Page, error)
 	// Show returns one message of the queue, or an error that is queue.ErrNotFound.
 	Show(ctx context.Context, id string) (*Message, error)
@@ -56,7 +57,11 @@ func page(limit int) int {
 // List implements View.
 func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 	limit := page(f.Limit)
-	list, err := r.Queue.List(ctx, queue.Filter{IDs: f.IDs, State: f.State, Lane: f.Upstream}, queue.Page{After: f.After, Limit: limit + 1})
+	chosen, err := f.chosen(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.Queue.List(ctx, chosen, queue.Page{After: f.After, Limit: limit + 1})
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +71,14 @@ func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 		p.Next = list[limit-1].ID
 	}
 	for i := range list {
-		p.Messages = append(p.Messages, newMessage(&list[i]))
+		m := list[i]
+		m.Parts = nil
+		for j := range list[i].Parts {
+			if part := named(&chosen, &m, &list[i].Parts[j]); part != nil {
+				m.Parts = append(m.Parts, *part)
+			}
+		}
+		p.Messages = append(p.Messages, newMessage(&m))
 	}
 	return p, nil
 }

@@ -2,82 +2,149 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 )
 
-// act does something to the parts of a selection.
-func (s *Server) act(ctx context.Context, action Action, sel Selection) (*Changed, error) {
-	do := map[Action]func(context.Context, queue.Filter) (int, error){
-		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
-	}[action]
+// steer answers POST /api/v1/queue/{action}.
+func (s *Server) steer(w http.ResponseWriter, r *http.Request) error {
+	var sel Selection
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&sel); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return err
+		}
+		return badRequest("the selection cannot be read: %v", err)
+	}
+	changed, err := s.Act(r.Context(), Action(r.PathValue("action")), sel, s.operator(r))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, changed)
+}
+
+// operator names who sent a request: the account at the other end of the admin socket, which its listener knows, the
+// token of the config, or who opened the page.
+func (s *Server) operator(r *http.Request) string {
+	by := s.cfg.Access.Caller(r).By
+	if by == "" || by == "@" || by[0] == '/' { // a socket whose peer is not known
+		return "somebody"
+	}
+	return by
+}
+
+// Act does something to the parts of a selection, or, if it is a dry run, says to which it would. by names who
+// asked for it, for the record.
+func (s *Server) Act(ctx context.Context, action Action, sel Selection, by string) (*Changed, error) {
 	switch {
-	case do == nil:
+	case s.do(action) == nil:
 		return nil, badRequest("unknown action %q; the actions are retry, hold, release and delete", action)
 	case sel.All && len(sel.IDs) > 0:
 		return nil, badRequest("ids and all exclude each other")
 	case !sel.All && len(sel.IDs) == 0:
 		return nil, badRequest("no messages are named")
-	case !sel.All && (sel.State != "" || sel.Upstream != ""):
-		return nil, badRequest("state and upstream go with all")
 	}
-	if err := checkState(sel.State); err != nil {
-		return nil, err
-	}
-	if !sel.All {
-		return s.actOn(ctx, do, sel.IDs)
-	}
-	changed, err := do(ctx, queue.Filter{State: sel.State, Lane: sel.Upstream})
+	f, err := sel.filter().chosen(time.Now())
 	if err != nil {
 		return nil, err
 	}
-	return &Changed{Changed: changed}, nil
-}
-
-// actOn applies an action to the named messages and returns those that do not exist.
-func (s *Server) actOn(ctx context.Context, do func(context.Context, queue.Filter) (int, error), ids []string) (*Changed, error) {
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
 	out := &Changed{}
-	for chunk := range slices.Chunk(ids, maxPage) {
-		list, err := s.cfg.Queue.List(ctx, queue.Filter{IDs: chunk}, queue.Page{})
+	if f.IDs, out.Missing, err = s.existing(ctx, sel.IDs); err != nil {
+		return nil, err
+	}
+	if !sel.All && len(f.IDs) == 0 {
+		return out, nil
+	}
+	if sel.DryRun {
+		touched, err := s.touched(ctx, action, f)
 		if err != nil {
 			return nil, err
 		}
-		found := messageIDs(list)
-		for _, id := range chunk {
-			same := func(f string) bool { return strings.EqualFold(f, id) } // engines may write ids in capitals
-			if !slices.ContainsFunc(found, same) {
-				out.Missing = append(out.Missing, id)
-			}
-		}
-		if len(found) == 0 {
-			continue
-		}
-		n, err := do(ctx, queue.Filter{IDs: found})
-		if err != nil {
-			return nil, err
-		}
-		out.Changed += n
+		touched.Missing = out.Missing
+		return touched, nil
+	}
+	out.Changed, out.Recipients, err = s.change(ctx, action, f)
+	if s.cfg.Acted != nil && out.Changed > 0 {
+		s.cfg.Acted(journal.Operation{Action: string(action), By: by, Filter: sel.String(), Messages: out.Changed, Recipients: out.Recipients})
+	}
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-func messageIDs(list []queue.Message) []string {
-	ids := make([]string, len(list))
-	for i := range list {
-		ids[i] = list[i].ID
-	}
-	return ids
+// do returns what the queue does for an action; nil: there is no such action.
+func (s *Server) do(action Action) func(context.Context, queue.Filter) (int, error) {
+	return map[Action]func(context.Context, queue.Filter) (int, error){
+		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
+	}[action]
 }
 
-func checkState(s envelope.State) error {
-	switch s {
-	case "", envelope.Queued, envelope.Held, envelope.Failed:
-		return nil
+// change applies an action to what a filter names, some ids at a time.
+func (s *Server) change(ctx context.Context, action Action, f queue.Filter) (messages, recipients int, err error) {
+	for _, ids := range chunks(f.IDs) {
+		f.IDs = ids
+		touched, err := s.touched(ctx, action, f)
+		if err != nil {
+			return messages, recipients, err
+		}
+		n, err := s.do(action)(ctx, f)
+		if err != nil {
+			return messages, recipients, err
+		}
+		messages, recipients = messages+n, recipients+touched.Recipients
 	}
-	return badRequest("unknown state %q; the states in the queue are queued, held and failed", s)
+	return messages, recipients, nil
+}
+
+// chunks divides ids for as many calls of the queue; nil, which stands for all messages, is one.
+func chunks(ids []string) [][]string {
+	if ids == nil {
+		return [][]string{nil}
+	}
+	return slices.Collect(slices.Chunk(ids, maxPage))
+}
+
+// existing returns the ids of messages that are in the queue, as the queue writes them, and those that are not.
+func (s *Server) existing(ctx context.Context, ids []string) (found, missing []string, err error) {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	for chunk := range slices.Chunk(ids, maxPage) {
+		list, err := s.cfg.Queue.List(ctx, queue.Filter{IDs: chunk}, queue.Page{})
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, id := range chunk {
+			same := func(m queue.Message) bool { return strings.EqualFold(m.ID, id) } // engines may write ids in capitals
+			if i := slices.IndexFunc(list, same); i >= 0 {
+				found = append(found, list[i].ID)
+			} else {
+				missing = append(missing, id)
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found), missing, nil
+}
+
+// changes reports whether an action does anything to a part; it is what queue.Operator says of each.
+func (a Action) changes(p *queue.Part) bool {
+	switch a {
+	case Retry:
+		return p.State != envelope.Held
+	case Hold:
+		return p.State == envelope.Queued
+	case Release:
+		return p.State == envelope.Held
+	}
+	return true
 }

@@ -1,16 +1,20 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 )
 
@@ -31,8 +35,8 @@ func TestAct(t *testing.T) {
 		missing []string
 		want    string
 	}{
-		{Retry, Selection{IDs: []string{"C3", "ZZ"}}, 1, []string{"ZZ"}, "A1 queued, B2 held, C3 queued"},
-		{Retry, Selection{All: true}, 1, nil, "A1 queued, B2 held, C3 queued"},
+		{Retry, Selection{IDs: []string{"c3", "C3", "ZZ"}}, 1, []string{"ZZ"}, "A1 queued, B2 held, C3 queued"},
+		{Retry, Selection{All: true}, 2, nil, "A1 queued, B2 held, C3 queued"},
 		{Hold, Selection{IDs: []string{"A1", "A1"}}, 1, nil, "A1 held, B2 held, C3 failed"},
 		{Hold, Selection{All: true, Upstream: "relay"}, 0, nil, "A1 queued, B2 held, C3 failed"},
 		{Release, Selection{All: true}, 1, nil, "A1 queued, B2 queued, C3 failed"},
@@ -49,7 +53,7 @@ func TestAct(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(&Changed{tc.changed, tc.missing}, got); d != "" || states(q) != tc.want {
+			if d := cmp.Diff(&Changed{Changed: tc.changed, Recipients: tc.changed, Missing: tc.missing}, got); d != "" || states(q) != tc.want {
 				t.Errorf("%s %s", states(q), d)
 			}
 		})
@@ -86,6 +90,101 @@ func TestActOnParts(t *testing.T) {
 	}
 }
 
+// several has recipients in two states and for two upstreams.
+func several() queue.Message {
+	m := message("A1", "ann", "main", envelope.Queued, envelope.Queued, envelope.Failed)
+	m.Parts[1].Lane = "relay"
+	m.Parts[2].To = []envelope.Recipient{{Address: "bob@example.org"}, {Address: "eve@example.net"}}
+	return m
+}
+
+// TestSelections: all fields of a selection choose recipients, with ids and with all, for a change and for a dry run.
+func TestSelections(t *testing.T) {
+	for _, tc := range []struct {
+		sel        Selection
+		messages   int
+		recipients int
+	}{
+		{Selection{All: true}, 2, 5}, {Selection{IDs: []string{"A1"}}, 1, 4}, {Selection{IDs: []string{"A1"}, State: envelope.Failed}, 1, 2},
+		{Selection{IDs: []string{"A1"}, To: "bob"}, 1, 1}, {Selection{All: true, To: "example.org"}, 2, 4}, {Selection{All: true, To: "bob@example.com"}, 0, 0},
+		{Selection{All: true, Upstream: "relay", To: "ann*"}, 1, 1}, {Selection{All: true, Subject: "of b2"}, 1, 1}, {Selection{All: true, From: "app"}, 2, 5},
+		{Selection{All: true, From: "<>"}, 0, 0}, {Selection{All: true, Older: "2026-03-01T08:00:00Z"}, 0, 0}, {Selection{All: true, Older: "2026-03-01T08:00:01Z"}, 2, 5},
+	} {
+		q := newFake(several(), message("B2", "ann", "main", envelope.Held))
+		var acted []journal.Operation
+		c, _ := start(t, Config{Queue: q, Acted: func(o journal.Operation) { acted = append(acted, o) }})
+		dry := tc.sel
+		dry.DryRun = true
+		got, err := c.Act(t.Context(), Delete, dry)
+		if err != nil || got.Changed != tc.messages || got.Recipients != tc.recipients || len(q.messages) != 2 || len(acted) != 0 {
+			t.Errorf("%s: dry run %+v, %v", &tc.sel, got, err)
+		}
+		got, err = c.Act(t.Context(), Delete, tc.sel)
+		if d := cmp.Diff(&Changed{Changed: tc.messages, Recipients: tc.recipients}, got); err != nil || d != "" {
+			t.Errorf("%s: %v %s", &tc.sel, err, d)
+		}
+		left := 0
+		for _, m := range q.messages {
+			for _, p := range m.Parts {
+				left += len(p.To)
+			}
+		}
+		if left != 5-tc.recipients {
+			t.Errorf("%s left %d recipients", &tc.sel, left)
+		}
+		want := []journal.Operation{{Action: "delete", By: "somebody", Filter: tc.sel.String(), Messages: tc.messages, Recipients: tc.recipients}}
+		if tc.messages == 0 {
+			want = nil
+		}
+		if d := cmp.Diff(want, acted); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+func TestDryRunShowsWhatItWouldTouch(t *testing.T) {
+	q := newFake(several(), message("B2", "ann", "main", envelope.Held), message("C3", "ann", "main", envelope.Queued))
+	c, _ := start(t, Config{Queue: q})
+	got, err := c.Act(t.Context(), Retry, Selection{All: true, DryRun: true})
+	want := []Group{{"main", envelope.Failed, 1, 2}, {"main", envelope.Queued, 2, 2}, {"relay", envelope.Queued, 1, 1}}
+	if err != nil || got.At.IsZero() || got.More || got.Changed != 2 || got.Recipients != 5 || len(got.Examples) != 2 || got.Examples[0].ID != "A1" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if d := cmp.Diff(want, got.Groups); d != "" {
+		t.Error(d)
+	}
+	if got, err = c.Act(t.Context(), Hold, Selection{IDs: []string{"B2", "ZZ"}, DryRun: true}); err != nil || got.Changed != 0 || len(got.Missing) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	p, err := c.List(t.Context(), Filter{To: "bob"})
+	if err != nil || len(p.Messages) != 1 || len(p.Messages[0].Parts) != 1 || len(p.Messages[0].Parts[0].To) != 1 || len(q.messages["A1"].Parts[2].To) != 2 {
+		t.Errorf("list: %+v, %v", p, err)
+	}
+}
+
+func TestSelectionInWords(t *testing.T) {
+	for want, sel := range map[string]Selection{
+		"all": {All: true}, "A B": {IDs: []string{"A", "B"}}, "1 2 3 4 5 …": {IDs: []string{"1", "2", "3", "4", "5", "6"}},
+		"all state=failed upstream=u from=f to=t subject=s older=2d": {All: true, State: envelope.Failed, Upstream: "u", From: "f", To: "t", Subject: "s", Older: "2d"},
+	} {
+		if got := sel.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestOperatorByAddress(t *testing.T) {
+	s := New(Config{Queue: newFake()})
+	for addr, want := range map[string]string{"root": "root", "uid 1000": "uid 1000", "ann@corp": "ann@corp", "": "somebody", "@": "somebody", "/run/x": "somebody"} {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.RemoteAddr = addr
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.UnixAddr{Name: "s", Net: "unix"}))
+		if got := s.operator(r); got != want {
+			t.Errorf("%q: %q, want %q", addr, got, want)
+		}
+	}
+}
+
 func TestActOnManyPages(t *testing.T) {
 	q := newFake()
 	for i := range 2*maxPage + 5 {
@@ -110,7 +209,9 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/api/v1/queue/eat", `{"all":true}`, 400, "unknown action"},
 		{"POST", "/api/v1/queue/hold", `{}`, 400, "no messages"},
 		{"POST", "/api/v1/queue/hold", `{"ids":["A1"],"all":true}`, 400, "exclude each other"},
-		{"POST", "/api/v1/queue/hold", `{"ids":["A1"],"state":"held"}`, 400, "go with all"},
+		{"POST", "/api/v1/queue/hold", `{"state":"held"}`, 400, "no messages"},
+		{"POST", "/api/v1/queue/hold", `{"all":true,"older":"soon"}`, 400, `older: "soon" is not a time`},
+		{"GET", "/api/v1/queue?older=soon", "", 400, `older: "soon" is not a time`},
 		{"POST", "/api/v1/queue/hold", `{"all":true,"state":"eaten"}`, 400, "unknown state"},
 		{"POST", "/api/v1/queue/hold", `{"al":true}`, 400, "cannot be read"},
 		{"POST", "/api/v1/queue/hold", `{"ids":["` + strings.Repeat("x", maxBody) + `"]}`, 413, "too large"},

@@ -87,13 +87,17 @@ type Part struct {
 	Progress envelope.Progress    `json:"progress"`
 }
 
-// Filter chooses messages of the queue; the zero value chooses all.
+// Filter chooses messages of the queue, and parts of them: those that all of its fields agree to. The zero value
+// chooses all. From, To and Subject are compared without regard to case; they may hold * for any text and ? for one
+// character, and a word without these that is no whole address matches within the text.
 type Filter struct {
-	IDs      []string
-	State    envelope.State
-	Upstream string
-	After    string // ids greater than this one: the next page
-	Limit    int    // 0: as many as a page holds
+	IDs               []string
+	State             envelope.State
+	Upstream          string // that parts wait for
+	From, To, Subject string
+	Older             string // accepted before that time, as [search.Since] reads it
+	After             string // ids greater than this one: the next page
+	Limit             int    // 0: as many as a page holds
 }
 
 // Page is part of the queue, oldest first.
@@ -145,18 +149,39 @@ const (
 	Delete  Action = "delete"  // it is discarded
 )
 
-// Selection chooses the messages of an action: those named, or all that match.
+// Selection chooses the parts of an action: those of the named messages, or of all, that the other fields agree to;
+// these mean what they mean in a [Filter].
 type Selection struct {
 	IDs      []string       `json:"ids,omitempty"`
 	All      bool           `json:"all,omitempty"`
-	State    envelope.State `json:"state,omitempty"`    // with All
-	Upstream string         `json:"upstream,omitempty"` // with All
+	State    envelope.State `json:"state,omitempty"`
+	Upstream string         `json:"upstream,omitempty"`
+	From     string         `json:"from,omitempty"`
+	To       string         `json:"to,omitempty"`
+	Subject  string         `json:"subject,omitempty"`
+	Older    string         `json:"older,omitempty"`
+	DryRun   bool           `json:"dry_run,omitempty"` // nothing is changed: the answer says what would be
 }
 
-// Changed is what an action did.
+// Changed is what an action did, or would do.
 type Changed struct {
-	Changed int      `json:"changed"`           // messages
-	Missing []string `json:"missing,omitempty"` // ids that are not in the queue
+	Changed    int      `json:"changed"`           // messages that had a part of the selection
+	Recipients int      `json:"recipients"`        // of these parts
+	Missing    []string `json:"missing,omitempty"` // ids that are not in the queue
+
+	// Of a dry run alone.
+	At       time.Time `json:"at,omitzero"`      // when it looked
+	Groups   []Group   `json:"groups,omitempty"` // the largest first
+	Examples []Message `json:"examples,omitempty"`
+	More     bool      `json:"more,omitempty"` // it has stopped counting
+}
+
+// Group counts recipients that wait for one upstream in one state.
+type Group struct {
+	Upstream   string         `json:"upstream,omitempty"`
+	State      envelope.State `json:"state"`
+	Messages   int            `json:"messages"`
+	Recipients int            `json:"recipients"`
 }
 
 // Reloaded is what came of a reload.
@@ -166,8 +191,12 @@ type Reloaded struct {
 
 func newMessage(m *queue.Message) Message {
 	out := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope, Parts: make([]Part, len(m.Parts))}
-	for i, p := range m.Parts {
-		out.Parts[i] = Part{State: p.State, Upstream: p.Lane, NextAt: p.NextAt, To: p.To, Progress: p.Progress}
+	for i := range m.Parts {
+		out.Parts[i] = newPart(&m.Parts[i])
 	}
 	return out
+}
+
+func newPart(p *queue.Part) Part {
+	return Part{State: p.State, Upstream: p.Lane, NextAt: p.NextAt, To: p.To, Progress: p.Progress}
 }

@@ -158,7 +158,7 @@ func (j *Journal) Held(e Attempt) {
 	j.write(slog.LevelWarn, "held", e.attrs(e.failure()...)...)
 }
 
-// Discarded writes "discarded": a rule or an operator decided so.
+// Discarded writes "discarded": a rule decided so.
 func (j *Journal) Discarded(e Attempt) {
 	j.metrics.discarded.Add(float64(len(e.To)))
 	j.tell(e.event("discarded"))

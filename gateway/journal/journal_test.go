@@ -36,6 +36,11 @@ func TestEvents(t *testing.T) {
 		{"failed", func(j *Journal) { j.Failed(a) }, map[string]any{"class": "temporary"}, "mailhatch_failed_total", 2},
 		{"held", func(j *Journal) { j.Held(a) }, map[string]any{"id": "Q1"}, "mailhatch_held_total", 2},
 		{"discarded", func(j *Journal) { j.Discarded(a) }, map[string]any{"id": "Q1"}, "mailhatch_discarded_total", 2},
+		{"operator", func(j *Journal) {
+			j.Operator(Operation{Action: "delete", By: "root", Filter: "all", Messages: 1, Recipients: 3})
+		}, map[string]any{"action": "delete", "by": "root", "filter": "all", "messages": 1.0, "recipients": 3.0}, "mailhatch_discarded_total", 3},
+		{"operator", func(j *Journal) { j.Operator(Operation{Action: "move", By: "root", Upstream: "relay"}) },
+			map[string]any{"upstream": "relay"}, "mailhatch_operator_actions_total", 1},
 		{"failover", func(j *Journal) { j.Failover(a, "relay") }, map[string]any{"next_upstream": "relay"}, "mailhatch_failover_total", 2},
 		{"bounced", func(j *Journal) { j.Bounced(a, "Q2") }, map[string]any{"bounce": "Q2"}, "mailhatch_bounced_total", 1},
 		{"upstream_closed", func(j *Journal) { j.UpstreamClosed("main", "account", errors.New("401"), time.Now()) },

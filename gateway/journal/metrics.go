@@ -7,6 +7,7 @@ type metrics struct {
 	accepted, acceptedBytes, rejected         *prometheus.CounterVec
 	attempts, sent, deferred, failed          *prometheus.CounterVec
 	failover, closed, reloads, internalErrors *prometheus.CounterVec
+	operators                                 *prometheus.CounterVec
 	held, discarded, bounced, pruned          prometheus.Counter
 	commit, age                               prometheus.Histogram
 	latency                                   *prometheus.HistogramVec
@@ -36,8 +37,9 @@ func newMetrics() metrics {
 		closed:         counter("upstream_closed_total", "Times an upstream was closed, by reason.", "upstream", "reason"),
 		reloads:        counter("reloads_total", "Reloads of the config, by result.", "result"),
 		internalErrors: counter("internal_errors_total", "Internal errors of the gateway, by place.", "where"),
+		operators:      counter("operator_actions_total", "What operators did to the queue, by action.", "action"),
 		held:           plain("held_total", "Recipients held."),
-		discarded:      plain("discarded_total", "Recipients discarded."),
+		discarded:      plain("discarded_total", "Recipients discarded, by a rule or an operator."),
 		bounced:        plain("bounced_total", "Bounces submitted."),
 		pruned:         plain("failed_pruned_total", "Failed messages that are not kept any longer."),
 		commit:         prometheus.NewHistogram(seconds("commit_seconds", "Time to make a message durable.", prometheus.ExponentialBuckets(.0002, 2, 16))),
@@ -51,5 +53,5 @@ func newMetrics() metrics {
 
 func (m *metrics) register(reg prometheus.Registerer) {
 	reg.MustRegister(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
-		m.closed, m.reloads, m.internalErrors, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp)
+		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp)
 }

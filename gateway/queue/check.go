@@ -123,6 +123,9 @@ func (f *HistoryFilter) Names(from, to string) bool {
 }
 
 func matchesAddress(pattern, addr string) bool {
+	if pattern == "<>" { // the null sender, as SMTP writes it
+		return addr == ""
+	}
 	return matches(mime.AddressText(pattern), mime.AddressText(addr))
 }
 

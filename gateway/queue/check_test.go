@@ -10,6 +10,7 @@ func TestMatchesAddress(t *testing.T) {
 	}{
 		{"", `"s..p"@x`, true}, {"s..p@x", `"s..p"@x`, true}, {`"S..P"@X`, `"s..p"@x`, true}, {"*@x", `"s..p"@x`, true},
 		{"s.p@x", `"s..p"@x`, false}, {`"a b"@x`, `"a b"@x`, true},
+		{"<>", "", true}, {"<>", "a@x", false},
 	} {
 		f := HistoryFilter{To: c.pattern}
 		if got := f.Names("", c.addr); got != c.want {

@@ -130,7 +130,7 @@ type Filter struct {
 	IDs     []string // of the messages; nil: all
 	State   envelope.State
 	Lane    string
-	From    string    // pattern of the envelope sender
+	From    string    // pattern of the envelope sender; <> is the null sender
 	To      string    // pattern of recipients, as they are or as they were given
 	Subject string    // pattern
 	Before  time.Time // accepted before that time

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/search"
+	"mailhatch/gateway/envelope"
+)
+
+// partFlags choose parts of messages: recipients that wait together.
+type partFlags struct {
+	state, upstream, from, to, subject, older string
+}
+
+func (p *partFlags) define(fs *flag.FlagSet) {
+	fs.StringVar(&p.state, "state", "", "only recipients in this `state`: queued, held or failed")
+	fs.StringVar(&p.upstream, "upstream", "", "only recipients that wait for this `upstream`")
+	fs.StringVar(&p.upstream, "lane", "", "only recipients that wait for this `upstream`")
+	fs.StringVar(&p.from, "from", "", "only mail of this envelope sender: an `address`, or a word in it; * matches any text and ? any character, <> is the null sender")
+	fs.StringVar(&p.to, "to", "", "only recipients with this `address`, as for --from")
+	fs.StringVar(&p.subject, "subject", "", "only mail whose subject has this `text` in it; with * or ?, that is all of it")
+	fs.StringVar(&p.older, "older", "", "only mail accepted before this `time`: 2h (ago), yesterday, 11:30, 2026-11-30T11:00")
+}
+
+func (p *partFlags) given() bool { return *p != partFlags{} }
+
+// check finds mistakes in the flags, and makes times independent of when they are read.
+func (p *partFlags) check() error {
+	switch envelope.State(p.state) {
+	case "", envelope.Queued, envelope.Held, envelope.Failed:
+	default:
+		return command.Usagef("--state %q: write queued, held or failed", p.state)
+	}
+	if p.older == "" {
+		return nil
+	}
+	t, err := search.Since(p.older, time.Now())
+	if err != nil {
+		return command.Usagef("--older %v", err)
+	}
+	p.older = t.Format(time.RFC3339Nano)
+	return nil
+}
+
+func (p *partFlags) filter(ids []string) admin.Filter {
+	return admin.Filter{IDs: ids, State: envelope.State(p.state), Upstream: p.upstream, From: p.from, To: p.to, Subject: p.subject, Older: p.older}
+}
+
+// tell says which words match within an address.
+func (p *partFlags) tell(w io.Writer) {
+	for _, f := range [][2]string{{"--from", p.from}, {"--to", p.to}} {
+		if pattern := search.Address(f[1]); pattern != f[1] {
+			fmt.Fprintf(w, "mailhatch: %s %s is no whole address: it matches all that have it in them\n", f[0], terminal.Plain(f[1]))
+		}
+	}
+}
+
+// act returns the command for an action.
+func act(action admin.Action) func(ctx context.Context, a *app, args []string) error {
+	return func(ctx context.Context, a *app, args []string) error {
+		fs := a.flags("queue " + string(action))
+		var parts partFlags
+		parts.define(fs)
+		all := fs.Bool("all", false, "all mail that the other flags choose")
+		yes := fs.Bool("yes", false, "do not ask before a change of more than messages named by their ids")
+		asJSON := fs.Bool("json", false, "one JSON object")
+		ids, err := command.Parse(fs, args)
+		if err == nil {
+			err = parts.check()
+		}
+		switch {
+		case err != nil:
+			return err
+		case *all && len(ids) > 0:
+			return command.Usagef("queue %s: name messages or use --all, not both", action)
+		case !*all && len(ids) == 0 && !parts.given():
+			return command.Usagef("queue %s: name messages, or use --all", action)
+		}
+		client, _, err := a.client(ctx)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		f := parts.filter(ids)
+		sel := admin.Selection{IDs: ids, All: len(ids) == 0, State: f.State, Upstream: f.Upstream, From: f.From, To: f.To, Subject: f.Subject, Older: f.Older}
+		parts.tell(a.stderr)
+		if !*yes && (sel.All || parts.given()) && terminal.Interactive(a.stdin) && terminal.Interactive(a.stderr) {
+			if done, err := a.agree(ctx, client, action, &sel); done || err != nil {
+				return err
+			}
+		}
+		changed, err := client.Act(ctx, action, sel)
+		if err != nil {
+			return err
+		}
+		return a.printChanged(action, changed, parts.given(), *asJSON)
+	}
+}
+
+// agree shows on the terminal what an action will touch and asks whether to go on; mail that is accepted after that
+// is left out. done: there is nothing to do.
+func (a *app) agree(ctx context.Context, client *admin.Client, action admin.Action, sel *admin.Selection) (done bool, err error) {
+	dry := *sel
+	dry.DryRun = true
+	would, err := client.Act(ctx, action, dry)
+	if err != nil {
+		return false, err
+	}
+	if would.Changed == 0 {
+		return true, a.printChanged(action, would, true, false)
+	}
+	printTouched(a.stderr, action, would)
+	switch ok, err := a.confirm(ctx, "Go on?"); {
+	case err != nil:
+		return false, err
+	case !ok:
+		return false, errors.New("nothing was changed")
+	}
+	if sel.Older == "" {
+		sel.Older = would.At.Format(time.RFC3339Nano)
+	}
+	return false, nil
+}
+
+func printTouched(w io.Writer, action admin.Action, c *admin.Changed) {
+	than := ""
+	if c.More {
+		than = "more than "
+	}
+	fmt.Fprintf(w, "%s: %s%s of %s\n", action, than, terminal.Count(c.Recipients, "recipient"), terminal.Count(c.Changed, "message"))
+	for _, g := range c.Groups {
+		fmt.Fprintf(w, "  %s %s%s\n", terminal.Count(g.Recipients, "recipient"), g.State, forUpstream(g.Upstream))
+	}
+	fmt.Fprintln(w, "such as")
+	t := &terminal.Table{}
+	for _, m := range c.Examples {
+		for i := range m.Parts {
+			t.Row("  "+m.ID, string(m.Parts[i].State), terminal.Sender(m.Envelope.From), recipients(&m.Parts[i]), terminal.Clip(m.Header.Subject, 60))
+		}
+	}
+	_ = t.Write(w) // the terminal has gone
+}
+
+func forUpstream(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " for " + terminal.Plain(name)
+}
+
+// recipients names the first recipient of a part and counts the others.
+func recipients(p *admin.Part) string {
+	if n := len(p.To); n > 1 {
+		return fmt.Sprintf("%s +%d", p.To[0].Address, n-1)
+	}
+	return p.To[0].Address
+}
+
+// confirm asks a question on the terminal. Only y or yes is a yes.
+func (a *app) confirm(ctx context.Context, question string) (bool, error) {
+	fmt.Fprint(terminal.Raw(a.stderr), question+" [y/N] ")
+	answer := make(chan string, 1)
+	go func() { // it ends with the program at the latest: a read of a terminal cannot be given up
+		var line strings.Builder
+		for b := make([]byte, 1); ; {
+			n, err := a.stdin.Read(b)
+			if n == 1 && b[0] != '\n' {
+				line.WriteByte(b[0])
+			}
+			if err != nil || n == 1 && b[0] == '\n' {
+				answer <- line.String()
+				return
+			}
+		}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.stderr)
+		return false, ctx.Err()
+	case s := <-answer:
+		s = strings.ToLower(strings.TrimSpace(s))
+		return s == "y" || s == "yes", nil
+	}
+}
+
+// printChanged says what an action did. chosen: recipients were chosen, not whole messages.
+func (a *app) printChanged(action admin.Action, c *admin.Changed, chosen, asJSON bool) error {
+	if asJSON {
+		if err := a.printJSON(c); err != nil {
+			return err
+		}
+	} else {
+		done := map[admin.Action]string{admin.Retry: "due now", admin.Hold: "held", admin.Release: "released", admin.Delete: "deleted"}[action]
+		what := terminal.Count(c.Changed, "message") + " " + done
+		switch {
+		case chosen:
+			what = terminal.Count(c.Recipients, "recipient") + " of " + what
+		case c.Recipients != c.Changed:
+			what += ", " + terminal.Count(c.Recipients, "recipient")
+		}
+		fmt.Fprintln(a.stdout, what)
+	}
+	if len(c.Missing) > 0 {
+		return noSuch(c.Missing...)
+	}
+	return nil
+}
