@@ -22,6 +22,7 @@ import (
 func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
 		Access: g.access, URL: g.pageURL,
+		Check: g.check,
 		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
 		Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})

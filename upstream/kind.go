@@ -63,6 +63,10 @@ type Question struct {
 	Secret   bool // not shown while it is typed; its flag takes a reference (env:NAME) only
 	Number   bool // a whole number greater than zero
 
+	// Split takes an answer that also answers other questions apart, by key, such as the name of a host with a port;
+	// nil: none does.
+	Split func(answer string) map[string]string
+
 	// Skip reports by the earlier answers that this is not asked; nil: never.
 	Skip func(known map[string]string) bool
 }

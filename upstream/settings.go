@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,8 +50,22 @@ func IsReference(text string) bool {
 // maxReferred is far beyond any value of a config, in bytes; it keeps a wrong path (/dev/zero) from filling the memory.
 const maxReferred = 1 << 20
 
+// ErrElsewhere marks what a reference names and this process does not have, though the service may: a variable of its
+// environment, a credential, a file that this account may not read.
+var ErrElsewhere = errors.New("not known here")
+
+// elsewhere is an error that is ErrElsewhere and has words of its own.
+type elsewhere struct{ error }
+
+// Is reports whether target is ErrElsewhere.
+func (elsewhere) Is(target error) bool { return target == ErrElsewhere }
+
+// Unwrap returns the error itself.
+func (e elsewhere) Unwrap() error { return e.error }
+
 // Resolve returns what a reference stands for, a file's without the white space around it and a variable's without
-// line ends, which its maker did not see; any other text stands for itself. What is not there, or empty, is an error that names the reference.
+// line ends, which its maker did not see; any other text stands for itself. What is not there, or empty, is an error that names the
+// reference; it is ErrElsewhere where the service may have it.
 func Resolve(text string) (string, error) {
 	if !IsReference(text) {
 		return text, nil
@@ -64,21 +79,24 @@ func Resolve(text string) (string, error) {
 		}
 		value := strings.Trim(os.Getenv(name), "\r\n")
 		if value == "" {
-			return "", fmt.Errorf("the environment variable %s is not set", name)
+			return "", elsewhere{fmt.Errorf("the environment variable %s is not set", name)}
 		}
 		return value, nil
 	case "cred":
 		dir, err := credentials(os.Getenv("CREDENTIALS_DIRECTORY"), serviceCredentials)
-		if err != nil {
-			return "", err
-		}
 		if name != filepath.Base(name) || name == ".." || name == "." {
 			return "", errors.New("cred: takes a plain name")
+		}
+		if err != nil {
+			return "", elsewhere{err}
 		}
 		path = filepath.Join(dir, name)
 	}
 	f, err := os.Open(path)
-	if err != nil {
+	switch {
+	case scheme == "cred" && errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return "", elsewhere{err}
+	case err != nil:
 		return "", err
 	}
 	defer f.Close()

@@ -7,19 +7,29 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/machine"
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway"
+	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
-	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
-// load reads the config that the command line and the environment name.
+// load reads the config that the command line and the environment name, to look at it: what is not known here is a
+// warning.
 func (a *app) load() (*config.Config, error) {
+	opts := a.loadOptions()
+	opts.Lenient = true
+	return config.Load(config.Find(a.configPath), opts)
+}
+
+// loadWhole reads the config to serve by it.
+func (a *app) loadWhole() (*config.Config, error) {
 	return config.Load(config.Find(a.configPath), a.loadOptions())
 }
 
@@ -44,18 +54,8 @@ type checkResult struct {
 	Warnings  []string           `json:"warnings,omitempty"`
 	Listeners int                `json:"listeners"`
 	Routes    int                `json:"routes"`
-	Upstreams []checkedUpstream  `json:"upstreams"`
+	Upstreams []admin.Checked    `json:"upstreams"`
 	Machine   []upstream.Finding `json:"machine,omitempty"` // with --online
-}
-
-type checkedUpstream struct {
-	Name   string `json:"name"`
-	Kind   string `json:"kind"`
-	Tried  bool   `json:"tried"` // with --online, if the kind has something to check
-	Error  string `json:"error,omitempty"`
-	Millis int64  `json:"ms,omitempty"`
-
-	Findings []upstream.Finding `json:"findings,omitempty"` // if the kind reports in parts
 }
 
 var errOnline = errors.New("some checks failed")
@@ -86,7 +86,7 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	r := checkResult{File: cfg.File, OK: true, Warnings: cfg.Warnings, Listeners: len(cfg.Listeners), Routes: cfg.Routes.Len()}
 	r.Warnings = append(r.Warnings, expiryWarnings(cfg, *online)...)
 	for i := range cfg.Upstreams {
-		u := checkUpstream(ctx, &cfg.Upstreams[i], *online)
+		u := a.checkUpstream(ctx, &cfg.Upstreams[i], *online)
 		r.OK = r.OK && u.Error == ""
 		r.Upstreams = append(r.Upstreams, u)
 	}
@@ -161,46 +161,25 @@ func (a *app) printCheck(r *checkResult, online bool) {
 	}
 }
 
-// onlineTimeout is for what is asked of one upstream.
-const onlineTimeout = 30 * time.Second
-
-// checkUpstream checks an upstream, in parts if it reports them.
-func checkUpstream(ctx context.Context, u *config.Upstream, online bool) checkedUpstream {
-	r := checkedUpstream{Name: u.Name, Kind: u.Kind.Name}
-	if !online {
-		return r
+// checkUpstream checks an upstream: here, or by the running gateway where the service alone has its secrets.
+func (a *app) checkUpstream(ctx context.Context, u *config.Upstream, online bool) admin.Checked {
+	switch {
+	case !online:
+		return admin.Checked{Name: u.Name, Kind: u.Kind.Name}
+	case len(u.Lacking) == 0:
+		return gateway.Check(ctx, u)
 	}
-	ctx, cancel := context.WithTimeout(ctx, onlineTimeout)
-	defer cancel()
-	start := time.Now()
-	switch c := u.Upstream.(type) {
-	case upstream.Prober:
-		r.Tried, r.Findings = true, c.Probe(ctx, fromDomains(u))
-		for _, f := range r.Findings {
-			if f.Level == upstream.Fail && r.Error == "" {
-				r.Error = f.Text
-			}
-		}
-	case upstream.Checker:
-		r.Tried = true
-		if err := c.Check(ctx); err != nil {
-			r.Error = err.Error()
+	r := admin.Checked{Name: u.Name, Kind: u.Kind.Name, Tried: true}
+	client, _, err := a.client(ctx)
+	if err == nil {
+		defer client.Close()
+		var found *admin.Checked
+		if found, err = client.Check(ctx, u.Name); err == nil {
+			return *found
 		}
 	}
-	r.Millis = time.Since(start).Milliseconds()
+	r.Error = fmt.Sprintf("%s, and the running gateway could not be asked: %v", strings.Join(u.Lacking, "; "), err)
 	return r
-}
-
-// fromDomains returns the domains that mail to this upstream is from, by the config.
-func fromDomains(u *config.Upstream) []string {
-	if u.Sender == nil {
-		return nil
-	}
-	domains := slices.Clone(u.Sender.Domains)
-	if _, own, ok := mime.SplitAddress(u.Sender.Rewrite.Addr); ok && !slices.Contains(domains, own) {
-		domains = append(domains, own)
-	}
-	return domains
 }
 
 // printFindings writes a line for each, and below it what to do.

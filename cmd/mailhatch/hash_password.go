@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +11,12 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
 )
 
 // runHashPassword reads a password from standard input and prints its hash for [[listener.user]]. A password
 // is never an argument, which every user could see in the process list.
-func runHashPassword(_ context.Context, a *app, args []string) error {
+func runHashPassword(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("hash-password")
 	cost := fs.Int("cost", bcrypt.DefaultCost, "`work` of a guess; each step doubles it")
 	rest, err := command.Parse(fs, args)
@@ -29,12 +29,7 @@ func runHashPassword(_ context.Context, a *app, args []string) error {
 	if *cost < bcrypt.DefaultCost || *cost > 16 {
 		return command.Usagef("hash-password: --cost must be from %d to 16", bcrypt.DefaultCost)
 	}
-	if f, ok := a.stdin.(*os.File); ok {
-		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
-			fmt.Fprint(a.stderr, "password (it shows while you type): ")
-		}
-	}
-	password, err := readPassword(a.stdin)
+	password, err := a.askPassword(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,10 +41,37 @@ func runHashPassword(_ context.Context, a *app, args []string) error {
 	return nil
 }
 
-// readPassword returns the first line of r.
-func readPassword(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')
-	if err != nil && err != io.EOF {
+var errNotTheSame = errors.New("the two passwords are not the same")
+
+// askPassword returns the first line of standard input. On a terminal, which does not show it, it is asked for twice.
+func (a *app) askPassword(ctx context.Context) (password string, err error) {
+	lines := terminal.NewLines(io.LimitReader(a.stdin, 4096))
+	if !terminal.Interactive(a.stdin) {
+		return nextPassword(ctx, lines)
+	}
+	err = terminal.WithoutEcho(a.stdin.(*os.File), func() error {
+		defer fmt.Fprintln(a.stderr) // the line end was not shown either
+		fmt.Fprint(a.stderr, "password (not shown): ")
+		if password, err = nextPassword(ctx, lines); err != nil {
+			return err
+		}
+		fmt.Fprint(a.stderr, "\nonce more: ")
+		again, err := nextPassword(ctx, lines)
+		if err == nil && again != password {
+			return errNotTheSame
+		}
+		return err
+	})
+	return password, err
+}
+
+// nextPassword reads a line.
+func nextPassword(ctx context.Context, lines *terminal.Lines) (string, error) {
+	line, err := lines.Next(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return "", command.ErrInterrupted
+	case err != nil && err != io.EOF:
 		return "", err
 	}
 	password := strings.TrimRight(line, "\r\n")

@@ -5,17 +5,18 @@ import (
 	"strings"
 	"testing"
 
+	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
 
 func TestReadPassword(t *testing.T) {
 	for given, password := range map[string]string{"pass word\n": "pass word", "no line end": "no line end", "ü€\r\nmore\n": "ü€", " space \n": " space "} {
-		if got, err := readPassword(strings.NewReader(given)); got != password || err != nil {
+		if got, err := nextPassword(t.Context(), terminal.NewLines(strings.NewReader(given))); got != password || err != nil {
 			t.Errorf("%q: %q, %v", given, got, err)
 		}
 	}
-	if got, err := readPassword(strings.NewReader("\r\nmore")); err == nil {
+	if got, err := nextPassword(t.Context(), terminal.NewLines(strings.NewReader("\r\nmore"))); err == nil {
 		t.Errorf("an empty line is the password %q", got)
 	}
 }

@@ -46,15 +46,28 @@ func (a *app) usage() {
 	for _, d := range help() {
 		d.WriteLine(a.stdout)
 	}
-	fmt.Fprint(a.stdout, "\nThe config is FILE, else $MAILHATCH_CONFIG, ./mailhatch.toml or /etc/mailhatch/config.toml; without any,\nmail is shown on the console. mailhatch COMMAND --help lists the flags of a command.\n")
+	fmt.Fprint(a.stdout, "\nThe config is FILE, else $MAILHATCH_CONFIG, ./mailhatch.toml or /etc/mailhatch/config.toml; without any,\nmail is shown on the console. mailhatch help COMMAND lists the flags of a command.\n")
 }
 
-// commandUsage describes one command, by its name: "check", "queue list".
-func (a *app) commandUsage(name string) {
+// help describes the command that words name, or lists all.
+func (a *app) help(words []string) error {
+	if len(words) == 0 {
+		a.usage()
+		return nil
+	}
+	if name := strings.Join(words, " "); !a.commandUsage(name) {
+		return command.Usagef("no command %q", name)
+	}
+	return nil
+}
+
+// commandUsage describes one command, by its name: "check", "queue list". It is false where there is none.
+func (a *app) commandUsage(name string) bool {
 	for _, d := range command.Flatten(help()) {
 		if d.Name == name {
 			d.Write(a.stdout)
-			return
+			return true
 		}
 	}
+	return false
 }

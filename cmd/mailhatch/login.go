@@ -55,7 +55,7 @@ func (a *app) loginAlone(ctx context.Context, name string) error {
 		return err
 	}
 	defer returned()
-	cfg, err := a.load()
+	cfg, err := a.loadWhole()
 	if err != nil {
 		return err
 	}

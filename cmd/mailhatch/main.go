@@ -24,6 +24,9 @@ import (
 // Output rules: results go to stdout; all else goes to stderr with "mailhatch: " before it, without
 // a capital and without a full stop; what to do about it follows in a line "hint: ".
 
+// interruptedCode is the exit code of a program that SIGINT has ended, as shells have it.
+const interruptedCode = 130
+
 // version is set by the Makefile.
 var version = ""
 
@@ -91,7 +94,7 @@ func subcommands() []subcommand {
 	}
 }
 
-// main runs a command line and returns the exit code: 0 ok, 1 failure, 2 usage.
+// main runs a command line and returns the exit code: 0 ok, 1 failure, 2 usage, 130 interrupted while it asked.
 func (a *app) main(ctx context.Context, args []string) int {
 	fs := flag.NewFlagSet("mailhatch", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -103,7 +106,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 			a.usage()
 			return 0
 		}
-		return a.fail(command.Usagef("%v", err))
+		return a.fail(command.FlagError(err))
 	}
 	args = fs.Args()
 	if *showVersion {
@@ -113,8 +116,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 		args = []string{"serve"}
 	}
 	if args[0] == "help" {
-		a.usage()
-		return 0
+		return a.fail(a.help(args[1:]))
 	}
 	for _, c := range subcommands() {
 		if c.name == args[0] {
@@ -151,6 +153,9 @@ func (a *app) fail(err error) int {
 			prefix = ""
 		}
 		fmt.Fprintln(a.stderr, prefix+line)
+	}
+	if errors.Is(err, command.ErrInterrupted) {
+		return interruptedCode
 	}
 	var h command.HintError
 	if errors.As(err, &h) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway/accept"
@@ -15,7 +16,7 @@ import (
 // runRender shows the exact requests that an upstream would make for a message, secrets redacted.
 func runRender(_ context.Context, a *app, args []string) error {
 	e, fs := a.envelopeFlags("render")
-	name := fs.String("upstream", "", "`name` of the upstream")
+	name := fs.String("upstream", "", "the `upstream` that it would go to")
 	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err
@@ -32,8 +33,12 @@ func runRender(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	a.warnLacking(*u)
 	r, ok := u.Upstream.(upstream.Renderer)
-	if !ok {
+	switch {
+	case u.Upstream == nil:
+		return fmt.Errorf("upstream %s cannot be rendered here: %s", u.Name, strings.Join(u.Lacking, "; "))
+	case !ok:
 		return fmt.Errorf("upstreams of type %s cannot show what they send", u.Kind.Name)
 	}
 	msg, err := a.readMessage(rest[0])
@@ -61,6 +66,15 @@ func runRender(_ context.Context, a *app, args []string) error {
 		}
 	}
 	return r.Render(mail, a.stdout)
+}
+
+// warnLacking tells what of upstreams is not known here.
+func (a *app) warnLacking(list ...config.Upstream) {
+	for i := range list {
+		for _, key := range list[i].Lacking {
+			fmt.Fprintf(a.stderr, "mailhatch: warning: upstream.%s.%s (the service may have it)\n", list[i].Name, key)
+		}
+	}
 }
 
 func (a *app) cannotCarry(u *config.Upstream, err error) error {

@@ -137,6 +137,7 @@ func runRoute(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	a.warnLacking(cfg.Upstreams...)
 	msg, err := a.readMessage(append(rest, "")[0])
 	if err != nil {
 		return err

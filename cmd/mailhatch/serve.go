@@ -26,7 +26,7 @@ func runServe(ctx context.Context, a *app, args []string) error {
 	if err := command.ParseAlone(a.flags("serve"), args); err != nil {
 		return err
 	}
-	cfg, err := a.load()
+	cfg, err := a.loadWhole()
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@
 //	GET  /api/v1/queue/{id}/message   the message as it is stored; not for programs with the token
 //	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; not for programs with the token
 //	POST /api/v1/reload               reads the config again → Reloaded; not for programs with the token
+//	POST /api/v1/check/{upstream}     whether it would take mail → Checked; unix socket only
 //	POST /api/v1/login/{upstream}     a person logs in → a LoginStep a line; unix socket only
 //	POST /api/v1/page                 Link, which opens the page; unix socket only
 //	GET  /login                       opens a link
@@ -61,6 +62,8 @@ type Config struct {
 	Hostname func() string
 	Version  string
 	Started  time.Time
+
+	Check func(ctx context.Context, upstream string) (Checked, bool) // whether an upstream would take mail; false: it is unknown
 }
 
 // Limits of the server. All are per listener.

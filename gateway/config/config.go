@@ -40,6 +40,10 @@ type Options struct {
 	Kinds   []upstream.Kind // usually kinds.Kinds()
 	Version string          // for upstream.Env
 	Stdout  io.Writer       // for upstream.Env
+
+	// Lenient makes what is not known here, though the service may know it, a warning: an unset env:NAME, a cred:NAME, a
+	// file that this account may not read. The config is good to be looked at, not to be served.
+	Lenient bool
 }
 
 // Queue is the table [queue].
@@ -156,6 +160,16 @@ func Load(path string, opts Options) (*Config, error) {
 	return parse(path, text, opts)
 }
 
+// Try says what Load would say of a file at path with this text, secrets that are not known here apart.
+func Try(path, text string, opts Options) error {
+	opts.Lenient = true
+	cfg, err := parse(path, text, opts)
+	if err != nil {
+		return err
+	}
+	return cfg.Close()
+}
+
 // maxConfigFile is far beyond any real config; it keeps a wrong path (/dev/zero) from filling the memory.
 const maxConfigFile = 16 << 20
 
@@ -181,6 +195,7 @@ func parse(path, text string, opts Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.Lenient = opts.Lenient
 	c := &checker{Decoder: d, lines: d.Lines, bad: d.Bad, opts: opts, file: defaultFile()}
 	c.Places = keyPlaces(opts.Kinds)
 	c.Table("", root, &c.file)

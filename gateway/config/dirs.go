@@ -163,6 +163,12 @@ const (
 	packagedRunDir   = "/run/mailhatch"
 )
 
+// IsPackaged reports whether path is the config that the service of the packages reads.
+func IsPackaged(path string) bool {
+	abs, err := filepath.Abs(path)
+	return err == nil && abs == packagedConfig
+}
+
 // SubmitSocket is the name of the submission socket in run_dir. Every account of the machine may
 // submit mail there; its name is the user of the mail ("uid:NAME").
 const SubmitSocket = "submit.sock"

@@ -134,3 +134,39 @@ via = "main"
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestLenient: what the service may know and this process does not is a warning to those who only look at a config, and
+// nothing that follows from it is a problem; what is wrong anywhere stays one.
+func TestLenient(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", t.TempDir())
+	lenient := testOptions(new(int))
+	lenient.Lenient = true
+	const rest = "[upstream.spare]\ntype = \"console\"\n[[route]]\nvia = [\"main\", \"spare\"]\n"
+	for _, c := range []struct{ table, warning, problem string }{
+		{"type = \"test\"\ntoken = \"env:MAILHATCH_TEST_NONE\"\n", "upstream.main.token: the environment variable MAILHATCH_TEST_NONE is not set (the service may have it)", ""},
+		{"type = \"test\"\ntoken = \"cred:none\"\n", "upstream.main.token: open ", ""},
+		{"type = \"test\"\ntoken = \"x\"\nport = \"env:MAILHATCH_TEST_NONE\"\n", "upstream.main.port: the environment variable", ""},
+		{"type = \"env:MAILHATCH_TEST_NONE\"\n", "upstream.main.type: the environment variable", ""},
+		{"type = \"test\"\ntoken = \"file:/not/there\"\n", "", "upstream.main.token: open /not/there"},
+		{"type = \"test\"\ntoken = \"cred:../x\"\n", "", "cred: takes a plain name"},
+		{"type = \"test\"\ntoken = \"env:\"\n", "", "env:"},
+	} {
+		cfg, err := parse("c.toml", "[upstream.main]\n"+c.table+rest, lenient)
+		if c.problem != "" {
+			if err == nil || !strings.Contains(err.Error(), c.problem) {
+				t.Errorf("%q: %v, want %q", c.table, err, c.problem)
+			}
+			continue
+		}
+		if err != nil || !strings.Contains(strings.Join(cfg.Warnings, "\n"), c.warning) {
+			t.Errorf("%q: %v, want the warning %q", c.table, err, c.warning)
+			continue
+		}
+		if u := cfg.Upstream("main"); u != nil && (len(u.Lacking) != 1 || u.Upstream == nil) {
+			t.Errorf("%q: %q is lacking, of %v", c.table, u.Lacking, u.Upstream)
+		}
+		if _, err := parse("c.toml", "[upstream.main]\n"+c.table+rest, testOptions(new(int))); err == nil {
+			t.Errorf("%q can be served", c.table)
+		}
+	}
+}

@@ -35,6 +35,7 @@ type Upstream struct {
 	ThrottleOn    []string               // patterns of refusals that mean: too fast
 	Sender        *identity.SenderPolicy // nil: mail goes with its own From
 	HideReceived  bool                   // nobody learns where mail came from
+	Lacking       []string               // keys whose values are not known here, and why (Options.Lenient)
 
 	hostname string
 }
@@ -181,7 +182,12 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 		}
 	}
 	u.Upstream = opened
-	return u, err == nil
+	for _, lacking := range c.Lacking {
+		if key, own := strings.CutPrefix(lacking.Key, path+"."); own {
+			u.Lacking = append(u.Lacking, key+": "+lacking.Problem)
+		}
+	}
+	return u, err == nil || len(u.Lacking) > 0
 }
 
 // hostSenders gives upstreams that carry no mail from names of hosts, such as root@app1, a sender that they do carry,

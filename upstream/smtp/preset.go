@@ -3,6 +3,7 @@ package smtp
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 
@@ -97,7 +98,7 @@ func questions() []upstream.Question {
 		{Key: "preset", Text: "Service (`mailhatch presets` lists them; empty: a relay by its name)", Optional: true, Flag: "preset", Usage: "`name` of a service that mailhatch presets lists"},
 		{Key: "region", Text: "Region of the service", Flag: "region", Usage: "`region` of the provider's API",
 			Skip: func(known map[string]string) bool { return named(known).Regions == nil }},
-		{Key: "host", Text: "Name of the relay", Flag: "relay-host", Usage: "`name` of the SMTP relay", Skip: isNamed},
+		{Key: "host", Text: "Name of the relay", Flag: "relay-host", Usage: "`name` of the SMTP relay, or name:port", Skip: isNamed, Split: splitHost},
 		{Key: "tls", Text: "TLS?", Words: tlsModes(), Optional: true, Flag: "relay-tls", Usage: "its TLS `mode`", Skip: isNamed},
 		{Key: "port", Text: "Port", Number: true, Optional: true, Flag: "relay-port", Usage: "its `port` (default: by --relay-tls)", Skip: isNamed,
 			Default: func(known map[string]string) string { return strconv.Itoa(defaultPort(known["tls"])) }},
@@ -107,4 +108,23 @@ func questions() []upstream.Question {
 			Skip:    func(known map[string]string) bool { return known["username"] == "" && named(known).Username == "" },
 			Default: func(map[string]string) string { return "env:SMTP_PASSWORD" }},
 	}
+}
+
+// splitHost takes a relay apart as people write it: relay.example.com:587, smtps://relay.example.com.
+func splitHost(answer string) map[string]string {
+	scheme, rest, isURL := strings.Cut(answer, "://")
+	if !isURL {
+		scheme, rest = "", answer
+	}
+	found := map[string]string{"host": strings.Trim(rest, "/")}
+	if host, port, err := net.SplitHostPort(found["host"]); err == nil {
+		found["host"], found["port"] = host, port
+	}
+	switch {
+	case scheme == "smtps" || scheme == "submissions" || scheme == "" && found["port"] == "465": // RFC 8314
+		found["tls"] = tlsImplicit
+	case isURL && scheme != "smtp" && scheme != "submission":
+		return map[string]string{"host": answer} // it is refused
+	}
+	return found
 }

@@ -32,6 +32,9 @@ func Hintf(err error, format string, args ...any) error {
 	return HintError{err, fmt.Sprintf(format, args...)}
 }
 
+// ErrInterrupted ends a command whose questions nobody wants to answer.
+var ErrInterrupted = errors.New("interrupted")
+
 // ExitCode is a failure that has been reported already.
 type ExitCode int
 
@@ -45,7 +48,7 @@ func Parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
 			if errors.Is(err, flag.ErrHelp) {
 				return nil, err
 			}
-			return nil, UsageError{err.Error()}
+			return nil, FlagError(err)
 		}
 		if args = fs.Args(); len(args) == 0 {
 			return rest, nil

@@ -103,9 +103,5 @@ func describe(f *flag.Flag) Flag {
 	if d := f.DefValue; d != "" && d != "0" && d != "false" && !strings.Contains(doc, "default") {
 		doc += " (default: " + d + ")"
 	}
-	name := "--" + f.Name
-	if len(f.Name) == 1 {
-		name = "-" + f.Name
-	}
-	return Flag{Names: []string{name}, Value: value, Doc: doc}
+	return Flag{Names: []string{Dashes(f.Name)}, Value: value, Doc: doc}
 }

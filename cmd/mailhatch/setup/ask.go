@@ -1,8 +1,8 @@
 package setup
 
 import (
-	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,59 +10,38 @@ import (
 	"slices"
 	"strings"
 
+	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/upstream"
 )
 
 // asker asks questions on the terminal.
 type asker struct {
+	ctx context.Context // ends when the person interrupts
 	tty *os.File
-	in  *bufio.Reader
+	in  *terminal.Lines
 	out io.Writer
 }
 
-func newAsker(e *Env) *asker {
+func newAsker(ctx context.Context, e *Env) *asker {
 	tty := e.Stdin.(*os.File) // a terminal is one
-	return &asker{tty, bufio.NewReader(tty), e.Stderr}
+	return &asker{ctx, tty, terminal.NewLines(tty), e.Stderr}
 }
 
 const askTries = 3
 
 var errNoAnswer = errors.New("no valid answer: nothing was written")
 
-// begin asks for what comes before the questions of a kind.
-func (q *asker) begin(s *setup, kind *string, offered []upstream.Kind) error {
-	if err := q.choice(kind, "Which provider sends your mail?", strings.Split(kindNames(offered), ", ")); err != nil {
-		return err
-	}
-	return q.line(&s.from, "From address of your mail, such as App <noreply@example.com> (empty: as programs write it)", "", func(v string) string {
-		if v != "" && (&setup{from: v}).fromDomain() == "" {
-			return "must be an email address"
-		}
-		return ""
-	})
-}
-
 // ask asks a question of the kind.
-func (q *asker) ask(answer *string, question upstream.Question, fallback string) error {
+func (q *asker) ask(answer *string, question upstream.Question, fallback string, problem func(string) string) error {
 	switch {
 	case question.Words != nil:
 		return q.choice(answer, question.Text, question.Words)
 	case question.Secret:
-		return q.secret(answer, question.Text, fallback)
+		return q.secret(answer, question.Text, fallback, problem)
 	}
-	return q.line(answer, question.Text, fallback, func(v string) string {
-		switch {
-		case v == "" && !question.Optional:
-			return "an answer is required"
-		case v != "" && question.Number && !isNumber(v):
-			return "must be a number greater than zero"
-		}
-		return ""
-	})
+	return q.line(answer, question.Text, fallback, problem)
 }
-
-func anything(string) string { return "" }
 
 // choice asks for one of a few words; the first one is the default.
 func (q *asker) choice(answer *string, question string, words []string) error {
@@ -85,8 +64,12 @@ func (q *asker) line(answer *string, question, fallback string, problem func(str
 		} else {
 			fmt.Fprintf(q.out, "%s: ", question)
 		}
-		text, err := q.in.ReadString('\n')
-		if err != nil {
+		text, err := q.in.Next(q.ctx)
+		switch {
+		case q.ctx.Err() != nil:
+			fmt.Fprintln(q.out)
+			return fmt.Errorf("%w: nothing was written", command.ErrInterrupted)
+		case err != nil:
 			return errNoAnswer
 		}
 		text = cmp.Or(strings.TrimSpace(text), fallback)
@@ -101,12 +84,12 @@ func (q *asker) line(answer *string, question, fallback string, problem func(str
 }
 
 // secret asks for a line that is not shown while it is typed.
-func (q *asker) secret(answer *string, question, fallback string) error {
+func (q *asker) secret(answer *string, question, fallback string, problem func(string) string) error {
 	if q == nil {
 		return nil
 	}
 	return terminal.WithoutEcho(q.tty, func() error {
-		err := q.line(answer, question, fallback, anything)
+		err := q.line(answer, question, fallback, problem)
 		fmt.Fprintln(q.out)
 		return err
 	})

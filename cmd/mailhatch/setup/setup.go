@@ -3,6 +3,7 @@ package setup
 
 import (
 	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	Kinds          []upstream.Kind // of upstreams
 	Options        config.Options  // to check the config
+	Service        bool            // systemd runs on this machine
 }
 
 // setup is what a first config needs to know. Empty answers are left out of it.
@@ -38,12 +40,14 @@ type setup struct {
 	listen   string
 	stateDir string
 	runDir   string
+
+	try func(config string) error // reads a config as check does
 }
 
 const defaultOutput = "mailhatch.toml"
 
-// Run writes a first config. On a terminal it asks for what the flags, which it adds to fs, leave open.
-func Run(fs *flag.FlagSet, args []string, e *Env) error {
+// Run writes a first config. On a terminal it asks for what the flags, which it adds to fs, leave open, until ctx ends.
+func Run(ctx context.Context, fs *flag.FlagSet, args []string, e *Env) error {
 	s := setup{given: map[string]string{}, answers: map[string]string{}}
 	offered := slices.DeleteFunc(slices.Clone(e.Kinds), func(k upstream.Kind) bool { return k.Setup == nil })
 	kind := fs.String("upstream", "", "`type` of the provider or relay that sends the mail: "+kindNames(offered))
@@ -66,8 +70,9 @@ func Run(fs *flag.FlagSet, args []string, e *Env) error {
 	}
 	var q *asker // nil: not on a terminal
 	if terminal.Interactive(e.Stdin) {
-		q = newAsker(e)
+		q = newAsker(ctx, e)
 	}
+	s.try = func(text string) error { return config.Try(*output, text, e.Options) }
 	if err := s.complete(q, *kind, offered); err != nil {
 		return err
 	}
@@ -119,7 +124,7 @@ func kindNames(list []upstream.Kind) string {
 // complete asks for what the flags leave open, fills in what has a default and refuses what the config could
 // not hold.
 func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
-	if err := q.begin(s, &kind, offered); err != nil {
+	if err := q.choice(&kind, "Which provider sends your mail?", strings.Split(kindNames(offered), ", ")); err != nil {
 		return err
 	}
 	at := slices.IndexFunc(offered, func(k upstream.Kind) bool { return k.Name == kind })
@@ -127,6 +132,9 @@ func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
 		return command.Hintf(command.Usagef("init: --upstream %q must be one of %s", kind, kindNames(offered)), "on a terminal mailhatch init asks for it")
 	}
 	s.kind = offered[at]
+	if err := q.line(&s.from, "From address of your mail, such as App <noreply@example.com> (empty: as programs write it)", "", s.wrongFrom); err != nil {
+		return err
+	}
 	if s.from != "" && s.fromDomain() == "" {
 		return command.Hintf(command.Usagef("init: --from %q is not an address", s.from), `write noreply@example.com or "App <noreply@example.com>"`)
 	}
@@ -136,13 +144,11 @@ func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
 			return err
 		}
 	}
-	if err := q.line(&s.root, "Address that gets the mail for root (empty: root of the domain above)", "", anything); err != nil {
+	if err := q.line(&s.root, "Address that gets the mail for root (empty: root of the domain above)", "", s.wrongRoot); err != nil {
 		return err
 	}
 	all := slices.Concat(slices.Collect(maps.Values(s.answers)), []string{s.from, s.root, s.listen, s.stateDir})
-	if slices.ContainsFunc(all, func(v string) bool {
-		return strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
-	}) {
+	if slices.ContainsFunc(all, hasControls) {
 		return command.Usagef("init: an answer contains control characters")
 	}
 	return nil
@@ -150,8 +156,8 @@ func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
 
 // answer finds the answer to one question: from a flag, from the terminal, or the default.
 func (s *setup) answer(q *asker, question upstream.Question) error {
-	if question.Skip != nil && question.Skip(s.answers) && s.given[question.Flag] == "" {
-		return nil
+	if s.given[question.Flag] == "" && (s.answers[question.Key] != "" || question.Skip != nil && question.Skip(s.answers)) {
+		return nil // answered with an earlier one, or not to be asked
 	}
 	value, fallback := s.given[question.Flag], ""
 	if question.Secret {
@@ -160,7 +166,7 @@ func (s *setup) answer(q *asker, question upstream.Question) error {
 	if question.Default != nil {
 		fallback = question.Default(s.answers)
 	}
-	if err := q.ask(&value, question, fallback); err != nil {
+	if err := q.ask(&value, question, fallback, func(v string) string { return s.wrong(question, v) }); err != nil {
 		return err
 	}
 	if !question.Optional {
@@ -171,7 +177,7 @@ func (s *setup) answer(q *asker, question upstream.Question) error {
 	if value != "" && question.Number && !isNumber(value) {
 		return command.Usagef("init: --%s %q must be a number greater than zero", question.Flag, value)
 	}
-	s.answers[question.Key] = value
+	maps.Copy(s.answers, split(question, value))
 	return nil
 }
 
@@ -187,47 +193,4 @@ func (s *setup) fromDomain() string {
 		return domain
 	}
 	return ""
-}
-
-var tomlQuotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-
-func tomlString(s string) string { return `"` + tomlQuotes.Replace(s) + `"` }
-
-// config writes the answers as a config.
-func (s *setup) config() string {
-	var b strings.Builder
-	key := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(&b, "%s = %s\n", name, tomlString(value))
-		}
-	}
-	b.WriteString("# Written by mailhatch init. config.example.toml shows every key; mailhatch check finds mistakes.\n")
-	key("state_dir", s.stateDir)
-	key("run_dir", s.runDir)
-	b.WriteString("\n# Programs submit their mail here.\n[[listener]]\n")
-	key("address", s.listen)
-	b.WriteString("\n# This upstream sends it.\n[upstream.main]\n")
-	key("type", s.kind.Name)
-	for _, q := range s.kind.Setup {
-		if value := s.answers[q.Key]; q.Number && value != "" {
-			fmt.Fprintf(&b, "%s = %s\n", q.Key, value)
-		} else {
-			key(q.Key, value)
-		}
-	}
-	if domain := s.fromDomain(); domain != "" {
-		fmt.Fprintf(&b, "# Mail from other domains goes as rewrite_from, with the author in Reply-To.\nfrom_domains = [%s]\n", tomlString(domain))
-		key("rewrite_from", s.from)
-	}
-	b.WriteString("\n# No condition: all mail goes there.\n[[route]]\nvia = [\"main\"]\n")
-	if s.root != "" {
-		b.WriteString("\n[aliases]\n")
-		key("root", s.root)
-	}
-	if domain := s.fromDomain(); domain != "" {
-		b.WriteString("\n# Completes names without a domain, and messages without a From.\n[identity]\n")
-		key("domain", domain)
-		key("default_from", s.from)
-	}
-	return b.String()
 }

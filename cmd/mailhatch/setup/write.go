@@ -66,22 +66,49 @@ func (e *Env) try(path string, kind upstream.Kind) (missing string, err error) {
 	return missing, nil
 }
 
+// nextSteps shows what to type now, as it fits the place of the file.
 func (e *Env) nextSteps(s *setup, path, missing string) {
-	config := ""
-	if path != defaultOutput {
-		config = " -c " + path
+	flag := ""
+	if !isFound(path) {
+		flag = " -c " + quoted(path)
 	}
 	fmt.Fprintf(e.Stdout, "%s is written. Next:\n\n", path)
 	if missing != "" {
-		name := "the secret"
-		for _, q := range s.kind.Setup {
-			if env, ok := strings.CutPrefix(s.answers[q.Key], "env:"); ok && q.Secret {
-				name = "$" + env
-			} else if file, ok := strings.CutPrefix(s.answers[q.Key], "file:"); ok && q.Secret {
-				name = file
-			}
-		}
-		fmt.Fprintf(e.Stdout, "  provide %s: %s\n", name, missing)
+		fmt.Fprintf(e.Stdout, "  provide %s: %s\n", s.secretName(), missing)
 	}
-	fmt.Fprintf(e.Stdout, "  mailhatch%[1]s check --online\n  mailhatch%[1]s serve\n  mailhatch%[1]s send --to you@example.org\n", config)
+	serve := "mailhatch" + flag + " serve"
+	if config.IsPackaged(path) && e.Service {
+		serve = "systemctl reload-or-restart mailhatch"
+	}
+	fmt.Fprintf(e.Stdout, "  mailhatch%[1]s check --online\n  %[2]s\n  mailhatch%[1]s send --to you@example.org\n", flag, serve)
+}
+
+// isFound reports whether commands find the file without being told of it.
+func isFound(path string) bool {
+	found, err := os.Stat(config.Find(""))
+	if err != nil {
+		return false
+	}
+	written, err := os.Stat(path)
+	return err == nil && os.SameFile(found, written)
+}
+
+// quoted returns a path as a shell takes it.
+func quoted(path string) string {
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,+:@%") == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+// secretName says where the secret is to be put.
+func (s *setup) secretName() string {
+	for _, q := range s.kind.Setup {
+		if env, ok := strings.CutPrefix(s.answers[q.Key], "env:"); ok && q.Secret {
+			return "$" + env
+		} else if file, ok := strings.CutPrefix(s.answers[q.Key], "file:"); ok && q.Secret {
+			return file
+		}
+	}
+	return "the secret"
 }

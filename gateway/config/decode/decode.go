@@ -24,6 +24,8 @@ type Decoder struct {
 	Places         map[string][]string // the tables that have a key of this name, as people write them; "" is the top level
 	LiteralSecrets []string            // paths of secrets that stand in the file itself
 	SecretFiles    []string            // files that hold secrets
+	Lenient        bool                // what is not known here, though the service may know it, is a warning
+	Lacking        []Problem           // such values by their paths, and why
 }
 
 // field is what a key is read into.
@@ -142,7 +144,9 @@ func (d *Decoder) text(path string, given any, target encoding.TextUnmarshaler) 
 		return
 	}
 	if err := target.UnmarshalText([]byte(s)); err != nil {
-		d.Report(path, err.Error(), "")
+		if d.lacks(path, err) && secret {
+			*target.(*upstream.Secret) = upstream.NewSecret(standIn)
+		}
 		return
 	}
 	if !secret {

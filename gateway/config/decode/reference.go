@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -37,7 +38,7 @@ func (d *Decoder) Dereference(path, text string, f hint.Form) (string, bool) {
 	}
 	value, err := upstream.Resolve(text)
 	if err != nil {
-		d.Report(path, err.Error(), "")
+		d.lacks(path, err)
 		return "", false
 	}
 	if d.references == nil {
@@ -45,6 +46,24 @@ func (d *Decoder) Dereference(path, text string, f hint.Form) (string, bool) {
 	}
 	d.references[path] = reference{text, value}
 	return value, true
+}
+
+// standIn is what a secret is taken for that is not known here: any kind of upstream opens with it.
+const standIn = "not-known-here"
+
+// lacks reports a value that cannot be told. It is true where that is a warning: then nothing that follows from it is
+// a problem.
+func (d *Decoder) lacks(path string, err error) bool {
+	if !d.Lenient || !errors.Is(err, upstream.ErrElsewhere) {
+		d.Report(path, err.Error(), "")
+		return false
+	}
+	if !d.IsBad(path) {
+		d.Warn(path, err.Error()+" (the service may have it)")
+		d.Bad[path] = true
+		d.Lacking = append(d.Lacking, Problem{Line: d.Lines.At(path), Key: path, Problem: err.Error()})
+	}
+	return true
 }
 
 // typed returns a value that was referred to as what the key takes: a number, true or false, or text.
