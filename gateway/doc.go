@@ -23,7 +23,7 @@
 //	config/decode deliver/gate queue/engines
 //	                TOML into structs; when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
 //	config/value admin/search queue/sqlite
-//	                sizes, rates, networks; times and words as people write them; the embedded engine, below it its rows, bodies, database and disk
+//	                sizes, rates, networks; times and words as people write them; the embedded engine, below it its history, its pauses, its rows, bodies, database and disk
 //	smtpd admin/access maildrop route identity queue bounce
 //	                sessions; who may see what; mail left by sendmail; rules; names; what keeps mail; notifications
 //	journal systemd upstream smtpd/limit mime/view mime/wire

@@ -117,7 +117,7 @@ func TestChangedRequestIsHeld(t *testing.T) {
 			if err := h.g.Reload(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := h.g.queue.Retry(t.Context(), queue.Filter{}); err != nil {
+			if _, err := h.g.queue.Retry(t.Context(), queue.Filter{}, "root"); err != nil {
 				t.Fatal(err)
 			}
 			h.await("the hold", func() bool { return len(h.waiting(envelope.Held)) == 1 })
@@ -125,7 +125,7 @@ func TestChangedRequestIsHeld(t *testing.T) {
 			if !p.Uncertain || !strings.Contains(p.Error, "mailhatch queue release") || fake.Requests() != c.requests {
 				t.Errorf("held with %+v after %d requests", p, fake.Requests())
 			}
-			if _, err := h.g.queue.Release(t.Context(), queue.Filter{}); err != nil {
+			if _, err := h.g.queue.Release(t.Context(), queue.Filter{}, "root"); err != nil {
 				t.Fatal(err)
 			}
 			h.sentRecord("a@example.org")

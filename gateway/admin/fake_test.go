@@ -114,19 +114,19 @@ func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State) (n in
 	return n, nil
 }
 
-func (q *fakeQueue) Retry(_ context.Context, f queue.Filter) (int, error) {
+func (q *fakeQueue) Retry(_ context.Context, f queue.Filter, _ string) (int, error) {
 	return q.change(f, Retry, envelope.Queued)
 }
 
-func (q *fakeQueue) Hold(_ context.Context, f queue.Filter) (int, error) {
+func (q *fakeQueue) Hold(_ context.Context, f queue.Filter, _ string) (int, error) {
 	return q.change(f, Hold, envelope.Held)
 }
 
-func (q *fakeQueue) Release(_ context.Context, f queue.Filter) (int, error) {
+func (q *fakeQueue) Release(_ context.Context, f queue.Filter, _ string) (int, error) {
 	return q.change(f, Release, envelope.Queued)
 }
 
-func (q *fakeQueue) Delete(_ context.Context, f queue.Filter) (int, error) {
+func (q *fakeQueue) Delete(_ context.Context, f queue.Filter, _ string) (int, error) {
 	return q.change(f, Delete, "")
 }
 

@@ -73,7 +73,7 @@ func (s *Server) Act(ctx context.Context, action Action, sel Selection, by strin
 		touched.Missing = out.Missing
 		return touched, nil
 	}
-	out.Changed, out.Recipients, err = s.change(ctx, action, f)
+	out.Changed, out.Recipients, err = s.change(ctx, action, f, by)
 	if s.cfg.Acted != nil && out.Changed > 0 {
 		s.cfg.Acted(journal.Operation{Action: string(action), By: by, Filter: sel.String(), Messages: out.Changed, Recipients: out.Recipients})
 	}
@@ -84,21 +84,21 @@ func (s *Server) Act(ctx context.Context, action Action, sel Selection, by strin
 }
 
 // do returns what the queue does for an action; nil: there is no such action.
-func (s *Server) do(action Action) func(context.Context, queue.Filter) (int, error) {
-	return map[Action]func(context.Context, queue.Filter) (int, error){
+func (s *Server) do(action Action) func(ctx context.Context, f queue.Filter, by string) (int, error) {
+	return map[Action]func(ctx context.Context, f queue.Filter, by string) (int, error){
 		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
 	}[action]
 }
 
 // change applies an action to what a filter names, some ids at a time.
-func (s *Server) change(ctx context.Context, action Action, f queue.Filter) (messages, recipients int, err error) {
+func (s *Server) change(ctx context.Context, action Action, f queue.Filter, by string) (messages, recipients int, err error) {
 	for _, ids := range chunks(f.IDs) {
 		f.IDs = ids
 		touched, err := s.touched(ctx, action, f)
 		if err != nil {
 			return messages, recipients, err
 		}
-		n, err := s.do(action)(ctx, f)
+		n, err := s.do(action)(ctx, f, by)
 		if err != nil {
 			return messages, recipients, err
 		}

@@ -117,17 +117,15 @@ func (f *Filter) Names(m *Message, p *Part) []envelope.Recipient {
 	return to
 }
 
-// Names reports whether a record of that sender and recipient may be chosen; it looks at patterns alone.
-func (f *HistoryFilter) Names(from, to string) bool {
-	return matchesAddress(f.From, from) && matchesAddress(f.To, to)
-}
-
 func matchesAddress(pattern, addr string) bool {
 	if pattern == "<>" { // the null sender, as SMTP writes it
 		return addr == ""
 	}
 	return matches(mime.AddressText(pattern), mime.AddressText(addr))
 }
+
+// AddressText is the text by which addresses are compared with patterns and words.
+func AddressText(addr string) string { return strings.ToLower(mime.AddressText(addr)) }
 
 func matches(pattern, text string) bool {
 	return pattern == "" || glob.Match(strings.ToLower(pattern), strings.ToLower(text))

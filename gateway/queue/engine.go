@@ -53,63 +53,14 @@ type Restored struct {
 	Source   string               // what it was recovered from
 }
 
-// Operator shows and steers what is in the queue.
-type Operator interface {
-	// List returns messages with a part that the filter names, each with all of its parts, oldest first.
-	List(ctx context.Context, f Filter, p Page) ([]Message, error)
-	// Body opens the bytes of a message in the queue.
-	Body(ctx context.Context, id string) (Body, error)
-
-	// The methods below change the parts that the filter names and no others, some in each write, and
-	// return how many messages had one that was changed. Mail that is accepted after the call began may be
-	// left out. Where Filter.To names some recipients of a part, these get a part of their own first; a
-	// part that is leased is then left alone.
-	//
-	// The running attempt of a leased part goes on; only Delete fences its result off.
-
-	// Retry makes queued and failed parts due now, with a new life: attempts and age start again.
-	Retry(ctx context.Context, f Filter) (int, error)
-	// Hold puts queued parts on hold; those of running attempts are held if they come back.
-	Hold(ctx context.Context, f Filter) (int, error)
-	// Release makes held parts due now and sets Progress.Released.
-	Release(ctx context.Context, f Filter) (int, error)
-	// Delete removes parts and leaves a discarded record in the history for each of their recipients.
-	Delete(ctx context.Context, f Filter) (int, error)
-	// Move puts parts into another lane. Their states and progress stay; queued ones are due now. What
-	// a running attempt leaves in the old lane goes to the new one.
-	Move(ctx context.Context, f Filter, lane string) (int, error)
-}
-
-// History keeps what became of recipients.
-type History interface {
-	// Search returns what became of recipients whose fate is known, newest first.
-	Search(ctx context.Context, f HistoryFilter) ([]Record, error)
-	// Prune removes what is not to be kept, and gives space back; it works in small steps. Recipients of failed
-	// parts that go get a failed record.
-	Prune(ctx context.Context, k Keep) (Pruned, error)
-	// Stats counts parts and returns when the oldest was accepted, by state.
-	Stats(ctx context.Context) (map[envelope.State]Depth, error)
-}
-
-// Keep says what Prune leaves.
-type Keep struct {
-	SentAfter   time.Time // history that is older goes
-	FailedAfter time.Time // failed parts that are older go, and what was set aside before
-	FailedBytes int64     // failed parts beyond it go, the oldest first, as well as those that hold the reserve; 0: no bound
-}
-
-// Pruned is what Prune has removed beside history.
-type Pruned struct {
-	Messages int   // that had failed parts
-	Bytes    int64 // of these parts
-	Aside    int   // bodies that had been set aside
-}
-
 // Reader answers questions about a store that no process has open for writing.
 type Reader interface {
 	List(ctx context.Context, f Filter, p Page) ([]Message, error)
 	Body(ctx context.Context, id string) (Body, error)
 	Search(ctx context.Context, f HistoryFilter) ([]Record, error)
+	Events(ctx context.Context, id string) ([]Event, error)
+	Finished(ctx context.Context, id string) (*Finished, error)
+	Paused(ctx context.Context) (map[string]Pause, error)
 	Stats(ctx context.Context) (map[envelope.State]Depth, error)
 	Health(ctx context.Context) (Health, error)
 	Close() error
@@ -140,11 +91,4 @@ type Filter struct {
 type Page struct {
 	After string // ids greater than this one
 	Limit int    // messages; 0: no limit
-}
-
-// HistoryFilter chooses records; the zero value chooses all. From and To are patterns as in [Filter].
-type HistoryFilter struct {
-	ID, From, To string
-	Since        time.Time
-	Limit        int
 }

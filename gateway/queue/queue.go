@@ -2,12 +2,12 @@
 //
 // A message is one accepted body with its envelope. Its recipients wait in parts: the ones of a part
 // share a lane (the upstream they wait for), a schedule and a progress. A message starts with one part
-// a route and each attempt may divide a part further. When a message has no part left, its body goes
-// and only its history stays.
+// a route and each attempt may divide a part further. When a message has no part left, its body goes,
+// or stays for a while where that is asked for, and its history stays.
 //
 // Engines implement [Engine], which is three interfaces in one: [Queue] is what accepting and delivering
 // need, [Operator] what people do to mail that waits, [History] what is known of mail that is gone.
-// Package engines has the table of them, queuetest the suite that each must pass.
+// Package engines has the table of them, queuetest and historytest the suites that each must pass.
 package queue
 
 import (
@@ -78,6 +78,7 @@ type Accepted struct {
 	Header   Summary
 	Parts    []Part   // what waits
 	Done     []Record // recipients whose fate is known already; together with Parts they are all
+	Events   []Event
 }
 
 // Summary is what lists show of a header.
@@ -123,6 +124,7 @@ type Lease interface {
 
 // Result is what became of a leased part. Every recipient of the part is in Done or in one of Parts.
 type Result struct {
+	Events  []Event              // what happened; none where an offer was taken at once
 	Done    []Record             // final: they go to the history
 	Parts   []Part               // what still waits, in place of the leased part
 	Quota   Settlement           // of recipients that were counted; its ID is that of the message
@@ -140,6 +142,7 @@ type Message struct {
 
 // Record is the end of one recipient's story.
 type Record struct {
+	Key        string // its place in the history, for HistoryFilter.After; Search fills it in
 	ID         string // queue id; Finish fills it in
 	Recipient  envelope.Recipient
 	State      envelope.State // Sent, Failed or Discarded

@@ -134,11 +134,19 @@ func (q *discard) List(context.Context, queue.Filter, queue.Page) ([]queue.Messa
 func (q *discard) Body(context.Context, string) (queue.Body, error) {
 	return nil, queue.ErrNotFound
 }
-func (q *discard) Retry(context.Context, queue.Filter) (int, error)        { return 0, nil }
-func (q *discard) Hold(context.Context, queue.Filter) (int, error)         { return 0, nil }
-func (q *discard) Release(context.Context, queue.Filter) (int, error)      { return 0, nil }
-func (q *discard) Delete(context.Context, queue.Filter) (int, error)       { return 0, nil }
-func (q *discard) Move(context.Context, queue.Filter, string) (int, error) { return 0, nil }
+func (q *discard) Retry(context.Context, queue.Filter, string) (int, error)        { return 0, nil }
+func (q *discard) Hold(context.Context, queue.Filter, string) (int, error)         { return 0, nil }
+func (q *discard) Release(context.Context, queue.Filter, string) (int, error)      { return 0, nil }
+func (q *discard) Delete(context.Context, queue.Filter, string) (int, error)       { return 0, nil }
+func (q *discard) Move(context.Context, queue.Filter, string, string) (int, error) { return 0, nil }
+func (q *discard) Pause(context.Context, string, string) error                     { return nil }
+func (q *discard) Resume(context.Context, string) error                            { return nil }
+func (q *discard) Paused(context.Context) (map[string]queue.Pause, error)          { return nil, nil }
+func (q *discard) Events(context.Context, string) ([]queue.Event, error)           { return nil, nil }
+func (q *discard) Note(context.Context, ...queue.Event) error                      { return nil }
+func (q *discard) Finished(context.Context, string) (*queue.Finished, error) {
+	return nil, queue.ErrNotFound
+}
 func (q *discard) Search(context.Context, queue.HistoryFilter) ([]queue.Record, error) {
 	return nil, nil
 }

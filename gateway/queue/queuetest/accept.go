@@ -277,7 +277,7 @@ func testClosed(t *testing.T, h *house) {
 	_, lanesErr := q.Lanes(ctx)
 	_, listErr := q.List(ctx, queue.Filter{}, queue.Page{})
 	_, bodyErr := q.Body(ctx, d.ID())
-	_, retryErr := q.Retry(ctx, queue.Filter{})
+	_, retryErr := q.Retry(ctx, queue.Filter{}, operator)
 	_, historyErr := q.Search(ctx, queue.HistoryFilter{})
 	_, statsErr := q.Stats(ctx)
 	_, pruneErr := q.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()})

@@ -192,6 +192,7 @@ func testFinish(t *testing.T, h *house) {
 	}
 	for i, want := range r.Done {
 		want.ID, want.From, want.Header, want.Size, want.Received = id, m.Envelope.From, m.Header, 5000, m.Envelope.Received
+		want.Key = got[len(got)-1-i].Key
 		if diff := alike(got[len(got)-1-i], want); diff != "" {
 			t.Errorf("record (-want +got):\n%s", diff)
 		}
@@ -326,13 +327,13 @@ func testChanged(t *testing.T, h *house) {
 	h.wantChanged("Finish with a part that waits")
 	h.must("Hasten", h.q.Hasten(ctx, lane, time.Time{}))
 	h.wantChanged("Hasten")
-	_, err := h.q.Retry(ctx, one(id))
+	_, err := h.q.Retry(ctx, one(id), operator)
 	h.must("Retry", err)
 	h.wantChanged("Retry")
-	_, err = h.q.Hold(ctx, one(id))
+	_, err = h.q.Hold(ctx, one(id), operator)
 	h.must("Hold", err)
 	h.drain()
-	_, err = h.q.Release(ctx, one(id))
+	_, err = h.q.Release(ctx, one(id), operator)
 	h.must("Release", err)
 	h.wantChanged("Release")
 	for range 3 {

@@ -168,8 +168,8 @@ func operate(ctx context.Context, t *testing.T, q queue.Engine) {
 		for _, m := range messages {
 			ids = append(ids, m.ID)
 		}
-		for _, call := range []func(context.Context, queue.Filter) (int, error){q.Hold, q.Release, q.Retry} {
-			if _, err := call(background, queue.Filter{IDs: ids}); err != nil {
+		for _, call := range []act{q.Hold, q.Release, q.Retry} {
+			if _, err := call(background, queue.Filter{IDs: ids}, operator); err != nil {
 				t.Errorf("operator: %v", err)
 				return
 			}

@@ -10,7 +10,10 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-type act func(context.Context, queue.Filter) (int, error)
+// operator is who acts.
+const operator = "root"
+
+type act func(ctx context.Context, f queue.Filter, by string) (int, error)
 
 // act calls an operator's method for messages and compares the count.
 func (h *house) act(what string, call act, want int, ids ...string) {
@@ -20,7 +23,7 @@ func (h *house) act(what string, call act, want int, ids ...string) {
 
 func (h *house) actOn(what string, call act, want int, f queue.Filter) {
 	h.Helper()
-	got, err := call(context.Background(), f)
+	got, err := call(context.Background(), f, operator)
 	h.must(what, err)
 	if got != want {
 		h.Errorf("%s(%+v): changed %d, want %d", what, f, got, want)

@@ -29,7 +29,7 @@ func testPartsByState(t *testing.T, h *house) {
 	if n := len(h.list(queue.Filter{})); n != 0 {
 		t.Errorf("%d messages are left", n)
 	}
-	if _, err := h.q.Delete(context.Background(), queue.Filter{State: envelope.Sent}); err == nil {
+	if _, err := h.q.Delete(context.Background(), queue.Filter{State: envelope.Sent}, operator); err == nil {
 		t.Error("Delete of parts that are sent: no error")
 	}
 }
@@ -108,7 +108,7 @@ func testDivideDuringLease(t *testing.T, h *house) {
 func testMove(t *testing.T, h *house) {
 	id := h.inStates()
 	moveTo := func(lane string) act {
-		return func(ctx context.Context, f queue.Filter) (int, error) { return h.q.Move(ctx, f, lane) }
+		return func(ctx context.Context, f queue.Filter, by string) (int, error) { return h.q.Move(ctx, f, lane, by) }
 	}
 	h.drain()
 	h.actOn("Move", moveTo("next"), 1, queue.Filter{Lane: lane, State: envelope.Queued})
@@ -140,7 +140,7 @@ func testMoveDuringLease(t *testing.T, h *house) {
 	m := accepted("ann@example.com", "a@example.org", "b@example.org")
 	h.commit([]byte("x"), m)
 	l := h.claimOne()
-	if n, err := h.q.Move(context.Background(), queue.Filter{}, "next"); n != 1 || err != nil {
+	if n, err := h.q.Move(context.Background(), queue.Filter{}, "next", operator); n != 1 || err != nil {
 		t.Fatalf("Move: %d, %v", n, err)
 	}
 	for _, in := range []string{lane, "next"} {

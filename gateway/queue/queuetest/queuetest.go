@@ -73,7 +73,6 @@ func Run(t *testing.T, e Engine) {
 		{"Hasten", testHasten},
 		{"List", testList},
 		{"ListPages", testListPages},
-		{"History", testHistory},
 		{"Prune", testPrune},
 		{"PruneBytes", testPruneBytes},
 		{"Stats", testStats},

@@ -102,51 +102,6 @@ func testListPages(t *testing.T, h *house) {
 	h.wantIDs("pages", got, want...)
 }
 
-func testHistory(t *testing.T, h *house) {
-	old := time.Now().Add(-48 * time.Hour)
-	end := func(from, to string, at time.Time) string {
-		id := h.commit([]byte("x"), accepted(from, to))
-		l := h.claimOne()
-		h.finish(l, queue.Result{Done: []queue.Record{{Recipient: l.Message().Parts[0].To[0], State: envelope.Sent, At: at}}})
-		return id
-	}
-	first := end("Ann@Example.com", "bob@example.org", old)
-	second := end("", "BOB@example.net", old.Add(time.Minute))
-	third := end("ÄNN@example.com", "[x]*@example.org", time.Now())
-	for _, c := range []struct {
-		f    queue.HistoryFilter
-		want []string
-	}{
-		{queue.HistoryFilter{}, []string{third, second, first}},
-		{queue.HistoryFilter{ID: second}, []string{second}},
-		{queue.HistoryFilter{ID: noSuchID}, nil},
-		{queue.HistoryFilter{To: "bob@*"}, []string{second, first}},
-		{queue.HistoryFilter{To: "B?B@EXAMPLE.ORG"}, []string{first}},
-		{queue.HistoryFilter{To: "bob"}, nil},
-		{queue.HistoryFilter{To: "*"}, []string{third, second, first}},
-		{queue.HistoryFilter{To: "**example.*t"}, []string{second}},
-		{queue.HistoryFilter{To: "[X]*"}, []string{third}},
-		{queue.HistoryFilter{From: "a*"}, []string{first}},
-		{queue.HistoryFilter{From: "änn@*"}, []string{third}},
-		{queue.HistoryFilter{From: "ann@example.com", To: "bob@example.net"}, nil},
-		{queue.HistoryFilter{Since: time.Now().Add(-time.Hour)}, []string{third}},
-		{queue.HistoryFilter{Since: old.Add(-time.Hour)}, []string{third, second, first}},
-		{queue.HistoryFilter{Limit: 2}, []string{third, second}},
-		{queue.HistoryFilter{Limit: 1, To: "bob*"}, []string{second}},
-	} {
-		var got []string
-		for _, r := range h.history(c.f) {
-			got = append(got, r.ID)
-		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%+v: got %v, want %v", c.f, got, c.want)
-		}
-	}
-	if _, err := h.q.Search(context.Background(), queue.HistoryFilter{ID: "?"}); err == nil {
-		t.Error("an odd id: no error")
-	}
-}
-
 func testPrune(t *testing.T, h *house) {
 	now := time.Now()
 	to := make([]string, 2500) // more than an engine removes at once

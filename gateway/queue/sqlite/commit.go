@@ -9,6 +9,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/orphan"
 	"mailhatch/gateway/queue/sqlite/row"
 )
@@ -55,7 +56,12 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	if err != nil {
 		return err
 	}
-	run := func(t *tx) error { return d.insert(t, m, string(info), rows) }
+	run := func(t *tx) error {
+		if err := history.AddEvents(t.conn, t.now, d.id, accepted.Events); err != nil {
+			return err
+		}
+		return d.insert(t, m, string(info), rows)
+	}
 	if len(rows.Parts) == 0 { // what became of mail may take of the reserve
 		return s.do(ctx, &op{run: run})
 	}

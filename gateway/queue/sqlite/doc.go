@@ -3,7 +3,7 @@
 //
 // # What lies where
 //
-//	queue.db             messages (with small bodies), parts, history
+//	queue.db             messages (with small bodies), parts, history, events
 //	queue.db-wal         the write-ahead log: what was committed since it was last carried over
 //	queue.open           the mark of a process that has the store open: how far the log has come
 //	bodies/NNNNNNNN.seg  segments: bodies of middling size, one behind the other
@@ -11,7 +11,7 @@
 //	lost+found/          bodies without a row, each with a report
 //	queue.lock           the lock of the process that has the store open, and its number
 //
-// Package row has what the rows hold, ledger what upstreams have taken, bodies the files and segments, database the connections and tables, disk the
+// Package row has what the rows hold, history what became of mail and what happened to it, pause the lanes that operators have paused, ledger what upstreams have taken, bodies the files and segments, database the connections and tables, disk the
 // syncs, locks and free space, wal the log and its mark, orphan the trailers and lost+found.
 //
 // # Who does what

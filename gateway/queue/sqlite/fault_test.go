@@ -114,8 +114,8 @@ func TestDamagedRows(t *testing.T) {
 			if _, err := s.List(context.Background(), queue.Filter{}, queue.Page{}); err == nil || !strings.Contains(err.Error(), bad) {
 				t.Errorf("List: %v, want an error that names the message", err)
 			}
-			for what, call := range map[string]func(context.Context, queue.Filter) (int, error){"Delete": s.Delete, "Retry": s.Retry} {
-				if _, err := call(context.Background(), named(bad)); c.name == "part" && err == nil {
+			for what, call := range map[string]func(ctx context.Context, f queue.Filter, by string) (int, error){"Delete": s.Delete, "Retry": s.Retry} {
+				if _, err := call(context.Background(), named(bad), "root"); c.name == "part" && err == nil {
 					t.Errorf("%s: no error", what)
 				}
 			}
@@ -126,7 +126,7 @@ func TestDamagedRows(t *testing.T) {
 	}
 
 	s = openStore(t, queue.Settings{Dir: dir})
-	if _, err := s.Delete(context.Background(), named(small)); err != nil {
+	if _, err := s.Delete(context.Background(), named(small), "root"); err != nil {
 		t.Errorf("Delete of a message with a damaged body: %v", err)
 	}
 	mustClose(t, s)
@@ -258,7 +258,7 @@ func TestBroken(t *testing.T) {
 	ctx := context.Background()
 	_, newErr := s.New(ctx)
 	_, claimErr := s.Claim(ctx, "main", 1, time.Minute)
-	_, deleteErr := s.Delete(ctx, named(id))
+	_, deleteErr := s.Delete(ctx, named(id), "root")
 	_, pruneErr := s.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()})
 	for what, err := range map[string]error{
 		"Err": s.Err(), "New": newErr, "Commit of a draft": large.Commit(ctx, queue.Accepted{}),
@@ -282,7 +282,7 @@ func TestLogStaysSmall(t *testing.T) {
 	body := make([]byte, 16<<10)
 	for range total / len(body) {
 		l := mustPut(t, s, body)
-		if _, err := s.Delete(context.Background(), named(l)); err != nil {
+		if _, err := s.Delete(context.Background(), named(l), "root"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -354,7 +354,7 @@ func TestVacuum(t *testing.T) {
 	for range 800 {
 		ids = append(ids, mustPut(t, s, make([]byte, 15<<10)))
 	}
-	if n, err := s.Delete(context.Background(), named(ids...)); n != len(ids) || err != nil {
+	if n, err := s.Delete(context.Background(), named(ids...), "root"); n != len(ids) || err != nil {
 		t.Fatalf("Delete: %d, %v", n, err)
 	}
 	if _, err := s.Prune(context.Background(), queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()}); err != nil {

@@ -11,6 +11,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/ledger"
 	"mailhatch/gateway/queue/sqlite/row"
 )
@@ -37,7 +38,10 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	}
 	left := bodies.InRow // where a body is that is not needed any more
 	err = s.do(ctx, &op{bytes: len(l.part.Info), run: func(t *tx) (err error) {
-		if left, err = l.finish(t, rows); err != nil || r.Quota.IsEmpty() {
+		if left, err = l.finish(t, rows); err == nil {
+			err = history.AddEvents(t.conn, t.now, l.key.Message, r.Events)
+		}
+		if err != nil || r.Quota.IsEmpty() {
 			return err
 		}
 		return ledger.Settle(t.conn, l.key.Message, &r.Quota)
@@ -128,7 +132,7 @@ func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodies.Place
 	return true, at, nil
 }
 
-// record makes a change of the ledger with so many rows.
+// record makes a change of the ledger or the history with so many rows.
 func (s *Store) record(ctx context.Context, rows int, run func(*sqlite.Conn) error) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -137,11 +141,14 @@ func (s *Store) record(ctx context.Context, rows int, run func(*sqlite.Conn) err
 	return s.do(ctx, &op{bytes: rows * rowBytes, run: func(t *tx) error { return run(t.conn) }})
 }
 
-// ask reads the ledger.
-func (s *Store) ask(ctx context.Context, f func(*sqlite.Conn) error) error {
+// pause makes a change of the pauses.
+func (s *Store) pause(ctx context.Context, run func(*sqlite.Conn) error) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
-	return s.use(ctx, f)
+	return s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error {
+		t.due = true
+		return run(t.conn)
+	}})
 }

@@ -102,16 +102,16 @@ func TestFreshMailIsForgotten(t *testing.T) {
 		leases int
 		want   func(p envelope.Progress) bool
 	}{
-		{"Retry", func(s *sqlite.Store, id string) error { _, err := s.Retry(ctx, named(id)); return err }, 1,
+		{"Retry", func(s *sqlite.Store, id string) error { _, err := s.Retry(ctx, named(id), "root"); return err }, 1,
 			func(p envelope.Progress) bool { return !p.Renewed.IsZero() }},
-		{"Hold", func(s *sqlite.Store, id string) error { _, err := s.Hold(ctx, named(id)); return err }, 0, nil},
+		{"Hold", func(s *sqlite.Store, id string) error { _, err := s.Hold(ctx, named(id), "root"); return err }, 0, nil},
 		{"Release", func(s *sqlite.Store, id string) error {
-			_, err := s.Hold(ctx, named(id))
-			_, err2 := s.Release(ctx, named(id))
+			_, err := s.Hold(ctx, named(id), "root")
+			_, err2 := s.Release(ctx, named(id), "root")
 			return errors.Join(err, err2)
 		}, 1, func(p envelope.Progress) bool { return p.Released }},
-		{"Delete", func(s *sqlite.Store, id string) error { _, err := s.Delete(ctx, named(id)); return err }, 0, nil},
-		{"Move", func(s *sqlite.Store, id string) error { _, err := s.Move(ctx, named(id), "next"); return err }, 0, nil},
+		{"Delete", func(s *sqlite.Store, id string) error { _, err := s.Delete(ctx, named(id), "root"); return err }, 0, nil},
+		{"Move", func(s *sqlite.Store, id string) error { _, err := s.Move(ctx, named(id), "next", "root"); return err }, 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := openStore(t, queue.Settings{Dir: t.TempDir()})
@@ -177,10 +177,10 @@ func TestFreshMailAndOperator(t *testing.T) {
 				if n%3 != 0 {
 					continue
 				}
-				if held, err := s.Hold(context.Background(), named(id)); err != nil || held == 0 {
+				if held, err := s.Hold(context.Background(), named(id), "root"); err != nil || held == 0 {
 					continue
 				}
-				if released, err := s.Release(context.Background(), named(id)); err == nil && released == 1 {
+				if released, err := s.Release(context.Background(), named(id), "root"); err == nil && released == 1 {
 					steered.Store(id, true)
 				}
 			}
@@ -216,7 +216,7 @@ func TestFreshMemory(t *testing.T) {
 	if n < 100 || bytes > 1<<20 {
 		t.Errorf("%d messages are remembered in %d bytes", n, bytes)
 	}
-	_, err := s.Move(t.Context(), queue.Filter{}, "other")
+	_, err := s.Move(t.Context(), queue.Filter{}, "other", "root")
 	if err := errors.Join(err, s.LimitPages(1)); err != nil {
 		t.Fatal(err)
 	}

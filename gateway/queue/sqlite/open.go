@@ -22,7 +22,9 @@ import (
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/ledger"
+	"mailhatch/gateway/queue/sqlite/pause"
 	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
@@ -43,6 +45,8 @@ const lockPatience = time.Second
 type Store struct {
 	*reader
 	ledger.Book
+	history.Keeper
+	pause.Board
 	log      *slog.Logger
 	now      func() time.Time // the time of day
 	lock     *os.File
@@ -129,7 +133,6 @@ func newStore(o queue.Settings) *Store {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.Book = ledger.Book{Write: s.record, Read: s.ask}
 	s.SetReserve(o.ReserveBytes)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -137,6 +140,9 @@ func newStore(o queue.Settings) *Store {
 	s.reader = newReader(o.Dir, path, func() (*sqlite.Conn, error) {
 		return database.Open(path, database.ReaderCacheKiB)
 	})
+	s.Book = ledger.Book{Write: s.record, Read: s.ask}
+	s.Keeper = history.Keeper{Write: s.record, Read: s.ask, Now: s.now}
+	s.Board = pause.Board{Write: s.pause, Read: s.ask, Now: s.now}
 	return s
 }
 
@@ -254,7 +260,8 @@ func (s *Store) load() (err error) {
 	}
 	return database.Rows(s.writer, `SELECT
 		(SELECT coalesce(max(body), 0) FROM messages INDEXED BY messages_segment WHERE typeof(body) = 'integer'),
-		max((SELECT coalesce(max(id), 0) FROM messages), (SELECT coalesce(max(message), 0) FROM history))`, nil,
+		max((SELECT coalesce(max(id), 0) FROM messages), (SELECT coalesce(max(message), 0) FROM history),
+		(SELECT coalesce(max(message), 0) FROM events))`, nil,
 		func(st *sqlite.Stmt) (bool, error) {
 			s.segments.Used(bodies.Place(st.ColumnInt64(0)).Segment())
 			s.ids = queue.NewIDs(st.ColumnInt64(1))

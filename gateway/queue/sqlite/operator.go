@@ -10,6 +10,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/row"
 )
 
@@ -23,12 +24,14 @@ const (
 type action struct {
 	applies func(*row.StoredPart) bool
 	do      func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error
-	removes bool // it may leave a message without parts
+	removes bool        // it may leave a message without parts
+	event   queue.Event // that says so; without Kind: none
 }
 
 // Retry makes queued and failed parts due now with a new life.
-func (s *Store) Retry(ctx context.Context, f queue.Filter) (int, error) {
+func (s *Store) Retry(ctx context.Context, f queue.Filter, by string) (int, error) {
 	return s.change(ctx, f, action{
+		event:   queue.Event{Kind: queue.EventRetried, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State != row.Held },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
 			part.Progress = queue.Renewed(part.Progress, t.now)
@@ -38,8 +41,9 @@ func (s *Store) Retry(ctx context.Context, f queue.Filter) (int, error) {
 }
 
 // Hold puts queued parts on hold, those of running attempts too if they come back.
-func (s *Store) Hold(ctx context.Context, f queue.Filter) (int, error) {
+func (s *Store) Hold(ctx context.Context, f queue.Filter, by string) (int, error) {
 	return s.change(ctx, f, action{
+		event:   queue.Event{Kind: queue.EventHeld, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State == row.Queued },
 		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *row.StoredPart) error {
 			return t.updatePart(p, row.Part{State: row.Held, Lane: p.Lane, NextAt: t.now.UnixMilli(), Info: p.Info})
@@ -48,8 +52,9 @@ func (s *Store) Hold(ctx context.Context, f queue.Filter) (int, error) {
 }
 
 // Release makes held parts due now, and rules may not hold them again.
-func (s *Store) Release(ctx context.Context, f queue.Filter) (int, error) {
+func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (int, error) {
 	return s.change(ctx, f, action{
+		event:   queue.Event{Kind: queue.EventReleased, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State == row.Held },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
 			part.Progress.Released = true
@@ -59,8 +64,9 @@ func (s *Store) Release(ctx context.Context, f queue.Filter) (int, error) {
 }
 
 // Move puts parts into another lane.
-func (s *Store) Move(ctx context.Context, f queue.Filter, lane string) (int, error) {
+func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (int, error) {
 	return s.change(ctx, f, action{
+		event:   queue.Event{Kind: queue.EventMoved, Upstream: lane, By: by},
 		applies: func(p *row.StoredPart) bool { return p.Lane != lane },
 		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *row.StoredPart) error {
 			to := p.Part
@@ -74,8 +80,9 @@ func (s *Store) Move(ctx context.Context, f queue.Filter, lane string) (int, err
 
 // Delete removes parts and leaves a discarded record in the history for each of their recipients. A message
 // without any other part goes.
-func (s *Store) Delete(ctx context.Context, f queue.Filter) (int, error) {
+func (s *Store) Delete(ctx context.Context, f queue.Filter, by string) (int, error) {
 	return s.change(ctx, f, action{
+		event:   queue.Event{Kind: queue.EventDeleted, By: by},
 		applies: func(*row.StoredPart) bool { return true },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
 			return t.discard(p, m, part, envelope.Discarded)
@@ -198,12 +205,32 @@ func (v *visit) parts(t *tx, found *row.Message, m *queue.Message) (changed bool
 				return false, err
 			}
 		}
+		attempts := part.Progress.Attempts
 		if err := v.do(t, m, part, p); err != nil {
+			return false, err
+		}
+		if err := v.note(t, p.Key.Message, part, attempts); err != nil {
 			return false, err
 		}
 		changed = true
 	}
 	return changed, nil
+}
+
+// note writes the event of what was done to a part.
+func (v *visit) note(t *tx, message int64, part *queue.Part, attempts int) error {
+	e := v.event
+	if e.Kind == "" {
+		return nil
+	}
+	for i := range part.To {
+		e.To = append(e.To, part.To[i].Address)
+	}
+	if e.Upstream == "" {
+		e.Upstream = part.Lane
+	}
+	e.Attempts = attempts
+	return history.AddEvents(t.conn, t.now, message, []queue.Event{e})
 }
 
 // reserve makes sure that nobody works on a part while it is divided.

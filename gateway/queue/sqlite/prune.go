@@ -23,7 +23,6 @@ import (
 )
 
 const (
-	historyStep = 1000          // records that are looked at in one step
 	keepFree    = 4 << 20       // bytes of free pages that stay in the file for the next mail
 	vacuumPages = 256           // pages given back in one step
 	maxTime     = math.MaxInt64 // later than every time in the rows
@@ -51,7 +50,7 @@ func (s *Store) Prune(ctx context.Context, k queue.Keep) (done queue.Pruned, err
 	if done.Aside = len(aside); err != nil {
 		return done, err
 	}
-	if err := s.pruneHistory(ctx, k.SentAfter.UnixMilli()); err != nil {
+	if err := s.Keeper.Prune(ctx, k.SentAfter); err != nil {
 		return done, err
 	}
 	if err := s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error { return ledger.Prune(t.conn, t.now) }}); err != nil {
@@ -102,45 +101,6 @@ func (s *Store) pruneFailed(ctx context.Context, before int64) (messages int, er
 		},
 		removes: true,
 	})
-}
-
-// pruneHistory goes through the history from its oldest records. It ends at the first step of which
-// all are younger, unless those lie in the future because a clock was wrong.
-func (s *Store) pruneHistory(ctx context.Context, before int64) error {
-	var after int64 = math.MinInt64
-	for ctx.Err() == nil {
-		var step historyRange
-		err := s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) (err error) {
-			if step, err = historyFrom(t.conn, after, before); err != nil || step.old == 0 {
-				return err
-			}
-			return database.Exec(t.conn, "DELETE FROM history WHERE seq > ? AND seq <= ? AND at < ?", database.Args{after, step.last, before})
-		}})
-		if err != nil {
-			return err
-		}
-		if step.count < historyStep || (step.old == 0 && step.newest <= s.now().UnixMilli()) {
-			return nil
-		}
-		after = step.last
-	}
-	return ctx.Err()
-}
-
-// historyRange is what a step of pruneHistory looks at.
-type historyRange struct {
-	count, old   int   // records; those of them that are old
-	last, newest int64 // seq of the last; greatest time
-}
-
-func historyFrom(conn *sqlite.Conn, after, before int64) (r historyRange, err error) {
-	err = database.Rows(conn, "SELECT count(*), coalesce(sum(at < ?2), 0), max(seq), max(at) FROM (SELECT seq, at FROM history WHERE seq > ?1 ORDER BY seq LIMIT ?3)",
-		database.Args{after, before, historyStep},
-		func(s *sqlite.Stmt) (bool, error) {
-			r = historyRange{s.ColumnInt(0), s.ColumnInt(1), s.ColumnInt64(2), s.ColumnInt64(3)}
-			return false, nil
-		})
-	return r, err
 }
 
 // vacuum gives free pages back to the file system as long as there are many of them.

@@ -12,6 +12,8 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/history"
+	"mailhatch/gateway/queue/sqlite/pause"
 )
 
 // readerConns is how many queries run at once.
@@ -75,6 +77,15 @@ func (r *reader) use(ctx context.Context, f func(*sqlite.Conn) error) error {
 	return database.Describe(r.path, f(conn))
 }
 
+// ask is use as a call of its own.
+func (r *reader) ask(ctx context.Context, f func(*sqlite.Conn) error) error {
+	if err := r.enter(); err != nil {
+		return err
+	}
+	defer r.leave()
+	return r.use(ctx, f)
+}
+
 // closeConns closes the connections after the last call.
 func (r *reader) closeConns() (err error) {
 	for range readerConns {
@@ -88,7 +99,11 @@ func (r *reader) closeConns() (err error) {
 }
 
 // readOnly looks at a queue without changing it.
-type readOnly struct{ *reader }
+type readOnly struct {
+	*reader
+	history.Keeper
+	pause.Board
+}
 
 // OpenReadOnly opens the queue in a state directory for reading. It takes no lock and needs no right
 // to write there. The error wraps os.ErrNotExist where there is no queue.
@@ -101,7 +116,8 @@ func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
 	if !exists {
 		return nil, fmt.Errorf("queue: %s: %w", path, os.ErrNotExist)
 	}
-	r := readOnly{newReader(o.Dir, path, func() (*sqlite.Conn, error) { return database.OpenReadOnly(path) })}
+	r := readOnly{reader: newReader(o.Dir, path, func() (*sqlite.Conn, error) { return database.OpenReadOnly(path) })}
+	r.Keeper, r.Board = history.Keeper{Read: r.ask}, pause.Board{Read: r.ask}
 	// The first query shows whether the file can be read at all.
 	if err := r.use(ctx, func(conn *sqlite.Conn) error {
 		_, err := database.Number(conn, "SELECT count(*) FROM sqlite_schema")

@@ -139,7 +139,7 @@ func (r *recovery) holdBodiless(ctx context.Context) error {
 		return err
 	}
 	r.doubt("on hold, as their bodies are gone, most likely because they were sent: %s", strings.Join(bodiless, " "))
-	_, err = r.Hold(ctx, queue.Filter{IDs: bodiless})
+	_, err = r.Hold(ctx, queue.Filter{IDs: bodiless}, "recover")
 	return err
 }
 

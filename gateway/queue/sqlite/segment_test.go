@@ -91,7 +91,7 @@ func TestSegments(t *testing.T) {
 	for i, id := range ids {
 		wantBody(t, s, id, bodyOf(i, 100<<10))
 	}
-	if _, err := s.Delete(context.Background(), named(ids[1:]...)); err != nil {
+	if _, err := s.Delete(context.Background(), named(ids[1:]...), "root"); err != nil {
 		t.Fatal(err)
 	}
 	awaitFiles(t, dir, "*.seg", 2) // that of the first message, and the one that is being filled
@@ -125,7 +125,7 @@ func TestGather(t *testing.T) {
 	ids := putMany(t, s, 90)
 	lease := claimFirst(t, s)
 	gone := append([]string(nil), ids[1:5]...)
-	if _, err := s.Delete(ctx, named(append(gone, ids[6:81]...)...)); err != nil {
+	if _, err := s.Delete(ctx, named(append(gone, ids[6:81]...)...), "root"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()}); err != nil {
@@ -195,8 +195,20 @@ func TestDamagedSegment(t *testing.T) {
 	}
 }
 
-// noQuotas is what versions before 4 were without.
-const noQuotas = "DROP TABLE quota_used; DROP TABLE quota_open; DROP TABLE quota_counting; "
+// backTo takes away what a version of the tables was without.
+func backTo(version int) string {
+	script := fmt.Sprintf("PRAGMA user_version = %d; ", version)
+	if version < 5 {
+		script += "DROP TABLE events; DROP TABLE pauses; "
+	}
+	if version < 4 {
+		script += "DROP TABLE quota_used; DROP TABLE quota_open; DROP TABLE quota_counting; "
+	}
+	if version < 2 {
+		script += "DROP INDEX messages_segment; "
+	}
+	return script
+}
 
 // TestUpgrade opens a queue that was made before there were segments.
 func TestUpgrade(t *testing.T) {
@@ -206,7 +218,7 @@ func TestUpgrade(t *testing.T) {
 	large := mustPut(t, s, bodyOf(2, 100<<10))
 	mustClose(t, s)
 	seg := bodyFiles(t, dir, "*.seg")[0]
-	alter(t, dir, fmt.Sprintf("DROP INDEX messages_segment; "+noQuotas+"PRAGMA user_version = 1; UPDATE messages SET body = CAST(x'%x' AS BLOB) WHERE typeof(body) = 'integer';", bodyOf(2, 100<<10)))
+	alter(t, dir, fmt.Sprintf(backTo(1)+"UPDATE messages SET body = CAST(x'%x' AS BLOB) WHERE typeof(body) = 'integer';", bodyOf(2, 100<<10)))
 	if err := os.Remove(seg); err != nil {
 		t.Fatal(err)
 	}

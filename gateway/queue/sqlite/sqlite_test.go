@@ -8,6 +8,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/queuetest"
+	"mailhatch/gateway/queue/queuetest/historytest"
 	"mailhatch/gateway/queue/sqlite"
 )
 
@@ -37,6 +38,8 @@ func openStore(t testing.TB, o queue.Settings) *sqlite.Store {
 }
 
 func TestConformance(t *testing.T) { queuetest.Run(t, engine()) }
+
+func TestHistory(t *testing.T) { historytest.Run(t, engine()) }
 
 func TestCrash(t *testing.T) { queuetest.Crash(t, engine()) }
 

@@ -16,8 +16,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 4
-	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas
+	schemaVersion = 5
+	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -63,7 +63,7 @@ CREATE TABLE history (
 	info      TEXT    NOT NULL
 );
 CREATE INDEX history_message ON history (message);
-` + segmentIndex + quotaTables
+` + segmentIndex + quotaTables + eventTables
 
 // segmentIndex finds the bodies of a segment.
 const segmentIndex = `
@@ -87,6 +87,21 @@ CREATE TABLE quota_open (
 ) WITHOUT ROWID;
 CREATE TABLE quota_counting (
 	upstream TEXT PRIMARY KEY
+) WITHOUT ROWID;
+`
+
+// eventTables keep what happened to messages, and what operators have paused; see packages history and pause.
+const eventTables = `
+CREATE TABLE events (
+	seq     INTEGER PRIMARY KEY,
+	message INTEGER NOT NULL,
+	info    TEXT    NOT NULL
+);
+CREATE INDEX events_message ON events (message);
+CREATE TABLE pauses (
+	lane TEXT    PRIMARY KEY,
+	at   INTEGER NOT NULL,
+	who  TEXT    NOT NULL
 ) WITHOUT ROWID;
 `
 
@@ -137,7 +152,10 @@ func Upgrade(conn *sqlite.Conn) (noTrailers bool, err error) {
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
-	script := quotaTables
+	script := eventTables
+	if v < 4 {
+		script += quotaTables
+	}
 	if v < 2 {
 		script += segmentIndex
 	}
