@@ -11,11 +11,34 @@ type Kind struct {
 	// Changes lists in words what the provider changes in every mail, however well it is translated;
 	// nil for kinds that change nothing but trace fields.
 	Changes []string
+	Traits  Traits // what people compare kinds by
+
 	// SMTPStatus reports that the statuses of its errors are SMTP reply codes (RFC 5321 4.2).
 	SMTPStatus bool
 	// Setup lists what `mailhatch init` asks for an upstream of this kind; nil: init does not offer it.
 	Setup []Question
 }
+
+// Traits are how a kind treats mail; doc/providers.md has a row of them for each kind.
+type Traits struct {
+	Apart      bool   // the message is taken apart into text, HTML and files; false: it travels as it is
+	NewID      bool   // Message-ID is replaced
+	MailFrom   bool   // MAIL FROM travels; false: the envelope sender is the provider's
+	Bcc        Bcc    // how mail gets to recipients who are not to be seen
+	Recipients int    // of one request; 0: no limit of its own
+	Bytes      int64  // of a message, or where that is taken apart of a request; 0: no limit of its own
+	Later      string // how the provider tells what became of mail that it took
+}
+
+// Bcc is the place of recipients who are not to be seen.
+type Bcc string
+
+// The places there are.
+const (
+	BccEnvelope Bcc = "in the envelope"                              // apart from the message
+	BccRequest  Bcc = "as bcc, or by a request of their own"         // of APIs that make To and Cc from the request
+	BccHeader   Bcc = "in a Bcc field, which the provider takes out" // of APIs that read the recipients from the message
+)
 
 // Settings are the keys of one [upstream.NAME] table that its kind owns. Implementations are pointers
 // to structs with `toml` tags. (timeout is the kind's own too; max_concurrent, rate, from_domains and

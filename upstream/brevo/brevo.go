@@ -31,8 +31,9 @@ const idempotencyKey = "idempotencyKey"
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "brevo", Doc: "Brevo's API v3 smtp/email (JSON)", Changes: changes(),
-		New:   func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
-		Setup: []upstream.Question{api.KeyQuestion("BREVO_API_KEY")},
+		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, with Basic auth"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
+		Setup:  []upstream.Question{api.KeyQuestion("BREVO_API_KEY")},
 	}
 }
 

@@ -52,7 +52,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "cloudflare", Doc: "Cloudflare's Email Sending (the message as it is, within its list of header fields)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "at once what is refused; a subscription of Queues"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "account_id", Text: "Account id, as the dashboard shows it", Flag: "account-id", Usage: "`id` of the Cloudflare account"},
 			{Key: "api_token", Text: "API token (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "api-token",

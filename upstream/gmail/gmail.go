@@ -63,7 +63,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "gmail", Doc: "The Gmail API's messages.send (the message as it is, to the recipients of its header)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{Bcc: upstream.BccHeader, Recipients: maxRecipients, Bytes: maxBytes, Later: "bounces in the mailbox"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "oauth2.service_account_file", Text: "File with the JSON key of the service account", Flag: "service-account-file", Usage: "`file` with the service account's JSON key"},
 			{Key: "oauth2.subject", Text: "Address of the mailbox that sends", Flag: "subject", Usage: "`address` of the mailbox that sends"},

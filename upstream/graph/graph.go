@@ -69,7 +69,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "graph", Doc: "Microsoft Graph's sendMail (the message as it is, to the recipients of its header)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{Bcc: upstream.BccHeader, Recipients: maxRecipients, Bytes: maxBytes, Later: "bounces in the mailbox"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "user", Text: "Address of the mailbox that sends", Flag: "user", Usage: "`address` of the mailbox that sends"},
 			{Key: "oauth2.tenant", Text: "Tenant: the directory's id or domain, as the Entra admin center shows it", Flag: "tenant", Usage: "`id` of the Entra directory"},

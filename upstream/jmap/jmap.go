@@ -54,7 +54,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "jmap", Doc: "A mailbox by JMAP: Fastmail, Stalwart and others (the message as it is)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "bounces at MAIL FROM; deliveryStatus"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "session_url", Text: "Address of the JMAP session", Flag: "session-url", Usage: "`address` of the JMAP session: https://api.fastmail.com/jmap/session"},
 			{Key: "token", Text: "API token (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "token",

@@ -18,7 +18,13 @@ import (
 
 // ConsoleKind is kind console.
 func ConsoleKind() upstream.Kind {
-	return upstream.Kind{Name: "console", Doc: "shows mail on standard output", New: func() upstream.Settings { return &consoleSettings{} }}
+	return upstream.Kind{Name: "console", Doc: "shows mail on standard output",
+		Traits: localTraits(), New: func() upstream.Settings { return &consoleSettings{} }}
+}
+
+// localTraits are those of all kinds here: nothing leaves the machine.
+func localTraits() upstream.Traits {
+	return upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Later: "nothing"}
 }
 
 // consoleSettings are the keys of an upstream that shows mail to the person before the screen.

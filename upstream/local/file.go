@@ -23,7 +23,7 @@ import (
 // FileKind is kind file.
 func FileKind() upstream.Kind {
 	return upstream.Kind{Name: "file", Doc: "stores mail in a maildir or an mbox file",
-		New: func() upstream.Settings { return &fileSettings{} }}
+		Traits: localTraits(), New: func() upstream.Settings { return &fileSettings{} }}
 }
 
 const (

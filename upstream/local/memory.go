@@ -12,7 +12,8 @@ import (
 
 // MemoryKind is kind memory.
 func MemoryKind() upstream.Kind {
-	return upstream.Kind{Name: "memory", Doc: "keeps the last messages in memory, for tests", New: func() upstream.Settings { return &memorySettings{Keep: defaultKeep} }}
+	return upstream.Kind{Name: "memory", Doc: "keeps the last messages in memory, for tests",
+		Traits: localTraits(), New: func() upstream.Settings { return &memorySettings{Keep: defaultKeep} }}
 }
 
 // memorySettings are the keys of an upstream that keeps the last messages in memory.

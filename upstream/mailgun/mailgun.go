@@ -45,7 +45,8 @@ var hosts = map[string]string{"us": "https://api.mailgun.net", "eu": "https://ap
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "mailgun", Doc: "Mailgun's API messages.mime (the message as it is)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults(), Region: "us"} },
+		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, signed; logs by API"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Region: "us"} },
 		Setup: []upstream.Question{
 			api.RegionQuestion("us", "eu"),
 			{Key: "domain", Text: "Sending domain as Mailgun shows it", Flag: "domain",

@@ -55,8 +55,9 @@ var reasons = map[string]upstream.Error{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "mandrill", Doc: "Mailchimp Transactional's (Mandrill's) send-raw (the message as it is)", Changes: changes(),
-		New:   func() upstream.Settings { return &settings{Settings: api.Defaults()} },
-		Setup: []upstream.Question{api.KeyQuestion("MANDRILL_API_KEY")},
+		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "at once what is refused; webhooks, signed"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Setup:  []upstream.Question{api.KeyQuestion("MANDRILL_API_KEY")},
 	}
 }
 

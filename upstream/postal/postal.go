@@ -37,7 +37,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "postal", Doc: "A Postal server's API send/raw (the message as it is)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, signed"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "base_url", Text: "Address of the server", Flag: "base-url", Usage: "`address` of the Postal server: https://postal.example.com"},
 			api.KeyQuestion("POSTAL_API_KEY"),

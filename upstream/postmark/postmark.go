@@ -26,7 +26,8 @@ var form = api.Form{KeepsID: true, Reserved: []string{"X-PM-*", "X-Postmark-*"}}
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "postmark", Doc: "Postmark's API (JSON)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
+		Traits: upstream.Traits{Apart: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, with Basic auth"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
 		Setup: []upstream.Question{{Key: "server_token", Text: "Server token (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "server-token",
 			Default: func(map[string]string) string { return "env:POSTMARK_SERVER_TOKEN" }}},
 	}

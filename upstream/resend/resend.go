@@ -43,8 +43,9 @@ var form = api.Form{Reserved: []string{"X-Resend-*", "Resend-*"}}
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "resend", Doc: "Resend's API (JSON)", Changes: changes(),
-		New:   func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
-		Setup: []upstream.Question{api.KeyQuestion("RESEND_API_KEY")},
+		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, signed"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
+		Setup:  []upstream.Question{api.KeyQuestion("RESEND_API_KEY")},
 	}
 }
 

@@ -46,6 +46,7 @@ var hosts = map[string]string{"global": "https://api.sendgrid.com", "eu": "https
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "sendgrid", Doc: "SendGrid's API v3 mail/send (JSON)", Changes: changes(),
+		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Later: "a webhook, signed; suppression lists"},
 		New: func() upstream.Settings {
 			return &settings{Settings: api.Defaults(), Region: "global", OnLossy: "refuse"}
 		},

@@ -58,7 +58,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "ses", Doc: "Amazon SES's API v2 (the message as it is)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "SNS, signed, by the configuration set"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "region", Text: "Region in which SES is set up", Flag: "region", Usage: "`region` of the provider's API"},
 			{Key: "access_key_id", Text: "Access key id (empty: the role of this machine, or the usual AWS settings)", Optional: true, Flag: "access-key-id", Usage: "`id` of the access key"},

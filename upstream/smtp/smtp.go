@@ -22,8 +22,9 @@ import (
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "smtp", Doc: "an SMTP relay or submission server", SMTPStatus: true,
-		New:   func() upstream.Settings { return &settings{PassControlHeaders: true} },
-		Setup: questions(),
+		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Later: "bounces at MAIL FROM"},
+		New:    func() upstream.Settings { return &settings{PassControlHeaders: true} },
+		Setup:  questions(),
 	}
 }
 

@@ -60,8 +60,9 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "sparkpost", Doc: "SparkPost (Bird) transmissions (the message as it is)", Changes: changes(),
-		New:   func() upstream.Settings { return &settings{Settings: api.Defaults(), Region: "us"} },
-		Setup: []upstream.Question{api.KeyQuestion("SPARKPOST_API_KEY"), api.RegionQuestion("us", "eu")},
+		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, with Basic auth or OAuth2"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Region: "us"} },
+		Setup:  []upstream.Question{api.KeyQuestion("SPARKPOST_API_KEY"), api.RegionQuestion("us", "eu")},
 	}
 }
 

@@ -3,7 +3,7 @@ package preset
 // What the mailbox providers do that others do not.
 const (
 	sentCopy   = "a copy is kept in the mailbox's sent mail"
-	ownSender  = "From must be the mailbox, or an address that it may send as; others are refused or rewritten"
+	ownSender  = "From must be the mailbox, or an address that it may send as"
 	appPass    = "an app password of the account; its own password is refused"
 	mailboxFor = "made for people's mail: a busy program meets its limits soon"
 )
@@ -17,7 +17,7 @@ func mailboxes() []Preset {
 			Login: "username is the mailbox; no password: [upstream.NAME.oauth2] logs in (doc/oauth2.md)",
 			// https://learn.microsoft.com/en-us/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits
 			Rate: "30/m", Concurrent: 3, Recipients: 500,
-			Changes: []string{sentCopy, ownSender, "Exchange may rebuild the message: bodies are re-encoded, some header fields are dropped"},
+			Changes: []string{sentCopy, ownSender, "Exchange may write the message anew: bodies are re-encoded, some header fields are dropped"},
 			Notes:   []string{"passwords end: off by default after December 2026 (550 5.7.30)", "10,000 recipients a day for a mailbox"},
 		},
 		{
@@ -40,7 +40,8 @@ func mailboxes() []Preset {
 			Doc:   "https://support.google.com/a/answer/2956491",
 			Login: "none, where the administrator allows this machine's address; otherwise as for gmail",
 			Bytes: 25 << 20, Recipients: 100,
-			Notes: []string{"10,000 recipients a day for each user of the organisation", "From must be of the organisation's domains"},
+			Changes: []string{"From must be of the organisation's domains"},
+			Notes:   []string{"10,000 recipients a day for each user of the organisation"},
 		},
 		{
 			Name: "fastmail", Service: "Fastmail", Host: "smtp.fastmail.com", Port: 465, TLS: "implicit",

@@ -1,8 +1,8 @@
 package preset
 
 const (
-	envelopeTheirs = "the envelope sender is the service's: bounces go there, not to MAIL FROM"
-	verifiedFrom   = "From must be of a domain or address that the account has verified"
+	envelopeTheirs = "bounces go to the service, not to MAIL FROM"
+	verifiedFrom   = "From must be verified"
 )
 
 // services are those that have an HTTP API of their own here.

@@ -14,7 +14,8 @@ import (
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "postbox", Doc: "Postbox's API (JSON)", Changes: changes(),
-		New: func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{Apart: true, Bcc: upstream.BccRequest, Recipients: 10, Bytes: 1 << 20, Later: "nothing"},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "box", Text: "Which box?", Flag: "box", Usage: "`name` of the box"},
 			api.KeyQuestion("POSTBOX_KEY"),

@@ -1,0 +1,300 @@
+package kinds_test
+
+import (
+	"encoding/base64"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
+	"mailhatch/upstream/smtp/preset"
+	"mailhatch/upstream/upstreamtest"
+)
+
+var update = flag.Bool("update", false, "write doc/providers.md and README's table of kinds anew")
+
+// TestProvidersAreDocumented keeps doc/providers.md and the README to the kinds and presets there are, and to what render prints.
+func TestProvidersAreDocumented(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(aboutProviders + kindTable(t, true) + aboutPresets + presetTable() + aboutChanges + readersView + forRelays)
+	for _, k := range kinds.Kinds() {
+		if k.Changes == nil {
+			continue
+		}
+		b.WriteString("\n## " + k.Name + "\n\n" + k.Doc + "\n\n")
+		for _, line := range k.Changes {
+			b.WriteString("- " + line + "\n")
+		}
+	}
+	upstreamtest.CompareGolden(t, filepath.Join("..", "..", "doc", "providers.md"), []byte(b.String()), *update)
+
+	path := filepath.Join("..", "..", "README.md")
+	readme, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := kindTable(t, false)
+	head, _, _ := strings.Cut(table, "\n")
+	before, old, _ := strings.Cut(string(readme), head)
+	_, after, _ := strings.Cut(old, "\n\n")
+	upstreamtest.CompareGolden(t, path, []byte(before+table+"\n"+after), *update)
+	_, section, _ := strings.Cut(string(readme), "## What each API changes by nature")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, word := range []string{"doc/providers.md", "Message-ID", "Date", "envelope sender", "To and Cc", "calendar", "signed", "DKIM", "repeated header", "Bcc"} {
+		if !strings.Contains(section, word) {
+			t.Errorf("the README lacks %q", word)
+		}
+	}
+	if n := fmt.Sprintf("%d services by name", len(preset.All())); !strings.Contains(string(readme), n) {
+		t.Errorf("the README does not say %q", n)
+	}
+}
+
+// kindTable has a row for each kind; whole: all columns, for doc/providers.md.
+func kindTable(t *testing.T, whole bool) string {
+	t.Helper()
+	var b strings.Builder
+	if whole {
+		b.WriteString("| `type` | mail travels | Message-ID | envelope sender | hidden recipients (Bcc) | recipients of a request | largest | a repeated offer is known | told later |\n|---|---|---|---|---|---|---|---|---|\n")
+	} else {
+		b.WriteString("| `type` | | Message-ID | recipients of a request | largest | a repeated offer is known |\n|---|---|---|---|---|---|\n")
+	}
+	for _, k := range kinds.Kinds() {
+		f := k.Traits
+		travels, sender, largest := "as it is", "the provider's", size(f.Bytes)
+		if f.Apart {
+			travels = "as text, HTML and files (JSON)"
+			largest += " of a request"
+		}
+		if f.MailFrom {
+			sender = "kept"
+		}
+		known := "no"
+		if keyed, ok := opened(t, k).(upstream.Idempotent); ok {
+			known = within(keyed.KeyValidity())
+		}
+		if k.Name == "smtp" {
+			known = "by `preset`"
+		}
+		recipients := count(f.Recipients)
+		if whole {
+			row(&b, "`"+k.Name+"`", travels, idWord(f.NewID), sender, string(f.Bcc), recipients, largest, known, f.Later)
+		} else {
+			row(&b, "`"+k.Name+"`", k.Doc, idWord(f.NewID), recipients, largest, known)
+		}
+	}
+	return b.String()
+}
+
+func presetTable() string {
+	var b strings.Builder
+	b.WriteString("| `preset` | service | Message-ID | recipients of a message | largest | at most | a repeated offer is known | what else it does to mail |\n|---|---|---|---|---|---|---|---|\n")
+	for _, p := range preset.All() {
+		id, _, _ := strings.Cut(p.MessageID(), ":")
+		known := "no"
+		if p.Keyed {
+			known = "24 h"
+		}
+		most := p.Rate
+		if p.Concurrent > 0 {
+			most = strings.TrimPrefix(most+fmt.Sprintf(", %d connections", p.Concurrent), ", ")
+		}
+		row(&b, "`"+p.Name+"`", "["+p.Service+"]("+p.Doc+")", id, count(p.Recipients), size(p.Bytes), most, known, strings.Join(p.Changes, "; "))
+	}
+	return b.String()
+}
+
+func row(b *strings.Builder, cells ...string) {
+	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+}
+
+func idWord(replaced bool) string {
+	if replaced {
+		return "replaced"
+	}
+	return "kept"
+}
+
+func count(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+func size(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+func within(d time.Duration) string {
+	if d >= time.Hour {
+		return fmt.Sprintf("%d h", d/time.Hour)
+	}
+	return fmt.Sprintf("%d min", d/time.Minute)
+}
+
+// opened is a kind with the settings of its testdata.
+func opened(t *testing.T, k upstream.Kind) upstream.Upstream {
+	t.Helper()
+	raw, err := settingsOf(k.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := upstreamtest.Open(k, strings.ReplaceAll(string(raw), "TEMPDIR", filepath.ToSlash(t.TempDir())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return up
+}
+
+// TestTraits holds what the tables say of a kind against the requests that it makes.
+func TestTraits(t *testing.T) {
+	for _, k := range kinds.Kinds() {
+		f := k.Traits
+		if !slices.Contains([]upstream.Bcc{upstream.BccEnvelope, upstream.BccRequest, upstream.BccHeader}, f.Bcc) || f.Later == "" || f.Apart != (f.Bcc == upstream.BccRequest) {
+			t.Errorf("%s: %+v", k.Name, f)
+		}
+		up, ok := opened(t, k).(upstream.Renderer)
+		if !ok || k.SMTPStatus {
+			continue
+		}
+		shown := func(recipients int, hidden bool) string {
+			text := "From: App <app@example.com>\r\nSubject: s\r\nMessage-ID: <m@example.com>\r\n"
+			var to []string
+			for i := range recipients {
+				to = append(to, fmt.Sprintf("u%d@example.org", i))
+			}
+			if hidden {
+				text += "To: " + to[0] + "\r\n\r\nbody\r\n"
+			} else {
+				text += "To: " + strings.Join(to, ",\r\n ") + "\r\n\r\nbody\r\n"
+			}
+			m := upstreamtest.NewMail(t, text, to...)
+			m.From = "bounces@example.net"
+			var b strings.Builder
+			if err := up.Render(m, &b); err != nil {
+				t.Fatalf("%s: %v", k.Name, err)
+			}
+			requests, _, _ := strings.Cut(b.String(), "What this API changes by nature:")
+			return readable(requests)
+		}
+		few := shown(2, true)
+		for name, got := range map[string]bool{
+			"Apart":     f.Apart == !strings.Contains(few, "Message-ID: <m@example.com>"),
+			"NewID":     f.NewID == strings.Contains(few, "References"),
+			"MailFrom":  f.MailFrom == strings.Contains(few, "bounces@example.net"),
+			"BccHeader": (f.Bcc == upstream.BccHeader) == strings.Contains(few, "\nBcc: u1@example.org"),
+		} {
+			if !got {
+				t.Errorf("%s: %s is not so:\n%s", k.Name, name, few)
+			}
+		}
+		if f.Recipients == 0 {
+			continue
+		}
+		posts := regexp.MustCompile(`(?m)^(POST|PUT) `)
+		if one, two := len(posts.FindAllString(shown(f.Recipients, false), -1)), len(posts.FindAllString(shown(f.Recipients+1, false), -1)); one >= two {
+			t.Errorf("%s: %d requests for %d recipients, %d for one more", k.Name, one, f.Recipients, two)
+		}
+	}
+}
+
+// base64Text is what a message in a request looks like.
+var base64Text = regexp.MustCompile(`[A-Za-z0-9+/_-]{40,}={0,2}`)
+
+// readable adds what is in base64 as it stands, and undoes JSON's line ends.
+func readable(requests string) string {
+	text := strings.NewReplacer(`\r\n`, "\r\n", `\u003c`, "<", `\u003e`, ">").Replace(requests)
+	for _, s := range base64Text.FindAllString(requests, -1) {
+		if b, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(s)); err == nil {
+			text += "\n" + string(b)
+		}
+	}
+	return text
+}
+
+const aboutProviders = `# Providers: what each takes, changes and tells
+
+One row for each ` + "`type`" + ` of upstream. *Largest* is a message, or a request where mail is taken apart: files grow by a third there. Mail that
+is larger, or has what a kind does not carry, goes to the next of ` + "`via`" + `, or comes back with the reason. With more recipients than a
+request takes there are several. *Told later* is where to look for a bounce of mail that was taken.
+
+`
+
+const aboutPresets = `
+## SMTP services by name
+
+` + "`preset`" + ` of ` + "`type = \"smtp\"`" + `; ` + "`mailhatch presets NAME`" + ` shows host, login and notes. Recipients travel in the envelope, hidden ones too. A service
+with a ` + "`type`" + ` of its own tells more by that. Where a cell is empty, the
+service documents nothing, or a limit by plan, which is its own to enforce. Where Message-ID is replaced, the old one stands in
+X-Original-Message-ID and at the end of References; where nothing is documented, it is sent as it is.
+
+`
+
+const aboutChanges = `
+## What each API changes by nature
+
+These changes happen to every mail, however well it is translated; ` + "`mailhatch render --upstream NAME FILE`" + `
+prints them below the request. Kinds that are not listed hand the message on as it is, but for trace fields,
+Bcc and what [relays](#relays-and-apis-that-take-a-message-as-it-is) need. The tests of ` + "`upstream/kinds`" + ` write this file (` + "`go test ./upstream/kinds -update`" + `).
+
+APIs that take text and files apart have no way to say format=flowed (RFC 3676), so its soft line breaks and stuffed
+spaces are undone, and no link is left cut in two. A character that a program has cut in half, at the end of a text,
+a line or a field, becomes U+FFFD there, and the rest stays UTF-8, in bodies, headers and file names alike.
+`
+
+// readersView are the rules by which package mime/view puts bodies together.
+const readersView = `
+## What a reader sees, where an API takes text and files apart
+
+What a reader of the original sees in the body is seen in the body, in the same order:
+
+- a message with one text, one HTML or both as alternatives: they are sent as they are
+- several body parts (text and HTML side by side, a mailing list's footer, texts between files) become one text and one
+  HTML. In the HTML a part is its own HTML where it has one, otherwise its text, line ends kept, in a ` + "`<pre>`" + `; in the
+  text, HTML is made readable. Tags that a part leaves open are closed, the colors of its ` + "`<body>`" + ` stay with it, styles move
+  into one head, and titles, bases and charsets are dropped
+- that is done up to 2 MiB of texts in a body, counted as they are in the message, and so are the comparison, the pictures
+  between texts and the locations below; beyond that the first text is the body, and what would have joined it are files
+- an HTML part right after a text part with the same words counts as its alternative
+- a PNG, JPEG, GIF, WebP, BMP or AVIF before or between texts is shown there by a cid; after the last text it is a file,
+  unless it says ` + "`inline`" + ` and the HTML is put together anyway
+- pictures that the HTML shows by ` + "`cid:`" + ` (in any spelling) or by their Content-Location are shown, whatever their
+  disposition says; a location becomes a cid
+- a part is a file when it says ` + "`attachment`" + `, or has a name of another type than a body's: a .patch, .log or .csv, inline or
+  not. A text named body.html or letter.txt is the letter where no text stands before it, and a file elsewhere
+- text/enriched, text/richtext and texts of other types without a name (text/csv, text/x-log; up to 128 KiB) are read
+  as text, and the original comes along as a file; Markdown is text as it stands. Calendars, vCards, RTF and scripts are files
+- signed and encrypted messages, and a message that is a message/partial or message/external-body as a whole, are refused;
+  with ` + "`on_lossy = \"allow\"`" + ` what can be read in them is the body, and the rest are files. Inside another message,
+  message/partial and message/external-body are files
+`
+
+// forRelays is what makes a message fit for relays, see mime/wire.
+const forRelays = `
+## Relays, and APIs that take a message as it is
+
+Ordinary mail leaves byte for byte. What relays refuse (RFC 5321, RFC 5322) is put right:
+
+- no line has more than 998 bytes (RFC 5321 4.5.3.1.6): headers are folded at spaces, and References, address lists and
+  parameters also where a space may be added; a Subject of one long word becomes encoded words. In any other field a
+  longer word stays as it is.
+- a part with longer lines becomes quoted-printable or base64, whatever its type; attached messages are gone through part
+  by part. Signed and encrypted parts are left alone, as are message/delivery-status and unknown encodings; the ` + "`sent`" + `
+  line in the log then has a note. A DKIM signature over the body that the message brought along no longer verifies.
+- References of more than 4,096 bytes lose ids from their middle; the first and the last ones stay (RFC 5322 3.6.4). JSON
+  APIs get them so too.
+- repeated To or Cc fields become one; Bcc, Return-Path and the ` + "`From `" + ` or ` + "`>From `" + ` line of a mailbox file on top go;
+  a lone CR in a header, that of a part too, becomes a space.
+- a relay without 8BITMIME gets 8-bit parts as quoted-printable or base64, and 8-bit headers as encoded words.
+`
