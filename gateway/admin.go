@@ -13,6 +13,7 @@ import (
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
 	"mailhatch/upstream"
 	"mailhatch/upstream/local"
@@ -21,28 +22,41 @@ import (
 // adminServer shows and steers this gateway.
 func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
-		Access: g.access, URL: g.pageURL,
+		Access: g.access, URL: g.pageURL, Refused: func(client string) {
+			g.journal.Rejected(journal.Rejected{Stage: "admin-client", Reason: "not in allow of [admin]", Client: client, Listener: "admin"})
+		},
 		Check: g.check,
 		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
 		Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }
 
-// adminEndpoints are admin.sock and the address of [admin]. Mail must flow without the socket, and
-// without the default address.
+// adminEndpoints are admin.sock, the address of [admin] and that of health and metrics alone. Mail must flow without the
+// socket, and without the default address.
 func (g *Gateway) adminEndpoints(cfg *config.Config) []listen.Endpoint {
-	server := func() (listen.Server, error) { return g.admin, nil }
-	list := []listen.Endpoint{{Name: "admin", Address: admin.SocketName, Optional: true, Server: server, Bind: func() ([]net.Listener, error) {
-		return g.bindAdminSocket(cfg)
-	}}}
-	if cfg.Admin.Address == "off" {
-		return list
+	list := []listen.Endpoint{{Name: "admin", Address: admin.SocketName, Optional: true,
+		Server: func() (listen.Server, error) { return g.admin, nil },
+		Bind:   func() ([]net.Listener, error) { return g.bindAdminSocket(cfg) }}}
+	a := &cfg.Admin
+	if a.Address != "off" {
+		list = append(list, listen.Endpoint{Name: "admin", Address: a.Address, Optional: a.Address == config.DefaultAdmin,
+			Settings: adminSettings{a.Encryption, a.Allow, cfg.Hostname},
+			Server:   func() (listen.Server, error) { return g.adminDoor(cfg) },
+			Bind:     bindTCP(a.Address)})
 	}
-	return append(list, listen.Endpoint{Name: "admin", Address: cfg.Admin.Address, Optional: cfg.Admin.Address == config.DefaultAdmin,
-		Server: server, Bind: func() ([]net.Listener, error) {
-			l, err := net.Listen("tcp", cfg.Admin.Address)
-			return []net.Listener{l}, err
-		}})
+	if a.Metrics != "" {
+		list = append(list, listen.Endpoint{Name: "metrics", Address: a.Metrics,
+			Server: func() (listen.Server, error) { return g.admin.At(admin.Door{Health: true}), nil },
+			Bind:   bindTCP(a.Metrics)})
+	}
+	return list
+}
+
+func bindTCP(address string) func() ([]net.Listener, error) {
+	return func() ([]net.Listener, error) {
+		l, err := net.Listen("tcp", address)
+		return []net.Listener{l}, err
+	}
 }
 
 func (g *Gateway) bindAdminSocket(cfg *config.Config) ([]net.Listener, error) {

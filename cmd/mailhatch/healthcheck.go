@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -53,23 +54,26 @@ func checkHealth(ctx context.Context, file string, ready bool) error {
 	case !errors.Is(err, fs.ErrPermission):
 		return err
 	}
-	address, addressErr := config.AdminAddress(file)
-	if addressErr != nil || address == "off" {
-		return errors.Join(err, addressErr)
+	url, urlErr := config.HealthURL(file)
+	if urlErr != nil || url == "" {
+		return errors.Join(err, urlErr)
 	}
-	return askAddress(ctx, address, ready)
+	return askAddress(ctx, url, ready)
 }
 
-func askAddress(ctx context.Context, address string, ready bool) error {
+func askAddress(ctx context.Context, url string, ready bool) error {
 	page := "/healthz"
 	if ready {
 		page = "/readyz"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+page, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+page, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	// No secret is sent, and the certificate has the name that others use.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return err
 	}

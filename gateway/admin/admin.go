@@ -29,10 +29,13 @@ package admin
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,6 +59,7 @@ type Config struct {
 	Gatherer prometheus.Gatherer                  // metrics beside those of the queue
 	Access   *access.Control                      // who may ask what at an address; nil: health and metrics are all that there is
 	Page     http.Handler                         // what browsers see at an address once a link was opened there; nil: nothing
+	Refused  func(client string)                  // is told of clients that a Door does not admit
 	URL      func() (string, error)               // where browsers find the server, without a final slash, or why they do not; nil: nowhere
 	Acted    func(journal.Operation)              // is told of what operators did
 	Log      *slog.Logger                         // failures of connections and panics
@@ -71,6 +75,7 @@ const (
 	maxConnections = 64
 	maxHeader      = 16 << 10 // bytes
 	maxBody        = 1 << 20  // bytes
+	headerTimeout  = 10 * time.Second
 	readTimeout    = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
 	writeTimeout   = 10 * time.Minute // steering a million messages takes its time
@@ -102,19 +107,70 @@ func New(cfg Config) *Server {
 	return s
 }
 
+// Door is what a listener is for.
+type Door struct {
+	TLS    *tls.Config                  // of an address; nil: none
+	Admits func(client netip.Addr) bool // who may connect to an address; nil: everybody
+	Health bool                         // health and metrics alone
+}
+
+// Entrance answers on listeners. Make one with Server.At.
+type Entrance struct {
+	server *Server
+	door   Door
+}
+
+// At returns what answers on a listener that is such a door.
+func (s *Server) At(d Door) *Entrance { return &Entrance{s, d} }
+
+// Serve answers on a listener that is no particular door.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.At(Door{}).Serve(ctx, l) }
+
+// handler returns what a listener offers until the server stops, and what bounds its connections.
+func (e *Entrance) handler(stopped context.Context, l net.Listener) (http.Handler, net.Listener, *crowd) {
+	s := e.server
+	if l.Addr().Network() == "unix" {
+		return s.control(stopped), netutil.LimitListener(l, maxConnections), nil
+	}
+	c := newCrowd(maxConnections)
+	l = &admitting{l, e.door.Admits, s.cfg.Refused}
+	if e.door.Health {
+		mux := s.health()
+		mux.Handle("/", handler(nothing))
+		return c.count(mux), l, c
+	}
+	return c.count(s.public(stopped, e.named)), l, c
+}
+
+// named reports whether an address goes by a name: that of the program, or one of the certificate.
+func (e *Entrance) named(host string) bool {
+	if own := e.server.cfg.Hostname; own != nil && strings.EqualFold(host, own()) {
+		return true
+	}
+	pair, err := e.door.TLS.GetCertificate(nil)
+	return err == nil && pair.Leaf.VerifyHostname(host) == nil
+}
+
 // Serve answers on a listener until ctx ends, then lets running requests end for a short time. It closes
 // the listener.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	h := s.public(ctx)
-	if l.Addr().Network() == "unix" {
-		h = s.control(ctx)
-	}
+func (e *Entrance) Serve(ctx context.Context, l net.Listener) error {
+	h, l, crowd := e.handler(ctx, l)
 	srv := &http.Server{
-		Handler: h, MaxHeaderBytes: maxHeader, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		ErrorLog: slog.NewLogLogger(s.cfg.Log.With("listener", l.Addr().String()).Handler(), slog.LevelWarn),
+		Handler: h, TLSConfig: e.door.TLS, MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(e.server.cfg.Log.With("listener", l.Addr().String()).Handler(), slog.LevelWarn),
+	}
+	if crowd != nil {
+		srv.ConnState = crowd.changed
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(netutil.LimitListener(l, maxConnections)) }()
+	go func() {
+		if e.door.TLS != nil {
+			failed <- srv.ServeTLS(l, "", "")
+			return
+		}
+		failed <- srv.Serve(l)
+	}()
 	select {
 	case err := <-failed:
 		return err

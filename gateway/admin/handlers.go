@@ -117,7 +117,7 @@ func (s *Server) control(stopped context.Context) http.Handler {
 
 // public is what an address offers until the server stops: health and metrics to every program that reaches it, and what has
 // addresses or mail to those that access knows.
-func (s *Server) public(stopped context.Context) http.Handler {
+func (s *Server) public(stopped context.Context, named func(host string) bool) http.Handler {
 	mux := s.health()
 	mux.Handle("/api/", s.admit(access.Program, handler(nothing)))
 	for _, r := range s.routes(stopped) {
@@ -128,7 +128,7 @@ func (s *Server) public(stopped context.Context) http.Handler {
 	} else {
 		mux.Handle("/", handler(nothing))
 	}
-	return s.cfg.Access.Protect(mux)
+	return s.cfg.Access.Protect(mux, named)
 }
 
 // admit returns h for callers of that level.

@@ -9,22 +9,34 @@ import (
 	"os"
 )
 
-// certificate checks with what a listener shows who it is.
-func (c *checker) certificate(path string, l *Listener) {
-	c.oneOf(path+".tls_min", l.TLSMin, "1.0", "1.1", "1.2", "1.3")
+// Encryption is how an address speaks TLS, and who it says it is.
+type Encryption struct {
+	TLS        string `toml:"tls"`     // none | starttls | implicit
+	TLSMin     string `toml:"tls_min"` // 1.0 | 1.1 | 1.2 | 1.3
+	CertFile   string `toml:"cert_file"`
+	KeyFile    string `toml:"key_file"`
+	SelfSigned bool   `toml:"self_signed"` // make a certificate in state_dir when there is none
+}
+
+func noEncryption() Encryption { return Encryption{TLS: "none", TLSMin: "1.2"} }
+
+// encryption checks the TLS of the table at path, which may have one of modes beside none.
+func (c *checker) encryption(path string, e *Encryption, modes ...string) {
+	c.oneOf(path+".tls", e.TLS, append([]string{"none"}, modes...)...)
+	c.oneOf(path+".tls_min", e.TLSMin, "1.0", "1.1", "1.2", "1.3")
 	if c.isBad(path + ".tls") {
 		return
 	}
-	if l.TLS == "none" {
+	if e.TLS == "none" {
 		for _, key := range []string{"cert_file", "key_file", "self_signed", "client_ca_file", "tls_min"} {
-			if _, given := c.lines[path+"."+key]; given && (key != "self_signed" || l.SelfSigned) {
-				c.report(path+"."+key, `does nothing with tls = "none"`, `set tls = "starttls" or "implicit"`)
+			if _, given := c.lines[path+"."+key]; given && (key != "self_signed" || e.SelfSigned) {
+				c.report(path+"."+key, `does nothing with tls = "none"`, "set tls = "+either(modes))
 			}
 		}
 		return
 	}
-	if l.SelfSigned {
-		if l.CertFile != "" || l.KeyFile != "" {
+	if e.SelfSigned {
+		if e.CertFile != "" || e.KeyFile != "" {
 			c.report(path+".self_signed", "does nothing beside cert_file and key_file", "leave out one or the other")
 		}
 		return
@@ -32,17 +44,17 @@ func (c *checker) certificate(path string, l *Listener) {
 	for _, f := range []struct {
 		key   string
 		value *string
-	}{{"cert_file", &l.CertFile}, {"key_file", &l.KeyFile}} {
+	}{{"cert_file", &e.CertFile}, {"key_file", &e.KeyFile}} {
 		if *f.value == "" {
-			c.report(path+"."+f.key, fmt.Sprintf("is missing: tls = %q needs it", l.TLS), "self_signed = true makes a certificate for the first start")
+			c.report(path+"."+f.key, fmt.Sprintf("is missing: tls = %q needs it", e.TLS), "self_signed = true makes a certificate for the first start")
 			continue
 		}
 		*f.value = resolvePath(c.File, *f.value)
 	}
-	if l.CertFile == "" || l.KeyFile == "" {
+	if e.CertFile == "" || e.KeyFile == "" {
 		return
 	}
-	if _, err := tls.LoadX509KeyPair(l.CertFile, l.KeyFile); err != nil {
+	if _, err := tls.LoadX509KeyPair(e.CertFile, e.KeyFile); err != nil {
 		c.report(path+".cert_file", "cannot be used: "+err.Error(), "")
 	}
 }

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mailhatch/gateway/config/decode"
@@ -32,7 +30,7 @@ type checker struct {
 func (c *checker) check() *Config {
 	cfg := &Config{
 		File: c.File, ShutdownTimeout: c.file.ShutdownTimeout.Duration, MaxInFlight: c.file.MaxInFlight,
-		Admin: c.file.Admin, Log: c.file.Log,
+		Log: c.file.Log,
 	}
 	cfg.Hostname = c.hostname()
 	c.dirs(cfg)
@@ -48,7 +46,8 @@ func (c *checker) check() *Config {
 	c.strangers(cfg.Listeners)
 	c.queue()
 	cfg.Queue = c.file.Queue
-	c.admin()
+	c.admin(&c.file.Admin)
+	cfg.Admin = c.file.Admin
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", cfg.Log.Format, "auto", "text", "json")
 	c.permissions()
@@ -223,28 +222,6 @@ func (c *checker) queue() {
 	}
 	c.oneOf("queue.on_failure", q.OnFailure, "bounce", "keep")
 	c.oneOf("queue.on_uncertain", q.OnUncertain, "retry", "hold", "failover")
-}
-
-// minToken is the length of a token that cannot be guessed, in bytes.
-const minToken = 16
-
-func (c *checker) admin() {
-	if token := c.file.Admin.Token; !token.IsZero() && len(token.Reveal()) < minToken {
-		c.report("admin.token", fmt.Sprintf("is too short: any local program could guess it; %d characters are needed", minToken), "openssl rand -hex 32 makes one")
-	}
-	address := c.file.Admin.Address
-	if address == "off" || c.isBad("admin.address") {
-		return
-	}
-	_, port, err := net.SplitHostPort(address)
-	if _, numErr := strconv.ParseUint(port, 10, 16); err != nil || numErr != nil {
-		c.report("admin.address", fmt.Sprintf("%q is not an address to listen on", address), `write "127.0.0.1:8025" or "off"`)
-		return
-	}
-	if !isLoopback(address) {
-		c.report("admin.address", fmt.Sprintf("%q can be reached by other hosts, but the admin server knows no passwords", address),
-			`write "127.0.0.1:8025", and put a proxy with authentication before it`)
-	}
 }
 
 // permissions warns of secrets that every user of the machine can read.

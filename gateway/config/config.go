@@ -60,15 +60,6 @@ type Queue struct {
 	KeepSent        upstream.Duration   `toml:"keep_sent"`
 }
 
-// Admin is the table [admin].
-type Admin struct {
-	Address string          `toml:"address"` // host:port on loopback, or "off"
-	Token   upstream.Secret `toml:"token"`   // shows mail at Address; zero: nothing does
-}
-
-// DefaultAdmin is the address of a config that names none; another program may have it.
-const DefaultAdmin = "127.0.0.1:8025"
-
 // Log is the table [log].
 type Log struct {
 	Level  string `toml:"level"`  // debug | info | warn | error
@@ -116,7 +107,7 @@ func defaultFile() document {
 			KeepFailed: duration(30 * day), KeepSent: duration(7 * day),
 		},
 		Identity: identityTable{LocalDomains: identity.LocalDomains()},
-		Admin:    Admin{Address: DefaultAdmin},
+		Admin:    defaultAdmin(),
 		Log:      Log{Level: "info", Format: "auto"},
 	}
 }

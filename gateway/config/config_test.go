@@ -269,25 +269,27 @@ func TestDirs(t *testing.T) {
 	}
 }
 
-func TestAdminAddress(t *testing.T) {
+func TestHealthURL(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mailhatch.toml")
 	for text, want := range map[string]string{
-		"": "127.0.0.1:8025",
-		"[admin]\naddress = \"[::1]:9\"\n[upstream.x]\ntype = \"unknown\"": "[::1]:9",
-		"[admin]\naddress = \"off\"":                                       "off",
+		"": "http://127.0.0.1:8025",
+		"[admin]\naddress = \"[::1]:9\"\n[upstream.x]\ntype = \"unknown\"": "http://[::1]:9",
+		"[admin]\naddress = \"0.0.0.0:9\"\ntls = \"implicit\"":             "https://0.0.0.0:9",
+		"[admin]\naddress = \"off\"":                                       "",
+		"[admin]\naddress = \"off\"\nmetrics = \"127.0.0.1:9\"":            "http://127.0.0.1:9",
 	} {
 		writeFile(t, path, text)
-		if got, err := AdminAddress(path); err != nil || got != want {
+		if got, err := HealthURL(path); err != nil || got != want {
 			t.Errorf("%q: %q, %v", text, got, err)
 		}
 	}
 	writeFile(t, path, "[admin")
 	for _, bad := range []string{path, path + ".none"} {
-		if _, err := AdminAddress(bad); err == nil {
+		if _, err := HealthURL(bad); err == nil {
 			t.Errorf("%s: no error", bad)
 		}
 	}
-	if got, err := AdminAddress(""); err != nil || got != "127.0.0.1:8025" {
+	if got, err := HealthURL(""); err != nil || got != "http://127.0.0.1:8025" {
 		t.Errorf("no config: %q, %v", got, err)
 	}
 }

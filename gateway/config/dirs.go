@@ -55,15 +55,28 @@ func Dirs(path string) (stateDir, runDir string, err error) {
 	return stateDir, resolveRunDir(path, d.RunDir, stateDir), nil
 }
 
-// AdminAddress reads only [admin] address of a config; "off" stands for none.
-func AdminAddress(path string) (string, error) {
+// HealthURL reads only where a config shows the health of its gateway, without a final slash; "" stands for nowhere.
+func HealthURL(path string) (string, error) {
 	var part struct {
 		Admin struct {
 			Address string `toml:"address"`
+			Metrics string `toml:"metrics"`
+			TLS     string `toml:"tls"`
 		} `toml:"admin"`
 	}
 	err := readPart(path, &part)
-	return cmp.Or(part.Admin.Address, DefaultAdmin), err
+	switch a := &part.Admin; {
+	case err != nil:
+		return "", err
+	case a.Metrics != "":
+		return "http://" + a.Metrics, nil
+	case a.Address == "off":
+		return "", nil
+	case a.TLS == "implicit":
+		return "https://" + cmp.Or(a.Address, DefaultAdmin), nil
+	default:
+		return "http://" + cmp.Or(a.Address, DefaultAdmin), nil
+	}
 }
 
 // KeptDirs returns the directories that a new config at path should name too: those of the config that is

@@ -63,7 +63,7 @@ func TestKeyHints(t *testing.T) {
 		{"", "spool_directory", `"state_dir"`}, {"", "max_age", "it is a key of [queue]"}, {"", "via", "[[route]]"}, {"", "hostnme", `"hostname"`},
 		{"[[listener]]", "listen", `"address"`}, {"[[listener]]\naddress = \"127.0.0.1:1025\"", "port", "part of address"}, {"[[listener]]", "mynetworks", `"allow"`}, {"[[listener]]", "cert", `"cert_file"`}, {"[[listener]]", "message_size_limit", `"max_message"`},
 		{"[[listener]]", "state_dir", "above the first line in [brackets]"}, {"[[listener]]", "max_age", "it is a key of [queue]"}, {"[[listener]]", "addres", `"address"`},
-		{"[upstream.x]\ntype = \"test\"", "hostname", "above the first line"}, {"[upstream.x]\ntype = \"test\"", "allow", "it is a key of [[listener]]"},
+		{"[upstream.x]\ntype = \"test\"", "hostname", "above the first line"}, {"[upstream.x]\ntype = \"test\"", "allow", "it is a key of [admin] and of [[listener]]"},
 		{"[upstream.x]\ntype = \"test\"", "kind", "the same as \"type\""}, {"[upstream.x]", "kind", `did you mean it by "kind"?`}, {"[upstream.x]\ntype = \"test\"", "passwordeval", "runs no programs"},
 		{"[upstream.x]\ntype = \"test\"", "API-Key", "allowed here"}, {"[[route]]", "upstream", `"via"`}, {"[[route]]", "sender", `"from"`}, {"[[route]]", "rcpt", `"to"`},
 		{"[[rewrite]]", "bcc", `"add_bcc"`}, {"[identity]", "myorigin", `"domain"`}, {"[queue]", "maximal-queue-lifetime", `"max_age"`}, {"[log]", "loglevel", `"level"`},

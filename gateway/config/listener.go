@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -14,12 +15,8 @@ import (
 
 // Listener is one [[listener]].
 type Listener struct {
-	Address      string    `toml:"address"` // as given: "host:port", "unix:/path" or "fd:NAME"
-	TLS          string    `toml:"tls"`     // none | starttls | implicit
-	TLSMin       string    `toml:"tls_min"` // 1.0 | 1.1 | 1.2 | 1.3
-	CertFile     string    `toml:"cert_file"`
-	KeyFile      string    `toml:"key_file"`
-	SelfSigned   bool      `toml:"self_signed"`    // make a certificate in state_dir when there is none
+	Encryption
+	Address      string    `toml:"address"`        // as given: "host:port", "unix:/path" or "fd:NAME"
 	ClientCAFile string    `toml:"client_ca_file"` // certificates of these authorities log in
 	Auth         string    `toml:"auth"`           // none | optional | required
 	AuthPlain    bool      `toml:"auth_plaintext"` // AUTH without TLS for all who may connect
@@ -54,7 +51,7 @@ const (
 
 func (l *Listener) SetDefaults() {
 	*l = Listener{
-		TLS: "none", TLSMin: "1.2", Auth: "none", MaxMessage: 40e6, MaxRecipients: 1000, Mode: "queue", SocketMode: 0o666,
+		Encryption: noEncryption(), Auth: "none", MaxMessage: 40e6, MaxRecipients: 1000, Mode: "queue", SocketMode: 0o666,
 		RequireHelo: true, MaxConnections: 2000, IdleTimeout: duration(5 * time.Minute), MinRate: 64,
 	}
 }
@@ -78,13 +75,13 @@ func (l *Listener) Allows(addr netip.Addr) bool {
 	if network, _ := l.Network(); network == "unix" {
 		return true
 	}
+	return Contain(l.Allow, addr)
+}
+
+// Contain reports whether an address is in one of the networks.
+func Contain(list []Network, addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
-	for _, n := range l.Allow {
-		if n.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(n Network) bool { return n.Contains(addr) })
 }
 
 func networks(list ...string) []Network {
@@ -106,11 +103,10 @@ func (c *checker) listeners() []Listener {
 	for i := range list {
 		path := indexPath("listener", i)
 		l := &list[i]
-		c.oneOf(path+".tls", l.TLS, "none", "starttls", "implicit")
 		c.oneOf(path+".auth", l.Auth, "none", "optional", "required")
 		c.oneOf(path+".mode", l.Mode, "queue", "direct")
 		c.limits(path, l)
-		c.certificate(path, l)
+		c.encryption(path, &l.Encryption, "starttls", "implicit")
 		c.clientCA(path, l)
 		c.users(path, l)
 		if !c.address(path+".address", l) {
@@ -216,8 +212,9 @@ func (c *checker) doors(list []Listener) (all []door) {
 		network, text := l.Network()
 		add(door{key: indexPath("listener", i) + ".address", what: "the listener", given: l.Address, listener: l}, network, text)
 	}
-	admin := c.file.Admin.Address
-	add(door{key: "admin.address", what: "[admin]", given: admin}, "tcp", admin) // "off" is no address
+	admin := &c.file.Admin
+	add(door{key: "admin.address", what: "[admin]", given: admin.Address}, "tcp", admin.Address) // "off" is no address
+	add(door{key: "admin.metrics", what: "[admin] metrics", given: admin.Metrics}, "tcp", admin.Metrics)
 	return all
 }
 

@@ -90,8 +90,8 @@ address = "env:ADMIN"
 	if err != nil || stateDir != cfg.StateDir {
 		t.Errorf("%q, %v", stateDir, err)
 	}
-	if address, err := AdminAddress(cfg.File); err != nil || address != "127.0.0.1:8026" {
-		t.Errorf("%q, %v", address, err)
+	if url, err := HealthURL(cfg.File); err != nil || url != "http://127.0.0.1:8026" {
+		t.Errorf("%q, %v", url, err)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestSilent(t *testing.T) {
 	}
 	err := s.Open([]Endpoint{at("not asked", "x"), probed("works", named("220 hello"), &config.Listener{Allow: own}),
 		probed("deaf", deaf{}, &config.Listener{Allow: own}), probed("mute", mute{}, &config.Listener{}),
-		probed("mute with TLS", mute{}, &config.Listener{TLS: "implicit"}),
+		probed("mute with TLS", mute{}, &config.Listener{Encryption: config.Encryption{TLS: "implicit"}}),
 		probed("for others", deaf{}, &config.Listener{Allow: []config.Network{network("192.0.2.0/24")}})})
 	if err != nil {
 		t.Fatal(err)

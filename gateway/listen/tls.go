@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// tlsConfig reads the certificates of a listener.
-func tlsConfig(cfg *config.Config, lc *config.Listener, log *slog.Logger) (*tls.Config, error) {
-	certFile, keyFile := lc.CertFile, lc.KeyFile
-	if lc.SelfSigned {
+// TLS reads the certificates of an address.
+func TLS(cfg *config.Config, e *config.Encryption, log *slog.Logger) (*tls.Config, error) {
+	certFile, keyFile := e.CertFile, e.KeyFile
+	if e.SelfSigned {
 		name := selfSignedFile
-		if tlsVersion(lc.TLSMin) < tls.VersionTLS12 {
+		if tlsVersion(e.TLSMin) < tls.VersionTLS12 {
 			name = selfSignedRSA
 		}
 		file, err := selfSigned(cfg.StateDir, name, cfg.Hostname)
@@ -29,16 +29,23 @@ func tlsConfig(cfg *config.Config, lc *config.Listener, log *slog.Logger) (*tls.
 	if err != nil {
 		return nil, err
 	}
-	tc := &tls.Config{MinVersion: tlsVersion(lc.TLSMin), GetCertificate: cert.get}
+	tc := &tls.Config{MinVersion: tlsVersion(e.TLSMin), GetCertificate: cert.get}
 	if tc.MinVersion < tls.VersionTLS12 {
 		tc.CipherSuites = oldCipherSuites()
 	}
-	if lc.ClientCAFile != "" {
-		if tc.ClientCAs, err = config.ClientCAs(lc.ClientCAFile); err != nil {
-			return nil, fmt.Errorf("client_ca_file: %w", err)
-		}
-		tc.ClientAuth = tls.VerifyClientCertIfGiven
+	return tc, nil
+}
+
+// tlsConfig reads the certificates of a listener.
+func tlsConfig(cfg *config.Config, lc *config.Listener, log *slog.Logger) (*tls.Config, error) {
+	tc, err := TLS(cfg, &lc.Encryption, log)
+	if err != nil || lc.ClientCAFile == "" {
+		return tc, err
 	}
+	if tc.ClientCAs, err = config.ClientCAs(lc.ClientCAFile); err != nil {
+		return nil, fmt.Errorf("client_ca_file: %w", err)
+	}
+	tc.ClientAuth = tls.VerifyClientCertIfGiven
 	return tc, nil
 }
 

@@ -54,7 +54,6 @@ type Config struct {
 	Guard   *backoff.Guard          // against guessed tokens; nil means one of its own
 	Guessed func(client string)     // is told of wrong tokens
 	Opened  func(by, client string) // is told of links that were opened
-	Named   func(host string) bool  // names beside those of loopback that the server has where it speaks TLS
 }
 
 // Control tells callers apart. Make one with New.
@@ -121,17 +120,17 @@ func (c *Control) Admit(w http.ResponseWriter, r *http.Request, level Level) boo
 	}
 	switch {
 	case caller.Level > Anybody:
-		refuse(w, r, http.StatusForbidden, "the token is not enough for this: it is there for people who open the page (mailhatch page), and over the admin socket")
+		refuse(w, http.StatusForbidden, "the token is not enough for this: it is there for people who open the page (mailhatch page), and over the admin socket")
 	case wantsPage(r):
 		refusePage(w, r)
 	case c.token() == "":
-		refuse(w, r, http.StatusForbidden, "who mails whom is shown over the admin socket, and to people who open the page (mailhatch page); "+
+		refuse(w, http.StatusForbidden, "who mails whom is shown over the admin socket, and to people who open the page (mailhatch page); "+
 			"programs can ask here once [admin] has a token")
 	case c.guessed(w, r):
-		refuse(w, r, http.StatusTooManyRequests, "too many wrong tokens, try again later")
+		refuse(w, http.StatusTooManyRequests, "too many wrong tokens, try again later")
 	default:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="mailhatch"`)
-		refuse(w, r, http.StatusUnauthorized, "this needs the token of [admin], as Authorization: Bearer TOKEN")
+		refuse(w, http.StatusUnauthorized, "this needs the token of [admin], as Authorization: Bearer TOKEN")
 	}
 	return false
 }

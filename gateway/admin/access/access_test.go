@@ -31,7 +31,7 @@ func server(c *Control) http.Handler {
 			}
 		})
 	}
-	return c.Protect(mux)
+	return c.Protect(mux, func(host string) bool { return host == "mail.example.com" })
 }
 
 // browser is what a request has beside its address.
@@ -228,7 +228,7 @@ func TestForms(t *testing.T) {
 
 // TestTLS: the cookie goes by TLS alone, and the server has the names of its certificate.
 func TestTLS(t *testing.T) {
-	c := New(Config{Named: func(host string) bool { return host == "mail.example.com" }})
+	c := New(Config{})
 	h := server(c)
 	b := browser{host: "Mail.example.com:8025", tls: true}
 	resp := b.ask(h, "GET", c.Link("root"))

@@ -19,7 +19,7 @@ const (
 func (c *Control) login(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		refuse(w, r, http.StatusMethodNotAllowed, "a link is opened by GET")
+		refuse(w, http.StatusMethodNotAllowed, "a link is opened by GET")
 		return
 	}
 	cookie, s, ok := c.book.open(r.URL.Query().Get("token"))
@@ -42,7 +42,7 @@ func (c *Control) login(w http.ResponseWriter, r *http.Request) {
 // logout ends the session of a request.
 func (c *Control) logout(w http.ResponseWriter, r *http.Request) {
 	if !c.isMeant(r) {
-		refuse(w, r, http.StatusForbidden, "the form is too old or not from here: load the page again")
+		refuse(w, http.StatusForbidden, "the form is too old or not from here: load the page again")
 		return
 	}
 	if cookie, err := r.Cookie(cookieName(r)); err == nil {
@@ -94,7 +94,7 @@ func refusePage(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers as the API does.
-func refuse(w http.ResponseWriter, _ *http.Request, status int, words string) {
+func refuse(w http.ResponseWriter, status int, words string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": words}) // the client is gone

@@ -17,22 +17,23 @@ const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // Protect returns next for requests that come from a program, or from a page of this server, to a name that it has. It
-// also answers to those who open a link and to those who log out.
-func (c *Control) Protect(next http.Handler) http.Handler {
+// also answers to those who open a link and to those who log out. Where it speaks TLS, named knows the names it has
+// beside those of loopback; it may be nil.
+func (c *Control) Protect(next http.Handler, named func(host string) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		harden(w.Header(), r.TLS != nil)
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		switch {
-		case !c.isOwnHost(r):
-			refuse(w, r, http.StatusForbidden, "only programs on this machine may ask, by its loopback address")
+		case !isOwnHost(r, named):
+			refuse(w, http.StatusForbidden, "only programs on this machine may ask, by its loopback address; others by a name of the certificate")
 		case r.Header.Get("Sec-Fetch-Site") != "" && !fetchedHere(r), !isSafe(r) && !sentHere(r), isSafe(r) && !seenHere(r):
-			refuse(w, r, http.StatusForbidden, "this was sent by another page, which may not ask here")
+			refuse(w, http.StatusForbidden, "this was sent by another page, which may not ask here")
 		case r.URL.Path == loginPath:
 			c.login(w, r)
 		case r.URL.Path == logoutPath && r.Method == http.MethodPost:
 			c.logout(w, r)
 		case !isSafe(r) && !c.isMeant(r):
-			refuse(w, r, http.StatusForbidden, "the form is too old or not from here: load the page again")
+			refuse(w, http.StatusForbidden, "the form is too old or not from here: load the page again")
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -56,19 +57,19 @@ func harden(h http.Header, secure bool) {
 func isSafe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // isOwnHost reports whether the Host field names this machine: a page whose name was made to point here has another one.
-func (c *Control) isOwnHost(r *http.Request) bool {
+func isOwnHost(r *http.Request, named func(host string) bool) bool {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = strings.Trim(r.Host, "[]")
 	}
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
-		return true
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback() || r.TLS != nil // rebinding takes a name
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") { // nobody else can have these (RFC 6761 section 6.3)
 		return true
 	}
-	return r.TLS != nil && c.cfg.Named != nil && c.cfg.Named(name)
+	return r.TLS != nil && named != nil && named(name)
 }
 
 // isOwnOrigin reports whether an Origin field names the address that the request went to.

@@ -161,7 +161,7 @@ func (u *Unit) under(key, above string) []string {
 
 // files finds those that the service's account may not read.
 func (u *Unit) files(cfg *config.Config) []upstream.Finding {
-	paths := append([]string{cfg.File}, cfg.SecretFiles...)
+	paths := append([]string{cfg.File, cfg.Admin.CertFile, cfg.Admin.KeyFile}, cfg.SecretFiles...)
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
 		paths = append(paths, l.CertFile, l.KeyFile, l.ClientCAFile)
