@@ -36,6 +36,7 @@ type house struct {
 	addr      string // of the first listener
 	file      string
 	adminAddr string // "" is off
+	adminKeys string // of [admin], beside address
 	log       *lines
 	stop      func() error
 	wall      func() time.Time
@@ -97,7 +98,7 @@ func (h *house) write(text string) {
 	if !strings.Contains(text, "[[listener]]") {
 		text = "[[listener]]\naddress = \"ADDR\"\n" + text
 	}
-	text = head + strings.ReplaceAll(text, "ADDR", h.addr) + fmt.Sprintf("\n[admin]\naddress = %q\n", cmp.Or(h.adminAddr, "off"))
+	text = head + strings.ReplaceAll(text, "ADDR", h.addr) + fmt.Sprintf("\n[admin]\naddress = %q\n%s", cmp.Or(h.adminAddr, "off"), h.adminKeys)
 	if err := os.WriteFile(h.file, []byte(text), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
