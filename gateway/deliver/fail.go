@@ -75,6 +75,7 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, dest des
 // failed keeps recipients as failed.
 func (a *attempt) failed(rcpts []envelope.Recipient, p envelope.Progress) {
 	a.add(queue.Part{To: rcpts, Lane: a.upstream(), State: envelope.Failed, Progress: p})
+	a.event(rcpts, p, queue.Event{Kind: queue.EventFailed})
 	a.log(rcpts, p, a.gen.journal.Failed)
 }
 
@@ -104,6 +105,7 @@ func (a *attempt) deferToDigest(rcpts []envelope.Recipient, p envelope.Progress,
 		waiting := p
 		waiting.InDigest = true
 		a.add(queue.Part{To: one, Lane: digestLane, State: envelope.Queued, NextAt: until, Progress: waiting})
+		a.event(one, p, queue.Event{Kind: queue.EventFailed, Next: until})
 		a.log(one, p, func(e journal.Attempt) { e.Next = until; a.gen.journal.Deferred(e) })
 	}
 }

@@ -38,6 +38,7 @@ type attempt struct {
 	parts   []queue.Part
 	instead []envelope.Recipient
 	quota   queue.Settlement
+	events  []queue.Event
 	after   []func() // journal lines, written once the result is stored
 }
 
@@ -101,6 +102,18 @@ func addresses(rcpts []envelope.Recipient) []string {
 	return list
 }
 
+// event puts what happened to recipients into the result, beside what e says already.
+func (a *attempt) event(rcpts []envelope.Recipient, p envelope.Progress, e queue.Event) {
+	e.At, e.Upstream, e.Words, e.Attempts = a.now(), a.upstream(), p.Error, p.Attempts
+	if e.Upstream == digestLane {
+		e.Upstream = p.Upstream
+	}
+	if len(rcpts) < len(a.msg.Envelope.To) {
+		e.To = addresses(rcpts)
+	}
+	a.events = append(a.events, e)
+}
+
 // record ends the delivery of recipients.
 func (a *attempt) record(rcpts []envelope.Recipient, s envelope.State, p envelope.Progress, providerID string) {
 	for _, r := range rcpts {
@@ -123,25 +136,32 @@ func (a *attempt) waiting(rcpts []envelope.Recipient, p envelope.Progress, next 
 // deferred leaves a part queued and reports it.
 func (a *attempt) deferred(part queue.Part) {
 	a.add(part)
+	kind := queue.EventDeferred
+	if part.Progress.Uncertain {
+		kind = queue.EventUncertain
+	}
+	a.event(part.To, part.Progress, queue.Event{Kind: kind, Next: part.NextAt})
 	a.log(part.To, part.Progress, func(e journal.Attempt) { e.Next = part.NextAt; a.gen.journal.Deferred(e) })
 }
 
 // failover puts recipients into the lane of another upstream, due at once.
 func (a *attempt) failover(rcpts []envelope.Recipient, p envelope.Progress, next string) {
 	a.add(queue.Part{To: rcpts, Lane: next, State: envelope.Queued, Progress: p})
+	a.event(rcpts, p, queue.Event{Kind: queue.EventFailover, Lane: next})
 	a.log(rcpts, p, func(e journal.Attempt) { a.gen.journal.Failover(e, next) })
 }
 
 // held leaves recipients to an operator.
 func (a *attempt) held(rcpts []envelope.Recipient, p envelope.Progress) {
 	a.add(queue.Part{To: rcpts, Lane: a.upstream(), State: envelope.Held, Progress: p})
+	a.event(rcpts, p, queue.Event{Kind: queue.EventHeld})
 	a.log(rcpts, p, a.gen.journal.Held)
 }
 
 // finish stores the result and writes the journal. What was sent must be known before it could be sent
 // again: the store is asked until it takes the result or ctx ends, and meanwhile no lane offers anything new.
 func (a *attempt) finish(ctx context.Context, lease queue.Lease) {
-	r := queue.Result{Done: a.done, Parts: a.parts, Instead: a.instead, Quota: a.quota}
+	r := queue.Result{Done: a.done, Parts: a.parts, Instead: a.instead, Quota: a.quota, Events: a.events}
 	if err := r.Check(&a.part); err != nil { // a fault of the program, which no repetition cures
 		a.gen.journal.InternalError("queue", err)
 		r, a.after = a.unsettled(err), nil

@@ -116,6 +116,7 @@ const (
 	EventFailover  EventKind = "failover"  // an offer failed, and another upstream is next
 	EventUncertain EventKind = "uncertain" // nobody knows whether an offer was taken
 	EventHeld      EventKind = "held"
+	EventFailed    EventKind = "failed" // given up, and kept for a while
 	EventRetried   EventKind = "retried"
 	EventReleased  EventKind = "released"
 	EventDeleted   EventKind = "deleted"
@@ -130,7 +131,8 @@ type Event struct {
 	At       time.Time `json:"at,omitzero"`
 	Kind     EventKind `json:"kind"`
 	To       []string  `json:"to,omitempty"`       // recipients; nil: all
-	Upstream string    `json:"upstream,omitempty"` // that it is about; of a move: the one that is next
+	Upstream string    `json:"upstream,omitempty"` // that it is about
+	Lane     string    `json:"lane,omitempty"`     // where the recipients wait from then on, where it is another one
 	Rule     string    `json:"rule,omitempty"`     // of routing, where it decided
 	By       string    `json:"by,omitempty"`       // the operator; "" where the gateway did it
 	Words    string    `json:"words,omitempty"`    // the provider's, or why

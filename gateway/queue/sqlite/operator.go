@@ -66,7 +66,7 @@ func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (int, er
 // Move puts parts into another lane.
 func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (int, error) {
 	return s.change(ctx, f, action{
-		event:   queue.Event{Kind: queue.EventMoved, Upstream: lane, By: by},
+		event:   queue.Event{Kind: queue.EventMoved, Lane: lane, By: by},
 		applies: func(p *row.StoredPart) bool { return p.Lane != lane },
 		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *row.StoredPart) error {
 			to := p.Part
@@ -226,10 +226,7 @@ func (v *visit) note(t *tx, message int64, part *queue.Part, attempts int) error
 	for i := range part.To {
 		e.To = append(e.To, part.To[i].Address)
 	}
-	if e.Upstream == "" {
-		e.Upstream = part.Lane
-	}
-	e.Attempts = attempts
+	e.Upstream, e.Attempts = part.Lane, attempts
 	return history.AddEvents(t.conn, t.now, message, []queue.Event{e})
 }
 

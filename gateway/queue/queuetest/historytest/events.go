@@ -26,12 +26,12 @@ func testEventsOfOffers(t *testing.T, h *house) {
 		next := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 		part := l.Message().Parts[0]
 		part.NextAt = next
-		e := queue.Event{Kind: queue.EventDeferred, Upstream: lane, Words: "451 gr€ylisted\x00", Attempts: 1, Next: next}
+		e := queue.Event{Kind: queue.EventDeferred, Upstream: lane, Lane: "next", Rule: "r", Words: "451 gr€ylisted\x00", Attempts: 1, Next: next}
 		h.finish(l, queue.Result{Parts: []queue.Part{part}, Events: []queue.Event{e}})
 	}
 	h.restart()
 	h.wantEvents("after a restart", id, "held   b@example.org", "deferred main  ")
-	if e := h.events(id)[1]; e.Words != "451 gr€ylisted\x00" || e.Attempts != 1 || time.Until(e.Next) < 50*time.Minute {
+	if e := h.events(id)[1]; e.Words != "451 gr€ylisted\x00" || e.Attempts != 1 || e.Lane != "next" || e.Rule != "r" || time.Until(e.Next) < 50*time.Minute {
 		t.Errorf("the event of an offer: %+v", e)
 	}
 	h.must("Hasten", h.q.Hasten(context.Background(), lane, time.Time{}))
@@ -67,7 +67,7 @@ func testEventsOfOperators(t *testing.T, h *house) {
 	n, err = h.q.Delete(ctx, all, "page: ann")
 	act("Delete", n, err)
 	h.restart()
-	h.wantEvents("after all", id, "retried main root a@example.org", "held main uid 1000 a@example.org", "moved relay token a@example.org",
+	h.wantEvents("after all", id, "retried main root a@example.org", "held main uid 1000 a@example.org", "moved main token a@example.org",
 		"released relay  a@example.org", "deleted relay page: ann a@example.org")
 }
 
