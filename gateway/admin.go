@@ -13,8 +13,10 @@ import (
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
+	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 	"mailhatch/upstream/local"
 )
@@ -26,7 +28,7 @@ func (g *Gateway) adminServer() *admin.Server {
 			g.journal.Rejected(journal.Rejected{Stage: "admin-client", Reason: "not in allow of [admin]", Client: client, Listener: "admin"})
 		},
 		Check: g.check,
-		Queue: g.queue, Status: g.upstreamStatus, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
+		Queue: g.queue, Status: g.upstreamStatus, Why: g.waiting, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
 		Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }
@@ -142,6 +144,12 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 		list = append(list, u)
 	}
 	return list
+}
+
+// waiting tells why each of these messages waits.
+func (g *Gateway) waiting(ctx context.Context, list []queue.Message) (*waiting.View, error) {
+	v := g.deliverer.View()
+	return v, v.Complete(ctx, g.queue, list)
 }
 
 // login lets a person log in to an upstream, whose mail goes at once then.

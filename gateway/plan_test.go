@@ -48,7 +48,7 @@ var plan = [][]string{
 		"gateway/config",
 		"upstream/*",
 	},
-	{"upstream/raw", "upstream/api/tokens"},
+	{"gateway/deliver/waiting", "upstream/raw", "upstream/api/tokens"},
 	{
 		"gateway/config/decode",
 		"gateway/deliver/gate",

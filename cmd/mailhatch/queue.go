@@ -118,16 +118,21 @@ func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 	}
 	for _, m := range p.Messages {
 		for _, part := range m.Parts {
-			next := "-"
-			if part.State == envelope.Queued {
-				next = terminal.Until(part.NextAt)
-			}
-			t.Row(m.ID, string(part.State), terminal.OrDash(part.Upstream), terminal.Ago(m.Envelope.Received), next, strconv.Itoa(part.Progress.Attempts),
-				terminal.Size(m.Size), terminal.Sender(m.Envelope.From), recipients(&part))
-			t.Note(terminal.Clip(part.Progress.Error, 120))
+			t.Row(m.ID, string(part.State), terminal.OrDash(part.Upstream), terminal.Ago(m.Envelope.Received), terminal.Until(part.Expect),
+				strconv.Itoa(part.Progress.Attempts), terminal.Size(m.Size), terminal.Sender(m.Envelope.From), recipients(&part))
+			t.Note(terminal.Clip(part.Why, 160))
+			t.Note(terminal.Clip(lastError(&part), 120))
 		}
 	}
 	return t.Write(a.stdout)
+}
+
+// lastError is that of a part, unless the reason why it waits tells it.
+func lastError(p *admin.Part) string {
+	if p.Progress.Error == "" || strings.Contains(p.Why, strings.TrimSuffix(p.Progress.Error, ".")) {
+		return ""
+	}
+	return "last error: " + p.Progress.Error
 }
 
 func queueShow(ctx context.Context, a *app, args []string) error {
@@ -221,6 +226,7 @@ func printMessage(w io.Writer, m *admin.Message) error {
 	for _, p := range m.Parts {
 		t.Row("")
 		t.Row(string(p.State), partLine(&p))
+		t.Row("  why", p.Why)
 		for _, to := range p.To {
 			given := ""
 			if to.Given != "" && to.Given != to.Address {
@@ -268,8 +274,8 @@ func partLine(p *admin.Part) string {
 	if !p.Progress.LastAttempt.IsZero() {
 		words = append(words, "the last "+terminal.Ago(p.Progress.LastAttempt)+" ago")
 	}
-	if p.State == envelope.Queued {
-		words = append(words, "next "+terminal.Until(p.NextAt))
+	if !p.Expect.IsZero() {
+		words = append(words, "next "+terminal.Until(p.Expect))
 	}
 	return strings.Join(words, ", ")
 }

@@ -3,6 +3,7 @@ package accept
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"mailhatch/gateway/config"
@@ -38,7 +39,7 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 		case route.Reject:
 			err = &d.Reply
 		case route.Hold:
-			part.State = envelope.Held
+			part.State, part.Progress.Hold = envelope.Held, &envelope.Hold{Rule: d.Name}
 		case route.Deliver:
 			part.Lane, part.Progress.Unfit, err = a.lane(in, d.Via)
 		}
@@ -50,7 +51,7 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 			}
 		}
 		i := slices.IndexFunc(parts, func(p queue.Part) bool {
-			return p.Lane == part.Lane && p.State == part.State && slices.Equal(p.Progress.Unfit, part.Progress.Unfit)
+			return p.Lane == part.Lane && p.State == part.State && reflect.DeepEqual(p.Progress, part.Progress)
 		})
 		if i < 0 {
 			parts = append(parts, part)

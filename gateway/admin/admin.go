@@ -42,6 +42,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
@@ -50,10 +51,11 @@ import (
 // Config is what the server shows and steers. Queue is needed, all else may be missing.
 type Config struct {
 	Queue    queue.Engine
-	Status   func() []Upstream                           // how the upstreams are; the server adds what waits for each
-	Silent   func() []string                             // listeners that do not answer, in words
-	Ready    func() []string                             // what is not ready yet, in words; none: ready
-	Reload   func(ctx context.Context) ([]string, error) // reads the config again and returns what needs a restart; after an error the old config stays
+	Status   func() []Upstream                                                      // how the upstreams are; the server adds what waits for each
+	Why      func(ctx context.Context, list []queue.Message) (*waiting.View, error) // tells why each of them waits; nil: as in a stopped gateway
+	Silent   func() []string                                                        // listeners that do not answer, in words
+	Ready    func() []string                                                        // what is not ready yet, in words; none: ready
+	Reload   func(ctx context.Context) ([]string, error)                            // reads the config again and returns what needs a restart; after an error the old config stays
 	Login    func(ctx context.Context, name string, show func(upstream.LoginCode)) error
 	Memory   func(upstream string) ([]Kept, bool) // what an upstream of type memory was given; false: it is none
 	Gatherer prometheus.Gatherer                  // metrics beside those of the queue
@@ -94,7 +96,7 @@ func New(cfg Config) *Server {
 	own := prometheus.NewRegistry()
 	own.MustRegister(&collector{queue: cfg.Queue, upstreams: cfg.Status})
 	own.MustRegister(buildInfo(cfg.Version))
-	s := &Server{cfg: cfg, reader: Reader{cfg.Queue}, metrics: own}
+	s := &Server{cfg: cfg, reader: Reader{cfg.Queue, cfg.Why}, metrics: own}
 	if cfg.Gatherer != nil {
 		s.metrics = prometheus.Gatherers{cfg.Gatherer, own}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
@@ -39,7 +40,27 @@ type Source interface {
 }
 
 // Reader is the View of a queue.
-type Reader struct{ Queue Source }
+type Reader struct {
+	Queue Source
+	// Why tells why each of these messages waits; nil: no gateway runs.
+	Why func(ctx context.Context, list []queue.Message) (*waiting.View, error)
+}
+
+// messages returns messages as they are shown.
+func (r Reader) messages(ctx context.Context, list []queue.Message) ([]Message, error) {
+	view := &waiting.View{}
+	if r.Why != nil {
+		var err error
+		if view, err = r.Why(ctx, list); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]Message, len(list))
+	for i := range list {
+		out[i] = newMessage(&list[i], view)
+	}
+	return out, nil
+}
 
 const (
 	maxPage = 1000   // messages or records
@@ -65,22 +86,23 @@ func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Page{Messages: make([]Message, 0, len(list))}
+	p := &Page{}
 	if len(list) > limit {
 		list = list[:limit]
 		p.Next = list[limit-1].ID
 	}
 	for i := range list {
-		m := list[i]
-		m.Parts = nil
-		for j := range list[i].Parts {
-			if part := named(&chosen, &m, &list[i].Parts[j]); part != nil {
-				m.Parts = append(m.Parts, *part)
+		m := &list[i]
+		var parts []queue.Part
+		for j := range m.Parts {
+			if part := named(&chosen, m, &m.Parts[j]); part != nil {
+				parts = append(parts, *part)
 			}
 		}
-		p.Messages = append(p.Messages, newMessage(&m))
+		m.Parts = parts
 	}
-	return p, nil
+	p.Messages, err = r.messages(ctx, list)
+	return p, err
 }
 
 // Show implements View.
@@ -92,8 +114,11 @@ func (r Reader) Show(ctx context.Context, id string) (*Message, error) {
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%w: %s", queue.ErrNotFound, id)
 	}
-	m := newMessage(&list[0])
-	return &m, nil
+	shown, err := r.messages(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	return &shown[0], nil
 }
 
 // Open implements View.

@@ -3,6 +3,7 @@ package admin
 import (
 	"time"
 
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -85,6 +86,10 @@ type Part struct {
 	NextAt   time.Time            `json:"next_at,omitzero"`
 	To       []envelope.Recipient `json:"to"`
 	Progress envelope.Progress    `json:"progress"`
+
+	Why     string       `json:"why,omitempty"` // it waits, in one line; "" where that was not asked
+	WhyCode waiting.Code `json:"why_code,omitempty"`
+	Expect  time.Time    `json:"expected_at,omitzero"` // when something will happen to it; zero: nothing by itself, or nobody knows
 }
 
 // Filter chooses messages of the queue, and parts of them: those that all of its fields agree to. The zero value
@@ -189,10 +194,12 @@ type Reloaded struct {
 	Notes []string `json:"notes,omitempty"` // what of the config waits for a restart
 }
 
-func newMessage(m *queue.Message) Message {
+func newMessage(m *queue.Message, v *waiting.View) Message {
 	out := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope, Parts: make([]Part, len(m.Parts))}
 	for i := range m.Parts {
+		why := v.Of(m, &m.Parts[i])
 		out.Parts[i] = newPart(&m.Parts[i])
+		out.Parts[i].Why, out.Parts[i].WhyCode, out.Parts[i].Expect = why.Words, why.Code, why.At
 	}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -38,7 +39,7 @@ func TestList(t *testing.T) {
 		{Filter{Limit: 2, After: "B2"}, "C3", ""},
 		{Filter{State: envelope.Failed, Upstream: "relay"}, "", ""},
 	}
-	for _, v := range []View{c, Reader{q}} {
+	for _, v := range []View{c, Reader{Queue: q}} {
 		for _, tc := range cases {
 			p, err := v.List(t.Context(), tc.filter)
 			if err != nil {
@@ -57,13 +58,14 @@ func TestShow(t *testing.T) {
 	m.Parts[0].Progress = envelope.Progress{Attempts: 3, Uncertain: true, Error: "timeout"}
 	q := newFake(m)
 	c, _ := start(t, Config{Queue: q})
-	for _, v := range []View{c, Reader{q}} {
+	for _, v := range []View{c, Reader{Queue: q}} {
 		got, err := v.Show(t.Context(), "A1")
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := &Message{ID: "A1", Size: 1000, Header: m.Header, Envelope: m.Envelope,
-			Parts: []Part{{State: envelope.Queued, Upstream: "main", NextAt: day0.Add(time.Hour), To: m.Parts[0].To, Progress: m.Parts[0].Progress}}}
+			Parts: []Part{{State: envelope.Queued, Upstream: "main", NextAt: day0.Add(time.Hour), To: m.Parts[0].To, Progress: m.Parts[0].Progress,
+				Why: "the gateway is not running", WhyCode: waiting.NotRunning}}}
 		if d := cmp.Diff(fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got)); d != "" {
 			t.Errorf("%T: %s", v, d)
 		}
@@ -78,7 +80,7 @@ func TestShow(t *testing.T) {
 func TestOpen(t *testing.T) {
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
 	c, _ := start(t, Config{Queue: q})
-	for _, v := range []View{c, Reader{q}} {
+	for _, v := range []View{c, Reader{Queue: q}} {
 		r, err := v.Open(t.Context(), "A1")
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +120,7 @@ func TestLog(t *testing.T) {
 		{LogFilter{ID: "C3", From: "nobody@*"}, "", false},
 		{LogFilter{ID: "C3", To: "ann@*"}, "", false},
 	}
-	for _, v := range []View{c, Reader{q}} {
+	for _, v := range []View{c, Reader{Queue: q}} {
 		for _, tc := range cases {
 			l, err := v.Log(t.Context(), tc.filter)
 			if err != nil {
@@ -150,7 +152,7 @@ func TestLogOfALongQueue(t *testing.T) {
 		m := message(fmt.Sprintf("M%06d", i), "ann", "main", envelope.Queued)
 		q.messages[m.ID] = &m
 	}
-	l, err := Reader{q}.Log(t.Context(), LogFilter{To: "nobody"})
+	l, err := Reader{Queue: q}.Log(t.Context(), LogFilter{To: "nobody"})
 	if err != nil || len(l.Entries) != 0 || !l.Truncated {
 		t.Errorf("%d entries, %v %v", len(l.Entries), l.Truncated, err)
 	}
@@ -194,7 +196,7 @@ func TestStatus(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	offline, err := Reader{q}.Status(t.Context())
+	offline, err := Reader{Queue: q}.Status(t.Context())
 	if err != nil || offline.Running || offline.Queue[envelope.Queued].Parts != 1 || len(offline.Upstreams) != 0 {
 		t.Errorf("%+v %v", offline, err)
 	}

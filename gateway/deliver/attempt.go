@@ -34,7 +34,9 @@ func (l *lane) attempt(ctx context.Context, lease queue.Lease, purpose purpose) 
 	}
 	m := lease.Message()
 	a := newAttempt(l, m, m.Parts[0], msg)
-	a.purpose = purpose
+	if a.purpose = purpose; purpose != toSweep {
+		defer a.gen.underWay.begin(a)()
+	}
 	a.fresh = a.recall(ctx, &m.Parts[0])
 	offer, dests := a.route(ctx)
 	offer, dests = a.divide(offer, dests)
@@ -90,6 +92,9 @@ func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests 
 			a.record(rcpts, envelope.Discarded, p, "")
 			a.log(rcpts, p, a.gen.journal.Discarded)
 		case route.Hold:
+			if dest.decision.Action == route.Hold { // else for its outcome is unknown
+				p.Hold = &envelope.Hold{Rule: dest.decision.Name}
+			}
 			a.held(rcpts, p)
 		default:
 			a.refused(ctx, rcpts, dest, p)
@@ -206,7 +211,7 @@ func (a *attempt) send(ctx context.Context, mail *upstream.Mail) []upstream.Outc
 func (a *attempt) learn(outcomes []upstream.Outcome) {
 	worst, l := worstOf(outcomes), a.lane
 	l.gate.Learn(a.msg.ID, worst)
-	l.gate.Pause(outcomes)
+	l.gate.Quiet(outcomes)
 	for _, o := range outcomes {
 		a.gen.cfg.Clock.Confirm(o.Date)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/budget"
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -101,6 +102,22 @@ func (d *Deliverer) Status() []gate.Status {
 		list = append(list, g.lanes[g.cfg.Upstreams[i].Name].gate.Status())
 	}
 	return list
+}
+
+// View returns how delivery is, for those who ask why mail waits.
+func (d *Deliverer) View() *waiting.View {
+	v := &waiting.View{}
+	g := d.current.Load()
+	if g == nil {
+		return v
+	}
+	v.Running, v.Now, v.Stuck = true, g.cfg.Clock.Now(), d.unrecorded.Load() > 0
+	v.Upstreams = map[string]gate.Status{}
+	for _, s := range d.Status() {
+		v.Upstreams[s.Name] = s
+	}
+	v.UnderWay = d.underWay.list()
+	return v
 }
 
 // Retry tries a closed upstream soon: what closed it was seen to.

@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/gateway/budget"
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 )
@@ -23,6 +24,41 @@ type services struct {
 	delays  *bounceLimiter
 
 	unrecorded atomic.Int64 // attempts whose writes the store does not take for now: no lane offers anything new
+	underWay   underWay
+}
+
+// underWay are the attempts of all generations.
+type underWay struct {
+	mu       sync.Mutex
+	attempts map[*attempt]struct{}
+}
+
+// begin adds an attempt until the function that it returns is called.
+func (u *underWay) begin(a *attempt) (end func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.attempts == nil {
+		u.attempts = map[*attempt]struct{}{}
+	}
+	u.attempts[a] = struct{}{}
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		delete(u.attempts, a)
+	}
+}
+
+// list returns since when the parts are under way.
+func (u *underWay) list() map[waiting.Key]time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	list := make(map[waiting.Key]time.Time, len(u.attempts))
+	for a := range u.attempts {
+		for _, to := range a.leased {
+			list[waiting.Key{ID: a.msg.ID, Address: to.Address}] = a.start
+		}
+	}
+	return list
 }
 
 // Submit accepts a composed notification as all mail is accepted and returns its queue id.
@@ -56,8 +92,8 @@ type lane struct {
 // leaseTime is how long a claim lasts unless it is extended.
 const leaseTime = 20 * time.Minute
 
-// digestLane is where failures wait that are reported in a digest; no upstream can have this name.
-const digestLane = "(bounces)"
+// digestLane is where failures wait that are reported in a digest.
+const digestLane = waiting.DigestLane
 
 func newGeneration(s *services, cfg *Config, reloaded bool) *generation {
 	g := &generation{services: s, cfg: cfg, lanes: make(map[string]*lane, len(cfg.Upstreams)+1), reloaded: reloaded,

@@ -78,6 +78,14 @@ type Progress struct {
 	Warnings     int       `json:"warnings,omitempty"`  // for how many times of warn_after; 0 where there was but one to be notified for
 	Divided      bool      `json:"divided,omitempty"`   // the log has said that a quota divides it
 	InDigest     bool      `json:"owed,omitempty"`      // given up; the next digest notifies the sender
+	Hold         *Hold     `json:"hold,omitempty"`      // who has put it on hold, for as long as it is; nil: neither a route nor an operator
+}
+
+// Hold says who keeps recipients from being delivered. It is not changed once it is there.
+type Hold struct {
+	Rule string    `json:"rule,omitempty"` // name of the route
+	By   string    `json:"by,omitempty"`   // or the operator
+	At   time.Time `json:"at,omitzero"`    // when an operator did
 }
 
 // WarnedTimes returns for how many times of warn_after the sender has been notified.

@@ -220,6 +220,24 @@ func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
 	j.write(slog.LevelInfo, "upstream_opened", slog.String("upstream", upstream), slog.Int64("after_ms", after.Milliseconds()))
 }
 
+// UpstreamPaused writes "upstream_paused": an operator has it offered nothing.
+func (j *Journal) UpstreamPaused(upstream, by string) {
+	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)
+	j.metrics.closed.WithLabelValues(upstream, "paused").Inc()
+	j.tell(Event{Name: "upstream_paused", Upstream: upstream})
+	j.write(slog.LevelWarn, "upstream_paused", slog.String("upstream", upstream), slog.String("by", by))
+}
+
+// UpstreamResumed writes "upstream_resumed". It may have been closed for another reason meanwhile: then it is not open yet.
+func (j *Journal) UpstreamResumed(upstream, by string, after time.Duration, open bool) {
+	j.tell(Event{Name: "upstream_resumed", Upstream: upstream})
+	if open {
+		j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)
+		j.tell(Event{Name: "upstream_opened", Upstream: upstream})
+	}
+	j.write(slog.LevelInfo, "upstream_resumed", slog.String("upstream", upstream), slog.String("by", by), slog.Int64("after_ms", after.Milliseconds()))
+}
+
 // NotRenewed writes "not_renewed": what an upstream logs in with, a token, is good until its end, zero where there is none.
 func (j *Journal) NotRenewed(upstream, what string, err error, end time.Time) {
 	attrs := []slog.Attr{slog.String("upstream", upstream), slog.String("what", what), slog.Any("error", err)}

@@ -131,10 +131,22 @@ func matches(pattern, text string) bool {
 	return pattern == "" || glob.Match(strings.ToLower(pattern), strings.ToLower(text))
 }
 
+// OnHold is the progress of a part that an operator puts on hold.
+func OnHold(p envelope.Progress, by string, now time.Time) envelope.Progress {
+	p.Hold = &envelope.Hold{By: by, At: now}
+	return p
+}
+
+// Released is the progress of a part that an operator takes off hold: rules may not hold it again.
+func Released(p envelope.Progress) envelope.Progress {
+	p.Released, p.Hold = true, nil
+	return p
+}
+
 // Renewed is the progress of a part that an operator starts again. What delivery knows of an uncertain
-// outcome stays, for it forbids another upstream.
+// outcome stays, for it forbids another upstream, and the words of the last failure until there are others.
 func Renewed(p envelope.Progress, now time.Time) envelope.Progress {
-	life := envelope.Progress{Renewed: now, Released: p.Released, Followed: p.Followed, Key: p.Key}
+	life := envelope.Progress{Renewed: now, Released: p.Released, Followed: p.Followed, Key: p.Key, Error: p.Error, LastAttempt: p.LastAttempt}
 	if p.Uncertain {
 		life.Uncertain, life.Upstream, life.Since, life.Passed, life.Digest = true, p.Upstream, p.Since, p.Passed, p.Digest
 	}

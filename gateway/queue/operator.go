@@ -9,6 +9,9 @@ import (
 type Operator interface {
 	// List returns messages with a part that the filter names, each with all of its parts, oldest first.
 	List(ctx context.Context, f Filter, p Page) ([]Message, error)
+	// Ahead returns for each place in a lane how many queued parts are due before it, at most so many, whether or not they
+	// are leased. It costs what it counts.
+	Ahead(ctx context.Context, lane string, places []Place, most int) ([]int, error)
 	// Body opens the bytes of a message in the queue, or of one that has left it for as long as they are kept. The
 	// error wraps ErrNotFound where there are none.
 	Body(ctx context.Context, id string) (Body, error)
@@ -46,4 +49,10 @@ type Operator interface {
 type Pause struct {
 	At time.Time
 	By string
+}
+
+// Place is that of a part in its lane: Claim takes the longest due first and, of those due at one time, the oldest message.
+type Place struct {
+	NextAt time.Time
+	ID     string // of the message
 }

@@ -15,7 +15,10 @@ var errLimitUsedUp = errors.New("the provider's rate limit is used up for now")
 func (g *Gate) Refusal() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state != Closed {
+	switch {
+	case g.pause != nil:
+		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w: %s", ErrClosed, g.pause)}
+	case g.state != Closed:
 		return nil
 	}
 	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w (%s): %w", ErrClosed, g.reason, g.lastErr)}

@@ -42,11 +42,12 @@ const (
 	Throttled
 	Account // its key, bill, domain or settings
 	Quota   // of the config, until the window ends
+	Paused  // by an operator, until one resumes it
 )
 
 // String returns the label; "" for None.
 func (r Reason) String() string {
-	return [...]string{"", "unreachable", "throttled", "account", "quota"}[r]
+	return [...]string{"", "unreachable", "throttled", "account", "quota", "paused"}[r]
 }
 
 // Errors of offers that were not made; they are wrapped in an *upstream.Error.
@@ -95,6 +96,7 @@ type Gate struct {
 	places   chan struct{} // one token for each offer under way
 
 	mu       sync.Mutex
+	pause    *Pause // nil: none. Beneath it the state goes on
 	state    State
 	reason   Reason
 	lastErr  error
@@ -152,6 +154,14 @@ func (g *Gate) signal() {
 func (g *Gate) State() State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.shown()
+}
+
+// shown is the state that others see. g.mu is held.
+func (g *Gate) shown() State {
+	if g.pause != nil {
+		return Closed
+	}
 	return g.state
 }
 
@@ -161,6 +171,8 @@ func (g *Gate) Usable() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case g.pause != nil:
+		return false
 	case g.state == Open, g.reason == Throttled && (g.state == Probing || time.Until(g.until) < longThrottle):
 		return true
 	case g.state == Probing && !time.Now().Before(g.askAt):

@@ -20,7 +20,7 @@ func newGate() *Gate {
 }
 
 func TestNames(t *testing.T) {
-	if s := fmt.Sprint(Open, Probing, Closed, Unreachable, Throttled, Account, Quota); s != "open probing closed unreachable throttled account quota" {
+	if s := fmt.Sprint(Open, Probing, Closed, Unreachable, Throttled, Account, Quota, Paused); s != "open probing closed unreachable throttled account quota paused" {
 		t.Error(s)
 	}
 }
@@ -93,7 +93,7 @@ func TestStatusOfAPause(t *testing.T) {
 	if s := g.Status(); !s.NextProbe.IsZero() {
 		t.Errorf("%+v", s)
 	}
-	g.Pause([]upstream.Outcome{{Pause: 5 * time.Second}})
+	g.Quiet([]upstream.Outcome{{Pause: 5 * time.Second}})
 	if s := g.Status(); s.State != "open" || s.NextProbe.Before(time.Now()) {
 		t.Errorf("%+v", s)
 	}

@@ -35,9 +35,9 @@ func (g *Gate) Learn(id string, err error) {
 	}
 }
 
-// Pause holds further mail back where a provider reported with its success that its rate limit is used
+// Quiet holds further mail back where a provider reported with its success that its rate limit is used
 // up. That is not a failure and happens every second where limits are counted so; a long one closes.
-func (g *Gate) Pause(outcomes []upstream.Outcome) {
+func (g *Gate) Quiet(outcomes []upstream.Outcome) {
 	for _, o := range outcomes {
 		if o.Pause > pauseMax {
 			g.close(Throttled, errLimitUsedUp, o.Pause)
@@ -123,8 +123,9 @@ func (g *Gate) succeed() {
 		return
 	}
 	g.state, g.reason, g.closings, g.lastErr = Open, None, 0, nil
+	paused := g.pause != nil
 	g.mu.Unlock()
-	if was != Open {
+	if was != Open && !paused {
 		g.journal.UpstreamOpened(g.settings.Name, time.Since(since))
 		g.signal()
 	}

@@ -6,7 +6,7 @@ import "time"
 func (g *Gate) ProbeDue() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.state == Closed && (g.reason == Quota && g.quotas.isOver(g.settings.Now()) || g.reason != Quota && !time.Now().Before(g.until))
+	return g.pause == nil && g.state == Closed && (g.reason == Quota && g.quotas.isOver(g.settings.Now()) || g.reason != Quota && !time.Now().Before(g.until))
 }
 
 // TryProbe moves a closed gate on to probing.
@@ -33,13 +33,17 @@ func (g *Gate) Postpone(began time.Time, err error) {
 func (g *Gate) TriedWithin(d time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state == Closed && g.reason == Quota { // an attempt would only show what is known
+	switch {
+	case g.pause != nil: // it is not the upstream's failure either: nothing is given up before it is resumed
+		return false
+	case g.state == Closed && g.reason == Quota: // an attempt would only show what is known
 		return true
 	}
 	return !g.tried.IsZero() && time.Since(g.tried) <= d
 }
 
-// ProbeSoon ends the pause of a closed gate: mail is about to be given up, which takes a failure of now.
+// ProbeSoon ends the wait of a closed gate for its next probe: mail is about to be given up, which takes a failure of
+// now, or an operator wants to know. It does nothing against a quota or an operator's pause.
 func (g *Gate) ProbeSoon() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -52,7 +56,7 @@ func (g *Gate) ProbeSoon() {
 func (g *Gate) SweepDue() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.state == Closed && !time.Now().Before(g.sweepAt)
+	return g.shown() == Closed && !time.Now().Before(g.sweepAt)
 }
 
 // SweepWait returns the time between two sweeps.

@@ -77,7 +77,7 @@ func (g *Gate) Counted(windows []queue.Window, used []int) (reopened bool) {
 func (g *Gate) QuotaEnd() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state != Closed || g.reason != Quota {
+	if g.pause != nil || g.state != Closed || g.reason != Quota {
 		return time.Time{}
 	}
 	return g.until

@@ -18,15 +18,19 @@ type Status struct {
 	MaxConcurrent int
 	Rate          float64 // offers a second, 0: no limit
 	Quota         []Left
+	Pause         *Pause    // by an operator; nil: none
+	Tried         time.Time // the last failure that was about the upstream
 }
 
 // Status returns the state of now as the operator sees it.
 func (g *Gate) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := Status{Name: g.settings.Name, State: g.state.String(), Reason: g.reason.String(), InFlight: g.inFlight,
-		MaxConcurrent: g.settings.MaxConcurrent, Rate: g.settings.Rate}
-	if g.state != Open {
+	s := Status{Name: g.settings.Name, State: g.shown().String(), Reason: g.reason.String(), InFlight: g.inFlight,
+		MaxConcurrent: g.settings.MaxConcurrent, Rate: g.settings.Rate, Pause: g.pause, Tried: g.tried}
+	if g.pause != nil {
+		s.Reason, s.Since = Paused.String(), g.pause.At
+	} else if g.state != Open {
 		s.Since, s.NextProbe = g.since, g.until
 	} else if time.Now().Before(g.quiet) {
 		s.NextProbe = g.quiet
@@ -42,5 +46,8 @@ func (g *Gate) Status() Status {
 func (g *Gate) Reason() Reason {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.pause != nil {
+		return Paused
+	}
 	return g.reason
 }

@@ -80,7 +80,7 @@ func testRetry(t *testing.T, h *house) {
 			t.Errorf("Retry left Renewed at %v", got.Renewed)
 		}
 		got.Renewed = time.Time{}
-		if diff := alike(got, envelope.Progress{}); diff != "" {
+		if diff := alike(got, envelope.Progress{Error: "busy"}); diff != "" {
 			t.Errorf("progress after Retry (-want +got):\n%s", diff)
 		}
 	}
@@ -103,6 +103,9 @@ func testHold(t *testing.T, h *house) {
 	id := h.inStates()
 	h.act("Hold", h.q.Hold, 1, id)
 	h.wantStates("Hold", id, "q:held h:held f:failed ")
+	if p := h.list(queue.Filter{IDs: []string{id}})[0].Parts[0].Progress; p.Hold == nil || p.Hold.By != operator || time.Since(p.Hold.At) > time.Minute || p.Error != "busy" {
+		t.Errorf("progress after Hold: %+v, hold %+v", p, p.Hold)
+	}
 	h.act("second Hold", h.q.Hold, 0, id)
 	if n := len(h.claim(10)); n != 0 {
 		t.Errorf("%d held parts were given out", n)
@@ -116,7 +119,7 @@ func testHold(t *testing.T, h *house) {
 		t.Fatalf("%d parts are due after Release, want 2", len(leases))
 	}
 	for _, l := range leases {
-		if p := l.Message().Parts[0].Progress; p.Attempts != 4 || !p.Released || !p.Renewed.IsZero() {
+		if p := l.Message().Parts[0].Progress; p.Attempts != 4 || !p.Released || p.Hold != nil || !p.Renewed.IsZero() {
 			t.Errorf("progress after Hold and Release: %+v", p)
 		}
 	}

@@ -76,6 +76,7 @@ func Run(t *testing.T, e Engine) {
 		{"Prune", testPrune},
 		{"PruneBytes", testPruneBytes},
 		{"Stats", testStats},
+		{"Ahead", testAhead},
 		{"Quota", testQuota},
 		{"QuotaOfLease", testQuotaOfLease},
 		{"QuotaCounting", testQuotaCounting},

@@ -219,3 +219,37 @@ func testStats(t *testing.T, h *house) {
 	h.restart()
 	check("at last", want)
 }
+
+func testAhead(t *testing.T, h *house) {
+	first := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	put := func(lane string, at time.Time, state envelope.State) queue.Place {
+		m := accepted("ann@example.com", "a@example.org")
+		m.Parts[0].Lane, m.Parts[0].State, m.Parts[0].NextAt = lane, state, at
+		return queue.Place{NextAt: at, ID: h.commit([]byte("x"), m)}
+	}
+	a := put(lane, first.Add(time.Minute), envelope.Queued)
+	b := put(lane, first, envelope.Queued)
+	c := put(lane, first, envelope.Queued)
+	d := put(lane, first.Add(24*time.Hour), envelope.Queued)
+	put(lane, first, envelope.Held)
+	put("other", first, envelope.Queued)
+	h.claim(1)
+	for _, row := range []struct {
+		lane   string
+		places []queue.Place
+		most   int
+		want   []int
+	}{
+		{lane, []queue.Place{a, b, c, d}, 10, []int{2, 0, 1, 3}},
+		{lane, []queue.Place{d, a}, 2, []int{2, 2}},
+		{lane, []queue.Place{{NextAt: d.NextAt.Add(time.Hour), ID: "?"}}, 10, []int{4}},
+		{lane, nil, 10, []int{}},
+		{"none", []queue.Place{a}, 10, []int{0}},
+	} {
+		got, err := h.q.Ahead(context.Background(), row.lane, row.places, row.most)
+		h.must("Ahead", err)
+		if !slices.Equal(got, row.want) {
+			t.Errorf("Ahead(%s, %v, %d) = %v, want %v", row.lane, row.places, row.most, got, row.want)
+		}
+	}
+}

@@ -159,7 +159,7 @@ func (s *Store) EngineVersion() (n int64, err error) {
 
 // HotQueries are those of each claim and finish, and of each start.
 func HotQueries() []string {
-	return []string{dueQuery, fetchQuery, takeQuery, removeQuery, segmentQuery, hastenQuery}
+	return []string{dueQuery, fetchQuery, takeQuery, removeQuery, segmentQuery, hastenQuery, aheadQuery}
 }
 
 // Plan is how the engine answers a query.

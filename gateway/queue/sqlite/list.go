@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -156,4 +157,40 @@ func readMessage(conn *sqlite.Conn, id int64) (found *row.Message, m *queue.Mess
 		m, err = found.Decode()
 	}
 	return found, m, err
+}
+
+const aheadQuery = `SELECT next_at, message FROM parts INDEXED BY parts_due
+	WHERE state = 0 AND lane = ?||'' ORDER BY next_at, message, n LIMIT ?`
+
+// Ahead counts the parts before each place in one pass over the index.
+func (r *reader) Ahead(ctx context.Context, lane string, places []queue.Place, most int) ([]int, error) {
+	if err := r.enter(); err != nil {
+		return nil, err
+	}
+	defer r.leave()
+	type place struct {
+		at, id int64
+		n      int // in places
+	}
+	open := make([]place, len(places))
+	for i, p := range places {
+		id, _ := queue.ParseID(p.ID)
+		open[i] = place{p.NextAt.UnixMilli(), id, i}
+	}
+	slices.SortFunc(open, func(a, b place) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id)) })
+	out, seen := make([]int, len(places)), 0
+	err := r.use(ctx, func(conn *sqlite.Conn) error {
+		return database.Rows(conn, aheadQuery, database.Args{lane, most}, func(s *sqlite.Stmt) (bool, error) {
+			at, id := s.ColumnInt64(0), s.ColumnInt64(1)
+			for len(open) > 0 && (at > open[0].at || at == open[0].at && id >= open[0].id) {
+				out[open[0].n], open = seen, open[1:]
+			}
+			seen++
+			return len(open) > 0, nil
+		})
+	})
+	for _, p := range open {
+		out[p.n] = seen
+	}
+	return out, err
 }

@@ -45,8 +45,13 @@ func (s *Store) Hold(ctx context.Context, f queue.Filter, by string) (int, error
 	return s.change(ctx, f, action{
 		event:   queue.Event{Kind: queue.EventHeld, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State == row.Queued },
-		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *row.StoredPart) error {
-			return t.updatePart(p, row.Part{State: row.Held, Lane: p.Lane, NextAt: t.now.UnixMilli(), Info: p.Info})
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
+			part.Progress = queue.OnHold(part.Progress, by, t.now)
+			info, err := row.PartText(part, m.Envelope.To)
+			if err != nil {
+				return err
+			}
+			return t.updatePart(p, row.Part{State: row.Held, Lane: p.Lane, NextAt: t.now.UnixMilli(), Info: info})
 		},
 	})
 }
@@ -57,7 +62,7 @@ func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (int, er
 		event:   queue.Event{Kind: queue.EventReleased, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State == row.Held },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
-			part.Progress.Released = true
+			part.Progress = queue.Released(part.Progress)
 			return t.requeue(p, m, part)
 		},
 	})

@@ -1,0 +1,97 @@
+package gate
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/quota"
+	"mailhatch/upstream"
+)
+
+// TestPause: a paused gate is closed for everything, and what it was stands after the pause.
+func TestPause(t *testing.T) {
+	wrongKey := &upstream.Error{Class: upstream.Account, RetryAfter: time.Minute, Err: errors.New("wrong key")}
+	for _, row := range []struct {
+		name   string
+		before func(*Gate)
+		during func(*Gate)
+		after  State
+		reason Reason
+	}{
+		{"open", func(*Gate) {}, func(*Gate) {}, Open, None},
+		{"an offer from before succeeds", func(*Gate) {}, func(g *Gate) { g.Learn("1", nil) }, Open, None},
+		{"closed", func(g *Gate) { g.Learn("1", wrongKey) }, func(*Gate) {}, Closed, Account},
+		{"probed", func(g *Gate) { g.Learn("1", wrongKey); g.TryProbe() }, func(*Gate) {}, Probing, Account},
+		{"the probe from before succeeds", func(g *Gate) { g.Learn("1", wrongKey); g.TryProbe() }, func(g *Gate) { g.Learn("1", nil) }, Open, None},
+		{"an offer from before is refused", func(*Gate) {}, func(g *Gate) { g.Learn("1", wrongKey) }, Closed, Account},
+		{"its quota is used up", func(g *Gate) { g.Counted(hour(), []int{1}) }, func(*Gate) {}, Closed, Quota},
+		{"its quota has room again", func(g *Gate) { g.Counted(hour(), []int{1}) }, func(g *Gate) { g.Counted(hour(), []int{0}) }, Open, None},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := New(Settings{Name: "a", MaxConcurrent: 1, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour,
+					Quota: []quota.Limit{{Count: 1, Per: "h"}}}, journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+				row.before(g)
+				g.Pause(Pause{By: "root", At: time.Now()})
+				row.during(g)
+				for _, later := range []time.Duration{0, 24 * time.Hour} {
+					time.Sleep(later)
+					g.ProbeSoon()
+					s := g.Status()
+					if g.State() != Closed || g.Reason() != Paused || g.Usable() || g.ProbeDue() || g.TriedWithin(48*time.Hour) || !g.QuotaEnd().IsZero() ||
+						s.State != "closed" || s.Reason != "paused" || s.Pause.By != "root" || !s.NextProbe.IsZero() {
+						t.Errorf("after %v: %+v", later, s)
+					}
+					if err := g.Admit(t.Context()); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "paused by root since ") {
+						t.Error(err)
+					}
+					if !g.SweepDue() && later > 0 {
+						t.Error("waiting mail is never looked at")
+					}
+				}
+				g.Resume("ann")
+				if s := g.Status(); g.State() != row.after || g.Reason() != row.reason || s.Pause != nil {
+					t.Errorf("after the pause: %+v", s)
+				}
+			})
+		})
+	}
+}
+
+func hour() []queue.Window {
+	from := time.Now().Truncate(time.Hour)
+	return []queue.Window{{From: from, Until: from.Add(time.Hour), Count: 1}}
+}
+
+// TestPauseIsOnRecord: the journal has who paused and resumed; an end of a pause that does not open the gate is told as one.
+func TestPauseIsOnRecord(t *testing.T) {
+	var log bytes.Buffer
+	j := journal.New(slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+	var heard []string
+	j.Listen(func(e journal.Event) { heard = append(heard, e.Name) })
+	g := New(Settings{Name: "a", MaxConcurrent: 1, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour, Alternatives: true}, j)
+	g.Resume("nobody") // there is no pause
+	g.Pause(Pause{By: "root", At: time.Now()})
+	g.Resume("uid 1000")
+	g.Pause(Pause{By: "root", At: time.Now()})
+	g.Learn("1", &upstream.Error{Class: upstream.Account, Err: errors.New("wrong key")})
+	g.Resume("root")
+	want := "upstream_paused upstream_resumed upstream_opened upstream_paused upstream_closed upstream_resumed"
+	if got := strings.Join(heard, " "); got != want {
+		t.Errorf("heard %s, want %s", got, want)
+	}
+	for _, line := range []string{"msg=upstream_paused upstream=a by=root", `msg=upstream_resumed upstream=a by="uid 1000"`} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("no line %s in\n%s", line, log.String())
+		}
+	}
+}
