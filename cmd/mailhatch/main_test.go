@@ -23,13 +23,13 @@ func TestMain(m *testing.M) {
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	run := func() { os.Exit(realMain()) }
-	testscript.Main(m, map[string]func(){"mailhatch": run, "sendmail": run, "mailq": run, "newaliases": run})
+	testscript.Main(m, map[string]func(){"mailhatch": run, "sendmail": run, "mailq": run, "newaliases": run, "spy": spy})
 }
 
 // TestScripts runs the whole program as people do.
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script", scriptCommands(), nil) }
 
-// runScripts runs the scripts of a directory. Each has free ports in $PORT and $ADMIN and a strict fake of
+// runScripts runs the scripts of a directory. Each has free ports in $PORT, $ADMIN and $METRICS and a strict fake of
 // Resend at $RESEND that takes the key "re_key", and a strict token endpoint at $TOKENS that knows the application "app-1"; their own commands are in scriptCommands.
 func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.TestScript, bool, []string), also map[string]bool) {
 	testscript.Run(t, testscript.Params{
@@ -37,7 +37,7 @@ func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.T
 		Setup: func(env *testscript.Env) error {
 			reserved, end := context.WithCancel(context.Background())
 			env.Defer(end)
-			for _, name := range []string{"PORT", "ADMIN"} {
+			for _, name := range []string{"PORT", "ADMIN", "METRICS"} {
 				port, err := freeport.Reserve(reserved)
 				if err != nil {
 					return err

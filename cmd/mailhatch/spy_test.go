@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// spy is a program of somebody who has an account on the machine and no right to read mail: it prints all that files
+// and directories below DIR… show it, and all that sockets there and addresses HOST:PORT… answer to whatever it can think of.
+// What it cannot read it names, with "closed:" in front.
+func spy() {
+	s := &spying{out: bufio.NewWriter(os.Stdout)}
+	defer s.out.Flush() //nolint:errcheck // a pipe of the test
+	for _, arg := range os.Args[1:] {
+		if filepath.IsAbs(arg) {
+			s.walk(arg)
+			continue
+		}
+		s.ask("tcp", arg)
+	}
+}
+
+type spying struct{ out *bufio.Writer }
+
+func (s *spying) closed(what string, err error) { fmt.Fprintf(s.out, "closed: %s: %v\n", what, err) }
+
+func (s *spying) walk(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			s.closed(path, err)
+			return nil
+		}
+		fmt.Fprintln(s.out, "sees", path)
+		switch info, err := d.Info(); {
+		case err != nil:
+			s.closed(path, err)
+		case d.Type()&fs.ModeSocket != 0:
+			s.ask("unix", path)
+		case d.Type().IsRegular() && info.Mode().Perm() != 0o755: // but for the program
+			b, err := os.ReadFile(path)
+			if err != nil {
+				s.closed(path, err)
+				return nil
+			}
+			fmt.Fprintf(s.out, "reads %s: %s\n", path, b)
+		}
+		return nil
+	})
+	// Names that somebody knows are tried without listing what is above them.
+	for _, name := range []string{"queue.db", "queue.db-wal", "admin.place", "lost+found", "maildrop", "bodies", "tokens", "admin.sock", "mailhatch.log"} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		if b, err := os.ReadFile(path); err == nil {
+			fmt.Fprintf(s.out, "reads %s: %s\n", path, b)
+		}
+		if list, err := os.ReadDir(path); err == nil {
+			fmt.Fprintln(s.out, "lists", path, list)
+		}
+		s.ask("unix", path)
+	}
+}
+
+// ask speaks SMTP and HTTP, as whom it likes.
+func (s *spying) ask(network, address string) {
+	conn, err := net.DialTimeout(network, address, 5*time.Second)
+	if err != nil {
+		s.closed(address, err)
+		return
+	}
+	fmt.Fprintln(s.out, "opens", address)
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	in := bufio.NewReader(conn)
+	if greeting, err := readSoon(conn, in); err == nil {
+		fmt.Fprintln(s.out, "is told", greeting)
+		for _, command := range []string{"EHLO spy", "VRFY ann", "EXPN ops", "HELP", "MAIL FROM:<spy@example.com>", "RSET", "ETRN example.net", "QUIT"} {
+			fmt.Fprintf(conn, "%s\r\n", command)
+			for line := "-"; len(line) < 4 || line[3] == '-'; {
+				if line, err = in.ReadString('\n'); err != nil {
+					break
+				}
+				fmt.Fprintf(s.out, "%s gets %s", command, line)
+			}
+		}
+		_ = conn.Close()
+		return
+	}
+	_ = conn.Close()
+	s.browse(network, address)
+}
+
+// readSoon reads the line of a server that speaks first.
+func readSoon(conn net.Conn, in *bufio.Reader) (string, error) {
+	_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	defer conn.SetReadDeadline(time.Now().Add(20 * time.Second)) //nolint:errcheck // of a socket
+	return in.ReadString('\n')
+}
+
+func (s *spying) browse(network, address string) {
+	client := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial(network, address) }}
+	defer client.CloseIdleConnections()
+	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/login", "/login?token=AAAAAAAAAAAAAAAAAAAAAAAAAA", "/messages", "/messages/1", "/upstreams", "/live", "/config",
+		"/api/v1/status", "/api/v1/queue", "/api/v1/queue/1", "/api/v1/queue/1/message", "/api/v1/log", "/api/v1/memory/kept", "/api/v1/openapi.yaml", "//api/v1/queue",
+		"/debug/pprof/", "/debug/vars", "POST /api/v1/page", "POST /api/v1/reload", "POST /api/v1/queue/delete", "POST /api/v1/login/kept"} {
+		for _, header := range []http.Header{{}, {"Accept": {"text/html"}}, {"Cookie": {"mailhatch=AAAAAAAAAAAAAAAAAAAAAAAAAA; __Host-mailhatch=A"}},
+			{"Authorization": {"Bearer wrong"}}, {"X-Forwarded-For": {"127.0.0.1"}, "X-Real-Ip": {"127.0.0.1"}, "X-Forwarded-User": {"root"}}} {
+			method, target, ok := strings.Cut(path, " ")
+			if !ok {
+				method, target = http.MethodGet, path
+			}
+			req, err := http.NewRequest(method, "http://localhost"+target, strings.NewReader(`{"all":true}`))
+			if err != nil {
+				s.closed(path, err)
+				continue
+			}
+			req.Header = header
+			resp, err := client.RoundTrip(req)
+			if err != nil {
+				s.closed(address+path, err)
+				continue
+			}
+			body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+			_ = resp.Body.Close()
+			fmt.Fprintf(s.out, "%s %s gets %d %v %s %v\n", method, target, resp.StatusCode, resp.Header, body, err)
+		}
+	}
+}
