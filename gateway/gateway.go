@@ -152,6 +152,7 @@ func (g *Gateway) answer(ctx context.Context, started func()) error {
 	defer g.ready.Store(false)
 	return g.endpoints.Run(ctx, func() {
 		g.ready.Store(true)
+		g.tellStarted()
 		if started != nil {
 			started()
 		}

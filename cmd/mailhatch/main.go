@@ -16,6 +16,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 	"mailhatch/upstream/kinds"
@@ -147,12 +148,16 @@ func (a *app) fail(err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
+	priority := ""
+	if isJournal(a.stderr) {
+		priority = journal.PriorityError
+	}
 	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
 		prefix := "mailhatch: "
 		if strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "  ") {
 			prefix = ""
 		}
-		fmt.Fprintln(a.stderr, prefix+line)
+		fmt.Fprintln(a.stderr, priority+prefix+line)
 	}
 	if errors.Is(err, command.ErrInterrupted) {
 		return interruptedCode

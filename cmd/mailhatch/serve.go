@@ -17,8 +17,10 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway"
+	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/systemd"
 )
 
 // runServe runs the gateway until the context ends.
@@ -35,7 +37,7 @@ func runServe(ctx context.Context, a *app, args []string) error {
 	signal.Notify(pipe, syscall.SIGPIPE)
 	defer signal.Stop(pipe)
 	lines := journal.NewWriter(a.stderr)
-	log := newLogger(lines, cfg.Log.Level, logFormat(a.stderr, cfg.Log.Format))
+	log := newLogger(lines, cfg.Log.Level, logFormat(a.stderr, cfg.Log.Format), isJournal(a.stderr))
 	// The log ends last.
 	logging, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var group errgroup.Group
@@ -63,7 +65,8 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, l
 	}
 	return g.Run(ctx, func() {
 		if cfg.File == "" {
-			welcome(lines, cfg)
+			link, _ := g.PageLink("console") // without one there is no page
+			welcome(lines, cfg, link)
 		}
 	})
 }
@@ -81,8 +84,8 @@ func collectLess() (restore func()) {
 	return func() { debug.SetGCPercent(before) }
 }
 
-// welcome shows what to do next after a start without a config.
-func welcome(w io.Writer, cfg *config.Config) {
+// welcome shows what to do next after a start without a config. link opens the page; nil where there is none.
+func welcome(w io.Writer, cfg *config.Config, link *admin.Link) {
 	address := cfg.Listeners[0].Address
 	fmt.Fprintf(w, `
 mailhatch listens on %[1]s. No config was found: mail is shown here, on the console.
@@ -93,16 +96,32 @@ Send a first message from another terminal:
 or: %[2]s send --from me@example.com --to you@example.com --subject Hello
 
 `, address, os.Args[0])
+	if link != nil {
+		fmt.Fprintf(w, "See it all in a browser, by this link, which works once (%s page prints another):\n\n  %s\n\n", os.Args[0], link.URL)
+	}
 }
 
-func newLogger(w io.Writer, level, format string) *slog.Logger {
+// newLogger returns what writes lines to w, with their priorities if that is the journal of systemd.
+func newLogger(w io.Writer, level, format string, toJournal bool) *slog.Logger {
 	var least slog.Level
 	_ = least.UnmarshalText([]byte(level)) // the config is checked: it is a level
 	options := &slog.HandlerOptions{Level: least}
-	if format == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
+	handler := func(w io.Writer) slog.Handler {
+		if format == "text" {
+			return slog.NewTextHandler(w, options)
+		}
+		return slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	if toJournal {
+		return slog.New(journal.NewPriorities(w, handler))
+	}
+	return slog.New(handler(w))
+}
+
+// isJournal reports whether f is the journal of systemd.
+func isJournal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && systemd.IsJournal(file)
 }
 
 // logFormat decides what "auto" is for a log that goes to f: text for people, and for the journal of systemd, which is
@@ -111,7 +130,7 @@ func logFormat(f any, format string) string {
 	if format = strings.ToLower(format); format != "auto" {
 		return format
 	}
-	if terminal.Interactive(f) || os.Getenv("JOURNAL_STREAM") != "" {
+	if terminal.Interactive(f) || isJournal(f) {
 		return "text"
 	}
 	return "json"
