@@ -421,7 +421,7 @@ via = ["b"]
 	if err := h.send("x@example.com", []string{"seven@late.example"}, strings.Replace(msg, "hi", "refuse me", 1)); err == nil || !strings.HasPrefix(err.Error(), "554 ") {
 		t.Errorf("subject refused: %v", err)
 	}
-	if n, err := h.g.queue.Release(t.Context(), queue.Filter{IDs: h.held()}, "root"); n != 1 || err != nil {
+	if n, err := h.g.queue.Release(t.Context(), queue.Filter{IDs: h.held()}, "root"); n.Messages != 1 || err != nil {
 		t.Fatalf("release: %d %v", n, err)
 	}
 	// Released mail passes over the rule that holds; no other rule matches, so it waits and says so.

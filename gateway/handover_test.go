@@ -182,7 +182,7 @@ func TestRestartKeepsQueuedMail(t *testing.T) {
 	}
 	fake.SetKey("k")
 	h.start()
-	if n, err := h.g.queue.Retry(t.Context(), queue.Filter{}, "root"); n != 1 || err != nil {
+	if n, err := h.g.queue.Retry(t.Context(), queue.Filter{}, "root"); n.Messages != 1 || err != nil {
 		t.Fatalf("retry: %d %v", n, err)
 	}
 	h.await("the mail", func() bool { return len(fake.Accepted()) == 1 })

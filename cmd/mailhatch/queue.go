@@ -29,6 +29,7 @@ func queueCommands() []subcommand {
 		{"hold", "ID…|--all " + selection, "keep mail until it is released", act(admin.Hold)},
 		{"release", "ID…|--all " + selection, "release held mail", act(admin.Release)},
 		{"delete", "ID…|--all " + selection, "discard mail for good", act(admin.Delete)},
+		{"export", "DIR [ID…] " + selection, "write messages to files: ID.eml as it is stored, ID.json with all that is known", queueExport},
 	}
 }
 
@@ -45,7 +46,7 @@ func runQueue(ctx context.Context, a *app, args []string) error {
 			return c.run(ctx, a, args[1:])
 		}
 	}
-	return command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release or delete", args[0])
+	return command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release, delete or export", args[0])
 }
 
 func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || s == "--help" }

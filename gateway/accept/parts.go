@@ -111,22 +111,29 @@ func (in *incoming) preflight(u *config.Upstream, p upstream.Preflighter) error 
 	return refusal
 }
 
-// judge returns the reply for a message that the upstream cannot carry, its rewrite_from applied; any
-// other failure is left to delivery.
+// judge returns the reply for a message that the upstream cannot carry.
 func (in *incoming) judge(u *config.Upstream, p upstream.Preflighter, to []envelope.Recipient) error {
-	from, edits := u.Departure(in.id, &in.env, in.msg)
-	msg := in.msg
+	if e := preflight(u, p, in.id, &in.env, in.msg, to); e != nil {
+		return preflightReply(e)
+	}
+	return nil
+}
+
+// preflight returns why an upstream cannot carry a message, its rewrite_from applied; any other failure is left to
+// delivery.
+func preflight(u *config.Upstream, p upstream.Preflighter, id string, env *envelope.Envelope, msg *mime.Message, to []envelope.Recipient) *upstream.Error {
+	from, edits := u.Departure(id, env, msg)
 	if len(edits) > 0 {
 		edited, err := msg.With(edits...)
 		if err != nil {
-			return nil //nolint:nilerr // the store fails, not the message
+			return nil // the store fails, not the message
 		}
 		msg = edited
 	}
-	err := p.Preflight(deliver.NewMail(in.id, &in.env, from, to, msg))
+	err := p.Preflight(deliver.NewMail(id, env, from, to, msg))
 	var e *upstream.Error
 	if errors.As(err, &e) && (e.Class == upstream.Unrepresentable || e.Class == upstream.Permanent) {
-		return preflightReply(e)
+		return e
 	}
 	return nil
 }

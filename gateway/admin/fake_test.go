@@ -72,11 +72,11 @@ func (q *fakeQueue) Body(_ context.Context, id string) (queue.Body, error) {
 }
 
 // change puts the parts that the filter names into a state; "" removes them.
-func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State) (n int, err error) {
+func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State) (n queue.Changed, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := cmp.Or(q.err, q.actErr); err != nil {
-		return 0, err
+		return n, err
 	}
 	for id, m := range q.messages {
 		var parts []queue.Part
@@ -99,6 +99,7 @@ func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State) (n in
 			p.To = to
 			if a.changes(&p) {
 				changed, p.State = true, state
+				n.Recipients += len(to)
 			}
 			if p.State != "" {
 				parts = append(parts, p)
@@ -108,25 +109,25 @@ func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State) (n in
 			delete(q.messages, id)
 		}
 		if changed {
-			n++
+			n.Messages++
 		}
 	}
 	return n, nil
 }
 
-func (q *fakeQueue) Retry(_ context.Context, f queue.Filter, _ string) (int, error) {
+func (q *fakeQueue) Retry(_ context.Context, f queue.Filter, _ string) (queue.Changed, error) {
 	return q.change(f, Retry, envelope.Queued)
 }
 
-func (q *fakeQueue) Hold(_ context.Context, f queue.Filter, _ string) (int, error) {
+func (q *fakeQueue) Hold(_ context.Context, f queue.Filter, _ string) (queue.Changed, error) {
 	return q.change(f, Hold, envelope.Held)
 }
 
-func (q *fakeQueue) Release(_ context.Context, f queue.Filter, _ string) (int, error) {
+func (q *fakeQueue) Release(_ context.Context, f queue.Filter, _ string) (queue.Changed, error) {
 	return q.change(f, Release, envelope.Queued)
 }
 
-func (q *fakeQueue) Delete(_ context.Context, f queue.Filter, _ string) (int, error) {
+func (q *fakeQueue) Delete(_ context.Context, f queue.Filter, _ string) (queue.Changed, error) {
 	return q.change(f, Delete, "")
 }
 

@@ -84,8 +84,8 @@ func (s *Server) Act(ctx context.Context, action Action, sel Selection, by strin
 }
 
 // do returns what the queue does for an action; nil: there is no such action.
-func (s *Server) do(action Action) func(ctx context.Context, f queue.Filter, by string) (int, error) {
-	return map[Action]func(ctx context.Context, f queue.Filter, by string) (int, error){
+func (s *Server) do(action Action) func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
+	return map[Action]func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error){
 		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
 	}[action]
 }
@@ -94,15 +94,11 @@ func (s *Server) do(action Action) func(ctx context.Context, f queue.Filter, by 
 func (s *Server) change(ctx context.Context, action Action, f queue.Filter, by string) (messages, recipients int, err error) {
 	for _, ids := range chunks(f.IDs) {
 		f.IDs = ids
-		touched, err := s.touched(ctx, action, f)
-		if err != nil {
-			return messages, recipients, err
-		}
 		n, err := s.do(action)(ctx, f, by)
+		messages, recipients = messages+n.Messages, recipients+n.Recipients
 		if err != nil {
 			return messages, recipients, err
 		}
-		messages, recipients = messages+n, recipients+touched.Recipients
 	}
 	return messages, recipients, nil
 }

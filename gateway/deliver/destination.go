@@ -95,8 +95,12 @@ func (g *generation) find(d route.Decision, p *envelope.Progress, probe string) 
 			return dest
 		}
 	}
-	if d.Action == route.Deliver {
-		dest.upstream = g.choose(d.Via, p, probe)
+	if p.Moved != "" && g.lanes[p.Moved] != nil && !slices.Contains(p.Unfit, p.Moved) {
+		dest.action, dest.unrouted = route.Deliver, false
+		dest.decision.Action, dest.decision.Via = route.Deliver, []string{p.Moved}
+	}
+	if dest.action == route.Deliver {
+		dest.upstream = g.choose(dest.decision.Via, p, probe)
 	}
 	return dest
 }

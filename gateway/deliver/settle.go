@@ -46,6 +46,10 @@ func (a *attempt) settleFailure(ctx context.Context, rcpts []envelope.Recipient,
 		return
 	case upstream.Unrepresentable:
 		p.Unfit = append(slices.Clone(p.Unfit), name)
+		if p.Moved == name { // an operator thought it could carry it: routes decide again
+			a.deferred(a.waiting(rcpts, p, a.now()))
+			return
+		}
 		if a.gen.choose(dest.decision.Via, &p, "") == "" {
 			a.fail(ctx, rcpts, dest, p)
 			return

@@ -113,7 +113,7 @@ func TestUncertainReleasedIsOfferedAgain(t *testing.T) {
 	id := r.put("a", "x@example.org")
 	r.start()
 	r.awaitState(envelope.Held)
-	if n, err := r.q.Release(t.Context(), queue.Filter{IDs: []string{id}}, "root"); n != 1 || err != nil {
+	if n, err := r.q.Release(t.Context(), queue.Filter{IDs: []string{id}}, "root"); n.Messages != 1 || err != nil {
 		t.Fatalf("release: %d %v", n, err)
 	}
 	r.awaitSent(1)
@@ -130,7 +130,7 @@ func TestUncertainWaitsForAnUpstreamThatTheConfigLost(t *testing.T) {
 		t.Error("an uncertain mail went to another upstream")
 	}
 	// An operator may decide otherwise.
-	if n, err := r.q.Release(t.Context(), queue.Filter{IDs: []string{id}}, "root"); n != 1 || err != nil {
+	if n, err := r.q.Release(t.Context(), queue.Filter{IDs: []string{id}}, "root"); n.Messages != 1 || err != nil {
 		t.Fatalf("release: %d %v", n, err)
 	}
 	r.awaitSent(1)

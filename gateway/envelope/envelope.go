@@ -73,6 +73,7 @@ type Progress struct {
 	Refused      bool      `json:"refused,omitempty"`   // at acceptance, with this error: rules have no say
 	Renewed      time.Time `json:"renewed,omitzero"`    // an operator retried it: its age counts from here
 	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
+	Moved        string    `json:"moved,omitempty"`     // upstream that an operator has chosen: routes have no say
 	Followed     bool      `json:"followed,omitempty"`  // since then aliases have been followed once more
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay
 	Warnings     int       `json:"warnings,omitempty"`  // for how many times of warn_after; 0 where there was but one to be notified for

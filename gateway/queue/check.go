@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -146,9 +147,22 @@ func Released(p envelope.Progress) envelope.Progress {
 // Renewed is the progress of a part that an operator starts again. What delivery knows of an uncertain
 // outcome stays, for it forbids another upstream, and the words of the last failure until there are others.
 func Renewed(p envelope.Progress, now time.Time) envelope.Progress {
-	life := envelope.Progress{Renewed: now, Released: p.Released, Followed: p.Followed, Key: p.Key, Error: p.Error, LastAttempt: p.LastAttempt}
+	life := envelope.Progress{Renewed: now, Released: p.Released, Moved: p.Moved, Followed: p.Followed, Key: p.Key, Error: p.Error, LastAttempt: p.LastAttempt}
 	if p.Uncertain {
 		life.Uncertain, life.Upstream, life.Since, life.Passed, life.Digest = true, p.Upstream, p.Since, p.Passed, p.Digest
 	}
 	return life
+}
+
+// MayMove reports whether a part may be moved to another lane: not if its last offer to an upstream may have been taken,
+// for another would send it twice.
+func MayMove(p *Part, lane string) bool {
+	return !p.Interrupted && (!p.Progress.Uncertain || p.Progress.Upstream == lane)
+}
+
+// Moved is the progress of a part that an operator moves to an upstream, whatever was tried before and routes say.
+func Moved(p envelope.Progress, upstream string) envelope.Progress {
+	p.Moved, p.Refused, p.Passed, p.Tries = upstream, false, nil, 0
+	p.Unfit = slices.DeleteFunc(slices.Clone(p.Unfit), func(name string) bool { return name == upstream })
+	return p
 }

@@ -17,7 +17,7 @@ type Operator interface {
 	Body(ctx context.Context, id string) (Body, error)
 
 	// The methods below change the parts that the filter names and no others, some in each write, and
-	// return how many messages had one that was changed. Mail that is accepted after the call began may be
+	// return how much was changed. Mail that is accepted after the call began may be
 	// left out. By is who did it, as people know them, such as "root" or "token"; each part that is changed gets an
 	// Event in the same write that says so. Where Filter.To names some recipients of a part, these get a part of their own first; a
 	// part that is leased is then left alone.
@@ -25,16 +25,16 @@ type Operator interface {
 	// The running attempt of a leased part goes on; only Delete fences its result off.
 
 	// Retry makes queued and failed parts due now, with a new life: attempts and age start again.
-	Retry(ctx context.Context, f Filter, by string) (int, error)
+	Retry(ctx context.Context, f Filter, by string) (Changed, error)
 	// Hold puts queued parts on hold; those of running attempts are held if they come back.
-	Hold(ctx context.Context, f Filter, by string) (int, error)
+	Hold(ctx context.Context, f Filter, by string) (Changed, error)
 	// Release makes held parts due now and sets Progress.Released.
-	Release(ctx context.Context, f Filter, by string) (int, error)
+	Release(ctx context.Context, f Filter, by string) (Changed, error)
 	// Delete removes parts and leaves a discarded record in the history for each of their recipients.
-	Delete(ctx context.Context, f Filter, by string) (int, error)
-	// Move puts parts into another lane. Their states and progress stay; queued ones are due now. What
-	// a running attempt leaves in the old lane goes to the new one.
-	Move(ctx context.Context, f Filter, lane, by string) (int, error)
+	Delete(ctx context.Context, f Filter, by string) (Changed, error)
+	// Move puts parts into another lane and sets Progress.Moved. Their states stay; queued ones are due now. Parts
+	// that are leased, or whose last offer to another upstream may have been taken, are left alone.
+	Move(ctx context.Context, f Filter, lane, by string) (Changed, error)
 
 	// Pause keeps in mind, over restarts, that nothing is to be offered in a lane; it is for who delivers to ask and
 	// to obey. A lane that is paused already keeps what is known of its pause. Pause and Resume signal Changed.
@@ -43,6 +43,12 @@ type Operator interface {
 	Resume(ctx context.Context, lane string) error
 	// Paused returns the lanes that are paused.
 	Paused(ctx context.Context) (map[string]Pause, error)
+}
+
+// Changed is how much an operator changed.
+type Changed struct {
+	Messages   int // that had a part which was changed
+	Recipients int // of these parts
 }
 
 // Pause is why nothing is offered in a lane.

@@ -134,17 +134,26 @@ func (q *discard) List(context.Context, queue.Filter, queue.Page) ([]queue.Messa
 func (q *discard) Body(context.Context, string) (queue.Body, error) {
 	return nil, queue.ErrNotFound
 }
-func (q *discard) Retry(context.Context, queue.Filter, string) (int, error)        { return 0, nil }
-func (q *discard) Hold(context.Context, queue.Filter, string) (int, error)         { return 0, nil }
-func (q *discard) Release(context.Context, queue.Filter, string) (int, error)      { return 0, nil }
-func (q *discard) Delete(context.Context, queue.Filter, string) (int, error)       { return 0, nil }
-func (q *discard) Move(context.Context, queue.Filter, string, string) (int, error) { return 0, nil }
-func (q *discard) Pause(context.Context, string, string) error                     { return nil }
-func (q *discard) Resume(context.Context, string) error                            { return nil }
+func (q *discard) Retry(context.Context, queue.Filter, string) (queue.Changed, error) {
+	return queue.Changed{}, nil
+}
+func (q *discard) Hold(context.Context, queue.Filter, string) (queue.Changed, error) {
+	return queue.Changed{}, nil
+}
+func (q *discard) Release(context.Context, queue.Filter, string) (queue.Changed, error) {
+	return queue.Changed{}, nil
+}
+func (q *discard) Delete(context.Context, queue.Filter, string) (queue.Changed, error) {
+	return queue.Changed{}, nil
+}
+func (q *discard) Move(context.Context, queue.Filter, string, string) (queue.Changed, error) {
+	return queue.Changed{}, nil
+}
+func (q *discard) Pause(context.Context, string, string) error { return nil }
+func (q *discard) Resume(context.Context, string) error        { return nil }
 func (q *discard) Ahead(_ context.Context, _ string, places []queue.Place, _ int) ([]int, error) {
 	return make([]int, len(places)), nil
 }
-
 func (q *discard) Paused(context.Context) (map[string]queue.Pause, error) { return nil, nil }
 func (q *discard) Events(context.Context, string) ([]queue.Event, error)  { return nil, nil }
 func (q *discard) Note(context.Context, ...queue.Event) error             { return nil }

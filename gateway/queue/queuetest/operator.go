@@ -13,7 +13,7 @@ import (
 // operator is who acts.
 const operator = "root"
 
-type act func(ctx context.Context, f queue.Filter, by string) (int, error)
+type act func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error)
 
 // act calls an operator's method for messages and compares the count.
 func (h *house) act(what string, call act, want int, ids ...string) {
@@ -25,8 +25,8 @@ func (h *house) actOn(what string, call act, want int, f queue.Filter) {
 	h.Helper()
 	got, err := call(context.Background(), f, operator)
 	h.must(what, err)
-	if got != want {
-		h.Errorf("%s(%+v): changed %d, want %d", what, f, got, want)
+	if got.Messages != want {
+		h.Errorf("%s(%+v): changed %+v, want %d", what, f, got, want)
 	}
 }
 

@@ -2,7 +2,6 @@ package queuetest
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -108,7 +107,9 @@ func testDivideDuringLease(t *testing.T, h *house) {
 func testMove(t *testing.T, h *house) {
 	id := h.inStates()
 	moveTo := func(lane string) act {
-		return func(ctx context.Context, f queue.Filter, by string) (int, error) { return h.q.Move(ctx, f, lane, by) }
+		return func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
+			return h.q.Move(ctx, f, lane, by)
+		}
 	}
 	h.drain()
 	h.actOn("Move", moveTo("next"), 1, queue.Filter{Lane: lane, State: envelope.Queued})
@@ -135,29 +136,30 @@ func testMove(t *testing.T, h *house) {
 	}
 }
 
-// testMoveDuringLease: what the attempt does not end goes to the new lane, but not what it sends elsewhere.
+// testMoveDuringLease: what is being offered stays where it is, and so does what may have been taken.
 func testMoveDuringLease(t *testing.T, h *house) {
 	m := accepted("ann@example.com", "a@example.org", "b@example.org")
+	m.Parts = []queue.Part{{To: m.Envelope.To[:1], Lane: lane, State: envelope.Queued},
+		{To: m.Envelope.To[1:], Lane: lane, State: envelope.Held, Progress: envelope.Progress{Upstream: lane, Uncertain: true}}}
 	h.commit([]byte("x"), m)
 	l := h.claimOne()
-	if n, err := h.q.Move(context.Background(), queue.Filter{}, "next", operator); n != 1 || err != nil {
-		t.Fatalf("Move: %d, %v", n, err)
-	}
-	for _, in := range []string{lane, "next"} {
-		if leases, err := h.q.Claim(context.Background(), in, 10, longTime); err != nil || len(leases) != 0 {
-			t.Errorf("a leased part was given out in %s: %v", in, err)
+	move := func(what string, want queue.Changed) {
+		t.Helper()
+		if got, err := h.q.Move(context.Background(), queue.Filter{}, "next", operator); got != want || err != nil {
+			t.Errorf("Move %s: %+v, %v; want %+v", what, got, err, want)
 		}
 	}
-	to := m.Envelope.To
-	h.finish(l, queue.Result{Parts: []queue.Part{
-		{To: to[:1], Lane: lane, State: envelope.Queued}, {To: to[1:], Lane: "third", State: envelope.Queued},
-	}})
-	for i, want := range []string{"next", "third"} {
-		if got := h.only().Parts[i].Lane; got != want {
-			t.Errorf("%s is in lane %s, want %s", to[i].Address, got, want)
+	move("during a lease", queue.Changed{})
+	h.finish(l, queue.Result{Parts: []queue.Part{{To: m.Envelope.To[:1], Lane: lane, State: envelope.Queued, Progress: envelope.Progress{Attempts: 1, Refused: true,
+		Passed: []string{"x"}, Unfit: []string{"next", "y"}}}}})
+	move("after a lease", queue.Changed{Messages: 1, Recipients: 1})
+	for _, p := range h.only().Parts {
+		want := envelope.Progress{Attempts: 1, Moved: "next", Unfit: []string{"y"}}
+		if p.State == envelope.Held {
+			want = m.Parts[1].Progress
 		}
-	}
-	if err := l.Finish(context.Background(), sent(l)); !errors.Is(err, queue.ErrFenced) {
-		t.Errorf("second Finish: %v", err)
+		if diff := alike(p.Progress, want); diff != "" || p.Lane == lane != (p.State == envelope.Held) {
+			t.Errorf("%s is in lane %s: %s", p.To[0].Address, p.Lane, diff)
+		}
 	}
 }

@@ -114,7 +114,7 @@ func TestDamagedRows(t *testing.T) {
 			if _, err := s.List(context.Background(), queue.Filter{}, queue.Page{}); err == nil || !strings.Contains(err.Error(), bad) {
 				t.Errorf("List: %v, want an error that names the message", err)
 			}
-			for what, call := range map[string]func(ctx context.Context, f queue.Filter, by string) (int, error){"Delete": s.Delete, "Retry": s.Retry} {
+			for what, call := range map[string]func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error){"Delete": s.Delete, "Retry": s.Retry} {
 				if _, err := call(context.Background(), named(bad), "root"); c.name == "part" && err == nil {
 					t.Errorf("%s: no error", what)
 				}
@@ -354,7 +354,7 @@ func TestVacuum(t *testing.T) {
 	for range 800 {
 		ids = append(ids, mustPut(t, s, make([]byte, 15<<10)))
 	}
-	if n, err := s.Delete(context.Background(), named(ids...), "root"); n != len(ids) || err != nil {
+	if n, err := s.Delete(context.Background(), named(ids...), "root"); n.Messages != len(ids) || err != nil {
 		t.Fatalf("Delete: %d, %v", n, err)
 	}
 	if _, err := s.Prune(context.Background(), queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()}); err != nil {

@@ -177,10 +177,10 @@ func TestFreshMailAndOperator(t *testing.T) {
 				if n%3 != 0 {
 					continue
 				}
-				if held, err := s.Hold(context.Background(), named(id), "root"); err != nil || held == 0 {
+				if held, err := s.Hold(context.Background(), named(id), "root"); err != nil || held.Messages == 0 {
 					continue
 				}
-				if released, err := s.Release(context.Background(), named(id), "root"); err == nil && released == 1 {
+				if released, err := s.Release(context.Background(), named(id), "root"); err == nil && released.Messages == 1 {
 					steered.Store(id, true)
 				}
 			}

@@ -23,13 +23,14 @@ const (
 // action is what an operator does to parts.
 type action struct {
 	applies func(*row.StoredPart) bool
+	spares  func(*queue.Part) bool // those, and leased parts, are left alone; nil: none is
 	do      func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error
 	removes bool        // it may leave a message without parts
 	event   queue.Event // that says so; without Kind: none
 }
 
 // Retry makes queued and failed parts due now with a new life.
-func (s *Store) Retry(ctx context.Context, f queue.Filter, by string) (int, error) {
+func (s *Store) Retry(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
 	return s.change(ctx, f, action{
 		event:   queue.Event{Kind: queue.EventRetried, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State != row.Held },
@@ -41,7 +42,7 @@ func (s *Store) Retry(ctx context.Context, f queue.Filter, by string) (int, erro
 }
 
 // Hold puts queued parts on hold, those of running attempts too if they come back.
-func (s *Store) Hold(ctx context.Context, f queue.Filter, by string) (int, error) {
+func (s *Store) Hold(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
 	return s.change(ctx, f, action{
 		event:   queue.Event{Kind: queue.EventHeld, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State == row.Queued },
@@ -57,7 +58,7 @@ func (s *Store) Hold(ctx context.Context, f queue.Filter, by string) (int, error
 }
 
 // Release makes held parts due now, and rules may not hold them again.
-func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (int, error) {
+func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
 	return s.change(ctx, f, action{
 		event:   queue.Event{Kind: queue.EventReleased, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State == row.Held },
@@ -69,14 +70,19 @@ func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (int, er
 }
 
 // Move puts parts into another lane.
-func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (int, error) {
+func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (queue.Changed, error) {
 	return s.change(ctx, f, action{
 		event:   queue.Event{Kind: queue.EventMoved, Lane: lane, By: by},
 		applies: func(p *row.StoredPart) bool { return p.Lane != lane },
-		do: func(t *tx, _ *queue.Message, _ *queue.Part, p *row.StoredPart) error {
+		spares:  func(part *queue.Part) bool { return !queue.MayMove(part, lane) },
+		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) (err error) {
+			part.Progress = queue.Moved(part.Progress, lane)
 			to := p.Part
 			if to.Lane = lane; to.State == row.Queued {
 				to.NextAt = t.now.UnixMilli()
+			}
+			if to.Info, err = row.PartText(part, m.Envelope.To); err != nil {
+				return err
 			}
 			return t.updatePart(p, to)
 		},
@@ -85,7 +91,7 @@ func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (int,
 
 // Delete removes parts and leaves a discarded record in the history for each of their recipients. A message
 // without any other part goes.
-func (s *Store) Delete(ctx context.Context, f queue.Filter, by string) (int, error) {
+func (s *Store) Delete(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
 	return s.change(ctx, f, action{
 		event:   queue.Event{Kind: queue.EventDeleted, By: by},
 		applies: func(*row.StoredPart) bool { return true },
@@ -97,20 +103,20 @@ func (s *Store) Delete(ctx context.Context, f queue.Filter, by string) (int, err
 }
 
 // change does something to the parts that a filter names.
-func (s *Store) change(ctx context.Context, f queue.Filter, a action) (messages int, err error) {
+func (s *Store) change(ctx context.Context, f queue.Filter, a action) (changed queue.Changed, err error) {
 	if err := s.enter(); err != nil {
-		return 0, err
+		return changed, err
 	}
 	defer s.leave()
 	c, err := newChoice(f)
 	if err != nil {
-		return 0, err
+		return changed, err
 	}
 	return s.apply(ctx, c, a)
 }
 
-// apply does something to the parts of a choice, some messages in each op, and returns how many messages had one.
-func (s *Store) apply(ctx context.Context, c *choice, a action) (total int, err error) {
+// apply does something to the parts of a choice, some messages in each op, and returns how much it changed.
+func (s *Store) apply(ctx context.Context, c *choice, a action) (total queue.Changed, err error) {
 	for began, more := s.ids.Next(), true; more; {
 		var ids []int64
 		err := s.use(ctx, func(conn *sqlite.Conn) (err error) {
@@ -129,7 +135,8 @@ func (s *Store) apply(ctx context.Context, c *choice, a action) (total int, err 
 		if err != nil {
 			return total, err
 		}
-		total += v.changed
+		total.Messages += v.changed.Messages
+		total.Recipients += v.changed.Recipients
 		s.leases.drop(v.deleted)
 		for _, id := range v.gone {
 			s.removeBody(id)
@@ -144,16 +151,16 @@ type visit struct {
 	action
 	leases   *leases
 	ids      *queue.IDs
-	reserved []row.Key // parts that were divided: nobody may claim them before the commit
+	reserved []row.Key // parts that were divided or moved: nobody may claim them before the commit
 
-	changed int
+	changed queue.Changed
 	deleted []row.Key
 	gone    []int64 // messages
 }
 
 // messages runs in the writer, twice if another op of its group fails.
 func (v *visit) messages(t *tx, ids []int64) error {
-	v.changed, v.deleted, v.gone = 0, nil, nil
+	v.changed, v.deleted, v.gone = queue.Changed{}, nil, nil
 	for _, id := range ids {
 		found, m, err := readMessage(t.conn, id)
 		if err != nil {
@@ -169,7 +176,7 @@ func (v *visit) messages(t *tx, ids []int64) error {
 		if !changed {
 			continue
 		}
-		v.changed++
+		v.changed.Messages++
 		if v.removes {
 			gone, _, err := removeMessage(t, id, false)
 			if err != nil {
@@ -192,7 +199,7 @@ func (v *visit) parts(t *tx, found *row.Message, m *queue.Message) (changed bool
 		}
 		to := v.filter.Names(m, part)
 		switch {
-		case len(to) == 0:
+		case len(to) == 0, v.spares != nil && (v.spares(part) || !v.reserve(p.Key)):
 			continue
 		case len(to) < len(part.To):
 			if !v.reserve(p.Key) {
@@ -217,6 +224,7 @@ func (v *visit) parts(t *tx, found *row.Message, m *queue.Message) (changed bool
 		if err := v.note(t, p.Key.Message, part, attempts); err != nil {
 			return false, err
 		}
+		v.changed.Recipients += len(part.To)
 		changed = true
 	}
 	return changed, nil

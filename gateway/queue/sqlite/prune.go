@@ -94,13 +94,14 @@ func (s *Store) pruneFailed(ctx context.Context, before int64) (messages int, er
 		return 0, err
 	}
 	c.until = before
-	return s.apply(ctx, c, action{
+	changed, err := s.apply(ctx, c, action{
 		applies: func(p *row.StoredPart) bool { return p.NextAt < before },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
 			return t.discard(p, m, part, envelope.Failed)
 		},
 		removes: true,
 	})
+	return changed.Messages, err
 }
 
 // vacuum gives free pages back to the file system as long as there are many of them.

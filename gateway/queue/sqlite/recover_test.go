@@ -203,7 +203,7 @@ func TestPutBack(t *testing.T) {
 	defer mustClose(t, s)
 	awaitAside(t, s)
 	wantBody(t, s, id, bodyOf(1, 1<<20))
-	if n, err := s.Release(t.Context(), named(id), "root"); n != 1 || err != nil {
+	if n, err := s.Release(t.Context(), named(id), "root"); n.Messages != 1 || err != nil {
 		t.Errorf("Release: %d, %v", n, err)
 	}
 }

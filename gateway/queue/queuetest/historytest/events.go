@@ -47,17 +47,17 @@ func testEventsOfOffers(t *testing.T, h *house) {
 func testEventsOfOperators(t *testing.T, h *house) {
 	id := h.add("x", mail("ann@example.com", "a@example.org"))
 	ctx, all := context.Background(), queue.Filter{}
-	act := func(what string, n int, err error) {
+	act := func(what string, n queue.Changed, err error) {
 		t.Helper()
-		if n != 1 || err != nil {
-			t.Fatalf("%s: %d, %v", what, n, err)
+		if n != (queue.Changed{Messages: 1, Recipients: 1}) || err != nil {
+			t.Fatalf("%s: %+v, %v", what, n, err)
 		}
 	}
 	n, err := h.q.Retry(ctx, all, "root")
 	act("Retry", n, err)
 	n, err = h.q.Hold(ctx, all, "uid 1000")
 	act("Hold", n, err)
-	if n, err := h.q.Hold(ctx, all, "nobody"); n != 0 || err != nil {
+	if n, err := h.q.Hold(ctx, all, "nobody"); n.Messages != 0 || err != nil {
 		t.Errorf("Hold of what is held: %d, %v", n, err)
 	}
 	n, err = h.q.Move(ctx, all, "relay", "token")
@@ -76,7 +76,7 @@ func testEventsOfDivided(t *testing.T, h *house) {
 	m := mail("ann@example.com", "a@example.org", "b@example.org", "c@example.org")
 	m.Parts[0].Progress.Attempts = 3
 	id := h.add("x", m)
-	if n, err := h.q.Retry(context.Background(), queue.Filter{To: "b@*"}, "root"); n != 1 || err != nil {
+	if n, err := h.q.Retry(context.Background(), queue.Filter{To: "b@*"}, "root"); n.Messages != 1 || err != nil {
 		t.Fatalf("Retry: %d, %v", n, err)
 	}
 	h.wantEvents("Retry of one", id, "retried main root b@example.org")
