@@ -46,7 +46,7 @@ func (g *Gateway) watchExpiries(ctx context.Context) error {
 	}
 }
 
-// credential is what an upstream logs in with.
+// credential is what an upstream logs in with, or a listener shows.
 type credential struct{ upstream, name string }
 
 // tellExpiries writes once a day what is wrong with each credential, and at once when it is so anew. told holds when it
@@ -71,6 +71,14 @@ func (g *Gateway) tellExpiries(told map[credential]time.Time, now time.Time) {
 			} else {
 				g.journal.Expiring(c.upstream, c.name, x.At)
 			}
+		}
+	}
+	for _, x := range certificates(cfg) {
+		c := credential{"listener " + x.listener, x.Name}
+		bad[c] = x.EndsSoon(now)
+		if last, ok := told[c]; bad[c] && (!ok || now.Sub(last) >= tellEvery) {
+			told[c] = now
+			g.journal.ListenerExpiring(x.listener, x.Name, x.At)
 		}
 	}
 	maps.DeleteFunc(told, func(c credential, _ time.Time) bool { return !bad[c] })

@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/alert"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/budget"
 	"mailhatch/gateway/clock"
@@ -58,6 +59,7 @@ type Gateway struct {
 	health    listenerHealth
 	accept    *accept.Acceptor
 	access    *access.Control
+	alerts    *alert.Watcher
 	admin     *admin.Server
 	smtp      *listen.SMTP
 	endpoints *listen.Set
@@ -92,6 +94,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer
 	g.access = g.accessControl()
+	g.alerts = g.alertWatcher()
 	g.admin = g.adminServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: limit.NewBudget(int64(cfg.MaxInFlight)),
 		Guard: backoff.New(time.Second, nil), Journal: g.journal, Log: opts.Log}
@@ -138,6 +141,7 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.pickUp(ctx) })
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.watchExpiries(ctx) })
+	group.Go(func() error { return g.alerts.Run(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	return group.Wait()
 }

@@ -65,6 +65,7 @@ var plan = [][]string{
 	{"gateway/queue/sqlite/disk"},
 	{
 		"gateway/admin/access",
+		"gateway/alert",
 		"gateway/smtpd",
 		"gateway/route",
 		"gateway/identity",

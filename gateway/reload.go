@@ -81,6 +81,7 @@ func (g *Gateway) tryReload() reloaded {
 	g.smtp.InFlight.Resize(int64(cfg.MaxInFlight))
 	g.queue.SetReserve(int64(cfg.Queue.MinFree))
 	g.deliverer.Reload(g.delivery(cfg))
+	g.alerts.Follow(cfg.Alerts, cfg.Hostname)
 	for _, w := range cfg.Warnings {
 		g.opts.Log.Warn(w)
 	}

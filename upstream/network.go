@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpproxy"
 )
 
 // RootCAs returns the machine's authorities together with those of ca_file; nil, which means the machine's,
@@ -45,6 +48,23 @@ func Dialer(bind string, timeout time.Duration) (*net.Dialer, error) {
 	}
 	d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr.Unmap(), 0))
 	return d, nil
+}
+
+// ProxySecrets returns the passwords of the proxies that the environment names: errors repeat them.
+func ProxySecrets() (secrets []string) {
+	config := httpproxy.FromEnvironment()
+	for _, proxy := range []string{config.HTTPProxy, config.HTTPSProxy} {
+		_, rest, found := strings.Cut(proxy, "://")
+		if !found {
+			rest = proxy
+		}
+		_, password, _ := strings.Cut(rest[:max(strings.LastIndex(rest, "@"), 0)], ":")
+		secrets = append(secrets, password)
+		if plain, err := url.PathUnescape(password); err == nil {
+			secrets = append(secrets, plain)
+		}
+	}
+	return secrets
 }
 
 // IsLoopback reports whether a host, by name or address, is this machine.

@@ -48,6 +48,7 @@ func (c *checker) check() *Config {
 	cfg.Queue = c.file.Queue
 	c.admin(&c.file.Admin)
 	cfg.Admin = c.file.Admin
+	cfg.Alerts = c.alerts()
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", cfg.Log.Format, "auto", "text", "json")
 	c.permissions()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"mailhatch/gateway/alert"
 	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
@@ -30,6 +31,7 @@ type Config struct {
 	Identity        *identity.Identity
 	Queue           Queue
 	Admin           Admin
+	Alerts          []*alert.Alerter // who is told of what
 	Log             Log
 	SecretFiles     []string // that keys name by "file:"
 	Warnings        []string // "file:line: key: what is odd"
@@ -89,6 +91,7 @@ type document struct {
 	Identity        identityTable       `toml:"identity"`
 	Queue           Queue               `toml:"queue"`
 	Admin           Admin               `toml:"admin"`
+	Alert           []alert.Settings    `toml:"alert"`
 	Log             Log                 `toml:"log"`
 }
 

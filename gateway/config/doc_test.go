@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mailhatch/gateway/alert"
 	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/route"
 	"mailhatch/upstream/kinds"
@@ -46,9 +47,11 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	listener := Listener{}
 	listener.SetDefaults()
 	common := defaultUpstream()
+	told := alert.Settings{}
+	told.SetDefaults()
 	structs := map[string]any{
 		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &User{}, "[upstream.NAME]": &common,
-		"[[route]]": &route.Rule{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[upstream.NAME.oauth2]": &oauth.Settings{}, "[queue]": &file.Queue, "[admin]": &file.Admin, "[log]": &file.Log,
+		"[[route]]": &route.Rule{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[upstream.NAME.oauth2]": &oauth.Settings{}, "[queue]": &file.Queue, "[admin]": &file.Admin, "[[alert]]": &told, "[log]": &file.Log,
 	}
 	for _, k := range kinds.Kinds() {
 		structs[`type = "`+k.Name+`"`] = k.New()

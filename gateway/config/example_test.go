@@ -73,6 +73,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	t.Setenv("BREVO_API_KEY", "dummy")
 	t.Setenv("ENTRA_SECRET", "dummy")
 	t.Setenv("JMAP_TOKEN", "dummy")
+	t.Setenv("ALERT_SECRET", "dummy")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "dummy")
 	t.Setenv("AWS_SESSION_TOKEN", "dummy")
 	writeFile(t, filepath.Join(dir, "aws"), "[mail]\naws_access_key_id = a\naws_secret_access_key = b\n")
@@ -84,10 +85,14 @@ func exampleConfig(t *testing.T, optional bool) string {
 		text = regexp.MustCompile(`(?m)^#([a-z_]+ = )`).ReplaceAllString(text, "$1")
 	}
 	slash := filepath.ToSlash(dir)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return strings.NewReplacer(
 		"/etc/mailhatch/tls/", slash+"/", "/etc/mailhatch/sendgrid.key", slash+"/sendgrid.key", "/etc/mailhatch/google.json", slash+"/google.json",
 		"socket_group = \"mail\"", "socket_group = \"0\"", "/etc/aliases", slash+"/aliases", "/var/lib/mailhatch", slash+"/state", "/run/mailhatch", slash+"/run",
-		"/etc/ssl/proxy-ca.pem", slash+"/cert.pem", "/etc/ssl/relay-ca.pem", slash+"/cert.pem",
+		"/usr/local/bin/tell-operators", filepath.ToSlash(program), "/etc/ssl/proxy-ca.pem", slash+"/cert.pem", "/etc/ssl/relay-ca.pem", slash+"/cert.pem",
 	).Replace(text)
 }
 

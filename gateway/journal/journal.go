@@ -252,6 +252,11 @@ func (j *Journal) Expiring(upstream, what string, end time.Time) {
 	j.write(slog.LevelWarn, "expiring", slog.String("upstream", upstream), slog.String("what", what), slog.Time("end", end))
 }
 
+// ListenerExpiring writes "expiring": what a listener shows to its clients ends soon, or has ended.
+func (j *Journal) ListenerExpiring(listener, what string, end time.Time) {
+	j.write(slog.LevelWarn, "expiring", slog.String("listener", listener), slog.String("what", what), slog.Time("end", end))
+}
+
 // LoggedIn writes "logged_in": a person has given their consent.
 func (j *Journal) LoggedIn(upstream string) {
 	j.write(slog.LevelInfo, "logged_in", slog.String("upstream", upstream))
@@ -280,4 +285,20 @@ func (j *Journal) InternalError(where string, err error) {
 	j.metrics.internalErrors.WithLabelValues(where).Inc()
 	j.tell(Event{Name: "internal_error", Class: where, Error: text(err)})
 	j.write(slog.LevelError, "internal_error", slog.String("where", where), slog.Any("error", err))
+}
+
+// AlertTold counts a message to the receiver of an alert, a heartbeat or a test among them, and writes "alert_sent" or
+// "alert_failed"; a heartbeat that arrived is only counted. alerts is how many it told.
+func (j *Journal) AlertTold(alert, kind string, alerts int, took time.Duration, err error) {
+	attrs := []slog.Attr{slog.String("alert", alert), slog.String("type", kind), slog.Int("alerts", alerts), slog.Int64("latency_ms", took.Milliseconds())}
+	switch {
+	case err != nil:
+		j.metrics.alerts.WithLabelValues(alert, kind, "failed").Inc()
+		j.write(slog.LevelWarn, "alert_failed", append(attrs, slog.String("error", err.Error()))...)
+	default:
+		j.metrics.alerts.WithLabelValues(alert, kind, "sent").Inc()
+		if kind != "heartbeat" {
+			j.write(slog.LevelInfo, "alert_sent", attrs...)
+		}
+	}
 }

@@ -12,6 +12,7 @@ type metrics struct {
 	commit, age                               prometheus.Histogram
 	latency                                   *prometheus.HistogramVec
 	upstreamUp                                *prometheus.GaugeVec
+	alerts                                    *prometheus.CounterVec
 }
 
 func newMetrics() metrics {
@@ -38,6 +39,7 @@ func newMetrics() metrics {
 		reloads:        counter("reloads_total", "Reloads of the config, by result.", "result"),
 		internalErrors: counter("internal_errors_total", "Internal errors of the gateway, by place.", "where"),
 		operators:      counter("operator_actions_total", "What operators did to the queue, by action.", "action"),
+		alerts:         counter("alert_messages_total", "Messages to receivers of alerts, by type (alert, heartbeat, test) and result.", "alert", "type", "result"),
 		held:           plain("held_total", "Recipients held."),
 		discarded:      plain("discarded_total", "Recipients discarded, by a rule or an operator."),
 		bounced:        plain("bounced_total", "Bounces submitted."),
@@ -53,5 +55,5 @@ func newMetrics() metrics {
 
 func (m *metrics) register(reg prometheus.Registerer) {
 	reg.MustRegister(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
-		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp)
+		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp, m.alerts)
 }

@@ -67,7 +67,7 @@ func Open(env upstream.Env, s Settings, service Service, auth Credentials) (*Cli
 		timeout: s.Timeout.Duration,
 		agent:   "mailhatch/" + cmp.Or(env.Version, "dev"),
 		auth:    auth,
-		secrets: redactor{fixed: proxySecrets(), credentials: auth},
+		secrets: redactor{fixed: upstream.ProxySecrets(), credentials: auth},
 		service: &service,
 	}, nil
 }
@@ -222,23 +222,6 @@ func (c *Client) failed(ctx context.Context, err error, phase *phase) *upstream.
 		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("the request was not sent whole: %w", err)}
 	}
 	return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("cannot connect: %w", err)}
-}
-
-// proxySecrets returns the credentials of proxies: their errors name the proxy as the environment has it.
-func proxySecrets() (secrets []string) {
-	config := httpproxy.FromEnvironment()
-	for _, proxy := range []string{config.HTTPProxy, config.HTTPSProxy} {
-		_, rest, found := strings.Cut(proxy, "://")
-		if !found {
-			rest = proxy
-		}
-		_, password, _ := strings.Cut(rest[:max(strings.LastIndex(rest, "@"), 0)], ":")
-		secrets = append(secrets, password)
-		if plain, err := url.PathUnescape(password); err == nil {
-			secrets = append(secrets, plain)
-		}
-	}
-	return secrets
 }
 
 // errOver ends the sending of a request that was answered before its end.

@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"slices"
+
+	"mailhatch/gateway/alert"
+	"mailhatch/gateway/config"
+	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/maildrop"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
+)
+
+// alertWatcher tells operators what needs them.
+func (g *Gateway) alertWatcher() *alert.Watcher {
+	cfg := g.current.Load()
+	w := alert.New(alert.Config{
+		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Endings: g.endings, Maildrop: g.maildropDepth,
+		Healthy: func() bool { return len(g.notReady()) == 0 },
+		Now:     g.clock.Now, Journal: g.journal, Dir: cfg.StateDir, Version: g.opts.Version,
+	})
+	w.Follow(cfg.Alerts, cfg.Hostname)
+	return w
+}
+
+// faultyUpstreams says which upstreams are closed by a fault: a quota of the config, and what an operator has paused,
+// are none.
+func (g *Gateway) faultyUpstreams() (list []alert.Upstream) {
+	faults := []string{gate.Unreachable.String(), gate.Throttled.String(), gate.Account.String()}
+	for _, s := range g.deliverer.Status() {
+		closed := s.State != gate.Open.String() && slices.Contains(faults, s.Reason)
+		list = append(list, alert.Upstream{Name: s.Name, Closed: closed, Reason: s.Reason, Since: s.Since, Error: s.LastError})
+	}
+	return list
+}
+
+func (g *Gateway) queuedDepth(ctx context.Context) (alert.Depth, error) {
+	depths, err := g.queue.Stats(ctx)
+	d := depths[envelope.Queued]
+	return alert.Depth{Count: d.Parts, Oldest: d.Oldest}, err
+}
+
+// whyFull returns why new mail is refused for want of space; nil: it is not.
+func (g *Gateway) whyFull(ctx context.Context) error {
+	draft, err := g.queue.New(ctx)
+	if err == nil {
+		err = draft.Discard()
+	}
+	if errors.Is(err, queue.ErrFull) {
+		return err
+	}
+	return nil
+}
+
+// endings lists what somebody must see to before it ends.
+func (g *Gateway) endings() (list []alert.Ending) {
+	cfg, now := g.current.Load(), g.clock.Now()
+	for i := range cfg.Upstreams {
+		e, ok := cfg.Upstreams[i].Upstream.(upstream.Expiring)
+		if !ok {
+			continue
+		}
+		for _, x := range e.Expiries() {
+			ending := alert.Ending{Owner: "upstream " + cfg.Upstreams[i].Name, What: x.Name, At: x.At}
+			if x.Failure != nil {
+				ending.Reason = x.Failure.Error()
+			}
+			if x.Failure != nil || x.EndsSoon(now) {
+				list = append(list, ending)
+			}
+		}
+	}
+	for _, x := range certificates(cfg) {
+		if x.EndsSoon(now) {
+			list = append(list, alert.Ending{Owner: "listener " + x.listener, What: x.Name, At: x.At})
+		}
+	}
+	return list
+}
+
+// listenerCertificate is the end of what a listener shows to its clients.
+type listenerCertificate struct {
+	listener string // its address
+	upstream.Expiry
+}
+
+// certificates returns the ends of the certificates in the files of listeners, as they are now. Those that are
+// made here last, and a file that cannot be read is reported by who serves it.
+func certificates(cfg *config.Config) (list []listenerCertificate) {
+	for i := range cfg.Listeners {
+		l := &cfg.Listeners[i]
+		if l.CertFile == "" || l.TLS == "none" {
+			continue
+		}
+		if pair, err := tls.LoadX509KeyPair(l.CertFile, l.KeyFile); err == nil {
+			list = append(list, listenerCertificate{l.Address, upstream.Expiry{Name: "certificate", At: pair.Leaf.NotAfter}})
+		}
+	}
+	return list
+}
+
+func (g *Gateway) maildropDepth() (alert.Depth, error) {
+	w, err := maildrop.Look(g.current.Load().StateDir)
+	return alert.Depth{Count: w.Count, Oldest: w.Oldest}, err
+}

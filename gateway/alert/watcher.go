@@ -1,0 +1,202 @@
+package alert
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	lookEvery = 5 * time.Second // also how long what happens is gathered for one message
+	saveEvery = time.Minute     // of what the journal told
+)
+
+// Watcher looks at the gateway and tells receivers. Make one with New, run it with Run.
+type Watcher struct {
+	cfg    Config
+	file   string
+	past   past
+	change chan struct{} // a token: the alerts have changed
+
+	// Of the goroutine that looks.
+	opened    map[string]opening
+	endings   []Ending
+	endingsAt time.Time
+
+	saving sync.Mutex // one write of the file at a time
+	saved  []byte     // what is in it
+
+	mu       sync.Mutex
+	hostname string
+	alerters []*Alerter
+	memories map[string]*memory // by receiver
+}
+
+// New returns a watcher with what an earlier one left in the state directory.
+func New(cfg Config) *Watcher {
+	w := &Watcher{cfg: cfg, file: stateFile(cfg.Dir), change: make(chan struct{}, 1), memories: map[string]*memory{},
+		past: past{now: cfg.Now, well: map[string]time.Time{}}}
+	w.load()
+	cfg.Journal.Listen(w.past.hear)
+	return w
+}
+
+// Follow makes it tell these receivers from now on.
+func (w *Watcher) Follow(alerters []*Alerter, hostname string) {
+	w.mu.Lock()
+	w.alerters, w.hostname = alerters, hostname
+	w.mu.Unlock()
+	select {
+	case w.change <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks and tells until ctx ends.
+func (w *Watcher) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		w.watch(ctx)
+	}
+	return nil
+}
+
+// watch serves the receivers of now, until ctx ends or there are others.
+func (w *Watcher) watch(ctx context.Context) {
+	select {
+	case <-w.change:
+	default:
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	receivers := w.receivers()
+	var group errgroup.Group
+	var on []string
+	for _, r := range receivers {
+		if len(r.settings.On) > 0 {
+			on = append(on, r.settings.On...)
+			group.Go(func() error { r.run(ctx); return nil })
+		}
+		if r.settings.Every.Duration > 0 {
+			group.Go(func() error { r.beat(ctx); return nil })
+		}
+	}
+	if len(on) > 0 {
+		w.past.listen()
+	} else {
+		w.past.deafen()
+	}
+	w.attend(ctx, receivers, on)
+	cancel()
+	_ = group.Wait()
+	if len(on) > 0 {
+		w.save()
+	}
+}
+
+// receivers returns those of now, each with its memory. What was kept of others goes.
+func (w *Watcher) receivers() (list []*receiver) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	kept := map[string]*memory{}
+	for _, a := range w.alerters {
+		id := a.settings.id()
+		for n := 2; kept[id] != nil; n++ { // told of other events beside
+			id = a.settings.id() + "#" + strconv.Itoa(n)
+		}
+		m := w.memories[id]
+		if m == nil {
+			m = &memory{}
+		}
+		if m.Episodes == nil {
+			m.Episodes = map[string]*episode{}
+		}
+		kept[id] = m
+		list = append(list, &receiver{Alerter: a, id: id, watcher: w, memory: m, seen: make(chan *sight, 1)})
+	}
+	w.memories = kept
+	return list
+}
+
+// attend shows the receivers what it sees, until ctx ends or there are others.
+func (w *Watcher) attend(ctx context.Context, receivers []*receiver, on []string) {
+	if len(on) == 0 {
+		select {
+		case <-ctx.Done():
+		case <-w.change:
+		}
+		return
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for saved := time.Now(); ; {
+		v := w.look(ctx, on)
+		for _, r := range receivers {
+			select {
+			case <-r.seen: // it is busy: a later sight says more
+			default:
+			}
+			r.seen <- v
+		}
+		if time.Since(saved) >= saveEvery {
+			w.past.forget(v.now)
+			w.save()
+			saved = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.change:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Result is what came back from a receiver.
+type Result struct {
+	Name     string
+	Receiver string // without secrets
+	Answer   string
+	Err      error
+	Took     time.Duration
+}
+
+// Test sends a test to the receivers of this name, "" for all, and returns what came back.
+func (w *Watcher) Test(ctx context.Context, name string) ([]Result, error) {
+	w.mu.Lock()
+	list, hostname := slices.Clone(w.alerters), w.hostname
+	w.mu.Unlock()
+	names := map[string]bool{}
+	for _, a := range list {
+		names[a.name] = true
+	}
+	if name != "" {
+		list = slices.DeleteFunc(list, func(a *Alerter) bool { return a.name != name })
+	}
+	switch {
+	case len(names) == 0:
+		return nil, fmt.Errorf("the config has no [[alert]]")
+	case len(list) == 0:
+		return nil, fmt.Errorf("there is no alert %q; there are %v", name, slices.Sorted(maps.Keys(names)))
+	}
+	results := make([]Result, len(list))
+	var group errgroup.Group
+	for i, a := range list {
+		group.Go(func() error {
+			m := newMessage(TypeTest, hostname, w.cfg.Version, w.cfg.Now(), []Alert{})
+			began := time.Now()
+			answer, err := a.send(ctx, newID(), encode(m), m)
+			results[i] = Result{Name: a.name, Receiver: a.settings.Receiver(), Answer: answer, Err: err, Took: time.Since(began)}
+			w.cfg.Journal.AlertTold(a.name, TypeTest, 0, results[i].Took, err)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return results, nil
+}
