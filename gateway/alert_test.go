@@ -83,7 +83,9 @@ func TestListenerCertificate(t *testing.T) {
 	}
 	h := newHouse(t, fmt.Sprintf("[[listener]]\naddress = \"ADDR\"\ntls = \"starttls\"\ncert_file = %[1]q\nkey_file = %[1]q\n", file)+
 		"[upstream.main]\ntype = \"memory\"\n[[route]]\nvia = [\"main\"]\n")
-	h.await("the warning", func() bool { return strings.Contains(h.log.String(), "msg=expiring listener="+h.addr+" what=certificate") })
+	h.await("the warning", func() bool {
+		return strings.Contains(h.log.String(), "msg=expiring listener="+h.addr+" what=certificate")
+	})
 	if list := h.g.endings(); len(list) != 1 || list[0].Owner != "listener "+h.addr {
 		t.Errorf("%+v", list)
 	}
