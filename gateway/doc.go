@@ -18,7 +18,8 @@
 //	accept listen   one message's way in; addresses, sockets and their servers. Also upstream/kinds, the table of kinds
 //	config deliver admin
 //	                the only reader of TOML; due mail to its upstreams; show and steer. Also the kinds that speak HTTP
-//	upstream/oauth  access tokens: got, renewed, kept. Also upstream/api/words, what providers mean by theirs
+//	upstream/oauth  access tokens: got, renewed, kept. Also upstream/api/words, what providers mean by
+//	                theirs, and upstream/api/filetype, what files are called
 //	deliver/waiting upstream/raw
 //	                why mail waits; a message as it is, for the APIs that take it so. Also upstream/api/tokens, for those that take access tokens
 //	config/decode deliver/gate queue/engines

@@ -105,22 +105,24 @@ var plan = [][]string{
 		"mime/transfer",
 		"test/freeport",
 		"mime/flowed",
+		"upstream/api/filetype",
 	},
 }
 
 // strict lists the rooms that know less than their floor would allow.
 var strict = map[string][]string{
-	"gateway/envelope":    {},
-	"gateway/smtpd/limit": {},
-	"upstream":            {"mime"},
-	"upstream/api":        {"mime", "mime/markup", "mime/view", "mime/wire", "upstream", "upstream/api/words"},
-	"upstream/api/words":  {"upstream"},
-	"upstream/oauth":      {"upstream"},
-	"upstream/smtp":       {"mime", "mime/wire", "upstream", "upstream/oauth", "upstream/smtp/preset"},
-	"upstream/local":      {"mime", "mime/view", "mime/wire", "upstream"},
-	"upstream/raw":        {"mime", "mime/wire", "upstream", "upstream/api"},
-	"upstream/api/tokens": {"upstream", "upstream/api", "upstream/oauth"},
-	"upstream/*":          {"mime", "upstream", "upstream/api", "upstream/api/tokens", "upstream/oauth", "upstream/raw"},
+	"gateway/envelope":      {},
+	"gateway/smtpd/limit":   {},
+	"upstream":              {"mime"},
+	"upstream/api":          {"mime", "mime/markup", "mime/view", "mime/wire", "upstream", "upstream/api/filetype", "upstream/api/words"},
+	"upstream/api/filetype": {},
+	"upstream/api/words":    {"upstream"},
+	"upstream/oauth":        {"upstream"},
+	"upstream/smtp":         {"mime", "mime/wire", "upstream", "upstream/oauth", "upstream/smtp/preset"},
+	"upstream/local":        {"mime", "mime/view", "mime/wire", "upstream"},
+	"upstream/raw":          {"mime", "mime/wire", "upstream", "upstream/api"},
+	"upstream/api/tokens":   {"upstream", "upstream/api", "upstream/oauth"},
+	"upstream/*":            {"mime", "upstream", "upstream/api", "upstream/api/filetype", "upstream/api/tokens", "upstream/oauth", "upstream/raw"},
 }
 
 const maxFiles = 15

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	answerLimit = 64 << 10         // bytes of an answer that are looked at; no provider says more
+	answerLimit = 1 << 20          // bytes of an answer that are looked at: lists of domains, identities and recipients can be long
 	answerRest  = 16 << 10         // of it that are read to find a secret across the limit
 	idleTime    = 30 * time.Second // below the idle limits of common load balancers, so that they rarely close first
 	idleConns   = 64               // kept for one host: more than any sensible max_concurrent

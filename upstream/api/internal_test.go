@@ -88,14 +88,6 @@ func TestShortSources(t *testing.T) {
 	}
 }
 
-func TestExtension(t *testing.T) {
-	for mediaType, want := range map[string]string{"application/csv": ".csv", "x/y": ".bin"} {
-		if got, known := Extension(mediaType); got != want || known != (want != ".bin") {
-			t.Error(mediaType, got, known)
-		}
-	}
-}
-
 func parsePart(t *testing.T, raw string) *mime.Part {
 	t.Helper()
 	msg, err := mime.Parse(mime.NewBytesSource([]byte(strings.ReplaceAll(raw, "\n", "\r\n"))))

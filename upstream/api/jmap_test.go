@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +54,7 @@ var jmapRows = [...]errorRow{
 	{status: 400, body: jmapProblem("unknownCapability", "x"), class: upstream.Account},
 	{status: 400, body: `{"type":"urn:ietf:params:jmap:error:limit","limit":"maxSizeRequest"}`, class: upstream.Unrepresentable, code: "5.3.4"},
 	{status: 400, body: `{"type":"urn:ietf:params:jmap:error:limit","limit":"maxConcurrentRequests"}`, class: upstream.Throttled, wait: time.Second},
+	{status: 400, body: `{"type":"urn:ietf:params:jmap:error:limit","limit":"maxCallsInRequest"}`, class: upstream.Account},
 	{status: 401, body: `{"type":"about:blank","detail":"x"}`, class: upstream.Account},
 	{status: 503, header: "Retry-After: 3", body: "", class: upstream.Temporary, wait: 3 * time.Second},
 }
@@ -84,5 +87,40 @@ func TestJMAPImportedBefore(t *testing.T) {
 ["EmailSubmission/set",{"notCreated":{"s":{"type":"invalidProperties","properties":["emailId"]}}},"s"]]}`})
 	if out := up.Send(t.Context(), m); out[0].Err != nil || fake.Requests() != 2 || len(fake.Accepted()) != 1 {
 		t.Errorf("%+v after %d requests: %v", out, fake.Requests(), fake.Rejected())
+	}
+}
+
+// TestJMAPLongAnswers: an account with many identities, and a refusal of many recipients, are read to their end.
+func TestJMAPLongAnswers(t *testing.T) {
+	up, fake := start(t, "jmap", "")
+	var domains []upstreamtest.Domain
+	for i := range 2000 {
+		domains = append(domains, upstreamtest.Domain{Name: fmt.Sprintf("department-%d.example.com", i)})
+	}
+	fake.SetDomains(domains...)
+	var to, refused []string
+	for i := range 400 {
+		to = append(to, fmt.Sprintf("%s.%d@example.org", strings.Repeat("r", 50), i), fmt.Sprintf("%s.%d@%s.example.org", strings.Repeat("w", 50), i, strings.Repeat("d", 60)))
+	}
+	m := makeMail(t, strings.Replace(plainMessage, "app@example.com", "app@department-1999.example.com", 1), to[0])
+	if o := up.Send(t.Context(), m)[0]; o.Err != nil {
+		t.Fatalf("%v: %v", o.Err, fake.Rejected())
+	}
+	fake.Reset()
+	for _, address := range to {
+		if strings.HasPrefix(address, "w") {
+			refused = append(refused, address)
+		}
+	}
+	list, err := json.Marshal(refused)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Script(upstreamtest.Fault{Status: 200, Body: jmapNot("invalidRecipients", strings.Repeat("x", 70_000), `"invalidRecipients":`+string(list))})
+	out := up.Send(t.Context(), makeMail(t, plainMessage, to[:500]...))
+	for i, o := range out {
+		if (o.Err != nil) != strings.HasPrefix(to[i], "w") {
+			t.Fatalf("%s: %v", to[i], o.Err)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"mailhatch/mime"
 	"mailhatch/mime/view"
 	"mailhatch/upstream"
+	"mailhatch/upstream/api/filetype"
 )
 
 // Message is a message as JSON APIs see it, without recipients.
@@ -177,7 +178,7 @@ func alternativeName(p *mime.Part) string {
 	case "text/x-amp-html":
 		return "amp.html"
 	}
-	ext, _ := Extension(p.Type)
+	ext, _ := filetype.Extension(p.Type)
 	return "alternative" + ext
 }
 

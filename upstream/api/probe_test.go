@@ -48,6 +48,12 @@ func TestProbe(t *testing.T) {
 		{"all well", "resend", "", func(s *upstreamtest.Server) {
 			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "verified"})
 		}, []string{"example.com"}, []string{"ok key: valid", "ok domain: example.com is verified | \n", "ok clock: "}, "warn"},
+		{"many", "resend", "", func(s *upstreamtest.Server) {
+			s.SetDomains(append(many(1500), upstreamtest.Domain{Name: "example.com", Status: "verified"})...)
+		}, []string{"example.com"}, []string{"ok domain: example.com is verified"}, "warn"},
+		{"many", "mandrill", "", func(s *upstreamtest.Server) {
+			s.SetDomains(append(many(1500), upstreamtest.Domain{Name: "example.com", Status: "verified"})...)
+		}, []string{"example.com"}, []string{"ok domain: example.com is verified"}, "warn"},
 		{"pending", "resend", "", func(s *upstreamtest.Server) {
 			s.SetDomains(upstreamtest.Domain{Name: "example.com", Status: "pending"}, upstreamtest.Domain{Name: "a.example.com", Status: "partially_verified"})
 		}, []string{"example.com", "*.example.com"}, []string{"fail domain: example.com is pending | add it", "warn domain: a.example.com is partially_verified"}, ""},

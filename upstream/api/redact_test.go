@@ -31,7 +31,7 @@ func TestEchoedKey(t *testing.T) {
 				check(fmt.Sprintf(`{"name":"x","message":"%s %s","errors":[{"message":"%[1]s %[2]s"}]}`, strings.Repeat("x", n), echo))
 			}
 			check("<title>" + strings.Repeat("x", 60) + echo + "</title>")
-			check(strings.Repeat(" ", 64<<10-10) + echo) // across the limit of the answer
+			check(strings.Repeat(" ", 1<<20-10) + echo) // across the limit of the answer
 		}
 		fake.Script(upstreamtest.Fault{Status: 202, Header: http.Header{"X-Message-Id": {key}}, Body: `{"id":"` + key + `","message":"Queued. Thank you."}`})
 		for _, o := range up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org")) {

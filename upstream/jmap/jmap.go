@@ -24,6 +24,7 @@ const (
 // rules: RFC 8620 3.6 (request- and method-level errors), 5.3 (SetError), 6.1 (limits of uploads); RFC 8621 4.8 and 7.5.
 var rules = []api.Rule{
 	{Name: "limit", Words: "maxsize", Class: upstream.Unrepresentable, Code: "5.3.4"},
+	{Name: "limit", Words: "maxcallsinrequest", Class: upstream.Account}, // of four, which RFC 8620 2 has every server take
 	{Name: "limit", Class: upstream.Throttled, Wait: time.Second},
 	{Name: "notJSON", Class: upstream.Temporary},
 	{Name: "notRequest", Class: upstream.Temporary},

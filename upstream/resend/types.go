@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/filetype"
 )
 
 // agreeingName returns a file name and a type that agree: Resend answers 200 and then never delivers a message
@@ -25,11 +26,11 @@ func agreeingName(f api.File) (name, mediaType string) {
 	if base == any || base == "" {
 		return f.Name, any
 	}
-	if registered, ok := api.RegisteredType(ext, base); ok {
+	if registered, ok := filetype.Registered(ext, base); ok {
 		return f.Name, registered + params
 	}
-	if own, known := api.Extension(base); known && (ext == "" || f.Inline) {
-		registered, _ := api.RegisteredType(own, base)
+	if own, known := filetype.Extension(base); known && (ext == "" || f.Inline) {
+		registered, _ := filetype.Registered(own, base)
 		return f.Name + own, registered + params
 	}
 	if ext == ".txt" && (strings.HasPrefix(base, "text/") || base == "message/delivery-status") {

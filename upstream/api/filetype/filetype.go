@@ -1,4 +1,5 @@
-package api
+// Package filetype knows which names files of a type have, and which types files of a name.
+package filetype
 
 import "slices"
 
@@ -53,9 +54,9 @@ func Extension(mediaType string) (ext string, known bool) {
 	return ".bin", false
 }
 
-// RegisteredType returns the registered one of a media type's names; ok reports whether files with this
+// Registered returns the registered one of a media type's names; ok reports whether files with this
 // extension have the type. Plain text is what many files are besides, and stays what it is.
-func RegisteredType(ext, mediaType string) (registered string, ok bool) {
+func Registered(ext, mediaType string) (registered string, ok bool) {
 	for _, row := range mediaTypes {
 		if row.ext == ext && slices.Contains(row.types, mediaType) {
 			if mediaType == "text/plain" {
