@@ -1,0 +1,139 @@
+// Package plot draws counts over time as SVG that a page shows as it is: no script, colours from its stylesheet.
+package plot
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Series is one line of a chart with the area below it.
+type Series struct {
+	Class  string // of the stylesheet: it has the colour
+	Values []float64
+}
+
+// Mark is a label below a point of a chart.
+type Mark struct {
+	Point int
+	Text  string
+}
+
+// Chart is series of equally many points. Later series are drawn above earlier ones.
+type Chart struct {
+	Series []Series
+	Marks  []Mark
+	Titles []string // of each point, shown where the pointer is
+	Unit   string   // of the values
+	About  string   // what it shows, for those who do not see it
+}
+
+// Size of a chart in the units of its own; the page scales it.
+const (
+	width  = 1080
+	height = 220
+	left   = 44 // for the numbers
+	top    = 10
+	bottom = 26 // for the marks
+	right  = 4
+)
+
+// SVG draws the chart.
+func (c *Chart) SVG() template.HTML {
+	var b strings.Builder
+	n := len(c.Titles)
+	ceiling := nice(c.highest())
+	x := func(i int) float64 { return left + float64(i)*(width-left-right)/float64(max(1, n-1)) }
+	y := func(v float64) float64 { return top + (height-top-bottom)*(1-v/ceiling) }
+	fmt.Fprintf(&b, `<svg class="plot" viewBox="0 0 %d %d" role="img" aria-label="%s">`, width, height, template.HTMLEscapeString(c.About))
+	for _, share := range []float64{0, .5, 1} {
+		fmt.Fprintf(&b, `<path class="grid" d="M%d %sH%d"/><text x="%d" y="%s" text-anchor="end">%s</text>`,
+			left, number(y(ceiling*share)), width-right, left-8, number(y(ceiling*share)+4), number(ceiling*share))
+	}
+	for _, m := range c.Marks {
+		anchor := "middle"
+		if m.Point >= n-1 {
+			anchor = "end"
+		}
+		fmt.Fprintf(&b, `<text x="%s" y="%d" text-anchor="%s">%s</text>`, number(x(m.Point)), height-6, anchor, template.HTMLEscapeString(m.Text))
+	}
+	for _, s := range c.Series {
+		line := path(s.Values, x, y)
+		if line == "" {
+			continue
+		}
+		fmt.Fprintf(&b, `<g class="%s"><path class="area" d="%sL%s %sL%d %[3]sZ"/><path class="line" d="%[2]s"/></g>`,
+			template.HTMLEscapeString(s.Class), line, number(x(n-1)), number(y(0)), left)
+	}
+	step := float64(width-left-right) / float64(max(1, n-1))
+	for i, title := range c.Titles {
+		fmt.Fprintf(&b, `<rect x="%s" y="%d" width="%s" height="%d"><title>%s</title></rect>`, number(x(i)-step/2), top, number(step), height-top-bottom,
+			template.HTMLEscapeString(title))
+	}
+	fmt.Fprintf(&b, `<text class="unit" x="%d" y="%d">%s</text></svg>`, left+6, top+12, template.HTMLEscapeString(c.Unit))
+	return template.HTML(b.String()) //nolint:gosec // all texts are escaped
+}
+
+func (c *Chart) highest() float64 {
+	most := 0.0
+	for _, s := range c.Series {
+		for _, v := range s.Values {
+			most = max(most, v)
+		}
+	}
+	return most
+}
+
+// path draws a line through values; "" where all are zero.
+func path(values []float64, x func(int) float64, y func(float64) float64) string {
+	var b strings.Builder
+	some := false
+	for i, v := range values {
+		some = some || v != 0
+		// A point between two of its own height adds nothing.
+		if i > 0 && i < len(values)-1 && values[i-1] == v && values[i+1] == v {
+			continue
+		}
+		b.WriteByte("ML"[min(i, 1)])
+		b.WriteString(number(x(i)) + " " + number(y(v)))
+	}
+	if !some {
+		return ""
+	}
+	return b.String()
+}
+
+// nice returns a round number that is not below v, for the top of a scale whose half is round as well.
+func nice(v float64) float64 {
+	if v <= 2 {
+		return 2
+	}
+	size := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, m := range []float64{1, 2, 4, 6, 8} {
+		if m*size >= v {
+			return m * size
+		}
+	}
+	return 10 * size
+}
+
+// number writes v with at most one decimal.
+func number(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
+
+// Spark draws values as a small line of 120 by 24 without axes.
+func Spark(values []float64, class, about string) template.HTML {
+	most := 1.0
+	for _, v := range values {
+		most = max(most, v)
+	}
+	x := func(i int) float64 { return 1 + 118*float64(i)/float64(max(1, len(values)-1)) }
+	y := func(v float64) float64 { return 22 - 20*v/most }
+	line := path(values, x, y)
+	if line == "" {
+		line = "M1 22H119"
+	}
+	return template.HTML(fmt.Sprintf(`<svg class="spark %s" viewBox="0 0 120 24" role="img" aria-label="%s"><path class="line" d="%s"/></svg>`, //nolint:gosec // all texts are escaped
+		template.HTMLEscapeString(class), template.HTMLEscapeString(about), line))
+}

@@ -1,0 +1,74 @@
+package plot
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+// wellFormed reads all of an SVG as XML and returns its texts.
+func wellFormed(t *testing.T, svg string) string {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(svg))
+	var texts strings.Builder
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return texts.String()
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, svg)
+		}
+		if c, ok := token.(xml.CharData); ok {
+			texts.Write(c)
+			texts.WriteByte('\n')
+		}
+	}
+}
+
+func TestChart(t *testing.T) {
+	c := Chart{
+		Series: []Series{{Class: "sent", Values: []float64{0, 1, 2.5, 130}}, {Class: "failed", Values: make([]float64, 4)}},
+		Marks:  []Mark{{0, "12:00"}, {3, "12:03"}},
+		Titles: []string{"12:00 0 sent", "12:01 <1> sent", "12:02", "12:03"},
+		Unit:   "a minute", About: `sent & "failed"`,
+	}
+	svg := string(c.SVG())
+	texts := wellFormed(t, svg)
+	for _, want := range []string{"0\n", "100\n", "200\n", "12:00\n", "12:01 <1> sent\n", "a minute\n"} {
+		if !strings.Contains(texts, want) {
+			t.Errorf("no text %q in %q", want, texts)
+		}
+	}
+	if !strings.Contains(svg, `class="sent"`) || strings.Contains(svg, `class="failed"`) {
+		t.Error("a series of zeros is drawn, or the other is not")
+	}
+	for _, c := range []Chart{{}, {Titles: []string{"one"}, Series: []Series{{Values: []float64{3}}}}} {
+		if svg := string(c.SVG()); strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
+			t.Error(svg)
+		} else {
+			wellFormed(t, svg)
+		}
+	}
+}
+
+// TestNice: a scale ends above its values, and is used for more than a third.
+func TestNice(t *testing.T) {
+	for v := 0.1; v < 1e7; v *= 1.07 {
+		top := nice(v)
+		if top < v || v > 2 && top > 2.6*v || strings.Contains(number(top/2), ".") {
+			t.Errorf("%v ends at %v", v, top)
+		}
+	}
+}
+
+func TestSpark(t *testing.T) {
+	for _, values := range [][]float64{nil, {0, 0}, {1}, {0, 5, 0}} {
+		svg := string(Spark(values, "sent", "<sent>"))
+		if wellFormed(t, svg); strings.Contains(svg, "NaN") {
+			t.Error(svg)
+		}
+	}
+}
