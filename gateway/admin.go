@@ -24,7 +24,7 @@ import (
 // adminServer shows and steers this gateway.
 func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
-		Access: g.access, URL: g.pageURL, Refused: func(client string) {
+		Access: g.access, Page: g.page, URL: g.pageURL, Refused: func(client string) {
 			g.journal.Rejected(journal.Rejected{Stage: "admin-client", Reason: "not in allow of [admin]", Client: client, Listener: "admin"})
 		},
 		Check: g.check,

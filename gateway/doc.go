@@ -15,6 +15,7 @@
 //
 //	cmd             the commands; the program that measures
 //	gateway         the hall: gateway.go in the order of a start, reload.go, and what the rooms are lent
+//	admin/page      what people see in a browser; below it how mail is shown there (letter) and how charts are drawn (plot)
 //	accept listen   one message's way in; addresses, sockets and their servers. Also upstream/kinds, the table of kinds
 //	config deliver admin
 //	                the only reader of TOML; due mail to its upstreams; show and steer. Also the kinds that speak HTTP
@@ -26,8 +27,8 @@
 //	                TOML into structs; when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
 //	config/value admin/search queue/sqlite
 //	                sizes, rates, networks; times and words as people write them; the embedded engine, below it its history, its pauses, its rows, bodies, database and disk
-//	smtpd admin/access maildrop route identity queue bounce alert
-//	                sessions; who may see what; mail left by sendmail; rules; names; what keeps mail; notifications; what operators are told
+//	smtpd admin/access admin/figures maildrop route identity queue bounce alert
+//	                sessions; who may see what; counts minute by minute; mail left by sendmail; rules; names; what keeps mail; notifications; what operators are told
 //	journal systemd upstream smtpd/limit mime/view mime/wire
 //	                the operator's events; the service manager; the contract of those who take mail on; what each client may take;
 //	                what a reader of a message sees, and what a relay takes

@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/page"
 	"mailhatch/gateway/alert"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/budget"
@@ -60,6 +61,7 @@ type Gateway struct {
 	accept    *accept.Acceptor
 	access    *access.Control
 	alerts    *alert.Watcher
+	page      *page.Page
 	admin     *admin.Server
 	smtp      *listen.SMTP
 	endpoints *listen.Set
@@ -95,6 +97,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.accept.Deliverer = g.deliverer
 	g.access = g.accessControl()
 	g.alerts = g.alertWatcher()
+	g.page = g.newPage()
 	g.admin = g.adminServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: limit.NewBudget(int64(cfg.MaxInFlight)),
 		Guard: backoff.New(time.Second, nil), Journal: g.journal, Log: opts.Log}
@@ -143,6 +146,7 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.watchExpiries(ctx) })
 	group.Go(func() error { return g.alerts.Run(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
+	group.Go(func() error { return g.page.Run(ctx) })
 	return group.Wait()
 }
 

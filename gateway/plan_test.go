@@ -41,6 +41,7 @@ var plan = [][]string{
 		"test/clients",
 	},
 	{"gateway"},
+	{"gateway/admin/page"},
 	{"gateway/accept", "gateway/listen", "upstream/kinds"},
 	{
 		"gateway/deliver",
@@ -66,6 +67,8 @@ var plan = [][]string{
 	{
 		"gateway/admin/access",
 		"gateway/alert",
+		"gateway/admin/figures",
+		"gateway/admin/page/letter",
 		"gateway/smtpd",
 		"gateway/route",
 		"gateway/identity",
@@ -98,6 +101,7 @@ var plan = [][]string{
 		"upstream/smtp/preset",
 	},
 	{
+		"gateway/admin/page/plot",
 		"mime/charset",
 		"mime/hostname",
 		"mime/lineend",

@@ -173,6 +173,15 @@ func writeHealth(w http.ResponseWriter, reasons []string) {
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
+	st, err := s.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, st)
+}
+
+// Status returns the state of the whole gateway.
+func (s *Server) Status(ctx context.Context) (*Status, error) {
 	st := &Status{Running: true, Version: s.cfg.Version, Started: s.cfg.Started, NotReady: reasons(s.cfg.Ready),
 		Upstreams: []Upstream{}, Queue: map[envelope.State]QueueStatus{}}
 	if s.cfg.Hostname != nil {
@@ -181,13 +190,13 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	if s.cfg.Status != nil {
 		st.Upstreams = append(st.Upstreams, s.cfg.Status()...)
 	}
-	if err := s.reader.fill(r.Context(), st); err != nil {
-		return err
+	if err := s.reader.fill(ctx, st); err != nil {
+		return nil, err
 	}
-	if err := s.lanes(r.Context(), st); err != nil {
-		return err
+	if err := s.lanes(ctx, st); err != nil {
+		return nil, err
 	}
-	return writeJSON(w, http.StatusOK, st)
+	return st, nil
 }
 
 // lanes adds to each upstream what waits for it, and the lanes of mail whose upstream is not known.

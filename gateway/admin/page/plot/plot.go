@@ -64,8 +64,8 @@ func (c *Chart) SVG() template.HTML {
 		if line == "" {
 			continue
 		}
-		fmt.Fprintf(&b, `<g class="%s"><path class="area" d="%sL%s %sL%d %[3]sZ"/><path class="line" d="%[2]s"/></g>`,
-			template.HTMLEscapeString(s.Class), line, number(x(n-1)), number(y(0)), left)
+		fmt.Fprintf(&b, `<g class="%s"><path class="area" d="%sL%s %sL%d %sZ"/><path class="line" d="%s"/></g>`,
+			template.HTMLEscapeString(s.Class), line, number(x(n-1)), number(y(0)), left, number(y(0)), line)
 	}
 	step := float64(width-left-right) / float64(max(1, n-1))
 	for i, title := range c.Titles {

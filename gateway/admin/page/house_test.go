@@ -1,0 +1,203 @@
+package page
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/figures"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/engines"
+)
+
+// house is a page of a queue that a test fills.
+type house struct {
+	t       *testing.T
+	page    *Page
+	queue   queue.Engine
+	figures *figures.Figures
+	status  []admin.Upstream
+	catcher bool
+}
+
+// shown is the house as its page sees it.
+type shown struct {
+	admin.Reader
+	server *admin.Server
+}
+
+func (s shown) Status(ctx context.Context) (*admin.Status, error)       { return s.server.Status(ctx) }
+func (s shown) Body(ctx context.Context, id string) (queue.Body, error) { return s.Queue.Body(ctx, id) }
+func (s shown) Act(ctx context.Context, a admin.Action, sel admin.Selection, by string) (*admin.Changed, error) {
+	return s.server.Act(ctx, a, sel, by)
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	q, err := engines.Open(t.Context(), engines.Default, queue.Settings{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{t: t, queue: q, figures: figures.New(time.Now)}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 2)
+	go func() { ended <- q.Run(ctx) }()
+	server := admin.New(admin.Config{Queue: q, Status: func() []admin.Upstream { return h.status }, Hostname: func() string { return "mail.example.com" }, Version: "1.2.3"})
+	h.page = New(Config{Gateway: shown{admin.Reader{Queue: q}, server}, Figures: h.figures, Catcher: func() bool { return h.catcher }, SMTP: func() string { return "127.0.0.1:1025" },
+		Caller: func(*http.Request) access.Caller {
+			return access.Caller{Level: access.Person, By: "page: ann", CSRF: "secret-of-the-form"}
+		}})
+	go func() { ended <- h.page.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		_ = q.Close()
+	})
+	return h
+}
+
+// add puts a message into the queue; without parts it is gone at once.
+func (h *house) add(source string, parts []queue.Part, gone ...queue.Record) string {
+	h.t.Helper()
+	d, err := h.queue.New(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := io.WriteString(d, strings.ReplaceAll(source, "\n", "\r\n")); err != nil {
+		h.t.Fatal(err)
+	}
+	m := queue.Accepted{Envelope: envelope.Envelope{From: "shop@example.com", Received: time.Now()}, Parts: parts, Done: gone}
+	for _, line := range strings.Split(source, "\n") {
+		if s, ok := strings.CutPrefix(line, "Subject: "); ok {
+			m.Header.Subject = s
+		}
+	}
+	for _, p := range parts {
+		m.Envelope.To = append(m.Envelope.To, p.To...)
+	}
+	for i := range gone {
+		m.Envelope.To = append(m.Envelope.To, gone[i].Recipient)
+		gone[i].At = time.Now()
+	}
+	if err := d.Commit(h.t.Context(), m); err != nil {
+		h.t.Fatal(err)
+	}
+	return d.ID()
+}
+
+func to(addresses ...string) []envelope.Recipient {
+	var list []envelope.Recipient
+	for _, a := range addresses {
+		list = append(list, envelope.Recipient{Address: a})
+	}
+	return list
+}
+
+// ask sends a request and returns the answer.
+func (h *house) ask(method, target string, form url.Values) *httptest.ResponseRecorder {
+	h.t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r := httptest.NewRequestWithContext(h.t.Context(), method, target, body)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w := httptest.NewRecorder()
+	h.page.ServeHTTP(w, r)
+	return w
+}
+
+// see returns the text of a page that is shown, its elements checked.
+func (h *house) see(target string) string {
+	h.t.Helper()
+	w := h.ask("GET", target, nil)
+	if w.Code != http.StatusOK {
+		h.t.Fatalf("%s: %d\n%s", target, w.Code, w.Body)
+	}
+	return h.text(target, w)
+}
+
+// text returns what people read of an answer; elements must have an end, ids must be unique.
+func (h *house) text(target string, w *httptest.ResponseRecorder) string {
+	h.t.Helper()
+	var b strings.Builder
+	var open []string
+	ids := map[string]bool{}
+	z := html.NewTokenizer(w.Body)
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			if len(open) > 0 {
+				h.t.Errorf("%s: %v have no end", target, open)
+			}
+			return strings.Join(strings.Fields(b.String()), " ")
+		case html.TextToken:
+			b.WriteString(html.UnescapeString(string(z.Text())))
+		case html.StartTagToken:
+			t := z.Token()
+			for _, a := range t.Attr {
+				if a.Key == "id" && ids[a.Val] {
+					h.t.Errorf("%s: id %s is there twice", target, a.Val)
+				}
+				if a.Key == "id" {
+					ids[a.Val] = true
+				}
+				if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+					h.t.Errorf("%s: the policy forbids %s of %s", target, a.Key, t.Data)
+				}
+			}
+			switch t.Data {
+			case "meta", "link", "input", "br", "img", "path", "rect":
+			default:
+				open = append(open, t.Data)
+			}
+		case html.EndTagToken:
+			if name := z.Token().Data; len(open) > 0 && open[len(open)-1] == name {
+				open = open[:len(open)-1]
+			} else if name != "path" && name != "rect" {
+				h.t.Fatalf("%s: </%s> closes %v", target, name, open)
+			}
+		}
+	}
+}
+
+// contains checks that a text has all of these.
+func (h *house) contains(what, text string, want ...string) {
+	h.t.Helper()
+	for _, s := range want {
+		if !strings.Contains(text, s) {
+			h.t.Errorf("%s does not say %q:\n%s", what, s, text)
+		}
+	}
+}
+
+const plain = "Subject: Hello\nFrom: me@example.com\n\nSee https://example.com/x.\n"
+
+// mixed is a message with everything.
+const mixed = "Subject: <b>bold</b> & \"quoted\"\nX-Long: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nContent-Type: multipart/mixed; boundary=b\n\n--b\n" +
+	"Content-Type: text/html\n\n<p>Hi</p><script>alert(1)</script><img src=\"http://tracker.example/x\">\n--b\n" +
+	"Content-Type: text/html; name=\"a\\\"b.html\"\nContent-Disposition: attachment\n\n<script>alert(2)</script>\n--b--\n"
+
+func part(state envelope.State, upstream string, addresses ...string) queue.Part {
+	return queue.Part{State: state, Lane: upstream, To: to(addresses...)}
+}
+
+func sent(address string) queue.Record {
+	return queue.Record{State: envelope.Sent, Upstream: "main", Attempts: 1, ProviderID: "P1", Recipient: envelope.Recipient{Address: address}}
+}

@@ -1,0 +1,125 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/envelope"
+)
+
+// note is something that an operator should know, in a sentence.
+type note struct {
+	Level string // bad: mail is refused or none gets out; warn: some waits; good
+	Short string // a few words, for the top of each screen
+	Text  string
+	Small string   // the code or the provider's words behind it
+	Link  string   // to what is meant
+	Do    []button // what can be done
+}
+
+// button leads to a form that does something.
+type button struct{ Label, URL string }
+
+// whole returns the note for the top of each screen: the worst.
+func whole(list []note) note {
+	for _, level := range []string{"bad", "warn"} {
+		if i := slices.IndexFunc(list, func(n note) bool { return n.Level == level && n.Short != "" }); i >= 0 {
+			n := list[i]
+			n.Link = "/overview"
+			return n
+		}
+	}
+	return note{Level: "good", Short: "All mail is moving", Link: "/overview"}
+}
+
+// longWait is how long the oldest mail may wait before it is worth a note.
+const longWait = 15 * time.Minute
+
+// notes tells what needs attention, the worst first.
+func (p *Page) notes(v *view, st *admin.Status) []note {
+	var list []note
+	for _, reason := range st.NotReady {
+		if strings.HasPrefix(reason, "upstream ") { // it has a note of its own
+			continue
+		}
+		list = append(list, note{Level: "bad", Short: "Not ready: " + clip(reason, 60), Text: "Not ready: " + reason + "."})
+	}
+	for i := range st.Upstreams {
+		if n, ok := upstreamNote(v.now, &st.Upstreams[i]); ok {
+			list = append(list, n)
+		}
+	}
+	if q := st.Queue[envelope.Queued]; q.Parts > 0 && v.now.Sub(q.Oldest) > longWait {
+		list = append(list, note{Level: "warn", Short: number(q.Parts) + " wait, the oldest for " + duration(v.now.Sub(q.Oldest)),
+			Text: fmt.Sprintf("The oldest mail that waits came %s ago.", duration(v.now.Sub(q.Oldest))), Link: "/messages?q=state:waits"})
+	}
+	if q := st.Queue[envelope.Held]; q.Parts > 0 {
+		list = append(list, note{Level: "info", Text: held(q.Parts), Link: "/messages?q=state:held"})
+	}
+	if q := st.Queue[envelope.Failed]; q.Parts > 0 {
+		list = append(list, note{Level: "info", Text: failed(q.Parts), Link: "/messages?q=state:failed"})
+	}
+	for _, n := range st.Store.Notes {
+		list = append(list, note{Level: "warn", Short: "The store needs attention", Text: "The store: " + n})
+	}
+	if n := st.Store.Aside; n > 0 {
+		list = append(list, note{Level: "info", Text: fmt.Sprintf("%s without a message were set aside in %s.", count(n, "stored body"), st.Store.AsideDir),
+			Small: "mailhatch recover"})
+	}
+	return list
+}
+
+func held(n int) string {
+	if n == 1 {
+		return "One group of recipients is held until somebody releases it."
+	}
+	return number(n) + " groups of recipients are held until somebody releases them."
+}
+
+func failed(n int) string {
+	if n == 1 {
+		return "One group of recipients has failed and can be tried again."
+	}
+	return number(n) + " groups of recipients have failed and can be tried again."
+}
+
+// upstreamNote tells what is wrong with an upstream, if anything is.
+func upstreamNote(now time.Time, u *admin.Upstream) (note, bool) {
+	for _, e := range u.Expiries {
+		switch {
+		case e.Error != "":
+			return note{Level: "warn", Short: u.Name + ": its " + e.Name + " is not renewed", Text: fmt.Sprintf("The %s of %s could not be renewed.", e.Name, u.Name),
+				Small: e.Error, Link: "/upstreams#" + u.Name}, true
+		case !e.Renewed && !e.At.IsZero() && e.At.Sub(now) < 7*24*time.Hour:
+			return note{Level: "warn", Short: u.Name + ": its " + e.Name + " ends soon",
+				Text: fmt.Sprintf("The %s of %s ends on %s.", e.Name, u.Name, e.At.Local().Format("Monday 2 January")), Link: "/upstreams#" + u.Name}, true
+		}
+	}
+	if u.State == "" || u.State == "open" {
+		return note{}, false
+	}
+	n := note{Level: "warn", Short: u.Name + " is " + u.State, Small: u.LastError, Link: "/messages?q=upstream:" + u.Name}
+	n.Text = fmt.Sprintf("%s has been %s for %s: %s.", u.Name, u.State, duration(now.Sub(u.Since)), u.Reason)
+	if u.Queued > 0 {
+		n.Short = number(u.Queued) + " wait for " + u.Name
+		n.Text += " " + waiting(u.Queued)
+	}
+	if u.NextProbe.After(now) {
+		what := "Next probe"
+		if u.Reason == "quota" {
+			what = "It opens"
+		}
+		n.Text += fmt.Sprintf(" %s in %s.", what, duration(u.NextProbe.Sub(now).Truncate(time.Second)))
+	}
+	return n, true
+}
+
+func waiting(n int) string {
+	if n == 1 {
+		return "One group of recipients waits."
+	}
+	return number(n) + " groups of recipients wait."
+}

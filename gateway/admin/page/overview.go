@@ -1,0 +1,176 @@
+package page
+
+import (
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/figures"
+	"mailhatch/gateway/admin/page/plot"
+	"mailhatch/gateway/envelope"
+)
+
+// overview is the screen that says whether everything is well.
+type overview struct {
+	Notes     []note
+	Figures   []figure
+	Spans     []span
+	Chart     template.HTML
+	Points    []shownPoint // behind the chart, the newest first
+	Unit      string       // of the points
+	Half      string       // time from acceptance until an upstream had the mail
+	Most      string
+	Since     time.Time // of the figures
+	Waits     admin.QueueStatus
+	Upstreams []shownUpstream
+}
+
+// figure is a number of today beside that of yesterday.
+type figure struct {
+	Label, Tone, Link string
+	Now               int
+	Before            string
+}
+
+// span is a choice of how much the chart shows.
+type span struct {
+	Label, Key  string
+	Here        bool
+	whole, step time.Duration
+	layout      string // of the labels below the chart
+	every       int    // points from one label to the next
+}
+
+type shownPoint struct {
+	At string
+	figures.Count
+}
+
+// shownUpstream is an upstream in a row of a table.
+type shownUpstream struct {
+	admin.Upstream
+	Spark template.HTML
+	Sent  int // in the last day
+}
+
+func spans() []span {
+	return []span{
+		{Label: "1 hour", Key: "1h", whole: time.Hour, step: time.Minute, layout: "15:04", every: 10},
+		{Label: "24 hours", Key: "24h", whole: 24 * time.Hour, step: 10 * time.Minute, layout: "15:04", every: 24},
+		{Label: "7 days", Key: "7d", whole: 7 * 24 * time.Hour, step: time.Hour, layout: "Mon 2", every: 24},
+	}
+}
+
+func (p *Page) overview(v *view) error {
+	st, err := p.cfg.Gateway.Status(v.ctx)
+	if err != nil {
+		return err
+	}
+	o := &overview{Notes: p.notes(v, st), Spans: spans(), Since: p.cfg.Figures.Since(), Waits: st.Queue[envelope.Queued]}
+	o.Figures = p.today(v.now, st)
+	here := 0
+	for i := range o.Spans {
+		if o.Spans[i].Key == v.r.URL.Query().Get("span") {
+			here = i
+		}
+	}
+	o.Spans[here].Here = true
+	o.draw(p.cfg.Figures, &o.Spans[here])
+	for _, u := range st.Upstreams {
+		o.Upstreams = append(o.Upstreams, p.shown(u))
+	}
+	return p.show(v, http.StatusOK, "overview", "Overview", o)
+}
+
+// shown adds to an upstream what it did in the last day.
+func (p *Page) shown(u admin.Upstream) shownUpstream {
+	s := shownUpstream{Upstream: u}
+	var values []float64
+	for _, point := range p.cfg.Figures.Upstream(u.Name, 30*time.Minute) {
+		values = append(values, float64(point.Sent))
+		s.Sent += point.Sent
+	}
+	s.Spark = plot.Spark(values, "sent", count(s.Sent, "recipient")+" sent in 24 hours")
+	return s
+}
+
+// today counts since midnight, and until the same time of yesterday.
+func (p *Page) today(now time.Time, st *admin.Status) []figure {
+	local := now.Local()
+	midnight := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, local.Location())
+	today := p.cfg.Figures.Between(midnight, now.Add(time.Minute))
+	before := func(int) string { return "" }
+	var yesterday figures.Count
+	if p.cfg.Figures.Since().Before(midnight.AddDate(0, 0, -1)) {
+		yesterday = p.cfg.Figures.Between(midnight.AddDate(0, 0, -1), local.AddDate(0, 0, -1))
+		before = func(n int) string { return number(n) + " yesterday by now" }
+	}
+	oldest := ""
+	waits := st.Queue[envelope.Queued]
+	if waits.Parts > 0 {
+		oldest = "the oldest for " + duration(now.Sub(waits.Oldest).Truncate(time.Second))
+	}
+	return []figure{
+		{"Accepted", "accepted", "/messages?q=since:today", today.Accepted, before(yesterday.Accepted)},
+		{"Sent", "sent", "/messages?q=state:sent+since:today", today.Sent, before(yesterday.Sent)},
+		{"Waiting", "waits", "/messages?q=state:waits", waits.Parts, oldest},
+		{"Failed", "failed", "/messages?q=state:failed", today.Failed, before(yesterday.Failed)},
+	}
+}
+
+// draw makes the chart of a span.
+func (o *overview) draw(f *figures.Figures, s *span) {
+	points := f.Series(s.whole, s.step)
+	minutes := s.step.Minutes()
+	sent, deferred, lost := plot.Series{Class: "sent"}, plot.Series{Class: "waits"}, plot.Series{Class: "failed"}
+	c := &plot.Chart{Unit: "recipients a minute"}
+	total := figures.Count{}
+	for i, point := range points {
+		at := point.At.Local()
+		sent.Values = append(sent.Values, float64(point.Sent)/minutes)
+		deferred.Values = append(deferred.Values, float64(point.Deferred)/minutes)
+		lost.Values = append(lost.Values, float64(point.Failed)/minutes)
+		label := at.Format("Mon 15:04")
+		c.Titles = append(c.Titles, fmt.Sprintf("%s: %d sent, %d put off, %d failed", label, point.Sent, point.Deferred, point.Failed))
+		if s.marks(i, at) {
+			c.Marks = append(c.Marks, plot.Mark{Point: i, Text: at.Format(s.layout)})
+		}
+		total.Sent += point.Sent
+		total.Deferred += point.Deferred
+		total.Failed += point.Failed
+		if point.Count != (figures.Count{}) {
+			o.Points = append([]shownPoint{{label, point.Count}}, o.Points...)
+		}
+	}
+	c.Series = []plot.Series{sent, deferred, lost}
+	c.About = fmt.Sprintf("Recipients in the last %s: %s sent, %s put off, %s failed", s.Label, number(total.Sent), number(total.Deferred), number(total.Failed))
+	o.Chart, o.Unit = c.SVG(), duration(s.step)
+	if half, most, ok := f.Ages(s.whole); ok {
+		o.Half, o.Most = roughly(half), roughly(most)
+	}
+}
+
+// marks reports whether a point of the chart gets a label: one at a round time.
+func (s *span) marks(i int, at time.Time) bool {
+	switch s.every {
+	case 10:
+		return at.Minute()%10 == 0
+	default:
+		if s.whole > 24*time.Hour {
+			return at.Hour() == 0 || i == 0 && at.Hour() < 18
+		}
+		return at.Minute() == 0 && at.Hour()%4 == 0
+	}
+}
+
+// roughly writes a time that is known to within a half.
+func roughly(d time.Duration) string {
+	for _, unit := range []time.Duration{time.Hour, time.Minute, time.Second, 100 * time.Millisecond, 10 * time.Millisecond} {
+		if d >= 5*unit {
+			return "about " + duration(d.Round(unit))
+		}
+	}
+	return "about " + duration(d.Round(time.Millisecond))
+}

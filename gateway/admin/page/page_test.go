@@ -1,0 +1,125 @@
+package page
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/journal"
+	"mailhatch/gateway/queue"
+)
+
+// TestOverview: what is wrong stands first, in words, and the figures below it are those of the journal.
+func TestOverview(t *testing.T) {
+	h := newHouse(t)
+	text := h.see("/")
+	h.contains("an idle gateway", text, "All mail is moving", "mail.example.com", "mailhatch 1.2.3", "Opened by ann", "Nothing happened in this time")
+	if strings.Contains(text, "Needs attention") {
+		t.Error("an idle gateway needs attention")
+	}
+	h.add(plain, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org"), part(envelope.Held, "", "bob@example.org"), part(envelope.Failed, "main", "eva@example.org")})
+	now := time.Now()
+	h.status = []admin.Upstream{{Name: "main", Kind: "smtp", State: "open", MaxConcurrent: 16},
+		{Name: "bulk", State: "closed", Reason: "account", Since: now.Add(-12 * time.Minute), LastError: "401 <key> is invalid", NextProbe: now.Add(27 * time.Second)},
+		{Name: "old", State: "open", Expiries: []admin.Expiry{{Name: "certificate", At: now.Add(time.Hour)}}},
+		{Name: "token", State: "open", Expiries: []admin.Expiry{{Name: "token", Error: "invalid_grant"}}}}
+	for _, e := range []journal.Event{{Name: "accepted"}, {Name: "sent", Upstream: "main", Recipients: 1234, Age: 3 * time.Second}, {Name: "deferred", Recipients: 2}, {Name: "failed", Recipients: 1}} {
+		h.figures.Hear(e)
+	}
+	for _, span := range []string{"", "?span=1h", "?span=24h", "?span=7d", "?span=nonsense"} {
+		text = h.see("/overview" + span)
+		h.contains("the overview", text, "Needs attention", "1 wait for bulk", "bulk has been closed for 12 min: account. One group of recipients waits. Next probe in",
+			"401 <key> is invalid", "One group of recipients is held", "has failed and can be tried again", "The certificate of old ends on", "could not be renewed",
+			"Sent today 1,234", "Failed today 1", "Waiting 1 the oldest for", "half within about", "put off")
+	}
+}
+
+// TestStart: where mail is only caught, the messages come first and say how mail gets there.
+func TestStart(t *testing.T) {
+	h := newHouse(t)
+	h.catcher = true
+	if w := h.ask("GET", "/", nil); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/messages" {
+		t.Errorf("%d to %s", w.Code, w.Header().Get("Location"))
+	}
+	h.contains("the empty list", h.see("/messages"), "Waiting for the first mail", "curl -sS smtp://127.0.0.1:1025", "Nothing leaves this machine")
+	h.catcher = false
+	h.contains("the empty list", h.see("/messages"), "No mail yet", "127.0.0.1:1025")
+}
+
+// TestMessages: a message is one row, whatever became of its recipients, and filters name what they filter.
+func TestMessages(t *testing.T) {
+	h := newHouse(t)
+	h.add(mixed, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org", "bob@example.org")}, sent("eva@example.org"))
+	text := h.see("/messages")
+	h.contains("the list", text, `<b>bold</b> & "quoted"`, "◐ waits 2", "● sent", "shop@example.com → ", "and 2 more", "bulk")
+	h.contains("a search", h.see("/messages?q=to:ann"), "to: ann", "ann@example.org")
+	h.contains("a search", h.see("/messages?q=to:nobody"), "No message was found")
+	h.contains("a mistyped search", h.see("/messages?q=tow:ann"), "This search is not understood", "tow:")
+}
+
+// TestMessage: each tab shows its part, and none of it is markup of the page.
+func TestMessage(t *testing.T) {
+	h := newHouse(t)
+	id := h.add(mixed, []queue.Part{part(envelope.Held, "bulk", "ann@example.org")}, sent("eva@example.org"))
+	address := "/messages/" + id
+	text := h.see(address)
+	h.contains("the message", text, `<b>bold</b> & "quoted"`, "ann@example.org is held", "eva@example.org was taken by main", "Release…", "Accepted", "Download")
+	h.contains("its HTML", h.see(address+"?tab=html"), "1 address in it would have been fetched from other machines", "Fetch pictures")
+	h.contains("its HTML", h.see(address+"?tab=html&remote"), "fetches pictures from other machines")
+	h.contains("its header", h.see(address+"?tab=headers"), "X-Long", "Grüße", "=?utf-8?q?")
+	h.contains("its files", h.see(address+"?tab=files"), `a"b.html`, "text/html", "multipart/mixed")
+	h.contains("its source", h.see(address+"?tab=source"), "<script>alert(1)</script>")
+	h.contains("a tab that it has not", h.see(address+"?tab=text"), "Accepted")
+	other := h.add(plain, []queue.Part{part(envelope.Failed, "main", "ann@example.org")})
+	h.contains("its text", h.see("/messages/"+other+"?tab=text"), "See https://example.com/x.")
+
+	w := h.ask("GET", address+"/html", nil)
+	if body := w.Body.String(); strings.Contains(body, "alert") || strings.Contains(body, "tracker") || !strings.Contains(body, "<p>Hi</p>") {
+		t.Errorf("the frame has %s", body)
+	}
+	if policy := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") || !strings.Contains(policy, "sandbox") {
+		t.Errorf("the policy of the frame is %q", policy)
+	}
+	for target, name := range map[string]string{address + "/source": `attachment; filename=` + id + ".eml", address + "/files/0": `attachment; filename="a\"b.html"`} {
+		w := h.ask("GET", target, nil)
+		if d := w.Header().Get("Content-Disposition"); d != name || w.Header().Get("X-Content-Type-Options") != "nosniff" || strings.Contains(w.Header().Get("Content-Type"), "html") {
+			t.Errorf("%s: %v", target, w.Header())
+		}
+	}
+	gone := h.add(plain, nil, sent("ann@example.org"))
+	h.contains("a message that is gone", h.see("/messages/"+gone), "was taken by main", "are not kept any longer")
+	for _, target := range []string{"/messages/nonsense", "/messages/" + gone + "/html", "/messages/" + gone + "/source", address + "/files/9", address + "/files/x", "/nowhere"} {
+		if w := h.ask("GET", target, nil); w.Code != http.StatusNotFound || !strings.Contains(h.text(target, w), "There is no such") && !strings.Contains(target, "files") {
+			t.Errorf("%s: %d", target, w.Code)
+		}
+	}
+}
+
+// TestAct: an action says what it will touch, and then touches that.
+func TestAct(t *testing.T) {
+	h := newHouse(t)
+	id := h.add(plain, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org", "bob@example.org"), part(envelope.Held, "bulk", "eva@example.org")})
+	other := h.add(mixed, []queue.Part{part(envelope.Queued, "main", "ann@example.org")})
+	text := h.see("/act?do=hold&id=" + id + "&id=" + other)
+	h.contains("the question", text, "Hold 3 recipients of 2 messages?", "Hello", "ann@example.org and bob@example.org")
+	if strings.Contains(text, "eva@example.org") {
+		t.Error("it names recipients that are held already")
+	}
+	form := url.Values{"do": {"hold"}, "id": {id, other}, "csrf": {"secret-of-the-form"}}
+	w := h.ask("POST", "/act", form)
+	h.contains("the answer", h.text("/act", w), "3 recipients of 2 messages are held.")
+	h.contains("the message", h.see("/messages/"+id), "ann@example.org is held", "bob@example.org is held")
+	if w := h.ask("POST", "/act", url.Values{"do": {"release"}, "id": {id}}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/messages/"+id {
+		t.Errorf("%d to %s", w.Code, w.Header().Get("Location"))
+	}
+	h.contains("a question about nothing", h.see("/act?do=release&id="+id), "Nothing to release")
+	for _, query := range []string{"do=explode&id=" + id, "do=hold", "do=hold&%zz", "do=hold" + strings.Repeat("&id="+id, maxChosen+1)} {
+		if w := h.ask("GET", "/act?"+query, nil); w.Code != http.StatusBadRequest {
+			t.Errorf("%.40s: %d", query, w.Code)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+// Everything works without this script; it adds live updates, keys and what moves.
+(() => {
+  'use strict';
+  const $ = (s, e = document) => e.querySelector(s), $$ = (s, e = document) => [...e.querySelectorAll(s)];
+  const root = document.body;
+
+  // Times that go on.
+  const span = s => {
+    const two = (n, a, r, b) => n >= 10 || !r ? `${n} ${a}` : `${n} ${a} ${r} ${b}`;
+    if (s < 60) return `${s} s`;
+    if (s < 3600) return `${Math.floor(s / 60)} min`;
+    if (s < 86400) return two(Math.floor(s / 3600), 'h', Math.floor(s % 3600 / 60), 'min');
+    return two(Math.floor(s / 86400), 'd', Math.floor(s % 86400 / 3600), 'h');
+  };
+  const tick = () => $$('time').forEach(t => {
+    const text = t.textContent, s = Math.floor((Date.now() - Date.parse(t.dateTime)) / 1000);
+    if (!/ago$|^in |^now$/.test(text)) return;
+    const now = Math.abs(s) < 1 ? 'now' : s > 0 ? span(s) + ' ago' : 'in ' + span(-s);
+    if (now !== text) t.textContent = now;
+  });
+  setInterval(tick, 1000);
+
+  // What happened while the page was open: figures change where they stand, lists wait for a click.
+  const bar = $('#new');
+  let fresh = 0, busy = false, again = false;
+  const swap = async () => {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const answer = await fetch(location.href, {headers: {Accept: 'text/html'}});
+      if (answer.ok) {
+        const next = new DOMParser().parseFromString(await answer.text(), 'text/html');
+        $$('[data-swap], #whole').forEach(e => {
+          const n = next.getElementById(e.id);
+          if (!n || n.innerHTML === e.innerHTML && n.className === e.className || e.contains(document.activeElement) && e.id !== 'whole') return;
+          const open = $('details[open]', e);
+          e.innerHTML = n.innerHTML; e.className = n.className;
+          if (open && $('details', e)) $('details', e).open = true;
+        });
+        const empty = $('[data-empty]');
+        if (empty && next.getElementById('list')) {
+          const list = document.importNode(next.getElementById('list'), true);
+          empty.replaceWith(list);
+          $('tr', $('tbody', list)).classList.add('came');
+          ready();
+        }
+      }
+    } catch { /* the gateway is away; the stream comes back by itself */ }
+    busy = false;
+    if (again) { again = false; setTimeout(swap, 500); }
+  };
+  if (root.dataset.live && window.EventSource) {
+    const stream = new EventSource(root.dataset.live);
+    let seen = 0;
+    stream.onopen = () => { seen = 0; };
+    stream.onmessage = e => {
+      const n = +e.data;
+      fresh += Math.max(0, n - seen); seen = n;
+      swap();
+      if (bar && fresh > 0 && $('#list')) {
+        bar.hidden = false;
+        bar.firstElementChild.textContent = fresh === 1 ? '1 new message' : `${fresh} new messages`;
+        bar.firstElementChild.href = location.href;
+      }
+    };
+    addEventListener('pagehide', () => stream.close());
+  }
+
+  // Keys.
+  const rows = () => $$('#rows tr');
+  const here = () => rows().findIndex(r => r.classList.contains('here'));
+  const go = to => {
+    const list = rows(), n = Math.max(0, Math.min(list.length - 1, to));
+    list.forEach(r => r.classList.remove('here'));
+    if (!list[n]) return;
+    list[n].classList.add('here');
+    list[n].scrollIntoView({block: 'nearest'});
+    $('.subject a', list[n]).focus({preventScroll: true});
+  };
+  addEventListener('keydown', e => {
+    if (e.ctrlKey || e.metaKey || e.altKey) return;
+    const field = e.target.closest('input:not([type=checkbox]), textarea, select');
+    if (field) { if (e.key === 'Escape') field.blur(); return; }
+    const at = here();
+    switch (e.key) {
+    case '/': $('#q').focus(); $('#q').select(); break;
+    case 'j': go(at + 1); break;
+    case 'k': go(at < 0 ? 0 : at - 1); break;
+    case 'x': if (at >= 0) $('input', rows()[at]).click(); break;
+    case 'u': if (root.dataset.screen === 'message') location.href = '/messages'; break;
+    case '?': $('#keys').showModal(); break;
+    default: return;
+    }
+    e.preventDefault();
+  });
+  $('.keys').hidden = false;
+
+  // Copying, choosing all, the width of a mail.
+  function ready() {
+    const all = $('#all');
+    if (all) {
+      all.hidden = false;
+      all.onchange = () => $$('#rows input').forEach(b => { b.checked = all.checked; });
+    }
+    $$('.copy').forEach(c => {
+      if (!navigator.clipboard || c.nextElementSibling?.dataset.copy) return;
+      const b = document.createElement('button');
+      b.type = 'button'; b.textContent = 'Copy'; b.className = 'plain small'; b.dataset.copy = '1';
+      b.onclick = async () => { await navigator.clipboard.writeText(c.textContent); b.textContent = 'Copied'; setTimeout(() => { b.textContent = 'Copy'; }, 1500); };
+      c.after(b);
+    });
+  }
+  ready();
+  const width = $('#width');
+  if (width) {
+    width.hidden = false;
+    $$('button', width).forEach(b => {
+      b.onclick = () => {
+        $('iframe').className = b.dataset.width;
+        $$('button', width).forEach(o => o.setAttribute('aria-pressed', String(o === b)));
+      };
+    });
+    $('button', width).setAttribute('aria-pressed', 'true');
+  }
+})();

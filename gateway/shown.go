@@ -1,0 +1,49 @@
+package gateway
+
+import (
+	"context"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/figures"
+	"mailhatch/gateway/admin/page"
+	"mailhatch/gateway/queue"
+)
+
+// newPage makes the page, which hears of what happens from now on.
+func (g *Gateway) newPage() *page.Page {
+	counts := figures.New(g.clock.Now)
+	p := page.New(page.Config{Gateway: shown{admin.Reader{Queue: g.queue}, g}, Figures: counts, Caller: g.access.Caller,
+		Catcher: func() bool { return g.file == "" }, SMTP: g.smtpAddress, Now: g.clock.Now, Log: g.opts.Log})
+	g.journal.Listen(counts.Hear)
+	g.journal.Listen(p.Hear)
+	return p
+}
+
+// smtpAddress is where programs hand mail over: the first listener that is no socket, "" for none.
+func (g *Gateway) smtpAddress() string {
+	for _, addr := range g.endpoints.Addrs() {
+		if addr.Network() == "tcp" {
+			return addr.String()
+		}
+	}
+	return ""
+}
+
+// shown is this gateway as its page sees it.
+type shown struct {
+	admin.Reader
+	g *Gateway
+}
+
+// Status implements page.Gateway.
+func (s shown) Status(ctx context.Context) (*admin.Status, error) { return s.g.admin.Status(ctx) }
+
+// Body implements page.Gateway.
+func (s shown) Body(ctx context.Context, id string) (queue.Body, error) {
+	return s.g.queue.Body(ctx, id)
+}
+
+// Act implements page.Gateway.
+func (s shown) Act(ctx context.Context, action admin.Action, sel admin.Selection, by string) (*admin.Changed, error) {
+	return s.g.admin.Act(ctx, action, sel, by)
+}
