@@ -27,7 +27,7 @@ func (g *Gateway) adminServer() *admin.Server {
 		Access: g.access, Page: g.page, URL: g.pageURL, Refused: func(client string) {
 			g.journal.Rejected(journal.Rejected{Stage: "admin-client", Reason: "not in allow of [admin]", Client: client, Listener: "admin"})
 		},
-		Check: g.check,
+		Check: g.check, TestAlerts: g.testAlerts,
 		Queue: g.queue, Status: g.upstreamStatus, Why: g.waiting, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
 		Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"mailhatch/gateway/admin"
 	"mailhatch/gateway/alert"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/gate"
@@ -106,4 +107,20 @@ func certificates(cfg *config.Config) (list []listenerCertificate) {
 func (g *Gateway) maildropDepth() (alert.Depth, error) {
 	w, err := maildrop.Look(g.current.Load().StateDir)
 	return alert.Depth{Count: w.Count, Oldest: w.Oldest}, err
+}
+
+// testAlerts sends a test to the receivers of alerts.
+func (g *Gateway) testAlerts(ctx context.Context, name string) ([]admin.AlertTest, error) {
+	results, err := g.alerts.Test(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]admin.AlertTest, len(results))
+	for i, r := range results {
+		list[i] = admin.AlertTest{Name: r.Name, Receiver: r.Receiver, Answer: r.Answer, Millis: r.Took.Milliseconds()}
+		if r.Err != nil {
+			list[i].Error = r.Err.Error()
+		}
+	}
+	return list, nil
 }

@@ -23,6 +23,8 @@ func describe(prefix string, list []subcommand) []command.Description {
 		switch d.Name {
 		case "queue":
 			d.Sub = describe("queue ", queueCommands())
+		case "alert":
+			d.Sub = describe("alert ", alertCommands())
 		case "sendmail":
 			d.Flags = sendmail.Flags()
 		default:

@@ -16,6 +16,7 @@
 //	GET  /api/v1/queue/{id}/message   the message as it is stored; not for programs with the token
 //	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; not for programs with the token
 //	POST /api/v1/reload               reads the config again → Reloaded; not for programs with the token
+//	POST /api/v1/alert/test           sends a test to the receivers of alerts, ?name= to one → AlertTests; not for programs with the token
 //	POST /api/v1/check/{upstream}     whether it would take mail → Checked; unix socket only
 //	POST /api/v1/login/{upstream}     a person logs in → a LoginStep a line; unix socket only
 //	POST /api/v1/page                 Link, which opens the page; unix socket only
@@ -68,6 +69,8 @@ type Config struct {
 	Hostname func() string
 	Version  string
 	Started  time.Time
+
+	TestAlerts func(ctx context.Context, name string) ([]AlertTest, error) // sends a test to the receiver of that name, "" for all
 
 	Check func(ctx context.Context, upstream string) (Checked, bool) // whether an upstream would take mail; false: it is unknown
 }

@@ -25,3 +25,25 @@ func TestCheck(t *testing.T) {
 		t.Errorf("by TCP: %d", status)
 	}
 }
+
+// TestAlertTests: what came back from receivers is shown.
+func TestAlertTests(t *testing.T) {
+	want := []AlertTest{{Name: "ops", Receiver: "https://x/***", Answer: "200 OK", Millis: 3}, {Name: "2", Error: "answered 500"}}
+	c, _ := start(t, Config{Queue: newFake(), TestAlerts: func(_ context.Context, name string) ([]AlertTest, error) {
+		if name == "none" {
+			return nil, errors.New("there is no alert")
+		}
+		return want, nil
+	}})
+	if got, err := c.TestAlerts(t.Context(), ""); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	var e *Error
+	if _, err := c.TestAlerts(t.Context(), "none"); !errors.As(err, &e) || e.Status != http.StatusNotFound {
+		t.Errorf("another name: %v", err)
+	}
+	without, _ := start(t, Config{Queue: newFake()})
+	if _, err := without.TestAlerts(t.Context(), ""); !errors.As(err, &e) || e.Status != http.StatusNotImplemented {
+		t.Errorf("without: %v", err)
+	}
+}

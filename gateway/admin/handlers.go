@@ -95,6 +95,7 @@ func (s *Server) routes(stopped context.Context) []route {
 		{"POST /api/v1/check/{upstream}", access.Owner, s.check},
 		{"POST /api/v1/login/{upstream}", access.Owner, s.login(stopped)},
 		{"POST /api/v1/reload", access.Person, s.reload},
+		{"POST /api/v1/alert/test", access.Person, s.testAlerts},
 		{"POST /api/v1/page", access.Owner, s.link},
 	}
 }

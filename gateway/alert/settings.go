@@ -32,7 +32,7 @@ type Settings struct {
 	URL     upstream.Secret   `toml:"url"`
 	Secret  upstream.Secret   `toml:"secret"` // signs webhooks
 	CAFile  string            `toml:"ca_file"`
-	Exec    []string          `toml:"exec"`
+	Exec    []string          `toml:"exec,secret"` // an argument may hold any character, and be a secret
 	Timeout upstream.Duration `toml:"timeout"`
 	Every   upstream.Duration `toml:"every"` // of heartbeats; 0: none
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -183,7 +184,7 @@ func (w *Watcher) Test(ctx context.Context, name string) ([]Result, error) {
 	case len(names) == 0:
 		return nil, fmt.Errorf("the config has no [[alert]]")
 	case len(list) == 0:
-		return nil, fmt.Errorf("there is no alert %q; there are %v", name, slices.Sorted(maps.Keys(names)))
+		return nil, fmt.Errorf("there is no alert %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
 	}
 	results := make([]Result, len(list))
 	var group errgroup.Group

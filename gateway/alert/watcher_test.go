@@ -334,7 +334,7 @@ func TestTest(t *testing.T) {
 				t.Errorf("%q: %q, %v", name, got, err)
 			}
 		}
-		if _, err := r.watcher.Test(t.Context(), "oops"); err == nil || !strings.Contains(err.Error(), "[bad ops]") {
+		if _, err := r.watcher.Test(t.Context(), "oops"); err == nil || !strings.Contains(err.Error(), "bad, ops") {
 			t.Error(err)
 		}
 		r.watcher.Follow(nil, "app1")
