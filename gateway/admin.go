@@ -29,7 +29,7 @@ func (g *Gateway) adminServer() *admin.Server {
 		},
 		Check: g.check, TestAlerts: g.testAlerts,
 		Queue: g.queue, Status: g.upstreamStatus, Why: g.waiting, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
-		Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
+		Carry: g.carry, Resend: g.resend, Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }
 

@@ -23,7 +23,7 @@ import (
 func queueExport(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue export")
 	var parts partFlags
-	parts.define(fs)
+	parts.define(fs, "to")
 	asJSON := fs.Bool("json", false, "one JSON object")
 	rest, err := command.Parse(fs, args)
 	if err == nil {

@@ -78,7 +78,7 @@ func subcommands() []subcommand {
 		{"route", "--from A --to B [FILE]", "show which rule decides, and why", runRoute},
 		{"render", "--upstream NAME FILE", "show what would be sent for a message", runRender},
 		{"send", "--to A [--from A] [-s SUBJECT] [-a FILE] [A…]", "send a message with files through the running gateway, as mailx(1)", runSend},
-		{"queue", "list|show|cat|retry|hold|release|delete|export [ID…|--all]", "list and manage queued mail", runQueue},
+		{"queue", "list|show|cat|retry|hold|release|delete|move|resend|export [ID…|--all]", "list and manage queued mail", runQueue},
 		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},
 		{"alert", "test [NAME]", "send a test to the receivers of alerts", runAlert},

@@ -80,7 +80,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		commands = map[string]func(*testscript.TestScript, bool, []string){}
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
-		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain, "refuse": refuse, "waitfor": waitfor,
+		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain, "refuse": refuse, "waitfor": waitfor, "id": idOf,
 		"consent": consent, "application": application,
 	})
 	return commands

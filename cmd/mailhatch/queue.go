@@ -29,6 +29,8 @@ func queueCommands() []subcommand {
 		{"hold", "ID…|--all " + selection, "keep mail until it is released", act(admin.Hold)},
 		{"release", "ID…|--all " + selection, "release held mail", act(admin.Release)},
 		{"delete", "ID…|--all " + selection, "discard mail for good", act(admin.Delete)},
+		{"move", "--to UPSTREAM ID…|--all " + strings.Replace(selection, "--to", "--recipient", 1), "make mail wait for another upstream, whatever routes say", act(admin.Move)},
+		{"resend", "ID [--to A]… [--via UPSTREAM]", "accept a message a second time, under a new id", queueResend},
 		{"export", "DIR [ID…] " + selection, "write messages to files: ID.eml as it is stored, ID.json with all that is known", queueExport},
 	}
 }
@@ -46,7 +48,7 @@ func runQueue(ctx context.Context, a *app, args []string) error {
 			return c.run(ctx, a, args[1:])
 		}
 	}
-	return command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release, delete or export", args[0])
+	return command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release, delete, move, resend or export", args[0])
 }
 
 func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || s == "--help" }
@@ -54,7 +56,7 @@ func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || 
 func queueList(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue list")
 	var parts partFlags
-	parts.define(fs)
+	parts.define(fs, "to")
 	limit := fs.Int("limit", 0, "at most this `number` of messages; 0 for all")
 	asJSON := fs.Bool("json", false, "one line of JSON for each message")
 	ids, err := command.Parse(fs, args)
@@ -139,7 +141,7 @@ func lastError(p *admin.Part) string {
 func queueShow(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue show")
 	var parts partFlags
-	parts.define(fs)
+	parts.define(fs, "to")
 	asJSON := fs.Bool("json", false, "one line of JSON for each message")
 	ids, err := command.Parse(fs, args)
 	if err == nil {
@@ -241,6 +243,9 @@ func printMessage(w io.Writer, m *admin.Message) error {
 		}
 		if pr.Uncertain {
 			t.Row("  uncertain", terminal.OrDash(pr.Upstream)+" may have accepted it already: no other upstream is tried")
+		}
+		if pr.Moved != "" {
+			t.Row("  moved", "to "+pr.Moved+" by an operator: routes have no say")
 		}
 		field("  passed", strings.Join(pr.Passed, ", "))
 		field("  unfit", strings.Join(pr.Unfit, ", "))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -95,6 +96,20 @@ func waitfor(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%q never writes %s (%v), but:\n%s", args[1:], args[0], err, out)
 		}
 	}
+}
+
+// idOf puts the id of the message in the queue with that subject into an environment variable.
+func idOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: id VARIABLE SUBJECT PROGRAM [ARGUMENTS]")
+	}
+	cmd := program(ts, self, args[2], append(args[3:], "queue", "list", "--json", "--subject", args[1])...)
+	cmd.Dir = ts.MkAbs(".")
+	out, err := cmd.Output()
+	ts.Check(err)
+	var m struct{ ID string }
+	ts.Check(json.Unmarshal(out, &m))
+	ts.Setenv(args[0], m.ID)
 }
 
 // each waits until every one of N messages that burst has sent is in $RUN/out, once.

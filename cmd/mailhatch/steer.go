@@ -21,12 +21,13 @@ type partFlags struct {
 	state, upstream, from, to, subject, older string
 }
 
-func (p *partFlags) define(fs *flag.FlagSet) {
+// define defines the flags; to is the name of the one for recipients.
+func (p *partFlags) define(fs *flag.FlagSet, to string) {
 	fs.StringVar(&p.state, "state", "", "only recipients in this `state`: queued, held or failed")
 	fs.StringVar(&p.upstream, "upstream", "", "only recipients that wait for this `upstream`")
 	fs.StringVar(&p.upstream, "lane", "", "only recipients that wait for this `upstream`")
 	fs.StringVar(&p.from, "from", "", "only mail of this envelope sender: an `address`, or a word in it; * matches any text and ? any character, <> is the null sender")
-	fs.StringVar(&p.to, "to", "", "only recipients with this `address`, as for --from")
+	fs.StringVar(&p.to, to, "", "only recipients with this `address`, as for --from")
 	fs.StringVar(&p.subject, "subject", "", "only mail whose subject has this `text` in it; with * or ?, that is all of it")
 	fs.StringVar(&p.older, "older", "", "only mail accepted before this `time`: 2h (ago), yesterday, 11:30, 2026-11-30T11:00")
 }
@@ -69,7 +70,13 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 	return func(ctx context.Context, a *app, args []string) error {
 		fs := a.flags("queue " + string(action))
 		var parts partFlags
-		parts.define(fs)
+		var sel admin.Selection
+		if action == admin.Move {
+			parts.define(fs, "recipient")
+			fs.StringVar(&sel.Target, "to", "", "the `upstream` that is to have them, whatever routes say")
+		} else {
+			parts.define(fs, "to")
+		}
 		all := fs.Bool("all", false, "all mail that the other flags choose")
 		yes := fs.Bool("yes", false, "do not ask before a change of more than messages named by their ids")
 		asJSON := fs.Bool("json", false, "one JSON object")
@@ -84,14 +91,15 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 			return command.Usagef("queue %s: name messages or use --all, not both", action)
 		case !*all && len(ids) == 0 && !parts.given():
 			return command.Usagef("queue %s: name messages, or use --all", action)
+		case action == admin.Move && sel.Target == "":
+			return command.Usagef("queue move: --to names the upstream; --recipient chooses recipients")
 		}
 		client, _, err := a.client(ctx)
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		f := parts.filter(ids)
-		sel := admin.Selection{IDs: ids, All: len(ids) == 0, State: f.State, Upstream: f.Upstream, From: f.From, To: f.To, Subject: f.Subject, Older: f.Older}
+		parts.choose(&sel, ids)
 		parts.tell(a.stderr)
 		if !*yes && (sel.All || parts.given()) && terminal.Interactive(a.stdin) && terminal.Interactive(a.stderr) {
 			if done, err := a.agree(ctx, client, action, &sel); done || err != nil {
@@ -102,8 +110,14 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 		if err != nil {
 			return err
 		}
-		return a.printChanged(action, changed, parts.given(), *asJSON)
+		return a.printChanged(action, &sel, changed, *asJSON)
 	}
+}
+
+// choose puts the flags into a selection.
+func (p *partFlags) choose(sel *admin.Selection, ids []string) {
+	sel.IDs, sel.All = ids, len(ids) == 0
+	sel.State, sel.Upstream, sel.From, sel.To, sel.Subject, sel.Older = envelope.State(p.state), p.upstream, p.from, p.to, p.subject, p.older
 }
 
 // agree shows on the terminal what an action will touch and asks whether to go on; mail that is accepted after that
@@ -116,7 +130,7 @@ func (a *app) agree(ctx context.Context, client *admin.Client, action admin.Acti
 		return false, err
 	}
 	if would.Changed == 0 {
-		return true, a.printChanged(action, would, true, false)
+		return true, a.printChanged(action, sel, would, false)
 	}
 	printTouched(a.stderr, action, would)
 	switch ok, err := a.confirm(ctx, "Go on?"); {
@@ -139,6 +153,9 @@ func printTouched(w io.Writer, action admin.Action, c *admin.Changed) {
 	fmt.Fprintf(w, "%s: %s%s of %s\n", action, than, terminal.Count(c.Recipients, "recipient"), terminal.Count(c.Changed, "message"))
 	for _, g := range c.Groups {
 		fmt.Fprintf(w, "  %s %s%s\n", terminal.Count(g.Recipients, "recipient"), g.State, forUpstream(g.Upstream))
+	}
+	if c.Stay > 0 {
+		fmt.Fprintf(w, "  %s stay\n", terminal.Count(c.Stay, "recipient"))
 	}
 	fmt.Fprintln(w, "such as")
 	t := &terminal.Table{}
@@ -192,25 +209,70 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 	}
 }
 
-// printChanged says what an action did. chosen: recipients were chosen, not whole messages.
-func (a *app) printChanged(action admin.Action, c *admin.Changed, chosen, asJSON bool) error {
+// printChanged says what an action did.
+func (a *app) printChanged(action admin.Action, sel *admin.Selection, c *admin.Changed, asJSON bool) error {
 	if asJSON {
 		if err := a.printJSON(c); err != nil {
 			return err
 		}
 	} else {
-		done := map[admin.Action]string{admin.Retry: "due now", admin.Hold: "held", admin.Release: "released", admin.Delete: "deleted"}[action]
-		what := terminal.Count(c.Changed, "message") + " " + done
-		switch {
-		case chosen:
-			what = terminal.Count(c.Recipients, "recipient") + " of " + what
-		case c.Recipients != c.Changed:
-			what += ", " + terminal.Count(c.Recipients, "recipient")
-		}
-		fmt.Fprintln(a.stdout, what)
+		fmt.Fprintln(a.stdout, changedLine(action, sel, c))
+		a.printStay(sel.Target, c)
 	}
-	if len(c.Missing) > 0 {
+	switch {
+	case len(c.Missing) > 0:
 		return noSuch(c.Missing...)
+	case c.Stay > 0:
+		return fmt.Errorf("%s stay where they were", terminal.Count(c.Stay, "recipient"))
 	}
 	return nil
+}
+
+func changedLine(action admin.Action, sel *admin.Selection, c *admin.Changed) string {
+	done := map[admin.Action]string{admin.Retry: "due now", admin.Hold: "held", admin.Release: "released", admin.Delete: "deleted",
+		admin.Move: "moved to " + terminal.Plain(sel.Target)}[action]
+	line := terminal.Count(c.Changed, "message") + " " + done
+	chosen := sel.State != "" || sel.Upstream != "" || sel.From+sel.To+sel.Subject != ""
+	switch { // where recipients were chosen, others of the same message may be as they were
+	case chosen || action == admin.Move:
+		return terminal.Count(c.Recipients, "recipient") + " of " + line
+	case c.Recipients != c.Changed:
+		return line + ", " + terminal.Count(c.Recipients, "recipient")
+	}
+	return line
+}
+
+const maxStay = 20 // lines about what stays
+
+// printStay says what a move left, and what else it takes until it goes.
+func (a *app) printStay(target string, c *admin.Changed) {
+	for i, r := range c.Refused {
+		if i == maxStay {
+			fmt.Fprintf(a.stdout, "  and others; --json shows %d\n", len(c.Refused))
+			break
+		}
+		to := strings.Join(r.To[:min(len(r.To), 3)], ", ")
+		if n := len(r.To) - 3; n > 0 {
+			to += fmt.Sprintf(" +%d", n)
+		}
+		fmt.Fprintf(a.stdout, "  stays: %s to %s: %s\n", r.ID, terminal.Plain(to), terminal.Plain(r.Why))
+	}
+	if c.Busy > 0 {
+		fmt.Fprintf(a.stderr, "hint: %s stay because they are being offered right now: repeat the command\n", terminal.Count(c.Busy, "recipient"))
+	}
+	if target == "" {
+		return
+	}
+	waits := map[envelope.State]int{}
+	for _, g := range c.Groups {
+		waits[g.State] += g.Recipients
+	}
+	for _, w := range []struct {
+		state  envelope.State
+		action admin.Action
+	}{{envelope.Failed, admin.Retry}, {envelope.Held, admin.Release}} {
+		if n := waits[w.state]; n > 0 {
+			fmt.Fprintf(a.stderr, "hint: %s %s, as before: mailhatch queue %s --state %s --upstream %s\n", terminal.Count(n, "recipient"), w.state, w.action, w.state, target)
+		}
+	}
 }

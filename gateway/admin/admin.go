@@ -12,7 +12,8 @@
 //	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &from= &to= &subject= &older= &after= &limit=
 //	GET  /api/v1/queue/{id}           Message
 //	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
-//	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete
+//	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete, move
+//	POST /api/v1/queue/{id}/resend    Resend → Resent; not for programs with the token
 //	GET  /api/v1/queue/{id}/message   the message as it is stored; not for programs with the token
 //	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; not for programs with the token
 //	POST /api/v1/reload               reads the config again → Reloaded; not for programs with the token
@@ -44,6 +45,7 @@ import (
 
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/deliver/waiting"
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
@@ -58,14 +60,16 @@ type Config struct {
 	Ready    func() []string                                                        // what is not ready yet, in words; none: ready
 	Reload   func(ctx context.Context) ([]string, error)                            // reads the config again and returns what needs a restart; after an error the old config stays
 	Login    func(ctx context.Context, name string, show func(upstream.LoginCode)) error
-	Memory   func(upstream string) ([]Kept, bool) // what an upstream of type memory was given; false: it is none
-	Gatherer prometheus.Gatherer                  // metrics beside those of the queue
-	Access   *access.Control                      // who may ask what at an address; nil: health and metrics are all that there is
-	Page     http.Handler                         // what browsers see at an address once a link was opened there; nil: nothing
-	Refused  func(client string)                  // is told of clients that a Door does not admit
-	URL      func() (string, error)               // where browsers find the server, without a final slash, or why they do not; nil: nowhere
-	Acted    func(journal.Operation)              // is told of what operators did
-	Log      *slog.Logger                         // failures of connections and panics
+	Memory   func(upstream string) ([]Kept, bool)                                                        // what an upstream of type memory was given; false: it is none
+	Gatherer prometheus.Gatherer                                                                         // metrics beside those of the queue
+	Access   *access.Control                                                                             // who may ask what at an address; nil: health and metrics are all that there is
+	Page     http.Handler                                                                                // what browsers see at an address once a link was opened there; nil: nothing
+	Refused  func(client string)                                                                         // is told of clients that a Door does not admit
+	URL      func() (string, error)                                                                      // where browsers find the server, without a final slash, or why they do not; nil: nowhere
+	Carry    func(ctx context.Context, upstream string, m *queue.Message, to []envelope.Recipient) error // why an upstream cannot carry a message, in words; nil: it can
+	Resend   func(ctx context.Context, id string, ask Resend, by string) (*Resent, error)
+	Acted    func(journal.Operation) // is told of what operators did
+	Log      *slog.Logger            // failures of connections and panics
 	Hostname func() string
 	Version  string
 	Started  time.Time

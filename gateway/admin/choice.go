@@ -78,64 +78,145 @@ const (
 	maxTouched  = 100_000
 )
 
-// touched returns what an action would do to what a filter names.
-func (s *Server) touched(ctx context.Context, action Action, f queue.Filter) (*Changed, error) {
-	out := &Changed{At: time.Now()}
-	groups := map[Group]*Group{} // by upstream and state
+// deed is an action and what goes with it.
+type deed struct {
+	action Action
+	target string // of Move
+	// refuses returns why a message cannot be moved; nil: nothing can tell.
+	refuses func(ctx context.Context, upstream string, m *queue.Message, to []envelope.Recipient) error
+}
+
+// changes reports whether an action does anything to a part; it is what queue.Operator says of each.
+func (d *deed) changes(p *queue.Part) bool {
+	switch d.action {
+	case Retry:
+		return p.State != envelope.Held
+	case Hold:
+		return p.State == envelope.Queued
+	case Release:
+		return p.State == envelope.Held
+	case Move:
+		return p.Lane != d.target
+	}
+	return true
+}
+
+// touch is what a deed would do to what a filter names.
+type touch struct {
+	*Changed
+	groups map[Group]*Group // by upstream and state
+}
+
+func newTouch() *touch { return &touch{&Changed{At: time.Now()}, map[Group]*Group{}} }
+
+// result returns what was counted.
+func (t *touch) result() *Changed {
+	for _, g := range t.groups {
+		t.Groups = append(t.Groups, *g)
+	}
+	slices.SortFunc(t.Groups, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(b.Recipients, a.Recipients), cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.State, b.State))
+	})
+	return t.Changed
+}
+
+// each calls do for the messages that a filter names, a page at a time, until it has had enough.
+func (s *Server) each(ctx context.Context, f queue.Filter, do func(list []queue.Message) (enough bool, err error)) error {
 	for _, ids := range chunks(f.IDs) {
 		f.IDs = ids
-		page := queue.Page{Limit: maxPage}
-		for {
+		for page := (queue.Page{Limit: maxPage}); ; {
 			list, err := s.cfg.Queue.List(ctx, f, page)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			for i := range list {
-				out.touch(action, &f, &list[i], groups)
+			if enough, err := do(list); err != nil || enough {
+				return err
 			}
-			if out.More = out.Changed >= maxTouched; out.More || len(list) < page.Limit {
+			if len(list) < page.Limit {
 				break
 			}
 			page.After = list[len(list)-1].ID
 		}
 	}
-	for _, g := range groups {
-		out.Groups = append(out.Groups, *g)
-	}
-	slices.SortFunc(out.Groups, func(a, b Group) int {
-		return cmp.Or(cmp.Compare(b.Recipients, a.Recipients), cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.State, b.State))
-	})
-	return out, nil
+	return nil
 }
 
-// touch adds what an action would do to a message.
-func (c *Changed) touch(action Action, f *queue.Filter, m *queue.Message, groups map[Group]*Group) {
-	seen := map[*Group]bool{}
-	shown := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope}
+// touched returns what a deed would do to what a filter names.
+func (s *Server) touched(ctx context.Context, d *deed, f queue.Filter) (*Changed, error) {
+	t := newTouch()
+	err := s.each(ctx, f, func(list []queue.Message) (bool, error) {
+		for i := range list {
+			t.add(ctx, d, &f, &list[i])
+		}
+		t.More = t.Changed.Changed >= maxTouched
+		return t.More, nil
+	})
+	return t.result(), err
+}
+
+// add adds what a deed would do to a message, and reports whether it would do anything.
+func (t *touch) add(ctx context.Context, d *deed, f *queue.Filter, m *queue.Message) bool {
+	var parts []*queue.Part
+	var to []envelope.Recipient
 	for i := range m.Parts {
 		p := named(f, m, &m.Parts[i])
-		if p == nil || !action.changes(p) {
-			continue
+		switch {
+		case p == nil || !d.changes(p):
+		case d.action == Move && !queue.MayMove(p, d.target):
+			t.refuse(m, p.To, "its last offer may have been taken: another upstream would send it twice")
+		default:
+			parts, to = append(parts, p), append(to, p.To...)
 		}
+	}
+	if len(parts) == 0 {
+		return false
+	}
+	if d.refuses != nil {
+		if err := d.refuses(ctx, d.target, m, to); err != nil {
+			t.refuse(m, to, err.Error())
+			return false
+		}
+	}
+	t.count(m, parts)
+	return true
+}
+
+// maxRefused bounds how many of the recipients that stay are named.
+const maxRefused = 1000
+
+func (t *touch) refuse(m *queue.Message, to []envelope.Recipient, why string) {
+	t.Stay += len(to)
+	if len(t.Refused) >= maxRefused {
+		return
+	}
+	r := Refusal{ID: m.ID, Why: why}
+	for i := range to {
+		r.To = append(r.To, to[i].Address)
+	}
+	t.Refused = append(t.Refused, r)
+}
+
+// count adds parts of a message.
+func (t *touch) count(m *queue.Message, parts []*queue.Part) {
+	seen := map[*Group]bool{}
+	shown := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope}
+	for _, p := range parts {
 		key := Group{Upstream: p.Lane, State: p.State}
-		g := groups[key]
+		g := t.groups[key]
 		if g == nil {
 			g = &Group{Upstream: p.Lane, State: p.State}
-			groups[key] = g
+			t.groups[key] = g
 		}
 		if !seen[g] {
 			seen[g] = true
 			g.Messages++
 		}
 		g.Recipients += len(p.To)
-		c.Recipients += len(p.To)
+		t.Recipients += len(p.To)
 		shown.Parts = append(shown.Parts, newPart(p))
 	}
-	if len(shown.Parts) == 0 {
-		return
-	}
-	c.Changed++
-	if len(c.Examples) < maxExamples {
-		c.Examples = append(c.Examples, shown)
+	t.Changed.Changed++
+	if len(t.Examples) < maxExamples {
+		t.Examples = append(t.Examples, shown)
 	}
 }

@@ -28,6 +28,11 @@ type requestError struct {
 
 func (e *requestError) Error() string { return e.words }
 
+// Unprocessable returns an error that is the asker's: the request is understood, and cannot be followed as it is.
+func Unprocessable(err error) error {
+	return &requestError{http.StatusUnprocessableEntity, err.Error()}
+}
+
 func badRequest(format string, args ...any) error {
 	return &requestError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
@@ -90,6 +95,7 @@ func (s *Server) routes(stopped context.Context) []route {
 		{"GET /api/v1/queue/{id}", access.Program, s.message},
 		{"GET /api/v1/log", access.Program, s.log},
 		{"POST /api/v1/queue/{action}", access.Program, s.steer},
+		{"POST /api/v1/queue/{id}/resend", access.Person, s.resend}, // to anybody, who then reads it
 		{"GET /api/v1/queue/{id}/message", access.Person, s.open},
 		{"GET /api/v1/memory/{upstream}", access.Person, s.memory},
 		{"POST /api/v1/check/{upstream}", access.Owner, s.check},

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 )
@@ -46,36 +45,28 @@ func (s *Server) operator(r *http.Request) string {
 // Act does something to the parts of a selection, or, if it is a dry run, says to which it would. by names who
 // asked for it, for the record.
 func (s *Server) Act(ctx context.Context, action Action, sel Selection, by string) (*Changed, error) {
-	switch {
-	case s.do(action) == nil:
-		return nil, badRequest("unknown action %q; the actions are retry, hold, release and delete", action)
-	case sel.All && len(sel.IDs) > 0:
-		return nil, badRequest("ids and all exclude each other")
-	case !sel.All && len(sel.IDs) == 0:
-		return nil, badRequest("no messages are named")
+	d := &deed{action: action, target: sel.Target}
+	if err := s.valid(d, &sel); err != nil {
+		return nil, err
 	}
 	f, err := sel.filter().chosen(time.Now())
 	if err != nil {
 		return nil, err
 	}
-	out := &Changed{}
-	if f.IDs, out.Missing, err = s.existing(ctx, sel.IDs); err != nil {
-		return nil, err
+	ids, missing, err := s.existing(ctx, sel.IDs)
+	if err != nil || !sel.All && len(ids) == 0 {
+		return &Changed{Missing: missing}, err
 	}
-	if !sel.All && len(f.IDs) == 0 {
-		return out, nil
-	}
+	f.IDs = ids
+	var out *Changed
 	if sel.DryRun {
-		touched, err := s.touched(ctx, action, f)
-		if err != nil {
-			return nil, err
-		}
-		touched.Missing = out.Missing
-		return touched, nil
+		out, err = s.touched(ctx, d, f)
+	} else {
+		out, err = s.change(ctx, d, f, by)
 	}
-	out.Changed, out.Recipients, err = s.change(ctx, action, f, by)
-	if s.cfg.Acted != nil && out.Changed > 0 {
-		s.cfg.Acted(journal.Operation{Action: string(action), By: by, Filter: sel.String(), Messages: out.Changed, Recipients: out.Recipients})
+	out.Missing = missing
+	if s.cfg.Acted != nil && out.Changed > 0 && !sel.DryRun {
+		s.cfg.Acted(journal.Operation{Action: string(action), By: by, Filter: sel.String(), Messages: out.Changed, Recipients: out.Recipients, Upstream: sel.Target})
 	}
 	if err != nil {
 		return nil, err
@@ -83,24 +74,90 @@ func (s *Server) Act(ctx context.Context, action Action, sel Selection, by strin
 	return out, nil
 }
 
-// do returns what the queue does for an action; nil: there is no such action.
-func (s *Server) do(action Action) func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
-	return map[Action]func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error){
-		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
-	}[action]
+// valid finds what is wrong with a request, and completes the deed.
+func (s *Server) valid(d *deed, sel *Selection) error {
+	switch {
+	case d.action != Move && s.do(d) == nil:
+		return badRequest("unknown action %q; the actions are retry, hold, release, delete and move", d.action)
+	case sel.All && len(sel.IDs) > 0:
+		return badRequest("ids and all exclude each other")
+	case !sel.All && len(sel.IDs) == 0:
+		return badRequest("no messages are named")
+	case d.action == Move:
+		d.refuses = s.cfg.Carry
+		return s.checkTarget(sel.Target)
+	case sel.Target != "":
+		return badRequest("target goes with move")
+	}
+	return nil
 }
 
-// change applies an action to what a filter names, some ids at a time.
-func (s *Server) change(ctx context.Context, action Action, f queue.Filter, by string) (messages, recipients int, err error) {
-	for _, ids := range chunks(f.IDs) {
-		f.IDs = ids
-		n, err := s.do(action)(ctx, f, by)
-		messages, recipients = messages+n.Messages, recipients+n.Recipients
-		if err != nil {
-			return messages, recipients, err
+// checkTarget makes sure that there is an upstream of that name.
+func (s *Server) checkTarget(name string) error {
+	var names []string
+	if s.cfg.Status != nil {
+		for _, u := range s.cfg.Status() {
+			names = append(names, u.Name)
 		}
 	}
-	return messages, recipients, nil
+	if slices.Contains(names, name) {
+		return nil
+	}
+	return badRequest("no upstream %q; there are %s", name, strings.Join(names, ", "))
+}
+
+// do returns what the queue does for a deed that needs no look at the mail; nil: there is no such action.
+func (s *Server) do(d *deed) func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
+	return map[Action]func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error){
+		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
+	}[d.action]
+}
+
+// change applies a deed to what a filter names. After an error the result says what was done before it.
+func (s *Server) change(ctx context.Context, d *deed, f queue.Filter, by string) (*Changed, error) {
+	if d.action == Move {
+		return s.move(ctx, d, f, by)
+	}
+	out := &Changed{}
+	for _, ids := range chunks(f.IDs) {
+		f.IDs = ids
+		n, err := s.do(d)(ctx, f, by)
+		out.add(n)
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// move moves what the target can carry, page by page, as it has to look at each message.
+func (s *Server) move(ctx context.Context, d *deed, f queue.Filter, by string) (*Changed, error) {
+	t := newTouch()
+	moved := &Changed{}
+	err := s.each(ctx, f, func(list []queue.Message) (bool, error) {
+		these := f
+		these.IDs = []string{}
+		for i := range list {
+			if t.add(ctx, d, &f, &list[i]) {
+				these.IDs = append(these.IDs, list[i].ID)
+			}
+		}
+		if len(these.IDs) == 0 {
+			return false, nil
+		}
+		n, err := s.cfg.Queue.Move(ctx, these, d.target, by)
+		moved.add(n)
+		return false, err
+	})
+	out := t.result()
+	out.Busy, out.Changed, out.Recipients = out.Recipients-moved.Recipients, moved.Changed, moved.Recipients
+	out.At, out.Examples = time.Time{}, nil
+	return out, err
+}
+
+func (c *Changed) add(n queue.Changed) {
+	c.Changed += n.Messages
+	c.Recipients += n.Recipients
 }
 
 // chunks divides ids for as many calls of the queue; nil, which stands for all messages, is one.
@@ -130,17 +187,4 @@ func (s *Server) existing(ctx context.Context, ids []string) (found, missing []s
 	}
 	slices.Sort(found)
 	return slices.Compact(found), missing, nil
-}
-
-// changes reports whether an action does anything to a part; it is what queue.Operator says of each.
-func (a Action) changes(p *queue.Part) bool {
-	switch a {
-	case Retry:
-		return p.State != envelope.Held
-	case Hold:
-		return p.State == envelope.Queued
-	case Release:
-		return p.State == envelope.Held
-	}
-	return true
 }

@@ -152,6 +152,7 @@ const (
 	Hold    Action = "hold"    // it waits until it is released
 	Release Action = "release" // held mail goes on
 	Delete  Action = "delete"  // it is discarded
+	Move    Action = "move"    // it waits for another upstream, whatever routes say
 )
 
 // Selection chooses the parts of an action: those of the named messages, or of all, that the other fields agree to;
@@ -165,6 +166,7 @@ type Selection struct {
 	To       string         `json:"to,omitempty"`
 	Subject  string         `json:"subject,omitempty"`
 	Older    string         `json:"older,omitempty"`
+	Target   string         `json:"target,omitempty"`  // upstream of Move
 	DryRun   bool           `json:"dry_run,omitempty"` // nothing is changed: the answer says what would be
 }
 
@@ -175,10 +177,23 @@ type Changed struct {
 	Missing    []string `json:"missing,omitempty"` // ids that are not in the queue
 
 	// Of a dry run alone.
-	At       time.Time `json:"at,omitzero"`      // when it looked
-	Groups   []Group   `json:"groups,omitempty"` // the largest first
+	At       time.Time `json:"at,omitzero"` // when it looked
 	Examples []Message `json:"examples,omitempty"`
 	More     bool      `json:"more,omitempty"` // it has stopped counting
+
+	Groups []Group `json:"groups,omitempty"` // of a dry run and of Move, the largest first
+
+	// Of Move alone.
+	Refused []Refusal `json:"refused,omitempty"` // what stays, and why; not more than 1000
+	Stay    int       `json:"stay,omitempty"`    // recipients that stay for such reasons
+	Busy    int       `json:"busy,omitempty"`    // recipients that stay because they are being offered right now
+}
+
+// Refusal is recipients that stay where they are.
+type Refusal struct {
+	ID  string   `json:"id"`
+	To  []string `json:"to"`
+	Why string   `json:"why"`
 }
 
 // Group counts recipients that wait for one upstream in one state.
