@@ -89,6 +89,7 @@ type Filter struct {
 
 // Page is how much of a list is wanted.
 type Page struct {
-	After string // ids greater than this one
-	Limit int    // messages; 0: no limit
+	After  string // ids greater than this one; less, where Newest is set
+	Limit  int    // messages; 0: no limit
+	Newest bool   // first
 }

@@ -7,7 +7,7 @@ import (
 
 // Operator shows and steers what is in the queue.
 type Operator interface {
-	// List returns messages with a part that the filter names, each with all of its parts, oldest first.
+	// List returns messages with a part that the filter names, each with all of its parts, oldest first unless the page says else.
 	List(ctx context.Context, f Filter, p Page) ([]Message, error)
 	// Ahead returns for each place in a lane how many queued parts are due before it, at most so many, whether or not they
 	// are leased. It costs what it counts.

@@ -89,17 +89,25 @@ func testListPages(t *testing.T, h *house) {
 	slices.Sort(want)
 	h.wantIDs("all", h.list(queue.Filter{}), want...)
 	h.wantIDs("by ids", h.list(queue.Filter{IDs: want}), want...)
-	var got []queue.Message
+	h.wantIDs("pages", h.pages(queue.Filter{}, false), want...)
+	slices.Reverse(want)
+	h.wantIDs("pages, newest first", h.pages(queue.Filter{}, true), want...)
+	h.wantIDs("pages of a lane, newest first", h.pages(queue.Filter{Lane: lane, State: envelope.Queued}, true), want...)
+	h.wantIDs("pages by ids, newest first", h.pages(queue.Filter{IDs: want}, true), want...)
+}
+
+// pages lists messages page by page.
+func (h *house) pages(f queue.Filter, newest bool) (got []queue.Message) {
+	h.Helper()
 	for after := ""; ; {
-		page, err := h.q.List(context.Background(), queue.Filter{}, queue.Page{After: after, Limit: 700})
+		page, err := h.q.List(context.Background(), f, queue.Page{After: after, Limit: 700, Newest: newest})
 		h.must("List", err)
 		if len(page) == 0 {
-			break
+			return got
 		}
 		got = append(got, page...)
 		after = page[len(page)-1].ID
 	}
-	h.wantIDs("pages", got, want...)
 }
 
 func testPrune(t *testing.T, h *house) {

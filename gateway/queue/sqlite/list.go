@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"zombiezen.com/go/sqlite"
@@ -17,7 +18,7 @@ import (
 // listStep is how many messages are read in one transaction.
 const listStep = 500
 
-// List returns messages that are in the queue, oldest first, each with all of its parts. The page after a
+// List returns messages that are in the queue, oldest or newest first, each with all of its parts. The page after a
 // full one starts after its last id.
 func (r *reader) List(ctx context.Context, f queue.Filter, p queue.Page) (out []queue.Message, err error) {
 	if err := r.enter(); err != nil {
@@ -27,6 +28,9 @@ func (r *reader) List(ctx context.Context, f queue.Filter, p queue.Page) (out []
 	c, err := newChoice(f)
 	if err != nil {
 		return nil, err
+	}
+	if p.Newest {
+		c.fromNewest()
 	}
 	if p.After != "" {
 		var ok bool
@@ -76,6 +80,7 @@ type choice struct {
 	filter queue.Filter
 	code   int64   // of its state
 	ids    []int64 // that it names, in order
+	newest bool    // first
 	after  int64   // messages up to this one have been chosen
 	until  int64   // parts that came into its state before; 0: all
 }
@@ -96,11 +101,19 @@ func newChoice(f queue.Filter) (*choice, error) {
 	return c, nil
 }
 
+// fromNewest turns the order around.
+func (c *choice) fromNewest() {
+	c.newest, c.after = true, math.MaxInt64
+	slices.Reverse(c.ids)
+}
+
 // next returns up to so many further messages that may have a part of the choice, in order.
 func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
 	if c.filter.IDs != nil {
-		from, _ := slices.BinarySearch(c.ids, c.after+1)
-		ids = c.ids[from:min(from+want, len(c.ids))]
+		from := slices.IndexFunc(c.ids, func(id int64) bool { return id != c.after && id < c.after == c.newest })
+		if from >= 0 {
+			ids = c.ids[from:min(from+want, len(c.ids))]
+		}
 	} else {
 		query, params := c.query(want)
 		err = database.Rows(conn, query, params, func(s *sqlite.Stmt) (bool, error) {
@@ -115,10 +128,10 @@ func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
 }
 
 func (c *choice) query(want int) (string, database.Args) {
-	if c.filter.State == "" && c.filter.Lane == "" {
-		return "SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", database.Args{c.after, want}
+	table, where, order, params := "parts", "message > ?", "", database.Args{c.after}
+	if c.newest {
+		where, order = "message < ?", " DESC"
 	}
-	table, where, params := "parts", "message > ?", database.Args{c.after}
 	add := func(term string, param any) { where, params = where+" AND "+term, append(params, param) }
 	if c.filter.State != "" {
 		add("state = ?", c.code)
@@ -133,7 +146,7 @@ func (c *choice) query(want int) (string, database.Args) {
 	if c.until != 0 {
 		add("next_at < ?", c.until)
 	}
-	return "SELECT DISTINCT message FROM " + table + " WHERE " + where + " ORDER BY message LIMIT ?", append(params, want)
+	return "SELECT DISTINCT message FROM " + table + " WHERE " + where + " ORDER BY message" + order + " LIMIT ?", append(params, want)
 }
 
 // readMessage reads a message with all of its parts; nil where there is none.
