@@ -13,6 +13,7 @@ import (
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
@@ -28,7 +29,7 @@ func (g *Gateway) adminServer() *admin.Server {
 			g.journal.Rejected(journal.Rejected{Stage: "admin-client", Reason: "not in allow of [admin]", Client: client, Listener: "admin"})
 		},
 		Check: g.check, TestAlerts: g.testAlerts,
-		Queue: g.queue, Status: g.upstreamStatus, Why: g.waiting, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
+		Queue: g.queue, Status: g.upstreamStatus, Why: g.waiting, Steer: g.steerUpstream, Flush: g.deliverer.Flush, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Gatherer: g.metrics,
 		Carry: g.carry, Resend: g.resend, Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }
@@ -130,11 +131,15 @@ func (g *Gateway) notReady() []string {
 }
 
 func (g *Gateway) upstreamStatus() []admin.Upstream {
+	g.deliverer.Await(context.Background())
 	cfg := g.current.Load()
 	var list []admin.Upstream
 	for _, s := range g.deliverer.Status() {
 		u := admin.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
-			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate}
+			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate, Why: waiting.Upstream(&s), FailedAt: s.Tried}
+		if s.Pause != nil {
+			u.PausedBy = s.Pause.By
+		}
 		for _, q := range s.Quota {
 			u.Quota = append(u.Quota, admin.Quota{Limit: q.Limit.String(), Left: q.Left, Until: q.Until})
 		}
@@ -146,8 +151,42 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 	return list
 }
 
+// steerUpstream pauses, resumes or probes an upstream.
+func (g *Gateway) steerUpstream(ctx context.Context, name string, a admin.UpstreamAction, by string) error {
+	g.deliverer.Await(ctx)
+	status := g.deliverer.Status()
+	i := slices.IndexFunc(status, func(s gate.Status) bool { return s.Name == name })
+	known := i >= 0
+	if !known && a == admin.Resume { // what was paused may have left the config
+		paused, err := g.queue.Paused(ctx)
+		if err != nil {
+			return err
+		}
+		_, known = paused[name]
+	}
+	if !known {
+		names := make([]string, len(status))
+		for i := range status {
+			names[i] = status[i].Name
+		}
+		return &admin.UnknownUpstreamError{Name: name, Known: names}
+	}
+	switch a {
+	case admin.Pause:
+		return g.deliverer.Pause(ctx, name, by)
+	case admin.Resume:
+		return g.deliverer.Resume(ctx, name, by)
+	}
+	if s := &status[i]; s.Pause != nil || s.State == gate.Closed.String() && s.Reason == gate.Quota.String() {
+		return fmt.Errorf("%w: %s", admin.ErrNotProbed, waiting.Upstream(s))
+	}
+	g.deliverer.Retry(name)
+	return nil
+}
+
 // waiting tells why each of these messages waits.
 func (g *Gateway) waiting(ctx context.Context, list []queue.Message) (*waiting.View, error) {
+	g.deliverer.Await(ctx)
 	v := g.deliverer.View()
 	return v, v.Complete(ctx, g.queue, list)
 }

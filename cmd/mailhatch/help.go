@@ -25,6 +25,8 @@ func describe(prefix string, list []subcommand) []command.Description {
 			d.Sub = describe("queue ", queueCommands())
 		case "alert":
 			d.Sub = describe("alert ", alertCommands())
+		case "upstream":
+			d.Sub = describe("upstream ", upstreamCommands())
 		case "sendmail":
 			d.Flags = sendmail.Flags()
 		default:

@@ -82,6 +82,7 @@ func subcommands() []subcommand {
 		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},
 		{"alert", "test [NAME]", "send a test to the receivers of alerts", runAlert},
+		{"upstream", "list|pause|resume|probe [NAME]", "show upstreams; pause, resume or try one", runUpstream},
 		{"page", "", "print a link that opens the page in a browser, once", runPage},
 		{"login", "UPSTREAM", "log in to an upstream that a person consents to, by a browser anywhere", runLogin},
 		{"presets", "[NAME]", "list the services that an SMTP upstream knows by name, or show one", runPresets},

@@ -123,7 +123,9 @@ func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 		for _, part := range m.Parts {
 			t.Row(m.ID, string(part.State), terminal.OrDash(part.Upstream), terminal.Ago(m.Envelope.Received), terminal.Until(part.Expect),
 				strconv.Itoa(part.Progress.Attempts), terminal.Size(m.Size), terminal.Sender(m.Envelope.From), recipients(&part))
-			t.Note(terminal.Clip(part.Why, 160))
+			if part.Why != string(part.State) {
+				t.Note(terminal.Clip(part.Why, 160))
+			}
 			t.Note(terminal.Clip(lastError(&part), 120))
 		}
 	}

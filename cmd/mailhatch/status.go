@@ -153,7 +153,10 @@ func (a *app) printStore(s *admin.StoreStatus) {
 func upstreamTable(list []admin.Upstream) *terminal.Table {
 	t := &terminal.Table{Head: []string{"UPSTREAM", "TYPE", "STATE", "IN FLIGHT", "RATE", "QUEUED", "NEXT"}}
 	for _, u := range list {
-		busy, rate, next := strconv.Itoa(u.InFlight), "-", "-"
+		busy, rate, next, state := strconv.Itoa(u.InFlight), "-", "-", u.State
+		if u.PausedBy != "" {
+			state = "paused"
+		}
 		if u.MaxConcurrent > 0 {
 			busy += "/" + strconv.Itoa(u.MaxConcurrent)
 		}
@@ -161,24 +164,20 @@ func upstreamTable(list []admin.Upstream) *terminal.Table {
 			rate = strconv.FormatFloat(u.Rate, 'g', 4, 64) + "/s"
 		}
 		switch {
-		case u.NextProbe.After(time.Now()): // whatever is due waits for it
-			next = "paused until " + terminal.Clock(u.NextProbe)
-		case u.State == "closed":
-			next = "probing now"
+		case u.PausedBy != "":
+		case u.NextProbe.After(time.Now()), u.State == "closed": // whatever is due waits for it
+			next = terminal.Until(u.NextProbe)
 		case u.Queued > 0:
 			next = terminal.Until(u.NextAt)
 		}
-		t.Row(cmp.Or(u.Name, "(none)"), terminal.OrDash(u.Kind), terminal.OrDash(u.State), busy, rate, strconv.Itoa(u.Queued), next)
-		if u.State != "" && u.State != "open" {
-			note := u.State + " for " + terminal.Ago(u.Since) + ": " + u.Reason
-			switch {
-			case u.NextProbe.IsZero():
-			case u.Reason == "quota":
-				note += "; it opens " + terminal.Until(u.NextProbe)
-			default:
-				note += "; next probe " + terminal.Until(u.NextProbe)
-			}
-			t.Note(note)
+		t.Row(cmp.Or(u.Name, "(none)"), terminal.OrDash(u.Kind), terminal.OrDash(state), busy, rate, strconv.Itoa(u.Queued), next)
+		switch {
+		case u.State == "" && u.Queued > 0:
+			t.Note("no gateway serves this upstream")
+		case u.PausedBy != "":
+			t.Note(u.Why + "; mailhatch upstream resume " + u.Name + " goes on")
+		case u.State != "" && u.State != "open":
+			t.Note(closedNote(&u))
 		}
 		for _, q := range u.Quota {
 			t.Note(quotaText(q))
@@ -191,6 +190,19 @@ func upstreamTable(list []admin.Upstream) *terminal.Table {
 		}
 	}
 	return t
+}
+
+// closedNote tells why an upstream is not open, and what comes next.
+func closedNote(u *admin.Upstream) string {
+	note := u.State + " for " + terminal.Ago(u.Since) + ": " + u.Reason
+	switch {
+	case u.NextProbe.IsZero():
+	case u.Reason == "quota":
+		note += "; it opens " + terminal.Until(u.NextProbe)
+	default:
+		note += "; next probe " + terminal.Until(u.NextProbe)
+	}
+	return note
 }
 
 // expiryNote tells how long an upstream can log in.

@@ -196,16 +196,16 @@ func TestEmptyQueue(t *testing.T) {
 func (r *rig) views(t *testing.T) {
 	t.Helper()
 	r.check(t, "queue", 0, `(?s)^ID +STATE +UPSTREAM +AGE +NEXT +TRIES +SIZE +FROM +TO\n`+
-		`ID0 +queued +main +2 h +in 59 min +0 +\d+ B +app@example.com +ann0@example.org \+1\n`+
-		`ID1 +held +main +2 h +- +0 +.*\nID2 +failed +main +2 h +- +3 .*\n    422: no such  *\[31m address\n$`)
+		`ID0 +queued +main +2 h +- +0 +\d+ B +app@example.com +ann0@example.org \+1\n    the gateway is not running\n`+
+		`ID1 +held +main +2 h +- +0 +.*\nID2 +failed +main +2 h +- +3 .*\n    given up: 422: no such  *\[31m address\n$`)
 	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\n$`)
-	r.check(t, "queue list --limit 2", 0, `^ID .*\nID0 .*\nID1 .*\n$`)
+	r.check(t, "queue list --limit 2", 0, `^ID .*\nID0 .*\n.*\nID1 .*\n$`)
 	r.check(t, "queue list --upstream other", 0, `^nothing in the queue matches\n$`)
 	r.check(t, "queue list --lane main ID2", 0, `^ID .*\nID2 .*\n.*\n$`)
 	r.check(t, "queue list --json", 0, `^{"id":"ID0".*}\n{"id":"ID1".*}\n{"id":"ID2".*}\n$`)
 	r.check(t, "queue show ID0 ID2", 0, `(?s)^id +ID0\nenvelope from +app@example.com\nenvelope id +e-7\nfrom +App <app@example.com>\n`+
 		`subject +number 0\nmessage id +<0@example.com>\nsize +\d+ B\nreceived .* \(2 h ago\) \(laptop\) as uid:app by ESMTP\n`+
-		`\nqueued +for main, 0 attempts, next in 59 min\n  to +ann0@example.org \(sent to ann\)\n  to +bob@example.org\n`+
+		`\nqueued +for main, 0 attempts\n  why +the gateway is not running\n  to +ann0@example.org \(sent to ann\)\n  to +bob@example.org\n`+
 		`\nid +ID2\n.*\nfailed +for main, 3 attempts, the last 1 min ago\n.*  last error +permanent: 422: no such.*`+
 		`  uncertain +main may have accepted it already.*  passed +relay\n$`)
 	r.check(t, "queue show ID1 --json", 0, `^{"id":"ID1",.*"state":"held","upstream":"main".*}\n$`)
@@ -261,7 +261,7 @@ func TestViewsWhileRunning(t *testing.T) {
 	defer r.serve(t, q)()
 	r.views(t)
 	r.check(t, "status", 0, `(?s)^mailhatch 1.2 on gw, running for 2 d\nnot ready: a listener is not open\n\n`+
-		`UPSTREAM +TYPE +STATE +IN FLIGHT +RATE +QUEUED +NEXT\nmain +resend +closed +2/16 +2.5/s +1 +paused until \d\d:\d\d:\d\d\n`+
+		`UPSTREAM +TYPE +STATE +IN FLIGHT +RATE +QUEUED +NEXT\nmain +resend +closed +2/16 +2.5/s +1 +in 1 min\n`+
 		`    closed for 1 h: account; next probe in 1 min\n    120 of 300/d left until [-0-9]+ [:0-9]+\n    last error: 401: key is invalid\n\nQUEUE +PARTS +SIZE +OLDEST\nqueued +1 `)
 	_, out, _ := r.run(t, "status", "--json")
 	var s admin.Status
@@ -281,11 +281,11 @@ func TestSteer(t *testing.T) {
 	r.fill(t, q)
 	defer r.serve(t, q)()
 	r.check(t, "queue retry ID2 --json", 0, `^{"changed":1,"recipients":2}\n$`)
-	r.check(t, "queue list --state queued", 0, `^ID .*\nID0 .*\nID2 .*\n$`)
+	r.check(t, "queue list --state queued", 0, `^ID .*\nID0 .*\n.*\nID2 .*\n.*\n.*last error: 422.*\n$`)
 	r.ids = append(r.ids, strings.ToLower(r.ids[0]))
 	r.check(t, "queue hold ID3 ID2", 0, `^2 messages held, 4 recipients\n$`)
 	r.check(t, "queue release ID0 ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log")
-	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\nID2 .*\n$`)
+	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\nID2 .*\n    held by .+ at .*\n.*last error.*\n$`)
 	r.check(t, "queue release --all --upstream main", 0, `^4 recipients of 2 messages released\n$`)
 	r.check(t, "queue delete ID1", 0, `^1 message deleted, 2 recipients\n$`)
 	r.check(t, "log ID1", 0, `ID1 +discarded .*ann1@example.org`)

@@ -14,6 +14,7 @@
 //	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
 //	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete, move
 //	POST /api/v1/queue/{id}/resend    Resend → Resent; not for programs with the token
+//	POST /api/v1/upstream/{name}/{action}   Upstream; pause, resume, probe
 //	GET  /api/v1/queue/{id}/message   the message as it is stored; not for programs with the token
 //	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; not for programs with the token
 //	POST /api/v1/reload               reads the config again → Reloaded; not for programs with the token
@@ -54,11 +55,13 @@ import (
 // Config is what the server shows and steers. Queue is needed, all else may be missing.
 type Config struct {
 	Queue    queue.Engine
-	Status   func() []Upstream                                                      // how the upstreams are; the server adds what waits for each
-	Why      func(ctx context.Context, list []queue.Message) (*waiting.View, error) // tells why each of them waits; nil: as in a stopped gateway
-	Silent   func() []string                                                        // listeners that do not answer, in words
-	Ready    func() []string                                                        // what is not ready yet, in words; none: ready
-	Reload   func(ctx context.Context) ([]string, error)                            // reads the config again and returns what needs a restart; after an error the old config stays
+	Status   func() []Upstream                                                             // how the upstreams are; the server adds what waits for each
+	Why      func(ctx context.Context, list []queue.Message) (*waiting.View, error)        // tells why each of them waits; nil: as in a stopped gateway
+	Steer    func(ctx context.Context, upstream string, a UpstreamAction, by string) error // pauses, resumes or probes an upstream
+	Flush    func(ctx context.Context, upstream string) error                              // makes queued mail of a lane due and tries its upstream
+	Silent   func() []string                                                               // listeners that do not answer, in words
+	Ready    func() []string                                                               // what is not ready yet, in words; none: ready
+	Reload   func(ctx context.Context) ([]string, error)                                   // reads the config again and returns what needs a restart; after an error the old config stays
 	Login    func(ctx context.Context, name string, show func(upstream.LoginCode)) error
 	Memory   func(upstream string) ([]Kept, bool)                                                        // what an upstream of type memory was given; false: it is none
 	Gatherer prometheus.Gatherer                                                                         // metrics beside those of the queue

@@ -96,6 +96,7 @@ func (s *Server) routes(stopped context.Context) []route {
 		{"GET /api/v1/log", access.Program, s.log},
 		{"POST /api/v1/queue/{action}", access.Program, s.steer},
 		{"POST /api/v1/queue/{id}/resend", access.Person, s.resend}, // to anybody, who then reads it
+		{"POST /api/v1/upstream/{name}/{action}", access.Program, s.upstream},
 		{"GET /api/v1/queue/{id}/message", access.Person, s.open},
 		{"GET /api/v1/memory/{upstream}", access.Person, s.memory},
 		{"POST /api/v1/check/{upstream}", access.Owner, s.check},

@@ -44,6 +44,9 @@ type Upstream struct {
 	Reason        string    `json:"reason,omitempty"`
 	Since         time.Time `json:"since,omitzero"` // of the state
 	LastError     string    `json:"last_error,omitempty"`
+	Why           string    `json:"why,omitempty"`       // it is not open, as Part.Why has it
+	FailedAt      time.Time `json:"failed_at,omitzero"`  // the last failure that was about the upstream
+	PausedBy      string    `json:"paused_by,omitempty"` // the operator who has paused it
 	NextProbe     time.Time `json:"next_probe,omitzero"`
 	InFlight      int       `json:"in_flight"`
 	MaxConcurrent int       `json:"max_concurrent,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/clock"
+	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
@@ -43,6 +44,7 @@ type Config struct {
 	Aliases   Aliases                                                                  // nil: there are none
 	Policy    Policy
 	Clock     *clock.Clock // that of the queue; nil: the wall clock
+	Pauses    gate.Board   // what operators have paused; nil: nothing. The one of the first config counts
 }
 
 // Policy is the [queue] table of the config.

@@ -41,7 +41,8 @@ type Deliverer struct {
 
 // New returns a deliverer that follows cfg once it runs. What it holds of messages it takes from memory.
 func New(q queue.Queue, j *journal.Journal, submit Submit, memory *budget.Memory, cfg *Config) *Deliverer {
-	d := &Deliverer{services: services{queue: q, journal: j, submit: submit, memory: memory, bounces: newBounceLimiter(), delays: newBounceLimiter()},
+	d := &Deliverer{services: services{queue: q, journal: j, submit: submit, memory: memory, bounces: newBounceLimiter(), delays: newBounceLimiter(),
+		pauses: gate.Pauses{Board: cfg.Pauses}},
 		reload: make(chan struct{}, 1), running: make(chan struct{})}
 	d.config.Store(cfg)
 	return d
@@ -63,13 +64,17 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		cfg := d.config.Load()
 		d.startCounting(ctx, cfg, !reloaded)
 		gen := newGeneration(&d.services, cfg, reloaded)
-		gen.counted, reloaded = d.counted, true
+		gen.counted = d.counted
+		gen.followPauses(ctx)
 		for _, l := range gen.lanes {
 			l.recount(ctx)
 		}
 		if d.current.Swap(gen) == nil {
 			close(d.running)
+		} else {
+			gen.followPauses(ctx) // an operator may have paused an upstream of the one before meanwhile
 		}
+		reloaded = true
 		genCtx, stop := context.WithCancel(ctx)
 		old.Go(func() {
 			gen.run(genCtx, attempts)
@@ -88,6 +93,15 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		old.Wait()
 		timer.Stop()
 		return nil
+	}
+}
+
+// Await waits until delivery runs, but not for long: who asks may be a little earlier.
+func (d *Deliverer) Await(ctx context.Context) {
+	select {
+	case <-d.running:
+	case <-ctx.Done():
+	case <-time.After(startWait):
 	}
 }
 
@@ -120,11 +134,42 @@ func (d *Deliverer) View() *waiting.View {
 	return v
 }
 
-// Retry tries a closed upstream soon: what closed it was seen to.
+// Pause has an upstream offered nothing until somebody resumes it, restarts included. Mail waits, or goes to the next
+// upstream of its route.
+func (d *Deliverer) Pause(ctx context.Context, upstream, by string) error {
+	return d.pauses.Pause(ctx, upstream, by, d.gates())
+}
+
+// Resume ends the pause of an upstream. Its mail is due at once.
+func (d *Deliverer) Resume(ctx context.Context, upstream, by string) error {
+	if err := d.pauses.Resume(ctx, upstream, by, d.gates()); err != nil {
+		return err
+	}
+	return d.queue.Hasten(ctx, upstream, time.Time{})
+}
+
+func (d *Deliverer) gates() []*gate.Gate {
+	if g := d.current.Load(); g != nil {
+		return g.gates()
+	}
+	return nil
+}
+
+// Retry tries a closed upstream soon: what closed it was seen to, or somebody wants to know. A quota that is used up and
+// an operator's pause stand.
 func (d *Deliverer) Retry(upstream string) {
 	if g := d.current.Load(); g != nil && g.lanes[upstream] != nil {
 		g.lanes[upstream].gate.ProbeSoon()
 	}
+}
+
+// Flush makes mail that is queued for an upstream due now, whatever its schedule, and tries the upstream if it is closed.
+func (d *Deliverer) Flush(ctx context.Context, upstream string) error {
+	if err := d.queue.Hasten(ctx, upstream, time.Time{}); err != nil {
+		return err
+	}
+	d.Retry(upstream)
+	return nil
 }
 
 // Choose returns the first of the named upstreams that is not closed; all closed: the first.
@@ -137,16 +182,12 @@ func (d *Deliverer) Choose(via []string) string {
 	return via[0]
 }
 
-// startWait bounds how long direct mail waits for delivery to run: listeners may be a little earlier.
+// startWait bounds how long direct mail, and operators, wait for delivery to run: listeners may be a little earlier.
 const startWait = 3 * time.Second
 
 // Direct offers a part once, to its lane and on failure along its route, and waits for the outcome.
 func (d *Deliverer) Direct(ctx context.Context, m *queue.Message, msg *mime.Message, part queue.Part) DirectResult {
-	select {
-	case <-d.running:
-	case <-ctx.Done():
-	case <-time.After(startWait):
-	}
+	d.Await(ctx)
 	g := d.enter()
 	if g == nil {
 		return notOffered(part)

@@ -48,6 +48,7 @@ func (g *generation) run(ctx, attempts context.Context) {
 		g.hastenAll(ctx, g.cfg.Clock.Now().Add(g.cfg.Policy.longest()))
 	}
 	due := time.Now() // of the next look
+	followed := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -68,6 +69,10 @@ func (g *generation) run(ctx, attempts context.Context) {
 		if n := g.cfg.Clock.Followed(); n != steps {
 			steps = n
 			g.hastenAll(ctx, time.Time{}) // what is scheduled is so by the time of day before
+		}
+		if time.Since(followed) >= dispatchEvery { // other gateways on this queue may have been told of a pause
+			followed = time.Now()
+			g.followPauses(ctx)
 		}
 		next := g.wakeLanes(ctx, laneOf)
 		due = time.Now().Add(next)

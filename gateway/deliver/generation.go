@@ -25,6 +25,7 @@ type services struct {
 
 	unrecorded atomic.Int64 // attempts whose writes the store does not take for now: no lane offers anything new
 	underWay   underWay
+	pauses     gate.Pauses
 }
 
 // underWay are the attempts of all generations.
@@ -101,7 +102,7 @@ func newGeneration(s *services, cfg *Config, reloaded bool) *generation {
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
 		g.lanes[u.Name] = newLane(g, u)
-		s.journal.UpstreamKnown(u.Name)
+		s.journal.UpstreamKnown(u.Name, g.lanes[u.Name].gate.State() == gate.Open)
 	}
 	g.lanes[digestLane] = newLane(g, &Upstream{Name: digestLane, MaxConcurrent: 1})
 	return g
@@ -111,11 +112,27 @@ func newLane(g *generation, u *Upstream) *lane {
 	p := &g.cfg.Policy
 	settings := gate.Settings{Name: u.Name, MaxConcurrent: u.MaxConcurrent, Rate: u.Rate, RatePerDomain: u.RatePerDomain, Alternatives: u.Failover,
 		Quota: u.Quota, QuotaZone: u.QuotaZone, Now: g.cfg.Clock.Now,
-		Retry: p.Retry, MaxAge: p.MaxAge, Reloaded: g.reloaded}
+		Retry: p.Retry, MaxAge: p.MaxAge, Pause: g.pauses.Of(u.Name), Reloaded: g.reloaded}
 	if len(p.WarnAfter) > 0 {
 		settings.WarnAfter = p.WarnAfter[0]
 	}
 	return &lane{gen: g, upstream: u, gate: gate.New(settings, g.journal), wake: make(chan struct{}, 1), jobs: make(chan job, u.MaxConcurrent)}
+}
+
+// followPauses makes the gates follow what operators have paused.
+func (g *generation) followPauses(ctx context.Context) {
+	if err := g.pauses.Follow(ctx, g.gates()); err != nil && ctx.Err() == nil {
+		g.journal.InternalError("queue", err)
+	}
+}
+
+// gates returns those of the upstreams.
+func (g *generation) gates() []*gate.Gate {
+	list := make([]*gate.Gate, 0, len(g.cfg.Upstreams))
+	for i := range g.cfg.Upstreams {
+		list = append(list, g.lanes[g.cfg.Upstreams[i].Name].gate)
+	}
+	return list
 }
 
 // poke wakes the lane: mail is due.

@@ -195,9 +195,13 @@ func (j *Journal) Pruned(messages int, bytes int64, aside int) {
 	j.write(slog.LevelWarn, "pruned", slog.Int("messages", messages), slog.Int64("bytes", bytes), slog.Int("set_aside", aside))
 }
 
-// UpstreamKnown shows an upstream of the config as open; it writes no line.
-func (j *Journal) UpstreamKnown(upstream string) {
-	j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)
+// UpstreamKnown shows an upstream of the config as open, or not; it writes no line.
+func (j *Journal) UpstreamKnown(upstream string, open bool) {
+	up := 0.0
+	if open {
+		up = 1
+	}
+	j.metrics.upstreamUp.WithLabelValues(upstream).Set(up)
 }
 
 // UpstreamClosed writes "upstream_closed": no mail is offered to it until a probe succeeds.

@@ -80,6 +80,7 @@ type Settings struct {
 	Retry         []time.Duration  // paces the probes of a refused account; the last one repeats
 	MaxAge        time.Duration    // of mail: while the gate is closed, sweeps find what has expired
 	WarnAfter     time.Duration    // and what its sender must be notified of; 0: nothing
+	Pause         *Pause           // by an operator, from before; nil: none
 	Reloaded      bool             // new routes: when the gate closes, mail that they send elsewhere is looked for at once
 }
 
@@ -112,9 +113,9 @@ type Gate struct {
 	senders  map[string]time.Time // From domains that the account may not use, and until when they wait
 }
 
-// New returns an open gate.
+// New returns a gate that is open unless it is paused.
 func New(s Settings, j *journal.Journal) *Gate {
-	g := &Gate{settings: s, journal: j, changed: make(chan struct{}, 1), places: make(chan struct{}, s.MaxConcurrent), sweep: sweepLong}
+	g := &Gate{settings: s, journal: j, pause: s.Pause, changed: make(chan struct{}, 1), places: make(chan struct{}, s.MaxConcurrent), sweep: sweepLong}
 	if s.Alternatives {
 		g.sweep = sweepShort
 	}

@@ -20,9 +20,13 @@ func (p *Pause) String() string {
 	return fmt.Sprintf("paused by %s since %s", p.By, p.At.Local().Format(format))
 }
 
-// Pause closes the gate until Resume. Offers that are under way end as they end, and what they show stands after it.
+// Pause closes the gate until Resume; a pause that it has already stays. Offers that are under way end as they end, and what they show stands after it.
 func (g *Gate) Pause(p Pause) {
 	g.mu.Lock()
+	if g.pause != nil {
+		g.mu.Unlock()
+		return
+	}
 	g.pause = &p
 	if g.settings.Alternatives {
 		g.sweepAt = time.Now()

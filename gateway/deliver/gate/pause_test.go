@@ -2,8 +2,10 @@ package gate
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -94,4 +96,76 @@ func TestPauseIsOnRecord(t *testing.T) {
 			t.Errorf("no line %s in\n%s", line, log.String())
 		}
 	}
+}
+
+// board is one that a store would keep.
+type board struct {
+	paused map[string]queue.Pause
+	err    error
+}
+
+func (b *board) Pause(_ context.Context, upstream, by string) error {
+	if b.err == nil {
+		b.paused[upstream] = queue.Pause{At: time.Now(), By: by}
+	}
+	return b.err
+}
+
+func (b *board) Resume(_ context.Context, upstream string) error {
+	if b.err == nil {
+		delete(b.paused, upstream)
+	}
+	return b.err
+}
+
+func (b *board) Paused(context.Context) (map[string]queue.Pause, error) { return b.paused, b.err }
+
+// TestPauses: gates follow the board, whoever wrote there; gates that come later have the pause from their beginning.
+func TestPauses(t *testing.T) {
+	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	var heard []string
+	j.Listen(func(e journal.Event) { heard = append(heard, e.Name) })
+	gateOf := func(name string, p *Pause) *Gate {
+		return New(Settings{Name: name, MaxConcurrent: 1, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour, Pause: p}, j)
+	}
+	a, b := gateOf("a", nil), gateOf("b", nil)
+	on := &board{paused: map[string]queue.Pause{"b": {By: "ann"}, "gone": {By: "ann"}}}
+	ps := &Pauses{Board: on}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	want := func(what string, states ...State) {
+		t.Helper()
+		if got := []State{a.State(), b.State()}; !slices.Equal(got, states) {
+			t.Errorf("%s: a and b are %v, want %v", what, got, states)
+		}
+	}
+	gates := []*Gate{a, b}
+	must(ps.Follow(t.Context(), gates))
+	want("as the board is", Open, Closed)
+	must(ps.Pause(t.Context(), "a", "root", gates))
+	must(ps.Follow(t.Context(), gates))
+	want("a is paused", Closed, Closed)
+	delete(on.paused, "b") // by another gateway
+	must(ps.Follow(t.Context(), gates))
+	must(ps.Resume(t.Context(), "gone", "root", gates))
+	want("b is resumed", Closed, Open)
+	heard = nil
+	if next := gateOf("a", ps.Of("a")); next.State() != Closed || next.Status().Pause.By != "root" || heard != nil {
+		t.Errorf("a new gate: %+v, heard %v", next.Status(), heard)
+	}
+	if p := ps.Of("b"); p != nil {
+		t.Errorf("b: %+v", p)
+	}
+	must(ps.Resume(t.Context(), "a", "root", gates))
+	want("all are resumed", Open, Open)
+	on.err = errors.New("EIO")
+	if ps.Follow(t.Context(), gates) == nil || ps.Pause(t.Context(), "a", "root", gates) == nil || ps.Resume(t.Context(), "a", "root", gates) == nil {
+		t.Error("an error of the board is lost")
+	}
+	want("after an error", Open, Open)
+	must((&Pauses{}).Follow(t.Context(), gates))
 }

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/admin"
+)
+
+// upstreamCommands are the words after mailhatch upstream.
+func upstreamCommands() []subcommand {
+	return []subcommand{
+		{"list", "", "show the upstreams, as status does (the default)", upstreamList},
+		{"pause", "NAME", "offer an upstream nothing until it is resumed, restarts included", steerUpstream(admin.Pause)},
+		{"resume", "NAME", "end the pause of an upstream", steerUpstream(admin.Resume)},
+		{"probe", "NAME", "try a closed upstream now, and tell how that ended", steerUpstream(admin.Probe)},
+	}
+}
+
+// runUpstream shows and steers the upstreams.
+func runUpstream(ctx context.Context, a *app, args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
+		return upstreamList(ctx, a, args)
+	}
+	if isHelp(args[0]) {
+		return flag.ErrHelp
+	}
+	for _, c := range upstreamCommands() {
+		if c.name == args[0] {
+			return c.run(ctx, a, args[1:])
+		}
+	}
+	return command.Usagef("upstream has no command %q; use list, pause, resume or probe", args[0])
+}
+
+func upstreamList(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("upstream list")
+	asJSON := fs.Bool("json", false, "one line of JSON for each upstream")
+	if err := command.ParseAlone(fs, args); err != nil {
+		return err
+	}
+	v, done, err := a.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	s, err := v.Status(ctx)
+	switch {
+	case err != nil:
+		return err
+	case *asJSON:
+		return printLines(a, s.Upstreams)
+	case !s.Running:
+		fmt.Fprintln(a.stdout, "the gateway is not running; how its upstreams are is not known")
+		return nil
+	}
+	return upstreamTable(s.Upstreams).Write(a.stdout)
+}
+
+// probeWait is how long a probe is waited for.
+const probeWait = 10 * time.Second
+
+// steerUpstream returns the command for an action.
+func steerUpstream(action admin.UpstreamAction) func(ctx context.Context, a *app, args []string) error {
+	return func(ctx context.Context, a *app, args []string) error {
+		fs := a.flags("upstream " + string(action))
+		asJSON := fs.Bool("json", false, "one JSON object")
+		names, err := command.Parse(fs, args)
+		if err != nil {
+			return err
+		}
+		if len(names) != 1 {
+			return command.Usagef("upstream %s: name one upstream", action)
+		}
+		client, _, err := a.client(ctx)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		began := time.Now()
+		u, err := client.ActOn(ctx, names[0], action)
+		if err == nil && action == admin.Probe {
+			u, err = awaitProbe(ctx, client, u, began)
+		}
+		switch {
+		case err != nil:
+			return err
+		case *asJSON:
+			return a.printJSON(u)
+		}
+		fmt.Fprintln(a.stdout, terminal.Plain(steered(u)))
+		return nil
+	}
+}
+
+// awaitProbe waits until a closed upstream has been tried.
+func awaitProbe(ctx context.Context, c *admin.Client, u *admin.Upstream, began time.Time) (*admin.Upstream, error) {
+	for u.State != "open" && !u.FailedAt.After(began) && time.Since(began) < probeWait {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+		s, err := c.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for i := range s.Upstreams {
+			if s.Upstreams[i].Name == u.Name {
+				u = &s.Upstreams[i]
+			}
+		}
+	}
+	return u, nil
+}
+
+// steered says how an upstream is now.
+func steered(u *admin.Upstream) string {
+	waiting := ""
+	if u.Queued > 0 {
+		waiting = "; " + terminal.Count(u.Queued, "part") + " of mail wait for it"
+		if u.Queued == 1 {
+			waiting = "; 1 part of mail waits for it"
+		}
+	}
+	switch {
+	case u.State == "":
+		return u.Name + " is not paused, and no upstream of the config"
+	case u.State == "open":
+		return u.Name + " is open" + waiting
+	case u.PausedBy != "":
+		return u.Name + " is " + u.Why + waiting
+	}
+	return u.Name + ": " + u.Why + waiting
+}
