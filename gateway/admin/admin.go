@@ -8,6 +8,7 @@
 //	GET  /healthz                     200 while the program runs and its listeners answer; else 503 and a line for each that does not
 //	GET  /readyz                      200, or 503 and a line for each thing that is not ready
 //	GET  /metrics                     Prometheus text
+//	GET  /api/v1/openapi.yaml         the description of the API, for everybody
 //	GET  /api/v1/status               Status
 //	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &from= &to= &subject= &older= &after= &limit=
 //	GET  /api/v1/queue/{id}           Message

@@ -53,6 +53,7 @@ func start(t *testing.T, cfg Config) (c *Client, address string) {
 	}
 	go func() { done <- group.Wait() }()
 	c = NewClient(path)
+	c.http.Transport = described{t, c.http.Transport}
 	t.Cleanup(func() {
 		c.Close()
 		http.DefaultClient.CloseIdleConnections()
@@ -70,7 +71,7 @@ func start(t *testing.T, cfg Config) (c *Client, address string) {
 
 func get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
-	resp, err := http.Get(url)
+	resp, err := (&http.Client{Transport: described{t, http.DefaultTransport}}).Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +276,7 @@ func ask(t *testing.T, method, url, host, authorization string, header map[strin
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := described{t, http.DefaultTransport}.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,9 +87,10 @@ type route struct {
 	handler handler
 }
 
-// routes are all requests of the API. stopped ends the long answers.
+// routes are all requests of the API, which openapi.yaml describes. stopped ends the long answers.
 func (s *Server) routes(stopped context.Context) []route {
 	return []route{
+		{"GET /api/v1/openapi.yaml", access.Anybody, s.describe},
 		{"GET /api/v1/status", access.Program, s.status},
 		{"GET /api/v1/queue", access.Program, s.list},
 		{"GET /api/v1/queue/{id}", access.Program, s.message},

@@ -38,7 +38,8 @@ func (s *Server) login(stopped context.Context) handler {
 		began := false
 		err := s.cfg.Login(ctx, r.PathValue("upstream"), func(code upstream.LoginCode) {
 			began = true
-			shown = errors.Join(writeJSON(w, http.StatusOK, LoginStep{Code: &code}), control.Flush())
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			shown = errors.Join(json.NewEncoder(w).Encode(LoginStep{Code: &code}), control.Flush())
 		})
 		switch {
 		case !began && err != nil:
