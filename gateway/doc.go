@@ -27,8 +27,8 @@
 //	                TOML into structs; when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
 //	config/value admin/search queue/sqlite
 //	                sizes, rates, networks; times and words as people write them; the embedded engine, below it its history, its pauses, its rows, bodies, database and disk
-//	smtpd admin/access admin/figures maildrop route identity queue bounce alert
-//	                sessions; who may see what; counts minute by minute; mail left by sendmail; rules; names; what keeps mail; notifications; what operators are told
+//	smtpd admin/access admin/crowd admin/openapi admin/figures maildrop route identity queue bounce alert
+//	                sessions; who may see what, how many may be idle, and how the API is described; counts minute by minute; mail left by sendmail; rules; names; what keeps mail; notifications; what operators are told
 //	journal systemd upstream smtpd/limit mime/view mime/wire
 //	                the operator's events; the service manager; the contract of those who take mail on; what each client may take;
 //	                what a reader of a message sees, and what a relay takes

@@ -66,6 +66,8 @@ var plan = [][]string{
 	{"gateway/queue/sqlite/disk"},
 	{
 		"gateway/admin/access",
+		"gateway/admin/crowd",
+		"gateway/admin/openapi",
 		"gateway/alert",
 		"gateway/admin/figures",
 		"gateway/admin/page/letter",

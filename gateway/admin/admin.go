@@ -46,6 +46,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/crowd"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
@@ -140,19 +141,19 @@ func (s *Server) At(d Door) *Entrance { return &Entrance{s, d} }
 func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.At(Door{}).Serve(ctx, l) }
 
 // handler returns what a listener offers until the server stops, and what bounds its connections.
-func (e *Entrance) handler(stopped context.Context, l net.Listener) (http.Handler, net.Listener, *crowd) {
+func (e *Entrance) handler(stopped context.Context, l net.Listener) (http.Handler, net.Listener, *crowd.Crowd) {
 	s := e.server
 	if l.Addr().Network() == "unix" {
 		return s.control(stopped), netutil.LimitListener(l, maxConnections), nil
 	}
-	c := newCrowd(maxConnections)
-	l = &admitting{l, e.door.Admits, s.cfg.Refused}
+	c := crowd.New(maxConnections)
+	l = crowd.Admit(l, e.door.Admits, s.cfg.Refused)
 	if e.door.Health {
 		mux := s.health()
 		mux.Handle("/", handler(nothing))
-		return c.count(mux), l, c
+		return c.Count(mux), l, c
 	}
-	return c.count(s.public(stopped, e.named)), l, c
+	return c.Count(s.public(stopped, e.named)), l, c
 }
 
 // named reports whether an address goes by a name: that of the program, or one of the certificate.
@@ -167,14 +168,14 @@ func (e *Entrance) named(host string) bool {
 // Serve answers on a listener until ctx ends, then lets running requests end for a short time. It closes
 // the listener.
 func (e *Entrance) Serve(ctx context.Context, l net.Listener) error {
-	h, l, crowd := e.handler(ctx, l)
+	h, l, bound := e.handler(ctx, l)
 	srv := &http.Server{
 		Handler: h, TLSConfig: e.door.TLS, MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(e.server.cfg.Log.With("listener", l.Addr().String()).Handler(), slog.LevelWarn),
 	}
-	if crowd != nil {
-		srv.ConnState = crowd.changed
+	if bound != nil {
+		srv.ConnState = bound.Changed
 	}
 	failed := make(chan error, 1)
 	go func() {

@@ -5,9 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"testing"
-	"time"
 )
 
 // TestSlowClients: however many connections ask for nothing, or never come to the end of their request, those who ask
@@ -66,72 +64,4 @@ func mustRequest(t *testing.T, url string) *http.Request {
 		t.Fatal(err)
 	}
 	return r
-}
-
-// TestCrowdOfAskers: while all are being answered, none of them gives way.
-func TestCrowdOfAskers(t *testing.T) {
-	c := newCrowd(2)
-	var conns []*addressed
-	for _, name := range []string{"192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3", "192.0.2.1:4"} {
-		conns = append(conns, &addressed{name: netip.MustParseAddrPort(name)})
-	}
-	for _, conn := range conns[:2] {
-		c.changed(conn, http.StateNew)
-		c.ask(conn.RemoteAddr().String(), 1)
-	}
-	c.changed(conns[2], http.StateNew)
-	c.changed(conns[2], http.StateClosed)
-	if !conns[2].closed || conns[0].closed || conns[1].closed {
-		t.Error("one that is being answered gave way")
-	}
-	c.ask("192.0.2.1:1", -1)
-	time.Sleep(time.Millisecond)
-	c.changed(conns[3], http.StateNew)
-	if !conns[0].closed || conns[3].closed || len(c.guests) != 2 {
-		t.Error("the one that had its answer stays")
-	}
-	c.changed(conns[0], http.StateClosed)
-	c.changed(conns[1], http.StateClosed)
-	c.changed(conns[3], http.StateClosed)
-	if len(c.guests) != 0 {
-		t.Errorf("left behind: %v", c.guests)
-	}
-}
-
-// addressed is a connection that has an address and can be closed.
-type addressed struct {
-	net.Conn
-	name   netip.AddrPort
-	closed bool
-}
-
-func (a *addressed) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(a.name) }
-func (a *addressed) Close() error         { a.closed = true; return nil }
-
-// TestAdmits: whom a door does not admit is sent away, on record.
-func TestAdmits(t *testing.T) {
-	refused := make(chan string, 1)
-	s := New(Config{Queue: newFake(), Refused: func(client string) { refused <- client }})
-	admitted := false
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := &admitting{l, func(client netip.Addr) bool { admitted = !admitted; return !admitted && client.IsLoopback() }, s.cfg.Refused}
-	defer in.Close()
-	for range 2 {
-		conn, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-	}
-	second, err := in.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	second.Close()
-	if got := <-refused; got == second.RemoteAddr().String() {
-		t.Errorf("%s was refused and admitted", got)
-	}
 }

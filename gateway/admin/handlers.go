@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/openapi"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -90,7 +91,7 @@ type route struct {
 // routes are all requests of the API, which openapi.yaml describes. stopped ends the long answers.
 func (s *Server) routes(stopped context.Context) []route {
 	return []route{
-		{"GET /api/v1/openapi.yaml", access.Anybody, s.describe},
+		{"GET /api/v1/openapi.yaml", access.Anybody, openapi.Serve},
 		{"GET /api/v1/status", access.Program, s.status},
 		{"GET /api/v1/queue", access.Program, s.list},
 		{"GET /api/v1/queue/{id}", access.Program, s.message},

@@ -21,15 +21,12 @@ import (
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/openapi"
 )
 
 // description is openapi.yaml, read once.
 var description = sync.OnceValues(func() (*described3, error) {
-	text, err := openapi.ReadFile("openapi.yaml")
-	if err != nil {
-		return nil, err
-	}
-	doc, err := libopenapi.NewDocument(text)
+	doc, err := libopenapi.NewDocument([]byte(openapi.Text()))
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,5 @@
-package admin
+// Package crowd keeps an HTTP server from being kept busy by those who ask for nothing, and sends away whom it is not for.
+package crowd
 
 import (
 	"crypto/tls"
@@ -9,10 +10,10 @@ import (
 	"time"
 )
 
-// crowd bounds the connections of an address. Whoever can reach it can open as many as they like and ask for nothing, or
+// Crowd bounds the connections of an address. Whoever can reach it can open as many as they like and ask for nothing, or
 // so slowly that it never ends: then the one that has gone for longest without a request gives way to each that comes, and
-// those who ask get their answer.
-type crowd struct {
+// those who ask get their answer. Make one with New.
+type Crowd struct {
 	limit  int
 	mu     sync.Mutex
 	guests map[string]*guest // by the address of the client, with its port
@@ -24,10 +25,11 @@ type guest struct {
 	asks  int       // requests that are being answered
 }
 
-func newCrowd(limit int) *crowd { return &crowd{limit: limit, guests: map[string]*guest{}} }
+// New returns a crowd of at most limit connections.
+func New(limit int) *Crowd { return &Crowd{limit: limit, guests: map[string]*guest{}} }
 
-// changed serves http.Server.ConnState.
-func (c *crowd) changed(conn net.Conn, state http.ConnState) {
+// Changed serves http.Server.ConnState.
+func (c *Crowd) Changed(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	name := conn.RemoteAddr().String()
@@ -46,7 +48,7 @@ func (c *crowd) changed(conn net.Conn, state http.ConnState) {
 }
 
 // dropOne closes the connection that has gone for longest without a request; false: all are being answered.
-func (c *crowd) dropOne() bool {
+func (c *Crowd) dropOne() bool {
 	oldest := ""
 	for name, g := range c.guests {
 		if g.asks == 0 && (oldest == "" || g.since.Before(c.guests[oldest].since)) {
@@ -69,8 +71,8 @@ func hangUp(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// count returns h, and knows which connections it answers.
-func (c *crowd) count(h http.Handler) http.Handler {
+// Count returns h, and knows which connections it answers.
+func (c *Crowd) Count(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.ask(r.RemoteAddr, 1)
 		defer c.ask(r.RemoteAddr, -1)
@@ -78,7 +80,7 @@ func (c *crowd) count(h http.Handler) http.Handler {
 	})
 }
 
-func (c *crowd) ask(name string, more int) {
+func (c *Crowd) ask(name string, more int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if g := c.guests[name]; g != nil {
@@ -87,27 +89,35 @@ func (c *crowd) ask(name string, more int) {
 	}
 }
 
-// admitting is a listener that sends away whom it does not admit.
+// Admit returns a listener that passes on whom admits admits, and sends others away; nil admits everybody. refused is told
+// of those; it may be nil.
+func Admit(l net.Listener, admits func(client netip.Addr) bool, refused func(client string)) net.Listener {
+	if admits == nil {
+		return l
+	}
+	if refused == nil {
+		refused = func(string) {}
+	}
+	return &admitting{l, admits, refused}
+}
+
 type admitting struct {
 	net.Listener
-	admits  func(client netip.Addr) bool // nil: everybody
-	refused func(client string)          // may be nil
+	admits  func(client netip.Addr) bool
+	refused func(client string)
 }
 
 // Accept implements net.Listener.
 func (l *admitting) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
-		if err != nil || l.admits == nil {
-			return conn, err
+		if err != nil {
+			return nil, err
 		}
-		addr, ok := conn.RemoteAddr().(*net.TCPAddr)
-		if ok && l.admits(addr.AddrPort().Addr()) {
+		if addr, ok := conn.RemoteAddr().(*net.TCPAddr); ok && l.admits(addr.AddrPort().Addr()) {
 			return conn, nil
 		}
 		_ = conn.Close()
-		if l.refused != nil {
-			l.refused(conn.RemoteAddr().String())
-		}
+		l.refused(conn.RemoteAddr().String())
 	}
 }
