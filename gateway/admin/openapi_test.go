@@ -136,7 +136,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	want := map[string]string{"GET /healthz": "everybody", "GET /readyz": "everybody", "GET /metrics": "everybody"}
 	names := map[access.Level]string{access.Anybody: "everybody", access.Program: "token", access.Person: "person", access.Owner: "socket"}
 	for _, r := range New(Config{Queue: newFake()}).routes(t.Context()) {
-		for _, action := range []Action{Retry, Hold, Release, Delete} {
+		for _, action := range []Action{Retry, Hold, Release, Delete, Move} {
 			want[strings.Replace(r.pattern, "{action}", string(action), 1)] = names[r.level]
 		}
 	}
@@ -185,7 +185,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	types := map[string]reflect.Type{"Error": reflect.TypeFor[failure]()}
-	for _, root := range []any{Status{}, Page{}, Log{}, Selection{}, Changed{}, Kept{}, Checked{}, LoginStep{}, Reloaded{}, Link{}} {
+	for _, root := range []any{Status{}, Page{}, Log{}, Selection{}, Changed{}, Kept{}, Checked{}, LoginStep{}, Reloaded{}, Link{}, Resend{}, Resent{}, AlertTests{}} {
 		collectTypes(reflect.TypeOf(root), types)
 	}
 	for name, schema := range api.doc.Components.Schemas.FromOldest() {
