@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	run := func() { os.Exit(realMain()) }
-	testscript.Main(m, map[string]func(){"mailhatch": run, "sendmail": run, "mailq": run, "newaliases": run, "spy": spy})
+	testscript.Main(m, map[string]func(){"mailhatch": run, "sendmail": run, "mailq": run, "newaliases": run, "spy": spy, "browse": browse})
 }
 
 // TestScripts runs the whole program as people do.

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -132,5 +134,30 @@ func (s *spying) browse(network, address string) {
 			_ = resp.Body.Close()
 			fmt.Fprintf(s.out, "%s %s gets %d %v %s %v\n", method, target, resp.StatusCode, resp.Header, body, err)
 		}
+	}
+}
+
+// browse is a program that opens the link in FILE as a browser does, and prints what it gets: statuses, titles and texts.
+func browse() {
+	text, err := os.ReadFile(os.Args[1])
+	check(err)
+	jar, err := cookiejar.New(nil)
+	check(err)
+	tags := regexp.MustCompile(`(?s)<head.*?<title>|<[^>]*>|\s+`)
+	client := &http.Client{Jar: jar, CheckRedirect: func(next *http.Request, _ []*http.Request) error {
+		fmt.Println(next.Response.StatusCode, "to", next.URL.Path)
+		return nil
+	}}
+	resp, err := client.Get(strings.TrimSpace(string(text)))
+	check(err)
+	body, err := io.ReadAll(resp.Body)
+	check(err)
+	fmt.Println(resp.StatusCode, strings.TrimSpace(tags.ReplaceAllString(string(body), " ")))
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
