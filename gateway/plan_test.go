@@ -49,7 +49,7 @@ var plan = [][]string{
 		"gateway/config",
 		"upstream/*",
 	},
-	{"gateway/deliver/waiting", "upstream/raw", "upstream/api/tokens"},
+	{"gateway/deliver/waiting", "gateway/admin/find", "upstream/raw", "upstream/api/tokens"},
 	{
 		"gateway/config/decode",
 		"gateway/deliver/gate",

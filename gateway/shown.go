@@ -6,13 +6,14 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/queue"
 )
 
 // newPage makes the page, which hears of what happens from now on.
 func (g *Gateway) newPage() *page.Page {
 	counts := figures.New(g.clock.Now)
-	p := page.New(page.Config{Gateway: shown{admin.Reader{Queue: g.queue}, g}, Figures: counts, Caller: g.access.Caller,
+	p := page.New(page.Config{Gateway: shown{g.queue, g}, Figures: counts, Caller: g.access.Caller,
 		Catcher: func() bool { return g.file == "" }, SMTP: g.smtpAddress, Now: g.clock.Now, Log: g.opts.Log})
 	g.journal.Listen(counts.Hear)
 	g.journal.Listen(p.Hear)
@@ -31,19 +32,24 @@ func (g *Gateway) smtpAddress() string {
 
 // shown is this gateway as its page sees it.
 type shown struct {
-	admin.Reader
+	queue.Engine
 	g *Gateway
 }
 
 // Status implements page.Gateway.
 func (s shown) Status(ctx context.Context) (*admin.Status, error) { return s.g.admin.Status(ctx) }
 
-// Body implements page.Gateway.
-func (s shown) Body(ctx context.Context, id string) (queue.Body, error) {
-	return s.g.queue.Body(ctx, id)
+// Waiting implements page.Gateway.
+func (s shown) Waiting(ctx context.Context, list []queue.Message) (*waiting.View, error) {
+	return s.g.waiting(ctx, list)
 }
 
 // Act implements page.Gateway.
 func (s shown) Act(ctx context.Context, action admin.Action, sel admin.Selection, by string) (*admin.Changed, error) {
 	return s.g.admin.Act(ctx, action, sel, by)
+}
+
+// Resend implements page.Gateway.
+func (s shown) Resend(ctx context.Context, id string, ask admin.Resend, by string) (*admin.Resent, error) {
+	return s.g.admin.Resend(ctx, id, ask, by)
 }

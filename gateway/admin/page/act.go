@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
-	"mailhatch/mime"
 )
 
 // deed is an action, as people see it.
@@ -16,111 +16,147 @@ type deed struct {
 	Verb   string // of the button
 	Effect string // what it does, in a sentence
 	Done   string // completes "12 recipients of 3 messages are …"
-	from   []envelope.State
 }
 
 func deeds() []deed {
 	return []deed{
-		{admin.Retry, "Retry", "They are offered to their upstreams now, as if they were new.", "tried again", []envelope.State{envelope.Queued, envelope.Failed}},
-		{admin.Hold, "Hold", "They wait until somebody releases them.", "held", []envelope.State{envelope.Queued}},
-		{admin.Release, "Release", "They go on their way now.", "released", []envelope.State{envelope.Held}},
-		{admin.Delete, "Delete", "They are discarded and reach nobody. The history keeps that it was so, not the mail.", "deleted",
-			[]envelope.State{envelope.Queued, envelope.Held, envelope.Failed}},
+		{admin.Retry, "Retry", "They are offered to their upstreams now, as if they were new.", "tried again"},
+		{admin.Hold, "Hold", "They wait until somebody releases them.", "held"},
+		{admin.Release, "Release", "They go on their way now.", "released"},
+		{admin.Move, "Move", "They wait for another upstream then, whatever the routes say. What it cannot carry stays.", "moved"},
+		{admin.Delete, "Delete", "They reach nobody. The history keeps that it was so, not the mail.", "deleted"},
 	}
+}
+
+// wish is an action on some mail, as a form names it.
+type wish struct {
+	Deed  deed
+	IDs   []string
+	Query string // all mail that it finds, where there are no ids
+	sel   admin.Selection
+}
+
+const maxChosen = 1000 // messages of one form
+
+func badForm(words, hint string) error { return &refusal{http.StatusBadRequest, words, hint} }
+
+// wish reads which action is wanted, for which mail.
+func (p *Page) wish(v *view) (*wish, error) {
+	if err := v.r.ParseForm(); err != nil {
+		return nil, badForm("The form cannot be read.", err.Error())
+	}
+	f := v.r.Form
+	i := slices.IndexFunc(deeds(), func(d deed) bool { return string(d.Action) == f.Get("do") })
+	if i < 0 {
+		return nil, badForm("There is no such action.", "")
+	}
+	w := &wish{Deed: deeds()[i], IDs: f["id"], Query: f.Get("q")}
+	w.sel.Target = f.Get("target")
+	switch {
+	case len(w.IDs) > maxChosen:
+		return nil, badForm("That is too many messages at once.", "mailhatch queue takes any number.")
+	case len(w.IDs) > 0:
+		w.sel.IDs, w.Query = w.IDs, ""
+		return w, nil
+	case strings.TrimSpace(w.Query) == "":
+		return nil, badForm("No messages were chosen.", "Tick some in the list, or search first: then an action is for all mail of the queue that the search finds.")
+	}
+	line, err := search.Parse(w.Query, v.now)
+	if err != nil {
+		return nil, badForm("This search is not understood.", err.Error())
+	}
+	return w, w.all(line)
+}
+
+// all chooses what a search line finds in the queue.
+func (w *wish) all(line *search.Line) error {
+	w.sel.All, w.sel.State, w.sel.Upstream = true, envelope.State(line.State), line.Upstream
+	w.sel.From, w.sel.To, w.sel.Subject = line.From, line.To, line.Subject
+	for _, word := range line.Words {
+		switch word.Name {
+		case "state", "upstream", "from", "to", "subject":
+		case "older", "until":
+			w.sel.Older = word.Value
+		default:
+			return badForm("An action cannot be for all that "+word.Name+": finds.", "Tick the messages that are meant.")
+		}
+	}
+	switch w.sel.State {
+	case "", envelope.Queued, envelope.Held, envelope.Failed:
+		return nil
+	}
+	return badForm("This mail has left the queue.", "What was sent can be sent again, one message at a time.")
 }
 
 // confirmation is the screen that says what an action will touch.
 type confirmation struct {
-	Deed     deed
-	IDs      []string
-	Rows     []touched
-	Groups   int
-	To       int // recipients
-	More     int // messages that are not in Rows
-	Messages int
-	Back     string
-	None     bool
-}
-
-// touched is a message that the action will touch, or has.
-type touched struct {
-	ID, From, Subject string
-	To                string
-	Parts             []admin.Part
-}
-
-const (
-	maxChosen = 1000 // messages of one action
-	maxShown  = 20
-)
-
-// chosen reads which action is wanted, for which messages.
-func (p *Page) chosen(v *view) (deed, []string, error) {
-	if err := v.r.ParseForm(); err != nil {
-		return deed{}, nil, &refusal{http.StatusBadRequest, "The form cannot be read.", err.Error()}
-	}
-	i := slices.IndexFunc(deeds(), func(d deed) bool { return string(d.Action) == v.r.Form.Get("do") })
-	if i < 0 {
-		return deed{}, nil, &refusal{http.StatusBadRequest, "There is no such action.", ""}
-	}
-	ids := v.r.Form["id"]
-	switch {
-	case len(ids) == 0:
-		return deed{}, nil, &refusal{http.StatusBadRequest, "No messages were chosen.", "Tick some in the list first."}
-	case len(ids) > maxChosen:
-		return deed{}, nil, &refusal{http.StatusBadRequest, "That is too many messages at once.", "mailhatch queue takes any number."}
-	}
-	return deeds()[i], ids, nil
+	*wish
+	*admin.Changed
+	Target  string
+	Targets []string // of a move whose target is not chosen yet
+	Back    string
 }
 
 // confirm shows what an action will touch.
 func (p *Page) confirm(v *view) error {
-	d, ids, err := p.chosen(v)
+	w, err := p.wish(v)
 	if err != nil {
 		return err
 	}
-	list, err := p.cfg.Gateway.List(v.ctx, admin.Filter{IDs: ids})
-	if err != nil {
-		return err
+	c := &confirmation{wish: w, Target: w.sel.Target, Back: "/messages"}
+	if len(w.IDs) == 1 {
+		c.Back = "/messages/" + w.IDs[0]
 	}
-	c := &confirmation{Deed: d, IDs: ids, Back: "/messages"}
-	if len(ids) == 1 {
-		c.Back = "/messages/" + ids[0]
+	if w.Deed.Action == admin.Move && c.Target == "" {
+		if c.Targets, err = p.upstreamNames(v); err != nil {
+			return err
+		}
+		return p.show(v, http.StatusOK, "target", w.Deed.Verb, c)
 	}
-	for i := range list.Messages {
-		m := &list.Messages[i]
-		t := touched{ID: m.ID, From: sender(m.Envelope.From), Subject: m.Header.Subject}
-		var to []string
-		for _, part := range m.Parts {
-			if !slices.Contains(d.from, part.State) {
-				continue
-			}
-			t.Parts = append(t.Parts, part)
-			c.Groups++
-			for _, r := range part.To {
-				to = append(to, mime.AddressText(r.Address))
-			}
-		}
-		if len(t.Parts) == 0 {
-			continue
-		}
-		c.Messages++
-		c.To += len(to)
-		if t.To = listed(to, 3); len(c.Rows) < maxShown {
-			c.Rows = append(c.Rows, t)
-		} else {
-			c.More++
-		}
+	w.sel.DryRun = true
+	if c.Changed, err = p.cfg.Gateway.Act(v.ctx, w.Deed.Action, w.sel, ""); err != nil {
+		return badForm("This cannot be done.", err.Error())
 	}
-	c.None = c.To == 0
-	return p.show(v, http.StatusOK, "confirm", d.Verb, c)
+	return p.show(v, http.StatusOK, "confirm", w.Deed.Verb, c)
 }
 
-// done is the screen that says what an action did.
-type done struct {
-	Words   string
-	Missing []string
-	Back    string
+// upstreamNames are the upstreams of the config.
+func (p *Page) upstreamNames(v *view) ([]string, error) {
+	st, err := p.cfg.Gateway.Status(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range st.Upstreams {
+		if st.Upstreams[i].State != "" {
+			names = append(names, st.Upstreams[i].Name)
+		}
+	}
+	return names, nil
+}
+
+// result is the screen that says what an action did.
+type result struct {
+	Words string
+	*admin.Changed
+	Back string
+}
+
+// act does what was confirmed.
+func (p *Page) act(v *view) error {
+	w, err := p.wish(v)
+	if err != nil {
+		return err
+	}
+	changed, err := p.cfg.Gateway.Act(v.ctx, w.Deed.Action, w.sel, p.cfg.Caller(v.r).By)
+	if err != nil {
+		return badForm("This cannot be done.", err.Error())
+	}
+	if len(w.IDs) == 1 && len(changed.Missing) == 0 && changed.Stay+changed.Busy == 0 {
+		http.Redirect(v.w, v.r, "/messages/"+w.IDs[0], http.StatusSeeOther)
+		return nil
+	}
+	return p.show(v, http.StatusOK, "done", w.Deed.Verb, &result{w.Deed.did(changed), changed, "/messages"})
 }
 
 // did says what came of it.
@@ -132,19 +168,44 @@ func (d *deed) did(c *admin.Changed) string {
 	return count(c.Recipients, "recipient") + " of " + count(c.Changed, "message") + " " + are + " " + d.Done + "."
 }
 
-// act does what was confirmed.
-func (p *Page) act(v *view) error {
-	d, ids, err := p.chosen(v)
+// again is the screen by which a message is sent a second time.
+type again struct {
+	ID      string
+	Subject string
+	To      []string
+	Targets []string
+}
+
+// askAgain asks to whom and how a message is to be sent again.
+func (p *Page) askAgain(v *view) error {
+	m, err := p.known(v)
 	if err != nil {
 		return err
 	}
-	changed, err := p.cfg.Gateway.Act(v.ctx, d.Action, admin.Selection{IDs: ids}, p.cfg.Caller(v.r).By)
+	a := &again{ID: m.ID, Subject: m.Header.Subject}
+	for _, f := range m.Fates {
+		a.To = append(a.To, f.To)
+	}
+	if a.Targets, err = p.upstreamNames(v); err != nil {
+		return err
+	}
+	return p.show(v, http.StatusOK, "again", "Send again", a)
+}
+
+// sendAgain sends a message a second time, and shows the new one.
+func (p *Page) sendAgain(v *view) error {
+	id, err := v.id()
 	if err != nil {
 		return err
 	}
-	if len(ids) == 1 && len(changed.Missing) == 0 {
-		http.Redirect(v.w, v.r, "/messages/"+strings.ToUpper(ids[0]), http.StatusSeeOther)
-		return nil
+	ask := admin.Resend{To: strings.FieldsFunc(v.r.PostFormValue("to"), func(r rune) bool { return r <= ' ' || r == ',' || r == ';' }), Via: v.r.PostFormValue("via")}
+	if len(ask.To) == 0 {
+		return badForm("No recipients are named.", "")
 	}
-	return p.show(v, http.StatusOK, "done", d.Verb, &done{d.did(changed), changed.Missing, "/messages"})
+	sent, err := p.cfg.Gateway.Resend(v.ctx, id, ask, p.cfg.Caller(v.r).By)
+	if err != nil {
+		return badForm("It cannot be sent again.", err.Error())
+	}
+	http.Redirect(v.w, v.r, "/messages/"+sent.ID, http.StatusSeeOther)
+	return nil
 }

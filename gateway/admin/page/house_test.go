@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/figures"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
@@ -28,18 +30,29 @@ type house struct {
 	figures *figures.Figures
 	status  []admin.Upstream
 	catcher bool
+	again   admin.Resend // what was asked for last
 }
 
 // shown is the house as its page sees it.
 type shown struct {
-	admin.Reader
+	queue.Engine
+	house  *house
 	server *admin.Server
 }
 
-func (s shown) Status(ctx context.Context) (*admin.Status, error)       { return s.server.Status(ctx) }
-func (s shown) Body(ctx context.Context, id string) (queue.Body, error) { return s.Queue.Body(ctx, id) }
+func (s shown) Status(ctx context.Context) (*admin.Status, error) { return s.server.Status(ctx) }
 func (s shown) Act(ctx context.Context, a admin.Action, sel admin.Selection, by string) (*admin.Changed, error) {
 	return s.server.Act(ctx, a, sel, by)
+}
+func (s shown) Resend(_ context.Context, _ string, ask admin.Resend, _ string) (*admin.Resent, error) {
+	if ask.To[0] == "nobody@" {
+		return nil, errors.New("nobody@ is no mailbox")
+	}
+	s.house.again = ask
+	return &admin.Resent{ID: "AGAIN"}, nil
+}
+func (s shown) Waiting(context.Context, []queue.Message) (*waiting.View, error) {
+	return &waiting.View{Running: true}, nil
 }
 
 func newHouse(t *testing.T) *house {
@@ -53,7 +66,7 @@ func newHouse(t *testing.T) *house {
 	ended := make(chan error, 2)
 	go func() { ended <- q.Run(ctx) }()
 	server := admin.New(admin.Config{Queue: q, Status: func() []admin.Upstream { return h.status }, Hostname: func() string { return "mail.example.com" }, Version: "1.2.3"})
-	h.page = New(Config{Gateway: shown{admin.Reader{Queue: q}, server}, Figures: h.figures, Catcher: func() bool { return h.catcher }, SMTP: func() string { return "127.0.0.1:1025" },
+	h.page = New(Config{Gateway: shown{q, h, server}, Figures: h.figures, Catcher: func() bool { return h.catcher }, SMTP: func() string { return "127.0.0.1:1025" },
 		Caller: func(*http.Request) access.Caller {
 			return access.Caller{Level: access.Person, By: "page: ann", CSRF: "secret-of-the-form"}
 		}})

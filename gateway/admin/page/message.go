@@ -2,7 +2,6 @@ package page
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -10,25 +9,24 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/page/letter"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/mime"
 )
 
 // message is the screen of one message.
 type message struct {
 	ID       string
 	Header   queue.Summary
-	From     string
+	Envelope envelope.Envelope
 	Size     int64
-	Received time.Time
-	Client   string // who handed it over
 	Fates    []fate
 	Tabs     []chip
 	Tab      string
 	Kept     bool           // its contents can be read
 	Waiting  bool           // something of it is in the queue
+	Tracked  bool           // something can still happen to it: it waits, or is young
 	States   map[string]int // recipients
 
 	Timeline []step
@@ -50,15 +48,6 @@ type fate struct {
 	Words     string
 	Small     string
 	At        time.Time
-	Next      time.Time
-}
-
-// step is one thing that happened.
-type step struct {
-	At    time.Time
-	State envelope.State
-	Words string
-	Small string
 }
 
 // message shows one message, which may be in the queue or gone.
@@ -76,10 +65,8 @@ func (p *Page) message(v *view) error {
 		return err
 	}
 	m.tabs(v.r.URL.Query().Get("tab"), l)
-	if l != nil {
-		if err := m.read(v, l); err != nil {
-			return err
-		}
+	if err := m.read(v, l); err != nil {
+		return err
 	}
 	title := m.Header.Subject
 	if title == "" {
@@ -88,111 +75,96 @@ func (p *Page) message(v *view) error {
 	return p.show(v, http.StatusOK, "message", clip(title, 80), m)
 }
 
+// id returns the id of the message that the address names.
+func (v *view) id() (string, error) {
+	n, ok := queue.ParseID(v.r.PathValue("id"))
+	if !ok {
+		return "", queue.ErrNotFound
+	}
+	return queue.FormatID(n), nil
+}
+
 // known collects what is known of a message.
 func (p *Page) known(v *view) (*message, error) {
-	id := v.r.PathValue("id")
-	if _, ok := queue.ParseID(id); !ok {
-		return nil, queue.ErrNotFound
-	}
-	m := &message{ID: id, States: map[string]int{}}
-	waiting, err := p.cfg.Gateway.Show(v.ctx, id)
-	if err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return nil, err
-	}
-	if waiting != nil {
-		m.Waiting = true
-		m.ID, m.Header, m.From, m.Size, m.Received = waiting.ID, waiting.Header, waiting.Envelope.From, waiting.Size, waiting.Envelope.Received
-		m.Client = clientWords(&waiting.Envelope.Client)
-	}
-	log, err := p.cfg.Gateway.Log(v.ctx, admin.LogFilter{ID: id})
+	id, err := v.id()
 	if err != nil {
 		return nil, err
 	}
-	if waiting == nil && len(log.Entries) == 0 {
-		return nil, fmt.Errorf("%w: %s", queue.ErrNotFound, id)
+	m := &message{ID: id, States: map[string]int{}}
+	list, err := p.cfg.Gateway.List(v.ctx, queue.Filter{IDs: []string{id}}, queue.Page{})
+	if err != nil {
+		return nil, err
 	}
-	for i := range log.Entries {
-		e := &log.Entries[i]
-		if !m.Waiting && i == 0 {
-			m.ID, m.Header, m.From, m.Size, m.Received = e.ID, e.Header, e.From, e.Size, e.Received
+	if len(list) > 0 {
+		if err := p.waits(v, m, list); err != nil {
+			return nil, err
 		}
-		m.States[string(e.State)]++
-		m.Fates = append(m.Fates, fateOf(e))
-	}
-	m.Timeline = append(m.Timeline, step{At: m.Received, Words: "Accepted " + m.Client})
-	for i := range log.Entries {
-		e := &log.Entries[i]
-		if e.Attempts > 0 || e.State != envelope.Queued {
-			m.Timeline = append(m.Timeline, step{At: e.At, State: e.State, Words: e.To + " " + fateWords(e), Small: e.Error})
+	} else {
+		gone, err := p.cfg.Gateway.Finished(v.ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		m.Header, m.Envelope, m.Size = gone.Header, gone.Envelope, gone.Size
+		if gone.Fields != nil {
+			m.Fields = letter.Header(gone.Fields)
 		}
 	}
-	slices.SortStableFunc(m.Timeline, func(a, b step) int { return a.At.Compare(b.At) })
+	records, err := p.cfg.Gateway.Search(v.ctx, queue.HistoryFilter{ID: id, Limit: maxRecords})
+	if err != nil {
+		return nil, err
+	}
+	for i := range records {
+		r := &records[i]
+		m.add(fate{To: mime.AddressText(r.Recipient.Address), Given: given(&r.Recipient), State: r.State, Words: ended(r, m.Envelope.Received), Small: r.Error, At: r.At})
+	}
+	events, err := p.cfg.Gateway.Events(v.ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	m.Timeline = timeline(&m.Envelope, events, records)
 	return m, nil
 }
 
-func clientWords(c *envelope.Client) string {
-	var words []string
-	if c.Addr.IsValid() {
-		words = append(words, "from "+c.Addr.String())
-	}
-	if c.User != "" {
-		words = append(words, "by "+c.User)
-	}
-	if c.Helo != "" {
-		words = append(words, "which calls itself "+c.Helo)
-	}
-	if c.Listener != "" {
-		words = append(words, "at "+c.Listener)
-	}
-	if c.Protocol != "" {
-		words = append(words, "with "+c.Protocol)
-	}
-	return strings.Join(words, " ")
-}
+// maxRecords is how many recipients of one message are shown.
+const maxRecords = 1000
 
-func fateOf(e *admin.Entry) fate {
-	f := fate{To: e.To, State: e.State, Words: fateWords(e), Small: e.Error, At: e.At}
-	if e.Given != e.To {
-		f.Given = e.Given
+// waits fills in what is known of a message in the queue.
+func (p *Page) waits(v *view, m *message, list []queue.Message) error {
+	why, err := p.cfg.Gateway.Waiting(v.ctx, list)
+	if err != nil {
+		return err
 	}
-	if e.State == envelope.Queued {
-		f.Next = e.NextAt
-	}
-	return f
-}
-
-// fateWords completes a sentence whose subject is a recipient.
-func fateWords(e *admin.Entry) string {
-	tries := ""
-	if e.Attempts > 1 {
-		tries = fmt.Sprintf(" at attempt %d", e.Attempts)
-	}
-	switch e.State {
-	case envelope.Sent:
-		after := ""
-		if !e.Received.IsZero() {
-			after = " " + duration(e.At.Sub(e.Received)) + " after it came"
+	w := &list[0]
+	m.Waiting, m.Header, m.Envelope, m.Size = true, w.Header, w.Envelope, w.Size
+	for i := range w.Parts {
+		part := &w.Parts[i]
+		reason := why.Of(w, part)
+		small := ""
+		if !strings.Contains(reason.Words, part.Progress.Error) {
+			small = part.Progress.Error
 		}
-		return "was taken by " + e.Upstream + after + tries
-	case envelope.Queued:
-		if e.Attempts == 0 {
-			return "waits for " + e.Upstream
+		words := reason.Words
+		if part.State == envelope.Queued && part.Lane != "" {
+			words = "for " + part.Lane + ": " + words
 		}
-		return "waits for " + e.Upstream + " after " + count(e.Attempts, "attempt")
-	case envelope.Held:
-		return "is held"
-	case envelope.Failed:
-		return "failed" + tries
+		for j := range part.To {
+			m.add(fate{To: mime.AddressText(part.To[j].Address), Given: given(&part.To[j]), State: part.State, Words: words, Small: small})
+		}
 	}
-	return "was discarded"
+	return nil
 }
 
-func (p *Page) body(v *view) (queue.Body, error) {
-	id := v.r.PathValue("id")
-	if _, ok := queue.ParseID(id); !ok {
-		return nil, queue.ErrNotFound
+func (m *message) add(f fate) {
+	m.States[string(f.State)]++
+	m.Fates = append(m.Fates, f)
+}
+
+// given returns what a recipient was called before aliases and rewriting, "" for the same.
+func given(r *envelope.Recipient) string {
+	if r.Given == r.Address {
+		return ""
 	}
-	return p.cfg.Gateway.Body(v.ctx, id)
+	return mime.AddressText(r.Given)
 }
 
 // open reads the contents of a message. done ends that.
@@ -208,10 +180,17 @@ func (p *Page) open(v *view) (l *letter.Letter, done func(), err error) {
 	return l, func() { _ = body.Close() }, nil
 }
 
+func (p *Page) body(v *view) (queue.Body, error) {
+	id, err := v.id()
+	if err != nil {
+		return nil, err
+	}
+	return p.cfg.Gateway.Body(v.ctx, id)
+}
+
 // tabs chooses what is shown: what was asked for, or what a reader would want.
 func (m *message) tabs(asked string, l *letter.Letter) {
 	names := []string{"timeline"}
-	m.Tab = "timeline"
 	if l != nil {
 		m.HTML = l.HasHTML()
 		if m.HTML {
@@ -221,8 +200,10 @@ func (m *message) tabs(asked string, l *letter.Letter) {
 			names = append(names, "text")
 		}
 		names = append(names, "headers", "files", "source")
+	} else if m.Fields != nil {
+		names = append(names, "headers")
 	}
-	if slices.Contains(names, asked) {
+	if m.Tab = names[0]; slices.Contains(names, asked) {
 		m.Tab = asked
 	}
 	labels := map[string]string{"timeline": "Timeline", "html": "HTML", "text": "Text", "headers": "Headers", "files": "Files", "source": "Source"}
@@ -233,6 +214,9 @@ func (m *message) tabs(asked string, l *letter.Letter) {
 
 // read fills in what the tab shows of the contents.
 func (m *message) read(v *view, l *letter.Letter) (err error) {
+	if l == nil {
+		return nil
+	}
 	switch m.Tab {
 	case "html":
 		m.Remote = v.r.URL.Query().Has("remote")
@@ -242,8 +226,9 @@ func (m *message) read(v *view, l *letter.Letter) (err error) {
 		text, m.Cut, err = l.Text()
 		m.Text = letter.Links(text)
 	case "headers":
-		m.Fields = l.Header()
-		m.Raw, _, err = letter.Start(strings.NewReader(string(l.Message.HeaderBytes())))
+		raw := l.Message.HeaderBytes()
+		m.Fields = letter.Header(raw)
+		m.Raw, _, err = letter.Start(strings.NewReader(string(raw)))
 	case "files":
 		m.Files, err = l.Files()
 		m.Parts = l.Structure()

@@ -7,13 +7,15 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/find"
 	"mailhatch/gateway/admin/search"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
 	"mailhatch/mime"
 )
 
-// perPage is how many recipients a page of the list has.
+// perPage is how many messages a page of the list has.
 const perPage = 50
 
 // messages is the screen that lists mail.
@@ -25,6 +27,7 @@ type messages struct {
 	Rows    []row
 	More    string // address of the next page, "" for none
 	Newest  string // address of the first page, "" where this is it
+	Cut     bool   // older mail of the queue was not looked at yet
 	Catcher bool
 	SMTP    string
 	All     bool // nothing narrows the list
@@ -43,10 +46,12 @@ type row struct {
 	From, To string
 	More     int // further recipients
 	Subject  string
-	Upstream string
 	States   []stateCount
 	At       time.Time
-	Error    string
+	Words    string // why it waits, or what went wrong
+	Bad      bool   // it went wrong for good
+
+	Upstreams []string
 }
 
 type stateCount struct {
@@ -77,45 +82,75 @@ func (p *Page) messages(v *view) error {
 
 // find fills the list.
 func (p *Page) find(v *view, m *messages, line *search.Line) error {
-	log, err := p.cfg.Gateway.Log(v.ctx, admin.LogFilter{ID: line.ID, From: within(line.From), To: within(line.To), Since: line.Since, Limit: perPage})
+	found, err := find.Messages(v.ctx, p.cfg.Gateway, line, v.r.URL.Query().Get("after"), perPage)
 	if err != nil {
 		return err
 	}
-	m.Rows = rowsOf(log.Entries)
+	var list []queue.Message
+	for i := range found.Messages {
+		if w := found.Messages[i].Waiting; w != nil {
+			list = append(list, *w)
+		}
+	}
+	why, err := p.cfg.Gateway.Waiting(v.ctx, list)
+	if err != nil {
+		return err
+	}
+	for i := range found.Messages {
+		m.Rows = append(m.Rows, rowOf(&found.Messages[i], why))
+	}
+	address := func(after string) string {
+		q := url.Values{}
+		if m.Line != "" {
+			q.Set("q", m.Line)
+		}
+		if after != "" {
+			q.Set("after", after)
+		}
+		return (&url.URL{Path: "/messages", RawQuery: q.Encode()}).String()
+	}
+	if found.Next != "" {
+		m.More = address(found.Next)
+	}
+	if v.r.URL.Query().Has("after") {
+		m.Newest = address("")
+	}
+	m.Cut = found.Cut
 	return nil
 }
 
-// within makes a pattern of a part of an address.
-func within(s string) string {
-	if s == "" || strings.ContainsAny(s, "*?") {
-		return s
-	}
-	return "*" + s + "*"
-}
-
-// rowsOf puts the recipients of a message together, in the order of the newest.
-func rowsOf(entries []admin.Entry) []row {
-	var rows []row
-	index := map[string]int{}
-	for i := range entries {
-		e := &entries[i]
-		n, ok := index[e.ID]
-		if !ok {
-			n = len(rows)
-			index[e.ID] = n
-			rows = append(rows, row{ID: e.ID, From: sender(e.From), To: mime.AddressText(e.To), Subject: e.Header.Subject, Upstream: e.Upstream, At: e.At, More: -1})
+// rowOf shows a message that was found.
+func rowOf(f *find.Message, why *waiting.View) row {
+	r := row{ID: f.ID, At: f.At, More: -1}
+	recipient := func(s envelope.State, to, upstream, words string) {
+		if r.add(s); r.To == "" {
+			r.To = mime.AddressText(to)
 		}
-		r := &rows[n]
 		r.More++
-		r.add(e.State)
-		if e.Upstream != r.Upstream && !strings.Contains(r.Upstream, e.Upstream) {
-			r.Upstream += ", " + e.Upstream
+		if upstream != "" && !slices.Contains(r.Upstreams, upstream) {
+			r.Upstreams = append(r.Upstreams, upstream)
 		}
-		if e.State != envelope.Sent && r.Error == "" {
-			r.Error = e.Error
+		if s != envelope.Sent && r.Words == "" {
+			r.Words, r.Bad = words, s == envelope.Failed
 		}
 	}
-	return rows
+	if m := f.Waiting; m != nil {
+		r.From, r.Subject = sender(m.Envelope.From), m.Header.Subject
+		for i := range m.Parts {
+			part := &m.Parts[i]
+			for _, to := range part.To {
+				recipient(part.State, to.Address, part.Lane, why.Of(m, part).Words)
+			}
+		}
+	}
+	for i := range f.Records {
+		rec := &f.Records[i]
+		if f.Waiting == nil {
+			r.From, r.Subject = sender(rec.From), rec.Header.Subject
+		}
+		recipient(rec.State, rec.Recipient.Address, rec.Upstream, rec.Error)
+	}
+	return r
 }
 
 // add counts a recipient; what needs attention stands first.

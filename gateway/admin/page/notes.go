@@ -105,7 +105,7 @@ func upstreamNote(now time.Time, u *admin.Upstream) (note, bool) {
 	n.Text = fmt.Sprintf("%s has been %s for %s: %s.", u.Name, u.State, duration(now.Sub(u.Since)), u.Reason)
 	if u.Queued > 0 {
 		n.Short = number(u.Queued) + " wait for " + u.Name
-		n.Text += " " + waiting(u.Queued)
+		n.Text += " " + waitWords(u.Queued)
 	}
 	if u.NextProbe.After(now) {
 		what := "Next probe"
@@ -117,7 +117,7 @@ func upstreamNote(now time.Time, u *admin.Upstream) (note, bool) {
 	return n, true
 }
 
-func waiting(n int) string {
+func waitWords(n int) string {
 	if n == 1 {
 		return "One group of recipients waits."
 	}

@@ -8,6 +8,7 @@
 //	GET  /messages/{id}/html      its HTML, for a frame; ?remote=1 lets the browser fetch pictures
 //	GET  /messages/{id}/source    the message as it is stored, as a file
 //	GET  /messages/{id}/files/{n} an attachment, as a file
+//	GET  /messages/{id}/again     to whom a message is to be sent again; POST does it
 //	GET  /act, POST /act          what an action will touch; then it is done
 //	GET  /live                    server-sent events: something happened
 //
@@ -26,16 +27,25 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/figures"
+	"mailhatch/gateway/admin/find"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/queue"
 )
 
 // Gateway is what the page shows and steers.
 type Gateway interface {
-	admin.View
-	// Body opens a message of the queue.
+	find.Source
+	Status(ctx context.Context) (*admin.Status, error)
+	// Body opens a message in the queue, or one that has left it while its bytes are kept.
 	Body(ctx context.Context, id string) (queue.Body, error)
-	// Act does something to mail, in the name of somebody.
+	Events(ctx context.Context, id string) ([]queue.Event, error)
+	Finished(ctx context.Context, id string) (*queue.Finished, error)
+	// Waiting tells why each of these messages waits.
+	Waiting(ctx context.Context, list []queue.Message) (*waiting.View, error)
+	// Act does something to mail, in the name of somebody, or says to which it would.
 	Act(ctx context.Context, action admin.Action, s admin.Selection, by string) (*admin.Changed, error)
+	// Resend accepts a message a second time, in the name of somebody.
+	Resend(ctx context.Context, id string, ask admin.Resend, by string) (*admin.Resent, error)
 }
 
 // Config is what a page depends on. Gateway, Figures and Caller are needed.
@@ -74,6 +84,8 @@ func New(cfg Config) *Page {
 		"GET /messages/{id}/html":      p.letterHTML,
 		"GET /messages/{id}/source":    p.source,
 		"GET /messages/{id}/files/{n}": p.file,
+		"GET /messages/{id}/again":     p.askAgain,
+		"POST /messages/{id}/again":    p.sendAgain,
 		"GET /act":                     p.confirm,
 		"POST /act":                    p.act,
 		"GET /live":                    p.stream,

@@ -3,6 +3,7 @@ package page
 import (
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestMessage(t *testing.T) {
 	id := h.add(mixed, []queue.Part{part(envelope.Held, "bulk", "ann@example.org")}, sent("eva@example.org"))
 	address := "/messages/" + id
 	text := h.see(address)
-	h.contains("the message", text, `<b>bold</b> & "quoted"`, "ann@example.org is held", "eva@example.org was taken by main", "Release…", "Accepted", "Download")
+	h.contains("the message", text, `<b>bold</b> & "quoted"`, "■ heldann@example.org held", "● senteva@example.org by main", "Taken by main for eva@example.org", "as P1", "Release…", "Move…", "Send again…", "Accepted", "Download")
 	h.contains("its HTML", h.see(address+"?tab=html"), "1 address in it would have been fetched from other machines", "Fetch pictures")
 	h.contains("its HTML", h.see(address+"?tab=html&remote"), "fetches pictures from other machines")
 	h.contains("its header", h.see(address+"?tab=headers"), "X-Long", "Grüße", "=?utf-8?q?")
@@ -91,7 +92,7 @@ func TestMessage(t *testing.T) {
 		}
 	}
 	gone := h.add(plain, nil, sent("ann@example.org"))
-	h.contains("a message that is gone", h.see("/messages/"+gone), "was taken by main", "are not kept any longer")
+	h.contains("a message that is gone", h.see("/messages/"+gone), "by main", "are not kept any longer")
 	for _, target := range []string{"/messages/nonsense", "/messages/" + gone + "/html", "/messages/" + gone + "/source", address + "/files/9", address + "/files/x", "/nowhere"} {
 		if w := h.ask("GET", target, nil); w.Code != http.StatusNotFound || !strings.Contains(h.text(target, w), "There is no such") && !strings.Contains(target, "files") {
 			t.Errorf("%s: %d", target, w.Code)
@@ -105,21 +106,52 @@ func TestAct(t *testing.T) {
 	id := h.add(plain, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org", "bob@example.org"), part(envelope.Held, "bulk", "eva@example.org")})
 	other := h.add(mixed, []queue.Part{part(envelope.Queued, "main", "ann@example.org")})
 	text := h.see("/act?do=hold&id=" + id + "&id=" + other)
-	h.contains("the question", text, "Hold 3 recipients of 2 messages?", "Hello", "ann@example.org and bob@example.org")
+	h.contains("the question", text, "Hold 3 recipients of 2 messages?", "Hello to ann@example.org, bob@example.org", "◐ waitsbulk12", "◐ waitsmain11")
 	if strings.Contains(text, "eva@example.org") {
 		t.Error("it names recipients that are held already")
 	}
 	form := url.Values{"do": {"hold"}, "id": {id, other}, "csrf": {"secret-of-the-form"}}
 	w := h.ask("POST", "/act", form)
 	h.contains("the answer", h.text("/act", w), "3 recipients of 2 messages are held.")
-	h.contains("the message", h.see("/messages/"+id), "ann@example.org is held", "bob@example.org is held")
+	h.contains("the message", h.see("/messages/"+id), "ann@example.org held by page: ann", "bob@example.org held by page: ann", "Held by page: ann for ann@example.org and bob@example.org")
 	if w := h.ask("POST", "/act", url.Values{"do": {"release"}, "id": {id}}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/messages/"+id {
 		t.Errorf("%d to %s", w.Code, w.Header().Get("Location"))
 	}
 	h.contains("a question about nothing", h.see("/act?do=release&id="+id), "Nothing to release")
-	for _, query := range []string{"do=explode&id=" + id, "do=hold", "do=hold&%zz", "do=hold" + strings.Repeat("&id="+id, maxChosen+1)} {
+	h.status = []admin.Upstream{{Name: "relay", State: "open"}, {Name: "main", State: "open"}, {Name: "gone"}}
+	text = h.see("/act?do=move&id=" + id)
+	h.contains("the choice", text, "Move to which upstream?", "relay")
+	if strings.Contains(text, "gone") {
+		t.Error("an upstream that the config has not is a choice")
+	}
+	h.contains("the question", h.see("/act?do=move&target=relay&q=upstream:bulk+state:queued"), "Move 3 recipients of 1 message to relay?", "that upstream:bulk state:queued finds")
+	w = h.ask("POST", "/act", url.Values{"do": {"move"}, "target": {"relay"}, "q": {"upstream:bulk to:ann"}})
+	h.contains("the answer", h.text("/act", w), "1 recipient of 1 message is moved.")
+	h.contains("the message", h.see("/messages/"+id), "for relay:", "moved it to relay for ann@example.org")
+	for _, query := range []string{"do=explode&id=" + id, "do=hold", "do=hold&%zz", "do=hold" + strings.Repeat("&id="+id, maxChosen+1), "do=hold&q=tow:x", "do=hold&q=state:sent",
+		"do=hold&q=provider-id:x", "do=move&target=nowhere&id=" + id} {
 		if w := h.ask("GET", "/act?"+query, nil); w.Code != http.StatusBadRequest {
 			t.Errorf("%.40s: %d", query, w.Code)
 		}
+	}
+}
+
+// TestAgain: a message is sent again to those who are named, and the new one is shown.
+func TestAgain(t *testing.T) {
+	h := newHouse(t)
+	id := h.add(plain, []queue.Part{part(envelope.Failed, "bulk", "ann@example.org", "bob@example.org")})
+	h.contains("the question", h.see("/messages/"+id+"/again"), "Send “Hello” again?", "ann@example.org bob@example.org")
+	target := "/messages/" + id + "/again"
+	if w := h.ask("POST", target, url.Values{"to": {"ann@example.org\r\neva@example.org"}, "via": {"relay"}}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/messages/AGAIN" {
+		t.Errorf("%d to %s: %s", w.Code, w.Header().Get("Location"), w.Body)
+	}
+	if want := (admin.Resend{To: []string{"ann@example.org", "eva@example.org"}, Via: "relay"}); !reflect.DeepEqual(h.again, want) {
+		t.Errorf("asked for %+v", h.again)
+	}
+	if w := h.ask("POST", target, url.Values{"to": {" "}}); w.Code != http.StatusBadRequest {
+		t.Errorf("to nobody: %d", w.Code)
+	}
+	if w := h.ask("POST", target, url.Values{"to": {"nobody@"}}); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "no mailbox") {
+		t.Errorf("to what is no address: %d %s", w.Code, w.Body)
 	}
 }

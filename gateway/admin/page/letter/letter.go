@@ -105,10 +105,10 @@ func (f *File) Open() io.Reader { return f.part.Open() }
 // Field is a field of a header.
 type Field struct{ Name, Value string }
 
-// Header returns the fields as people read them: decoded.
-func (l *Letter) Header() []Field {
+// Header returns the fields of a raw header as people read them: decoded.
+func Header(raw []byte) []Field {
 	var list []Field
-	for _, f := range l.Message.Header {
+	for _, f := range mime.ParseHeader(raw) {
 		list = append(list, Field{f.Name, mime.DecodeText(f.Value())})
 	}
 	return list

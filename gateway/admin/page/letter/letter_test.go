@@ -133,7 +133,7 @@ func TestLetter(t *testing.T) {
 	if text, _, _ := Start(files[0].Open()); files[0].Name != "a.pdf" || text != "ABC" || files[1].Name != "alternative.ics" {
 		t.Errorf("files %+v: %q", files, text)
 	}
-	if h := l.Header(); h[0] != (Field{"Subject", "Grüße"}) {
+	if h := Header(l.Message.HeaderBytes()); h[0] != (Field{"Subject", "Grüße"}) {
 		t.Errorf("header %q", h)
 	}
 	if d := cmp.Diff([]string{"multipart/mixed", "  multipart/alternative", "    text/plain", "    text/calendar", "  application/pdf a.pdf"}, l.Structure()); d != "" {
