@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mailhatch/gateway/admin"
 	"mailhatch/test/freeport"
 	"mailhatch/upstream/upstreamtest"
 	"mailhatch/upstream/upstreamtest/fakes"
@@ -81,7 +85,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
 		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain, "refuse": refuse, "waitfor": waitfor, "id": idOf,
-		"consent": consent, "application": application,
+		"examples": examples, "consent": consent, "application": application,
 	})
 	return commands
 }
@@ -93,6 +97,27 @@ func refuse(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Value("resend").(*upstreamtest.Server).Refuse(args, upstreamtest.Fault{Status: 422,
 		Body: `{"statusCode":422,"name":"validation_error","message":"Invalid to field."}`})
+}
+
+// examples writes the examples for a shell in DOCUMENT, a path from here, to FILE; they are about this script's gateway
+// and the newest message that is held there, whose id is in $ID.
+func examples(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: examples DOCUMENT FILE")
+	}
+	text, err := os.ReadFile(filepath.FromSlash(args[0]))
+	ts.Check(err)
+	here := strings.NewReplacer("127.0.0.1:8025", "127.0.0.1:"+ts.Getenv("ADMIN"), "/run/mailhatch/", ts.Getenv("RUN")+"/")
+	var script strings.Builder
+	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		script.WriteString(here.Replace(block[1]))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(script.String()), 0o600))
+	out, err := program(ts, self, "mailhatch", "-c", ts.MkAbs("c.toml"), "queue", "list", "--state", "held", "--json").Output()
+	ts.Check(err)
+	var m admin.Message
+	ts.Check(json.NewDecoder(bytes.NewReader(out)).Decode(&m))
+	ts.Setenv("ID", m.ID)
 }
 
 // await waits until ADDRESS, HOST:PORT or unix:PATH, accepts connections.
