@@ -74,7 +74,7 @@ func changes() []string {
 
 // form is how Cloudflare takes messages.
 func form() raw.Form {
-	return raw.Form{Provider: "Cloudflare", Bytes: maxBytes, SevenBit: true, NewID: true, Edits: edits, Check: check}
+	return raw.Form{Provider: "Cloudflare", Bytes: maxBytes, NewID: true, Edits: edits, Check: check}
 }
 
 type settings struct {
@@ -121,17 +121,13 @@ func (p *provider) Refuses(m *upstream.Mail) (*upstream.Error, bool) {
 
 // Compose writes envelope and message. The sender is that of the header: Cloudflare sees by it whether the account may send.
 func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
-	src, e := p.form.Message(m)
+	message, e := p.form.Text(m)
 	if e != nil {
 		return nil, e
 	}
 	from, e := api.Sender(m)
 	if e != nil {
 		return nil, e
-	}
-	message, err := raw.JSON(src)
-	if err != nil {
-		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
 	return func(c *api.Call) (*api.Request, *upstream.Error) {
 		var j api.Object

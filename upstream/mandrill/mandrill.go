@@ -85,7 +85,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, key: s.APIKey, form: raw.Form{Provider: "Mandrill", Bytes: maxBytes, SevenBit: true, NewID: true}}), nil
+	return api.New(client, &provider{client: client, key: s.APIKey, form: raw.Form{Provider: "Mandrill", Bytes: maxBytes, NewID: true}}), nil
 }
 
 // provider sends by POST /messages/send-raw.json.
@@ -118,17 +118,13 @@ func instructions(m *upstream.Mail) (list []mime.Edit) {
 
 // Compose writes key, envelope and message. The sender is that of the header, by which Mandrill sees who may send.
 func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
-	src, e := p.form.Message(m, instructions(m)...)
+	message, e := p.form.Text(m, instructions(m)...)
 	if e != nil {
 		return nil, e
 	}
 	from, e := api.Sender(m)
 	if e != nil {
 		return nil, e
-	}
-	message, err := raw.JSON(src)
-	if err != nil {
-		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
 	return func(c *api.Call) (*api.Request, *upstream.Error) {
 		var j api.Object

@@ -6,12 +6,26 @@ import (
 	"golang.org/x/text/transform"
 
 	"mailhatch/mime"
+	"mailhatch/upstream"
 	"mailhatch/upstream/api"
 )
 
-// JSON is a message of 7 bits as it stands between the quotes of a JSON string (RFC 8259 7). It is read once to know
-// its length; errors are those of reading it.
-func JSON(src mime.Source) (api.Segment, error) {
+// Text is Message in its 7-bit form, as it stands between the quotes of a JSON string (RFC 8259 7).
+func (f Form) Text(m *upstream.Mail, more ...mime.Edit) (api.Segment, *upstream.Error) {
+	f.sevenBit = true
+	src, e := f.Message(m, more...)
+	if e != nil {
+		return api.Segment{}, e
+	}
+	text, err := inJSON(src)
+	if err != nil {
+		return api.Segment{}, &upstream.Error{Class: upstream.Temporary, Err: err}
+	}
+	return text, nil
+}
+
+// inJSON reads the message once to know its length; errors are those of reading it.
+func inJSON(src mime.Source) (api.Segment, error) {
 	plain := Bytes(src)
 	var count jsonCounter
 	if _, err := io.Copy(&count, plain.Open()); err != nil {

@@ -25,7 +25,7 @@ func TestJSON(t *testing.T) {
 		"long":       strings.Repeat("a line of a message\r\n", 20_000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := JSON(mime.NewBytesSource([]byte(text)))
+			s, err := inJSON(mime.NewBytesSource([]byte(text)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,7 +48,7 @@ func FuzzJSON(f *testing.F) {
 		for i := range text {
 			text[i] &= 0x7f
 		}
-		s, err := JSON(mime.NewBytesSource(text))
+		s, err := inJSON(mime.NewBytesSource(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ type broken struct{ mime.Source }
 func (broken) ReadAt([]byte, int64) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestJSONOfUnreadableMessage(t *testing.T) {
-	if _, err := JSON(broken{mime.NewBytesSource([]byte("x"))}); !errors.Is(err, io.ErrClosedPipe) {
+	if _, err := inJSON(broken{mime.NewBytesSource([]byte("x"))}); !errors.Is(err, io.ErrClosedPipe) {
 		t.Error(err)
 	}
 }
@@ -73,7 +73,7 @@ func TestJSONOfUnreadableMessage(t *testing.T) {
 // TestSevenBitIsFree: a message that is a text leaves byte for byte.
 func TestSevenBitIsFree(t *testing.T) {
 	const text = "From: a@example.com\nMessage-ID: <m@x>\nX-Other: =?utf-8?q?=C3=BC?=\n\nbody\n"
-	src, e := Form{Bytes: 1000, SevenBit: true}.Message(makeMail(t, "", text))
+	src, e := Form{Bytes: 1000, sevenBit: true}.Message(makeMail(t, "", text))
 	if e != nil || read(t, Bytes(src)) != strings.ReplaceAll(text, "\n", "\r\n") {
 		t.Error(e)
 	}
@@ -91,7 +91,7 @@ func TestSevenBit(t *testing.T) {
 		"To: a@b\xfc.example\n\n":                                          "",
 		"MIME-Version: 1.0\nContent-Type: message/delivery-status\n\n\xfc": "5.6.3",
 	} {
-		src, e := Form{Bytes: 1000, SevenBit: true}.Message(makeMail(t, "", "From: a@example.com\nMessage-ID: <m@x>\n"+message))
+		src, e := Form{Bytes: 1000, sevenBit: true}.Message(makeMail(t, "", "From: a@example.com\nMessage-ID: <m@x>\n"+message))
 		if e != nil {
 			if !strings.HasPrefix(want, "5.") || e.Code != want {
 				t.Errorf("%q: %+v", message, e)

@@ -19,13 +19,14 @@ type Form struct {
 	Larger   string // what takes larger ones: "an smtp upstream"; "": nothing known
 	Domain   string // of a Message-ID that is made up; "": that of From
 	Options  string // pattern of fields that the request has in another form; "": none
-	SevenBit bool   // the request is text: the message leaves in its 7-bit form
 	NewID    bool   // the provider replaces Message-ID: the old one stays in other fields, see [wire.KeepID]
 
 	// Edits returns what a header needs besides to be one that the API takes; nil: nothing.
 	Edits func(m *upstream.Mail, h mime.Header) []mime.Edit
 	// Check returns why the API does not take a message with this header, which is the one that would leave; nil: all is taken.
 	Check func(h mime.Header) *upstream.Error
+
+	sevenBit bool // the message leaves in its 7-bit form, see [Form.Text]
 }
 
 // Refuses returns the error that Message would have for a mail that is small for the API.
@@ -58,7 +59,7 @@ func (f Form) Message(m *upstream.Mail, more ...mime.Edit) (mime.Source, *upstre
 	if err != nil {
 		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
-	if f.SevenBit {
+	if f.sevenBit {
 		if msg, e = to7Bit(msg, f.Provider); e != nil {
 			return nil, e
 		}

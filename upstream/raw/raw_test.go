@@ -129,7 +129,7 @@ func TestParts(t *testing.T) {
 
 // TestEditsAndCheck: a kind sees the header as it would leave, and as it leaves.
 func TestEditsAndCheck(t *testing.T) {
-	f := Form{Bytes: 1000, SevenBit: true,
+	f := Form{Bytes: 1000, sevenBit: true,
 		Edits: func(m *upstream.Mail, h mime.Header) []mime.Edit {
 			if h.Has("Bcc") || !h.Has("Message-ID") || m.ID != "Q" {
 				t.Errorf("%v", h)

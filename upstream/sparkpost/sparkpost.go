@@ -92,7 +92,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if err = errors.Join(err, upstream.OneOf("region", s.Region, "us", "eu")); err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, form: raw.Form{Provider: "SparkPost", Bytes: maxBytes, SevenBit: true, Check: checkHeader}}), nil
+	return api.New(client, &provider{client: client, form: raw.Form{Provider: "SparkPost", Bytes: maxBytes, Check: checkHeader}}), nil
 }
 
 // provider sends by POST /api/v1/transmissions.
@@ -121,16 +121,12 @@ type recipient struct {
 
 // Compose writes options, recipients and message: the recipients alone decide who gets it, the header is not read for that.
 func (p *provider) Compose(m *upstream.Mail) (api.Composed, *upstream.Error) {
-	src, e := p.form.Message(m)
+	message, e := p.form.Text(m)
 	if e != nil {
 		return nil, e
 	}
 	if e := checkTexts(m.Message); e != nil {
 		return nil, e
-	}
-	message, err := raw.JSON(src)
-	if err != nil {
-		return nil, &upstream.Error{Class: upstream.Temporary, Err: err}
 	}
 	return func(c *api.Call) (*api.Request, *upstream.Error) {
 		var j api.Object
