@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"os"
@@ -64,7 +65,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "google.json"), `{"type":"service_account","client_email":"a@b.example","private_key":"k"}`)
+	writeFile(t, filepath.Join(dir, "google.json"), serviceAccount(t))
 	writeFile(t, filepath.Join(dir, "clients.pem"), string(ca))
 	writeFile(t, filepath.Join(dir, "aliases"), "postmaster: root\n")
 	t.Setenv("RESEND_API_KEY", "re_dummy")
@@ -94,6 +95,25 @@ func exampleConfig(t *testing.T, optional bool) string {
 		"socket_group = \"mail\"", "socket_group = \"0\"", "/etc/aliases", slash+"/aliases", "/var/lib/mailhatch", slash+"/state", "/run/mailhatch", slash+"/run",
 		"/usr/local/bin/tell-operators", filepath.ToSlash(program), "/etc/ssl/proxy-ca.pem", slash+"/cert.pem", "/etc/ssl/relay-ca.pem", slash+"/cert.pem",
 	).Replace(text)
+}
+
+// serviceAccount is a key as Google hands it out.
+func serviceAccount(t *testing.T) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := json.Marshal(map[string]string{"type": "service_account", "client_email": "a@b.example",
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(account)
 }
 
 func TestExampleLoads(t *testing.T) {

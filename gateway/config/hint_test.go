@@ -141,3 +141,18 @@ set_header = { X-Came = "by {listener}" }
 		t.Error(err)
 	}
 }
+
+// TestKeysOfTypes: a key of another type of upstream, or of a table below, is told from a slip.
+func TestKeysOfTypes(t *testing.T) {
+	for _, row := range []struct{ table, key, want string }{
+		{"type = \"console\"\n", "preset", `it is a key of [upstream.NAME] of type = "smtp"`},
+		{"type = \"console\"\n", "base_url", "it is a key of [upstream.NAME] of some types"},
+		{"type = \"graph\"\nuser = \"a@example.com\"\n", "tenant", "it is a key of [upstream.NAME.oauth2]"},
+	} {
+		path := filepath.Join(t.TempDir(), "mailhatch.toml")
+		writeFile(t, path, "[upstream.main]\n"+row.table+row.key+" = \"x\"\n[[route]]\nvia = \"main\"\n")
+		if _, err := Load(path, Options{Kinds: kinds.Kinds()}); err == nil || !strings.Contains(err.Error(), row.want+"\n") && !strings.HasSuffix(err.Error(), row.want) {
+			t.Errorf("%s: want %s\n%v", row.key, row.want, err)
+		}
+	}
+}

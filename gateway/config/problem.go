@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 
 	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/config/hint"
@@ -43,12 +44,31 @@ func either(list []string) string { return hint.Either(list) }
 func keyPlaces(kinds []upstream.Kind) map[string][]string {
 	places := map[string][]string{}
 	decode.AddPlaces(places, "", &document{})
-	structs := []any{&upstreamTable{}}
-	for _, k := range kinds {
-		structs = append(structs, k.New())
-	}
-	for key := range decode.Fields(structs...) {
+	common := decode.Fields(&upstreamTable{})
+	for key := range common {
 		places[key] = append(places[key], "[upstream.NAME]")
+	}
+	types, inner := map[string][]string{}, map[string]reflect.Type{}
+	for _, k := range kinds {
+		for key, field := range decode.Fields(k.New()) {
+			if _, ok := common[key]; !ok {
+				types[key] = append(types[key], k.Name)
+			}
+			if t := field.Type(); t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct {
+				inner[key] = t.Elem()
+			}
+		}
+	}
+	const several = 3
+	for key, names := range types {
+		place := "[upstream.NAME] of some types"
+		if len(names) <= several {
+			place = "[upstream.NAME] of type = " + hint.Either(names)
+		}
+		places[key] = append(places[key], place)
+	}
+	for key, t := range inner {
+		decode.AddPlaces(places, "[upstream.NAME."+key+"]", reflect.New(t).Interface())
 	}
 	return places
 }

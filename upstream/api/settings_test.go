@@ -59,6 +59,7 @@ func TestAPISettings(t *testing.T) {
 		{"ses", "region = 'eu-west-1'\naccess_key_id = 'k'\nsecret_access_key = 's'\nsession_token = 't'", ""},
 		{"ses", "access_key_id = 'k'\nsecret_access_key = 's'", "region"},
 		{"ses", "region = 'a/b'\naccess_key_id = 'k'\nsecret_access_key = 's'\nidentity_arn = 'x'", "region identity_arn"},
+		{"ses", "region = 'eu west'\naccess_key_id = 'k'\nsecret_access_key = 's'", "region"},
 		{"ses", "region = 'eu-west-1'\naccess_key_id = 'k'", "secret_access_key"},
 		{"ses", "region = 'eu-west-1'\nsecret_access_key = 's'", "access_key_id"},
 		{"ses", "region = 'eu-west-1'\nsecret_access_key = 's'\naccess_key_id = 'k'\nprofile = 'p'", "profile"},

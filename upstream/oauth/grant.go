@@ -10,7 +10,10 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"time"
@@ -64,9 +67,21 @@ func (s *Settings) clientCredentials(purpose Purpose) (grant, time.Time, error) 
 	if s.CertificateFile == "" {
 		return func(ctx context.Context, _ string) (*oauth2.Token, error) { return config.Token(ctx) }, time.Time{}, nil
 	}
-	pair, err := tls.LoadX509KeyPair(s.CertificateFile, s.KeyFile)
+	if s.KeyFile == "" {
+		return nil, time.Time{}, nil // reported already
+	}
+	const hint = "both files are PEM; the certificate is the one uploaded to the application"
+	certificate, err := readFile(s.CertificateFile)
 	if err != nil {
-		return nil, time.Time{}, &upstream.KeyError{Key: "oauth2.certificate_file", Problem: err.Error(), Hint: "both files are PEM; the certificate is the one uploaded to the application"}
+		return nil, time.Time{}, &upstream.KeyError{Key: "oauth2.certificate_file", Problem: err.Error(), Hint: hint}
+	}
+	private, err := readFile(s.KeyFile)
+	if err != nil {
+		return nil, time.Time{}, &upstream.KeyError{Key: "oauth2.key_file", Problem: err.Error(), Hint: hint}
+	}
+	pair, err := tls.X509KeyPair(certificate, private)
+	if err != nil {
+		return nil, time.Time{}, &upstream.KeyError{Key: "oauth2.certificate_file", Problem: err.Error(), Hint: hint}
 	}
 	key, ok := pair.PrivateKey.(*rsa.PrivateKey)
 	if !ok {
@@ -115,7 +130,7 @@ func (s *Settings) serviceAccount(purpose Purpose) (grant, error) {
 	if s.ServiceAccountFile == "" {
 		return nil, nil // reported already
 	}
-	raw, err := os.ReadFile(s.ServiceAccountFile)
+	raw, err := readFile(s.ServiceAccountFile)
 	if err != nil {
 		return nil, problem(err.Error())
 	}
@@ -129,7 +144,39 @@ func (s *Settings) serviceAccount(purpose Purpose) (grant, error) {
 	if json.Unmarshal(raw, &key) != nil || key.Type != "service_account" || key.ClientEmail == "" || key.Key == "" {
 		return nil, problem("is not the key of a service account")
 	}
+	if !isRSAKey([]byte(key.Key)) {
+		return nil, problem("has no private_key that can be read")
+	}
 	token, _ := s.endpoints()
 	config := &jwt.Config{Email: key.ClientEmail, PrivateKey: []byte(key.Key), PrivateKeyID: key.KeyID, Subject: s.Subject, Scopes: s.scopes(purpose), TokenURL: token}
 	return func(ctx context.Context, _ string) (*oauth2.Token, error) { return config.TokenSource(ctx).Token() }, nil
+}
+
+// isRSAKey reports whether a service account can sign by it, as package jwt reads it.
+func isRSAKey(key []byte) bool {
+	if block, _ := pem.Decode(key); block != nil {
+		key = block.Bytes
+	}
+	if parsed, err := x509.ParsePKCS8PrivateKey(key); err == nil {
+		_, ok := parsed.(*rsa.PrivateKey)
+		return ok
+	}
+	_, err := x509.ParsePKCS1PrivateKey(key)
+	return err == nil
+}
+
+// maxFile is far beyond any key, in bytes; it keeps a wrong path (/dev/zero) from filling the memory.
+const maxFile = 1 << 20
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return b, err
 }

@@ -395,6 +395,14 @@ func TestTokenFileCannotBeWritten(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	good := Settings{Provider: microsoft, Flow: ClientCredentials, Tenant: "example.com", ClientID: "c", ClientSecret: upstream.NewSecret("x")}
 	for _, row := range []struct {
 		change func(*Settings)
@@ -410,11 +418,26 @@ func TestSettings(t *testing.T) {
 		{func(s *Settings) { s.ClientID = "" }, "client_id"},
 		{func(s *Settings) { s.ClientSecret = upstream.Secret{} }, "client_secret"},
 		{func(s *Settings) { s.CertificateFile = "/c.pem" }, "client_secret"},
+		{func(s *Settings) { s.CertificateFile, s.KeyFile = "/c.pem", "/k.pem" }, "client_secret certificate_file"},
 		{func(s *Settings) { s.ClientSecret, s.CertificateFile = upstream.Secret{}, "/c.pem" }, "key_file"},
 		{func(s *Settings) {
 			s.ClientSecret, s.CertificateFile, s.KeyFile = upstream.Secret{}, "/c.pem", "/k.pem"
 		}, "certificate_file"},
+		{func(s *Settings) {
+			s.ClientSecret, s.CertificateFile, s.KeyFile = upstream.Secret{}, write("c.pem", "x"), "/k.pem"
+		}, "key_file"},
+		{func(s *Settings) {
+			s.ClientSecret, s.CertificateFile, s.KeyFile = upstream.Secret{}, write("c.pem", "x"), write("k.pem", "x")
+		}, "certificate_file"},
+		{func(s *Settings) {
+			s.ClientSecret, s.CertificateFile, s.KeyFile = upstream.Secret{}, write("c.pem", strings.Repeat("x", 1<<20+1)), write("k.pem", "x")
+		}, "certificate_file"},
 		{func(s *Settings) { s.ServiceAccountFile = "/sa.json" }, "service_account_file"},
+		{func(s *Settings) { s.Provider, s.Flow, s.ServiceAccountFile = google, ServiceAccount, "/nowhere.json" }, "subject service_account_file"},
+		{func(s *Settings) {
+			s.Provider, s.Flow, s.Subject = google, ServiceAccount, "a@example.com"
+			s.ServiceAccountFile = write("sa.json", `{"type":"service_account","client_email":"a@b.example","private_key":"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n"}`)
+		}, "service_account_file"},
 		{func(s *Settings) { s.Flow = ServiceAccount }, "flow service_account_file subject"},
 		{func(s *Settings) { s.Provider = google }, "flow"},
 		{func(s *Settings) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,7 +103,10 @@ func (s *Settings) Open(env upstream.Env, purpose Purpose, roots *x509.CertPool)
 		s.checkEndpoints(problem)
 	}
 	grant, expiry, err := s.grant(purpose)
-	if errors.Join(errs...) == nil {
+	if file, ok := errors.AsType[*upstream.KeyError](err); ok && !slices.ContainsFunc(errs, func(e error) bool {
+		other, _ := errors.AsType[*upstream.KeyError](e)
+		return other != nil && other.Key == file.Key
+	}) {
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -105,6 +105,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		problem("region", "is missing", `the one in which SES is set up, such as "eu-west-1"; $AWS_REGION and the AWS profile are looked at too`)
 	case !regionForm.MatchString(region):
 		problem("region", "must be a region's name", `such as "eu-west-1"`)
+		region = "" // its host is no more to blame than base_url
 	}
 	if s.IdentityARN != "" && !strings.HasPrefix(s.IdentityARN, "arn:") {
 		problem("identity_arn", "must begin with arn:", "the ARN of the identity, as its owner shows it")
