@@ -9,7 +9,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -511,5 +514,60 @@ func TestScopesAndEndpoints(t *testing.T) {
 	}
 	if got := fmt.Sprint((&Settings{Scopes: []string{"own"}}).scopes(SMTP)); got != "[own]" {
 		t.Error(got)
+	}
+}
+
+// TestAnswersOfTheEndpoint: what is no token is none, is told in words, and is not asked for again and again.
+func TestAnswersOfTheEndpoint(t *testing.T) {
+	const page = "<html>Welcome to the hotel</html>"
+	for _, row := range []struct {
+		status           int
+		body             string
+		class            upstream.Class
+		words            string
+		access, location string
+	}{
+		{200, `{"access_token":"abc","token_type":"Bearer","expires_in":3600}`, 0, "", "abc", ""},
+		{200, `{"access_token":"abc"}`, 0, "", "abc", ""},
+		{200, `{"access_token":"abc","token_type":"bearer","expires_in":"3600"}`, 0, "", "abc", ""},
+		{200, `{"access_token":"abc","expires_in":1000000000000000}`, 0, "", "abc", ""},
+		{200, `{"access_token":"abc","expires_in":-5}`, upstream.Temporary, "expired already", "", ""},
+		{200, `{"access_token":"a\r\nX-Evil: 1"}`, upstream.Temporary, "characters", "", ""},
+		{200, `{"access_token":"abc","token_type":"mac"}`, upstream.Temporary, `type "mac"`, "", ""},
+		{200, `{"access_token":""}`, upstream.Temporary, "missing access_token", "", ""},
+		{200, page, upstream.Temporary, "is not its own; look at token_url", "", ""},
+		{200, "", upstream.Temporary, "is not its own", "", ""},
+		{302, "", upstream.Temporary, "redirects", "", "https://elsewhere.example/"},
+		{407, "", upstream.Temporary, "gives no reason", "", ""},
+		{502, page, upstream.Temporary, "Welcome", "", ""},
+		{429, `{"error":"x"}`, upstream.Throttled, "x", "", ""},
+		{401, `{"error":"invalid_client","error_description":"` + secret + `"}`, upstream.Account, "***", "", ""},
+	} {
+		asked := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			if w.Header().Set("Content-Type", "application/json"); row.location != "" {
+				w.Header().Set("Location", row.location)
+			}
+			w.WriteHeader(row.status)
+			_, _ = io.WriteString(w, row.body)
+		}))
+		s := &Settings{Provider: custom, Flow: ClientCredentials, ClientID: client, ClientSecret: upstream.NewSecret(secret), TokenURL: server.URL, Scopes: []string{"s"}}
+		source, err := s.Open(upstream.Env{Name: "x", TokenDir: t.TempDir()}, SMTP, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			access, e := source.Token(t.Context())
+			if access != row.access || (e == nil) != (row.words == "") {
+				t.Errorf("%d %s: token %q, %v", row.status, row.body, access, e)
+			} else if e != nil && (e.Class != row.class || !strings.Contains(e.Error(), row.words) || strings.Contains(e.Error(), secret)) {
+				t.Errorf("%d %s: %v: %v, want %s", row.status, row.body, e.Class, e, row.words)
+			}
+		}
+		server.Close()
+		if asked != 1 {
+			t.Errorf("%d %s: asked %d times", row.status, row.body, asked)
+		}
 	}
 }

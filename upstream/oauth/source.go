@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -151,8 +152,8 @@ func (s *Source) request(ctx context.Context, t *token) *upstream.Error {
 	ctx, end := patient(ctx)
 	defer end()
 	granted, err := s.grant(context.WithValue(ctx, oauth2.HTTPClient, s.client), t.Refresh)
-	if err == nil && granted.AccessToken == "" {
-		err = errors.New("the answer has no token")
+	if err == nil {
+		err = s.check(granted)
 	}
 	if err == nil {
 		err = s.keep(granted, t)
@@ -165,6 +166,22 @@ func (s *Source) request(ctx context.Context, t *token) *upstream.Error {
 	defer s.mu.Unlock()
 	s.failure, s.notAgain = failure, s.now().Add(max(pause, failure.RetryAfter))
 	return failure
+}
+
+// check returns why an answer that came as one with a token is none that helps.
+func (s *Source) check(granted *oauth2.Token) error {
+	isOdd := func(r rune) bool { return r <= ' ' || r > '~' } // RFC 6750 2.1
+	switch {
+	case granted.AccessToken == "":
+		return errors.New("the answer has no token")
+	case strings.ContainsFunc(granted.AccessToken, isOdd):
+		return errors.New("the token in the answer has characters that no token has")
+	case granted.TokenType != "" && !strings.EqualFold(granted.TokenType, "bearer"): // RFC 6749 7.1
+		return fmt.Errorf("the answer has a token of type %q, which does not log in by itself", oneLine(granted.TokenType))
+	case !granted.Expiry.IsZero() && !granted.Expiry.After(s.now()):
+		return errors.New("the token in the answer has expired already")
+	}
+	return nil
 }
 
 // patience is how long a request to the endpoint may go on once nobody waits for it: the refresh token that it spends
@@ -253,6 +270,9 @@ func (s *Source) explain(err error) *upstream.Error {
 		err = network.Err // the address says nothing
 		return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("no token: cannot reach the token endpoint: %w", redact.Error(err))}
 	}
+	if strings.Contains(err.Error(), "cannot parse") { // what was in its place nobody tells
+		err = errors.New("the token endpoint's answer is not its own; look at token_url, HTTPS_PROXY, and for a page of the network to log in at")
+	}
 	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("no token: %w", redact.Error(err))}
 }
 
@@ -271,6 +291,12 @@ func (s *Source) refusal(r *oauth2.RetrieveError, redact *upstream.Redactor) *up
 	words := redact.Redact(oneLine(r.ErrorDescription))
 	if words == "" {
 		words = redact.Redact(oneLine(string(r.Body)))
+	}
+	if e.Status >= 300 && e.Status < 400 {
+		words = "the token endpoint redirects, which is not followed; look at token_url"
+	}
+	if words == "" {
+		words = "the token endpoint gives no reason"
 	}
 	if len(words) > 300 {
 		words = words[:300] + "…"
