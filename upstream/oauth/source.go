@@ -153,7 +153,7 @@ func (s *Source) request(ctx context.Context, t *token) *upstream.Error {
 	defer end()
 	granted, err := s.grant(context.WithValue(ctx, oauth2.HTTPClient, s.client), t.Refresh)
 	if err == nil {
-		err = s.check(granted)
+		err = check(granted)
 	}
 	if err == nil {
 		err = s.keep(granted, t)
@@ -169,7 +169,7 @@ func (s *Source) request(ctx context.Context, t *token) *upstream.Error {
 }
 
 // check returns why an answer that came as one with a token is none that helps.
-func (s *Source) check(granted *oauth2.Token) error {
+func check(granted *oauth2.Token) error {
 	isOdd := func(r rune) bool { return r <= ' ' || r > '~' } // RFC 6750 2.1
 	switch {
 	case granted.AccessToken == "":
@@ -178,7 +178,7 @@ func (s *Source) check(granted *oauth2.Token) error {
 		return errors.New("the token in the answer has characters that no token has")
 	case granted.TokenType != "" && !strings.EqualFold(granted.TokenType, "bearer"): // RFC 6749 7.1
 		return fmt.Errorf("the answer has a token of type %q, which does not log in by itself", oneLine(granted.TokenType))
-	case !granted.Expiry.IsZero() && !granted.Expiry.After(s.now()):
+	case !granted.Expiry.IsZero() && time.Until(granted.Expiry) <= 0:
 		return errors.New("the token in the answer has expired already")
 	}
 	return nil

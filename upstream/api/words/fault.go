@@ -31,12 +31,15 @@ var faults = compile([]row{
 	// Postmark: Bad or missing API token. Postal: The API token … was not valid. SES: The security token … is invalid.
 	{about: `api[ -]?(?:key|token)s?|(?:access|server|security|auth|account) token|private key|smtp key|credentials`,
 		says: `invalid|not (?:valid|found|active|activated|enabled|allowed)|missing|expired|revoked|disabled|inactive|suspended|unknown|wrong|bad|incorrect|restricted|blocked`, fault: account},
+	{about: `(?:the|this|your|access) (?:key|token)`, says: `invalid|not (?:valid|found|authorized|allowed)|expired|revoked|disabled`, fault: account},
 	{about: `authorization grant is invalid|authentication (?:failed|error|(?:is )?required)|signature we calculated does not match`, fault: account},
 	{about: `insufficient (?:permission|privilege|scope|right)s?|(?:is )?not authorized to (?:perform|send|access|use)`, fault: account},
+	// Where we come from. Brevo: We have detected you are using an unrecognised IP address.
+	{about: `ip(?: address(?:es)?)?`, says: `unrecogni[sz]ed|unauthori[sz]ed|not (?:white-?listed|allow-?listed|allowed|authori[sz]ed|permitted)|blocked`, fault: account},
 	// The account. Postmark: While your account is pending approval, all recipient addresses must share …
 	{about: `account is pending approval`, fault: account},
 	{about: `(?:sub)?accounts?|subuser|organi[sz]ation|workspace|team`, says: `suspen(?:ded|sion)|disabled|deactivated|inactive|blocked|locked|frozen|closed|terminated|banned|` +
-		`under review|pending|on hold|unverified|paused|not (?:been |yet |currently )*(?:active|activated|enabled|verified|validated|approved|confirmed)`, fault: account},
+		`under (?:review|validation|verification|investigation)|pending|on hold|unverified|paused|not (?:been |yet |currently )*(?:active|activated|enabled|verified|validated|approved|confirmed)`, fault: account},
 	{about: `sending (?:is |has been |was )?(?:currently |temporarily )?(?:paused|disabled|suspended|blocked)`, fault: account},
 	// Activation. Mailgun: Please activate your Mailgun account. Brevo: Your SMTP account is not yet activated.
 	{about: `activate your|activation (?:e-?mail|link|is required|required)|(?:verify|confirm|validate|complete) your (?:account|profile|identity|business|phone)|business verification`, fault: account},
@@ -50,7 +53,7 @@ var faults = compile([]row{
 	// The sender. SendGrid: The from address does not match a verified Sender Identity. SparkPost: Unconfigured Sending Domain.
 	// Postmark: The 'From' address you supplied is not a Sender Signature on your account.
 	{about: `verified sender identity|sender signature|unconfigured sending domain|(?:authenticate|verify) (?:a|your) (?:sending )?domain|validate your sender`, fault: sender},
-	{about: `domains?|senders?|from (?:address|domain)|identit(?:y|ies)`, says: `unverified|unauthenticated|(?:not|must be) (?:been |yet )?(?:verified|authenticated|registered)`, fault: sender},
+	{about: `domains?|senders?|(?:from|e-?mail) address|from domain|identit(?:y|ies)`, says: `unverified|unauthenticated|(?:not|must be) (?:been |yet |a )?(?:verified|authenticated|registered)`, fault: sender},
 	{about: `domain`, says: `not (?:allowed|authorized) to send|disabled|suspended`, fault: account},
 })
 
