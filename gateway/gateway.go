@@ -61,6 +61,7 @@ type Gateway struct {
 	accept    *accept.Acceptor
 	access    *access.Control
 	alerts    *alert.Watcher
+	recent    journal.Recent
 	page      *page.Page
 	admin     *admin.Server
 	smtp      *listen.SMTP
@@ -97,6 +98,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.accept.Deliverer = g.deliverer
 	g.access = g.accessControl()
 	g.alerts = g.alertWatcher()
+	g.journal.Listen(g.recent.Hear)
 	g.page = g.newPage()
 	g.admin = g.adminServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: limit.NewBudget(int64(cfg.MaxInFlight)),

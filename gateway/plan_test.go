@@ -31,6 +31,7 @@ var plan = [][]string{
 		"cmd/mailhatch/send",
 		"cmd/mailhatch/sendmail",
 		"cmd/mailhatch/setup",
+		"cmd/mailhatch/top",
 	},
 	{"cmd/mailbench/message", "cmd/mailbench/latency", "cmd/mailhatch/machine/unit", "cmd/mailhatch/submit"},
 	{

@@ -81,6 +81,7 @@ func subcommands() []subcommand {
 		{"queue", "list|show|cat|retry|hold|release|delete|move|resend|export [ID…|--all]", "list and manage queued mail", runQueue},
 		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},
+		{"top", "", "show live how the gateway is, on a terminal", runTop},
 		{"alert", "test [NAME]", "send a test to the receivers of alerts", runAlert},
 		{"upstream", "list|pause|resume|probe [NAME]", "show upstreams; pause, resume or try one", runUpstream},
 		{"page", "", "print a link that opens the page in a browser, once", runPage},

@@ -13,6 +13,7 @@
 //	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &from= &to= &subject= &older= &after= &limit=
 //	GET  /api/v1/queue/{id}           Message
 //	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
+//	GET  /api/v1/recent               Recent; what goes well is among it only while somebody asks, once a minute at least
 //	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete, move
 //	POST /api/v1/queue/{id}/resend    Resend → Resent; not for programs with the token
 //	POST /api/v1/upstream/{name}/{action}   Upstream; pause, resume, probe
@@ -66,6 +67,7 @@ type Config struct {
 	Reload   func(ctx context.Context) ([]string, error)                                   // reads the config again and returns what needs a restart; after an error the old config stays
 	Login    func(ctx context.Context, name string, show func(upstream.LoginCode)) error
 	Memory   func(upstream string) ([]Kept, bool)                                                        // what an upstream of type memory was given; false: it is none
+	Recent   func() []journal.Happened                                                                   // what happened last
 	Gatherer prometheus.Gatherer                                                                         // metrics beside those of the queue
 	Access   *access.Control                                                                             // who may ask what at an address; nil: health and metrics are all that there is
 	Page     http.Handler                                                                                // what browsers see at an address once a link was opened there; nil: nothing

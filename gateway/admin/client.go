@@ -15,6 +15,10 @@ import (
 	"strings"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
 	"mailhatch/gateway/queue"
 )
 
@@ -192,6 +196,30 @@ func (c *Client) Log(ctx context.Context, f LogFilter) (*Log, error) {
 		q.Set("since", f.Since.Format(time.RFC3339Nano))
 	}
 	return call[Log](ctx, c, http.MethodGet, "/api/v1/log", q, nil)
+}
+
+// Recent returns what happened last. What goes well is among it from then on, for a minute.
+func (c *Client) Recent(ctx context.Context) ([]Event, error) {
+	r, err := call[Recent](ctx, c, http.MethodGet, "/api/v1/recent", nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.Events, nil
+}
+
+// Metrics returns the metrics of now, by their names.
+func (c *Client) Metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
+	resp, err := c.do(ctx, http.MethodGet, "/metrics", nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the metrics of mailhatch: %w", err)
+	}
+	return families, nil
 }
 
 // Status implements View.

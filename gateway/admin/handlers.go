@@ -96,6 +96,7 @@ func (s *Server) routes(stopped context.Context) []route {
 		{"GET /api/v1/queue", access.Program, s.list},
 		{"GET /api/v1/queue/{id}", access.Program, s.message},
 		{"GET /api/v1/log", access.Program, s.log},
+		{"GET /api/v1/recent", access.Program, s.recent},
 		{"POST /api/v1/queue/{action}", access.Program, s.steer},
 		{"POST /api/v1/queue/{id}/resend", access.Person, s.resend}, // to anybody, who then reads it
 		{"POST /api/v1/upstream/{name}/{action}", access.Program, s.upstream},
@@ -241,6 +242,17 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, p)
+}
+
+// recent shows what happened last.
+func (s *Server) recent(w http.ResponseWriter, _ *http.Request) error {
+	list := []Event{}
+	if s.cfg.Recent != nil {
+		for _, h := range s.cfg.Recent() {
+			list = append(list, Event{At: h.At, Name: h.Name, ID: h.ID, Upstream: h.Upstream, Class: h.Class, Error: h.Error, Recipients: h.Recipients})
+		}
+	}
+	return writeJSON(w, http.StatusOK, Recent{list})
 }
 
 func limitOf(s string) (int, error) {

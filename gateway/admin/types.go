@@ -128,6 +128,22 @@ type Log struct {
 	Truncated bool    `json:"truncated,omitempty"` // there is more
 }
 
+// Event is something that happened, without addresses of mail but those in a provider's words.
+type Event struct {
+	At         time.Time `json:"at"`
+	Name       string    `json:"name"` // as the log has it: deferred, upstream_closed…
+	ID         string    `json:"id,omitempty"`
+	Upstream   string    `json:"upstream,omitempty"`
+	Class      string    `json:"class,omitempty"` // of a failure; why an upstream was closed; where an internal error was
+	Error      string    `json:"error,omitempty"`
+	Recipients int       `json:"recipients,omitempty"`
+}
+
+// Recent are the last events, the newest last.
+type Recent struct {
+	Events []Event `json:"events"`
+}
+
 // Entry is what became of one recipient of a message, or what it waits for.
 type Entry struct {
 	ID         string         `json:"id"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 )
 
@@ -199,5 +201,24 @@ func TestStatus(t *testing.T) {
 	offline, err := Reader{Queue: q}.Status(t.Context())
 	if err != nil || offline.Running || offline.Queue[envelope.Queued].Parts != 1 || len(offline.Upstreams) != 0 {
 		t.Errorf("%+v %v", offline, err)
+	}
+}
+
+// TestRecentAndMetrics: what `top` asks for.
+func TestRecentAndMetrics(t *testing.T) {
+	at := time.Now().Truncate(time.Second).UTC()
+	c, _ := start(t, Config{Queue: newFake(), Version: "1.2", Recent: func() []journal.Happened {
+		return []journal.Happened{{At: at, Event: journal.Event{Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2}}}
+	}})
+	want := []Event{{At: at, Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2}}
+	if got, err := c.Recent(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := c.Metrics(t.Context()); err != nil || got["mailhatch_build_info"].GetMetric()[0].GetGauge().GetValue() != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	without, _ := start(t, Config{Queue: newFake()})
+	if got, err := without.Recent(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -3,7 +3,9 @@ package journal
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,4 +43,35 @@ func TestListen(t *testing.T) {
 	if d := cmp.Diff(heard, also); d != "" {
 		t.Errorf("the second listener heard other things:\n%s", d)
 	}
+}
+
+// TestRecent: trouble is always kept, what goes well while somebody watches, and of all the last.
+func TestRecent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &Recent{}
+		names := func() string {
+			var list []string
+			for _, h := range r.Last() {
+				list = append(list, h.Name)
+			}
+			return strings.Join(list, " ")
+		}
+		r.Hear(Event{Name: "sent"})
+		r.Hear(Event{Name: "failed"})
+		if got := names(); got != "failed" {
+			t.Error(got)
+		}
+		r.Hear(Event{Name: "accepted"})
+		time.Sleep(watchTime + time.Second)
+		r.Hear(Event{Name: "accepted"})
+		if got := names(); got != "failed accepted" {
+			t.Error(got)
+		}
+		for range recentEvents {
+			r.Hear(Event{Name: "deferred"})
+		}
+		if list := r.Last(); len(list) != recentEvents || list[0].Name != "deferred" {
+			t.Errorf("%d: %+v", len(list), list)
+		}
+	})
 }

@@ -1,0 +1,175 @@
+package top
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/envelope"
+)
+
+// gateway is one that a test makes up.
+type gateway struct {
+	status  *admin.Status
+	events  []admin.Event
+	metrics string
+	err     error
+}
+
+func (g *gateway) Status(context.Context) (*admin.Status, error) { return g.status, g.err }
+func (g *gateway) Recent(context.Context) ([]admin.Event, error) { return g.events, g.err }
+
+func (g *gateway) Metrics(context.Context) (map[string]*dto.MetricFamily, error) {
+	return parse(g.metrics)
+}
+
+func parse(text string) (map[string]*dto.MetricFamily, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(strings.NewReader(text))
+}
+
+func metrics(accepted, sent int) string {
+	return fmt.Sprintf(`# TYPE mailhatch_accepted_total counter
+mailhatch_accepted_total{listener="a"} %d
+mailhatch_accepted_total{listener="b"} 1
+# TYPE mailhatch_sent_total counter
+mailhatch_sent_total{upstream="main"} %d
+# TYPE mailhatch_failed_total counter
+mailhatch_failed_total{upstream="main",class="permanent"} 2
+# TYPE mailhatch_attempt_seconds histogram
+mailhatch_attempt_seconds_bucket{upstream="main",le="0.1"} %[2]d
+mailhatch_attempt_seconds_bucket{upstream="main",le="1"} %[3]d
+mailhatch_attempt_seconds_bucket{upstream="main",le="+Inf"} %[3]d
+mailhatch_attempt_seconds_sum{upstream="main"} 1
+mailhatch_attempt_seconds_count{upstream="main"} %[3]d
+`, accepted, sent, sent+sent/20)
+}
+
+func busy() *gateway {
+	now := time.Now()
+	return &gateway{metrics: metrics(100, 90), status: &admin.Status{
+		Running: true, Version: "1.2", Hostname: "app1", Started: now.Add(-3 * time.Hour), NotReady: []string{"upstream relay is closed"},
+		Upstreams: []admin.Upstream{
+			{Name: "main", State: "open", InFlight: 3, MaxConcurrent: 16, Rate: 10, Queued: 35, Quota: []admin.Quota{{Limit: "300/d", Left: 250}}},
+			{Name: "relay", State: "closed", Reason: "unreachable", Since: now.Add(-3 * time.Minute), NextProbe: now.Add(4500 * time.Millisecond), LastError: "refused\x1b[2J \u202e", Queued: 12},
+		},
+		Queue: map[envelope.State]admin.QueueStatus{envelope.Queued: {Parts: 47, Bytes: 1_200_000, Oldest: now.Add(-4 * time.Minute)}},
+		Store: admin.StoreStatus{Notes: []string{"the log grows"}},
+	}, events: []admin.Event{
+		{At: now, Name: "deferred", ID: "38HE", Upstream: "relay", Class: "temporary", Error: "450 \x1b]0;owned\x07", Recipients: 2},
+		{At: now, Name: "failed", ID: "38HF", Upstream: "main", Class: "permanent", Error: "550 no such user", Recipients: 1},
+	}}
+}
+
+// TestSnapshot: one frame as plain text, with totals.
+func TestSnapshot(t *testing.T) {
+	var out strings.Builder
+	if err := Snapshot(t.Context(), busy(), &out); err != nil {
+		t.Fatal(err)
+	}
+	got := out.String()
+	for _, want := range []string{
+		"mailhatch 1.2 on app1, running for 3 h\n", "not ready: upstream relay is closed\n", "store: the log grows\n", "\naccepted 101, sent 90, deferred 0, failed 2 since the start\n",
+		"\nin the queue: 47 queued (1.2 MB, oldest 4 min), 0 held, 0 failed\n", "\nUPSTREAM  STATE   QUEUED  IN FLIGHT  RATE  QUOTA LEFT\n", "\nmain      open        35       3/16  10/s  250 of 300/d\n",
+		"\n    closed for 3 min: unreachable; next probe in 4 s; refused [2J \ufffd\n", " deferred        38HE relay temporary 2 recipients: 450  ]0;owned \n", " failed          38HF main permanent: 550 no such user\n",
+	} {
+		if !strings.Contains(strings.ReplaceAll(got, "owned\n", "owned \n"), want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	if strings.ContainsAny(got, "\x1b\x07\u202e") {
+		t.Errorf("what controls terminals is shown: %q", got)
+	}
+	g := busy()
+	g.err = errors.New("gone")
+	if err := Snapshot(t.Context(), g, &out); err == nil {
+		t.Error("no error")
+	}
+}
+
+// TestFrameFits: no frame is higher or wider than the terminal, and what matters most stays.
+func TestFrameFits(t *testing.T) {
+	g := busy()
+	for i := range 40 {
+		g.status.Upstreams = append(g.status.Upstreams, admin.Upstream{Name: fmt.Sprintf("u%02d", i), State: "open"})
+		g.events = append(g.events, admin.Event{Name: "sent", Upstream: "main"})
+	}
+	for _, size := range [][2]int{{200, 60}, {80, 24}, {40, 24}, {20, 10}, {10, 3}, {1, 1}} {
+		v := &view{live: true}
+		v.look(t.Context(), g)
+		frame := v.frame(size[0], size[1])
+		if len(frame) > size[1] {
+			t.Errorf("%d lines of %v", len(frame), size)
+		}
+		head, more := "", ""
+		for _, l := range frame {
+			if strings.HasPrefix(l.text, "UPSTREAM") {
+				head = l.text
+			}
+			if strings.HasPrefix(l.text, "… and ") {
+				more = l.text
+			}
+		}
+		if size[1] >= 24 && (utf8.RuneCountInString(head) > size[0] || !strings.HasPrefix(head, "UPSTREAM  STATE")) {
+			t.Errorf("%v: the head is %q", size, head)
+		}
+		if size == [2]int{80, 24} && (more != "… and 32 more" || frame[len(frame)-1].style != faint) {
+			t.Errorf("%v: %q at the end of the table, %+v", size, more, frame[len(frame)-1])
+		}
+	}
+}
+
+// TestRates: they are those of the last minute, and begin anew with a gateway.
+func TestRates(t *testing.T) {
+	start := time.Now()
+	var tr track
+	see := func(after time.Duration, accepted, sent int) {
+		t.Helper()
+		families, err := parse(metrics(accepted, sent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr = tr.add(newTally(start.Add(after), families))
+	}
+	rates := func() string {
+		c := tr.perMinute(func(t *tally) counts { return t.all })
+		m := tr.perMinute(func(t *tally) counts { return t.by["main"] })
+		return fmt.Sprint(number(c.accepted), " ", number(c.sent), " ", number(m.sent), " ", seconds(tr.quantile("main", .5)), " ", seconds(tr.quantile("main", .99)))
+	}
+	see(0, 100, 0)
+	if got := rates(); got != "0 0 0 - -" {
+		t.Error(got)
+	}
+	see(30*time.Second, 101, 40)
+	if got := rates(); got != "2 80 80 100 ms 1.0 s" {
+		t.Error(got)
+	}
+	for i := range 10 {
+		see(40*time.Second+time.Duration(i)*10*time.Second, 101, 40+20*i)
+	}
+	if got := rates(); got != "0 120 120 100 ms 1.0 s" || len(tr) > 8 {
+		t.Error(got, len(tr))
+	}
+	see(3*time.Minute, 0, 0)
+	if tr.known() {
+		t.Error("rates between two processes")
+	}
+	for f, want := range map[float64]string{0.25: "0.2", 9.96: "10", 1234.4: "1234", 3: "3"} {
+		if got := number(f); got != want {
+			t.Errorf("%v: %s", f, got)
+		}
+	}
+	if got := seconds(math.Inf(1)); got != "long" {
+		t.Error(got)
+	}
+}
