@@ -192,7 +192,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	types := map[string]reflect.Type{"Error": reflect.TypeFor[failure]()}
-	for _, root := range []any{Status{}, Page{}, Log{}, Selection{}, Changed{}, Kept{}, Checked{}, LoginStep{}, Reloaded{}, Link{}, Resend{}, Resent{}, AlertTests{}} {
+	for _, root := range []any{Status{}, Page{}, Log{}, Recent{}, Selection{}, Changed{}, Kept{}, Checked{}, LoginStep{}, Reloaded{}, Link{}, Resend{}, Resent{}, AlertTests{}} {
 		collectTypes(reflect.TypeOf(root), types)
 	}
 	for name, schema := range api.doc.Components.Schemas.FromOldest() {
