@@ -49,6 +49,11 @@ func (s shown) Act(ctx context.Context, action admin.Action, sel admin.Selection
 	return s.g.admin.Act(ctx, action, sel, by)
 }
 
+// ActOn implements page.Gateway.
+func (s shown) ActOn(ctx context.Context, name string, a admin.UpstreamAction, by string) (*admin.Upstream, error) {
+	return s.g.admin.ActOn(ctx, name, a, by)
+}
+
 // Resend implements page.Gateway.
 func (s shown) Resend(ctx context.Context, id string, ask admin.Resend, by string) (*admin.Resent, error) {
 	return s.g.admin.Resend(ctx, id, ask, by)

@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +32,7 @@ type house struct {
 	status  []admin.Upstream
 	catcher bool
 	again   admin.Resend // what was asked for last
+	steered string       // what was done last to an upstream
 }
 
 // shown is the house as its page sees it.
@@ -43,6 +45,12 @@ type shown struct {
 func (s shown) Status(ctx context.Context) (*admin.Status, error) { return s.server.Status(ctx) }
 func (s shown) Act(ctx context.Context, a admin.Action, sel admin.Selection, by string) (*admin.Changed, error) {
 	return s.server.Act(ctx, a, sel, by)
+}
+func (s shown) ActOn(_ context.Context, name string, a admin.UpstreamAction, by string) (*admin.Upstream, error) {
+	if s.house.steered = fmt.Sprint(a, " ", name, " by ", by); name == "broken" {
+		return nil, errors.New("it is broken")
+	}
+	return &admin.Upstream{}, nil
 }
 func (s shown) Resend(_ context.Context, _ string, ask admin.Resend, _ string) (*admin.Resent, error) {
 	if ask.To[0] == "nobody@" {

@@ -144,7 +144,7 @@ func (p *Page) waits(v *view, m *message, list []queue.Message) error {
 			small = part.Progress.Error
 		}
 		words := reason.Words
-		if part.State == envelope.Queued && part.Lane != "" {
+		if part.State == envelope.Queued && part.Lane != "" && !strings.Contains(words, part.Lane) {
 			words = "for " + part.Lane + ": " + words
 		}
 		for j := range part.To {

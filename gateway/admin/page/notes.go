@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -53,8 +54,8 @@ func (p *Page) notes(v *view, st *admin.Status) []note {
 		}
 	}
 	if q := st.Queue[envelope.Queued]; q.Parts > 0 && v.now.Sub(q.Oldest) > longWait {
-		list = append(list, note{Level: "warn", Short: number(q.Parts) + " wait, the oldest for " + duration(v.now.Sub(q.Oldest)),
-			Text: fmt.Sprintf("The oldest mail that waits came %s ago.", duration(v.now.Sub(q.Oldest))), Link: "/messages?q=state:waits"})
+		list = append(list, note{Level: "warn", Short: number(q.Parts) + " wait, the oldest for " + duration(v.now.Sub(q.Oldest).Truncate(time.Second)),
+			Text: fmt.Sprintf("The oldest mail that waits came %s ago.", duration(v.now.Sub(q.Oldest).Truncate(time.Second))), Link: "/messages?q=state:waits"})
 	}
 	if q := st.Queue[envelope.Held]; q.Parts > 0 {
 		list = append(list, note{Level: "info", Text: held(q.Parts), Link: "/messages?q=state:held"})
@@ -86,33 +87,43 @@ func failed(n int) string {
 	return number(n) + " groups of recipients have failed and can be tried again."
 }
 
+// paused is what people see for the state of an upstream that an operator has paused.
+const paused = "paused"
+
 // upstreamNote tells what is wrong with an upstream, if anything is.
 func upstreamNote(now time.Time, u *admin.Upstream) (note, bool) {
 	for _, e := range u.Expiries {
 		switch {
 		case e.Error != "":
 			return note{Level: "warn", Short: u.Name + ": its " + e.Name + " is not renewed", Text: fmt.Sprintf("The %s of %s could not be renewed.", e.Name, u.Name),
-				Small: e.Error, Link: "/upstreams#" + u.Name}, true
+				Small: e.Error, Link: "/upstreams#up-" + u.Name}, true
 		case !e.Renewed && !e.At.IsZero() && e.At.Sub(now) < 7*24*time.Hour:
 			return note{Level: "warn", Short: u.Name + ": its " + e.Name + " ends soon",
-				Text: fmt.Sprintf("The %s of %s ends on %s.", e.Name, u.Name, e.At.Local().Format("Monday 2 January")), Link: "/upstreams#" + u.Name}, true
+				Text: fmt.Sprintf("The %s of %s ends on %s.", e.Name, u.Name, e.At.Local().Format("Monday 2 January")), Link: "/upstreams#up-" + u.Name}, true
 		}
 	}
 	if u.State == "" || u.State == "open" {
 		return note{}, false
 	}
-	n := note{Level: "warn", Short: u.Name + " is " + u.State, Small: u.LastError, Link: "/messages?q=upstream:" + u.Name}
-	n.Text = fmt.Sprintf("%s has been %s for %s: %s.", u.Name, u.State, duration(now.Sub(u.Since)), u.Reason)
+	if u.PausedBy != "" {
+		u.State = paused
+	}
+	n := note{Level: "warn", Short: u.Name + " is " + u.State, Small: u.LastError, Link: "/messages?q=upstream:" + u.Name, Do: doTo(u, true)}
+	n.Text = u.Name + " has been " + u.State
+	if !u.Since.IsZero() {
+		n.Text += " for " + duration(now.Sub(u.Since).Truncate(time.Second))
+	}
+	if why := strings.TrimPrefix(u.Why, u.State+": "); why != "" {
+		n.Text, n.Small = n.Text+": "+why, ""
+	}
+	if u.State == paused {
+		n.Text, n.Small = u.Name+" is "+u.Why, ""
+	}
+	n.Text += "."
 	if u.Queued > 0 {
 		n.Short = number(u.Queued) + " wait for " + u.Name
 		n.Text += " " + waitWords(u.Queued)
-	}
-	if u.NextProbe.After(now) {
-		what := "Next probe"
-		if u.Reason == "quota" {
-			what = "It opens"
-		}
-		n.Text += fmt.Sprintf(" %s in %s.", what, duration(u.NextProbe.Sub(now).Truncate(time.Second)))
+		n.Do = append(n.Do, button{"Move elsewhere…", "/act?do=move&q=state:queued+upstream:" + url.QueryEscape(u.Name)})
 	}
 	return n, true
 }

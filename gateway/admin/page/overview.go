@@ -86,6 +86,9 @@ func (p *Page) overview(v *view) error {
 
 // shown adds to an upstream what it did in the last day.
 func (p *Page) shown(u admin.Upstream) shownUpstream {
+	if u.PausedBy != "" {
+		u.State = paused
+	}
 	s := shownUpstream{Upstream: u}
 	var values []float64
 	for _, point := range p.cfg.Figures.Upstream(u.Name, 30*time.Minute) {

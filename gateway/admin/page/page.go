@@ -10,6 +10,7 @@
 //	GET  /messages/{id}/files/{n} an attachment, as a file
 //	GET  /messages/{id}/again     to whom a message is to be sent again; POST does it
 //	GET  /act, POST /act          what an action will touch; then it is done
+//	GET  /upstreams               how they are; POST /upstreams/{name}/{action} pauses, resumes, probes
 //	GET  /live                    server-sent events: something happened
 //
 // Whatever comes from mail, providers and the config is text that the templates escape; mail's HTML is shown in a
@@ -44,6 +45,8 @@ type Gateway interface {
 	Waiting(ctx context.Context, list []queue.Message) (*waiting.View, error)
 	// Act does something to mail, in the name of somebody, or says to which it would.
 	Act(ctx context.Context, action admin.Action, s admin.Selection, by string) (*admin.Changed, error)
+	// ActOn pauses, resumes or probes an upstream, in the name of somebody.
+	ActOn(ctx context.Context, name string, action admin.UpstreamAction, by string) (*admin.Upstream, error)
 	// Resend accepts a message a second time, in the name of somebody.
 	Resend(ctx context.Context, id string, ask admin.Resend, by string) (*admin.Resent, error)
 }
@@ -77,21 +80,24 @@ func New(cfg Config) *Page {
 	}
 	p := &Page{cfg: cfg, mux: http.NewServeMux(), live: newLive(), screens: sync.OnceValues(parseScreens)}
 	for pattern, h := range map[string]func(*view) error{
-		"GET /{$}":                     p.start,
-		"GET /overview":                p.overview,
-		"GET /messages":                p.messages,
-		"GET /messages/{id}":           p.message,
-		"GET /messages/{id}/html":      p.letterHTML,
-		"GET /messages/{id}/source":    p.source,
-		"GET /messages/{id}/files/{n}": p.file,
-		"GET /messages/{id}/again":     p.askAgain,
-		"POST /messages/{id}/again":    p.sendAgain,
-		"GET /act":                     p.confirm,
-		"POST /act":                    p.act,
-		"GET /live":                    p.stream,
-		"GET /style.css":               p.asset,
-		"GET /script.js":               p.asset,
-		"/":                            p.nothing,
+		"GET /{$}":                        p.start,
+		"GET /overview":                   p.overview,
+		"GET /messages":                   p.messages,
+		"GET /messages/{id}":              p.message,
+		"GET /messages/{id}/html":         p.letterHTML,
+		"GET /messages/{id}/source":       p.source,
+		"GET /messages/{id}/files/{n}":    p.file,
+		"GET /messages/{id}/again":        p.askAgain,
+		"POST /messages/{id}/again":       p.sendAgain,
+		"GET /upstreams":                  p.upstreams,
+		"GET /upstreams/{name}/{action}":  p.confirmUpstream,
+		"POST /upstreams/{name}/{action}": p.actOnUpstream,
+		"GET /act":                        p.confirm,
+		"POST /act":                       p.act,
+		"GET /live":                       p.stream,
+		"GET /style.css":                  p.asset,
+		"GET /script.js":                  p.asset,
+		"/":                               p.nothing,
 	} {
 		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { p.answer(w, r, h) })
 	}

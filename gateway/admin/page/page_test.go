@@ -25,7 +25,7 @@ func TestOverview(t *testing.T) {
 	h.add(plain, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org"), part(envelope.Held, "", "bob@example.org"), part(envelope.Failed, "main", "eva@example.org")})
 	now := time.Now()
 	h.status = []admin.Upstream{{Name: "main", Kind: "smtp", State: "open", MaxConcurrent: 16},
-		{Name: "bulk", State: "closed", Reason: "account", Since: now.Add(-12 * time.Minute), LastError: "401 <key> is invalid", NextProbe: now.Add(27 * time.Second)},
+		{Name: "bulk", State: "closed", Reason: "account", Why: "closed: 401 <key> is invalid; probe in 27 s", Since: now.Add(-12 * time.Minute), LastError: "401 <key> is invalid", NextProbe: now.Add(27 * time.Second)},
 		{Name: "old", State: "open", Expiries: []admin.Expiry{{Name: "certificate", At: now.Add(time.Hour)}}},
 		{Name: "token", State: "open", Expiries: []admin.Expiry{{Name: "token", Error: "invalid_grant"}}}}
 	for _, e := range []journal.Event{{Name: "accepted"}, {Name: "sent", Upstream: "main", Recipients: 1234, Age: 3 * time.Second}, {Name: "deferred", Recipients: 2}, {Name: "failed", Recipients: 1}} {
@@ -33,8 +33,8 @@ func TestOverview(t *testing.T) {
 	}
 	for _, span := range []string{"", "?span=1h", "?span=24h", "?span=7d", "?span=nonsense"} {
 		text = h.see("/overview" + span)
-		h.contains("the overview", text, "Needs attention", "1 wait for bulk", "bulk has been closed for 12 min: account. One group of recipients waits. Next probe in",
-			"401 <key> is invalid", "One group of recipients is held", "has failed and can be tried again", "The certificate of old ends on", "could not be renewed",
+		h.contains("the overview", text, "Needs attention", "1 wait for bulk", "bulk has been closed for 12 min: 401 <key> is invalid; probe in 27 s. One group of recipients waits.", "Move elsewhere…",
+			"One group of recipients is held", "has failed and can be tried again", "The certificate of old ends on", "could not be renewed",
 			"Sent today 1,234", "Failed today 1", "Waiting 1 the oldest for", "half within about", "put off")
 	}
 }
@@ -127,7 +127,7 @@ func TestAct(t *testing.T) {
 	h.contains("the question", h.see("/act?do=move&target=relay&q=upstream:bulk+state:queued"), "Move 3 recipients of 1 message to relay?", "that upstream:bulk state:queued finds")
 	w = h.ask("POST", "/act", url.Values{"do": {"move"}, "target": {"relay"}, "q": {"upstream:bulk to:ann"}})
 	h.contains("the answer", h.text("/act", w), "1 recipient of 1 message is moved.")
-	h.contains("the message", h.see("/messages/"+id), "for relay:", "moved it to relay for ann@example.org")
+	h.contains("the message", h.see("/messages/"+id), "serves upstream relay", "moved it to relay for ann@example.org")
 	for _, query := range []string{"do=explode&id=" + id, "do=hold", "do=hold&%zz", "do=hold" + strings.Repeat("&id="+id, maxChosen+1), "do=hold&q=tow:x", "do=hold&q=state:sent",
 		"do=hold&q=provider-id:x", "do=move&target=nowhere&id=" + id} {
 		if w := h.ask("GET", "/act?"+query, nil); w.Code != http.StatusBadRequest {
@@ -153,5 +153,33 @@ func TestAgain(t *testing.T) {
 	}
 	if w := h.ask("POST", target, url.Values{"to": {"nobody@"}}); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "no mailbox") {
 		t.Errorf("to what is no address: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestUpstreams: what is known of each upstream, and what can be done to it as it is.
+func TestUpstreams(t *testing.T) {
+	h := newHouse(t)
+	h.contains("no upstreams", h.see("/upstreams"), "There is no upstream.")
+	soon := time.Now().Add(90 * time.Second)
+	h.status = []admin.Upstream{
+		{Name: "main", Kind: "smtp", State: "open", MaxConcurrent: 16, Rate: 2, Quota: []admin.Quota{{Limit: "300/d", Until: soon}}, LastError: "421 later", FailedAt: time.Now()},
+		{Name: "bulk", State: "closed", Why: "closed: 401 bad key", Since: time.Now(), NextProbe: soon, LastError: "401 bad key",
+			Expiries: []admin.Expiry{{Name: "token", Error: "invalid_grant"}, {Name: "token"}, {Name: "token", At: soon, Renewed: true}, {Name: "certificate", At: soon}}},
+		{Name: "rest", State: "closed", PausedBy: "ann", Why: "paused by ann"}, {Name: "broken", State: "open"}}
+	h.add(plain, []queue.Part{part(envelope.Queued, "gone", "ann@example.org"), part(envelope.Queued, "bulk", "bob@example.org")})
+	text := h.see("/upstreams")
+	h.contains("the upstreams", text, "at most 2 a second", "Quota 300/d0 left until", "Last error", "421 later", "closed: 401 bad key", "not renewed: invalid_grant", "none yet",
+		"is renewed before its end", "ends then", "paused by ann", "Resume…", "Probe now…", "It is not in the config")
+	for action, want := range map[string]string{"pause": "Pause bulk?", "resume": "Resume bulk?", "probe": "Probe bulk now?"} {
+		target := "/upstreams/bulk/" + action
+		h.contains("the question", h.see(target), want, "1 group of recipients waits for it")
+		if w := h.ask("POST", target, url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/upstreams#up-bulk" || h.steered != action+" bulk by page: ann" {
+			t.Errorf("%s: %d, %s", action, w.Code, h.steered)
+		}
+	}
+	for target, status := range map[string]int{"/upstreams/bulk/explode": 400, "/upstreams/gone/pause": 404, "/upstreams/broken/pause": 400} {
+		if w := h.ask("POST", target, url.Values{}); w.Code != status {
+			t.Errorf("%s: %d", target, w.Code)
+		}
 	}
 }

@@ -65,7 +65,7 @@ func (c *Chart) SVG() template.HTML {
 			continue
 		}
 		fmt.Fprintf(&b, `<g class="%s"><path class="area" d="%sL%s %sL%d %sZ"/><path class="line" d="%s"/></g>`,
-			template.HTMLEscapeString(s.Class), line, number(x(n-1)), number(y(0)), left, number(y(0)), line)
+			template.HTMLEscapeString(s.Class), line, number(x(n-1)), number(y(0)), left, number(y(0)), strokes(s.Values, x, y))
 	}
 	step := float64(width-left-right) / float64(max(1, n-1))
 	for i, title := range c.Titles {
@@ -101,6 +101,24 @@ func path(values []float64, x func(int) float64, y func(float64) float64) string
 	}
 	if !some {
 		return ""
+	}
+	return b.String()
+}
+
+// strokes draws the line of values where it is above zero.
+func strokes(values []float64, x func(int) float64, y func(float64) float64) string {
+	var b strings.Builder
+	down := false // the pen
+	for i := 1; i < len(values); i++ {
+		if values[i-1] == 0 && values[i] == 0 {
+			down = false
+			continue
+		}
+		if !down {
+			b.WriteString("M" + number(x(i-1)) + " " + number(y(values[i-1])))
+		}
+		b.WriteString("L" + number(x(i)) + " " + number(y(values[i])))
+		down = true
 	}
 	return b.String()
 }

@@ -1,0 +1,174 @@
+package page
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mailhatch/gateway/admin"
+)
+
+// upstreams is the screen of all upstreams.
+type upstreams struct {
+	List []upstreamCard
+}
+
+// upstreamCard is all that is known of one upstream.
+type upstreamCard struct {
+	shownUpstream
+	Facts []fact
+	Do    []button
+}
+
+// fact is a line about an upstream.
+type fact struct {
+	Name, Value string
+	At          time.Time // the value is that time, and Value completes it
+	Bad         bool
+}
+
+func (p *Page) upstreams(v *view) error {
+	st, err := p.cfg.Gateway.Status(v.ctx)
+	if err != nil {
+		return err
+	}
+	u := &upstreams{}
+	for i := range st.Upstreams {
+		c := upstreamCard{shownUpstream: p.shown(st.Upstreams[i])}
+		c.Facts = factsOf(&c.Upstream, v.now)
+		if c.State != "" { // it is in the config
+			c.Do = doTo(&c.Upstream, false)
+		}
+		u.List = append(u.List, c)
+	}
+	return p.show(v, http.StatusOK, "upstreams", "Upstreams", u)
+}
+
+// factsOf tells what an operator may want to know of an upstream.
+func factsOf(u *admin.Upstream, now time.Time) []fact {
+	var list []fact
+	add := func(name, value string) { list = append(list, fact{Name: name, Value: value}) }
+	if u.State == "" {
+		add("State", "It is not in the config: its mail is routed anew from time to time.")
+	}
+	if u.Why != "" {
+		list = append(list, fact{Name: "Why", Value: u.Why, Bad: u.State == "closed" && u.PausedBy == ""})
+	}
+	if u.State != "open" && u.PausedBy == "" && !u.Since.IsZero() {
+		list = append(list, fact{Name: "Since", At: u.Since})
+	}
+	if u.LastError != "" && !strings.Contains(u.Why, u.LastError) {
+		list = append(list, fact{Name: "Last error", Value: u.LastError, At: u.FailedAt})
+	}
+	if u.NextProbe.After(now) && u.PausedBy == "" {
+		list = append(list, fact{Name: "Next probe", At: u.NextProbe})
+	}
+	waits := count(u.Queued, "group") + " of recipients"
+	if u.Queued > 0 && u.State == "open" && u.NextAt.After(now) {
+		waits += ", the next at " + u.NextAt.Local().Format("15:04:05")
+	}
+	add("Waiting", waits)
+	busy := strconv.Itoa(u.InFlight)
+	if u.MaxConcurrent > 0 {
+		busy += " of at most " + strconv.Itoa(u.MaxConcurrent)
+	}
+	add("In flight", busy)
+	if u.Rate > 0 {
+		add("Rate", "at most "+strconv.FormatFloat(u.Rate, 'g', 4, 64)+" a second")
+	}
+	for _, q := range u.Quota {
+		list = append(list, fact{Name: "Quota " + q.Limit, Value: number(q.Left) + " left until " + q.Until.Local().Format("Mon 15:04"), Bad: q.Left == 0})
+	}
+	for i := range u.Expiries {
+		list = append(list, expiryFact(&u.Expiries[i]))
+	}
+	return list
+}
+
+func expiryFact(e *admin.Expiry) fact {
+	f := fact{Name: strings.ToUpper(e.Name[:1]) + e.Name[1:], At: e.At}
+	switch {
+	case e.Error != "":
+		f.Value, f.Bad = "not renewed: "+e.Error, true
+	case e.At.IsZero():
+		f.Value = "none yet"
+	case e.Renewed:
+		f.Value = "is renewed before its end"
+	default:
+		f.Value = "ends then"
+	}
+	return f
+}
+
+// doTo lists what can be done to an upstream; urgent is what helps one that does not work.
+func doTo(u *admin.Upstream, urgent bool) []button {
+	to := func(label string, a admin.UpstreamAction) button {
+		return button{label, "/upstreams/" + url.PathEscape(u.Name) + "/" + string(a)}
+	}
+	if u.PausedBy != "" {
+		return []button{to("Resume…", admin.Resume)}
+	}
+	var list []button
+	if !urgent {
+		list = append(list, to("Pause…", admin.Pause))
+	}
+	if u.State != "open" {
+		list = append(list, to("Probe now…", admin.Probe))
+	}
+	return list
+}
+
+// upstreamDeed is the screen that says what an action does to an upstream.
+type upstreamDeed struct {
+	Name, Title, Effect, Verb string
+	Action                    admin.UpstreamAction
+	Waiting                   int
+}
+
+// upstreamWish reads which action is wanted, for which upstream.
+func (p *Page) upstreamWish(v *view) (*upstreamDeed, error) {
+	d := &upstreamDeed{Name: v.r.PathValue("name"), Action: admin.UpstreamAction(v.r.PathValue("action"))}
+	switch d.Action {
+	case admin.Pause:
+		d.Verb, d.Title, d.Effect = "Pause", "Pause "+d.Name+"?", "It is offered nothing until somebody resumes it, over restarts too. Its mail waits, or takes another way where its route has one."
+	case admin.Resume:
+		d.Verb, d.Title, d.Effect = "Resume", "Resume "+d.Name+"?", "Mail is offered to it again."
+	case admin.Probe:
+		d.Verb, d.Title, d.Effect = "Probe", "Probe "+d.Name+" now?", "One mail is offered to it at once. Where that is taken, the rest follows."
+	default:
+		return nil, badForm("There is no such action.", "")
+	}
+	st, err := p.cfg.Gateway.Status(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(st.Upstreams, func(u admin.Upstream) bool { return u.Name == d.Name && u.State != "" })
+	if i < 0 {
+		return nil, &refusal{http.StatusNotFound, "There is no such upstream.", "It may be gone from the config."}
+	}
+	d.Waiting = st.Upstreams[i].Queued
+	return d, nil
+}
+
+func (p *Page) confirmUpstream(v *view) error {
+	d, err := p.upstreamWish(v)
+	if err != nil {
+		return err
+	}
+	return p.show(v, http.StatusOK, "steer", d.Title, d)
+}
+
+func (p *Page) actOnUpstream(v *view) error {
+	d, err := p.upstreamWish(v)
+	if err != nil {
+		return err
+	}
+	if _, err := p.cfg.Gateway.ActOn(v.ctx, d.Name, d.Action, p.cfg.Caller(v.r).By); err != nil {
+		return badForm("This cannot be done.", err.Error())
+	}
+	http.Redirect(v.w, v.r, "/upstreams#up-"+url.PathEscape(d.Name), http.StatusSeeOther)
+	return nil
+}
