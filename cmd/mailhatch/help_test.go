@@ -121,7 +121,7 @@ func TestBashCompletion(t *testing.T) {
 	for line, want := range map[string]string{
 		"mailhatch hash":                        "hash-password",
 		"mailhatch -c serve hash":               "hash-password",
-		"mailhatch queue re":                    "retry release",
+		"mailhatch queue re":                    "retry release resend",
 		"mailhatch queue retry --al":            "--all",
 		"mailhatch check --on":                  "--online",
 		"mailhatch completion z":                "zsh",

@@ -1,38 +1,97 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"flag"
 	"fmt"
+	"strings"
 	"time"
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
-	"mailhatch/upstream"
+	"mailhatch/gateway/queue"
 )
+
+// logFlags are the flags of mailhatch log.
+type logFlags struct {
+	admin.LogFilter
+	state, since, until, export string
+	follow, json                bool
+}
+
+func (l *logFlags) define(fs *flag.FlagSet) {
+	fs.StringVar(&l.To, "to", "", "`address` of a recipient, or a word in it; * matches any text and ? any character")
+	fs.StringVar(&l.From, "from", "", "`address` of the envelope sender, as for --to; <> is the null sender")
+	fs.StringVar(&l.ID, "id", "", "queue `id`")
+	fs.StringVar(&l.Subject, "subject", "", "`words` that the subject has in it")
+	fs.StringVar(&l.state, "state", "", "only recipients in this `state`: queued, held, failed, sent or discarded")
+	fs.StringVar(&l.Upstream, "upstream", "", "`upstream` that took them, or that they wait for")
+	fs.StringVar(&l.MessageID, "message-id", "", "Message-ID `field` of the message, with or without brackets")
+	fs.StringVar(&l.ProviderID, "provider-id", "", "`id` that the provider gave the message")
+	fs.StringVar(&l.since, "since", "", "only after this `time`: 2h (ago), 11:30, yesterday, monday, 2026-11-30T11:00")
+	fs.StringVar(&l.until, "until", "", "only before this `time`, as for --since; a day to its end")
+	fs.IntVar(&l.Limit, "limit", 100, "at most this `number` of lines; --export: of all, without it")
+	fs.BoolVar(&l.follow, "follow", false, "show the latest and what happens from now on, until Ctrl-C")
+	fs.StringVar(&l.export, "export", "", "write all that is found in this `format`: csv, json or mbox (messages whose bytes are kept)")
+	fs.BoolVar(&l.json, "json", false, "one line of JSON for each recipient")
+}
+
+// check completes the filter. rest is what stands beside the flags.
+func (l *logFlags) check(rest []string, now time.Time) (err error) {
+	if len(rest) == 1 && l.ID == "" {
+		if _, ok := queue.ParseID(rest[0]); ok {
+			l.ID = rest[0]
+		} else {
+			l.Word = rest[0]
+		}
+		rest = nil
+	}
+	if len(rest) > 0 {
+		return command.Usagef("log takes at most one queue id or word, got %q", rest[0])
+	}
+	switch l.State = envelope.State(l.state); l.State {
+	case "", envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded:
+	default:
+		return command.Usagef("--state %q: write queued, held, failed, sent or discarded", l.state)
+	}
+	if l.since != "" {
+		if l.Since, err = search.Since(l.since, now); err != nil {
+			return command.Usagef("--since %v", err)
+		}
+	}
+	if l.until != "" {
+		if l.Until, err = search.Until(l.until, now); err != nil {
+			return command.Usagef("--until %v", err)
+		}
+	}
+	switch {
+	case l.follow && (l.until != "" || l.export != ""):
+		return command.Usagef("--follow goes neither with --until nor with --export")
+	case l.export != "" && l.json:
+		return command.Usagef("--export and --json are two ways to write the same: choose one")
+	}
+	return nil
+}
 
 // runLog shows what became of messages.
 func runLog(ctx context.Context, a *app, args []string) error {
-	var f admin.LogFilter
+	var l logFlags
 	flags := a.flags("log")
-	flags.StringVar(&f.To, "to", "", "`address` of a recipient; * matches any text and ? any character")
-	flags.StringVar(&f.From, "from", "", "`address` of the envelope sender, as for --to")
-	flags.StringVar(&f.ID, "id", "", "queue `id`")
-	flags.IntVar(&f.Limit, "limit", 100, "at most this `number` of lines")
-	since := flags.String("since", "", "only after this `time`: 90m or 2d (ago), 2026-03-01, or RFC 3339")
-	asJSON := flags.Bool("json", false, "one line of JSON for each recipient")
+	l.define(flags)
 	rest, err := command.Parse(flags, args)
+	if err == nil {
+		err = l.check(rest, time.Now())
+	}
 	if err != nil {
 		return err
 	}
-	if len(rest) == 1 && f.ID == "" {
-		f.ID, rest = rest[0], nil
-	}
-	if len(rest) > 0 {
-		return command.Usagef("log takes at most one queue id, got %q", rest[0])
-	}
-	if f.Since, err = parseSince(*since, time.Now()); err != nil {
+	write, err := l.format(flags)
+	if err != nil {
 		return err
 	}
 	v, done, err := a.view(ctx)
@@ -40,34 +99,61 @@ func runLog(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	defer done()
-	l, err := v.Log(ctx, f)
+	a.tellWords(&l)
+	switch {
+	case write != nil:
+		return write(ctx, a, v, l.LogFilter)
+	case l.follow:
+		return a.follow(ctx, v, &l)
+	}
+	list, err := readLog(ctx, v, l.LogFilter)
 	if err != nil {
 		return err
 	}
-	if len(l.Entries) == 0 && f.ID != "" {
-		return fmt.Errorf("no record of message %s", terminal.Plain(f.ID))
+	if len(list.Entries) == 0 && l.ID != "" {
+		return fmt.Errorf("no record of message %s", terminal.Plain(l.ID))
 	}
-	if *asJSON {
-		return printLines(a, l.Entries)
+	if l.json {
+		return printLines(a, list.Entries)
 	}
-	return a.printLog(l)
+	return a.printLog(list)
 }
 
-// parseSince parses a duration before now, a day or a time.
-func parseSince(s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
+// tellWords says what words that are no whole addresses match.
+func (a *app) tellWords(l *logFlags) {
+	if l.Word != "" {
+		fmt.Fprintf(a.stderr, "mailhatch: %q is no queue id: all senders and recipients that have it in them are shown\n", terminal.Plain(l.Word))
 	}
-	var d upstream.Duration
-	if err := d.UnmarshalText([]byte(s)); err == nil && d.Duration >= 0 {
-		return now.Add(-d.Duration), nil
-	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
+	(&partFlags{from: l.From, to: l.To}).tell(a.stderr)
+}
+
+// readLog reads as many entries as the filter wants, page by page.
+func readLog(ctx context.Context, v admin.View, f admin.LogFilter) (*admin.Log, error) {
+	all := &admin.Log{}
+	err := eachPage(ctx, v, f, func(l *admin.Log) error {
+		all.Entries = append(all.Entries, l.Entries...)
+		all.Truncated, all.Events = l.Truncated, l.Events
+		return nil
+	})
+	return all, err
+}
+
+// eachPage calls do for pages of the log until there are as many entries as the filter wants, or no more.
+func eachPage(ctx context.Context, v admin.View, f admin.LogFilter, do func(l *admin.Log) error) error {
+	for want := f.Limit; ; {
+		l, err := v.Log(ctx, f)
+		if err != nil {
+			return err
 		}
+		if err := do(l); err != nil {
+			return err
+		}
+		f.After = l.Next
+		if f.Limit = want - len(l.Entries); l.Next == "" || want > 0 && f.Limit <= 0 {
+			return nil
+		}
+		want, f.Limit = max(0, f.Limit), max(0, f.Limit)
 	}
-	return time.Time{}, command.Usagef("--since %q: not a time; write 90m, 2d, 2026-03-01 or 2026-03-01T08:00:00Z", s)
 }
 
 func (a *app) printLog(l *admin.Log) error {
@@ -75,29 +161,142 @@ func (a *app) printLog(l *admin.Log) error {
 		fmt.Fprintln(a.stdout, "nothing found")
 		return nil
 	}
-	t := &terminal.Table{Head: []string{"TIME", "ID", "STATE", "UPSTREAM", "FROM", "TO"}}
-	for _, e := range l.Entries {
-		to := e.To
-		if e.Given != "" && e.Given != e.To {
-			to += " (" + e.Given + ")"
-		}
-		t.Row(terminal.Moment(e.At), e.ID, string(e.State), terminal.OrDash(e.Upstream), terminal.Sender(e.From), to)
-		if e.State == envelope.Sent {
-			if e.ProviderID != "" {
-				t.Note("as " + e.ProviderID)
-			}
-			continue
-		}
-		if e.State == envelope.Queued && e.Attempts > 0 {
-			t.Note(fmt.Sprintf("%s, next %s", terminal.Count(e.Attempts, "attempt"), terminal.Until(e.NextAt)))
-		}
-		t.Note(terminal.Clip(e.Error, 300))
+	t := &terminal.Table{Head: logHead()}
+	for i := range l.Entries {
+		addEntry(t, &l.Entries[i])
 	}
 	if err := t.Write(a.stdout); err != nil {
 		return err
 	}
+	if err := a.printEvents(l.Events); err != nil {
+		return err
+	}
 	if l.Truncated {
-		fmt.Fprintln(a.stderr, "mailhatch: the list is truncated: narrow the search with --to, --from, --id or --since, or raise --limit")
+		fmt.Fprintln(a.stderr, "mailhatch: the list is truncated: narrow the search with --to, --from, --subject, --id or --since, or raise --limit")
 	}
 	return nil
+}
+
+func logHead() []string { return []string{"TIME", "ID", "STATE", "UPSTREAM", "FROM", "TO"} }
+
+// addEntry adds an entry of the log to a table.
+func addEntry(t *terminal.Table, e *admin.Entry) {
+	to := e.To
+	if e.Given != "" && e.Given != e.To {
+		to += " (" + e.Given + ")"
+	}
+	t.Row(terminal.Moment(e.At), e.ID, string(e.State), terminal.OrDash(e.Upstream), terminal.Sender(e.From), to)
+	if e.State == envelope.Sent {
+		if e.ProviderID != "" {
+			t.Note("as " + e.ProviderID)
+		}
+		return
+	}
+	if e.State == envelope.Queued && e.Attempts > 0 {
+		t.Note(fmt.Sprintf("%s, next %s", terminal.Count(e.Attempts, "attempt"), terminal.Until(e.NextAt)))
+	}
+	t.Note(terminal.Clip(e.Error, 300))
+}
+
+// printEvents shows what happened to a message before its end.
+func (a *app) printEvents(events []admin.Step) error {
+	if len(events) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.stdout, "\nwhat happened before:")
+	t := &terminal.Table{}
+	for i := range events {
+		e := &events[i]
+		who := string(e.Kind)
+		if e.By != "" {
+			who += " by " + e.By
+		}
+		t.Row("  "+terminal.Moment(e.At), who, terminal.OrDash(e.Upstream), strings.Join(e.To, ", "))
+		t.Note("  " + terminal.Clip(cmp.Or(e.Words, e.Rule), 300))
+	}
+	return t.Write(a.stdout)
+}
+
+// How often log --follow looks, with how many entries it begins.
+const (
+	followEvery = time.Second
+	followFirst = 10
+	// followBack is how far each look goes back: what ends first is not always known first.
+	followBack = 10 * time.Second
+)
+
+// follow shows the latest entries, then what is new, until ctx ends or the gateway does not answer for another reason than
+// that it does not run.
+func (a *app) follow(ctx context.Context, v admin.View, l *logFlags) error {
+	if _, ok := v.(*admin.Client); !ok {
+		return command.Hintf(errors.New("the gateway is not running: nothing happens that could be followed"), "start it with mailhatch serve")
+	}
+	f := l.LogFilter
+	f.Limit = min(f.Limit, followFirst)
+	seen, away := map[string]bool{}, false
+	var old time.Time // what is older is not new: the first look has left it out
+	t := &terminal.Table{Head: logHead()}
+	for wait := time.Duration(0); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		began := time.Now()
+		list, err := readLog(ctx, v, f)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, admin.ErrNotRunning):
+			if !away {
+				fmt.Fprintln(a.stderr, "mailhatch: the gateway has stopped; what happens once it runs again is shown")
+			}
+			away, wait = true, followEvery
+			continue
+		case err != nil:
+			return err
+		}
+		away = false
+		if err := a.printNew(list, seen, old, t, l.json); err != nil {
+			return err
+		}
+		if n := len(list.Entries); f.Limit > 0 && n == f.Limit {
+			old = list.Entries[n-1].At
+		}
+		f.Limit = 0
+		if since := began.Add(-followBack); since.After(f.Since) {
+			f.Since = since
+		}
+		wait = max(followEvery, 10*time.Since(began)) // a long queue takes its time: the gateway has other things to do
+	}
+}
+
+// printNew prints the entries that were not seen before and are not old, the oldest first.
+func (a *app) printNew(l *admin.Log, seen map[string]bool, old time.Time, t *terminal.Table, asJSON bool) error {
+	next := &terminal.Table{Head: t.Head, Least: t.Least}
+	now := map[string]bool{}
+	for i := len(l.Entries) - 1; i >= 0; i-- {
+		e := &l.Entries[i]
+		key := fmt.Sprint(e.ID, e.To, e.State, e.At.UnixNano(), e.Upstream)
+		now[key] = true
+		switch {
+		case seen[key] || e.At.Before(old):
+		case asJSON:
+			if err := a.printJSON(e); err != nil {
+				return err
+			}
+		default:
+			addEntry(next, e)
+		}
+	}
+	clear(seen)
+	for key := range now {
+		seen[key] = true
+	}
+	if asJSON {
+		return nil
+	}
+	err := next.Write(a.stdout)
+	t.Head, t.Least = nil, next.Least
+	return err
 }

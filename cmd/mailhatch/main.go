@@ -79,7 +79,7 @@ func subcommands() []subcommand {
 		{"render", "--upstream NAME FILE", "show what would be sent for a message", runRender},
 		{"send", "--to A [--from A] [-s SUBJECT] [-a FILE] [A…]", "send a message with files through the running gateway, as mailx(1)", runSend},
 		{"queue", "list|show|cat|retry|hold|release|delete|move|resend|export [ID…|--all]", "list and manage queued mail", runQueue},
-		{"log", "[--to A] [--from A] [--id ID] [--since 1h]", "show what became of messages", runLog},
+		{"log", "[--to A] [--from A] [--subject WORDS] [--since 1h] [--follow] [ID|WORD]", "show what became of messages", runLog},
 		{"status", "", "show upstreams and queue", runStatus},
 		{"top", "", "show live how the gateway is, on a terminal", runTop},
 		{"alert", "test [NAME]", "send a test to the receivers of alerts", runAlert},

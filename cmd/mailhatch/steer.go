@@ -185,28 +185,13 @@ func recipients(p *admin.Part) string {
 // confirm asks a question on the terminal. Only y or yes is a yes.
 func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 	fmt.Fprint(terminal.Raw(a.stderr), question+" [y/N] ")
-	answer := make(chan string, 1)
-	go func() { // it ends with the program at the latest: a read of a terminal cannot be given up
-		var line strings.Builder
-		for b := make([]byte, 1); ; {
-			n, err := a.stdin.Read(b)
-			if n == 1 && b[0] != '\n' {
-				line.WriteByte(b[0])
-			}
-			if err != nil || n == 1 && b[0] == '\n' {
-				answer <- line.String()
-				return
-			}
-		}
-	}()
-	select {
-	case <-ctx.Done():
+	answer, err := terminal.NewLines(a.stdin).Next(ctx)
+	if ctx.Err() != nil {
 		fmt.Fprintln(a.stderr)
 		return false, ctx.Err()
-	case s := <-answer:
-		s = strings.ToLower(strings.TrimSpace(s))
-		return s == "y" || s == "yes", nil
 	}
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return err == nil && (answer == "y" || answer == "yes"), nil
 }
 
 // printChanged says what an action did.

@@ -155,7 +155,12 @@ func TestUsageMistakes(t *testing.T) {
 		"queue cat":                        "name one message",
 		"queue cat A B":                    "name one message",
 		"queue cat --eat":                  "unknown flag --",
-		"log --since yesterday":            `--since "yesterday": not a time; write 90m`,
+		"log --since soon":                 `--since "soon" is not a time; write 2h`,
+		"log --until soon":                 `--until "soon" is not a time; write 2h`,
+		"log --state eaten":                `--state "eaten": write queued, held, failed, sent or discarded`,
+		"log --export pdf":                 `--export "pdf": write csv, json or mbox`,
+		"log --export csv --json":          "choose one",
+		"log --follow --until 2h":          "--follow goes neither",
 		"log A B":                          "at most one queue id",
 		"log --eat":                        "unknown flag --",
 		"status now":                       "status takes no arguments",
@@ -189,7 +194,8 @@ func TestEmptyQueue(t *testing.T) {
 	r.check(t, "log", 0, `^nothing found\n$`)
 	r.check(t, "log --json", 0, `^$`)
 	r.check(t, "log "+unknownID, 1, "no record of message "+unknownID)
-	r.check(t, "log not-an-id", 1, `"not-an-id" is not a queue id`)
+	r.check(t, "log --id not-an-id", 1, `"not-an-id" is not a queue id`)
+	r.check(t, "log --export json", 0, `^\[\]\n$`)
 }
 
 // views are commands that only look: they must say the same whether the gateway runs or not.

@@ -12,7 +12,7 @@
 //	GET  /api/v1/status               Status
 //	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &from= &to= &subject= &older= &after= &limit=
 //	GET  /api/v1/queue/{id}           Message
-//	GET  /api/v1/log                  Log; ?id= &from= &to= &since= (RFC 3339) &limit=
+//	GET  /api/v1/log                  Log; ?id= &from= &to= &word= &subject= &state= &upstream= &message_id= &provider_id= &since= &until= &after= &limit=
 //	GET  /api/v1/recent               Recent; what goes well is among it only while somebody asks, once a minute at least
 //	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete, move
 //	POST /api/v1/queue/{id}/resend    Resend → Resent; not for programs with the token

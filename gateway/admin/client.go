@@ -191,9 +191,13 @@ func (c *Client) Open(ctx context.Context, id string) (io.ReadCloser, error) {
 
 // Log implements View.
 func (c *Client) Log(ctx context.Context, f LogFilter) (*Log, error) {
-	q := values("id", f.ID, "from", f.From, "to", f.To, "limit", number(f.Limit))
+	q := values("id", f.ID, "from", f.From, "to", f.To, "word", f.Word, "subject", f.Subject, "state", string(f.State), "upstream", f.Upstream,
+		"message_id", f.MessageID, "provider_id", f.ProviderID, "after", f.After, "limit", number(f.Limit))
 	if !f.Since.IsZero() {
 		q.Set("since", f.Since.Format(time.RFC3339Nano))
+	}
+	if !f.Until.IsZero() {
+		q.Set("until", f.Until.Format(time.RFC3339Nano))
 	}
 	return call[Log](ctx, c, http.MethodGet, "/api/v1/log", q, nil)
 }

@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,6 +23,7 @@ type fakeQueue struct {
 	messages     map[string]*queue.Message
 	bodies       map[string][]byte
 	history      []queue.Record
+	events       map[string][]queue.Event
 	lanes        map[string]queue.Lane
 	err          error // of all calls
 	lists        []queue.Page
@@ -140,15 +143,18 @@ func (q *fakeQueue) Move(_ context.Context, f queue.Filter, lane, _ string) (que
 
 func (q *fakeQueue) Search(_ context.Context, f queue.HistoryFilter) ([]queue.Record, error) {
 	var list []queue.Record
-	for _, r := range q.history {
-		if (f.ID == "" || f.ID == r.ID) && (f.To == "" || matches(f.To, r.Recipient.Address)) && !r.At.Before(f.Since) {
+	for i := len(q.history) - 1; i >= 0; i-- { // the latest record is the last
+		r := q.history[i]
+		r.Key = fmt.Sprint(i)
+		if n, err := strconv.Atoi(f.After); (f.After == "" || err == nil && i < n) && f.Matches(&r) && (f.Limit == 0 || len(list) < f.Limit) {
 			list = append(list, r)
 		}
 	}
-	if f.Limit > 0 && len(list) > f.Limit {
-		list = list[:f.Limit]
-	}
 	return list, q.err
+}
+
+func (q *fakeQueue) Events(_ context.Context, id string) ([]queue.Event, error) {
+	return q.events[id], nil
 }
 
 func (q *fakeQueue) Health(context.Context) (queue.Health, error) {

@@ -17,6 +17,7 @@ import (
 
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/openapi"
+	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -293,10 +294,18 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := LogFilter{ID: q.Get("id"), From: q.Get("from"), To: q.Get("to"), Limit: limit}
-	if since := q.Get("since"); since != "" {
-		if f.Since, err = time.Parse(time.RFC3339, since); err != nil {
-			return badRequest("since %q is not a time of RFC 3339", since)
+	f := LogFilter{ID: q.Get("id"), From: q.Get("from"), To: q.Get("to"), Word: q.Get("word"), Subject: q.Get("subject"), State: envelope.State(q.Get("state")),
+		Upstream: q.Get("upstream"), MessageID: q.Get("message_id"), ProviderID: q.Get("provider_id"), After: q.Get("after"), Limit: limit}
+	now := time.Now()
+	for _, t := range []struct {
+		name string
+		read func(string, time.Time) (time.Time, error)
+		to   *time.Time
+	}{{"since", search.Since, &f.Since}, {"until", search.Until, &f.Until}} {
+		if text := q.Get(t.name); text != "" {
+			if *t.to, err = t.read(text, now); err != nil {
+				return badRequest("%s: %v", t.name, err)
+			}
 		}
 	}
 	l, err := s.reader.Log(r.Context(), f)

@@ -3,17 +3,17 @@ package admin
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
-	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
-	"mailhatch/mime"
 )
 
 // View is what can be seen of a gateway: a [Client] asks a running one, a [Reader] looks into the queue.
@@ -35,6 +35,7 @@ type Source interface {
 	List(ctx context.Context, f queue.Filter, p queue.Page) ([]queue.Message, error)
 	Body(ctx context.Context, id string) (queue.Body, error)
 	Search(ctx context.Context, f queue.HistoryFilter) ([]queue.Record, error)
+	Events(ctx context.Context, id string) ([]queue.Event, error)
 	Stats(ctx context.Context) (map[envelope.State]queue.Depth, error)
 	Health(ctx context.Context) (queue.Health, error)
 }
@@ -138,40 +139,78 @@ type bodyReader struct {
 // Log implements View.
 func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 	limit := page(f.Limit)
-	records, err := r.Queue.Search(ctx, queue.HistoryFilter{ID: f.ID, From: f.From, To: f.To, Since: f.Since, Limit: limit + 1})
+	from, err := readPlace(f.After)
 	if err != nil {
 		return nil, err
 	}
-	entries, truncated, err := r.waiting(ctx, f)
+	h := f.history()
+	entries, truncated, err := r.waiting(ctx, h)
 	if err != nil {
 		return nil, err
-	}
-	for i := range records {
-		entries = append(entries, recordEntry(&records[i]))
 	}
 	slices.SortStableFunc(entries, func(a, b Entry) int {
 		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID), cmp.Compare(a.To, b.To))
 	})
-	if len(entries) > limit {
-		entries, truncated = entries[:limit], true
+	entries = slices.DeleteFunc(entries, from.passed)
+	var records []queue.Record
+	if f.State != envelope.Queued && f.State != envelope.Held { // these are of the queue alone
+		h.After, h.Limit = from.Key, limit+1
+		if records, err = r.Queue.Search(ctx, h); err != nil {
+			return nil, err
+		}
 	}
-	return &Log{Entries: entries, Truncated: truncated}, nil
+	l := &Log{Entries: []Entry{}, Truncated: truncated}
+	for len(l.Entries) < limit && len(entries)+len(records) > 0 {
+		// Records stand in the order of their writing, which clocks may contradict.
+		if len(records) == 0 || len(entries) > 0 && !entries[0].At.Before(records[0].At) {
+			l.Entries, entries = append(l.Entries, entries[0]), entries[1:]
+			last := &l.Entries[len(l.Entries)-1]
+			from.At, from.ID, from.To = last.At, last.ID, last.To
+		} else {
+			l.Entries, from.Key = append(l.Entries, recordEntry(&records[0])), records[0].Key
+			records = records[1:]
+		}
+	}
+	if len(entries)+len(records) > 0 {
+		l.Truncated, l.Next = true, from.String()
+	}
+	if f.ID != "" {
+		events, err := r.Queue.Events(ctx, f.ID)
+		if err != nil {
+			return nil, err
+		}
+		for i := range events {
+			l.Events = append(l.Events, Step(events[i]))
+		}
+	}
+	return l, nil
 }
 
-// waiting returns the recipients in the queue that match.
-func (r Reader) waiting(ctx context.Context, f LogFilter) (entries []Entry, truncated bool, err error) {
-	q, p := queue.Filter{}, queue.Page{Limit: maxPage}
+// history returns the filter of records that chooses the same.
+func (f *LogFilter) history() queue.HistoryFilter {
+	return queue.HistoryFilter{ID: f.ID, From: search.Address(f.From), To: search.Address(f.To), Word: f.Word, Subject: f.Subject, State: f.State,
+		Upstream: f.Upstream, MessageID: f.MessageID, ProviderID: f.ProviderID, Since: f.Since, Until: f.Until}
+}
+
+// waiting returns the recipients in the queue that a filter of records would choose if they were such.
+func (r Reader) waiting(ctx context.Context, f queue.HistoryFilter) (entries []Entry, truncated bool, err error) {
+	q, p := queue.Filter{State: f.State, Lane: f.Upstream}, queue.Page{Limit: maxPage} // a filter by text would look at all
 	if f.ID != "" {
 		q.IDs = []string{f.ID}
 	}
 	entries = []Entry{}
+	switch f.State {
+	case "", envelope.Queued, envelope.Held, envelope.Failed:
+	default:
+		return entries, false, nil
+	}
 	for seen := 0; ; {
 		list, err := r.Queue.List(ctx, q, p)
 		if err != nil {
 			return nil, false, err
 		}
 		for i := range list {
-			entries = appendWaiting(entries, &list[i], f)
+			entries = appendWaiting(entries, &list[i], &f)
 		}
 		if seen += len(list); len(list) < maxPage {
 			return entries, false, nil
@@ -183,38 +222,61 @@ func (r Reader) waiting(ctx context.Context, f LogFilter) (entries []Entry, trun
 	}
 }
 
-func appendWaiting(entries []Entry, m *queue.Message, f LogFilter) []Entry {
-	if f.From != "" && !matches(f.From, m.Envelope.From) {
-		return entries
-	}
+func appendWaiting(entries []Entry, m *queue.Message, f *queue.HistoryFilter) []Entry {
 	for _, p := range m.Parts {
 		at := p.Progress.LastAttempt
 		if at.IsZero() {
 			at = m.Envelope.Received
 		}
-		if at.Before(f.Since) {
-			continue
-		}
 		for _, to := range p.To {
-			if f.To != "" && !matches(f.To, to.Address) && !matches(f.To, to.Given) {
+			rec := queue.Record{ID: m.ID, Recipient: to, State: p.State, At: at, Upstream: p.Lane, Error: p.Progress.Error, Attempts: p.Progress.Attempts,
+				From: m.Envelope.From, Header: m.Header, Size: m.Size, Received: m.Envelope.Received}
+			if !f.Matches(&rec) {
 				continue
 			}
-			entries = append(entries, Entry{ID: m.ID, At: at, State: p.State, From: m.Envelope.From, To: to.Address, Given: to.Given,
-				Upstream: p.Lane, Attempts: p.Progress.Attempts, Error: p.Progress.Error, NextAt: p.NextAt, Header: m.Header,
-				Size: m.Size, Received: m.Envelope.Received})
+			e := recordEntry(&rec)
+			e.NextAt = p.NextAt
+			entries = append(entries, e)
 		}
 	}
 	return entries
 }
 
+// place is where a page of the log ended: the last that waits, and the last record of the history.
+type place struct {
+	At     time.Time `json:"at"`
+	ID, To string
+	Key    string
+}
+
+// passed reports whether an entry that waits was on the pages before.
+func (p place) passed(e Entry) bool {
+	return p.ID != "" && cmp.Or(p.At.Compare(e.At), cmp.Compare(e.ID, p.ID), cmp.Compare(e.To, p.To)) <= 0
+}
+
+// String returns the place in text.
+func (p place) String() string {
+	b, _ := json.Marshal(p) // it always can
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func readPlace(s string) (p place, err error) {
+	if s == "" {
+		return p, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		err = json.Unmarshal(b, &p)
+	}
+	if err != nil {
+		return p, badRequest("after: %q is no place in the log", s)
+	}
+	return p, nil
+}
+
 func recordEntry(r *queue.Record) Entry {
 	return Entry{ID: r.ID, At: r.At, State: r.State, From: r.From, To: r.Recipient.Address, Given: r.Recipient.Given, Upstream: r.Upstream,
 		ProviderID: r.ProviderID, Attempts: r.Attempts, Error: r.Error, Header: r.Header, Size: r.Size, Received: r.Received}
-}
-
-// matches reports whether a glob pattern matches the whole of an address, ignoring case.
-func matches(pattern, s string) bool {
-	return glob.Match(strings.ToLower(mime.AddressText(pattern)), strings.ToLower(mime.AddressText(s)))
 }
 
 // Status implements View: what the queue knows.

@@ -218,7 +218,8 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/api/v1/queue?state=sent", "", 400, "unknown state"},
 		{"GET", "/api/v1/queue?limit=many", "", 400, "not a number"},
 		{"GET", "/api/v1/log?limit=-1", "", 400, "not a number"},
-		{"GET", "/api/v1/log?since=yesterday", "", 400, "RFC 3339"},
+		{"GET", "/api/v1/log?since=soon", "", 400, `since: "soon" is not a time`},
+		{"GET", "/api/v1/log?until=soon", "", 400, `until: "soon" is not a time`},
 		{"GET", "/api/v2", "", 404, "/api/v2"},
 		{"POST", "/api/v1/reload", "", 501, "cannot reload"},
 	} {

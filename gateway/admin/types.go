@@ -114,18 +114,28 @@ type Page struct {
 	Next     string    `json:"next,omitempty"` // Filter.After of the next page; "" after the last
 }
 
-// LogFilter chooses what became of recipients; the zero value chooses the newest. From and To are
-// compared without regard to case and may hold * and ?.
+// LogFilter chooses what became of recipients: all of its fields must agree; the zero value chooses the newest. Texts are
+// compared without regard to case. From and To are as in a [Filter].
 type LogFilter struct {
 	ID, From, To string
-	Since        time.Time
-	Limit        int // 0: as many as a page holds
+	Word         string // stands within the sender or the recipient
+	Subject      string // words, each of which stands in the subject
+	State        envelope.State
+	Upstream     string
+	MessageID    string // with or without brackets
+	ProviderID   string
+	Since, Until time.Time
+	After        string // Log.Next of the page before
+	Limit        int    // 0: as many as a page holds
 }
 
 // Log is what became of recipients, newest first.
 type Log struct {
 	Entries   []Entry `json:"entries"`
 	Truncated bool    `json:"truncated,omitempty"` // there is more
+	Next      string  `json:"next,omitempty"`      // LogFilter.After of the next page
+
+	Events []Step `json:"events,omitempty"` // of a filter by ID: what happened to the message beside its end, oldest first
 }
 
 // Event is something that happened, without addresses of mail but those in a provider's words.
@@ -143,6 +153,9 @@ type Event struct {
 type Recent struct {
 	Events []Event `json:"events"`
 }
+
+// Step is something that happened to a message on its way.
+type Step queue.Event
 
 // Entry is what became of one recipient of a message, or what it waits for.
 type Entry struct {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,9 @@ func TestMatchesAddress(t *testing.T) {
 	}{
 		{"", `"s..p"@x`, true}, {"s..p@x", `"s..p"@x`, true}, {`"S..P"@X`, `"s..p"@x`, true}, {"*@x", `"s..p"@x`, true},
 		{"s.p@x", `"s..p"@x`, false}, {`"a b"@x`, `"a b"@x`, true},
+		{"*", "a@x", true}, {"A@X", "a@x", true}, {"*@x.org", "ann@X.org", true}, {"a?n@*", "ann@x", true}, {"a?n@*", "an@x", false},
+		{"*a*b*", "xxaxxbxx", true}, {"*a*b", "abc", false}, {"[a]", "a", false}, {`"S..P"@*`, `"s..p"@x`, true}, {"s*p@x", `"s..p"@x`, true},
+		{strings.Repeat("*a", 30) + "b", strings.Repeat("a", 3000), false},
 		{"<>", "", true}, {"<>", "a@x", false},
 	} {
 		f := HistoryFilter{To: c.pattern}

@@ -9,6 +9,7 @@ import (
 // Table is rows of text in aligned columns. A note goes below its row, indented.
 type Table struct {
 	Head  []string // of the columns; may be empty
+	Least []int    // width of each column, at least; Write leaves here what they got, for a table that goes on
 	rows  [][]string
 	notes map[int][]string // by the index of the row
 }
@@ -31,6 +32,9 @@ func (t *Table) Note(s string) {
 // Write prints the table.
 func (t *Table) Write(w io.Writer) error {
 	widths := map[int]int{}
+	for i, n := range t.Least {
+		widths[i] = n
+	}
 	for _, row := range append([][]string{t.Head}, t.rows...) {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(Plain(cell)))
@@ -53,6 +57,10 @@ func (t *Table) Write(w io.Writer) error {
 		for _, note := range t.notes[i] {
 			out.WriteString("    " + Plain(note) + "\n")
 		}
+	}
+	t.Least = make([]int, len(widths))
+	for i, n := range widths {
+		t.Least[i] = n
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
