@@ -34,7 +34,7 @@ func (g *Gateway) faultyUpstreams() (list []alert.Upstream) {
 	faults := []string{gate.Unreachable.String(), gate.Throttled.String(), gate.Account.String()}
 	for _, s := range g.deliverer.Status() {
 		closed := s.State != gate.Open.String() && slices.Contains(faults, s.Reason)
-		list = append(list, alert.Upstream{Name: s.Name, Closed: closed, Reason: s.Reason, Since: s.Since, Error: s.LastError})
+		list = append(list, alert.Upstream{Name: s.Name, Closed: closed, Paused: s.Reason == gate.Paused.String(), Reason: s.Reason, Since: s.Since, Error: s.LastError})
 	}
 	return list
 }

@@ -42,6 +42,7 @@ type Depth struct {
 type Upstream struct {
 	Name   string
 	Closed bool      // by a fault: no mail is offered, or just one to try
+	Paused bool      // by an operator: whether it works is not known
 	Reason string    // of the closing
 	Since  time.Time // of the closing
 	Error  string    // the last one; it never holds a secret

@@ -68,6 +68,8 @@ func (w *Watcher) follow(list []Upstream, now time.Time) map[string]opening {
 		switch {
 		case u.Closed:
 			o = opening{closed: now}
+		case u.Paused:
+			o.since = time.Time{}
 		case o.since.IsZero():
 			o.since = now
 		}
@@ -134,6 +136,9 @@ const settleMost = 10 * time.Minute
 // gateway has just started, or has read its config again, shows nothing: some mail must get through or some time pass.
 func (s *Settings) closed(u *Upstream, v *sight, p *past, going func(key string) bool) bool {
 	told := going((&Alert{Event: UpstreamClosed, Subject: u.Name}).key())
+	if u.Paused {
+		return told
+	}
 	if u.Closed {
 		return told || v.now.Sub(u.Since) >= s.After.Duration
 	}

@@ -182,6 +182,28 @@ func TestRecoveryWithoutMail(t *testing.T) {
 	})
 }
 
+// TestPaused: an operator's pause is no fault, and no recovery.
+func TestPaused(t *testing.T) {
+	inTime(t, func(r *rig, l *listener) {
+		paused := []Upstream{{Name: "main", Paused: true, Reason: "paused", Since: time.Now()}}
+		r.upstreams = paused
+		r.start(alerter(l, nil, UpstreamClosed))
+		r.pass(time.Hour)
+		l.want(t, "")
+		r.set(func() { r.upstreams = closedSince(time.Now().Add(-time.Hour)) })
+		r.pass(10 * time.Second)
+		l.want(t, "upstream main is closed (account): 401 for …@…")
+		r.set(func() { r.upstreams = paused })
+		r.pass(time.Hour)
+		l.want(t, "")
+		r.set(func() { r.upstreams = []Upstream{{Name: "main"}} })
+		r.pass(9 * time.Minute)
+		l.want(t, "")
+		r.pass(2 * time.Minute)
+		l.want(t, "resolved: upstream main is closed (account): 401 for …@…")
+	})
+}
+
 // TestReceiverIsDown: a message is tried until it is taken, with the same id as long as it says the same; what was over
 // meanwhile is told.
 func TestReceiverIsDown(t *testing.T) {
