@@ -1,6 +1,10 @@
 package gateway
 
 import (
+	"context"
+	"slices"
+	"time"
+
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
@@ -8,6 +12,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
+	"mailhatch/upstream"
 )
 
 // delivery translates a config for the deliverer.
@@ -51,5 +56,33 @@ func decide(cfg *config.Config, m *queue.Message, msg *mime.Message) func(to str
 	return func(to string) route.Decision {
 		in.To = to
 		return cfg.Routes.Decide(in)
+	}
+}
+
+// refusedLook is how many messages of a lane are looked at for one that waits because its upstream refused the account.
+const refusedLook = 1000
+
+// tryRefused makes mail due, after a crash, that waits for upstreams which refused the account: what they refused it for
+// may be healed. A gateway that ends in order does so at its end.
+func (g *Gateway) tryRefused(ctx context.Context) {
+	if !g.unclean {
+		return
+	}
+	g.deliverer.Await(ctx)
+	lanes, err := g.queue.Lanes(ctx)
+	for lane := range lanes {
+		var list []queue.Message
+		if list, err = g.queue.List(ctx, queue.Filter{Lane: lane, State: envelope.Queued}, queue.Page{Limit: refusedLook}); err != nil {
+			break
+		}
+		refused := func(p queue.Part) bool { return p.Lane == lane && p.Progress.Class == upstream.Account.String() }
+		if slices.ContainsFunc(list, func(m queue.Message) bool { return slices.ContainsFunc(m.Parts, refused) }) {
+			if err = g.queue.Hasten(ctx, lane, time.Time{}); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		g.journal.InternalError("queue", err)
 	}
 }

@@ -56,6 +56,7 @@ type Gateway struct {
 	current   atomic.Pointer[config.Config]
 	clock     *clock.Clock
 	started   time.Time
+	unclean   bool // the process before did not end in order
 	ready     atomic.Bool
 	health    listenerHealth
 	accept    *accept.Acceptor
@@ -92,6 +93,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	memory := budget.NewMemory(budget.Size(os.DirFS("/")))
 	if health, err := q.Health(ctx); err == nil && health.Unclean {
 		memory.BeCareful(carefulTime)
+		g.unclean = true
 	}
 	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk}
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
@@ -143,6 +145,7 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.keepAlive(ctx) })
 	group.Go(func() error { return g.tellStatus(ctx, g.notifier, statusEvery) })
 	group.Go(func() error { return g.deliverer.Run(ctx) })
+	group.Go(func() error { g.tryRefused(ctx); return nil })
 	group.Go(func() error { return g.pickUp(ctx) })
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.watchExpiries(ctx) })

@@ -50,6 +50,7 @@ var plan = [][]string{
 		"gateway/config",
 		"upstream/*",
 	},
+	{"gateway/admin/trial"},
 	{"gateway/deliver/waiting", "gateway/admin/find", "upstream/raw", "upstream/api/tokens"},
 	{
 		"gateway/config/decode",

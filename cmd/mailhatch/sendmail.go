@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/sendmail"
+	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/admin"
 )
 
 // runSendmail stands for sendmail(8), which has flags and exit codes of its own.
@@ -14,6 +17,10 @@ func runSendmail(ctx context.Context, a *app, args []string) error {
 		ListQueue: func(ctx context.Context, stateDir, runDir string) error {
 			of := &app{stdin: a.stdin, stdout: a.stdout, stderr: a.stderr, stateDir: stateDir, runDir: runDir}
 			return runQueue(ctx, of, []string{"list"})
+		},
+		ShowTried: func(c *admin.Changed) {
+			fmt.Fprintln(a.stdout, terminal.Count(c.Changed, "message"), "tried now")
+			printTried(a.stdout, c.Tried)
 		},
 	})
 	if code != 0 {

@@ -80,6 +80,10 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 		all := fs.Bool("all", false, "all mail that the other flags choose")
 		yes := fs.Bool("yes", false, "do not ask before a change of more than messages named by their ids")
 		asJSON := fs.Bool("json", false, "one JSON object")
+		wait := time.Duration(0)
+		if action == admin.Retry {
+			fs.DurationVar(&wait, "wait", retryWait, "tell what became of the mail, within this `time`; 0 does not wait")
+		}
 		ids, err := command.Parse(fs, args)
 		if err == nil {
 			err = parts.check()
@@ -87,6 +91,8 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 		switch {
 		case err != nil:
 			return err
+		case wait < 0 || wait > time.Minute:
+			return command.Usagef("--wait %v: write 0, or a time of up to 60s", wait)
 		case *all && len(ids) > 0:
 			return command.Usagef("queue %s: name messages or use --all, not both", action)
 		case !*all && len(ids) == 0 && !parts.given():
@@ -106,13 +112,21 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 				return err
 			}
 		}
-		changed, err := client.Act(ctx, action, sel)
+		var changed *admin.Changed
+		if action == admin.Retry {
+			changed, err = client.Retry(ctx, sel, wait)
+		} else {
+			changed, err = client.Act(ctx, action, sel)
+		}
 		if err != nil {
 			return err
 		}
 		return a.printChanged(action, &sel, changed, *asJSON)
 	}
 }
+
+// retryWait is how long a retry waits to tell what became of the mail.
+const retryWait = 10 * time.Second
 
 // choose puts the flags into a selection.
 func (p *partFlags) choose(sel *admin.Selection, ids []string) {
@@ -203,6 +217,7 @@ func (a *app) printChanged(action admin.Action, sel *admin.Selection, c *admin.C
 	} else {
 		fmt.Fprintln(a.stdout, changedLine(action, sel, c))
 		a.printStay(sel.Target, c)
+		printTried(a.stdout, c.Tried)
 	}
 	switch {
 	case len(c.Missing) > 0:

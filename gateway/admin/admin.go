@@ -16,6 +16,8 @@
 //	GET  /api/v1/recent               Recent; what goes well is among it only while somebody asks, once a minute at least
 //	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete, move
 //	POST /api/v1/queue/{id}/resend    Resend → Resent; not for programs with the token
+//	                                  retry with ?wait=10s waits so long to tell what became of the mail
+//	POST /api/v1/flush                Changed; ?wait=; queued mail is due now, as its schedule would have it later
 //	POST /api/v1/upstream/{name}/{action}   Upstream; pause, resume, probe
 //	GET  /api/v1/queue/{id}/message   the message as it is stored; not for programs with the token
 //	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; not for programs with the token

@@ -100,6 +100,7 @@ func (s *Server) routes(stopped context.Context) []route {
 		{"GET /api/v1/recent", access.Program, s.recent},
 		{"POST /api/v1/queue/{action}", access.Program, s.steer},
 		{"POST /api/v1/queue/{id}/resend", access.Person, s.resend}, // to anybody, who then reads it
+		{"POST /api/v1/flush", access.Program, s.flush},
 		{"POST /api/v1/upstream/{name}/{action}", access.Program, s.upstream},
 		{"GET /api/v1/queue/{id}/message", access.Person, s.open},
 		{"GET /api/v1/memory/{upstream}", access.Person, s.memory},

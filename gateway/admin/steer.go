@@ -25,7 +25,21 @@ func (s *Server) steer(w http.ResponseWriter, r *http.Request) error {
 		}
 		return badRequest("the selection cannot be read: %v", err)
 	}
-	changed, err := s.Act(r.Context(), Action(r.PathValue("action")), sel, s.operator(r))
+	action := Action(r.PathValue("action"))
+	wait, err := waitOf(w, r)
+	switch {
+	case err != nil:
+		return err
+	case wait > 0 && action != Retry:
+		return badRequest("wait goes with retry")
+	}
+	by := s.operator(r)
+	var changed *Changed
+	if action == Retry {
+		changed, err = s.Retry(r.Context(), sel, by, wait)
+	} else {
+		changed, err = s.Act(r.Context(), action, sel, by)
+	}
 	if err != nil {
 		return err
 	}
@@ -45,6 +59,13 @@ func (s *Server) operator(r *http.Request) string {
 // Act does something to the parts of a selection, or, if it is a dry run, says to which it would. by names who
 // asked for it, for the record.
 func (s *Server) Act(ctx context.Context, action Action, sel Selection, by string) (*Changed, error) {
+	if action == Retry {
+		return s.Retry(ctx, sel, by, 0)
+	}
+	return s.act(ctx, action, sel, by)
+}
+
+func (s *Server) act(ctx context.Context, action Action, sel Selection, by string) (*Changed, error) {
 	d := &deed{action: action, target: sel.Target}
 	if err := s.valid(d, &sel); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package admin
 import (
 	"time"
 
+	"mailhatch/gateway/admin/trial"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -214,6 +215,8 @@ type Changed struct {
 	More     bool      `json:"more,omitempty"` // it has stopped counting
 
 	Groups []Group `json:"groups,omitempty"` // of a dry run and of Move, the largest first
+
+	Tried []trial.Fate `json:"tried,omitempty"` // of Retry that waits: what became of the first 1000 messages
 
 	// Of Move alone.
 	Refused []Refusal `json:"refused,omitempty"` // what stays, and why; not more than 1000

@@ -92,6 +92,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		timer := time.AfterFunc(gen.cfg.Policy.Drain, cut)
 		old.Wait()
 		timer.Stop()
+		gen.hastenClosed(context.WithoutCancel(ctx)) // the next start may bring what heals them
 		return nil
 	}
 }

@@ -2,7 +2,9 @@ package deliver
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,4 +149,65 @@ func TestWhy(t *testing.T) {
 	}
 	close(release)
 	r.awaitSent(6)
+}
+
+// TestRetryTries: an upstream that is closed for its account is tried at once when an operator asks, and the words of the
+// last failure stay in view until there are others; so is all that is queued by Flush, whose mail keeps its age.
+func TestRetryTries(t *testing.T) {
+	var healed atomic.Bool
+	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+		if healed.Load() {
+			return all(m, upstream.Outcome{})
+		}
+		return all(m, failing(upstream.Account, 401, fmt.Sprintf("wrong key %d", n)))
+	}}
+	r := newRig(t, func(c *Config) { c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a})
+	id := r.put("a", "x@example.org")
+	r.start()
+	closed := func(n int) func() bool {
+		return func() bool {
+			s := r.status("a")
+			p := r.parts()
+			return s.State == "closed" && s.LastError == fmt.Sprintf("401: wrong key %d", n) && p[0].Progress.Error == s.LastError
+		}
+	}
+	r.await("the first refusal", closed(1))
+	if _, err := r.q.Retry(t.Context(), queue.Filter{IDs: []string{id}}, "root"); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.parts()[0].Progress; p.Error != "401: wrong key 1" || p.LastAttempt.IsZero() || p.Attempts != 0 {
+		t.Errorf("after Retry: %+v", p)
+	}
+	r.d.Retry("a")
+	r.d.Retry("unknown")
+	r.await("the second refusal", closed(2))
+	born := r.parts()[0].Progress.Renewed
+	healed.Store(true)
+	r.put("a", "y@example.org")
+	if err := r.d.Flush(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitSent(2)
+	if born.IsZero() {
+		t.Error("Retry does not begin a new life")
+	}
+}
+
+// TestRestartTriesWhatWasClosed: what closed an upstream may be healed by the restart, so its mail is due at once, as after
+// a reload.
+func TestRestartTriesWhatWasClosed(t *testing.T) {
+	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+		if n == 1 {
+			return all(m, failing(upstream.Account, 401, "wrong key"))
+		}
+		return all(m, upstream.Outcome{})
+	}}
+	r := newRig(t, func(c *Config) { c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a})
+	r.put("a", "x@example.org")
+	r.start()
+	r.await("the refusal", func() bool { p := r.parts(); return r.status("a").State == "closed" && p[0].Progress.Attempts == 1 })
+	r.stop()
+	r.over(r.q)
+	r.start()
+	r.awaitSent(1)
 }

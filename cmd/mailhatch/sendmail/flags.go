@@ -11,6 +11,7 @@ import (
 // flags is a command line of sendmail(8).
 type flags struct {
 	mode       byte // of -b: m, s, p, i; q for -q
+	interval   bool // of -q: now and then
 	fromHeader bool // -t
 	dots       bool // -i, -oi: a lone dot is text
 	verbose    bool // -v
@@ -99,7 +100,7 @@ func (f *flags) joined(c byte, value string) error {
 	case 'I':
 		f.mode = 'i'
 	case 'q':
-		f.mode = 'q'
+		f.mode, f.interval = 'q', value != "" && value[0] >= '0' && value[0] <= '9'
 	case 'e':
 		f.setErrors(value)
 	case 'M':
@@ -202,7 +203,7 @@ func Flags() []command.Flag {
 		{Names: []string{"-bs"}, Doc: "speak SMTP on standard input and output"},
 		{Names: []string{"-bp"}, Doc: "list the queue, as mailq; for root and the account of the gateway"},
 		{Names: []string{"-bi", "-I"}, Doc: "make a running gateway reload its config and aliases, as newaliases"},
-		{Names: []string{"-q"}, Doc: "nothing to do: the gateway retries by itself"},
+		{Names: []string{"-q"}, Doc: "make a running gateway try all queued mail now; with -v, tell what came of it; for root and the account of the gateway"},
 		{Names: []string{"-v"}, Doc: "report whether the message was accepted"},
 		{Names: []string{"-oe", "-e"}, Value: "how", Doc: "tell of recipients that are no addresses: p prints, m, w and e notify the sender, q is quiet; both without it"},
 		{Names: []string{"-o", "-O", "-d", "-A", "-G", "-U", "-n", "-m", "-h", "-L", "-p"}, Doc: "accepted for compatibility and ignored"},

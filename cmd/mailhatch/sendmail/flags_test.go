@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 		{"-B 8bitmime", flags{body: "8BITMIME"}},
 		{"-N success,FAILURE -R HDRS -V id+1", flags{notify: []string{"SUCCESS", "FAILURE"}, ret: "HDRS", envID: "id+1"}},
 		{"-Nnever -Rfull", flags{notify: []string{"NEVER"}, ret: "FULL"}},
-		{"-em -q15m", flags{mode: 'q', onError: 'm'}},
+		{"-em -q15m", flags{mode: 'q', interval: true, onError: 'm'}},
 		{"-bm", flags{}},
 		{"-bs", flags{mode: 's'}},
 		{"-b p", flags{mode: 'p'}},

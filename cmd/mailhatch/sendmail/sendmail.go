@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/submit"
+	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 )
@@ -70,6 +71,8 @@ type Env struct {
 
 	// ListQueue prints the queue of the gateway with these directories, for mailq.
 	ListQueue func(ctx context.Context, stateDir, runDir string) error
+	// ShowTried prints what became of mail that -q has made due.
+	ShowTried func(*admin.Changed)
 }
 
 // Run does what args ask for. It reports failures on Stderr, and returns an exit code of sysexits(3) and
@@ -107,7 +110,10 @@ func (e *Env) run(ctx context.Context, args []string) error {
 	case 's':
 		return e.smtp(ctx, places)
 	case 'q':
-		return nil // the gateway retries by itself
+		if f.interval { // to retry now and then is what the gateway does by itself
+			return nil
+		}
+		return e.flush(ctx, places, f.verbose)
 	}
 	return e.message(ctx, f, places)
 }
