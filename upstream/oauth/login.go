@@ -49,6 +49,9 @@ func (s *Source) Login(ctx context.Context, show func(upstream.LoginCode)) error
 	case granted.RefreshToken == "":
 		return &upstream.Error{Class: upstream.Account, Err: errors.New("the provider granted no refresh token: the login would last an hour; the scope offline_access asks for one")}
 	}
+	if err := check(granted); err != nil {
+		return s.explain(err)
+	}
 	return s.replace(ctx, granted)
 }
 

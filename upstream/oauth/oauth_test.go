@@ -571,3 +571,25 @@ func TestAnswersOfTheEndpoint(t *testing.T) {
 		}
 	}
 }
+
+// TestLoginAtAPortal: a page in place of a code, and a token that is none, are told as such.
+func TestLoginAtAPortal(t *testing.T) {
+	for _, row := range []struct{ device, token, words string }{
+		{"<html>Welcome</html>", "", "is not its own"},
+		{`{"device_code":"d","user_code":"u","verification_uri":"https://x.example/","expires_in":900,"interval":1}`, `{"access_token":"a\nb","refresh_token":"r"}`, "characters"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, map[string]string{"/device": row.device, "/token": row.token}[r.URL.Path])
+		}))
+		s := &Settings{Provider: custom, Flow: Device, ClientID: client, TokenURL: server.URL + "/token", DeviceURL: server.URL + "/device", Scopes: []string{"s"}}
+		source, err := s.Open(upstream.Env{Name: "x", TokenDir: t.TempDir()}, SMTP, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := source.Login(t.Context(), func(upstream.LoginCode) {}); err == nil || !strings.Contains(err.Error(), row.words) || !source.NeedsLogin() {
+			t.Errorf("%s: %v", row.words, err)
+		}
+		server.Close()
+	}
+}

@@ -270,7 +270,7 @@ func (s *Source) explain(err error) *upstream.Error {
 		err = network.Err // the address says nothing
 		return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("no token: cannot reach the token endpoint: %w", redact.Error(err))}
 	}
-	if strings.Contains(err.Error(), "cannot parse") { // what was in its place nobody tells
+	if words := err.Error(); strings.Contains(words, "cannot parse") || strings.Contains(words, "unmarshal") { // what was in its place nobody tells
 		err = errors.New("the token endpoint's answer is not its own; look at token_url, HTTPS_PROXY, and for a page of the network to log in at")
 	}
 	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("no token: %w", redact.Error(err))}

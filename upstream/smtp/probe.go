@@ -96,7 +96,10 @@ func (u *relay) tryPorts(ctx context.Context, ports []int) (map[int]string, erro
 	for i, port := range ports {
 		found[port] = states[i]
 	}
-	return found, errors.Join(errs...)
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return nil, errs[i] // the same for all ports
+	}
+	return found, nil
 }
 
 func tryPort(ctx context.Context, address string) (string, error) {
@@ -108,7 +111,7 @@ func tryPort(ctx context.Context, address string) (string, error) {
 		_ = conn.Close()
 		return portOpen, nil
 	case errors.As(err, &dns):
-		return "", err
+		return "", dns
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return portRefused, nil
 	}

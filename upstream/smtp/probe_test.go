@@ -76,7 +76,7 @@ func TestSMTPProbePorts(t *testing.T) {
 		t.Error(out)
 	}
 	u.host = "host.invalid"
-	if out := findings(u.probe(context.Background(), nil)); !strings.Contains(out, "fail reach: host.invalid has no address") {
+	if out := findings(u.probe(context.Background(), nil)); !strings.Contains(out, "fail reach: host.invalid has no address") || strings.Count(out, "lookup") != 1 {
 		t.Error(out)
 	}
 	// A firewall answers nothing: here the time is over at once.
