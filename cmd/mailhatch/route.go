@@ -180,7 +180,7 @@ func (e *envelopeFlags) explain(ctx context.Context, cfg *config.Config, msg *mi
 	case len(refused) > 0:
 		env.To, e.ended = cfg.Aliases.Expand(cfg.Identity, without(e.given, refused))
 	}
-	all, err := explain(cfg, env, msg)
+	all, err := explain(cfg, env, msg, sent)
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +195,8 @@ func (e *envelopeFlags) explain(ctx context.Context, cfg *config.Config, msg *mi
 	return all, nil
 }
 
-// explain evaluates the rules that rewrite, then the routes.
-func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message) ([]explanation, error) {
+// explain evaluates the rules that rewrite, then the routes, and what their upstreams think of a message that was sent.
+func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, sent bool) ([]explanation, error) {
 	if len(env.To) == 0 { // aliases leave nothing to decide
 		return nil, nil
 	}
@@ -214,7 +214,32 @@ func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message) ([]e
 		all[i].rewritten = !slices.ContainsFunc(before, func(r envelope.Recipient) bool { return r.Address == rcpt.Address })
 		all[i].Copy = all[i].rewritten && rcpt.Given == ""
 	}
+	if sent {
+		askUpstreams(cfg, env, msg, all)
+	}
 	return all, nil
+}
+
+// askUpstreams adds which upstreams cannot carry the message, so that others get it; each is asked once for all its recipients.
+func askUpstreams(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, all []explanation) {
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		var to []envelope.Recipient
+		for j := range all {
+			if slices.Contains(all[j].via, u.Name) {
+				to = append(to, env.To[j])
+			}
+		}
+		if len(to) == 0 {
+			continue
+		}
+		why := accept.Unfit(u, "EXPLAINED", env, msg, to)
+		for j := range all {
+			if why != nil && slices.Contains(all[j].via, u.Name) {
+				all[j].Unfit = append(all[j].Unfit, unfit{u.Name, why.Error()})
+			}
+		}
+	}
 }
 
 // explanation is the answer for one recipient.
@@ -228,11 +253,18 @@ type explanation struct {
 
 	Rewrites []route.RewriteVerdict `json:"rewrites,omitempty"` // of the message: the same for all its recipients
 
+	Unfit  []unfit   `json:"unfit,omitempty"`  // upstreams that cannot carry the message
 	Quotas []quotaOf `json:"quotas,omitempty"` // of the upstreams in their order
 
 	via       []string
 	rewritten bool // a rule named this recipient
 	whole     bool // what was refused is the message
+}
+
+// unfit is an upstream that cannot carry a message.
+type unfit struct {
+	Upstream string `json:"upstream"`
+	Why      string `json:"why"`
 }
 
 func (x *explanation) print(w io.Writer) {
@@ -248,6 +280,12 @@ func (x *explanation) print(w io.Writer) {
 	fmt.Fprintf(w, ": %s\n", x.Decision)
 	if x.Refused != nil && x.Refused.Why != "" {
 		fmt.Fprintf(w, "  %s\n", x.Refused.Why)
+	}
+	for _, u := range x.Unfit {
+		fmt.Fprintf(w, "  %s cannot carry it: %s\n", u.Upstream, u.Why)
+	}
+	if len(x.via) > 0 && len(x.Unfit) == len(x.via) {
+		fmt.Fprintln(w, "  so it is refused")
 	}
 	for _, q := range x.Quotas {
 		fmt.Fprintf(w, "  quota of %s: %s\n", q.Upstream, q.text())

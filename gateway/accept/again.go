@@ -15,18 +15,14 @@ import (
 
 // CanCarry returns why an upstream cannot carry a message that is stored, as far as it can tell; nil: it can.
 func CanCarry(u *config.Upstream, id string, env *envelope.Envelope, body queue.Body, to []envelope.Recipient) error {
-	p, ok := u.Upstream.(upstream.Preflighter)
-	if !ok {
+	if _, ok := u.Upstream.(upstream.Preflighter); !ok {
 		return nil
 	}
 	msg, err := mime.Parse(body)
 	if err != nil {
 		return err
 	}
-	if e := preflight(u, p, id, env, msg, to); e != nil {
-		return e.Err
-	}
-	return nil
+	return Unfit(u, id, env, msg, to)
 }
 
 // Again accepts a message that was stored before a second time, as it is, under a new id: for the recipients of env, by

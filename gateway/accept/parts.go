@@ -119,6 +119,17 @@ func (in *incoming) judge(u *config.Upstream, p upstream.Preflighter, to []envel
 	return nil
 }
 
+// Unfit returns why an upstream cannot carry a message to these recipients, nil where it can or nobody knows. Delivery
+// goes on to the next of the route then.
+func Unfit(u *config.Upstream, id string, env *envelope.Envelope, msg *mime.Message, to []envelope.Recipient) error {
+	if p, ok := u.Upstream.(upstream.Preflighter); ok {
+		if e := preflight(u, p, id, env, msg, to); e != nil {
+			return e.Err
+		}
+	}
+	return nil
+}
+
 // preflight returns why an upstream cannot carry a message, its rewrite_from applied; any other failure is left to
 // delivery.
 func preflight(u *config.Upstream, p upstream.Preflighter, id string, env *envelope.Envelope, msg *mime.Message, to []envelope.Recipient) *upstream.Error {
