@@ -122,7 +122,7 @@ func TestDirectMailOfAPausedUpstream(t *testing.T) {
 	r.d.Await(t.Context())
 	err := r.d.current.Load().lanes["a"].gate.Admit(t.Context())
 	var e *upstream.Error
-	if !errors.As(err, &e) || e.Class != upstream.Temporary || !strings.Contains(err.Error(), "paused by root") {
+	if !errors.As(err, &e) || e.Class != upstream.Temporary || !strings.Contains(err.Error(), "an operator has paused it") {
 		t.Error(err)
 	}
 }

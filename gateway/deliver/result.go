@@ -154,7 +154,11 @@ func (a *attempt) failover(rcpts []envelope.Recipient, p envelope.Progress, next
 // held leaves recipients to an operator.
 func (a *attempt) held(rcpts []envelope.Recipient, p envelope.Progress) {
 	a.add(queue.Part{To: rcpts, Lane: a.upstream(), State: envelope.Held, Progress: p})
-	a.event(rcpts, p, queue.Event{Kind: queue.EventHeld})
+	e := queue.Event{Kind: queue.EventHeld}
+	if p.Hold != nil {
+		e.Rule = p.Hold.Rule
+	}
+	a.event(rcpts, p, e)
 	a.log(rcpts, p, a.gen.journal.Held)
 }
 

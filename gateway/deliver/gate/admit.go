@@ -17,7 +17,7 @@ func (g *Gate) Refusal() error {
 	defer g.mu.Unlock()
 	switch {
 	case g.pause != nil:
-		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w: %s", ErrClosed, g.pause)}
+		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w: an operator has paused it", ErrClosed)} // senders may read it
 	case g.state != Closed:
 		return nil
 	}

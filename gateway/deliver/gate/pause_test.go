@@ -53,7 +53,7 @@ func TestPause(t *testing.T) {
 						s.State != "closed" || s.Reason != "paused" || s.Pause.By != "root" || !s.NextProbe.IsZero() {
 						t.Errorf("after %v: %+v", later, s)
 					}
-					if err := g.Admit(t.Context()); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "paused by root since ") {
+					if err := g.Admit(t.Context()); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "an operator has paused it") {
 						t.Error(err)
 					}
 					if !g.SweepDue() && later > 0 {

@@ -131,6 +131,9 @@ func testHoldDuringLease(t *testing.T, h *house) {
 	h.act("Hold", h.q.Hold, 1, id)
 	h.finish(l, queue.Result{Parts: l.Message().Parts})
 	h.wantStates("Finish of a part that was put on hold", id, "b:held ")
+	if p := h.list(queue.Filter{IDs: []string{id}})[0].Parts[0].Progress; p.Hold == nil || p.Hold.By != operator {
+		t.Errorf("who has put it on hold is not known: %+v", p)
+	}
 	h.act("Release", h.q.Release, 1, id)
 	l = h.claimOne()
 	h.act("Hold", h.q.Hold, 1, id)

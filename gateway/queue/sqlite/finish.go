@@ -60,15 +60,18 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 
 // finish runs in the writer. It returns where a body is that is not needed any more.
 func (l *lease) finish(t *tx, r *row.Rows) (left bodies.Place, err error) {
-	state, lane, err := l.takePart(t)
+	state, lane, info, err := l.takePart(t)
 	if err != nil {
 		return bodies.InRow, err
 	}
 	changed := row.Rows{Parts: slices.Clone(r.Parts), Records: r.Records}
 	for i := range changed.Parts {
 		p := &changed.Parts[i]
-		if p.State == row.Queued {
+		if p.State == row.Queued && state == row.Held {
 			p.State = state
+			if p.Info, err = row.HeldAs(p.Info, info); err != nil {
+				return bodies.InRow, err
+			}
 		}
 		if p.Lane == l.part.Lane {
 			p.Lane = lane
@@ -84,30 +87,30 @@ func (l *lease) finish(t *tx, r *row.Rows) (left bodies.Place, err error) {
 const takeQuery = "DELETE FROM parts WHERE message = ? AND n = ? AND state = ? AND lane = ?"
 
 // takePart deletes the row of the leased part. It returns the state and the lane that an operator may have
-// changed meanwhile.
-func (l *lease) takePart(t *tx) (state int64, lane string, err error) {
+// changed meanwhile, and then what the row holds.
+func (l *lease) takePart(t *tx) (state int64, lane, info string, err error) {
 	err = database.Exec(t.conn, takeQuery, database.Args{l.key.Message, l.key.N, row.Queued, l.part.Lane})
 	if err != nil {
-		return 0, "", err
+		return 0, "", "", err
 	}
 	if t.conn.Changes() == 1 {
 		t.count(l.part.Lane, row.Queued, l.part.Size, -1)
-		return row.Queued, l.part.Lane, nil
+		return row.Queued, l.part.Lane, "", nil
 	}
 	state = -1
-	err = database.Rows(t.conn, "SELECT state, lane FROM parts WHERE message = ? AND n = ?",
+	err = database.Rows(t.conn, "SELECT state, lane, info FROM parts WHERE message = ? AND n = ?",
 		database.Args{l.key.Message, l.key.N},
 		func(s *sqlite.Stmt) (bool, error) {
-			state, lane = s.ColumnInt64(0), s.ColumnText(1)
+			state, lane, info = s.ColumnInt64(0), s.ColumnText(1), s.ColumnText(2)
 			return false, nil
 		})
 	if err != nil {
-		return 0, "", err
+		return 0, "", "", err
 	}
 	if state != row.Queued && state != row.Held {
-		return 0, "", l.fenced()
+		return 0, "", "", l.fenced()
 	}
-	return state, lane, t.removePart(l.key, lane, state, l.part.Size)
+	return state, lane, info, t.removePart(l.key, lane, state, l.part.Size)
 }
 
 const removeQuery = "DELETE FROM messages WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE message = ?1)"

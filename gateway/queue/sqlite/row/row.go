@@ -96,6 +96,25 @@ func PartText(p *queue.Part, all []envelope.Recipient) (string, error) {
 	return string(text), err
 }
 
+// HeldAs adds to the text of a part who has put it on hold, as another text of it says.
+func HeldAs(text, other string) (string, error) {
+	var info, held partInfo
+	for _, p := range []struct {
+		text string
+		into *partInfo
+	}{{text, &info}, {other, &held}} {
+		if p.text == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(p.text), p.into); err != nil {
+			return "", err
+		}
+	}
+	info.Progress.Hold = held.Progress.Hold
+	out, err := json.Marshal(info)
+	return string(out), err
+}
+
 func sameRecipients(a, b []envelope.Recipient) bool { return slices.EqualFunc(a, b, SameRecipient) }
 
 // SameRecipient reports whether two recipients are equal in all that is stored of them.
