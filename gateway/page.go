@@ -22,6 +22,9 @@ func (g *Gateway) accessControl() *access.Control {
 			g.journal.Rejected(journal.Rejected{Stage: "admin-token", Reason: "a wrong token for [admin]", Client: client, Listener: "admin"})
 		},
 		Opened: g.journal.PageOpened,
+		Stolen: func(client string) {
+			g.journal.Rejected(journal.Rejected{Stage: "admin-cookie", Reason: "the cookie of another account's session", Client: client, Listener: "admin"})
+		},
 	})
 }
 

@@ -85,7 +85,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
 		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain, "refuse": refuse, "waitfor": waitfor, "id": idOf,
-		"examples": examples, "consent": consent, "application": application,
+		"examples": examples, "cookie": cookie, "consent": consent, "application": application,
 	})
 	return commands
 }
@@ -118,6 +118,18 @@ func examples(ts *testscript.TestScript, neg bool, args []string) {
 	var m admin.Message
 	ts.Check(json.NewDecoder(bytes.NewReader(out)).Decode(&m))
 	ts.Setenv("ID", m.ID)
+}
+
+// cookie puts the cookie that browse has written to FILE into $COOKIE.
+func cookie(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: cookie FILE")
+	}
+	m := regexp.MustCompile(`(?m)^has (\S+)$`).FindStringSubmatch(ts.ReadFile(args[0]))
+	if m == nil {
+		ts.Fatalf("no cookie in %s", args[0])
+	}
+	ts.Setenv("COOKIE", m[1])
 }
 
 // await waits until ADDRESS, HOST:PORT or unix:PATH, accepts connections.

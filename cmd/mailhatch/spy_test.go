@@ -16,12 +16,16 @@ import (
 )
 
 // spy is a program of somebody who has an account on the machine and no right to read mail: it prints all that files
-// and directories below DIR… show it, and all that sockets there and addresses HOST:PORT… answer to whatever it can think of.
+// and directories below DIR… show it, and all that sockets there and addresses HOST:PORT… answer to whatever it can think of. cookie:NAME=VALUE is one that it has got hold of.
 // What it cannot read it names, with "closed:" in front.
 func spy() {
 	s := &spying{out: bufio.NewWriter(os.Stdout)}
 	defer s.out.Flush() //nolint:errcheck // a pipe of the test
 	for _, arg := range os.Args[1:] {
+		if cookie, ok := strings.CutPrefix(arg, "cookie:"); ok {
+			s.cookie = cookie
+			continue
+		}
 		if filepath.IsAbs(arg) {
 			s.walk(arg)
 			continue
@@ -30,7 +34,10 @@ func spy() {
 	}
 }
 
-type spying struct{ out *bufio.Writer }
+type spying struct {
+	out    *bufio.Writer
+	cookie string // that it has got hold of
+}
 
 func (s *spying) closed(what string, err error) { fmt.Fprintf(s.out, "closed: %s: %v\n", what, err) }
 
@@ -113,7 +120,7 @@ func (s *spying) browse(network, address string) {
 	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/login", "/login?token=AAAAAAAAAAAAAAAAAAAAAAAAAA", "/messages", "/messages/1", "/upstreams", "/live", "/config",
 		"/api/v1/status", "/api/v1/queue", "/api/v1/queue/1", "/api/v1/queue/1/message", "/api/v1/log", "/api/v1/memory/kept", "/api/v1/openapi.yaml", "//api/v1/queue",
 		"/debug/pprof/", "/debug/vars", "POST /api/v1/page", "POST /api/v1/reload", "POST /api/v1/queue/delete", "POST /api/v1/login/kept"} {
-		for _, header := range []http.Header{{}, {"Accept": {"text/html"}}, {"Cookie": {"mailhatch=AAAAAAAAAAAAAAAAAAAAAAAAAA; __Host-mailhatch=A"}},
+		for _, header := range []http.Header{{}, {"Accept": {"text/html"}}, {"Cookie": {"mailhatch=AAAAAAAAAAAAAAAAAAAAAAAAAA; __Host-mailhatch=A"}}, {"Cookie": {s.cookie}},
 			{"Authorization": {"Bearer wrong"}}, {"X-Forwarded-For": {"127.0.0.1"}, "X-Real-Ip": {"127.0.0.1"}, "X-Forwarded-User": {"root"}}} {
 			method, target, ok := strings.Cut(path, " ")
 			if !ok {
@@ -125,7 +132,7 @@ func (s *spying) browse(network, address string) {
 				continue
 			}
 			req.Header = header
-			resp, err := client.RoundTrip(req)
+			resp, err := (&http.Client{Transport: client, Timeout: 10 * time.Second, CheckRedirect: stay}).Do(req) // a stream has no end
 			if err != nil {
 				s.closed(address+path, err)
 				continue
@@ -136,6 +143,9 @@ func (s *spying) browse(network, address string) {
 		}
 	}
 }
+
+// stay follows no redirection.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // browse is a program that opens the link in FILE as a browser does, and prints what it gets: statuses, titles and texts.
 func browse() {
@@ -152,6 +162,9 @@ func browse() {
 	check(err)
 	body, err := io.ReadAll(resp.Body)
 	check(err)
+	for _, c := range jar.Cookies(resp.Request.URL) {
+		fmt.Println("has", c)
+	}
 	fmt.Println(resp.StatusCode, strings.TrimSpace(tags.ReplaceAllString(string(body), " ")))
 }
 

@@ -54,6 +54,7 @@ type Config struct {
 	Guard   *backoff.Guard          // against guessed tokens; nil means one of its own
 	Guessed func(client string)     // is told of wrong tokens
 	Opened  func(by, client string) // is told of links that were opened
+	Stolen  func(client string)     // is told of cookies that come from another account than the one they were given to
 }
 
 // Control tells callers apart. Make one with New.

@@ -39,6 +39,7 @@ type link struct {
 
 type session struct {
 	by, csrf string
+	account  string // whose browser opened it, as account says
 	ends     time.Time
 	used     time.Time
 }
@@ -57,7 +58,7 @@ func (c *Control) Link(by string) (path string) {
 }
 
 // open uses up a link and begins a session; false: there is no such link, or there was.
-func (b *book) open(token string) (cookie string, s *session, ok bool) {
+func (b *book) open(token, account string) (cookie string, s *session, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now, k := time.Now(), digest(token)
@@ -69,7 +70,7 @@ func (b *book) open(token string) (cookie string, s *session, ok bool) {
 	maps.DeleteFunc(b.sessions, func(_ key, s *session) bool { return s.over(now) })
 	dropOldest(b.sessions, maxSessions, func(s *session) time.Time { return s.used })
 	cookie = rand.Text()
-	s = &session{by: l.by, csrf: rand.Text(), ends: now.Add(maxSession), used: now}
+	s = &session{by: l.by, csrf: rand.Text(), account: account, ends: now.Add(maxSession), used: now}
 	b.sessions[digest(cookie)] = s
 	return cookie, s, true
 }
@@ -105,13 +106,21 @@ func (b *book) end(cookie string) {
 	delete(b.sessions, digest(cookie))
 }
 
-// session returns the session of a request; nil: it has none.
+// session returns the session of a request; nil: it has none. Browsers send a cookie to all ports of a host: what
+// somebody else's server got that way is no good in the hands of another account.
 func (c *Control) session(r *http.Request) *session {
 	cookie, err := r.Cookie(cookieName(r))
 	if err != nil {
 		return nil
 	}
-	return c.book.find(cookie.Value)
+	s := c.book.find(cookie.Value)
+	if s != nil && s.account != account(r) {
+		if c.cfg.Stolen != nil {
+			c.cfg.Stolen(r.RemoteAddr)
+		}
+		return nil
+	}
+	return s
 }
 
 // cookieName is what the cookie is called. With the prefix, browsers take it from this host by TLS only (RFC 6265bis
