@@ -11,7 +11,6 @@ import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/envelope"
-	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -105,8 +104,11 @@ func certificates(cfg *config.Config) (list []listenerCertificate) {
 }
 
 func (g *Gateway) maildropDepth() (alert.Depth, error) {
-	w, err := maildrop.Look(g.current.Load().StateDir)
-	return alert.Depth{Count: w.Count, Oldest: w.Oldest}, err
+	w, err := g.maildrop(0)
+	if err != nil {
+		return alert.Depth{}, err
+	}
+	return alert.Depth{Count: w.Count, Oldest: w.Oldest}, nil
 }
 
 // testAlerts sends a test to the receivers of alerts.

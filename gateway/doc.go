@@ -16,7 +16,9 @@
 //	cmd             the commands; the program that measures
 //	gateway         the hall: gateway.go in the order of a start, reload.go, and what the rooms are lent
 //	admin/page      what people see in a browser; below it how mail is shown there (letter) and how charts are drawn (plot)
-//	accept listen   one message's way in; addresses, sockets and their servers. Also upstream/kinds, the table of kinds
+//	accept listen admin/mailq
+//	                one message's way in; addresses, sockets and their servers; what each account of this machine may know of the
+//	                queue. Also upstream/kinds, the table of kinds
 //	config deliver admin
 //	                the only reader of TOML; due mail to its upstreams; show and steer. Also the kinds that speak HTTP
 //	upstream/oauth  access tokens: got, renewed, kept. Also upstream/api/words, what providers mean by

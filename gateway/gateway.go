@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/mailq"
 	"mailhatch/gateway/admin/page"
 	"mailhatch/gateway/alert"
 	"mailhatch/gateway/backoff"
@@ -65,6 +66,7 @@ type Gateway struct {
 	recent    journal.Recent
 	page      *page.Page
 	admin     *admin.Server
+	mailq     *mailq.Server
 	smtp      *listen.SMTP
 	endpoints *listen.Set
 	reloads   chan chan reloaded
@@ -102,7 +104,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.alerts = g.alertWatcher()
 	g.journal.Listen(g.recent.Hear)
 	g.page = g.newPage()
-	g.admin = g.adminServer()
+	g.admin, g.mailq = g.adminServer(), g.mailqServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: limit.NewBudget(int64(cfg.MaxInFlight)),
 		Guard: backoff.New(time.Second, nil), Journal: g.journal, Log: opts.Log}
 	g.endpoints = listen.New(opts.Log, g.journal.InternalError)
@@ -157,7 +159,7 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 
 // listeners are the addresses that a config answers on: SMTP, local submission, and the admin server.
 func (g *Gateway) listeners(cfg *config.Config) []listen.Endpoint {
-	return append(g.smtp.Endpoints(cfg), g.adminEndpoints(cfg)...)
+	return append(append(g.smtp.Endpoints(cfg), g.adminEndpoints(cfg)...), g.mailqEndpoint(cfg))
 }
 
 // answer serves the clients of all addresses.

@@ -38,3 +38,8 @@ func (g *Gateway) pickUp(ctx context.Context) error {
 		}
 	}
 }
+
+// maildrop looks at what waits in the maildrop; on systems that have none nothing does.
+func (g *Gateway) maildrop(most int) (*maildrop.Waiting, error) {
+	return maildrop.Look(g.current.Load().StateDir, most)
+}

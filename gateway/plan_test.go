@@ -43,7 +43,7 @@ var plan = [][]string{
 	},
 	{"gateway"},
 	{"gateway/admin/page"},
-	{"gateway/accept", "gateway/listen", "upstream/kinds"},
+	{"gateway/accept", "gateway/listen", "gateway/admin/mailq", "upstream/kinds"},
 	{
 		"gateway/deliver",
 		"gateway/admin",

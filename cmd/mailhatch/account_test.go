@@ -56,7 +56,7 @@ func commandsOf(uid caller) map[string]func(*testscript.TestScript, bool, []stri
 			}
 			ts.Setenv("ME", name)
 		},
-		"large": large, "crlf": crlf, "held": held,
+		"large": large, "crlf": crlf,
 	})
 	return commands
 }

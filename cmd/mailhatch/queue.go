@@ -83,6 +83,7 @@ func queueList(ctx context.Context, a *app, args []string) error {
 		if err != nil {
 			return err
 		}
+		p.Messages = append(p.Maildrop, p.Messages...)
 		if err := a.printPage(p, shown == 0, *asJSON); err != nil {
 			return err
 		}

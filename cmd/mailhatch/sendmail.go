@@ -14,9 +14,9 @@ import (
 func runSendmail(ctx context.Context, a *app, args []string) error {
 	code, err := sendmail.Run(ctx, args, &sendmail.Env{
 		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr, Config: a.configPath,
-		ListQueue: func(ctx context.Context, stateDir, runDir string) error {
+		View: func(ctx context.Context, stateDir, runDir string) (admin.View, func(), error) {
 			of := &app{stdin: a.stdin, stdout: a.stdout, stderr: a.stderr, stateDir: stateDir, runDir: runDir}
-			return runQueue(ctx, of, []string{"list"})
+			return of.view(ctx)
 		},
 		ShowTried: func(c *admin.Changed) {
 			fmt.Fprintln(a.stdout, terminal.Count(c.Changed, "message"), "tried now")

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 )
@@ -33,6 +36,8 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	}
 	store, err := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && hasMaildrop(stateDir):
+		return admin.Reader{Queue: admin.NoQueue{}, Maildrop: lookAt(stateDir)}, func() {}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, command.Hintf(fmt.Errorf("the gateway is not running and %s contains no queue", stateDir),
 			"start it with mailhatch serve, or name its config with -c")
@@ -41,7 +46,18 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	case err != nil:
 		return nil, nil, err
 	}
-	return admin.Reader{Queue: store}, func() { _ = store.Close() }, nil
+	return admin.Reader{Queue: store, Maildrop: lookAt(stateDir)}, func() { _ = store.Close() }, nil
+}
+
+// hasMaildrop reports whether there is a maildrop: packages make one before the gateway has ever run.
+func hasMaildrop(stateDir string) bool {
+	info, err := os.Stat(filepath.Join(stateDir, maildrop.DirName))
+	return err == nil && info.IsDir()
+}
+
+// lookAt returns what looks at the maildrop of a stopped gateway.
+func lookAt(stateDir string) func(most int) (*maildrop.Waiting, error) {
+	return func(most int) (*maildrop.Waiting, error) { return maildrop.Look(stateDir, most) }
 }
 
 // client returns a connection to the running gateway, and its state directory. It asks only for the
@@ -129,16 +145,22 @@ func (a *app) printStatus(s *admin.Status) error {
 		q := s.Queue[state]
 		t.Row(string(state), strconv.Itoa(q.Parts), terminal.Size(q.Bytes), terminal.Ago(q.Oldest))
 	}
+	notes := s.Store.Notes
+	if d := s.Maildrop; d != nil {
+		t.Row(string(admin.InMaildrop), strconv.Itoa(d.Messages), terminal.Size(d.Bytes), terminal.Ago(d.Oldest))
+		if d.Refused > 0 {
+			notes = append(notes, fmt.Sprintf("%s of the maildrop could not be taken in: see the log, and %s", terminal.Count(d.Refused, "message"), d.RefusedDir))
+		}
+	}
 	if err := t.Write(a.stdout); err != nil {
 		return err
 	}
-	a.printStore(&s.Store)
+	a.printStore(&s.Store, notes)
 	return nil
 }
 
 // printStore shows what is not as it should be with the store.
-func (a *app) printStore(s *admin.StoreStatus) {
-	notes := s.Notes
+func (a *app) printStore(s *admin.StoreStatus, notes []string) {
 	if s.Aside > 0 {
 		notes = append(notes, fmt.Sprintf("bodies without a message that were set aside: %d, with reports, in %s (see mailhatch recover)", s.Aside, s.AsideDir))
 	}

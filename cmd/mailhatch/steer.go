@@ -23,7 +23,7 @@ type partFlags struct {
 
 // define defines the flags; to is the name of the one for recipients.
 func (p *partFlags) define(fs *flag.FlagSet, to string) {
-	fs.StringVar(&p.state, "state", "", "only recipients in this `state`: queued, held or failed")
+	fs.StringVar(&p.state, "state", "", "only recipients in this `state`: queued, held or failed; to list also maildrop")
 	fs.StringVar(&p.upstream, "upstream", "", "only recipients that wait for this `upstream`")
 	fs.StringVar(&p.upstream, "lane", "", "only recipients that wait for this `upstream`")
 	fs.StringVar(&p.from, "from", "", "only mail of this envelope sender: an `address`, or a word in it; * matches any text and ? any character, <> is the null sender")
@@ -37,7 +37,7 @@ func (p *partFlags) given() bool { return *p != partFlags{} }
 // check finds mistakes in the flags, and makes times independent of when they are read.
 func (p *partFlags) check() error {
 	switch envelope.State(p.state) {
-	case "", envelope.Queued, envelope.Held, envelope.Failed:
+	case "", envelope.Queued, envelope.Held, envelope.Failed, admin.InMaildrop:
 	default:
 		return command.Usagef("--state %q: write queued, held or failed", p.state)
 	}
@@ -190,10 +190,14 @@ func forUpstream(name string) string {
 
 // recipients names the first recipient of a part and counts the others.
 func recipients(p *admin.Part) string {
-	if n := len(p.To); n > 1 {
+	switch n := len(p.To); n {
+	case 0:
+		return "-"
+	case 1:
+		return p.To[0].Address
+	default:
 		return fmt.Sprintf("%s +%d", p.To[0].Address, n-1)
 	}
-	return p.To[0].Address
 }
 
 // confirm asks a question on the terminal. Only y or yes is a yes.

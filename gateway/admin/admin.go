@@ -53,6 +53,7 @@ import (
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -83,6 +84,8 @@ type Config struct {
 	Version  string
 	Started  time.Time
 
+	Maildrop func(most int) (*maildrop.Waiting, error) // looks at the maildrop; nil: there is none
+
 	TestAlerts func(ctx context.Context, name string) ([]AlertTest, error) // sends a test to the receiver of that name, "" for all
 
 	Check func(ctx context.Context, upstream string) (Checked, bool) // whether an upstream would take mail; false: it is unknown
@@ -110,9 +113,9 @@ type Server struct {
 // New returns a server that shows and steers what cfg names.
 func New(cfg Config) *Server {
 	own := prometheus.NewRegistry()
-	own.MustRegister(&collector{queue: cfg.Queue, upstreams: cfg.Status})
+	own.MustRegister(&collector{queue: cfg.Queue, upstreams: cfg.Status, maildrop: cfg.Maildrop})
 	own.MustRegister(buildInfo(cfg.Version))
-	s := &Server{cfg: cfg, reader: Reader{cfg.Queue, cfg.Why}, metrics: own}
+	s := &Server{cfg: cfg, reader: Reader{cfg.Queue, cfg.Why, cfg.Maildrop}, metrics: own}
 	if cfg.Gatherer != nil {
 		s.metrics = prometheus.Gatherers{cfg.Gatherer, own}
 	}

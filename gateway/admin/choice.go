@@ -15,7 +15,7 @@ import (
 // chosen returns the filter of the queue that names the same parts.
 func (f *Filter) chosen(now time.Time) (queue.Filter, error) {
 	q := queue.Filter{IDs: f.IDs, State: f.State, Lane: f.Upstream, From: search.Address(f.From), To: search.Address(f.To), Subject: search.Text(f.Subject)}
-	if err := checkState(f.State); err != nil {
+	if err := checkState(f.State); err != nil && f.State != InMaildrop {
 		return q, err
 	}
 	if f.Older != "" {

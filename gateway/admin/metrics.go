@@ -7,13 +7,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
 )
 
 // collector reads the gauges of queue and upstreams at each scrape.
 type collector struct {
 	queue     queue.Engine
-	upstreams func() []Upstream // may be nil
+	upstreams func() []Upstream                         // may be nil
+	maildrop  func(most int) (*maildrop.Waiting, error) // may be nil
 }
 
 const collectTimeout = 10 * time.Second
@@ -63,6 +65,22 @@ func quotaLeft() *prometheus.Desc {
 	return prometheus.NewDesc("mailhatch_upstream_quota_left", "Recipients that are left of a quota of an upstream.", []string{"upstream", "quota"}, nil)
 }
 
+func dropMessages() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_maildrop_messages", "Messages that sendmail left while the gateway was down and that are not taken in yet.", nil, nil)
+}
+
+func dropBytes() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_maildrop_bytes", "Bytes of these messages.", nil, nil)
+}
+
+func dropOldest() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_maildrop_oldest_seconds", "Age of the oldest of them.", nil, nil)
+}
+
+func dropRefused() *prometheus.Desc {
+	return prometheus.NewDesc("mailhatch_maildrop_refused", "Messages of the maildrop that could not be taken in and were set aside.", nil, nil)
+}
+
 func buildInfo(version string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "mailhatch_build_info", Help: "Always 1; the label is the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
@@ -73,7 +91,7 @@ func buildInfo(version string) prometheus.Collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{queueParts(), queueBytes(), queueOldest(), queueUpstream(), queueLog(), queueAside(), inFlight(),
-		quotaLeft(), tokenAge(), tokenExpires(), certificateExpires()} {
+		quotaLeft(), tokenAge(), tokenExpires(), certificateExpires(), dropMessages(), dropBytes(), dropOldest(), dropRefused()} {
 		ch <- d
 	}
 }
@@ -94,6 +112,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 	}
+	c.collectMaildrop(ch, gauge)
 	depths, err := c.queue.Stats(ctx)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(queueParts(), err)
@@ -123,6 +142,26 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for name, lane := range lanes {
 		gauge(queueUpstream(), float64(lane.Queued), name)
 	}
+}
+
+// collectMaildrop shows what waits beside the queue.
+func (c *collector) collectMaildrop(ch chan<- prometheus.Metric, gauge func(d *prometheus.Desc, v float64, labels ...string)) {
+	if c.maildrop == nil {
+		return
+	}
+	w, err := c.maildrop(0)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(dropMessages(), err)
+		return
+	}
+	age := 0.0
+	if !w.Oldest.IsZero() {
+		age = max(0, time.Since(w.Oldest).Seconds())
+	}
+	gauge(dropMessages(), float64(w.Count))
+	gauge(dropBytes(), float64(w.Bytes))
+	gauge(dropOldest(), age)
+	gauge(dropRefused(), float64(w.Refused))
 }
 
 // collectExpiries shows how long an upstream can log in.

@@ -13,6 +13,7 @@ import (
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
 )
 
@@ -45,6 +46,8 @@ type Reader struct {
 	Queue Source
 	// Why tells why each of these messages waits; nil: no gateway runs.
 	Why func(ctx context.Context, list []queue.Message) (*waiting.View, error)
+	// Maildrop looks at the maildrop, and at so many of its messages; nil: there is none.
+	Maildrop func(most int) (*maildrop.Waiting, error)
 }
 
 // messages returns messages as they are shown.
@@ -58,7 +61,7 @@ func (r Reader) messages(ctx context.Context, list []queue.Message) ([]Message, 
 	}
 	out := make([]Message, len(list))
 	for i := range list {
-		out[i] = newMessage(&list[i], view)
+		out[i] = NewMessage(&list[i], view)
 	}
 	return out, nil
 }
@@ -83,9 +86,11 @@ func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := r.Queue.List(ctx, chosen, queue.Page{After: f.After, Limit: limit + 1})
-	if err != nil {
-		return nil, err
+	var list []queue.Message
+	if f.State != InMaildrop {
+		if list, err = r.Queue.List(ctx, chosen, queue.Page{After: f.After, Limit: limit + 1}); err != nil {
+			return nil, err
+		}
 	}
 	p := &Page{}
 	if len(list) > limit {
@@ -102,7 +107,10 @@ func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 		}
 		m.Parts = parts
 	}
-	p.Messages, err = r.messages(ctx, list)
+	if p.Messages, err = r.messages(ctx, list); err != nil {
+		return nil, err
+	}
+	p.Maildrop, err = r.dropped(&f, &chosen)
 	return p, err
 }
 
@@ -297,6 +305,9 @@ func (r Reader) fill(ctx context.Context, s *Status) error {
 	for _, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
 		d := depths[state]
 		s.Queue[state] = QueueStatus{Parts: d.Parts, Bytes: d.Bytes, Oldest: d.Oldest}
+	}
+	if s.Maildrop, err = r.maildropStatus(); err != nil {
+		return fmt.Errorf("the maildrop cannot be read: %w", err)
 	}
 	h, err := r.Queue.Health(ctx)
 	if err != nil {

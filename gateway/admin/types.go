@@ -19,6 +19,8 @@ type Status struct {
 	Upstreams []Upstream                     `json:"upstreams"`
 	Queue     map[envelope.State]QueueStatus `json:"queue"`
 	Store     StoreStatus                    `json:"store"`
+
+	Maildrop *MaildropStatus `json:"maildrop,omitempty"` // nil: there is none on this system
 }
 
 // StoreStatus is how the store of the queue is.
@@ -113,6 +115,8 @@ type Filter struct {
 type Page struct {
 	Messages []Message `json:"messages"`
 	Next     string    `json:"next,omitempty"` // Filter.After of the next page; "" after the last
+
+	Maildrop []Message `json:"maildrop,omitempty"` // not taken in yet; on the first page
 }
 
 // LogFilter chooses what became of recipients: all of its fields must agree; the zero value chooses the newest. Texts are
@@ -244,7 +248,8 @@ type Reloaded struct {
 	Notes []string `json:"notes,omitempty"` // what of the config waits for a restart
 }
 
-func newMessage(m *queue.Message, v *waiting.View) Message {
+// NewMessage shows a message of the queue.
+func NewMessage(m *queue.Message, v *waiting.View) Message {
 	out := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope, Parts: make([]Part, len(m.Parts))}
 	for i := range m.Parts {
 		why := v.Of(m, &m.Parts[i])

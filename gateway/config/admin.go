@@ -17,6 +17,8 @@ type Admin struct {
 	Token   upstream.Secret `toml:"token"`   // of programs that may see who mails whom at Address; zero: none may
 	Allow   []Network       `toml:"allow"`   // who may connect to Address
 	Metrics string          `toml:"metrics"` // host:port of health and metrics alone; "": none
+
+	MonitorGroup string `toml:"monitor_group"` // whose members may count the queue by mailq; "": every account of this machine
 }
 
 // DefaultAdmin is the address of a config that names none; another program may have it.
@@ -39,6 +41,9 @@ func (c *checker) admin(a *Admin) {
 	c.encryption("admin", &a.Encryption, "implicit")
 	if a.TLSMin == "1.0" || a.TLSMin == "1.1" {
 		c.report("admin.tls_min", "must be \"1.2\" or \"1.3\" here", "the older ones are for devices that send mail")
+	}
+	if _, err := GroupID(a.MonitorGroup); err != nil {
+		c.report("admin.monitor_group", fmt.Sprintf("%q is not a group of this machine", a.MonitorGroup), "")
 	}
 	if a.Metrics != "" && !c.isBad("admin.metrics") {
 		c.hostPort("admin.metrics", a.Metrics, `write "0.0.0.0:9025", or leave it out`)

@@ -92,7 +92,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	}
 	return strings.NewReplacer(
 		"/etc/mailhatch/tls/", slash+"/", "/etc/mailhatch/sendgrid.key", slash+"/sendgrid.key", "/etc/mailhatch/google.json", slash+"/google.json",
-		"socket_group = \"mail\"", "socket_group = \"0\"", "/etc/aliases", slash+"/aliases", "/var/lib/mailhatch", slash+"/state", "/run/mailhatch", slash+"/run",
+		"socket_group = \"mail\"", "socket_group = \"0\"", "monitor_group = \"nagios\"", "monitor_group = \"0\"", "/etc/aliases", slash+"/aliases", "/var/lib/mailhatch", slash+"/state", "/run/mailhatch", slash+"/run",
 		"/usr/local/bin/tell-operators", filepath.ToSlash(program), "/etc/ssl/proxy-ca.pem", slash+"/cert.pem", "/etc/ssl/relay-ca.pem", slash+"/cert.pem",
 	).Replace(text)
 }

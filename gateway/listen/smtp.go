@@ -46,7 +46,7 @@ func (s *SMTP) Endpoints(cfg *config.Config) []Endpoint {
 	e := s.endpoint(cfg, cfg.SubmitListener())
 	e.Name, e.Optional = config.SubmitName, true
 	e.Bind = func() ([]net.Listener, error) {
-		l, err := listenSubmit(cfg.SubmitPath())
+		l, err := ForAll(cfg.SubmitPath())
 		if err != nil {
 			return nil, fmt.Errorf("sendmail cannot submit mail: %w", err)
 		}

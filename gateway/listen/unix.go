@@ -31,7 +31,8 @@ func listenUnix(path string, mode os.FileMode, group string) (net.Listener, erro
 // maxSocketPath is the longest name of a socket that all systems take, in bytes.
 const maxSocketPath = 103
 
-func listenSubmit(path string) (net.Listener, error) {
+// ForAll opens a socket that every account of this machine may connect to.
+func ForAll(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("%s is too long for a socket: choose a shorter run_dir", path)
 	}

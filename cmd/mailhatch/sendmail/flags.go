@@ -201,7 +201,7 @@ func Flags() []command.Flag {
 		{Names: []string{"-V"}, Value: "id", Doc: "envelope id, for notifications"},
 		{Names: []string{"-bm"}, Doc: "read a message from standard input (the default)"},
 		{Names: []string{"-bs"}, Doc: "speak SMTP on standard input and output"},
-		{Names: []string{"-bp"}, Doc: "list the queue, as mailq; for root and the account of the gateway"},
+		{Names: []string{"-bp"}, Doc: "list what waits, as mailq: all to root and the account of the gateway, to others their own mail and how much there is"},
 		{Names: []string{"-bi", "-I"}, Doc: "make a running gateway reload its config and aliases, as newaliases"},
 		{Names: []string{"-q"}, Doc: "make a running gateway try all queued mail now; with -v, tell what came of it; for root and the account of the gateway"},
 		{Names: []string{"-v"}, Doc: "report whether the message was accepted"},

@@ -69,8 +69,8 @@ type Env struct {
 	Config         string        // path of the config; "" to look for the gateway of this machine
 	Patience       time.Duration // how long a gateway that does not answer is waited for; 0: submit.Patience
 
-	// ListQueue prints the queue of the gateway with these directories, for mailq.
-	ListQueue func(ctx context.Context, stateDir, runDir string) error
+	// View returns what can be seen of the gateway with these directories, for mailq; done must be called.
+	View func(ctx context.Context, stateDir, runDir string) (v admin.View, done func(), err error)
 	// ShowTried prints what became of mail that -q has made due.
 	ShowTried func(*admin.Changed)
 }
