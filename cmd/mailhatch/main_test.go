@@ -84,7 +84,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		commands = map[string]func(*testscript.TestScript, bool, []string){}
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
-		"held": held,
+		"held":  held,
 		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain, "refuse": refuse, "waitfor": waitfor, "id": idOf,
 		"examples": examples, "cookie": cookie, "consent": consent, "application": application,
 	})
