@@ -28,12 +28,19 @@ func (g *Gateway) alertWatcher() *alert.Watcher {
 }
 
 // faultyUpstreams says which upstreams are closed by a fault: a quota of the config, and what an operator has paused,
-// are none.
-func (g *Gateway) faultyUpstreams() (list []alert.Upstream) {
+// are none. All of the config are there, those that nothing is known of yet as open.
+func (g *Gateway) faultyUpstreams() []alert.Upstream {
 	faults := []string{gate.Unreachable.String(), gate.Throttled.String(), gate.Account.String()}
+	status := map[string]gate.Status{}
 	for _, s := range g.deliverer.Status() {
+		status[s.Name] = s
+	}
+	cfg := g.current.Load()
+	list := make([]alert.Upstream, len(cfg.Upstreams))
+	for i := range cfg.Upstreams {
+		s := status[cfg.Upstreams[i].Name]
 		closed := s.State != gate.Open.String() && slices.Contains(faults, s.Reason)
-		list = append(list, alert.Upstream{Name: s.Name, Closed: closed, Paused: s.Reason == gate.Paused.String(), Reason: s.Reason, Since: s.Since, Error: s.LastError})
+		list[i] = alert.Upstream{Name: cfg.Upstreams[i].Name, Closed: closed, Paused: s.Reason == gate.Paused.String(), Reason: s.Reason, Since: s.Since, Error: s.LastError}
 	}
 	return list
 }

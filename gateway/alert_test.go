@@ -63,6 +63,25 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestUpstreamsBeforeTheStart: an upstream of which nothing is known yet is not taken for one that has gone.
+func TestUpstreamsBeforeTheStart(t *testing.T) {
+	h, _ := resendHouse(t, "")
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	g, err := New(t.Context(), h.cfg, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := g.faultyUpstreams(); len(list) != 1 || list[0].Name != "main" || list[0].Closed {
+		t.Errorf("%+v", list)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+	h.start()
+}
+
 // TestListenerCertificate: one that ends soon is told.
 func TestListenerCertificate(t *testing.T) {
 	dir := t.TempDir()

@@ -102,15 +102,15 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 			}
 		case Failed:
 			if n, of, since := p.in(Failed, s.Window.Duration, v.now); n > s.Count {
-				add(event, "", since, "%d recipients failed in %s: %s", n, span(s.Window.Duration), of)
+				add(event, "", since, "%s failed in %s: %s", counted(n, "recipient"), span(s.Window.Duration), of)
 			}
 		case InternalError:
 			if n, of, since := p.in(InternalError, s.Window.Duration, v.now); n > 0 {
-				add(event, "", since, "%d internal errors in %s: %s; see the log", n, span(s.Window.Duration), of)
+				add(event, "", since, "%s in %s: %s; see the log", counted(n, "internal error"), span(s.Window.Duration), of)
 			}
 		case Silent:
 			if since, accepted := p.quiet(); v.now.Sub(since) > s.For.Duration {
-				add(event, "", since, "nothing was sent for %s; %d messages were accepted meanwhile", span(v.now.Sub(since)), accepted)
+				add(event, "", since, "nothing was sent for %s; %s accepted meanwhile", span(v.now.Sub(since)), counted(accepted, "message"))
 			}
 		case Disk:
 			if v.full != nil {
@@ -118,7 +118,7 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 			}
 		case Maildrop:
 			if d := v.maildrop; d != nil && !d.Oldest.IsZero() && v.now.Sub(d.Oldest) > s.After.Duration {
-				add(event, "", d.Oldest, "%d messages wait in the maildrop, the oldest for %s", d.Count, span(v.now.Sub(d.Oldest)))
+				add(event, "", d.Oldest, "%s in the maildrop, the oldest for %s", counted(d.Count, "message"), span(v.now.Sub(d.Oldest)))
 			}
 		case Expiring:
 			for _, e := range v.endings {
@@ -129,8 +129,12 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 	return list
 }
 
-// settleMost is the longest that an upstream must stay open, while nobody knows whether it works, before that is told.
-const settleMost = 10 * time.Minute
+// How long an upstream must stay open, while nobody knows whether it works, before that is told: as long as `after`, but
+// within these bounds.
+const (
+	settleLeast = time.Minute
+	settleMost  = 10 * time.Minute
+)
 
 // closed reports whether an upstream is closed for long enough. After it was told, a gate that is open because the
 // gateway has just started, or has read its config again, shows nothing: some mail must get through or some time pass.
@@ -143,7 +147,7 @@ func (s *Settings) closed(u *Upstream, v *sight, p *past, going func(key string)
 		return told || v.now.Sub(u.Since) >= s.After.Duration
 	}
 	o := v.open[u.Name]
-	return told && !p.wellSince(u.Name, o.closed) && v.now.Sub(o.since) < min(s.After.Duration, settleMost)
+	return told && !p.wellSince(u.Name, o.closed) && v.now.Sub(o.since) < max(settleLeast, min(s.After.Duration, settleMost))
 }
 
 // unseen reports whether nothing is known of an event now: what was found of it stands.
@@ -185,6 +189,14 @@ func masked(s string) string {
 		s = s[:maxWords] + "…"
 	}
 	return strings.ToValidUTF8(s, "…")
+}
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // span is a time for people.

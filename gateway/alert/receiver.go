@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -204,17 +203,6 @@ func (r *receiver) taken(m *Message) {
 			e.Told = time.Time{}
 		}
 	}
-}
-
-// firing returns what goes on.
-func (r *receiver) firing() []Alert {
-	var list []Alert
-	for _, key := range slices.Sorted(maps.Keys(r.memory.Episodes)) {
-		if e := r.memory.Episodes[key]; e.Status == Firing {
-			list = append(list, e.Alert)
-		}
-	}
-	return list
 }
 
 // newID returns the id of a message; it is the same for each try.

@@ -57,6 +57,9 @@ func newHook(t *testing.T) *hook {
 			w.Header().Set("Retry-After", "7")
 			http.Error(w, "of ann@example.com, url /busy?token=hidden-query", http.StatusTooManyRequests)
 			return
+		case "/broken":
+			http.Error(w, "", http.StatusInternalServerError)
+			return
 		case "/slow":
 			<-r.Context().Done()
 			return
@@ -155,6 +158,7 @@ func TestWebhook(t *testing.T) {
 		{"not signed", "/hook", func(s *Settings) { s.Secret = upstream.Secret{} }, TypeAlert, "answered 401"},
 		{"redirected", "/moved", nil, TypeAlert, "answered 308 Permanent Redirect, a redirect, which is not followed"},
 		{"busy", "/busy?token=hidden-query", nil, TypeAlert, "answered 429 Too Many Requests: of …@…, url /busy?***"},
+		{"broken", "/broken", nil, TypeAlert, "answered 500 Internal Server Error"},
 		{"slow", "/slow", func(s *Settings) { s.Timeout = duration(20 * time.Millisecond) }, TypeAlert, "no answer within 20ms"},
 		{"unknown authority", "/hook/hidden-path", func(s *Settings) { s.CAFile = "" }, TypeAlert, "tls: failed to verify certificate"},
 		{"signed heartbeat", "/hook", nil, TypeHeartbeat, ""},

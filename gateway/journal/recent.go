@@ -30,8 +30,12 @@ const (
 
 // Hear is a listener of the journal.
 func (r *Recent) Hear(e Event) {
+	watched := r.watched.Load()
+	if watched == 0 && (e.Name == "accepted" || e.Name == "sent") {
+		return
+	}
 	now := time.Now()
-	if (e.Name == "accepted" || e.Name == "sent") && now.UnixNano() > r.watched.Load() {
+	if (e.Name == "accepted" || e.Name == "sent") && now.UnixNano() > watched {
 		return
 	}
 	r.mu.Lock()
