@@ -59,7 +59,10 @@ func (g *Gateway) adminEndpoints(cfg *config.Config) []listen.Endpoint {
 func bindTCP(address string) func() ([]net.Listener, error) {
 	return func() ([]net.Listener, error) {
 		l, err := net.Listen("tcp", address)
-		return []net.Listener{l}, err
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{l}, nil
 	}
 }
 

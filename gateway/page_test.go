@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,14 +100,34 @@ func TestAdminAddress(t *testing.T) {
 			t.Errorf("%s: %s", host, resp.Status)
 		}
 	}
+	link, err := h.g.PageLink("root")
+	if err != nil || !strings.HasPrefix(link.URL, "https://"+h.adminAddr+"/login?token=") {
+		t.Fatal(link, err)
+	}
+	if client.Jar, err = cookiejar.New(nil); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := asks(t, client, link.URL, ""); status != 200 || !strings.Contains(body, "Overview") {
+		t.Errorf("the page: %d %s", status, body)
+	}
+	if status, body := asks(t, client, "https://"+h.adminAddr+"/api/v1/queue", ""); status != 200 || !strings.Contains(body, "ann@example.org") {
+		t.Errorf("the API with the cookie: %d %s", status, body)
+	}
 	client.CloseIdleConnections()
 	h.adminKeys += "allow = [\"192.0.2.0/24\"]\n"
 	reload()
-	if status, body := asks(t, client, "https://"+h.adminAddr+"/healthz", ""); status != 0 {
-		t.Errorf("from an address that allow does not name: %d %s", status, body)
-	}
+	h.await("the end of the server before, which may take one more client", func() bool {
+		status, _ := asks(t, client, "https://"+h.adminAddr+"/healthz", "")
+		return status == 0
+	})
 	if status, _ := asks(t, client, "http://"+metrics+"/healthz", ""); status != 200 {
 		t.Errorf("health has no allow: %d", status)
+	}
+	// An address that is not there has no page yet.
+	h.adminAddr = "192.0.2.7:8025"
+	reload()
+	if _, err := h.g.PageLink("root"); err == nil || !strings.Contains(err.Error(), "could not be opened") {
+		t.Errorf("a link to an address that is not there: %v", err)
 	}
 	h.await("the log", func() bool { return strings.Contains(h.log.String(), "stage=admin-client") })
 }

@@ -5,30 +5,8 @@
 // and metrics, which name nobody; all else as room access says: to programs that have the token of the config, to people
 // who opened the page by a one-time link, and to nobody when the request was sent by another web page.
 //
-//	GET  /healthz                     200 while the program runs and its listeners answer; else 503 and a line for each that does not
-//	GET  /readyz                      200, or 503 and a line for each thing that is not ready
-//	GET  /metrics                     Prometheus text
-//	GET  /api/v1/openapi.yaml         the description of the API, for everybody
-//	GET  /api/v1/status               Status
-//	GET  /api/v1/queue                Page; ?id= (may repeat) &state= &upstream= &from= &to= &subject= &older= &after= &limit=
-//	GET  /api/v1/queue/{id}           Message
-//	GET  /api/v1/log                  Log; ?id= &from= &to= &word= &subject= &state= &upstream= &message_id= &provider_id= &since= &until= &after= &limit=
-//	GET  /api/v1/recent               Recent; what goes well is among it only while somebody asks, once a minute at least
-//	POST /api/v1/queue/{action}       Selection → Changed; retry, hold, release, delete, move
-//	POST /api/v1/queue/{id}/resend    Resend → Resent; not for programs with the token
-//	                                  retry with ?wait=10s waits so long to tell what became of the mail
-//	POST /api/v1/flush                Changed; ?wait=; queued mail is due now, as its schedule would have it later
-//	POST /api/v1/upstream/{name}/{action}   Upstream; pause, resume, probe
-//	GET  /api/v1/queue/{id}/message   the message as it is stored; not for programs with the token
-//	GET  /api/v1/memory/{upstream}    {"messages": [Kept…]} of an upstream of type memory; not for programs with the token
-//	POST /api/v1/reload               reads the config again → Reloaded; not for programs with the token
-//	POST /api/v1/alert/test           sends a test to the receivers of alerts, ?name= to one → AlertTests; not for programs with the token
-//	POST /api/v1/check/{upstream}     whether it would take mail → Checked; unix socket only
-//	POST /api/v1/login/{upstream}     a person logs in → a LoginStep a line; unix socket only
-//	POST /api/v1/page                 Link, which opens the page; unix socket only
-//	GET  /login                       opens a link
-//	POST /logout                      ends the session of a browser
-//	     /                            the page, for those who opened a link
+// What can be asked for, by whom, and what is answered, is in openapi/openapi.yaml; the table of routes is in handlers.go.
+// Beside it an address has GET /login, which opens a link, POST /logout, and the page below /.
 //
 // Failures are {"error": "words"} with a fitting status.
 package admin
