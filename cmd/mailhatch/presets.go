@@ -81,7 +81,9 @@ func (a *app) showPreset(p preset.Preset) {
 	if p.Username == "" {
 		b.WriteString("username = \"…\"\n")
 	}
-	if p.Auth != "xoauth2" {
+	if p.ByToken() {
+		b.WriteString("[upstream.main.oauth2]\ntenant = \"…\"\nclient_id = \"…\"\nclient_secret = \"env:ENTRA_SECRET\"\n")
+	} else {
 		b.WriteString("password = \"env:SMTP_PASSWORD\"\n")
 	}
 	fmt.Fprint(a.stdout, b.String())

@@ -413,6 +413,10 @@ func TestSettings(t *testing.T) {
 	}{
 		{func(*Settings) {}, ""},
 		{func(s *Settings) { s.Provider = "" }, "provider"},
+		{func(s *Settings) { s.Flow = "" }, ""},
+		{func(s *Settings) { s.Provider, s.Flow = "", "" }, "provider flow"},
+		{func(s *Settings) { s.Provider, s.Flow = custom, "" }, "flow"},
+		{func(s *Settings) { s.Provider, s.Flow = google, "" }, "service_account_file subject"},
 		{func(s *Settings) { s.Provider, s.Flow = "micro", "secret" }, "provider flow"},
 		{func(s *Settings) { s.Tenant = "" }, "tenant"},
 		{func(s *Settings) { s.Tenant = "a/b" }, "tenant"},

@@ -93,6 +93,11 @@ func (s *Settings) endpoints() (token, device string) {
 // Open checks the settings and makes the source of tokens. Errors are joined *KeyErrors. roots are the authorities
 // that are trusted, nil for the system's.
 func (s *Settings) Open(env upstream.Env, purpose Purpose, roots *x509.CertPool) (*Source, error) {
+	if s.Flow == "" { // the one that needs no person
+		usual := *s
+		usual.Flow = map[string]string{microsoft: ClientCredentials, google: ServiceAccount}[s.Provider]
+		s = &usual
+	}
 	var errs []error
 	problem := func(key, text, hint string) {
 		errs = append(errs, &upstream.KeyError{Key: "oauth2." + key, Problem: text, Hint: hint})

@@ -37,6 +37,9 @@ func (s *settings) withPreset() (*settings, error) {
 	}
 	if s.OAuth2 != nil { // a password logs in as it always does
 		filled.Auth = cmp.Or(s.Auth, p.Auth)
+		login := *s.OAuth2
+		login.Provider = cmp.Or(login.Provider, p.OAuth2)
+		filled.OAuth2 = &login
 	}
 	return &filled, nil
 }
@@ -72,6 +75,9 @@ func (s *settings) Advice() (list []upstream.KeyError) {
 	if !ok {
 		return list
 	}
+	if p.ByToken() && s.OAuth2 == nil && !s.Password.IsZero() {
+		list = append(list, upstream.KeyError{Key: "password", Problem: fmt.Sprintf("logs in at %s no longer, or not for long; [upstream.NAME.oauth2] does: doc/oauth2.md", p.Service)})
+	}
 	wins := func(key, value, its string) {
 		if value != "" && its != "" && value != its {
 			list = append(list, upstream.KeyError{Key: key, Problem: fmt.Sprintf("%q is used in place of %q of preset %s", value, its, p.Name)})
@@ -94,6 +100,8 @@ func questions() []upstream.Question {
 		return p
 	}
 	isNamed := func(known map[string]string) bool { return known["preset"] != "" }
+	byToken := func(known map[string]string) bool { return named(known).ByToken() }
+	byPassword := func(known map[string]string) bool { return !byToken(known) }
 	return []upstream.Question{
 		{Key: "preset", Text: "Service (`mailhatch presets` lists them; empty: a relay by its name)", Optional: true, Flag: "preset", Usage: "`name` of a service that mailhatch presets lists"},
 		{Key: "region", Text: "Region of the service", Flag: "region", Usage: "`region` of the provider's API",
@@ -105,8 +113,14 @@ func questions() []upstream.Question {
 		{Key: "username", Text: "User name (empty: no login)", Optional: true, Flag: "relay-user", Usage: "user `name` at the relay",
 			Skip: func(known map[string]string) bool { return named(known).Username != "" }},
 		{Key: "password", Text: "Password (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "relay-password",
-			Skip:    func(known map[string]string) bool { return known["username"] == "" && named(known).Username == "" },
+			Skip: func(known map[string]string) bool {
+				return known["username"] == "" && named(known).Username == "" || byToken(known)
+			},
 			Default: func(map[string]string) string { return "env:SMTP_PASSWORD" }},
+		{Key: "oauth2.tenant", Text: "Tenant: the directory's id or domain, as the Entra admin center shows it", Flag: "tenant", Usage: "`id` of the Entra directory", Skip: byPassword},
+		{Key: "oauth2.client_id", Text: "Client id of the registered application", Flag: "client-id", Usage: "`id` of the registered application", Skip: byPassword},
+		{Key: "oauth2.client_secret", Text: "Client secret (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "client-secret", Skip: byPassword,
+			Default: func(map[string]string) string { return "env:ENTRA_SECRET" }},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/oauth"
 	"mailhatch/upstream/smtp/preset"
 )
 
@@ -47,6 +48,11 @@ func TestPresetAndKeys(t *testing.T) {
 		{"another TLS mode has another port", settings{Preset: "gmail", TLS: "implicit", Username: "me", Password: secret},
 			"smtp.gmail.com 465 implicit me", "tls", ""},
 		{"no login", settings{Preset: "gmail-relay"}, "smtp-relay.gmail.com 587 starttls ", "", ""},
+		{"a password that is refused soon", settings{Preset: "microsoft365", Username: "me", Password: secret}, "smtp.office365.com 587 starttls me", "password", ""},
+		{"tokens", settings{Preset: "microsoft365", Username: "me", OAuth2: &oauth.Settings{Tenant: "example.com", ClientID: "c", ClientSecret: secret}}, "smtp.office365.com 587 starttls me", "", ""},
+		{"tokens by a person", settings{Preset: "microsoft365", Username: "me", OAuth2: &oauth.Settings{Flow: "device", Tenant: "example.com", ClientID: "c"}}, "smtp.office365.com 587 starttls me", "", ""},
+		{"tokens of Google", settings{Preset: "gmail", Username: "me", OAuth2: &oauth.Settings{}}, "", "", "oauth2.service_account_file: is missing"},
+		{"tokens of another", settings{Preset: "resend", Username: "me", OAuth2: &oauth.Settings{}}, "", "", "oauth2.provider: is missing"},
 		{"a region", settings{Preset: "amazon-ses", Region: "eu-west-1"}, "email-smtp.eu-west-1.amazonaws.com 587 starttls ", "", ""},
 		{"a region that is new", settings{Preset: "amazon-ses", Region: "mx-central-1"}, "email-smtp.mx-central-1.amazonaws.com 587 starttls ", "", ""},
 		{"no region", settings{Preset: "amazon-ses"}, "", "", "region: is missing"},

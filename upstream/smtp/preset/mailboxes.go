@@ -12,7 +12,7 @@ const (
 func mailboxes() []Preset {
 	return []Preset{
 		{
-			Name: "microsoft365", Service: "Microsoft 365 (Exchange Online)", Host: "smtp.office365.com", Port: 587, TLS: "starttls", Auth: "xoauth2",
+			Name: "microsoft365", Service: "Microsoft 365 (Exchange Online)", Host: "smtp.office365.com", Port: 587, TLS: "starttls", Auth: "xoauth2", OAuth2: "microsoft",
 			Doc:   "https://learn.microsoft.com/en-us/exchange/mail-flow-best-practices/how-to-set-up-a-multifunction-device-or-application-to-send-email-using-microsoft-365-or-office-365",
 			Login: "username is the mailbox; no password: [upstream.NAME.oauth2] logs in (doc/oauth2.md)",
 			// https://learn.microsoft.com/en-us/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits
@@ -21,14 +21,14 @@ func mailboxes() []Preset {
 			Notes:   []string{"passwords end: off by default after December 2026 (550 5.7.30)", "10,000 recipients a day for a mailbox"},
 		},
 		{
-			Name: "exchange-hve", Service: "Exchange High Volume Email", Host: "smtp-hve.office365.com", Port: 587, TLS: "starttls",
+			Name: "exchange-hve", Service: "Exchange High Volume Email", Host: "smtp-hve.office365.com", Port: 587, TLS: "starttls", OAuth2: "microsoft",
 			Doc:     "https://learn.microsoft.com/en-us/exchange/mail-flow-best-practices/high-volume-mails-m365",
 			Login:   "username and password of the HVE account, or OAuth2",
 			Changes: []string{ownSender},
 			Notes:   []string{"recipients inside the organisation only; no copy is kept"},
 		},
 		{
-			Name: "gmail", Service: "Gmail and Google Workspace", Host: "smtp.gmail.com", Port: 587, TLS: "starttls",
+			Name: "gmail", Service: "Gmail and Google Workspace", Host: "smtp.gmail.com", Port: 587, TLS: "starttls", OAuth2: "google",
 			Doc:   "https://support.google.com/a/answer/176600",
 			Login: "username is the mailbox; the password " + appPass + ", or [upstream.NAME.oauth2] logs in (doc/oauth2.md)",
 			Bytes: 25 << 20, Recipients: 100,
@@ -36,7 +36,7 @@ func mailboxes() []Preset {
 			Notes:   []string{"500 recipients a day, 2,000 at Google Workspace"},
 		},
 		{
-			Name: "gmail-relay", Service: "Google Workspace SMTP relay", Host: "smtp-relay.gmail.com", Port: 587, TLS: "starttls",
+			Name: "gmail-relay", Service: "Google Workspace SMTP relay", Host: "smtp-relay.gmail.com", Port: 587, TLS: "starttls", OAuth2: "google",
 			Doc:   "https://support.google.com/a/answer/2956491",
 			Login: "none, where the administrator allows this machine's address; otherwise as for gmail",
 			Bytes: 25 << 20, Recipients: 100,

@@ -18,6 +18,7 @@ type Preset struct {
 	Auth     string   // "" for auto
 	Username string   // the one that all accounts have; "" where each has its own
 	Login    string   // what username and password are there
+	OAuth2   string   // provider whose tokens log in; "": none
 	Regions  []string // of Host; nil: it has none
 
 	Bytes      int64  // of a message, 0: not documented
@@ -58,6 +59,9 @@ func Names() []string {
 	}
 	return names
 }
+
+// ByToken reports whether tokens alone log in: passwords are refused, or will be soon.
+func (p Preset) ByToken() bool { return p.Auth == "xoauth2" }
 
 // MessageID says what becomes of Message-ID; "" where the service is not known to replace it.
 func (p Preset) MessageID() string {
