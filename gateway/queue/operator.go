@@ -12,7 +12,7 @@ type Operator interface {
 	// Ahead returns for each place in a lane how many queued parts are due before it, at most so many, whether or not they
 	// are leased. It costs what it counts.
 	Ahead(ctx context.Context, lane string, places []Place, most int) ([]int, error)
-	// Body opens the bytes of a message in the queue, or of one that has left it for as long as they are kept. The
+	// Body opens the bytes of a message in the queue, or of one that has left it for as long as they stay (see KeepBodies). The
 	// error wraps ErrNotFound where there are none.
 	Body(ctx context.Context, id string) (Body, error)
 

@@ -13,21 +13,6 @@ import (
 	"mailhatch/gateway/queue/sqlite/database"
 )
 
-// scanBody reads the columns size, crc and body from col on.
-func scanBody(s *sqlite.Stmt, id int64, col int) bodies.Stored {
-	b := bodies.Stored{ID: id, Size: s.ColumnInt64(col), CRC: uint32(s.ColumnInt64(col + 1))}
-	switch s.ColumnType(col + 2) {
-	case sqlite.TypeNull:
-		b.At = bodies.InFile
-	case sqlite.TypeInteger:
-		b.At = bodies.Place(s.ColumnInt64(col + 2))
-	default:
-		b.Inline = make([]byte, s.ColumnLen(col+2))
-		s.ColumnBytes(col+2, b.Inline)
-	}
-	return b
-}
-
 // body opens the bytes of a message in the queue. It looks again where a body was moved meanwhile.
 func (r *reader) body(ctx context.Context, id int64) (queue.Body, error) {
 	var at bodies.Place
@@ -44,14 +29,17 @@ func (r *reader) body(ctx context.Context, id int64) (queue.Body, error) {
 	}
 }
 
-// stored reads where a body is, or the body.
+// stored reads where a body is, or the body, unless its message has ended and bodies do not stay.
 func (r *reader) stored(ctx context.Context, id int64) (stored bodies.Stored, err error) {
-	found := false
+	found, stay := false, 0
+	if r.stay() {
+		stay = 1
+	}
 	err = r.use(ctx, func(conn *sqlite.Conn) error {
-		return database.Rows(conn, "SELECT size, crc, body FROM messages WHERE id = ?",
-			database.Args{id},
+		return database.Rows(conn, "SELECT size, crc, body FROM messages WHERE id = ?1 AND (?2 OR EXISTS (SELECT 1 FROM parts WHERE message = ?1))",
+			database.Args{id, stay},
 			func(s *sqlite.Stmt) (bool, error) {
-				found, stored = true, scanBody(s, id, 0)
+				found, stored = true, bodies.Scan(s, id, 0)
 				return false, nil
 			})
 	})

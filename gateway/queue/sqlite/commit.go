@@ -63,6 +63,11 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 		return d.insert(t, m, string(info), rows)
 	}
 	if len(rows.Parts) == 0 { // what became of mail may take of the reserve
+		body, err := d.Body()
+		if err != nil {
+			return err
+		}
+		rows.Records[0].Kept = history.KeptOf(info, body)
 		return s.do(ctx, &op{run: run})
 	}
 	if err := s.admit(d.buf.Len()); err != nil {
@@ -75,7 +80,7 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	if err != nil {
 		return err
 	}
-	o := &op{run: run, mail: true, fresh: d.fresh(m, info, rows)}
+	o := &op{run: run, mail: true, fresh: d.fresh(m, string(info), rows)}
 	if d.at == bodies.InRow {
 		o.bytes = int(d.size)
 	}

@@ -32,13 +32,18 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	if err != nil {
 		return err
 	}
+	var beginning []byte
+	keep := len(r.Parts) == 0 && !s.BodiesStay() && s.space.Check(0) == nil // what is left of the disk is for delivery
+	if keep {
+		beginning = history.Beginning(s.dir, &l.body)
+	}
 	// No one takes the lease over while its result is on the way.
 	if err := l.change(false, func(*leases) { l.finishing = true }); err != nil {
 		return err
 	}
 	left := bodies.InRow // where a body is that is not needed any more
-	err = s.do(ctx, &op{bytes: len(l.part.Info), run: func(t *tx) (err error) {
-		if left, err = l.finish(t, rows); err == nil {
+	err = s.do(ctx, &op{bytes: len(l.part.Info) + len(l.info) + len(beginning)/2, run: func(t *tx) (err error) {
+		if left, err = l.finish(t, rows, keep, beginning); err == nil {
 			err = history.AddEvents(t.conn, t.now, l.key.Message, r.Events)
 		}
 		if err != nil || r.Quota.IsEmpty() {
@@ -55,11 +60,14 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	if err == nil && left == bodies.InFile {
 		s.removeBody(l.key.Message)
 	}
+	if err == nil && len(r.Parts) == 0 && s.BodiesStay() {
+		s.Left()
+	}
 	return err
 }
 
 // finish runs in the writer. It returns where a body is that is not needed any more.
-func (l *lease) finish(t *tx, r *row.Rows) (left bodies.Place, err error) {
+func (l *lease) finish(t *tx, r *row.Rows, keep bool, beginning []byte) (left bodies.Place, err error) {
 	state, lane, info, err := l.takePart(t)
 	if err != nil {
 		return bodies.InRow, err
@@ -77,11 +85,17 @@ func (l *lease) finish(t *tx, r *row.Rows) (left bodies.Place, err error) {
 			p.Lane = lane
 		}
 	}
-	if err := t.insertRows(&changed, l.key.Message, l.store.ids.Next); err != nil || len(r.Parts) > 0 {
-		return bodies.InRow, err
+	if len(r.Parts) == 0 && len(r.Records) > 0 && !l.store.BodiesStay() { // else its row stays until it is put away
+		var gone bool
+		gone, left, err = removeMessage(t, l.key.Message, l.body.At == bodies.InRow)
+		if err != nil {
+			return bodies.InRow, err
+		}
+		if changed.Records[0].Kept = nil; gone && keep {
+			changed.Records[0].Kept = history.Kept([]byte(l.info), beginning)
+		}
 	}
-	_, left, err = removeMessage(t, l.key.Message, l.body.At == bodies.InRow)
-	return left, err
+	return left, t.insertRows(&changed, l.key.Message, l.store.ids.Next)
 }
 
 const takeQuery = "DELETE FROM parts WHERE message = ? AND n = ? AND state = ? AND lane = ?"
@@ -94,7 +108,7 @@ func (l *lease) takePart(t *tx) (state int64, lane, info string, err error) {
 		return 0, "", "", err
 	}
 	if t.conn.Changes() == 1 {
-		t.count(l.part.Lane, row.Queued, l.part.Size, -1)
+		t.depth.Count(l.part.Lane, row.Queued, l.part.Size, -1)
 		return row.Queued, l.part.Lane, "", nil
 	}
 	state = -1
@@ -133,6 +147,49 @@ func removeMessage(t *tx, id int64, knownInRow bool) (gone bool, at bodies.Place
 		t.inSegment(at, size, -1)
 	}
 	return true, at, nil
+}
+
+// putAway replaces the row of a message that has ended by what is kept of it. gone is false if it has not ended after all.
+func (t *tx) putAway(e *history.Ended) (gone bool, err error) {
+	if gone, e.At, err = removeMessage(t, e.ID, false); gone {
+		err = history.Put(t.conn, e)
+	}
+	return gone, err
+}
+
+// drop implements history.Access.
+func (s *Store) drop(ctx context.Context, ended []*history.Ended, change func(*sqlite.Conn) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	var gone []*history.Ended
+	err := s.do(ctx, &op{bytes: len(ended) * rowBytes, run: func(t *tx) error {
+		gone = gone[:0]
+		for _, e := range ended {
+			ok, err := t.putAway(e)
+			if err != nil {
+				return err
+			}
+			if ok {
+				gone = append(gone, e)
+			}
+		}
+		return change(t.conn)
+	}})
+	if err == nil {
+		s.removeBodies(gone)
+	}
+	return err
+}
+
+// removeBodies removes the files of messages that were put away.
+func (s *Store) removeBodies(gone []*history.Ended) {
+	for _, e := range gone {
+		if e.At == bodies.InFile {
+			s.removeBody(e.ID)
+		}
+	}
 }
 
 // record makes a change of the ledger or the history with so many rows.

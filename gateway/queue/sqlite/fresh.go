@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ const (
 type freshMail struct {
 	part    row.Part
 	body    bodies.Stored
+	info    string
 	message *queue.Message
 	bytes   int
 }
@@ -99,14 +99,14 @@ func (f *fresh) take(key row.Key, lane string, nextAt int64) *freshMail {
 
 // fresh returns the message for its first claim, if it has one part with all of its recipients that is
 // due at once and nothing is known of: what most mail is.
-func (d *draft) fresh(m *queue.Message, info []byte, r *row.Rows) *freshMail {
+func (d *draft) fresh(m *queue.Message, info string, r *row.Rows) *freshMail {
 	if len(r.Parts) != 1 || r.Parts[0].State != row.Queued || r.Parts[0].Info != "" || r.Parts[0].NextAt > d.store.now().UnixMilli() {
 		return nil
 	}
-	if bytes.Contains(info, []byte(`\ufffd`)) { // a text that is not UTF-8: the row gives back another one
+	if strings.Contains(info, `\ufffd`) { // a text that is not UTF-8: the row gives back another one
 		return nil
 	}
-	f := &freshMail{part: r.Parts[0], body: bodies.Stored{ID: d.id, Size: d.size, CRC: d.crc, At: d.at}, bytes: 2*len(info) + freshExtra}
+	f := &freshMail{part: r.Parts[0], body: bodies.Stored{ID: d.id, Size: d.size, CRC: d.crc, At: d.at}, info: info, bytes: 3*len(info) + freshExtra}
 	if d.at == bodies.InRow {
 		f.bytes += d.buf.Len()
 	}

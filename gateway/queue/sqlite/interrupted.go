@@ -72,7 +72,7 @@ const (
 func (s *Store) flagDue(last wal.Mark) error {
 	by, bound := max(s.now().UnixMilli(), last.At), cmp.Or(last.Leased, leasedUnknown) // the clock may have been set back
 	flagged := 0
-	for lane := range s.counts.lanes() {
+	for lane := range s.counts.Lanes() {
 		if err := database.Exec(s.writer, flagDueQuery, database.Args{lane, by, 2 * int64(bound)}); err != nil {
 			return err
 		}

@@ -36,6 +36,7 @@ type lease struct {
 	key     row.Key
 	part    row.Part
 	message *queue.Message
+	info    string
 	row     *row.Message // that message is made of, until it is
 	body    bodies.Stored
 
@@ -87,7 +88,7 @@ func (t *leases) grant(s *Store, lane string, max int, d time.Duration) ([]*leas
 		}
 		l := &lease{store: s, key: key, until: now.Add(d), interrupted: t.held[key] != nil}
 		if m := s.fresh.take(key, lane, nextAt); m != nil {
-			l.part, l.body, l.message = m.part, m.body, m.message
+			l.part, l.body, l.info, l.message = m.part, m.body, m.info, m.message
 		} else if ok, err := l.fetch(t.conn); err != nil || !ok {
 			return err == nil, err
 		}
@@ -131,7 +132,7 @@ func (l *lease) fetch(conn *sqlite.Conn) (ok bool, err error) {
 			part := row.ScanPart(s, l.key)
 			l.part = part.Part
 			l.row = &row.Message{ID: l.key.Message, Info: s.ColumnText(5), Size: s.ColumnInt64(6), Parts: []row.StoredPart{part}}
-			l.body = scanBody(s, l.key.Message, 6)
+			l.info, l.body = l.row.Info, bodies.Scan(s, l.key.Message, 6)
 			return false, nil
 		})
 	return ok, err
@@ -195,7 +196,7 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	}
 	served := s.served.Load()
 	out := map[string]queue.Lane{}
-	for lane, parts := range s.counts.lanes() {
+	for lane, parts := range s.counts.Lanes() {
 		next, ok, err := s.leases.next(lane, s.now())
 		if err != nil {
 			return nil, database.Describe(s.path, err)

@@ -21,6 +21,7 @@ import (
 	"mailhatch/gateway/queue/buffer"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/depth"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/ledger"
@@ -45,7 +46,7 @@ const lockPatience = time.Second
 type Store struct {
 	*reader
 	ledger.Book
-	history.Keeper
+	*history.Keeper
 	pause.Board
 	log      *slog.Logger
 	now      func() time.Time // the time of day
@@ -67,8 +68,9 @@ type Store struct {
 	walBytes int          // the writer's own: written since the log was last carried over
 	walSoft  atomic.Int64 // how many bytes that may be
 	logBytes atomic.Int64 // of the log, where it could not be carried over
+	seq      int64        // the writer's own: of the last record of the history
 	relieved bool         // the writer's own: the log was carried over for want of space
-	counts   counters
+	counts   depth.Counters
 	leases   leases
 	fresh    fresh
 	changed  chan struct{}
@@ -140,8 +142,9 @@ func newStore(o queue.Settings) *Store {
 	s.reader = newReader(o.Dir, path, func() (*sqlite.Conn, error) {
 		return database.Open(path, database.ReaderCacheKiB)
 	})
+	s.stay = func() bool { return s.BodiesStay() }
 	s.Book = ledger.Book{Write: s.record, Read: s.ask}
-	s.Keeper = history.Keeper{Write: s.record, Read: s.ask, Now: s.now}
+	s.Keeper = history.New(history.Access{Dir: o.Dir, Write: s.record, Read: s.ask, Drop: s.drop, Now: s.now, Log: s.log})
 	s.Board = pause.Board{Write: s.pause, Read: s.ask, Now: s.now}
 	return s
 }
@@ -255,7 +258,10 @@ func (s *Store) load() (err error) {
 	if s.upgraded, err = database.Upgrade(s.writer); err != nil {
 		return err
 	}
-	if s.counts.depth, err = countParts(s.writer); err != nil {
+	if err = s.counts.Read(s.writer); err != nil {
+		return err
+	}
+	if s.seq, err = history.Last(s.writer); err != nil {
 		return err
 	}
 	return database.Rows(s.writer, `SELECT

@@ -127,7 +127,7 @@ func (s *Store) apply(ctx context.Context, c *choice, a action) (total queue.Cha
 			return total, err
 		}
 		more = len(ids) == idsPerOp && c.after < began // what came meanwhile is not waited for
-		v := visit{choice: c, action: a, leases: &s.leases, ids: s.ids}
+		v := visit{choice: c, action: a, leases: &s.leases, keeper: s.Keeper, ids: s.ids}
 		if len(ids) > 0 {
 			err = s.do(ctx, &op{bytes: len(ids) * rowBytes, steers: true, run: func(t *tx) error { return v.messages(t, ids) }})
 		}
@@ -138,9 +138,7 @@ func (s *Store) apply(ctx context.Context, c *choice, a action) (total queue.Cha
 		total.Messages += v.changed.Messages
 		total.Recipients += v.changed.Recipients
 		s.leases.drop(v.deleted)
-		for _, id := range v.gone {
-			s.removeBody(id)
-		}
+		s.removeBodies(v.gone)
 	}
 	return total, nil
 }
@@ -150,12 +148,13 @@ type visit struct {
 	*choice
 	action
 	leases   *leases
+	keeper   *history.Keeper
 	ids      *queue.IDs
 	reserved []row.Key // parts that were divided or moved: nobody may claim them before the commit
 
 	changed queue.Changed
 	deleted []row.Key
-	gone    []int64 // messages
+	gone    []*history.Ended
 }
 
 // messages runs in the writer, twice if another op of its group fails.
@@ -178,16 +177,25 @@ func (v *visit) messages(t *tx, ids []int64) error {
 		}
 		v.changed.Messages++
 		if v.removes {
-			gone, _, err := removeMessage(t, id, false)
-			if err != nil {
+			if err := v.end(t, id); err != nil {
 				return err
-			}
-			if gone {
-				v.gone = append(v.gone, id)
 			}
 		}
 	}
 	return nil
+}
+
+// end puts a message away if it has no parts left.
+func (v *visit) end(t *tx, id int64) error {
+	e, err := v.keeper.EndedMessage(t.conn, id)
+	if err != nil || e == nil {
+		return err
+	}
+	gone, err := t.putAway(e)
+	if gone {
+		v.gone = append(v.gone, e)
+	}
+	return err
 }
 
 // parts acts on those of a message that are chosen and reports whether there were any.

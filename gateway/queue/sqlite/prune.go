@@ -35,7 +35,7 @@ func (s *Store) Prune(ctx context.Context, k queue.Keep) (done queue.Pruned, err
 		return done, err
 	}
 	defer s.leave()
-	before := s.counts.states()[envelope.Failed].Bytes
+	before := s.counts.States()[envelope.Failed].Bytes
 	if done.Messages, err = s.pruneFailed(ctx, k.FailedAfter.UnixMilli()); err != nil {
 		return done, err
 	}
@@ -45,11 +45,12 @@ func (s *Store) Prune(ctx context.Context, k queue.Keep) (done queue.Pruned, err
 			return done, err
 		}
 	}
-	done.Bytes = max(0, before-s.counts.states()[envelope.Failed].Bytes)
+	done.Bytes = max(0, before-s.counts.States()[envelope.Failed].Bytes)
 	aside, err := lostFound(s.dir).Prune(k.FailedAfter)
 	if done.Aside = len(aside); err != nil {
 		return done, err
 	}
+	s.KeepBodies(k.Bodies)
 	if err := s.Keeper.Prune(ctx, k.SentAfter); err != nil {
 		return done, err
 	}
@@ -68,7 +69,7 @@ func (s *Store) pruneExcess(ctx context.Context, limit int64) (messages int, err
 	if err != nil {
 		return 0, err
 	}
-	excess := max(s.counts.states()[envelope.Failed].Bytes-limit, lacking)
+	excess := max(s.counts.States()[envelope.Failed].Bytes-limit, lacking)
 	if excess <= 0 {
 		return 0, nil
 	}

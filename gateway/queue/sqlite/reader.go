@@ -12,6 +12,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/depth"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/pause"
 )
@@ -25,37 +26,51 @@ type reader struct {
 	dir, path string
 	connect   func() (*sqlite.Conn, error)
 	conns     chan *sqlite.Conn // nil ones are opened when they are needed
+	stay      func() bool       // bodies of messages that have ended can be read
 
-	calls  sync.RWMutex // held for reading while a call runs
+	mu     sync.Mutex
+	calls  int // that run
 	closed bool
+	idle   chan struct{} // closed when it is closed and no call runs
 }
 
 func newReader(dir, path string, connect func() (*sqlite.Conn, error)) *reader {
-	r := &reader{dir: dir, path: path, connect: connect, conns: make(chan *sqlite.Conn, readerConns)}
+	r := &reader{dir: dir, path: path, connect: connect, conns: make(chan *sqlite.Conn, readerConns), idle: make(chan struct{})}
 	for range readerConns {
 		r.conns <- nil
 	}
 	return r
 }
 
-// enter begins a call that Close waits for; leave ends it. Calls do not nest.
+// enter begins a call that Close waits for; leave ends it. A call that runs may begin others, which fail once the
+// store is being closed.
 func (r *reader) enter() error {
-	r.calls.RLock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.closed {
-		r.calls.RUnlock()
 		return queue.ErrClosed
 	}
+	r.calls++
 	return nil
 }
 
-func (r *reader) leave() { r.calls.RUnlock() }
+func (r *reader) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.calls--; r.calls == 0 && r.closed {
+		close(r.idle)
+	}
+}
 
 // shut waits for the running calls and lets no others begin. It reports whether it was the first to do so.
 func (r *reader) shut() bool {
-	r.calls.Lock()
-	defer r.calls.Unlock()
+	r.mu.Lock()
 	first := !r.closed
-	r.closed = true
+	if r.closed = true; first && r.calls == 0 {
+		close(r.idle)
+	}
+	r.mu.Unlock()
+	<-r.idle
 	return first
 }
 
@@ -101,7 +116,7 @@ func (r *reader) closeConns() (err error) {
 // readOnly looks at a queue without changing it.
 type readOnly struct {
 	*reader
-	history.Keeper
+	*history.Keeper
 	pause.Board
 }
 
@@ -117,7 +132,8 @@ func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
 		return nil, fmt.Errorf("queue: %s: %w", path, os.ErrNotExist)
 	}
 	r := readOnly{reader: newReader(o.Dir, path, func() (*sqlite.Conn, error) { return database.OpenReadOnly(path) })}
-	r.Keeper, r.Board = history.Keeper{Read: r.ask}, pause.Board{Read: r.ask}
+	r.stay = func() bool { return true }
+	r.Keeper, r.Board = history.New(history.Access{Dir: o.Dir, Read: r.ask}), pause.Board{Read: r.ask}
 	// The first query shows whether the file can be read at all.
 	if err := r.use(ctx, func(conn *sqlite.Conn) error {
 		_, err := database.Number(conn, "SELECT count(*) FROM sqlite_schema")
@@ -134,15 +150,12 @@ func (r readOnly) Stats(ctx context.Context) (map[envelope.State]queue.Depth, er
 		return nil, err
 	}
 	defer r.leave()
-	var counts counters
-	err := r.use(ctx, func(conn *sqlite.Conn) (err error) {
-		counts.depth, err = countParts(conn)
-		return err
-	})
+	var counts depth.Counters
+	err := r.use(ctx, counts.Read)
 	if err != nil {
 		return nil, err
 	}
-	return r.oldest(ctx, counts.states())
+	return r.oldest(ctx, counts.States())
 }
 
 // Close waits for running calls.

@@ -123,8 +123,8 @@ func (r *recovery) rebuild(ctx context.Context, suffix string) error {
 func (r *recovery) holdBodiless(ctx context.Context) error {
 	var bodiless []string
 	err := r.use(ctx, func(conn *sqlite.Conn) error {
-		return database.Rows(conn, "SELECT id, size, crc, body FROM messages WHERE typeof(body) <> 'blob'", nil, func(st *sqlite.Stmt) (bool, error) {
-			b := scanBody(st, st.ColumnInt64(0), 1)
+		return database.Rows(conn, "SELECT id, size, crc, body FROM messages WHERE typeof(body) <> 'blob' AND EXISTS (SELECT 1 FROM parts WHERE message = id)", nil, func(st *sqlite.Stmt) (bool, error) {
+			b := bodies.Scan(st, st.ColumnInt64(0), 1)
 			path := bodies.Path(r.dir, b.ID)
 			if b.At.InSegment() {
 				path = bodies.SegmentPath(r.dir, b.At.Segment())
@@ -188,6 +188,9 @@ func messageOf(found wal.Row) (*salvaged, bool) {
 func historyOf(found wal.Row) (h row.Record, ok bool) {
 	ok = len(found.Values) >= 7 && found.Values[0] == nil && column(found, 1, &h.At) && column(found, 2, &h.Message) && column(found, 3, &h.State) &&
 		column(found, 4, &h.Sender) && column(found, 5, &h.Recipient) && column(found, 6, &h.Info)
+	if ok && len(found.Values) > 7 {
+		column(found, 7, &h.Kept)
+	}
 	return h, ok
 }
 
@@ -232,7 +235,10 @@ func (r *recovery) end(t *tx, id int64) error {
 			return err
 		}
 	}
-	_, _, err = removeMessage(t, id, false)
+	e, err := r.EndedMessage(t.conn, id)
+	if err == nil && e != nil {
+		_, err = t.putAway(e) // a file that is left is removed as that of a message whose end is known
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -50,7 +51,7 @@ func TestRecover(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			if _, err := f.WriteAt(make([]byte, 512), 32+(size/frameLen/2)*frameLen+3000); err != nil {
+			if _, err := f.WriteAt(bytes.Repeat([]byte{0xA5}, 512), 32+(size/frameLen/2)*frameLen+3000); err != nil {
 				t.Fatal(err)
 			}
 		}},

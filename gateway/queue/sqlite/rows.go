@@ -14,7 +14,7 @@ func (t *tx) insertPart(p *row.Part, key row.Key) error {
 	if err != nil {
 		return err
 	}
-	t.count(p.Lane, p.State, p.Size, 1)
+	t.depth.Count(p.Lane, p.State, p.Size, 1)
 	t.due = t.due || p.State == row.Queued
 	return nil
 }
@@ -26,22 +26,23 @@ func (t *tx) updatePart(p *row.StoredPart, to row.Part) error {
 	if err != nil {
 		return err
 	}
-	t.count(p.Lane, p.State, p.Size, -1)
-	t.count(to.Lane, to.State, p.Size, 1)
+	t.depth.Count(p.Lane, p.State, p.Size, -1)
+	t.depth.Count(to.Lane, to.State, p.Size, 1)
 	t.due = t.due || to.State == row.Queued
 	return nil
 }
 
 // removePart deletes the row of a part, which was in that state.
 func (t *tx) removePart(k row.Key, lane string, state, size int64) error {
-	t.count(lane, state, size, -1)
+	t.depth.Count(lane, state, size, -1)
 	return database.Exec(t.conn, "DELETE FROM parts WHERE message = ? AND n = ?", database.Args{k.Message, k.N})
 }
 
-// insertRecord writes a row of history.
+// insertRecord writes a row of history. Its number is never used again, also when all records are gone.
 func (t *tx) insertRecord(r *row.Record) error {
-	return database.Exec(t.conn, "INSERT INTO history (at, message, state, sender, recipient, info) VALUES (?, ?, ?, ?, ?, ?)",
-		database.Args{r.At, r.Message, r.State, r.Sender, r.Recipient, r.Info})
+	*t.seq++
+	return database.Exec(t.conn, "INSERT INTO history (seq, at, message, state, sender, recipient, info, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		database.Args{*t.seq, r.At, r.Message, r.State, r.Sender, r.Recipient, r.Info, r.Kept})
 }
 
 // insertRows writes the rows; number returns those of the parts.

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -14,88 +13,13 @@ import (
 	"mailhatch/gateway/queue/sqlite/row"
 )
 
-// depthKey is what parts are counted by.
-type depthKey struct {
-	lane  string
-	state int64
-}
-
-// depth counts parts and the bytes of their messages.
-type depth struct {
-	parts int
-	bytes int64
-}
-
-// counters know the number of parts without looking at the rows: they are counted once when the
-// store is opened and follow the commits from then on.
-type counters struct {
-	mu    sync.Mutex
-	depth map[depthKey]depth
-}
-
-func (c *counters) add(change map[depthKey]depth) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for k, m := range change {
-		d := c.depth[k]
-		d.parts += m.parts
-		d.bytes += m.bytes
-		if d.parts == 0 {
-			delete(c.depth, k)
-		} else {
-			c.depth[k] = d
-		}
-	}
-}
-
-// lanes returns the number of queued parts of each lane that has some.
-func (c *counters) lanes() map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := map[string]int{}
-	for k, d := range c.depth {
-		if k.state == row.Queued {
-			out[k.lane] = d.parts
-		}
-	}
-	return out
-}
-
-// states returns the depth of each state that has parts.
-func (c *counters) states() map[envelope.State]queue.Depth {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := map[envelope.State]queue.Depth{}
-	for k, d := range c.depth {
-		sum := out[row.State(k.state)]
-		sum.Parts += d.parts
-		sum.Bytes += d.bytes
-		out[row.State(k.state)] = sum
-	}
-	return out
-}
-
-// countParts counts all rows of parts.
-func countParts(conn *sqlite.Conn) (map[depthKey]depth, error) {
-	out := map[depthKey]depth{}
-	err := database.Rows(conn, "SELECT lane, state, size FROM parts", nil, func(s *sqlite.Stmt) (bool, error) {
-		k := depthKey{s.ColumnText(0), s.ColumnInt64(1)}
-		d := out[k]
-		d.parts++
-		d.bytes += s.ColumnInt64(2)
-		out[k] = d
-		return true, nil
-	})
-	return out, err
-}
-
 // Stats counts parts by state. It does not look at all rows, so that it may be asked often.
 func (s *Store) Stats(ctx context.Context) (map[envelope.State]queue.Depth, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	defer s.leave()
-	return s.oldest(ctx, s.counts.states())
+	return s.oldest(ctx, s.counts.States())
 }
 
 // oldest adds to each depth when the oldest of its messages was accepted.

@@ -233,7 +233,7 @@ func inSegment(conn *sqlite.Conn, number int64, each func(bodies.Stored)) error 
 	return database.Rows(conn, segmentQuery,
 		database.Args{bodies.First(number), bodies.First(number + 1)},
 		func(s *sqlite.Stmt) (bool, error) {
-			each(scanBody(s, s.ColumnInt64(3), 0))
+			each(bodies.Scan(s, s.ColumnInt64(3), 0))
 			return true, nil
 		})
 }

@@ -13,6 +13,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/depth"
 )
 
 // Bounds of a group: what is taken into one transaction.
@@ -40,19 +41,11 @@ type op struct {
 // tx is the transaction of a group.
 type tx struct {
 	conn  *sqlite.Conn
+	seq   *int64 // of the last record of the history
 	now   time.Time
-	depth map[depthKey]depth    // change of the counters
+	depth depth.Load            // change of the counters
 	loads map[int64]bodies.Load // change of segments
 	due   bool                  // something became due sooner
-}
-
-// count notes that a part came into a state, or left it if sign is -1.
-func (t *tx) count(lane string, code int64, size int64, sign int) {
-	k := depthKey{lane, code}
-	d := t.depth[k]
-	d.parts += sign
-	d.bytes += int64(sign) * size
-	t.depth[k] = d
 }
 
 // inSegment notes that rows name so many bodies more of a segment, or fewer.
@@ -108,6 +101,7 @@ func (s *Store) Run(ctx context.Context) error {
 	work.Go(func() { s.checkpoints(helpers) })
 	work.Go(func() { s.watch(helpers) })
 	work.Go(func() { s.sweep(helpers, s.orphans) })
+	work.Go(func() { s.PutAway(helpers) })
 	s.write(ctx)
 	s.end()
 	stop()
@@ -172,7 +166,7 @@ func (s *Store) commit(group []*op) {
 		if err := s.err(); err != nil {
 			settle(group, func(*op) bool { return true }, err)
 		}
-		t := &tx{conn: s.writer, now: s.now(), depth: map[depthKey]depth{}}
+		t := &tx{conn: s.writer, seq: &s.seq, now: s.now(), depth: depth.Load{}}
 		bytes, again, err := s.attempt(t, group)
 		if again {
 			continue
@@ -185,7 +179,7 @@ func (s *Store) commit(group []*op) {
 			if err := s.note(); err != nil {
 				s.log.Warn("queue: how far the log has come cannot be noted any more", "file", markName, "error", err)
 			}
-			s.counts.add(t.depth)
+			s.counts.Add(t.depth)
 			s.segments.Follow(t.loads, s.segmentLoad)
 			if t.due {
 				s.signal()

@@ -180,24 +180,3 @@ func testPause(t *testing.T, h *house) {
 	h.must("Pause", h.q.Pause(ctx, lane, "root"))
 	h.send(h.claim(lane), queue.Record{}) // the store leaves it to delivery to obey
 }
-
-// testFinished: what is kept of a message shows when it has left the queue and goes with its history.
-func testFinished(t *testing.T, h *house) {
-	ctx := context.Background()
-	m := mail("ann@example.com", "a@example.org", "b@example.org")
-	m.Header.Subject = "hello"
-	id := h.add("Subject: hello\r\nX-Class: bulk\r\n\r\nhello\r\n", m)
-	h.send(h.claim(lane), queue.Record{At: time.Now().Add(-time.Hour)})
-	got, err := h.q.Finished(ctx, id)
-	h.must("Finished", err)
-	if got.ID != id || got.Envelope.From != "ann@example.com" || len(got.Envelope.To) != 2 || got.Envelope.To[1].Address != "b@example.org" ||
-		got.Header.Subject != "hello" || got.Size != 40 {
-		t.Errorf("%+v", got)
-	}
-	h.prune(queue.Keep{SentAfter: time.Now().Add(-time.Minute)})
-	for _, id := range []string{id, "0000000000001", "?"} {
-		if _, err := h.q.Finished(ctx, id); !errors.Is(err, queue.ErrNotFound) {
-			t.Errorf("Finished of %s: %v", id, err)
-		}
-	}
-}

@@ -36,6 +36,9 @@ func Run(t *testing.T, e queuetest.Engine) {
 		{"EventsPruned", testEventsPruned},
 		{"Pause", testPause},
 		{"Finished", testFinished},
+		{"FinishedOdd", testFinishedOdd},
+		{"KeepBodies", testKeepBodies},
+		{"KeepBodiesBounds", testKeepBodiesBounds},
 		{"Closed", testClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {

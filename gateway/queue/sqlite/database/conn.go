@@ -70,7 +70,7 @@ func openConn(path, name string, flags sqlite.OpenFlags, cacheKiB int, settings 
 	return conn, nil
 }
 
-// Args are the parameters of a statement, from the first on: numbers, texts, bytes or nil for NULL.
+// Args are the parameters of a statement, from the first on: numbers, texts, bytes, or nil for NULL.
 type Args []any
 
 func (params Args) bind(stmt *sqlite.Stmt) {
@@ -83,7 +83,9 @@ func (params Args) bind(stmt *sqlite.Stmt) {
 		case string:
 			stmt.BindText(i+1, v)
 		case []byte:
-			stmt.BindBytes(i+1, v)
+			if v != nil {
+				stmt.BindBytes(i+1, v)
+			}
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 5
-	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events
+	schemaVersion = 6
+	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -60,10 +60,11 @@ CREATE TABLE history (
 	state     INTEGER NOT NULL,
 	sender    TEXT    NOT NULL,
 	recipient TEXT    NOT NULL,
-	info      TEXT    NOT NULL
+	info      TEXT    NOT NULL,
+	kept      BLOB
 );
 CREATE INDEX history_message ON history (message);
-` + segmentIndex + quotaTables + eventTables
+` + segmentIndex + quotaTables + eventTables + finishedTables
 
 // segmentIndex finds the bodies of a segment.
 const segmentIndex = `
@@ -102,6 +103,19 @@ CREATE TABLE pauses (
 	lane TEXT    PRIMARY KEY,
 	at   INTEGER NOT NULL,
 	who  TEXT    NOT NULL
+) WITHOUT ROWID;
+`
+
+// finishedTables keep what is needed of messages that have left the queue, and how far the history was looked through.
+const finishedTables = `
+CREATE TABLE finished (
+	message INTEGER PRIMARY KEY,
+	size    INTEGER NOT NULL,
+	kept    BLOB    NOT NULL
+);
+CREATE TABLE marks (
+	name TEXT    PRIMARY KEY,
+	seq  INTEGER NOT NULL
 ) WITHOUT ROWID;
 `
 
@@ -152,7 +166,10 @@ func Upgrade(conn *sqlite.Conn) (noTrailers bool, err error) {
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
-	script := eventTables
+	script := finishedTables + "ALTER TABLE history ADD COLUMN kept BLOB; INSERT INTO marks SELECT 'put away', max(seq) FROM history HAVING max(seq) > 0;"
+	if v < 5 {
+		script += eventTables
+	}
 	if v < 4 {
 		script += quotaTables
 	}

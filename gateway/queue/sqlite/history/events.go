@@ -32,7 +32,7 @@ func AddEvents(conn *sqlite.Conn, now time.Time, message int64, events []queue.E
 }
 
 // Events implements queue.History.
-func (k Keeper) Events(ctx context.Context, id string) (events []queue.Event, err error) {
+func (k *Keeper) Events(ctx context.Context, id string) (events []queue.Event, err error) {
 	message, err := parseID(id)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (k Keeper) Events(ctx context.Context, id string) (events []queue.Event, er
 const knownQuery = "SELECT EXISTS (SELECT 1 FROM parts WHERE message = ?1) OR EXISTS (SELECT 1 FROM history WHERE message = ?1)"
 
 // Note implements queue.History.
-func (k Keeper) Note(ctx context.Context, events ...queue.Event) error {
+func (k *Keeper) Note(ctx context.Context, events ...queue.Event) error {
 	ids := make([]int64, len(events))
 	for i := range events {
 		var err error

@@ -1,4 +1,3 @@
-// Package history has the tables of what became of mail: records of recipients, and events of messages.
 package history
 
 import (
@@ -6,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -18,15 +16,8 @@ import (
 // step is how many records are looked at at once.
 const step = 1000
 
-// Keeper is the history of a store.
-type Keeper struct {
-	Write func(ctx context.Context, rows int, change func(*sqlite.Conn) error) error // may call change again, if it was undone
-	Read  func(ctx context.Context, question func(*sqlite.Conn) error) error
-	Now   func() time.Time
-}
-
 // Search returns what became of recipients, the latest recorded first. Its records are read in steps.
-func (k Keeper) Search(ctx context.Context, f queue.HistoryFilter) (out []queue.Record, err error) {
+func (k *Keeper) Search(ctx context.Context, f queue.HistoryFilter) (out []queue.Record, err error) {
 	scan := scan{filter: &f, before: math.MaxInt64}
 	if f.ID != "" {
 		var ok bool
@@ -98,25 +89,4 @@ func (h *scan) step(conn *sqlite.Conn) (more bool, err error) {
 	// Records stand in the order of their writing, which is that of their times but for clocks that
 	// were set; a whole step of older ones is the end.
 	return seen == step && recent > 0 && (h.filter.Limit == 0 || len(h.found) < h.filter.Limit), err
-}
-
-// Finished implements queue.History.
-func (k Keeper) Finished(ctx context.Context, id string) (*queue.Finished, error) {
-	if _, err := parseID(id); err != nil {
-		return nil, err
-	}
-	records, err := k.Search(ctx, queue.HistoryFilter{ID: id})
-	if err != nil {
-		return nil, err
-	}
-	if len(records) == 0 {
-		return nil, fmt.Errorf("%w: %s", queue.ErrNotFound, id)
-	}
-	r := &records[0]
-	m := &queue.Finished{ID: r.ID, Header: r.Header, Size: r.Size}
-	m.Envelope.From, m.Envelope.Received = r.From, r.Received
-	for i := range records {
-		m.Envelope.To = append(m.Envelope.To, records[len(records)-1-i].Recipient)
-	}
-	return m, nil
 }

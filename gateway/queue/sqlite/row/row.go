@@ -139,6 +139,7 @@ type Record struct {
 	At, Message, State int64 // At in milliseconds
 	Sender, Recipient  string
 	Info               string
+	Kept               []byte // of a message that went with this record; see package history
 }
 
 func newRecord(r *queue.Record, message int64) (Record, error) {
