@@ -62,12 +62,9 @@ func decide(cfg *config.Config, m *queue.Message, msg *mime.Message) func(to str
 // refusedLook is how many messages of a lane are looked at for one that waits because its upstream refused the account.
 const refusedLook = 1000
 
-// tryRefused makes mail due, after a crash, that waits for upstreams which refused the account: what they refused it for
-// may be healed. A gateway that ends in order does so at its end.
+// tryRefused makes mail due, at the start, that waits for upstreams which refused the account: what they refused it for
+// may be healed. Delivery does so at its end for all closed upstreams, but not before a crash, and not for very much mail.
 func (g *Gateway) tryRefused(ctx context.Context) {
-	if !g.unclean {
-		return
-	}
 	g.deliverer.Await(ctx)
 	lanes, err := g.queue.Lanes(ctx)
 	for lane := range lanes {

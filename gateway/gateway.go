@@ -57,7 +57,6 @@ type Gateway struct {
 	current   atomic.Pointer[config.Config]
 	clock     *clock.Clock
 	started   time.Time
-	unclean   bool // the process before did not end in order
 	ready     atomic.Bool
 	health    listenerHealth
 	accept    *accept.Acceptor
@@ -95,7 +94,6 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	memory := budget.NewMemory(budget.Size(os.DirFS("/")))
 	if health, err := q.Health(ctx); err == nil && health.Unclean {
 		memory.BeCareful(carefulTime)
-		g.unclean = true
 	}
 	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk}
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))

@@ -193,9 +193,16 @@ func addEntry(t *terminal.Table, e *admin.Entry) {
 		return
 	}
 	if e.State == envelope.Queued && e.Attempts > 0 {
-		t.Note(fmt.Sprintf("%s, next %s", terminal.Count(e.Attempts, "attempt"), terminal.Until(e.NextAt)))
+		next := ""
+		if !e.Expect.IsZero() {
+			next = ", next " + terminal.Until(e.Expect)
+		}
+		t.Note(terminal.Count(e.Attempts, "attempt") + next)
 	}
-	t.Note(terminal.Clip(e.Error, 300))
+	if e.Why != string(e.State) {
+		t.Note(terminal.Clip(e.Why, 300))
+	}
+	t.Note(terminal.Clip(lastError(e.Error, e.Why), 300))
 }
 
 // printEvents shows what happened to a message before its end.

@@ -19,15 +19,19 @@ func TestPrintLog(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
 	err := a.printLog(&admin.Log{Entries: []admin.Entry{
 		{ID: "A1", At: at, State: envelope.Sent, To: "ann@example.org", Upstream: "main", ProviderID: "p-1", Error: "an old one"},
-		{ID: "B2", At: at, State: envelope.Queued, From: "app@example.com", To: "bob@example.org", Attempts: 1, Error: "451 later"},
+		{ID: "B2", At: at, State: envelope.Queued, From: "app@example.com", To: "bob@example.org", Attempts: 1, Error: "451 later", Why: "retry 1 at 12:30: 451 later"},
+		{ID: "D4", At: at, State: envelope.Held, From: "app@example.com", To: "dan@example.org", Error: "451 later", Why: "held by route drafts"},
 		{ID: "C3", At: at, State: envelope.Sent, From: "app@example.com", To: "eve@example.org", Given: "eve"},
 	}})
 	want := `TIME                 ID  STATE   UPSTREAM  FROM             TO
 2026-03-01 12:00:00  A1  sent    main      <>               ann@example.org
     as p-1
 2026-03-01 12:00:00  B2  queued  -         app@example.com  bob@example.org
-    1 attempt, next -
-    451 later
+    1 attempt
+    retry 1 at 12:30: 451 later
+2026-03-01 12:00:00  D4  held    -         app@example.com  dan@example.org
+    held by route drafts
+    last error: 451 later
 2026-03-01 12:00:00  C3  sent    -         app@example.com  eve@example.org (eve)
 `
 	if err != nil || out.String() != want {

@@ -127,18 +127,21 @@ func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
 			if part.Why != string(part.State) {
 				t.Note(terminal.Clip(part.Why, 160))
 			}
-			t.Note(terminal.Clip(lastError(&part), 120))
+			t.Note(terminal.Clip(lastError(part.Progress.Error, part.Why), 120))
 		}
 	}
 	return t.Write(a.stdout)
 }
 
-// lastError is that of a part, unless the reason why it waits tells it.
-func lastError(p *admin.Part) string {
-	if p.Progress.Error == "" || strings.Contains(p.Why, strings.TrimSuffix(p.Progress.Error, ".")) {
+// lastError names the last error of recipients, unless the reason why they wait tells it.
+func lastError(text, why string) string {
+	switch {
+	case text == "", strings.Contains(why, strings.TrimSuffix(text, ".")):
 		return ""
+	case why == "":
+		return text
 	}
-	return "last error: " + p.Progress.Error
+	return "last error: " + text
 }
 
 func queueShow(ctx context.Context, a *app, args []string) error {

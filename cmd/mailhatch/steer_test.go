@@ -223,7 +223,7 @@ func (r *rig) views(t *testing.T) {
 	r.check(t, "log ID2", 0, `(?s)^TIME +ID +STATE +UPSTREAM +FROM +TO\n\d{4}-.* ID2 +failed +main +app@example.com +ann2@example.org \(ann\)\n    422`)
 	r.check(t, "log --to ann* --since 30m", 0, `^TIME.*\n.*ID2.*\n.*422.*\n$`)
 	r.check(t, "log --from app@* --to bob@example.org --json", 0, `^({.*"to":"bob@example.org".*}\n){3}$`)
-	r.check(t, "log --id ID0 --limit 1", 0, `^TIME.*\n.*ID0 +queued.*\n$`)
+	r.check(t, "log --id ID0 --limit 1", 0, `^TIME.*\n.*ID0 +queued.*\n    the gateway is not running\n$`)
 }
 
 // A gateway that was started with another run_dir is found by what it left in its state directory.

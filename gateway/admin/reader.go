@@ -191,7 +191,37 @@ func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 			l.Events = append(l.Events, Step(events[i]))
 		}
 	}
-	return l, nil
+	return l, r.explain(ctx, l.Entries)
+}
+
+// explain adds to entries of mail in the queue why they wait.
+func (r Reader) explain(ctx context.Context, entries []Entry) error {
+	waits := map[waiting.Key]*Entry{}
+	var ids []string
+	for i := range entries {
+		if e := &entries[i]; e.State == envelope.Queued || e.State == envelope.Held {
+			ids = append(ids, e.ID)
+			waits[waiting.Key{ID: e.ID, Address: e.To}] = e
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	list, err := r.Queue.List(ctx, queue.Filter{IDs: slices.Compact(slices.Sorted(slices.Values(ids)))}, queue.Page{})
+	if err != nil {
+		return err
+	}
+	messages, err := r.messages(ctx, list)
+	for i := range messages {
+		for _, p := range messages[i].Parts {
+			for _, to := range p.To {
+				if e := waits[waiting.Key{ID: messages[i].ID, Address: to.Address}]; e != nil && e.State == p.State {
+					e.Why, e.WhyCode, e.Expect = p.Why, p.WhyCode, p.Expect
+				}
+			}
+		}
+	}
+	return err
 }
 
 // history returns the filter of records that chooses the same.

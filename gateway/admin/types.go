@@ -178,6 +178,10 @@ type Entry struct {
 	Header     queue.Summary  `json:"header"`
 	Size       int64          `json:"size"` // bytes
 	Received   time.Time      `json:"received,omitzero"`
+
+	Why     string       `json:"why,omitempty"` // it waits, as Part has it
+	WhyCode waiting.Code `json:"why_code,omitempty"`
+	Expect  time.Time    `json:"expected_at,omitzero"`
 }
 
 // Action is what an operator can do to messages of the queue.

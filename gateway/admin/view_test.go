@@ -154,7 +154,8 @@ func TestLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Entry{ID: "B2", At: at(3), State: envelope.Queued, From: "app@example.com", To: "bob@example.org", Given: "bob", Upstream: "relay",
-		Attempts: 2, Error: "451 later", NextAt: at(9), Header: waiting.Header, Size: 1000, Received: day0}
+		Attempts: 2, Error: "451 later", NextAt: at(9), Header: waiting.Header, Size: 1000, Received: day0,
+		Why: "the gateway is not running", WhyCode: "not_running"}
 	if d := cmp.Diff([]Entry{want}, l.Entries); d != "" {
 		t.Error(d)
 	}

@@ -92,7 +92,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		timer := time.AfterFunc(gen.cfg.Policy.Drain, cut)
 		old.Wait()
 		timer.Stop()
-		gen.hastenClosed(context.WithoutCancel(ctx)) // the next start may bring what heals them
+		gen.hastenAtEnd(ctx)
 		return nil
 	}
 }
@@ -164,12 +164,15 @@ func (d *Deliverer) Retry(upstream string) {
 	}
 }
 
-// Flush makes mail that is queued for an upstream due now, whatever its schedule, and tries the upstream if it is closed.
+// Flush makes mail that is queued for an upstream due now, whatever its schedule, and tries the upstream if it is closed,
+// unless it throttles: who flushes every few minutes must not be too fast for that.
 func (d *Deliverer) Flush(ctx context.Context, upstream string) error {
 	if err := d.queue.Hasten(ctx, upstream, time.Time{}); err != nil {
 		return err
 	}
-	d.Retry(upstream)
+	if g := d.current.Load(); g != nil && g.lanes[upstream] != nil && g.lanes[upstream].gate.Reason() != gate.Throttled {
+		d.Retry(upstream)
+	}
 	return nil
 }
 

@@ -178,6 +178,17 @@ func (g *generation) hastenClosed(ctx context.Context) {
 	}
 }
 
+// hastenMost bounds the time for that at the end of delivery.
+const hastenMost = 5 * time.Second
+
+// hastenAtEnd makes the mail due, for the next start, that waits for closed gates: the start may bring what heals them. What
+// it does not get to waits for its schedule.
+func (g *generation) hastenAtEnd(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hastenMost)
+	defer cancel()
+	g.hastenClosed(ctx)
+}
+
 // close closes the upstreams once no direct offer uses them.
 func (g *generation) close() {
 	g.inUse.Lock()
