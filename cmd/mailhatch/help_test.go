@@ -128,9 +128,22 @@ func TestBashCompletion(t *testing.T) {
 		"mailhatch man mailhatch.":              "mailhatch.toml",
 		"mailhatch send --from retry":           "",
 		"mailhatch check --config /etc/hostnam": "/etc/hostname",
+		"mailhatch queue list --state h":        "held",
+		"mailhatch queue list --state m":        "maildrop",
+		"mailhatch queue hold --state m":        "",
+		"mailhatch log --state s":               "sent",
+		"mailhatch log --export c":              "csv",
+		"mailhatch queue hold --upstream m":     "main",
+		"mailhatch -c f render --upstream o":    "of-f",
+		"mailhatch upstream pause m":            "main",
+		"mailhatch login r":                     "relay",
+		"mailhatch queue show 38":               "38AA 38BB",
+		"mailhatch queue retry --all 38B":       "38BB",
+		"mailhatch log --id 38A":                "38AA",
 	} {
 		words := strings.Fields(line)
 		probe := script + `
+mailhatch() { case "$*" in '-c f completion upstreams') echo of-f;; 'completion upstreams') echo main relay;; 'completion ids') echo 38AA 38BB;; esac; }
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
 _mailhatch; echo "${COMPREPLY[*]}"`
 		cmd := exec.Command(bash, append([]string{"--norc", "-c", probe, "probe"}, words...)...)
@@ -175,8 +188,14 @@ func TestFishCompletion(t *testing.T) {
 		"mailhatch queue retry --al": "--all\t",
 		"mailhatch check --on":       "--online\t",
 		"mailhatch completion z":     "zsh",
+
+		"mailhatch queue list --state h":    "held",
+		"mailhatch queue hold --upstream m": "main",
+		"mailhatch upstream pause m":        "main",
+		"mailhatch queue show 38B":          "38BB",
 	} {
-		cmd := exec.Command(fish, "--no-config", "-c", "source $argv[1]; complete -C $argv[2]", path, line)
+		const known = "function mailhatch; switch \"$argv\"; case '*upstreams'; echo main; echo relay; case '*ids'; echo 38AA; echo 38BB; end; end; "
+		cmd := exec.Command(fish, "--no-config", "-c", known+"source $argv[1]; complete -C $argv[2]", path, line)
 		cmd.Env = append(os.Environ(), "HOME="+dir)
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), want) {
 			t.Errorf("%s: %q, %v, want %q", line, out, err, want)

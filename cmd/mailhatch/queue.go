@@ -96,6 +96,11 @@ func queueList(ctx context.Context, a *app, args []string) error {
 		}
 		f.Limit, f.After = max(0, f.Limit), p.Next
 	}
+	if shown == 0 {
+		if err := a.knownUpstream(ctx, parts.upstream); err != nil {
+			return err
+		}
+	}
 	missing := slices.DeleteFunc(ids, func(id string) bool { return seen[id] })
 	switch {
 	case len(missing) > 0 && !parts.given() && *limit == 0:

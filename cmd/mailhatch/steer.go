@@ -121,7 +121,7 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 		if err != nil {
 			return err
 		}
-		return a.printChanged(action, &sel, changed, *asJSON)
+		return a.tellChanged(ctx, client, action, &sel, changed, *asJSON)
 	}
 }
 
@@ -144,7 +144,7 @@ func (a *app) agree(ctx context.Context, client *admin.Client, action admin.Acti
 		return false, err
 	}
 	if would.Changed == 0 {
-		return true, a.printChanged(action, sel, would, false)
+		return true, a.tellChanged(ctx, client, action, sel, would, false)
 	}
 	printTouched(a.stderr, action, would)
 	switch ok, err := a.confirm(ctx, "Go on?"); {

@@ -57,17 +57,26 @@ func bashCompletion(list []command.Description) string {
 		var all, files, others []string
 		for _, f := range c.Flags {
 			all = append(all, f.Names...)
+			value := valueOf(&c, &f)
 			for _, name := range f.Names {
+				place := "'" + c.Name + " " + name + "'"
 				switch {
 				case isFile(&f):
-					files = append(files, "'"+c.Name+" "+name+"'")
+					files = append(files, place)
+				case !value.isNothing():
+					fmt.Fprintf(&valueCases, "\t%s) COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return ;;\n", place, bashWords(value))
 				case f.Value != "":
-					others = append(others, "'"+c.Name+" "+name+"'")
+					others = append(others, place)
 				}
 			}
 		}
-		all = append(append(all, words(c.Sub)...), choices(&c)...)
-		fmt.Fprintf(&wordCases, "\t'%s') words='%s' ;;\n", c.Name, strings.Join(all, " "))
+		all = append(all, words(c.Sub)...)
+		argument := argumentOf(&c)
+		fmt.Fprintf(&wordCases, "\t'%s') words='%s'", c.Name, strings.Join(append(all, argument.words...), " "))
+		if argument.known != "" {
+			fmt.Fprintf(&wordCases, "; [[ $cur == -* ]] || words+=\" %s\"", bashWords(argument))
+		}
+		wordCases.WriteString(" ;;\n")
 		if files != nil {
 			fmt.Fprintf(&valueCases, "\t%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", strings.Join(files, "|"))
 		}
@@ -75,19 +84,38 @@ func bashCompletion(list []command.Description) string {
 			fmt.Fprintf(&valueCases, "\t%s) COMPREPLY=(); compopt +o default 2>/dev/null; return ;;\n", strings.Join(others, "|"))
 		}
 	}
-	return fmt.Sprintf(bashFrame, wordCases.String(), valueCases.String())
+	return fmt.Sprintf(bashFrame, strings.Join(menus(list), "|"), wordCases.String(), valueCases.String())
+}
+
+// bashWords returns what bash makes words of within double quotes.
+func bashWords(o offer) string {
+	if o.known != "" {
+		return "$(" + o.ask(`${config:+-c "$config"} `) + ")"
+	}
+	return strings.Join(o.words, " ")
+}
+
+// menus returns the names of commands that have others below them.
+func menus(list []command.Description) []string {
+	var all []string
+	for _, c := range list {
+		if c.Sub != nil {
+			all = append(all, c.Name)
+		}
+	}
+	return all
 }
 
 const bashFrame = `# bash completion of mailhatch; made by: mailhatch completion bash
 _mailhatch() {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' words='' i
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' config='' words='' i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-c|--config) ((i++)) ;;
+		-c|--config) ((i++)); config=${COMP_WORDS[i]} ;;
 		-*) ;;
 		*)
 			command+="${command:+ }${COMP_WORDS[i]}"
-			[[ $command == queue ]] || break ;;
+			case $command in %s) ;; *) break ;; esac ;;
 		esac
 	done
 	case $command in
@@ -116,6 +144,8 @@ func zshCompletion(list []command.Description) string {
 				switch {
 				case isFile(&f):
 					w.WriteString(":file:_files")
+				case !valueOf(&c, &f).isNothing():
+					w.WriteString(":" + zshText(f.Value) + ":" + zshWords(valueOf(&c, &f)))
 				case f.Value != "":
 					w.WriteString(":" + zshText(f.Value) + ": ")
 				}
@@ -123,14 +153,25 @@ func zshCompletion(list []command.Description) string {
 			}
 		}
 		rest := "*:file:_files"
-		if list := choices(&c); list != nil {
-			rest = "1:argument:(" + strings.Join(list, " ") + ")"
+		switch argument := argumentOf(&c); {
+		case argument.known != "":
+			rest = "*:argument:" + zshWords(argument)
+		case argument.words != nil:
+			rest = "1:argument:" + zshWords(argument)
 		}
 		fmt.Fprintf(&w, " \\\n\t\t'%s'\n}\n\n", rest)
 	}
 	zshMenu(&w, "_mailhatch", " \\\n\t\t'(-c --config)'{-c,--config}'[config file]:file:_files'", list)
 	w.WriteString("_mailhatch \"$@\"\n")
 	return w.String()
+}
+
+// zshWords returns what offers words within a specification of _arguments.
+func zshWords(o offer) string {
+	if o.known != "" {
+		return "{compadd -- $(" + o.ask("") + ")}"
+	}
+	return "(" + strings.Join(o.words, " ") + ")"
 }
 
 // zshMenu writes a function that completes the names of commands, then goes on with the one given.
@@ -164,21 +205,30 @@ func fishCompletion(list []command.Description) string {
 	for _, c := range list {
 		fmt.Fprintf(&w, "complete -c mailhatch -n '%s' -a %s -d '%s'\n", none, c.Name, fishText(c.Doc))
 		seen := "__fish_seen_subcommand_from " + c.Name
-		fishFlags(&w, seen, c.Flags)
-		if list := choices(&c); list != nil {
-			fmt.Fprintf(&w, "complete -c mailhatch -n '%s' -f -a '%s'\n", seen, strings.Join(list, " "))
-		}
+		fishFlags(&w, seen, &c)
 		below := "; and not __fish_seen_subcommand_from " + strings.Join(words(c.Sub), " ")
 		for _, s := range c.Sub {
 			fmt.Fprintf(&w, "complete -c mailhatch -n '%s%s' -f -a %s -d '%s'\n", seen, below, lastWord(s.Name), fishText(s.Doc))
-			fishFlags(&w, seen+"; and __fish_seen_subcommand_from "+lastWord(s.Name), s.Flags)
+			fishFlags(&w, seen+"; and __fish_seen_subcommand_from "+lastWord(s.Name), &s)
 		}
 	}
 	return w.String()
 }
 
-func fishFlags(w *strings.Builder, condition string, flags []command.Flag) {
-	for _, f := range flags {
+// fishWords returns the words that fish offers.
+func fishWords(o offer) string {
+	if o.known != "" {
+		return "(" + o.ask("") + ")"
+	}
+	return strings.Join(o.words, " ")
+}
+
+// fishFlags writes a line for each flag of a command, and one for its arguments.
+func fishFlags(w *strings.Builder, condition string, c *command.Description) {
+	if argument := argumentOf(c); !argument.isNothing() {
+		fmt.Fprintf(w, "complete -c mailhatch -n '%s' -f -a '%s'\n", condition, fishWords(argument))
+	}
+	for _, f := range c.Flags {
 		fmt.Fprintf(w, "complete -c mailhatch -n '%s'", condition)
 		for _, name := range f.Names {
 			switch short := strings.TrimLeft(name, "-"); {
@@ -193,6 +243,8 @@ func fishFlags(w *strings.Builder, condition string, flags []command.Flag) {
 		switch {
 		case isFile(&f):
 			w.WriteString(" -rF")
+		case !valueOf(c, &f).isNothing():
+			w.WriteString(" -xa '" + fishWords(valueOf(c, &f)) + "'")
 		case f.Value != "":
 			w.WriteString(" -x")
 		}
