@@ -19,7 +19,7 @@ import (
 func (g *Gateway) alertWatcher() *alert.Watcher {
 	cfg := g.current.Load()
 	w := alert.New(alert.Config{
-		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Endings: g.endings, Maildrop: g.maildropDepth,
+		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Endings: g.endings, Maildrop: g.drops,
 		Healthy: func() bool { return len(g.notReady()) == 0 },
 		Now:     g.clock.Now, Journal: g.journal, Dir: cfg.StateDir, Version: g.opts.Version,
 	})
@@ -95,27 +95,32 @@ type listenerCertificate struct {
 	upstream.Expiry
 }
 
-// certificates returns the ends of the certificates in the files of listeners, as they are now. Those that are
+// certificates returns the ends of the certificates in the files of listeners and of [admin], as they are now. Those that are
 // made here last, and a file that cannot be read is reported by who serves it.
 func certificates(cfg *config.Config) (list []listenerCertificate) {
+	add := func(address string, e *config.Encryption) {
+		if e.CertFile == "" || e.TLS == "none" {
+			return
+		}
+		if pair, err := tls.LoadX509KeyPair(e.CertFile, e.KeyFile); err == nil {
+			list = append(list, listenerCertificate{address, upstream.Expiry{Name: "certificate", At: pair.Leaf.NotAfter}})
+		}
+	}
 	for i := range cfg.Listeners {
-		l := &cfg.Listeners[i]
-		if l.CertFile == "" || l.TLS == "none" {
-			continue
-		}
-		if pair, err := tls.LoadX509KeyPair(l.CertFile, l.KeyFile); err == nil {
-			list = append(list, listenerCertificate{l.Address, upstream.Expiry{Name: "certificate", At: pair.Leaf.NotAfter}})
-		}
+		add(cfg.Listeners[i].Address, &cfg.Listeners[i].Encryption)
+	}
+	if cfg.Admin.Address != "off" {
+		add(cfg.Admin.Address, &cfg.Admin.Encryption)
 	}
 	return list
 }
 
-func (g *Gateway) maildropDepth() (alert.Depth, error) {
+func (g *Gateway) drops() (alert.Drops, error) {
 	w, err := g.maildrop(0)
 	if err != nil {
-		return alert.Depth{}, err
+		return alert.Drops{}, err
 	}
-	return alert.Depth{Count: w.Count, Oldest: w.Oldest}, nil
+	return alert.Drops{Depth: alert.Depth{Count: w.Count, Oldest: w.Oldest}, Refused: w.Refused}, nil
 }
 
 // testAlerts sends a test to the receivers of alerts.

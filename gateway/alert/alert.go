@@ -23,7 +23,7 @@ const (
 	Silent         = "silent"          // nothing was sent for as long as `for` says
 	Disk           = "disk"            // new mail is refused for want of space
 	Expiring       = "expiring"        // a certificate, secret or token ends soon, or could not be renewed
-	Maildrop       = "maildrop"        // mail lies there for longer than `after`
+	Maildrop       = "maildrop"        // mail lies there for longer than `after`, or was set aside
 	InternalError  = "internal_error"  // in the last `window`
 )
 
@@ -36,6 +36,12 @@ func Events() []string {
 type Depth struct {
 	Count  int
 	Oldest time.Time // when the oldest came; zero: there is none
+}
+
+// Drops is what a maildrop holds.
+type Drops struct {
+	Depth
+	Refused int // messages that could not be taken in and were set aside
 }
 
 // Upstream is how one upstream is.
@@ -63,7 +69,7 @@ type Config struct {
 	Queue     func(ctx context.Context) (Depth, error) // what is queued
 	Full      func(ctx context.Context) error          // why new mail is refused for want of space; nil: it is not
 	Endings   func() []Ending
-	Maildrop  func() (Depth, error)
+	Maildrop  func() (Drops, error)
 	Healthy   func() bool // heartbeats are sent
 	Now       func() time.Time
 	Journal   *journal.Journal

@@ -18,7 +18,7 @@ type sight struct {
 	full      error
 	fullSeen  bool
 	endings   []Ending
-	maildrop  *Depth
+	maildrop  *Drops
 }
 
 // opening is since when an upstream is seen to be open.
@@ -117,8 +117,12 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 				add(event, "", v.now, "new mail is refused: %s", masked(v.full.Error()))
 			}
 		case Maildrop:
-			if d := v.maildrop; d != nil && !d.Oldest.IsZero() && v.now.Sub(d.Oldest) > s.After.Duration {
+			d := v.maildrop
+			if d != nil && !d.Oldest.IsZero() && v.now.Sub(d.Oldest) > s.After.Duration {
 				add(event, "", d.Oldest, "%s in the maildrop, the oldest for %s", counted(d.Count, "message"), span(v.now.Sub(d.Oldest)))
+			}
+			if d != nil && d.Refused > 0 {
+				add(event, "refused", v.now, "%s of the maildrop could not be taken in: set aside in maildrop-refused; the log says why", counted(d.Refused, "message"))
 			}
 		case Expiring:
 			for _, e := range v.endings {

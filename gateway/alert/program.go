@@ -44,7 +44,7 @@ func (p *program) send(ctx context.Context, id string, body []byte, m *Message) 
 	case errors.Is(limited.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("did not end within %s", p.timeout)
 	}
-	if words := strings.Join(strings.Fields(said.String()), " "); words != "" {
+	if words := strings.Join(strings.Fields(said.text.String()), " "); words != "" {
 		err = fmt.Errorf("%w: %s", err, masked(words))
 	}
 	return "", err
@@ -71,13 +71,13 @@ func environment(id string, m *Message) []string {
 		"MAILHATCH_ALERT_TEXT="+strings.ReplaceAll(m.Text, "\x00", ""))
 }
 
-// head keeps the first bytes that were written.
-type head struct{ bytes.Buffer }
+// head keeps the first bytes that were written. The buffer is no part of it: it would take all at once.
+type head struct{ text bytes.Buffer }
 
 // Write takes all, and forgets what is too much.
 func (h *head) Write(p []byte) (int, error) {
-	if room := maxSaid - h.Len(); room > 0 {
-		h.Buffer.Write(p[:min(len(p), room)])
+	if room := maxSaid - h.text.Len(); room > 0 {
+		h.text.Write(p[:min(len(p), room)])
 	}
 	return len(p), nil
 }

@@ -93,7 +93,7 @@ type rig struct {
 	queueErr  error
 	full      error
 	endings   []Ending
-	maildrop  Depth
+	maildrop  Drops
 	sick      bool
 }
 
@@ -111,7 +111,7 @@ func (r *rig) start(alerters ...*Alerter) {
 		Queue:     func(context.Context) (Depth, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.queue, r.queueErr },
 		Full:      func(context.Context) error { r.mu.Lock(); defer r.mu.Unlock(); return r.full },
 		Endings:   func() []Ending { r.mu.Lock(); defer r.mu.Unlock(); return r.endings },
-		Maildrop:  func() (Depth, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.maildrop, nil },
+		Maildrop:  func() (Drops, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.maildrop, nil },
 		Healthy:   func() bool { r.mu.Lock(); defer r.mu.Unlock(); return !r.sick },
 		Now:       time.Now, Journal: r.journal, Dir: r.dir, Version: "1.2",
 	})

@@ -270,3 +270,11 @@ func TestAdvice(t *testing.T) {
 		t.Error(s.Receiver())
 	}
 }
+
+// TestHead: of what a program writes a little is kept, however it is copied.
+func TestHead(t *testing.T) {
+	h := &head{}
+	if n, err := io.Copy(h, strings.NewReader(strings.Repeat("x", 1<<20))); n != 1<<20 || err != nil || h.text.Len() != maxSaid {
+		t.Errorf("%d, %v, %d are kept", n, err, h.text.Len())
+	}
+}

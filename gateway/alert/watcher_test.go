@@ -69,8 +69,10 @@ func TestEvents(t *testing.T) {
 			func(r *rig) { r.queue = Depth{} }, 10 * time.Second, "the oldest of 7 in the queue was accepted 60 min ago"},
 		{Disk, nil, func(r *rig) { r.full = errors.New("queue: no space left") }, 10 * time.Second,
 			func(r *rig) { r.full = nil }, 10 * time.Second, "new mail is refused: queue: no space left"},
-		{Maildrop, nil, func(r *rig) { r.maildrop = Depth{3, time.Now()} }, 11 * time.Minute,
-			func(r *rig) { r.maildrop = Depth{} }, 10 * time.Second, "3 messages in the maildrop, the oldest for 10 min"},
+		{Maildrop, nil, func(r *rig) { r.maildrop.Refused = 1 }, 10 * time.Second,
+			func(r *rig) { r.maildrop.Refused = 0 }, 10 * time.Second, "1 message of the maildrop could not be taken in: set aside in maildrop-refused; the log says why"},
+		{Maildrop, nil, func(r *rig) { r.maildrop = Drops{Depth: Depth{3, time.Now()}} }, 11 * time.Minute,
+			func(r *rig) { r.maildrop = Drops{} }, 10 * time.Second, "3 messages in the maildrop, the oldest for 10 min"},
 		{Expiring, nil, func(r *rig) {
 			r.endings = []Ending{{Owner: "upstream main", What: "token", Reason: "invalid_grant"}, {Owner: "upstream main", What: "certificate", At: time.Now().Add(50 * time.Hour)}}
 		}, 2 * time.Minute, func(r *rig) { r.endings = nil }, 2 * time.Minute,

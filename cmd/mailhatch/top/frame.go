@@ -130,7 +130,11 @@ func (v *view) queue() line {
 		}
 		list = append(list, text)
 	}
-	return line{text: "in the queue: " + strings.Join(list, ", ")}
+	l := line{text: "in the queue: " + strings.Join(list, ", ")}
+	if d := v.status.Maildrop; d != nil && d.Messages > 0 {
+		l.text += fmt.Sprintf("; in the maildrop: %d (oldest %s)", d.Messages, terminal.Ago(d.Oldest))
+	}
+	return l
 }
 
 // column is one of the table of upstreams.
@@ -147,7 +151,12 @@ func columns(v *view) []column {
 	}
 	list := []column{
 		{"UPSTREAM", 0, false, func(u *admin.Upstream) string { return cmp.Or(u.Name, "(none)") }},
-		{"STATE", 0, false, func(u *admin.Upstream) string { return cmp.Or(u.State, "-") }},
+		{"STATE", 0, false, func(u *admin.Upstream) string {
+			if u.PausedBy != "" {
+				return "paused"
+			}
+			return cmp.Or(u.State, "-")
+		}},
 		{"QUEUED", 1, true, func(u *admin.Upstream) string { return strconv.Itoa(u.Queued) }},
 		{"IN FLIGHT", 3, true, func(u *admin.Upstream) string {
 			if u.MaxConcurrent == 0 {
@@ -257,24 +266,13 @@ func upstreamTable(v *view, width int) []line {
 
 // whyNot says why an upstream gets no mail; "" where it does.
 func whyNot(u *admin.Upstream) string {
-	if u.State == "" || u.State == "open" {
+	switch {
+	case u.PausedBy != "":
+		return u.Why
+	case u.State == "" || u.State == "open":
 		return ""
 	}
-	note := u.State + " for " + terminal.Ago(u.Since)
-	if u.Reason != "" {
-		note += ": " + u.Reason
-	}
-	switch {
-	case u.NextProbe.IsZero():
-	case u.Reason == "quota":
-		note += "; it opens " + terminal.Until(u.NextProbe)
-	default:
-		note += "; next probe " + terminal.Until(u.NextProbe)
-	}
-	if u.LastError != "" {
-		note += "; " + u.LastError
-	}
-	return note
+	return fmt.Sprintf("%s; for %s (%s)", cmp.Or(u.Why, u.State), terminal.Ago(u.Since), u.Reason)
 }
 
 // eventLine is one of the last events.

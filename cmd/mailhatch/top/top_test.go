@@ -61,10 +61,12 @@ func busy() *gateway {
 		Running: true, Version: "1.2", Hostname: "app1", Started: now.Add(-3 * time.Hour), NotReady: []string{"upstream relay is closed"},
 		Upstreams: []admin.Upstream{
 			{Name: "main", State: "open", InFlight: 3, MaxConcurrent: 16, Rate: 10, Queued: 35, Quota: []admin.Quota{{Limit: "300/d", Left: 250}}},
-			{Name: "relay", State: "closed", Reason: "unreachable", Since: now.Add(-3 * time.Minute), NextProbe: now.Add(4500 * time.Millisecond), LastError: "refused\x1b[2J \u202e", Queued: 12},
+			{Name: "bulk", State: "closed", Reason: "paused", PausedBy: "root", Why: "paused by root since 11:20"},
+			{Name: "relay", State: "closed", Reason: "unreachable", Since: now.Add(-3 * time.Minute), Why: "closed: refused\x1b[2J \u202e; probe in 4 s", Queued: 12},
 		},
-		Queue: map[envelope.State]admin.QueueStatus{envelope.Queued: {Parts: 47, Bytes: 1_200_000, Oldest: now.Add(-4 * time.Minute)}},
-		Store: admin.StoreStatus{Notes: []string{"the log grows"}},
+		Queue:    map[envelope.State]admin.QueueStatus{envelope.Queued: {Parts: 47, Bytes: 1_200_000, Oldest: now.Add(-4 * time.Minute)}},
+		Maildrop: &admin.MaildropStatus{Messages: 2, Oldest: now.Add(-2 * time.Minute)},
+		Store:    admin.StoreStatus{Notes: []string{"the log grows"}},
 	}, events: []admin.Event{
 		{At: now, Name: "deferred", ID: "38HE", Upstream: "relay", Class: "temporary", Error: "450 \x1b]0;owned\x07", Recipients: 2},
 		{At: now, Name: "failed", ID: "38HF", Upstream: "main", Class: "permanent", Error: "550 no such user", Recipients: 1},
@@ -80,8 +82,8 @@ func TestSnapshot(t *testing.T) {
 	got := out.String()
 	for _, want := range []string{
 		"mailhatch 1.2 on app1, running for 3 h\n", "not ready: upstream relay is closed\n", "store: the log grows\n", "\naccepted 101, sent 90, deferred 0, failed 2 since the start\n",
-		"\nin the queue: 47 queued (1.2 MB, oldest 4 min), 0 held, 0 failed\n", "\nUPSTREAM  STATE   QUEUED  IN FLIGHT  RATE  QUOTA LEFT\n", "\nmain      open        35       3/16  10/s  250 of 300/d\n",
-		"\n    closed for 3 min: unreachable; next probe in 4 s; refused [2J \ufffd\n", " deferred        38HE relay temporary 2 recipients: 450  ]0;owned \n", " failed          38HF main permanent: 550 no such user\n",
+		"\nin the queue: 47 queued (1.2 MB, oldest 4 min), 0 held, 0 failed; in the maildrop: 2 (oldest 2 min)\n", "\nUPSTREAM  STATE   QUEUED  IN FLIGHT  RATE  QUOTA LEFT\n", "\nmain      open        35       3/16  10/s  250 of 300/d\n",
+		"\n    closed: refused [2J \ufffd; probe in 4 s; for 3 min (unreachable)\n", "\nbulk      paused       0          0     -  -\n    paused by root since 11:20\n", " deferred        38HE relay temporary 2 recipients: 450  ]0;owned \n", " failed          38HF main permanent: 550 no such user\n",
 	} {
 		if !strings.Contains(strings.ReplaceAll(got, "owned\n", "owned \n"), want) {
 			t.Errorf("%q is missing in\n%s", want, got)
@@ -123,7 +125,7 @@ func TestFrameFits(t *testing.T) {
 		if size[1] >= 24 && (utf8.RuneCountInString(head) > size[0] || !strings.HasPrefix(head, "UPSTREAM  STATE")) {
 			t.Errorf("%v: the head is %q", size, head)
 		}
-		if size == [2]int{80, 24} && (more != "… and 32 more" || frame[len(frame)-1].style != faint) {
+		if size == [2]int{80, 24} && (more != "… and 34 more" || frame[len(frame)-1].style != faint) {
 			t.Errorf("%v: %q at the end of the table, %+v", size, more, frame[len(frame)-1])
 		}
 	}
