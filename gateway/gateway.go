@@ -29,6 +29,8 @@ import (
 	"mailhatch/gateway/listen"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
+	"mailhatch/gateway/refused"
+	"mailhatch/gateway/smtpd"
 	"mailhatch/gateway/smtpd/limit"
 	"mailhatch/gateway/systemd"
 	"mailhatch/upstream"
@@ -54,6 +56,7 @@ type Gateway struct {
 	journal   *journal.Journal
 	metrics   *prometheus.Registry
 	deliverer *deliver.Deliverer
+	refused   *refused.Keeper
 	current   atomic.Pointer[config.Config]
 	clock     *clock.Clock
 	started   time.Time
@@ -96,6 +99,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 		memory.BeCareful(carefulTime)
 	}
 	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk}
+	g.refused = refused.New(q, clk.Now, func(err error) { g.journal.InternalError("history", err) })
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer
 	g.access = g.accessControl()
@@ -104,7 +108,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.page = g.newPage()
 	g.admin, g.mailq = g.adminServer(), g.mailqServer()
 	g.smtp = &listen.SMTP{Current: g.current.Load, Handler: g.accept.Handler, InFlight: limit.NewBudget(int64(cfg.MaxInFlight)),
-		Guard: backoff.New(time.Second, nil), Journal: g.journal, Log: opts.Log}
+		Guard: backoff.New(time.Second, nil), Journal: g.journal, Refused: g.noteRefused, Log: opts.Log}
 	g.endpoints = listen.New(opts.Log, g.journal.InternalError)
 	return g, nil
 }
@@ -147,12 +151,18 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.deliverer.Run(ctx) })
 	group.Go(func() error { g.tryRefused(ctx); return nil })
 	group.Go(func() error { return g.pickUp(ctx) })
+	group.Go(func() error { return g.refused.Run(ctx) })
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.watchExpiries(ctx) })
 	group.Go(func() error { return g.alerts.Run(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	group.Go(func() error { return g.page.Run(ctx) })
 	return group.Wait()
+}
+
+// noteRefused puts mail that a session refused into the history.
+func (g *Gateway) noteRefused(e smtpd.Event) {
+	g.refused.Note(refused.Mail{From: e.From, To: e.To, Client: e.Addr, User: e.User, Listener: e.Listener, Reply: e.Reply})
 }
 
 // listeners are the addresses that a config answers on: SMTP, local submission, and the admin server.

@@ -38,7 +38,7 @@ func hello(t *testing.T, address string) (net.Conn, string) {
 	return c, line
 }
 
-func refused(address string) bool {
+func isRefused(address string) bool {
 	c, err := net.Dial("tcp", address)
 	if err == nil {
 		_ = c.Close()
@@ -66,7 +66,7 @@ func TestReloadListeners(t *testing.T) {
 	if _, greeting := hello(t, changes); !strings.Contains(greeting, "new") {
 		t.Errorf("the changed one says %q", greeting)
 	}
-	h.await("the end of the removed one", func() bool { return refused(goes) })
+	h.await("the end of the removed one", func() bool { return isRefused(goes) })
 	if line, err := bufio.NewReader(left).ReadString('\n'); err != nil || !strings.HasPrefix(line, "421 ") {
 		t.Errorf("a session of the changed one gets %q, %v; want 421", line, err)
 	}
@@ -97,7 +97,7 @@ func TestReloadThatCannotBind(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "listener "+other.Addr().String()) {
 		t.Errorf("got %v", err)
 	}
-	if !refused(fresh) {
+	if !isRefused(fresh) {
 		t.Error("a part of the config that was refused holds")
 	}
 	if !strings.Contains(h.log.String(), "reload_refused") {
@@ -108,7 +108,7 @@ func TestReloadThatCannotBind(t *testing.T) {
 
 	h.adminAddr = other.Addr().String()
 	h.reloadConfig(listener(h.addr, "")+listener(fresh, ""), "")
-	if err := h.g.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "admin") || !refused(fresh) {
+	if err := h.g.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "admin") || !isRefused(fresh) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -144,7 +144,7 @@ func TestReloadOfNames(t *testing.T) {
 	if !ready(h.adminAddr) {
 		t.Error("the admin server does not answer at its new address")
 	}
-	h.await("the end of the old address", func() bool { return refused(was) })
+	h.await("the end of the old address", func() bool { return isRefused(was) })
 	if _, greeting := hello(t, h.addr); !strings.HasPrefix(greeting, "220 new.example.com") {
 		t.Errorf("greeting %q", greeting)
 	}

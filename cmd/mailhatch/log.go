@@ -29,7 +29,7 @@ func (l *logFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&l.From, "from", "", "`address` of the envelope sender, as for --to; <> is the null sender")
 	fs.StringVar(&l.ID, "id", "", "queue `id`")
 	fs.StringVar(&l.Subject, "subject", "", "`words` that the subject has in it")
-	fs.StringVar(&l.state, "state", "", "only recipients in this `state`: queued, held, failed, sent or discarded")
+	fs.StringVar(&l.state, "state", "", "only recipients in this `state`: queued, held, failed, sent, discarded or refused")
 	fs.StringVar(&l.Upstream, "upstream", "", "`upstream` that took them, or that they wait for")
 	fs.StringVar(&l.MessageID, "message-id", "", "Message-ID `field` of the message, with or without brackets")
 	fs.StringVar(&l.ProviderID, "provider-id", "", "`id` that the provider gave the message")
@@ -55,9 +55,9 @@ func (l *logFlags) check(rest []string, now time.Time) (err error) {
 		return command.Usagef("log takes at most one queue id or word, got %q", rest[0])
 	}
 	switch l.State = envelope.State(l.state); l.State {
-	case "", envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded:
+	case "", envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded, envelope.Refused:
 	default:
-		return command.Usagef("--state %q: write queued, held, failed, sent or discarded", l.state)
+		return command.Usagef("--state %q: write queued, held, failed, sent, discarded or refused", l.state)
 	}
 	if l.since != "" {
 		if l.Since, err = search.Since(l.since, now); err != nil {
@@ -181,7 +181,7 @@ func logHead() []string { return []string{"TIME", "ID", "STATE", "UPSTREAM", "FR
 
 // addEntry adds an entry of the log to a table.
 func addEntry(t *terminal.Table, e *admin.Entry) {
-	to := e.To
+	to := terminal.OrDash(e.To)
 	if e.Given != "" && e.Given != e.To {
 		to += " (" + e.Given + ")"
 	}

@@ -157,7 +157,7 @@ func TestUsageMistakes(t *testing.T) {
 		"queue cat --eat":                  "unknown flag --",
 		"log --since soon":                 `--since "soon" is not a time; write 2h`,
 		"log --until soon":                 `--until "soon" is not a time; write 2h`,
-		"log --state eaten":                `--state "eaten": write queued, held, failed, sent or discarded`,
+		"log --state eaten":                `--state "eaten": write queued, held, failed, sent, discarded or refused`,
 		"log --export pdf":                 `--export "pdf": write csv, json or mbox`,
 		"log --export csv --json":          "choose one",
 		"log --follow --until 2h":          "--follow goes neither",

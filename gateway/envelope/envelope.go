@@ -50,6 +50,7 @@ const (
 	Failed    State = "failed"    // given up; kept for keep_failed
 	Sent      State = "sent"      // an upstream took responsibility
 	Discarded State = "discarded" // by a route, or deleted by an operator
+	Refused   State = "refused"   // when its client handed it over: it was never accepted
 )
 
 // Progress is what delivery knows of recipients that wait together; the queue stores it as it is.

@@ -26,6 +26,7 @@ type SMTP struct {
 	InFlight *limit.Budget  // of all sessions
 	Guard    *backoff.Guard // of all passwords
 	Journal  *journal.Journal
+	Refused  func(smtpd.Event) // is told of mail that was refused; nil: nobody
 	Log      *slog.Logger
 }
 
@@ -195,6 +196,9 @@ func (s *SMTP) event(e smtpd.Event) {
 		r.Reason = strings.TrimSpace("the client does not speak SMTP but began with " + strconv.Quote(e.Command) + ". " + e.Reply)
 	case smtpd.Rejected:
 		r.Stage, r.Reason = e.Command, e.Reply
+		if s.Refused != nil && (e.Command == "MAIL" || len(e.To) > 0) {
+			s.Refused(e)
+		}
 	}
 	s.Journal.Rejected(r)
 }

@@ -60,7 +60,7 @@ func (p *Part) check() error {
 
 func (r *Record) check() error {
 	switch r.State {
-	case envelope.Sent, envelope.Failed, envelope.Discarded:
+	case envelope.Sent, envelope.Failed, envelope.Discarded, envelope.Refused:
 		return checkAddresses([]envelope.Recipient{r.Recipient})
 	}
 	return fmt.Errorf("queue: a record cannot be in state %q", r.State)

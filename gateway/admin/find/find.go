@@ -101,7 +101,7 @@ func (f *finder) inQueue() bool {
 // inHistory reports the same of the history.
 func (f *finder) inHistory() bool {
 	switch envelope.State(f.line.State) {
-	case "", envelope.Sent, envelope.Failed, envelope.Discarded:
+	case "", envelope.Sent, envelope.Failed, envelope.Discarded, envelope.Refused:
 		return true
 	}
 	return false

@@ -164,7 +164,7 @@ func (r *row) add(s envelope.State) {
 }
 
 func weight(s envelope.State) int {
-	return slices.Index([]envelope.State{envelope.Failed, envelope.Held, envelope.Queued, envelope.Sent, envelope.Discarded}, s)
+	return slices.Index([]envelope.State{envelope.Failed, envelope.Held, envelope.Queued, envelope.Sent, envelope.Discarded, envelope.Refused}, s)
 }
 
 // chips are the filters in force, each with the list without it, and those of the states.
@@ -182,7 +182,7 @@ func (m *messages) chips(line *search.Line) {
 	}
 	others := slices.DeleteFunc(slices.Clone(line.Words), func(w search.Word) bool { return w.Name == "state" })
 	m.States = []chip{{Label: "All", URL: address(others), Here: line.State == ""}}
-	for _, s := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded} {
+	for _, s := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded, envelope.Refused} {
 		words := append(slices.Clone(others), search.Word{Name: "state", Value: string(s)})
 		label := stateWord(s)
 		m.States = append(m.States, chip{Label: strings.ToUpper(label[:1]) + label[1:], URL: address(words), Here: line.State == string(s), State: s})

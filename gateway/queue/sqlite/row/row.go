@@ -22,13 +22,14 @@ const (
 	Failed
 	Sent
 	Discarded
+	Refused
 )
 
 // states are the states in the order of their numbers.
-func states() [5]envelope.State {
+func states() [6]envelope.State {
 	return [...]envelope.State{
 		Queued: envelope.Queued, Held: envelope.Held, Failed: envelope.Failed,
-		Sent: envelope.Sent, Discarded: envelope.Discarded,
+		Sent: envelope.Sent, Discarded: envelope.Discarded, Refused: envelope.Refused,
 	}
 }
 
