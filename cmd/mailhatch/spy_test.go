@@ -119,7 +119,7 @@ func (s *spying) browse(network, address string) {
 	defer client.CloseIdleConnections()
 	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/login", "/login?token=AAAAAAAAAAAAAAAAAAAAAAAAAA", "/messages", "/messages/1", "/upstreams", "/live", "/config",
 		"/api/v1/status", "/api/v1/queue", "/api/v1/queue/1", "/api/v1/queue/1/message", "/api/v1/log", "/api/v1/memory/kept", "/api/v1/openapi.yaml", "//api/v1/queue",
-		"/debug/pprof/", "/debug/vars", "POST /api/v1/page", "POST /api/v1/reload", "POST /api/v1/queue/delete", "POST /api/v1/login/kept"} {
+		"/mailq", "/debug/pprof/", "/debug/vars", "POST /api/v1/page", "POST /api/v1/reload", "POST /api/v1/queue/delete", "POST /api/v1/login/kept"} {
 		for _, header := range []http.Header{{}, {"Accept": {"text/html"}}, {"Cookie": {"mailhatch=AAAAAAAAAAAAAAAAAAAAAAAAAA; __Host-mailhatch=A"}}, {"Cookie": {s.cookie}},
 			{"Authorization": {"Bearer wrong"}}, {"X-Forwarded-For": {"127.0.0.1"}, "X-Real-Ip": {"127.0.0.1"}, "X-Forwarded-User": {"root"}}} {
 			method, target, ok := strings.Cut(path, " ")

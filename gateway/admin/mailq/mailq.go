@@ -192,7 +192,9 @@ func (s *Server) look(ctx context.Context, user string) (*Answer, error) {
 		return nil, err
 	}
 	for i := range own {
-		a.Own = append(a.Own, admin.NewMessage(&own[i], view))
+		m := admin.NewMessage(&own[i], view)
+		asGiven(&m)
+		a.Own = append(a.Own, m)
 	}
 	return a, nil
 }
