@@ -19,8 +19,12 @@ func runSendmail(ctx context.Context, a *app, args []string) error {
 			return of.view(ctx)
 		},
 		ShowTried: func(c *admin.Changed) {
-			fmt.Fprintln(a.stdout, terminal.Count(c.Changed, "message"), "tried now")
-			printTried(a.stdout, c.Tried)
+			than := ""
+			if c.More {
+				than = "more than "
+			}
+			fmt.Fprintln(a.stdout, than+terminal.Count(c.Changed, "message"), "tried now")
+			printTried(a.stdout, c)
 		},
 	})
 	if code != 0 {

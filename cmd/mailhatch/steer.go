@@ -221,7 +221,7 @@ func (a *app) printChanged(action admin.Action, sel *admin.Selection, c *admin.C
 	} else {
 		fmt.Fprintln(a.stdout, changedLine(action, sel, c))
 		a.printStay(sel.Target, c)
-		printTried(a.stdout, c.Tried)
+		printTried(a.stdout, c)
 	}
 	switch {
 	case len(c.Missing) > 0:

@@ -6,13 +6,22 @@ import (
 	"strings"
 
 	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/trial"
 )
 
 const maxTried = 20 // messages that get a line each
 
 // printTried says what became of mail that was made due: of each message or, of many, how many went the same way.
-func printTried(w io.Writer, list []trial.Fate) {
+func printTried(w io.Writer, c *admin.Changed) {
+	list := c.Tried
+	ids := map[string]bool{}
+	for i := range list {
+		ids[list[i].ID] = true
+	}
+	if len(ids) > 0 && len(ids) < c.Changed {
+		fmt.Fprintf(w, "of the first %d:\n", len(ids))
+	}
 	if len(list) <= maxTried {
 		for i := range list {
 			f := &list[i]

@@ -193,7 +193,7 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return nil, err
 		}
-		out := &Changed{}
+		out := &Changed{More: len(chosen) == maxPage}
 		for _, lane := range slices.Sorted(maps.Keys(lanes)) {
 			if lane == waiting.DigestLane {
 				continue

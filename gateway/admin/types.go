@@ -220,7 +220,7 @@ type Changed struct {
 	// Of a dry run alone.
 	At       time.Time `json:"at,omitzero"` // when it looked
 	Examples []Message `json:"examples,omitempty"`
-	More     bool      `json:"more,omitempty"` // it has stopped counting
+	More     bool      `json:"more,omitempty"` // it has stopped counting; also of a flush
 
 	Groups []Group `json:"groups,omitempty"` // of a dry run and of Move, the largest first
 

@@ -159,15 +159,19 @@ func (v *View) turn(m *queue.Message, p *queue.Part, u *gate.Status) Why {
 	case !known:
 		before = "it is due"
 	case n >= MostAhead:
-		before = fmt.Sprintf("more than %d before it", MostAhead)
+		before = fmt.Sprintf("%d or more before it", MostAhead)
 	case n > 0:
 		before = fmt.Sprintf("%d before it", n)
 	}
 	switch {
 	case time.Now().Before(u.NextProbe):
 		return Why{Rate, "rate: " + p.Lane + " asked for a pause until " + v.clock(u.NextProbe) + "; " + before, v.day(u.NextProbe)}
-	case u.Rate > 0:
+	case u.Rate > 0 && n < MostAhead:
 		return Why{Rate, "rate: " + before, v.now().Add(time.Duration(float64(n) / u.Rate * float64(time.Second)))}
+	case u.Rate > 0:
+		return Why{Code: Rate, Words: "rate: " + before}
+	case n > u.MaxConcurrent: // when depends on how quick the upstream is
+		return Why{Code: Turn, Words: before}
 	}
 	return Why{Turn, before, v.now()}
 }

@@ -44,8 +44,8 @@ func TestWhy(t *testing.T) {
 		day := func(at time.Time) string { return at.Local().Format("2006-01-02 15:04") }
 		daily := quota.Limit{Count: 300, Per: "d"}
 		up := map[string]gate.Status{
-			"open":      {State: "open"},
-			"slow":      {State: "open", Rate: 2},
+			"open":      {State: "open", MaxConcurrent: 16},
+			"slow":      {State: "open", Rate: 2, MaxConcurrent: 16},
 			"quiet":     {State: "open", NextProbe: in(5 * time.Minute)},
 			"key":       {State: "closed", Reason: "account", LastError: "401: API key is invalid", NextProbe: in(27 * time.Second)},
 			"late":      {State: "closed", Reason: "unreachable", LastError: "connection refused", NextProbe: now},
@@ -87,8 +87,9 @@ func TestWhy(t *testing.T) {
 				"rate_per_domain: its turn comes in 3 s", in(3 * time.Second)},
 			{queue.Part{Lane: "open", NextAt: now}, 0, Turn, "it is next", now},
 			{queue.Part{Lane: "open"}, 7, Turn, "7 before it", now},
+			{queue.Part{Lane: "open"}, 17, Turn, "17 before it", time.Time{}},
 			{queue.Part{Lane: "slow"}, 40, Rate, "rate: 40 before it", in(20 * time.Second)},
-			{queue.Part{Lane: "slow"}, 50_000, Rate, "rate: more than 10000 before it", in(5000 * time.Second)},
+			{queue.Part{Lane: "slow"}, 50_000, Rate, "rate: 10000 or more before it", time.Time{}},
 			{queue.Part{Lane: "quiet"}, 1, Rate, "rate: quiet asked for a pause until " + clock(in(5*time.Minute)) + "; 1 before it", in(5 * time.Minute)},
 			{queue.Part{Lane: "gone", NextAt: in(-time.Minute)}, 0, NotServed, "no gateway serves upstream gone; it is routed anew now", now},
 			{queue.Part{Lane: "", NextAt: in(10 * time.Second), Progress: failed(0, "no route matches")}, 0, NotServed,
