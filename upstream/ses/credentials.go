@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"mailhatch/upstream"
@@ -45,19 +44,12 @@ func (s *settings) signer() (*signer, string, error) {
 		out.provider = credentials.NewStaticCredentialsProvider(s.AccessKeyID, s.SecretAccessKey.Reveal(), s.SessionToken.Reveal())
 		return out, s.Region, nil
 	}
-	var options []func(*config.LoadOptions) error
-	if s.Profile != "" {
-		options = append(options, config.WithSharedConfigProfile(s.Profile))
-	}
-	if s.Region != "" {
-		options = append(options, config.WithRegion(s.Region))
-	}
-	loaded, err := config.LoadDefaultConfig(context.Background(), options...) // reads environment and files
+	provider, region, err := chained(context.Background(), s.Profile, s.Region) // reads environment and files
 	if err != nil {
-		return out, s.Region, &upstream.KeyError{Key: "profile", Problem: err.Error(), Hint: "look at the AWS config of the account that runs mailhatch"}
+		return out, region, &upstream.KeyError{Key: "profile", Problem: err.Error(), Hint: "look at the AWS config of the account that runs mailhatch"}
 	}
-	out.provider, out.region = loaded.Credentials, loaded.Region
-	return out, loaded.Region, nil
+	out.provider, out.region = provider, region
+	return out, region, nil
 }
 
 // Check has nothing left to say: keys were looked at when they were read.

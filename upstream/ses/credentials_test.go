@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -76,15 +77,34 @@ func TestRoles(t *testing.T) {
 			t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/mail")
 			t.Setenv("AWS_ENDPOINT_URL_STS", url+"/sts")
 		}},
+		{"ECS with a token file", func(t *testing.T, url string) {
+			t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url+"/eks")
+			t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", writeFile(t, "pod-token\n"))
+		}},
+		{"role of another profile", func(t *testing.T, url string) {
+			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", writeFile(t, shared))
+			t.Setenv("AWS_CONFIG_FILE", writeFile(t, "[default]\nrole_arn = arn:aws:iam::1:role/mail\nsource_profile = ops\nexternal_id = x1\nduration_seconds = 1000\n"))
+			t.Setenv("AWS_ENDPOINT_URL_STS", url+"/sts")
+		}},
+		{"role of the container", func(t *testing.T, url string) {
+			t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url+"/base")
+			t.Setenv("AWS_CONFIG_FILE", writeFile(t, "[default]\nrole_arn = arn:aws:iam::1:role/mail\ncredential_source = EcsContainer\nexternal_id = x1\n"))
+			t.Setenv("AWS_ENDPOINT_URL_STS", url+"/sts")
+		}},
+		{"web identity of a profile", func(t *testing.T, url string) {
+			t.Setenv("AWS_CONFIG_FILE", writeFile(t, "[default]\nrole_arn = arn:aws:iam::1:role/mail\nweb_identity_token_file = "+writeFile(t, "the-jwt")+"\n"))
+			t.Setenv("AWS_ENDPOINT_URL_STS", url+"/sts")
+		}},
+		{"process", func(t *testing.T, _ string) {
+			answer := `{"Version":1,"AccessKeyId":"` + fakes.SESKeyID + `","SecretAccessKey":"` + secret + `","SessionToken":"` + token + `"}`
+			t.Setenv("AWS_CONFIG_FILE", writeFile(t, "[default]\ncredential_process = cat "+writeFile(t, answer)+"\n"))
+		}},
 	} {
 		t.Run(place.name, func(t *testing.T) {
-			for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-				"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_EC2_METADATA_SERVICE_ENDPOINT"} {
-				t.Setenv(name, "")
+			if place.name == "process" && runtime.GOOS == "windows" {
+				t.Skip("there is no cat")
 			}
-			none := filepath.Join(t.TempDir(), "none")
-			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
-			t.Setenv("AWS_CONFIG_FILE", none)
+			nothingSet(t)
 			asked := &atomic.Int32{}
 			roles := httptest.NewServer(roleServer{secret, token, asked})
 			defer roles.Close()
@@ -104,6 +124,74 @@ func TestRoles(t *testing.T) {
 				t.Errorf("the role was asked for %d times", n)
 			}
 		})
+	}
+}
+
+// nothingSet takes away what this machine knows of AWS.
+func nothingSet(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN",
+		"AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_REGION", "AWS_DEFAULT_REGION"} {
+		t.Setenv(name, "")
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
+	t.Setenv("AWS_CONFIG_FILE", none)
+}
+
+// TestChainRefuses: what can give no credentials is told when the config is read, with the reason.
+func TestChainRefuses(t *testing.T) {
+	for _, row := range []struct {
+		name, profile, config, words string
+		env                          [2]string
+	}{
+		{"no such profile", "mail", "", "mail", [2]string{}},
+		{"no such profile by environment", "", "", "mail", [2]string{"AWS_PROFILE", "mail"}},
+		{"people", "", "[default]\nsso_start_url = https://x.example/\nsso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = r\n", "credential_process", [2]string{}},
+		{"a second factor", "", "[default]\nrole_arn = arn:aws:iam::1:role/r\ncredential_source = Environment\nmfa_serial = s\n", "second factor", [2]string{}},
+		{"no container", "", "[default]\nrole_arn = arn:aws:iam::1:role/r\ncredential_source = EcsContainer\n", "this machine does not have it", [2]string{}},
+		{"an endpoint in clear", "", "", "nor one of this machine", [2]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://credentials.example/"}},
+		{"no endpoint", "", "", "nor one of this machine", [2]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "ftp://127.0.0.1/"}},
+		{"a web identity without a role", "", "", "AWS_ROLE_ARN", [2]string{"AWS_WEB_IDENTITY_TOKEN_FILE", "/token"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			nothingSet(t)
+			t.Setenv("AWS_CONFIG_FILE", writeFile(t, row.config))
+			if row.env[0] != "" {
+				t.Setenv(row.env[0], row.env[1])
+			}
+			s := &settings{Region: "eu-west-1", Profile: row.profile}
+			_, _, err := s.signer()
+			if ke, ok := errors.AsType[*upstream.KeyError](err); !ok || ke.Key != "profile" || !strings.Contains(ke.Problem, row.words) {
+				t.Errorf("%v, want %s", err, row.words)
+			}
+		})
+	}
+	for _, source := range []string{"Environment", "Ec2InstanceMetadata"} {
+		if p, err := (chain{}).named(source); p == nil || err != nil {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+	for _, endpoint := range []string{"https://credentials.example/", "http://localhost:1/", "http://127.0.0.1/", "http://169.254.170.2/v2", "http://169.254.170.23/v1", "http://[fd00:ec2::23]/v1"} {
+		if err := checkContainer(endpoint); err != nil {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
+// TestRegionOfTheChain: ours, then that of the environment, then that of the profile.
+func TestRegionOfTheChain(t *testing.T) {
+	nothingSet(t)
+	t.Setenv("AWS_CONFIG_FILE", writeFile(t, "[default]\nregion = eu-west-1\n[profile mail]\nregion = eu-west-2\n"))
+	for _, row := range []struct{ profile, region, env, want string }{
+		{"", "", "", "eu-west-1"}, {"mail", "", "", "eu-west-2"}, {"mail", "", "eu-west-3", "eu-west-3"}, {"mail", "us-east-1", "eu-west-3", "us-east-1"},
+	} {
+		t.Setenv("AWS_REGION", row.env)
+		s := &settings{Region: row.region, Profile: row.profile}
+		if _, region, err := s.signer(); err != nil || region != row.want {
+			t.Errorf("%+v: %s, %v", row, region, err)
+		}
 	}
 }
 
@@ -138,20 +226,29 @@ func (s roleServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.asked.Add(1)
 		_ = json.NewEncoder(w).Encode(keys)
-	case "/ecs":
+	case "/ecs", "/eks":
+		if r.URL.Path == "/eks" && r.Header.Get("Authorization") != "pod-token" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
 		s.asked.Add(1)
+		_ = json.NewEncoder(w).Encode(keys)
+	case "/base": // keys that may do nothing but take a role
+		keys["AccessKeyId"] = "AKIDBASE"
 		_ = json.NewEncoder(w).Encode(keys)
 	case "/sts/", "/sts":
 		_ = r.ParseForm()
-		if r.PostForm.Get("WebIdentityToken") != "the-jwt" || r.PostForm.Get("RoleArn") != "arn:aws:iam::1:role/mail" {
+		action := r.PostForm.Get("Action")
+		mine := action == "AssumeRole" && strings.Contains(r.Header.Get("Authorization"), "Credential=AKID") && r.PostForm.Get("ExternalId") == "x1"
+		if !mine && r.PostForm.Get("WebIdentityToken") != "the-jwt" || r.PostForm.Get("RoleArn") != "arn:aws:iam::1:role/mail" {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
 		s.asked.Add(1)
 		w.Header().Set("Content-Type", "text/xml")
-		_, _ = w.Write([]byte(`<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>` +
+		_, _ = w.Write([]byte(`<` + action + `Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><` + action + `Result><Credentials><AccessKeyId>` +
 			fakes.SESKeyID + `</AccessKeyId><SecretAccessKey>` + s.secret + `</SecretAccessKey><SessionToken>` + s.token + `</SessionToken><Expiration>` + end +
-			`</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`))
+			`</Expiration></Credentials></` + action + `Result></` + action + `Response>`))
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}
