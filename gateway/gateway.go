@@ -72,6 +72,7 @@ type Gateway struct {
 	smtp      *listen.SMTP
 	endpoints *listen.Set
 	reloads   chan chan reloaded
+	keeping   chan struct{} // one token: the config may say anew what the queue keeps
 	notifier  systemd.Notifier
 }
 
@@ -92,7 +93,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reg.MustRegister(opts.Metrics...)
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
-		clock: clk, started: time.Now(), reloads: make(chan chan reloaded), notifier: systemd.NewNotifier()}
+		clock: clk, started: time.Now(), reloads: make(chan chan reloaded), keeping: make(chan struct{}, 1), notifier: systemd.NewNotifier()}
 	g.current.Store(cfg)
 	memory := budget.NewMemory(budget.Size(os.DirFS("/")))
 	if health, err := q.Health(ctx); err == nil && health.Unclean {
@@ -198,14 +199,16 @@ func (g *Gateway) prune(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-g.keeping:
 		}
 	}
 }
 
 func (g *Gateway) pruneOnce(ctx context.Context) {
-	now, q := g.clock.Now(), g.current.Load().Queue
+	now, cfg := g.clock.Now(), g.current.Load()
+	q := &cfg.Queue
 	done, err := g.queue.Prune(ctx, queue.Keep{SentAfter: now.Add(-q.KeepSent.Duration), FailedAfter: now.Add(-q.KeepFailed.Duration),
-		FailedBytes: int64(q.KeepFailedBytes)})
+		FailedBytes: int64(q.KeepFailedBytes), Bodies: queue.KeepBodies{For: q.KeepBodies.Duration, Count: cfg.BodyCount}})
 	if err != nil && ctx.Err() == nil {
 		g.journal.InternalError("queue", err)
 	}

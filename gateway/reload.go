@@ -80,6 +80,10 @@ func (g *Gateway) tryReload() reloaded {
 	}
 	g.smtp.InFlight.Resize(int64(cfg.MaxInFlight))
 	g.queue.SetReserve(int64(cfg.Queue.MinFree))
+	select {
+	case g.keeping <- struct{}{}:
+	default:
+	}
 	g.deliverer.Reload(g.delivery(cfg))
 	g.alerts.Follow(cfg.Alerts, cfg.Hostname)
 	for _, w := range cfg.Warnings {

@@ -221,6 +221,9 @@ func (c *checker) queue() {
 	if q.FailoverAfter < 1 {
 		c.report("queue.failover_after", "must be a number of attempts, 1 or more", "")
 	}
+	if q.KeepBodies.Duration > q.KeepSent.Duration {
+		c.report("queue.keep_bodies", "must not be longer than keep_sent: messages go with their history", "")
+	}
 	c.oneOf("queue.on_failure", q.OnFailure, "bounce", "keep")
 	c.oneOf("queue.on_uncertain", q.OnUncertain, "retry", "hold", "failover")
 }

@@ -30,6 +30,7 @@ type Config struct {
 	Aliases         *identity.Aliases
 	Identity        *identity.Identity
 	Queue           Queue
+	BodyCount       int // of finished messages that Queue.KeepBodies keeps, the last so many stay; 0: no bound
 	Admin           Admin
 	Alerts          []*alert.Alerter // who is told of what
 	Log             Log
@@ -60,6 +61,7 @@ type Queue struct {
 	KeepFailed      upstream.Duration   `toml:"keep_failed"`
 	KeepFailedBytes Size                `toml:"keep_failed_bytes"` // failed mail beyond it goes, the oldest first; 0: no bound
 	KeepSent        upstream.Duration   `toml:"keep_sent"`
+	KeepBodies      upstream.Duration   `toml:"keep_bodies"` // of finished mail; 0: none
 }
 
 // Log is the table [log].
@@ -123,6 +125,9 @@ type = "console"
 via = ["console"]
 `
 
+// builtInBodies is how many finished messages can be read where there is no config.
+const builtInBodies = 500
+
 // Find returns the file to read: flag (of -c), $MAILHATCH_CONFIG, ./mailhatch.toml or
 // /etc/mailhatch/config.toml, the first that is given or exists; "" when there is none.
 func Find(flag string) string {
@@ -145,7 +150,11 @@ func Find(flag string) string {
 // network traffic. What is wrong with the config is a *Error that names everything at once.
 func Load(path string, opts Options) (*Config, error) {
 	if path == "" {
-		return parse(path, builtIn, opts)
+		cfg, err := parse(path, builtIn, opts)
+		if err == nil { // a developer looks at what came
+			cfg.Queue.KeepBodies, cfg.BodyCount = cfg.Queue.KeepSent, builtInBodies
+		}
+		return cfg, err
 	}
 	text, err := readFile(path)
 	if err != nil {

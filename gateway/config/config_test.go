@@ -378,3 +378,18 @@ map_sender = { "@a.example" = "@b.example", ".c.example" = "*@d.example", root =
 		}
 	}
 }
+
+// TestBuiltInKeepsBodies: without a config, finished mail can be looked at.
+func TestBuiltInKeepsBodies(t *testing.T) {
+	cfg, err := Load("", testOptions(new(int)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := cfg.Queue; q.KeepBodies.Duration != q.KeepSent.Duration || cfg.BodyCount != 500 {
+		t.Errorf("%+v", q)
+	}
+	cfg, err = parse("", "[queue]\nkeep_bodies = \"2d\"\n"+builtIn, testOptions(new(int)))
+	if err != nil || cfg.Queue.KeepBodies.Duration != 48*time.Hour || cfg.BodyCount != 0 {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+}
