@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,13 +16,35 @@ import (
 // memory is what is kept of one receiver over restarts.
 type memory struct {
 	Episodes map[string]*episode `json:"episodes,omitempty"` // by key
+	Ends     map[string]ends     `json:"ends,omitempty"`     // of episodes, by key
 	Pending  *pending            `json:"pending,omitempty"`  // a message that was tried and not taken
+}
+
+// ends are how often the same trouble has ended of late.
+type ends struct {
+	N    int       `json:"n"`
+	Last time.Time `json:"last"` // when it was last seen to end, or to be gone
+}
+
+const (
+	endsKept  = 2 * time.Hour // after the last
+	shortHold = 30 * time.Second
+	longHold  = time.Hour
+)
+
+// hold returns how long what comes and goes must be gone before it is over: nobody is to be told of it every minute.
+func (e ends) hold() time.Duration {
+	if e.N == 0 {
+		return 0
+	}
+	return min(shortHold<<min(e.N-1, 20), longHold)
 }
 
 // episode is one time that something was wrong. It stays until the receiver was told of its end.
 type episode struct {
 	Alert
 	Told time.Time `json:"told,omitzero"` // when it was last told that it goes on
+	Gone time.Time `json:"gone,omitzero"` // since when it is not seen any more
 }
 
 // pending is a message as its receiver gets it, however often it is tried.
@@ -44,6 +67,7 @@ type receiver struct {
 }
 
 const (
+	gather     = 10 * time.Second // between two messages
 	firstRetry = 5 * time.Second
 	lastRetry  = 10 * time.Minute
 )
@@ -67,8 +91,8 @@ func (r *receiver) run(ctx context.Context) {
 			continue // what is pending may be out of date
 		}
 		r.tell(ctx)
-		if r.failures > 0 {
-			retry.Reset(time.Until(r.retryAt))
+		if wait := time.Until(r.retryAt); wait > 0 {
+			retry.Reset(wait)
 		}
 	}
 }
@@ -86,17 +110,34 @@ func (r *receiver) update(v *sight) {
 		key := a.key()
 		found[key] = true
 		if e := r.memory.Episodes[key]; e != nil {
+			if before, ok := r.memory.Ends[key]; ok && !e.Gone.IsZero() { // it comes and goes still
+				r.memory.Ends[key] = ends{before.N, v.now}
+			}
 			a.Since, a.Text = e.Since, cmp.Or(a.Text, e.Text)
-			e.Alert = a
+			e.Alert, e.Gone = a, time.Time{}
 			continue
 		}
 		r.memory.Episodes[key] = &episode{Alert: a}
 	}
 	for key, e := range r.memory.Episodes {
 		if !found[key] && e.Status == Firing && (!v.unseen(e.Event) || !slices.Contains(r.settings.On, e.Event)) {
-			e.Status, e.Until = Resolved, v.now.UTC().Truncate(time.Second)
+			r.end(key, e, v.now)
 		}
 	}
+	maps.DeleteFunc(r.memory.Ends, func(_ string, e ends) bool { return v.now.Sub(e.Last) > endsKept })
+}
+
+// end ends an episode of what is gone, once it has been for long enough.
+func (r *receiver) end(key string, e *episode, now time.Time) {
+	if e.Gone.IsZero() {
+		e.Gone = now
+	}
+	before := r.memory.Ends[key]
+	if now.Sub(e.Gone) < before.hold() {
+		return
+	}
+	e.Status, e.Until = Resolved, e.Gone.UTC().Truncate(time.Second)
+	r.memory.Ends[key] = ends{before.N + 1, now}
 }
 
 // due returns what is to be told now, in the order in which it began.
@@ -128,7 +169,7 @@ func (r *receiver) tell(ctx context.Context) {
 		return
 	}
 	began := time.Now()
-	answer, err := r.send(ctx, p.ID, p.Body, p.Message)
+	_, err := r.send(ctx, p.ID, p.Body, p.Message)
 	if ctx.Err() != nil {
 		return // it is tried again with the same id
 	}
@@ -138,11 +179,10 @@ func (r *receiver) tell(ctx context.Context) {
 		r.fail(err)
 		return
 	}
-	_ = answer
 	w.mu.Lock()
 	r.taken(p.Message)
 	w.mu.Unlock()
-	r.failures, r.retryAt = 0, time.Time{}
+	r.failures, r.retryAt = 0, time.Now().Add(gather)
 	w.save()
 }
 

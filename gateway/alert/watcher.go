@@ -117,6 +117,9 @@ func (w *Watcher) receivers() (list []*receiver) {
 		if m.Episodes == nil {
 			m.Episodes = map[string]*episode{}
 		}
+		if m.Ends == nil {
+			m.Ends = map[string]ends{}
+		}
 		kept[id] = m
 		list = append(list, &receiver{Alerter: a, id: id, watcher: w, memory: m, seen: make(chan *sight, 1)})
 	}

@@ -110,6 +110,30 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestComesAndGoes: of what comes and goes nobody is told every minute, and a new beginning after hours is new.
+func TestComesAndGoes(t *testing.T) {
+	inTime(t, func(r *rig, l *listener) {
+		r.start(alerter(l, func(s *Settings) { s.Repeat = duration(0) }, QueueOld))
+		for range 720 { // six hours
+			r.set(func() { r.queue = Depth{1, time.Now().Add(-2 * time.Hour)} })
+			r.pass(20 * time.Second)
+			r.set(func() { r.queue = Depth{} })
+			r.pass(10 * time.Second)
+		}
+		if n := strings.Count(l.take(), "\n") + 1; n < 2 || n > 5 {
+			t.Errorf("%d messages in six hours", n)
+		}
+		r.pass(4 * time.Hour)
+		l.take()
+		r.set(func() { r.queue = Depth{1, time.Now().Add(-2 * time.Hour)} })
+		r.pass(20 * time.Second)
+		l.want(t, "the oldest of 1 in the queue was accepted 2 h ago")
+		r.set(func() { r.queue = Depth{} })
+		r.pass(20 * time.Second)
+		l.want(t, "resolved: the oldest of 1 in the queue was accepted 2 h ago")
+	})
+}
+
 // TestGrouped: what happens at once is one message, and each receiver gets what it asked for.
 func TestGrouped(t *testing.T) {
 	inTime(t, func(r *rig, l *listener) {
@@ -124,7 +148,7 @@ func TestGrouped(t *testing.T) {
 			}
 			r.full = errors.New("full")
 		})
-		r.pass(10 * time.Second)
+		r.pass(30 * time.Second)
 		other.want(t, "new mail is refused: full")
 		lines := strings.Split(l.take(), "\n")
 		if len(lines) != 2 || strings.Count(lines[0], "|") != maxAlerts-1 || strings.Count(lines[1], "|") != 50 {
@@ -164,7 +188,7 @@ func TestRestart(t *testing.T) {
 		r.start(ops())
 		l.want(t, "resolved: the oldest of 1 in the queue was accepted 2 h ago")
 		r.journal.Sent(journal.Attempt{Upstream: "main"})
-		r.pass(6 * time.Second)
+		r.pass(20 * time.Second)
 		l.want(t, "resolved: upstream main is closed (account): 401 for …@…")
 		r.pass(20 * time.Minute)
 		l.want(t, "resolved: 1 recipient failed in 60 min: main 1")
@@ -308,7 +332,7 @@ func TestDamagedState(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.set(func() { r.full = nil })
-		r.pass(10 * time.Second)
+		r.pass(time.Minute)
 		if got := l.take(); !strings.HasPrefix(got, "resolved: new mail is refused: full\n") || !strings.HasSuffix(got, "; see the log") {
 			t.Error(got)
 		}
