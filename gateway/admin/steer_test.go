@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -280,5 +281,82 @@ func TestFailuresOfTheQueue(t *testing.T) {
 	c, _ := start(t, Config{Queue: q})
 	if _, err := c.Status(t.Context()); err == nil || !strings.Contains(err.Error(), errLanes.Error()) {
 		t.Errorf("lanes: %v", err)
+	}
+}
+
+// TestMove: what the target cannot carry stays and is named, as is what may have been taken; what was held is so still.
+func TestMove(t *testing.T) {
+	m := several() // queued for main, queued for relay, failed for main with two recipients
+	taken := message("B2", "zoe", "main", envelope.Queued)
+	taken.Parts[0].Progress = envelope.Progress{Upstream: "main", Uncertain: true}
+	odd := message("C3", "odd", "main", envelope.Held)
+	held := message("D4", "hal", "main", envelope.Held)
+	carry := func(_ context.Context, upstream string, m *queue.Message, to []envelope.Recipient) error {
+		if m.ID == "C3" {
+			return fmt.Errorf("%s cannot carry mail to %s", upstream, to[0].Address)
+		}
+		return nil
+	}
+	var acted []journal.Operation
+	q := newFake(m, taken, odd, held)
+	c, _ := start(t, Config{Queue: q, Carry: carry, Status: func() []Upstream { return []Upstream{{Name: "main"}, {Name: "relay"}} },
+		Acted: func(o journal.Operation) { acted = append(acted, o) }})
+	for want, sel := range map[string]Selection{`no upstream "x"; there are main, relay`: {All: true, Target: "x"}, `no upstream ""`: {All: true}} {
+		if _, err := c.Act(t.Context(), Move, sel); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v", sel, err)
+		}
+	}
+	if _, err := c.Act(t.Context(), Hold, Selection{All: true, Target: "main"}); err == nil || !strings.Contains(err.Error(), "target goes with move") {
+		t.Error(err)
+	}
+	want := &Changed{Changed: 2, Recipients: 4, Stay: 2, Groups: []Group{{"main", envelope.Failed, 1, 2}, {"main", envelope.Held, 1, 1}, {"main", envelope.Queued, 1, 1}},
+		Refused: []Refusal{{"B2", []string{"zoe@example.org"}, "its last offer may have been taken: another upstream would send it twice"},
+			{"C3", []string{"odd@example.org"}, "relay cannot carry mail to odd@example.org"}}}
+	for _, dry := range []bool{true, false} {
+		got, err := c.Act(t.Context(), Move, Selection{All: true, Target: "relay", DryRun: dry})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.At, got.Examples = time.Time{}, nil
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("dry run %v: %s", dry, d)
+		}
+	}
+	if d := cmp.Diff([]journal.Operation{{Action: "move", By: "somebody", Filter: "all", Messages: 2, Recipients: 4, Upstream: "relay"}}, acted); d != "" {
+		t.Error(d)
+	}
+	if got, err := c.Act(t.Context(), Move, Selection{All: true, Target: "relay"}); err != nil || got.Changed != 0 || got.Stay != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestResendRequest: the request reaches whoever accepts again, and the record.
+func TestResendRequest(t *testing.T) {
+	var acted []journal.Operation
+	c, _ := start(t, Config{Queue: newFake(), Status: func() []Upstream { return []Upstream{{Name: "main"}} },
+		Acted: func(o journal.Operation) { acted = append(acted, o) },
+		Resend: func(_ context.Context, id string, ask Resend, by string) (*Resent, error) {
+			if id != "A1" {
+				return nil, Unprocessable(fmt.Errorf("not %s", id))
+			}
+			return &Resent{ID: "N1", To: append(ask.To, by)}, nil
+		}})
+	got, err := c.Resend(t.Context(), "A1", Resend{To: []string{"x@y"}, Via: "main"})
+	if d := cmp.Diff(&Resent{ID: "N1", To: []string{"x@y", "somebody"}}, got); err != nil || d != "" {
+		t.Errorf("%v %s", err, d)
+	}
+	if d := cmp.Diff([]journal.Operation{{Action: "resend", By: "somebody", Filter: "A1 as N1 to=x@y", Messages: 1, Recipients: 2, Upstream: "main"}}, acted); d != "" {
+		t.Error(d)
+	}
+	for id, want := range map[string]int{"B2": 422, "A1": 400} {
+		var e *Error
+		if _, err := c.Resend(t.Context(), id, Resend{Via: map[string]string{"A1": "x"}[id]}); !errors.As(err, &e) || e.Status != want {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	c, _ = start(t, Config{Queue: newFake()})
+	var e *Error
+	if _, err := c.Resend(t.Context(), "A1", Resend{}); !errors.As(err, &e) || e.Status != 501 {
+		t.Error(err)
 	}
 }
