@@ -37,6 +37,9 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	store, err := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && hasMaildrop(stateDir):
+		if _, err := maildrop.Look(stateDir, 0); errors.Is(err, fs.ErrPermission) {
+			return nil, nil, command.Hintf(err, hintUser)
+		}
 		return admin.Reader{Queue: admin.NoQueue{}, Maildrop: lookAt(stateDir)}, func() {}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, command.Hintf(fmt.Errorf("the gateway is not running and %s contains no queue", stateDir),

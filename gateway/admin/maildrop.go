@@ -30,13 +30,21 @@ func (r Reader) maildropStatus() (*MaildropStatus, error) {
 	}
 	w, err := r.Maildrop(0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the maildrop cannot be read: %w", err)
 	}
 	s := &MaildropStatus{Messages: w.Count, Bytes: w.Bytes, Oldest: w.Oldest, Refused: w.Refused}
 	if w.Refused > 0 {
 		s.RefusedDir = w.RefusedDir
 	}
 	return s, nil
+}
+
+// queued returns messages of the queue; it has none in the state of the maildrop.
+func (r Reader) queued(ctx context.Context, f queue.Filter, p queue.Page) ([]queue.Message, error) {
+	if f.State == InMaildrop {
+		return nil, nil
+	}
+	return r.Queue.List(ctx, f, p)
 }
 
 // dropped returns what waits in the maildrop, as far as a filter names it: on the first page, if nothing is asked for that

@@ -86,11 +86,9 @@ func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []queue.Message
-	if f.State != InMaildrop {
-		if list, err = r.Queue.List(ctx, chosen, queue.Page{After: f.After, Limit: limit + 1}); err != nil {
-			return nil, err
-		}
+	list, err := r.queued(ctx, chosen, queue.Page{After: f.After, Limit: limit + 1})
+	if err != nil {
+		return nil, err
 	}
 	p := &Page{}
 	if len(list) > limit {
@@ -337,7 +335,7 @@ func (r Reader) fill(ctx context.Context, s *Status) error {
 		s.Queue[state] = QueueStatus{Parts: d.Parts, Bytes: d.Bytes, Oldest: d.Oldest}
 	}
 	if s.Maildrop, err = r.maildropStatus(); err != nil {
-		return fmt.Errorf("the maildrop cannot be read: %w", err)
+		return err
 	}
 	h, err := r.Queue.Health(ctx)
 	if err != nil {
