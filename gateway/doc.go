@@ -22,7 +22,7 @@
 //	config deliver admin
 //	                the only reader of TOML; due mail to its upstreams; show and steer. Also the kinds that speak HTTP
 //	upstream/oauth  access tokens: got, renewed, kept. Also upstream/api/words, what providers mean by
-//	                theirs, and upstream/api/filetype, what files are called
+//	                theirs, upstream/smtp/reply, what a relay answers, and upstream/api/filetype, what files are called
 //	admin/trial     what became of mail that was made due
 //	deliver/waiting admin/find upstream/raw
 //	                why mail waits; mail found, wherever it is; a message as it is, for the APIs that take it so. Also upstream/api/tokens, for those that take access tokens

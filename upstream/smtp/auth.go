@@ -15,6 +15,7 @@ import (
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/oauth"
+	"mailhatch/upstream/smtp/reply"
 )
 
 // mechanisms are the values of auth that name one: SASL's names in lower case.
@@ -79,7 +80,7 @@ func (u *relay) mechanism(client *mailsmtp.Client, password string, encrypted bo
 	i := slices.IndexFunc(wanted, func(name string) bool { return slices.Contains(offered, name) })
 	if i < 0 {
 		return nil, fmt.Errorf("the relay offers no AUTH mechanism that can be used: it has %s, wanted is %s",
-			clean(u.secrets.Redact(list)), strings.Join(wanted, " or "))
+			reply.Clean(u.secrets.Redact(list)), strings.Join(wanted, " or "))
 	}
 	user := u.username
 	switch wanted[i] {
@@ -129,7 +130,7 @@ func (u *relay) authError(err error, secrets *upstream.Redactor) error {
 		}
 		return &upstream.Error{Class: upstream.Account, Err: fmt.Errorf("%s: AUTH failed: %w", u.address(), secrets.Error(err))}
 	}
-	e := replyOf(refused, secrets).failure(atAuth)
+	e := reply.Of(refused, secrets).Failure(reply.AtAuth)
 	e.Err = fmt.Errorf("%s: AUTH refused: %w", u.address(), e.Err)
 	e.Err = oauth.Advise(e.Err, refused.Msg)
 	return e

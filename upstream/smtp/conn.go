@@ -17,6 +17,7 @@ import (
 	mailsmtp "github.com/wneessen/go-mail/smtp"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/smtp/reply"
 )
 
 // conn is a connection that is past EHLO, TLS and AUTH. One goroutine uses it at a time.
@@ -211,12 +212,11 @@ func (c *conn) write(p []byte, timeout time.Duration) error {
 // Limits of one reply: RFC 5321 4.5.3.1.5 has 512 octets a line; real ones are longer at times.
 const (
 	maxReplyLines = 128
-	maxReplyText  = 2000
 )
 
 // readReply reads one reply. After an error the connection is of no more use.
-func (c *conn) readReply(timeout time.Duration) (reply, error) {
-	var r reply
+func (c *conn) readReply(timeout time.Duration) (reply.Reply, error) {
+	var r reply.Reply
 	var few [4]string // lines of a usual reply
 	lines := few[:0]
 	waits := false
@@ -233,14 +233,14 @@ func (c *conn) readReply(timeout time.Duration) (reply, error) {
 			return r, err
 		}
 		line := string(raw)
-		code, more, text, ok := splitReplyLine(line)
-		if !ok || (r.code != 0 && code != r.code) {
+		code, more, text, ok := reply.SplitLine(line)
+		if !ok || (r.Code != 0 && code != r.Code) {
 			return r, c.garbage(line)
 		}
-		r.code = code
+		r.Code = code
 		lines = append(lines, text)
 		if !more {
-			r.setText(lines, c.secrets)
+			r.SetText(lines, c.secrets)
 			return r, nil
 		}
 	}
@@ -262,25 +262,6 @@ func (g garbageError) Error() string {
 	return fmt.Sprintf("the relay answered something that is not an SMTP reply: %.60q", string(g))
 }
 
-// splitReplyLine splits "250-text" (RFC 5321 4.2).
-func splitReplyLine(line string) (code int, more bool, text string, ok bool) {
-	line = strings.TrimRight(line, "\r\n")
-	if len(line) < 3 {
-		return 0, false, "", false
-	}
-	code, err := strconv.Atoi(line[:3])
-	if err != nil || code < 100 || code > 599 {
-		return 0, false, "", false
-	}
-	if len(line) == 3 {
-		return code, false, "", true
-	}
-	if line[3] != ' ' && line[3] != '-' {
-		return 0, false, "", false
-	}
-	return code, line[3] == '-', line[4:], true
-}
-
 // spoke reports whether the relay has sent something nobody asked for, or closed: one reply too many would pass
 // for that to the next command.
 func (c *conn) spoke() bool { return c.holds() || c.raw.pending() }
@@ -289,9 +270,9 @@ func (c *conn) spoke() bool { return c.holds() || c.raw.pending() }
 func (c *conn) holds() bool { return c.client.Text.R.Buffered() > 0 }
 
 // ask sends a command and reads its reply.
-func (c *conn) ask(command string, timeout time.Duration) (reply, error) {
+func (c *conn) ask(command string, timeout time.Duration) (reply.Reply, error) {
 	if err := c.write([]byte(command+"\r\n"), timeout); err != nil {
-		return reply{}, err
+		return reply.Reply{}, err
 	}
 	return c.readReply(timeout)
 }

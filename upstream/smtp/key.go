@@ -10,6 +10,7 @@ import (
 
 	"mailhatch/mime"
 	"mailhatch/upstream"
+	"mailhatch/upstream/smtp/reply"
 )
 
 // keyField is the field by which Resend recognises a repeated message, https://resend.com/docs/send-with-smtp
@@ -93,12 +94,12 @@ func (t *transaction) uncertain(e *upstream.Error) *upstream.Error {
 
 // refusedKey is the meaning of a refusal for the sake of the key, nil for any other: another message had it, or the same
 // one is on its way, https://resend.com/docs/dashboard/emails/idempotency-keys
-func (t *transaction) refusedKey(r reply) *upstream.Error {
-	words := strings.ToLower(r.text)
+func (t *transaction) refusedKey(r reply.Reply) *upstream.Error {
+	words := strings.ToLower(r.Text)
 	if !t.job.keyed || !slices.ContainsFunc([]string{"idempotent", "idempotency"}, func(s string) bool { return strings.Contains(words, s) }) {
 		return nil
 	}
-	e := &upstream.Error{Class: upstream.Uncertain, Status: r.code, Err: errors.New(r.text)}
+	e := &upstream.Error{Class: upstream.Uncertain, Status: r.Code, Err: errors.New(r.Text)}
 	if strings.Contains(words, "concurrent") || strings.Contains(words, "in progress") {
 		return t.uncertain(e)
 	}

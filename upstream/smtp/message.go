@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/smtp/reply"
 )
 
 // message sends the message and settles those who get it.
@@ -24,11 +24,11 @@ func (t *transaction) message(ctx context.Context) error {
 		case errors.As(err, &known), errors.Is(err, errOutOfStep):
 			return err
 		}
-		return t.lastWords(err, atDot)
+		return t.lastWords(err, reply.AtDot)
 	}
 	r, err := t.conn.readReply(t.relay.finalTimeout)
-	if err == nil && r.code/100 != 2 && r.code/100 != 4 && r.code/100 != 5 {
-		err = t.conn.garbage(fmt.Sprint(r.code, " ", r.text))
+	if err == nil && r.Code/100 != 2 && r.Code/100 != 4 && r.Code/100 != 5 {
+		err = t.conn.garbage(fmt.Sprint(r.Code, " ", r.Text))
 	}
 	if err != nil {
 		t.conn.broken = true
@@ -36,13 +36,13 @@ func (t *transaction) message(ctx context.Context) error {
 			Err: fmt.Errorf("the message was sent, but the reply of %s was lost: %w", t.relay.address(), cause(ctx, err))})})
 		return nil
 	}
-	if r.code/100 != 2 {
-		if e := t.refusal(r); e.Class == upstream.Uncertain || !t.divide(r, atDot) {
+	if r.Code/100 != 2 {
+		if e := t.refusal(r); e.Class == upstream.Uncertain || !t.divide(r, reply.AtDot) {
 			t.settle(t.accepted, upstream.Outcome{Err: e})
 		}
 		return nil
 	}
-	t.settle(t.accepted, upstream.Outcome{ID: t.conn.secrets.Redact(r.queueID()), Notifies: t.conn.caps.dsn, Note: t.job.content.note()})
+	t.settle(t.accepted, upstream.Outcome{ID: t.conn.secrets.Redact(r.QueueID()), Notifies: t.conn.caps.dsn, Note: t.job.content.note()})
 	for _, i := range t.tooMany { // each transaction takes at least one, so this ends
 		t.job.out[i], t.job.settled[i] = upstream.Outcome{}, false
 	}
@@ -51,19 +51,19 @@ func (t *transaction) message(ctx context.Context) error {
 
 // refusal returns what a reply to the final dot that is not a success means, once QUIT has its own reply: with one
 // too many before the dot, the reply to the dot would come now.
-func (t *transaction) refusal(r reply) *upstream.Error {
+func (t *transaction) refusal(r reply.Reply) *upstream.Error {
 	t.conn.broken = true
-	if r.code != 421 {
+	if r.Code != 421 {
 		next, err := t.conn.ask("QUIT", min(t.relay.timeout, resetTimeout))
-		if err == nil && next.code != 221 && next.code != 421 {
+		if err == nil && next.Code != 221 && next.Code != 421 {
 			return t.uncertain(&upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("%s: %w: the message got %d %s, and QUIT %d",
-				t.relay.address(), errOutOfStep, r.code, r.text, next.code)})
+				t.relay.address(), errOutOfStep, r.Code, r.Text, next.Code)})
 		}
 	}
 	if e := t.refusedKey(r); e != nil {
 		return e
 	}
-	return r.failure(atDot)
+	return r.Failure(reply.AtDot)
 }
 
 // send writes the message, behind its key where it has one.
@@ -99,10 +99,10 @@ func (t *transaction) early() error {
 	switch {
 	case err != nil:
 		return err
-	case r.code < 400:
-		return fmt.Errorf("%w: %d before the message was sent", errOutOfStep, r.code)
+	case r.Code < 400:
+		return fmt.Errorf("%w: %d before the message was sent", errOutOfStep, r.Code)
 	}
-	e := r.failure(atDot)
+	e := r.Failure(reply.AtDot)
 	if e.Class == upstream.Permanent || e.Class == upstream.Account {
 		e.Class, e.Sender = upstream.Temporary, false
 	}
@@ -110,28 +110,10 @@ func (t *transaction) early() error {
 }
 
 // lastWords asks why the relay closed the connection while we were writing; err where it does not say.
-func (t *transaction) lastWords(err error, phase stage) error {
+func (t *transaction) lastWords(err error, phase reply.Stage) error {
 	r, silent := t.conn.readReply(min(t.relay.timeout, time.Second))
-	if silent != nil || r.code < 400 {
+	if silent != nil || r.Code < 400 {
 		return err
 	}
-	return r.failure(phase)
-}
-
-// queueID finds the relay's id in the reply to the final dot: "queued as ID" (Postfix and many
-// others), "id=ID" (Exim), "Ok ID" (Amazon SES); "" when there is none.
-func (r reply) queueID() string {
-	words := strings.Fields(r.text)
-	for i, w := range words {
-		if strings.EqualFold(w, "as") && i > 0 && strings.EqualFold(words[i-1], "queued") && i+1 < len(words) {
-			return strings.TrimRight(words[i+1], ".,;")
-		}
-		if len(w) > 3 && strings.EqualFold(w[:3], "id=") {
-			return w[3:]
-		}
-	}
-	if len(words) == 2 && strings.EqualFold(words[0], "ok") && len(words[1]) >= 16 {
-		return words[1]
-	}
-	return ""
+	return r.Failure(phase)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/smtp/reply"
 	"mailhatch/upstream/upstreamtest"
 )
 
@@ -17,13 +18,13 @@ func TestSMTPEchoedPassword(t *testing.T) {
 	blob := base64.StdEncoding.EncodeToString([]byte("\x00u\x00" + password))
 	for _, stage := range []smtpStage{upstreamtest.SMTPGreeting, upstreamtest.SMTPEhlo, upstreamtest.SMTPAuth, upstreamtest.SMTPMail, upstreamtest.SMTPRcpt,
 		upstreamtest.SMTPData, upstreamtest.SMTPBody, upstreamtest.SMTPDot} {
-		for _, echo := range []string{password, blob, password[:9] + "\n550 " + password[9:], strings.Repeat("x", maxReplyText-20) + " " + password, strings.Repeat("x", maxReplyText-20) + " " + blob} {
+		for _, echo := range []string{password, blob, password[:9] + "\n550 " + password[9:], strings.Repeat("x", 2000-20) + " " + password, strings.Repeat("x", reply.MaxText-20) + " " + blob} {
 			for _, code := range []string{"550-", "451-", "HTTP "} {
 				if code == "HTTP " && strings.Contains(echo, "\n") {
 					continue // only the first line is quoted
 				}
-				reply := code + strings.ReplaceAll(echo, "\n550 ", "\n"+code) + "\n" + strings.Replace(code, "-", " ", 1) + "end"
-				relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Users: map[string]string{"u": password}, React: react(stage, "", replyWith(reply))})
+				words := code + strings.ReplaceAll(echo, "\n550 ", "\n"+code) + "\n" + strings.Replace(code, "-", " ", 1) + "end"
+				relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{Users: map[string]string{"u": password}, React: react(stage, "", replyWith(words))})
 				u := openSMTP(t, relay, func(s *settings) { s.Username, s.Password = "u", upstream.NewSecret(password) })
 				out := u.Send(context.Background(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "a@x"))
 				if out[0].Err == nil && stage != upstreamtest.SMTPBody {

@@ -12,19 +12,10 @@ import (
 // command, and the recipient, that it seems to answer. What follows from it:
 //
 //   - a connection on which something waits to be read gets no other command ([conn.spoke]);
-//   - a reply must be one that its command can have ([reply.fits]); 354 is given to DATA alone, so that with it all
+//   - a reply must be one that its command can have (Fits); 354 is given to DATA alone, so that with it all
 //     replies before it are in their places;
 //   - without 354 a refusal counts for good only when the next command gets a reply of its own (confirm, refusal).
 var errOutOfStep = errors.New("the replies of the relay are out of step with the commands")
-
-// fits reports whether a reply can be one to a command of this stage: 2yz to MAIL and RCPT, 354 to DATA, or a refusal.
-func (r reply) fits(phase stage) bool {
-	ok := r.code/100 == 2
-	if phase == atData {
-		ok = r.code == 354
-	}
-	return ok || r.code/100 == 4 || r.code/100 == 5
-}
 
 // reopen takes all outcomes of the transaction back.
 func (t *transaction) reopen() {
@@ -42,10 +33,10 @@ func (t *transaction) confirm() error {
 		command, want = "QUIT", 221
 	}
 	r, err := t.conn.ask(command, min(t.relay.timeout, resetTimeout))
-	t.conn.broken = err != nil || r.code != 250
-	if err == nil && r.code != want && r.code != 421 {
+	t.conn.broken = err != nil || r.Code != 250
+	if err == nil && r.Code != want && r.Code != 421 {
 		t.reopen()
-		return fmt.Errorf("%w: %d to %s", errOutOfStep, r.code, command)
+		return fmt.Errorf("%w: %d to %s", errOutOfStep, r.Code, command)
 	}
 	return nil
 }

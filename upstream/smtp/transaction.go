@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/smtp/reply"
 )
 
 // transaction is MAIL, RCPT, DATA and the message, for some recipients of a job.
@@ -95,8 +96,8 @@ func (u *relay) most(conn *conn) int {
 
 // divide reports whether the relay refuses a message for the number of its recipients: half as many at once are
 // offered next, and those of later messages too.
-func (t *transaction) divide(r reply, phase stage) bool {
-	if len(t.accepted) < 2 || !r.tooManyRecipients(phase) {
+func (t *transaction) divide(r reply.Reply, phase reply.Stage) bool {
+	if len(t.accepted) < 2 || !r.TooManyRecipients(phase) {
 		return false
 	}
 	half := int64(len(t.accepted) / 2)
@@ -166,18 +167,18 @@ func (t *transaction) exchange() error {
 			buf = t.command(buf, k)
 		}
 		if err := t.conn.write(buf, t.relay.timeout); err != nil {
-			return t.lastWords(err, atConnect)
+			return t.lastWords(err, reply.AtConnect)
 		}
 		for k := next; k < next+n; k++ {
 			r, err := t.conn.readReply(t.relay.timeout)
 			if err != nil {
 				return err
 			}
-			if r.code == 421 {
-				return r.failure(t.phase(k))
+			if r.Code == 421 {
+				return r.Failure(t.phase(k))
 			}
-			if !r.fits(t.phase(k)) {
-				return fmt.Errorf("%w: %d to %s", errOutOfStep, r.code, [...]string{atMail: "MAIL", atRcpt: "RCPT", atData: "DATA"}[t.phase(k)])
+			if !r.Fits(t.phase(k)) {
+				return fmt.Errorf("%w: %d to %s", errOutOfStep, r.Code, [...]string{reply.AtMail: "MAIL", reply.AtRcpt: "RCPT", reply.AtData: "DATA"}[t.phase(k)])
 			}
 			t.replied = true
 			t.reply(k, r)
@@ -198,37 +199,37 @@ func (t *transaction) command(b []byte, k int) []byte {
 }
 
 // reply notes the answer to command k.
-func (t *transaction) reply(k int, r reply) {
+func (t *transaction) reply(k int, r reply.Reply) {
 	switch {
 	case k == 0:
-		if r.code/100 != 2 {
-			t.refused = r.failure(atMail)
+		if r.Code/100 != 2 {
+			t.refused = r.Failure(reply.AtMail)
 		}
 	case k == len(t.rcpts)+1:
-		if t.asked, t.data = true, r.code == 354; !t.data {
-			t.noData = r.failure(atData)
-			t.divided = t.divide(r, atData)
+		if t.asked, t.data = true, r.Code == 354; !t.data {
+			t.noData = r.Failure(reply.AtData)
+			t.divided = t.divide(r, reply.AtData)
 		}
 	case t.refused != nil: // 503 and the like, pipelined behind MAIL
-	case r.code/100 == 2:
+	case r.Code/100 == 2:
 		t.accepted = append(t.accepted, t.rcpts[k-1])
 	default:
 		i := t.rcpts[k-1]
-		if r.tooManyRecipients(atRcpt) {
+		if r.TooManyRecipients(reply.AtRcpt) {
 			t.tooMany = append(t.tooMany, i)
 		}
-		t.job.settle(i, upstream.Outcome{Err: r.failure(atRcpt)})
+		t.job.settle(i, upstream.Outcome{Err: r.Failure(reply.AtRcpt)})
 	}
 }
 
-func (t *transaction) phase(k int) stage {
+func (t *transaction) phase(k int) reply.Stage {
 	switch k {
 	case 0:
-		return atMail
+		return reply.AtMail
 	case len(t.rcpts) + 1:
-		return atData
+		return reply.AtData
 	}
-	return atRcpt
+	return reply.AtRcpt
 }
 
 // refusedHere corrects a guess: a relay that takes other recipients of this mail is open to us, so that

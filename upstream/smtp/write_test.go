@@ -52,7 +52,7 @@ func TestSMTPHeldReplies(t *testing.T) {
 	c.raw.Conn = conn
 	c.client.Text.R.Reset(&replies{text: "250-2.1.0 one\r\n250 2.1.0 more\r\n250 two\r\n"})
 	for _, want := range []string{"one more", "two"} {
-		if r, err := c.readReply(time.Minute); err != nil || r.code != 250 || r.text != want {
+		if r, err := c.readReply(time.Minute); err != nil || r.Code != 250 || r.Text != want {
 			t.Errorf("%+v, %v", r, err)
 		}
 	}
