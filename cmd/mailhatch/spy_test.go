@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -115,7 +116,10 @@ func readSoon(conn net.Conn, in *bufio.Reader) (string, error) {
 }
 
 func (s *spying) browse(network, address string) {
-	client := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial(network, address) }}
+	client := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}}
 	defer client.CloseIdleConnections()
 	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/login", "/login?token=AAAAAAAAAAAAAAAAAAAAAAAAAA", "/messages", "/messages/1", "/upstreams", "/live", "/config",
 		"/api/v1/status", "/api/v1/queue", "/api/v1/queue/1", "/api/v1/queue/1/message", "/api/v1/log", "/api/v1/memory/kept", "/api/v1/openapi.yaml", "//api/v1/queue",

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -354,7 +355,10 @@ func TestSocket(t *testing.T) {
 	srv.Listener = l
 	srv.Start()
 	defer srv.Close()
-	client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", l.Addr().String()) }}}
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", l.Addr().String())
+	}}}
 	defer client.CloseIdleConnections()
 	resp, err := client.Get("http://localhost/")
 	if err != nil {
