@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // sight is what a look at the gateway found. What is nil or false could not be seen, or nobody asked.
@@ -186,9 +187,10 @@ func words(s string) string {
 	return ": " + masked(s)
 }
 
-// masked hides addresses of mail in words of others, and cuts them.
+// masked hides addresses of mail in words of others, makes one line of them, and cuts it.
 func masked(s string) string {
-	s = regexp.MustCompile(`[^\s<>"'(),:;@]+@[^\s<>"'(),:;]+`).ReplaceAllString(s, "…@…")
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	s = regexp.MustCompile(`[^\s<>"(),:;@]+@[^\s<>"'(),:;]+`).ReplaceAllString(s, "…@…")
 	if len(s) > maxWords {
 		s = s[:maxWords] + "…"
 	}

@@ -278,3 +278,17 @@ func TestHead(t *testing.T) {
 		t.Errorf("%d, %v, %d are kept", n, err, h.text.Len())
 	}
 }
+
+// TestMasked: words of others are one line without addresses, of a length.
+func TestMasked(t *testing.T) {
+	for s, want := range map[string]string{
+		"550 5.1.1 <ann.o'neil+x@example.com>: no such user": "550 5.1.1 <…@…>: no such user",
+		"rcpt to:bob@example.org, mailto:a@b":                "rcpt to:…@…, mailto:…@…",
+		"two\r\nlines \x1b[31m\u009b":                        "two lines [31m",
+		strings.Repeat("x", 2*maxWords):                      strings.Repeat("x", maxWords) + "…",
+	} {
+		if got := masked(s); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

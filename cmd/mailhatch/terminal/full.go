@@ -14,6 +14,7 @@ type Full struct {
 	out     *os.File
 	in      *os.File
 	old     *term.State // of in; nil: it is no terminal
+	undo    func()      // what was done to out
 	keys    chan byte
 	resized chan os.Signal
 }
@@ -35,10 +36,15 @@ const (
 // TakeOver takes the screen of a terminal and, where in is one too, its keys: these are neither shown nor waited for until
 // the line ends.
 func TakeOver(out, in *os.File) (*Full, error) {
-	f := &Full{out: out, in: in, keys: make(chan byte, 16), resized: make(chan os.Signal, 1)}
+	undo, err := obey(out)
+	if err != nil {
+		return nil, err
+	}
+	f := &Full{out: out, in: in, undo: undo, keys: make(chan byte, 16), resized: make(chan os.Signal, 1)}
 	if in != nil && term.IsTerminal(int(in.Fd())) {
 		old, err := term.MakeRaw(int(in.Fd()))
 		if err != nil {
+			undo()
 			return nil, err
 		}
 		f.old = old
@@ -93,6 +99,7 @@ func (f *Full) Show(text string) error {
 func (f *Full) GiveBack() error {
 	stopResize(f.resized)
 	_, err := io.WriteString(f.out, giveBack)
+	f.undo()
 	if f.old != nil {
 		err = errors.Join(err, term.Restore(int(f.in.Fd()), f.old))
 	}

@@ -24,3 +24,14 @@ func WithoutEcho(f *os.File, read func() error) error {
 	defer windows.SetConsoleMode(console, mode) //nolint:errcheck // the console has gone
 	return read()
 }
+
+// obey makes a console follow the controls of Full; undo leaves it as it was.
+func obey(file *os.File) (undo func(), err error) {
+	console := windows.Handle(file.Fd())
+	var mode uint32
+	if err := windows.GetConsoleMode(console, &mode); err != nil {
+		return nil, err
+	}
+	undo = func() { _ = windows.SetConsoleMode(console, mode) } // the console has gone
+	return undo, windows.SetConsoleMode(console, mode|windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING)
+}
