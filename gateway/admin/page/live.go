@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,8 @@ const (
 // live tells browsers that something happened. While nobody watches, an event costs one look at a counter.
 type live struct {
 	watched  atomic.Int32
-	accepted atomic.Int64 // messages since the start
+	happened atomic.Int64 // events since the start
+	accepted atomic.Int64 // messages
 	changed  chan struct{}
 	stopped  chan struct{}
 
@@ -38,6 +40,7 @@ func (p *Page) Hear(e journal.Event) {
 	if e.Name == "accepted" {
 		p.live.accepted.Add(1)
 	}
+	p.live.happened.Add(1)
 	if p.live.watched.Load() == 0 {
 		return
 	}
@@ -96,7 +99,13 @@ func (l *live) leave(s chan int64) {
 	l.watched.Store(int32(len(l.streams)))
 }
 
-// stream is GET /live: an event for each second in which something happened, with how many messages came since it began.
+// place is the address of the stream for a page that shows what has happened until now.
+func (l *live) place() string {
+	return fmt.Sprintf("/live?happened=%d&accepted=%d", l.happened.Load(), l.accepted.Load())
+}
+
+// stream is GET /live: an event for each second in which something happened, with how many messages came since the page
+// was made that asks.
 func (p *Page) stream(v *view) error {
 	s, ok := p.live.watch()
 	if !ok {
@@ -109,8 +118,16 @@ func (p *Page) stream(v *view) error {
 	}
 	v.w.Header().Set("Content-Type", "text/event-stream")
 	v.w.Header().Set("Cache-Control", "no-store")
-	began := p.live.accepted.Load()
+	q := v.r.URL.Query()
+	happened, _ := strconv.ParseInt(q.Get("happened"), 10, 64)
+	accepted, _ := strconv.ParseInt(q.Get("accepted"), 10, 64)
 	fmt.Fprint(v.w, "retry: 3000\n\n")
+	if p.live.happened.Load() != happened { // since the page was made
+		select {
+		case s <- p.live.accepted.Load():
+		default:
+		}
+	}
 	end, tick := time.NewTimer(streamLife), time.NewTicker(comfort)
 	defer end.Stop()
 	defer tick.Stop()
@@ -125,7 +142,7 @@ func (p *Page) stream(v *view) error {
 		case <-tick.C:
 			fmt.Fprint(v.w, ":\n\n")
 		case n := <-s:
-			fmt.Fprintf(v.w, "data: %d\n\n", n-began)
+			fmt.Fprintf(v.w, "data: %d\n\n", n-accepted)
 		}
 	}
 	return nil

@@ -116,6 +116,8 @@ type view struct {
 	r   *http.Request
 	ctx context.Context
 	now time.Time
+
+	live string // address of the stream of what happens from now on
 }
 
 // refusal is a request that cannot be followed, and what to do instead.
@@ -129,7 +131,7 @@ func (e *refusal) Error() string { return e.words }
 
 // answer serves one request; an error becomes a page of its own.
 func (p *Page) answer(w http.ResponseWriter, r *http.Request, h func(*view) error) {
-	v := &view{w, r, r.Context(), p.cfg.Now()}
+	v := &view{w, r, r.Context(), p.cfg.Now(), p.live.place()}
 	err := h(v)
 	if err == nil || v.ctx.Err() != nil {
 		return

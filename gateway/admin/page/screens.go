@@ -118,7 +118,7 @@ type frame struct {
 	CSRF          string
 	Query         string // of the search
 	Whole         note   // how the gateway is, in a few words
-	Live          bool   // the screen changes when something happens
+	Live          string // where the screen hears that something happened, "" where it does not change
 	Body          any
 }
 
@@ -130,7 +130,11 @@ func (p *Page) show(v *view, status int, screen, title string, body any) error {
 	}
 	caller := p.cfg.Caller(v.r)
 	f := &frame{Now: v.now, Screen: screen, Title: title, Style: s.url("style.css"), Script: s.url("script.js"), CSRF: caller.CSRF, Query: v.r.URL.Query().Get("q"), Body: body,
-		By: strings.TrimPrefix(caller.By, "page: "), Live: screen == "overview" || screen == "messages" || screen == "message" || screen == "upstreams"}
+		By: strings.TrimPrefix(caller.By, "page: ")}
+	switch screen {
+	case "overview", "messages", "message", "upstreams":
+		f.Live = v.live
+	}
 	if st, err := p.cfg.Gateway.Status(v.ctx); err == nil {
 		f.Host, f.Version, f.Whole = st.Hostname, st.Version, whole(p.notes(v, st))
 	} else {

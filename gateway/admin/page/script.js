@@ -22,7 +22,7 @@
 
   // What happened while the page was open: figures change where they stand, lists wait for a click.
   const bar = $('#new');
-  let fresh = 0, busy = false, again = false;
+  let busy = false, again = false;
   const swap = async () => {
     if (busy) { again = true; return; }
     busy = true;
@@ -51,11 +51,8 @@
   };
   if (root.dataset.live && window.EventSource) {
     const stream = new EventSource(root.dataset.live);
-    let seen = 0;
-    stream.onopen = () => { seen = 0; };
     stream.onmessage = e => {
-      const n = +e.data;
-      fresh += Math.max(0, n - seen); seen = n;
+      const fresh = +e.data;
       swap();
       if (bar && fresh > 0 && $('#list')) {
         bar.hidden = false;

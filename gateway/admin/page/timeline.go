@@ -152,6 +152,8 @@ func eventStep(e *queue.Event) step {
 		s.Words = by + " moved it to " + e.Lane + " for" + who
 	case queue.EventResent:
 		s.State, s.Words, s.Small = "", by+" sent it again, "+e.Words, ""
+	case queue.EventFailed:
+		s.State, s.Words = envelope.Failed, "Given up for"+who
 	default:
 		s.State, s.Words = "", string(e.Kind)+who
 	}

@@ -1,0 +1,150 @@
+package browser
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+var pictures = flag.String("screenshots", "", "folder for screenshots of the page, light, dark and on a phone")
+
+// furnish fills a house with mail of each state and returns its screens.
+func furnish(h *house) map[string]string {
+	for i := range 3 {
+		h.send("shop@example.com", []string{"Your order 4711 has shipped", "Welcome to Example", "Grüße aus München"}[i], "bob@example.org", "ann@example.org")
+	}
+	h.send("shop@example.com", "Offer for the spring", "eva@drafts.example.net")
+	h.provider.status.Store(422)
+	h.send("news@example.com", "News of October", "nobody@example.org")
+	return map[string]string{"overview": "/overview", "messages": "/messages", "upstreams": "/upstreams", "routes": "/routes", "suppressed": "/suppressed", "config": "/config",
+		"found": "/messages?q=state:held", "nothing": "/messages?q=to:nobody@nowhere", "wrong": "/messages?q=tow:x", "missing": "/messages/XYZ"}
+}
+
+// axe finds the checker of accessibility, a file of npm's axe-core.
+func axe(t *testing.T) string {
+	t.Helper()
+	for _, place := range []string{os.Getenv("MAILHATCH_AXE"), "/usr/lib/node_modules/axe-core/axe.min.js", "/usr/local/lib/node_modules/axe-core/axe.min.js", "/usr/share/nodejs/axe-core/axe.min.js"} {
+		if b, err := os.ReadFile(place); place != "" && err == nil {
+			return string(b)
+		}
+	}
+	t.Skip("no axe-core on this machine (npm install -g axe-core)")
+	return ""
+}
+
+// accessible: axe-core finds no serious fault on any screen, in light and in dark.
+func accessible(t *testing.T, browser context.Context) {
+	checker := axe(t)
+	h := newHouse(t)
+	screens := furnish(h)
+	b := h.open(browser)
+	b.visit("/messages?q=state:held")
+	b.shows("#rows", "Offer for the spring")
+	id := js[string](b, `document.querySelector("#rows input").value`)
+	for name, path := range map[string]string{"message": "/messages/" + id, "html": "/messages/" + id + "?tab=headers", "text": "/messages/" + id + "?tab=text", "files": "/messages/" + id + "?tab=files",
+		"again": "/messages/" + id + "/again", "confirm": "/act?do=release&id=" + id, "target": "/act?do=move&id=" + id, "pause": "/upstreams/bulk/pause"} {
+		screens[name] = path
+	}
+	for name, path := range screens {
+		b.visit(path)
+		js[bool](b, checker+"; true")
+		for _, scheme := range []string{"light", "dark"} {
+			b.media("prefers-color-scheme="+scheme, "prefers-reduced-motion=reduce")
+			faults := js[[]string](b, `axe.run({resultTypes: ["violations"]}).then(r => r.violations.filter(v => v.impact === "serious" || v.impact === "critical")
+				.map(v => v.id + ": " + v.help + ": " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.any.map(a => a.message).join(" ")).slice(0, 3).join(" | ")))`)
+			for _, f := range faults {
+				t.Errorf("%s in %s: %s", name, scheme, f)
+			}
+		}
+	}
+}
+
+// budget: the first view of a screen is three requests and less than 30 kB.
+func budget(t *testing.T, browser context.Context) {
+	h := newHouse(t)
+	for range 60 {
+		h.send("shop@example.com", "Your order 4711 has shipped", "bob@example.org")
+	}
+	for _, path := range []string{"/overview", "/messages", "/upstreams", "/config", "/routes"} {
+		b := h.open(browser)
+		var mu sync.Mutex
+		requests, bytes := map[network.RequestID]string{}, 0.0
+		if err := chromedp.Listen(b.ctx, func(e any) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch e := e.(type) {
+			case *network.EventRequestWillBeSent:
+				if !strings.HasPrefix(e.Request.URL, "data:") && !strings.Contains(e.Request.URL, "/live?") {
+					requests[e.RequestID] = e.Request.URL
+				}
+			case *network.EventLoadingFinished:
+				if requests[e.RequestID] != "" {
+					bytes += e.EncodedDataLength
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := chromedp.Call(b.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}); err != nil {
+			t.Fatal(err)
+		}
+		b.visit("/nowhere") // what the start has loaded counts for nothing
+		mu.Lock()
+		clear(requests)
+		bytes = 0
+		mu.Unlock()
+		b.visit(path)
+		b.await("the end of loading", `document.readyState === "complete"`)
+		mu.Lock()
+		t.Logf("%s: %d requests, %.0f bytes", path, len(requests), bytes)
+		if len(requests) != 3 || bytes == 0 || bytes > 30<<10 {
+			t.Errorf("%s: %.0f bytes in %d requests: %v", path, bytes, len(requests), requests)
+		}
+		mu.Unlock()
+	}
+	for name, most := range map[string]int64{"style.css": 12 << 10, "script.js": 8 << 10} {
+		info, err := os.Stat(filepath.Join("../../gateway/admin/page", name))
+		if err != nil || info.Size() > most {
+			t.Errorf("%s has %d bytes, %v", name, info.Size(), err)
+		}
+	}
+}
+
+// screenshots makes the pictures of the documentation.
+func screenshots(t *testing.T, browser context.Context) {
+	if *pictures == "" {
+		t.Skip("made with -screenshots FOLDER")
+	}
+	h := newHouse(t)
+	screens := furnish(h)
+	b := h.open(browser)
+	for _, look := range []struct {
+		name, scheme, screen string
+		width, height        int64
+		phone                bool
+	}{
+		{"page-overview", "light", "overview", 1180, 780, false}, {"page-overview-dark", "dark", "overview", 1180, 780, false},
+		{"page-messages", "light", "messages", 1180, 620, false}, {"page-messages-dark", "dark", "messages", 1180, 620, false},
+		{"page-messages-phone", "light", "messages", 390, 780, true},
+	} {
+		b.size(look.width, look.height, look.phone)
+		b.media("prefers-color-scheme=" + look.scheme)
+		b.visit(screens[look.screen])
+		b.await("the end of loading", `document.readyState === "complete"`)
+		r, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(*pictures, look.name+".png"), []byte(r.Data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
