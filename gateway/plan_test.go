@@ -43,6 +43,7 @@ var plan = [][]string{
 	},
 	{"gateway"},
 	{"gateway/admin/page"},
+	{"gateway/explain"},
 	{"gateway/accept", "gateway/listen", "gateway/admin/mailq", "upstream/kinds"},
 	{
 		"gateway/deliver",

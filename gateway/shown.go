@@ -2,18 +2,24 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page"
+	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/deliver/waiting"
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/mime"
+	"mailhatch/upstream"
 )
 
 // newPage makes the page, which hears of what happens from now on.
 func (g *Gateway) newPage() *page.Page {
 	counts := figures.New(g.clock.Now)
-	p := page.New(page.Config{Gateway: shown{g.queue, g}, Figures: counts, Caller: g.access.Caller,
+	p := page.New(page.Config{Gateway: shown{g.queue, g}, Config: g.current.Load, Figures: counts, Caller: g.access.Caller,
 		Catcher: func() bool { return g.file == "" }, SMTP: g.smtpAddress, Now: g.clock.Now, Log: g.opts.Log})
 	g.journal.Listen(counts.Hear)
 	g.journal.Listen(p.Hear)
@@ -52,6 +58,41 @@ func (s shown) Act(ctx context.Context, action admin.Action, sel admin.Selection
 // ActOn implements page.Gateway.
 func (s shown) ActOn(ctx context.Context, name string, a admin.UpstreamAction, by string) (*admin.Upstream, error) {
 	return s.g.admin.ActOn(ctx, name, a, by)
+}
+
+// Reload implements page.Gateway.
+func (s shown) Reload(ctx context.Context) ([]string, error) { return s.g.reloadNotes(ctx) }
+
+// Render implements page.Gateway.
+func (s shown) Render(ctx context.Context, m *queue.Message, name string, to []envelope.Recipient, w io.Writer) error {
+	u := s.g.current.Load().Upstream(name)
+	if u == nil {
+		return fmt.Errorf("the config has no upstream %s", name)
+	}
+	r, ok := u.Upstream.(upstream.Renderer)
+	if !ok {
+		return fmt.Errorf("upstreams of type %s cannot show what they send", u.Kind.Name)
+	}
+	body, err := s.g.queue.Body(ctx, m.ID)
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // only read
+	msg, err := mime.Parse(body)
+	if err != nil {
+		return err
+	}
+	from, edits := u.Departure(m.ID, &m.Envelope, msg)
+	if msg, err = msg.With(edits...); err != nil {
+		return err
+	}
+	mail := deliver.NewMail(m.ID, &m.Envelope, from, to, msg)
+	if p, ok := u.Upstream.(upstream.Preflighter); ok {
+		if err := p.Preflight(mail); err != nil {
+			return fmt.Errorf("upstream %s cannot carry it: %w", name, err)
+		}
+	}
+	return r.Render(mail, w)
 }
 
 // Resend implements page.Gateway.

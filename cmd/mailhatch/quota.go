@@ -38,7 +38,7 @@ func (a *app) addQuotas(ctx context.Context, cfg *config.Config, all []explanati
 	left := a.quotasLeft(ctx)
 	for i := range all {
 		x := &all[i]
-		for _, name := range x.via {
+		for _, name := range x.Via {
 			u := cfg.Upstream(name)
 			if u == nil {
 				continue

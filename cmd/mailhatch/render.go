@@ -45,12 +45,12 @@ func runRender(_ context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	env, err := e.envelope(cfg, msg)
+	env, err := e.Envelope(cfg, msg)
 	if err != nil {
-		return err
+		return misused(err)
 	}
 	if len(env.To) == 0 {
-		return fmt.Errorf("%s: %s", e.ended[0].Recipient.Address, endingText(e.ended[0]))
+		return fmt.Errorf("%s: %s", e.Ended()[0].To, e.Ended()[0].Decision)
 	}
 	if msg, _, err = accept.Prepare(cfg, env, msg, "RENDERED"); err != nil {
 		return err

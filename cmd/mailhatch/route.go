@@ -2,79 +2,40 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"mailhatch/cmd/mailhatch/command"
-	"mailhatch/gateway/accept"
-	"mailhatch/gateway/config"
-	"mailhatch/gateway/envelope"
-	"mailhatch/gateway/identity"
+	"mailhatch/gateway/explain"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
 	"mailhatch/mime/lineend"
 )
 
-// envelopeFlags are the envelope that `route` and `render` assume.
-type envelopeFlags struct {
-	from, client, user, listener string
-	to                           command.List
-
-	// What envelope makes of them.
-	door  *door
-	given []envelope.Recipient // as a client would name them
-	ended []identity.Ending    // those whose alias leads to no address
-}
-
-func (a *app) envelopeFlags(name string) (*envelopeFlags, *flag.FlagSet) {
+// envelopeFlags returns the flags that say which envelope `route` and `render` assume.
+func (a *app) envelopeFlags(name string) (*explain.Case, *flag.FlagSet) {
 	fs := a.flags(name)
-	e := &envelopeFlags{}
-	fs.StringVar(&e.from, "from", "", "envelope sender `address`; \"<>\" is the null sender")
-	fs.Var(&e.to, "to", "envelope recipient `address`; may be repeated")
-	fs.StringVar(&e.client, "client", "", "IP `address` of the client (default: 127.0.0.1, or one that the listener allows)")
-	fs.StringVar(&e.user, "user", "", "AUTH `name`")
-	fs.StringVar(&e.listener, "listener", "", "`address` of the listener, as in the config (default: the first, or that of the user)")
-	return e, fs
+	c := &explain.Case{}
+	fs.StringVar(&c.From, "from", "", "envelope sender `address`; \"<>\" is the null sender")
+	fs.Var((*command.List)(&c.To), "to", "envelope recipient `address`; may be repeated")
+	fs.StringVar(&c.Client, "client", "", "IP `address` of the client (default: 127.0.0.1, or one that the listener allows)")
+	fs.StringVar(&c.User, "user", "", "AUTH `name`")
+	fs.StringVar(&c.Listener, "listener", "", "`address` of the listener, as in the config (default: the first, or that of the user)")
+	return c, fs
 }
 
-// envelope returns the assumed envelope; what is missing is taken from the message.
-func (e *envelopeFlags) envelope(cfg *config.Config, msg *mime.Message) (*envelope.Envelope, error) {
-	env := &envelope.Envelope{From: cfg.Identity.Qualify(strings.Trim(e.from, "<>"))}
-	if e.from == "" && len(msg.From) > 0 {
-		env.From = msg.From[0].Addr
+// misused makes what is wrong with a case an error of usage.
+func misused(err error) error {
+	if m, ok := errors.AsType[*explain.Mistake](err); ok {
+		return command.Usagef("%s", m.Error())
 	}
-	var err error
-	if e.door, err = e.findDoor(cfg); err != nil {
-		return nil, err
-	}
-	env.Client = envelope.Client{Addr: e.door.client, User: e.user, Listener: config.BounceName, Protocol: "ESMTP"}
-	if e.door.listener != nil {
-		env.Client.Listener = e.door.listener.Address
-	}
-	to := []string(e.to)
-	if len(to) == 0 {
-		bcc, _ := mime.ParseAddressList(strings.Join(msg.Header.Values("Bcc"), ", ")) // unreadable addresses get nothing
-		for _, list := range [][]mime.Address{msg.To, msg.Cc, bcc} {
-			for _, addr := range list {
-				to = append(to, addr.Addr)
-			}
-		}
-	}
-	if len(to) == 0 {
-		return nil, command.Usagef("no recipients: use --to ADDRESS, or a message with a To field")
-	}
-	for _, s := range to {
-		e.given = append(e.given, envelope.Recipient{Address: strings.Trim(s, "<>")})
-	}
-	env.To, e.ended = cfg.Aliases.Expand(cfg.Identity, e.given)
-	return env, nil
+	return err
 }
 
 // readMessage reads a message from a file, "-" is standard input, "" no message at all. It is held in memory once.
@@ -142,9 +103,13 @@ func runRoute(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	all, err := e.explain(ctx, cfg, msg, len(rest) == 1)
+	answers, err := e.Explain(ctx, cfg, msg, len(rest) == 1)
 	if err != nil {
-		return err
+		return misused(err)
+	}
+	var all []explanation
+	for _, x := range answers {
+		all = append(all, explanation{Answer: x})
 	}
 	a.addQuotas(ctx, cfg, all)
 	if *asJSON {
@@ -155,8 +120,8 @@ func runRoute(ctx context.Context, a *app, args []string) error {
 	if len(all) > 0 {
 		printRewrites(a.stdout, all[0].Rewrites)
 	}
-	if len(all) > 0 && all[0].whole {
-		all[0].Refused.print(a.stdout)
+	if len(all) > 0 && all[0].Whole {
+		printRefusal(a.stdout, all[0].Refused)
 		return nil
 	}
 	for _, x := range all {
@@ -165,106 +130,10 @@ func runRoute(ctx context.Context, a *app, args []string) error {
 	return nil
 }
 
-// explain asks at the door, then evaluates the rules for what comes in.
-func (e *envelopeFlags) explain(ctx context.Context, cfg *config.Config, msg *mime.Message, sent bool) ([]explanation, error) {
-	env, err := e.envelope(cfg, msg)
-	if err != nil {
-		return nil, err
-	}
-	whole, refused, err := e.door.ask(ctx, e, env, msg, sent)
-	switch {
-	case err != nil:
-		return nil, err
-	case whole != nil:
-		return e.refuseAll(whole), nil
-	case len(refused) > 0:
-		env.To, e.ended = cfg.Aliases.Expand(cfg.Identity, without(e.given, refused))
-	}
-	all, err := explain(cfg, env, msg, sent)
-	if err != nil {
-		return nil, err
-	}
-	for _, ending := range e.ended {
-		all = append(all, explanation{To: ending.Recipient.Address, Given: ending.Recipient.Given, Decision: endingText(ending)})
-	}
-	for _, r := range e.given {
-		if why, is := refused[r.Address]; is {
-			all = append(all, refusedAt(r.Address, &why))
-		}
-	}
-	return all, nil
-}
-
-// explain evaluates the rules that rewrite, then the routes, and what their upstreams think of a message that was sent.
-func explain(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, sent bool) ([]explanation, error) {
-	if len(env.To) == 0 { // aliases leave nothing to decide
-		return nil, nil
-	}
-	before := env.To
-	msg, rewrites, err := accept.Prepare(cfg, env, msg, "EXPLAINED")
-	if err != nil {
-		return nil, err
-	}
-	all := make([]explanation, len(env.To))
-	in := route.NewInput("", env, msg, msg.Source.Size())
-	for i, rcpt := range env.To {
-		in.To = rcpt.Address
-		verdicts, decision := cfg.Routes.Explain(in)
-		all[i] = explanation{To: rcpt.Address, Given: rcpt.Given, Rewrites: rewrites, Verdicts: verdicts, Decision: decisionText(decision), via: decision.Via}
-		all[i].rewritten = !slices.ContainsFunc(before, func(r envelope.Recipient) bool { return r.Address == rcpt.Address })
-		all[i].Copy = all[i].rewritten && rcpt.Given == ""
-	}
-	if sent {
-		askUpstreams(cfg, env, msg, all)
-	}
-	return all, nil
-}
-
-// askUpstreams adds which upstreams cannot carry the message, so that others get it; each is asked once for all its recipients.
-func askUpstreams(cfg *config.Config, env *envelope.Envelope, msg *mime.Message, all []explanation) {
-	for i := range cfg.Upstreams {
-		u := &cfg.Upstreams[i]
-		var to []envelope.Recipient
-		for j := range all {
-			if slices.Contains(all[j].via, u.Name) {
-				to = append(to, env.To[j])
-			}
-		}
-		if len(to) == 0 {
-			continue
-		}
-		why := accept.Unfit(u, "EXPLAINED", env, msg, to)
-		for j := range all {
-			if why != nil && slices.Contains(all[j].via, u.Name) {
-				all[j].Unfit = append(all[j].Unfit, unfit{u.Name, why.Error()})
-			}
-		}
-	}
-}
-
-// explanation is the answer for one recipient.
+// explanation is the answer for one recipient, and what is left of the quotas on its way.
 type explanation struct {
-	To       string          `json:"to"`
-	Given    string          `json:"given,omitempty"` // before aliases and rewriting
-	Copy     bool            `json:"copy,omitempty"`  // added by a rule; gets no notifications
-	Decision string          `json:"decision"`
-	Verdicts []route.Verdict `json:"verdicts"`
-	Refused  *refusal        `json:"refused,omitempty"` // before any rule was asked
-
-	Rewrites []route.RewriteVerdict `json:"rewrites,omitempty"` // of the message: the same for all its recipients
-
-	Unfit  []unfit   `json:"unfit,omitempty"`  // upstreams that cannot carry the message
+	explain.Answer
 	Quotas []quotaOf `json:"quotas,omitempty"` // of the upstreams in their order
-
-	via       []string
-	rewritten bool // a rule named this recipient
-	whole     bool // what was refused is the message
-}
-
-// unfit is an upstream that cannot carry a message.
-type unfit struct {
-	Upstream string `json:"upstream"`
-	Why      string `json:"why"`
 }
 
 func (x *explanation) print(w io.Writer) {
@@ -272,7 +141,7 @@ func (x *explanation) print(w io.Writer) {
 	switch {
 	case x.Copy:
 		fmt.Fprint(w, " (a copy)")
-	case x.rewritten:
+	case x.Rewritten:
 		fmt.Fprintf(w, " (instead of %s)", x.Given)
 	case x.Given != "" && x.Given != x.To:
 		fmt.Fprintf(w, " (alias of %s)", x.Given)
@@ -284,7 +153,7 @@ func (x *explanation) print(w io.Writer) {
 	for _, u := range x.Unfit {
 		fmt.Fprintf(w, "  %s cannot carry it: %s\n", u.Upstream, u.Why)
 	}
-	if len(x.via) > 0 && len(x.Unfit) == len(x.via) {
+	if len(x.Via) > 0 && len(x.Unfit) == len(x.Via) {
 		fmt.Fprintln(w, "  so it is refused")
 	}
 	for _, q := range x.Quotas {
@@ -318,24 +187,10 @@ func printRewrites(w io.Writer, verdicts []route.RewriteVerdict) {
 	}
 }
 
-func decisionText(d route.Decision) string {
-	name := cmp.Or(d.Name, "no route matches")
-	switch d.Action {
-	case route.Deliver:
-		return name + ": via " + strings.Join(d.Via, ", then ")
-	case route.Reject:
-		return name + ": reject " + d.Reply.Error()
+// printRefusal writes what a listener refuses.
+func printRefusal(w io.Writer, r *explain.Refusal) {
+	fmt.Fprintf(w, "%s: %s\n", r.Command, r.Reply)
+	if r.Why != "" {
+		fmt.Fprintf(w, "  %s\n", r.Why)
 	}
-	return name + ": " + d.Action.String()
-}
-
-// endingText says what an alias without an address does.
-func endingText(e identity.Ending) string {
-	switch e.State {
-	case envelope.Discarded:
-		return "alias: discard"
-	case envelope.Held:
-		return "alias: hold: " + e.Why
-	}
-	return "alias: reject: " + e.Why
 }

@@ -33,6 +33,7 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 	}
 	for i, rcpt := range in.env.To {
 		d := in.decisions[i]
+		in.cfg.Routes.Accepted(&d)
 		part := queue.Part{State: envelope.Queued, To: []envelope.Recipient{rcpt}}
 		var err error
 		switch d.Action {

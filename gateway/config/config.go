@@ -36,6 +36,7 @@ type Config struct {
 	Log             Log
 	SecretFiles     []string // that keys name by "file:"
 	Warnings        []string // "file:line: key: what is odd"
+	Settings        []Setting
 }
 
 // Options is what the program lends to its config.
@@ -206,7 +207,7 @@ func parse(path, text string, opts Options) (*Config, error) {
 	if err := c.Err(); err != nil {
 		return nil, errors.Join(err, cfg.Close())
 	}
-	cfg.Warnings, cfg.SecretFiles = c.Warnings, c.SecretFiles
+	cfg.Warnings, cfg.SecretFiles, cfg.Settings = c.Warnings, c.SecretFiles, c.Decoder.Settings()
 	return cfg, nil
 }
 

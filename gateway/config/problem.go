@@ -18,6 +18,7 @@ type (
 	Rate     = value.Rate
 	Network  = value.Network
 	FileMode = value.FileMode
+	Setting  = decode.Setting
 )
 
 // The checker's words for what its decoder does.

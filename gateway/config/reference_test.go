@@ -66,7 +66,7 @@ address = "env:ADMIN"
 	s := up.Upstream.(*testUpstream).settings
 	got := []string{cfg.Hostname, cfg.StateDir, cfg.Admin.Address, l.Address, fmt.Sprint(l.Allow), fmt.Sprint(l.MaxMessage, l.MaxRecipients),
 		fmt.Sprintln(s.Region, s.Port, s.Weight, s.Labels, up.Rate.PerSecond(), up.Sender != nil)}
-	want := []string{"gw.example.com", filepath.Join(dir, "state"), "127.0.0.1:8026", "127.0.0.1:1026", "[10.0.0.0/8 192.0.2.7/32 ::1/128]", "2000000 7",
+	want := []string{"gw.example.com", filepath.Join(dir, "state"), "127.0.0.1:8026", "127.0.0.1:1026", "[10.0.0.0/8 192.0.2.7/32 ::1/128]", "2MB 7",
 		"env:NOT_READ_TWICE 2525 0.5 map[a:gw.example.com] 9 true\n"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"mailhatch/gateway/envelope"
 )
@@ -56,7 +57,7 @@ type rule struct {
 
 // Compile makes a table. Its error joins one *KeyError for each key that cannot be used.
 func Compile(rules []Rule) (*Table, error) {
-	t := &Table{rules: make([]rule, len(rules))}
+	t := &Table{rules: make([]rule, len(rules)), hits: make([]atomic.Int64, len(rules))}
 	var errs []error
 	for i := range rules {
 		c := compiler{index: i}

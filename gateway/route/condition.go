@@ -11,6 +11,8 @@ type condition interface {
 	holds(in *Input) bool
 	// explain reports in words why the condition holds or does not.
 	explain(in *Input) string
+	// text is the condition as a config might spell it.
+	text() string
 }
 
 // valueCondition compares the values of a thing with patterns.
@@ -42,6 +44,8 @@ func (c *valueCondition) explain(in *Input) string {
 	return fmt.Sprintf("%s matches none of %s", what, quoteList(c.patterns.given))
 }
 
+func (c *valueCondition) text() string { return c.key + " = " + quoteList(c.patterns.given) }
+
 // sizeCondition holds from min to max, both included; a max of 0 means no limit.
 type sizeCondition struct{ min, max int64 }
 
@@ -57,6 +61,17 @@ func (c *sizeCondition) explain(in *Input) string {
 		return fmt.Sprintf("size = %d is above max_size = %d", in.Size, c.max)
 	}
 	return fmt.Sprintf("size = %d is within the limits", in.Size)
+}
+
+func (c *sizeCondition) text() string {
+	var limits []string
+	if c.min > 0 {
+		limits = append(limits, fmt.Sprintf("min_size = %d", c.min))
+	}
+	if c.max > 0 {
+		limits = append(limits, fmt.Sprintf("max_size = %d", c.max))
+	}
+	return strings.Join(limits, ", ")
 }
 
 func clientValues(in *Input) []string {

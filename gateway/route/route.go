@@ -21,6 +21,7 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"mailhatch/gateway/envelope"
 )
@@ -97,7 +98,10 @@ func NoRoute() envelope.Reply {
 }
 
 // Table is a list of rules, ready for use from many goroutines at once.
-type Table struct{ rules []rule }
+type Table struct {
+	rules []rule
+	hits  []atomic.Int64 // of each rule
+}
 
 // Decide reports what happens to the recipient. When no rule matches the decision is to reject with [NoRoute].
 func (t *Table) Decide(in *Input) Decision {

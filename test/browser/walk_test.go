@@ -268,6 +268,7 @@ func keyboard(t *testing.T, browser context.Context) {
 	h.provider.status.Store(http.StatusOK)
 	b.must(chromedp.KeyEvent("\r"))
 	b.shows("h1", "Retry 1 recipient")
+	b.await("the focus on the button", `document.activeElement.classList.contains("primary")`)
 	b.must(chromedp.KeyEvent("\r"))
 	b.shows(".fates", "bob@example.org by bulk")
 	b.must(chromedp.KeyEvent("u"))

@@ -198,7 +198,7 @@ func (p *Page) sendAgain(v *view) error {
 	if err != nil {
 		return err
 	}
-	ask := admin.Resend{To: strings.FieldsFunc(v.r.PostFormValue("to"), func(r rune) bool { return r <= ' ' || r == ',' || r == ';' }), Via: v.r.PostFormValue("via")}
+	ask := admin.Resend{To: addresses(v.r.PostFormValue("to")), Via: v.r.PostFormValue("via")}
 	if len(ask.To) == 0 {
 		return badForm("No recipients are named.", "")
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +19,12 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/figures"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
+	"mailhatch/upstream/kinds"
 )
 
 // house is a page of a queue that a test fills.
@@ -33,6 +37,8 @@ type house struct {
 	catcher bool
 	again   admin.Resend // what was asked for last
 	steered string       // what was done last to an upstream
+	reload  error        // what comes of a reload
+	cfg     *config.Config
 }
 
 // shown is the house as its page sees it.
@@ -59,6 +65,16 @@ func (s shown) Resend(_ context.Context, _ string, ask admin.Resend, _ string) (
 	s.house.again = ask
 	return &admin.Resent{ID: "AGAIN"}, nil
 }
+func (s shown) Reload(context.Context) ([]string, error) {
+	return []string{"state_dir changed"}, s.house.reload
+}
+func (s shown) Render(_ context.Context, m *queue.Message, upstream string, to []envelope.Recipient, w io.Writer) error {
+	if upstream == "broken" {
+		return errors.New("it cannot be shown")
+	}
+	_, err := fmt.Fprintf(w, "POST /emails of %s to %s", m.ID, to[0].Address)
+	return err
+}
 func (s shown) Waiting(context.Context, []queue.Message) (*waiting.View, error) {
 	return &waiting.View{Running: true}, nil
 }
@@ -69,12 +85,12 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, queue: q, figures: figures.New(time.Now)}
+	h := &house{t: t, queue: q, figures: figures.New(time.Now), cfg: loadConfig(t)}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 2)
 	go func() { ended <- q.Run(ctx) }()
 	server := admin.New(admin.Config{Queue: q, Status: func() []admin.Upstream { return h.status }, Hostname: func() string { return "mail.example.com" }, Version: "1.2.3"})
-	h.page = New(Config{Gateway: shown{q, h, server}, Figures: h.figures, Catcher: func() bool { return h.catcher }, SMTP: func() string { return "127.0.0.1:1025" },
+	h.page = New(Config{Gateway: shown{q, h, server}, Config: func() *config.Config { return h.cfg }, Figures: h.figures, Catcher: func() bool { return h.catcher }, SMTP: func() string { return "127.0.0.1:1025" },
 		Caller: func(*http.Request) access.Caller {
 			return access.Caller{Level: access.Person, By: "page: ann", CSRF: "secret-of-the-form"}
 		}})
@@ -89,6 +105,24 @@ func newHouse(t *testing.T) *house {
 		_ = q.Close()
 	})
 	return h
+}
+
+// loadConfig reads a config that has a secret and something odd.
+func loadConfig(t *testing.T) *config.Config {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "mailhatch.toml")
+	text := fmt.Sprintf("hostname = \"mail.example.com\"\nstate_dir = %q\n[upstream.main]\ntype = \"memory\"\n[upstream.bulk]\ntype = \"resend\"\napi_key = \"re_SECRET\"\n"+
+		"[[route]]\nname = \"drafts\"\nto = [\"*@drafts.example.net\"]\nhold = true\n[[route]]\nvia = [\"main\"]\n", dir)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil { // that others can read a secret is odd
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(file, config.Options{Kinds: kinds.Kinds()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cfg.Close() })
+	return cfg
 }
 
 // add puts a message into the queue; without parts it is gone at once.

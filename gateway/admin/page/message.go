@@ -26,10 +26,11 @@ type message struct {
 	Tab      string
 	Kept     bool           // its contents can be read
 	Waiting  bool           // something of it is in the queue
-	Tracked  bool           // something can still happen to it: it waits, or is young
+	ways     []way          // by which it goes, or went
 	States   map[string]int // recipients
 
 	Timeline []step
+	Requests []request
 	Text     []letter.Piece
 	Cut      bool // the text is only the start
 	Fields   []letter.Field
@@ -39,6 +40,19 @@ type message struct {
 	HTML     bool
 	Fetches  int // addresses that its HTML would have fetched
 	Remote   bool
+}
+
+// way is an upstream and the recipients that it has the message for.
+type way struct {
+	upstream string
+	to       []envelope.Recipient
+}
+
+// request is what an upstream is sent.
+type request struct {
+	Upstream, Text string
+	Cut            bool
+	Wrong          string // why it cannot be shown
 }
 
 // fate is what became of a recipient, in a sentence.
@@ -67,6 +81,9 @@ func (p *Page) message(v *view) error {
 	m.tabs(v.r.URL.Query().Get("tab"), l)
 	if err := m.read(v, l); err != nil {
 		return err
+	}
+	if m.Tab == "request" {
+		p.render(v, m)
 	}
 	title := m.Header.Subject
 	if title == "" {
@@ -115,6 +132,7 @@ func (p *Page) known(v *view) (*message, error) {
 	}
 	for i := range records {
 		r := &records[i]
+		m.goes(r.Upstream, r.Recipient)
 		m.add(fate{To: mime.AddressText(r.Recipient.Address), Given: given(&r.Recipient), State: r.State, Words: ended(r, m.Envelope.Received), Small: r.Error, At: r.At})
 	}
 	events, err := p.cfg.Gateway.Events(v.ctx, id)
@@ -147,11 +165,57 @@ func (p *Page) waits(v *view, m *message, list []queue.Message) error {
 		if part.State == envelope.Queued && part.Lane != "" && !strings.Contains(words, part.Lane) {
 			words = "for " + part.Lane + ": " + words
 		}
+		m.goes(part.Lane, part.To...)
 		for j := range part.To {
 			m.add(fate{To: mime.AddressText(part.To[j].Address), Given: given(&part.To[j]), State: part.State, Words: words, Small: small})
 		}
 	}
 	return nil
+}
+
+// goes notes which upstream has the message for whom.
+func (m *message) goes(upstream string, to ...envelope.Recipient) {
+	if upstream == "" {
+		return
+	}
+	i := slices.IndexFunc(m.ways, func(w way) bool { return w.upstream == upstream })
+	if i < 0 {
+		i = len(m.ways)
+		m.ways = append(m.ways, way{upstream: upstream})
+	}
+	m.ways[i].to = append(m.ways[i].to, to...)
+}
+
+// render shows exactly what each upstream is sent, or was.
+func (p *Page) render(v *view, m *message) {
+	for _, w := range m.ways {
+		r := request{Upstream: w.upstream}
+		text := capped{most: letter.MaxText}
+		if err := p.cfg.Gateway.Render(v.ctx, &queue.Message{ID: m.ID, Envelope: m.Envelope, Header: m.Header, Size: m.Size}, w.upstream, w.to, &text); err != nil && !text.cut {
+			r.Wrong = err.Error()
+		}
+		r.Text, r.Cut = strings.ToValidUTF8(string(text.b), "\uFFFD"), text.cut
+		m.Requests = append(m.Requests, r)
+	}
+}
+
+// capped keeps the start of what is written to it.
+type capped struct {
+	b    []byte
+	most int
+	cut  bool
+}
+
+var errCut = errors.New("enough")
+
+// Write fails once there is enough.
+func (c *capped) Write(p []byte) (int, error) {
+	if c.cut = len(c.b)+len(p) > c.most; c.cut {
+		c.b = append(c.b, p[:c.most-len(c.b)]...)
+		return 0, errCut
+	}
+	c.b = append(c.b, p...)
+	return len(p), nil
 }
 
 func (m *message) add(f fate) {
@@ -200,13 +264,16 @@ func (m *message) tabs(asked string, l *letter.Letter) {
 			names = append(names, "text")
 		}
 		names = append(names, "headers", "files", "source")
+		if len(m.ways) > 0 {
+			names = append(names, "request")
+		}
 	} else if m.Fields != nil {
 		names = append(names, "headers")
 	}
 	if m.Tab = names[0]; slices.Contains(names, asked) {
 		m.Tab = asked
 	}
-	labels := map[string]string{"timeline": "Timeline", "html": "HTML", "text": "Text", "headers": "Headers", "files": "Files", "source": "Source"}
+	labels := map[string]string{"timeline": "Timeline", "html": "HTML", "text": "Text", "headers": "Headers", "files": "Files", "source": "Source", "request": "Request"}
 	for _, name := range names {
 		m.Tabs = append(m.Tabs, chip{Label: labels[name], URL: "/messages/" + m.ID + "?tab=" + name, Here: name == m.Tab})
 	}

@@ -11,6 +11,8 @@
 //	GET  /messages/{id}/again     to whom a message is to be sent again; POST does it
 //	GET  /act, POST /act          what an action will touch; then it is done
 //	GET  /upstreams               how they are; POST /upstreams/{name}/{action} pauses, resumes, probes
+//	GET  /routes                  the rules; what would become of a message with to=, from=, client=, user=, message=
+//	GET  /suppressed, /config     addresses that get no mail; the config in force; POST /config/reload reads it again
 //	GET  /live                    server-sent events: something happened
 //
 // Whatever comes from mail, providers and the config is text that the templates escape; mail's HTML is shown in a
@@ -20,6 +22,7 @@ package page
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -29,7 +32,9 @@ import (
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/find"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/waiting"
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
 
@@ -47,13 +52,18 @@ type Gateway interface {
 	Act(ctx context.Context, action admin.Action, s admin.Selection, by string) (*admin.Changed, error)
 	// ActOn pauses, resumes or probes an upstream, in the name of somebody.
 	ActOn(ctx context.Context, name string, action admin.UpstreamAction, by string) (*admin.Upstream, error)
+	// Reload reads the config again and returns what of it waits for a restart.
+	Reload(ctx context.Context) ([]string, error)
+	// Render writes the request that would offer a message to these recipients at an upstream.
+	Render(ctx context.Context, m *queue.Message, upstream string, to []envelope.Recipient, w io.Writer) error
 	// Resend accepts a message a second time, in the name of somebody.
 	Resend(ctx context.Context, id string, ask admin.Resend, by string) (*admin.Resent, error)
 }
 
-// Config is what a page depends on. Gateway, Figures and Caller are needed.
+// Config is what a page depends on. Gateway, Figures, Caller and Config are needed.
 type Config struct {
 	Gateway Gateway
+	Config  func() *config.Config // in force
 	Figures *figures.Figures
 	Caller  func(*http.Request) access.Caller
 	Catcher func() bool      // there is no config: mail is caught, and the messages come first; nil: there is one
@@ -92,6 +102,11 @@ func New(cfg Config) *Page {
 		"GET /upstreams":                  p.upstreams,
 		"GET /upstreams/{name}/{action}":  p.confirmUpstream,
 		"POST /upstreams/{name}/{action}": p.actOnUpstream,
+		"GET /routes":                     p.routes,
+		"POST /routes":                    p.routes,
+		"GET /suppressed":                 p.suppressed,
+		"GET /config":                     p.config,
+		"POST /config/reload":             p.reload,
 		"GET /act":                        p.confirm,
 		"POST /act":                       p.act,
 		"GET /live":                       p.stream,

@@ -1,7 +1,12 @@
 package page
 
 import (
+	"bufio"
+	"context"
+	"errors"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"strings"
@@ -9,6 +14,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -181,5 +187,168 @@ func TestUpstreams(t *testing.T) {
 		if w := h.ask("POST", target, url.Values{}); w.Code != status {
 			t.Errorf("%s: %d", target, w.Code)
 		}
+	}
+}
+
+// TestRoutes: the rules in their order, and for a message that is not sent which of them decides, and why.
+func TestRoutes(t *testing.T) {
+	h := newHouse(t)
+	h.contains("the rules", h.see("/routes"), "drafts", `to = ["*@drafts.example.net"]`, "hold", "route 2", "none: always", "via main")
+	text := h.see("/routes?to=bob@example.org,eva@drafts.example.net&from=app@example.com")
+	h.contains("the answer", text, "bob@example.org: route 2: via main", "drafts does not match: to =", "route 2 decides", "eva@drafts.example.net: drafts: hold", "drafts decides")
+	w := h.ask("POST", "/routes", url.Values{"to": {""}, "message": {"From: a@example.com\nTo: eva@drafts.example.net\n\nHi"}})
+	h.contains("the answer about a message", h.text("/routes", w), "eva@drafts.example.net: drafts: hold")
+	h.contains("nobody", h.see("/routes?to="), "no recipients")
+	h.contains("a refusal", h.see("/routes?to=bob@example.org&user=nobody"), "It is refused:", "has no user")
+	h.contains("a mistake", h.see("/routes?to=bob@example.org&client=nonsense"), "is not an IP address")
+}
+
+// TestConfig: what is in force, where it stands, what is odd about it; never a secret.
+func TestConfig(t *testing.T) {
+	h := newHouse(t)
+	text := h.see("/config")
+	h.contains("the config", text, h.cfg.File, `hostname "mail.example.com" line 1`, "api_key ***", "holds a secret, and this file is readable by every user", `max_age "5d" default`, "[upstream.bulk]", "no route sends mail to this upstream")
+	if strings.Contains(text, "SECRET") {
+		t.Error("the secret is shown")
+	}
+	h.contains("a reload", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "The config was read again and is in force.", "state_dir changed")
+	h.reload = errors.New("it is away")
+	h.contains("a reload that fails", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "It was not taken", "it is away")
+	h.reload = &config.Error{File: "x", Problems: []config.Problem{{Line: 3, Key: "hostnam", Problem: "is no key", Hint: "did you mean hostname?"}}}
+	h.contains("a bad config", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "line 3: hostnam is no key did you mean hostname?")
+	h.contains("nobody suppressed", h.see("/suppressed"), "No address is suppressed.")
+}
+
+// TestRequest: what each upstream is sent.
+func TestRequest(t *testing.T) {
+	h := newHouse(t)
+	id := h.add(plain, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org"), part(envelope.Queued, "broken", "bob@example.org")}, sent("eva@example.org"))
+	h.contains("the requests", h.see("/messages/"+id+"?tab=request"), "POST /emails of "+id+" to ann@example.org", "it cannot be shown", "to eva@example.org")
+	c := capped{most: 5}
+	if n, err := c.Write([]byte("abc")); n != 3 || err != nil {
+		t.Error(n, err)
+	}
+	if _, err := c.Write([]byte("defg")); err == nil || string(c.b) != "abcde" || !c.cut {
+		t.Errorf("%q %v", c.b, err)
+	}
+}
+
+// TestLive: who watches hears that something happened, at once where it happened before they came.
+func TestLive(t *testing.T) {
+	h := newHouse(t)
+	server := httptest.NewServer(h.page)
+	defer server.Close()
+	place := h.page.live.place()
+	h.page.Hear(journal.Event{Name: "accepted"})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+place, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	lines := bufio.NewScanner(resp.Body)
+	next := func(want string) {
+		t.Helper()
+		for lines.Scan() {
+			if text := lines.Text(); text != "" && !strings.HasPrefix(text, "retry") {
+				if text != want {
+					t.Errorf("heard %q, want %q", text, want)
+				}
+				return
+			}
+		}
+		t.Fatal("the stream ended")
+	}
+	next("data: 1")
+	for range 3 {
+		h.page.Hear(journal.Event{Name: "accepted"})
+	}
+	for lines.Scan() && lines.Text() != "data: 4" { // they may come one by one
+	}
+	for range maxStreams {
+		h.page.live.watch()
+	}
+	if w := h.ask("GET", "/live", nil); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("one too many: %d", w.Code)
+	}
+}
+
+// TestWords: times, sizes and numbers as people read them.
+func TestWords(t *testing.T) {
+	for d, want := range map[time.Duration]string{-1: "0 s", 0: "0 ms", 7 * time.Millisecond: "7 ms", 2400 * time.Millisecond: "2.4 s", 12 * time.Second: "12 s", 3 * time.Minute: "3 min",
+		time.Hour: "1 h", 65 * time.Minute: "1 h 5 min", 23*time.Hour + time.Minute: "23 h", 49 * time.Hour: "2 d 1 h"} {
+		if got := duration(d); got != want {
+			t.Errorf("%d is %q, want %q", d, got, want)
+		}
+	}
+	for n, want := range map[int64]string{1: "1 byte", 999: "999 bytes", 2048: "2 kB", 3 << 19: "1.5 MB", 20 << 20: "20 MB"} {
+		if got := sizeWords(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+	for n, want := range map[int]string{0: "0", 12: "12", 1234: "1,234", -1234567: "-1,234,567"} {
+		if got := number(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+	for _, names := range [][]string{nil, {"a"}, {"a", "b"}, {"a", "b", "c"}, {"a", "b", "c", "d"}} {
+		want := map[int]string{0: "", 1: "a", 2: "a and b", 3: "a, b and c", 4: "a, b, c and 1 more"}[len(names)]
+		if got := listed(names, 3); got != want {
+			t.Errorf("%q is %q", names, got)
+		}
+	}
+	if got := clip("größer", 4); got != "grö…" {
+		t.Error(got)
+	}
+	for name, want := range map[string]string{"a\r\nb/c\\d": "attachment; filename=a__b_c_d", "": `attachment; filename=""`, "grün.pdf": "attachment; filename*=utf-8''gr%C3%BCn.pdf", "\xff": "attachment; filename=_"} {
+		if got := contentDisposition(name); got != want {
+			t.Errorf("%q is %q, want %q", name, got, want)
+		}
+	}
+	for s, want := range map[envelope.State]string{envelope.Queued: "◐ waits", envelope.Held: "■ held", envelope.Failed: "▲ failed", envelope.Sent: "● sent", envelope.Discarded: "○ discarded"} {
+		if got := stateShape(s) + " " + stateWord(s); got != want {
+			t.Errorf("%s is %q", s, got)
+		}
+	}
+}
+
+// TestTimeline: each kind of event has words.
+func TestTimeline(t *testing.T) {
+	next := time.Date(2026, 11, 30, 12, 0, 0, 0, time.Local)
+	for _, c := range []struct {
+		e    queue.Event
+		want string
+	}{
+		{queue.Event{Kind: queue.EventDeferred, Upstream: "bulk", Attempts: 2, Next: next}, "bulk put off ann@x at attempt 2; the next is at 12:00:00"},
+		{queue.Event{Kind: queue.EventFailover, Upstream: "bulk", Lane: "relay"}, "On from bulk to relay for ann@x"},
+		{queue.Event{Kind: queue.EventUncertain, Upstream: "bulk"}, "Nobody knows whether bulk has taken it for ann@x"},
+		{queue.Event{Kind: queue.EventHeld, Rule: "drafts"}, "Held by route drafts for ann@x"},
+		{queue.Event{Kind: queue.EventHeld, By: "root"}, "Held by root for ann@x"},
+		{queue.Event{Kind: queue.EventHeld}, "Held for ann@x"},
+		{queue.Event{Kind: queue.EventFailed}, "Given up for ann@x"},
+		{queue.Event{Kind: queue.EventRetried}, "mailhatch tried it again for ann@x"},
+		{queue.Event{Kind: queue.EventReleased, By: "root"}, "root released it for ann@x"},
+		{queue.Event{Kind: queue.EventDeleted, By: "root"}, "root deleted it for ann@x"},
+		{queue.Event{Kind: queue.EventMoved, By: "root", Lane: "relay"}, "root moved it to relay for ann@x"},
+		{queue.Event{Kind: queue.EventResent, By: "root", Words: "as X"}, "root sent it again, as X"},
+		{queue.Event{Kind: "new kind"}, "new kind ann@x"},
+	} {
+		c.e.To = []string{"ann@x"}
+		if got := eventStep(&c.e).Words; got != c.want {
+			t.Errorf("%s is %q, want %q", c.e.Kind, got, c.want)
+		}
+	}
+	if got := eventStep(&queue.Event{Kind: queue.EventFailed}).Words; got != "Given up" {
+		t.Errorf("for all: %q", got)
+	}
+	records := []queue.Record{{State: envelope.Discarded, Recipient: envelope.Recipient{Address: "ann@x"}}, {State: envelope.Failed, Recipient: envelope.Recipient{Address: "bob@x"}, Error: "no"}}
+	got := timeline(&envelope.Envelope{Client: envelope.Client{Addr: netip.MustParseAddr("::1"), User: "app", Listener: "l", Protocol: "ESMTP"}}, nil, records)
+	if len(got) != 3 || got[0].Words != "Accepted from ::1 by app at l with ESMTP" || got[1].Words != "Discarded for ann@x" || got[2].Words != "Given up for bob@x" {
+		t.Errorf("%+v", got)
 	}
 }

@@ -26,6 +26,8 @@ type Decoder struct {
 	SecretFiles    []string            // files that hold secrets
 	Lenient        bool                // what is not known here, though the service may know it, is a warning
 	Lacking        []Problem           // such values by their paths, and why
+
+	tables []decoded
 }
 
 // field is what a key is read into.
@@ -42,6 +44,7 @@ type tomlValue interface{ UnmarshalTOML(any) error }
 
 // Table decodes one table into several structs (pointers) that share it. A key is unknown when no struct has it.
 func (d *Decoder) Table(path string, table map[string]any, structs ...any) {
+	d.tables = append(d.tables, decoded{path, table, structs})
 	fields := map[string][]field{}
 	for _, s := range structs {
 		collectFields(reflect.ValueOf(s).Elem(), fields)

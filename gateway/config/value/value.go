@@ -36,6 +36,19 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String writes the size as a config spells it: "40MB".
+func (s Size) String() string {
+	for _, u := range []struct {
+		name string
+		size Size
+	}{{"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"KB", 1e3}} {
+		if s != 0 && s%u.size == 0 {
+			return strconv.FormatInt(int64(s/u.size), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10) + "B"
+}
+
 // Rate is a number of sends in a time: "2/s", "100/m", "1000/h", "20000/d".
 type Rate struct {
 	Count int
@@ -48,6 +61,12 @@ func (r Rate) PerSecond() float64 {
 		return 0
 	}
 	return float64(r.Count) / r.Per.Seconds()
+}
+
+// String writes the rate as a config spells it: "2/s".
+func (r Rate) String() string {
+	per := map[time.Duration]string{time.Second: "s", time.Minute: "m", time.Hour: "h", 24 * time.Hour: "d"}[r.Per]
+	return strconv.Itoa(r.Count) + "/" + per
 }
 
 // UnmarshalText reads a rate.

@@ -44,3 +44,19 @@ func TestNetworkAndFileMode(t *testing.T) {
 		}
 	}
 }
+
+// TestString: sizes and rates are written so that they are read as what they are.
+func TestString(t *testing.T) {
+	for _, text := range []string{"40MB", "512MiB", "1GB", "2GiB", "7KB", "3KiB", "5B", "1001B", "0B"} {
+		var n Size
+		if err := n.UnmarshalText([]byte(text)); err != nil || n.String() != text {
+			t.Errorf("%s is %s, %v", text, n, err)
+		}
+	}
+	for _, text := range []string{"2/s", "100/m", "1000/h", "20000/d"} {
+		var r Rate
+		if err := r.UnmarshalText([]byte(text)); err != nil || r.String() != text {
+			t.Errorf("%s is %s, %v", text, r, err)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
@@ -17,8 +16,8 @@ import (
 	"mailhatch/mime"
 )
 
-// refusal is what the server would refuse.
-type refusal struct {
+// Refusal is what the server would refuse.
+type Refusal struct {
 	listen.Answer
 	Why string `json:"why,omitempty"` // which key of the config says so; may be empty
 }
@@ -32,29 +31,29 @@ type door struct {
 }
 
 // findDoor finds the listener that the flags name. Without --listener it is the first that knows the user.
-func (e *envelopeFlags) findDoor(cfg *config.Config) (*door, error) {
-	d := &door{cfg: cfg, user: e.user}
+func (c *Case) findDoor(cfg *config.Config) (*door, error) {
+	d := &door{cfg: cfg, user: c.User}
 	names := []string{config.SubmitName, config.BounceName}
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
 		names = append(names, l.Address)
-		if d.listener == nil && (e.listener == l.Address || e.listener == "" && l.User(e.user) != nil) {
+		if d.listener == nil && (c.Listener == l.Address || c.Listener == "" && l.User(c.User) != nil) {
 			d.listener = l
 		}
 	}
 	switch {
-	case d.listener != nil || e.listener == config.BounceName:
-	case e.listener == config.SubmitName, e.listener == "" && strings.HasPrefix(e.user, "uid:"):
+	case d.listener != nil || c.Listener == config.BounceName:
+	case c.Listener == config.SubmitName, c.Listener == "" && strings.HasPrefix(c.User, "uid:"):
 		d.listener = cfg.SubmitListener()
-	case e.listener == "":
+	case c.Listener == "":
 		d.listener = &cfg.Listeners[0]
 	default:
-		return nil, command.Usagef("no listener %q, only %q", e.listener, names)
+		return nil, mistake("no listener %q, only %q", c.Listener, names)
 	}
-	if e.client != "" {
-		addr, err := netip.ParseAddr(e.client)
+	if c.Client != "" {
+		addr, err := netip.ParseAddr(c.Client)
 		if err != nil {
-			return nil, command.Usagef("--client %q is not an IP address", e.client)
+			return nil, mistake("--client %q is not an IP address", c.Client)
 		}
 		d.client = addr
 		return d, nil
@@ -92,43 +91,43 @@ func (d *door) knows() bool {
 }
 
 // ask returns what the server refuses of a message as a whole, nil for nothing, and of its recipients.
-func (d *door) ask(ctx context.Context, e *envelopeFlags, env *envelope.Envelope, msg *mime.Message, sent bool) (*refusal, map[string]refusal, error) {
+func (d *door) ask(ctx context.Context, about *Case, env *envelope.Envelope, msg *mime.Message, sent bool) (*Refusal, map[string]Refusal, error) {
 	if d.listener == nil {
 		return nil, nil, nil
 	}
 	if !d.knows() {
-		return &refusal{listen.Answer{Command: "AUTH", Reply: "535 5.7.8 Authentication credentials invalid"},
+		return &Refusal{listen.Answer{Command: "AUTH", Reply: "535 5.7.8 Authentication credentials invalid"},
 			fmt.Sprintf("the listener %s has no user %q", d.listener.Address, d.user)}, nil, nil
 	}
-	c := listen.Client{Addr: d.client, User: d.user, From: env.From}
-	if e.from != "" {
-		c.From = strings.Trim(e.from, "<>")
+	client := listen.Client{Addr: d.client, User: d.user, From: env.From}
+	if about.From != "" {
+		client.From = strings.Trim(about.From, "<>")
 	}
-	for _, r := range e.given {
-		c.To = append(c.To, r.Address)
+	for _, r := range about.given {
+		client.To = append(client.To, r.Address)
 	}
 	if sent {
-		c.Message = make([]byte, msg.Source.Size())
-		if _, err := io.ReadFull(io.NewSectionReader(msg.Source, 0, msg.Source.Size()), c.Message); err != nil {
+		client.Message = make([]byte, msg.Source.Size())
+		if _, err := io.ReadFull(io.NewSectionReader(msg.Source, 0, msg.Source.Size()), client.Message); err != nil {
 			return nil, nil, err
 		}
 	}
 	if strings.HasPrefix(d.user, "uid:") && d.listener.Auth == "required" && d.listener.User(d.user) == nil {
-		c.User = "" // where a login is required an account stands for one only when it is listed
+		client.User = "" // where a login is required an account stands for one only when it is listed
 	}
 	h := accept.Rehearsal(d.cfg, d.listener)
-	refused, err := listen.Rehearse(ctx, d.cfg, d.listener, h, c)
+	refused, err := listen.Rehearse(ctx, d.cfg, d.listener, h, client)
 	if err != nil {
 		return nil, nil, err
 	}
 	if refused.Session != nil {
-		return &refusal{*refused.Session, d.why(refused.Session)}, nil, nil
+		return &Refusal{*refused.Session, d.why(refused.Session)}, nil, nil
 	}
-	recipients := map[string]refusal{}
+	recipients := map[string]Refusal{}
 	for address, answer := range refused.Recipients {
 		// What the routes refuse is told with the rules that do so.
 		if h.Recipient(ctx, env, &envelope.Recipient{Address: d.cfg.Identity.Qualify(address)}) == nil {
-			recipients[address] = refusal{answer, d.why(&answer)}
+			recipients[address] = Refusal{answer, d.why(&answer)}
 		}
 	}
 	return nil, recipients, nil
@@ -155,29 +154,21 @@ func (d *door) why(a *listen.Answer) string {
 	return ""
 }
 
-// print writes a refusal.
-func (r *refusal) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %s\n", r.Command, r.Reply)
-	if r.Why != "" {
-		fmt.Fprintf(w, "  %s\n", r.Why)
-	}
-}
-
 // refuseAll explains for all recipients that the message as a whole is refused.
-func (e *envelopeFlags) refuseAll(r *refusal) []explanation {
-	all := make([]explanation, len(e.given))
-	for i := range e.given {
-		all[i] = refusedAt(e.given[i].Address, r)
-		all[i].whole = true
+func (c *Case) refuseAll(r *Refusal) []Answer {
+	all := make([]Answer, len(c.given))
+	for i := range c.given {
+		all[i] = refusedAt(c.given[i].Address, r)
+		all[i].Whole = true
 	}
 	return all
 }
 
-func refusedAt(address string, r *refusal) explanation {
-	return explanation{To: address, Decision: r.Command + ": " + r.Reply, Refused: r, Verdicts: []route.Verdict{}}
+func refusedAt(address string, r *Refusal) Answer {
+	return Answer{To: address, Decision: r.Command + ": " + r.Reply, Refused: r, Verdicts: []route.Verdict{}}
 }
 
 // without returns the recipients that are not refused.
-func without(list []envelope.Recipient, refused map[string]refusal) []envelope.Recipient {
+func without(list []envelope.Recipient, refused map[string]Refusal) []envelope.Recipient {
 	return slices.DeleteFunc(slices.Clone(list), func(r envelope.Recipient) bool { _, is := refused[r.Address]; return is })
 }
