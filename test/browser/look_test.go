@@ -73,29 +73,29 @@ func budget(t *testing.T, browser context.Context) {
 	for range 60 {
 		h.send("shop@example.com", "Your order 4711 has shipped", "bob@example.org")
 	}
-	for _, path := range []string{"/overview", "/messages", "/upstreams", "/config", "/routes"} {
-		b := h.open(browser)
-		var mu sync.Mutex
-		requests, bytes := map[network.RequestID]string{}, 0.0
-		if err := chromedp.Listen(b.ctx, func(e any) {
-			mu.Lock()
-			defer mu.Unlock()
-			switch e := e.(type) {
-			case *network.EventRequestWillBeSent:
-				if !strings.HasPrefix(e.Request.URL, "data:") && !strings.Contains(e.Request.URL, "/live?") {
-					requests[e.RequestID] = e.Request.URL
-				}
-			case *network.EventLoadingFinished:
-				if requests[e.RequestID] != "" {
-					bytes += e.EncodedDataLength
-				}
+	b := h.open(browser)
+	var mu sync.Mutex
+	requests, bytes := map[network.RequestID]string{}, 0.0
+	if err := chromedp.Listen(b.ctx, func(e any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch e := e.(type) {
+		case *network.EventRequestWillBeSent:
+			if !strings.HasPrefix(e.Request.URL, "data:") && !strings.Contains(e.Request.URL, "/live?") {
+				requests[e.RequestID] = e.Request.URL
 			}
-		}); err != nil {
-			t.Fatal(err)
+		case *network.EventLoadingFinished:
+			if requests[e.RequestID] != "" {
+				bytes += e.EncodedDataLength
+			}
 		}
-		if _, err := chromedp.Call(b.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}); err != nil {
-			t.Fatal(err)
-		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(b.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/overview", "/messages", "/upstreams", "/config", "/routes"} {
 		b.visit("/nowhere") // what the start has loaded counts for nothing
 		mu.Lock()
 		clear(requests)

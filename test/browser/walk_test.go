@@ -150,7 +150,7 @@ func hostile(t *testing.T, browser context.Context) {
 		if screen == "?tab=html" {
 			b.shows("main", "would have been fetched from other machines")
 		}
-		time.Sleep(300 * time.Millisecond) // for what may be fetched in spite of all
+		time.Sleep(150 * time.Millisecond) // for what may be fetched in spite of all
 		if js[bool](b, `"owned" in window`) {
 			t.Errorf("%s: a script ran", screen)
 		}

@@ -310,7 +310,7 @@ func TestWords(t *testing.T) {
 			t.Errorf("%q is %q, want %q", name, got, want)
 		}
 	}
-	for s, want := range map[envelope.State]string{envelope.Queued: "◐ waits", envelope.Held: "■ held", envelope.Failed: "▲ failed", envelope.Sent: "● sent", envelope.Discarded: "○ discarded"} {
+	for s, want := range map[envelope.State]string{envelope.Queued: "◐ waits", envelope.Held: "■ held", envelope.Failed: "▲ failed", envelope.Sent: "● sent", envelope.Discarded: "○ discarded", envelope.Refused: "✕ refused"} {
 		if got := stateShape(s) + " " + stateWord(s); got != want {
 			t.Errorf("%s is %q", s, got)
 		}

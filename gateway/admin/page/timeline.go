@@ -21,7 +21,11 @@ type step struct {
 
 // timeline tells the story of a message, oldest first: how it came, what happened on the way, how it ended.
 func timeline(env *envelope.Envelope, events []queue.Event, records []queue.Record) []step {
-	steps := []step{{At: env.Received, Words: "Accepted " + client(&env.Client)}}
+	came := "Accepted "
+	if len(records) > 0 && records[0].State == envelope.Refused { // then all are
+		came = "Handed over "
+	}
+	steps := []step{{At: env.Received, Words: came + client(&env.Client)}}
 	for i := range events {
 		steps = append(steps, eventStep(&events[i]))
 	}
@@ -82,6 +86,8 @@ func together(records []queue.Record) []step {
 			}
 		case envelope.Discarded:
 			s.Words = "Discarded for " + who
+		case envelope.Refused:
+			s.Words = "Refused for " + who + " when it was handed over"
 		default:
 			s.Words = "Given up for " + who
 		}

@@ -40,14 +40,19 @@ func stateShape(s envelope.State) string {
 		return "■"
 	case envelope.Failed:
 		return "▲"
+	case envelope.Refused:
+		return "✕"
 	}
 	return "○"
 }
 
 // stateTone is the class of a state in the stylesheet.
 func stateTone(s envelope.State) string {
-	if s == envelope.Queued {
+	switch s {
+	case envelope.Queued:
 		return "waits"
+	case envelope.Refused: // nothing of ours has failed
+		return string(envelope.Discarded)
 	}
 	return string(s)
 }
