@@ -1,8 +1,11 @@
 package access
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -57,7 +60,7 @@ func sessionCookie(r *http.Request, value string, age int) *http.Cookie {
 	return &http.Cookie{Name: cookieName(r), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode}
 }
 
-//go:embed login.html
+//go:embed login.html login.css
 var files embed.FS
 
 // screen is what somebody sees who has no session.
@@ -66,14 +69,20 @@ type screen struct {
 	Used  bool   // a link was opened that is none, or is none any longer
 	Next  string // where the browser goes on
 	Again string // the same address, for a browser that did not send its cookie
+	Style template.CSS
 }
 
 func showPage(w http.ResponseWriter, status int, s screen) {
 	t, err := template.ParseFS(files, "login.html")
-	if err != nil {
+	style, styleErr := files.ReadFile("login.css")
+	if err = errors.Join(err, styleErr); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	s.Style = template.CSS(style)
+	own := sha256.Sum256(style) // the stylesheet of the page is for those who may see it
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(own[:])+
+		"'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_ = t.Execute(w, s) // the client is gone
