@@ -90,6 +90,22 @@ func TestNotResent(t *testing.T) {
 	}
 }
 
+// TestRefusedMailHasNoBytes: its record is all that there is.
+func TestRefusedMailHasNoBytes(t *testing.T) {
+	h := newHouse(t, "[queue]\nkeep_bodies = \"1h\"\n"+againConfig)
+	if err := h.send("app@example.com", []string{"no@example.org"}, "Subject: one\r\n\r\nhello\r\n"); err == nil {
+		t.Fatal("it was accepted")
+	}
+	h.await("a record", func() bool { return len(h.ended(envelope.Refused)) == 1 })
+	list, err := h.g.queue.Search(t.Context(), queue.HistoryFilter{})
+	if err != nil || len(list) != 1 || list[0].Recipient.Address != "no@example.org" || !strings.Contains(list[0].Error, "550") {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if got, err := h.g.admin.Resend(t.Context(), list[0].ID, admin.Resend{To: []string{"ann@example.org"}}, "root"); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestCarry: an upstream looks at mail before it gets it.
 func TestCarry(t *testing.T) {
 	h := newHouse(t, againConfig)

@@ -28,6 +28,7 @@ type fakeQueue struct {
 	err          error // of all calls
 	lists        []queue.Page
 	actErr       error
+	busy         string // recipient that is being offered
 }
 
 func newFake(messages ...queue.Message) *fakeQueue {
@@ -87,7 +88,7 @@ func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State, lane 
 		for _, p := range m.Parts {
 			var to []envelope.Recipient
 			if f.IDs == nil || slices.Contains(f.IDs, id) {
-				to = f.Names(m, &p)
+				to = slices.DeleteFunc(slices.Clone(f.Names(m, &p)), func(r envelope.Recipient) bool { return r.Address == q.busy })
 			}
 			rest := p
 			rest.To = slices.DeleteFunc(slices.Clone(p.To), func(r envelope.Recipient) bool {

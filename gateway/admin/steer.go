@@ -142,11 +142,20 @@ func (s *Server) change(ctx context.Context, d *deed, f queue.Filter, by string)
 	out := &Changed{}
 	for _, ids := range chunks(f.IDs) {
 		f.IDs = ids
+		var would Changed
+		if f.To != "" { // the queue leaves recipients alone that are offered together with others
+			t, err := s.touched(ctx, d, f)
+			if err != nil {
+				return out, err
+			}
+			would = *t
+		}
 		n, err := s.do(d)(ctx, f, by)
 		out.add(n)
 		if err != nil {
 			return out, err
 		}
+		out.Busy += max(0, would.Recipients-n.Recipients)
 	}
 	return out, nil
 }

@@ -120,6 +120,11 @@ func TestSelections(t *testing.T) {
 		if err != nil || got.Changed != tc.messages || got.Recipients != tc.recipients || len(q.messages) != 2 || len(acted) != 0 {
 			t.Errorf("%s: dry run %+v, %v", &tc.sel, got, err)
 		}
+		q.busy = "bob@example.org"
+		if got, err := c.Act(t.Context(), Delete, Selection{All: true, To: "bob"}); err != nil || got.Busy != 1 || got.Changed != 0 {
+			t.Errorf("what is being offered: %+v, %v", got, err)
+		}
+		q.busy = ""
 		got, err = c.Act(t.Context(), Delete, tc.sel)
 		if d := cmp.Diff(&Changed{Changed: tc.messages, Recipients: tc.recipients}, got); err != nil || d != "" {
 			t.Errorf("%s: %v %s", &tc.sel, err, d)
@@ -219,6 +224,7 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/api/v1/queue?state=sent", "", 400, "unknown state"},
 		{"GET", "/api/v1/queue?limit=many", "", 400, "not a number"},
 		{"GET", "/api/v1/log?limit=-1", "", 400, "not a number"},
+		{"GET", "/api/v1/log?state=eaten", "", 400, `unknown state "eaten"; the states are queued`},
 		{"GET", "/api/v1/log?since=soon", "", 400, `since: "soon" is not a time`},
 		{"GET", "/api/v1/log?until=soon", "", 400, `until: "soon" is not a time`},
 		{"GET", "/api/v2", "", 404, "/api/v2"},

@@ -226,10 +226,11 @@ type Changed struct {
 
 	Tried []trial.Fate `json:"tried,omitempty"` // of Retry that waits: what became of the first 1000 messages
 
+	Busy int `json:"busy,omitempty"` // recipients that stay as they are because they are being offered right now
+
 	// Of Move alone.
 	Refused []Refusal `json:"refused,omitempty"` // what stays, and why; not more than 1000
 	Stay    int       `json:"stay,omitempty"`    // recipients that stay for such reasons
-	Busy    int       `json:"busy,omitempty"`    // recipients that stay because they are being offered right now
 }
 
 // Refusal is recipients that stay where they are.
