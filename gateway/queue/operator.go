@@ -43,6 +43,11 @@ type Operator interface {
 	Resume(ctx context.Context, lane string) error
 	// Paused returns the lanes that are paused.
 	Paused(ctx context.Context) (map[string]Pause, error)
+
+	// Backup writes a copy of the store, as it is at one moment of the call, into a new directory, while mail comes and
+	// goes. Its engine opens it as a state directory; what was queued is then Interrupted, for it may have been offered
+	// since. The copy is on stable storage when Backup returns nil. After an error there is no directory.
+	Backup(ctx context.Context, dir string) error
 }
 
 // Changed is how much an operator changed.

@@ -73,6 +73,7 @@ type Store struct {
 	counts   depth.Counters
 	leases   leases
 	fresh    fresh
+	spared   spared
 	changed  chan struct{}
 	leased   atomic.Int64 // as many parts of a lane may be leased as the mark says
 	served   atomic.Pointer[[]string]

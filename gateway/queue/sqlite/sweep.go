@@ -209,6 +209,9 @@ func endedRecipients(conn *sqlite.Conn, id int64) (map[string]bool, error) {
 
 // removeBody removes the file of a message that is gone. What stays is removed at the next start.
 func (s *Store) removeBody(id int64) {
+	if s.spared.add(id) {
+		return
+	}
 	if err := os.Remove(bodies.Path(s.dir, id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log.Warn("queue: a body was not removed", "error", err)
 	}

@@ -39,6 +39,8 @@ func Run(t *testing.T, e queuetest.Engine) {
 		{"FinishedOdd", testFinishedOdd},
 		{"KeepBodies", testKeepBodies},
 		{"KeepBodiesBounds", testKeepBodiesBounds},
+		{"Backup", testBackup},
+		{"BackupFails", testBackupFails},
 		{"Closed", testClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -125,7 +125,7 @@ type Segments struct {
 	current *Segment // takes the next bodies; nil: none yet
 	last    int64    // the highest number ever used
 	dead    []int64  // to be removed by the writer
-	kept    bool     // none dies: rows that name them are still to come
+	keepers int      // none dies: rows that name them are still to come
 }
 
 // Reserve finds room for a body. Release must be called when its fate is known.
@@ -194,17 +194,24 @@ func (g *Segments) settle(s *Segment) {
 		s.File.Close()
 		s.File = nil
 	}
-	if s.known && s.live == 0 && !g.kept && g.all[s.Number] == s {
+	if s.known && s.live == 0 && g.keepers == 0 && g.all[s.Number] == s {
 		delete(g.all, s.Number)
 		g.dead = append(g.dead, s.Number)
 	}
 }
 
-// Keep lets no segment die until it is called with false. What nobody needs then goes when it is counted next.
+// Keep lets no segment die until it is called with false as often.
 func (g *Segments) Keep(on bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.kept = on
+	if on {
+		g.keepers++
+		return
+	}
+	g.keepers--
+	for _, s := range g.all {
+		g.settle(s)
+	}
 }
 
 // Dead returns the numbers of segments that nobody needs, once.
