@@ -156,7 +156,7 @@ func (q *discard) Ahead(_ context.Context, _ string, places []queue.Place, _ int
 }
 func (q *discard) Paused(context.Context) (map[string]queue.Pause, error) { return nil, nil }
 func (q *discard) Events(context.Context, string) ([]queue.Event, error)  { return nil, nil }
-func (q *discard) Backup(context.Context, string) error                            { return nil }
+func (q *discard) Backup(context.Context, string) error                   { return nil }
 func (q *discard) Note(context.Context, ...queue.Event) error             { return nil }
 func (q *discard) Finished(context.Context, string) (*queue.Finished, error) {
 	return nil, queue.ErrNotFound
