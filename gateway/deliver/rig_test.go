@@ -215,7 +215,7 @@ func (r *rig) putPart(from, lane string, received time.Time, part queue.Part, to
 // await waits for a condition and fails the test when it does not come.
 func (r *rig) await(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute) // machines may be busy
 	for !ok() {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("waited in vain for %s\nqueue: %s\n%s", what, r.show(), r.journal())
