@@ -218,8 +218,14 @@ func (a *app) printEvents(events []admin.Step) error {
 		if e.By != "" {
 			who += " by " + e.By
 		}
-		t.Row("  "+terminal.Moment(e.At), who, terminal.OrDash(e.Upstream), strings.Join(e.To, ", "))
-		t.Note("  " + terminal.Clip(cmp.Or(e.Words, e.Rule), 300))
+		where := terminal.OrDash(e.Upstream)
+		if e.Lane != "" && e.Lane != e.Upstream {
+			where += " → " + e.Lane
+		}
+		t.Row("  "+terminal.Moment(e.At), who, where, strings.Join(e.To, ", "))
+		if words := cmp.Or(e.Words, e.Rule); words != "" {
+			t.Note("  " + terminal.Clip(words, 300))
+		}
 	}
 	return t.Write(a.stdout)
 }

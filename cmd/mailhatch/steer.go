@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -19,10 +20,12 @@ import (
 // partFlags choose parts of messages: recipients that wait together.
 type partFlags struct {
 	state, upstream, from, to, subject, older string
+	toFlag                                    string // its name, where that is not --to
 }
 
 // define defines the flags; to is the name of the one for recipients.
 func (p *partFlags) define(fs *flag.FlagSet, to string) {
+	p.toFlag = to
 	fs.StringVar(&p.state, "state", "", "only recipients in this `state`: queued, held or failed; to list also maildrop")
 	fs.StringVar(&p.upstream, "upstream", "", "only recipients that wait for this `upstream`")
 	fs.StringVar(&p.upstream, "lane", "", "only recipients that wait for this `upstream`")
@@ -32,7 +35,7 @@ func (p *partFlags) define(fs *flag.FlagSet, to string) {
 	fs.StringVar(&p.older, "older", "", "only mail accepted before this `time`: 2h (ago), yesterday, 11:30, 2026-11-30T11:00")
 }
 
-func (p *partFlags) given() bool { return *p != partFlags{} }
+func (p *partFlags) given() bool { return *p != partFlags{toFlag: p.toFlag} }
 
 // check finds mistakes in the flags, and makes times independent of when they are read.
 func (p *partFlags) check() error {
@@ -58,9 +61,9 @@ func (p *partFlags) filter(ids []string) admin.Filter {
 
 // tell says which words match within an address.
 func (p *partFlags) tell(w io.Writer) {
-	for _, f := range [][2]string{{"--from", p.from}, {"--to", p.to}} {
+	for _, f := range [][2]string{{"from", p.from}, {cmp.Or(p.toFlag, "to"), p.to}} {
 		if pattern := search.Address(f[1]); pattern != f[1] {
-			fmt.Fprintf(w, "mailhatch: %s %s is no whole address: it matches all that have it in them\n", f[0], terminal.Plain(f[1]))
+			fmt.Fprintf(w, "mailhatch: --%s %s is no whole address: it matches all that have it in them\n", f[0], terminal.Plain(f[1]))
 		}
 	}
 }
