@@ -206,7 +206,7 @@ func (r *rig) views(t *testing.T) {
 		`ID1 +held +main +2 h +- +0 +.*\nID2 +failed +main +2 h +- +3 .*\n    given up: 422: no such  *\[31m address\n$`)
 	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\n$`)
 	r.check(t, "queue list --limit 2", 0, `^ID .*\nID0 .*\n.*\nID1 .*\n$`)
-	r.check(t, "queue list --upstream other", 0, `^nothing in the queue matches\n$`)
+	r.check(t, "queue list --upstream main --to nobody@example.org", 0, `^nothing in the queue matches\n$`)
 	r.check(t, "queue list --lane main ID2", 0, `^ID .*\nID2 .*\n.*\n$`)
 	r.check(t, "queue list --json", 0, `^{"id":"ID0".*}\n{"id":"ID1".*}\n{"id":"ID2".*}\n$`)
 	r.check(t, "queue show ID0 ID2", 0, `(?s)^id +ID0\nenvelope from +app@example.com\nenvelope id +e-7\nfrom +App <app@example.com>\n`+
@@ -266,6 +266,7 @@ func TestViewsWhileRunning(t *testing.T) {
 	r.fill(t, q)
 	defer r.serve(t, q)()
 	r.views(t)
+	r.check(t, "queue list --upstream other", 1, `^mailhatch: no upstream "other"; the upstreams are main\n`)
 	r.check(t, "status", 0, `(?s)^mailhatch 1.2 on gw, running for 2 d\nnot ready: a listener is not open\n\n`+
 		`UPSTREAM +TYPE +STATE +IN FLIGHT +RATE +QUEUED +NEXT\nmain +resend +closed +2/16 +2.5/s +1 +in 1 min\n`+
 		`    closed for 1 h: account; next probe in 1 min\n    120 of 300/d left until [-0-9]+ [:0-9]+\n    last error: 401: key is invalid\n\nQUEUE +PARTS +SIZE +OLDEST\nqueued +1 `)
