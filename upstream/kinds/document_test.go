@@ -64,7 +64,7 @@ func kindTable(t *testing.T, whole bool) string {
 	if whole {
 		b.WriteString("| `type` | mail travels | Message-ID | envelope sender | hidden recipients (Bcc) | recipients of a request | largest | a repeated offer is known | told later |\n|---|---|---|---|---|---|---|---|---|\n")
 	} else {
-		b.WriteString("| `type` | | Message-ID | recipients of a request | largest | a repeated offer is known |\n|---|---|---|---|---|---|\n")
+		b.WriteString("| `type` | what it is | Message-ID | recipients of a request | largest | a repeated offer is known |\n|---|---|---|---|---|---|\n")
 	}
 	for _, k := range kinds.Kinds() {
 		f := k.Traits

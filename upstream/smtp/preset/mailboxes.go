@@ -67,9 +67,9 @@ func mailboxes() []Preset {
 		},
 		{
 			Name: "infomaniak", Service: "Infomaniak Mail", Host: "mail.infomaniak.com", Port: 465, TLS: "implicit",
-			Doc:        "https://www.infomaniak.com/en/support/faq/2427",
+			Doc:        "https://www.infomaniak.com/en/support/faq/admin2/email-service",
 			Login:      "address and password of the mailbox, or a password made for this device",
-			Recipients: 100, // https://www.infomaniak.com/en/support/faq/admin2/email-service
+			Recipients: 100,
 			Changes:    []string{ownSender}, Notes: []string{mailboxFor, "100 to 1,440 recipients a day, by the offer"},
 		},
 		{
