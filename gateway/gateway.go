@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -69,6 +71,7 @@ type Gateway struct {
 	page      *page.Page
 	admin     *admin.Server
 	mailq     *mailq.Server
+	backups   sync.Mutex // one backup at a time
 	smtp      *listen.SMTP
 	endpoints *listen.Set
 	reloads   chan chan reloaded
@@ -182,6 +185,25 @@ func (g *Gateway) answer(ctx context.Context, started func()) error {
 		}
 		g.notified(g.notifier.Ready())
 	})
+}
+
+// tellStarted writes what whoever reads the log from here on must know: what runs, by which config, where.
+func (g *Gateway) tellStarted() {
+	cfg := g.current.Load()
+	var listeners []string
+	for _, addr := range g.Addrs() {
+		listeners = append(listeners, addr.String())
+	}
+	attrs := []any{"version", g.opts.Version, "config", cmp.Or(cfg.File, "built in"), "state_dir", cfg.StateDir, "listeners", listeners}
+	page, err := g.pageURL()
+	if err != nil {
+		page = "off"
+	}
+	attrs = append(attrs, "admin", page)
+	if waiting := g.endpoints.Waiting(); len(waiting) > 0 {
+		attrs = append(attrs, slog.Any("waiting", waiting))
+	}
+	g.opts.Log.Info("started", attrs...)
 }
 
 // Addrs returns the addresses of the SMTP listeners once Run has opened them, in the order of the config.

@@ -97,6 +97,7 @@ var plan = [][]string{
 		"gateway/config/hint",
 		"gateway/envelope",
 		"gateway/backoff",
+		"gateway/backup",
 		"gateway/budget",
 		"gateway/glob",
 		"gateway/clock",

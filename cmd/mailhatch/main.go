@@ -88,6 +88,7 @@ func subcommands() []subcommand {
 		{"login", "UPSTREAM", "log in to an upstream that a person consents to, by a browser anywhere", runLogin},
 		{"presets", "[NAME]", "list the services that an SMTP upstream knows by name, or show one", runPresets},
 		{"recover", "[ID…]", "rebuild a damaged queue, put back mail from lost+found; of a stopped gateway", runRecover},
+		{"backup", "FILE", "write a copy of queue, history and tokens to a new file, while the gateway runs or not", runBackup},
 		{"sendmail", "[-t] [-i] [-f ADDRESS] [ADDRESS…]", "send a message from standard input, as sendmail(8); also by that name", runSendmail},
 		{"reload", "", "make the running gateway reload its config", runReload},
 		{"healthcheck", "[--ready]", "check that the gateway is running; for containers and scripts", runHealthcheck},

@@ -16,6 +16,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -61,6 +62,8 @@ type Config struct {
 	Hostname func() string
 	Version  string
 	Started  time.Time
+
+	Backup func(ctx context.Context, w io.Writer) error // packs the state into w; ErrBusy while another does
 
 	Maildrop func(most int) (*maildrop.Waiting, error) // looks at the maildrop; nil: there is none
 

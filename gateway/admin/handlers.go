@@ -105,6 +105,7 @@ func (s *Server) routes(stopped context.Context) []route {
 		{"GET /api/v1/queue/{id}/message", access.Person, s.open},
 		{"GET /api/v1/memory/{upstream}", access.Person, s.memory},
 		{"POST /api/v1/check/{upstream}", access.Owner, s.check},
+		{"POST /api/v1/backup", access.Owner, s.backup(stopped)},
 		{"POST /api/v1/login/{upstream}", access.Owner, s.login(stopped)},
 		{"POST /api/v1/reload", access.Person, s.reload},
 		{"POST /api/v1/alert/test", access.Person, s.testAlerts},

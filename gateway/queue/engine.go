@@ -63,6 +63,8 @@ type Reader interface {
 	Paused(ctx context.Context) (map[string]Pause, error)
 	Stats(ctx context.Context) (map[envelope.State]Depth, error)
 	Health(ctx context.Context) (Health, error)
+	// Backup is that of Operator; it fails when a process that has opened the store since takes away what is needed.
+	Backup(ctx context.Context, dir string) error
 	Close() error
 }
 

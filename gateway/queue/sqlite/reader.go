@@ -11,6 +11,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/backup"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/depth"
 	"mailhatch/gateway/queue/sqlite/history"
@@ -156,6 +157,15 @@ func (r readOnly) Stats(ctx context.Context) (map[envelope.State]queue.Depth, er
 		return nil, err
 	}
 	return r.oldest(ctx, counts.States())
+}
+
+// Backup implements queue.Reader.
+func (r readOnly) Backup(ctx context.Context, dir string) error {
+	if err := r.enter(); err != nil {
+		return err
+	}
+	defer r.leave()
+	return r.use(ctx, func(conn *sqlite.Conn) error { return backup.Write(ctx, conn, databaseName, r.dir, dir) })
 }
 
 // Close waits for running calls.

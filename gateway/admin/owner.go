@@ -2,9 +2,12 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"mailhatch/upstream"
 )
@@ -69,4 +72,71 @@ func (c *Client) TestAlerts(ctx context.Context, name string) ([]AlertTest, erro
 		return nil, err
 	}
 	return answer.Tests, nil
+}
+
+// completeTrailer comes behind the whole of a backup.
+const completeTrailer = "Mailhatch-Complete"
+
+// ErrBusy means that another backup is being made.
+var ErrBusy = errors.New("another backup is being made")
+
+// backup sends a backup of the state. It takes as long as it takes.
+func (s *Server) backup(stopped context.Context) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if s.cfg.Backup == nil {
+			return &requestError{http.StatusNotImplemented, "this gateway makes no backups"}
+		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(stopped, cancel)()
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
+			return err
+		}
+		out := &begun{w: w}
+		err := s.cfg.Backup(ctx, out)
+		switch {
+		case errors.Is(err, ErrBusy) && !out.any:
+			return &requestError{http.StatusConflict, err.Error()}
+		case err != nil && !out.any:
+			return err
+		case err == nil:
+			w.Header().Set(completeTrailer, "yes")
+		default: // the trailer is missing: the client knows
+			s.cfg.Log.Error("backup failed", "error", err)
+		}
+		return nil
+	}
+}
+
+// begun is a response that remembers whether it has begun.
+type begun struct {
+	w   http.ResponseWriter
+	any bool
+}
+
+// Write implements io.Writer.
+func (b *begun) Write(p []byte) (int, error) {
+	if !b.any {
+		b.w.Header().Set("Content-Type", "application/x-tar")
+		b.w.Header().Set("Trailer", completeTrailer)
+		b.any = true
+	}
+	return b.w.Write(p)
+}
+
+// Backup writes a backup of the running gateway's state to w, a tar archive.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	patient := &Client{c.socket, &http.Client{Transport: c.http.Transport}}
+	resp, err := patient.do(ctx, http.MethodPost, "/api/v1/backup", nil, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("the backup is cut off: %w", err)
+	}
+	if resp.Trailer.Get(completeTrailer) == "" {
+		return errors.New("the backup is cut off: the log of the gateway says why")
+	}
+	return nil
 }

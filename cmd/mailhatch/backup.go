@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/backup"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/engines"
+)
+
+// runBackup writes a copy of the state into a new file.
+func runBackup(ctx context.Context, a *app, args []string) error {
+	rest, err := command.Parse(a.flags("backup"), args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return command.Usagef("backup takes the name of a new file")
+	}
+	path := rest[0]
+	if _, err := os.Lstat(path); err == nil {
+		return command.Hintf(fmt.Errorf("%s already exists", path), "a backup replaces nothing: choose another name")
+	}
+	size, err := wholeFile(path, func(w io.Writer) error { return a.backup(ctx, w, filepath.Dir(path)) })
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%w: nothing was written", command.ErrInterrupted)
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s is written, %s: all mail and all tokens are in it, readable by this account alone\n", path, terminal.Size(size))
+	return nil
+}
+
+// backup packs the state of the running gateway or, if none runs, of its state directory. work is for a copy.
+func (a *app) backup(ctx context.Context, w io.Writer, work string) error {
+	client, stateDir, err := a.client(ctx)
+	if err == nil {
+		defer client.Close()
+		return client.Backup(ctx, w)
+	}
+	if !errors.Is(err, admin.ErrNotRunning) {
+		return err
+	}
+	store, err := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return command.Hintf(fmt.Errorf("the gateway is not running and %s contains no queue", stateDir), "name its config with -c")
+	case errors.Is(err, fs.ErrPermission):
+		return command.Hintf(err, hintUser)
+	case err != nil:
+		return err
+	}
+	defer store.Close() //nolint:errcheck // only read
+	dir, err := os.MkdirTemp(work, ".mailhatch-backup-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(backup.Write(ctx, w, store.Backup, stateDir, dir), os.RemoveAll(dir))
+}
+
+// wholeFile makes a file for this account alone, whole or not at all, and returns its size.
+func wholeFile(path string, write func(io.Writer) error) (size int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // mode 0600
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if err = write(f); err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		size, err = f.Seek(0, io.SeekCurrent)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return 0, err
+	}
+	if err = os.Link(f.Name(), path); err == nil { // unlike a renaming it replaces nothing
+		return size, os.Remove(f.Name())
+	}
+	if !errors.Is(err, fs.ErrExist) { // a file system without links
+		err = os.Rename(f.Name(), path)
+	}
+	return size, err
+}
