@@ -39,6 +39,7 @@ type house struct {
 	smtp     string // address
 	base     string // of the page, without a final slash
 	provider *provider
+	wall     func() time.Time // the time of day; nil: that of this machine
 }
 
 // provider is an API whose answer a test chooses.
@@ -57,7 +58,11 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"id":"re_%d"}`, n)
 		return
 	}
-	fmt.Fprintf(w, `{"statusCode":%d,"name":"validation_error","message":"The mailbox is on holiday."}`, status)
+	words := "The mailbox is on holiday."
+	if status == http.StatusUnauthorized {
+		words = "API key is invalid"
+	}
+	fmt.Fprintf(w, `{"statusCode":%d,"name":"validation_error","message":%q}`, status, words)
 }
 
 const text = `
@@ -89,7 +94,13 @@ address = %q
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, provider: &provider{}}
+	return newHouseAt(t, nil)
+}
+
+// newHouseAt is newHouse with another time of day.
+func newHouseAt(t *testing.T, wall func() time.Time) *house {
+	t.Helper()
+	h := &house{t: t, provider: &provider{}, wall: wall}
 	h.provider.status.Store(http.StatusOK)
 	server := httptest.NewServer(h.provider)
 	t.Cleanup(server.Close)
@@ -126,7 +137,7 @@ func (h *house) run(cfg *config.Config) {
 	t := h.t
 	t.Helper()
 	var log lines
-	g, err := gateway.New(t.Context(), cfg, gateway.Options{Version: "1.0.0", Kinds: kinds.Kinds(), Stdout: &log, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	g, err := gateway.New(t.Context(), cfg, gateway.Options{Version: "1.0.0", Kinds: kinds.Kinds(), Stdout: &log, Wall: h.wall, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,7 @@ type message struct {
 
 	Timeline []step
 	Requests []request
+	Why      string // address of what decides the way of such a message
 	Text     []letter.Piece
 	Cut      bool // the text is only the start
 	Fields   []letter.Field
@@ -78,7 +80,7 @@ func (p *Page) message(v *view) error {
 	case !errors.Is(err, queue.ErrNotFound):
 		return err
 	}
-	m.tabs(v.r.URL.Query().Get("tab"), l)
+	m.tabs(v.r.URL.Query().Get("tab"), l, p.isCatcher())
 	if err := m.read(v, l); err != nil {
 		return err
 	}
@@ -140,7 +142,25 @@ func (p *Page) known(v *view) (*message, error) {
 		return nil, err
 	}
 	m.Timeline = timeline(&m.Envelope, events, records)
+	m.Why = why(&m.Envelope)
 	return m, nil
+}
+
+// why is the address that shows which route decides about mail with an envelope.
+func why(env *envelope.Envelope) string {
+	q := url.Values{"from": {"<" + env.From + ">"}}
+	var to []string
+	for _, r := range env.To[:min(len(env.To), 5)] {
+		to = append(to, r.Address)
+	}
+	q.Set("to", strings.Join(to, " "))
+	if env.Client.Addr.IsValid() {
+		q.Set("client", env.Client.Addr.String())
+	}
+	if env.Client.User != "" {
+		q.Set("user", env.Client.User)
+	}
+	return "/routes?" + q.Encode()
 }
 
 // maxRecords is how many recipients of one message are shown.
@@ -252,8 +272,8 @@ func (p *Page) body(v *view) (queue.Body, error) {
 	return p.cfg.Gateway.Body(v.ctx, id)
 }
 
-// tabs chooses what is shown: what was asked for, or what a reader would want.
-func (m *message) tabs(asked string, l *letter.Letter) {
+// tabs chooses what is shown: what was asked for, or else the timeline; to somebody who caught the mail, the mail.
+func (m *message) tabs(asked string, l *letter.Letter, caught bool) {
 	names := []string{"timeline"}
 	if l != nil {
 		m.HTML = l.HasHTML()
@@ -270,8 +290,12 @@ func (m *message) tabs(asked string, l *letter.Letter) {
 	} else if m.Fields != nil {
 		names = append(names, "headers")
 	}
-	if m.Tab = names[0]; slices.Contains(names, asked) {
+	m.Tab = names[0]
+	switch {
+	case slices.Contains(names, asked):
 		m.Tab = asked
+	case caught && l != nil:
+		m.Tab = names[1]
 	}
 	labels := map[string]string{"timeline": "Timeline", "html": "HTML", "text": "Text", "headers": "Headers", "files": "Files", "source": "Source", "request": "Request"}
 	for _, name := range names {

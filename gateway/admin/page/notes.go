@@ -110,7 +110,7 @@ func upstreamNote(now time.Time, u *admin.Upstream) (note, bool) {
 	}
 	n := note{Level: "warn", Short: u.Name + " is " + u.State, Small: u.LastError, Link: "/messages?q=upstream:" + u.Name, Do: doTo(u, true)}
 	n.Text = u.Name + " has been " + u.State
-	if !u.Since.IsZero() {
+	if now.Sub(u.Since) >= time.Second && !u.Since.IsZero() {
 		n.Text += " for " + duration(now.Sub(u.Since).Truncate(time.Second))
 	}
 	if why := strings.TrimPrefix(u.Why, u.State+": "); why != "" {

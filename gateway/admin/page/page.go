@@ -4,6 +4,7 @@
 //	GET  /                        is everything well? where no config is, the messages
 //	GET  /overview                the same, always
 //	GET  /messages                what became of mail; ?q= (see room admin/search) &after=
+//	GET  /messages/export         what ?q= finds, as a file; ?format=csv or json, a line for each recipient
 //	GET  /messages/{id}           one message; ?tab=
 //	GET  /messages/{id}/html      its HTML, for a frame; ?remote=1 lets the browser fetch pictures
 //	GET  /messages/{id}/source    the message as it is stored, as a file
@@ -94,6 +95,7 @@ func New(cfg Config) *Page {
 		"GET /overview":                   p.overview,
 		"GET /messages":                   p.messages,
 		"GET /messages/{id}":              p.message,
+		"GET /messages/export":            p.export,
 		"GET /messages/{id}/html":         p.letterHTML,
 		"GET /messages/{id}/source":       p.source,
 		"GET /messages/{id}/files/{n}":    p.file,

@@ -53,7 +53,10 @@ func TestStart(t *testing.T) {
 		t.Errorf("%d to %s", w.Code, w.Header().Get("Location"))
 	}
 	h.contains("the empty list", h.see("/messages"), "Waiting for the first mail", "curl -sS smtp://127.0.0.1:1025", "Nothing leaves this machine")
-	h.catcher = false
+	id := h.add(plain, []queue.Part{part(envelope.Held, "main", "ann@example.org")})
+	h.contains("caught mail", h.see("/messages/"+id), "See https://example.com/x.")
+	h.add(plain, []queue.Part{part(envelope.Held, "main", "ann@example.org")})
+	h = newHouse(t)
 	h.contains("the empty list", h.see("/messages"), "No mail yet", "127.0.0.1:1025")
 }
 
@@ -207,7 +210,7 @@ func TestRoutes(t *testing.T) {
 func TestConfig(t *testing.T) {
 	h := newHouse(t)
 	text := h.see("/config")
-	h.contains("the config", text, h.cfg.File, `hostname "mail.example.com" line 1`, "api_key ***", "holds a secret, and this file is readable by every user", `max_age "5d" default`, "[upstream.bulk]", "no route sends mail to this upstream")
+	h.contains("the config", text, h.cfg.File, `hostname "mail.example.com" line 1`, "api_key ***", "holds a secret, and this file is readable by every user", `max_age "5d" default`, "[upstream.bulk]", "[[route]] 2", "no route sends mail to this upstream")
 	if strings.Contains(text, "SECRET") {
 		t.Error("the secret is shown")
 	}
@@ -350,5 +353,28 @@ func TestTimeline(t *testing.T) {
 	got := timeline(&envelope.Envelope{Client: envelope.Client{Addr: netip.MustParseAddr("::1"), User: "app", Listener: "l", Protocol: "ESMTP"}}, nil, records)
 	if len(got) != 3 || got[0].Words != "Accepted from ::1 by app at l with ESMTP" || got[1].Words != "Discarded for ann@x" || got[2].Words != "Given up for bob@x" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestExport: what was found is a file with a line for each recipient, and no cell of it is a formula.
+func TestExport(t *testing.T) {
+	h := newHouse(t)
+	id := h.add("Subject: =1+1\n\nx\n", []queue.Part{part(envelope.Queued, "bulk", "ann@example.org")}, sent("eva@example.org"))
+	for range exportStep {
+		h.add(plain, nil, sent("bob@example.org"))
+	}
+	w := h.ask("GET", "/messages/export?q=to:ann", nil)
+	lines := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
+	if len(lines) != 3 || lines[0] != "id,at,state,from,to,subject,upstream,provider_id,attempts,error" || !strings.Contains(lines[1], "queued,shop@example.com,ann@example.org,'=1+1,bulk") ||
+		!strings.Contains(lines[2], "sent,") || w.Header().Get("Content-Disposition") != "attachment; filename=mail.csv" {
+		t.Errorf("%v %q", w.Header(), lines)
+	}
+	w = h.ask("GET", "/messages/export?format=json", nil)
+	lines = strings.Split(strings.TrimSpace(w.Body.String()), "\n")
+	if len(lines) != exportStep+2 || !strings.Contains(lines[len(lines)-1]+lines[len(lines)-2], `{"id":"`+id) {
+		t.Errorf("%d lines, the last %s", len(lines), lines[len(lines)-1])
+	}
+	if w := h.ask("GET", "/messages/export?q=tow:x", nil); w.Code != http.StatusBadRequest {
+		t.Error(w.Code)
 	}
 }

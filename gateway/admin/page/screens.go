@@ -150,14 +150,19 @@ func (p *Page) show(v *view, status int, screen, title string, body any) error {
 	return nil
 }
 
-// download sends bytes that a browser stores and does not show, whatever they say they are.
-func (v *view) download(name, kind string, r io.Reader) error {
+// asFile says that what follows is a file, which a browser stores and does not show, whatever it says it is.
+func (v *view) asFile(name, kind string) {
 	h := v.w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Content-Disposition", contentDisposition(name))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+}
+
+// download sends a file.
+func (v *view) download(name, kind string, r io.Reader) error {
+	v.asFile(name, kind)
 	_, _ = io.Copy(v.w, r) // the browser sees that the rest is missing
 	return nil
 }

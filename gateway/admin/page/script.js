@@ -49,8 +49,10 @@
     busy = false;
     if (again) { again = false; setTimeout(swap, 500); }
   };
-  if (root.dataset.live && window.EventSource) {
-    const stream = new EventSource(root.dataset.live);
+  // A tab that nobody sees holds no connection: browsers have few.
+  let stream = null;
+  const watch = () => {
+    stream = new EventSource(root.dataset.live);
     stream.onmessage = e => {
       const fresh = +e.data;
       swap();
@@ -60,7 +62,16 @@
         bar.firstElementChild.href = location.href;
       }
     };
-    addEventListener('pagehide', () => stream.close());
+  };
+  if (root.dataset.live && window.EventSource) {
+    const look = () => {
+      if (document.hidden && stream) { stream.close(); stream = null; }
+      if (!document.hidden && !stream) watch();
+    };
+    look();
+    document.addEventListener('visibilitychange', look);
+    addEventListener('pagehide', () => { if (stream) stream.close(); stream = null; });
+    addEventListener('pageshow', look);
   }
 
   // Keys.

@@ -2,8 +2,10 @@ package page
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mailhatch/gateway/config"
@@ -27,8 +29,21 @@ type settings struct {
 }
 
 type settingsTable struct {
-	Name string
-	Keys []setting
+	Name, Title string
+	Keys        []setting
+}
+
+// title is the path of a table as people know it: "[queue]", "[[route]] 2".
+func title(path string) string {
+	name, index, ok := strings.Cut(path, "[")
+	if !ok {
+		return "[" + path + "]"
+	}
+	number, rest, _ := strings.Cut(index, "]")
+	if n, err := strconv.Atoi(number); err == nil {
+		return fmt.Sprintf("[[%s]] %d%s", name, n+1, rest)
+	}
+	return path
 }
 
 // setting is a key with its value, and what is odd about it.
@@ -47,7 +62,7 @@ func (p *Page) showConfig(v *view, s *settings) error {
 	for _, k := range cfg.Settings {
 		table, name := cutLast(k.Key)
 		if n := len(s.Tables); n == 0 || s.Tables[n-1].Name != table {
-			s.Tables = append(s.Tables, settingsTable{Name: table})
+			s.Tables = append(s.Tables, settingsTable{Name: table, Title: title(table)})
 		}
 		shown := setting{Setting: k, Name: name}
 		warnings = slices.DeleteFunc(warnings, func(w string) bool {
