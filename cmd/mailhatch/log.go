@@ -32,7 +32,7 @@ func (l *logFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&l.state, "state", "", "only recipients in this `state`: queued, held, failed, sent, discarded or refused")
 	fs.StringVar(&l.Upstream, "upstream", "", "`upstream` that took them, or that they wait for")
 	fs.StringVar(&l.MessageID, "message-id", "", "Message-ID `field` of the message, with or without brackets")
-	fs.StringVar(&l.ProviderID, "provider-id", "", "`id` that the provider gave the message")
+	fs.StringVar(&l.ProviderID, "provider-id", "", "`name` that the provider gave the message")
 	fs.StringVar(&l.since, "since", "", "only after this `time`: 2h (ago), 11:30, yesterday, monday, 2026-11-30T11:00")
 	fs.StringVar(&l.until, "until", "", "only before this `time`, as for --since; a day to its end")
 	fs.IntVar(&l.Limit, "limit", 100, "at most this `number` of lines; --export: of all, without it")

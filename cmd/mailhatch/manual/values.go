@@ -33,7 +33,7 @@ func valueOf(c *command.Description, f *command.Flag) offer {
 		words := []string{"queued", "held", "failed"}
 		switch c.Name {
 		case "log":
-			words = append(words, "sent", "discarded")
+			words = append(words, "sent", "discarded", "refused")
 		case "queue list":
 			words = append(words, "maildrop")
 		}
@@ -54,7 +54,7 @@ func argumentOf(c *command.Description) offer {
 		return offer{words: list}
 	}
 	switch first, _, _ := strings.Cut(c.Args, " "); {
-	case strings.HasPrefix(c.Name, "queue ") && strings.Contains(c.Args, "ID"):
+	case strings.HasPrefix(c.Name, "queue ") && strings.Contains(c.Args, "ID") && first != "DIR":
 		return offer{known: knownIDs}
 	case first == "UPSTREAM", strings.HasPrefix(c.Name, "upstream ") && first == "NAME":
 		return offer{known: knownUpstreams}

@@ -28,6 +28,9 @@ func Until(text string, now time.Time) (time.Time, error) {
 
 // span returns the first moment of what a text names, and the first one after it.
 func span(text string, now time.Time) (from, to time.Time, err error) {
+	if len(text) > maxTime {
+		return time.Time{}, time.Time{}, notTime(text[:maxTime] + "…")
+	}
 	s := strings.Join(strings.Fields(strings.ToLower(text)), " ")
 	if t, ok := point(s, now); ok {
 		return t, t, nil
@@ -54,7 +57,14 @@ func span(text string, now time.Time) (from, to time.Time, err error) {
 			return t, t, nil
 		}
 	}
-	return time.Time{}, time.Time{}, fmt.Errorf("%q is not a time; write 2h (ago), 11:30, yesterday, monday, 2026-11-30 or 2026-11-30T11:00", text)
+	return time.Time{}, time.Time{}, notTime(text)
+}
+
+// maxTime is how many bytes a time has at most.
+const maxTime = 100
+
+func notTime(text string) error {
+	return fmt.Errorf("%q is not a time; write 2h (ago), 11:30, yesterday, monday, 2026-11-30 or 2026-11-30T11:00", text)
 }
 
 func today(now time.Time) time.Time {

@@ -27,7 +27,7 @@ func TestTimesAsPeopleWriteThem(t *testing.T) {
 			t.Errorf("%q: %s, %v; want %s", text, s, err, want)
 		}
 	}
-	for _, text := range []string{"", "soon", "h", "2", "2x", "25:00", "2026-13-01", "yesterday 25:00", "t11:30", "@x", "nov 31", "999999999999h", "200000d", "-", "ago"} {
+	for _, text := range []string{"", "soon", "h", "2", "2x", "25:00", "2026-13-01", "yesterday 25:00", "t11:30", "@x", "nov 31", "999999999999h", "200000d", "-", "ago", strings.Repeat("1h", 100)} {
 		if got, err := Since(text, now); err == nil || !strings.Contains(err.Error(), "is not a time; write") {
 			t.Errorf("%q: %s, %v", text, got, err)
 		}
