@@ -158,9 +158,8 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 // steerUpstream pauses, resumes or probes an upstream.
 func (g *Gateway) steerUpstream(ctx context.Context, name string, a admin.UpstreamAction, by string) error {
 	g.deliverer.Await(ctx)
-	status := g.deliverer.Status()
-	i := slices.IndexFunc(status, func(s gate.Status) bool { return s.Name == name })
-	known := i >= 0
+	cfg := g.current.Load() // delivery follows it in a moment
+	known := cfg.Upstream(name) != nil
 	if !known && a == admin.Resume { // what was paused may have left the config
 		paused, err := g.queue.Paused(ctx)
 		if err != nil {
@@ -169,11 +168,11 @@ func (g *Gateway) steerUpstream(ctx context.Context, name string, a admin.Upstre
 		_, known = paused[name]
 	}
 	if !known {
-		names := make([]string, len(status))
-		for i := range status {
-			names[i] = status[i].Name
+		unknown := &admin.UnknownUpstreamError{Name: name}
+		for i := range cfg.Upstreams {
+			unknown.Known = append(unknown.Known, cfg.Upstreams[i].Name)
 		}
-		return &admin.UnknownUpstreamError{Name: name, Known: names}
+		return unknown
 	}
 	switch a {
 	case admin.Pause:
@@ -181,8 +180,10 @@ func (g *Gateway) steerUpstream(ctx context.Context, name string, a admin.Upstre
 	case admin.Resume:
 		return g.deliverer.Resume(ctx, name, by)
 	}
-	if s := &status[i]; s.Pause != nil || s.State == gate.Closed.String() && s.Reason == gate.Quota.String() {
-		return fmt.Errorf("%w: %s", admin.ErrNotProbed, waiting.Upstream(s))
+	for _, s := range g.deliverer.Status() {
+		if s.Name == name && (s.Pause != nil || s.State == gate.Closed.String() && s.Reason == gate.Quota.String()) {
+			return fmt.Errorf("%w: %s", admin.ErrNotProbed, waiting.Upstream(&s))
+		}
 	}
 	g.deliverer.Retry(name)
 	return nil
