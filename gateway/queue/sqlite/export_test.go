@@ -204,3 +204,15 @@ func (s *Store) Fresh() (messages, bytes int) {
 	defer s.fresh.mu.Unlock()
 	return len(s.fresh.mail), s.fresh.bytes
 }
+
+// Indexed is up to which record there are sheets, Sheets how many columns these have.
+func (s *Store) Indexed() int64 { return s.numberOf("SELECT coalesce(max(last), 0) FROM sheets") }
+func (s *Store) Sheets() int64  { return s.numberOf("SELECT count(*) FROM sheets") }
+
+func (s *Store) numberOf(query string) (n int64) {
+	_ = s.use(context.Background(), func(conn *sqlite.Conn) (err error) {
+		n, err = database.Number(conn, query)
+		return err
+	})
+	return n
+}

@@ -68,7 +68,7 @@ type Store struct {
 	walBytes int          // the writer's own: written since the log was last carried over
 	walSoft  atomic.Int64 // how many bytes that may be
 	logBytes atomic.Int64 // of the log, where it could not be carried over
-	seq      int64        // the writer's own: of the last record of the history
+	seq      atomic.Int64 // the writer's own: of the last record of the history
 	relieved bool         // the writer's own: the log was carried over for want of space
 	counts   depth.Counters
 	leases   leases
@@ -145,7 +145,7 @@ func newStore(o queue.Settings) *Store {
 	})
 	s.stay = func() bool { return s.BodiesStay() }
 	s.Book = ledger.Book{Write: s.record, Read: s.ask}
-	s.Keeper = history.New(history.Access{Dir: o.Dir, Write: s.record, Read: s.ask, Drop: s.drop, Now: s.now, Log: s.log})
+	s.Keeper = history.New(history.Access{Dir: o.Dir, Write: s.record, Read: s.ask, Drop: s.drop, Last: s.seq.Load, Now: s.now, Log: s.log})
 	s.Board = pause.Board{Write: s.pause, Read: s.ask, Now: s.now}
 	return s
 }
@@ -262,9 +262,11 @@ func (s *Store) load() (err error) {
 	if err = s.counts.Read(s.writer); err != nil {
 		return err
 	}
-	if s.seq, err = history.Last(s.writer); err != nil {
+	last, err := history.Last(s.writer)
+	if err != nil {
 		return err
 	}
+	s.seq.Store(last)
 	return database.Rows(s.writer, `SELECT
 		(SELECT coalesce(max(body), 0) FROM messages INDEXED BY messages_segment WHERE typeof(body) = 'integer'),
 		max((SELECT coalesce(max(id), 0) FROM messages), (SELECT coalesce(max(message), 0) FROM history),

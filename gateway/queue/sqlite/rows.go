@@ -40,9 +40,8 @@ func (t *tx) removePart(k row.Key, lane string, state, size int64) error {
 
 // insertRecord writes a row of history. Its number is never used again, also when all records are gone.
 func (t *tx) insertRecord(r *row.Record) error {
-	*t.seq++
 	return database.Exec(t.conn, "INSERT INTO history (seq, at, message, state, sender, recipient, info, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		database.Args{*t.seq, r.At, r.Message, r.State, r.Sender, r.Recipient, r.Info, r.Kept})
+		database.Args{t.seq.Add(1), r.At, r.Message, r.State, r.Sender, r.Recipient, r.Info, r.Kept})
 }
 
 // insertRows writes the rows; number returns those of the parts.

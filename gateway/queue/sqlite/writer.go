@@ -41,7 +41,7 @@ type op struct {
 // tx is the transaction of a group.
 type tx struct {
 	conn  *sqlite.Conn
-	seq   *int64 // of the last record of the history
+	seq   *atomic.Int64 // of the last record of the history
 	now   time.Time
 	depth depth.Load            // change of the counters
 	loads map[int64]bodies.Load // change of segments
@@ -102,6 +102,7 @@ func (s *Store) Run(ctx context.Context) error {
 	work.Go(func() { s.watch(helpers) })
 	work.Go(func() { s.sweep(helpers, s.orphans) })
 	work.Go(func() { s.PutAway(helpers) })
+	work.Go(func() { s.Index(helpers) })
 	s.write(ctx)
 	s.end()
 	stop()

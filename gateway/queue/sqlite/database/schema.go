@@ -16,8 +16,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 6
-	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended
+	schemaVersion = 7
+	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended, 6 had no sheets
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -64,7 +64,7 @@ CREATE TABLE history (
 	kept      BLOB
 );
 CREATE INDEX history_message ON history (message);
-` + segmentIndex + quotaTables + eventTables + finishedTables
+` + segmentIndex + quotaTables + eventTables + finishedTables + sheetTable
 
 // segmentIndex finds the bodies of a segment.
 const segmentIndex = `
@@ -119,6 +119,17 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 `
 
+// sheetTable has what the history is searched by; see package history.
+const sheetTable = `
+CREATE TABLE sheets (
+	key    INTEGER PRIMARY KEY,
+	last   INTEGER NOT NULL,
+	oldest INTEGER NOT NULL,
+	newest INTEGER NOT NULL,
+	data   BLOB    NOT NULL
+);
+`
+
 // Create makes an empty database at path, or nothing: it takes its name when it is complete.
 func Create(path string) error {
 	draft := path + ".new"
@@ -166,7 +177,10 @@ func Upgrade(conn *sqlite.Conn) (noTrailers bool, err error) {
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
-	script := finishedTables + "ALTER TABLE history ADD COLUMN kept BLOB; INSERT INTO marks SELECT 'put away', max(seq) FROM history HAVING max(seq) > 0;"
+	script := sheetTable
+	if v < 6 {
+		script += finishedTables + "ALTER TABLE history ADD COLUMN kept BLOB; INSERT INTO marks SELECT 'put away', max(seq) FROM history HAVING max(seq) > 0;"
+	}
 	if v < 5 {
 		script += eventTables
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -231,7 +230,7 @@ func (k *Keeper) putAway(ctx context.Context, stays *stay) (more bool, err error
 	if err != nil || seen == 0 {
 		return false, err
 	}
-	return seen == putAwayStep, k.Drop(ctx, gone, func(conn *sqlite.Conn) error { return setMark(conn, putAwayMark, strconv.FormatInt(last, 10)) })
+	return seen == putAwayStep, k.Drop(ctx, gone, func(conn *sqlite.Conn) error { return setMarkTo(conn, putAwayMark, last) })
 }
 
 // Finished implements queue.History.

@@ -5,6 +5,7 @@ package history
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type Access struct {
 	// Drop puts messages away, with their bodies, and makes a change in the same write.
 	Drop func(ctx context.Context, gone []*Ended, change func(*sqlite.Conn) error) error
 	Now  func() time.Time
+	Last func() int64 // number of the last record
 	Log  *slog.Logger
 }
 
@@ -58,7 +60,10 @@ func (k *Keeper) keepBodies() queue.KeepBodies {
 func (k *Keeper) BodiesStay() bool { return k.Drop == nil || k.keepBodies().For > 0 }
 
 // A mark is the record up to which all were looked at for some purpose. Numbers of records are never used again.
-const putAwayMark = "put away"
+const (
+	putAwayMark = "put away"
+	indexMark   = "indexed"
+)
 
 func markOf(conn *sqlite.Conn, name string) (seq int64, err error) {
 	err = database.Rows(conn, "SELECT seq FROM marks WHERE name = ?||''", database.Args{name}, func(s *sqlite.Stmt) (bool, error) {
@@ -66,6 +71,10 @@ func markOf(conn *sqlite.Conn, name string) (seq int64, err error) {
 		return false, nil
 	})
 	return seq, err
+}
+
+func setMarkTo(conn *sqlite.Conn, name string, seq int64) error {
+	return setMark(conn, name, strconv.FormatInt(seq, 10))
 }
 
 // setMark sets a mark to the value of an expression.

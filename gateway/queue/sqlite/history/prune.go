@@ -30,7 +30,7 @@ func (k *Keeper) Prune(ctx context.Context, older time.Time) error {
 			return err
 		}
 		if r.count < pruneStep || (len(r.old) == 0 && r.newest <= k.Now().UnixMilli()) {
-			return nil
+			return k.pruneSheets(ctx)
 		}
 		after = r.last
 	}

@@ -1,0 +1,118 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/sqlite/row"
+)
+
+// indexEvery is how soon records come into sheets, once there are enough for one.
+const indexEvery = time.Second
+
+// Index writes sheets until ctx ends.
+func (k *Keeper) Index(ctx context.Context) {
+	tick := time.NewTicker(indexEvery)
+	defer tick.Stop()
+	for done := int64(0); ; {
+		if last := k.Last(); last-done >= sheetRecords {
+			var err error
+			if done, err = k.indexAll(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrBroken) && !errors.Is(err, queue.ErrClosed) {
+				k.Log.Warn("queue: the history was not prepared for searches", "error", err)
+				done = last
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// indexAll writes sheets as long as there are records for whole ones, and returns up to which record they are written.
+func (k *Keeper) indexAll(ctx context.Context) (done int64, err error) {
+	for ctx.Err() == nil {
+		var entries []entry
+		err := k.Read(ctx, func(conn *sqlite.Conn) error {
+			if done, err = markOf(conn, indexMark); err != nil {
+				return err
+			}
+			entries, err = entriesFrom(conn, done)
+			return err
+		})
+		if err != nil || len(entries) < sheetRecords {
+			return done, err
+		}
+		if err := k.Write(ctx, 100, func(conn *sqlite.Conn) error { return writeSheet(conn, entries) }); err != nil {
+			return done, err
+		}
+	}
+	return done, ctx.Err()
+}
+
+func entriesFrom(conn *sqlite.Conn, after int64) (entries []entry, err error) {
+	const query = "SELECT seq, at, message, state, sender, recipient, info FROM history WHERE seq > ? ORDER BY seq LIMIT ?"
+	err = database.Rows(conn, query, database.Args{after, sheetRecords}, func(s *sqlite.Stmt) (bool, error) {
+		r := scanRecord(s)
+		e, err := newEntry(s.ColumnInt64(0), &r)
+		entries = append(entries, e)
+		return true, err
+	})
+	return entries, err
+}
+
+// scanRecord reads the columns at, message, state, sender, recipient and info behind the first.
+func scanRecord(s *sqlite.Stmt) row.Record {
+	return row.Record{
+		At: s.ColumnInt64(1), Message: s.ColumnInt64(2), State: s.ColumnInt64(3), Sender: s.ColumnText(4), Recipient: s.ColumnText(5), Info: s.ColumnText(6),
+	}
+}
+
+func writeSheet(conn *sqlite.Conn, entries []entry) error {
+	first, last := entries[0].seq, entries[len(entries)-1].seq
+	oldest, newest := int64(math.MaxInt64), int64(math.MinInt64)
+	for i := range entries {
+		oldest, newest = min(oldest, entries[i].at), max(newest, entries[i].at)
+	}
+	for column, data := range encode(entries) {
+		err := database.Exec(conn, "INSERT OR REPLACE INTO sheets (key, last, oldest, newest, data) VALUES (?, ?, ?, ?, ?)",
+			database.Args{first<<keyShift | int64(column), last, oldest, newest, data})
+		if err != nil {
+			return err
+		}
+	}
+	return setMarkTo(conn, indexMark, last)
+}
+
+// pruneSheets removes sheets whose records are gone.
+func (k *Keeper) pruneSheets(ctx context.Context) error {
+	for more := true; more; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := k.Write(ctx, 1, func(conn *sqlite.Conn) error {
+			more = false
+			err := database.Rows(conn, goneQuery, nil, func(s *sqlite.Stmt) (bool, error) {
+				more = true
+				key := s.ColumnInt64(0) >> keyShift << keyShift
+				return false, database.Exec(conn, "DELETE FROM sheets WHERE key >= ? AND key < ?", database.Args{key, key + 1<<keyShift})
+			})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goneQuery finds the oldest sheet if none of its records is left.
+const goneQuery = `SELECT key FROM (SELECT key, last FROM sheets ORDER BY key LIMIT 1)
+	WHERE last < coalesce((SELECT min(seq) FROM history), last + 1)`
