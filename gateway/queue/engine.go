@@ -22,6 +22,8 @@ type Engine interface {
 	// SetReserve sets the free space in bytes below which new mail is refused with ErrFull; 0: none. An
 	// engine whose space is not on a disk of this machine may ignore it.
 	SetReserve(bytes int64)
+	// SetPrivacy says what the history does not keep from now on.
+	SetPrivacy(p Privacy) error
 	// Health says how the store is, beside what errors say.
 	Health(ctx context.Context) (Health, error)
 	// Close ends Run, waits for running calls and gives the store back.

@@ -43,6 +43,16 @@ type KeepBodies struct {
 	Bytes int64         // the last ones that are no larger together; 0: no bound
 }
 
+// Privacy is what the history does not keep of messages that end.
+type Privacy string
+
+// What is hidden. It concerns what is written from then on, not what is there already, and not mail that waits.
+const (
+	HideNothing   Privacy = "none"
+	HideSubjects  Privacy = "subjects"  // and headers
+	HideAddresses Privacy = "addresses" // too: digests stand for them, by which whole addresses are found; of the envelope nothing is kept
+)
+
 // Pruned is what Prune has removed beside history.
 type Pruned struct {
 	Messages int   // that had failed parts

@@ -171,6 +171,7 @@ func (q *discard) Stats(context.Context) (map[envelope.State]queue.Depth, error)
 	return nil, nil
 }
 func (q *discard) SetReserve(int64)                           {}
+func (*discard) SetPrivacy(queue.Privacy) error               { return nil }
 func (*discard) Health(context.Context) (queue.Health, error) { return queue.Health{}, nil }
 func (q *discard) Close() error                               { return nil }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 
 	"zombiezen.com/go/sqlite"
 
@@ -65,33 +64,6 @@ func (r *reader) Body(ctx context.Context, id string) (queue.Body, error) {
 	return r.body(ctx, n)
 }
 
-// spared are files of bodies that are not removed yet, for a backup may need them.
-type spared struct {
-	mu      sync.Mutex
-	backups int // that run
-	ids     []int64
-}
-
-// add reports whether the file of a body has to stay for now.
-func (s *spared) add(id int64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.backups > 0 {
-		s.ids = append(s.ids, id)
-	}
-	return s.backups > 0
-}
-
-// count notes that a backup begins, or ends if n is -1, and returns the bodies that can go.
-func (s *spared) count(n int) (ids []int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.backups += n; s.backups == 0 {
-		ids, s.ids = s.ids, nil
-	}
-	return ids
-}
-
 // Backup implements queue.Operator.
 func (s *Store) Backup(ctx context.Context, dir string) (err error) {
 	if err := s.enter(); err != nil {
@@ -99,10 +71,10 @@ func (s *Store) Backup(ctx context.Context, dir string) (err error) {
 	}
 	defer s.leave()
 	s.segments.Keep(true)
-	s.spared.count(1)
+	s.spared.Count(1)
 	defer func() {
 		s.segments.Keep(false)
-		for _, id := range s.spared.count(-1) {
+		for _, id := range s.spared.Count(-1) {
 			s.removeBody(id)
 		}
 	}()

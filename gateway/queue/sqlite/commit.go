@@ -9,7 +9,6 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/disk"
-	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/orphan"
 	"mailhatch/gateway/queue/sqlite/row"
 )
@@ -52,12 +51,12 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 	if err != nil {
 		return err
 	}
-	rows, err := row.Make(d.store.now(), m, d.id, accepted.Parts, accepted.Done)
+	rows, err := row.Make(d.store.now(), m, d.id, accepted.Parts, accepted.Done, s.Veil.Record)
 	if err != nil {
 		return err
 	}
 	run := func(t *tx) error {
-		if err := history.AddEvents(t.conn, t.now, d.id, accepted.Events); err != nil {
+		if err := s.AddEvents(t.conn, t.now, d.id, accepted.Events); err != nil {
 			return err
 		}
 		return d.insert(t, m, string(info), rows)
@@ -67,7 +66,7 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 		if err != nil {
 			return err
 		}
-		rows.Records[0].Kept = history.KeptOf(info, body)
+		rows.Records[0].Kept = s.KeptOf(info, body)
 		return s.do(ctx, &op{run: run})
 	}
 	if err := s.admit(d.buf.Len()); err != nil {

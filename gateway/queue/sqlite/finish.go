@@ -28,7 +28,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	if err := r.Check(&l.message.Parts[0]); err != nil {
 		return fmt.Errorf("message %s: %w", l.message.ID, err)
 	}
-	rows, err := row.Make(s.now(), l.message, l.key.Message, r.Parts, r.Done)
+	rows, err := row.Make(s.now(), l.message, l.key.Message, r.Parts, r.Done, s.Veil.Record)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 	left := bodies.InRow // where a body is that is not needed any more
 	err = s.do(ctx, &op{bytes: len(l.part.Info) + len(l.info) + len(beginning)/2, run: func(t *tx) (err error) {
 		if left, err = l.finish(t, rows, keep, beginning); err == nil {
-			err = history.AddEvents(t.conn, t.now, l.key.Message, r.Events)
+			err = s.AddEvents(t.conn, t.now, l.key.Message, r.Events)
 		}
 		if err != nil || r.Quota.IsEmpty() {
 			return err
@@ -92,7 +92,7 @@ func (l *lease) finish(t *tx, r *row.Rows, keep bool, beginning []byte) (left bo
 			return bodies.InRow, err
 		}
 		if changed.Records[0].Kept = nil; gone && keep {
-			changed.Records[0].Kept = history.Kept([]byte(l.info), beginning)
+			changed.Records[0].Kept = l.store.Kept([]byte(l.info), beginning)
 		}
 	}
 	return left, t.insertRows(&changed, l.key.Message, l.store.ids.Next)

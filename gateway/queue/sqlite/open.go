@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/sqlite/backup"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/depth"
@@ -28,6 +29,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/pause"
 	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
+	"mailhatch/gateway/queue/veil"
 )
 
 // Names in the state directory. Modes: files 0600, directories 0700.
@@ -73,7 +75,7 @@ type Store struct {
 	counts   depth.Counters
 	leases   leases
 	fresh    fresh
-	spared   spared
+	spared   backup.Spared
 	changed  chan struct{}
 	leased   atomic.Int64 // as many parts of a lane may be leased as the mark says
 	served   atomic.Pointer[[]string]
@@ -145,7 +147,7 @@ func newStore(o queue.Settings) *Store {
 	})
 	s.stay = func() bool { return s.BodiesStay() }
 	s.Book = ledger.Book{Write: s.record, Read: s.ask}
-	s.Keeper = history.New(history.Access{Dir: o.Dir, Write: s.record, Read: s.ask, Drop: s.drop, Last: s.seq.Load, Now: s.now, Log: s.log})
+	s.Keeper = history.New(history.Access{Dir: o.Dir, Veil: veil.New(o.Dir), Write: s.record, Read: s.ask, Drop: s.drop, Last: s.seq.Load, Now: s.now, Log: s.log})
 	s.Board = pause.Board{Write: s.pause, Read: s.ask, Now: s.now}
 	return s
 }

@@ -248,7 +248,7 @@ func (v *visit) note(t *tx, message int64, part *queue.Part, attempts int) error
 		e.To = append(e.To, part.To[i].Address)
 	}
 	e.Upstream, e.Attempts = part.Lane, attempts
-	return history.AddEvents(t.conn, t.now, message, []queue.Event{e})
+	return v.keeper.AddEvents(t.conn, t.now, message, []queue.Event{e})
 }
 
 // reserve makes sure that nobody works on a part while it is divided.
@@ -300,7 +300,7 @@ func (t *tx) discard(p *row.StoredPart, m *queue.Message, part *queue.Part, stat
 	for i, to := range part.To {
 		done[i] = queue.Record{Recipient: to, State: state, Upstream: part.Progress.Upstream, Error: part.Progress.Error, Attempts: part.Progress.Attempts}
 	}
-	r, err := row.Make(t.now, m, p.Key.Message, nil, done)
+	r, err := row.Make(t.now, m, p.Key.Message, nil, done, t.hide)
 	if err != nil {
 		return err
 	}

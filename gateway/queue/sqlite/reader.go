@@ -16,6 +16,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/depth"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/pause"
+	"mailhatch/gateway/queue/veil"
 )
 
 // readerConns is how many queries run at once.
@@ -134,7 +135,7 @@ func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
 	}
 	r := readOnly{reader: newReader(o.Dir, path, func() (*sqlite.Conn, error) { return database.OpenReadOnly(path) })}
 	r.stay = func() bool { return true }
-	r.Keeper, r.Board = history.New(history.Access{Dir: o.Dir, Read: r.ask}), pause.Board{Read: r.ask}
+	r.Keeper, r.Board = history.New(history.Access{Dir: o.Dir, Veil: veil.New(o.Dir), Read: r.ask}), pause.Board{Read: r.ask}
 	// The first query shows whether the file can be read at all.
 	if err := r.use(ctx, func(conn *sqlite.Conn) error {
 		_, err := database.Number(conn, "SELECT count(*) FROM sqlite_schema")

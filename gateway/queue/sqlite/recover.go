@@ -213,13 +213,17 @@ func (r *recovery) end(t *tx, id int64) error {
 			}
 		}
 	}
+	gone := names{}
+	for name := range r.history[id] {
+		gone[name] = true
+	}
 	found, m, err := readMessage(t.conn, id)
 	if err != nil || found == nil {
 		return err
 	}
 	for i := range found.Parts {
 		p := &found.Parts[i]
-		open := slices.DeleteFunc(slices.Clone(m.Parts[i].To), func(to envelope.Recipient) bool { return r.history[id][to.Address].Message == id })
+		open := slices.DeleteFunc(slices.Clone(m.Parts[i].To), func(to envelope.Recipient) bool { return r.names(gone, to.Address) })
 		switch {
 		case len(open) == 0:
 			err = t.removePart(p.Key, p.Lane, p.State, p.Size)
@@ -286,9 +290,9 @@ func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error
 		if err != nil {
 			return err
 		}
-		to = slices.DeleteFunc(slices.Clone(msg.Envelope.To), func(to envelope.Recipient) bool { return ended[to.Address] })
+		to = slices.DeleteFunc(slices.Clone(msg.Envelope.To), func(to envelope.Recipient) bool { return r.names(ended, to.Address) })
 		part := queue.Part{To: to, State: envelope.Held, Progress: envelope.Progress{Error: "recovered from " + source + "; it may have been sent"}}
-		rows, err := row.Make(t.now, msg, id, []queue.Part{part}, nil)
+		rows, err := row.Make(t.now, msg, id, []queue.Part{part}, nil, t.hide)
 		if err != nil {
 			return err
 		}

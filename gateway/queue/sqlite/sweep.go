@@ -189,7 +189,7 @@ func (s *Store) fate(ctx context.Context, t *orphan.Trailer) (fate string, info 
 		}
 		ended, err := endedRecipients(conn, t.ID)
 		if err == nil && len(info.Envelope.To) > 0 &&
-			!slices.ContainsFunc(info.Envelope.To, func(r envelope.Recipient) bool { return !ended[r.Address] }) {
+			!slices.ContainsFunc(info.Envelope.To, func(r envelope.Recipient) bool { return !s.names(ended, r.Address) }) {
 			fate = "ended"
 		}
 		return err
@@ -197,9 +197,9 @@ func (s *Store) fate(ctx context.Context, t *orphan.Trailer) (fate string, info 
 	return fate, info, err
 }
 
-// endedRecipients returns the recipients of a message that the history names.
-func endedRecipients(conn *sqlite.Conn, id int64) (map[string]bool, error) {
-	ended := map[string]bool{}
+// endedRecipients returns the recipients of a message that the history names, as it does.
+func endedRecipients(conn *sqlite.Conn, id int64) (names, error) {
+	ended := names{}
 	err := database.Rows(conn, "SELECT recipient FROM history INDEXED BY history_message WHERE message = ?", database.Args{id}, func(st *sqlite.Stmt) (bool, error) {
 		ended[st.ColumnText(0)] = true
 		return true, nil
@@ -207,9 +207,15 @@ func endedRecipients(conn *sqlite.Conn, id int64) (map[string]bool, error) {
 	return ended, err
 }
 
+// names are those of recipients in the history.
+type names map[string]bool
+
+// names reports whether an address is one of the names, or hidden by one.
+func (s *Store) names(n names, address string) bool { return n[address] || n[s.Veil.Address(address)] }
+
 // removeBody removes the file of a message that is gone. What stays is removed at the next start.
 func (s *Store) removeBody(id int64) {
-	if s.spared.add(id) {
+	if s.spared.Add(id) {
 		return
 	}
 	if err := os.Remove(bodies.Path(s.dir, id)); err != nil && !errors.Is(err, os.ErrNotExist) {

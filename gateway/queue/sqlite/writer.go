@@ -43,6 +43,7 @@ type tx struct {
 	conn  *sqlite.Conn
 	seq   *atomic.Int64 // of the last record of the history
 	now   time.Time
+	hide  func(*queue.Record)
 	depth depth.Load            // change of the counters
 	loads map[int64]bodies.Load // change of segments
 	due   bool                  // something became due sooner
@@ -167,7 +168,7 @@ func (s *Store) commit(group []*op) {
 		if err := s.err(); err != nil {
 			settle(group, func(*op) bool { return true }, err)
 		}
-		t := &tx{conn: s.writer, seq: &s.seq, now: s.now(), depth: depth.Load{}}
+		t := &tx{conn: s.writer, seq: &s.seq, hide: s.Veil.Record, now: s.now(), depth: depth.Load{}}
 		bytes, again, err := s.attempt(t, group)
 		if again {
 			continue

@@ -60,6 +60,11 @@ func (m *traffic) run(t *testing.T, q queue.Engine, stop <-chan struct{}) {
 func testBackup(t *testing.T, h *house) {
 	ctx := context.Background()
 	h.must("Pause", h.q.Pause(ctx, "b", "root"))
+	h.must("SetPrivacy", h.q.SetPrivacy(queue.HideAddresses))
+	m := mail("ann@example.com", "hidden@example.org")
+	m.Parts, m.Done = nil, []queue.Record{{Recipient: m.Envelope.To[0], State: envelope.Sent}}
+	h.add("x", m)
+	h.must("SetPrivacy", h.q.SetPrivacy(queue.HideNothing))
 	load := traffic{sent: map[string]string{}}
 	stop := make(chan struct{})
 	var work sync.WaitGroup
@@ -95,7 +100,10 @@ func testBackup(t *testing.T, h *house) {
 		}
 	}
 	waiting := len(known)
-	for _, r := range c.search(queue.HistoryFilter{}) {
+	if n := len(c.search(queue.HistoryFilter{To: "hidden@example.org"})); n != 1 {
+		t.Errorf("%d records of a hidden address are found, want 1", n)
+	}
+	for _, r := range c.search(queue.HistoryFilter{To: "a@example.org"}) {
 		known[r.ID] = true
 		c.finished(r.ID)
 	}

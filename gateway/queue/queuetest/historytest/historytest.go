@@ -39,6 +39,7 @@ func Run(t *testing.T, e queuetest.Engine) {
 		{"FinishedOdd", testFinishedOdd},
 		{"KeepBodies", testKeepBodies},
 		{"KeepBodiesBounds", testKeepBodiesBounds},
+		{"Privacy", testPrivacy},
 		{"Backup", testBackup},
 		{"BackupFails", testBackupFails},
 		{"Closed", testClosed},

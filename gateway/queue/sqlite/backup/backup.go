@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/veil"
 )
 
 // pagesPerStep is how many pages are copied before ctx is looked at.
@@ -45,6 +48,11 @@ func Write(ctx context.Context, conn *sqlite.Conn, name, from, to string) (err e
 	files, err := bodyFiles(conn) // it begins the snapshot
 	if err == nil {
 		err = copyDatabase(ctx, conn, filepath.Join(to, name))
+	}
+	if key := veil.KeyName; err == nil {
+		if err = copyFile(ctx, filepath.Join(from, key), filepath.Join(to, key)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 	}
 	for _, file := range files {
 		if err == nil {
@@ -145,4 +153,31 @@ func (r reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.Reader.Read(p)
+}
+
+// Spared are files of bodies that are not removed yet, for a backup may need them.
+type Spared struct {
+	mu      sync.Mutex
+	backups int // that run
+	ids     []int64
+}
+
+// Add reports whether the file of a body has to stay for now.
+func (s *Spared) Add(id int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.backups > 0 {
+		s.ids = append(s.ids, id)
+	}
+	return s.backups > 0
+}
+
+// Count notes that a backup begins, or ends if n is -1, and returns the bodies that can go.
+func (s *Spared) Count(n int) (ids []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.backups += n; s.backups == 0 {
+		ids, s.ids = s.ids, nil
+	}
+	return ids
 }

@@ -26,10 +26,22 @@ const (
 	maxFields    = 4 << 10 // bytes of a header that are kept
 	putAwayStep  = 128     // records that are looked at in one step
 	putAwayDelay = time.Second
+	aheadMost    = time.Hour // that a time lies in the future and is believed
 )
 
-// Kept is what is kept of a message: the text of its row and the header, from the beginning of its bytes.
-func Kept(info, message []byte) []byte {
+// Kept is what is kept of a message: the text of its row and the header, from the beginning of its bytes; nil: nothing.
+func (k *Keeper) Kept(info, message []byte) []byte {
+	switch {
+	case k.Veil.HidesAll():
+		return nil
+	case k.Veil.HidesHeader():
+		var m row.MessageInfo
+		if json.Unmarshal(info, &m) != nil {
+			return nil
+		}
+		m.Header.Subject, message = "", nil
+		info, _ = json.Marshal(m)
+	}
 	fields := headerOf(message[:min(len(message), maxFields)])
 	kept := make([]byte, 0, len(info)+1+len(fields))
 	return append(append(append(kept, info...), 0), fields...)
@@ -69,8 +81,8 @@ func beginning(r *io.SectionReader) []byte {
 }
 
 // KeptOf is Kept of a message whose body can be read.
-func KeptOf(info []byte, body queue.Body) []byte {
-	return Kept(info, beginning(io.NewSectionReader(body, 0, body.Size())))
+func (k *Keeper) KeptOf(info []byte, body queue.Body) []byte {
+	return k.Kept(info, beginning(io.NewSectionReader(body, 0, body.Size())))
 }
 
 // Ended is a message without parts that is about to be put away.
@@ -92,7 +104,7 @@ func (k *Keeper) EndedMessage(conn *sqlite.Conn, id int64) (e *Ended, err error)
 		return false, nil
 	})
 	if e != nil && err == nil {
-		e.kept = Kept([]byte(info), Beginning(k.Dir, &b))
+		e.kept = k.Kept([]byte(info), Beginning(k.Dir, &b))
 	}
 	return e, err
 }
@@ -101,6 +113,9 @@ const putQuery = "INSERT INTO finished (message, size, kept) VALUES (?, ?, ?) ON
 
 // Put writes what is kept of a message that has ended.
 func Put(conn *sqlite.Conn, e *Ended) error {
+	if e.kept == nil {
+		return nil
+	}
 	return database.Exec(conn, putQuery, database.Args{e.ID, e.Size, e.kept})
 }
 
@@ -135,7 +150,7 @@ func (k *Keeper) Left() {
 func (k *Keeper) putAwayAll(ctx context.Context, before time.Time) error {
 	stored := k.keep.Load()
 	keep, now := k.keepBodies(), k.Now()
-	s := stay{none: keep.For == 0, after: max(now.Add(-keep.For).UnixMilli(), before.UnixMilli()), now: now.UnixMilli()}
+	s := stay{none: keep.For == 0, after: max(now.Add(-keep.For).UnixMilli(), before.UnixMilli()), latest: now.Add(aheadMost).UnixMilli()}
 	if s.none && k.clean.Load() {
 		return k.Drop(ctx, nil, func(conn *sqlite.Conn) error {
 			return setMark(conn, putAwayMark, "(SELECT coalesce(max(seq), 0) FROM history)")
@@ -157,13 +172,14 @@ func (k *Keeper) putAwayAll(ctx context.Context, before time.Time) error {
 
 // stay says of which records the messages stay as they are.
 type stay struct {
-	none       bool
-	after, now int64 // they are younger; a time that lies in the future is that of a clock that was wrong
-	bound      int64 // their number is higher
+	none   bool
+	after  int64 // they are younger
+	latest int64 // but not younger than this: such a time is that of a clock that was wrong
+	bound  int64 // their number is higher
 }
 
 func (s *stay) names(seq, at int64) bool {
-	return !s.none && at > s.after && at <= s.now && seq > s.bound
+	return !s.none && at > s.after && at <= s.latest && seq > s.bound
 }
 
 // bound returns up to which record messages are put away because of the bounds of count and bytes.

@@ -13,12 +13,13 @@ import (
 )
 
 // AddEvents writes events of a message.
-func AddEvents(conn *sqlite.Conn, now time.Time, message int64, events []queue.Event) error {
+func (k *Keeper) AddEvents(conn *sqlite.Conn, now time.Time, message int64, events []queue.Event) error {
 	for i := range events {
 		e := events[i]
 		if e.At.IsZero() {
 			e.At = now
 		}
+		k.Veil.Event(&e)
 		info, err := json.Marshal(e)
 		if err != nil {
 			return err
@@ -74,7 +75,7 @@ func (k *Keeper) Note(ctx context.Context, events ...queue.Event) error {
 				err = fmt.Errorf("%w: %s", queue.ErrNotFound, events[i].ID)
 			}
 			if err == nil {
-				err = AddEvents(conn, now, id, events[i:i+1])
+				err = k.AddEvents(conn, now, id, events[i:i+1])
 			}
 			if err != nil {
 				return err

@@ -26,7 +26,15 @@ type textTerm struct {
 }
 
 // terms returns what the texts of records have to be. Those that are true of fewer records, most likely, come first.
-func terms(f *queue.HistoryFilter) (all []term) {
+func terms(f, hidden *queue.HistoryFilter) (all []term) {
+	if hidden != nil {
+		defer func() {
+			both := terms(hidden, nil)
+			for i := range all {
+				all[i] = append(all[i], both[slices.IndexFunc(both, func(t term) bool { return t[0].column == all[i][0].column && len(t) == len(all[i]) })]...)
+			}
+		}()
+	}
 	if f.Subject != "" {
 		words := strings.Fields(plain(strings.ToLower(f.Subject)))
 		is := func(text string) bool {
@@ -73,8 +81,8 @@ type sheetSearch struct {
 	since, until int64 // milliseconds, until not included
 }
 
-func newSheetSearch(f *queue.HistoryFilter) (s sheetSearch, possible bool) {
-	s = sheetSearch{filter: f, terms: terms(f), state: -1, since: math.MinInt64, until: math.MaxInt64}
+func newSheetSearch(f, hidden *queue.HistoryFilter) (s sheetSearch, possible bool) {
+	s = sheetSearch{filter: f, terms: terms(f, hidden), state: -1, since: math.MinInt64, until: math.MaxInt64}
 	if f.State != "" {
 		code, ok := row.Code(f.State)
 		if !ok {
@@ -123,7 +131,11 @@ func (q *sheetSearch) find(s *sheet) (seqs []int64, err error) {
 	for i := range left {
 		left[i] = true
 	}
-	for _, narrow := range []func(*sheet, []bool) (bool, error){q.byIDs, q.byTexts, q.byFacts} {
+	order := []func(*sheet, []bool) (bool, error){q.byIDs, q.byTexts, q.byFacts}
+	if q.state >= 0 || q.filter.Upstream != "" { // facts are read sooner than texts
+		order = []func(*sheet, []bool) (bool, error){q.byIDs, q.byFacts, q.byTexts}
+	}
+	for _, narrow := range order {
 		if any, err := narrow(s, left); err != nil || !any {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/veil"
 )
 
 // Keeper is the history of a store.
@@ -25,7 +26,8 @@ type Keeper struct {
 
 // Access is how a keeper reads and changes the tables of its store.
 type Access struct {
-	Dir   string                                                                     // the state directory
+	Dir   string // the state directory
+	Veil  *veil.Veil
 	Write func(ctx context.Context, rows int, change func(*sqlite.Conn) error) error // may call change again, if it was undone
 	Read  func(ctx context.Context, question func(*sqlite.Conn) error) error
 	// Drop puts messages away, with their bodies, and makes a change in the same write.
@@ -86,3 +88,6 @@ func setMark(conn *sqlite.Conn, name, seq string) error {
 func Last(conn *sqlite.Conn) (int64, error) {
 	return database.Number(conn, "SELECT max((SELECT coalesce(max(seq), 0) FROM history), (SELECT coalesce(max(seq), 0) FROM marks))")
 }
+
+// SetPrivacy implements queue.Engine.
+func (k *Keeper) SetPrivacy(p queue.Privacy) error { return k.Veil.Set(p) }

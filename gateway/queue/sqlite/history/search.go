@@ -20,7 +20,7 @@ const (
 // Search returns what became of recipients, the latest recorded first. It reads in steps: the records that are in no sheet
 // yet, then those that the sheets name.
 func (k *Keeper) Search(ctx context.Context, f queue.HistoryFilter) (out []queue.Record, err error) {
-	scan := scan{filter: &f, before: math.MaxInt64, since: math.MinInt64}
+	scan := scan{filter: &f, hidden: k.Veil.Filter(&f), before: math.MaxInt64, since: math.MinInt64}
 	if f.ID != "" {
 		var ok bool
 		if scan.message, ok = queue.ParseID(f.ID); !ok {
@@ -36,7 +36,7 @@ func (k *Keeper) Search(ctx context.Context, f queue.HistoryFilter) (out []queue
 		scan.since = f.Since.UnixMilli()
 	}
 	var possible bool
-	if scan.sheets, possible = newSheetSearch(&f); !possible {
+	if scan.sheets, possible = newSheetSearch(&f, scan.hidden); !possible {
 		return nil, nil
 	}
 	for _, step := range scan.steps() {
@@ -59,9 +59,10 @@ func (k *Keeper) Search(ctx context.Context, f queue.HistoryFilter) (out []queue
 // scan goes through the history from the latest record on.
 type scan struct {
 	filter  *queue.HistoryFilter
-	before  int64 // number of the last record seen
-	message int64 // 0: all
-	since   int64 // milliseconds
+	hidden  *queue.HistoryFilter // the same for what is hidden; nil: none of that is meant
+	before  int64                // number of the last record seen
+	message int64                // 0: all
+	since   int64                // milliseconds
 	sheets  sheetSearch
 	sheet   sheet
 	found   []queue.Record
@@ -118,7 +119,7 @@ func (h *scan) consider(s *sqlite.Stmt) error {
 	}
 	found := scanRecord(s)
 	rec, err := found.Decode()
-	if err == nil && h.filter.Matches(&rec) {
+	if err == nil && (h.filter.Matches(&rec) || h.hidden != nil && h.hidden.Matches(&rec)) {
 		rec.Key = strconv.FormatInt(s.ColumnInt64(0), 36)
 		h.found = append(h.found, rec)
 	}

@@ -243,8 +243,8 @@ type Rows struct {
 	Records []Record
 }
 
-// Make makes the rows of parts of m and of records, which it completes.
-func Make(now time.Time, m *queue.Message, id int64, parts []queue.Part, done []queue.Record) (*Rows, error) {
+// Make makes the rows of parts of m and of records, which it completes; hide takes out of them what is not to be kept.
+func Make(now time.Time, m *queue.Message, id int64, parts []queue.Part, done []queue.Record, hide func(*queue.Record)) (*Rows, error) {
 	r := &Rows{make([]Part, len(parts)), make([]Record, len(done))}
 	for i := range parts {
 		var err error
@@ -260,6 +260,7 @@ func Make(now time.Time, m *queue.Message, id int64, parts []queue.Part, done []
 		if rec.At.IsZero() {
 			rec.At = now
 		}
+		hide(&rec)
 		var err error
 		if r.Records[i], err = newRecord(&rec, id); err != nil {
 			return nil, err
