@@ -92,6 +92,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 			return nil, err
 		}
 	}
+	if err := q.SetPrivacy(queue.Privacy(cfg.Queue.Privacy)); err != nil {
+		return nil, errors.Join(err, q.Close())
+	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reg.MustRegister(opts.Metrics...)

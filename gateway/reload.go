@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/queue"
 )
 
 // reloaded is what came of a reload.
@@ -80,6 +81,9 @@ func (g *Gateway) tryReload() reloaded {
 	}
 	g.smtp.InFlight.Resize(int64(cfg.MaxInFlight))
 	g.queue.SetReserve(int64(cfg.Queue.MinFree))
+	if err := g.queue.SetPrivacy(queue.Privacy(cfg.Queue.Privacy)); err != nil {
+		g.journal.InternalError("queue", err)
+	}
 	select {
 	case g.keeping <- struct{}{}:
 	default:

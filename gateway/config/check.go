@@ -224,6 +224,10 @@ func (c *checker) queue() {
 	if q.KeepBodies.Duration > q.KeepSent.Duration {
 		c.report("queue.keep_bodies", "must not be longer than keep_sent: messages go with their history", "")
 	}
+	c.oneOf("queue.privacy", q.Privacy, "none", "subjects", "addresses")
+	if q.Privacy == "addresses" && q.KeepBodies.Duration > 0 {
+		c.report("queue.privacy", "hides addresses, but keep_bodies keeps the messages that hold them", "")
+	}
 	c.oneOf("queue.on_failure", q.OnFailure, "bounce", "keep")
 	c.oneOf("queue.on_uncertain", q.OnUncertain, "retry", "hold", "failover")
 }

@@ -63,6 +63,7 @@ type Queue struct {
 	KeepFailedBytes Size                `toml:"keep_failed_bytes"` // failed mail beyond it goes, the oldest first; 0: no bound
 	KeepSent        upstream.Duration   `toml:"keep_sent"`
 	KeepBodies      upstream.Duration   `toml:"keep_bodies"` // of finished mail; 0: none
+	Privacy         string              `toml:"privacy"`     // none | subjects | addresses: what the history does not keep
 }
 
 // Log is the table [log].
@@ -110,7 +111,7 @@ func defaultFile() document {
 				duration(30 * time.Minute), duration(time.Hour), duration(3 * time.Hour),
 			},
 			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry", MinFree: 64e6, KeepFailedBytes: 1e9,
-			KeepFailed: duration(30 * day), KeepSent: duration(7 * day),
+			KeepFailed: duration(30 * day), KeepSent: duration(7 * day), Privacy: "none",
 		},
 		Identity: identityTable{LocalDomains: identity.LocalDomains()},
 		Admin:    defaultAdmin(),

@@ -105,6 +105,7 @@ var synonyms = map[string]map[string][]string{
 		"warn_after":     {"delay_warning_time", "delay_warning", "warn", "warning_after"},
 		"min_free":       {"queue_minfree", "minfree", "reserve", "min_space"},
 		"keep_sent":      {"history", "retention", "keep", "keep_history"},
+		"privacy":        {"anonymize", "anonymise", "gdpr", "redact", "log_subject", "log_subjects"},
 		"keep_bodies":    {"keep_messages", "keep_mail", "retain_bodies", "archive"},
 		"failover_after": {"max_attempts", "attempts", "max_retries"},
 		"engine":         {"type", "driver", "backend", "database"},

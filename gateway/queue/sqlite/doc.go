@@ -4,6 +4,7 @@
 // # What lies where
 //
 //	queue.db             messages (with small bodies), parts, history, events
+//	history.key          the key of the digests that stand for addresses, where the history hides these
 //	queue.db-wal         the write-ahead log: what was committed since it was last carried over
 //	queue.open           the mark of a process that has the store open: how far the log has come
 //	bodies/NNNNNNNN.seg  segments: bodies of middling size, one behind the other
@@ -70,6 +71,14 @@
 // a snapshot; and only operators change a part that was never claimed, before whose commits everything is
 // forgotten. Only messages are remembered whose rows give back exactly the same: one part with all
 // recipients, due at once, no progress, all texts UTF-8.
+//
+// # The history
+//
+// A record is a row, and with the last record of a message goes what is kept of it: its end writes as many rows as
+// without. What the history is searched by is written later, in the background, into sheets of a thousand records,
+// column by column (package history). A search reads the columns that it asks of and the records that they name, and
+// looks at those records one by one that are in no sheet yet. Sheets are written at a stretch and dropped whole, so that
+// they cost a record 5 µs and 150 bytes; an index of addresses and words would change a page of its own for each.
 //
 // # Figures
 //

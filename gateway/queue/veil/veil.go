@@ -92,10 +92,10 @@ func (s *state) digest(address string) string {
 
 // Record hides what is not to be kept of a record.
 func (v *Veil) Record(r *queue.Record) {
-	s := v.state.Load()
-	if s.privacy == queue.HideNothing {
+	if !v.HidesHeader() {
 		return
 	}
+	s := v.state.Load()
 	r.Header.Subject = ""
 	if s.privacy != queue.HideAddresses {
 		return
@@ -120,8 +120,10 @@ func (v *Veil) Event(e *queue.Event) {
 }
 
 // HidesAll reports whether nothing of an envelope may be kept, HidesHeader whether nothing of a header.
-func (v *Veil) HidesAll() bool    { return v.state.Load().privacy == queue.HideAddresses }
-func (v *Veil) HidesHeader() bool { return v.state.Load().privacy != queue.HideNothing }
+func (v *Veil) HidesAll() bool { return v.state.Load().privacy == queue.HideAddresses }
+func (v *Veil) HidesHeader() bool {
+	return v.HidesAll() || v.state.Load().privacy == queue.HideSubjects
+}
 
 // words hides the addresses in a text, which a provider may have written.
 func (s *state) words(text string) string {
