@@ -70,6 +70,25 @@ func (p *Page) notes(v *view, st *admin.Status) []note {
 		list = append(list, note{Level: "info", Text: fmt.Sprintf("%s without a message were set aside in %s.", count(n, "stored body"), st.Store.AsideDir),
 			Small: "mailhatch recover"})
 	}
+	return append(list, maildropNotes(v.now, st.Maildrop)...)
+}
+
+// freshDrop is how long mail may lie in the maildrop before it is worth a note: it is taken in within seconds.
+const freshDrop = time.Minute
+
+// maildropNotes tells of mail that sendmail left while the gateway was down and that is not in the queue.
+func maildropNotes(now time.Time, d *admin.MaildropStatus) (list []note) {
+	if d == nil {
+		return nil
+	}
+	if age := now.Sub(d.Oldest); d.Messages > 0 && age > freshDrop {
+		list = append(list, note{Level: "warn", Short: count(d.Messages, "message") + " in the maildrop",
+			Text:  fmt.Sprintf("%s of local programs could not be taken from the maildrop yet, the oldest for %s.", count(d.Messages, "message"), duration(age.Truncate(time.Second))),
+			Small: "mailhatch queue list --state maildrop"})
+	}
+	if d.Refused > 0 {
+		list = append(list, note{Level: "warn", Text: fmt.Sprintf("%s could not be taken in from the maildrop; see %s and the log.", count(d.Refused, "message"), d.RefusedDir)})
+	}
 	return list
 }
 
