@@ -228,12 +228,14 @@ func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
 func (j *Journal) UpstreamPaused(upstream, by string) {
 	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)
 	j.metrics.closed.WithLabelValues(upstream, "paused").Inc()
+	j.metrics.operators.WithLabelValues("pause").Inc()
 	j.tell(Event{Name: "upstream_paused", Upstream: upstream})
 	j.write(slog.LevelWarn, "upstream_paused", slog.String("upstream", upstream), slog.String("by", by))
 }
 
 // UpstreamResumed writes "upstream_resumed". It may have been closed for another reason meanwhile: then it is not open yet.
 func (j *Journal) UpstreamResumed(upstream, by string, after time.Duration, open bool) {
+	j.metrics.operators.WithLabelValues("resume").Inc()
 	j.tell(Event{Name: "upstream_resumed", Upstream: upstream})
 	if open {
 		j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)

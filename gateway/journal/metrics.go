@@ -38,7 +38,7 @@ func newMetrics() metrics {
 		closed:         counter("upstream_closed_total", "Times an upstream was closed, by reason.", "upstream", "reason"),
 		reloads:        counter("reloads_total", "Reloads of the config, by result.", "result"),
 		internalErrors: counter("internal_errors_total", "Internal errors of the gateway, by place.", "where"),
-		operators:      counter("operator_actions_total", "What operators did to the queue, by action.", "action"),
+		operators:      counter("operator_actions_total", "What operators did to the queue and to upstreams, by action.", "action"),
 		alerts:         counter("alert_messages_total", "Messages to receivers of alerts, by type (alert, heartbeat, test) and result.", "alert", "type", "result"),
 		held:           plain("held_total", "Recipients held."),
 		discarded:      plain("discarded_total", "Recipients discarded, by a rule or an operator."),
