@@ -17,7 +17,7 @@ import (
 )
 
 // spy is a program of somebody who has an account on the machine and no right to read mail: it prints all that files
-// and directories below DIR… show it, and all that sockets there and addresses HOST:PORT… answer to whatever it can think of. cookie:NAME=VALUE is one that it has got hold of.
+// and directories below DIR… show it, and all that sockets there and addresses, HOST:PORT… or smtp:HOST:PORT…, answer to whatever it can think of. cookie:NAME=VALUE is one that it has got hold of.
 // What it cannot read it names, with "closed:" in front.
 func spy() {
 	s := &spying{out: bufio.NewWriter(os.Stdout)}
@@ -80,39 +80,33 @@ func (s *spying) walk(dir string) {
 	}
 }
 
-// ask speaks SMTP and HTTP, as whom it likes.
+// ask speaks to who answers there, as whom it likes.
 func (s *spying) ask(network, address string) {
-	conn, err := net.DialTimeout(network, address, 5*time.Second)
+	address, isSMTP := strings.CutPrefix(address, "smtp:")
+	conn, err := net.DialTimeout(network, address, patience)
 	if err != nil {
 		s.closed(address, err)
 		return
 	}
+	defer conn.Close()
 	fmt.Fprintln(s.out, "opens", address)
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	in := bufio.NewReader(conn)
-	if greeting, err := readSoon(conn, in); err == nil {
-		fmt.Fprintln(s.out, "is told", greeting)
-		for _, command := range []string{"EHLO spy", "VRFY ann", "EXPN ops", "HELP", "MAIL FROM:<spy@example.com>", "RSET", "ETRN example.net", "QUIT"} {
-			fmt.Fprintf(conn, "%s\r\n", command)
-			for line := "-"; len(line) < 4 || line[3] == '-'; {
-				if line, err = in.ReadString('\n'); err != nil {
-					break
-				}
-				fmt.Fprintf(s.out, "%s gets %s", command, line)
-			}
-		}
-		_ = conn.Close()
+	if !isSMTP && filepath.Base(address) != "submit.sock" {
+		s.browse(network, address)
 		return
 	}
-	_ = conn.Close()
-	s.browse(network, address)
-}
-
-// readSoon reads the line of a server that speaks first.
-func readSoon(conn net.Conn, in *bufio.Reader) (string, error) {
-	_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-	defer conn.SetReadDeadline(time.Now().Add(20 * time.Second)) //nolint:errcheck // of a socket
-	return in.ReadString('\n')
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	in := bufio.NewReader(conn)
+	for _, command := range []string{"", "EHLO spy", "VRFY ann", "EXPN ops", "HELP", "MAIL FROM:<spy@example.com>", "RSET", "ETRN example.net", "QUIT"} {
+		if command != "" {
+			fmt.Fprintf(conn, "%s\r\n", command)
+		}
+		for line := "-"; len(line) < 4 || line[3] == '-'; {
+			if line, err = in.ReadString('\n'); err != nil {
+				break
+			}
+			fmt.Fprintf(s.out, "%s gets %s", command, line)
+		}
+	}
 }
 
 func (s *spying) browse(network, address string) {
@@ -136,7 +130,7 @@ func (s *spying) browse(network, address string) {
 				continue
 			}
 			req.Header = header
-			resp, err := (&http.Client{Transport: client, Timeout: 10 * time.Second, CheckRedirect: stay}).Do(req) // a stream has no end
+			resp, err := (&http.Client{Transport: client, Timeout: patience, CheckRedirect: stay}).Do(req) // a stream has no end
 			if err != nil {
 				s.closed(address+path, err)
 				continue
