@@ -67,7 +67,7 @@ func (p *Page) notes(v *view, st *admin.Status) []note {
 		list = append(list, note{Level: "warn", Short: "The store needs attention", Text: "The store: " + n})
 	}
 	if n := st.Store.Aside; n > 0 {
-		list = append(list, note{Level: "info", Text: fmt.Sprintf("%s without a message were set aside in %s.", count(n, "stored body"), st.Store.AsideDir),
+		list = append(list, note{Level: "info", Text: fmt.Sprintf("Stored bodies without a message were set aside in %s: %s.", st.Store.AsideDir, number(n)),
 			Small: "mailhatch recover"})
 	}
 	return append(list, maildropNotes(v.now, st.Maildrop)...)

@@ -29,9 +29,7 @@ func timeline(env *envelope.Envelope, events []queue.Event, records []queue.Reco
 	for i := range events {
 		steps = append(steps, eventStep(&events[i]))
 	}
-	for _, r := range together(records) {
-		steps = append(steps, r)
-	}
+	steps = append(steps, together(records)...)
 	slices.SortStableFunc(steps, func(a, b step) int { return a.At.Compare(b.At) })
 	return steps
 }
