@@ -172,9 +172,10 @@ func (g *Gateway) noteRefused(e smtpd.Event) {
 	g.refused.Note(refused.Mail{From: e.From, To: e.To, Client: e.Addr, User: e.User, Listener: e.Listener, Reply: e.Reply})
 }
 
-// listeners are the addresses that a config answers on: SMTP, local submission, and the admin server.
+// listeners are the addresses that a config answers on: the admin server, SMTP, and local submission. Who finds an
+// address of mail finds the sockets of commands too: they are bound first.
 func (g *Gateway) listeners(cfg *config.Config) []listen.Endpoint {
-	return append(append(g.smtp.Endpoints(cfg), g.adminEndpoints(cfg)...), g.mailqEndpoint(cfg))
+	return append(append(g.adminEndpoints(cfg), g.mailqEndpoint(cfg)), g.smtp.Endpoints(cfg)...)
 }
 
 // answer serves the clients of all addresses.

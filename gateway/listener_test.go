@@ -192,3 +192,21 @@ func TestMaxInFlight(t *testing.T) {
 	first.talk(".", "250")
 	second.talk("MAIL FROM:<x@example.com>", "250")
 }
+
+// TestCommandsFindTheGateway: whoever can connect to a listener finds the admin socket, too.
+func TestCommandsFindTheGateway(t *testing.T) {
+	h := newHouse(t, holding)
+	list := h.g.listeners(h.cfg)
+	last := -1
+	for i, e := range list {
+		if e.Name == "admin" {
+			last = i
+		}
+		if e.Address == h.addr && (last < 0 || list[last].Name != "admin") {
+			t.Errorf("%s is bound before the admin socket", e.Address)
+		}
+	}
+	if last < 0 {
+		t.Error("there is no admin socket")
+	}
+}
