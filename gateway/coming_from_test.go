@@ -59,6 +59,13 @@ var passages = map[string][]passage{
 		{"root", "root", "", "smarthost: web01@example.com > ops@example.com", "From: App <root@web01.example.com>"},
 		{"", "a@example.org", "", "smarthost:  > a@example.org", ""},
 	},
+	"Posthorn": {
+		{"blog@example.com", "a@example.org", "ghost", "postmark: blog@example.com > a@example.org", ""},
+	},
+	"Mailpit's relay": {
+		{"app@example.org", "ann@example.com", "", "relay: bounces@example.com > ann@example.com", "From: App <app@example.org>"},
+		{"app@example.org", "ann@customer.example", "", ": bounces@example.com > ann@customer.example", ""},
+	},
 	"Container images": {
 		{"app@web01.example.com", "a@example.org", "", "relay: app@example.com > a@example.org", "X-Relayed-By: relay.example.com"},
 		{"", "a@example.org", "", "relay:  > a@example.org", ""},
@@ -72,7 +79,7 @@ func TestComingFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"RELAY_PASSWORD", "SMTP_USERNAME", "SMTP_PASSWORD"} {
+	for _, name := range []string{"RELAY_PASSWORD", "GHOST_SMTP_PASSWORD", "POSTMARK_API_KEY", "SMTP_USERNAME", "SMTP_PASSWORD"} {
 		t.Setenv(name, "secret")
 	}
 	t.Setenv("SMTP_SERVER", "smtp.example.com")

@@ -43,6 +43,7 @@ type Options struct {
 	Version string
 	Kinds   []upstream.Kind // kinds.Kinds() and what a program of its own adds
 	Stdout  io.Writer       // where the console upstream writes
+	Listen  string          // see config.Options
 	Log     *slog.Logger
 	Reload  <-chan os.Signal       // each signal reloads the config; may be nil
 	Wall    func() time.Time       // the machine's time of day; nil: time.Now

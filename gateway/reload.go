@@ -62,7 +62,7 @@ func (g *Gateway) reload() reloaded {
 
 // tryReload binds what is new before it lets go of anything.
 func (g *Gateway) tryReload() reloaded {
-	cfg, err := config.Load(g.file, config.Options{Kinds: g.opts.Kinds, Version: g.opts.Version, Stdout: g.opts.Stdout})
+	cfg, err := config.Load(g.file, config.Options{Kinds: g.opts.Kinds, Version: g.opts.Version, Stdout: g.opts.Stdout, Listen: g.opts.Listen})
 	if err != nil {
 		return reloaded{err: err}
 	}

@@ -72,7 +72,7 @@ type subcommand struct {
 
 func subcommands() []subcommand {
 	return []subcommand{
-		{"serve", "", "run the gateway (the default)", runServe},
+		{"serve", "[--listen ADDRESS]", "run the gateway (the default)", runServe},
 		{"init", "[--upstream TYPE] [--from A] [--output FILE]", "write a first config, from flags or a few questions", runInit},
 		{"check", "[--online]", "check the config; with --online also the upstreams and this machine", runCheck},
 		{"route", "--from A --to B [FILE]", "show which rule decides, and why", runRoute},

@@ -25,10 +25,14 @@ import (
 
 // runServe runs the gateway until the context ends.
 func runServe(ctx context.Context, a *app, args []string) error {
-	if err := command.ParseAlone(a.flags("serve"), args); err != nil {
+	flags := a.flags("serve")
+	listen := flags.String("listen", "", "take mail at this `address` in place of the config's: 127.0.0.1:2525")
+	if err := command.ParseAlone(flags, args); err != nil {
 		return err
 	}
-	cfg, err := a.loadWhole()
+	opts := a.loadOptions()
+	opts.Listen = *listen
+	cfg, err := config.Load(config.Find(a.configPath), opts)
 	if err != nil {
 		return err
 	}
@@ -44,13 +48,13 @@ func runServe(ctx context.Context, a *app, args []string) error {
 	group.Go(func() error { return lines.Run(logging, log) })
 	group.Go(func() error {
 		defer stop()
-		return a.serve(ctx, cfg, log, lines)
+		return a.serve(ctx, cfg, *listen, log, lines)
 	})
 	return group.Wait()
 }
 
 // serve runs the gateway of a config.
-func (a *app) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, lines *journal.Writer) error {
+func (a *app) serve(ctx context.Context, cfg *config.Config, listen string, log *slog.Logger, lines *journal.Writer) error {
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
@@ -58,7 +62,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, l
 	signal.Notify(hup, reloadSignals()...)
 	defer signal.Stop(hup)
 	defer collectLess()()
-	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: a.upstreamKinds(), Stdout: a.stdout, Log: log, Reload: hup,
+	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: a.upstreamKinds(), Stdout: a.stdout, Listen: listen, Log: log, Reload: hup,
 		Metrics: []prometheus.Collector{lines.Dropped()}})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"mailhatch/gateway/alert"
 	"mailhatch/gateway/config/decode"
+	"mailhatch/gateway/config/environ"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
 	"mailhatch/upstream"
@@ -44,6 +45,7 @@ type Options struct {
 	Kinds   []upstream.Kind // usually kinds.Kinds()
 	Version string          // for upstream.Env
 	Stdout  io.Writer       // for upstream.Env
+	Listen  string          // address of the one listener, in place of the config's; "": the config's
 
 	// Lenient makes what is not known here, though the service may know it, a warning: an unset env:NAME, a cred:NAME, a
 	// file that this account may not read. The config is good to be looked at, not to be served.
@@ -130,14 +132,20 @@ via = ["console"]
 // builtInBodies is how many finished messages can be read where there is no config.
 const builtInBodies = 500
 
-// Find returns the file to read: flag (of -c), $MAILHATCH_CONFIG, ./mailhatch.toml or
-// /etc/mailhatch/config.toml, the first that is given or exists; "" when there is none.
+// Environment stands for a file where the config is made of environment variables: see package environ.
+const Environment = "env:" + environ.Upstream
+
+// Find returns the file to read: flag (of -c), $MAILHATCH_CONFIG, [Environment] where that variable is set,
+// ./mailhatch.toml or /etc/mailhatch/config.toml, the first that is given or exists; "" when there is none.
 func Find(flag string) string {
 	if flag != "" {
 		return flag
 	}
 	if env := os.Getenv("MAILHATCH_CONFIG"); env != "" {
 		return env
+	}
+	if os.Getenv(environ.Upstream) != "" {
+		return Environment
 	}
 	for _, path := range []string{"mailhatch.toml", "/etc/mailhatch/config.toml"} {
 		// A file that is there but cannot be read must be complained about, not passed over.
@@ -148,15 +156,22 @@ func Find(flag string) string {
 	return ""
 }
 
-// Load reads a config file ("" stands for the built-in defaults) and opens its upstreams without any
+// Load reads a config file ("" stands for the built-in defaults, Environment for variables) and opens its upstreams without any
 // network traffic. What is wrong with the config is a *Error that names everything at once.
 func Load(path string, opts Options) (*Config, error) {
-	if path == "" {
+	switch path {
+	case "":
 		cfg, err := parse(path, builtIn, opts)
 		if err == nil { // a developer looks at what came
 			cfg.Queue.KeepBodies, cfg.BodyCount = cfg.Queue.KeepSent, builtInBodies
 		}
 		return cfg, err
+	case Environment:
+		text, err := environ.Text(opts.Kinds)
+		if err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+		return parse(path, text, opts)
 	}
 	text, err := readFile(path)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/config/decode"
+	"mailhatch/gateway/config/environ"
 	"mailhatch/gateway/maildrop"
 )
 
@@ -22,8 +23,11 @@ type dirs struct {
 
 // readPart decodes only the keys that part has; an empty path stands for the built-in defaults.
 func readPart(path string, part any) error {
-	if path == "" {
+	switch path {
+	case "":
 		return nil
+	case Environment:
+		return decodePart(path, environ.General(), part)
 	}
 	text, err := readFile(path)
 	if err != nil {

@@ -141,6 +141,16 @@ func TestExampleLoads(t *testing.T) {
 
 // TestPackagedConfigs: packages and the container start as they are, and keep mail until an upstream is set up.
 func TestPackagedConfigs(t *testing.T) {
+	// As the image sets them.
+	image, err := os.ReadFile("../../packaging/Containerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(MAILHATCH_\w+)=(?:"([^"]*)"|(\S+))`).FindAllStringSubmatch(string(image), -1) {
+		if m[1] != "MAILHATCH_UPSTREAM" {
+			t.Setenv(m[1], m[2]+m[3])
+		}
+	}
 	for _, path := range []string{"../../packaging/config.toml", "../../packaging/container.toml"} {
 		cfg, err := Load(path, Options{Kinds: kinds.Kinds(), Stdout: os.Stdout})
 		if err != nil {

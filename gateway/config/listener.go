@@ -100,6 +100,12 @@ func (c *checker) listeners() []Listener {
 		list[0].SetDefaults()
 		list[0].Address = defaultAddress
 	}
+	if at := c.opts.Listen; at != "" && len(list) > 0 {
+		if len(list) > 1 {
+			c.report(indexPath("listener", 1), "is a second listener, and --listen takes the place of the only one", "leave one [[listener]], or --listen out")
+		}
+		list[0].Address, isDefault = at, false
+	}
 	for i := range list {
 		path := indexPath("listener", i)
 		l := &list[i]
