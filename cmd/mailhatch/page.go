@@ -10,7 +10,9 @@ import (
 
 // runPage prints a link that opens the page of the running gateway.
 func runPage(ctx context.Context, a *app, args []string) error {
-	if err := command.ParseAlone(a.flags("page"), args); err != nil {
+	flags := a.flags("page")
+	asJSON := flags.Bool("json", false, "one JSON object")
+	if err := command.ParseAlone(flags, args); err != nil {
 		return err
 	}
 	client, _, err := a.client(ctx)
@@ -21,6 +23,9 @@ func runPage(ctx context.Context, a *app, args []string) error {
 	link, err := client.Link(ctx)
 	if err != nil {
 		return err
+	}
+	if *asJSON {
+		return a.printJSON(link)
 	}
 	fmt.Fprintln(a.stdout, terminal.Plain(link.URL))
 	fmt.Fprintf(a.stderr, "it opens the page once, until %s; on another machine forward the port first, as by ssh -L\n", terminal.Clock(link.Ends))
