@@ -64,19 +64,24 @@ func (r *reader) Body(ctx context.Context, id string) (queue.Body, error) {
 	return r.body(ctx, n)
 }
 
-// Backup implements queue.Operator.
-func (s *Store) Backup(ctx context.Context, dir string) (err error) {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.leave()
+// holdBodies lets no file of a body go until end is called.
+func (s *Store) holdBodies() (end func()) {
 	s.segments.Keep(true)
 	s.spared.Count(1)
-	defer func() {
+	return func() {
 		s.segments.Keep(false)
 		for _, id := range s.spared.Count(-1) {
 			s.removeBody(id)
 		}
-	}()
+	}
+}
+
+// Backup implements queue.Operator.
+func (s *Store) Backup(ctx context.Context, dir string) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	defer s.holdBodies()()
 	return s.use(ctx, func(conn *sqlite.Conn) error { return backup.Write(ctx, conn, databaseName, s.dir, dir) })
 }

@@ -216,3 +216,6 @@ func (s *Store) numberOf(query string) (n int64) {
 	})
 	return n
 }
+
+// HoldBodies does what a backup does that runs until end is called.
+func (s *Store) HoldBodies() (end func()) { return s.holdBodies() }
