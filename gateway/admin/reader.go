@@ -154,10 +154,10 @@ func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(entries, func(a, b Entry) int {
+	entries = slices.DeleteFunc(entries, from.passed)
+	slices.SortFunc(entries, func(a, b *Entry) int {
 		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID), cmp.Compare(a.To, b.To))
 	})
-	entries = slices.DeleteFunc(entries, from.passed)
 	var records []queue.Record
 	if f.State != envelope.Queued && f.State != envelope.Held { // these are of the queue alone
 		h.After, h.Limit = from.Key, limit+1
@@ -169,7 +169,7 @@ func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 	for len(l.Entries) < limit && len(entries)+len(records) > 0 {
 		// Records stand in the order of their writing, which clocks may contradict.
 		if len(records) == 0 || len(entries) > 0 && !entries[0].At.Before(records[0].At) {
-			l.Entries, entries = append(l.Entries, entries[0]), entries[1:]
+			l.Entries, entries = append(l.Entries, *entries[0]), entries[1:]
 			last := &l.Entries[len(l.Entries)-1]
 			from.At, from.ID, from.To = last.At, last.ID, last.To
 		} else {
@@ -229,12 +229,11 @@ func (f *LogFilter) history() queue.HistoryFilter {
 }
 
 // waiting returns the recipients in the queue that a filter of records would choose if they were such.
-func (r Reader) waiting(ctx context.Context, f queue.HistoryFilter) (entries []Entry, truncated bool, err error) {
+func (r Reader) waiting(ctx context.Context, f queue.HistoryFilter) (entries []*Entry, truncated bool, err error) {
 	q, p := queue.Filter{State: f.State, Lane: f.Upstream}, queue.Page{Limit: maxPage} // a filter by text would look at all
 	if f.ID != "" {
 		q.IDs = []string{f.ID}
 	}
-	entries = []Entry{}
 	switch f.State {
 	case "", envelope.Queued, envelope.Held, envelope.Failed:
 	default:
@@ -258,7 +257,7 @@ func (r Reader) waiting(ctx context.Context, f queue.HistoryFilter) (entries []E
 	}
 }
 
-func appendWaiting(entries []Entry, m *queue.Message, f *queue.HistoryFilter) []Entry {
+func appendWaiting(entries []*Entry, m *queue.Message, f *queue.HistoryFilter) []*Entry {
 	for _, p := range m.Parts {
 		at := p.Progress.LastAttempt
 		if at.IsZero() {
@@ -272,7 +271,7 @@ func appendWaiting(entries []Entry, m *queue.Message, f *queue.HistoryFilter) []
 			}
 			e := recordEntry(&rec)
 			e.NextAt = p.NextAt
-			entries = append(entries, e)
+			entries = append(entries, &e)
 		}
 	}
 	return entries
@@ -286,7 +285,7 @@ type place struct {
 }
 
 // passed reports whether an entry that waits was on the pages before.
-func (p place) passed(e Entry) bool {
+func (p place) passed(e *Entry) bool {
 	return p.ID != "" && cmp.Or(p.At.Compare(e.At), cmp.Compare(e.ID, p.ID), cmp.Compare(e.To, p.To)) <= 0
 }
 
