@@ -43,7 +43,7 @@ type Figures struct {
 	mu      sync.Mutex
 	minutes [perMinute]*slot
 	tens    [perTen]*slot
-	lanes   map[string]*[perMinute / 10]*slot // of each upstream, a day in steps of ten minutes
+	lanes   map[string]*lane // by the names of upstreams
 }
 
 // slot is the count of one step of time.
@@ -53,12 +53,9 @@ type slot struct {
 	ages ages
 }
 
-// maxLanes is how many upstreams have counts of their own.
-const maxLanes = 256
-
 // New returns figures that begin now.
 func New(now func() time.Time) *Figures {
-	return &Figures{now: now, since: now(), lanes: map[string]*[perMinute / 10]*slot{}}
+	return &Figures{now: now, since: now(), lanes: map[string]*lane{}}
 }
 
 // Since is when counting began.
@@ -76,6 +73,7 @@ func (f *Figures) Hear(e journal.Event) {
 		c.Deferred = e.Recipients
 	case "failed":
 		c.Failed = e.Recipients
+	case "failover", "upstream_closed", "upstream_opened":
 	default:
 		return
 	}
@@ -84,18 +82,9 @@ func (f *Figures) Hear(e journal.Event) {
 	defer f.mu.Unlock()
 	at(f.minutes[:], now, time.Minute).count(c, e.Age)
 	at(f.tens[:], now, ten).count(c, e.Age)
-	if e.Upstream == "" {
-		return
+	if l := f.lane(e.Upstream); l != nil {
+		l.hear(&e, c, now)
 	}
-	lane := f.lanes[e.Upstream]
-	if lane == nil {
-		if len(f.lanes) >= maxLanes {
-			return
-		}
-		lane = new([perMinute / 10]*slot)
-		f.lanes[e.Upstream] = lane
-	}
-	at(lane[:], now, ten).count(c, e.Age)
 }
 
 // at returns the slot of a time, emptied if it was that of an earlier round.
@@ -141,8 +130,8 @@ func (f *Figures) Upstream(name string, step time.Duration) []Point {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var ring []*slot
-	if lane := f.lanes[name]; lane != nil {
-		ring = lane[:]
+	if l := f.lanes[name]; l != nil {
+		ring = l.tens[:]
 	}
 	return series(ring, ten, f.now(), 24*time.Hour, step)
 }

@@ -2,6 +2,7 @@ package figures
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,6 +125,71 @@ func TestManyUpstreams(t *testing.T) {
 	}
 	if got := f.Between(f.now().Truncate(ten), f.now().Add(time.Hour)).Sent; got != 2*maxLanes {
 		t.Errorf("%d recipients", got)
+	}
+}
+
+// TestClosed: each ten minutes in which an upstream was closed are known, a day back, and whether it still is.
+func TestClosed(t *testing.T) {
+	w := newWatch()
+	f := New(w.now)
+	count := func() (n int) {
+		for _, closed := range f.Closed("main") {
+			if closed {
+				n++
+			}
+		}
+		return n
+	}
+	hear := func(name string) { f.Hear(journal.Event{Name: name, Upstream: "main", Class: "account", Error: "401"}) }
+	if n := count(); n != 0 {
+		t.Errorf("an upstream of which nothing was heard was closed in %d", n)
+	}
+	hear("upstream_opened")
+	hear("upstream_closed")
+	w.t = w.t.Add(25 * time.Minute)
+	hear("upstream_closed") // again
+	if n := count(); n != 3 {
+		t.Errorf("while it is closed: %d", n)
+	}
+	hear("upstream_opened")
+	w.t = w.t.Add(3 * time.Hour)
+	if got := f.Closed("main"); count() != 3 || got[len(got)-1] {
+		t.Errorf("later: %d", count())
+	}
+	hear("upstream_closed")
+	w.t = w.t.Add(48 * time.Hour)
+	if n := count(); n != perDay {
+		t.Errorf("after two days: %d", n)
+	}
+	hear("upstream_opened")
+	w.t = w.t.Add(25 * time.Hour)
+	if n := count(); n != 0 {
+		t.Errorf("a day after its end: %d", n)
+	}
+}
+
+// TestTroubles: failures are told apart by class, each with an example.
+func TestTroubles(t *testing.T) {
+	w := newWatch()
+	f := New(w.now)
+	if f.Troubles("main") != nil {
+		t.Error("there is trouble")
+	}
+	hear := func(name, class, words string, n int) {
+		f.Hear(journal.Event{Name: name, Upstream: "main", Class: class, Error: words, Recipients: n, ID: "Q" + class})
+	}
+	hear("deferred", "temporary", "503 busy", 1)
+	hear("failover", "temporary", "503 still busy", 2)
+	hear("failed", "permanent", strings.Repeat("ü", 1000), 5)
+	want := []Trouble{{"permanent", 5, strings.Repeat("ü", maxWords/2), "Qpermanent", w.t}, {"temporary", 3, "503 still busy", "Qtemporary", w.t}}
+	if d := cmp.Diff(want, f.Troubles("main")); d != "" {
+		t.Error(d)
+	}
+	for i := range 100 {
+		hear("failed", fmt.Sprint(i), "", 1)
+	}
+	if n := len(f.Troubles("main")); n != maxTroubles {
+		t.Errorf("%d classes", n)
 	}
 }
 

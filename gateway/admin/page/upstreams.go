@@ -1,6 +1,7 @@
 package page
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/figures"
+	"mailhatch/gateway/admin/page/plot"
 )
 
 // upstreams is the screen of all upstreams.
@@ -19,8 +22,10 @@ type upstreams struct {
 // upstreamCard is all that is known of one upstream.
 type upstreamCard struct {
 	shownUpstream
-	Facts []fact
-	Do    []button
+	Facts    []fact
+	Do       []button
+	Strip    template.HTML // when it was closed in the last day
+	Troubles []figures.Trouble
 }
 
 // fact is a line about an upstream.
@@ -38,6 +43,8 @@ func (p *Page) upstreams(v *view) error {
 	u := &upstreams{}
 	for i := range st.Upstreams {
 		c := upstreamCard{shownUpstream: p.shown(st.Upstreams[i])}
+		c.Strip = plot.Strip(p.cfg.Figures.Closed(c.Name), "When it was closed in the last 24 hours")
+		c.Troubles = p.cfg.Figures.Troubles(c.Name)
 		c.Facts = factsOf(&c.Upstream, v.now)
 		if c.State != "" { // it is in the config
 			c.Do = doTo(&c.Upstream, false)

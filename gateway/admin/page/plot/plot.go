@@ -155,3 +155,20 @@ func Spark(values []float64, class, about string) template.HTML {
 	return template.HTML(fmt.Sprintf(`<svg class="spark %s" viewBox="0 0 120 24" role="img" aria-label="%s"><path class="line" d="%s"/></svg>`, //nolint:gosec // all texts are escaped
 		template.HTMLEscapeString(class), template.HTMLEscapeString(about), line))
 }
+
+// Strip draws for each span of time whether something was so in it, as a line of marks.
+func Strip(spans []bool, about string) template.HTML {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg class="spark strip" viewBox="0 0 %d 8" preserveAspectRatio="none" role="img" aria-label="%s"><path class="grid" d="M0 4H%[1]d"/>`, max(1, len(spans)), template.HTMLEscapeString(about))
+	for i := 0; i < len(spans); i++ {
+		from := i
+		for i < len(spans) && spans[i] {
+			i++
+		}
+		if i > from {
+			fmt.Fprintf(&b, `<path class="failed" d="M%d 4H%d"/>`, from, i)
+		}
+	}
+	b.WriteString("</svg>")
+	return template.HTML(b.String()) //nolint:gosec // all texts are escaped
+}

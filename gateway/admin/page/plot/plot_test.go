@@ -72,3 +72,18 @@ func TestSpark(t *testing.T) {
 		}
 	}
 }
+
+func TestStrip(t *testing.T) {
+	for want, spans := range map[string][]bool{"": nil, "M0 4H1": {true}, "M1 4H3": {false, true, true}, "M0 4H1 M2 4H3": {true, false, true, false}} {
+		svg := string(Strip(spans, "<closed>"))
+		wellFormed(t, svg)
+		for _, path := range strings.SplitAfter(want, " M") {
+			if path = strings.TrimSuffix(path, " M"); path != "" && !strings.Contains(svg, strings.TrimPrefix(path, "M")) {
+				t.Errorf("%v: no %q in %s", spans, path, svg)
+			}
+		}
+		if n := strings.Count(svg, "failed"); n != strings.Count(want, "M") {
+			t.Errorf("%v: %d marks", spans, n)
+		}
+	}
+}
