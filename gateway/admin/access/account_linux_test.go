@@ -53,6 +53,15 @@ func TestInTable(t *testing.T) {
 	}
 }
 
+func mustRequest(t *testing.T, url string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // TestStolenCookie: a cookie that was given to one account is no good to another.
 func TestStolenCookie(t *testing.T) {
 	stolen := 0
@@ -82,6 +91,11 @@ func TestStolenCookie(t *testing.T) {
 			t.Errorf("the session is %q's", s.account)
 		}
 		s.account = "65534"
+	}
+	claim := mustRequest(t, srv.URL)
+	claim.Header.Set(accountField, "65534")
+	if resp, err := client.Do(claim); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusForbidden {
+		t.Errorf("one who says whose it is: %v %v", resp, err)
 	}
 	if status := get("/"); status != http.StatusForbidden || stolen == 0 {
 		t.Errorf("in another account: %d, on record %d times", status, stolen)

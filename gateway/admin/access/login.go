@@ -25,7 +25,7 @@ func (c *Control) login(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "a link is opened by GET")
 		return
 	}
-	cookie, s, ok := c.book.open(r.URL.Query().Get("token"), account(r))
+	cookie, s, ok := c.book.open(r.URL.Query().Get("token"), accountOf(r))
 	if !ok {
 		showPage(w, http.StatusForbidden, screen{Title: "This link is not good any longer", Used: true})
 		return

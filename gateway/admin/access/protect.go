@@ -22,6 +22,7 @@ const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 func (c *Control) Protect(next http.Handler, named func(host string) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		harden(w.Header(), r.TLS != nil)
+		r.Header.Del(accountField)
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		switch {
 		case !isOwnHost(r, named):

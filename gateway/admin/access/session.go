@@ -114,13 +114,27 @@ func (c *Control) session(r *http.Request) *session {
 		return nil
 	}
 	s := c.book.find(cookie.Value)
-	if s != nil && s.account != account(r) {
+	if s != nil && s.account != accountOf(r) {
 		if c.cfg.Stolen != nil {
 			c.cfg.Stolen(r.RemoteAddr)
 		}
 		return nil
 	}
 	return s
+}
+
+// accountField has the account that a request comes from, once it was looked up: that takes milliseconds, and several ask.
+// Protect removes what a client has written there.
+const accountField = "X-Mailhatch-Account"
+
+// accountOf is account, asked once for a request.
+func accountOf(r *http.Request) string {
+	if known, ok := r.Header[accountField]; ok {
+		return known[0]
+	}
+	a := account(r)
+	r.Header[accountField] = []string{a}
+	return a
 }
 
 // cookieName is what the cookie is called. With the prefix, browsers take it from this host by TLS only (RFC 6265bis
