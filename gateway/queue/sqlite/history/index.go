@@ -13,15 +13,20 @@ import (
 	"mailhatch/gateway/queue/sqlite/row"
 )
 
-// indexEvery is how soon records come into sheets, once there are enough for one.
-const indexEvery = time.Second
+const (
+	indexEvery = time.Second      // how soon records come into sheets, once there are enough for one
+	indexLate  = 8 * sheetRecords // records that may wait for that while mail goes on
+)
 
-// Index writes sheets until ctx ends.
+// Index writes sheets until ctx ends. Mail comes first: sheets are written when a second brought none, or when a search
+// would have to look at too many records one by one.
 func (k *Keeper) Index(ctx context.Context) {
 	tick := time.NewTicker(indexEvery)
 	defer tick.Stop()
-	for done := int64(0); ; {
-		if last := k.Last(); last-done >= sheetRecords {
+	for done, before := int64(0), int64(-1); ; {
+		last := k.Last()
+		quiet := last == before
+		if before = last; quiet && last-done >= sheetRecords || last-done >= indexLate {
 			var err error
 			if done, err = k.indexAll(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrBroken) && !errors.Is(err, queue.ErrClosed) {
 				k.Log.Warn("queue: the history was not prepared for searches", "error", err)

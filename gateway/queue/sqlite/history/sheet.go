@@ -41,16 +41,16 @@ type entry struct {
 }
 
 func newEntry(seq int64, r *row.Record) (entry, error) {
-	rec, err := r.Decode()
+	t, err := r.Texts()
 	if err != nil {
 		return entry{}, err
 	}
-	e := entry{seq: seq, at: r.At, state: r.State, upstream: rec.Upstream, message: rec.Header.MessageID, provider: rec.ProviderID}
-	e.texts[recipientColumn] = plain(queue.AddressText(rec.Recipient.Address))
-	if g := rec.Recipient.Given; g != "" {
+	e := entry{seq: seq, at: r.At, state: r.State, upstream: t.Upstream, message: t.Header.MessageID, provider: t.ProviderID}
+	e.texts[recipientColumn] = plain(queue.AddressText(r.Recipient))
+	if g := t.To.Given; g != "" {
 		e.texts[recipientColumn] += givenMark + plain(queue.AddressText(g))
 	}
-	e.texts[senderColumn], e.texts[subjectColumn] = plain(queue.AddressText(rec.From)), plain(strings.ToLower(rec.Header.Subject))
+	e.texts[senderColumn], e.texts[subjectColumn] = plain(queue.AddressText(r.Sender)), plain(strings.ToLower(t.Header.Subject))
 	return e, nil
 }
 

@@ -162,6 +162,27 @@ func newRecord(r *queue.Record, message int64) (Record, error) {
 	}, nil
 }
 
+// Texts are what a record is searched by beside its columns.
+type Texts struct {
+	To struct {
+		Given string `json:"given"`
+	} `json:"to"`
+	Upstream   string `json:"upstream"`
+	ProviderID string `json:"provider_id"`
+	Header     struct {
+		MessageID string `json:"message_id"`
+		Subject   string `json:"subject"`
+	} `json:"header"`
+}
+
+// Texts reads these alone.
+func (r *Record) Texts() (t Texts, err error) {
+	if err = json.Unmarshal([]byte(r.Info), &t); err != nil {
+		err = fmt.Errorf("history of message %s: %w", queue.FormatID(r.Message), err)
+	}
+	return t, err
+}
+
 // Decode reads the row back.
 func (r *Record) Decode() (queue.Record, error) {
 	var info recordInfo
