@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 )
 
@@ -49,18 +50,12 @@ func Write(ctx context.Context, w io.Writer, store Copier, stateDir, work string
 
 // pack adds what is below a directory under a name.
 func pack(ctx context.Context, t *tar.Writer, dir, under string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
+	return fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		if name = filepath.ToSlash(filepath.Join(under, name)); name == "." {
+		at := filepath.Join(dir, filepath.FromSlash(name))
+		if name = path.Join(under, name); name == "." {
 			return nil // the state directory itself keeps its mode
 		}
 		info, err := d.Info()
@@ -70,15 +65,15 @@ func pack(ctx context.Context, t *tar.Writer, dir, under string) error {
 		case info.IsDir():
 			return t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o700, ModTime: info.ModTime(), Format: tar.FormatPAX})
 		case info.Mode().IsRegular():
-			return packFile(ctx, t, path, name)
+			return packFile(ctx, t, at, name)
 		}
-		return fmt.Errorf("%s is not a file", path)
+		return fmt.Errorf("%s is not a file", at)
 	})
 }
 
 // packFile adds a file with the size that it has when it is opened.
-func packFile(ctx context.Context, t *tar.Writer, path, name string) error {
-	f, err := os.Open(path)
+func packFile(ctx context.Context, t *tar.Writer, at, name string) error {
+	f, err := os.Open(at)
 	if err != nil {
 		return err
 	}

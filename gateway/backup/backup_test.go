@@ -84,7 +84,10 @@ func TestFailures(t *testing.T) {
 		},
 		"a link":      func(work string) error { return Write(t.Context(), io.Discard, odd, work, work) },
 		"interrupted": func(work string) error { return Write(ctx, io.Discard, ended, work, work) },
-		"no space":    func(work string) error { return Write(t.Context(), &full{700}, copies, work, work) },
+		"no directory": func(work string) error {
+			return Write(t.Context(), io.Discard, copies, work, filepath.Join(work, "none", "x"))
+		},
+		"no space": func(work string) error { return Write(t.Context(), &full{700}, copies, work, work) },
 		"no space for the end": func(work string) error {
 			return Write(t.Context(), &full{512 * 7}, copies, work, work)
 		},
