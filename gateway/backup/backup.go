@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"time"
 )
 
 // workName is the directory in which a copy is made before it is packed. One that a crash has left is removed.
@@ -30,10 +31,10 @@ type Copier func(ctx context.Context, dir string) error
 // Nobody else may use that directory for a backup.
 func Write(ctx context.Context, w io.Writer, store Copier, stateDir, work string) (err error) {
 	dir := filepath.Join(work, workName)
-	if err := os.RemoveAll(dir); err != nil {
-		return err
+	if err = os.RemoveAll(dir); err == nil {
+		err = store(ctx, dir)
 	}
-	if err := store(ctx, dir); err != nil {
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
@@ -58,13 +59,10 @@ func pack(ctx context.Context, t *tar.Writer, dir, under string) error {
 		if name = path.Join(under, name); name == "." {
 			return nil // the state directory itself keeps its mode
 		}
-		info, err := d.Info()
 		switch {
-		case err != nil:
-			return err
-		case info.IsDir():
-			return t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o700, ModTime: info.ModTime(), Format: tar.FormatPAX})
-		case info.Mode().IsRegular():
+		case d.IsDir():
+			return t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o700, ModTime: time.Now(), Format: tar.FormatPAX})
+		case d.Type().IsRegular():
 			return packFile(ctx, t, at, name)
 		}
 		return fmt.Errorf("%s is not a file", at)
