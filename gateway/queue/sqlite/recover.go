@@ -3,10 +3,8 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"maps"
 	"os"
@@ -24,6 +22,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
 	"mailhatch/gateway/queue/sqlite/row"
+	"mailhatch/gateway/queue/sqlite/salvage"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 
@@ -31,24 +30,16 @@ import (
 type recovery struct {
 	*Store
 	queue.Recovery
-	messages map[int64]*salvaged
+	messages map[int64]*salvage.Message
 	history  map[int64]map[string]row.Record
 	before   []string // what had been set aside before a damaged log was recovered
-}
-
-// salvaged is a message as a page of the log holds it.
-type salvaged struct {
-	text  string // of info
-	info  row.MessageInfo
-	body  bodies.Stored
-	whole bool // the page and, if it is in the row, the body match their checksums
 }
 
 // Recover rebuilds the queue in a state directory that Open refuses with queue.ErrDamagedLog: it keeps the damaged
 // files beside, and puts back on hold what it finds in the log behind the damage and in bodies without a row. It also
 // puts back the messages of ids that were set aside before. The error wraps queue.ErrLocked when the queue is in use.
 func Recover(ctx context.Context, o queue.Settings, ids []string) (_ queue.Recovery, err error) {
-	r := recovery{Store: newStore(o), messages: map[int64]*salvaged{}, history: map[int64]map[string]row.Record{}}
+	r := recovery{Store: newStore(o), messages: map[int64]*salvage.Message{}, history: map[int64]map[string]row.Record{}}
 	if _, err := os.Stat(r.path); err != nil {
 		return r.Recovery, fmt.Errorf("queue: %w", err)
 	}
@@ -149,55 +140,16 @@ func (r *recovery) doubt(format string, args ...any) {
 
 // take takes over a row of the log if it is one of messages or history, which their columns show.
 func (r *recovery) take(found wal.Row) {
-	if h, ok := historyOf(found); ok && found.Whole {
+	if h, ok := salvage.HistoryOf(found); ok && found.Whole {
 		if r.history[h.Message] == nil {
 			r.history[h.Message] = map[string]row.Record{}
 		}
 		r.history[h.Message][h.Recipient] = h
 	}
-	m, ok := messageOf(found)
-	if before := r.messages[found.Key]; ok && (before == nil || m.whole || !before.whole) {
+	m, ok := salvage.MessageOf(found)
+	if before := r.messages[found.Key]; ok && (before == nil || m.Whole || !before.Whole) {
 		r.messages[found.Key] = m
 	}
-}
-
-func messageOf(found wal.Row) (*salvaged, bool) {
-	m := &salvaged{whole: found.Whole}
-	m.body.ID = found.Key
-	var received, crc int64
-	if len(found.Values) < 6 || found.Values[0] != nil || !column(found, 1, &received) || !column(found, 2, &m.body.Size) ||
-		!column(found, 3, &crc) || !column(found, 4, &m.text) {
-		return nil, false
-	}
-	m.body.CRC = uint32(crc)
-	switch b := found.Values[5].(type) {
-	case nil:
-		m.body.At = bodies.InFile
-	case int64:
-		m.body.At = bodies.Place(b)
-	case []byte:
-		m.body.Inline = b
-		m.whole = m.whole && crc32.Checksum(b, bodies.Castagnoli()) == m.body.CRC
-	default:
-		return nil, false
-	}
-	err := json.Unmarshal([]byte(m.text), &m.info)
-	return m, err == nil && len(m.info.Envelope.To) > 0
-}
-
-func historyOf(found wal.Row) (h row.Record, ok bool) {
-	ok = len(found.Values) >= 7 && found.Values[0] == nil && column(found, 1, &h.At) && column(found, 2, &h.Message) && column(found, 3, &h.State) &&
-		column(found, 4, &h.Sender) && column(found, 5, &h.Recipient) && column(found, 6, &h.Info)
-	if ok && len(found.Values) > 7 {
-		column(found, 7, &h.Kept)
-	}
-	return h, ok
-}
-
-// column reads a value of a row, if it has that type.
-func column[T any](found wal.Row, n int, to *T) (ok bool) {
-	*to, ok = found.Values[n].(T)
-	return ok
 }
 
 // end puts back the history of a message, and ends the parts of it that it names. It runs in the writer.
@@ -247,28 +199,28 @@ func (r *recovery) end(t *tx, id int64) error {
 }
 
 // restore puts a message of the log back into the queue, unless its fate is known.
-func (r *recovery) restore(ctx context.Context, id int64, m *salvaged) error {
-	t := orphan.Trailer{ID: id, Place: int64(bodies.InFile), Size: m.body.Size, CRC: m.body.CRC, Info: []byte(m.text)}
+func (r *recovery) restore(ctx context.Context, id int64, m *salvage.Message) error {
+	t := orphan.Trailer{ID: id, Place: int64(bodies.InFile), Size: m.Body.Size, CRC: m.Body.CRC, Info: []byte(m.Text)}
 	fate, _, err := r.fate(ctx, &t)
 	if err != nil || fate != "" {
 		return err
 	}
-	body, err := m.body.Open(r.dir, r.path)
+	body, err := m.Body.Open(r.dir, r.path)
 	if err == nil {
 		err = body.Close()
 	}
-	if m.whole && err == nil {
+	if m.Whole && err == nil {
 		return r.insert(ctx, m, "the log")
 	}
-	if m.body.At == bodies.InRow {
+	if m.Body.At == bodies.InRow {
 		name := queue.FormatID(id) + bodies.Suffix
 		r.Aside = append(r.Aside, name)
-		if err := lostFound(r.dir).Put(name, report(&t, &m.info, r.path+"-wal", false), m.body.Inline, t.Encode()); err != nil {
+		if err := lostFound(r.dir).Put(name, report(&t, &m.Info, r.path+"-wal", false), m.Body.Inline, t.Encode()); err != nil {
 			return err
 		}
 	}
-	r.doubt("message %s from <%s> to %s was accepted, and its row or its body is damaged: %v", queue.FormatID(id), m.info.Envelope.From,
-		addresses(m.info.Envelope.To), cmp.Or(err, errors.New("its checksum does not match")))
+	r.doubt("message %s from <%s> to %s was accepted, and its row or its body is damaged: %v", queue.FormatID(id), m.Info.Envelope.From,
+		addresses(m.Info.Envelope.To), cmp.Or(err, errors.New("its checksum does not match")))
 	return nil
 }
 
@@ -281,11 +233,11 @@ func addresses(to []envelope.Recipient) string {
 }
 
 // insert puts a message into the queue, on hold, for the recipients whose fate is not known.
-func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error {
-	id := m.body.ID
-	msg := &queue.Message{ID: queue.FormatID(id), Envelope: m.info.Envelope, Header: m.info.Header, Size: m.body.Size}
+func (r *recovery) insert(ctx context.Context, m *salvage.Message, source string) error {
+	id := m.Body.ID
+	msg := &queue.Message{ID: queue.FormatID(id), Envelope: m.Info.Envelope, Header: m.Info.Header, Size: m.Body.Size}
 	var to []envelope.Recipient
-	err := r.do(ctx, &op{bytes: int(m.body.Size) + rowBytes, run: func(t *tx) error {
+	err := r.do(ctx, &op{bytes: int(m.Body.Size) + rowBytes, run: func(t *tx) error {
 		ended, err := endedRecipients(t.conn, id)
 		if err != nil {
 			return err
@@ -296,7 +248,7 @@ func (r *recovery) insert(ctx context.Context, m *salvaged, source string) error
 		if err != nil {
 			return err
 		}
-		return t.insertMessage(&m.body, msg, m.text, rows)
+		return t.insertMessage(&m.Body, msg, m.Text, rows)
 	}})
 	if err == nil {
 		r.Restored = append(r.Restored, queue.Restored{ID: msg.ID, From: msg.Envelope.From, To: to, Size: msg.Size, Source: source})
@@ -353,6 +305,6 @@ func (r *recovery) putBack(ctx context.Context, id int64, name string) (ok bool,
 	if err := errors.Join(os.Rename(dir.Path(name), path), disk.SyncDir(filepath.Dir(path)), dir.Remove(name)); err != nil {
 		return false, err
 	}
-	m := &salvaged{text: string(t.Info), info: *info, body: bodies.Stored{ID: id, Size: t.Size, CRC: t.CRC, At: bodies.InFile}}
+	m := &salvage.Message{Text: string(t.Info), Info: *info, Body: bodies.Stored{ID: id, Size: t.Size, CRC: t.CRC, At: bodies.InFile}}
 	return true, r.insert(ctx, m, "its body") // a body that is left behind without a row is set aside again
 }
