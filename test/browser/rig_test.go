@@ -30,7 +30,7 @@ import (
 )
 
 // patience is how long is waited for anything; a slow machine takes its time.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // house is a gateway with an upstream that works and one that does what a test wants.
 type house struct {
