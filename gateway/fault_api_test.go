@@ -72,7 +72,7 @@ func (h *house) awaitFirst() firstFailure {
 	var f firstFailure
 	h.await("the first failure", func() bool {
 		for _, p := range append(h.waiting(envelope.Queued), h.waiting(envelope.Failed)...) {
-			if p.Progress.Attempts == 1 {
+			if p.Progress.Attempts > 0 { // more than one on a busy machine
 				f = firstFailure{true, p}
 				return true
 			}

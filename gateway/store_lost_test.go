@@ -3,7 +3,9 @@
 package gateway
 
 import (
+	"errors"
 	"net"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +21,9 @@ func TestDatabaseTakenAway(t *testing.T) {
 	if err := os.Remove(filepath.Join(h.g.current.Load().StateDir, "queue.db")); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.send("x@example.com", []string{"b@example.org"}, plainMail); err == nil || !strings.HasPrefix(err.Error(), "451 ") {
+	// The gateway may have noticed by itself and have closed the connection.
+	var reply *textproto.Error
+	if err := h.send("x@example.com", []string{"b@example.org"}, plainMail); err == nil || errors.As(err, &reply) && reply.Code != 451 && reply.Code != 421 {
 		t.Errorf("got %v, want 451", err)
 	}
 	h.await("the end of the gateway", func() bool {
