@@ -112,7 +112,7 @@ func (e *Attempt) attrs(more ...slog.Attr) []slog.Attr {
 
 // event is what listeners hear of it.
 func (e *Attempt) event(name string) Event {
-	return Event{Name: name, ID: e.ID, Upstream: e.Upstream, Class: e.Class, Error: e.Error, Recipients: len(e.To), Age: e.Age}
+	return Event{Name: name, ID: e.ID, Upstream: e.Upstream, Class: e.Class, Error: e.Error, Recipients: len(e.To), Age: e.Age, Took: e.Took}
 }
 
 func (e *Attempt) failure() []slog.Attr {

@@ -11,6 +11,7 @@ type Event struct {
 	Error      string
 	Recipients int
 	Age        time.Duration // since the message was accepted
+	Took       time.Duration // the offer to the upstream
 }
 
 // Listen makes hear be called with each event that follows, by many goroutines at once: mail waits while it works,

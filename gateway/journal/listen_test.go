@@ -18,8 +18,8 @@ func TestListen(t *testing.T) {
 	var heard, also []Event
 	j.Listen(func(e Event) { heard = append(heard, e) })
 	j.Listen(func(e Event) { also = append(also, e) })
-	a := Attempt{ID: "Q1", To: []string{"a@y", "b@y"}, Upstream: "main", Class: "temporary", Error: "busy", Age: time.Second}
-	of := Event{ID: "Q1", Upstream: "main", Class: "temporary", Error: "busy", Recipients: 2, Age: time.Second}
+	a := Attempt{ID: "Q1", To: []string{"a@y", "b@y"}, Upstream: "main", Class: "temporary", Error: "busy", Age: time.Second, Took: time.Minute}
+	of := Event{ID: "Q1", Upstream: "main", Class: "temporary", Error: "busy", Recipients: 2, Age: time.Second, Took: time.Minute}
 	j.Accepted(Accepted{ID: "Q1", To: []string{"a@y"}})
 	want := []Event{{Name: "accepted", ID: "Q1", Recipients: 1}}
 	for name, write := range map[string]func(Attempt){"sent": j.Sent, "deferred": j.Deferred, "failed": j.Failed, "held": j.Held, "discarded": j.Discarded,

@@ -170,7 +170,11 @@ func (f *Figures) Ages(span time.Duration) (half, most time.Duration, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ring, step := f.ring(span)
-	now := f.now()
+	return quantiles(ring, f.now(), span, step)
+}
+
+// quantiles returns the ages of the slots of the last span that half and all but one in a hundred do not exceed.
+func quantiles(ring []*slot, now time.Time, span, step time.Duration) (half, most time.Duration, ok bool) {
 	var all ages
 	each(ring, now.Add(-span), now.Add(step), step, func(_ time.Time, s *slot) { all.join(&s.ages) })
 	if all.total() == 0 {

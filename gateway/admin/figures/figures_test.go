@@ -82,6 +82,31 @@ func TestSeries(t *testing.T) {
 }
 
 // TestAges: quantiles are right to within a bucket, whatever the ages are.
+// TestLatency: what an upstream takes is told apart by upstream, and from how old its mail was.
+func TestLatency(t *testing.T) {
+	w := newWatch()
+	f := New(w.now)
+	if _, _, ok := f.Latency("main", time.Hour); ok {
+		t.Error("an upstream that nobody knows has a latency")
+	}
+	for _, e := range []journal.Event{
+		{Name: "sent", Upstream: "main", Recipients: 99, Age: time.Hour, Took: 100 * time.Millisecond},
+		{Name: "sent", Upstream: "main", Recipients: 3, Age: time.Hour, Took: 8 * time.Second},
+		{Name: "sent", Upstream: "other", Recipients: 500, Took: time.Minute},
+		{Name: "deferred", Upstream: "main", Recipients: 500, Took: time.Minute},
+	} {
+		f.Hear(e)
+	}
+	half, most, ok := f.Latency("main", time.Hour)
+	if !ok || half < 60*time.Millisecond || half > 170*time.Millisecond || most < 4*time.Second || most > 13*time.Second {
+		t.Errorf("half %v, most %v", half, most)
+	}
+	w.t = w.t.Add(2 * time.Hour)
+	if _, _, ok := f.Latency("main", time.Hour); ok {
+		t.Error("what was two hours ago is the latency of the last hour")
+	}
+}
+
 func TestAges(t *testing.T) {
 	w := newWatch()
 	f := New(w.now)

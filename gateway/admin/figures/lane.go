@@ -18,7 +18,7 @@ const (
 
 // lane is what is counted of one upstream.
 type lane struct {
-	tens     [perDay]*slot
+	tens     [perDay]*slot // with what offers took for ages
 	closed   [perDay]int64 // numbers of the slots in which it was closed
 	since    time.Time     // it is closed; zero: it is not
 	troubles []Trouble
@@ -44,7 +44,7 @@ func (f *Figures) lane(name string) *lane {
 }
 
 func (l *lane) hear(e *journal.Event, c Count, now time.Time) {
-	at(l.tens[:], now, ten).count(c, e.Age)
+	at(l.tens[:], now, ten).count(c, e.Took)
 	switch e.Name {
 	case "upstream_closed":
 		if l.since.IsZero() {
@@ -81,6 +81,18 @@ func (l *lane) trouble(e *journal.Event, now time.Time) {
 	t := &l.troubles[i]
 	t.Count += e.Recipients
 	t.Words, t.ID, t.At = strings.ToValidUTF8(strings.Clone(e.Error[:min(len(e.Error), maxWords)]), ""), e.ID, now
+}
+
+// Latency returns how long an upstream took to take mail, in the last span of up to a day: half of the recipients were taken
+// within half, all but one in a hundred within most. ok is false when it took none.
+func (f *Figures) Latency(name string, span time.Duration) (half, most time.Duration, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.lanes[name]
+	if l == nil {
+		return 0, 0, false
+	}
+	return quantiles(l.tens[:], f.now(), span, ten)
 }
 
 // Closed says for each ten minutes of the last day, the oldest first, whether an upstream was closed in them.

@@ -177,8 +177,9 @@ func TestUpstreams(t *testing.T) {
 		{Name: "rest", State: "closed", PausedBy: "ann", Why: "paused by ann"}, {Name: "broken", State: "open"}}
 	h.add(plain, []queue.Part{part(envelope.Queued, "gone", "ann@example.org"), part(envelope.Queued, "bulk", "bob@example.org")})
 	h.figures.Hear(journal.Event{Name: "deferred", Upstream: "bulk", Class: "account", Error: "401 <key>", ID: "Q1", Recipients: 7})
+	h.figures.Hear(journal.Event{Name: "sent", Upstream: "main", Recipients: 100, Took: time.Minute})
 	text := h.see("/upstreams")
-	h.contains("the upstreams", text, "What has failed since the start", "account7401 <key>", "at most 2 a second", "Quota 300/d0 left until", "Last error", "421 later", "closed: 401 bad key", "not renewed: invalid_grant", "none yet",
+	h.contains("the upstreams", text, "half of the recipients within", "What has failed since the start", "account7401 <key>", "at most 2 a second", "Quota 300/d0 left until", "Last error", "421 later", "closed: 401 bad key", "not renewed: invalid_grant", "none yet",
 		"is renewed before its end", "ends then", "paused by ann", "Resume…", "Probe now…", "It is not in the config")
 	for action, want := range map[string]string{"pause": "Pause bulk?", "resume": "Resume bulk?", "probe": "Probe bulk now?"} {
 		target := "/upstreams/bulk/" + action

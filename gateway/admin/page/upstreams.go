@@ -46,6 +46,9 @@ func (p *Page) upstreams(v *view) error {
 		c.Strip = plot.Strip(p.cfg.Figures.Closed(c.Name), "When it was closed in the last 24 hours")
 		c.Troubles = p.cfg.Figures.Troubles(c.Name)
 		c.Facts = factsOf(&c.Upstream, v.now)
+		if half, most, ok := p.cfg.Figures.Latency(c.Name, time.Hour); ok {
+			c.Facts = append(c.Facts, fact{Name: "Latency", Value: "half of the recipients within " + duration(half) + ", all but 1 % within " + duration(most) + ", in the last hour"})
+		}
 		if c.State != "" { // it is in the config
 			c.Do = doTo(&c.Upstream, false)
 		}
