@@ -1,0 +1,121 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"zombiezen.com/go/sqlite"
+
+	"mailhatch/gateway/queue/sqlite/bodies"
+	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/veil"
+)
+
+// store makes a state directory with one message, whose body is a file.
+func store(t *testing.T) (conn *sqlite.Conn, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	conn, err := sqlite.OpenConn(filepath.Join(dir, "queue.db"), sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	for _, query := range []string{
+		"CREATE TABLE messages (id INTEGER PRIMARY KEY, size INTEGER, crc INTEGER, body)",
+		"CREATE TABLE parts (state INTEGER, info TEXT)",
+		"INSERT INTO messages VALUES (7, 5, 0, NULL)",
+		"INSERT INTO parts VALUES (0, '')",
+	} {
+		if err := database.Exec(conn, query, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, bodies.DirName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(bodies.Path(dir, 7), []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return conn, dir
+}
+
+// TestWriteFails: whatever fails, an error says so and no half copy is left; what was there before stays.
+func TestWriteFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, conn *sqlite.Conn, dir, to string) context.Context
+		stays bool
+	}{
+		"nothing": {func(t *testing.T, _ *sqlite.Conn, _, _ string) context.Context { return t.Context() }, true},
+		"there is something": {func(t *testing.T, _ *sqlite.Conn, _, to string) context.Context {
+			if err := os.Mkdir(to, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			return t.Context()
+		}, true},
+		"it is cancelled": {func(t *testing.T, _ *sqlite.Conn, _, _ string) context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return ctx
+		}, false},
+		"a body is missing": {func(t *testing.T, _ *sqlite.Conn, dir, _ string) context.Context {
+			if err := os.Remove(bodies.Path(dir, 7)); err != nil {
+				t.Fatal(err)
+			}
+			return t.Context()
+		}, false},
+		"the key cannot be read": {func(t *testing.T, _ *sqlite.Conn, dir, _ string) context.Context {
+			if err := os.Mkdir(filepath.Join(dir, veil.KeyName), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			return t.Context()
+		}, false},
+		"a transaction is open": {func(t *testing.T, conn *sqlite.Conn, _, _ string) context.Context {
+			if err := database.Exec(conn, "BEGIN", nil); err != nil {
+				t.Fatal(err)
+			}
+			return t.Context()
+		}, false},
+		"it is no store": {func(t *testing.T, conn *sqlite.Conn, _, _ string) context.Context {
+			if err := database.Exec(conn, "DROP TABLE parts", nil); err != nil {
+				t.Fatal(err)
+			}
+			return t.Context()
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, dir := store(t)
+			to := filepath.Join(t.TempDir(), "copy")
+			err := Write(c.spoil(t, conn, dir, to), conn, "queue.db", dir, to)
+			if (err == nil) != (name == "nothing") {
+				t.Errorf("error %v", err)
+			}
+			if _, err := os.Stat(to); errors.Is(err, os.ErrNotExist) == c.stays {
+				t.Errorf("the copy: %v", err)
+			}
+			if name != "nothing" {
+				return
+			}
+			if text, err := os.ReadFile(bodies.Path(to, 7)); string(text) != "hello" {
+				t.Errorf("the body is %q: %v", text, err)
+			}
+		})
+	}
+}
+
+// TestReaderEndsWithItsContext: a large body does not hold up a stop.
+func TestReaderEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := reader{ctx, strings.NewReader("hello")}
+	if n, err := r.Read(make([]byte, 2)); n != 2 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	cancel()
+	if _, err := io.Copy(io.Discard, r); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
