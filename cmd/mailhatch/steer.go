@@ -26,13 +26,13 @@ type partFlags struct {
 // define defines the flags; to is the name of the one for recipients.
 func (p *partFlags) define(fs *flag.FlagSet, to string) {
 	p.toFlag = to
-	fs.StringVar(&p.state, "state", "", "only recipients in this `state`: queued, held or failed; to list also maildrop")
-	fs.StringVar(&p.upstream, "upstream", "", "only recipients that wait for this `upstream`")
-	fs.StringVar(&p.upstream, "lane", "", "only recipients that wait for this `upstream`")
-	fs.StringVar(&p.from, "from", "", "only mail of this envelope sender: an `address`, or a word in it; * matches any text and ? any character, <> is the null sender")
-	fs.StringVar(&p.to, to, "", "only recipients with this `address`, as for --from")
-	fs.StringVar(&p.subject, "subject", "", "only mail whose subject has this `text` in it; with * or ?, that is all of it")
-	fs.StringVar(&p.older, "older", "", "only mail accepted before this `time`: 2h (ago), yesterday, 11:30, 2026-11-30T11:00")
+	fs.Var(&command.Once{Value: &p.state}, "state", "only recipients in this `state`: queued, held or failed; to list also maildrop")
+	fs.Var(&command.Once{Value: &p.upstream}, "upstream", "only recipients that wait for this `upstream`")
+	fs.Var(&command.Once{Value: &p.upstream}, "lane", "only recipients that wait for this `upstream`")
+	fs.Var(&command.Once{Value: &p.from}, "from", "only mail of this envelope sender: an `address`, or a word in it; * matches any text and ? any character, <> is the null sender")
+	fs.Var(&command.Once{Value: &p.to}, to, "only recipients with this `address`, as for --from")
+	fs.Var(&command.Once{Value: &p.subject}, "subject", "only mail whose subject has this `text` in it; with * or ?, that is all of it")
+	fs.Var(&command.Once{Value: &p.older}, "older", "only mail accepted before this `time`: 2h (ago), yesterday, 11:30, 2026-11-30T11:00")
 }
 
 func (p *partFlags) given() bool { return *p != partFlags{toFlag: p.toFlag} }
@@ -209,7 +209,7 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 	answer, err := terminal.NewLines(a.stdin).Next(ctx)
 	if ctx.Err() != nil {
 		fmt.Fprintln(a.stderr)
-		return false, ctx.Err()
+		return false, fmt.Errorf("%w: nothing was changed", command.ErrInterrupted)
 	}
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return err == nil && (answer == "y" || answer == "yes"), nil

@@ -59,6 +59,8 @@ func writeError(w http.ResponseWriter, err error) {
 		status = bad.status
 	case errors.As(err, &tooLarge):
 		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, queue.ErrPlace):
+		status = http.StatusBadRequest
 	case errors.Is(err, queue.ErrNotFound):
 		status = http.StatusNotFound
 	case errors.Is(err, queue.ErrFull):

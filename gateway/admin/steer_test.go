@@ -366,3 +366,22 @@ func TestResendRequest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestEmptyConditions: a variable that was not set does not choose everything.
+func TestEmptyConditions(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"all":true}`:                       "",
+		`{"to":"bob@example.org"}`:           "",
+		`{"all":true,"to":""}`:               "to is empty",
+		`{"upstream":"","from":"a@b.c"}`:     "upstream is empty",
+		`{"ids":["1"],"older":""}`:           "older is empty",
+		`{"all":true,"recipient":"a@b.c"}`:   "recipient",
+		`{"all":true,"target":"","from":""}`: "from is empty",
+	} {
+		var sel Selection
+		err := json.Unmarshal([]byte(text), &sel)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

@@ -1,6 +1,11 @@
 package admin
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"mailhatch/gateway/admin/trial"
@@ -209,6 +214,27 @@ type Selection struct {
 	Older    string         `json:"older,omitempty"`
 	Target   string         `json:"target,omitempty"`  // upstream of Move
 	DryRun   bool           `json:"dry_run,omitempty"` // nothing is changed: the answer says what would be
+}
+
+// UnmarshalJSON implements json.Unmarshaler. A condition that is there and empty is a mistake, such as of a program whose
+// variable was not set: to take it for none would choose everything.
+func (s *Selection) UnmarshalJSON(text []byte) error {
+	type fields Selection
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode((*fields)(s)); err != nil {
+		return err
+	}
+	var given map[string]any
+	if err := json.Unmarshal(text, &given); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if given[name] == "" {
+			return fmt.Errorf("%s is empty: leave it out, or say what it should be", name)
+		}
+	}
+	return nil
 }
 
 // Changed is what an action did, or would do.

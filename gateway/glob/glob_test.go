@@ -54,6 +54,7 @@ func TestStars(t *testing.T) {
 func FuzzStars(f *testing.F) {
 	f.Add("*@*.x", "a@b.c.x")
 	f.Add("a**İ*", "aİé\xffi")
+	f.Add("İ", "I")
 	f.Fuzz(func(t *testing.T, pattern, s string) {
 		if strings.Contains(pattern, "?") || strings.Contains(pattern+s, "\x00") || !utf8.ValidString(pattern) || !utf8.ValidString(s) {
 			t.Skip()
@@ -67,7 +68,7 @@ func FuzzStars(f *testing.F) {
 			before, after, _ := strings.Cut(filled, "*")
 			filled = before + strings.ReplaceAll(text, "*", "\x00") + after
 		}
-		if filled = strings.ReplaceAll(filled, "\x00", "*"); ok && !strings.EqualFold(filled, s) {
+		if filled = strings.ReplaceAll(filled, "\x00", "*"); ok && strings.ToLower(filled) != strings.ToLower(s) {
 			t.Errorf("%q in %q is %q, not %q", texts, pattern, filled, s)
 		}
 	})

@@ -25,6 +25,7 @@ var (
 	ErrBroken   = errors.New("queue: the store failed")
 	ErrFenced   = errors.New("queue: the lease was lost")
 	ErrNotFound = errors.New("queue: no such message")
+	ErrPlace    = errors.New("queue: no place in a list") // Page.After or HistoryFilter.After, which come from an answer before
 	ErrLocked   = errors.New("queue: in use by another mailhatch")
 	ErrClosed   = errors.New("queue: closed")
 	ErrDamaged  = errors.New("queue: the stored message is damaged") // its bytes are not the ones that were accepted

@@ -77,3 +77,30 @@ func (l *List) Set(s string) error {
 	*l = append(*l, s)
 	return nil
 }
+
+// Once is a flag of text that is given once and is not empty: where flags choose what is done, what follows an empty one, such
+// as a variable of a script that was not set, would be done to everything.
+type Once struct {
+	Value *string
+	given bool
+}
+
+// String implements flag.Value.
+func (o *Once) String() string {
+	if o.Value == nil {
+		return ""
+	}
+	return *o.Value
+}
+
+// Set implements flag.Value.
+func (o *Once) Set(s string) error {
+	switch {
+	case s == "":
+		return errors.New("it is empty: leave it out, or say what it should be")
+	case o.given:
+		return errors.New("it is given twice, and only one can hold")
+	}
+	*o.Value, o.given = s, true
+	return nil
+}

@@ -158,6 +158,8 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request, h func(*view) erro
 	switch {
 	case errors.As(err, &bad):
 		f = failure{bad.status, bad.words, bad.hint}
+	case errors.Is(err, queue.ErrPlace):
+		f = failure{http.StatusBadRequest, "There is no such page of the list.", "Start again from Messages."}
 	case errors.Is(err, queue.ErrNotFound):
 		f = failure{http.StatusNotFound, "There is no such message.", "Mail that is finished is shown for keep_sent, its contents for keep_bodies; see Config."}
 	default:

@@ -78,7 +78,7 @@ func TestMessage(t *testing.T) {
 	address := "/messages/" + id
 	text := h.see(address)
 	h.contains("the message", text, `<b>bold</b> & "quoted"`, "■ heldann@example.org held", "● senteva@example.org by main", "Taken by main for eva@example.org", "as P1", "Release…", "Move…", "Send again…", "Accepted", "Download")
-	h.contains("its HTML", h.see(address+"?tab=html"), "1 address in it would have been fetched from other machines", "Fetch pictures")
+	h.contains("its HTML", h.see(address+"?tab=html"), "1 resource in it would have been fetched from other machines", "Fetch pictures")
 	h.contains("its HTML", h.see(address+"?tab=html&remote"), "fetches pictures from other machines")
 	h.contains("its header", h.see(address+"?tab=headers"), "X-Long", "Grüße", "=?utf-8?q?")
 	h.contains("its files", h.see(address+"?tab=files"), `a"b.html`, "text/html", "multipart/mixed")
@@ -162,6 +162,16 @@ func TestAgain(t *testing.T) {
 	}
 	if w := h.ask("POST", target, url.Values{"to": {"nobody@"}}); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "no mailbox") {
 		t.Errorf("to what is no address: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestNoSuchPlace: an address of a list that nobody gave out is a mistake of who asks, not of the gateway.
+func TestNoSuchPlace(t *testing.T) {
+	h := newHouse(t)
+	for _, after := range []string{"junk", "!!", "junk\x00", "-"} {
+		if w := h.ask("GET", "/messages?after="+url.QueryEscape(after), nil); w.Code != http.StatusBadRequest {
+			t.Errorf("%q: %d %s", after, w.Code, w.Body)
+		}
 	}
 }
 

@@ -58,7 +58,9 @@ func (l *Line) take(w Word, now time.Time) (err error) {
 	case "id":
 		field = &l.ID
 	case "state":
-		w.Value, field = stateOf(w.Value), &l.State
+		if w.Value, field = stateOf(w.Value), &l.State; !slices.Contains(states(), w.Value) {
+			return fmt.Errorf("state:%s is no state; the states are %s", w.Value, strings.Join(states(), ", "))
+		}
 	case "upstream":
 		field = &l.Upstream
 	case "from":
@@ -107,6 +109,11 @@ func nameOf(value string) string {
 		return "to"
 	}
 	return "subject"
+}
+
+// states are those that mail can be in, waiting or not.
+func states() []string {
+	return []string{"queued", "held", "failed", "sent", "discarded", "refused", "maildrop"}
 }
 
 // stateOf takes the words that people see for the names that states have.

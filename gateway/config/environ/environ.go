@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mailhatch/gateway/config/hint"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -52,6 +53,7 @@ func Text(kinds []upstream.Kind) (string, error) {
 	t := &text{kind: &kinds[i], known: map[string]string{}}
 	t.general()
 	t.upstream()
+	t.slips()
 	t.WriteString("[[route]]\nvia = [\"main\"]\n")
 	if len(t.problems) > 0 {
 		return "", t.problems
@@ -100,6 +102,9 @@ func (t *text) general() {
 	}
 	if os.Getenv(Listen) != "" || os.Getenv(Allow) != "" {
 		t.WriteString("[[listener]]\n")
+		if os.Getenv(Listen) == "" {
+			t.WriteString("address = \"127.0.0.1:1025\"\n")
+		}
 		t.refer("address", Listen)
 		t.refer("allow", Allow)
 	}
@@ -121,9 +126,15 @@ func (t *text) upstream() {
 		fmt.Fprintf(t, "from_domains = [%q]\nrewrite_from = %q\n", t.domain, "env:"+From)
 	}
 	t.known[upstream.FromDomain] = t.domain
+	if !slices.ContainsFunc(t.kind.Setup, func(q upstream.Question) bool { return q.Key == "base_url" }) {
+		t.refer("base_url", Variable("base_url"))
+	}
 	for _, q := range t.kind.Setup {
 		variable := Variable(q.Key)
 		value := os.Getenv(variable)
+		if strings.HasPrefix(value, "tcp://") { // Kubernetes has a variable MAILHATCH_PORT for a Service of that name
+			value = ""
+		}
 		switch {
 		case value != "" && q.Split != nil:
 			maps.Copy(t.known, q.Split(value))
@@ -135,6 +146,23 @@ func (t *text) upstream() {
 			t.set(q, t.known[q.Key])
 		case q.Skip == nil || !q.Skip(t.known):
 			t.usual(q, variable)
+		}
+	}
+}
+
+// slips looks for names that are meant for known ones.
+func (t *text) slips() {
+	known := []string{Upstream, From, Listen, Allow, Hostname, Admin, Token, Metrics, Variable("base_url"), "MAILHATCH_CONFIG"}
+	for _, q := range t.kind.Setup {
+		known = append(known, Variable(q.Key))
+	}
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "MAILHATCH_") || value == "" || slices.Contains(known, name) {
+			continue
+		}
+		if what := hint.DidYouMean(name, known); what != "" {
+			t.problems = append(t.problems, name+" is no variable of "+t.kind.Name+": "+what)
 		}
 	}
 }

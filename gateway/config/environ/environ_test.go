@@ -66,6 +66,29 @@ api_key = "env:MAILHATCH_API_KEY"
 [[route]]
 via = ["main"]
 `},
+		"networks alone": {[]string{"MAILHATCH_UPSTREAM=console", "MAILHATCH_ALLOW=10.0.0.0/8", "MAILHATCH_SERVICE_HOST=10.0.0.1"}, `[[listener]]
+address = "127.0.0.1:1025"
+allow = "env:MAILHATCH_ALLOW"
+[upstream.main]
+type = "console"
+[[route]]
+via = ["main"]
+`},
+		"another address of the API": {[]string{"MAILHATCH_UPSTREAM=resend", "MAILHATCH_API_KEY=k", "MAILHATCH_BASE_URL=http://127.0.0.1:1"}, `[upstream.main]
+type = "resend"
+base_url = "env:MAILHATCH_BASE_URL"
+api_key = "env:MAILHATCH_API_KEY"
+[[route]]
+via = ["main"]
+`},
+		"what Kubernetes sets": {[]string{"MAILHATCH_UPSTREAM=smtp", "MAILHATCH_HOST=relay.example.com", "MAILHATCH_PORT=tcp://10.0.0.1:1025"}, `[upstream.main]
+type = "smtp"
+host = "relay.example.com"
+tls = "starttls"
+port = 587
+[[route]]
+via = ["main"]
+`},
 		"a relay without a login": {[]string{"MAILHATCH_UPSTREAM=smtp", "MAILHATCH_HOST=relay.example.com"}, `[upstream.main]
 type = "smtp"
 host = "relay.example.com"
@@ -105,9 +128,11 @@ via = ["main"]
 
 func TestTextProblems(t *testing.T) {
 	for name, c := range map[string]struct{ set, want []string }{
-		"no such type":   {[]string{"MAILHATCH_UPSTREAM=resent"}, []string{`MAILHATCH_UPSTREAM="resent": there is no such type; write one of `, "resend"}},
-		"no key":         {[]string{"MAILHATCH_UPSTREAM=resend"}, []string{"MAILHATCH_API_KEY or RESEND_API_KEY is not set, and MAILHATCH_UPSTREAM=resend needs it"}},
-		"no address":     {[]string{"MAILHATCH_UPSTREAM=console", "MAILHATCH_FROM=root"}, []string{"MAILHATCH_FROM is not an address"}},
+		"no such type": {[]string{"MAILHATCH_UPSTREAM=resent"}, []string{`MAILHATCH_UPSTREAM="resent": there is no such type; write one of `, "resend"}},
+		"no key":       {[]string{"MAILHATCH_UPSTREAM=resend"}, []string{"MAILHATCH_API_KEY or RESEND_API_KEY is not set, and MAILHATCH_UPSTREAM=resend needs it"}},
+		"no address":   {[]string{"MAILHATCH_UPSTREAM=console", "MAILHATCH_FROM=root"}, []string{"MAILHATCH_FROM is not an address"}},
+		"slips": {[]string{"MAILHATCH_UPSTREAM=console", "MAILHATCH_FORM=a@example.com", "MAILHATCH_ALOW=10.0.0.0/8"},
+			[]string{"MAILHATCH_FORM is no variable of console: ", "MAILHATCH_FROM", "MAILHATCH_ALOW is no variable of console: ", "MAILHATCH_ALLOW"}},
 		"all at once":    {[]string{"MAILHATCH_UPSTREAM=smtp", "MAILHATCH_FROM=root"}, []string{"MAILHATCH_FROM is not", "MAILHATCH_HOST is not set"}},
 		"a key in parts": {[]string{"MAILHATCH_UPSTREAM=graph", "MAILHATCH_USER=a@example.com"}, []string{"MAILHATCH_OAUTH2_TENANT is not set", "MAILHATCH_OAUTH2_CLIENT_ID"}},
 	} {

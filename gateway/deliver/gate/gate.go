@@ -105,6 +105,7 @@ type Gate struct {
 	until    time.Time // of the next probe
 	tried    time.Time // the last failure that was about the upstream
 	closings int       // in a row, without a success between
+	asked    bool      // the next probe is made out of turn: it failing says nothing new
 	broken   []string  // ids of mail that met a broken server, in a row
 	inFlight int
 	quiet    time.Time // end of a pause that the provider asked for while all is well

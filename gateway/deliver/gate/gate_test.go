@@ -99,6 +99,33 @@ func TestStatusOfAPause(t *testing.T) {
 	}
 }
 
+// TestProbesThatAreAskedFor: who looks again and again does not make the outage longer; what fails in its turn does.
+func TestProbesThatAreAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := &upstream.Error{Class: upstream.Account, Err: errors.New("wrong key")}
+		g := New(Settings{Name: "a", MaxConcurrent: 4, Retry: []time.Duration{time.Minute, time.Hour, 24 * time.Hour}, MaxAge: time.Hour},
+			journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+		next := func(what string, want time.Duration) {
+			t.Helper()
+			if got := time.Until(g.Status().NextProbe); got != want {
+				t.Errorf("%s: the next probe is in %v, want %v", what, got, want)
+			}
+		}
+		g.Learn("1", refused)
+		next("the first refusal", time.Minute)
+		for range 5 {
+			g.ProbeSoon()
+			g.TryProbe()
+			g.Learn("1", refused)
+			next("a probe that was asked for", time.Minute)
+		}
+		time.Sleep(time.Minute)
+		g.TryProbe()
+		g.Learn("1", refused)
+		next("a probe in its turn", time.Hour)
+	})
+}
+
 // Mail is given up at a closed gate only when the upstream has failed since its time ran out.
 func TestProbeSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

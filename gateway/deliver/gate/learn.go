@@ -75,14 +75,22 @@ func (g *Gate) backoff() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	retry := g.settings.Retry
-	return retry[min(g.closings, len(retry)-1)]
+	return retry[min(g.step(), len(retry)-1)]
 }
 
 // probeWait returns the pause before an upstream out of reach is probed: 1, 2, 4, 5, 5… seconds.
 func (g *Gate) probeWait() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return min(time.Second<<min(g.closings, 3), ProbeMax)
+	return min(time.Second<<min(g.step(), 3), ProbeMax)
+}
+
+// step is how far the pauses have grown: one that somebody has cut short is made again. g.mu is held.
+func (g *Gate) step() int {
+	if g.asked {
+		return max(0, g.closings-1)
+	}
+	return g.closings
 }
 
 func (g *Gate) close(reason Reason, err error, wait time.Duration) {
@@ -101,9 +109,10 @@ func (g *Gate) close(reason Reason, err error, wait time.Duration) {
 			g.sweepAt = time.Now()
 		}
 	}
-	if !already {
+	if !already && !g.asked {
 		g.closings++
 	}
+	g.asked = false
 	g.state, g.reason, g.lastErr, g.until = Closed, reason, err, until
 	g.mu.Unlock()
 	g.signal()
@@ -122,7 +131,7 @@ func (g *Gate) succeed() {
 		g.mu.Unlock()
 		return
 	}
-	g.state, g.reason, g.closings, g.lastErr = Open, None, 0, nil
+	g.state, g.reason, g.closings, g.lastErr, g.asked = Open, None, 0, nil, false
 	paused := g.pause != nil
 	g.mu.Unlock()
 	if was != Open && !paused {

@@ -24,7 +24,10 @@ func (g *Gate) TryProbe() {
 func (g *Gate) Postpone(began time.Time, err error) {
 	wait := g.probeWait()
 	g.mu.Lock()
-	g.closings++
+	if !g.asked {
+		g.closings++
+	}
+	g.asked = false
 	g.lastErr, g.until, g.tried = err, began.Add(wait), time.Now()
 	g.mu.Unlock()
 }
@@ -43,12 +46,12 @@ func (g *Gate) TriedWithin(d time.Duration) bool {
 }
 
 // ProbeSoon ends the wait of a closed gate for its next probe: mail is about to be given up, which takes a failure of
-// now, or an operator wants to know. It does nothing against a quota or an operator's pause.
+// now, or an operator wants to know. However often that is done, the pauses grow no longer by it. It does nothing against a quota or an operator's pause.
 func (g *Gate) ProbeSoon() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.state == Closed && g.reason != Quota {
-		g.until = time.Now()
+		g.until, g.asked = time.Now(), true
 	}
 }
 

@@ -74,7 +74,7 @@ func KeyOf(id string, to []envelope.Recipient) Key { return Key{id, to[0].Addres
 func (v *View) Of(m *queue.Message, p *queue.Part) Why {
 	switch p.State {
 	case envelope.Held:
-		return v.held(&p.Progress)
+		return v.held(p)
 	case envelope.Failed:
 		return Why{Code: Failed, Words: with("given up", p.Progress.Error)}
 	}
@@ -101,17 +101,20 @@ func (v *View) Of(m *queue.Message, p *queue.Part) Why {
 	return v.turn(m, p, &u)
 }
 
-func (v *View) held(p *envelope.Progress) Why {
-	h := p.Hold
+func (v *View) held(p *queue.Part) Why {
+	h, unsure := p.Progress.Hold, ""
+	if p.Interrupted || p.Progress.Uncertain {
+		unsure = "; it may have been sent already: the outcome of its last offer is unknown"
+	}
 	switch {
 	case h != nil && h.Rule != "":
-		return Why{Code: HeldRoute, Words: "held by route " + h.Rule}
+		return Why{Code: HeldRoute, Words: "held by route " + h.Rule + unsure}
 	case h != nil:
-		return Why{Code: HeldBy, Words: "held by " + cmp.Or(h.By, "an operator") + " at " + v.clock(h.At)}
-	case p.Uncertain:
-		return Why{Code: HeldUnsure, Words: with("held because its outcome is unknown", p.Error)}
+		return Why{Code: HeldBy, Words: "held by " + cmp.Or(h.By, "an operator") + " at " + v.clock(h.At) + unsure}
+	case p.Progress.Uncertain:
+		return Why{Code: HeldUnsure, Words: with("held because its outcome is unknown", p.Progress.Error)}
 	}
-	return Why{Code: Held, Words: with("held", p.Error)}
+	return Why{Code: Held, Words: with("held", p.Progress.Error)}
 }
 
 // notServed is about mail whose upstream this gateway does not have.

@@ -64,6 +64,8 @@ func TestWhy(t *testing.T) {
 			at    time.Time
 		}{
 			{queue.Part{State: envelope.Held, Progress: envelope.Progress{Hold: &envelope.Hold{Rule: "drafts"}}}, 0, HeldRoute, "held by route drafts", time.Time{}},
+			{queue.Part{State: envelope.Held, Interrupted: true, Progress: envelope.Progress{Hold: &envelope.Hold{By: "root", At: in(-time.Hour)}}}, 0, HeldBy,
+				"held by root at " + clock(in(-time.Hour)) + "; it may have been sent already: the outcome of its last offer is unknown", time.Time{}},
 			{queue.Part{State: envelope.Held, Progress: envelope.Progress{Hold: &envelope.Hold{By: "root", At: in(-time.Hour)}}}, 0, HeldBy,
 				"held by root at " + clock(in(-time.Hour)), time.Time{}},
 			{queue.Part{State: envelope.Held, Progress: envelope.Progress{Hold: &envelope.Hold{At: in(-48 * time.Hour)}}}, 0, HeldBy,

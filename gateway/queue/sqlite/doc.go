@@ -77,8 +77,8 @@
 // A record is a row, and with the last record of a message goes what is kept of it: its end writes as many rows as
 // without. What the history is searched by is written later, in the background, into sheets of a thousand records,
 // column by column (package history). A search reads the columns that it asks of and the records that they name, and
-// looks at those records one by one that are in no sheet yet. Sheets are written at a stretch and dropped whole, so that
-// they cost a record 5 µs and 150 bytes; an index of addresses and words would change a page of its own for each.
+// looks at those records one by one that are in no sheet yet. Sheets are written at a stretch and dropped whole; an
+// index of addresses and words would change a page of its own for each record.
 //
 // # Figures
 //

@@ -35,7 +35,7 @@ func (r *reader) List(ctx context.Context, f queue.Filter, p queue.Page) (out []
 	if p.After != "" {
 		var ok bool
 		if c.after, ok = queue.ParseID(p.After); !ok {
-			return nil, fmt.Errorf("queue: %q is not a queue id", p.After)
+			return nil, fmt.Errorf("%w: %q", queue.ErrPlace, p.After)
 		}
 	}
 	for {

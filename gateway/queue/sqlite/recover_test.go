@@ -208,3 +208,17 @@ func TestPutBack(t *testing.T) {
 		t.Errorf("Release: %d, %v", n, err)
 	}
 }
+
+// TestRecoverWholeStore: there is nothing to do, which is no failure, however quickly it is done.
+func TestRecoverWholeStore(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, queue.Settings{Dir: dir})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if r, err := sqlite.Recover(t.Context(), queue.Settings{Dir: dir}, nil); err != nil || r.Damage != "" {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+}

@@ -94,7 +94,7 @@ func (s *Store) do(ctx context.Context, o *op) error {
 // goroutines run that look after files.
 func (s *Store) Run(ctx context.Context) error {
 	if err := s.enter(); err != nil {
-		return err
+		return nil // Close was quicker
 	}
 	defer s.leave()
 	helpers, stop := context.WithCancel(context.WithoutCancel(ctx))

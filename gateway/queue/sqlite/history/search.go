@@ -29,7 +29,7 @@ func (k *Keeper) Search(ctx context.Context, f queue.HistoryFilter) (out []queue
 	}
 	if f.After != "" {
 		if scan.before, err = strconv.ParseInt(f.After, 36, 64); err != nil {
-			return nil, fmt.Errorf("queue: %q is not a place in the history", f.After)
+			return nil, fmt.Errorf("%w: %q", queue.ErrPlace, f.After)
 		}
 	}
 	if !f.Since.IsZero() {
