@@ -52,6 +52,7 @@ func TestStars(t *testing.T) {
 
 // FuzzStars: what the stars stand for, put in their places, is the text again.
 func FuzzStars(f *testing.F) {
+	fold := strings.ToLower // as Match asks for; EqualFold knows no İ
 	f.Add("*@*.x", "a@b.c.x")
 	f.Add("a**İ*", "aİé\xffi")
 	f.Add("İ", "I")
@@ -68,7 +69,7 @@ func FuzzStars(f *testing.F) {
 			before, after, _ := strings.Cut(filled, "*")
 			filled = before + strings.ReplaceAll(text, "*", "\x00") + after
 		}
-		if filled = strings.ReplaceAll(filled, "\x00", "*"); ok && strings.ToLower(filled) != strings.ToLower(s) {
+		if filled = strings.ReplaceAll(filled, "\x00", "*"); ok && fold(filled) != fold(s) {
 			t.Errorf("%q in %q is %q, not %q", texts, pattern, filled, s)
 		}
 	})
