@@ -99,6 +99,22 @@ func TestStatusOfAPause(t *testing.T) {
 	}
 }
 
+// TestNextToken: a rate that is used up says when it allows the next offer.
+func TestNextToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Settings{Name: "a", MaxConcurrent: 4, Rate: 1.0 / 60, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour},
+			journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+		if at := g.Status().NextToken; !at.IsZero() {
+			t.Errorf("a rate that is not used: %v", at)
+		}
+		g.Spend(1)
+		time.Sleep(40 * time.Second)
+		if wait := time.Until(g.Status().NextToken).Round(time.Millisecond); wait != 20*time.Second {
+			t.Errorf("the next offer is in %v, want 20 s", wait)
+		}
+	})
+}
+
 // TestProbesThatAreAskedFor: who looks again and again does not make the outage longer; what fails in its turn does.
 func TestProbesThatAreAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -14,6 +14,7 @@ type Status struct {
 	Since         time.Time
 	LastError     string
 	NextProbe     time.Time // when mail is offered again
+	NextToken     time.Time // when the rate allows the next offer; zero: now
 	InFlight      int
 	MaxConcurrent int
 	Rate          float64 // offers a second, 0: no limit
@@ -34,6 +35,11 @@ func (g *Gate) Status() Status {
 		s.Since, s.NextProbe = g.since, g.until
 	} else if time.Now().Before(g.quiet) {
 		s.NextProbe = g.quiet
+	}
+	if g.limiter != nil {
+		if lack := 1 - g.limiter.Tokens(); lack > 0 {
+			s.NextToken = time.Now().Add(time.Duration(lack / float64(g.limiter.Limit()) * float64(time.Second)))
+		}
 	}
 	s.Quota = g.left()
 	if g.lastErr != nil {

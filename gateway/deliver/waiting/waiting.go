@@ -170,7 +170,11 @@ func (v *View) turn(m *queue.Message, p *queue.Part, u *gate.Status) Why {
 	case time.Now().Before(u.NextProbe):
 		return Why{Rate, "rate: " + p.Lane + " asked for a pause until " + v.clock(u.NextProbe) + "; " + before, v.day(u.NextProbe)}
 	case u.Rate > 0 && n < MostAhead:
-		return Why{Rate, "rate: " + before, v.now().Add(time.Duration(float64(n) / u.Rate * float64(time.Second)))}
+		next := v.now()
+		if u.NextToken.After(time.Now()) {
+			next = v.day(u.NextToken)
+		}
+		return Why{Rate, "rate: " + before, next.Add(time.Duration(float64(n) / u.Rate * float64(time.Second)))}
 	case u.Rate > 0:
 		return Why{Code: Rate, Words: "rate: " + before}
 	case n > u.MaxConcurrent: // when depends on how quick the upstream is

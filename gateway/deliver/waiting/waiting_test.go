@@ -46,6 +46,7 @@ func TestWhy(t *testing.T) {
 		up := map[string]gate.Status{
 			"open":      {State: "open", MaxConcurrent: 16},
 			"slow":      {State: "open", Rate: 2, MaxConcurrent: 16},
+			"minutely":  {State: "open", Rate: 1.0 / 60, NextToken: in(20 * time.Second)},
 			"quiet":     {State: "open", NextProbe: in(5 * time.Minute)},
 			"key":       {State: "closed", Reason: "account", LastError: "401: API key is invalid", NextProbe: in(27 * time.Second)},
 			"late":      {State: "closed", Reason: "unreachable", LastError: "connection refused", NextProbe: now},
@@ -91,6 +92,8 @@ func TestWhy(t *testing.T) {
 			{queue.Part{Lane: "open"}, 7, Turn, "7 before it", now},
 			{queue.Part{Lane: "open"}, 17, Turn, "17 before it", time.Time{}},
 			{queue.Part{Lane: "slow"}, 40, Rate, "rate: 40 before it", in(20 * time.Second)},
+			{queue.Part{Lane: "minutely"}, 0, Rate, "rate: it is next", in(20 * time.Second)},
+			{queue.Part{Lane: "minutely"}, 1, Rate, "rate: 1 before it", in(80 * time.Second)},
 			{queue.Part{Lane: "slow"}, 50_000, Rate, "rate: 10000 or more before it", time.Time{}},
 			{queue.Part{Lane: "quiet"}, 1, Rate, "rate: quiet asked for a pause until " + clock(in(5*time.Minute)) + "; 1 before it", in(5 * time.Minute)},
 			{queue.Part{Lane: "gone", NextAt: in(-time.Minute)}, 0, NotServed, "no gateway serves upstream gone; it is routed anew now", now},
