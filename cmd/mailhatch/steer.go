@@ -63,7 +63,7 @@ func (p *partFlags) filter(ids []string) admin.Filter {
 func (p *partFlags) tell(w io.Writer) {
 	for _, f := range [][2]string{{"from", p.from}, {cmp.Or(p.toFlag, "to"), p.to}} {
 		if pattern := search.Address(f[1]); pattern != f[1] {
-			fmt.Fprintf(w, "mailhatch: --%s %s is no whole address: it matches all that have it in them\n", f[0], terminal.Plain(f[1]))
+			fmt.Fprintf(w, "mailhatch: --%s %s is not a whole address: it matches every address that contains it\n", f[0], terminal.Plain(f[1]))
 		}
 	}
 }
@@ -231,6 +231,8 @@ func (a *app) printChanged(action admin.Action, sel *admin.Selection, c *admin.C
 		return noSuch(c.Missing...)
 	case c.Stay > 0:
 		return fmt.Errorf("%s stay where they were", terminal.Count(c.Stay, "recipient"))
+	case c.Changed == 0 && c.Busy > 0:
+		return errors.New("nothing was changed")
 	}
 	return nil
 }

@@ -88,7 +88,9 @@ func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State, lane 
 		for _, p := range m.Parts {
 			var to []envelope.Recipient
 			if f.IDs == nil || slices.Contains(f.IDs, id) {
-				to = slices.DeleteFunc(slices.Clone(f.Names(m, &p)), func(r envelope.Recipient) bool { return r.Address == q.busy })
+				named := f.Names(m, &p)
+				to = slices.DeleteFunc(slices.Clone(named), func(r envelope.Recipient) bool { return r.Address == q.busy })
+				n.Busy += len(named) - len(to)
 			}
 			rest := p
 			rest.To = slices.DeleteFunc(slices.Clone(p.To), func(r envelope.Recipient) bool {

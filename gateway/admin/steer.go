@@ -16,9 +16,7 @@ import (
 // steer answers POST /api/v1/queue/{action}.
 func (s *Server) steer(w http.ResponseWriter, r *http.Request) error {
 	var sel Selection
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&sel); err != nil {
+	if err := json.NewDecoder(r.Body).Decode(&sel); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return err
@@ -142,20 +140,11 @@ func (s *Server) change(ctx context.Context, d *deed, f queue.Filter, by string)
 	out := &Changed{}
 	for _, ids := range chunks(f.IDs) {
 		f.IDs = ids
-		var would Changed
-		if f.To != "" { // the queue leaves recipients alone that are offered together with others
-			t, err := s.touched(ctx, d, f)
-			if err != nil {
-				return out, err
-			}
-			would = *t
-		}
 		n, err := s.do(d)(ctx, f, by)
 		out.add(n)
 		if err != nil {
 			return out, err
 		}
-		out.Busy += max(0, would.Recipients-n.Recipients)
 	}
 	return out, nil
 }
@@ -188,6 +177,7 @@ func (s *Server) move(ctx context.Context, d *deed, f queue.Filter, by string) (
 func (c *Changed) add(n queue.Changed) {
 	c.Changed += n.Messages
 	c.Recipients += n.Recipients
+	c.Busy += n.Busy
 }
 
 // chunks divides ids for as many calls of the queue; nil, which stands for all messages, is one.

@@ -105,7 +105,7 @@ type Part struct {
 
 // Filter chooses messages of the queue, and parts of them: those that all of its fields agree to. The zero value
 // chooses all. From, To and Subject are compared without regard to case; they may hold * for any text and ? for one
-// character, and a word without these that is no whole address matches within the text.
+// character, and a word without these that is not a whole address matches within the text.
 type Filter struct {
 	IDs               []string
 	State             envelope.State

@@ -22,7 +22,7 @@ type Operator interface {
 	// Event in the same write that says so. Where Filter.To names some recipients of a part, these get a part of their own first; a
 	// part that is leased is then left alone.
 	//
-	// The running attempt of a leased part goes on; only Delete fences its result off.
+	// The running attempt of a leased part goes on; Delete and Move leave such a part alone.
 
 	// Retry makes queued and failed parts due now, with a new life: attempts and age start again.
 	Retry(ctx context.Context, f Filter, by string) (Changed, error)
@@ -54,6 +54,7 @@ type Operator interface {
 type Changed struct {
 	Messages   int // that had a part which was changed
 	Recipients int // of these parts
+	Busy       int // recipients that were left alone because they are being offered
 }
 
 // Pause is why nothing is offered in a lane.

@@ -59,7 +59,7 @@ func (l *Line) take(w Word, now time.Time) (err error) {
 		field = &l.ID
 	case "state":
 		if w.Value, field = stateOf(w.Value), &l.State; !slices.Contains(states(), w.Value) {
-			return fmt.Errorf("state:%s is no state; the states are %s", w.Value, strings.Join(states(), ", "))
+			return fmt.Errorf("state:%s is not a state; the states are %s", w.Value, strings.Join(states(), ", "))
 		}
 	case "upstream":
 		field = &l.Upstream

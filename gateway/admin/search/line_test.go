@@ -50,7 +50,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"state:nope":        "state:nope is no state; the states are queued, held, failed",
+		"state:nope":        "state:nope is not a state; the states are queued, held, failed",
 		"tow:bob":           `no search word "tow:"; the words are id:, state:`,
 		"to:a to:b":         "to: is there twice",
 		"to:":               "to: says nothing",

@@ -149,7 +149,7 @@ func testMoveDuringLease(t *testing.T, h *house) {
 			t.Errorf("Move %s: %+v, %v; want %+v", what, got, err, want)
 		}
 	}
-	move("during a lease", queue.Changed{})
+	move("during a lease", queue.Changed{Busy: 1})
 	h.finish(l, queue.Result{Parts: []queue.Part{{To: m.Envelope.To[:1], Lane: lane, State: envelope.Queued, Progress: envelope.Progress{Attempts: 1, Refused: true,
 		Passed: []string{"x"}, Unfit: []string{"next", "y"}}}}})
 	move("after a lease", queue.Changed{Messages: 1, Recipients: 1})

@@ -90,11 +90,12 @@ func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (queu
 }
 
 // Delete removes parts and leaves a discarded record in the history for each of their recipients. A message
-// without any other part goes.
+// without any other part goes. Parts that are leased stay: their mail may be taken at this moment.
 func (s *Store) Delete(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
 	return s.change(ctx, f, action{
 		event:   queue.Event{Kind: queue.EventDeleted, By: by},
 		applies: func(*row.StoredPart) bool { return true },
+		spares:  func(*queue.Part) bool { return false },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
 			return t.discard(p, m, part, envelope.Discarded)
 		},
@@ -137,7 +138,7 @@ func (s *Store) apply(ctx context.Context, c *choice, a action) (total queue.Cha
 		}
 		total.Messages += v.changed.Messages
 		total.Recipients += v.changed.Recipients
-		s.leases.drop(v.deleted)
+		total.Busy += v.changed.Busy
 		s.removeBodies(v.gone)
 	}
 	return total, nil
@@ -153,13 +154,12 @@ type visit struct {
 	reserved []row.Key // parts that were divided or moved: nobody may claim them before the commit
 
 	changed queue.Changed
-	deleted []row.Key
 	gone    []*history.Ended
 }
 
 // messages runs in the writer, twice if another op of its group fails.
 func (v *visit) messages(t *tx, ids []int64) error {
-	v.changed, v.deleted, v.gone = queue.Changed{}, nil, nil
+	v.changed, v.gone = queue.Changed{}, nil
 	for _, id := range ids {
 		found, m, err := readMessage(t.conn, id)
 		if err != nil {
@@ -207,17 +207,15 @@ func (v *visit) parts(t *tx, found *row.Message, m *queue.Message) (changed bool
 		}
 		to := v.filter.Names(m, part)
 		switch {
-		case len(to) == 0, v.spares != nil && (v.spares(part) || !v.reserve(p.Key)):
+		case len(to) == 0, v.spares != nil && v.spares(part):
+			continue
+		case (v.spares != nil || len(to) < len(part.To)) && !v.reserve(p.Key):
+			v.changed.Busy += len(to)
 			continue
 		case len(to) < len(part.To):
-			if !v.reserve(p.Key) {
-				continue
-			}
 			if p, err = t.divide(p, m, part, to, v.ids.Next()); err != nil {
 				return false, err
 			}
-		case v.removes:
-			v.deleted = append(v.deleted, p.Key)
 		}
 		if !part.Interrupted && v.leases.holds(p.Key) { // see interrupted.go
 			part.Interrupted = true
