@@ -122,7 +122,7 @@ func runLog(ctx context.Context, a *app, args []string) error {
 // tellWords says what words that are no whole addresses match.
 func (a *app) tellWords(l *logFlags) {
 	if l.Word != "" {
-		fmt.Fprintf(a.stderr, "mailhatch: %q is no queue id: all senders and recipients that have it in them are shown\n", terminal.Plain(l.Word))
+		fmt.Fprintf(a.stderr, "mailhatch: %q is not a queue id: showing all senders and recipients that contain it\n", terminal.Plain(l.Word))
 	}
 	(&partFlags{from: l.From, to: l.To}).tell(a.stderr)
 }

@@ -69,7 +69,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, listen string, log 
 	}
 	return g.Run(ctx, func() {
 		if cfg.File == "" {
-			link, _ := g.PageLink("console") // without one there is no page
+			link, _ := g.PageLink("console") // nil where the page is off
 			welcome(lines, cfg, link)
 		}
 	})

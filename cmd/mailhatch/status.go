@@ -105,6 +105,16 @@ func printLines[T any](a *app, list []T) error {
 	return nil
 }
 
+// status asks how the gateway is, or what its queue holds while it is stopped.
+func (a *app) status(ctx context.Context) (*admin.Status, error) {
+	v, done, err := a.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return v.Status(ctx)
+}
+
 // runStatus shows upstreams and queue.
 func runStatus(ctx context.Context, a *app, args []string) error {
 	flags := a.flags("status")
@@ -112,12 +122,7 @@ func runStatus(ctx context.Context, a *app, args []string) error {
 	if err := command.ParseAlone(flags, args); err != nil {
 		return err
 	}
-	v, done, err := a.view(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	s, err := v.Status(ctx)
+	s, err := a.status(ctx)
 	if err != nil {
 		return err
 	}

@@ -44,12 +44,7 @@ func upstreamList(ctx context.Context, a *app, args []string) error {
 	if err := command.ParseAlone(fs, args); err != nil {
 		return err
 	}
-	v, done, err := a.view(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	s, err := v.Status(ctx)
+	s, err := a.status(ctx)
 	switch {
 	case err != nil:
 		return err

@@ -11,7 +11,7 @@ var (
 	wrongValue  = regexp.MustCompile(`(?s)^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([^ :]+): (.*)$`)
 )
 
-// FlagError says what package flag found wrong with a command line, with flags as people write them.
+// FlagError returns what package flag reports about a command line, with flags as people write them.
 func FlagError(err error) error {
 	text := err.Error()
 	if m := unknownFlag.FindStringSubmatch(text); m != nil {

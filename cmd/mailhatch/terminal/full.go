@@ -13,7 +13,7 @@ import (
 type Full struct {
 	out     *os.File
 	in      *os.File
-	old     *term.State // of in; nil: it is no terminal
+	old     *term.State // of in; nil: it is not a terminal
 	undo    func()      // what was done to out
 	keys    chan byte
 	resized chan os.Signal

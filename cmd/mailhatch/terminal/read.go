@@ -19,7 +19,7 @@ func NewLines(in io.Reader) *Lines {
 	return &Lines{bufio.NewReader(in)}
 }
 
-// Next returns the next line with its end, or the cause of ctx when that ends first. Then there is no other: reading a
+// Next returns the next line with its end, or the cause of ctx when that ends first. No other line follows then: reading a
 // terminal cannot be interrupted, and goes on until the program ends.
 func (l *Lines) Next(ctx context.Context) (string, error) {
 	done := make(chan line, 1)

@@ -140,7 +140,7 @@ func (v *view) queue() line {
 // column is one of the table of upstreams.
 type column struct {
 	head  string
-	rank  int // those of the highest go first where there is no room
+	rank  int // the highest give way first when room is short
 	right bool
 	cell  func(u *admin.Upstream) string
 }

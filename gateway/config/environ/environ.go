@@ -162,7 +162,7 @@ func (t *text) slips() {
 			continue
 		}
 		if what := hint.DidYouMean(name, known); what != "" {
-			t.problems = append(t.problems, name+" is no variable of "+t.kind.Name+": "+what)
+			t.problems = append(t.problems, name+" is not a variable of "+t.kind.Name+": "+what)
 		}
 	}
 }

@@ -132,7 +132,7 @@ func TestTextProblems(t *testing.T) {
 		"no key":       {[]string{"MAILHATCH_UPSTREAM=resend"}, []string{"MAILHATCH_API_KEY or RESEND_API_KEY is not set, and MAILHATCH_UPSTREAM=resend needs it"}},
 		"no address":   {[]string{"MAILHATCH_UPSTREAM=console", "MAILHATCH_FROM=root"}, []string{"MAILHATCH_FROM is not an address"}},
 		"slips": {[]string{"MAILHATCH_UPSTREAM=console", "MAILHATCH_FORM=a@example.com", "MAILHATCH_ALOW=10.0.0.0/8"},
-			[]string{"MAILHATCH_FORM is no variable of console: ", "MAILHATCH_FROM", "MAILHATCH_ALOW is no variable of console: ", "MAILHATCH_ALLOW"}},
+			[]string{"MAILHATCH_FORM is not a variable of console: ", "MAILHATCH_FROM", "MAILHATCH_ALOW is not a variable of console: ", "MAILHATCH_ALLOW"}},
 		"all at once":    {[]string{"MAILHATCH_UPSTREAM=smtp", "MAILHATCH_FROM=root"}, []string{"MAILHATCH_FROM is not", "MAILHATCH_HOST is not set"}},
 		"a key in parts": {[]string{"MAILHATCH_UPSTREAM=graph", "MAILHATCH_USER=a@example.com"}, []string{"MAILHATCH_OAUTH2_TENANT is not set", "MAILHATCH_OAUTH2_CLIENT_ID"}},
 	} {
