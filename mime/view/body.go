@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -183,9 +184,9 @@ func (s *sorter) htmlBody() (*Body, error) {
 	switch {
 	case len(shown) == 0:
 		return blank, nil
-	case len(documents) == 0 && !pictures:
+	case len(documents) == 0 && !pictures && s.inText(shown):
 		return nil, nil
-	case len(shown) == 1:
+	case len(shown) == 1 && (pictures || len(documents) == 1):
 		return shown[0].body, nil
 	}
 	list := &sequence{}
@@ -193,6 +194,13 @@ func (s *sorter) htmlBody() (*Body, error) {
 		return nil, err
 	}
 	return s.madeOf(s.html, list.open)
+}
+
+// inText reports whether the text body has all of these too. Text beside blank HTML in an alternative is in the HTML alone.
+func (s *sorter) inText(list []piece) bool {
+	return !slices.ContainsFunc(list, func(p piece) bool {
+		return !slices.ContainsFunc(s.text, func(t piece) bool { return t.part == p.part })
+	})
 }
 
 // join writes one HTML document: with the tags of the first one and the heads of all, then what each shows.

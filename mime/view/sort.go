@@ -114,8 +114,11 @@ func (s *sorter) addText(p *mime.Part, in views) error {
 	case !exact || view != p:
 		s.attachOriginal(p)
 	case isEnriched(p) || isOtherText(p):
+		before := len(s.content.Attachments)
 		s.attach(p)
-		s.content.Attachments[len(s.content.Attachments)-1].Original = true
+		for i := range s.content.Attachments[before:] { // a repaired part comes with its bytes as they were
+			s.content.Attachments[before+i].Original = true
+		}
 	}
 	return nil
 }
