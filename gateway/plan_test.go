@@ -115,6 +115,7 @@ var plan = [][]string{
 		"mime/markup",
 		"mime/transfer",
 		"test/freeport",
+		"gateway/queue/postgres/postgrestest",
 		"mime/flowed",
 		"upstream/api/filetype",
 	},
