@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // Commit stores the message: first the bytes that are not for its row, then the row that names them. The

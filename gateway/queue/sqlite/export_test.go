@@ -10,9 +10,9 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // HoldSnapshot reads the database until release is called.

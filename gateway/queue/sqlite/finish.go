@@ -9,11 +9,11 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/ledger"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // Finish records what became of the part: its row goes, records and parts that still wait come in the

@@ -8,8 +8,8 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 const (

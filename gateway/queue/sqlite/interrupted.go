@@ -5,8 +5,8 @@ import (
 	"context"
 	"math/bits"
 
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 

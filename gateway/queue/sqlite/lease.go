@@ -12,9 +12,9 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // leases is the table of parts that are being worked on. It lives in memory alone, so that a claim
@@ -129,7 +129,7 @@ func (l *lease) fetch(conn *sqlite.Conn) (ok bool, err error) {
 		database.Args{l.key.Message, l.key.N},
 		func(s *sqlite.Stmt) (bool, error) {
 			ok = true
-			part := row.ScanPart(s, l.key)
+			part := scanPart(s, l.key)
 			l.part = part.Part
 			l.row = &row.Message{ID: l.key.Message, Info: s.ColumnText(5), Size: s.ColumnInt64(6), Parts: []row.StoredPart{part}}
 			l.info, l.body = l.row.Info, bodies.Scan(s, l.key.Message, 6)

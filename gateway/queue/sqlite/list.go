@@ -11,8 +11,8 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // listStep is how many messages are read in one transaction.
@@ -163,7 +163,7 @@ func readMessage(conn *sqlite.Conn, id int64) (found *row.Message, m *queue.Mess
 	err = database.Rows(conn, "SELECT state, lane, next_at, size, info, n FROM parts WHERE message = ? ORDER BY n",
 		database.Args{id},
 		func(s *sqlite.Stmt) (bool, error) {
-			found.Parts = append(found.Parts, row.ScanPart(s, row.Key{Message: id, N: s.ColumnInt64(5)}))
+			found.Parts = append(found.Parts, scanPart(s, row.Key{Message: id, N: s.ColumnInt64(5)}))
 			return true, nil
 		})
 	if err == nil {

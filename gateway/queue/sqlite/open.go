@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/buffer"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/backup"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
@@ -27,7 +28,6 @@ import (
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/ledger"
 	"mailhatch/gateway/queue/sqlite/pause"
-	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
 	"mailhatch/gateway/queue/veil"
 )

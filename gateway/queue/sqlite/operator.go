@@ -9,9 +9,9 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/history"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // idsPerOp and partsPerOp keep the operator's changes so small that mail does not wait for them.

@@ -17,11 +17,11 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
 	"mailhatch/gateway/queue/sqlite/orphan"
-	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/salvage"
 	"mailhatch/gateway/queue/sqlite/wal"
 )

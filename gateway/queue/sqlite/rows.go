@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"zombiezen.com/go/sqlite"
+
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // insertPart writes the row of a part.
@@ -82,4 +84,11 @@ func (t *tx) insertMessage(b *bodies.Stored, m *queue.Message, info string, r *r
 	}
 	n := int64(0)
 	return t.insertRows(r, b.ID, func() int64 { n++; return n })
+}
+
+// scanPart reads the columns state, lane, next_at, size and info.
+func scanPart(s *sqlite.Stmt, key row.Key) row.StoredPart {
+	return row.StoredPart{Key: key, Part: row.Part{
+		State: s.ColumnInt64(0), Lane: s.ColumnText(1), NextAt: s.ColumnInt64(2), Size: s.ColumnInt64(3), Info: s.ColumnText(4),
+	}}
 }

@@ -9,8 +9,8 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // Stats counts parts by state. It does not look at all rows, so that it may be asked often.

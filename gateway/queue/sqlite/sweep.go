@@ -13,10 +13,10 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/orphan"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 func lostFound(dir string) orphan.Dir { return orphan.Dir(filepath.Join(dir, orphan.DirName)) }

@@ -24,7 +24,7 @@ const keyBytes = 32
 
 // Veil hides what is written from then on. It is used by many goroutines.
 type Veil struct {
-	dir   string
+	make  func() ([]byte, error)
 	state atomic.Pointer[state]
 }
 
@@ -35,11 +35,21 @@ type state struct {
 
 // New returns the veil of a state directory. It hides nothing yet, but knows how addresses were hidden before.
 func New(dir string) *Veil {
-	v := &Veil{dir: dir}
-	key, err := os.ReadFile(filepath.Join(dir, KeyName))
-	if err != nil || len(key) != keyBytes {
+	path := filepath.Join(dir, KeyName)
+	key, err := os.ReadFile(path)
+	if err != nil {
 		key = nil
 	}
+	return With(key, func() ([]byte, error) { return makeKey(path) })
+}
+
+// With returns a veil whose key is kept elsewhere; nil: there is none yet. The first time that one is needed, it comes
+// from make, which may use NewKey.
+func With(key []byte, make func() ([]byte, error)) *Veil {
+	if len(key) != keyBytes {
+		key = nil
+	}
+	v := &Veil{make: make}
 	v.state.Store(&state{privacy: queue.HideNothing, key: key})
 	return v
 }
@@ -48,7 +58,7 @@ func New(dir string) *Veil {
 func (v *Veil) Set(p queue.Privacy) error {
 	s := state{privacy: p, key: v.state.Load().key}
 	if p == queue.HideAddresses && s.key == nil {
-		key, err := makeKey(filepath.Join(v.dir, KeyName))
+		key, err := v.make()
 		if err != nil {
 			return err
 		}
@@ -58,9 +68,15 @@ func (v *Veil) Set(p queue.Privacy) error {
 	return nil
 }
 
-func makeKey(path string) ([]byte, error) {
+// NewKey returns a key that nobody has.
+func NewKey() []byte {
 	key := make([]byte, keyBytes)
 	rand.Read(key) //nolint:errcheck // it never fails
+	return key
+}
+
+func makeKey(path string) ([]byte, error) {
+	key := NewKey()
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, errors.New(path + " is not a key of 32 bytes: remove it to begin with a new one")

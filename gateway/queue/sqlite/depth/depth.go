@@ -8,8 +8,8 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // Load is how many parts there are, with the bytes of their messages, by lane and state.

@@ -11,8 +11,8 @@ import (
 
 	"mailhatch/gateway/glob"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 // term is true of records of which one of its texts is true.

@@ -9,8 +9,8 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/sqlite/row"
 )
 
 const (

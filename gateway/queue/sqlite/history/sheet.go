@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/queue"
-	"mailhatch/gateway/queue/sqlite/row"
+	"mailhatch/gateway/queue/row"
 )
 
 // A sheet holds what a thousand records are searched by, column by column, so that a search reads next to nothing of

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"hash/crc32"
 
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
-	"mailhatch/gateway/queue/sqlite/row"
 	"mailhatch/gateway/queue/sqlite/wal"
 )
 

@@ -1,5 +1,5 @@
-// Package row is what the rows of the database hold: how messages, their parts and the history are written there and
-// read back.
+// Package row is what the rows of a database hold, in every engine that has one: how messages, their parts and the
+// history are written there and read back.
 package row
 
 import (
@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"time"
-
-	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -215,13 +213,6 @@ type StoredPart struct {
 
 // Key names a part.
 type Key struct{ Message, N int64 }
-
-// ScanPart reads the columns state, lane, next_at, size and info.
-func ScanPart(s *sqlite.Stmt, key Key) StoredPart {
-	return StoredPart{Key: key, Part: Part{
-		State: s.ColumnInt64(0), Lane: s.ColumnText(1), NextAt: s.ColumnInt64(2), Size: s.ColumnInt64(3), Info: s.ColumnText(4),
-	}}
-}
 
 // Decode decodes the row.
 func (m *Message) Decode() (*queue.Message, error) {
