@@ -59,6 +59,7 @@ var plan = [][]string{
 		"gateway/deliver/gate",
 		"gateway/queue/engines",
 		"gateway/queue/queuetest/historytest",
+		"gateway/queue/queuetest/fleettest",
 		"upstream/api",
 		"upstream/smtp",
 		"upstream/local",

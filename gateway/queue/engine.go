@@ -26,6 +26,8 @@ type Engine interface {
 	SetPrivacy(p Privacy) error
 	// Health says how the store is, beside what errors say.
 	Health(ctx context.Context) (Health, error)
+	// Fleet returns what gateways that share the store keep for each other; nil: only one process can have it open.
+	Fleet() Fleet
 	// Close ends Run, waits for running calls and gives the store back.
 	Close() error
 }
@@ -36,6 +38,11 @@ type Settings struct {
 	ReserveBytes int64            // free space below which new mail is refused with ErrFull; 0: none
 	Now          func() time.Time // the time of day; nil: time.Now
 	Logger       *slog.Logger     // for what no call can return, such as bodies without a row; nil: nowhere
+
+	// Of engines that several gateways share.
+	URL     string        // of the database; it may hold a password
+	Gateway string        // the name of this one among them
+	Lease   time.Duration // what a gateway has claimed is free that long after its last sign of life, which the engine gives while it runs; 0: a minute
 }
 
 // Recovery is what a recovery of a damaged store has done.

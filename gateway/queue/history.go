@@ -148,6 +148,7 @@ type Event struct {
 	Words    string    `json:"words,omitempty"`    // the provider's, or why
 	Attempts int       `json:"attempts,omitempty"` // offers made until then
 	Next     time.Time `json:"next,omitzero"`      // when it is due again
+	Gateway  string    `json:"gateway,omitempty"`  // where it happened, if several share the store; methods that write it fill it in
 }
 
 // Finished is what is kept of a message that has left the queue.

@@ -156,6 +156,7 @@ type Record struct {
 	Header     Summary // Finish fills it in
 	Size       int64   // Finish fills it in
 	Received   time.Time
+	Gateway    string // that wrote it, where several share the store; Finish fills it in
 }
 
 // Lane is the load of one upstream.

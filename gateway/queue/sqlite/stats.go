@@ -60,6 +60,9 @@ func (s *Store) Health(context.Context) (queue.Health, error) {
 	return h, aside(s.dir, &h)
 }
 
+// Fleet implements queue.Engine: nobody else can have the store open.
+func (s *Store) Fleet() queue.Fleet { return nil }
+
 // aside counts what was set aside.
 func aside(dir string, h *queue.Health) error {
 	names, err := lostFound(dir).List()

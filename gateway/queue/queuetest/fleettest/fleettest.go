@@ -1,0 +1,376 @@
+// Package fleettest holds the suite that every queue.Fleet must pass, and a fleet in memory for those who use one.
+package fleettest
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/queue"
+)
+
+// Store opens what a fleet shares.
+type Store struct {
+	// Open returns the store of this name as a gateway has it; the first Open of a name makes it. What is taken from a
+	// gateway that gives no sign of life is free after lease.
+	Open func(t *testing.T, store, gateway string, lease time.Duration) queue.Fleet
+}
+
+// long is a lease that does not end in a test.
+const long = time.Hour
+
+// Run checks that a fleet does what package queue says.
+func Run(t *testing.T, s Store) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, Store)
+	}{
+		{"Beat", testBeat},
+		{"Leave", testLeave},
+		{"Take", testTake},
+		{"TakeSeldom", testTakeSeldom},
+		{"TakeTogether", testTakeTogether},
+		{"Occupy", testOccupy},
+		{"OccupyShares", testOccupyShares},
+		{"OccupyOfTheDead", testOccupyOfTheDead},
+		{"OccupyTogether", testOccupyTogether},
+		{"Count", testCount},
+		{"Lock", testLock},
+		{"LockEnds", testLockEnds},
+		{"Notes", testNotes},
+		{"Canceled", testCanceled},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
+	}
+}
+
+func must[T any](t *testing.T) func(v T, err error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func mustNot(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s Store) pair(t *testing.T) (a, b queue.Fleet) {
+	return s.Open(t, t.Name(), "a", long), s.Open(t, t.Name(), "b", long)
+}
+
+func testBeat(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	since := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{Version: "1.0", Since: since, Lanes: []string{"main"}}))
+	list := must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{Version: "1.1", Since: since, Lanes: []string{"main", "bulk"}, Note: "n"}))
+	if len(list) != 2 || list[0].Name != "a" || list[1].Name != "b" {
+		t.Fatalf("got %+v", list)
+	}
+	g := list[0]
+	if g.Version != "1.1" || !g.Since.Equal(since) || !g.Alive || !slices.Equal(g.Lanes, []string{"main", "bulk"}) || g.Note != "n" || g.Seen.IsZero() {
+		t.Errorf("got %+v", g)
+	}
+	must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{Version: "1.2", Since: since}))
+	list = must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{Version: "1.0"}))
+	if len(list) != 2 || list[0].Version != "1.2" || len(list[0].Lanes) != 0 {
+		t.Errorf("after another beat: %+v", list)
+	}
+}
+
+func testLeave(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	for _, f := range []queue.Fleet{a, b} {
+		must[[]queue.Gateway](t)(f.Beat(t.Context(), queue.Gateway{}))
+	}
+	must[int](t)(a.Occupy(t.Context(), "main", 3, 3, 3))
+	must[bool](t)(a.Lock(t.Context(), "probe", long))
+	mustNot(t, a.Leave(t.Context()))
+	if list := must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{})); len(list) != 1 || list[0].Name != "b" {
+		t.Errorf("it is still listed: %+v", list)
+	}
+	if n := must[int](t)(b.Occupy(t.Context(), "main", 3, 3, 0)); n != 3 {
+		t.Errorf("%d of its places are free, want 3", n)
+	}
+	if !must[bool](t)(b.Lock(t.Context(), "probe", long)) {
+		t.Error("its lock is not free")
+	}
+	mustNot(t, b.Leave(t.Context()))
+	mustNot(t, b.Leave(t.Context()))
+}
+
+// testTake takes turns so far ahead that the time which the test itself takes does not matter.
+func testTake(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	const rate = 10
+	if wait := must[time.Duration](t)(a.Take(t.Context(), "main", rate, 1000)); wait != 0 {
+		t.Errorf("the first waits %v", wait)
+	}
+	wait := must[time.Duration](t)(b.Take(t.Context(), "main", rate, 10))
+	if wait > 100*time.Second || wait < 50*time.Second {
+		t.Errorf("after 1000 turns of %d/s the next waits %v", rate, wait)
+	}
+	if later := must[time.Duration](t)(a.Take(t.Context(), "main", rate, 1)); later > wait+time.Second || later <= wait-30*time.Second {
+		t.Errorf("10 turns later: %v after %v", later, wait)
+	}
+	if wait := must[time.Duration](t)(a.Take(t.Context(), "bulk", rate, 1)); wait != 0 {
+		t.Errorf("another name waits %v", wait)
+	}
+}
+
+// testTakeSeldom: a rate of less than one a second has no second in which to save turns.
+func testTakeSeldom(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	if wait := must[time.Duration](t)(a.Take(t.Context(), "main", 1.0/3600, 1)); wait != 0 {
+		t.Errorf("the first waits %v", wait)
+	}
+	if wait := must[time.Duration](t)(b.Take(t.Context(), "main", 1.0/3600, 1)); wait > time.Hour || wait < 30*time.Minute {
+		t.Errorf("the second waits %v", wait)
+	}
+}
+
+// testTakeTogether: no turn is given to two.
+func testTakeTogether(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	const each, rate = 20, 0.1
+	var wait sync.WaitGroup
+	for _, f := range []queue.Fleet{a, b} {
+		wait.Go(func() {
+			for range each {
+				if _, err := f.Take(t.Context(), "main", rate, 1); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	next := must[time.Duration](t)(a.Take(t.Context(), "main", rate, 1))
+	if next > 2*each*10*time.Second || next < (2*each-10)*10*time.Second {
+		t.Errorf("after %d turns the next waits %v", 2*each, next)
+	}
+}
+
+func testOccupy(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{}))
+	must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{}))
+	occupy := func(who string, f queue.Fleet, want, used, have int) {
+		t.Helper()
+		if n := must[int](t)(f.Occupy(t.Context(), "main", 10, want, used)); n != have {
+			t.Errorf("%s wants %d, uses %d: it has %d, want %d", who, want, used, n, have)
+		}
+	}
+	occupy("a", a, 6, 0, 6)
+	occupy("b", b, 3, 0, 3)
+	occupy("b", b, 4, 3, 4)
+	occupy("a", a, 12, 6, 6) // there are no more
+	occupy("a", a, 2, 1, 2)
+	occupy("b", b, 8, 4, 8)
+	occupy("b", b, 0, 0, 0)
+	occupy("a", a, 20, 0, 10)
+}
+
+// testOccupyShares: who has all gives back what is another's share, but not what it uses.
+func testOccupyShares(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{}))
+	must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{}))
+	occupy := func(f queue.Fleet, want, used int) int {
+		t.Helper()
+		return must[int](t)(f.Occupy(t.Context(), "main", 8, want, used))
+	}
+	steps := []struct {
+		f                queue.Fleet
+		used, want, have int
+	}{
+		{a, 0, 8, 8}, {b, 0, 8, 0}, {a, 8, 8, 8}, {b, 0, 8, 0}, {a, 5, 8, 5}, {b, 0, 8, 3}, {a, 2, 8, 4}, {b, 3, 8, 4}, {a, 4, 8, 4},
+	}
+	for i, step := range steps {
+		if n := occupy(step.f, step.want, step.used); n != step.have {
+			t.Errorf("step %d: %d places, want %d", i, n, step.have)
+		}
+	}
+}
+
+func testOccupyOfTheDead(t *testing.T, s Store) {
+	const lease = 500 * time.Millisecond
+	a, b := s.Open(t, t.Name(), "a", lease), s.Open(t, t.Name(), "b", lease)
+	must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{}))
+	must[int](t)(a.Occupy(t.Context(), "main", 4, 4, 4))
+	until(t, func() bool {
+		list := must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{}))
+		return must[int](t)(b.Occupy(t.Context(), "main", 4, 4, 0)) == 4 && len(list) == 2 && !list[0].Alive && list[1].Alive
+	})
+}
+
+// testOccupyTogether: together they never have more than there is.
+func testOccupyTogether(t *testing.T, s Store) {
+	const limit = 7
+	var gateways []queue.Fleet
+	for _, name := range []string{"a", "b", "c", "d"} {
+		f := s.Open(t, t.Name(), name, long)
+		must[[]queue.Gateway](t)(f.Beat(t.Context(), queue.Gateway{}))
+		gateways = append(gateways, f)
+	}
+	have := make([]int, len(gateways))
+	for round := range 5 {
+		var wait sync.WaitGroup
+		for i, f := range gateways {
+			wait.Go(func() {
+				n, err := f.Occupy(t.Context(), "main", limit, limit, have[i]/2)
+				if err != nil {
+					t.Error(err)
+				}
+				have[i] = n
+			})
+		}
+		wait.Wait()
+		sum := 0
+		for _, n := range have {
+			sum += n
+		}
+		if sum > limit {
+			t.Errorf("round %d: %v are more than %d", round, have, limit)
+		}
+	}
+}
+
+func testCount(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	count := func(f queue.Fleet, n int, window time.Duration, want int) time.Time {
+		t.Helper()
+		got, end, err := f.Count(t.Context(), "bounce ann@example.com", n, window)
+		mustNot(t, err)
+		if got != want {
+			t.Errorf("counted %d, want %d", got, want)
+		}
+		return end
+	}
+	count(a, 0, long, 0)
+	end := count(a, 1, long, 1)
+	if left := time.Until(end); left < long/2 || left > long+long/2 {
+		t.Errorf("it ends in %v", left)
+	}
+	if again := count(b, 2, long, 3); !again.Equal(end) {
+		t.Errorf("it ends at %v, then at %v", end, again)
+	}
+	count(a, 0, long, 3)
+	if n, _, err := a.Count(t.Context(), "another", 1, time.Millisecond); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+	until(t, func() bool {
+		n, _, err := b.Count(t.Context(), "another", 0, time.Millisecond)
+		return err == nil && n == 0
+	})
+	if n, _, err := a.Count(t.Context(), "another", 1, long); n != 1 || err != nil {
+		t.Error("it does not start anew:", n, err)
+	}
+}
+
+func testLock(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	lock := func(f queue.Fleet, name string, want bool) {
+		t.Helper()
+		if got := must[bool](t)(f.Lock(t.Context(), name, long)); got != want {
+			t.Errorf("Lock of %s: %v, want %v", name, got, want)
+		}
+	}
+	lock(a, "x", true)
+	lock(b, "x", false)
+	lock(b, "y", true)
+	lock(a, "x", true)
+	mustNot(t, b.Unlock(t.Context(), "x"))
+	lock(b, "x", false)
+	mustNot(t, a.Unlock(t.Context(), "x"))
+	lock(b, "x", true)
+	lock(a, "x", false)
+}
+
+func testLockEnds(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	must[bool](t)(a.Lock(t.Context(), "x", time.Millisecond))
+	until(t, func() bool { return must[bool](t)(b.Lock(t.Context(), "x", long)) })
+	if must[bool](t)(a.Lock(t.Context(), "x", long)) {
+		t.Error("who has lost a lock has it")
+	}
+}
+
+func testNotes(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	put := func(f queue.Fleet, name, value string) {
+		t.Helper()
+		mustNot(t, f.Put(t.Context(), name, []byte(value)))
+	}
+	put(a, "gate/main", "closed")
+	put(a, "gate/100%_", "closed")
+	put(b, "token/main", "secret\x00\xff")
+	notes := must[[]queue.Note](t)(b.Notes(t.Context(), "gate/"))
+	if len(notes) != 2 || notes[1].Name != "gate/main" || string(notes[1].Value) != "closed" || notes[1].By != "a" || notes[1].At.IsZero() {
+		t.Fatalf("got %+v", notes)
+	}
+	put(b, "gate/main", "open")
+	later := must[[]queue.Note](t)(a.Notes(t.Context(), "gate/main"))
+	if len(later) != 1 || string(later[0].Value) != "open" || later[0].By != "b" || later[0].Version <= notes[1].Version {
+		t.Errorf("got %+v", later)
+	}
+	if n := must[[]queue.Note](t)(a.Notes(t.Context(), "gate/100%_")); len(n) != 1 {
+		t.Errorf("a prefix is no pattern: %+v", n)
+	}
+	if n := must[[]queue.Note](t)(a.Notes(t.Context(), "gate_")); len(n) != 0 {
+		t.Errorf("a prefix is no pattern: %+v", n)
+	}
+	if n := must[[]queue.Note](t)(a.Notes(t.Context(), "")); len(n) != 3 || string(n[2].Value) != "secret\x00\xff" {
+		t.Errorf("all: %+v", n)
+	}
+	put(a, "gate/main", "")
+	if n := must[[]queue.Note](t)(b.Notes(t.Context(), "gate/main")); len(n) != 0 {
+		t.Errorf("what was taken away is there: %+v", n)
+	}
+}
+
+func testCanceled(t *testing.T, s Store) {
+	f := s.Open(t, t.Name(), "a", long)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.Beat(ctx, queue.Gateway{}); err == nil {
+		t.Error("Beat")
+	}
+	if _, err := f.Take(ctx, "x", 1, 1); err == nil {
+		t.Error("Take")
+	}
+	if _, err := f.Occupy(ctx, "x", 1, 1, 0); err == nil {
+		t.Error("Occupy")
+	}
+	if _, _, err := f.Count(ctx, "x", 1, long); err == nil {
+		t.Error("Count")
+	}
+	if _, err := f.Lock(ctx, "x", long); err == nil {
+		t.Error("Lock")
+	}
+	if _, err := f.Notes(ctx, ""); err == nil {
+		t.Error("Notes")
+	}
+	for name, err := range map[string]error{"Leave": f.Leave(ctx), "Unlock": f.Unlock(ctx, "x"), "Put": f.Put(ctx, "x", []byte("x"))} {
+		if err == nil {
+			t.Error(name)
+		}
+	}
+}
+
+// until waits for a condition that time alone brings about.
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing happened within 30 s")
+		}
+	}
+}
