@@ -112,6 +112,9 @@ func (body) Close() error { return nil }
 
 // The rest answers as an empty queue does.
 
+// Fleet says that no other process has it open.
+func (*discard) Fleet() queue.Fleet { return nil }
+
 func (q *discard) Claim(context.Context, string, int, time.Duration) ([]queue.Lease, error) {
 	return nil, nil
 }
