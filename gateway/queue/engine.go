@@ -13,6 +13,7 @@ type Engine interface {
 	Queue
 	Operator
 	History
+	Suppressions
 
 	// Run makes the changes that the other methods ask for; until it runs they wait. It returns nil after
 	// ctx has ended or Close was called, and an error that wraps ErrBroken as soon as the store can no
@@ -70,6 +71,7 @@ type Reader interface {
 	Events(ctx context.Context, id string) ([]Event, error)
 	Finished(ctx context.Context, id string) (*Finished, error)
 	Paused(ctx context.Context) (map[string]Pause, error)
+	Suppressions(ctx context.Context, f SuppressionFilter) ([]Suppression, error)
 	Stats(ctx context.Context) (map[envelope.State]Depth, error)
 	Health(ctx context.Context) (Health, error)
 	// Backup is that of Operator; it fails when a process that has opened the store since takes away what is needed.

@@ -159,8 +159,20 @@ func (q *discard) Ahead(_ context.Context, _ string, places []queue.Place, _ int
 }
 func (q *discard) Paused(context.Context) (map[string]queue.Pause, error) { return nil, nil }
 func (q *discard) Events(context.Context, string) ([]queue.Event, error)  { return nil, nil }
-func (q *discard) Backup(context.Context, string) error                   { return nil }
-func (q *discard) Note(context.Context, ...queue.Event) error             { return nil }
+func (q *discard) Suppress(context.Context, ...queue.Suppression) (int, error) {
+	return 0, nil
+}
+func (q *discard) Lift(context.Context, string, ...string) ([]queue.Suppression, error) {
+	return nil, nil
+}
+func (q *discard) Suppressed(context.Context, string, ...string) ([]queue.Suppression, error) {
+	return nil, nil
+}
+func (q *discard) Suppressions(context.Context, queue.SuppressionFilter) ([]queue.Suppression, error) {
+	return nil, nil
+}
+func (q *discard) Backup(context.Context, string) error       { return nil }
+func (q *discard) Note(context.Context, ...queue.Event) error { return nil }
 func (q *discard) Finished(context.Context, string) (*queue.Finished, error) {
 	return nil, queue.ErrNotFound
 }

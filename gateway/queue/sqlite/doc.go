@@ -12,7 +12,7 @@
 //	lost+found/          bodies without a row, each with a report
 //	queue.lock           the lock of the process that has the store open, and its number
 //
-// Package queue/row has what the rows hold, history what became of mail and what happened to it, pause the lanes that operators have paused, depth how many parts wait, backup copies a store that is in use, salvage what pages of a damaged log hold, ledger what upstreams have taken, bodies the files and segments, database the connections and tables, disk the
+// Package queue/row has what the rows hold, history what became of mail and what happened to it, pause the lanes that operators have paused, suppress the addresses that get no mail, depth how many parts wait, backup copies a store that is in use, salvage what pages of a damaged log hold, ledger what upstreams have taken, bodies the files and segments, database the connections and tables, disk the
 // syncs, locks and free space, wal the log and its mark, orphan the trailers and lost+found.
 //
 // # Who does what

@@ -28,6 +28,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/ledger"
 	"mailhatch/gateway/queue/sqlite/pause"
+	"mailhatch/gateway/queue/sqlite/suppress"
 	"mailhatch/gateway/queue/sqlite/wal"
 	"mailhatch/gateway/queue/veil"
 )
@@ -50,6 +51,7 @@ type Store struct {
 	ledger.Book
 	*history.Keeper
 	pause.Board
+	*suppress.Register
 	log      *slog.Logger
 	now      func() time.Time // the time of day
 	lock     *os.File
@@ -147,7 +149,9 @@ func newStore(o queue.Settings) *Store {
 	})
 	s.stay = func() bool { return s.BodiesStay() }
 	s.Book = ledger.Book{Write: s.record, Read: s.ask}
-	s.Keeper = history.New(history.Access{Dir: o.Dir, Veil: veil.New(o.Dir), Write: s.record, Read: s.ask, Drop: s.drop, Last: s.seq.Load, Now: s.now, Log: s.log})
+	hide := veil.New(o.Dir)
+	s.Keeper = history.New(history.Access{Dir: o.Dir, Veil: hide, Write: s.record, Read: s.ask, Drop: s.drop, Last: s.seq.Load, Now: s.now, Log: s.log})
+	s.Register = suppress.NewRegister(suppress.Access{Write: s.record, Read: s.ask, Veil: hide, Now: s.now})
 	s.Board = pause.Board{Write: s.pause, Read: s.ask, Now: s.now}
 	return s
 }
@@ -262,6 +266,9 @@ func (s *Store) load() (err error) {
 		return err
 	}
 	if err = s.counts.Read(s.writer); err != nil {
+		return err
+	}
+	if err = s.Load(s.writer); err != nil {
 		return err
 	}
 	last, err := history.Last(s.writer)

@@ -57,6 +57,9 @@ func (s *Store) Prune(ctx context.Context, k queue.Keep) (done queue.Pruned, err
 	if err := s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error { return ledger.Prune(t.conn, t.now) }}); err != nil {
 		return done, err
 	}
+	if err := s.Register.Prune(ctx); err != nil {
+		return done, err
+	}
 	if err := s.gather(ctx); err != nil {
 		return done, err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -16,6 +17,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/depth"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/pause"
+	"mailhatch/gateway/queue/sqlite/suppress"
 	"mailhatch/gateway/queue/veil"
 )
 
@@ -120,6 +122,7 @@ type readOnly struct {
 	*reader
 	*history.Keeper
 	pause.Board
+	*suppress.Register
 }
 
 // OpenReadOnly opens the queue in a state directory for reading. It takes no lock and needs no right
@@ -135,7 +138,9 @@ func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
 	}
 	r := readOnly{reader: newReader(o.Dir, path, func() (*sqlite.Conn, error) { return database.OpenReadOnly(path) })}
 	r.stay = func() bool { return true }
-	r.Keeper, r.Board = history.New(history.Access{Dir: o.Dir, Veil: veil.New(o.Dir), Read: r.ask}), pause.Board{Read: r.ask}
+	hide := veil.New(o.Dir)
+	r.Keeper, r.Board = history.New(history.Access{Dir: o.Dir, Veil: hide, Read: r.ask}), pause.Board{Read: r.ask}
+	r.Register = suppress.NewRegister(suppress.Access{Read: r.ask, Veil: hide, Now: time.Now})
 	// The first query shows whether the file can be read at all.
 	if err := r.use(ctx, func(conn *sqlite.Conn) error {
 		_, err := database.Number(conn, "SELECT count(*) FROM sqlite_schema")

@@ -40,6 +40,11 @@ func Run(t *testing.T, e queuetest.Engine) {
 		{"KeepBodies", testKeepBodies},
 		{"KeepBodiesBounds", testKeepBodiesBounds},
 		{"Privacy", testPrivacy},
+		{"Suppress", testSuppress},
+		{"SuppressAgain", testSuppressAgain},
+		{"SuppressUntil", testSuppressUntil},
+		{"Suppressions", testSuppressions},
+		{"SuppressHidden", testSuppressHidden},
 		{"Backup", testBackup},
 		{"BackupFails", testBackupFails},
 		{"Closed", testClosed},
@@ -181,7 +186,11 @@ func testClosed(t *testing.T, h *house) {
 	_, eventsErr := q.Events(ctx, id)
 	_, finishedErr := q.Finished(ctx, id)
 	_, pausedErr := q.Paused(ctx)
+	_, suppressErr := q.Suppress(ctx, queue.Suppression{Address: "a@b.c", Reason: queue.ReasonManual, At: time.Now()})
+	_, liftErr := q.Lift(ctx, "", "a@b.c")
+	_, listErr := q.Suppressions(ctx, queue.SuppressionFilter{})
 	for what, err := range map[string]error{
+		"Suppress": suppressErr, "Lift": liftErr, "Suppressions": listErr,
 		"Events": eventsErr, "Finished": finishedErr, "Paused": pausedErr, "Pause": q.Pause(ctx, lane, ""), "Resume": q.Resume(ctx, lane),
 		"Note": q.Note(ctx, queue.Event{ID: id}),
 	} {

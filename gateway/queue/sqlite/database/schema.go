@@ -16,8 +16,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 7
-	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended, 6 had no sheets
+	schemaVersion = 8
+	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended, 6 had no sheets, 7 no suppressions
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -64,7 +64,7 @@ CREATE TABLE history (
 	kept      BLOB
 );
 CREATE INDEX history_message ON history (message);
-` + segmentIndex + quotaTables + eventTables + finishedTables + sheetTable
+` + segmentIndex + quotaTables + eventTables + finishedTables + sheetTable + suppressionTable
 
 // segmentIndex finds the bodies of a segment.
 const segmentIndex = `
@@ -130,6 +130,21 @@ CREATE TABLE sheets (
 );
 `
 
+// suppressionTable has the addresses that mail is not offered to; see package suppress. An until of 0 is never.
+const suppressionTable = `
+CREATE TABLE suppressions (
+	address TEXT    NOT NULL,
+	domain  TEXT    NOT NULL,
+	reason  TEXT    NOT NULL,
+	at      INTEGER NOT NULL,
+	until   INTEGER NOT NULL,
+	info    TEXT    NOT NULL,
+	PRIMARY KEY (address, domain)
+) WITHOUT ROWID;
+CREATE INDEX suppressions_at    ON suppressions (at);
+CREATE INDEX suppressions_until ON suppressions (until) WHERE until > 0;
+`
+
 // Create makes an empty database at path, or nothing: it takes its name when it is complete.
 func Create(path string) error {
 	draft := path + ".new"
@@ -177,7 +192,10 @@ func Upgrade(conn *sqlite.Conn) (noTrailers bool, err error) {
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
-	script := sheetTable
+	script := suppressionTable
+	if v < 7 {
+		script += sheetTable
+	}
 	if v < 6 {
 		script += finishedTables + "ALTER TABLE history ADD COLUMN kept BLOB; INSERT INTO marks SELECT 'put away', max(seq) FROM history HAVING max(seq) > 0;"
 	}
