@@ -17,7 +17,7 @@ func (in *incoming) kept(parts []queue.Part, done []queue.Record) queue.Accepted
 		kept.Envelope.To = append(kept.Envelope.To, e.Recipient)
 		switch e.State {
 		case envelope.Discarded:
-			kept.Done = append(kept.Done, queue.Record{Recipient: e.Recipient, State: envelope.Discarded})
+			kept.Done = append(kept.Done, queue.Record{Recipient: e.Recipient, State: envelope.Discarded, Error: e.Why})
 		case envelope.Held:
 			kept.Parts = append(kept.Parts, queue.Part{To: to, State: envelope.Held, Progress: envelope.Progress{Error: e.Why}})
 		default: // others have the message: the sender gets a notification

@@ -89,6 +89,7 @@ func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests 
 				offer, dests = append(offer, rcpt), append(dests, dest)
 			}
 		case route.Discard:
+			p.Error = "discarded by " + route.Title(dest.decision.Name)
 			a.record(rcpts, envelope.Discarded, p, "")
 			a.log(rcpts, p, a.gen.journal.Discarded)
 		case route.Hold:

@@ -68,6 +68,7 @@ func (a *attempt) end(ctx context.Context, e *identity.Ending) {
 	p, rcpts := a.part.Progress, []envelope.Recipient{e.Recipient}
 	switch e.State {
 	case envelope.Discarded:
+		p.Error = e.Why
 		a.record(rcpts, envelope.Discarded, p, "")
 		a.log(rcpts, p, a.gen.journal.Discarded)
 	case envelope.Held:

@@ -176,7 +176,7 @@ func resolve(words []string, open OpenList, bad func(target, problem string), od
 		e.targets, e.ending = nil, Ending{State: envelope.Held, Why: "the list of its alias cannot be read"}
 	case len(e.targets) > 0:
 	case null:
-		e.ending = Ending{State: envelope.Discarded}
+		e.ending = Ending{State: envelope.Discarded, Why: "its alias is /dev/null"}
 	default:
 		e.ending = Ending{State: envelope.Failed, Why: refused, Enhanced: [3]int{5, 7, 1}}
 	}

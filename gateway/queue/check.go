@@ -166,3 +166,24 @@ func Moved(p envelope.Progress, upstream string) envelope.Progress {
 	p.Unfit = slices.DeleteFunc(slices.Clone(p.Unfit), func(name string) bool { return name == upstream })
 	return p
 }
+
+// Deleted returns what became of the recipients of a part that an operator deletes. A message all of whose recipients were
+// discarded leaves no bytes behind, whatever is kept of others.
+func Deleted(p *Part, by string) []Record {
+	why := "deleted by " + by
+	if p.Progress.Error != "" {
+		why += "; last error: " + p.Progress.Error
+	}
+	return ends(p, envelope.Discarded, why)
+}
+
+// GivenUp returns what became of the recipients of a failed part that is not kept any longer.
+func GivenUp(p *Part) []Record { return ends(p, envelope.Failed, p.Progress.Error) }
+
+func ends(p *Part, s envelope.State, why string) []Record {
+	list := make([]Record, len(p.To))
+	for i, to := range p.To {
+		list[i] = Record{Recipient: to, State: s, Upstream: p.Progress.Upstream, Error: why, Attempts: p.Progress.Attempts}
+	}
+	return list
+}

@@ -35,8 +35,8 @@ type Keep struct {
 }
 
 // KeepBodies says which bodies of messages stay that have left the queue: those that fulfil all of it. Bodies never stay
-// longer than the history of their message. It holds between calls of Prune too; before the first none stay. Of messages that
-// an operator deletes none ever do.
+// longer than the history of their message. It holds between calls of Prune too; before the first none stay. Of messages all of
+// whose recipients were discarded, such as by Operator.Delete, none ever do.
 type KeepBodies struct {
 	For   time.Duration // since the message has left the queue; 0: none stay
 	Count int           // the last so many messages; 0: no bound

@@ -30,7 +30,7 @@ type Operator interface {
 	Hold(ctx context.Context, f Filter, by string) (Changed, error)
 	// Release makes held parts due now and sets Progress.Released.
 	Release(ctx context.Context, f Filter, by string) (Changed, error)
-	// Delete removes parts and leaves a discarded record in the history for each of their recipients.
+	// Delete removes parts and leaves a record in the history for each of their recipients, as [Deleted] has it.
 	Delete(ctx context.Context, f Filter, by string) (Changed, error)
 	// Move puts parts into another lane and sets Progress.Moved. Their states stay; queued ones are due now. Parts
 	// that are leased, or whose last offer to another upstream may have been taken, are left alone.

@@ -146,11 +146,11 @@ type Record struct {
 	Key        string // its place in the history, for HistoryFilter.After; Search fills it in
 	ID         string // queue id; Finish fills it in
 	Recipient  envelope.Recipient
-	State      envelope.State // Sent, Failed or Discarded
+	State      envelope.State // Sent, Failed, Discarded or Refused
 	At         time.Time
 	Upstream   string
 	ProviderID string // the provider's id of the message
-	Error      string
+	Error      string // the last failure in words; of discarded mail why it was, of refused mail the reply
 	Attempts   int
 	From       string  // envelope sender; Finish fills it in
 	Header     Summary // Finish fills it in

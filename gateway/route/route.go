@@ -21,6 +21,8 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"mailhatch/gateway/envelope"
@@ -90,6 +92,16 @@ type Decision struct {
 	Reply         envelope.Reply // Reject
 	OnFailure     string         // "" (as [queue] says), "bounce", "keep" or "discard"
 	FailoverAfter int            // temporary failures at one upstream before the next of Via is tried; 0: as [queue] says
+}
+
+// Title returns what a sentence calls the rule of that name: "route drafts", and "route 3" of a rule without a name.
+func Title(name string) string {
+	if n, ok := strings.CutPrefix(name, "route "); ok {
+		if _, err := strconv.Atoi(n); err == nil {
+			return name
+		}
+	}
+	return "route " + name
 }
 
 // NoRoute is the reply for a recipient that no rule matches.

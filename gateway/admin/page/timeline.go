@@ -8,6 +8,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
 	"mailhatch/mime"
 )
 
@@ -142,7 +143,7 @@ func eventStep(e *queue.Event) step {
 		case e.By != "":
 			s.Words = "Held by " + e.By + " for" + who
 		case e.Rule != "":
-			s.Words = "Held by route " + e.Rule + " for" + who
+			s.Words = "Held by " + route.Title(e.Rule) + " for" + who
 		default:
 			s.Words = "Held for" + who
 		}

@@ -13,6 +13,7 @@ import (
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/route"
 )
 
 // Code is a reason, for programs. Codes are never renamed.
@@ -108,7 +109,7 @@ func (v *View) held(p *queue.Part) Why {
 	}
 	switch {
 	case h != nil && h.Rule != "":
-		return Why{Code: HeldRoute, Words: "held by route " + h.Rule + unsure}
+		return Why{Code: HeldRoute, Words: "held by " + route.Title(h.Rule) + unsure}
 	case h != nil:
 		return Why{Code: HeldBy, Words: "held by " + cmp.Or(h.By, "an operator") + " at " + v.clock(h.At) + unsure}
 	case p.Progress.Uncertain:

@@ -65,6 +65,7 @@ func TestWhy(t *testing.T) {
 			at    time.Time
 		}{
 			{queue.Part{State: envelope.Held, Progress: envelope.Progress{Hold: &envelope.Hold{Rule: "drafts"}}}, 0, HeldRoute, "held by route drafts", time.Time{}},
+			{queue.Part{State: envelope.Held, Progress: envelope.Progress{Hold: &envelope.Hold{Rule: "route 3"}}}, 0, HeldRoute, "held by route 3", time.Time{}},
 			{queue.Part{State: envelope.Held, Interrupted: true, Progress: envelope.Progress{Hold: &envelope.Hold{By: "root", At: in(-time.Hour)}}}, 0, HeldBy,
 				"held by root at " + clock(in(-time.Hour)) + "; it may have been sent already: the outcome of its last offer is unknown", time.Time{}},
 			{queue.Part{State: envelope.Held, Progress: envelope.Progress{Hold: &envelope.Hold{By: "root", At: in(-time.Hour)}}}, 0, HeldBy,

@@ -168,7 +168,7 @@ func testDelete(t *testing.T, h *house) {
 		t.Fatalf("%d records, want 3", len(records))
 	}
 	for _, r := range records {
-		if r.State != envelope.Discarded || r.From != "ann@example.com" || r.Attempts != 4 || r.Error != "busy" {
+		if r.State != envelope.Discarded || r.From != "ann@example.com" || r.Attempts != 4 || r.Error != "deleted by "+operator+"; last error: busy" {
 			t.Errorf("record %+v", r)
 		}
 	}

@@ -26,6 +26,7 @@ type action struct {
 	spares  func(*queue.Part) bool // those, and leased parts, are left alone; nil: none is
 	do      func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error
 	removes bool        // it may leave a message without parts
+	keeps   bool        // whose body then stays for as long as that of others, if a recipient had another end
 	event   queue.Event // that says so; without Kind: none
 }
 
@@ -90,16 +91,17 @@ func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (queu
 }
 
 // Delete removes parts and leaves a discarded record in the history for each of their recipients. A message
-// without any other part goes. Parts that are leased stay: their mail may be taken at this moment.
+// without any other part goes, unless others of its recipients had it. Parts that are leased stay: their mail may be taken at
+// this moment.
 func (s *Store) Delete(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
 	return s.change(ctx, f, action{
 		event:   queue.Event{Kind: queue.EventDeleted, By: by},
 		applies: func(*row.StoredPart) bool { return true },
 		spares:  func(*queue.Part) bool { return false },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
-			return t.discard(p, m, part, envelope.Discarded)
+			return t.end(p, m, queue.Deleted(part, by))
 		},
-		removes: true,
+		removes: true, keeps: true,
 	})
 }
 
@@ -140,6 +142,9 @@ func (s *Store) apply(ctx context.Context, c *choice, a action) (total queue.Cha
 		total.Recipients += v.changed.Recipients
 		total.Busy += v.changed.Busy
 		s.removeBodies(v.gone)
+		if v.left {
+			s.Left()
+		}
 	}
 	return total, nil
 }
@@ -155,11 +160,12 @@ type visit struct {
 
 	changed queue.Changed
 	gone    []*history.Ended
+	left    bool // the row of a message that has ended
 }
 
 // messages runs in the writer, twice if another op of its group fails.
 func (v *visit) messages(t *tx, ids []int64) error {
-	v.changed, v.gone = queue.Changed{}, nil
+	v.changed, v.gone, v.left = queue.Changed{}, nil, false
 	for _, id := range ids {
 		found, m, err := readMessage(t.conn, id)
 		if err != nil {
@@ -190,6 +196,12 @@ func (v *visit) end(t *tx, id int64) error {
 	e, err := v.keeper.EndedMessage(t.conn, id)
 	if err != nil || e == nil {
 		return err
+	}
+	if v.keeps && v.keeper.BodiesStay() {
+		if discarded, err := history.AllDiscarded(t.conn, id); err != nil || !discarded {
+			v.left = true
+			return err
+		}
 	}
 	gone, err := t.putAway(e)
 	if gone {
@@ -292,12 +304,8 @@ func (t *tx) requeue(p *row.StoredPart, m *queue.Message, part *queue.Part) erro
 	return t.updatePart(p, row.Part{State: row.Queued, Lane: p.Lane, NextAt: t.now.UnixMilli(), Info: info})
 }
 
-// discard removes the part and leaves records of its recipients.
-func (t *tx) discard(p *row.StoredPart, m *queue.Message, part *queue.Part, state envelope.State) error {
-	done := make([]queue.Record, len(part.To))
-	for i, to := range part.To {
-		done[i] = queue.Record{Recipient: to, State: state, Upstream: part.Progress.Upstream, Error: part.Progress.Error, Attempts: part.Progress.Attempts}
-	}
+// end removes a part and leaves the records of its recipients.
+func (t *tx) end(p *row.StoredPart, m *queue.Message, done []queue.Record) error {
 	r, err := row.Make(t.now, m, p.Key.Message, nil, done, t.hide)
 	if err != nil {
 		return err

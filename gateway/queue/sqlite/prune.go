@@ -101,7 +101,7 @@ func (s *Store) pruneFailed(ctx context.Context, before int64) (messages int, er
 	changed, err := s.apply(ctx, c, action{
 		applies: func(p *row.StoredPart) bool { return p.NextAt < before },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
-			return t.discard(p, m, part, envelope.Failed)
+			return t.end(p, m, queue.GivenUp(part))
 		},
 		removes: true,
 	})

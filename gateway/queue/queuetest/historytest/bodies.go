@@ -166,6 +166,7 @@ func testKeepBodies(t *testing.T, h *house) {
 	}
 	h.wantBody("deleted", deleted, "")
 	h.finished(deleted)
+	partly := h.deletePartly()
 	for _, when := range []string{"before a restart", "after it"} {
 		h.prune(queue.Keep{Bodies: queue.KeepBodies{For: time.Hour}})
 		for i, id := range young {
@@ -176,6 +177,7 @@ func testKeepBodies(t *testing.T, h *house) {
 		}
 		h.wantBody(when, old[0], "") // the first; others may wait behind younger ones
 		h.wantBody(when, waits, "y")
+		h.wantBody(when+", deleted for one recipient and sent to the other", partly, "z")
 		if n := len(h.list()); n != 1 {
 			t.Errorf("%s: %d messages are in the queue, want 1", when, n)
 		}
@@ -186,6 +188,24 @@ func testKeepBodies(t *testing.T, h *house) {
 		h.wantBody("with the history", id, "")
 	}
 	h.wantBody("of mail that waits", waits, "y")
+}
+
+// deletePartly adds a message that is sent to one recipient and then deleted for the other.
+func (h *house) deletePartly() (id string) {
+	h.Helper()
+	m := mail("ann@example.com", "s@example.org", "d@example.org")
+	m.Parts[0].Lane = "z"
+	id = h.add("z", m)
+	l := h.claim("z")
+	to := l.Message().Parts[0].To
+	h.finish(l, queue.Result{Done: []queue.Record{{Recipient: to[0], State: envelope.Sent}}, Parts: []queue.Part{{To: to[1:], Lane: "b", State: envelope.Queued}}})
+	if n, err := h.q.Delete(context.Background(), queue.Filter{To: "d@*"}, "root"); n.Messages != 1 || err != nil {
+		h.Errorf("Delete: %+v, %v", n, err)
+	}
+	if f := h.finished(id); !f.Kept {
+		h.Errorf("deleted for one recipient and sent to the other: %+v", f)
+	}
+	return id
 }
 
 // testKeepBodiesBounds: beyond a number of messages or bytes the oldest go, in the background too.

@@ -109,6 +109,18 @@ func (k *Keeper) EndedMessage(conn *sqlite.Conn, id int64) (e *Ended, err error)
 	return e, err
 }
 
+const otherEndQuery = "SELECT EXISTS (SELECT 1 FROM history INDEXED BY history_message WHERE message = ? AND state <> ?)"
+
+// AllDiscarded reports whether all recipients of a message that has ended were discarded.
+func AllDiscarded(conn *sqlite.Conn, message int64) (bool, error) {
+	var other bool
+	err := database.Rows(conn, otherEndQuery, database.Args{message, row.Discarded}, func(s *sqlite.Stmt) (bool, error) {
+		other = s.ColumnBool(0)
+		return false, nil
+	})
+	return !other, err
+}
+
 const putQuery = "INSERT INTO finished (message, size, kept) VALUES (?, ?, ?) ON CONFLICT (message) DO NOTHING"
 
 // Put writes what is kept of a message that has ended.
