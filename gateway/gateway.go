@@ -170,7 +170,14 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 
 // noteRefused puts mail that a session refused into the history.
 func (g *Gateway) noteRefused(e smtpd.Event) {
-	g.refused.Note(refused.Mail{From: e.From, To: e.To, Client: e.Addr, User: e.User, Listener: e.Listener, Reply: e.Reply})
+	m := refused.Mail{From: e.From, To: e.To, Client: e.Addr, User: e.User, Listener: e.Listener, Reply: e.Reply}
+	if r, ok := errors.AsType[*accept.Refusal](e.Err); ok {
+		if r.OnRecord {
+			return
+		}
+		m.Header = r.Header
+	}
+	g.refused.Note(m)
 }
 
 // listeners are the addresses that a config answers on: the admin server, SMTP, and local submission. Who finds an

@@ -45,11 +45,11 @@ func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.R
 	defer in.close()
 	parts, err := a.parts(in)
 	if err != nil && !late {
-		return "", err
+		return "", in.refusal(err)
 	}
 	start := time.Now()
 	if err := in.draft.Commit(ctx, in.kept(parts, nil)); err != nil {
-		return "", a.storeReply(err)
+		return "", in.refusal(a.storeReply(err))
 	}
 	a.accepted(in, time.Since(start))
 	return in.id, nil
@@ -83,8 +83,9 @@ type incoming struct {
 	id        string            // of draft
 	draft     queue.Draft
 	release   func() // of the memory; nil: it takes none
+	raw       []byte // the header as it came; nil: it was not read yet
 	body      queue.Body
-	msg       *mime.Message
+	msg       *mime.Message // nil: not written yet
 	size      int64
 	decisions []route.Decision // for each recipient
 	refusals  map[string]error // by upstream: why it cannot carry the message; nil: it can
@@ -99,7 +100,7 @@ func (a *Acceptor) receive(ctx context.Context, given *envelope.Envelope, body i
 	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft, ended: bad}
 	if err := a.write(ctx, in, body); err != nil {
 		in.close()
-		return nil, err
+		return nil, in.refusal(err)
 	}
 	return in, nil
 }
@@ -143,6 +144,7 @@ func (a *Acceptor) write(ctx context.Context, in *incoming, body io.Reader) erro
 		return err
 	}
 	defer done()
+	in.raw = raw
 	header, err := a.complete(in, raw, size)
 	if err != nil {
 		return err
@@ -234,6 +236,7 @@ func (a *Acceptor) parse(ctx context.Context, in *incoming, header int) error {
 	if in.msg, err = mime.Parse(body); err != nil {
 		return a.storeReply(err)
 	}
+	in.raw = nil
 	return nil
 }
 
@@ -244,12 +247,4 @@ func (a *Acceptor) storeReply(err error) error {
 		return &envelope.Reply{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "no space left to keep the message, try again later"}
 	}
 	return &envelope.Reply{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the message could not be kept, try again later"}
-}
-
-func (in *incoming) summary() queue.Summary {
-	s := queue.Summary{MessageID: in.msg.MessageID, Subject: in.msg.Subject}
-	if len(in.msg.From) > 0 {
-		s.From = in.msg.From[0].String()
-	}
-	return s
 }

@@ -29,7 +29,7 @@ func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.R
 	defer in.close()
 	parts, err := a.parts(in)
 	if err != nil {
-		return "", "", err
+		return "", "", in.refusal(err)
 	}
 	offer, cancel := context.WithTimeout(ctx, directTime)
 	defer cancel()
@@ -51,7 +51,7 @@ func (a *Acceptor) endDirect(ctx context.Context, in *incoming, r *deliver.Direc
 	if len(r.Taken) == 0 && r.Err != nil {
 		refused = directReply(r.Err)
 		if !finalReply(refused) { // the client keeps it and comes again
-			return "", "", refused
+			return "", "", in.refusal(refused)
 		}
 		in.ended = nil // what was refused as a whole is nowhere
 		kept.Parts, kept.Done = nil, refusals(r.Rest)
@@ -59,12 +59,14 @@ func (a *Acceptor) endDirect(ctx context.Context, in *incoming, r *deliver.Direc
 	err = in.draft.Commit(ctx, kept)
 	switch {
 	case err != nil && len(kept.Parts) > 0:
-		return "", "", a.storeReply(err)
+		return "", "", in.refusal(a.storeReply(err))
 	case err != nil:
 		a.Journal.InternalError("queue", err) // the upstream's word counts, with or without our history
 	}
 	if refused != nil {
-		return "", "", refused
+		r := in.refusal(refused)
+		r.OnRecord = err == nil
+		return "", "", r
 	}
 	a.accepted(in, time.Since(start))
 	if len(kept.Parts) > 0 || len(r.Taken) == 0 {
@@ -78,7 +80,7 @@ func (a *Acceptor) endDirect(ctx context.Context, in *incoming, r *deliver.Direc
 func refusals(parts []queue.Part) (records []queue.Record) {
 	for _, p := range parts {
 		for _, to := range p.To {
-			records = append(records, queue.Record{Recipient: to, State: envelope.Failed, Upstream: p.Lane,
+			records = append(records, queue.Record{Recipient: to, State: envelope.Refused, Upstream: p.Lane,
 				Error: p.Progress.Error, Attempts: p.Progress.Attempts})
 		}
 	}

@@ -34,7 +34,8 @@ type Mail struct {
 	Client   netip.Addr
 	User     string
 	Listener string
-	Reply    string // what the client was told
+	Reply    string        // what the client was told
+	Header   queue.Summary // as far as it is known
 }
 
 // Keeper keeps refused mail. Make one with New.
@@ -71,7 +72,7 @@ func (k *Keeper) isNew(m *Mail) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
-	key := strings.Join([]string{m.From, strings.Join(m.To[:min(len(m.To), maxRecipients)], " "), m.Client.String(), m.Reply}, "\x00")
+	key := strings.Join([]string{m.From, strings.Join(m.To[:min(len(m.To), maxRecipients)], " "), m.Client.String(), m.Reply, m.Header.Subject}, "\x00")
 	if last, known := k.known[key]; known && now.Sub(last) < again && !last.After(now) {
 		return false
 	}
@@ -124,7 +125,8 @@ func (m *Mail) accepted(now time.Time) queue.Accepted {
 	if n := len(m.To) - maxRecipients; n > 0 {
 		why += fmt.Sprintf(" (and %d more recipients)", n)
 	}
-	a := queue.Accepted{Envelope: envelope.Envelope{From: clean(m.From), Received: now,
+	h := queue.Summary{MessageID: clean(m.Header.MessageID), From: clean(m.Header.From), Subject: clean(m.Header.Subject)}
+	a := queue.Accepted{Header: h, Envelope: envelope.Envelope{From: clean(m.From), Received: now,
 		Client: envelope.Client{Addr: m.Client, User: m.User, Listener: m.Listener}}}
 	for _, to := range m.To[:min(len(m.To), maxRecipients)] {
 		a.Envelope.To = append(a.Envelope.To, envelope.Recipient{Address: clean(to)})

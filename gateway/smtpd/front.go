@@ -68,6 +68,7 @@ type dialogue struct {
 	rcpts      int                // accepted
 	refused    int                // recipients refused in this transaction
 	policy     bool               // the handler refused, not the protocol
+	cause      error              // what the handler said of what is being refused
 	challenge  bool               // AUTH waits for a response line
 	errors     int
 	junk       int

@@ -61,5 +61,5 @@ type Event struct {
 	To       []string // its recipients; of RCPT the refused one
 	Command  string   // the verb; "?" when it is none
 	Reply    string   // first line of what was answered
-	Err      error
+	Err      error    // of Rejected what the handler returned, if it was asked
 }

@@ -135,8 +135,9 @@ func withStatus(verb string, code int, line string) string {
 func (f *front) track(code int, line string) {
 	if code >= 400 {
 		f.count(line)
-		f.event(Event{Kind: Rejected, Command: f.verb, Reply: line})
+		f.event(Event{Kind: Rejected, Command: f.verb, Reply: line, Err: f.cause})
 	}
+	f.cause = nil
 	switch {
 	case f.verb == "MAIL" && code == 250:
 		f.mail, f.rcpts, f.refused = true, 0, 0

@@ -121,6 +121,7 @@ func (s *session) Data(io.Reader) (err error) {
 	defer b.close()
 	id, text, err := f.srv.handler.Accept(f.ctx, &env, b)
 	b.drain()
+	f.cause = err // also where what came next was worse
 	switch {
 	case b.err != nil && b.refusal == nil:
 		return lostReply(b.err)
@@ -171,7 +172,7 @@ func lostReply(err error) *smtp.SMTPError {
 
 // refusal returns what go-smtp replies for a handler's error.
 func (s *session) refusal(verb string, err error) error {
-	s.f.policy = true
+	s.f.policy, s.f.cause = true, err
 	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code >= 400 && r.Code <= 599 {
 		return asSMTP(r)
