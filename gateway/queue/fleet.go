@@ -11,8 +11,10 @@ import (
 //
 // After an error nobody knows whether the store was changed, and nothing may be offered that it had to allow.
 type Fleet interface {
-	// Beat says that this gateway lives and returns all gateways that did so within GatewayKept, by name.
-	Beat(ctx context.Context, g Gateway) ([]Gateway, error)
+	// Beat says that this gateway lives.
+	Beat(ctx context.Context, g Gateway) error
+	// Gateways returns all that did so within GatewayKept, by name.
+	Gateways(ctx context.Context) ([]Gateway, error)
 	// Leave ends that in good order: its places and locks are free, and it is listed no more.
 	Leave(ctx context.Context) error
 

@@ -27,6 +27,7 @@ var (
 	ErrNotFound = errors.New("queue: no such message")
 	ErrPlace    = errors.New("queue: no place in a list") // Page.After or HistoryFilter.After, which come from an answer before
 	ErrLocked   = errors.New("queue: in use by another mailhatch")
+	ErrAway     = errors.New("queue: the database is out of reach") // 451: it comes back by itself
 	ErrClosed   = errors.New("queue: closed")
 	ErrDamaged  = errors.New("queue: the stored message is damaged") // its bytes are not the ones that were accepted
 	// ErrDamagedLog keeps a store from being opened; `mailhatch recover` goes on from there.

@@ -63,6 +63,11 @@ func mustNot(t *testing.T, err error) {
 	}
 }
 
+func gateways(t *testing.T, f queue.Fleet) []queue.Gateway {
+	t.Helper()
+	return must[[]queue.Gateway](t)(f.Gateways(t.Context()))
+}
+
 func (s Store) pair(t *testing.T) (a, b queue.Fleet) {
 	return s.Open(t, t.Name(), "a", long), s.Open(t, t.Name(), "b", long)
 }
@@ -70,8 +75,9 @@ func (s Store) pair(t *testing.T) (a, b queue.Fleet) {
 func testBeat(t *testing.T, s Store) {
 	a, b := s.pair(t)
 	since := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
-	must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{Version: "1.0", Since: since, Lanes: []string{"main"}}))
-	list := must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{Version: "1.1", Since: since, Lanes: []string{"main", "bulk"}, Note: "n"}))
+	mustNot(t, b.Beat(t.Context(), queue.Gateway{Version: "1.0", Since: since, Lanes: []string{"main"}}))
+	mustNot(t, a.Beat(t.Context(), queue.Gateway{Version: "1.1", Since: since, Lanes: []string{"main", "bulk"}, Note: "n"}))
+	list := gateways(t, a)
 	if len(list) != 2 || list[0].Name != "a" || list[1].Name != "b" {
 		t.Fatalf("got %+v", list)
 	}
@@ -79,8 +85,9 @@ func testBeat(t *testing.T, s Store) {
 	if g.Version != "1.1" || !g.Since.Equal(since) || !g.Alive || !slices.Equal(g.Lanes, []string{"main", "bulk"}) || g.Note != "n" || g.Seen.IsZero() {
 		t.Errorf("got %+v", g)
 	}
-	must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{Version: "1.2", Since: since}))
-	list = must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{Version: "1.0"}))
+	mustNot(t, a.Beat(t.Context(), queue.Gateway{Version: "1.2", Since: since}))
+	mustNot(t, b.Beat(t.Context(), queue.Gateway{Version: "1.0"}))
+	list = gateways(t, b)
 	if len(list) != 2 || list[0].Version != "1.2" || len(list[0].Lanes) != 0 {
 		t.Errorf("after another beat: %+v", list)
 	}
@@ -89,12 +96,12 @@ func testBeat(t *testing.T, s Store) {
 func testLeave(t *testing.T, s Store) {
 	a, b := s.pair(t)
 	for _, f := range []queue.Fleet{a, b} {
-		must[[]queue.Gateway](t)(f.Beat(t.Context(), queue.Gateway{}))
+		mustNot(t, f.Beat(t.Context(), queue.Gateway{}))
 	}
 	must[int](t)(a.Occupy(t.Context(), "main", 3, 3, 3))
 	must[bool](t)(a.Lock(t.Context(), "probe", long))
 	mustNot(t, a.Leave(t.Context()))
-	if list := must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{})); len(list) != 1 || list[0].Name != "b" {
+	if list := gateways(t, b); len(list) != 1 || list[0].Name != "b" {
 		t.Errorf("it is still listed: %+v", list)
 	}
 	if n := must[int](t)(b.Occupy(t.Context(), "main", 3, 3, 0)); n != 3 {
@@ -155,91 +162,6 @@ func testTakeTogether(t *testing.T, s Store) {
 	next := must[time.Duration](t)(a.Take(t.Context(), "main", rate, 1))
 	if next > 2*each*10*time.Second || next < (2*each-10)*10*time.Second {
 		t.Errorf("after %d turns the next waits %v", 2*each, next)
-	}
-}
-
-func testOccupy(t *testing.T, s Store) {
-	a, b := s.pair(t)
-	must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{}))
-	must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{}))
-	occupy := func(who string, f queue.Fleet, want, used, have int) {
-		t.Helper()
-		if n := must[int](t)(f.Occupy(t.Context(), "main", 10, want, used)); n != have {
-			t.Errorf("%s wants %d, uses %d: it has %d, want %d", who, want, used, n, have)
-		}
-	}
-	occupy("a", a, 6, 0, 6)
-	occupy("b", b, 3, 0, 3)
-	occupy("b", b, 4, 3, 4)
-	occupy("a", a, 12, 6, 6) // there are no more
-	occupy("a", a, 2, 1, 2)
-	occupy("b", b, 8, 4, 8)
-	occupy("b", b, 0, 0, 0)
-	occupy("a", a, 20, 0, 10)
-}
-
-// testOccupyShares: who has all gives back what is another's share, but not what it uses.
-func testOccupyShares(t *testing.T, s Store) {
-	a, b := s.pair(t)
-	must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{}))
-	must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{}))
-	occupy := func(f queue.Fleet, want, used int) int {
-		t.Helper()
-		return must[int](t)(f.Occupy(t.Context(), "main", 8, want, used))
-	}
-	steps := []struct {
-		f                queue.Fleet
-		used, want, have int
-	}{
-		{a, 0, 8, 8}, {b, 0, 8, 0}, {a, 8, 8, 8}, {b, 0, 8, 0}, {a, 5, 8, 5}, {b, 0, 8, 3}, {a, 2, 8, 4}, {b, 3, 8, 4}, {a, 4, 8, 4},
-	}
-	for i, step := range steps {
-		if n := occupy(step.f, step.want, step.used); n != step.have {
-			t.Errorf("step %d: %d places, want %d", i, n, step.have)
-		}
-	}
-}
-
-func testOccupyOfTheDead(t *testing.T, s Store) {
-	const lease = 500 * time.Millisecond
-	a, b := s.Open(t, t.Name(), "a", lease), s.Open(t, t.Name(), "b", lease)
-	must[[]queue.Gateway](t)(a.Beat(t.Context(), queue.Gateway{}))
-	must[int](t)(a.Occupy(t.Context(), "main", 4, 4, 4))
-	until(t, func() bool {
-		list := must[[]queue.Gateway](t)(b.Beat(t.Context(), queue.Gateway{}))
-		return must[int](t)(b.Occupy(t.Context(), "main", 4, 4, 0)) == 4 && len(list) == 2 && !list[0].Alive && list[1].Alive
-	})
-}
-
-// testOccupyTogether: together they never have more than there is.
-func testOccupyTogether(t *testing.T, s Store) {
-	const limit = 7
-	var gateways []queue.Fleet
-	for _, name := range []string{"a", "b", "c", "d"} {
-		f := s.Open(t, t.Name(), name, long)
-		must[[]queue.Gateway](t)(f.Beat(t.Context(), queue.Gateway{}))
-		gateways = append(gateways, f)
-	}
-	have := make([]int, len(gateways))
-	for round := range 5 {
-		var wait sync.WaitGroup
-		for i, f := range gateways {
-			wait.Go(func() {
-				n, err := f.Occupy(t.Context(), "main", limit, limit, have[i]/2)
-				if err != nil {
-					t.Error(err)
-				}
-				have[i] = n
-			})
-		}
-		wait.Wait()
-		sum := 0
-		for _, n := range have {
-			sum += n
-		}
-		if sum > limit {
-			t.Errorf("round %d: %v are more than %d", round, have, limit)
-		}
 	}
 }
 
@@ -340,8 +262,8 @@ func testCanceled(t *testing.T, s Store) {
 	f := s.Open(t, t.Name(), "a", long)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := f.Beat(ctx, queue.Gateway{}); err == nil {
-		t.Error("Beat")
+	if _, err := f.Gateways(ctx); err == nil {
+		t.Error("Gateways")
 	}
 	if _, err := f.Take(ctx, "x", 1, 1); err == nil {
 		t.Error("Take")
@@ -358,7 +280,7 @@ func testCanceled(t *testing.T, s Store) {
 	if _, err := f.Notes(ctx, ""); err == nil {
 		t.Error("Notes")
 	}
-	for name, err := range map[string]error{"Leave": f.Leave(ctx), "Unlock": f.Unlock(ctx, "x"), "Put": f.Put(ctx, "x", []byte("x"))} {
+	for name, err := range map[string]error{"Beat": f.Beat(ctx, queue.Gateway{}), "Leave": f.Leave(ctx), "Unlock": f.Unlock(ctx, "x"), "Put": f.Put(ctx, "x", []byte("x"))} {
 		if err == nil {
 			t.Error(name)
 		}

@@ -78,15 +78,22 @@ func (m *member) enter(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (m *member) Beat(ctx context.Context, g queue.Gateway) ([]queue.Gateway, error) {
+func (m *member) Beat(ctx context.Context, g queue.Gateway) error {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	g.Name, g.Seen = m.name, time.Now()
+	m.gateways[m.name] = g
+	return nil
+}
+
+func (m *member) Gateways(ctx context.Context) ([]queue.Gateway, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	g.Name, g.Seen = m.name, now
-	m.gateways[m.name] = g
-	maps.DeleteFunc(m.gateways, func(_ string, g queue.Gateway) bool { return now.Sub(g.Seen) > queue.GatewayKept })
+	maps.DeleteFunc(m.gateways, func(_ string, g queue.Gateway) bool { return time.Since(g.Seen) > queue.GatewayKept })
 	var list []queue.Gateway
 	for _, name := range slices.Sorted(maps.Keys(m.gateways)) {
 		g := m.gateways[name]

@@ -1,0 +1,73 @@
+package fleet
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/postgres/postgrestest"
+	"mailhatch/gateway/queue/queuetest/fleettest"
+)
+
+var server = postgrestest.New(postgrestest.Settings{})
+
+func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
+
+func TestFleet(t *testing.T) {
+	fleettest.Run(t, fleettest.Store{Open: func(t *testing.T, store, gateway string, lease time.Duration) queue.Fleet {
+		pool, err := pgxpool.New(t.Context(), server.Database(t, store))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		if _, err := pool.Exec(t.Context(), Tables); err != nil {
+			t.Fatal(err)
+		}
+		return New(pool, gateway, lease)
+	}})
+}
+
+// TestOldRowsGo: what is of no use any more takes no space.
+func TestOldRowsGo(t *testing.T) {
+	url := server.New(t)
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := pool.Exec(t.Context(), Tables); err != nil {
+		t.Fatal(err)
+	}
+	old, f := New(pool, "old", time.Minute), New(pool, "a", time.Minute)
+	ctx := context.Background()
+	if err := old.Beat(ctx, queue.Gateway{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Occupy(ctx, "main", 3, 3, 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := old.Count(ctx, "x", 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Lock(ctx, "x", 0); err != nil {
+		t.Fatal(err)
+	}
+	server.Exec(t, url, "UPDATE fleet_gateways SET seen = seen - interval '25 hours'")
+	for range 2 { // who is gone first, then what it had
+		if err := f.Beat(ctx, queue.Gateway{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, table := range []string{"fleet_places", "fleet_counts", "fleet_locks"} {
+		if n := server.Row(t, url, "SELECT count(*)::text FROM "+table); n != "0" {
+			t.Errorf("%s has %s rows", table, n)
+		}
+	}
+	if list, err := f.Gateways(ctx); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
