@@ -7,7 +7,7 @@ BIN     := bin/mailhatch
 LDFLAGS  = -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
-.PHONY: run test build man lint deps bench bench-hostile bench-peers bench-curve soak fuzz cover cross install install-sendmail packages container clean
+.PHONY: run test build man lint deps bench bench-hostile bench-peers bench-curve soak fuzz cover cross install install-sendmail packages release container clean
 
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
@@ -90,7 +90,7 @@ install: build man ## program, units, manual pages, completions and docs under D
 	install -D -m 0644 dist/completion/mailhatch.zsh $(SHARE)/zsh/site-functions/_mailhatch
 	install -D -m 0644 dist/completion/mailhatch.fish $(SHARE)/fish/vendor_completions.d/mailhatch.fish
 	install -d $(SHARE)/doc/mailhatch
-	install -m 0644 README.md LICENSE config.example.toml doc/*.md doc/*.svg $(SHARE)/doc/mailhatch
+	install -m 0644 README.md CHANGELOG.md LICENSE config.example.toml doc/*.md doc/*.svg $(SHARE)/doc/mailhatch
 	install -d $(DESTDIR)$(UNITDIR)
 	install -m 0644 systemd/mailhatch.service systemd/mailhatch.socket $(DESTDIR)$(UNITDIR)
 	sed -i 's,/usr/local/bin,$(PREFIX)/bin,' $(DESTDIR)$(UNITDIR)/mailhatch.service
@@ -126,6 +126,13 @@ packages: $(addprefix linux-,$(ARCHS)) ## dist/*.deb and dist/*.rpm, KINDS for A
 		ARCH=$$arch PKG_VERSION='$(PKG_VERSION)' MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \
 			$(NFPM) package -f packaging/nfpm.yaml -p $$kind -t dist/ || exit 1; \
 	done; done
+
+# What people download, with the version of the tag.
+SYSTEMS ?= $(foreach os,linux darwin freebsd windows,$(os)/amd64 $(os)/arm64)
+SBOM    ?= $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+release: VERSION = $(PKG_VERSION)
+release: man packages ## dist/release: archives for all systems, packages, bill of materials (CycloneDX), checksums
+	@GO='$(GO)' VERSION='$(PKG_VERSION)' LDFLAGS='$(LDFLAGS)' SYSTEMS='$(SYSTEMS)' SBOM='$(SBOM)' packaging/release
 
 # The first of these that works.
 ENGINE ?= $(shell for e in podman docker buildah; do $$e info >/dev/null 2>&1 && { echo $$e; break; }; done)
