@@ -43,7 +43,7 @@ type Recipient struct {
 type State string
 
 // The states of recipients. The first three are waiting in the queue, the others are final,
-// though a failed one can be retried for as long as it is kept.
+// though a failed one can be retried for as long as it is kept, and of a sent one its provider may tell more later.
 const (
 	Queued    State = "queued"    // due, or waiting for its next attempt
 	Held      State = "held"      // by a route or an operator: only `queue release` moves it
@@ -51,6 +51,10 @@ const (
 	Sent      State = "sent"      // an upstream took responsibility
 	Discarded State = "discarded" // by a route, or deleted by an operator
 	Refused   State = "refused"   // when its client handed it over: it was never accepted
+
+	Delivered  State = "delivered"  // sent, and its provider says that it arrived
+	Bounced    State = "bounced"    // sent, and its provider says that it did not and will not arrive
+	Complained State = "complained" // sent, and who got it called it spam
 )
 
 // Progress is what delivery knows of recipients that wait together; the queue stores it as it is.

@@ -14,6 +14,7 @@ type Engine interface {
 	Operator
 	History
 	Suppressions
+	Feedback
 
 	// Run makes the changes that the other methods ask for; until it runs they wait. It returns nil after
 	// ctx has ended or Close was called, and an error that wraps ErrBroken as soon as the store can no

@@ -12,7 +12,7 @@ import (
 type History interface {
 	// Search returns what became of recipients whose fate is known, newest first.
 	Search(ctx context.Context, f HistoryFilter) ([]Record, error)
-	// Events returns what happened to a message beside its end, oldest first. They are kept as long as the message is
+	// Events returns what happened to a message beside its end, in the order of their times. They are kept as long as the message is
 	// in the queue and its history after that.
 	Events(ctx context.Context, id string) ([]Event, error)
 	// Note adds events of messages that are in the queue or in the history; Event.ID says of which.
@@ -149,6 +149,8 @@ type Event struct {
 	Attempts int       `json:"attempts,omitempty"` // offers made until then
 	Next     time.Time `json:"next,omitzero"`      // when it is due again
 	Gateway  string    `json:"gateway,omitempty"`  // where it happened, if several share the store; methods that write it fill it in
+	Status   string    `json:"status,omitempty"`   // RFC 3463, where a provider told it later
+	Told     string    `json:"told,omitempty"`     // names what a provider told later; "": the gateway saw it itself
 }
 
 // Finished is what is kept of a message that has left the queue.

@@ -5,8 +5,9 @@
 // a route and each attempt may divide a part further. When a message has no part left, its body goes,
 // or stays for a while where that is asked for, and its history stays.
 //
-// Engines implement [Engine], which is three interfaces in one: [Queue] is what accepting and delivering
-// need, [Operator] what people do to mail that waits, [History] what is known of mail that is gone.
+// Engines implement [Engine], which is four interfaces in one: [Queue] is what accepting and delivering
+// need, [Operator] what people do to mail that waits, [History] what is known of mail that is gone, [Feedback]
+// what its providers tell of it later.
 // Package engines has the table of them, queuetest and historytest the suites that each must pass.
 package queue
 
@@ -29,7 +30,8 @@ var (
 	ErrLocked   = errors.New("queue: in use by another mailhatch")
 	ErrAway     = errors.New("queue: the database is out of reach") // 451: it comes back by itself
 	ErrClosed   = errors.New("queue: closed")
-	ErrDamaged  = errors.New("queue: the stored message is damaged") // its bytes are not the ones that were accepted
+	ErrReported = errors.New("queue: another message reports the late bounce") // or nobody is told of it
+	ErrDamaged  = errors.New("queue: the stored message is damaged")           // its bytes are not the ones that were accepted
 	// ErrDamagedLog keeps a store from being opened; `mailhatch recover` goes on from there.
 	ErrDamagedLog = errors.New("mail that was accepted would be lost by opening the queue as it is")
 )
@@ -81,6 +83,7 @@ type Accepted struct {
 	Parts    []Part   // what waits
 	Done     []Record // recipients whose fate is known already; together with Parts they are all
 	Events   []Event
+	Reports  []string // keys of late bounces that the message reports: the same write removes them, or fails with ErrReported
 }
 
 // Summary is what lists show of a header.
@@ -147,8 +150,9 @@ type Record struct {
 	Key        string // its place in the history, for HistoryFilter.After; Search fills it in
 	ID         string // queue id; Finish fills it in
 	Recipient  envelope.Recipient
-	State      envelope.State // Sent, Failed, Discarded or Refused
+	State      envelope.State // Sent, Failed, Discarded or Refused; Feedback makes Delivered, Bounced or Complained of Sent
 	At         time.Time
+	Told       time.Time // when what Feedback made of it happened; zero: it was told of nothing
 	Upstream   string
 	ProviderID string // the provider's id of the message
 	Error      string // the last failure in words; of discarded mail why it was, of refused mail the reply

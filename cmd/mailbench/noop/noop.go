@@ -195,3 +195,15 @@ func (q *discard) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
+
+// Cursor and what follows answers as a store that was told of nothing.
+func (q *discard) Cursor(context.Context, string) (string, error) { return "", nil }
+func (q *discard) Awaited(context.Context, string, time.Time) (time.Time, error) {
+	return time.Time{}, nil
+}
+func (q *discard) Apply(context.Context, queue.News) (queue.Applied, error) {
+	return queue.Applied{}, nil
+}
+func (q *discard) Rejoin(context.Context) (queue.Applied, error)                { return queue.Applied{}, nil }
+func (q *discard) LateBounces(context.Context, int) ([]queue.LateBounce, error) { return nil, nil }
+func (q *discard) Dismiss(context.Context, ...string) error                     { return nil }

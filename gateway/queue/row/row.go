@@ -21,13 +21,17 @@ const (
 	Sent
 	Discarded
 	Refused
+	Delivered
+	Bounced
+	Complained
 )
 
 // states are the states in the order of their numbers.
-func states() [6]envelope.State {
+func states() [9]envelope.State {
 	return [...]envelope.State{
 		Queued: envelope.Queued, Held: envelope.Held, Failed: envelope.Failed,
 		Sent: envelope.Sent, Discarded: envelope.Discarded, Refused: envelope.Refused,
+		Delivered: envelope.Delivered, Bounced: envelope.Bounced, Complained: envelope.Complained,
 	}
 }
 
@@ -131,6 +135,8 @@ type recordInfo struct {
 	Header     queue.Summary       `json:"header,omitzero"`
 	Size       int64               `json:"size"`
 	Received   time.Time           `json:"received,omitzero"`
+	Told       time.Time           `json:"told,omitzero"`
+	Reported   bool                `json:"reported,omitempty"` // there is, or was, a late bounce
 }
 
 // Record is a row of history that is ready to be written.
@@ -190,12 +196,26 @@ func (r *Record) Decode() (queue.Record, error) {
 	rec := queue.Record{
 		ID: queue.FormatID(r.Message), Recipient: envelope.Recipient{Address: r.Recipient}, State: State(r.State),
 		At: time.UnixMilli(r.At), Upstream: info.Upstream, ProviderID: info.ProviderID, Error: info.Error,
-		Attempts: info.Attempts, From: r.Sender, Header: info.Header, Size: info.Size, Received: info.Received,
+		Attempts: info.Attempts, From: r.Sender, Header: info.Header, Size: info.Size, Received: info.Received, Told: info.Told,
 	}
 	if info.To != nil {
 		rec.Recipient = *info.To
 	}
 	return rec, nil
+}
+
+// Tell makes the row say what was told of its recipient. report asks for a late bounce, of which a record has one at most.
+func (r *Record) Tell(state envelope.State, at time.Time, words string, report bool) (reports bool, err error) {
+	var info recordInfo
+	if err := json.Unmarshal([]byte(r.Info), &info); err != nil {
+		return false, fmt.Errorf("history of message %s: %w", queue.FormatID(r.Message), err)
+	}
+	reports = report && !info.Reported
+	info.Told, info.Error, info.Reported = at, words, info.Reported || report
+	r.State, _ = Code(state)
+	text, err := json.Marshal(info)
+	r.Info = string(text)
+	return reports, err
 }
 
 // Message is a message with one or more of its parts as they were read.

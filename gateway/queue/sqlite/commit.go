@@ -10,6 +10,7 @@ import (
 	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/feedback"
 	"mailhatch/gateway/queue/sqlite/orphan"
 )
 
@@ -56,6 +57,9 @@ func (d *draft) commit(ctx context.Context, accepted *queue.Accepted) error {
 		return err
 	}
 	run := func(t *tx) error {
+		if err := feedback.Report(t.conn, accepted.Reports); err != nil {
+			return err
+		}
 		if err := s.AddEvents(t.conn, t.now, d.id, accepted.Events); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/depth"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/feedback"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/ledger"
 	"mailhatch/gateway/queue/sqlite/pause"
@@ -52,6 +53,7 @@ type Store struct {
 	*history.Keeper
 	pause.Board
 	*suppress.Register
+	feedback.Desk
 	log      *slog.Logger
 	now      func() time.Time // the time of day
 	lock     *os.File
@@ -152,6 +154,7 @@ func newStore(o queue.Settings) *Store {
 	hide := veil.New(o.Dir)
 	s.Keeper = history.New(history.Access{Dir: o.Dir, Veil: hide, Write: s.record, Read: s.ask, Drop: s.drop, Last: s.seq.Load, Now: s.now, Log: s.log})
 	s.Register = suppress.NewRegister(suppress.Access{Write: s.record, Read: s.ask, Veil: hide, Now: s.now})
+	s.Desk = feedback.Desk{History: s.Keeper}
 	s.Board = pause.Board{Write: s.pause, Read: s.ask, Now: s.now}
 	return s
 }

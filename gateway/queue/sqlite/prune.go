@@ -18,6 +18,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/disk"
+	"mailhatch/gateway/queue/sqlite/feedback"
 	"mailhatch/gateway/queue/sqlite/ledger"
 	"mailhatch/gateway/queue/sqlite/orphan"
 )
@@ -54,7 +55,12 @@ func (s *Store) Prune(ctx context.Context, k queue.Keep) (done queue.Pruned, err
 	if err := s.Keeper.Prune(ctx, k.SentAfter); err != nil {
 		return done, err
 	}
-	if err := s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error { return ledger.Prune(t.conn, t.now) }}); err != nil {
+	if err := s.do(ctx, &op{bytes: rowBytes, run: func(t *tx) error {
+		if err := ledger.Prune(t.conn, t.now); err != nil {
+			return err
+		}
+		return feedback.Prune(t.conn, t.now)
+	}}); err != nil {
 		return done, err
 	}
 	if err := s.Register.Prune(ctx); err != nil {

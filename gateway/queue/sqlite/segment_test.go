@@ -201,6 +201,9 @@ func backTo(version int) string {
 	if version < 8 {
 		script += "DROP TABLE suppressions; "
 	}
+	if version < 9 {
+		script += "DROP TABLE feedback_cursors; DROP TABLE feedback_waiting; DROP TABLE feedback_late; DROP TABLE feedback_nonces; "
+	}
 	if version < 7 {
 		script += "DROP TABLE sheets; "
 	}

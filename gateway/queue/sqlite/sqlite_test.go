@@ -8,6 +8,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/queuetest"
+	"mailhatch/gateway/queue/queuetest/feedbacktest"
 	"mailhatch/gateway/queue/queuetest/historytest"
 	"mailhatch/gateway/queue/sqlite"
 )
@@ -40,6 +41,8 @@ func openStore(t testing.TB, o queue.Settings) *sqlite.Store {
 func TestConformance(t *testing.T) { queuetest.Run(t, engine()) }
 
 func TestHistory(t *testing.T) { historytest.Run(t, engine()) }
+
+func TestFeedback(t *testing.T) { feedbacktest.Run(t, engine()) }
 
 func TestCrash(t *testing.T) { queuetest.Crash(t, engine()) }
 

@@ -16,8 +16,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 8
-	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended, 6 had no sheets, 7 no suppressions
+	schemaVersion = 9
+	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended, 6 had no sheets, 7 no suppressions, 8 no feedback
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -64,7 +64,7 @@ CREATE TABLE history (
 	kept      BLOB
 );
 CREATE INDEX history_message ON history (message);
-` + segmentIndex + quotaTables + eventTables + finishedTables + sheetTable + suppressionTable
+` + segmentIndex + quotaTables + eventTables + finishedTables + sheetTable + suppressionTable + feedbackTables
 
 // segmentIndex finds the bodies of a segment.
 const segmentIndex = `
@@ -145,6 +145,31 @@ CREATE INDEX suppressions_at    ON suppressions (at);
 CREATE INDEX suppressions_until ON suppressions (until) WHERE until > 0;
 `
 
+// feedbackTables keep what providers tell later; see package feedback. Times are in milliseconds.
+const feedbackTables = `
+CREATE TABLE feedback_cursors (
+	upstream TEXT PRIMARY KEY,
+	cursor   TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE feedback_waiting (
+	seq      INTEGER PRIMARY KEY,
+	key      TEXT    NOT NULL UNIQUE,
+	came     INTEGER NOT NULL,
+	tried    INTEGER NOT NULL,
+	upstream TEXT    NOT NULL,
+	info     TEXT    NOT NULL
+);
+CREATE TABLE feedback_nonces (
+	nonce TEXT    PRIMARY KEY,
+	at    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE feedback_late (
+	seq  INTEGER PRIMARY KEY,
+	at   INTEGER NOT NULL,
+	info TEXT    NOT NULL
+);
+`
+
 // Create makes an empty database at path, or nothing: it takes its name when it is complete.
 func Create(path string) error {
 	draft := path + ".new"
@@ -192,7 +217,10 @@ func Upgrade(conn *sqlite.Conn) (noTrailers bool, err error) {
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
-	script := suppressionTable
+	script := feedbackTables
+	if v < 8 {
+		script += suppressionTable
+	}
 	if v < 7 {
 		script += sheetTable
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -49,6 +50,7 @@ func (k *Keeper) Events(ctx context.Context, id string) (events []queue.Event, e
 			return true, nil
 		})
 	})
+	slices.SortStableFunc(events, func(a, b queue.Event) int { return a.At.Compare(b.At) })
 	return events, err
 }
 

@@ -55,7 +55,15 @@ func (k *Keeper) indexAll(ctx context.Context) (done int64, err error) {
 		if err != nil || len(entries) < sheetRecords {
 			return done, err
 		}
-		if err := k.Write(ctx, 100, func(conn *sqlite.Conn) error { return writeSheet(conn, entries) }); err != nil {
+		err = k.Write(ctx, 100, func(conn *sqlite.Conn) error {
+			if k.told.Load() { // the states that were read may be others by now
+				if err := readStates(conn, entries); err != nil {
+					return err
+				}
+			}
+			return writeSheet(conn, entries)
+		})
+		if err != nil {
 			return done, err
 		}
 	}
@@ -71,6 +79,20 @@ func entriesFrom(conn *sqlite.Conn, after int64) (entries []entry, err error) {
 		return true, err
 	})
 	return entries, err
+}
+
+// readStates reads them again.
+func readStates(conn *sqlite.Conn, entries []entry) error {
+	i := 0
+	return database.Rows(conn, "SELECT seq, state FROM history WHERE seq >= ? ORDER BY seq LIMIT ?", database.Args{entries[0].seq, len(entries)}, func(s *sqlite.Stmt) (bool, error) {
+		for i < len(entries) && entries[i].seq < s.ColumnInt64(0) { // it is gone
+			i++
+		}
+		if i < len(entries) && entries[i].seq == s.ColumnInt64(0) {
+			entries[i].state = s.ColumnInt64(1)
+		}
+		return i < len(entries), nil
+	})
 }
 
 // scanRecord reads the columns at, message, state, sender, recipient and info behind the first.

@@ -22,6 +22,7 @@ type Keeper struct {
 	keep  atomic.Pointer[queue.KeepBodies] // nil: not known
 	clean atomic.Bool                      // no message that has ended is left in its row
 	ended chan struct{}                    // one token: there is something to put away
+	told  atomic.Bool                      // a state was changed
 }
 
 // Access is how a keeper reads and changes the tables of its store.

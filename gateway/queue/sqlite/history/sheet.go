@@ -28,6 +28,7 @@ const (
 	sheetRecords = 1024 // records of a sheet
 	keyShift     = 3    // the key of a column is the number of its first record and that of the column
 	factBytes    = 4 + 8 + 1 + 2
+	stateOffset  = 4 + 8
 	idBytes      = 4 + 4
 	codeBytes    = 2
 	givenMark    = "\x00" // between an address and how it was given
@@ -143,7 +144,7 @@ func (f *facts) seq(i int) int64 {
 	return f.first + int64(binary.LittleEndian.Uint32(f.data[i*factBytes:]))
 }
 func (f *facts) at(i int) int64    { return int64(binary.LittleEndian.Uint64(f.data[i*factBytes+4:])) }
-func (f *facts) state(i int) int64 { return int64(f.data[i*factBytes+12]) }
+func (f *facts) state(i int) int64 { return int64(f.data[i*factBytes+stateOffset]) }
 func (f *facts) upstream(i int) uint16 {
 	return binary.LittleEndian.Uint16(f.data[i*factBytes+13:])
 }
