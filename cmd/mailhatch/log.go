@@ -33,9 +33,9 @@ func (l *logFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&l.Upstream, "upstream", "", "`upstream` that took them, or that they wait for")
 	fs.StringVar(&l.MessageID, "message-id", "", "Message-ID `field` of the message, with or without brackets")
 	fs.StringVar(&l.ProviderID, "provider-id", "", "`name` that the provider gave the message")
-	fs.StringVar(&l.since, "since", "", "only after this `time`: 2h (ago), 11:30, yesterday, monday, 2026-11-30T11:00")
+	fs.StringVar(&l.since, "since", "", "only after this `time`: 2h (ago), 11:30, 9pm, yesterday, monday, last week, 2026-11-30T11:00")
 	fs.StringVar(&l.until, "until", "", "only before this `time`, as for --since; a day to its end")
-	fs.IntVar(&l.Limit, "limit", 100, "at most this `number` of lines; --export: of all, without it")
+	fs.IntVar(&l.Limit, "limit", 100, "at most this `number` of recipients, 0 for all; --export: all, without it")
 	fs.BoolVar(&l.follow, "follow", false, "show the latest and what happens from now on, until Ctrl-C")
 	fs.StringVar(&l.export, "export", "", "write all that is found in this `format`: csv, json or mbox (messages whose bytes are kept)")
 	fs.BoolVar(&l.json, "json", false, "one line of JSON for each recipient")
@@ -72,6 +72,8 @@ func (l *logFlags) check(rest []string, now time.Time) (err error) {
 	switch {
 	case l.follow && (l.until != "" || l.export != ""):
 		return command.Usagef("--follow goes neither with --until nor with --export")
+	case l.Limit < 0:
+		return command.Usagef("--limit %d must not be negative; 0 is for all", l.Limit)
 	case l.export != "" && l.json:
 		return command.Usagef("--export and --json are two ways to write the same: choose one")
 	}

@@ -22,7 +22,7 @@ import (
 	"mailhatch/gateway/queue/engines"
 )
 
-const hintUser = "run this as the user that mailhatch runs as, or as root"
+const hintUser = "run this as root or as the user that mailhatch runs as, such as with sudo; mailq lists your own mail"
 
 // view returns the running gateway's view of itself or, if none runs, what is in its state
 // directory. The caller must call done.

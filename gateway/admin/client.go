@@ -79,6 +79,12 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if errors.As(err, &dial) && dial.Op == "dial" && !dial.Timeout() && !errors.Is(err, fs.ErrPermission) && ctx.Err() == nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.socket, dial.Err)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("this account may not ask the gateway: %s: %w", c.socket, fs.ErrPermission)
+	}
+	if request, ok := errors.AsType[*url.Error](err); ok { // whose URL means nothing to people
+		err = request.Err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("asking mailhatch on %s: %w", c.socket, err)
 	}

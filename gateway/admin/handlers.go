@@ -254,7 +254,8 @@ func (s *Server) recent(w http.ResponseWriter, _ *http.Request) error {
 	list := []Event{}
 	if s.cfg.Recent != nil {
 		for _, h := range s.cfg.Recent() {
-			list = append(list, Event{At: h.At, Name: h.Name, ID: h.ID, Upstream: h.Upstream, Class: h.Class, Error: h.Error, Recipients: h.Recipients})
+			list = append(list, Event{At: h.At, Name: h.Name, ID: h.ID, Upstream: h.Upstream, Class: h.Class, Error: h.Error, Recipients: h.Recipients,
+				Action: h.Action, By: h.By})
 		}
 	}
 	return writeJSON(w, http.StatusOK, Recent{list})

@@ -157,6 +157,8 @@ type Event struct {
 	Class      string    `json:"class,omitempty"` // of a failure; why an upstream was closed; where an internal error was
 	Error      string    `json:"error,omitempty"`
 	Recipients int       `json:"recipients,omitempty"`
+	Action     string    `json:"action,omitempty"` // of an operator, where it was one's doing
+	By         string    `json:"by,omitempty"`     // the operator
 }
 
 // Recent are the last events, the newest last.

@@ -251,9 +251,9 @@ func TestStatus(t *testing.T) {
 func TestRecentAndMetrics(t *testing.T) {
 	at := time.Now().Truncate(time.Second).UTC()
 	c, _ := start(t, Config{Queue: newFake(), Version: "1.2", Recent: func() []journal.Happened {
-		return []journal.Happened{{At: at, Event: journal.Event{Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2}}}
+		return []journal.Happened{{At: at, Event: journal.Event{Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2, Action: "delete", By: "root"}}}
 	}})
-	want := []Event{{At: at, Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2}}
+	want := []Event{{At: at, Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2, Action: "delete", By: "root"}}
 	if got, err := c.Recent(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -229,14 +229,14 @@ func (j *Journal) UpstreamPaused(upstream, by string) {
 	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)
 	j.metrics.closed.WithLabelValues(upstream, "paused").Inc()
 	j.metrics.operators.WithLabelValues("pause").Inc()
-	j.tell(Event{Name: "upstream_paused", Upstream: upstream})
+	j.tell(Event{Name: "upstream_paused", Upstream: upstream, Action: "pause", By: by})
 	j.write(slog.LevelWarn, "upstream_paused", slog.String("upstream", upstream), slog.String("by", by))
 }
 
 // UpstreamResumed writes "upstream_resumed". It may have been closed for another reason meanwhile: then it is not open yet.
 func (j *Journal) UpstreamResumed(upstream, by string, after time.Duration, open bool) {
 	j.metrics.operators.WithLabelValues("resume").Inc()
-	j.tell(Event{Name: "upstream_resumed", Upstream: upstream})
+	j.tell(Event{Name: "upstream_resumed", Upstream: upstream, Action: "resume", By: by})
 	if open {
 		j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)
 		j.tell(Event{Name: "upstream_opened", Upstream: upstream})

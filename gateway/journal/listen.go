@@ -12,6 +12,8 @@ type Event struct {
 	Recipients int
 	Age        time.Duration // since the message was accepted
 	Took       time.Duration // the offer to the upstream
+	Action     string        // of an operator, where it was one's doing: delete, pause…
+	By         string        // the operator
 }
 
 // Listen makes hear be called with each event that follows, by many goroutines at once: mail waits while it works,

@@ -18,7 +18,7 @@ func (j *Journal) Operator(o Operation) {
 	if o.Action == "delete" {
 		j.metrics.discarded.Add(float64(o.Recipients))
 	}
-	j.tell(Event{Name: "operator", Upstream: o.Upstream, Recipients: o.Recipients})
+	j.tell(Event{Name: "operator", Upstream: o.Upstream, Recipients: o.Recipients, Action: o.Action, By: o.By})
 	upstream := slog.Attr{} // none is not written
 	if o.Upstream != "" {
 		upstream = slog.String("upstream", o.Upstream)

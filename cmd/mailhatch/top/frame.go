@@ -277,7 +277,11 @@ func whyNot(u *admin.Upstream) string {
 
 // eventLine is one of the last events.
 func eventLine(e *admin.Event) line {
-	words := []string{terminal.Clock(e.At), fmt.Sprintf("%-15s", e.Name)}
+	name := e.Name
+	if e.By != "" { // what was done comes first where there is little room
+		name = e.Action + " by " + e.By
+	}
+	words := []string{terminal.Clock(e.At), fmt.Sprintf("%-15s", name)}
 	for _, w := range []string{e.ID, e.Upstream, e.Class} {
 		if w != "" {
 			words = append(words, w)

@@ -70,6 +70,8 @@ func busy() *gateway {
 	}, events: []admin.Event{
 		{At: now, Name: "deferred", ID: "38HE", Upstream: "relay", Class: "temporary", Error: "450 \x1b]0;owned\x07", Recipients: 2},
 		{At: now, Name: "failed", ID: "38HF", Upstream: "main", Class: "permanent", Error: "550 no such user", Recipients: 1},
+		{At: now, Name: "operator", Action: "move", By: "root", Upstream: "bulk", Recipients: 3},
+		{At: now, Name: "upstream_paused", Action: "pause", By: "root", Upstream: "bulk"},
 	}}
 }
 
@@ -84,6 +86,7 @@ func TestSnapshot(t *testing.T) {
 		"mailhatch 1.2 on app1, running for 3 h\n", "not ready: upstream relay is closed\n", "store: the log grows\n", "\naccepted 101, sent 90, deferred 0, failed 2 since the start\n",
 		"\nin the queue: 47 queued (1.2 MB, oldest 4 min), 0 held, 0 failed; in the maildrop: 2 (oldest 2 min)\n", "\nUPSTREAM  STATE   QUEUED  IN FLIGHT  RATE  QUOTA LEFT\n", "\nmain      open        35       3/16  10/s  250 of 300/d\n",
 		"\n    closed: refused [2J \ufffd; probe in 4 s; for 3 min (unreachable)\n", "\nbulk      paused       0          0     -  -\n    paused by root since 11:20\n", " deferred        38HE relay temporary 2 recipients: 450  ]0;owned \n", " failed          38HF main permanent: 550 no such user\n",
+		" move by root    bulk 3 recipients\n", " pause by root   bulk\n",
 	} {
 		if !strings.Contains(strings.ReplaceAll(got, "owned\n", "owned \n"), want) {
 			t.Errorf("%q is missing in\n%s", want, got)

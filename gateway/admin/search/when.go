@@ -12,15 +12,16 @@ import (
 )
 
 // Since returns the time that people mean by a text, or the beginning of the day where it names a whole one: a time
-// ago (90m, 2h, 1d12h, 2w, with or without "ago"), a time of day (11:30), the last that there was, or a day (today,
-// yesterday, monday, 2026-11-30, Nov 30), alone or with a time of day (yesterday 11:30, 2026-11-30T11:00), a time of
-// RFC 3339, or seconds since 1970 (@1700000000). Times without a zone are in that of now.
+// ago (90m, 2h, 1d12h, 2w, with or without "ago"), a time of day (11:30, 9pm, noon), the last that there was, or a day
+// (today, yesterday, monday, last monday, 2026-11-30, Nov 30), alone or with a time of day (yesterday 11:30,
+// 2026-11-30T11:00), a week or a month (this week, last month), a time of RFC 3339, or seconds since 1970 (@1700000000).
+// Weeks begin on Monday. Times without a zone are in that of now.
 func Since(text string, now time.Time) (time.Time, error) {
 	from, _, err := span(text, now)
 	return from, err
 }
 
-// Until is like Since, but a whole day stands for its end.
+// Until is like Since, but a whole day, week or month stands for its end.
 func Until(text string, now time.Time) (time.Time, error) {
 	_, to, err := span(text, now)
 	return to, err
@@ -44,6 +45,9 @@ func span(text string, now time.Time) (from, to time.Time, err error) {
 	if d, ok := day(s, now); ok {
 		return d, d.AddDate(0, 0, 1), nil
 	}
+	if from, to, ok := stretch(s, now); ok {
+		return from, to, nil
+	}
 	// A day with a time: the last separator that leaves both.
 	for i := len(s) - 1; i > 0; i-- {
 		if s[i] != ' ' && s[i] != 't' {
@@ -64,7 +68,7 @@ func span(text string, now time.Time) (from, to time.Time, err error) {
 const maxTime = 100
 
 func notTime(text string) error {
-	return fmt.Errorf("%q is not a time; write 2h (ago), 11:30, yesterday, monday, 2026-11-30 or 2026-11-30T11:00", text)
+	return fmt.Errorf("%q is not a time; write 2h (ago), 11:30, 9pm, yesterday, monday, last week, 2026-11-30 or 2026-11-30T11:00", text)
 }
 
 func today(now time.Time) time.Time {
@@ -82,6 +86,11 @@ func point(s string, now time.Time) (time.Time, bool) {
 	}
 	if t, err := time.Parse(time.RFC3339, strings.ToUpper(s)); err == nil {
 		return t, true
+	}
+	for _, one := range []string{"a ", "an "} {
+		if rest, ok := strings.CutPrefix(s, one); ok && strings.HasSuffix(s, " ago") {
+			s = "1 " + rest
+		}
 	}
 	if d, ok := ago(strings.TrimSpace(strings.TrimPrefix(strings.TrimSuffix(s, "ago"), "-"))); ok {
 		return now.Add(-d), true
@@ -135,9 +144,15 @@ func times(number, unit string) (time.Duration, bool) {
 	return d.Duration, err == nil && d.Duration <= maxAgo
 }
 
-// timeOfDay reads 11:30 and 11:30:05 as that time of a day.
+// timeOfDay reads 11:30, 11:30:05 and 9pm as that time of a day.
 func timeOfDay(s string, day time.Time) (time.Time, bool) {
-	for _, layout := range []string{"15:04", "15:04:05", "15:04:05.999999999"} {
+	switch s {
+	case "noon":
+		s = "12:00"
+	case "midnight":
+		s = "00:00"
+	}
+	for _, layout := range []string{"15:04", "15:04:05", "15:04:05.999999999", "3pm", "3 pm", "3:04pm", "3:04 pm"} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return time.Date(day.Year(), day.Month(), day.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), day.Location()), true
 		}
@@ -153,11 +168,18 @@ func day(s string, now time.Time) (time.Time, bool) {
 	case "yesterday":
 		return today(now).AddDate(0, 0, -1), true
 	}
+	first := 0 // days ago of the first that it can be
+	if name, ok := strings.CutPrefix(s, "last "); ok {
+		s, first = name, 1
+	}
 	for n := range 7 {
-		d := today(now).AddDate(0, 0, -n)
+		d := today(now).AddDate(0, 0, -n-first)
 		if name := strings.ToLower(d.Weekday().String()); s == name || s == name[:3] {
 			return d, true
 		}
+	}
+	if first > 0 {
+		return time.Time{}, false
 	}
 	if t, err := time.ParseInLocation(time.DateOnly, s, now.Location()); err == nil {
 		return t, true
@@ -176,4 +198,21 @@ func day(s string, now time.Time) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// stretch reads this and the last week and month, of which the present one ends with today.
+func stretch(s string, now time.Time) (from, to time.Time, ok bool) {
+	d := today(now)
+	week, month := d.AddDate(0, 0, -(int(d.Weekday())+6)%7), d.AddDate(0, 0, 1-d.Day())
+	switch s {
+	case "this week":
+		return week, d.AddDate(0, 0, 1), true
+	case "last week":
+		return week.AddDate(0, 0, -7), week, true
+	case "this month":
+		return month, d.AddDate(0, 0, 1), true
+	case "last month":
+		return month.AddDate(0, -1, 0), month, true
+	}
+	return time.Time{}, time.Time{}, false
 }

@@ -20,6 +20,10 @@ func TestTimesAsPeopleWriteThem(t *testing.T) {
 		"2026-11-30": "2026-11-30 00:00:00", "2026-11-30T11:00": "2026-11-30 11:00:00", "2026-11-30 11:00:07": "2026-11-30 11:00:07", "2026-02-03T04:05:06.5": "2026-02-03 04:05:06",
 		"2026-11-30T11:00:00Z": "2026-11-30 12:00:00", "2026-11-30T11:00:00+01:00": "2026-11-30 11:00:00",
 		"Nov 3": "2026-11-03 00:00:00", "3 nov": "2026-11-03 00:00:00", "Dec 1": "2025-12-01 00:00:00", "feb 29": "2024-02-29 00:00:00", "Nov 3 11:00": "2026-11-03 11:00:00",
+		"9am": "2026-11-30 09:00:00", "9pm": "2026-11-29 21:00:00", "9 PM": "2026-11-29 21:00:00", "8:45am": "2026-11-30 08:45:00", "12 am": "2026-11-30 00:00:00",
+		"noon": "2026-11-29 12:00:00", "midnight": "2026-11-30 00:00:00", "yesterday 9pm": "2026-11-29 21:00:00", "2026-11-28 9:05 pm": "2026-11-28 21:05:00", "fri noon": "2026-11-27 12:00:00",
+		"last week": "2026-11-23 00:00:00", "this week": "2026-11-30 00:00:00", "last month": "2026-10-01 00:00:00", "this month": "2026-11-01 00:00:00",
+		"last monday": "2026-11-23 00:00:00", "last sun": "2026-11-29 00:00:00", "last monday 09:00": "2026-11-23 09:00:00", "an hour ago": "2026-11-30 08:15:30", "a day ago": "2026-11-29 09:15:30",
 		"3 Nov 2024": "2024-11-03 00:00:00", "Nov 3, 2024 7:05": "2024-11-03 07:05:00",
 	} {
 		got, err := Since(text, now)
@@ -27,7 +31,7 @@ func TestTimesAsPeopleWriteThem(t *testing.T) {
 			t.Errorf("%q: %s, %v; want %s", text, s, err, want)
 		}
 	}
-	for _, text := range []string{"", "soon", "h", "2", "2x", "25:00", "2026-13-01", "yesterday 25:00", "t11:30", "@x", "nov 31", "999999999999h", "200000d", "-", "ago", strings.Repeat("1h", 100)} {
+	for _, text := range []string{"", "soon", "h", "2", "2x", "25:00", "2026-13-01", "yesterday 25:00", "t11:30", "@x", "nov 31", "999999999999h", "200000d", "-", "ago", "13pm", "9 o'clock", "last 2026-11-30", "last", "last year", "a ago", "next week", "an hour", strings.Repeat("1h", 100)} {
 		if got, err := Since(text, now); err == nil || !strings.Contains(err.Error(), "is not a time; write") {
 			t.Errorf("%q: %s, %v", text, got, err)
 		}
@@ -38,6 +42,7 @@ func TestUntilTheEndOfADay(t *testing.T) {
 	for text, want := range map[string]string{
 		"today": "2026-12-01 00:00:00", "yesterday": "2026-11-30 00:00:00", "2026-11-28": "2026-11-29 00:00:00", "fri": "2026-11-28 00:00:00",
 		"08:30": "2026-11-30 08:30:00", "2h": "2026-11-30 07:15:30", "yesterday 11:30": "2026-11-29 11:30:00",
+		"last week": "2026-11-30 00:00:00", "this week": "2026-12-01 00:00:00", "last month": "2026-11-01 00:00:00", "this month": "2026-12-01 00:00:00", "last monday": "2026-11-24 00:00:00",
 	} {
 		if got, err := Until(text, now); err != nil || got.Format(time.DateTime) != want {
 			t.Errorf("%q: %s, %v; want %s", text, got.Format(time.DateTime), err, want)
