@@ -75,6 +75,7 @@ func subcommands() []subcommand {
 		{"serve", "[--listen ADDRESS]", "run the gateway (the default)", runServe},
 		{"init", "[--upstream TYPE] [--from A] [--output FILE]", "write a first config, from flags or a few questions", runInit},
 		{"check", "[--online]", "check the config; with --online also the upstreams and this machine", runCheck},
+		{"config", "", "print the config in force, defaults included, and where each value comes from; secrets are hidden", runConfig},
 		{"route", "--from A --to B [FILE]", "show which rule decides, and why", runRoute},
 		{"render", "--upstream NAME FILE", "show what would be sent for a message", runRender},
 		{"send", "--to A [--from A] [-s SUBJECT] [-a FILE] [A…]", "send a message with files through the running gateway, as mailx(1)", runSend},

@@ -223,6 +223,7 @@ func parse(path, text string, opts Options) (*Config, error) {
 	if err := c.Err(); err != nil {
 		return nil, errors.Join(err, cfg.Close())
 	}
+	c.file.Hostname, c.file.StateDir, c.file.RunDir = cfg.Hostname, cfg.StateDir, cfg.RunDir // as they are in force
 	cfg.Warnings, cfg.SecretFiles, cfg.Settings = c.Warnings, c.SecretFiles, c.Decoder.Settings()
 	return cfg, nil
 }

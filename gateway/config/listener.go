@@ -99,6 +99,7 @@ func (c *checker) listeners() []Listener {
 		list = make([]Listener, 1)
 		list[0].SetDefaults()
 		list[0].Address = defaultAddress
+		c.Table(indexPath("listener", 0), nil, &list[0])
 	}
 	if at := c.opts.Listen; at != "" && len(list) > 0 {
 		if len(list) > 1 {
