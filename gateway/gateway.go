@@ -106,7 +106,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	if health, err := q.Health(ctx); err == nil && health.Unclean {
 		memory.BeCareful(carefulTime)
 	}
-	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk}
+	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk, Suppressed: q.Suppressed}
 	g.refused = refused.New(q, clk.Now, func(err error) { g.journal.InternalError("history", err) })
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer

@@ -66,7 +66,7 @@ var plan = [][]string{
 		"upstream/local",
 		"upstream/upstreamtest/fakes",
 	},
-	{"gateway/config/environ", "gateway/config/value", "gateway/refused", "gateway/admin/search", "gateway/queue/sqlite", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest", "upstream/upstreamtest/teller", "upstream/api/words", "upstream/smtp/reply"},
+	{"gateway/config/environ", "gateway/config/value", "gateway/refused", "gateway/suppression", "gateway/admin/search", "gateway/queue/sqlite", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest", "upstream/upstreamtest/teller", "upstream/api/words", "upstream/smtp/reply"},
 	{"gateway/queue/sqlite/feedback"},
 	{"gateway/queue/postgres/fleet", "gateway/queue/sqlite/ledger", "gateway/queue/sqlite/history", "gateway/queue/sqlite/pause", "gateway/queue/sqlite/depth", "gateway/queue/sqlite/backup", "gateway/queue/sqlite/salvage", "gateway/queue/sqlite/suppress"},
 	{"gateway/queue/veil", "gateway/queue/sqlite/database", "gateway/queue/sqlite/bodies", "gateway/queue/row"},

@@ -19,6 +19,7 @@ import (
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
+	"mailhatch/gateway/suppression"
 	"mailhatch/mime"
 )
 
@@ -32,6 +33,8 @@ type Acceptor struct {
 	Config    func() *config.Config // the config in force
 	Memory    *budget.Memory        // that messages are taken apart in
 	Clock     *clock.Clock          // nil: the wall clock
+
+	Suppressed suppression.Lookup // who gets no mail; nil: everybody does
 }
 
 // accept makes a message durable and returns its queue id. Errors are *envelope.Reply, or come from body.
@@ -43,7 +46,7 @@ func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.R
 		return "", err
 	}
 	defer in.close()
-	parts, err := a.parts(in)
+	parts, err := a.parts(ctx, in)
 	if err != nil && !late {
 		return "", in.refusal(err)
 	}

@@ -45,7 +45,7 @@ func (a *Acceptor) Again(ctx context.Context, env *envelope.Envelope, body queue
 	if err := a.parse(ctx, in, int(header)); err != nil {
 		return "", nil, err
 	}
-	parts, err := a.partsAgain(in, via)
+	parts, err := a.partsAgain(ctx, in, via)
 	if err != nil {
 		return "", nil, err
 	}
@@ -60,9 +60,9 @@ func (a *Acceptor) Again(ctx context.Context, env *envelope.Envelope, body queue
 	return in.id, to, nil
 }
 
-func (a *Acceptor) partsAgain(in *incoming, via string) ([]queue.Part, error) {
+func (a *Acceptor) partsAgain(ctx context.Context, in *incoming, via string) ([]queue.Part, error) {
 	if via == "" {
-		return a.parts(in)
+		return a.parts(ctx, in)
 	}
 	u := in.cfg.Upstream(via)
 	if u == nil {
@@ -72,6 +72,13 @@ func (a *Acceptor) partsAgain(in *incoming, via string) ([]queue.Part, error) {
 		if err := in.judge(u, p, in.env.To); err != nil {
 			return nil, err
 		}
+	}
+	var to []string
+	for _, r := range in.env.To {
+		to = append(to, r.Address)
+	}
+	for _, reply := range a.refusals(ctx, in.env.From, to...) {
+		return nil, reply // an operator lifts it first
 	}
 	return []queue.Part{{To: in.env.To, Lane: via, State: envelope.Queued, Progress: envelope.Progress{Moved: via}}}, nil
 }

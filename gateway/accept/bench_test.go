@@ -48,7 +48,7 @@ func BenchmarkReceive(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := a.parts(in); err != nil {
+		if _, err := a.parts(b.Context(), in); err != nil {
 			b.Fatal(err)
 		}
 		in.summary()

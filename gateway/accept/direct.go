@@ -27,7 +27,7 @@ func (a *Acceptor) direct(ctx context.Context, env *envelope.Envelope, body io.R
 		return "", "", err
 	}
 	defer in.close()
-	parts, err := a.parts(in)
+	parts, err := a.parts(ctx, in)
 	if err != nil {
 		return "", "", in.refusal(err)
 	}

@@ -52,7 +52,7 @@ func TestRefusedAliases(t *testing.T) {
 		for _, s := range c.states {
 			in.ended = append(in.ended, identity.Ending{State: s, Why: "because"})
 		}
-		if _, err := a.parts(in); (err != nil) != c.refused {
+		if _, err := a.parts(t.Context(), in); (err != nil) != c.refused {
 			t.Errorf("%v: %v", c.states, err)
 		}
 	}

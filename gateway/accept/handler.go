@@ -34,10 +34,11 @@ func (h *handler) Sender(_ context.Context, env *envelope.Envelope) error {
 	return &envelope.Reply{Code: 553, Enhanced: [3]int{5, 7, 1}, Text: fmt.Sprintf("%s may not send as <%s>", env.Client.User, env.From)}
 }
 
-// Recipient refuses a recipient as early as rules that need no header allow.
-func (h *handler) Recipient(_ context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error {
+// Recipient refuses a recipient as early as rules that need no header allow, and the list of suppressed addresses.
+func (h *handler) Recipient(ctx context.Context, env *envelope.Envelope, rcpt *envelope.Recipient) error {
 	cfg := h.Config()
 	var refusal error
+	var open []string // addresses that rules take
 	reached, ended := cfg.Aliases.Expand(cfg.Identity, []envelope.Recipient{*rcpt})
 	for i := range ended {
 		if ended[i].State != envelope.Failed {
@@ -48,10 +49,22 @@ func (h *handler) Recipient(_ context.Context, env *envelope.Envelope, rcpt *env
 	for _, r := range reached {
 		in := &route.Input{Envelope: env, To: r.Address}
 		decision, known := cfg.Routes.Early(in)
-		if !known || cfg.Rewrites.MayRedirect(in) || decision.Action != route.Reject {
+		switch {
+		case !known || cfg.Rewrites.MayRedirect(in) || decision.Action == route.Discard || decision.Action != route.Reject && decision.Regardless:
+			return nil
+		case decision.Action == route.Reject:
+			refusal = &decision.Reply
+		default:
+			open = append(open, r.Address)
+		}
+	}
+	suppressed := h.refusals(ctx, cfg.Identity.Qualify(env.From), open...)
+	for _, address := range open {
+		reply := suppressed[address]
+		if reply == nil {
 			return nil
 		}
-		refusal = &decision.Reply
+		refusal = reply
 	}
 	return refusal
 }

@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -11,13 +12,14 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
+	"mailhatch/gateway/suppression"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
 // parts sorts recipients by where they go. When none can be taken the refusal is a *envelope.Reply; when
 // some cannot, they are taken all the same and bounced.
-func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
+func (a *Acceptor) parts(ctx context.Context, in *incoming) (parts []queue.Part, refusal error) {
 	asked, refused := len(in.ended), 0 // of the recipients that the client named
 	for i := range in.ended {
 		if e := &in.ended[i]; e.State == envelope.Failed {
@@ -31,17 +33,21 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 		ri.To = rcpt.Address
 		in.decisions[i] = in.cfg.Routes.Decide(ri)
 	}
+	suppressed := a.suppressed(ctx, in)
 	for i, rcpt := range in.env.To {
 		d := in.decisions[i]
 		in.cfg.Routes.Accepted(&d)
 		part := queue.Part{State: envelope.Queued, To: []envelope.Recipient{rcpt}}
 		var err error
-		switch d.Action {
-		case route.Reject:
+		gone := suppressed[rcpt.Address]
+		switch {
+		case gone != nil:
+			err = gone // delivery finds it on the list as well
+		case d.Action == route.Reject:
 			err = &d.Reply
-		case route.Hold:
+		case d.Action == route.Hold:
 			part.State, part.Progress.Hold = envelope.Held, &envelope.Hold{Rule: d.Name}
-		case route.Deliver:
+		case d.Action == route.Deliver:
 			part.Lane, part.Progress.Unfit, err = a.lane(in, d.Via)
 		}
 		if !in.copies[mime.AddressKey(rcpt.Address)] {
@@ -64,6 +70,26 @@ func (a *Acceptor) parts(in *incoming) (parts []queue.Part, refusal error) {
 		return parts, refusal
 	}
 	return parts, nil
+}
+
+// suppressed returns the replies to recipients that get no mail though a route takes it.
+func (a *Acceptor) suppressed(ctx context.Context, in *incoming) map[string]*envelope.Reply {
+	var to []string
+	for i, d := range in.decisions {
+		if (d.Action == route.Deliver || d.Action == route.Hold) && !d.Regardless {
+			to = append(to, in.env.To[i].Address)
+		}
+	}
+	return a.refusals(ctx, in.env.From, to...)
+}
+
+// refusals asks the list of suppressed addresses. Where it cannot be read, delivery will ask again.
+func (a *Acceptor) refusals(ctx context.Context, from string, to ...string) map[string]*envelope.Reply {
+	replies, err := suppression.Refusals(ctx, a.Suppressed, from, to...)
+	if err != nil && ctx.Err() == nil {
+		a.Journal.InternalError("queue", err)
+	}
+	return replies
 }
 
 // lane returns the upstream that should have the message: the first of via that can carry it and is

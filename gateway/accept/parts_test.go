@@ -55,7 +55,7 @@ func TestUpstreamsAreAskedOnce(t *testing.T) {
 		in.env.To = append(in.env.To, envelope.Recipient{Address: fmt.Sprintf("ann%d@a.example", i)},
 			envelope.Recipient{Address: fmt.Sprintf("ann%d@b.example", i)})
 	}
-	parts, err := a.parts(in)
+	parts, err := a.parts(t.Context(), in)
 	if err == nil || !strings.Contains(err.Error(), "too colourful") {
 		t.Errorf("the refusal is %v", err)
 	}

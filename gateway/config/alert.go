@@ -5,7 +5,15 @@ import (
 	"fmt"
 
 	"mailhatch/gateway/alert"
+	"mailhatch/upstream"
 )
+
+// keyErrors reports what a table's owner finds wrong with it.
+func (c *checker) keyErrors(table string, problems []*upstream.KeyError) {
+	for _, e := range problems {
+		c.report(table+"."+e.Key, e.Problem, cmp.Or(e.Hint, didYouMean(e.Value, e.Allowed)))
+	}
+}
 
 // alerts checks who is told of what.
 func (c *checker) alerts() []*alert.Alerter {
@@ -17,9 +25,7 @@ func (c *checker) alerts() []*alert.Alerter {
 			s.CAFile = resolvePath(c.File, s.CAFile)
 		}
 		given := func(key string) bool { _, ok := c.lines[path+"."+key]; return ok }
-		for _, e := range s.Check(given) {
-			c.report(path+"."+e.Key, e.Problem, cmp.Or(e.Hint, didYouMean(e.Value, e.Allowed)))
-		}
+		c.keyErrors(path, s.Check(given))
 		if s.Name != "" && named[s.Name] {
 			c.report(path+".name", fmt.Sprintf("%q is used twice", s.Name), "")
 		}

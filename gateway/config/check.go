@@ -46,6 +46,8 @@ func (c *checker) check() *Config {
 	c.strangers(cfg.Listeners)
 	c.queue()
 	cfg.Queue = c.file.Queue
+	c.keyErrors("suppression", c.file.Suppression.Check())
+	cfg.Suppression = c.file.Suppression
 	c.admin(&c.file.Admin)
 	cfg.Admin = c.file.Admin
 	cfg.Alerts = c.alerts()

@@ -13,6 +13,7 @@ import (
 	"mailhatch/gateway/config/environ"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
+	"mailhatch/gateway/suppression"
 	"mailhatch/upstream"
 )
 
@@ -32,6 +33,7 @@ type Config struct {
 	Identity        *identity.Identity
 	Queue           Queue
 	BodyCount       int // of finished messages that Queue.KeepBodies keeps, the last so many stay; 0: no bound
+	Suppression     suppression.Rules
 	Admin           Admin
 	Alerts          []*alert.Alerter // who is told of what
 	Log             Log
@@ -96,6 +98,7 @@ type document struct {
 	AliasesFile     string              `toml:"aliases_file"`
 	Identity        identityTable       `toml:"identity"`
 	Queue           Queue               `toml:"queue"`
+	Suppression     suppression.Rules   `toml:"suppression"`
 	Admin           Admin               `toml:"admin"`
 	Alert           []alert.Settings    `toml:"alert"`
 	Log             Log                 `toml:"log"`
@@ -115,9 +118,10 @@ func defaultFile() document {
 			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry", MinFree: 64e6, KeepFailedBytes: 1e9,
 			KeepFailed: duration(30 * day), KeepSent: duration(7 * day), Privacy: "none",
 		},
-		Identity: identityTable{LocalDomains: identity.LocalDomains()},
-		Admin:    defaultAdmin(),
-		Log:      Log{Level: "info", Format: "auto"},
+		Identity:    identityTable{LocalDomains: identity.LocalDomains()},
+		Suppression: suppression.Default(),
+		Admin:       defaultAdmin(),
+		Log:         Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -72,7 +72,7 @@ func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests 
 		probe = a.upstream()
 	}
 	a.follow(ctx)
-	decide := a.gen.cfg.Route(a.msg, a.body)
+	decide, suppressed := a.gen.cfg.Route(a.msg, a.body), a.suppressed(ctx)
 	for _, rcpt := range a.part.To {
 		if a.fresh[rcpt.Address] {
 			continue
@@ -81,6 +81,7 @@ func (a *attempt) route(ctx context.Context) (offer []envelope.Recipient, dests 
 		dest := refusal(p.Status, p.Enhanced, p.Error)
 		if !p.Refused {
 			dest = a.gen.find(decide(rcpt.Address), &p, probe)
+			dest = dest.unless(suppressed[rcpt.Address], &p)
 		}
 		rcpts := []envelope.Recipient{rcpt}
 		switch dest.action {

@@ -11,6 +11,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/quota"
 	"mailhatch/gateway/route"
+	"mailhatch/gateway/suppression"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -39,12 +40,13 @@ type Aliases func(to []envelope.Recipient) (reached []envelope.Recipient, ended 
 
 // Config is what delivery follows. It is not changed after it was handed over.
 type Config struct {
-	Upstreams []Upstream
-	Route     func(m *queue.Message, msg *mime.Message) func(to string) route.Decision // for each recipient of a message
-	Aliases   Aliases                                                                  // nil: there are none
-	Policy    Policy
-	Clock     *clock.Clock // that of the queue; nil: the wall clock
-	Pauses    gate.Board   // what operators have paused; nil: nothing. The one of the first config counts
+	Upstreams  []Upstream
+	Route      func(m *queue.Message, msg *mime.Message) func(to string) route.Decision // for each recipient of a message
+	Aliases    Aliases                                                                  // nil: there are none
+	Policy     Policy
+	Clock      *clock.Clock       // that of the queue; nil: the wall clock
+	Suppressed suppression.Lookup // who gets no mail; nil: everybody does
+	Pauses     gate.Board         // what operators have paused; nil: nothing. The one of the first config counts
 }
 
 // Policy is the [queue] table of the config.

@@ -8,6 +8,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/route"
+	"mailhatch/gateway/suppression"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -146,4 +147,28 @@ func (g *generation) choose(via []string, p *envelope.Progress, probe string) st
 		}
 	}
 	return fresh[0]
+}
+
+// suppressed returns the replies to recipients of the part that are on the list of suppressed addresses. Where it cannot be
+// read, nothing can be finished either.
+func (a *attempt) suppressed(ctx context.Context) map[string]*envelope.Reply {
+	to := make([]string, len(a.part.To))
+	for i := range to {
+		to[i] = a.part.To[i].Address
+	}
+	replies, err := suppression.Refusals(ctx, a.gen.cfg.Suppressed, a.msg.Envelope.From, to...)
+	if err != nil && ctx.Err() == nil {
+		a.gen.journal.InternalError("queue", err)
+	}
+	return replies
+}
+
+// unless returns the destination of a recipient who gets no mail, for which reply is not nil: it is refused, unless a rule
+// sends regardless or it may have the mail already.
+func (d destination) unless(reply *envelope.Reply, p *envelope.Progress) destination {
+	if reply == nil || d.action != route.Deliver || d.decision.Regardless || p.Uncertain {
+		return d
+	}
+	d.action, d.unrouted, d.decision.Action, d.decision.Reply = route.Reject, false, route.Reject, *reply
+	return d
 }

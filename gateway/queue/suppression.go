@@ -22,7 +22,7 @@ type Suppressions interface {
 	// returns the entries that are gone.
 	Lift(ctx context.Context, domain string, addresses ...string) ([]Suppression, error)
 	// Suppressed returns the entries that are in force for mail from senders of a domain, those for all senders among
-	// them: at most two for each address. It is asked for each recipient that a client names, and costs next to nothing
+	// them: at most two for each address, which is then as it was asked for. It is asked for each recipient that a client names, and costs next to nothing
 	// as long as the list is empty.
 	Suppressed(ctx context.Context, domain string, addresses ...string) ([]Suppression, error)
 	// Suppressions returns entries, the newest first.

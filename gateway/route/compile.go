@@ -26,6 +26,7 @@ type Rule struct {
 
 	OnFailure     string `toml:"on_failure"`     // "", "bounce", "keep" or "discard"
 	FailoverAfter int    `toml:"failover_after"` // temporary failures at one upstream before the next is tried; 0: the default
+	Suppression   *bool  `toml:"suppression"`    // false: addresses on the list get this mail all the same
 }
 
 // KeyError is a key of a rule that cannot be used.
@@ -53,6 +54,7 @@ type rule struct {
 	reply         envelope.Reply
 	onFailure     string
 	failoverAfter int
+	regardless    bool
 }
 
 // Compile makes a table. Its error joins one *KeyError for each key that cannot be used.
@@ -84,6 +86,12 @@ func (c *compiler) compile(in *Rule) rule {
 	r := rule{index: c.index, name: cmp.Or(in.Name, fmt.Sprintf("route %d", c.index+1)), via: in.Via, onFailure: in.OnFailure, failoverAfter: in.FailoverAfter}
 	r.conditions = c.conditions(&in.Match)
 	c.action(in, &r)
+	if in.Suppression != nil {
+		r.regardless = !*in.Suppression
+		if r.action == Reject || r.action == Discard {
+			c.fail("suppression", "does nothing here: the rule sends no mail", "it goes with via, balance and hold")
+		}
+	}
 	switch in.OnFailure {
 	case "", "bounce", "keep", "discard":
 	default:

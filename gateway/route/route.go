@@ -92,6 +92,7 @@ type Decision struct {
 	Reply         envelope.Reply // Reject
 	OnFailure     string         // "" (as [queue] says), "bounce", "keep" or "discard"
 	FailoverAfter int            // temporary failures at one upstream before the next of Via is tried; 0: as [queue] says
+	Regardless    bool           // of the list of suppressed addresses
 }
 
 // Title returns what a sentence calls the rule of that name: "route drafts", and "route 3" of a rule without a name.
@@ -155,7 +156,7 @@ func (r *rule) passedOver(in *Input) bool {
 func (r *rule) decide(in *Input) Decision {
 	d := Decision{
 		Rule: r.index, Name: r.name, Action: r.action, Via: r.via, Reply: r.reply,
-		OnFailure: r.onFailure, FailoverAfter: r.failoverAfter,
+		OnFailure: r.onFailure, FailoverAfter: r.failoverAfter, Regardless: r.regardless,
 	}
 	if len(r.balance) > 0 {
 		d.Via = balanced(r.balance, in.ID)
