@@ -29,7 +29,7 @@ func queueCommands() []subcommand {
 		{"hold", "ID…|--all " + selection, "keep mail until it is released", act(admin.Hold)},
 		{"release", "ID…|--all " + selection, "release held mail", act(admin.Release)},
 		{"delete", "ID…|--all " + selection, "discard mail for good", act(admin.Delete)},
-		{"move", "--to UPSTREAM ID…|--all " + strings.Replace(selection, "--to", "--recipient", 1), "make mail wait for another upstream, whatever routes say", act(admin.Move)},
+		{"move", "--to UPSTREAM|--back ID…|--all " + strings.Replace(selection, "--to", "--recipient", 1), "make mail wait for another upstream, whatever routes say, or give it back to the routes", act(admin.Move)},
 		{"resend", "ID [--to A]… [--via UPSTREAM]", "accept a message a second time, under a new id", queueResend},
 		{"export", "DIR [ID…] " + selection, "write messages to files: ID.eml as it is stored, ID.json with all that is known", queueExport},
 	}

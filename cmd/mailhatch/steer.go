@@ -77,6 +77,7 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 		if action == admin.Move {
 			parts.define(fs, "recipient")
 			fs.StringVar(&sel.Target, "to", "", "the `upstream` that is to have them, whatever routes say")
+			fs.BoolVar(&sel.Back, "back", false, "give what was moved back to the routes")
 		} else {
 			parts.define(fs, "to")
 		}
@@ -100,8 +101,8 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 			return command.Usagef("queue %s: name messages or use --all, not both", action)
 		case !*all && len(ids) == 0 && !parts.given():
 			return command.Usagef("queue %s: name messages, or use --all", action)
-		case action == admin.Move && sel.Target == "":
-			return command.Usagef("queue move: --to names the upstream; --recipient chooses recipients")
+		case action == admin.Move && (sel.Target == "") != sel.Back:
+			return command.Usagef("queue move: --to names the upstream, or --back gives mail to the routes again; --recipient chooses recipients")
 		}
 		client, _, err := a.client(ctx)
 		if err != nil {
@@ -172,7 +173,7 @@ func printTouched(w io.Writer, action admin.Action, c *admin.Changed) {
 		fmt.Fprintf(w, "  %s %s%s\n", terminal.Count(g.Recipients, "recipient"), g.State, forUpstream(g.Upstream))
 	}
 	if c.Stay > 0 {
-		fmt.Fprintf(w, "  %s stay\n", terminal.Count(c.Stay, "recipient"))
+		fmt.Fprintf(w, "  %s\n", stays(c.Stay))
 	}
 	fmt.Fprintln(w, "such as")
 	t := &terminal.Table{}
@@ -230,7 +231,7 @@ func (a *app) printChanged(action admin.Action, sel *admin.Selection, c *admin.C
 	case len(c.Missing) > 0:
 		return noSuch(c.Missing...)
 	case c.Stay > 0:
-		return fmt.Errorf("%s stay where they were", terminal.Count(c.Stay, "recipient"))
+		return fmt.Errorf("%s where %s before", stays(c.Stay), oneOrMore(c.Stay, "it was", "they were"))
 	case c.Changed == 0 && c.Busy > 0:
 		return errors.New("nothing was changed")
 	}
@@ -238,8 +239,12 @@ func (a *app) printChanged(action admin.Action, sel *admin.Selection, c *admin.C
 }
 
 func changedLine(action admin.Action, sel *admin.Selection, c *admin.Changed) string {
+	moved := "moved to " + terminal.Plain(sel.Target)
+	if sel.Back {
+		moved = "given back to the routes"
+	}
 	done := map[admin.Action]string{admin.Retry: "due now", admin.Hold: "held", admin.Release: "released", admin.Delete: "deleted",
-		admin.Move: "moved to " + terminal.Plain(sel.Target)}[action]
+		admin.Move: moved}[action]
 	line := terminal.Count(c.Changed, "message") + " " + done
 	chosen := sel.State != "" || sel.Upstream != "" || sel.From+sel.To+sel.Subject != ""
 	switch { // where recipients were chosen, others of the same message may be as they were
@@ -249,6 +254,16 @@ func changedLine(action admin.Action, sel *admin.Selection, c *admin.Changed) st
 		return line + ", " + terminal.Count(c.Recipients, "recipient")
 	}
 	return line
+}
+
+// stays says so of some recipients.
+func stays(n int) string { return terminal.Count(n, "recipient") + oneOrMore(n, " stays", " stay") }
+
+func oneOrMore(n int, one, more string) string {
+	if n == 1 {
+		return one
+	}
+	return more
 }
 
 const maxStay = 20 // lines about what stays
@@ -267,7 +282,7 @@ func (a *app) printStay(target string, c *admin.Changed) {
 		fmt.Fprintf(a.stdout, "  stays: %s to %s: %s\n", r.ID, terminal.Plain(to), terminal.Plain(r.Why))
 	}
 	if c.Busy > 0 {
-		fmt.Fprintf(a.stderr, "hint: %s stay because they are being offered right now: repeat the command\n", terminal.Count(c.Busy, "recipient"))
+		fmt.Fprintf(a.stderr, "hint: %s because %s being offered right now: repeat the command\n", stays(c.Busy), oneOrMore(c.Busy, "it is", "they are"))
 	}
 	if target == "" {
 		return

@@ -44,6 +44,7 @@ type Config struct {
 	Why      func(ctx context.Context, list []queue.Message) (*waiting.View, error)        // tells why each of them waits; nil: as in a stopped gateway
 	Steer    func(ctx context.Context, upstream string, a UpstreamAction, by string) error // pauses, resumes or probes an upstream
 	Flush    func(ctx context.Context, upstream string) error                              // makes queued mail of a lane due and tries its upstream
+	Reroute  func(upstream string)                                                         // has due mail of a lane routed anew soon
 	Silent   func() []string                                                               // listeners that do not answer, in words
 	Ready    func() []string                                                               // what is not ready yet, in words; none: ready
 	Reload   func(ctx context.Context) ([]string, error)                                   // reads the config again and returns what needs a restart; after an error the old config stays

@@ -45,6 +45,10 @@ const maxNamedIDs = 5 // that a log line shows
 // String returns the selection in one line, for the record.
 func (s *Selection) String() string {
 	var words []string
+	back := ""
+	if s.Back {
+		back = "to the routes"
+	}
 	switch n := len(s.IDs); {
 	case n > maxNamedIDs:
 		words = append(words, strings.Join(s.IDs[:maxNamedIDs], " ")+" …")
@@ -53,7 +57,7 @@ func (s *Selection) String() string {
 	default:
 		words = append(words, "all")
 	}
-	for _, w := range [][2]string{{"state", string(s.State)}, {"upstream", s.Upstream}, {"from", s.From}, {"to", s.To}, {"subject", s.Subject}, {"older", s.Older}} {
+	for _, w := range [][2]string{{"state", string(s.State)}, {"upstream", s.Upstream}, {"from", s.From}, {"to", s.To}, {"subject", s.Subject}, {"older", s.Older}, {"back", back}} {
 		if w[1] != "" {
 			words = append(words, w[0]+"="+w[1])
 		}
@@ -81,7 +85,7 @@ const (
 // deed is an action and what goes with it.
 type deed struct {
 	action Action
-	target string // of Move
+	target string // of Move; "": back to the routes
 	// refuses returns why a message cannot be moved; nil: nothing can tell.
 	refuses func(ctx context.Context, upstream string, m *queue.Message, to []envelope.Recipient) error
 }
@@ -96,6 +100,9 @@ func (d *deed) changes(p *queue.Part) bool {
 	case Release:
 		return p.State == envelope.Held
 	case Move:
+		if d.target == "" {
+			return p.Progress.Moved != ""
+		}
 		return p.Lane != d.target
 	}
 	return true

@@ -102,11 +102,15 @@ func (s *Server) valid(d *deed, sel *Selection) error {
 		return badRequest("ids and all exclude each other")
 	case !sel.All && len(sel.IDs) == 0:
 		return badRequest("no messages are named")
+	case d.action == Move && sel.Back:
+		if sel.Target != "" {
+			return badRequest("target and back exclude each other")
+		}
 	case d.action == Move:
 		d.refuses = s.cfg.Carry
 		return s.checkTarget(sel.Target)
-	case sel.Target != "":
-		return badRequest("target goes with move")
+	case sel.Target != "" || sel.Back:
+		return badRequest("target and back go with move")
 	}
 	return nil
 }
@@ -149,7 +153,8 @@ func (s *Server) change(ctx context.Context, d *deed, f queue.Filter, by string)
 	return out, nil
 }
 
-// move moves what the target can carry, page by page, as it has to look at each message.
+// move moves what the target can carry, page by page, as it has to look at each message. What goes back to the routes leaves
+// closed upstreams soon.
 func (s *Server) move(ctx context.Context, d *deed, f queue.Filter, by string) (*Changed, error) {
 	t := newTouch()
 	moved := &Changed{}
@@ -169,6 +174,11 @@ func (s *Server) move(ctx context.Context, d *deed, f queue.Filter, by string) (
 		return false, err
 	})
 	out := t.result()
+	for _, g := range out.Groups {
+		if d.target == "" && s.cfg.Reroute != nil {
+			s.cfg.Reroute(g.Upstream)
+		}
+	}
 	out.Busy, out.Changed, out.Recipients = out.Recipients-moved.Recipients, moved.Changed, moved.Recipients
 	out.At, out.Examples = time.Time{}, nil
 	return out, err

@@ -312,7 +312,13 @@ func TestMove(t *testing.T) {
 			t.Errorf("%+v: %v", sel, err)
 		}
 	}
-	if _, err := c.Act(t.Context(), Hold, Selection{All: true, Target: "main"}); err == nil || !strings.Contains(err.Error(), "target goes with move") {
+	if _, err := c.Act(t.Context(), Move, Selection{All: true, Target: "main", Back: true}); err == nil || !strings.Contains(err.Error(), "exclude each other") {
+		t.Error(err)
+	}
+	if got, err := c.Act(t.Context(), Move, Selection{All: true, Back: true, DryRun: true}); err != nil || got.Changed != 0 {
+		t.Errorf("back to the routes, of nothing that was moved: %+v, %v", got, err)
+	}
+	if _, err := c.Act(t.Context(), Hold, Selection{All: true, Target: "main"}); err == nil || !strings.Contains(err.Error(), "target and back go with move") {
 		t.Error(err)
 	}
 	want := &Changed{Changed: 2, Recipients: 4, Stay: 2, Groups: []Group{{"main", envelope.Failed, 1, 2}, {"main", envelope.Held, 1, 1}, {"main", envelope.Queued, 1, 1}},

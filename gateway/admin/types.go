@@ -200,7 +200,7 @@ const (
 	Hold    Action = "hold"    // it waits until it is released
 	Release Action = "release" // held mail goes on
 	Delete  Action = "delete"  // it is discarded
-	Move    Action = "move"    // it waits for another upstream, whatever routes say
+	Move    Action = "move"    // it waits for another upstream, whatever routes say, or goes back to the routes
 )
 
 // Selection chooses the parts of an action: those of the named messages, or of all, that the other fields agree to;
@@ -215,6 +215,7 @@ type Selection struct {
 	Subject  string         `json:"subject,omitempty"`
 	Older    string         `json:"older,omitempty"`
 	Target   string         `json:"target,omitempty"`  // upstream of Move
+	Back     bool           `json:"back,omitempty"`    // Move goes back to the routes
 	DryRun   bool           `json:"dry_run,omitempty"` // nothing is changed: the answer says what would be
 }
 

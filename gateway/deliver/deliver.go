@@ -176,6 +176,14 @@ func (d *Deliverer) Flush(ctx context.Context, upstream string) error {
 	return nil
 }
 
+// Reroute has queued mail that is due routed anew soon where its upstream is closed; where it is open, the next attempt
+// does so.
+func (d *Deliverer) Reroute(upstream string) {
+	if g := d.current.Load(); g != nil && g.lanes[upstream] != nil {
+		g.lanes[upstream].gate.SweepNow()
+	}
+}
+
 // Choose returns the first of the named upstreams that is not closed; all closed: the first.
 func (d *Deliverer) Choose(via []string) string {
 	if g := d.current.Load(); g != nil {

@@ -155,12 +155,25 @@ func Renewed(p envelope.Progress, now time.Time) envelope.Progress {
 }
 
 // MayMove reports whether a part may be moved to another lane: not if its last offer to an upstream may have been taken,
-// for another would send it twice.
+// for another would send it twice. Back to the routes, "", goes what was moved.
 func MayMove(p *Part, lane string) bool {
+	if lane == "" {
+		return p.Progress.Moved != ""
+	}
 	return !p.Interrupted && (!p.Progress.Uncertain || p.Progress.Upstream == lane)
 }
 
-// Moved is the progress of a part that an operator moves to an upstream, whatever was tried before and routes say.
+// MoveEvent says that an operator has moved parts.
+func MoveEvent(lane, by string) Event {
+	e := Event{Kind: EventMoved, Lane: lane, By: by}
+	if lane == "" {
+		e.Words = "back to the routes"
+	}
+	return e
+}
+
+// Moved is the progress of a part that an operator moves to an upstream, whatever was tried before and routes say; or back
+// to the routes, "".
 func Moved(p envelope.Progress, upstream string) envelope.Progress {
 	p.Moved, p.Refused, p.Passed, p.Tries = upstream, false, nil, 0
 	p.Unfit = slices.DeleteFunc(slices.Clone(p.Unfit), func(name string) bool { return name == upstream })

@@ -33,7 +33,9 @@ type Operator interface {
 	// Delete removes parts and leaves a record in the history for each of their recipients, as [Deleted] has it.
 	Delete(ctx context.Context, f Filter, by string) (Changed, error)
 	// Move puts parts into another lane and sets Progress.Moved. Their states stay; queued ones are due now. Parts
-	// that are leased, or whose last offer to another upstream may have been taken, are left alone.
+	// that are leased, or whose last offer to another upstream may have been taken, are left alone. The lane "" gives
+	// parts that were moved back to the routes: they stay in their lane, from where the next attempt takes them. The
+	// event is that of [MoveEvent].
 	Move(ctx context.Context, f Filter, lane, by string) (Changed, error)
 
 	// Pause keeps in mind, over restarts, that nothing is to be offered in a lane; it is for who delivers to ask and

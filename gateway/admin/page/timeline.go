@@ -155,6 +155,9 @@ func eventStep(e *queue.Event) step {
 		s.State, s.Words = envelope.Discarded, by+" deleted it for"+who
 	case queue.EventMoved:
 		s.Words = by + " moved it to " + e.Lane + " for" + who
+		if e.Lane == "" {
+			s.Words, s.Small = by+" gave it back to the routes for"+who, ""
+		}
 	case queue.EventResent:
 		s.State, s.Words, s.Small = "", by+" sent it again, "+e.Words, ""
 	case queue.EventFailed:

@@ -75,6 +75,14 @@ func (g *Gate) SweepAgain() {
 	g.signal()
 }
 
+// SweepNow makes a sweep due.
+func (g *Gate) SweepNow() {
+	g.mu.Lock()
+	g.sweepAt = time.Now()
+	g.mu.Unlock()
+	g.signal()
+}
+
 // Swept ends a sweep: no due mail is left.
 func (g *Gate) Swept() {
 	g.mu.Lock()

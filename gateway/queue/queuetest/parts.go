@@ -153,6 +153,7 @@ func testMoveDuringLease(t *testing.T, h *house) {
 	h.finish(l, queue.Result{Parts: []queue.Part{{To: m.Envelope.To[:1], Lane: lane, State: envelope.Queued, Progress: envelope.Progress{Attempts: 1, Refused: true,
 		Passed: []string{"x"}, Unfit: []string{"next", "y"}}}}})
 	move("after a lease", queue.Changed{Messages: 1, Recipients: 1})
+	defer h.moveBack()
 	for _, p := range h.only().Parts {
 		want := envelope.Progress{Attempts: 1, Moved: "next", Unfit: []string{"y"}}
 		if p.State == envelope.Held {
@@ -161,5 +162,26 @@ func testMoveDuringLease(t *testing.T, h *house) {
 		if diff := alike(p.Progress, want); diff != "" || p.Lane == lane != (p.State == envelope.Held) {
 			t.Errorf("%s is in lane %s: %s", p.To[0].Address, p.Lane, diff)
 		}
+	}
+}
+
+// moveBack gives mail that was moved to the lane next back to the routes, and no other.
+func (h *house) moveBack() {
+	h.Helper()
+	for _, want := range []queue.Changed{{Messages: 1, Recipients: 1}, {}} {
+		if got, err := h.q.Move(context.Background(), queue.Filter{}, "", operator); got != want || err != nil {
+			h.Errorf("Move back: %+v, %v; want %+v", got, err, want)
+		}
+	}
+	m := h.only()
+	for _, p := range m.Parts {
+		if p.Progress.Moved != "" || p.State == envelope.Queued && p.Lane != "next" {
+			h.Errorf("after Move back: %+v", p)
+		}
+	}
+	events, err := h.q.Events(context.Background(), m.ID)
+	h.must("Events", err)
+	if last := events[len(events)-1]; last.Kind != queue.EventMoved || last.Lane != "" || last.By != operator || last.Words != "back to the routes" {
+		h.Errorf("event %+v", last)
 	}
 }

@@ -70,16 +70,19 @@ func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (queue.C
 	})
 }
 
-// Move puts parts into another lane.
+// Move puts parts into another lane, or gives them back to the routes.
 func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (queue.Changed, error) {
 	return s.change(ctx, f, action{
-		event:   queue.Event{Kind: queue.EventMoved, Lane: lane, By: by},
+		event:   queue.MoveEvent(lane, by),
 		applies: func(p *row.StoredPart) bool { return p.Lane != lane },
 		spares:  func(part *queue.Part) bool { return !queue.MayMove(part, lane) },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) (err error) {
 			part.Progress = queue.Moved(part.Progress, lane)
 			to := p.Part
-			if to.Lane = lane; to.State == row.Queued {
+			if lane != "" {
+				to.Lane = lane
+			}
+			if to.State == row.Queued {
 				to.NextAt = t.now.UnixMilli()
 			}
 			if to.Info, err = row.PartText(part, m.Envelope.To); err != nil {
