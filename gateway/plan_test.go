@@ -78,6 +78,7 @@ var plan = [][]string{
 		"gateway/alert",
 		"gateway/admin/figures",
 		"gateway/admin/page/letter",
+		"gateway/admin/page/fate",
 		"gateway/smtpd",
 		"gateway/route",
 		"gateway/identity",

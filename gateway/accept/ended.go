@@ -1,6 +1,8 @@
 package accept
 
 import (
+	"strings"
+
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -8,9 +10,12 @@ import (
 )
 
 // kept returns what Commit stores: parts, what became of others, and the recipients whose alias leads to no
-// address. Mail for /dev/null is on record.
+// address. Mail for /dev/null is on record, and which rules changed the message.
 func (in *incoming) kept(parts []queue.Part, done []queue.Record) queue.Accepted {
 	kept := queue.Accepted{Envelope: in.env, Header: in.summary(), Parts: parts, Done: done}
+	if len(in.rewritten) > 0 {
+		kept.Events = []queue.Event{{At: in.env.Received, Kind: queue.EventRewritten, Rule: strings.Join(in.rewritten, ", ")}}
+	}
 	for i := range in.ended {
 		e := &in.ended[i]
 		to := []envelope.Recipient{e.Recipient}

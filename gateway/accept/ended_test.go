@@ -2,6 +2,9 @@ package accept
 
 import (
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
@@ -20,6 +23,9 @@ func TestEndedAliasesAreOnRecord(t *testing.T) {
 	kept := in.kept([]queue.Part{{To: in.env.To, Lane: "main", State: envelope.Queued}}, nil)
 	if err := kept.Check(); err != nil {
 		t.Fatal(err)
+	}
+	if len(kept.Events) != 0 {
+		t.Errorf("events: %+v", kept.Events)
 	}
 	if len(kept.Envelope.To) != 4 || len(in.env.To) != 1 {
 		t.Errorf("recipients %v, before %v", kept.Envelope.To, in.env.To)
@@ -55,5 +61,16 @@ func TestRefusedAliases(t *testing.T) {
 		if _, err := a.parts(t.Context(), in); (err != nil) != c.refused {
 			t.Errorf("%v: %v", c.states, err)
 		}
+	}
+}
+
+// TestRewritingIsOnRecord: the history says which rules changed a message.
+func TestRewritingIsOnRecord(t *testing.T) {
+	in := &incoming{msg: newMessage(t), rewritten: []string{"app", "rewrite 2"}}
+	in.env.Received = time.UnixMilli(7)
+	kept := in.kept(nil, nil)
+	want := []queue.Event{{At: in.env.Received, Kind: queue.EventRewritten, Rule: "app, rewrite 2"}}
+	if d := cmp.Diff(want, kept.Events); d != "" {
+		t.Error(d)
 	}
 }

@@ -122,6 +122,7 @@ type EventKind string
 
 // What happens to messages between acceptance and end. Those that an operator brings about say By whom.
 const (
+	EventRewritten EventKind = "rewritten" // [[rewrite]] rules changed it when it was accepted; Rule has their names
 	EventDeferred  EventKind = "deferred"  // an offer failed and is to be repeated
 	EventFailover  EventKind = "failover"  // an offer failed, and another upstream is next
 	EventUncertain EventKind = "uncertain" // nobody knows whether an offer was taken

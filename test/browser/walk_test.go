@@ -41,7 +41,7 @@ func liveOverview(t *testing.T, browser context.Context) {
 	h.provider.status.Store(http.StatusUnauthorized)
 	h.send("news@example.com", "News", "ann@example.org")
 	b.shows("#attention", "bulk has been closed")
-	b.shows("#whole", "1 wait for bulk")
+	b.shows("#whole", "1 waits for bulk")
 	if !js[bool](b, `window.same === true`) {
 		t.Error("the page was loaded again")
 	}
@@ -83,7 +83,7 @@ func retry(t *testing.T, browser context.Context) {
 	b.await("the failure", `document.querySelector("#rows tr") ? true : (location.reload(), false)`)
 	b.click(".subject a", "News of today")
 	b.shows(".fates", "failed")
-	b.shows(".fates", "The mailbox is on holiday.")
+	b.shows(".fates", "The mailbox is on holiday")
 	h.provider.status.Store(http.StatusOK)
 	b.click(".tools button", "Retry…")
 	b.shows("h1", "Retry 1 recipient of 1 message?")

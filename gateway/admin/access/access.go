@@ -121,17 +121,17 @@ func (c *Control) Admit(w http.ResponseWriter, r *http.Request, level Level) boo
 	}
 	switch {
 	case caller.Level > Anybody:
-		refuse(w, http.StatusForbidden, "the token is not enough for this: it is there for people who open the page (mailhatch page), and over the admin socket")
+		refuse(w, r, http.StatusForbidden, "the token is not enough for this: it is there for people who open the page (mailhatch page), and over the admin socket")
 	case wantsPage(r):
 		refusePage(w, r)
 	case c.token() == "":
-		refuse(w, http.StatusForbidden, "who mails whom is shown over the admin socket, and to people who open the page (mailhatch page); "+
+		refuse(w, r, http.StatusForbidden, "who mails whom is shown over the admin socket, and to people who open the page (mailhatch page); "+
 			"programs can ask here once [admin] has a token")
 	case c.guessed(w, r):
-		refuse(w, http.StatusTooManyRequests, "too many wrong tokens, try again later")
+		refuse(w, r, http.StatusTooManyRequests, "too many wrong tokens, try again later")
 	default:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="mailhatch"`)
-		refuse(w, http.StatusUnauthorized, "this needs the token of [admin], as Authorization: Bearer TOKEN")
+		refuse(w, r, http.StatusUnauthorized, "this needs the token of [admin], as Authorization: Bearer TOKEN")
 	}
 	return false
 }

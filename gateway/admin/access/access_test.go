@@ -139,7 +139,7 @@ func TestLinkOnAnotherPage(t *testing.T) {
 		t.Errorf("%s %s", resp.Status, body)
 	}
 	resp = elsewhere.ask(server(c), "GET", "/messages/A1?tab=html")
-	if body := text(t, resp); resp.StatusCode != http.StatusForbidden || !strings.Contains(body, `<a href="/messages/A1?tab=html">go on</a>`) {
+	if body := text(t, resp); resp.StatusCode != http.StatusUnauthorized || !strings.Contains(body, `<a href="/messages/A1?tab=html">go on</a>`) {
 		t.Errorf("a link to a message: %s %s", resp.Status, body)
 	}
 }
@@ -156,7 +156,7 @@ func TestForeign(t *testing.T) {
 		{name: "health by name", method: "GET", target: "/healthz", browser: browser{host: "LocalHost:8025"}, status: 200},
 		{name: "health by a name of this machine's own", method: "GET", target: "/healthz", browser: browser{host: "mail.localhost:8025"}, status: 200},
 		{name: "health by IPv6", method: "GET", target: "/healthz", browser: browser{host: "[::1]:8025"}, status: 200},
-		{name: "the page without a cookie", method: "GET", target: "/", browser: browser{header: map[string]string{"Accept": "text/html,*/*"}}, status: 403},
+		{name: "the page without a cookie", method: "GET", target: "/", browser: browser{header: map[string]string{"Accept": "text/html,*/*"}}, status: 401},
 		{name: "the page as a program", method: "GET", target: "/", status: 403},
 		{name: "a forged cookie", method: "GET", target: "/", browser: browser{cookie: &http.Cookie{Name: "mailhatch", Value: "AAAAAAAAAAAAAAAAAAAAAAAAAA"}}, status: 403},
 		{name: "an empty cookie", method: "GET", target: "/", browser: browser{cookie: &http.Cookie{Name: "mailhatch"}}, status: 403},
@@ -203,6 +203,37 @@ func TestForeign(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRefusedInABrowser: people are told on a page why they get nothing, and how they would; nothing of it is of the page itself.
+func TestRefusedInABrowser(t *testing.T) {
+	c := New(Config{})
+	h := server(c)
+	cookie := opened(t, c, h)
+	for name, tc := range map[string]struct {
+		b              browser
+		method, target string
+		status         int
+		want           string
+	}{
+		"without a cookie": {browser{}, "GET", "/messages", 401, "mailhatch page"},
+		"another name":     {browser{host: "evil.example:8025"}, "GET", "/", 403, "by its loopback address"},
+		"an old form":      {browser{cookie: cookie, form: url.Values{FormToken: {"old"}}}, "POST", "/retry", 403, "The form is too old"},
+		"another page":     {browser{cookie: cookie, form: url.Values{}, header: map[string]string{"Origin": "http://evil.example"}}, "POST", "/retry", 403, "sent by another page"},
+		"the API":          {browser{}, "GET", "/api/v1/queue", 403, `{"error":`},
+	} {
+		if tc.b.header == nil {
+			tc.b.header = map[string]string{}
+		}
+		tc.b.header["Accept"] = "text/html,*/*;q=0.8"
+		resp := tc.b.ask(h, tc.method, tc.target)
+		if body := text(t, resp); resp.StatusCode != tc.status || !strings.Contains(body, tc.want) || strings.Contains(body, "secret") {
+			t.Errorf("%s: %s %s", name, resp.Status, body)
+		}
+		if challenge := resp.Header.Get("WWW-Authenticate"); (challenge != "") != (tc.status == 401) {
+			t.Errorf("%s: the challenge is %q", name, challenge)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 func (c *Control) login(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		refuse(w, http.StatusMethodNotAllowed, "a link is opened by GET")
+		refuse(w, r, http.StatusMethodNotAllowed, "a link is opened by GET")
 		return
 	}
 	cookie, s, ok := c.book.open(r.URL.Query().Get("token"), accountOf(r))
@@ -45,7 +45,7 @@ func (c *Control) login(w http.ResponseWriter, r *http.Request) {
 // logout ends the session of a request.
 func (c *Control) logout(w http.ResponseWriter, r *http.Request) {
 	if !c.isMeant(r) {
-		refuse(w, http.StatusForbidden, "the form is too old or not from here: load the page again")
+		refuse(w, r, http.StatusForbidden, "the form is too old or not from here: load the page again")
 		return
 	}
 	if cookie, err := r.Cookie(cookieName(r)); err == nil {
@@ -66,6 +66,7 @@ var files embed.FS
 // screen is what somebody sees who has no session.
 type screen struct {
 	Title string
+	Words string // why else a request is not answered
 	Used  bool   // a link was opened that is none, or is none any longer
 	Next  string // where the browser goes on
 	Again string // the same address, for a browser that did not send its cookie
@@ -93,17 +94,23 @@ func wantsPage(r *http.Request) bool {
 	return !strings.HasPrefix(r.URL.Path, "/api/") && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// refusePage tells a person how the page is opened.
+// refusePage tells a person how the page is opened. The challenge, which a 401 has to have (RFC 9110 section 15.5.2), is none that
+// a browser asks for a password by.
 func refusePage(w http.ResponseWriter, r *http.Request) {
 	s := screen{Title: "Open the page with a link"}
 	if isSafe(r) && r.Header.Get("Sec-Fetch-Site") != "same-origin" {
 		s.Again = (&url.URL{Path: r.URL.Path, RawQuery: r.URL.RawQuery}).String()
 	}
-	showPage(w, http.StatusForbidden, s)
+	w.Header().Set("WWW-Authenticate", `Cookie realm="mailhatch", cookie-name="`+cookieName(r)+`"`)
+	showPage(w, http.StatusUnauthorized, s)
 }
 
-// refuse answers as the API does.
-func refuse(w http.ResponseWriter, status int, words string) {
+// refuse answers as the API does, and people on a page.
+func refuse(w http.ResponseWriter, r *http.Request, status int, words string) {
+	if wantsPage(r) {
+		showPage(w, status, screen{Title: "This was refused", Words: strings.ToUpper(words[:1]) + words[1:] + "."})
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": words}) // the client is gone

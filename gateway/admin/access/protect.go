@@ -26,15 +26,15 @@ func (c *Control) Protect(next http.Handler, named func(host string) bool) http.
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		switch {
 		case !isOwnHost(r, named):
-			refuse(w, http.StatusForbidden, "only programs on this machine may ask, by its loopback address; others by a name of the certificate")
+			refuse(w, r, http.StatusForbidden, "only programs on this machine may ask, by its loopback address; others by a name of the certificate")
 		case r.Header.Get("Sec-Fetch-Site") != "" && !fetchedHere(r), !isSafe(r) && !sentHere(r), isSafe(r) && !seenHere(r):
-			refuse(w, http.StatusForbidden, "this was sent by another page, which may not ask here")
+			refuse(w, r, http.StatusForbidden, "this was sent by another page, which may not ask here")
 		case r.URL.Path == loginPath:
 			c.login(w, r)
 		case r.URL.Path == logoutPath && r.Method == http.MethodPost:
 			c.logout(w, r)
 		case !isSafe(r) && !c.isMeant(r):
-			refuse(w, http.StatusForbidden, "the form is too old or not from here: load the page again")
+			refuse(w, r, http.StatusForbidden, "the form is too old or not from here: load the page again")
 		default:
 			next.ServeHTTP(w, r)
 		}

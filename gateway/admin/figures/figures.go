@@ -17,14 +17,16 @@ const (
 
 // Count is how many there were in some time.
 type Count struct {
-	Accepted int // messages
-	Sent     int // recipients that an upstream took
-	Deferred int // recipients put off, as often as they were
-	Failed   int // recipients given up
+	Accepted   int // messages
+	Recipients int // of these messages
+	Sent       int // recipients that an upstream took
+	Deferred   int // recipients put off, as often as they were
+	Failed     int // recipients given up
 }
 
 func (c *Count) add(d Count) {
 	c.Accepted += d.Accepted
+	c.Recipients += d.Recipients
 	c.Sent += d.Sent
 	c.Deferred += d.Deferred
 	c.Failed += d.Failed
@@ -66,7 +68,7 @@ func (f *Figures) Hear(e journal.Event) {
 	var c Count
 	switch e.Name {
 	case "accepted":
-		c.Accepted = 1
+		c.Accepted, c.Recipients = 1, e.Recipients
 	case "sent":
 		c.Sent = e.Recipients
 	case "deferred":

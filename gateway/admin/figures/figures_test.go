@@ -35,7 +35,7 @@ func TestSeries(t *testing.T) {
 		w.t = w.t.Add(time.Minute)
 	}
 	w.t = w.t.Add(-time.Minute)
-	minute := Count{Accepted: 1, Sent: 2, Deferred: 3, Failed: 1}
+	minute := Count{Accepted: 1, Recipients: 5, Sent: 2, Deferred: 3, Failed: 1}
 	hour := f.Series(time.Hour, time.Minute)
 	if len(hour) != 60 {
 		t.Fatalf("%d points", len(hour))
@@ -49,7 +49,7 @@ func TestSeries(t *testing.T) {
 			t.Errorf("point %d: %s", i, d)
 		}
 	}
-	all := Count{Accepted: 3, Sent: 6, Deferred: 9, Failed: 3}
+	all := Count{Accepted: 3, Recipients: 15, Sent: 6, Deferred: 9, Failed: 3}
 	for _, c := range []struct{ span, step time.Duration }{{24 * time.Hour, 10 * time.Minute}, {7 * 24 * time.Hour, time.Hour}} {
 		points := f.Series(c.span, c.step)
 		if last := points[len(points)-1]; last.Count != all {

@@ -183,7 +183,7 @@ func (p *Page) askAgain(v *view) error {
 		return err
 	}
 	a := &again{ID: m.ID, Subject: m.Header.Subject}
-	for _, f := range m.Fates {
+	for _, f := range m.fates {
 		a.To = append(a.To, f.To)
 	}
 	if a.Targets, err = p.upstreamNames(v); err != nil {

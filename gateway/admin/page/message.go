@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
+	"mailhatch/gateway/admin/page/fate"
 	"mailhatch/gateway/admin/page/letter"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -21,12 +21,15 @@ type message struct {
 	Header   queue.Summary
 	Envelope envelope.Envelope
 	Size     int64
-	Fates    []fate
+	Fates    []fate.Group
+	Total    int  // recipients
+	Some     bool // not all of them are shown
 	Tabs     []chip
 	Tab      string
-	Kept     bool           // its contents can be read
-	Waiting  bool           // something of it is in the queue
-	ways     []way          // by which it goes, or went
+	Kept     bool  // its contents can be read
+	Waiting  bool  // something of it is in the queue
+	ways     []way // by which it goes, or went
+	fates    []fate.Fate
 	States   map[string]int // recipients
 
 	Timeline []step
@@ -47,15 +50,6 @@ type message struct {
 type way struct {
 	upstream string
 	to       []envelope.Recipient
-}
-
-// fate is what became of a recipient, in a sentence.
-type fate struct {
-	To, Given string
-	State     envelope.State
-	Words     string
-	Small     string
-	At        time.Time
 }
 
 // message shows one message, which may be in the queue or gone.
@@ -124,11 +118,12 @@ func (p *Page) known(v *view) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range records {
+	for i := range slices.Backward(records) { // they are the newest first
 		r := &records[i]
 		m.goes(r.Upstream, r.Recipient)
-		m.add(fate{To: mime.AddressText(r.Recipient.Address), Given: given(&r.Recipient), State: r.State, Words: ended(r, m.Envelope.Received), Small: r.Error, At: r.At})
+		m.add(fateOf(r, m.Envelope.Received))
 	}
+	m.Fates, m.Total, m.Some = fate.Together(m.fates), len(m.fates), len(records) == maxRecords
 	events, err := p.cfg.Gateway.Events(v.ctx, id)
 	if err != nil {
 		return nil, err
@@ -156,7 +151,7 @@ func why(env *envelope.Envelope) string {
 }
 
 // maxRecords is how many recipients of one message are shown.
-const maxRecords = 1000
+const maxRecords = 5000
 
 // waits fills in what is known of a message in the queue.
 func (p *Page) waits(v *view, m *message, list []queue.Message) error {
@@ -170,7 +165,7 @@ func (p *Page) waits(v *view, m *message, list []queue.Message) error {
 		part := &w.Parts[i]
 		reason := why.Of(w, part)
 		small := ""
-		if !strings.Contains(reason.Words, part.Progress.Error) {
+		if !strings.Contains(reason.Words, strings.TrimRight(part.Progress.Error, ".")) {
 			small = part.Progress.Error
 		}
 		words := reason.Words
@@ -179,7 +174,7 @@ func (p *Page) waits(v *view, m *message, list []queue.Message) error {
 		}
 		m.goes(part.Lane, part.To...)
 		for j := range part.To {
-			m.add(fate{To: mime.AddressText(part.To[j].Address), Given: given(&part.To[j]), State: part.State, Words: words, Small: small})
+			m.add(fate.Fate{To: mime.AddressText(part.To[j].Address), Given: given(&part.To[j]), State: part.State, Upstream: part.Lane, Words: words, Small: small})
 		}
 	}
 	return nil
@@ -198,9 +193,9 @@ func (m *message) goes(upstream string, to ...envelope.Recipient) {
 	m.ways[i].to = append(m.ways[i].to, to...)
 }
 
-func (m *message) add(f fate) {
+func (m *message) add(f fate.Fate) {
 	m.States[string(f.State)]++
-	m.Fates = append(m.Fates, f)
+	m.fates = append(m.fates, f)
 }
 
 // given returns what a recipient was called before aliases and rewriting, "" for the same.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin/find"
+	"mailhatch/gateway/admin/page/fate"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
@@ -25,9 +26,11 @@ type messages struct {
 	Chips   []chip
 	States  []chip
 	Rows    []row
-	More    string // address of the next page, "" for none
+	Older   string // address of the next page, "" for none
+	Newer   string // address of the page before, "" where that is not known
 	Newest  string // address of the first page, "" where this is it
 	Cut     bool   // older mail of the queue was not looked at yet
+	Unknown []chip // searches for the upstreams there are, where the one that was asked for is none of them
 	Catcher bool
 	SMTP    string
 	All     bool // nothing narrows the list
@@ -57,6 +60,7 @@ type row struct {
 type stateCount struct {
 	State envelope.State
 	Count int
+	Some  bool // there are more
 }
 
 func (p *Page) messages(v *view) error {
@@ -99,29 +103,76 @@ func (p *Page) find(v *view, m *messages, line *search.Line) error {
 	for i := range found.Messages {
 		m.Rows = append(m.Rows, rowOf(&found.Messages[i], why))
 	}
-	address := func(after string) string {
+	m.pages(v.r.URL.Query(), found.Next)
+	m.Cut = found.Cut
+	if len(m.Rows) == 0 && line.Upstream != "" {
+		return p.otherUpstreams(v, m, line)
+	}
+	return nil
+}
+
+// otherUpstreams leads from an upstream that there is not to those that there are.
+func (p *Page) otherUpstreams(v *view, m *messages, line *search.Line) error {
+	names, err := p.upstreamNames(v)
+	if err != nil || slices.Contains(names, line.Upstream) {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(line.Words), func(w search.Word) bool { return w.Name == "upstream" })
+	for _, name := range names {
+		m.Unknown = append(m.Unknown, chip{Label: name, URL: listAddress(append(slices.Clone(others), search.Word{Name: "upstream", Value: name}))})
+	}
+	return nil
+}
+
+const (
+	maxTrail   = 100 // pages that links lead back over
+	trailComma = "~" // between the places of a trail; they have none
+	trailEnd   = "-" // stands for all places before
+)
+
+// pages makes the links to other pages of a list. Pages are found by the place they begin at (keyset), and lists are read in one
+// direction: the address of a page has the places of those before it, the nearest first.
+func (m *messages) pages(q url.Values, next string) {
+	address := func(after string, trail []string) string {
 		q := url.Values{}
-		if m.Line != "" {
-			q.Set("q", m.Line)
-		}
-		if after != "" {
-			q.Set("after", after)
+		for key, value := range map[string]string{"q": m.Line, "after": after, "trail": strings.Join(trail, trailComma)} {
+			if value != "" {
+				q.Set(key, value)
+			}
 		}
 		return (&url.URL{Path: "/messages", RawQuery: q.Encode()}).String()
 	}
-	if found.Next != "" {
-		m.More = address(found.Next)
+	here := q.Get("after")
+	var trail []string
+	if t := q.Get("trail"); t != "" {
+		trail = strings.Split(t, trailComma)
 	}
-	if v.r.URL.Query().Has("after") {
-		m.Newest = address("")
+	if here == "" {
+		if next != "" {
+			m.Older = address(next, nil)
+		}
+		return
 	}
-	m.Cut = found.Cut
-	return nil
+	if next != "" {
+		longer := append([]string{here}, trail...)
+		if len(longer) > maxTrail {
+			longer = append(longer[:maxTrail], trailEnd)
+		}
+		m.Older = address(next, longer)
+	}
+	m.Newest = address("", nil)
+	switch {
+	case len(trail) == 0:
+		m.Newer = m.Newest
+	case trail[0] != trailEnd:
+		m.Newer = address(trail[0], trail[1:])
+	}
 }
 
 // rowOf shows a message that was found.
 func rowOf(f *find.Message, why *waiting.View) row {
 	r := row{ID: f.ID, At: f.At, More: -1}
+	worst := 0 // weight of the state that the words are of
 	recipient := func(s envelope.State, to, upstream, words string) {
 		if r.add(s); r.To == "" {
 			r.To = mime.AddressText(to)
@@ -130,8 +181,8 @@ func rowOf(f *find.Message, why *waiting.View) row {
 		if upstream != "" && !slices.Contains(r.Upstreams, upstream) {
 			r.Upstreams = append(r.Upstreams, upstream)
 		}
-		if s != envelope.Sent && r.Words == "" {
-			r.Words, r.Bad = words, s == envelope.Failed
+		if w := fate.Weight(s); s != envelope.Sent && (r.Words == "" || w < worst) {
+			r.Words, r.Bad, worst = words, s == envelope.Failed, w
 		}
 	}
 	if m := f.Waiting; m != nil {
@@ -143,12 +194,19 @@ func rowOf(f *find.Message, why *waiting.View) row {
 			}
 		}
 	}
+	inQueue := r.More + 1
 	for i := range f.Records {
 		rec := &f.Records[i]
 		if f.Waiting == nil {
 			r.From, r.Subject = sender(rec.From), rec.Header.Subject
 		}
 		recipient(rec.State, rec.Recipient.Address, rec.Upstream, rec.Error)
+	}
+	if m := f.Waiting; m != nil && len(m.Envelope.To) > inQueue+len(f.Records) { // their records were not all read
+		r.More = len(m.Envelope.To) - 1
+		for i := range r.States {
+			r.States[i].Some = slices.ContainsFunc(f.Records, func(rec queue.Record) bool { return rec.State == r.States[i].State })
+		}
 	}
 	return r
 }
@@ -159,32 +217,30 @@ func (r *row) add(s envelope.State) {
 		r.States[i].Count++
 		return
 	}
-	r.States = append(r.States, stateCount{s, 1})
-	slices.SortFunc(r.States, func(a, b stateCount) int { return weight(a.State) - weight(b.State) })
+	r.States = append(r.States, stateCount{State: s, Count: 1})
+	slices.SortFunc(r.States, func(a, b stateCount) int { return fate.Weight(a.State) - fate.Weight(b.State) })
 }
 
-func weight(s envelope.State) int {
-	return slices.Index([]envelope.State{envelope.Failed, envelope.Held, envelope.Queued, envelope.Sent, envelope.Discarded, envelope.Refused}, s)
+// listAddress is the address of a search.
+func listAddress(words []search.Word) string {
+	if len(words) == 0 {
+		return "/messages"
+	}
+	return "/messages?q=" + url.QueryEscape(search.Join(words))
 }
 
 // chips are the filters in force, each with the list without it, and those of the states.
 func (m *messages) chips(line *search.Line) {
-	address := func(words []search.Word) string {
-		if len(words) == 0 {
-			return "/messages"
-		}
-		return "/messages?q=" + url.QueryEscape(search.Join(words))
-	}
 	for i, w := range line.Words {
 		if w.Name != "state" {
-			m.Chips = append(m.Chips, chip{Label: w.Name + ": " + w.Value, URL: address(slices.Delete(slices.Clone(line.Words), i, i+1))})
+			m.Chips = append(m.Chips, chip{Label: w.Name + ": " + w.Value, URL: listAddress(slices.Delete(slices.Clone(line.Words), i, i+1))})
 		}
 	}
 	others := slices.DeleteFunc(slices.Clone(line.Words), func(w search.Word) bool { return w.Name == "state" })
-	m.States = []chip{{Label: "All", URL: address(others), Here: line.State == ""}}
+	m.States = []chip{{Label: "All", URL: listAddress(others), Here: line.State == ""}}
 	for _, s := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded, envelope.Refused} {
 		words := append(slices.Clone(others), search.Word{Name: "state", Value: string(s)})
 		label := stateWord(s)
-		m.States = append(m.States, chip{Label: strings.ToUpper(label[:1]) + label[1:], URL: address(words), Here: line.State == string(s), State: s})
+		m.States = append(m.States, chip{Label: strings.ToUpper(label[:1]) + label[1:], URL: listAddress(words), Here: line.State == string(s), State: s})
 	}
 }

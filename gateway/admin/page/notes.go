@@ -13,23 +13,26 @@ import (
 
 // note is something that an operator should know, in a sentence.
 type note struct {
-	Level string // bad: mail is refused or none gets out; warn: some waits; good
+	Level string // bad: mail is refused or none gets out; warn: some waits; info: something lies there; good
 	Short string // a few words, for the top of each screen
 	Text  string
-	Small string   // the code or the provider's words behind it
-	Link  string   // to what is meant
-	Do    []button // what can be done
+	Small string         // the code or the provider's words behind it
+	State envelope.State // of the mail it is about, where that is one; else ""
+	Link  string         // to what is meant
+	Do    []button       // what can be done
 }
 
 // button leads to a form that does something.
 type button struct{ Label, URL string }
 
-// whole returns the note for the top of each screen: the worst.
+// whole returns the note for the top of each screen: the worst, with how many more there are. All is well where there is none.
 func whole(list []note) note {
-	for _, level := range []string{"bad", "warn"} {
-		if i := slices.IndexFunc(list, func(n note) bool { return n.Level == level && n.Short != "" }); i >= 0 {
-			n := list[i]
-			n.Link = "/overview"
+	for _, level := range []string{"bad", "warn", "info"} {
+		if i := slices.IndexFunc(list, func(n note) bool { return n.Level == level }); i >= 0 {
+			n := note{Level: level, Short: list[i].Short, State: list[i].State, Link: "/overview"}
+			if more := len(list) - 1; more > 0 {
+				n.Short += fmt.Sprintf(", %d more", more)
+			}
 			return n
 		}
 	}
@@ -54,20 +57,20 @@ func (p *Page) notes(v *view, st *admin.Status) []note {
 		}
 	}
 	if q := st.Queue[envelope.Queued]; q.Parts > 0 && v.now.Sub(q.Oldest) > longWait {
-		list = append(list, note{Level: "warn", Short: number(q.Parts) + " wait, the oldest for " + duration(v.now.Sub(q.Oldest).Truncate(time.Second)),
+		list = append(list, note{Level: "warn", Short: number(q.Parts) + plural(q.Parts, " waits", " wait") + ", the oldest for " + duration(v.now.Sub(q.Oldest).Truncate(time.Second)),
 			Text: fmt.Sprintf("The oldest mail that waits came %s ago.", duration(v.now.Sub(q.Oldest).Truncate(time.Second))), Link: "/messages?q=state:waits"})
 	}
-	if q := st.Queue[envelope.Held]; q.Parts > 0 {
-		list = append(list, note{Level: "info", Text: held(q.Parts), Link: "/messages?q=state:held"})
-	}
 	if q := st.Queue[envelope.Failed]; q.Parts > 0 {
-		list = append(list, note{Level: "info", Text: failed(q.Parts), Link: "/messages?q=state:failed"})
+		list = append(list, note{Level: "info", Short: number(q.Parts) + " failed", State: envelope.Failed, Text: failed(q.Parts), Link: "/messages?q=state:failed"})
+	}
+	if q := st.Queue[envelope.Held]; q.Parts > 0 {
+		list = append(list, note{Level: "info", Short: number(q.Parts) + " held", State: envelope.Held, Text: held(q.Parts), Link: "/messages?q=state:held"})
 	}
 	for _, n := range st.Store.Notes {
 		list = append(list, note{Level: "warn", Short: "The store needs attention", Text: "The store: " + n})
 	}
 	if n := st.Store.Aside; n > 0 {
-		list = append(list, note{Level: "info", Text: fmt.Sprintf("Stored bodies without a message were set aside in %s: %s.", st.Store.AsideDir, number(n)),
+		list = append(list, note{Level: "info", Short: "Bodies were set aside", Text: fmt.Sprintf("Stored bodies without a message were set aside in %s: %s.", st.Store.AsideDir, number(n)),
 			Small: "mailhatch recover"})
 	}
 	return append(list, maildropNotes(v.now, st.Maildrop)...)
@@ -87,23 +90,23 @@ func maildropNotes(now time.Time, d *admin.MaildropStatus) (list []note) {
 			Small: "mailhatch queue list --state maildrop"})
 	}
 	if d.Refused > 0 {
-		list = append(list, note{Level: "warn", Text: fmt.Sprintf("%s could not be taken in from the maildrop; see %s and the log.", count(d.Refused, "message"), d.RefusedDir)})
+		list = append(list, note{Level: "warn", Short: count(d.Refused, "message") + " left in the maildrop", Text: fmt.Sprintf("%s could not be taken in from the maildrop; see %s and the log.", count(d.Refused, "message"), d.RefusedDir)})
 	}
 	return list
 }
 
+// deliveries writes how many parts there are of messages: each is what some recipients wait for together.
+func deliveries(n int) string { return number(n) + " " + plural(n, "delivery", "deliveries") }
+
+// deliveriesWait writes that so many of them wait.
+func deliveriesWait(n int) string { return deliveries(n) + " " + plural(n, "waits", "wait") }
+
 func held(n int) string {
-	if n == 1 {
-		return "One group of recipients is held until somebody releases it."
-	}
-	return number(n) + " groups of recipients are held until somebody releases them."
+	return deliveries(n) + plural(n, " is held until somebody releases it.", " are held until somebody releases them.")
 }
 
 func failed(n int) string {
-	if n == 1 {
-		return "One group of recipients has failed and can be tried again."
-	}
-	return number(n) + " groups of recipients have failed and can be tried again."
+	return deliveries(n) + plural(n, " has", " have") + " failed and can be tried again."
 }
 
 // paused is what people see for the state of an upstream that an operator has paused.
@@ -140,16 +143,9 @@ func upstreamNote(now time.Time, u *admin.Upstream) (note, bool) {
 	}
 	n.Text += "."
 	if u.Queued > 0 {
-		n.Short = number(u.Queued) + " wait for " + u.Name
-		n.Text += " " + waitWords(u.Queued)
+		n.Short = number(u.Queued) + plural(u.Queued, " waits for ", " wait for ") + u.Name
+		n.Text += " " + deliveriesWait(u.Queued) + "."
 		n.Do = append(n.Do, button{"Move elsewhere…", "/act?do=move&q=state:queued+upstream:" + url.QueryEscape(u.Name)})
 	}
 	return n, true
-}
-
-func waitWords(n int) string {
-	if n == 1 {
-		return "One group of recipients waits."
-	}
-	return number(n) + " groups of recipients wait."
 }

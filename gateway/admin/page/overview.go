@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 	"time"
 
 	"mailhatch/gateway/admin"
@@ -31,7 +32,7 @@ type overview struct {
 type figure struct {
 	Label, Tone, Link string
 	Now               int
-	Before            string
+	Unit, Small       string
 }
 
 // span is a choice of how much the chart shows.
@@ -110,16 +111,19 @@ func (p *Page) today(now time.Time, st *admin.Status) []figure {
 		yesterday = p.cfg.Figures.Between(midnight.AddDate(0, 0, -1), local.AddDate(0, 0, -1))
 		before = func(n int) string { return number(n) + " yesterday by now" }
 	}
-	oldest := ""
-	waits := st.Queue[envelope.Queued]
-	if waits.Parts > 0 {
-		oldest = "the oldest for " + duration(now.Sub(waits.Oldest).Truncate(time.Second))
+	accepted, oldest := before(yesterday.Accepted), ""
+	if today.Accepted > 0 {
+		accepted = strings.TrimSuffix("for "+count(today.Recipients, "recipient")+", "+accepted, ", ")
+	}
+	waiting := st.Queue[envelope.Queued]
+	if waiting.Parts > 0 {
+		oldest = "the oldest for " + duration(now.Sub(waiting.Oldest).Truncate(time.Second))
 	}
 	return []figure{
-		{"Accepted", "accepted", "/messages?q=since:today", today.Accepted, before(yesterday.Accepted)},
-		{"Sent", "sent", "/messages?q=state:sent+since:today", today.Sent, before(yesterday.Sent)},
-		{"Waiting", "waits", "/messages?q=state:waits", waits.Parts, oldest},
-		{"Failed", "failed", "/messages?q=state:failed", today.Failed, before(yesterday.Failed)},
+		{"Accepted today", "accepted", "/messages?q=since:today", today.Accepted, plural(today.Accepted, "message", "messages"), accepted},
+		{"Sent today", "sent", "/messages?q=state:sent+since:today", today.Sent, plural(today.Sent, "recipient", "recipients"), before(yesterday.Sent)},
+		{"Waiting", "waits", "/messages?q=state:waits", waiting.Parts, plural(waiting.Parts, "delivery", "deliveries"), oldest},
+		{"Failed today", "failed", "/messages?q=state:failed", today.Failed, plural(today.Failed, "recipient", "recipients"), before(yesterday.Failed)},
 	}
 }
 

@@ -39,9 +39,9 @@ func TestOverview(t *testing.T) {
 	}
 	for _, span := range []string{"", "?span=1h", "?span=24h", "?span=7d", "?span=nonsense"} {
 		text = h.see("/overview" + span)
-		h.contains("the overview", text, "Needs attention", "1 wait for bulk", "bulk has been closed for 12 min: 401 <key> is invalid; probe in 27 s. One group of recipients waits.", "Move elsewhere…",
-			"One group of recipients is held", "has failed and can be tried again", "The certificate of old ends on", "could not be renewed",
-			"Sent today 1,234", "Failed today 1", "Waiting 1 the oldest for", "half within about", "put off")
+		h.contains("the overview", text, "Needs attention", "1 waits for bulk", "bulk has been closed for 12 min: 401 <key> is invalid; probe in 27 s. 1 delivery waits.", "Move elsewhere…",
+			"1 delivery is held", "has failed and can be tried again", "The certificate of old ends on", "could not be renewed",
+			"Sent today 1,234", "Failed today 1", "Waiting 1 delivery the oldest for", "half within about", "put off")
 	}
 }
 
@@ -65,7 +65,7 @@ func TestMessages(t *testing.T) {
 	h := newHouse(t)
 	h.add(mixed, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org", "bob@example.org")}, sent("eva@example.org"))
 	text := h.see("/messages")
-	h.contains("the list", text, `<b>bold</b> & "quoted"`, "◐ waits 2", "● sent", "shop@example.com → ", "and 2 more", "bulk")
+	h.contains("the list", text, `<b>bold</b> & "quoted"`, "◐ waits 2", "● sent", "shop@example.com", "and 2 more", "bulk")
 	h.contains("a search", h.see("/messages?q=to:ann"), "to: ann", "ann@example.org")
 	h.contains("a search", h.see("/messages?q=to:nobody"), "No message was found")
 	h.contains("a mistyped search", h.see("/messages?q=tow:ann"), "This search is not understood", "tow:")
@@ -193,7 +193,7 @@ func TestUpstreams(t *testing.T) {
 		"is renewed before its end", "ends then", "paused by ann", "Resume…", "Probe now…", "It is not in the config")
 	for action, want := range map[string]string{"pause": "Pause bulk?", "resume": "Resume bulk?", "probe": "Probe bulk now?"} {
 		target := "/upstreams/bulk/" + action
-		h.contains("the question", h.see(target), want, "1 group of recipients waits for it")
+		h.contains("the question", h.see(target), want, "1 delivery waits for it")
 		if w := h.ask("POST", target, url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/upstreams#up-bulk" || h.steered != action+" bulk by page: ann" {
 			t.Errorf("%s: %d, %s", action, w.Code, h.steered)
 		}
@@ -363,7 +363,7 @@ func TestTimeline(t *testing.T) {
 	}
 	records := []queue.Record{{State: envelope.Discarded, Recipient: envelope.Recipient{Address: "ann@x"}}, {State: envelope.Failed, Recipient: envelope.Recipient{Address: "bob@x"}, Error: "no"}}
 	got := timeline(&envelope.Envelope{Client: envelope.Client{Addr: netip.MustParseAddr("::1"), User: "app", Listener: "l", Protocol: "ESMTP"}}, nil, records)
-	if len(got) != 3 || got[0].Words != "Accepted from ::1 by app at l with ESMTP" || got[1].Words != "Discarded for ann@x" || got[2].Words != "Given up for bob@x" {
+	if len(got) != 3 || got[0].Words != "Accepted from ::1 by app at l with ESMTP" || got[1].Words != "Given up for bob@x" || got[2].Words != "Discarded for ann@x" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -33,9 +33,9 @@
         $$('[data-swap], #whole').forEach(e => {
           const n = next.getElementById(e.id);
           if (!n || n.innerHTML === e.innerHTML && n.className === e.className || e.contains(document.activeElement) && e.id !== 'whole') return;
-          const open = $('details[open]', e);
+          const open = $$('details[open]', e).map(d => d.id);
           e.innerHTML = n.innerHTML; e.className = n.className;
-          if (open && $('details', e)) $('details', e).open = true;
+          $$('details', e).forEach(d => { d.open = open.includes(d.id); });
         });
         const empty = $('[data-empty]');
         if (empty && next.getElementById('list')) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/page/fate"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
@@ -26,12 +27,42 @@ func timeline(env *envelope.Envelope, events []queue.Event, records []queue.Reco
 	if len(records) > 0 && records[0].State == envelope.Refused { // then all are
 		came = "Handed over "
 	}
-	steps := []step{{At: env.Received, Words: came + client(&env.Client)}}
+	steps := append([]step{{At: env.Received, Words: came + client(&env.Client)}}, renamed(env)...)
+	events = merged(events)
 	for i := range events {
 		steps = append(steps, eventStep(&events[i]))
 	}
 	steps = append(steps, together(records)...)
 	slices.SortStableFunc(steps, func(a, b step) int { return a.At.Compare(b.At) })
+	return steps
+}
+
+// renamed says which recipients stand for those that were given: aliases and rules have put them in their place.
+func renamed(env *envelope.Envelope) []step {
+	var order []string
+	now := map[string][]string{}
+	for i := range env.To {
+		r := &env.To[i]
+		name := given(r)
+		if name == "" {
+			continue
+		}
+		if now[name] == nil {
+			order = append(order, name)
+		}
+		now[name] = append(now[name], mime.AddressText(r.Address))
+	}
+	var steps []step
+	for i, name := range order {
+		if i == manySteps {
+			return append(steps, step{At: env.Received, Words: fmt.Sprintf("%s more recipients were renamed", number(len(order)-i))})
+		}
+		words := name + " became " + listed(now[name], 3)
+		if local, _, ok := strings.Cut(now[name][0], "@"); ok && len(now[name]) == 1 && local == name { // it only lacked a domain
+			words = name + " was completed to " + now[name][0]
+		}
+		steps = append(steps, step{At: env.Received, Words: words})
+	}
 	return steps
 }
 
@@ -53,35 +84,68 @@ func client(c *envelope.Client) string {
 	return strings.Join(words, " ")
 }
 
-// together makes one step of recipients that ended alike at once.
+// manySteps is how many things may happen to a message until those that are alike are told as one, whenever they were.
+const manySteps = 20
+
+// merged puts events together that are alike but for their recipients, where there are many.
+func merged(events []queue.Event) []queue.Event {
+	if len(events) <= manySteps {
+		return events
+	}
+	type kind struct {
+		kind                          queue.EventKind
+		upstream, lane, rule, by, why string
+		attempts                      int
+	}
+	var out []queue.Event
+	at := map[kind]int{}
+	for _, e := range events {
+		k := kind{e.Kind, e.Upstream, e.Lane, e.Rule, e.By, fate.Unnamed(e.Words, e.To...), e.Attempts}
+		i, known := at[k]
+		if !known || e.To == nil {
+			at[k] = len(out)
+			out = append(out, e)
+			continue
+		}
+		m := &out[i]
+		m.To, m.Words, m.Next = slices.Concat(m.To, e.To), k.why, e.Next
+	}
+	return out
+}
+
+// together makes one step of recipients that ended alike: at once or, where there are many, at any time.
 func together(records []queue.Record) []step {
 	type end struct {
-		at                                  int64
-		state                               envelope.State
-		upstream, providerID, upstreamError string
+		at                             int64
+		state                          envelope.State
+		upstream, providerID, problems string
 	}
 	var order []end
 	to := map[end][]string{}
-	first := map[end]*queue.Record{}
-	for i := range records {
+	first, last := map[end]*queue.Record{}, map[end]*queue.Record{}
+	for i := range slices.Backward(records) { // they are the newest first
 		r := &records[i]
 		e := end{r.At.UnixMilli(), r.State, r.Upstream, r.ProviderID, r.Error}
+		if len(records) > manySteps {
+			e.at, e.providerID, e.problems = 0, "", fate.Unnamed(r.Error, r.Recipient.Address)
+		}
 		if first[e] == nil {
 			first[e] = r
 			order = append(order, e)
 		}
+		last[e] = r
 		to[e] = append(to[e], mime.AddressText(r.Recipient.Address))
 	}
 	var steps []step
 	for _, e := range order {
 		r := first[e]
-		s := step{At: r.At, State: r.State, Small: r.Error}
+		s := step{At: r.At, State: r.State, Small: e.problems}
 		who := listed(to[e], 3)
 		switch r.State {
 		case envelope.Sent:
 			s.Words = "Taken by " + r.Upstream + " for " + who
-			if r.ProviderID != "" {
-				s.Small = "as " + r.ProviderID
+			if e.providerID != "" {
+				s.Small = "as " + e.providerID
 			}
 		case envelope.Discarded:
 			s.Words = "Discarded for " + who
@@ -90,27 +154,30 @@ func together(records []queue.Record) []step {
 		default:
 			s.Words = "Given up for " + who
 		}
+		if took := last[e].At.Sub(r.At); took >= time.Second {
+			s.Words += ", the last " + duration(took.Truncate(time.Second)) + " later"
+		}
 		steps = append(steps, s)
 	}
 	return steps
 }
 
-// ended completes a sentence whose subject is a recipient.
-func ended(r *queue.Record, received time.Time) string {
+// fateOf says what became of a recipient.
+func fateOf(r *queue.Record, received time.Time) fate.Fate {
+	f := fate.Fate{To: mime.AddressText(r.Recipient.Address), Given: given(&r.Recipient), State: r.State, Upstream: r.Upstream, Small: r.Error, ID: r.ProviderID, At: r.At}
 	switch r.State {
 	case envelope.Sent:
-		words := "by " + r.Upstream
+		f.Words = "by " + r.Upstream
 		if after := r.At.Sub(received); !received.IsZero() && after >= 0 {
-			words += ", " + duration(after) + " after it came"
+			f.Detail = ", " + duration(after) + " after it came"
 		}
 		if r.Attempts > 1 {
-			words += fmt.Sprintf(", at attempt %d", r.Attempts)
+			f.Detail += fmt.Sprintf(", at attempt %d", r.Attempts)
 		}
-		return words
 	case envelope.Failed:
-		return "after " + count(r.Attempts, "attempt")
+		f.Words = "after " + count(r.Attempts, "attempt")
 	}
-	return ""
+	return f
 }
 
 // eventStep puts an event into words.
@@ -125,6 +192,8 @@ func eventStep(e *queue.Event) step {
 	}
 	s := step{At: e.At, State: envelope.Queued, Small: e.Words}
 	switch e.Kind {
+	case queue.EventRewritten:
+		s.State, s.Words = "", "Changed by rewrite "+plural(strings.Count(e.Rule, ", ")+1, "rule ", "rules ")+e.Rule
 	case queue.EventDeferred:
 		s.Words = e.Upstream + " put off" + who
 		if e.Attempts > 0 {

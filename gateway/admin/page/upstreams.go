@@ -76,7 +76,7 @@ func factsOf(u *admin.Upstream, now time.Time) []fact {
 	if u.NextProbe.After(now) && u.PausedBy == "" {
 		list = append(list, fact{Name: "Next probe", At: u.NextProbe})
 	}
-	waits := count(u.Queued, "group") + " of recipients"
+	waits := deliveries(u.Queued)
 	if u.Queued > 0 && u.State == "open" && u.NextAt.After(now) {
 		waits += ", the next at " + u.NextAt.Local().Format("15:04:05")
 	}

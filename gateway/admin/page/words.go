@@ -17,7 +17,7 @@ func words() template.FuncMap {
 	return template.FuncMap{
 		"state": stateWord, "shape": stateShape, "size": sizeWords, "number": number, "count": count, "ago": ago, "until": until,
 		"clip": clip, "lower": strings.ToLower,
-		"tone": stateTone,
+		"tone": stateTone, "deliveriesWait": deliveriesWait,
 	}
 }
 
@@ -67,11 +67,14 @@ func number(n int) string {
 }
 
 // count writes how many there are of something: "1 recipient", "2 recipients".
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
+func count(n int, what string) string { return number(n) + " " + plural(n, what, what+"s") }
+
+// plural chooses the word for one or the one for any other number.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
 	}
-	return number(n) + " " + what
+	return many
 }
 
 func sizeWords(n int64) string {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -75,7 +76,8 @@ type cleaner struct {
 // dropped are elements that go with all that is in them.
 func dropped(name string) bool {
 	switch name {
-	case "script", "iframe", "frame", "frameset", "object", "embed", "applet", "noscript", "noframes", "portal", "fencedframe", "audio", "video", "template":
+	case "script", "iframe", "frame", "frameset", "object", "embed", "applet", "noscript", "noframes", "portal", "fencedframe", "audio", "video", "template",
+		"animate", "animatetransform", "animatemotion", "set": // of SVG: they change attributes
 		return true
 	}
 	return false
@@ -143,7 +145,7 @@ func (c *cleaner) start(t *html.Token, kind html.TokenType) {
 	}
 	attrs := t.Attr[:0]
 	for _, a := range t.Attr {
-		if c.attribute(&a) {
+		if c.attribute(t.Data, &a) {
 			attrs = append(attrs, a)
 		}
 	}
@@ -163,14 +165,17 @@ func (c *cleaner) count(t *html.Token) {
 	}
 }
 
-// attribute changes an attribute, or reports false where it is left out.
-func (c *cleaner) attribute(a *html.Attribute) bool {
+// attribute changes an attribute of an element, or reports false where it is left out.
+func (c *cleaner) attribute(element string, a *html.Attribute) bool {
 	key := strings.ToLower(a.Key)
+	if i := strings.LastIndexByte(key, ':'); i >= 0 && key[i+1:] == "href" { // xlink:href of SVG, whatever its prefix
+		key = "href"
+	}
 	switch key {
 	case "srcdoc", "ping", "target", "rel", "action", "formaction", "autofocus", "http-equiv", "integrity", "nonce":
 		return false
 	case "href":
-		return isLink(a.Val)
+		return c.reference(element, a)
 	case "src", "background", "poster", "lowsrc", "dynsrc":
 		return c.source(a)
 	case "srcset", "imagesrcset":
@@ -178,13 +183,35 @@ func (c *cleaner) attribute(a *html.Attribute) bool {
 			c.fetches++
 		}
 		return c.remote
-	case "style":
+	}
+	if key == "style" || fetches(a.Val) { // of SVG: fill="url(…)"
 		a.Val = c.styles(a.Val)
 	}
-	if strings.HasSuffix(key, ":href") { // of SVG
-		return strings.HasPrefix(a.Val, "#")
-	}
 	return !strings.HasPrefix(key, "on")
+}
+
+// fetches reports whether a value of an attribute is one of a style that may fetch.
+func fetches(value string) bool {
+	if !strings.ContainsRune(value, '(') {
+		return false
+	}
+	value = strings.ToLower(unescaped(value))
+	return strings.Contains(value, "url(") || strings.Contains(value, "image-set(")
+}
+
+// reference decides about an href: people follow that of a link, browsers fetch that of a picture of SVG. Others stay where they
+// lead within the mail.
+func (c *cleaner) reference(element string, a *html.Attribute) bool {
+	switch element {
+	case "a", "area":
+		return isLink(a.Val)
+	case "image", "feimage":
+		return c.source(a)
+	}
+	if isRemote(a.Val) {
+		c.fetches++
+	}
+	return strings.HasPrefix(strings.TrimSpace(a.Val), "#")
 }
 
 // source puts the message's own pictures in place of their content ids.
@@ -229,10 +256,10 @@ func (c *cleaner) picture(id string) (string, bool) {
 	return "data:" + p.Type + ";base64," + base64.StdEncoding.EncodeToString(b), true
 }
 
-// styles takes the addresses out of a style, and counts them.
+// styles takes the addresses out of a style, and counts them. Letters of its words may be written as escapes.
 func (c *cleaner) styles(text string) string {
-	fetched := regexp.MustCompile(`(?i)url\(\s*["']?\s*([^"')]*)["']?\s*\)|@import[^;]*;?`)
-	return fetched.ReplaceAllStringFunc(text, func(found string) string {
+	fetched := regexp.MustCompile(`(?i)url\(\s*["']?\s*([^"')]*)["']?\s*\)|(?:-webkit-)?image-set\(\s*["'][^)]*\)|@import[^;]*;?`)
+	return fetched.ReplaceAllStringFunc(unescaped(text), func(found string) string {
 		ref := strings.TrimSpace(fetched.FindStringSubmatch(found)[1])
 		if id, ok := cutCID(ref); ok {
 			if data, ok := c.picture(id); ok {
@@ -240,7 +267,7 @@ func (c *cleaner) styles(text string) string {
 			}
 			return "none"
 		}
-		if isPicture(ref) {
+		if isPicture(ref) || strings.HasPrefix(ref, "#") {
 			return found
 		}
 		c.fetches++
@@ -248,6 +275,25 @@ func (c *cleaner) styles(text string) string {
 			return found
 		}
 		return "none"
+	})
+}
+
+// unescaped returns a style whose escapes of letters, digits and hyphens (CSS Syntax Level 3 section 4.3.7) are these.
+func unescaped(text string) string {
+	if !strings.Contains(text, `\`) {
+		return text
+	}
+	escape := regexp.MustCompile(`\\(?:([0-9a-fA-F]{1,6})[ \t\r\n\f]?|([g-zG-Z-]))`)
+	return escape.ReplaceAllStringFunc(text, func(found string) string {
+		m := escape.FindStringSubmatch(found)
+		if m[2] != "" {
+			return m[2]
+		}
+		switch r, _ := strconv.ParseInt(m[1], 16, 32); {
+		case '0' <= r && r <= '9', 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', r == '-':
+			return string(rune(r))
+		}
+		return found
 	})
 }
 
