@@ -53,7 +53,7 @@ var plan = [][]string{
 		"upstream/*",
 	},
 	{"gateway/admin/trial"},
-	{"gateway/deliver/waiting", "gateway/admin/find", "upstream/raw", "upstream/api/tokens"},
+	{"gateway/deliver/waiting", "gateway/admin/find", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
 	{
 		"gateway/config/decode",
 		"gateway/deliver/gate",
@@ -65,6 +65,7 @@ var plan = [][]string{
 		"upstream/smtp",
 		"upstream/local",
 		"upstream/upstreamtest/fakes",
+		"upstream/upstreamtest/telling",
 	},
 	{"gateway/config/environ", "gateway/config/value", "gateway/refused", "gateway/suppression", "gateway/admin/search", "gateway/queue/sqlite", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest", "upstream/upstreamtest/teller", "upstream/api/words", "upstream/smtp/reply"},
 	{"gateway/queue/sqlite/feedback"},
@@ -139,7 +140,8 @@ var strict = map[string][]string{
 	"upstream/local":        {"mime", "mime/view", "mime/wire", "upstream"},
 	"upstream/raw":          {"mime", "mime/wire", "upstream", "upstream/api"},
 	"upstream/api/tokens":   {"upstream", "upstream/api", "upstream/oauth"},
-	"upstream/*":            {"mime", "upstream", "upstream/api", "upstream/api/filetype", "upstream/api/tokens", "upstream/oauth", "upstream/raw"},
+	"upstream/api/events":   {"upstream", "upstream/api"},
+	"upstream/*":            {"mime", "upstream", "upstream/api", "upstream/api/events", "upstream/api/filetype", "upstream/api/tokens", "upstream/oauth", "upstream/raw"},
 }
 
 const maxFiles = 15

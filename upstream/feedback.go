@@ -23,7 +23,7 @@ type Feedback interface {
 	Poll(ctx context.Context, ask Ask) (Batch, error)
 
 	// Receive reads one webhook request, whose body has at most MaxEventBytes. It holds the signature against the raw body
-	// in constant time, and its age against MaxSignatureAge. The error is ErrSignature where the request is not the
+	// in constant time, and its age against what the provider's retries allow. The error is ErrSignature where the request is not the
 	// provider's, ErrEvents where it is and cannot be read, and an *Error of class Temporary where the provider, asked
 	// whether it is true, gives no answer: then it is to be sent again.
 	Receive(ctx context.Context, h http.Header, body []byte) (Batch, error)
@@ -31,9 +31,8 @@ type Feedback interface {
 
 // What Receive and Poll take at most.
 const (
-	MaxEventBytes   = 1 << 20         // of a webhook request's body
-	MaxEvents       = 10_000          // of one request or page; what is beyond is counted in Batch.Skipped
-	MaxSignatureAge = 5 * time.Minute // between the clock of a signature and ours, where the signature has one
+	MaxEventBytes = 1 << 20 // of a webhook request's body
+	MaxEvents     = 10_000  // of one request or page; what is beyond is counted in Batch.Skipped
 )
 
 // ErrSignature is a webhook request that the provider did not sign, or not lately: answer it with 401.
@@ -82,8 +81,8 @@ type Batch struct {
 	Note    string
 
 	// Nonce is a part of the signature that no two genuine requests share, of providers whose signature does not cover the
-	// body; "" elsewhere. Whoever stores the events remembers it for twice MaxSignatureAge and ignores a second request
-	// with it. Elsewhere a request that is sent again tells what is known already, by its Keys.
+	// body; "" elsewhere. Whoever stores the events remembers it for a day and answers a second request with it as if it
+	// had been stored. Elsewhere a request that is sent again tells what is known already, by its Keys.
 	Nonce string
 }
 
@@ -108,10 +107,10 @@ const (
 	Delivered    EventKind = iota + 1 // the recipient's server has taken it
 	Deferred                          // it has not yet, and is tried again by the provider
 	Bounced                           // it refuses the recipient, for good
-	SoftBounced                       // it was not taken and is given up, and other mail may be
+	SoftBounced                       // it was not taken this time, and other mail may be
 	Complained                        // the recipient calls it spam
 	Suppressed                        // the provider has not tried: the address is on a list of its own
-	Failed                            // the provider has not sent it, for a reason that is not the recipient's
+	Failed                            // the provider has given it up, for a reason that says nothing of the address
 	Unsubscribed                      // the recipient wants no more of it
 	Opened
 	Clicked

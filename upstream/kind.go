@@ -27,7 +27,32 @@ type Traits struct {
 	Bcc        Bcc    // how mail gets to recipients who are not to be seen
 	Recipients int    // of one request; 0: no limit of its own
 	Bytes      int64  // of a message, or where that is taken apart of a request; 0: no limit of its own
-	Later      string // how the provider tells what became of mail that it took
+	Tells      Tells  // what later events it hears of
+	Later      string // where people find what became of mail that was taken, of kinds that hear of none
+}
+
+// Tells is how an upstream that is Feedback hears later events.
+type Tells struct {
+	Poll    bool // the provider is asked
+	Webhook bool // the provider calls
+	Signed  bool // and signs that; otherwise a secret in the address or the header shows who it is
+}
+
+// String returns words for a table: "asked for, or by webhooks (signed)".
+func (t Tells) String() string {
+	hook := "webhooks, with a secret in the address"
+	if t.Signed {
+		hook = "webhooks, signed"
+	}
+	switch {
+	case t.Poll && t.Webhook:
+		return "when asked, or by " + hook
+	case t.Poll:
+		return "when asked"
+	case t.Webhook:
+		return "by " + hook
+	}
+	return ""
 }
 
 // Bcc is the place of recipients who are not to be seen.

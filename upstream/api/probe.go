@@ -27,17 +27,11 @@ func (u *Upstream) Probe(ctx context.Context, domains []string) []upstream.Findi
 	return list
 }
 
-// ScopeError is a key that is right and may not send.
-type ScopeError struct{ Scope, Hint string }
-
-// Error names the scope.
-func (e *ScopeError) Error() string { return "the key lacks the scope " + e.Scope }
-
 // failure returns what a failed call is about.
 func (c *Client) failure(err error) upstream.Finding {
 	f := upstream.Finding{Name: "reach", Level: upstream.Fail, Text: err.Error()}
 	var e *upstream.Error
-	var scope *ScopeError
+	var scope *upstream.ScopeError
 	switch errors.As(err, &e); {
 	case errors.As(err, &scope):
 		f.Name, f.Hint = "key", scope.Hint

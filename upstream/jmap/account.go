@@ -165,7 +165,7 @@ func (p *provider) accountOf(a *api.Answer) (*account, *upstream.Error) {
 		}
 	}
 	if id == "" {
-		return nil, &upstream.Error{Class: upstream.Account, Status: a.Status, Err: &api.ScopeError{Scope: submissionCapability,
+		return nil, &upstream.Error{Class: upstream.Account, Status: a.Status, Err: &upstream.ScopeError{Scope: submissionCapability,
 			Hint: "make a token with the right to send mail (submission)"}}
 	}
 	acc := &account{id: id, state: s.State}

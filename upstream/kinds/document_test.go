@@ -1,6 +1,7 @@
 package kinds_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"flag"
 	"fmt"
@@ -85,7 +86,7 @@ func kindTable(t *testing.T, whole bool) string {
 		}
 		recipients := count(f.Recipients)
 		if whole {
-			row(&b, "`"+k.Name+"`", travels, idWord(f.NewID), sender, string(f.Bcc), recipients, largest, known, f.Later)
+			row(&b, "`"+k.Name+"`", travels, idWord(f.NewID), sender, string(f.Bcc), recipients, largest, known, cmp.Or(f.Tells.String(), f.Later))
 		} else {
 			row(&b, "`"+k.Name+"`", k.Doc, idWord(f.NewID), recipients, largest, known)
 		}
@@ -161,7 +162,7 @@ func opened(t *testing.T, k upstream.Kind) upstream.Upstream {
 func TestTraits(t *testing.T) {
 	for _, k := range kinds.Kinds() {
 		f := k.Traits
-		if !slices.Contains([]upstream.Bcc{upstream.BccEnvelope, upstream.BccRequest, upstream.BccHeader}, f.Bcc) || f.Later == "" || f.Apart != (f.Bcc == upstream.BccRequest) {
+		if !slices.Contains([]upstream.Bcc{upstream.BccEnvelope, upstream.BccRequest, upstream.BccHeader}, f.Bcc) || cmp.Or(f.Tells.String(), f.Later) == "" || f.Apart != (f.Bcc == upstream.BccRequest) {
 			t.Errorf("%s: %+v", k.Name, f)
 		}
 		up, ok := opened(t, k).(upstream.Renderer)
@@ -227,7 +228,8 @@ const aboutProviders = `# Providers: what each takes, changes and tells
 
 One row for each ` + "`type`" + ` of upstream. *Largest* is a message, or a request where mail is taken apart: files grow by a third there. Mail that
 is larger, or has what a kind does not carry, goes to the next of ` + "`via`" + `, or comes back with the reason. With more recipients than a
-request takes there are several. *Told later* is where to look for a bounce of mail that was taken.
+request takes there are several. *Told later* is how
+mailhatch hears what became of mail that was taken (` + "`[upstream.NAME.events]`" + `), or where to look for a bounce.
 
 `
 

@@ -16,6 +16,7 @@ import (
 	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 	"mailhatch/upstream/raw"
 )
 
@@ -45,8 +46,10 @@ var hosts = map[string]string{"us": "https://api.mailgun.net", "eu": "https://ap
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "mailgun", Doc: "Mailgun's API messages.mime (the message as it is)", Changes: changes(),
-		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, signed; logs by API"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Region: "us"} },
+		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New: func() upstream.Settings {
+			return &settings{Settings: api.Defaults(), Region: "us", Events: events.Defaults()}
+		},
 		Setup: []upstream.Question{
 			api.RegionQuestion("us", "eu"),
 			{Key: "domain", Text: "Sending domain as Mailgun shows it", Flag: "domain",
@@ -74,6 +77,7 @@ type settings struct {
 	Domain   string          `toml:"domain"`
 	Region   string          `toml:"region"`
 	TestMode bool            `toml:"test_mode"`
+	Events   events.Settings `toml:"events"`
 }
 
 // Open makes the upstream.
@@ -84,7 +88,8 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Recipients: maxRecipients, Bytes: maxBytes + maxForm, Batches: true, // the message shows its own To to every recipient
 		Changes: changes(),
 	}, api.Basic("api", s.APIKey))
-	errs := []error{err, upstream.OneOf("region", s.Region, "us", "eu")}
+	listener, listenErr := s.Events.Open(env, ways)
+	errs := []error{err, listenErr, upstream.OneOf("region", s.Region, "us", "eu")}
 	switch {
 	case s.Domain == "":
 		errs = append(errs, &upstream.KeyError{Key: "domain", Problem: "is missing", Hint: `the sending domain as Mailgun shows it: "mg.example.com"`})
@@ -95,12 +100,16 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		return nil, err
 	}
 	g := &provider{client: client, key: s.APIKey, domain: s.Domain, test: s.TestMode, control: s.PassControlHeaders}
-	return &withDomain{api.New(client, g), s.TestMode}, nil
+	return &withDomain{api.New(client, g), newFeedback(g, listener), s.TestMode}, nil
 }
+
+// ways: https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/logs. Limits of the log are not documented.
+var ways = events.Ways{Tells: upstream.Tells{Poll: true, Webhook: true, Signed: true}, Pace: time.Second}
 
 // withDomain is the upstream of kind mailgun.
 type withDomain struct {
 	*api.Upstream
+	*feedback
 	test bool
 }
 

@@ -21,7 +21,7 @@ func (s *provider) Account(ctx context.Context) (*api.Answer, error) {
 		return a, &upstream.Error{Class: upstream.Account, Status: 200, Err: errors.New("the answer is not from SendGrid; check base_url")}
 	}
 	if !slices.Contains(scopes, "mail.send") {
-		return a, &upstream.Error{Class: upstream.Account, Status: 200, Err: &api.ScopeError{Scope: "mail.send", Hint: "grant it the permission Mail Send"}}
+		return a, &upstream.Error{Class: upstream.Account, Status: 200, Err: &upstream.ScopeError{Scope: "mail.send", Hint: "grant it the permission Mail Send"}}
 	}
 	return a, nil
 }

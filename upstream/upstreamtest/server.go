@@ -337,3 +337,13 @@ func JSON(v any) string {
 	}
 	return string(b)
 }
+
+// Sends reports whether a request is for sending.
+func (s *Server) Sends(r *http.Request) bool { return s.api.Sends(r) }
+
+// Authorized reports whether a request has the right key.
+func (s *Server) Authorized(r *http.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.api.Authorized(r, s.key)
+}

@@ -1,0 +1,308 @@
+package kinds_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
+	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/telling"
+)
+
+// teller is how a kind's provider tells, in tests.
+type teller struct {
+	dialect telling.Dialect
+	fake    func() *upstreamtest.Server
+	config  string // settings without base_url and events
+	denied  int    // status for a key that lacks the right; 0: it cannot
+	covers  bool   // the signature covers the body
+}
+
+const hookSecret = "hook-secret"
+
+func tellers() map[string]teller {
+	return map[string]teller{
+		"mailgun": {dialect: telling.Mailgun{Domain: "mg.example.com"}, denied: 401, config: "api_key = \"key\"\ndomain = \"mg.example.com\"\n",
+			fake: func() *upstreamtest.Server { return upstreamtest.NewMailgun("key", "mg.example.com") }},
+	}
+}
+
+// feedbackOf opens a kind that listens to a provider at this address.
+func feedbackOf(t *testing.T, name, address string, tell teller, more string) upstream.Feedback {
+	t.Helper()
+	i := kindIndex(t, name)
+	settings := tell.config + fmt.Sprintf("base_url = %q\n%s[events]\nmode = %q\nsecret = %q\n", address, more, modeOf(name), secretOf(name))
+	up, err := upstreamtest.Open(kinds.Kinds()[i], settings)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, settings)
+	}
+	return up.(upstream.Feedback)
+}
+
+func kindIndex(t *testing.T, name string) int {
+	for i, k := range kinds.Kinds() {
+		if k.Name == name {
+			return i
+		}
+	}
+	t.Fatal(name)
+	return 0
+}
+
+func modeOf(name string) string {
+	t := kinds.Kinds()
+	for _, k := range t {
+		if k.Name == name && k.Traits.Tells.Poll && k.Traits.Tells.Webhook {
+			return "both"
+		} else if k.Name == name && k.Traits.Tells.Poll {
+			return "poll"
+		}
+	}
+	return "webhook"
+}
+
+func secretOf(string) string { return hookSecret }
+
+// describe puts events into words, a line each.
+func describe(b upstream.Batch) string {
+	var s strings.Builder
+	for _, e := range b.Events {
+		fmt.Fprintf(&s, "%s %s mail=%s queue=%s at=%s status=%s mta=%s key=%s words=%q\n", e.Kind, e.Recipient, e.ProviderID, e.QueueID,
+			e.At.UTC().Format(time.RFC3339Nano), e.Status, e.RemoteMTA, e.Key, e.Words)
+	}
+	if b.Skipped > 0 || b.Note != "" {
+		fmt.Fprintf(&s, "skipped %d: %s\n", b.Skipped, b.Note)
+	}
+	return s.String()
+}
+
+// TestTold compares what kinds make of their providers' documented events (testdata/events) with what is written there:
+// log.json is an answer of the log, hooks.json a list of webhook bodies.
+func TestTold(t *testing.T) {
+	for name, tell := range tellers() {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join("..", name, "testdata", "events")
+			log, logErr := os.ReadFile(filepath.Join(dir, "log.json"))
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answer := log
+				if other, err := os.ReadFile(filepath.Join(dir, "log-"+strings.ReplaceAll(strings.Trim(r.URL.Path, "/"), "/", "-")+".json")); err == nil {
+					answer = other
+				}
+				_, _ = w.Write(answer)
+			}))
+			defer server.Close()
+			f := feedbackOf(t, name, server.URL, tell, "")
+			var out strings.Builder
+			if logErr == nil {
+				b, err := f.Poll(t.Context(), upstream.Ask{Oldest: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				out.WriteString("log:\n" + describe(b))
+			}
+			if raw, err := os.ReadFile(filepath.Join(dir, "hooks.json")); err == nil {
+				var bodies []json.RawMessage
+				if err := json.Unmarshal(raw, &bodies); err != nil {
+					t.Fatal(err)
+				}
+				for i, body := range bodies {
+					h, signed := tell.dialect.Sign(hookSecret, time.Now(), body)
+					b, err := f.Receive(t.Context(), h, signed)
+					fmt.Fprintf(&out, "webhook %d:\n%s", i+1, describe(b))
+					if err != nil {
+						fmt.Fprintf(&out, "error: %v\n", err)
+					}
+				}
+			}
+			upstreamtest.CompareGolden(t, filepath.Join(dir, "told.txt"), []byte(out.String()), *update)
+		})
+	}
+}
+
+// TestWebhooks: events that the fake signs are read, whatever else is asked of the provider; others are not believed.
+func TestWebhooks(t *testing.T) {
+	for name, tell := range tellers() {
+		if !kinds.Kinds()[kindIndex(t, name)].Traits.Tells.Webhook {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			log := telling.New(tell.fake(), tell.dialect, hookSecret)
+			defer log.Close()
+			f := feedbackOf(t, name, log.URL, tell, "")
+			e := telling.Entry{ID: "e1", Mail: "m1", QueueID: "01Q", Recipient: "ann@example.org", Kind: upstream.Bounced, At: time.Now(), Words: "550 5.1.1 no such user", Status: "5.1.1"}
+			log.Happen(e)
+			h, body := log.Webhook(time.Now(), e)
+			b, err := f.Receive(t.Context(), h, body)
+			if err != nil || len(b.Events) != 1 || b.Events[0].Kind != upstream.Bounced || b.Events[0].Recipient != "ann@example.org" {
+				t.Fatalf("%v, %v\n%s", b, err, body)
+			}
+			for how, change := range map[string]func() (http.Header, []byte){
+				"no signature": func() (http.Header, []byte) { return http.Header{}, tell.dialect.Body([]telling.Entry{e}) },
+				"another secret": func() (http.Header, []byte) {
+					return tell.dialect.Sign("other", time.Now(), tell.dialect.Body([]telling.Entry{e}))
+				},
+				"an old one":      func() (http.Header, []byte) { return log.Webhook(time.Now().Add(-48*time.Hour), e) },
+				"one of tomorrow": func() (http.Header, []byte) { return log.Webhook(time.Now().Add(24*time.Hour), e) },
+				"another body": func() (http.Header, []byte) {
+					h, body := log.Webhook(time.Now(), e)
+					return h, bytes.Replace(body, []byte("ann@"), []byte("bob@"), 1)
+				},
+			} {
+				if (how == "another body") && !tell.covers || strings.Contains(how, "one") && !isTimed(name) {
+					continue
+				}
+				h, body := change()
+				if b, err := f.Receive(t.Context(), h, body); !errors.Is(err, upstream.ErrSignature) || len(b.Events) > 0 {
+					t.Errorf("%s: %v, %v", how, b, err)
+				}
+			}
+			for _, garbage := range []string{"", "[]", "{}", "null", `"x"`, "[[[", strings.Repeat("[", 100000), `{"event-data":[]}`, `[1,null,"x",{"event":{}}]`} {
+				h, body := tell.dialect.Sign(hookSecret, time.Now(), []byte(garbage))
+				if b, err := f.Receive(t.Context(), h, body); len(b.Events) > 0 {
+					t.Errorf("%.40q: %v, %v", garbage, b, err)
+				}
+			}
+		})
+	}
+}
+
+// isTimed reports whether a kind's signatures have a time.
+func isTimed(name string) bool {
+	return name == "mailgun" || name == "resend" || name == "sendgrid"
+}
+
+// TestPolling: what happened is read once and in whole, page by page, however late it enters the log; and a log that
+// cannot be read is named.
+func TestPolling(t *testing.T) {
+	for name, tell := range tellers() {
+		if !kinds.Kinds()[kindIndex(t, name)].Traits.Tells.Poll {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			log := telling.New(tell.fake(), tell.dialect, hookSecret)
+			defer log.Close()
+			f := feedbackOf(t, name, log.URL, tell, "")
+			up := f.(upstream.Upstream)
+			mail := upstreamtest.NewMail(t, upstreamtest.PlainMessage, "b@example.org")
+			outcomes := up.Send(t.Context(), mail)
+			if outcomes[0].Err != nil {
+				t.Fatal(outcomes[0].Err)
+			}
+			accepted := log.Entries()[0]
+			var made []telling.Entry
+			for i := range 230 {
+				e := telling.Entry{ID: fmt.Sprintf("e%03d", i), Mail: strings.Trim(accepted.Mail, "<>"), QueueID: mail.ID, Recipient: fmt.Sprintf("r%03d@example.org", i),
+					Kind: upstream.Delivered, At: time.Now().Add(-time.Duration(230-i) * time.Second)}
+				if i%10 == 0 {
+					e.Kind, e.Words, e.Status = upstream.Bounced, "550 5.1.1 no such user", "5.1.1"
+				}
+				made = append(made, e)
+			}
+			log.Happen(made...)
+			told, cursor := pollAll(t, f, "", time.Now().Add(-time.Hour))
+			bounced := 0
+			for _, e := range told {
+				if e.Kind == upstream.Bounced {
+					bounced++
+				}
+			}
+			if bounced != 23 || len(told) != 230 && len(told) != 23 { // some logs tell what went wrong only
+				t.Errorf("%d events, %d bounced", len(told), bounced)
+			}
+			log.Happen(telling.Entry{ID: "late", Mail: accepted.Mail, QueueID: mail.ID, Recipient: "late@example.org", Kind: upstream.Bounced, At: time.Now().Add(-100 * time.Second)})
+			told, _ = pollAll(t, f, cursor, time.Now().Add(-time.Hour))
+			if !containsEvent(told, "late@example.org") {
+				t.Error("what entered the log late is not told")
+			}
+			if _, err := f.Poll(t.Context(), upstream.Ask{Since: "9 from a newer program"}); err != nil {
+				t.Errorf("a cursor of another program: %v", err)
+			}
+			checkBadLogs(t, f, log, tell)
+		})
+	}
+}
+
+func containsEvent(list []upstream.Event, recipient string) bool {
+	for _, e := range list {
+		if e.Recipient == recipient {
+			return true
+		}
+	}
+	return false
+}
+
+func pollAll(t *testing.T, f upstream.Feedback, since upstream.Cursor, oldest time.Time) (told []upstream.Event, next upstream.Cursor) {
+	t.Helper()
+	keys := map[string]bool{}
+	for page := 0; ; page++ {
+		b, err := f.Poll(t.Context(), upstream.Ask{Since: since, Oldest: oldest})
+		if err != nil || page > 50 || b.Skipped > 0 {
+			t.Fatal(page, err, b.Note)
+		}
+		for _, e := range b.Events {
+			if !keys[e.Key] {
+				told = append(told, e)
+			}
+			keys[e.Key] = true
+		}
+		since = b.Next
+		if !b.More {
+			return told, since
+		}
+	}
+}
+
+func checkBadLogs(t *testing.T, f upstream.Feedback, log *telling.Log, tell teller) {
+	t.Helper()
+	var e *upstream.Error
+	for _, bad := range []upstreamtest.Answer{{Status: 200, Body: "<html>"}, {Status: 200, Body: `{"items":`}, {Status: 500, Body: "{}"}, {Status: 404, Body: "{}"}, {Status: 200, Body: `"x"`}} {
+		log.Answer(&bad)
+		b, err := f.Poll(t.Context(), upstream.Ask{})
+		if !errors.As(err, &e) || e.Class != upstream.Temporary && e.Class != upstream.Account || len(b.Events) > 0 {
+			t.Errorf("%d %s: %v, %v", bad.Status, bad.Body, b, err)
+		}
+	}
+	log.Answer(&upstreamtest.Answer{Status: 429, Header: http.Header{"Retry-After": {"7"}}, Body: "{}"})
+	if _, err := f.Poll(t.Context(), upstream.Ask{}); !errors.As(err, &e) || e.Class != upstream.Throttled || e.RetryAfter != 7*time.Second {
+		t.Errorf("429: %v", err)
+	}
+	if tell.denied != 0 {
+		log.Answer(&upstreamtest.Answer{Status: tell.denied, Body: "{}"})
+		_, err := f.Poll(t.Context(), upstream.Ask{})
+		var scope *upstream.ScopeError
+		if !errors.As(err, &scope) || scope.Hint == "" || !errors.As(err, &e) || e.Class != upstream.Account {
+			t.Errorf("a key without the right: %v", err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.Poll(ctx, upstream.Ask{}); err == nil {
+		t.Error("asked without time to ask")
+	}
+	log.Answer(nil)
+}
+
+// TestTraitsOfFeedback: what the table says of a kind is what its settings take.
+func TestTraitsOfFeedback(t *testing.T) {
+	for _, k := range kinds.Kinds() {
+		tells := k.Traits.Tells
+		_, is := opened(t, k).(upstream.Feedback)
+		if is != (tells.Poll || tells.Webhook) {
+			t.Errorf("%s: Feedback is %v, but %+v", k.Name, is, tells)
+		}
+		if _, tested := tellers()[k.Name]; tested != is {
+			t.Errorf("%s has no dialect in these tests", k.Name)
+		}
+	}
+}
