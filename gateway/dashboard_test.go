@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 )
 
 // dashboard is what of doc/grafana.json names metrics.
@@ -58,9 +59,9 @@ func expressions(t *testing.T) []string {
 
 // TestDashboardsNameMetrics: the dashboard and the rules of doc/ name metrics that there are.
 func TestDashboardsNameMetrics(t *testing.T) {
-	var rec recorder
-	journal.New(nil, &rec)
-	names := append(rec.names, adminMetrics(t)...)
+	reg := meter.NewRegistry()
+	journal.New(nil, reg)
+	names := append(reg.Names(), adminMetrics(t)...)
 	rules, err := os.ReadFile("../doc/prometheus-rules.yml")
 	if err != nil {
 		t.Fatal(err)

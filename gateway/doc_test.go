@@ -10,31 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/test/freeport"
 )
-
-// recorder takes the names of metrics that are registered.
-type recorder struct {
-	prometheus.Registerer
-	names []string
-}
-
-var fqName = regexp.MustCompile(`fqName: "([^"]+)"`)
-
-// MustRegister notes the names.
-func (r *recorder) MustRegister(all ...prometheus.Collector) {
-	for _, c := range all {
-		ch := make(chan *prometheus.Desc, 10)
-		c.Describe(ch)
-		close(ch)
-		for d := range ch {
-			r.names = append(r.names, fqName.FindStringSubmatch(d.String())[1])
-		}
-	}
-}
 
 // TestDocumented: every metric and every event is in doc/operations.md, and nothing else is.
 func TestDocumented(t *testing.T) {
@@ -43,9 +22,9 @@ func TestDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc := string(b)
-	var rec recorder
-	journal.New(nil, &rec)
-	names := append(rec.names, adminMetrics(t)...)
+	reg := meter.NewRegistry()
+	journal.New(nil, reg)
+	names := append(reg.Names(), adminMetrics(t)...)
 	if len(names) < 20 {
 		t.Fatalf("only %d metrics found: %q", len(names), names)
 	}

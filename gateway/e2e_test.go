@@ -16,11 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/test/freeport"
@@ -121,7 +120,7 @@ func (h *house) start() {
 		store = h.wrap(store)
 	}
 	h.g, err = New(ctx, cfg, Options{Queue: store, Version: "test", Kinds: kinds.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil)),
-		Wall: h.wall, Metrics: []prometheus.Collector{journal.NewWriter(h.log).Dropped()}})
+		Wall: h.wall, Metrics: []meter.Metric{journal.NewWriter(h.log).Dropped()}})
 	if err != nil {
 		cancel()
 		h.t.Fatal(err)

@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"mailhatch/gateway/accept"
@@ -29,6 +27,7 @@ import (
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/gateway/refused"
@@ -45,10 +44,10 @@ type Options struct {
 	Stdout  io.Writer       // where the console upstream writes
 	Listen  string          // see config.Options
 	Log     *slog.Logger
-	Reload  <-chan os.Signal       // each signal reloads the config; may be nil
-	Wall    func() time.Time       // the machine's time of day; nil: time.Now
-	Queue   queue.Engine           // in place of the one in state_dir; nil: that one. The Gateway closes it
-	Metrics []prometheus.Collector // of the program, shown beside those of the gateway
+	Reload  <-chan os.Signal // each signal reloads the config; may be nil
+	Wall    func() time.Time // the machine's time of day; nil: time.Now
+	Queue   queue.Engine     // in place of the one in state_dir; nil: that one. The Gateway closes it
+	Metrics []meter.Metric   // of the program, shown beside those of the gateway
 }
 
 // Gateway takes mail in and sees to its delivery. Make one with New, run it with Run.
@@ -57,7 +56,7 @@ type Gateway struct {
 	file      string // the config to reload; "" for the defaults
 	queue     queue.Engine
 	journal   *journal.Journal
-	metrics   *prometheus.Registry
+	metrics   *meter.Registry
 	deliverer *deliver.Deliverer
 	refused   *refused.Keeper
 	current   atomic.Pointer[config.Config]
@@ -96,9 +95,8 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	if err := q.SetPrivacy(queue.Privacy(cfg.Queue.Privacy)); err != nil {
 		return nil, errors.Join(err, q.Close())
 	}
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reg.MustRegister(opts.Metrics...)
+	reg := meter.NewRegistry(meter.Process{})
+	reg.Add(opts.Metrics...)
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
 		clock: clk, started: time.Now(), reloads: make(chan chan reloaded), keeping: make(chan struct{}, 1), notifier: systemd.NewNotifier()}
 	g.current.Store(cfg)

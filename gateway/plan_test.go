@@ -106,6 +106,7 @@ var plan = [][]string{
 		"gateway/backup",
 		"gateway/budget",
 		"gateway/glob",
+		"gateway/meter",
 		"gateway/clock",
 		"gateway/quota",
 		"gateway/queue/buffer",

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"mailhatch/cmd/mailhatch/command"
@@ -20,6 +19,7 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/systemd"
 )
 
@@ -63,7 +63,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, listen string, log 
 	defer signal.Stop(hup)
 	defer collectLess()()
 	g, err := gateway.New(ctx, cfg, gateway.Options{Version: versionString(), Kinds: a.upstreamKinds(), Stdout: a.stdout, Listen: listen, Log: log, Reload: hup,
-		Metrics: []prometheus.Collector{lines.Dropped()}})
+		Metrics: []meter.Metric{lines.Dropped()}})
 	if err != nil {
 		return err
 	}

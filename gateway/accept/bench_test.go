@@ -6,6 +6,7 @@ import (
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/upstream/kinds"
@@ -14,8 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // BenchmarkReceive does what acceptance does between the bytes of a client and the queue's commit.
@@ -34,7 +33,7 @@ func BenchmarkReceive(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer q.Close()
-	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	j := journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry())
 	a := &Acceptor{Queue: q, Journal: j, Config: func() *config.Config { return cfg },
 		Deliverer: deliver.New(q, j, nil, nil, &deliver.Config{})}
 	msg := "From: Ann <a@example.com>\r\nTo: b@example.org\r\nSubject: A message\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n" +

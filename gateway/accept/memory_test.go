@@ -10,13 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/budget"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/upstream"
@@ -75,7 +74,7 @@ func TestLargeHeaderTakesMemory(t *testing.T) {
 	}
 	defer q.Close()
 	go q.Run(context.WithoutCancel(t.Context())) //nolint:errcheck // ends with Close
-	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	j := journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry())
 	a := &Acceptor{Queue: q, Journal: j, Config: func() *config.Config { return cfg }, Memory: memory,
 		Deliverer: deliver.New(q, j, nil, memory, &deliver.Config{})}
 	header := "From: a@example.com\r\n" + strings.Repeat("X-A: b\r\n", 8<<10) + "\r\n"

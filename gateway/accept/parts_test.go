@@ -10,12 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -47,7 +46,7 @@ func TestUpstreamsAreAskedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	j := journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry())
 	a := &Acceptor{Journal: j, Deliverer: deliver.New(nil, j, nil, nil, &deliver.Config{})}
 	in := &incoming{cfg: cfg, msg: newMessage(t)}
 	const half = 500

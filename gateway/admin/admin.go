@@ -24,7 +24,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
 	"mailhatch/gateway/admin/access"
@@ -33,6 +32,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/maildrop"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -51,7 +51,7 @@ type Config struct {
 	Login    func(ctx context.Context, name string, show func(upstream.LoginCode)) error
 	Memory   func(upstream string) ([]Kept, bool)                                                        // what an upstream of type memory was given; false: it is none
 	Recent   func() []journal.Happened                                                                   // what happened last
-	Gatherer prometheus.Gatherer                                                                         // metrics beside those of the queue
+	Metrics  *meter.Registry                                                                             //  metrics beside those of the queue
 	Access   *access.Control                                                                             // who may ask what at an address; nil: health and metrics are all that there is
 	Page     http.Handler                                                                                // what browsers see at an address once a link was opened there; nil: nothing
 	Refused  func(client string)                                                                         // is told of clients that a Door does not admit
@@ -89,18 +89,13 @@ const (
 type Server struct {
 	cfg     Config
 	reader  Reader
-	metrics prometheus.Gatherer
+	metrics http.Handler
 }
 
 // New returns a server that shows and steers what cfg names.
 func New(cfg Config) *Server {
-	own := prometheus.NewRegistry()
-	own.MustRegister(&collector{queue: cfg.Queue, upstreams: cfg.Status, maildrop: cfg.Maildrop})
-	own.MustRegister(buildInfo(cfg.Version))
-	s := &Server{cfg: cfg, reader: Reader{cfg.Queue, cfg.Why, cfg.Maildrop}, metrics: own}
-	if cfg.Gatherer != nil {
-		s.metrics = prometheus.Gatherers{cfg.Gatherer, own}
-	}
+	s := &Server{cfg: cfg, reader: Reader{cfg.Queue, cfg.Why, cfg.Maildrop},
+		metrics: serveMetrics(cfg.Metrics, &collector{cfg.Version, cfg.Queue, cfg.Status, cfg.Maildrop})}
 	if s.cfg.Access == nil {
 		s.cfg.Access = access.New(access.Config{})
 	}

@@ -16,12 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -138,12 +138,12 @@ func TestHealth(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	mine := prometheus.NewCounter(prometheus.CounterOpts{Name: "mine_total"})
-	reg.MustRegister(mine)
+	reg := meter.NewRegistry()
+	mine := meter.NewCounter("mine_total", "Mine.")
+	reg.Add(mine)
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
 	q.lanes = map[string]queue.Lane{"main": {Queued: 3}}
-	_, address := start(t, Config{Queue: q, Gatherer: reg, Version: "1.2", Status: func() []Upstream {
+	_, address := start(t, Config{Queue: q, Metrics: reg, Version: "1.2", Status: func() []Upstream {
 		now := time.Now()
 		return []Upstream{{Name: "main", InFlight: 5, Expiries: []Expiry{{Name: "token", Since: now.Add(time.Hour), At: now.Add(-time.Hour)},
 			{Name: "certificate", At: now.Add(time.Hour)}}}, {Name: "none", Expiries: []Expiry{{Name: "token", Error: "refused"}}}}

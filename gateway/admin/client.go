@@ -15,10 +15,7 @@ import (
 	"strings"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 )
 
@@ -217,19 +214,14 @@ func (c *Client) Recent(ctx context.Context) ([]Event, error) {
 	return r.Events, nil
 }
 
-// Metrics returns the metrics of now, by their names.
-func (c *Client) Metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
+// Metrics returns the metrics of now.
+func (c *Client) Metrics(ctx context.Context) ([]meter.Sample, error) {
 	resp, err := c.do(ctx, http.MethodGet, "/metrics", nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("reading the metrics of mailhatch: %w", err)
-	}
-	return families, nil
+	return meter.Read(resp.Body)
 }
 
 // Status implements View.

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/openapi"
 	"mailhatch/gateway/admin/search"
@@ -161,8 +159,7 @@ func (s *Server) health() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, reasons(s.cfg.Silent)) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, reasons(s.cfg.Ready)) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 8, Timeout: readTimeout}))
+	mux.Handle("GET /metrics", s.metrics)
 	return mux
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 )
 
@@ -257,7 +259,10 @@ func TestRecentAndMetrics(t *testing.T) {
 	if got, err := c.Recent(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := c.Metrics(t.Context()); err != nil || got["mailhatch_build_info"].GetMetric()[0].GetGauge().GetValue() != 1 {
+	if got, err := c.Metrics(t.Context()); err != nil ||
+		!slices.ContainsFunc(got, func(s meter.Sample) bool {
+			return s.Name == "mailhatch_build_info" && s.Labels["version"] == "1.2" && s.Value == 1
+		}) {
 		t.Errorf("%v, %v", got, err)
 	}
 	without, _ := start(t, Config{Queue: newFake()})

@@ -13,10 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/upstream"
 )
 
@@ -105,7 +105,7 @@ func (r *rig) set(f func()) {
 
 // start runs a watcher that tells receivers, each by its settings.
 func (r *rig) start(alerters ...*Alerter) {
-	r.journal = journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	r.journal = journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry())
 	r.watcher = New(Config{
 		Upstreams: func() []Upstream { r.mu.Lock(); defer r.mu.Unlock(); return r.upstreams },
 		Queue:     func(context.Context) (Depth, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.queue, r.queueErr },

@@ -9,10 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/mime"
 	"mailhatch/mime/mimetest"
@@ -27,7 +26,7 @@ func TestManyRefusalsHostile(t *testing.T) {
 		t.Fatal(err)
 	}
 	composed := 0
-	s := &services{journal: journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()),
+	s := &services{journal: journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry()),
 		submit: func(context.Context, string, []byte) (string, error) { composed++; return "bounce", nil }}
 	g := newGeneration(s, &Config{Upstreams: []Upstream{{Name: "a", SMTP: true, MaxConcurrent: 1}},
 		Policy: Policy{MaxAge: time.Hour, OnFailure: "bounce", Retry: []time.Duration{time.Minute}}}, false)

@@ -10,11 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/budget"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/queuetest"
 	"mailhatch/gateway/queue/sqlite"
@@ -138,7 +137,7 @@ func newRig(t *testing.T, change func(*Config), ups map[string]*scripted) *rig {
 
 // over makes the deliverer work on q, which stands before the rig's own store.
 func (r *rig) over(q queue.Queue) {
-	j := journal.New(slog.New(slog.NewTextHandler(r, nil)), prometheus.NewRegistry())
+	j := journal.New(slog.New(slog.NewTextHandler(r, nil)), meter.NewRegistry())
 	r.d = New(q, j, func(_ context.Context, to string, msg []byte) (string, error) {
 		r.logMu.Lock()
 		defer r.logMu.Unlock()

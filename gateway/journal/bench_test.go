@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"mailhatch/gateway/meter"
 )
 
 // BenchmarkEvents writes the two lines that each message has.
@@ -14,7 +14,7 @@ func BenchmarkEvents(b *testing.B) {
 	for name, handler := range map[string]slog.Handler{
 		"json": slog.NewJSONHandler(io.Discard, nil), "text": slog.NewTextHandler(io.Discard, nil),
 	} {
-		j := New(slog.New(handler), prometheus.NewRegistry())
+		j := New(slog.New(handler), meter.NewRegistry())
 		to := []string{"rcpt@sink.example"}
 		b.Run("accepted/"+name, func(b *testing.B) {
 			b.ReportAllocs()

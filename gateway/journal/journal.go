@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"mailhatch/gateway/meter"
 )
 
 // Journal writes events. Its methods may be called at once from many goroutines.
@@ -20,7 +20,7 @@ type Journal struct {
 }
 
 // New returns a journal that writes lines to log and registers its metrics with reg.
-func New(log *slog.Logger, reg prometheus.Registerer) *Journal {
+func New(log *slog.Logger, reg *meter.Registry) *Journal {
 	j := &Journal{log: log, metrics: newMetrics()}
 	j.metrics.register(reg)
 	return j
@@ -55,8 +55,8 @@ type Accepted struct {
 
 // Accepted writes "accepted".
 func (j *Journal) Accepted(e Accepted) {
-	j.metrics.accepted.WithLabelValues(e.Listener).Inc()
-	j.metrics.acceptedBytes.WithLabelValues(e.Listener).Add(float64(e.Size))
+	j.metrics.accepted.Inc(e.Listener)
+	j.metrics.acceptedBytes.Add(int(e.Size), e.Listener)
 	j.metrics.commit.Observe(e.Took.Seconds())
 	j.tell(Event{Name: "accepted", ID: e.ID, Recipients: len(e.To)})
 	rewritten := slog.Attr{} // none is not written
@@ -81,7 +81,7 @@ type Rejected struct {
 
 // Rejected writes "rejected".
 func (j *Journal) Rejected(e Rejected) {
-	j.metrics.rejected.WithLabelValues(e.Stage).Inc()
+	j.metrics.rejected.Inc(e.Stage)
 	j.write(slog.LevelWarn, "rejected", slog.String("stage", e.Stage), slog.Int("code", e.Code), slog.String("reason", e.Reason),
 		slog.String("from", e.From), slog.Any("to", e.To), slog.String("client", e.Client), slog.String("listener", e.Listener))
 }
@@ -121,13 +121,13 @@ func (e *Attempt) failure() []slog.Attr {
 
 // Offered counts one call of an upstream and what it led to; it writes no line.
 func (j *Journal) Offered(upstream, class string, took time.Duration) {
-	j.metrics.attempts.WithLabelValues(upstream, class).Inc()
-	j.metrics.latency.WithLabelValues(upstream).Observe(took.Seconds())
+	j.metrics.attempts.Inc(upstream, class)
+	j.metrics.latency.Observe(took.Seconds(), upstream)
 }
 
 // Sent writes "sent": an upstream took responsibility for these recipients.
 func (j *Journal) Sent(e Attempt) {
-	j.metrics.sent.WithLabelValues(e.Upstream).Add(float64(len(e.To)))
+	j.metrics.sent.Add(len(e.To), e.Upstream)
 	j.metrics.age.Observe(e.Age.Seconds())
 	j.tell(e.event("sent"))
 	attrs := e.attrs(slog.String("provider_id", e.ProviderID))
@@ -139,35 +139,35 @@ func (j *Journal) Sent(e Attempt) {
 
 // Deferred writes "deferred": these recipients wait for a next attempt.
 func (j *Journal) Deferred(e Attempt) {
-	j.metrics.deferred.WithLabelValues(e.Upstream, e.Class).Add(float64(len(e.To)))
+	j.metrics.deferred.Add(len(e.To), e.Upstream, e.Class)
 	j.tell(e.event("deferred"))
 	j.write(slog.LevelWarn, "deferred", e.attrs(append(e.failure(), slog.Time("next", e.Next))...)...)
 }
 
 // Failed writes "failed": these recipients are given up.
 func (j *Journal) Failed(e Attempt) {
-	j.metrics.failed.WithLabelValues(e.Upstream, e.Class).Add(float64(len(e.To)))
+	j.metrics.failed.Add(len(e.To), e.Upstream, e.Class)
 	j.tell(e.event("failed"))
 	j.write(slog.LevelError, "failed", e.attrs(e.failure()...)...)
 }
 
 // Held writes "held": these recipients wait for an operator.
 func (j *Journal) Held(e Attempt) {
-	j.metrics.held.Add(float64(len(e.To)))
+	j.metrics.held.Add(len(e.To))
 	j.tell(e.event("held"))
 	j.write(slog.LevelWarn, "held", e.attrs(e.failure()...)...)
 }
 
 // Discarded writes "discarded": a rule decided so.
 func (j *Journal) Discarded(e Attempt) {
-	j.metrics.discarded.Add(float64(len(e.To)))
+	j.metrics.discarded.Add(len(e.To))
 	j.tell(e.event("discarded"))
 	j.write(slog.LevelInfo, "discarded", e.attrs()...)
 }
 
 // Failover writes "failover": these recipients go to another upstream.
 func (j *Journal) Failover(e Attempt, to string) {
-	j.metrics.failover.WithLabelValues(e.Upstream, to).Add(float64(len(e.To)))
+	j.metrics.failover.Add(len(e.To), e.Upstream, to)
 	j.tell(e.event("failover"))
 	j.write(slog.LevelWarn, "failover", e.attrs(append(e.failure(), slog.String("next_upstream", to))...)...)
 }
@@ -191,7 +191,7 @@ func (j *Journal) Pruned(messages int, bytes int64, aside int) {
 	if messages+aside == 0 {
 		return
 	}
-	j.metrics.pruned.Add(float64(messages))
+	j.metrics.pruned.Add(messages)
 	j.write(slog.LevelWarn, "pruned", slog.Int("messages", messages), slog.Int64("bytes", bytes), slog.Int("set_aside", aside))
 }
 
@@ -201,13 +201,13 @@ func (j *Journal) UpstreamKnown(upstream string, open bool) {
 	if open {
 		up = 1
 	}
-	j.metrics.upstreamUp.WithLabelValues(upstream).Set(up)
+	j.metrics.upstreamUp.Set(up, upstream)
 }
 
 // UpstreamClosed writes "upstream_closed": no mail is offered to it until a probe succeeds.
 func (j *Journal) UpstreamClosed(upstream, reason string, err error, until time.Time) {
-	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)
-	j.metrics.closed.WithLabelValues(upstream, reason).Inc()
+	j.metrics.upstreamUp.Set(0, upstream)
+	j.metrics.closed.Inc(upstream, reason)
 	j.tell(Event{Name: "upstream_closed", Upstream: upstream, Class: reason, Error: text(err)})
 	level := slog.LevelError
 	if reason == "quota" { // as the config asks for
@@ -219,26 +219,26 @@ func (j *Journal) UpstreamClosed(upstream, reason string, err error, until time.
 
 // UpstreamOpened writes "upstream_opened".
 func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
-	j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)
+	j.metrics.upstreamUp.Set(1, upstream)
 	j.tell(Event{Name: "upstream_opened", Upstream: upstream})
 	j.write(slog.LevelInfo, "upstream_opened", slog.String("upstream", upstream), slog.Int64("after_ms", after.Milliseconds()))
 }
 
 // UpstreamPaused writes "upstream_paused": an operator has it offered nothing.
 func (j *Journal) UpstreamPaused(upstream, by string) {
-	j.metrics.upstreamUp.WithLabelValues(upstream).Set(0)
-	j.metrics.closed.WithLabelValues(upstream, "paused").Inc()
-	j.metrics.operators.WithLabelValues("pause").Inc()
+	j.metrics.upstreamUp.Set(0, upstream)
+	j.metrics.closed.Inc(upstream, "paused")
+	j.metrics.operators.Inc("pause")
 	j.tell(Event{Name: "upstream_paused", Upstream: upstream, Action: "pause", By: by})
 	j.write(slog.LevelWarn, "upstream_paused", slog.String("upstream", upstream), slog.String("by", by))
 }
 
 // UpstreamResumed writes "upstream_resumed". It may have been closed for another reason meanwhile: then it is not open yet.
 func (j *Journal) UpstreamResumed(upstream, by string, after time.Duration, open bool) {
-	j.metrics.operators.WithLabelValues("resume").Inc()
+	j.metrics.operators.Inc("resume")
 	j.tell(Event{Name: "upstream_resumed", Upstream: upstream, Action: "resume", By: by})
 	if open {
-		j.metrics.upstreamUp.WithLabelValues(upstream).Set(1)
+		j.metrics.upstreamUp.Set(1, upstream)
 		j.tell(Event{Name: "upstream_opened", Upstream: upstream})
 	}
 	j.write(slog.LevelInfo, "upstream_resumed", slog.String("upstream", upstream), slog.String("by", by), slog.Int64("after_ms", after.Milliseconds()))
@@ -276,19 +276,19 @@ func (j *Journal) PageOpened(by, client string) {
 // Reloaded writes "reloaded", or "reload_refused" when err is why the old config stays.
 func (j *Journal) Reloaded(err error) {
 	if err != nil {
-		j.metrics.reloads.WithLabelValues("refused").Inc()
+		j.metrics.reloads.Inc("refused")
 		j.tell(Event{Name: "reload_refused", Error: text(err)})
 		j.write(slog.LevelError, "reload_refused", slog.String("error", err.Error()))
 		return
 	}
-	j.metrics.reloads.WithLabelValues("ok").Inc()
+	j.metrics.reloads.Inc("ok")
 	j.tell(Event{Name: "reloaded"})
 	j.write(slog.LevelInfo, "reloaded")
 }
 
 // InternalError writes "internal_error": a part of the gateway itself failed; no mail was lost by it.
 func (j *Journal) InternalError(where string, err error) {
-	j.metrics.internalErrors.WithLabelValues(where).Inc()
+	j.metrics.internalErrors.Inc(where)
 	j.tell(Event{Name: "internal_error", Class: where, Error: text(err)})
 	j.write(slog.LevelError, "internal_error", slog.String("where", where), slog.Any("error", err))
 }
@@ -299,10 +299,10 @@ func (j *Journal) AlertTold(alert, kind string, alerts int, took time.Duration, 
 	attrs := []slog.Attr{slog.String("alert", alert), slog.String("type", kind), slog.Int("alerts", alerts), slog.Int64("latency_ms", took.Milliseconds())}
 	switch {
 	case err != nil:
-		j.metrics.alerts.WithLabelValues(alert, kind, "failed").Inc()
+		j.metrics.alerts.Inc(alert, kind, "failed")
 		j.write(slog.LevelWarn, "alert_failed", append(attrs, slog.String("error", err.Error()))...)
 	default:
-		j.metrics.alerts.WithLabelValues(alert, kind, "sent").Inc()
+		j.metrics.alerts.Inc(alert, kind, "sent")
 		if kind != "heartbeat" {
 			j.write(slog.LevelInfo, "alert_sent", attrs...)
 		}

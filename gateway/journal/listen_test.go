@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
+
+	"mailhatch/gateway/meter"
 )
 
 // TestListen: who listens hears of each event once, whether or not anybody reads the log.
 func TestListen(t *testing.T) {
-	j := New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	j := New(slog.New(slog.DiscardHandler), meter.NewRegistry())
 	var heard, also []Event
 	j.Listen(func(e Event) { heard = append(heard, e) })
 	j.Listen(func(e Event) { also = append(also, e) })

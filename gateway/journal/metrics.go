@@ -1,29 +1,26 @@
 package journal
 
-import "github.com/prometheus/client_golang/prometheus"
+import "mailhatch/gateway/meter"
 
 // metrics are the counters beside the events. doc/operations.md lists them; a test keeps the two alike.
 type metrics struct {
-	accepted, acceptedBytes, rejected         *prometheus.CounterVec
-	attempts, sent, deferred, failed          *prometheus.CounterVec
-	failover, closed, reloads, internalErrors *prometheus.CounterVec
-	operators                                 *prometheus.CounterVec
-	held, discarded, bounced, pruned          prometheus.Counter
-	commit, age                               prometheus.Histogram
-	latency                                   *prometheus.HistogramVec
-	upstreamUp                                *prometheus.GaugeVec
-	alerts                                    *prometheus.CounterVec
+	accepted, acceptedBytes, rejected         *meter.Counter
+	attempts, sent, deferred, failed          *meter.Counter
+	failover, closed, reloads, internalErrors *meter.Counter
+	operators                                 *meter.Counter
+	held, discarded, bounced, pruned          *meter.Counter
+	commit, age                               *meter.Histogram
+	latency                                   *meter.Histogram
+	upstreamUp                                *meter.Gauge
+	alerts                                    *meter.Counter
 }
 
 func newMetrics() metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mailhatch_" + name, Help: help}, labels)
+	counter := func(name, help string, labels ...string) *meter.Counter {
+		return meter.NewCounter("mailhatch_"+name, help, labels...)
 	}
-	plain := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "mailhatch_" + name, Help: help})
-	}
-	seconds := func(name, help string, buckets []float64) prometheus.HistogramOpts {
-		return prometheus.HistogramOpts{Name: "mailhatch_" + name, Help: help, Buckets: buckets}
+	seconds := func(name, help string, bounds []float64, labels ...string) *meter.Histogram {
+		return meter.NewHistogram("mailhatch_"+name, help, bounds, labels...)
 	}
 	long := []float64{.01, .05, .1, .5, 1, 5, 30, 120, 600, 3600, 21600, 86400}
 	return metrics{
@@ -40,20 +37,18 @@ func newMetrics() metrics {
 		internalErrors: counter("internal_errors_total", "Internal errors of the gateway, by place.", "where"),
 		operators:      counter("operator_actions_total", "What operators did to the queue and to upstreams, by action.", "action"),
 		alerts:         counter("alert_messages_total", "Messages to receivers of alerts, by type (alert, heartbeat, test) and result.", "alert", "type", "result"),
-		held:           plain("held_total", "Recipients held."),
-		discarded:      plain("discarded_total", "Recipients discarded, by a rule or an operator."),
-		bounced:        plain("bounced_total", "Bounces submitted."),
-		pruned:         plain("failed_pruned_total", "Failed messages that are not kept any longer."),
-		commit:         prometheus.NewHistogram(seconds("commit_seconds", "Time to make a message durable.", prometheus.ExponentialBuckets(.0002, 2, 16))),
-		age:            prometheus.NewHistogram(seconds("delivery_age_seconds", "Age of messages when an upstream took them.", long)),
-		latency: prometheus.NewHistogramVec(seconds("attempt_seconds", "Time of one offer to an upstream.",
-			prometheus.ExponentialBuckets(.001, 2, 17)), []string{"upstream"}),
-		upstreamUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mailhatch_upstream_open",
-			Help: "1 while mail is offered to the upstream, 0 while it is closed."}, []string{"upstream"}),
+		held:           counter("held_total", "Recipients held."),
+		discarded:      counter("discarded_total", "Recipients discarded, by a rule or an operator."),
+		bounced:        counter("bounced_total", "Bounces submitted."),
+		pruned:         counter("failed_pruned_total", "Failed messages that are not kept any longer."),
+		commit:         seconds("commit_seconds", "Time to make a message durable.", meter.Doubling(.0002, 16)),
+		age:            seconds("delivery_age_seconds", "Age of messages when an upstream took them.", long),
+		latency:        seconds("attempt_seconds", "Time of one offer to an upstream.", meter.Doubling(.001, 17), "upstream"),
+		upstreamUp:     meter.NewGauge("mailhatch_upstream_open", "1 while mail is offered to the upstream, 0 while it is closed.", "upstream"),
 	}
 }
 
-func (m *metrics) register(reg prometheus.Registerer) {
-	reg.MustRegister(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
+func (m *metrics) register(reg *meter.Registry) {
+	reg.Add(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
 		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp, m.alerts)
 }

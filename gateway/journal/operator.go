@@ -14,9 +14,9 @@ type Operation struct {
 
 // Operator writes "operator". Recipients that were deleted are counted as discarded.
 func (j *Journal) Operator(o Operation) {
-	j.metrics.operators.WithLabelValues(o.Action).Inc()
+	j.metrics.operators.Inc(o.Action)
 	if o.Action == "delete" {
-		j.metrics.discarded.Add(float64(o.Recipients))
+		j.metrics.discarded.Add(o.Recipients)
 	}
 	j.tell(Event{Name: "operator", Upstream: o.Upstream, Recipients: o.Recipients, Action: o.Action, By: o.By})
 	upstream := slog.Attr{} // none is not written

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"mailhatch/gateway/meter"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 // dropped and counted. Run writes them.
 type Writer struct {
 	out     io.Writer
-	dropped prometheus.Counter
+	dropped *meter.Counter
 	wake    chan struct{}
 
 	mu      sync.Mutex
@@ -34,12 +34,12 @@ type Writer struct {
 
 // NewWriter returns a writer of lines to out.
 func NewWriter(out io.Writer) *Writer {
-	return &Writer{out: out, wake: make(chan struct{}, 1), dropped: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "mailhatch_log_lines_dropped_total", Help: "Lines of the log that were dropped because nobody read them."})}
+	return &Writer{out: out, wake: make(chan struct{}, 1), dropped: meter.NewCounter("mailhatch_log_lines_dropped_total",
+		"Lines of the log that were dropped because nobody read them.")}
 }
 
 // Dropped returns the metric that counts dropped lines.
-func (w *Writer) Dropped() prometheus.Collector { return w.dropped }
+func (w *Writer) Dropped() *meter.Counter { return w.dropped }
 
 // Write implements io.Writer for whole lines. It does not fail.
 func (w *Writer) Write(lines []byte) (int, error) {
@@ -64,7 +64,7 @@ func (w *Writer) Write(lines []byte) (int, error) {
 func (w *Writer) drop(lines []byte) {
 	n := bytes.Count(lines, []byte{'\n'})
 	w.lost += n
-	w.dropped.Add(float64(n))
+	w.dropped.Add(n)
 }
 
 // Run writes lines until ctx ends, and then what is left, for a short time. After lines were dropped, log, which

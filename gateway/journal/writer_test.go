@@ -13,8 +13,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // reader is the far end of a log: it can stall and fail.
@@ -76,7 +74,7 @@ func TestWriter(t *testing.T) {
 			t.Fatalf("line %d is missing", n)
 		}
 	}
-	if n := testutil.ToFloat64(w.Dropped()); n != 0 {
+	if n := w.Dropped().Value(); n != 0 {
 		t.Errorf("%v dropped", n)
 	}
 }
@@ -92,7 +90,7 @@ func TestWriterStalled(t *testing.T) {
 		time.Sleep(2 * gatherTime)
 		synctest.Wait() // it is on its way
 		sent := 0
-		for testutil.ToFloat64(w.Dropped()) < 7 {
+		for w.Dropped().Value() < 7 {
 			log.Info(line)
 			sent++
 		}
@@ -139,7 +137,7 @@ func TestWriterGone(t *testing.T) {
 			time.Sleep(2 * gatherTime)
 			synctest.Wait()
 		}
-		if n := testutil.ToFloat64(w.Dropped()); n != 3 {
+		if n := w.Dropped().Value(); n != 3 {
 			t.Errorf("%v dropped", n)
 		}
 		out.fail(nil)

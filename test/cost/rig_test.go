@@ -17,13 +17,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/gateway/queue/queuetest"
@@ -115,7 +114,7 @@ func newRig(tb testing.TB) *rig {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(queuetest.Start(tb, q))
-	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	j := journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry())
 	a := &accept.Acceptor{Queue: q, Journal: j, Config: func() *config.Config { return cfg },
 		Deliverer: deliver.New(q, j, nil, nil, &deliver.Config{})}
 	return &rig{cfg, a.Handler(&cfg.Listeners[0])}

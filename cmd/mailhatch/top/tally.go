@@ -2,9 +2,10 @@ package top
 
 import (
 	"math"
+	"strconv"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
+	"mailhatch/gateway/meter"
 )
 
 // counts are what became of mail since the start of the gateway.
@@ -23,38 +24,31 @@ type tally struct {
 }
 
 // newTally reads metrics.
-func newTally(at time.Time, families map[string]*dto.MetricFamily) tally {
+func newTally(at time.Time, samples []meter.Sample) tally {
 	t := tally{at: at, by: map[string]counts{}, took: map[string]map[float64]float64{}}
-	each := func(name string, do func(upstream string, m *dto.Metric)) {
-		for _, m := range families["mailhatch_"+name].GetMetric() {
-			upstream := ""
-			for _, l := range m.GetLabel() {
-				if l.GetName() == "upstream" {
-					upstream = l.GetValue()
-				}
-			}
-			do(upstream, m)
-		}
+	of := map[string]func(*counts) *float64{
+		"mailhatch_accepted_total": func(c *counts) *float64 { return &c.accepted },
+		"mailhatch_sent_total":     func(c *counts) *float64 { return &c.sent },
+		"mailhatch_deferred_total": func(c *counts) *float64 { return &c.deferred },
+		"mailhatch_failed_total":   func(c *counts) *float64 { return &c.failed },
 	}
-	count := func(name string, of func(*counts) *float64) {
-		each(name, func(upstream string, m *dto.Metric) {
+	for _, s := range samples {
+		upstream := s.Labels["upstream"]
+		if count := of[s.Name]; count != nil {
 			c := t.by[upstream]
-			*of(&c) += m.GetCounter().GetValue()
-			*of(&t.all) += m.GetCounter().GetValue()
+			*count(&c) += s.Value
+			*count(&t.all) += s.Value
 			t.by[upstream] = c
-		})
-	}
-	count("accepted_total", func(c *counts) *float64 { return &c.accepted })
-	count("sent_total", func(c *counts) *float64 { return &c.sent })
-	count("deferred_total", func(c *counts) *float64 { return &c.deferred })
-	count("failed_total", func(c *counts) *float64 { return &c.failed })
-	each("attempt_seconds", func(upstream string, m *dto.Metric) {
-		took := map[float64]float64{math.Inf(1): float64(m.GetHistogram().GetSampleCount())}
-		for _, b := range m.GetHistogram().GetBucket() {
-			took[b.GetUpperBound()] = float64(b.GetCumulativeCount())
 		}
-		t.took[upstream] = took
-	})
+		if s.Name == "mailhatch_attempt_seconds_bucket" {
+			if t.took[upstream] == nil {
+				t.took[upstream] = map[float64]float64{}
+			}
+			if bound, err := strconv.ParseFloat(s.Labels["le"], 64); err == nil {
+				t.took[upstream][bound] = s.Value
+			}
+		}
+	}
 	return t
 }
 

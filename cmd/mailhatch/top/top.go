@@ -9,17 +9,16 @@ import (
 	"strings"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/meter"
 )
 
 // Source is what is looked at: an admin.Client.
 type Source interface {
 	Status(ctx context.Context) (*admin.Status, error)
 	Recent(ctx context.Context) ([]admin.Event, error)
-	Metrics(ctx context.Context) (map[string]*dto.MetricFamily, error)
+	Metrics(ctx context.Context) ([]meter.Sample, error)
 }
 
 // look asks for all that a frame shows. What it does not get leaves what was there.
@@ -31,9 +30,9 @@ func (v *view) look(ctx context.Context, src Source) {
 		v.events, err = src.Recent(ctx)
 	}
 	if err == nil {
-		var families map[string]*dto.MetricFamily
-		if families, err = src.Metrics(ctx); err == nil {
-			v.track = v.track.add(newTally(time.Now(), families))
+		var samples []meter.Sample
+		if samples, err = src.Metrics(ctx); err == nil {
+			v.track = v.track.add(newTally(time.Now(), samples))
 		}
 	}
 	v.err = err

@@ -10,12 +10,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/meter"
 )
 
 // gateway is one that a test makes up.
@@ -29,13 +26,8 @@ type gateway struct {
 func (g *gateway) Status(context.Context) (*admin.Status, error) { return g.status, g.err }
 func (g *gateway) Recent(context.Context) ([]admin.Event, error) { return g.events, g.err }
 
-func (g *gateway) Metrics(context.Context) (map[string]*dto.MetricFamily, error) {
-	return parse(g.metrics)
-}
-
-func parse(text string) (map[string]*dto.MetricFamily, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(strings.NewReader(text))
+func (g *gateway) Metrics(context.Context) ([]meter.Sample, error) {
+	return meter.Read(strings.NewReader(g.metrics))
 }
 
 func metrics(accepted, sent int) string {
@@ -140,11 +132,11 @@ func TestRates(t *testing.T) {
 	var tr track
 	see := func(after time.Duration, accepted, sent int) {
 		t.Helper()
-		families, err := parse(metrics(accepted, sent))
+		samples, err := meter.Read(strings.NewReader(metrics(accepted, sent)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		tr = tr.add(newTally(start.Add(after), families))
+		tr = tr.add(newTally(start.Add(after), samples))
 	}
 	rates := func() string {
 		c := tr.perMinute(func(t *tally) counts { return t.all })

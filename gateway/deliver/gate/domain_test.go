@@ -9,15 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/upstream"
 )
 
 func newDomainGate(rate float64) *Gate {
 	return New(Settings{Name: "a", MaxConcurrent: 4, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour, RatePerDomain: rate},
-		journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+		journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry()))
 }
 
 func TestDomainWait(t *testing.T) {

@@ -8,15 +8,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/upstream"
 )
 
 func newGate() *Gate {
 	return New(Settings{Name: "a", MaxConcurrent: 4, Retry: []time.Duration{20 * time.Millisecond}, MaxAge: time.Hour},
-		journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+		journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry()))
 }
 
 func TestNames(t *testing.T) {
@@ -103,7 +102,7 @@ func TestStatusOfAPause(t *testing.T) {
 func TestNextToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Settings{Name: "a", MaxConcurrent: 4, Rate: 1.0 / 60, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour},
-			journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+			journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry()))
 		if at := g.Status().NextToken; !at.IsZero() {
 			t.Errorf("a rate that is not used: %v", at)
 		}
@@ -120,7 +119,7 @@ func TestProbesThatAreAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := &upstream.Error{Class: upstream.Account, Err: errors.New("wrong key")}
 		g := New(Settings{Name: "a", MaxConcurrent: 4, Retry: []time.Duration{time.Minute, time.Hour, 24 * time.Hour}, MaxAge: time.Hour},
-			journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+			journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry()))
 		next := func(what string, want time.Duration) {
 			t.Helper()
 			if got := time.Until(g.Status().NextProbe); got != want {

@@ -11,9 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/quota"
 	"mailhatch/upstream"
@@ -41,7 +40,7 @@ func TestPause(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := New(Settings{Name: "a", MaxConcurrent: 1, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour,
-					Quota: []quota.Limit{{Count: 1, Per: "h"}}}, journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+					Quota: []quota.Limit{{Count: 1, Per: "h"}}}, journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry()))
 				row.before(g)
 				g.Pause(Pause{By: "root", At: time.Now()})
 				row.during(g)
@@ -77,7 +76,7 @@ func hour() []queue.Window {
 // TestPauseIsOnRecord: the journal has who paused and resumed; an end of a pause that does not open the gate is told as one.
 func TestPauseIsOnRecord(t *testing.T) {
 	var log bytes.Buffer
-	j := journal.New(slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+	j := journal.New(slog.New(slog.NewTextHandler(&log, nil)), meter.NewRegistry())
 	var heard []string
 	j.Listen(func(e journal.Event) { heard = append(heard, e.Name) })
 	g := New(Settings{Name: "a", MaxConcurrent: 1, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour, Alternatives: true}, j)
@@ -122,7 +121,7 @@ func (b *board) Paused(context.Context) (map[string]queue.Pause, error) { return
 
 // TestPauses: gates follow the board, whoever wrote there; gates that come later have the pause from their beginning.
 func TestPauses(t *testing.T) {
-	j := journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	j := journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry())
 	var heard []string
 	j.Listen(func(e journal.Event) { heard = append(heard, e.Name) })
 	gateOf := func(name string, p *Pause) *Gate {

@@ -8,9 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/quota"
 	"mailhatch/upstream"
 )
@@ -19,7 +18,7 @@ import (
 func quotaGate(t *testing.T, now func() time.Time) (g *Gate, count func(hour, day int) bool) {
 	t.Helper()
 	g = New(Settings{Name: "a", MaxConcurrent: 1, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour, Alternatives: true, Now: now,
-		Quota: []quota.Limit{{Count: 2, Per: "h"}, {Count: 3, Per: "d"}}}, journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+		Quota: []quota.Limit{{Count: 2, Per: "h"}, {Count: 3, Per: "d"}}}, journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry()))
 	return g, func(hour, day int) bool {
 		_, windows := g.Windows()
 		return g.Counted(windows, []int{hour, day})
