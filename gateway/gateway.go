@@ -95,6 +95,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	if err := q.SetPrivacy(queue.Privacy(cfg.Queue.Privacy)); err != nil {
 		return nil, errors.Join(err, q.Close())
 	}
+	q.SuppressOn(cfg.Suppression.ForQueue())
 	reg := meter.NewRegistry(meter.Process{})
 	reg.Add(opts.Metrics...)
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),

@@ -84,6 +84,7 @@ func (g *Gateway) tryReload() reloaded {
 	if err := g.queue.SetPrivacy(queue.Privacy(cfg.Queue.Privacy)); err != nil {
 		g.journal.InternalError("queue", err)
 	}
+	g.queue.SuppressOn(cfg.Suppression.ForQueue())
 	select {
 	case g.keeping <- struct{}{}:
 	default:

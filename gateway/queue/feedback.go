@@ -59,11 +59,13 @@ type Told struct {
 
 // Applied is what came of news.
 type Applied struct {
-	Joined  []Joined
-	Again   int  // were known
-	Waiting int  // of all upstreams, afterwards
-	Replay  bool // nothing was taken in: there were news with this nonce
-	Dropped int  // nothing can be made of them, or they have waited in vain, or too many do
+	Joined     []Joined
+	Suppressed []Suppression // put on the list by it
+	Lifted     []Suppression // taken off by it
+	Again      int           // were known
+	Waiting    int           // of all upstreams, afterwards
+	Replay     bool          // nothing was taken in: there were news with this nonce
+	Dropped    int           // nothing can be made of them, or they have waited in vain, or too many do
 }
 
 // Joined is something that was told of a recipient in the history.

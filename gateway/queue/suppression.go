@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/mime"
 )
 
@@ -15,6 +17,9 @@ import (
 // the store. An address is on it for the senders of one domain, or for all; addresses and domains are compared without
 // regard to case.
 type Suppressions interface {
+	// SuppressOn says what Feedback.Apply and Rejoin put on the list from now on, in the write of what was told: by default
+	// nothing. Deliveries that are told take entries off whatever the rules are (see Suppression.EndedBy).
+	SuppressOn(r SuppressionRules)
 	// Suppress puts addresses on the list, in one write, and returns how many entries are new or replace another
 	// (see Suppression.Yields).
 	Suppress(ctx context.Context, entries ...Suppression) (int, error)
@@ -27,6 +32,39 @@ type Suppressions interface {
 	Suppressed(ctx context.Context, domain string, addresses ...string) ([]Suppression, error)
 	// Suppressions returns entries, the newest first.
 	Suppressions(ctx context.Context, f SuppressionFilter) ([]Suppression, error)
+}
+
+// SuppressionRules say which of the events that are told later put an address on the list.
+type SuppressionRules struct {
+	On     []EventKind
+	Keep   time.Duration // for how long; 0: for good
+	Global bool          // for all senders, not only those of the domain whose mail it was
+}
+
+// Entry returns what something that was told of mail puts on the list; false: nothing. Where the history hides senders,
+// their domain is not known, and the entry is for all; what is told of notifications, which have no sender, is for none.
+func (r *SuppressionRules) Entry(j *Joined, now time.Time) (Suppression, bool) {
+	refuted := (j.Kind == EventBounced || j.Kind == EventSuppressed) && j.State != envelope.Bounced // by a delivery that was later
+	if !slices.Contains(r.On, j.Kind) || refuted || j.From == "" && !r.Global {
+		return Suppression{}, false
+	}
+	s := Suppression{Address: j.Recipient, Reason: SuppressionReason(j.Kind), At: j.At, ID: j.ID, Upstream: j.Upstream, EventKey: j.Key, Words: j.Words}
+	if s.At.IsZero() {
+		s.At = now
+	}
+	if !r.Global {
+		s.Domain = SenderDomain(j.From)
+	}
+	if r.Keep > 0 {
+		s.Until = s.At.Add(r.Keep)
+	}
+	return s, true
+}
+
+// SenderDomain returns the domain of a sender in lower case, "" of the null sender.
+func SenderDomain(from string) string {
+	_, domain, _ := mime.SplitAddress(from)
+	return strings.ToLower(domain)
 }
 
 // AnyDomain stands for the entries of an address for each domain and for all senders.

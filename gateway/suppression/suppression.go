@@ -13,7 +13,6 @@ import (
 	"mailhatch/gateway/config/hint"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
-	"mailhatch/mime"
 	"mailhatch/upstream"
 )
 
@@ -56,26 +55,13 @@ func (r *Rules) Check() (problems []*upstream.KeyError) {
 	return problems
 }
 
-// Domain returns the domain of a sender, "" of the null sender.
-func Domain(from string) string {
-	_, domain, _ := mime.SplitAddress(from)
-	return strings.ToLower(domain)
-}
-
-// Entry returns what an event of this kind, about mail of a sender, puts on the list; false: nothing. The caller adds what it
-// knows of the event.
-func (r *Rules) Entry(kind upstream.EventKind, from, to string, at time.Time) (queue.Suppression, bool) {
-	if !slices.Contains(r.On, kind.String()) {
-		return queue.Suppression{}, false
+// ForQueue returns the rules as the queue follows them.
+func (r *Rules) ForQueue() queue.SuppressionRules {
+	rules := queue.SuppressionRules{Keep: r.Keep.Duration, Global: r.Scope == "global"}
+	for _, on := range r.On {
+		rules.On = append(rules.On, queue.EventKind(on))
 	}
-	s := queue.Suppression{Address: to, Reason: queue.SuppressionReason(kind.String()), At: at}
-	if r.Scope == "domain" {
-		s.Domain = Domain(from)
-	}
-	if r.Keep.Duration > 0 {
-		s.Until = at.Add(r.Keep.Duration)
-	}
-	return s, true
+	return rules
 }
 
 // Lookup asks the list; it is the method of queue.Suppressions.
@@ -86,7 +72,7 @@ func Refusals(ctx context.Context, ask Lookup, from string, to ...string) (map[s
 	if ask == nil || len(to) == 0 {
 		return nil, nil
 	}
-	found, err := ask(ctx, Domain(from), to...)
+	found, err := ask(ctx, queue.SenderDomain(from), to...)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package suppression_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,33 +15,15 @@ import (
 
 var at = time.Date(2026, time.November, 30, 23, 0, 0, 0, time.UTC)
 
-// TestEntry: what events put on the list, for whose mail and for how long.
-func TestEntry(t *testing.T) {
-	global := suppression.Default()
-	global.Scope, global.Keep = "global", upstream.Duration{}
-	for _, c := range []struct {
-		rules  suppression.Rules
-		kind   upstream.EventKind
-		from   string
-		ok     bool
-		domain string
-		keep   time.Duration
-	}{
-		{suppression.Default(), upstream.Bounced, "app@Mail.Example.com", true, "mail.example.com", 180 * 24 * time.Hour},
-		{suppression.Default(), upstream.Complained, "app@example.com", true, "example.com", 180 * 24 * time.Hour},
-		{suppression.Default(), upstream.Bounced, "", true, "", 180 * 24 * time.Hour},
-		{suppression.Default(), upstream.SoftBounced, "app@example.com", false, "", 0},
-		{suppression.Default(), upstream.Suppressed, "app@example.com", false, "", 0},
-		{global, upstream.Complained, "app@example.com", true, "", 0},
-		{suppression.Rules{Scope: "domain"}, upstream.Bounced, "app@example.com", false, "", 0},
-	} {
-		s, ok := c.rules.Entry(c.kind, c.from, "bob@example.org", at)
-		if ok != c.ok || s.Domain != c.domain || ok && (s.Address != "bob@example.org" || string(s.Reason) != c.kind.String() || !s.At.Equal(at)) {
-			t.Errorf("%v from %q: %+v, %v", c.kind, c.from, s, ok)
-		}
-		if c.keep > 0 && !s.Until.Equal(at.Add(c.keep)) || c.keep == 0 && !s.Until.IsZero() {
-			t.Errorf("%v from %q: until %v", c.kind, c.from, s.Until)
-		}
+// TestForQueue: the queue knows events by the names of the config.
+func TestForQueue(t *testing.T) {
+	rules := suppression.Default()
+	if got := rules.ForQueue(); got.Global || got.Keep != 180*24*time.Hour || !slices.Equal(got.On, []queue.EventKind{queue.EventBounced, queue.EventComplained}) {
+		t.Errorf("the default is %+v", got)
+	}
+	rules.Scope = "global"
+	if !rules.ForQueue().Global {
+		t.Error("scope global is not")
 	}
 }
 

@@ -38,6 +38,7 @@ func Run(t *testing.T, e queuetest.Engine) {
 		{"Awaited", testAwaited},
 		{"Search", testSearch},
 		{"Privacy", testPrivacy},
+		{"Suppresses", testSuppresses},
 		{"TooMuch", testTooMuch},
 		{"Pruned", testPruned},
 		{"Closed", testClosed},

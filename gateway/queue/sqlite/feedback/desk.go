@@ -15,11 +15,13 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/history"
+	"mailhatch/gateway/queue/sqlite/suppress"
 )
 
 // Desk is where the feedback of a store is.
 type Desk struct {
-	History *history.Keeper // with how the tables are read and changed
+	History *history.Keeper    // with how the tables are read and changed
+	Refused *suppress.Register // addresses that get no mail
 }
 
 var _ queue.Feedback = Desk{}

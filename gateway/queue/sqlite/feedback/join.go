@@ -197,11 +197,32 @@ func (j *joint) tell(r *history.Stored, w *waiting) error {
 		}
 	}
 	j.done.Joined = append(j.done.Joined, joined)
+	if err := j.suppress(&joined); err != nil {
+		return err
+	}
 	if known != fresh {
 		return nil
 	}
 	return j.History.AddEvents(j.conn, j.now, r.Message, []queue.Event{{At: w.At, Kind: w.Kind, To: []string{joined.Recipient},
 		Upstream: w.upstream, Words: w.Words, Status: w.Status, Told: w.key}})
+}
+
+// suppress puts the recipient on the list of suppressed addresses, or takes it off.
+func (j *joint) suppress(told *queue.Joined) error {
+	if told.Kind == queue.EventDelivered {
+		lifted, err := j.Refused.Delivered(j.conn, queue.SenderDomain(told.From), told.Recipient, told.At)
+		j.done.Lifted = append(j.done.Lifted, lifted...)
+		return err
+	}
+	s, due := j.Refused.Due(told)
+	if !due {
+		return nil
+	}
+	added, err := j.Refused.Put(j.conn, s)
+	if added {
+		j.done.Suppressed = append(j.done.Suppressed, s)
+	}
+	return err
 }
 
 // change gives a record its new state, and leaves a late bounce where one is due. The null sender gets none.

@@ -30,6 +30,7 @@ type Register struct {
 	veil  *veil.Veil
 	now   func() time.Time
 	some  atomic.Bool // false only while no row is there
+	rules atomic.Pointer[queue.SuppressionRules]
 }
 
 var _ queue.Suppressions = (*Register)(nil)
@@ -38,7 +39,16 @@ var _ queue.Suppressions = (*Register)(nil)
 func NewRegister(a Access) *Register {
 	r := &Register{write: a.Write, read: a.Read, veil: a.Veil, now: a.Now}
 	r.some.Store(true)
+	r.SuppressOn(queue.SuppressionRules{})
 	return r
+}
+
+// SuppressOn implements queue.Suppressions.
+func (r *Register) SuppressOn(rules queue.SuppressionRules) { r.rules.Store(&rules) }
+
+// Due returns what something that was told puts on the list by the rules in force; false: nothing.
+func (r *Register) Due(told *queue.Joined) (queue.Suppression, bool) {
+	return r.rules.Load().Entry(told, r.now())
 }
 
 // Load learns whether there is any entry.
