@@ -1,13 +1,16 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/feedback"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
@@ -47,6 +50,31 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 		d.Upstreams = append(d.Upstreams, du)
 	}
 	return d
+}
+
+// follower follows what providers tell later.
+func (g *Gateway) follower(cfg *config.Config) *feedback.Follower {
+	return feedback.New(feedback.Tools{Store: g.queue, Journal: g.journal, Clock: g.clock, Busy: g.deliverer.AtRate,
+		Door: feedback.Door{Submit: g.accept.Report, Refused: func(err error) bool { return errors.Is(err, deliver.ErrRefused) },
+			Count: g.deliverer.Notified, After: g.deliverer.NotifyAfter}}, g.listening(cfg))
+}
+
+// listening translates a config for the follower.
+func (g *Gateway) listening(cfg *config.Config) *feedback.Config {
+	f := &feedback.Config{KeepSent: cfg.Queue.KeepSent.Duration, Hostname: cfg.Hostname, Notify: func(l *feedback.Late) bool { return notifiesLate(cfg, l) }}
+	for i := range cfg.Upstreams {
+		if u, ok := cfg.Upstreams[i].Upstream.(upstream.Feedback); ok {
+			f.Sources = append(f.Sources, feedback.Source{Name: cfg.Upstreams[i].Name, Feedback: u})
+		}
+	}
+	return f
+}
+
+// notifiesLate reports whether a sender hears of mail that did not arrive.
+func notifiesLate(cfg *config.Config, l *feedback.Late) bool {
+	in := route.NewInput(l.ID, &l.Envelope, cmp.Or(l.Header, &mime.Message{}), l.Size)
+	in.To = l.Recipient
+	return cmp.Or(cfg.Routes.Decide(in).OnLateBounce, cfg.Queue.OnLateBounce) == "bounce"
 }
 
 // decide routes the recipients of a queued message by a config.

@@ -21,8 +21,8 @@
 //	accept listen admin/mailq
 //	                one message's way in; addresses, sockets and their servers; what each account of this machine may know of the
 //	                queue. Also upstream/kinds, the table of kinds
-//	config deliver admin
-//	                the only reader of TOML; due mail to its upstreams; show and steer. Also the kinds that speak HTTP
+//	config deliver admin feedback
+//	                the only reader of TOML; due mail to its upstreams; show and steer; what providers tell later. Also the kinds that speak HTTP
 //	upstream/oauth  access tokens: got, renewed, kept. Also upstream/api/words, what providers mean by
 //	                theirs, upstream/smtp/reply, what a relay answers, and upstream/api/filetype, what files are called
 //	admin/trial     what became of mail that was made due

@@ -23,6 +23,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/test/freeport"
+	"mailhatch/upstream"
 	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/upstreamtest"
 )
@@ -39,6 +40,7 @@ type house struct {
 	log       *lines
 	stop      func() error
 	wall      func() time.Time
+	kinds     []upstream.Kind                 // beside those of the program
 	wrap      func(queue.Engine) queue.Engine // stands before the store from the next start on; nil: nothing
 }
 
@@ -71,7 +73,13 @@ func newHouse(t testing.TB, text string) *house {
 // newHouseAt is newHouse on a machine with another time of day.
 func newHouseAt(t testing.TB, wall func() time.Time, text string) *house {
 	t.Helper()
-	h := &house{t: t, addr: freeport.Addr(t), log: &lines{}, wall: wall}
+	return openHouse(t, &house{wall: wall}, text)
+}
+
+// openHouse starts the gateway of a house of which some is given.
+func openHouse(t testing.TB, h *house, text string) *house {
+	t.Helper()
+	h.t, h.addr, h.log = t, freeport.Addr(t), &lines{}
 	dir := t.TempDir()
 	h.file = filepath.Join(dir, "config.toml")
 	h.write(text)
@@ -105,7 +113,7 @@ func (h *house) write(text string) {
 
 func (h *house) start() {
 	h.t.Helper()
-	cfg, err := config.Load(h.file, config.Options{Kinds: kinds.Kinds(), Version: "test", Stdout: h.log})
+	cfg, err := config.Load(h.file, config.Options{Kinds: h.all(), Version: "test", Stdout: h.log})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -119,7 +127,7 @@ func (h *house) start() {
 		}
 		store = h.wrap(store)
 	}
-	h.g, err = New(ctx, cfg, Options{Queue: store, Version: "test", Kinds: kinds.Kinds(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil)),
+	h.g, err = New(ctx, cfg, Options{Queue: store, Version: "test", Kinds: h.all(), Stdout: h.log, Log: slog.New(slog.NewTextHandler(h.log, nil)),
 		Wall: h.wall, Metrics: []meter.Metric{journal.NewWriter(h.log).Dropped()}})
 	if err != nil {
 		cancel()
@@ -135,6 +143,8 @@ func (h *house) start() {
 	}
 	h.stop = sync.OnceValue(func() error { cancel(); return <-ended })
 }
+
+func (h *house) all() []upstream.Kind { return append(kinds.Kinds(), h.kinds...) }
 
 func (h *house) send(from string, to []string, msg string) error {
 	return smtp.SendMail(h.addr, nil, from, to, []byte(strings.ReplaceAll(msg, "\n", "\r\n")))

@@ -25,6 +25,7 @@ import (
 	"mailhatch/gateway/clock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/feedback"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
 	"mailhatch/gateway/meter"
@@ -67,6 +68,7 @@ type Gateway struct {
 	accept    *accept.Acceptor
 	access    *access.Control
 	alerts    *alert.Watcher
+	feedback  *feedback.Follower
 	recent    journal.Recent
 	page      *page.Page
 	admin     *admin.Server
@@ -111,6 +113,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.accept.Deliverer = g.deliverer
 	g.access = g.accessControl()
 	g.alerts = g.alertWatcher()
+	g.feedback = g.follower(cfg)
 	g.journal.Listen(g.recent.Hear)
 	g.page = g.newPage()
 	g.admin, g.mailq = g.adminServer(), g.mailqServer()
@@ -162,6 +165,7 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.prune(ctx) })
 	group.Go(func() error { return g.watchExpiries(ctx) })
 	group.Go(func() error { return g.alerts.Run(ctx) })
+	group.Go(func() error { return g.feedback.Run(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	group.Go(func() error { return g.page.Run(ctx) })
 	return group.Wait()

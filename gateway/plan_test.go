@@ -49,6 +49,7 @@ var plan = [][]string{
 	{
 		"gateway/deliver",
 		"gateway/admin",
+		"gateway/feedback",
 		"gateway/config",
 		"upstream/*",
 	},

@@ -90,6 +90,7 @@ func (g *Gateway) tryReload() reloaded {
 	default:
 	}
 	g.deliverer.Reload(g.delivery(cfg))
+	g.feedback.Follow(g.listening(cfg))
 	g.alerts.Follow(cfg.Alerts, cfg.Hostname)
 	for _, w := range cfg.Warnings {
 		g.opts.Log.Warn(w)

@@ -46,12 +46,23 @@ func (a *Acceptor) accept(ctx context.Context, env *envelope.Envelope, body io.R
 		return "", err
 	}
 	defer in.close()
+	return a.commit(ctx, in, late, nil)
+}
+
+// commit routes what was received and makes it durable. reports are the late bounces that it reports.
+func (a *Acceptor) commit(ctx context.Context, in *incoming, late bool, reports []string) (id string, err error) {
 	parts, err := a.parts(ctx, in)
 	if err != nil && !late {
 		return "", in.refusal(err)
 	}
 	start := time.Now()
-	if err := in.draft.Commit(ctx, in.kept(parts, nil)); err != nil {
+	kept := in.kept(parts, nil)
+	kept.Reports = reports
+	err = in.draft.Commit(ctx, kept)
+	if errors.Is(err, queue.ErrReported) {
+		return "", err
+	}
+	if err != nil {
 		return "", in.refusal(a.storeReply(err))
 	}
 	a.accepted(in, time.Since(start))

@@ -18,12 +18,23 @@ import (
 // Bounce queues a notification. It has the null sender, so that it is never bounced itself. Where
 // the routes refuse it trying again is useless.
 func (a *Acceptor) Bounce(ctx context.Context, to string, msg []byte) (string, error) {
+	return a.Report(ctx, to, msg, nil)
+}
+
+// Report queues a notification of late bounces, which are named by their keys. The error wraps queue.ErrReported where
+// another one has been queued.
+func (a *Acceptor) Report(ctx context.Context, to string, msg []byte, keys []string) (string, error) {
 	env := &envelope.Envelope{To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
 		Client: envelope.Client{Protocol: "local", Listener: config.BounceName}, UTF8: !mime.IsASCII(to)}
 	if !mime.IsASCII(msg) {
 		env.Body = "8BITMIME"
 	}
-	id, err := a.accept(ctx, env, bytes.NewReader(msg), false)
+	in, err := a.receive(ctx, env, bytes.NewReader(msg), nil)
+	if err != nil {
+		return "", err
+	}
+	defer in.close()
+	id, err := a.commit(ctx, in, false, keys)
 	var r *envelope.Reply
 	if errors.As(err, &r) && r.Code/100 == 5 {
 		return "", fmt.Errorf("%w: to %s: %w", deliver.ErrRefused, to, err)

@@ -22,6 +22,7 @@ const (
 // Report is a notification of the sender of a message.
 type Report struct {
 	Action   Action
+	Late     bool              // Failed: the upstream had taken the message, and its provider told so later
 	ID       string            // queue id of the message
 	Hostname string            // of the gateway
 	At       time.Time         // now
@@ -36,6 +37,7 @@ type Fate struct {
 	Recipient envelope.Recipient
 	Status    string    // RFC 3463: "5.1.1"
 	Upstream  string    // name of the upstream, "" when none was asked
+	RemoteMTA string    // host that said so, where another one did than the upstream; "": not known
 	Text      string    // the provider's reply, or the gateway's own reason
 	Code      int       // SMTP reply code or HTTP status, 0: none
 	SMTP      bool      // Code is an SMTP reply code

@@ -38,7 +38,11 @@ func (r *Report) recipientStatus(f Fate, utf8 bool) []byte {
 	h.add("Final-Recipient", addressField("rfc822", f.Recipient.Address, utf8))
 	h.add("Action", string(r.Action))
 	h.add("Status", r.status(f))
-	if f.Upstream != "" {
+	switch host := printable(f.RemoteMTA); {
+	case host != "":
+		h.add("Remote-MTA", "dns; "+host)
+		h.add("X-Mailhatch-Upstream", printable(f.Upstream))
+	case f.Upstream != "":
 		h.add("Remote-MTA", "x-mailhatch-upstream; "+printable(f.Upstream))
 	}
 	if d := f.diagnostic(); d != "" {

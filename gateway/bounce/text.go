@@ -40,6 +40,9 @@ func (r *Report) opening(n int) string {
 		return "Your message to " + whom + " was handed over to the next mail system,\n" +
 			"which may not report its delivery.\n"
 	}
+	if r.Late {
+		return "Your message to " + whom + " was sent, but the mail provider reports that\nit did not arrive. It will not be tried again.\n"
+	}
 	return "Your message to " + whom + " could not be delivered and will not be\ntried again.\n"
 }
 
@@ -69,7 +72,7 @@ func (r *Report) aboutRecipient(w *strings.Builder, f Fate) {
 		fmt.Fprintf(w, "  Taken by %q.\n", f.Upstream)
 	case words == "":
 		w.WriteString("  No reason was given.\n")
-	case f.Upstream != "" && f.Code != 0:
+	case f.Upstream != "" && (f.Code != 0 || r.Late):
 		fmt.Fprintf(w, "  The mail provider (%s) answered:\n    %s\n", printable(f.Upstream), words)
 	default:
 		fmt.Fprintf(w, "  %s\n", words)

@@ -231,6 +231,7 @@ func (c *checker) queue() {
 		c.report("queue.privacy", "hides addresses, but keep_bodies keeps the messages that hold them", "")
 	}
 	c.oneOf("queue.on_failure", q.OnFailure, "bounce", "keep")
+	c.oneOf("queue.on_late_bounce", q.OnLateBounce, "bounce", "log")
 	c.oneOf("queue.on_uncertain", q.OnUncertain, "retry", "hold", "failover")
 }
 

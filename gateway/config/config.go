@@ -61,6 +61,7 @@ type Queue struct {
 	FailoverAfter   int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried
 	WarnAfter       []upstream.Duration `toml:"warn_after"`     // notify the sender of a delay, in ascending order; empty: never
 	OnFailure       string              `toml:"on_failure"`     // bounce | keep
+	OnLateBounce    string              `toml:"on_late_bounce"` // bounce | log
 	OnUncertain     string              `toml:"on_uncertain"`   // retry | hold | failover
 	MinFree         Size                `toml:"min_free"`       // space on the disk that new mail leaves for delivery
 	KeepFailed      upstream.Duration   `toml:"keep_failed"`
@@ -115,7 +116,7 @@ func defaultFile() document {
 				duration(30 * time.Second), duration(2 * time.Minute), duration(10 * time.Minute),
 				duration(30 * time.Minute), duration(time.Hour), duration(3 * time.Hour),
 			},
-			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnUncertain: "retry", MinFree: 64e6, KeepFailedBytes: 1e9,
+			MaxAge: duration(5 * day), FailoverAfter: 3, OnFailure: "bounce", OnLateBounce: "bounce", OnUncertain: "retry", MinFree: 64e6, KeepFailedBytes: 1e9,
 			KeepFailed: duration(30 * day), KeepSent: duration(7 * day), Privacy: "none",
 		},
 		Identity:    identityTable{LocalDomains: identity.LocalDomains()},

@@ -119,6 +119,12 @@ func (d *Deliverer) Status() []gate.Status {
 	return list
 }
 
+// AtRate reports whether the rate of an upstream keeps mail waiting, or would if there were more.
+func (d *Deliverer) AtRate(upstream string) bool {
+	g := d.current.Load()
+	return g != nil && g.lanes[upstream] != nil && !g.lanes[upstream].gate.Status().NextToken.IsZero()
+}
+
 // View returns how delivery is, for those who ask why mail waits.
 func (d *Deliverer) View() *waiting.View {
 	v := &waiting.View{}

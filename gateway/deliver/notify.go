@@ -92,6 +92,12 @@ const (
 	bounceWindow = 10 * time.Minute
 )
 
+// Notified counts a notification that a sender got of mail which others have given up.
+func (d *Deliverer) Notified(sender string) { d.bounces.count(sender) }
+
+// NotifyAfter returns until when a sender gets no further notification but in a digest; zero: there is room for one.
+func (d *Deliverer) NotifyAfter(sender string) time.Time { return d.bounces.until(sender) }
+
 // bounceLimiter counts the notifications that senders got lately.
 type bounceLimiter struct {
 	mu      sync.Mutex

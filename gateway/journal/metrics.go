@@ -13,6 +13,7 @@ type metrics struct {
 	latency                                   *meter.Histogram
 	upstreamUp                                *meter.Gauge
 	alerts                                    *meter.Counter
+	told, toldNothing, polls, requests        *meter.Counter
 }
 
 func newMetrics() metrics {
@@ -37,6 +38,10 @@ func newMetrics() metrics {
 		internalErrors: counter("internal_errors_total", "Internal errors of the gateway, by place.", "where"),
 		operators:      counter("operator_actions_total", "What operators did to the queue and to upstreams, by action.", "action"),
 		alerts:         counter("alert_messages_total", "Messages to receivers of alerts, by type (alert, heartbeat, test) and result.", "alert", "type", "result"),
+		told:           counter("events_total", "What providers told later of recipients, by event.", "upstream", "event"),
+		toldNothing:    counter("events_unused_total", "What providers told later and changes nothing: known already, dropped or skipped.", "upstream", "result"),
+		polls:          counter("event_polls_total", "Questions to providers' logs, by result.", "upstream", "result"),
+		requests:       counter("event_requests_total", "Webhook requests of providers, by the status of the answer.", "upstream", "status"),
 		held:           counter("held_total", "Recipients held."),
 		discarded:      counter("discarded_total", "Recipients discarded, by a rule or an operator."),
 		bounced:        counter("bounced_total", "Bounces submitted."),
@@ -50,5 +55,6 @@ func newMetrics() metrics {
 
 func (m *metrics) register(reg *meter.Registry) {
 	reg.Add(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
-		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp, m.alerts)
+		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp, m.alerts,
+		m.told, m.toldNothing, m.polls, m.requests)
 }

@@ -20,10 +20,11 @@ type Feedback interface {
 	Apply(ctx context.Context, n News) (Applied, error)
 	// Rejoin looks for the recipients of what waits among the records that came since.
 	Rejoin(ctx context.Context) (Applied, error)
-	// LateBounces returns what is to be reported to senders, the oldest first: recipients of mail that was sent, of whom
-	// it was told that they do not get it. Each stays until a message is committed that names it in Accepted.Reports, or
-	// until Dismiss. There is at most one of a record, for ever.
-	LateBounces(ctx context.Context, max int) ([]LateBounce, error)
+	// LateBounces returns what is to be reported to senders, in the order of the records: recipients of mail that was
+	// sent, of whom it was told that they do not get it. Each stays until a message is committed that names it in
+	// Accepted.Reports, or until Dismiss. There is at most one of a record, for ever. After is the key of the last one of
+	// the page before.
+	LateBounces(ctx context.Context, after string, max int) ([]LateBounce, error)
 	// Dismiss gives up late bounces that nobody is told of.
 	Dismiss(ctx context.Context, keys ...string) error
 }

@@ -25,6 +25,7 @@ type Rule struct {
 	Hold    bool           `toml:"hold"`
 
 	OnFailure     string `toml:"on_failure"`     // "", "bounce", "keep" or "discard"
+	OnLateBounce  string `toml:"on_late_bounce"` // "", "bounce" or "log"
 	FailoverAfter int    `toml:"failover_after"` // temporary failures at one upstream before the next is tried; 0: the default
 	Suppression   *bool  `toml:"suppression"`    // false: addresses on the list get this mail all the same
 }
@@ -53,6 +54,7 @@ type rule struct {
 	balance       []weight
 	reply         envelope.Reply
 	onFailure     string
+	onLateBounce  string
 	failoverAfter int
 	regardless    bool
 }
@@ -83,7 +85,7 @@ func (c *compiler) fail(key, problem, hint string) {
 }
 
 func (c *compiler) compile(in *Rule) rule {
-	r := rule{index: c.index, name: cmp.Or(in.Name, fmt.Sprintf("route %d", c.index+1)), via: in.Via, onFailure: in.OnFailure, failoverAfter: in.FailoverAfter}
+	r := rule{index: c.index, name: cmp.Or(in.Name, fmt.Sprintf("route %d", c.index+1)), via: in.Via, onFailure: in.OnFailure, onLateBounce: in.OnLateBounce, failoverAfter: in.FailoverAfter}
 	r.conditions = c.conditions(&in.Match)
 	c.action(in, &r)
 	if in.Suppression != nil {
@@ -96,6 +98,11 @@ func (c *compiler) compile(in *Rule) rule {
 	case "", "bounce", "keep", "discard":
 	default:
 		c.fail("on_failure", fmt.Sprintf(`must be "bounce", "keep" or "discard", not %q`, in.OnFailure), "")
+	}
+	switch in.OnLateBounce {
+	case "", "bounce", "log":
+	default:
+		c.fail("on_late_bounce", fmt.Sprintf(`must be "bounce" or "log", not %q`, in.OnLateBounce), "")
 	}
 	if in.FailoverAfter < 0 {
 		c.fail("failover_after", "must be a number of attempts, 1 or more", "")

@@ -91,6 +91,7 @@ type Decision struct {
 	Via           []string       // Deliver: upstreams in the order of failover; shared, not to be changed
 	Reply         envelope.Reply // Reject
 	OnFailure     string         // "" (as [queue] says), "bounce", "keep" or "discard"
+	OnLateBounce  string         // "" (as [queue] says), "bounce" or "log"
 	FailoverAfter int            // temporary failures at one upstream before the next of Via is tried; 0: as [queue] says
 	Regardless    bool           // of the list of suppressed addresses
 }
@@ -156,7 +157,7 @@ func (r *rule) passedOver(in *Input) bool {
 func (r *rule) decide(in *Input) Decision {
 	d := Decision{
 		Rule: r.index, Name: r.name, Action: r.action, Via: r.via, Reply: r.reply,
-		OnFailure: r.onFailure, FailoverAfter: r.failoverAfter, Regardless: r.regardless,
+		OnFailure: r.onFailure, OnLateBounce: r.onLateBounce, FailoverAfter: r.failoverAfter, Regardless: r.regardless,
 	}
 	if len(r.balance) > 0 {
 		d.Via = balanced(r.balance, in.ID)

@@ -205,6 +205,8 @@ func (q *discard) Awaited(context.Context, string, time.Time) (time.Time, error)
 func (q *discard) Apply(context.Context, queue.News) (queue.Applied, error) {
 	return queue.Applied{}, nil
 }
-func (q *discard) Rejoin(context.Context) (queue.Applied, error)                { return queue.Applied{}, nil }
-func (q *discard) LateBounces(context.Context, int) ([]queue.LateBounce, error) { return nil, nil }
-func (q *discard) Dismiss(context.Context, ...string) error                     { return nil }
+func (q *discard) Rejoin(context.Context) (queue.Applied, error) { return queue.Applied{}, nil }
+func (q *discard) LateBounces(context.Context, string, int) ([]queue.LateBounce, error) {
+	return nil, nil
+}
+func (q *discard) Dismiss(context.Context, ...string) error { return nil }

@@ -182,7 +182,7 @@ func (h *house) wantEvents(what, id string, want ...string) {
 
 func (h *house) late() []queue.LateBounce {
 	h.Helper()
-	list, err := h.q.LateBounces(context.Background(), 100)
+	list, err := h.q.LateBounces(context.Background(), "", 100)
 	h.must("LateBounces", err)
 	return list
 }
@@ -193,7 +193,7 @@ func testClosed(t *testing.T, h *house) {
 	_, cursorErr := q.Cursor(ctx, up)
 	_, applyErr := q.Apply(ctx, queue.News{Upstream: up})
 	_, rejoinErr := q.Rejoin(ctx)
-	_, lateErr := q.LateBounces(ctx, 1)
+	_, lateErr := q.LateBounces(ctx, "", 1)
 	_, awaitedErr := q.Awaited(ctx, up, time.Time{})
 	for what, err := range map[string]error{"Cursor": cursorErr, "Apply": applyErr, "Rejoin": rejoinErr, "LateBounces": lateErr, "Awaited": awaitedErr,
 		"Dismiss": q.Dismiss(ctx, "1")} {

@@ -77,6 +77,12 @@ func testLateBounce(t *testing.T, h *house) {
 	if len(list) != 3 {
 		t.Fatalf("%d late bounces, want 3", len(list))
 	}
+	if page, err := h.q.LateBounces(ctx, list[0].Key, 1); err != nil || len(page) != 1 || page[0].Key != list[1].Key {
+		t.Errorf("the second page: %+v %v", page, err)
+	}
+	if _, err := h.q.LateBounces(ctx, "?", 1); !errors.Is(err, queue.ErrPlace) {
+		t.Errorf("behind a key that is none: %v", err)
+	}
 	first := list[0]
 	if first.Record.ID != id || first.Record.From != sender || first.Record.Recipient.Address != "ann@example.org" || first.Record.State != envelope.Bounced ||
 		first.Told.Status != "5.1.1" || first.Told.Words != "550 no ann@example.org" || first.Told.RemoteMTA != "mx.example.org" || !first.Told.At.Equal(at) {

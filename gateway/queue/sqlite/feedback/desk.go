@@ -85,13 +85,19 @@ func (d Desk) Awaited(ctx context.Context, upstream string, since time.Time) (ti
 
 // lateQuery returns late bounces whose record is there.
 const lateQuery = `SELECT h.seq, h.at, h.message, h.state, h.sender, h.recipient, h.info, l.info
-	FROM feedback_late l JOIN history h ON h.seq = l.seq ORDER BY l.at, l.seq LIMIT ?`
+	FROM feedback_late l JOIN history h ON h.seq = l.seq WHERE l.seq > ? ORDER BY l.seq LIMIT ?`
 
 // LateBounces implements queue.Feedback.
-func (d Desk) LateBounces(ctx context.Context, most int) (list []queue.LateBounce, err error) {
+func (d Desk) LateBounces(ctx context.Context, after string, most int) (list []queue.LateBounce, err error) {
+	seq := int64(0)
+	if after != "" {
+		if seq, err = strconv.ParseInt(after, 36, 64); err != nil {
+			return nil, fmt.Errorf("%w: %q", queue.ErrPlace, after)
+		}
+	}
 	err = d.History.Read(ctx, func(conn *sqlite.Conn) error {
 		list = nil
-		return database.Rows(conn, lateQuery, database.Args{most}, func(s *sqlite.Stmt) (bool, error) {
+		return database.Rows(conn, lateQuery, database.Args{seq, most}, func(s *sqlite.Stmt) (bool, error) {
 			stored := history.Scan(s)
 			l := queue.LateBounce{Key: keyOf(stored.Seq)}
 			var err error

@@ -1,0 +1,54 @@
+package feedback
+
+import (
+	"context"
+	"time"
+)
+
+// Between two looks for the records of what waits: soon at first, for the record of an answer is seldom long in coming.
+const (
+	joinFirst = time.Second
+	joinMost  = time.Minute
+)
+
+// rejoin looks for the recipients of what was told before the store knew what became of their mail.
+func (f *Follower) rejoin(ctx context.Context) {
+	signal(f.waiting) // from before the start
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.waiting:
+		}
+		for wait := joinFirst; ; wait = min(2*wait, joinMost) {
+			left, err := f.joinOnce(ctx)
+			if err != nil && ctx.Err() == nil {
+				f.Journal.InternalError("feedback", err)
+			}
+			if err == nil && left == 0 {
+				break
+			}
+			timer := time.NewTimer(wait)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-f.waiting:
+				wait = joinFirst / 2 // there is news
+				<-timer.C
+			case <-timer.C:
+			}
+		}
+	}
+}
+
+func (f *Follower) joinOnce(ctx context.Context) (left int, err error) {
+	done, err := f.Store.Rejoin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	f.write(&done)
+	f.Journal.ToldNothing("", "dropped", done.Dropped)
+	f.joined(&done)
+	return done.Waiting, nil
+}

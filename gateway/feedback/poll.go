@@ -1,0 +1,143 @@
+package feedback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
+)
+
+const (
+	failMost   = time.Hour        // between two polls of which none succeeds
+	scopeLeast = 10 * time.Minute // after the key was found to lack a right
+	busyMost   = 10               // polls that give way to mail, one after the other
+	pollTime   = 2 * time.Minute  // for one page
+	pagesMost  = 1000             // of one poll; the rest comes with the next
+)
+
+// poller asks the log of one provider, again and again.
+type poller struct {
+	*Follower
+	source Source
+	how    upstream.Listening
+	keep   time.Duration
+
+	failures int
+	busy     int
+}
+
+// run polls until ctx ends. The first poll comes soon, but not of all upstreams at once.
+func (p *poller) run(ctx context.Context) {
+	wait := time.Duration(rand.Float64() * float64(min(p.how.Every, 10*time.Second)))
+	for {
+		p.planned(p.source.Name, p.Clock.Now().Add(wait))
+		if !rest(ctx, wait, nil) {
+			return
+		}
+		wait = p.once(ctx)
+	}
+}
+
+// once polls, if there is what to ask for, and returns when to do it again.
+func (p *poller) once(ctx context.Context) time.Duration {
+	every := spread(p.how.Every)
+	oldest, err := p.Store.Awaited(ctx, p.source.Name, p.Clock.Now().Add(-p.keep))
+	if err != nil {
+		if ctx.Err() == nil {
+			p.Journal.InternalError("feedback", err)
+		}
+		return every
+	}
+	if oldest.IsZero() {
+		p.idle(p.source.Name)
+		return every
+	}
+	if p.Busy != nil && p.busy < busyMost && p.Busy(p.source.Name) {
+		p.busy++
+		return every / 4
+	}
+	p.busy = 0
+	err = p.pages(ctx, oldest)
+	if ctx.Err() != nil {
+		return every
+	}
+	p.Journal.Polled(p.source.Name, err)
+	if err == nil {
+		p.failures = 0
+		if since, was := p.succeeded(p.source.Name); was {
+			p.Journal.EventsBack(p.source.Name, time.Since(since))
+		}
+		return every
+	}
+	p.failures++
+	wait := p.pause(err)
+	next := p.Clock.Now().Add(wait)
+	if p.failed(p.source.Name, err) { // each trouble is told once
+		p.Journal.EventsFailed(p.source.Name, err, next)
+	}
+	return wait
+}
+
+// pause is how long to wait after a failure: ever longer, as long as the provider asks for, and long where only an
+// operator can help.
+func (p *poller) pause(err error) time.Duration {
+	wait := spread(min(p.how.Every<<min(p.failures, 16), max(failMost, p.how.Every)))
+	var scope *upstream.ScopeError
+	if errors.As(err, &scope) {
+		wait = max(wait, scopeLeast)
+	}
+	var e *upstream.Error
+	if errors.As(err, &e) {
+		wait = max(wait, e.RetryAfter)
+	}
+	return wait
+}
+
+// pages reads what is new, page by page.
+func (p *poller) pages(ctx context.Context, oldest time.Time) error {
+	cursor, err := p.Store.Cursor(ctx, p.source.Name)
+	if err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		b, err := p.page(ctx, upstream.Ask{Since: upstream.Cursor(cursor), Oldest: oldest})
+		if err != nil {
+			return err
+		}
+		if _, err := p.take(ctx, p.source.Name, &b); err != nil {
+			return fmt.Errorf("what the provider told was not kept: %w", err)
+		}
+		if !b.More || n == pagesMost || string(b.Next) == cursor {
+			return nil
+		}
+		cursor = string(b.Next)
+		if !rest(ctx, p.how.Pace, nil) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (p *poller) page(ctx context.Context, ask upstream.Ask) (b upstream.Batch, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pollTime)
+	defer cancel()
+	return p.source.Feedback.Poll(ctx, ask)
+}
+
+// spread is about d: what begins together does not go on so.
+func spread(d time.Duration) time.Duration {
+	return d + time.Duration((rand.Float64()-0.5)*0.2*float64(d))
+}
+
+// told is what an event says, as the store has it.
+func told(e *upstream.Event, now time.Time) queue.Told {
+	at := e.At
+	if at.IsZero() || at.After(now) {
+		at = now
+	}
+	return queue.Told{ID: e.QueueID, ProviderID: e.ProviderID, Recipient: e.Recipient, Kind: queue.EventKind(e.Kind.String()), At: at,
+		Words: e.Words, Status: e.Status, RemoteMTA: e.RemoteMTA, Key: e.Key}
+}

@@ -1,0 +1,191 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
+	"mailhatch/upstream/upstreamtest/teller"
+)
+
+const tellerConfig = `
+[upstream.main]
+type = "teller"
+[upstream.back]
+type = "memory"
+[[route]]
+to = ["*@quiet.example"]
+via = ["main"]
+on_late_bounce = "log"
+[[route]]
+to = ["*@example.com"]
+via = ["back"]
+[[route]]
+via = ["main"]
+`
+
+// tellingHouse is a house whose upstream "main" tells later; what is sent to example.com is in the memory of "back".
+func tellingHouse(t testing.TB, tell *teller.Teller, text string) *house {
+	return openHouse(t, &house{kinds: []upstream.Kind{tell.Kind()}}, text+tellerConfig)
+}
+
+// reports returns the notifications that senders got.
+func (h *house) reports() (list []string) {
+	kept, _ := h.g.memory("back")
+	for _, k := range kept {
+		list = append(list, k.To[0]+"\n"+k.Source)
+	}
+	return list
+}
+
+func polled() upstream.Listening { return upstream.Listening{Every: 20 * time.Millisecond} }
+
+// TestLateBounce: mail that was sent and does not arrive comes back to its sender, once, whatever is told again.
+func TestLateBounce(t *testing.T) {
+	tell := &teller.Teller{How: polled()}
+	h := tellingHouse(t, tell, "")
+	h.mustSend("app@example.com", []string{"ann@example.org", "bob@example.org"}, "From: app@example.com\r\nSubject: Invoice 7\r\nMessage-ID: <7@example.com>\r\nBcc: x@example.org\r\n\r\nhello\r\n")
+	h.await("sent mail", func() bool { return len(h.ended(envelope.Sent)) == 2 })
+	id := tell.Taken()[0].ID
+	at := time.Now().Add(-time.Second).Truncate(time.Millisecond)
+	bounce := upstream.Event{ProviderID: "told-1", QueueID: id, Recipient: "ann@example.org", Kind: upstream.Bounced, At: at,
+		Words: "550 5.1.1 no such user here", Status: "5.1.1", RemoteMTA: "mx.example.org", Key: "1"}
+	delivered := upstream.Event{ProviderID: "told-1", Recipient: "bob@example.org", Kind: upstream.Delivered, At: at, Key: "2"}
+	tell.Happen(bounce, delivered, bounce, upstream.Event{Kind: upstream.Opened, Recipient: "who@example.org", ProviderID: "not-ours", At: at, Key: "3"})
+	h.await("a notification", func() bool { return len(h.reports()) == 1 })
+	got := h.reports()[0]
+	for _, want := range []string{"app@example.com\n", "Action: failed\r\n", "Status: 5.1.1\r\n", "Final-Recipient: rfc822; ann@example.org\r\n", "Remote-MTA: dns; mx.example.org\r\n",
+		"Diagnostic-Code: smtp; 550 5.1.1 no such user here\r\n", "X-Mailhatch-Upstream: main\r\n", "Subject: Undelivered mail: Invoice 7\r\n", "Message-ID: <7@example.com>\r\n", "was sent, but the mail provider"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the notification lacks %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "bob@example.org") || strings.Contains(got, "Bcc:") {
+		t.Errorf("the notification says too much:\n%s", got)
+	}
+	if b, d := h.ended(envelope.Bounced), h.ended(envelope.Delivered); !slices.Equal(b, []string{"ann@example.org"}) || !slices.Equal(d, []string{"bob@example.org"}) {
+		t.Errorf("bounced %v, delivered %v", b, d)
+	}
+	polls := tell.Polls()
+	tell.Happen(bounce)
+	if h.await("no further question, for all is known", func() bool {
+		n := tell.Polls()
+		same := n == polls
+		polls = n
+		time.Sleep(100 * time.Millisecond)
+		return same
+	}); len(h.reports()) != 1 {
+		t.Errorf("%d notifications", len(h.reports()))
+	}
+	events, err := h.g.queue.Events(t.Context(), id)
+	if err != nil || len(events) != 2 || events[0].Status+events[1].Status != "5.1.1" {
+		t.Errorf("events %+v, %v", events, err)
+	}
+	for _, want := range []string{"msg=told event=bounced id=" + id, "msg=told event=delivered", "msg=bounced id=" + id} {
+		if !strings.Contains(h.log.String(), want) {
+			t.Errorf("the log lacks %q", want)
+		}
+	}
+}
+
+// TestNoLateBounce: nobody hears of what they did not ask for.
+func TestNoLateBounce(t *testing.T) {
+	tell := &teller.Teller{How: polled()}
+	h := tellingHouse(t, tell, "")
+	h.mustSend("app@example.com", []string{"ann@quiet.example"}, "Subject: 1\r\n\r\nx\r\n") // on_late_bounce = "log"
+	h.mustSend("", []string{"ann@example.org"}, "Subject: 2\r\n\r\nx\r\n")
+	h.mustSend("app@example.com", []string{"cy@example.org"}, "Auto-Submitted: auto-replied\r\nSubject: 3\r\n\r\nx\r\n")
+	h.dialog("EHLO x", "MAIL FROM:<app@example.com>", "RCPT TO:<bob@example.org> NOTIFY=NEVER", "RCPT TO:<dan@example.org> NOTIFY=DELAY")
+	h.await("sent mail", func() bool { return len(h.ended(envelope.Sent)) == 5 })
+	for _, m := range tell.Taken() {
+		for i, to := range m.To {
+			tell.Happen(upstream.Event{QueueID: m.ID, Recipient: to.Address, Kind: upstream.Bounced, At: time.Now(), Key: fmt.Sprint(m.ID, i)})
+		}
+	}
+	h.await("bounced mail", func() bool { return len(h.ended(envelope.Bounced)) == 5 })
+	h.await("nothing that is left", func() bool {
+		late, err := h.g.queue.LateBounces(t.Context(), "", 10)
+		return err == nil && len(late) == 0
+	})
+	if list := h.reports(); len(list) != 0 {
+		t.Errorf("notifications: %q", list)
+	}
+}
+
+// TestLateBounceDigest: a sender who gets many notifications has the rest in one.
+func TestLateBounceDigest(t *testing.T) {
+	tell := &teller.Teller{How: polled()}
+	h := tellingHouse(t, tell, "")
+	const n = 25
+	for i := range n {
+		h.mustSend("app@example.com", []string{fmt.Sprintf("r%d@example.org", i)}, fmt.Sprintf("Subject: %d\r\n\r\nx\r\n", i))
+	}
+	h.await("sent mail", func() bool { return len(h.ended(envelope.Sent)) == n })
+	for _, m := range tell.Taken() {
+		tell.Happen(upstream.Event{QueueID: m.ID, Recipient: m.To[0].Address, Kind: upstream.Bounced, At: time.Now(), Words: "no such user", Key: m.ID})
+	}
+	h.await("notifications", func() bool { return len(h.reports()) == 20 })
+	h.await("late bounces that wait for the digest", func() bool {
+		late, err := h.g.queue.LateBounces(t.Context(), "", 100)
+		return err == nil && len(late) == n-20
+	})
+}
+
+// TestToldBeforeTheAnswer: what is told while the mail is still being offered joins it when its record is there.
+func TestToldBeforeTheAnswer(t *testing.T) {
+	tell := &teller.Teller{How: upstream.Listening{Every: 20 * time.Millisecond, Webhook: true}}
+	h := tellingHouse(t, tell, "")
+	h.mustSend("app@example.com", []string{"first@example.org"}, "Subject: 0\r\n\r\nx\r\n") // there is mail to ask for
+	h.await("sent mail", func() bool { return len(h.ended(envelope.Sent)) == 1 })
+	tell.Happen(upstream.Event{ProviderID: "told-2", Recipient: "ann@example.org", Kind: upstream.Bounced, At: time.Now(), Key: "1"})
+	h.await("an event that waits", func() bool { s := h.g.feedback.Status(); return len(s) == 1 && s[0].Waiting == 1 })
+	h.mustSend("app@example.com", []string{"ann@example.org"}, "Subject: 1\r\n\r\nx\r\n")
+	h.await("a notification", func() bool { return len(h.reports()) == 1 })
+	if s := h.g.feedback.Status()[0]; s.Name != "main" || s.Mode != "poll, webhook" || s.Error != "" || s.Joined != 1 || s.Polled.IsZero() || s.Heard.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// TestEventsTrouble: a provider that does not answer is asked less and less, and that is told once.
+func TestEventsTrouble(t *testing.T) {
+	tell := &teller.Teller{How: polled()}
+	tell.Fail(&upstream.Error{Class: upstream.Account, Status: 403, Err: &upstream.ScopeError{Scope: "events.read", Hint: "in the console"}})
+	h := tellingHouse(t, tell, "")
+	h.mustSend("app@example.com", []string{"ann@example.org"}, "Subject: 1\r\n\r\nx\r\n")
+	h.await("trouble", func() bool { s := h.g.feedback.Status(); return len(s) == 1 && s[0].Error != "" })
+	if s := h.g.feedback.Status()[0]; s.Scope != "events.read" || time.Until(s.Next) < 5*time.Minute {
+		t.Errorf("status %+v", s)
+	}
+	tell.Fail(&upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("garbage")})
+	if err := h.g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.await("other trouble", func() bool { s := h.g.feedback.Status(); return len(s) == 1 && strings.Contains(s[0].Error, "garbage") })
+	tell.Fail(nil)
+	h.await("an end", func() bool { return h.g.feedback.Status()[0].Error == "" })
+	log := h.log.String()
+	if strings.Count(log, "msg=events_failed") != 2 || strings.Count(log, "msg=events_back") != 1 {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// TestListeningEnds: an upstream that is not listened to any more is not asked.
+func TestListeningEnds(t *testing.T) {
+	tell := &teller.Teller{How: polled()}
+	h := tellingHouse(t, tell, "")
+	h.mustSend("app@example.com", []string{"ann@example.org"}, "Subject: 1\r\n\r\nx\r\n")
+	h.await("questions", func() bool { return tell.Polls() > 2 })
+	h.write(strings.ReplaceAll(tellerConfig, `"teller"`, `"memory"`))
+	if err := h.g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.await("an end", func() bool { return len(h.g.feedback.Status()) == 0 })
+	if list, err := h.g.queue.Search(t.Context(), queue.HistoryFilter{Upstream: "main"}); err != nil || len(list) != 1 {
+		t.Errorf("%+v %v", list, err)
+	}
+}
