@@ -160,3 +160,18 @@ type Hooker interface {
 	// with which its requests will be signed; a zero secret where the config has it already. The error is as that of Poll.
 	SetHook(ctx context.Context, url string) (Secret, error)
 }
+
+// Tracer is implemented by upstreams whose provider can be asked whether it took a mail whose reply was lost.
+type Tracer interface {
+	// Trace looks in the provider's log for the offer of m that was made since a time, and returns what it has of each of
+	// m.To, in the same order. No mail is sent. The error is as that of Poll; then nothing is known.
+	Trace(ctx context.Context, m *Mail, since time.Time) ([]Traced, error)
+	// TraceDelay is how long after an offer the log has it for certain: what is not there then was not taken.
+	TraceDelay() time.Duration
+}
+
+// Traced is what a provider's log has of one recipient.
+type Traced struct {
+	Found bool
+	ID    string // as Outcome.ID
+}

@@ -187,6 +187,15 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, dests []de
 		a.blocked(to, dests)
 		return
 	}
+	if err == nil && mail.Again {
+		offered := len(to)
+		if to, dests = a.trace(ctx, mail, to, dests); len(to) == 0 {
+			return
+		}
+		if len(to) < offered {
+			mail.To = NewMail(mail.ID, &a.msg.Envelope, mail.From, to, mail.Message).To
+		}
+	}
 	var outcomes []upstream.Outcome
 	if err != nil {
 		outcomes = repeat(upstream.Outcome{Err: err}, len(to))

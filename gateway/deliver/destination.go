@@ -85,9 +85,9 @@ func (a *attempt) end(ctx context.Context, e *identity.Ending) {
 // that the mail was claimed for to try its gate, "" for none.
 func (g *generation) find(d route.Decision, p *envelope.Progress, probe string) destination {
 	dest := destination{action: d.Action, decision: d, unrouted: d.Rule < 0}
-	if p.Uncertain && g.cfg.Policy.OnUncertain != "failover" {
+	l := g.lanes[p.Upstream]
+	if p.Uncertain && (g.cfg.Policy.OnUncertain != "failover" || l != nil && l.tracer(p) != nil) {
 		// It may have been taken: no rule and no failover sends it elsewhere.
-		l := g.lanes[p.Upstream]
 		switch {
 		case l != nil && (p.Released || !l.mayDouble(p)):
 			dest.action, dest.upstream, dest.unrouted = route.Deliver, p.Upstream, false
@@ -108,10 +108,10 @@ func (g *generation) find(d route.Decision, p *envelope.Progress, probe string) 
 }
 
 // mayDouble reports whether on_uncertain forbids another offer: its provider would not recognise it as a
-// repeated one.
+// repeated one, and cannot be asked.
 func (l *lane) mayDouble(p *envelope.Progress) bool {
 	keyed := l.keyValidity()
-	return l.gen.cfg.Policy.OnUncertain == "hold" && (keyed == 0 || l.gen.cfg.Clock.Since(p.Since) >= keyed)
+	return l.tracer(p) == nil && l.gen.cfg.Policy.OnUncertain == "hold" && (keyed == 0 || l.gen.cfg.Clock.Since(p.Since) >= keyed)
 }
 
 // keyValidity returns for how long the upstream's provider recognises a repeated offer; 0: it does not.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/glob"
@@ -120,4 +121,91 @@ func worstOf(outcomes []upstream.Outcome) error {
 		return nil
 	}
 	return worst
+}
+
+// tracer returns whom the lane asks what became of an offer whose outcome is unknown, once its provider would not know
+// a repeated one; nil: nobody.
+func (l *lane) tracer(p *envelope.Progress) upstream.Tracer {
+	t, ok := l.upstream.Upstream.(upstream.Tracer)
+	if keyed := l.keyValidity(); !ok || !p.Uncertain || p.Upstream != l.upstream.Name || p.Changed || keyed > 0 && l.gen.cfg.Clock.Since(p.Since) < keyed {
+		return nil
+	}
+	return t
+}
+
+const (
+	traceMargin   = 2 * time.Minute // for clocks that differ: an offer is looked for from so long before it
+	tracePatience = time.Hour       // after the last offer, in which a log that does not answer is asked again
+	traceFirst    = 30 * time.Second
+)
+
+// noteTraced is what the operator reads of a mail whose reply was lost.
+const noteTraced = "the reply was lost; the provider's log has it"
+
+// trace asks the provider what became of an offer before there is another one. It settles who is there already, puts
+// off those of whom the log may tell later, and returns those to offer.
+func (a *attempt) trace(ctx context.Context, mail *upstream.Mail, to []envelope.Recipient, dests []destination) (offer []envelope.Recipient, offerDests []destination) {
+	p := &a.part.Progress
+	tracer := a.lane.tracer(p)
+	if tracer == nil {
+		return to, dests
+	}
+	call, cancel := context.WithTimeout(ctx, attemptTime)
+	traced, err := tracer.Trace(call, mail, p.Since.Add(-traceMargin))
+	cancel()
+	since := a.now().Sub(p.LastAttempt)
+	if err == nil && len(traced) != len(to) {
+		err = errors.New("the upstream's code did not tell of each recipient")
+	}
+	if err != nil {
+		return a.untraced(ctx, to, dests, since, err)
+	}
+	var there []envelope.Recipient
+	var thereDests []destination
+	var outcomes []upstream.Outcome
+	for i, found := range traced {
+		switch {
+		case found.Found:
+			there, thereDests = append(there, to[i]), append(thereDests, dests[i])
+			outcomes = append(outcomes, upstream.Outcome{ID: found.ID, Note: noteTraced})
+		case since < tracer.TraceDelay():
+			a.later(to[i:i+1], *p, min(max(traceFirst, since/2), tracer.TraceDelay()-since))
+		default:
+			offer, offerDests = append(offer, to[i]), append(offerDests, dests[i])
+		}
+	}
+	if len(there) > 0 {
+		a.settle(ctx, there, thereDests, outcomes)
+	}
+	return offer, offerDests
+}
+
+// later puts recipients off without an offer, for the log may tell of them then.
+func (a *attempt) later(rcpts []envelope.Recipient, p envelope.Progress, wait time.Duration) {
+	a.add(a.waiting(rcpts, p, a.now().Add(wait)))
+}
+
+// untraced deals with recipients of whom the provider's log cannot be asked: again for a while where that may pass,
+// else on_uncertain decides.
+func (a *attempt) untraced(ctx context.Context, to []envelope.Recipient, dests []destination, since time.Duration, err error) ([]envelope.Recipient, []destination) {
+	p := a.part.Progress
+	e := failure(err)
+	if passes := e.Class == upstream.Temporary || e.Class == upstream.Throttled; passes && since < tracePatience || ctx.Err() != nil {
+		a.later(to, p, max(traceFirst, since/2, e.RetryAfter))
+		return nil, nil
+	}
+	policy := a.gen.cfg.Policy.OnUncertain
+	if policy == "retry" || p.Released {
+		return to, dests
+	}
+	p.Error = "nobody knows whether it was taken, and the provider's log cannot be asked: " + envelope.ErrorText(err)
+	if policy == "hold" {
+		a.held(to, p)
+		return nil, nil
+	}
+	p.Passed, p.Uncertain = append(slices.Clone(p.Passed), a.upstream()), false
+	for i := range to {
+		a.retry(ctx, to[i:i+1], dests[i], p, 0)
+	}
+	return nil, nil
 }

@@ -154,6 +154,7 @@ func (a *attempt) uncertain(ctx context.Context, rcpts []envelope.Recipient, des
 		a.held(rcpts, p)
 		return
 	case valid > 0 && a.now().Sub(p.Since) < valid:
+	case a.lane.tracer(&p) != nil: // it is asked before the next offer
 	case a.gen.cfg.Policy.OnUncertain == "failover":
 		p.Passed = append(slices.Clone(p.Passed), a.upstream())
 		p.Uncertain = false

@@ -1,0 +1,59 @@
+package mailgun
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/api"
+)
+
+// traceDelay is the age from which Mailgun calls its events trustworthy,
+// https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-polling
+const traceDelay = 30 * time.Minute
+
+// maxTraced is how many recipients are asked about, one by one.
+const maxTraced = 20
+
+// TraceDelay returns how long after an offer the log has it.
+func (f *feedback) TraceDelay() time.Duration { return traceDelay }
+
+// Trace looks for the mail by the queue id among its variables; Message-ID may be the same for several mails.
+func (f *feedback) Trace(ctx context.Context, m *upstream.Mail, since time.Time) ([]upstream.Traced, error) {
+	if len(m.To) > maxTraced {
+		return nil, api.Errorf(upstream.Unrepresentable, "", "the log is not asked about more than %d recipients of a mail", maxTraced)
+	}
+	found := make([]upstream.Traced, len(m.To))
+	for i, rcpt := range m.To {
+		var err error
+		if found[i], err = f.traceOne(ctx, m.ID, rcpt.Address, since); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// tracePages is how many pages of one recipient's events are read.
+const tracePages = 10
+
+func (f *feedback) traceOne(ctx context.Context, id, recipient string, since time.Time) (upstream.Traced, error) {
+	now, token := time.Now(), ""
+	for range tracePages {
+		var got logPage
+		if err := f.reader.Read(ctx, f.question(since, now.Add(time.Minute), []string{"accepted", "rejected", "delivered", "failed"}, recipient, token), &got); err != nil {
+			return upstream.Traced{}, err
+		}
+		for _, item := range got.Items {
+			var l logged
+			if json.Unmarshal(item, &l) == nil && l.Variables[api.IDName] == id && strings.EqualFold(string(l.Recipient), recipient) && l.Message.Headers.ID != "" {
+				return upstream.Traced{Found: true, ID: "<" + strings.Trim(string(l.Message.Headers.ID), "<>") + ">"}, nil
+			}
+		}
+		if token = got.Pagination.Next; len(got.Items) == 0 || token == "" {
+			return upstream.Traced{}, nil
+		}
+	}
+	return upstream.Traced{}, api.Errorf(upstream.Unrepresentable, "", "the log has too much of %s to find the mail", recipient)
+}
