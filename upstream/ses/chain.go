@@ -17,17 +17,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
 // chain is the usual AWS chain, https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html, but for
 // logins of people (IAM Identity Center). config.LoadDefaultConfig has these too; with them, an eighth of the program
 // would be what no service uses.
 type chain struct {
-	env config.EnvConfig
-	aws aws.Config // for the clients that ask for credentials
+	env    config.EnvConfig
+	shared config.SharedConfig
+	aws    aws.Config // for the clients that ask for credentials
 }
 
 // chained returns the credentials of the chain, and the region that it knows. profile and region are those of our config.
@@ -52,7 +51,7 @@ func chained(ctx context.Context, profile, region string) (aws.CredentialsProvid
 		return nil, region, err
 	}
 	region = cmp.Or(region, env.Region, shared.Region)
-	c := chain{env: env, aws: aws.Config{Region: region, ConfigSources: []any{env, shared}}}
+	c := chain{env: env, shared: shared, aws: aws.Config{Region: region, ConfigSources: []any{env, shared}}}
 	var p aws.CredentialsProvider
 	switch {
 	case profile == "" && env.Credentials.HasKeys():
@@ -95,17 +94,17 @@ func (c chain) ofProfile(s *config.SharedConfig) (p aws.CredentialsProvider, err
 	if s.MFASerial != "" {
 		return nil, fmt.Errorf("the role of profile %s asks for a second factor, which a service has not", s.Profile)
 	}
-	as := c.aws
-	as.Credentials = aws.NewCredentialsCache(p)
-	return stscreds.NewAssumeRoleProvider(sts.NewFromConfig(as), s.RoleARN, func(o *stscreds.AssumeRoleOptions) {
-		o.RoleSessionName = s.RoleSessionName
-		if s.RoleDurationSeconds != nil {
-			o.Duration = *s.RoleDurationSeconds
-		}
-		if s.ExternalID != "" {
-			o.ExternalID = aws.String(s.ExternalID)
-		}
-	}), nil
+	as := c.role(s.RoleARN, s.RoleSessionName)
+	as.base, as.externalID, as.duration = aws.NewCredentialsCache(p), s.ExternalID, assumeDuration
+	if s.RoleDurationSeconds != nil {
+		as.duration = *s.RoleDurationSeconds
+	}
+	return as, nil
+}
+
+// role returns the provider of a role's keys.
+func (c chain) role(arn, session string) *role {
+	return &role{endpoint: c.stsEndpoint(), region: c.aws.Region, arn: arn, session: session}
 }
 
 // named returns the credentials of a credential_source.
@@ -153,8 +152,9 @@ func (c chain) webIdentity(file, role, session string) (aws.CredentialsProvider,
 	if role == "" {
 		return nil, errors.New("a web identity needs a role: AWS_ROLE_ARN, or role_arn of the profile")
 	}
-	return stscreds.NewWebIdentityRoleProvider(sts.NewFromConfig(c.aws), role, stscreds.IdentityTokenFile(file),
-		func(o *stscreds.WebIdentityRoleOptions) { o.RoleSessionName = session }), nil
+	as := c.role(role, session)
+	as.tokenFile = file
+	return as, nil
 }
 
 // checkContainer lets credentials come in clear from this machine, ECS and EKS alone,

@@ -1,0 +1,109 @@
+package ses
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+)
+
+// TestSTSEndpoint: https://docs.aws.amazon.com/general/latest/gr/sts.html
+func TestSTSEndpoint(t *testing.T) {
+	const on, dual = aws.FIPSEndpointStateEnabled, aws.DualStackEndpointStateEnabled
+	yes := true
+	shared := config.SharedConfig{BaseEndpoint: "http://all", Services: config.Services{ServiceValues: map[string]map[string]string{"sts": {"endpoint_url": "http://one"}}}}
+	for _, row := range []struct {
+		region, env string
+		chain       chain
+		want        string
+	}{
+		{"eu-west-1", "", chain{}, "https://sts.eu-west-1.amazonaws.com"},
+		{"cn-north-1", "", chain{}, "https://sts.cn-north-1.amazonaws.com.cn"},
+		{"eusc-de-east-1", "", chain{}, "https://sts.eusc-de-east-1.amazonaws.eu"},
+		{"us-isob-east-1", "", chain{}, "https://sts.us-isob-east-1.sc2s.sgov.gov"},
+		{"us-iso-east-1", "", chain{}, "https://sts.us-iso-east-1.c2s.ic.gov"},
+		{"us-east-1", "", chain{env: config.EnvConfig{UseFIPSEndpoint: on}}, "https://sts-fips.us-east-1.amazonaws.com"},
+		{"us-gov-west-1", "", chain{env: config.EnvConfig{UseFIPSEndpoint: on}}, "https://sts.us-gov-west-1.amazonaws.com"},
+		{"us-gov-west-1", "", chain{shared: config.SharedConfig{UseFIPSEndpoint: on, UseDualStackEndpoint: dual}}, "https://sts-fips.us-gov-west-1.api.aws"},
+		{"eu-west-1", "", chain{shared: config.SharedConfig{UseDualStackEndpoint: dual}}, "https://sts.eu-west-1.api.aws"},
+		{"cn-north-1", "", chain{env: config.EnvConfig{UseDualStackEndpoint: dual}}, "https://sts.cn-north-1.api.amazonwebservices.com.cn"},
+		{"eu-west-1", "http://env", chain{env: config.EnvConfig{BaseEndpoint: "http://every"}, shared: shared}, "http://env"},
+		{"eu-west-1", "", chain{env: config.EnvConfig{BaseEndpoint: "http://every"}, shared: shared}, "http://every"},
+		{"eu-west-1", "", chain{shared: shared}, "http://one"},
+		{"eu-west-1", "", chain{shared: config.SharedConfig{BaseEndpoint: "http://all"}}, "http://all"},
+		{"eu-west-1", "http://env", chain{env: config.EnvConfig{IgnoreConfiguredEndpoints: &yes}, shared: shared}, "https://sts.eu-west-1.amazonaws.com"},
+	} {
+		t.Setenv("AWS_ENDPOINT_URL_STS", row.env)
+		row.chain.aws.Region = row.region
+		if got := row.chain.stsEndpoint(); got != row.want {
+			t.Errorf("%s: %s, want %s", row.region, got, row.want)
+		}
+	}
+}
+
+// TestSTSRefuses: what the service says is told, and what may pass is tried again.
+func TestSTSRefuses(t *testing.T) {
+	refusal := func(code string) string {
+		return "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>" + code +
+			"</Code><Message>not you</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+	}
+	const good = `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Audience>a</Audience><Credentials><AccessKeyId>AK</AccessKeyId>` +
+		`<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2026-12-01T10:00:00Z</Expiration></Credentials>` +
+		`</AssumeRoleWithWebIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></AssumeRoleWithWebIdentityResponse>`
+	for _, row := range []struct {
+		name    string
+		answers []string // status and body
+		want    string
+		asked   int
+	}{
+		{"refused", []string{"403 " + refusal("AccessDenied")}, "STS: 403 AccessDenied: not you", 1},
+		{"busy", []string{"400 " + refusal("Throttling"), "200 " + good}, "", 2},
+		{"down", []string{"503 down", "500 " + refusal("InternalFailure"), "502 no"}, "STS: 502, which is no answer of its own", 3},
+		{"a portal", []string{"200 <html><body>Log in<br></body></html>"}, "STS: 200, which is no answer of its own", 1},
+		{"no keys", []string{"200 " + strings.ReplaceAll(good, ">AK<", "><")}, "STS: 200", 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			asked := 0
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				status, body, _ := strings.Cut(row.answers[min(asked, len(row.answers)-1)], " ")
+				asked++
+				var code int
+				_, _ = fmt.Sscan(status, &code)
+				w.WriteHeader(code)
+				_, _ = w.Write([]byte(body))
+			}))
+			defer server.Close()
+			r := &role{endpoint: server.URL, region: "eu-west-1", arn: "arn:aws:iam::1:role/mail", tokenFile: writeFile(t, "jwt")}
+			keys, err := r.Retrieve(t.Context())
+			switch {
+			case asked != row.asked:
+				t.Errorf("asked %d times: %v", asked, err)
+			case row.want == "" && (err != nil || keys.AccessKeyID != "AK" || keys.SessionToken != "t" || !keys.CanExpire || keys.Expires.Hour() != 10):
+				t.Errorf("%+v %v", keys, err)
+			case row.want != "" && (err == nil || !strings.HasPrefix(err.Error(), row.want)):
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSTSBeforeTheRequest: what is missing here is told at once.
+func TestSTSBeforeTheRequest(t *testing.T) {
+	r := &role{endpoint: "http://127.0.0.1:1", tokenFile: filepath.Join(t.TempDir(), "none")}
+	if _, err := r.Retrieve(t.Context()); err == nil || !strings.Contains(err.Error(), "the web identity: ") {
+		t.Error(err)
+	}
+	r = &role{endpoint: "http://127.0.0.1:1", base: nothing{}}
+	if _, err := r.Retrieve(t.Context()); err == nil || err.Error() != "no role here" {
+		t.Error(err)
+	}
+	r = &role{endpoint: "http://127.0.0.1:1\x00", tokenFile: writeFile(t, "jwt")}
+	if _, err := r.Retrieve(t.Context()); err == nil {
+		t.Error("no error")
+	}
+}
