@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/mailq"
 	"mailhatch/gateway/admin/page"
 	"mailhatch/gateway/alert"
@@ -71,6 +72,7 @@ type Gateway struct {
 	feedback  *feedback.Follower
 	recent    journal.Recent
 	page      *page.Page
+	figures   *figures.Figures
 	admin     *admin.Server
 	mailq     *mailq.Server
 	backups   sync.Mutex // one backup at a time
@@ -168,6 +170,8 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.feedback.Run(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	group.Go(func() error { return g.page.Run(ctx) })
+	group.Go(func() error { return g.figures.Run(ctx, g.figuresLost) })
+	defer g.keepFigures()
 	return group.Wait()
 }
 

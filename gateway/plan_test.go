@@ -106,6 +106,7 @@ var plan = [][]string{
 		"gateway/backoff",
 		"gateway/backup",
 		"gateway/budget",
+		"gateway/durable",
 		"gateway/glob",
 		"gateway/meter",
 		"gateway/clock",

@@ -18,13 +18,26 @@ import (
 
 // newPage makes the page, which hears of what happens from now on.
 func (g *Gateway) newPage() *page.Page {
-	counts := figures.New(g.clock.Now)
+	counts, err := figures.Open(g.current.Load().StateDir, g.clock.Now)
+	if err != nil {
+		g.figuresLost(err)
+	}
+	g.figures = counts
 	p := page.New(page.Config{Gateway: shown{g.queue, g}, Config: g.current.Load, Figures: counts, Caller: g.access.Caller,
 		Catcher: func() bool { return g.file == "" }, SMTP: g.smtpAddress, Now: g.clock.Now, Log: g.opts.Log})
 	g.journal.Listen(counts.Hear)
 	g.journal.Listen(p.Hear)
 	return p
 }
+
+// keepFigures keeps what the page counts, for the next start.
+func (g *Gateway) keepFigures() {
+	if err := g.figures.Keep(); err != nil {
+		g.figuresLost(err)
+	}
+}
+
+func (g *Gateway) figuresLost(err error) { g.journal.InternalError("figures", err) }
 
 // smtpAddress is where programs hand mail over: the first listener that is no socket, "" for none.
 func (g *Gateway) smtpAddress() string {

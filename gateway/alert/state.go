@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"mailhatch/gateway/durable"
 )
 
 func stateFile(dir string) string { return filepath.Join(dir, "alerts.json") }
@@ -54,7 +56,7 @@ func (w *Watcher) save() {
 		return
 	}
 	if err == nil {
-		err = replace(w.file, append(raw, '\n'))
+		err = durable.Replace(w.file, append(raw, '\n'))
 	}
 	w.saved = raw
 	if err != nil {
@@ -71,18 +73,4 @@ func (w *Watcher) snapshot() ([]byte, error) {
 	defer w.mu.Unlock()
 	s.Receivers = w.memories
 	return json.MarshalIndent(&s, "", "  ")
-}
-
-// replace writes a file of mode 0600 in place of another.
-func replace(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".alerts-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // it has its name by then, or is of no use
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

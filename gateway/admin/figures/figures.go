@@ -1,5 +1,5 @@
-// Package figures counts what becomes of mail, minute by minute, in memory: it listens to the journal and begins anew
-// with each start of the program.
+// Package figures counts what becomes of mail, minute by minute: it listens to the journal, and keeps the counts in a file
+// now and then, so that the next start of the program goes on from there.
 package figures
 
 import (
@@ -17,11 +17,11 @@ const (
 
 // Count is how many there were in some time.
 type Count struct {
-	Accepted   int // messages
-	Recipients int // of these messages
-	Sent       int // recipients that an upstream took
-	Deferred   int // recipients put off, as often as they were
-	Failed     int // recipients given up
+	Accepted   int `json:"a,omitempty"` // messages
+	Recipients int `json:"r,omitempty"` // of these messages
+	Sent       int `json:"s,omitempty"` // recipients that an upstream took
+	Deferred   int `json:"d,omitempty"` // recipients put off, as often as they were
+	Failed     int `json:"f,omitempty"` // recipients given up
 }
 
 func (c *Count) add(d Count) {
@@ -38,11 +38,14 @@ type Point struct {
 	Count
 }
 
-// Figures are the counts of the last week. Make them with New.
+// Figures are the counts of the last week. Make them with New, or with Open where they are kept.
 type Figures struct {
 	now     func() time.Time
+	dir     string // of the file
 	since   time.Time
 	mu      sync.Mutex
+	heard   int64 // events that counted
+	keptAt  int64 // heard, when the file was written last
 	minutes [perMinute]*slot
 	tens    [perTen]*slot
 	lanes   map[string]*lane // by the names of upstreams
@@ -82,6 +85,7 @@ func (f *Figures) Hear(e journal.Event) {
 	now := f.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.heard++
 	at(f.minutes[:], now, time.Minute).count(c, e.Age)
 	at(f.tens[:], now, ten).count(c, e.Age)
 	if l := f.lane(e.Upstream); l != nil {

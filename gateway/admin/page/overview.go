@@ -23,7 +23,7 @@ type overview struct {
 	Unit      string       // of the points
 	Half      string       // time from acceptance until an upstream had the mail
 	Most      string
-	Since     time.Time // of the figures
+	Since     time.Time // when counting began, where that is within the chart; else zero
 	Waits     admin.QueueStatus
 	Upstreams []shownUpstream
 }
@@ -69,7 +69,7 @@ func (p *Page) overview(v *view) error {
 	if err != nil {
 		return err
 	}
-	o := &overview{Notes: p.notes(v, st), Spans: spans(), Since: p.cfg.Figures.Since(), Waits: st.Queue[envelope.Queued]}
+	o := &overview{Notes: p.notes(v, st), Spans: spans(), Waits: st.Queue[envelope.Queued]}
 	o.Figures = p.today(v.now, st)
 	here := 0
 	for i := range o.Spans {
@@ -78,6 +78,9 @@ func (p *Page) overview(v *view) error {
 		}
 	}
 	o.Spans[here].Here = true
+	if since := p.cfg.Figures.Since(); since.After(v.now.Add(-o.Spans[here].whole)) {
+		o.Since = since
+	}
 	o.draw(p.cfg.Figures, &o.Spans[here])
 	for _, u := range st.Upstreams {
 		o.Upstreams = append(o.Upstreams, p.shown(u))
