@@ -8,6 +8,7 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/manual"
 	"mailhatch/gateway/admin"
+	"mailhatch/upstream/smtp/preset"
 )
 
 // runCompletion prints what makes a shell complete command lines of mailhatch.
@@ -22,6 +23,16 @@ func runCompletion(ctx context.Context, a *app, args []string) error {
 			return a.knownIDs(ctx)
 		case "upstreams":
 			return a.printUpstreams(ctx)
+		case "types":
+			for _, kind := range a.upstreamKinds() {
+				fmt.Fprintln(a.stdout, kind.Name)
+			}
+			return nil
+		case "presets":
+			for _, p := range preset.All() {
+				fmt.Fprintln(a.stdout, p.Name)
+			}
+			return nil
 		}
 		if script, ok := manual.Completion(rest[0], help()); ok {
 			fmt.Fprint(a.stdout, script)

@@ -140,10 +140,20 @@ func TestBashCompletion(t *testing.T) {
 		"mailhatch queue show 38":               "38AA 38BB",
 		"mailhatch queue retry --all 38B":       "38BB",
 		"mailhatch log --id 38A":                "38AA",
+		"mailhatch init --client-id 38A":        "",
+		"mailhatch init --upstream se":          "sendgrid ses",
+		"mailhatch init --preset mic":           "microsoft365",
+		"mailhatch presets mic":                 "microsoft365",
+		"mailhatch init --relay-tls s":          "starttls",
+		"mailhatch hel":                         "help",
+		"mailhatch help que":                    "queue",
+		"mailhatch help queue expo":             "export",
+		"mailhatch help alert t":                "test",
+		"mailhatch queue export --sta":          "--state",
 	} {
 		words := strings.Fields(line)
 		probe := script + `
-mailhatch() { case "$*" in '-c f completion upstreams') echo of-f;; 'completion upstreams') echo main relay;; 'completion ids') echo 38AA 38BB;; esac; }
+mailhatch() { case "$*" in '-c f completion upstreams') echo of-f;; 'completion upstreams') echo main relay;; 'completion ids') echo 38AA 38BB;; 'completion types') echo sendgrid ses smtp;; 'completion presets') echo gmail microsoft365;; esac; }
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
 _mailhatch; echo "${COMPREPLY[*]}"`
 		cmd := exec.Command(bash, append([]string{"--norc", "-c", probe, "probe"}, words...)...)
@@ -193,6 +203,9 @@ func TestFishCompletion(t *testing.T) {
 		"mailhatch queue hold --upstream m": "main",
 		"mailhatch upstream pause m":        "main",
 		"mailhatch queue show 38B":          "38BB",
+		"mailhatch help que":                "queue\t",
+		"mailhatch help queue expo":         "export",
+		"mailhatch init --relay-tls i":      "implicit",
 	} {
 		const known = "function mailhatch; switch \"$argv\"; case '*upstreams'; echo main; echo relay; case '*ids'; echo 38AA; echo 38BB; end; end; "
 		cmd := exec.Command(fish, "--no-config", "-c", known+"source $argv[1]; complete -C $argv[2]", path, line)

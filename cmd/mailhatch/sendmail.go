@@ -6,7 +6,6 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/sendmail"
-	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
 )
 
@@ -19,11 +18,7 @@ func runSendmail(ctx context.Context, a *app, args []string) error {
 			return of.view(ctx)
 		},
 		ShowTried: func(c *admin.Changed) {
-			than := ""
-			if c.More {
-				than = "more than "
-			}
-			fmt.Fprintln(a.stdout, than+terminal.Count(c.Changed, "message"), "tried now")
+			fmt.Fprintln(a.stdout, triedLine(c))
 			printTried(a.stdout, c)
 		},
 	})

@@ -10,6 +10,30 @@ import (
 	"mailhatch/gateway/admin/trial"
 )
 
+// triedLine counts the messages that were tried, and those that were not though they are due, as their upstream is paused, say.
+func triedLine(c *admin.Changed) string {
+	if c.More {
+		return "more than " + terminal.Count(c.Changed, "message") + " due now"
+	}
+	waits := map[string]bool{} // false: at least one recipient was tried
+	for i := range c.Tried {
+		f := &c.Tried[i]
+		still, known := waits[f.ID]
+		waits[f.ID] = (still || !known) && (f.Outcome == trial.Waits || f.Outcome == trial.Held)
+	}
+	n := 0
+	for _, still := range waits {
+		if still {
+			n++
+		}
+	}
+	line := terminal.Count(c.Changed-n, "message") + " tried now"
+	if n > 0 {
+		line += fmt.Sprintf(", %d still %s", n, oneOrMore(n, "waits", "wait"))
+	}
+	return line
+}
+
 const maxTried = 20 // messages that get a line each
 
 // printTried says what became of mail that was made due: of each message or, of many, how many went the same way.

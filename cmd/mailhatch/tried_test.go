@@ -30,6 +30,12 @@ func TestPrintTried(t *testing.T) {
   E5 to b@x: given up: 550: no
   F6 to b@x: discarded
 `
+	if line := triedLine(&admin.Changed{Changed: 6, Tried: fates}); line != "4 messages tried now, 2 still wait" {
+		t.Error(line)
+	}
+	if line := triedLine(&admin.Changed{Changed: 1000, More: true}); line != "more than 1000 messages due now" {
+		t.Error(line)
+	}
 	if out.String() != want {
 		t.Errorf("a few:\n%s", out.String())
 	}

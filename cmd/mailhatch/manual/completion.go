@@ -11,6 +11,7 @@ import (
 // Completion returns what makes a shell complete command lines of mailhatch, and false for a shell other
 // than bash, zsh and fish.
 func Completion(shell string, list []command.Description) (script string, ok bool) {
+	list = append(list, help(list))
 	switch shell {
 	case "bash":
 		return bashCompletion(list), true
@@ -20,6 +21,15 @@ func Completion(shell string, list []command.Description) (script string, ok boo
 		return fishCompletion(list), true
 	}
 	return "", false
+}
+
+// help describes the command of that name: the names of all others are its arguments, and of some the names below these.
+func help(list []command.Description) command.Description {
+	d := command.Description{Name: "help", Doc: "describe a command and its flags"}
+	for _, c := range list {
+		d.Sub = append(d.Sub, command.Description{Name: "help " + c.Name, Doc: c.Doc, Args: strings.Join(words(c.Sub), "|")})
+	}
+	return d
 }
 
 // words returns the names of commands below another.
@@ -33,7 +43,7 @@ func words(list []command.Description) []string {
 
 func lastWord(name string) string { return name[strings.LastIndexByte(name, ' ')+1:] }
 
-var choicesPattern = regexp.MustCompile(`^\[?([a-z.]+(\|[a-z.]+)+)\]?$`)
+var choicesPattern = regexp.MustCompile(`^\[?([a-z.]+(\|[a-z.]+)*)\]?$`)
 
 // choices returns the arguments that a command takes, if they are fixed words.
 func choices(c *command.Description) []string {

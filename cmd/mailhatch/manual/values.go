@@ -1,6 +1,7 @@
 package manual
 
 import (
+	"slices"
 	"strings"
 
 	"mailhatch/cmd/mailhatch/command"
@@ -10,6 +11,8 @@ import (
 const (
 	knownIDs       = "ids"
 	knownUpstreams = "upstreams"
+	knownTypes     = "types"
+	knownPresets   = "presets"
 )
 
 // offer is what can stand in a place of a command line: fixed words, or what mailhatch completion prints.
@@ -40,8 +43,18 @@ func valueOf(c *command.Description, f *command.Flag) offer {
 		return offer{words: words}
 	case "upstream":
 		return offer{known: knownUpstreams}
-	case "id":
-		return offer{known: knownIDs}
+	case "id": // others are of providers and of clients
+		if c.Name == "log" || strings.HasPrefix(c.Name, "queue ") {
+			return offer{known: knownIDs}
+		}
+	case "type":
+		return offer{known: knownTypes}
+	case "mode":
+		return offer{words: []string{"starttls", "implicit", "opportunistic", "none"}}
+	case "name":
+		if slices.Contains(f.Names, "--preset") {
+			return offer{known: knownPresets}
+		}
 	case "format":
 		return offer{words: []string{"csv", "json", "mbox"}}
 	}
@@ -52,6 +65,9 @@ func valueOf(c *command.Description, f *command.Flag) offer {
 func argumentOf(c *command.Description) offer {
 	if list := choices(c); list != nil {
 		return offer{words: list}
+	}
+	if c.Name == "presets" {
+		return offer{known: knownPresets}
 	}
 	switch first, _, _ := strings.Cut(c.Args, " "); {
 	case strings.HasPrefix(c.Name, "queue ") && strings.Contains(c.Args, "ID") && first != "DIR":
