@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
@@ -69,9 +70,11 @@ func csvTime(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// csvText keeps spreadsheets from taking what strangers wrote for a formula.
+// csvText keeps spreadsheets from taking what strangers wrote for a formula, and terminals, on which files end up too, from
+// obeying it.
 func csvText(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+	s = terminal.Plain(s)
+	if first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " \u00a0")); strings.ContainsRune("=+-@＝＋－＠", first) {
 		return "'" + s
 	}
 	return s

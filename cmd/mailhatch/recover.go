@@ -58,7 +58,9 @@ func (a *app) printRecovery(r *queue.Recovery) {
 		fmt.Fprintln(a.stdout, "in doubt:", terminal.Plain(words))
 	}
 	if len(r.Restored) > 0 {
-		fmt.Fprintf(a.stdout, "\n%d messages are on hold, as they may have been sent: look at them with mailhatch queue list --state held,\n"+
-			"then mailhatch queue release or delete them once the gateway runs again\n", len(r.Restored))
+		fmt.Fprintf(a.stdout, "\n%s on hold, as %s been sent, or held by a route: once the gateway runs again, look with\n"+
+			"mailhatch queue list --state held, then mailhatch queue release ID or delete ID; --all would release what routes\n"+
+			"and people hold as well\n", terminal.Count(len(r.Restored), "message")+oneOrMore(len(r.Restored), " is", " are"),
+			oneOrMore(len(r.Restored), "it may have", "they may have"))
 	}
 }
