@@ -69,7 +69,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	writeFile(t, filepath.Join(dir, "clients.pem"), string(ca))
 	writeFile(t, filepath.Join(dir, "aliases"), "postmaster: root\n")
 	t.Setenv("RESEND_API_KEY", "re_dummy")
-	t.Setenv("MAILGUN_SIGNING_KEY", "dummy")
+	t.Setenv("MAILHATCH_HOOK_SECRET", "dummy")
 	t.Setenv("RELAY_PASSWORD", "dummy")
 	t.Setenv("POSTMARK_SERVER_TOKEN", "dummy")
 	t.Setenv("BREVO_API_KEY", "dummy")

@@ -14,6 +14,7 @@ import (
 	"mailhatch/upstream"
 	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/fakes"
 	"mailhatch/upstream/upstreamtest/telling"
 )
 
@@ -127,6 +128,8 @@ func TestLostRepliesNeitherDoubleNorLose(t *testing.T) {
 		dialect        telling.Dialect
 	}{
 		{"mailgun", "api_key = \"key\"\ndomain = \"mg.example.com\"\n", upstreamtest.NewMailgun("key", "mg.example.com"), telling.Mailgun{Domain: "mg.example.com"}},
+		{"postmark", "server_token = \"key\"\n", fakes.NewPostmark("key"), telling.Postmark{}},
+		{"brevo", "api_key = \"key\"\n", fakes.NewBrevo("key"), telling.Brevo{}},
 	} {
 		t.Run(c.kind, func(t *testing.T) {
 			log := telling.New(c.fake, c.dialect, "secret")

@@ -12,6 +12,7 @@ import (
 	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 )
 
 // Limits of Brevo, https://developers.brevo.com/reference/send-transac-email and
@@ -31,9 +32,11 @@ const idempotencyKey = "idempotencyKey"
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "brevo", Doc: "Brevo's API v3 smtp/email (JSON)", Changes: changes(),
-		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, with Basic auth"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
-		Setup:  []upstream.Question{api.KeyQuestion("BREVO_API_KEY")},
+		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New: func() upstream.Settings {
+			return &settings{Settings: api.Defaults(), OnLossy: "refuse", Events: events.Defaults()}
+		},
+		Setup: []upstream.Question{api.KeyQuestion("BREVO_API_KEY")},
 	}
 }
 
@@ -58,6 +61,7 @@ type settings struct {
 	api.Settings
 	APIKey  upstream.Secret `toml:"api_key"`
 	OnLossy string          `toml:"on_lossy"`
+	Events  events.Settings `toml:"events"`
 }
 
 // Open makes the upstream.
@@ -67,14 +71,19 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		URL: "https://api.brevo.com", KeyHint: "make one at https://app.brevo.com/settings/keys/api, and permit this machine's address under Authorised IPs",
 		Recipients: maxRecipients, Bytes: maxBytes, Keyed: true, Changes: changes(),
 	}, key)
-	if err = errors.Join(err, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
+	listener, listenErr := s.Events.Open(env, ways)
+	if err = errors.Join(err, listenErr, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
 		return nil, err
 	}
-	return &keyed{api.New(client, &provider{client: client, lossy: s.OnLossy == "allow", control: s.PassControlHeaders})}, nil
+	p := &provider{client: client, lossy: s.OnLossy == "allow", control: s.PassControlHeaders}
+	return &keyed{api.New(client, p), newFeedback(p, listener)}, nil
 }
 
 // keyed is the upstream of kind brevo.
-type keyed struct{ *api.Upstream }
+type keyed struct {
+	*api.Upstream
+	*feedback
+}
 
 // keyValidity: 30 minutes by https://developers.brevo.com/docs/heterogenous-versions-batch-emails, 15 by
 // https://developers.brevo.com/changelog/email-api-now-supports-idempotency

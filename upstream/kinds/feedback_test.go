@@ -17,6 +17,7 @@ import (
 	"mailhatch/upstream"
 	"mailhatch/upstream/kinds"
 	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/fakes"
 	"mailhatch/upstream/upstreamtest/telling"
 )
 
@@ -29,12 +30,17 @@ type teller struct {
 	covers  bool   // the signature covers the body
 }
 
-const hookSecret = "hook-secret"
+const (
+	hookSecret   = "hook:secret"
+	resendSecret = "whsec_aG9vay1zZWNyZXQtb2YtYS10ZXN0"
+)
 
 func tellers() map[string]teller {
 	return map[string]teller{
 		"mailgun": {dialect: telling.Mailgun{Domain: "mg.example.com"}, denied: 401, config: "api_key = \"key\"\ndomain = \"mg.example.com\"\n",
 			fake: func() *upstreamtest.Server { return upstreamtest.NewMailgun("key", "mg.example.com") }},
+		"postmark": {dialect: telling.Postmark{}, config: "server_token = \"key\"\n", fake: func() *upstreamtest.Server { return fakes.NewPostmark("key") }},
+		"brevo":    {dialect: telling.Brevo{}, denied: 403, config: "api_key = \"key\"\n", fake: func() *upstreamtest.Server { return fakes.NewBrevo("key") }},
 	}
 }
 
@@ -72,7 +78,12 @@ func modeOf(name string) string {
 	return "webhook"
 }
 
-func secretOf(string) string { return hookSecret }
+func secretOf(name string) string {
+	if name == "resend" {
+		return resendSecret
+	}
+	return hookSecret
+}
 
 // describe puts events into words, a line each.
 func describe(b upstream.Batch) string {
@@ -117,7 +128,7 @@ func TestTold(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i, body := range bodies {
-					h, signed := tell.dialect.Sign(hookSecret, time.Now(), body)
+					h, signed := tell.dialect.Sign(secretOf(name), time.Now(), body)
 					b, err := f.Receive(t.Context(), h, signed)
 					fmt.Fprintf(&out, "webhook %d:\n%s", i+1, describe(b))
 					if err != nil {
@@ -137,7 +148,7 @@ func TestWebhooks(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			log := telling.New(tell.fake(), tell.dialect, hookSecret)
+			log := telling.New(tell.fake(), tell.dialect, secretOf(name))
 			defer log.Close()
 			f := feedbackOf(t, name, log.URL, tell, "")
 			e := telling.Entry{ID: "e1", Mail: "m1", QueueID: "01Q", Recipient: "ann@example.org", Kind: upstream.Bounced, At: time.Now(), Words: "550 5.1.1 no such user", Status: "5.1.1"}
@@ -168,7 +179,7 @@ func TestWebhooks(t *testing.T) {
 				}
 			}
 			for _, garbage := range []string{"", "[]", "{}", "null", `"x"`, "[[[", strings.Repeat("[", 100000), `{"event-data":[]}`, `[1,null,"x",{"event":{}}]`} {
-				h, body := tell.dialect.Sign(hookSecret, time.Now(), []byte(garbage))
+				h, body := tell.dialect.Sign(secretOf(name), time.Now(), []byte(garbage))
 				if b, err := f.Receive(t.Context(), h, body); len(b.Events) > 0 {
 					t.Errorf("%.40q: %v, %v", garbage, b, err)
 				}
@@ -190,7 +201,7 @@ func TestPolling(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			log := telling.New(tell.fake(), tell.dialect, hookSecret)
+			log := telling.New(tell.fake(), tell.dialect, secretOf(name))
 			defer log.Close()
 			f := feedbackOf(t, name, log.URL, tell, "")
 			up := f.(upstream.Upstream)
@@ -304,5 +315,84 @@ func TestTraitsOfFeedback(t *testing.T) {
 		if _, tested := tellers()[k.Name]; tested != is {
 			t.Errorf("%s has no dialect in these tests", k.Name)
 		}
+	}
+}
+
+// TestTracing: what a provider took is found in its log by our id, once it is there.
+func TestTracing(t *testing.T) {
+	for name, tell := range tellers() {
+		log := telling.New(tell.fake(), tell.dialect, secretOf(name))
+		f := feedbackOf(t, name, log.URL, tell, "")
+		tracer, ok := f.(upstream.Tracer)
+		if !ok {
+			log.Close()
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			defer log.Close()
+			m := upstreamtest.NewMail(t, upstreamtest.PlainMessage, "b@example.org", "c@example.org")
+			m.ID = "01JSENT"
+			since := time.Now().Add(-time.Minute)
+			if o := f.(upstream.Upstream).Send(t.Context(), m); o[0].Err != nil {
+				t.Fatal(o[0].Err)
+			}
+			log.SetLag(time.Hour)
+			if found, err := tracer.Trace(t.Context(), m, since); err != nil || len(found) != 2 || found[0].Found || found[1].Found {
+				t.Errorf("before the log has it: %v, %v", found, err)
+			}
+			log.SetLag(0)
+			m.To = append(m.To, upstream.Recipient{Address: "never@example.org"})
+			found, err := tracer.Trace(t.Context(), m, since)
+			if err != nil || len(found) != 3 || !found[0].Found || !found[1].Found || found[0].ID == "" || found[2].Found {
+				t.Errorf("%v, %v", found, err)
+			}
+			m.ID = "01JOTHER"
+			if found, err := tracer.Trace(t.Context(), m, since); err != nil || found[0].Found {
+				t.Errorf("another mail: %v, %v", found, err)
+			}
+			if d := tracer.TraceDelay(); d < time.Minute || d > time.Hour {
+				t.Error(d)
+			}
+			log.Answer(&upstreamtest.Answer{Status: 500, Body: "{}"})
+			if found, err := tracer.Trace(t.Context(), m, since); err == nil {
+				t.Errorf("of a log that cannot be read: %v", found)
+			}
+		})
+	}
+}
+
+// TestHooks: an address that the provider does not have is named, and given to it.
+func TestHooks(t *testing.T) {
+	for name, tell := range tellers() {
+		log := telling.New(tell.fake(), tell.dialect, secretOf(name))
+		f := feedbackOf(t, name, log.URL, tell, "")
+		hooker, ok := f.(upstream.Hooker)
+		if !ok {
+			log.Close()
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			defer log.Close()
+			const address = "https://mail.example.com/events/main"
+			if found := hooker.Hook(t.Context(), address); found.Level != upstream.Warn || !strings.Contains(found.Text, "does not send") {
+				t.Errorf("%+v", found)
+			}
+			for range 2 { // again changes nothing
+				secret, err := hooker.SetHook(t.Context(), address)
+				if err != nil || secret.Reveal() != log.Secret {
+					t.Fatalf("%q, %v", secret.Reveal(), err)
+				}
+				if found := hooker.Hook(t.Context(), address); found.Level != upstream.Fine {
+					t.Errorf("%+v", found)
+				}
+			}
+			if found := hooker.Hook(t.Context(), "https://elsewhere.example.com/events/main"); found.Level != upstream.Warn {
+				t.Errorf("%+v", found)
+			}
+			log.Answer(&upstreamtest.Answer{Status: 500, Body: "{}"})
+			if _, err := hooker.SetHook(t.Context(), address); err == nil || hooker.Hook(t.Context(), address).Level != upstream.Warn {
+				t.Errorf("of a provider that does not answer: %v", err)
+			}
+		})
 	}
 }

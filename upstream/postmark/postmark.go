@@ -9,6 +9,7 @@ import (
 	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 )
 
 // Limits of Postmark, https://postmarkapp.com/developer/user-guide/send-email-with-api and
@@ -26,8 +27,10 @@ var form = api.Form{KeepsID: true, Reserved: []string{"X-PM-*", "X-Postmark-*"}}
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "postmark", Doc: "Postmark's API (JSON)", Changes: changes(),
-		Traits: upstream.Traits{Apart: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, with Basic auth"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
+		Traits: upstream.Traits{Apart: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New: func() upstream.Settings {
+			return &settings{Settings: api.Defaults(), OnLossy: "refuse", Events: events.Defaults()}
+		},
 		Setup: []upstream.Question{{Key: "server_token", Text: "Server token (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "server-token",
 			Default: func(map[string]string) string { return "env:POSTMARK_SERVER_TOKEN" }}},
 	}
@@ -49,6 +52,7 @@ type settings struct {
 	ServerToken   upstream.Secret `toml:"server_token"`
 	MessageStream string          `toml:"message_stream"`
 	OnLossy       string          `toml:"on_lossy"`
+	Events        events.Settings `toml:"events"`
 }
 
 // Open makes the upstream.
@@ -58,7 +62,8 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		URL: "https://api.postmarkapp.com", KeyHint: "take the server's under API Tokens at https://account.postmarkapp.com/servers",
 		Recipients: maxRecipients, Bytes: maxBytes, Changes: changes(),
 	}, key)
-	err = errors.Join(err, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
+	listener, listenErr := s.Events.Open(env, ways)
+	err = errors.Join(err, listenErr, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
 	if !isStream(s.MessageStream) {
 		err = errors.Join(err, &upstream.KeyError{Key: "message_stream", Problem: "must be the id of a message stream, of letters, digits and hyphens",
 			Hint: `the default is "outbound", Postmark's transactional stream`})
@@ -66,7 +71,14 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, stream: s.MessageStream, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}), nil
+	p := &provider{client: client, stream: s.MessageStream, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}
+	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+}
+
+// telling is the upstream of kind postmark.
+type telling struct {
+	*api.Upstream
+	*feedback
 }
 
 // isStream reports whether s can be the id of a stream, https://postmarkapp.com/developer/api/message-streams-api

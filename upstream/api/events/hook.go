@@ -2,6 +2,7 @@ package events
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 
 	"mailhatch/upstream"
@@ -23,4 +24,11 @@ func HookFinding(address string, missing []string, err error) upstream.Finding {
 		return upstream.Finef("webhook", "the provider sends its events to %s", address)
 	}
 	return f
+}
+
+// SameURL reports whether two addresses are the same place, whoever is named in them.
+func SameURL(a, b string) bool {
+	u, err1 := url.Parse(a)
+	v, err2 := url.Parse(b)
+	return err1 == nil && err2 == nil && strings.EqualFold(u.Host, v.Host) && u.Path == v.Path && u.Scheme == v.Scheme && u.RawQuery == v.RawQuery
 }
