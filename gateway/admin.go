@@ -137,10 +137,15 @@ func (g *Gateway) notReady() []string {
 func (g *Gateway) upstreamStatus() []admin.Upstream {
 	g.deliverer.Await(context.Background())
 	cfg := g.current.Load()
+	heard := map[string]*admin.Hearing{}
+	for _, s := range g.feedback.Status() {
+		heard[s.Name] = &admin.Hearing{Mode: s.Mode, Every: s.Every.Seconds(), Heard: s.Heard, Polled: s.Polled, Next: s.Next, Idle: s.Idle, Error: s.Error,
+			Since: s.Since, Scope: s.Scope, Count: s.Joined}
+	}
 	var list []admin.Upstream
 	for _, s := range g.deliverer.Status() {
 		u := admin.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
-			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate, Why: waiting.Upstream(&s), FailedAt: s.Tried}
+			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate, Why: waiting.Upstream(&s), FailedAt: s.Tried, Events: heard[s.Name]}
 		if s.Pause != nil {
 			u.PausedBy = s.Pause.By
 		}

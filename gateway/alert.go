@@ -112,6 +112,9 @@ func certificates(cfg *config.Config) (list []listenerCertificate) {
 	if cfg.Admin.Address != "off" {
 		add(cfg.Admin.Address, &cfg.Admin.Encryption)
 	}
+	if cfg.TakesWebhooks() {
+		add(cfg.Events.Address, &cfg.Events.Encryption)
+	}
 	return list
 }
 

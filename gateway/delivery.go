@@ -11,7 +11,9 @@ import (
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/feedback"
+	"mailhatch/gateway/feedback/webhook"
 	"mailhatch/gateway/identity"
+	"mailhatch/gateway/listen"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -68,6 +70,25 @@ func (g *Gateway) listening(cfg *config.Config) *feedback.Config {
 		}
 	}
 	return f
+}
+
+// eventEndpoints is where providers tell by webhooks what became of mail, if any does.
+func (g *Gateway) eventEndpoints(cfg *config.Config) []listen.Endpoint {
+	if !cfg.TakesWebhooks() {
+		return nil
+	}
+	e := &cfg.Events
+	return []listen.Endpoint{{Name: "events", Address: e.Address, Settings: adminSettings{e.Encryption, nil, cfg.Hostname}, Bind: bindTCP(e.Address),
+		Server: func() (listen.Server, error) {
+			c := webhook.Config{Take: g.feedback.Receive, Journal: g.journal, Log: g.opts.Log}
+			if e.TLS != "none" {
+				var err error
+				if c.TLS, err = listen.TLS(cfg, &e.Encryption, g.opts.Log); err != nil {
+					return nil, err
+				}
+			}
+			return webhook.New(c), nil
+		}}}
 }
 
 // notifiesLate reports whether a sender hears of mail that did not arrive.

@@ -25,7 +25,8 @@
 //	                the only reader of TOML; due mail to its upstreams; show and steer; what providers tell later. Also the kinds that speak HTTP
 //	upstream/oauth  access tokens: got, renewed, kept. Also upstream/api/words, what providers mean by
 //	                theirs, upstream/smtp/reply, what a relay answers, and upstream/api/filetype, what files are called
-//	admin/trial     what became of mail that was made due
+//	admin/trial feedback/webhook
+//	                what became of mail that was made due; requests of providers
 //	deliver/waiting admin/find upstream/raw
 //	                why mail waits; mail found, wherever it is; a message as it is, for the APIs that take it so. Also upstream/api/tokens, for those that take access tokens,
 //	                and upstream/api/events, for those whose provider tells later

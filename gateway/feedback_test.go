@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"fmt"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +12,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/test/freeport"
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest/teller"
 )
@@ -187,5 +191,66 @@ func TestListeningEnds(t *testing.T) {
 	h.await("an end", func() bool { return len(h.g.feedback.Status()) == 0 })
 	if list, err := h.g.queue.Search(t.Context(), queue.HistoryFilter{Upstream: "main"}); err != nil || len(list) != 1 {
 		t.Errorf("%+v %v", list, err)
+	}
+}
+
+// TestWebhooks: the address is there while some upstream takes webhooks, and what it answers with 200 is on stable storage.
+func TestWebhooks(t *testing.T) {
+	tell := &teller.Teller{How: upstream.Listening{Webhook: true}, Secret: "s"}
+	addr := freeport.Addr(t)
+	events := fmt.Sprintf("[events]\naddress = %q\n", addr)
+	h := tellingHouse(t, tell, events)
+	h.mustSend("app@example.com", []string{"ann@example.org", "bob@example.org"}, "Subject: 1\r\n\r\nx\r\n")
+	h.await("sent mail", func() bool { return len(h.ended(envelope.Sent)) == 2 })
+	post := func(header http.Header, body []byte) int {
+		t.Helper()
+		req, err := http.NewRequest("POST", "http://"+addr+"/events/main", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = header
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	event := func(to string, kind upstream.EventKind) upstream.Event {
+		return upstream.Event{ProviderID: "told-1", Recipient: to, Kind: kind, At: time.Now().Add(-time.Second), Words: "x", Key: to}
+	}
+	header, body := tell.Webhook(event("ann@example.org", upstream.Bounced), event("who@example.org", upstream.Bounced))
+	if got := post(header, append(body, ' ')); got != 401 {
+		t.Errorf("forged: %d", got)
+	}
+	if got := post(header, body); got != 200 || !slices.Equal(h.ended(envelope.Bounced), []string{"ann@example.org"}) {
+		t.Errorf("%d, bounced %v", got, h.ended(envelope.Bounced))
+	}
+	h.await("a notification", func() bool { return len(h.reports()) == 1 })
+	if got := post(header, body); got != 200 {
+		t.Errorf("again: %d", got)
+	}
+	// After a restart a late bounce that was not reported yet is.
+	header, body = tell.Webhook(event("bob@example.org", upstream.Suppressed))
+	if got := post(header, body); got != 200 {
+		t.Errorf("another: %d", got)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	before := 0
+	if strings.Count(h.log.String(), "msg=bounced") == 2 {
+		before = 1
+	}
+	h.start()
+	h.await("the other notification", func() bool { return len(h.reports())+before == 1 })
+	h.write(events + strings.ReplaceAll(tellerConfig, `"teller"`, `"memory"`))
+	if err := h.g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := net.Dial("tcp", addr); err == nil {
+		c.Close()
+		t.Error("somebody listens still")
 	}
 }

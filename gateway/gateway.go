@@ -190,7 +190,7 @@ func (g *Gateway) noteRefused(e smtpd.Event) {
 // listeners are the addresses that a config answers on: the admin server, SMTP, and local submission. Who finds an
 // address of mail finds the sockets of commands too: they are bound first.
 func (g *Gateway) listeners(cfg *config.Config) []listen.Endpoint {
-	return append(append(g.adminEndpoints(cfg), g.mailqEndpoint(cfg)), g.smtp.Endpoints(cfg)...)
+	return append(append(g.adminEndpoints(cfg), g.mailqEndpoint(cfg)), append(g.eventEndpoints(cfg), g.smtp.Endpoints(cfg)...)...)
 }
 
 // answer serves the clients of all addresses.

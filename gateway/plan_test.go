@@ -53,7 +53,7 @@ var plan = [][]string{
 		"gateway/config",
 		"upstream/*",
 	},
-	{"gateway/admin/trial"},
+	{"gateway/admin/trial", "gateway/feedback/webhook"},
 	{"gateway/deliver/waiting", "gateway/admin/find", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
 	{
 		"gateway/config/decode",

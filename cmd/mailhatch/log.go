@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ func (l *logFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&l.From, "from", "", "`address` of the envelope sender, as for --to; <> is the null sender")
 	fs.StringVar(&l.ID, "id", "", "queue `id`")
 	fs.StringVar(&l.Subject, "subject", "", "`words` that the subject has in it")
-	fs.StringVar(&l.state, "state", "", "only recipients in this `state`: queued, held, failed, sent, discarded or refused")
+	fs.StringVar(&l.state, "state", "", "only recipients in this `state`: queued, held, failed, sent, delivered, bounced, complained, discarded or refused")
 	fs.StringVar(&l.Upstream, "upstream", "", "`upstream` that took them, or that they wait for")
 	fs.StringVar(&l.MessageID, "message-id", "", "Message-ID `field` of the message, with or without brackets")
 	fs.StringVar(&l.ProviderID, "provider-id", "", "`name` that the provider gave the message")
@@ -54,10 +55,8 @@ func (l *logFlags) check(rest []string, now time.Time) (err error) {
 	if len(rest) > 0 {
 		return command.Usagef("log takes at most one queue id or word, got %q", rest[0])
 	}
-	switch l.State = envelope.State(l.state); l.State {
-	case "", envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded, envelope.Refused:
-	default:
-		return command.Usagef("--state %q: write queued, held, failed, sent, discarded or refused", l.state)
+	if l.State = envelope.State(l.state); l.State != "" && !slices.Contains(envelope.States(), l.State) {
+		return command.Usagef("--state %q: write queued, held, failed, sent, delivered, bounced, complained, discarded or refused", l.state)
 	}
 	if l.since != "" {
 		if l.Since, err = search.Since(l.since, now); err != nil {
@@ -188,7 +187,7 @@ func addEntry(t *terminal.Table, e *admin.Entry) {
 		to += " (" + e.Given + ")"
 	}
 	t.Row(terminal.Moment(e.At), e.ID, string(e.State), terminal.OrDash(e.Upstream), terminal.Sender(e.From), to)
-	if e.State == envelope.Sent {
+	if e.State == envelope.Sent || e.State == envelope.Delivered {
 		if e.ProviderID != "" {
 			t.Note("as " + e.ProviderID)
 		}

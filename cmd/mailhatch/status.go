@@ -218,6 +218,9 @@ func upstreamTable(list []admin.Upstream) *terminal.Table {
 		for _, e := range u.Expiries {
 			t.Note(expiryNote(&e))
 		}
+		if e := u.Events; e != nil && e.Error != "" {
+			t.Note("events: nothing is learned for " + terminal.Ago(e.Since) + ": " + terminal.Clip(e.Error, 300))
+		}
 	}
 	return t
 }

@@ -298,10 +298,8 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := LogFilter{ID: q.Get("id"), From: q.Get("from"), To: q.Get("to"), Word: q.Get("word"), Subject: q.Get("subject"), State: envelope.State(q.Get("state")),
 		Upstream: q.Get("upstream"), MessageID: q.Get("message_id"), ProviderID: q.Get("provider_id"), After: q.Get("after"), Limit: limit}
-	switch f.State {
-	case "", envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded, envelope.Refused:
-	default:
-		return badRequest("unknown state %q; the states are queued, held, failed, sent, discarded and refused", f.State)
+	if f.State != "" && !slices.Contains(envelope.States(), f.State) {
+		return badRequest("unknown state %q; the states are queued, held, failed, sent, delivered, bounced, complained, discarded and refused", f.State)
 	}
 	now := time.Now()
 	for _, t := range []struct {

@@ -63,6 +63,21 @@ type Upstream struct {
 	Queued        int       `json:"queued"`           // parts that wait for it
 	NextAt        time.Time `json:"next_at,omitzero"` // when the next of them is due
 	Expiries      []Expiry  `json:"expiries,omitempty"`
+	Events        *Hearing  `json:"events,omitempty"` // nil: nothing is told later
+}
+
+// Hearing is how what a provider tells later comes in.
+type Hearing struct {
+	Mode   string    `json:"mode"` // poll, webhook, or "poll, webhook"
+	Every  float64   `json:"every_seconds,omitempty"`
+	Heard  time.Time `json:"heard_at,omitzero"`  // when something was told last, since the start
+	Polled time.Time `json:"polled_at,omitzero"` // when the provider answered a question last, since the start
+	Next   time.Time `json:"next_at,omitzero"`   // when it is asked again
+	Idle   bool      `json:"idle,omitempty"`     // there is no mail to ask for
+	Error  string    `json:"error,omitempty"`    // why nothing can be learned
+	Since  time.Time `json:"since,omitzero"`     // of the error
+	Scope  string    `json:"scope,omitempty"`    // right that the key lacks
+	Count  int       `json:"count"`              // events of our mail since the start
 }
 
 // Expiry is the end of something that an upstream logs in with.

@@ -85,3 +85,36 @@ func (c *checker) hostPort(path, address, hint string) (ok bool) {
 	}
 	return true
 }
+
+// Events is the table [events]: where providers tell by webhooks what became of mail.
+type Events struct {
+	Encryption
+	Address string `toml:"address"` // host:port; nobody listens there unless some upstream takes webhooks
+}
+
+func defaultEvents() Events { return Events{Encryption: noEncryption(), Address: "127.0.0.1:8026"} }
+
+// TakesWebhooks reports whether some upstream does.
+func (c *Config) TakesWebhooks() bool {
+	for i := range c.Upstreams {
+		if f, ok := c.Upstreams[i].Upstream.(upstream.Feedback); ok && f.Listening().Webhook {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *checker) events(cfg *Config) {
+	e := &c.file.Events
+	c.encryption("events", &e.Encryption, "implicit")
+	if e.TLSMin == "1.0" || e.TLSMin == "1.1" {
+		c.report("events.tls_min", "must be \"1.2\" or \"1.3\" here", "no provider needs an older one")
+	}
+	if !c.isBad("events.address") && c.hostPort("events.address", e.Address, `write "127.0.0.1:8026"`) && !isLoopback(e.Address) && e.TLS == "none" {
+		c.warn("events.address", "can be reached by other hosts without TLS: addresses of recipients, and the passwords of providers that do not sign, go over the network as they are")
+	}
+	if _, given := c.lines["events.address"]; given && e.Address != defaultEvents().Address && !cfg.TakesWebhooks() {
+		c.warn("events.address", `nobody listens there: no upstream has webhooks in its events`)
+	}
+	cfg.Events = *e
+}

@@ -50,6 +50,7 @@ func (c *checker) check() *Config {
 	cfg.Suppression = c.file.Suppression
 	c.admin(&c.file.Admin)
 	cfg.Admin = c.file.Admin
+	c.events(cfg)
 	cfg.Alerts = c.alerts()
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", cfg.Log.Format, "auto", "text", "json")

@@ -35,6 +35,7 @@ type Config struct {
 	BodyCount       int // of finished messages that Queue.KeepBodies keeps, the last so many stay; 0: no bound
 	Suppression     suppression.Rules
 	Admin           Admin
+	Events          Events           // where webhooks arrive
 	Alerts          []*alert.Alerter // who is told of what
 	Log             Log
 	SecretFiles     []string // that keys name by "file:"
@@ -101,6 +102,7 @@ type document struct {
 	Queue           Queue               `toml:"queue"`
 	Suppression     suppression.Rules   `toml:"suppression"`
 	Admin           Admin               `toml:"admin"`
+	Events          Events              `toml:"events"`
 	Alert           []alert.Settings    `toml:"alert"`
 	Log             Log                 `toml:"log"`
 }
@@ -122,6 +124,7 @@ func defaultFile() document {
 		Identity:    identityTable{LocalDomains: identity.LocalDomains()},
 		Suppression: suppression.Default(),
 		Admin:       defaultAdmin(),
+		Events:      defaultEvents(),
 		Log:         Log{Level: "info", Format: "auto"},
 	}
 }

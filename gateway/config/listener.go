@@ -222,6 +222,9 @@ func (c *checker) doors(list []Listener) (all []door) {
 	admin := &c.file.Admin
 	add(door{key: "admin.address", what: "[admin]", given: admin.Address}, "tcp", admin.Address) // "off" is no address
 	add(door{key: "admin.metrics", what: "[admin] metrics", given: admin.Metrics}, "tcp", admin.Metrics)
+	if _, given := c.lines["events.address"]; given { // else nobody may listen there
+		add(door{key: "events.address", what: "[events]", given: c.file.Events.Address}, "tcp", c.file.Events.Address)
+	}
 	return all
 }
 

@@ -57,6 +57,17 @@ const (
 	Complained State = "complained" // sent, and who got it called it spam
 )
 
+// Finals are the states that recipients end in.
+func Finals() []State {
+	return []State{Failed, Bounced, Complained, Sent, Delivered, Discarded, Refused}
+}
+
+// States are all, those that need attention first.
+func States() []State { return append([]State{Queued, Held}, Finals()...) }
+
+// IsSent reports whether an upstream took the mail, whatever was told later.
+func (s State) IsSent() bool { return s == Sent || s == Delivered || s == Bounced || s == Complained }
+
 // Progress is what delivery knows of recipients that wait together; the queue stores it as it is.
 type Progress struct {
 	Attempts     int       `json:"attempts,omitempty"` // offers made, to whichever upstream

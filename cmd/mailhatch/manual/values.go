@@ -36,7 +36,7 @@ func valueOf(c *command.Description, f *command.Flag) offer {
 		words := []string{"queued", "held", "failed"}
 		switch c.Name {
 		case "log":
-			words = append(words, "sent", "discarded", "refused")
+			words = append(words, "sent", "delivered", "bounced", "complained", "discarded", "refused")
 		case "queue list":
 			words = append(words, "maildrop")
 		}

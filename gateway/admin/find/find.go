@@ -100,11 +100,7 @@ func (f *finder) inQueue() bool {
 
 // inHistory reports the same of the history.
 func (f *finder) inHistory() bool {
-	switch envelope.State(f.line.State) {
-	case "", envelope.Sent, envelope.Failed, envelope.Discarded, envelope.Refused:
-		return true
-	}
-	return false
+	return f.line.State == "" || slices.Contains(envelope.Finals(), envelope.State(f.line.State))
 }
 
 // readQueue finds messages in the queue, one more than a page has.

@@ -238,7 +238,7 @@ func (m *messages) chips(line *search.Line) {
 	}
 	others := slices.DeleteFunc(slices.Clone(line.Words), func(w search.Word) bool { return w.Name == "state" })
 	m.States = []chip{{Label: "All", URL: listAddress(others), Here: line.State == ""}}
-	for _, s := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed, envelope.Sent, envelope.Discarded, envelope.Refused} {
+	for _, s := range envelope.States() {
 		words := append(slices.Clone(others), search.Word{Name: "state", Value: string(s)})
 		label := stateWord(s)
 		m.States = append(m.States, chip{Label: strings.ToUpper(label[:1]) + label[1:], URL: listAddress(words), Here: line.State == string(s), State: s})

@@ -126,6 +126,9 @@ func together(records []queue.Record) []step {
 	for i := range slices.Backward(records) { // they are the newest first
 		r := &records[i]
 		e := end{r.At.UnixMilli(), r.State, r.Upstream, r.ProviderID, r.Error}
+		if r.State.IsSent() { // what was told later is an event of its own
+			e.state, e.problems = envelope.Sent, ""
+		}
 		if len(records) > manySteps {
 			e.at, e.providerID, e.problems = 0, "", fate.Unnamed(r.Error, r.Recipient.Address)
 		}
@@ -139,9 +142,9 @@ func together(records []queue.Record) []step {
 	var steps []step
 	for _, e := range order {
 		r := first[e]
-		s := step{At: r.At, State: r.State, Small: e.problems}
+		s := step{At: r.At, State: e.state, Small: e.problems}
 		who := listed(to[e], 3)
-		switch r.State {
+		switch e.state {
 		case envelope.Sent:
 			s.Words = "Taken by " + r.Upstream + " for " + who
 			if e.providerID != "" {
@@ -174,6 +177,11 @@ func fateOf(r *queue.Record, received time.Time) fate.Fate {
 		if r.Attempts > 1 {
 			f.Detail += fmt.Sprintf(", at attempt %d", r.Attempts)
 		}
+	case envelope.Delivered, envelope.Bounced, envelope.Complained:
+		f.Words = "by " + r.Upstream
+		if !r.Told.IsZero() {
+			f.At = r.Told
+		}
 	case envelope.Failed:
 		f.Words = "after " + count(r.Attempts, "attempt")
 	}
@@ -196,6 +204,9 @@ func eventStep(e *queue.Event) step {
 		s.State, s.Words = "", "Changed by rewrite "+plural(strings.Count(e.Rule, ", ")+1, "rule ", "rules ")+e.Rule
 	case queue.EventDeferred:
 		s.Words = e.Upstream + " put off" + who
+		if e.Told != "" {
+			s.State, s.Words = "", "Not taken yet for"+who+"; "+e.Upstream+" goes on trying"
+		}
 		if e.Attempts > 0 {
 			s.Words += fmt.Sprintf(" at attempt %d", e.Attempts)
 		}
@@ -231,6 +242,21 @@ func eventStep(e *queue.Event) step {
 		s.State, s.Words, s.Small = "", by+" sent it again, "+e.Words, ""
 	case queue.EventFailed:
 		s.State, s.Words = envelope.Failed, "Given up for"+who
+		if e.Told != "" {
+			s.State, s.Words = envelope.Bounced, e.Upstream+" has not sent it to"+who
+		}
+	case queue.EventDelivered:
+		s.State, s.Words = envelope.Delivered, "Delivered to"+who
+	case queue.EventBounced:
+		s.State, s.Words = envelope.Bounced, "Bounced for"+who
+	case queue.EventSuppressed:
+		s.State, s.Words = envelope.Bounced, e.Upstream+" does not send to"+who
+	case queue.EventComplained:
+		s.State, s.Words = envelope.Complained, "Called spam by"+who
+	case queue.EventSoftBounced:
+		s.State, s.Words = "", "Not taken this time, and given up, for"+who
+	case queue.EventUnsubscribed, queue.EventOpened, queue.EventClicked:
+		s.State, s.Words = "", strings.ToUpper(string(e.Kind[:1]))+string(e.Kind[1:])+" by"+who
 	default:
 		s.State, s.Words = "", string(e.Kind)+who
 	}

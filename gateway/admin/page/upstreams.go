@@ -95,7 +95,22 @@ func factsOf(u *admin.Upstream, now time.Time) []fact {
 	for i := range u.Expiries {
 		list = append(list, expiryFact(&u.Expiries[i]))
 	}
+	if e := u.Events; e != nil {
+		list = append(list, eventsFact(e))
+	}
 	return list
+}
+
+// eventsFact tells how what the provider tells later comes in.
+func eventsFact(e *admin.Hearing) fact {
+	f := fact{Name: "Later events", Value: number(e.Count) + " by " + e.Mode + " since the start"}
+	switch {
+	case e.Error != "":
+		f.Value, f.Bad = "nothing is learned: "+e.Error, true
+	case e.Idle:
+		f.Value += "; there is no mail to ask for"
+	}
+	return f
 }
 
 func expiryFact(e *admin.Expiry) fact {

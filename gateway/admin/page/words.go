@@ -34,6 +34,10 @@ func stateShape(s envelope.State) string {
 	switch s {
 	case envelope.Sent:
 		return "●"
+	case envelope.Delivered:
+		return "✓"
+	case envelope.Bounced, envelope.Complained:
+		return "▼"
 	case envelope.Queued:
 		return "◐"
 	case envelope.Held:
@@ -51,6 +55,10 @@ func stateTone(s envelope.State) string {
 	switch s {
 	case envelope.Queued:
 		return "waits"
+	case envelope.Delivered:
+		return string(envelope.Sent)
+	case envelope.Bounced, envelope.Complained:
+		return string(envelope.Failed)
 	case envelope.Refused: // nothing of ours has failed
 		return string(envelope.Discarded)
 	}

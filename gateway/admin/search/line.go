@@ -113,7 +113,7 @@ func nameOf(value string) string {
 
 // states are those that mail can be in, waiting or not.
 func states() []string {
-	return []string{"queued", "held", "failed", "sent", "discarded", "refused", "maildrop"}
+	return []string{"queued", "held", "failed", "sent", "delivered", "bounced", "complained", "discarded", "refused", "maildrop"}
 }
 
 // stateOf takes the words that people see for the names that states have.
@@ -121,7 +121,7 @@ func stateOf(value string) string {
 	switch value = strings.ToLower(value); value {
 	case "waits", "waiting", "deferred":
 		return "queued"
-	case "delivered", "accepted":
+	case "accepted":
 		return "sent"
 	case "deleted":
 		return "discarded"

@@ -15,7 +15,7 @@ func TestParse(t *testing.T) {
 		"":                          {},
 		"  to:bob\tstate:Failed  ":  {To: "bob", State: "failed"},
 		"state:waits":               {State: "queued"},
-		"state:delivered":           {State: "sent"},
+		"state:delivered":           {State: "delivered"},
 		"state:deleted":             {State: "discarded"},
 		`subject:"your order" id:X`: {Subject: "your order", ID: "X"},
 		`"your order"`:              {Subject: "your order"},

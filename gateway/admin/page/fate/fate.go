@@ -69,7 +69,8 @@ func Together(list []Fate) []Group {
 
 // Weight orders states: what needs attention is the least.
 func Weight(s envelope.State) int {
-	return slices.Index([]envelope.State{envelope.Failed, envelope.Held, envelope.Queued, envelope.Sent, envelope.Discarded, envelope.Refused}, s)
+	return slices.Index([]envelope.State{envelope.Failed, envelope.Bounced, envelope.Complained, envelope.Held, envelope.Queued, envelope.Sent,
+		envelope.Delivered, envelope.Discarded, envelope.Refused}, s)
 }
 
 // Unnamed is a text with … in place of the names of recipients.
