@@ -50,7 +50,8 @@ func queueExport(ctx context.Context, a *app, args []string) error {
 	if len(ids) > 0 {
 		f.IDs = ids
 	}
-	if err := eachMessage(ctx, v, f, func(m *admin.Message) error { return e.export(ctx, m) }); err != nil {
+	err = eachMessage(ctx, v, f, func(m *admin.Message) error { return e.export(ctx, m) })
+	if err != nil {
 		return err
 	}
 	if *asJSON {
@@ -71,6 +72,8 @@ type Exported struct {
 	New   []string `json:"new"`   // ids of messages whose files were written
 	There []string `json:"there"` // that had them already
 	Gone  []string `json:"gone"`  // that left the queue meanwhile
+
+	Maildrop int `json:"maildrop,omitempty"` // messages that wait to be taken in, and are left out
 }
 
 type exporter struct {
@@ -84,6 +87,9 @@ func (e *exporter) words() string {
 	if n := len(e.There); n > 0 {
 		s += fmt.Sprintf("; %s there already: left as they are", terminal.Count(n, "message"))
 	}
+	if e.Maildrop > 0 {
+		s += fmt.Sprintf("; %s of the maildrop left out, which the gateway takes in first", terminal.Count(e.Maildrop, "message"))
+	}
 	if n := len(e.Gone); n > 0 {
 		s += fmt.Sprintf("; %s left the queue meanwhile", terminal.Count(n, "message"))
 	}
@@ -92,6 +98,10 @@ func (e *exporter) words() string {
 
 func (e *exporter) export(ctx context.Context, m *admin.Message) error {
 	e.seen[m.ID] = true
+	if m.Parts[0].State == admin.InMaildrop {
+		e.Maildrop++
+		return nil
+	}
 	body, err := e.view.Open(ctx, m.ID)
 	if errors.Is(err, queue.ErrNotFound) { // it was delivered
 		e.Gone = append(e.Gone, m.ID)

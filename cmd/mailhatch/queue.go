@@ -198,15 +198,16 @@ func queueShow(ctx context.Context, a *app, args []string) error {
 	return nil
 }
 
-// eachMessage calls do for the messages that a filter names, a page at a time.
+// eachMessage calls do for the messages that a filter names, those of the maildrop first, a page at a time.
 func eachMessage(ctx context.Context, v admin.View, f admin.Filter, do func(m *admin.Message) error) error {
 	for {
 		p, err := v.List(ctx, f)
 		if err != nil {
 			return err
 		}
-		for i := range p.Messages {
-			if err := do(&p.Messages[i]); err != nil {
+		list := append(p.Maildrop, p.Messages...)
+		for i := range list {
+			if err := do(&list[i]); err != nil {
 				return err
 			}
 		}
@@ -218,7 +219,11 @@ func eachMessage(ctx context.Context, v admin.View, f admin.Filter, do func(m *a
 
 // noSuch is an error about messages that are not in the queue.
 func noSuch(ids ...string) error {
-	return command.Hintf(fmt.Errorf("no such message in the queue: %s", terminal.Plain(strings.Join(ids, ", "))), "mailhatch log --id %s shows what became of it", terminal.Plain(ids[0]))
+	err := fmt.Errorf("no such message in the queue: %s", terminal.Plain(strings.Join(ids, ", ")))
+	if _, ok := queue.ParseID(ids[0]); !ok {
+		return command.Hintf(err, "it is no id of the queue: mailhatch queue list shows them; what waits in the maildrop gets one when the gateway takes it in")
+	}
+	return command.Hintf(err, "mailhatch log --id %s shows what became of it", terminal.Plain(ids[0]))
 }
 
 func printMessage(w io.Writer, m *admin.Message) error {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -50,7 +51,7 @@ func (r Reader) queued(ctx context.Context, f queue.Filter, p queue.Page) ([]que
 // dropped returns what waits in the maildrop, as far as a filter names it: on the first page, if nothing is asked for that
 // mail of the maildrop does not have.
 func (r Reader) dropped(f *Filter, chosen *queue.Filter) ([]Message, error) {
-	if r.Maildrop == nil || f.IDs != nil || f.After != "" || f.Upstream != "" || f.Subject != "" || f.State != "" && f.State != InMaildrop {
+	if r.Maildrop == nil || f.After != "" || f.Upstream != "" || f.Subject != "" || f.State != "" && f.State != InMaildrop {
 		return nil, nil
 	}
 	w, err := r.Maildrop(page(f.Limit))
@@ -58,9 +59,12 @@ func (r Reader) dropped(f *Filter, chosen *queue.Filter) ([]Message, error) {
 		return nil, fmt.Errorf("the maildrop cannot be read: %w", err)
 	}
 	names := *chosen
-	names.State = ""
+	names.IDs, names.State = nil, ""
 	var list []Message
 	for i := range w.Messages {
+		if f.IDs != nil && !slices.Contains(f.IDs, w.Messages[i].ID) {
+			continue
+		}
 		m := NewDropped(&w.Messages[i], r.Why != nil)
 		asked := queue.Message{ID: m.ID, Envelope: m.Envelope, Size: m.Size}
 		if to := names.Names(&asked, &queue.Part{To: m.Envelope.To}); len(to) > 0 || len(m.Envelope.To) == 0 && f.From+f.To+f.Older == "" {

@@ -32,7 +32,7 @@ func TestMaildropIsSeen(t *testing.T) {
 	for name, want := range map[*Filter]string{
 		{}: "mail-AAAAAAAA ann@example.org bob@example.org mail-BBBBBBBB", {To: "bob@*"}: "mail-AAAAAAAA bob@example.org", {From: "app"}: "mail-AAAAAAAA ann@example.org bob@example.org",
 		{State: InMaildrop, Limit: 1}: "mail-AAAAAAAA ann@example.org bob@example.org", {Older: "30m"}: "mail-AAAAAAAA ann@example.org bob@example.org",
-		{State: envelope.Held}: "", {Upstream: "main"}: "", {Subject: "x"}: "", {IDs: []string{"mail-AAAAAAAA"}}: "", {After: "A"}: "",
+		{State: envelope.Held}: "", {Upstream: "main"}: "", {Subject: "x"}: "", {IDs: []string{"mail-BBBBBBBB"}}: "mail-BBBBBBBB", {IDs: []string{"mail-BBBBBBBB"}, To: "ann"}: "", {IDs: []string{"x"}}: "", {After: "A"}: "",
 	} {
 		p, err := c.List(t.Context(), *name)
 		if err != nil {

@@ -119,6 +119,13 @@ func (r Reader) Show(ctx context.Context, id string) (*Message, error) {
 		return nil, err
 	}
 	if len(list) == 0 {
+		dropped, err := r.dropped(&Filter{IDs: []string{id}}, &queue.Filter{})
+		switch {
+		case err != nil:
+			return nil, err
+		case len(dropped) > 0:
+			return &dropped[0], nil
+		}
 		return nil, fmt.Errorf("%w: %s", queue.ErrNotFound, id)
 	}
 	shown, err := r.messages(ctx, list)
