@@ -27,6 +27,9 @@ func runBackup(ctx context.Context, a *app, args []string) error {
 		return command.Usagef("backup takes the name of a new file")
 	}
 	path := rest[0]
+	if path == "-" {
+		return command.Hintf(command.Usagef("backup writes a file, and the name of one is missing"), "./- is a file of that name")
+	}
 	if _, err := os.Lstat(path); err == nil {
 		return command.Hintf(fmt.Errorf("%s already exists", path), "a backup replaces nothing: choose another name")
 	}
@@ -71,6 +74,9 @@ func (a *app) backup(ctx context.Context, w io.Writer, work string) error {
 // wholeFile makes a file for this account alone, whole or not at all, and returns its size.
 func wholeFile(path string, write func(io.Writer) error) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // mode 0600
+	if failure, ok := errors.AsType[*fs.PathError](err); ok { // whose name says nothing to anybody
+		return 0, fmt.Errorf("%s: %w", path, failure.Err)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -53,7 +53,7 @@ func (l *logFlags) check(rest []string, now time.Time) (err error) {
 		rest = nil
 	}
 	if len(rest) > 0 {
-		return command.Usagef("log takes at most one queue id or word, got %q", rest[0])
+		return command.Usagef("log takes at most one queue id or word, got %s; --subject finds words of the subject", terminal.Plain(strings.Join(rest, " ")))
 	}
 	if l.State = envelope.State(l.state); l.State != "" && !slices.Contains(envelope.States(), l.State) {
 		return command.Usagef("--state %q: write queued, held, failed, sent, delivered, bounced, complained, discarded or refused", l.state)

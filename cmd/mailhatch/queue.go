@@ -48,7 +48,8 @@ func runQueue(ctx context.Context, a *app, args []string) error {
 			return c.run(ctx, a, args[1:])
 		}
 	}
-	return command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release, delete, move, resend or export", args[0])
+	return command.Hintf(command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release, delete, move, resend or export", args[0]),
+		"see mailhatch queue --help")
 }
 
 func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || s == "--help" }
@@ -292,7 +293,11 @@ func partLine(p *admin.Part) string {
 	if p.Upstream != "" {
 		words = append(words, "for "+p.Upstream)
 	}
-	words = append(words, terminal.Count(p.Progress.Attempts, "attempt"))
+	attempts := terminal.Count(p.Progress.Attempts, "attempt")
+	if !p.Progress.Renewed.IsZero() { // the last may have been before that
+		attempts += " since it was retried"
+	}
+	words = append(words, attempts)
 	if !p.Progress.LastAttempt.IsZero() {
 		words = append(words, "the last "+terminal.Ago(p.Progress.LastAttempt)+" ago")
 	}

@@ -169,6 +169,9 @@ func Find(flag string) string {
 func Load(path string, opts Options) (*Config, error) {
 	switch path {
 	case "":
+		if stray := environ.Stray(opts.Kinds, ""); stray != nil {
+			return nil, fmt.Errorf("config: %w", stray)
+		}
 		cfg, err := parse(path, builtIn, opts)
 		if err == nil { // a developer looks at what came
 			cfg.Queue.KeepBodies, cfg.BodyCount = cfg.Queue.KeepSent, builtInBodies
@@ -185,7 +188,11 @@ func Load(path string, opts Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, text, opts)
+	cfg, err := parse(path, text, opts)
+	if err == nil && os.Getenv(environ.Upstream) == "" {
+		cfg.Warnings = append(cfg.Warnings, environ.Stray(opts.Kinds, text)...)
+	}
+	return cfg, err
 }
 
 // Try says what Load would say of a file at path with this text, secrets that are not known here apart.

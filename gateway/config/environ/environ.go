@@ -30,7 +30,7 @@ const (
 
 // Variable returns the variable that sets a key of the upstream: MAILHATCH_API_KEY for api_key.
 func Variable(key string) string {
-	return "MAILHATCH_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+	return prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // Problems is what is wrong with the variables, each with its name.
@@ -152,19 +152,68 @@ func (t *text) upstream() {
 
 // slips looks for names that are meant for known ones.
 func (t *text) slips() {
-	known := []string{Upstream, From, Listen, Allow, Hostname, Admin, Token, Metrics, Variable("base_url"), "MAILHATCH_CONFIG"}
+	known := append(general(), Variable("base_url"))
 	for _, q := range t.kind.Setup {
 		known = append(known, Variable(q.Key))
 	}
-	for _, pair := range os.Environ() {
-		name, value, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "MAILHATCH_") || value == "" || slices.Contains(known, name) {
+	for _, name := range set() {
+		if slices.Contains(known, name) {
 			continue
 		}
-		if what := hint.DidYouMean(name, known); what != "" {
+		if what := meant(name, known); what != "" {
 			t.problems = append(t.problems, name+" is not a variable of "+t.kind.Name+": "+what)
 		}
 	}
+}
+
+// prefix is that of all variables of ours.
+const prefix = "MAILHATCH_"
+
+// meant says which of these variables a name is a slip of, "" if of none. What all have says nothing.
+func meant(name string, known []string) string {
+	rest := make([]string, len(known))
+	for i, k := range known {
+		rest[i] = strings.TrimPrefix(k, prefix)
+	}
+	return strings.Replace(hint.DidYouMean(strings.TrimPrefix(name, prefix), rest), `"`, `"`+prefix, 1)
+}
+
+// general returns the variables that every config can use.
+func general() []string {
+	return []string{Upstream, From, Listen, Allow, Hostname, Admin, Token, Metrics, "MAILHATCH_CONFIG"}
+}
+
+// set returns the variables of ours that have a value.
+func set() (names []string) {
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); strings.HasPrefix(name, prefix) && value != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Stray returns what the variables of an environment without MAILHATCH_UPSTREAM say in vain where the config, "" for none, does
+// not name them: who sets them does not expect that mail is only shown.
+func Stray(kinds []upstream.Kind, config string) Problems {
+	var problems Problems
+	keys := []string{From, Variable("base_url")}
+	for _, k := range kinds {
+		for _, q := range k.Setup {
+			keys = append(keys, Variable(q.Key))
+		}
+	}
+	for _, name := range set() {
+		what := meant(name, []string{Upstream})
+		switch {
+		case strings.Contains(config, "env:"+name), strings.HasPrefix(os.Getenv(name), "tcp://"): // the latter is Kubernetes'
+		case slices.Contains(keys, name):
+			problems = append(problems, name+" is set, and "+Upstream+" is not: it says which type of upstream gets the mail")
+		case !slices.Contains(general(), name) && what != "":
+			problems = append(problems, name+" is not a variable of mailhatch: "+what)
+		}
+	}
+	return problems
 }
 
 // set writes a value as it stands.

@@ -171,3 +171,36 @@ func TestVariablesDiffer(t *testing.T) {
 		}
 	}
 }
+
+// TestStray: variables that say where mail goes are not passed over where the one that all depends on is missing.
+func TestStray(t *testing.T) {
+	for pair, want := range map[string]string{
+		"":                                     "",
+		"MAILHATCH_UPSTREM=resend":             "MAILHATCH_UPSTREM is not a variable of mailhatch: did you mean",
+		"MAILHATCH_API_KEY=re_1":               "MAILHATCH_API_KEY is set, and MAILHATCH_UPSTREAM is not",
+		"MAILHATCH_HOST=relay":                 "MAILHATCH_HOST is set, and",
+		"MAILHATCH_FROM=a@example.com":         "MAILHATCH_FROM is set, and",
+		"MAILHATCH_LISTEN=0.0.0.0:1025":        "", // images set it
+		"MAILHATCH_ALLOW=10.0.0.0/8":           "",
+		"MAILHATCH_CONFIG=/etc/x":              "",
+		"MAILHATCH_PORT=tcp://10.0.0.1:1025":   "", // Kubernetes, for a Service of that name
+		"MAILHATCH_SERVICE_HOST=10.0.0.1":      "",
+		"MAILHATCH_PORT_1025_TCP_ADDR=10.0.0.": "",
+		"MAILHATCH_SERVICE_PORT=1025":          "",
+		"MAILHATCH_SPECS=/specs":               "",
+	} {
+		t.Run(pair, func(t *testing.T) {
+			clear(t)
+			if key, value, ok := strings.Cut(pair, "="); ok {
+				t.Setenv(key, value)
+			}
+			got := environ.Stray(kinds.Kinds(), "")
+			if (got == nil) != (want == "") || !strings.Contains(got.Error(), want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+			if key, _, _ := strings.Cut(pair, "="); environ.Stray(kinds.Kinds(), `key = "env:`+key+`"`) != nil {
+				t.Error("the config names it")
+			}
+		})
+	}
+}
