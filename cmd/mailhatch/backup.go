@@ -74,7 +74,7 @@ func (a *app) backup(ctx context.Context, w io.Writer, work string) error {
 // wholeFile makes a file for this account alone, whole or not at all, and returns its size.
 func wholeFile(path string, write func(io.Writer) error) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // mode 0600
-	if failure, ok := errors.AsType[*fs.PathError](err); ok { // whose name says nothing to anybody
+	if failure, ok := errors.AsType[*fs.PathError](err); ok {                // whose name says nothing to anybody
 		return 0, fmt.Errorf("%s: %w", path, failure.Err)
 	}
 	if err != nil {
