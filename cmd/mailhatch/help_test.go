@@ -132,6 +132,7 @@ func TestBashCompletion(t *testing.T) {
 		"mailhatch queue list --state m":        "maildrop",
 		"mailhatch queue hold --state m":        "",
 		"mailhatch log --state s":               "sent",
+		"mailhatch log --state b":               "bounced",
 		"mailhatch log --export c":              "csv",
 		"mailhatch queue hold --upstream m":     "main",
 		"mailhatch -c f render --upstream o":    "of-f",

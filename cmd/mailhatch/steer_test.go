@@ -157,7 +157,7 @@ func TestUsageMistakes(t *testing.T) {
 		"queue cat --eat":                  "unknown flag --",
 		"log --since soon":                 `--since "soon" is not a time; write 2h`,
 		"log --until soon":                 `--until "soon" is not a time; write 2h`,
-		"log --state eaten":                `--state "eaten": write queued, held, failed, sent, discarded or refused`,
+		"log --state eaten":                `--state "eaten": write queued, held, failed, sent, delivered, bounced, complained, discarded or refused`,
 		"log --export pdf":                 `--export "pdf": write csv, json or mbox`,
 		"log --export csv --json":          "choose one",
 		"log --follow --until 2h":          "--follow goes neither",
@@ -215,9 +215,9 @@ func (r *rig) views(t *testing.T) {
 		`\nid +ID2\n.*\nfailed +for main, 3 attempts, the last 1 min ago\n.*  last error +permanent: 422: no such.*`+
 		`  uncertain +main may have accepted it already.*  passed +relay\n$`)
 	r.check(t, "queue show ID1 --json", 0, `^{"id":"ID1",.*"state":"held","upstream":"main".*}\n$`)
-	r.check(t, "queue show ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log --id ZZ")
+	r.check(t, "queue show ZZ", 1, "no such message in the queue: ZZ\nhint: it is no id of the queue")
 	r.check(t, "queue cat ID1", 0, "^Subject: number 1\r\n\r\nbody 1\r\n$")
-	r.check(t, "queue list ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log --id ZZ")
+	r.check(t, "queue list ZZ", 1, "no such message in the queue: ZZ\nhint: it is no id of the queue")
 	r.check(t, "queue list ID0 ZZ --json", 1, "no such message in the queue: ZZ")
 	r.check(t, "queue cat ZZ", 1, "no such message in the queue: ZZ")
 	r.check(t, "log ID2", 0, `(?s)^TIME +ID +STATE +UPSTREAM +FROM +TO\n\d{4}-.* ID2 +failed +main +app@example.com +ann2@example.org \(ann\)\n    422`)
@@ -291,7 +291,7 @@ func TestSteer(t *testing.T) {
 	r.check(t, "queue list --state queued", 0, `^ID .*\nID0 .*\n.*\nID2 .*\n.*\n.*last error: 422.*\n$`)
 	r.ids = append(r.ids, strings.ToLower(r.ids[0]))
 	r.check(t, "queue hold ID3 ID2", 0, `^2 messages held, 4 recipients\n$`)
-	r.check(t, "queue release ID0 ZZ", 1, "no such message in the queue: ZZ\nhint: mailhatch log")
+	r.check(t, "queue release ID0 ZZ", 1, "no such message in the queue: ZZ\nhint: it is no id of the queue")
 	r.check(t, "queue list --state held", 0, `^ID .*\nID1 .*\nID2 .*\n    held by .+ at .*\n.*last error.*\n$`)
 	r.check(t, "queue release --all --upstream main", 0, `^4 recipients of 2 messages released\n$`)
 	r.check(t, "queue delete ID1", 0, `^1 message deleted, 2 recipients\n$`)
