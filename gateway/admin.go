@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/deliver/waiting"
@@ -25,7 +26,8 @@ import (
 // adminServer shows and steers this gateway.
 func (g *Gateway) adminServer() *admin.Server {
 	return admin.New(admin.Config{
-		Access: g.access, Page: g.page, URL: g.pageURL, Refused: func(client string) {
+		Suppressed: g.suppressions(),
+		Access:     g.access, Page: g.page, URL: g.pageURL, Refused: func(client string) {
 			g.journal.Rejected(journal.Rejected{Stage: "admin-client", Reason: "not in allow of [admin]", Client: client, Listener: "admin"})
 		},
 		Maildrop: g.maildrop, Backup: g.backup,
@@ -33,6 +35,29 @@ func (g *Gateway) adminServer() *admin.Server {
 		Queue: g.queue, Status: g.upstreamStatus, Why: g.waiting, Steer: g.steerUpstream, Flush: g.deliverer.Flush, Reroute: g.deliverer.Reroute, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Metrics: g.metrics,
 		Carry: g.carry, Resend: g.resend, Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
+}
+
+// suppressions changes the addresses that get no mail.
+func (g *Gateway) suppressions() *suppressed.Desk {
+	return &suppressed.Desk{List: g.queue, Provider: g.suppressor, Acted: g.journal.Operator, Now: g.clock.Now,
+		Keep: func() time.Duration { return g.current.Load().Suppression.Keep.Duration }}
+}
+
+// suppressor returns an upstream of the config whose provider has a list of addresses that get no mail.
+func (g *Gateway) suppressor(name string) (upstream.Suppressor, error) {
+	cfg := g.current.Load()
+	u := cfg.Upstream(name)
+	if u == nil {
+		unknown := &admin.UnknownUpstreamError{Name: name}
+		for i := range cfg.Upstreams {
+			unknown.Known = append(unknown.Known, cfg.Upstreams[i].Name)
+		}
+		return nil, &suppressed.BadRequestError{Words: unknown.Error()}
+	}
+	if s, ok := u.Upstream.(upstream.Suppressor); ok {
+		return s, nil
+	}
+	return nil, &suppressed.BadRequestError{Words: fmt.Sprintf("the provider of %s shows no list of suppressed addresses: upstreams of type %s have none", name, u.Kind.Name)}
 }
 
 // adminEndpoints are admin.sock, the address of [admin] and that of health and metrics alone. Mail must flow without the

@@ -27,8 +27,8 @@
 //	                theirs, upstream/smtp/reply, what a relay answers, and upstream/api/filetype, what files are called
 //	admin/trial feedback/webhook
 //	                what became of mail that was made due; requests of providers
-//	deliver/waiting admin/find upstream/raw
-//	                why mail waits; mail found, wherever it is; a message as it is, for the APIs that take it so. Also upstream/api/tokens, for those that take access tokens,
+//	deliver/waiting admin/find admin/suppressed upstream/raw
+//	                why mail waits; mail found, wherever it is; the list of addresses that get no mail; a message as it is, for the APIs that take it so. Also upstream/api/tokens, for those that take access tokens,
 //	                and upstream/api/events, for those whose provider tells later
 //	config/decode deliver/gate queue/engines
 //	                TOML into structs; when an upstream may be asked; the table of engines. Also upstream/api, smtp and local

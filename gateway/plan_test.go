@@ -54,7 +54,7 @@ var plan = [][]string{
 		"upstream/*",
 	},
 	{"gateway/admin/trial", "gateway/feedback/webhook"},
-	{"gateway/deliver/waiting", "gateway/admin/find", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
+	{"gateway/deliver/waiting", "gateway/admin/find", "gateway/admin/suppressed", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
 	{
 		"gateway/config/decode",
 		"gateway/deliver/gate",

@@ -8,6 +8,7 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page"
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
@@ -71,6 +72,11 @@ func (s shown) Act(ctx context.Context, action admin.Action, sel admin.Selection
 // ActOn implements page.Gateway.
 func (s shown) ActOn(ctx context.Context, name string, a admin.UpstreamAction, by string) (*admin.Upstream, error) {
 	return s.g.admin.ActOn(ctx, name, a, by)
+}
+
+// Unsuppress implements page.Gateway.
+func (s shown) Unsuppress(ctx context.Context, r suppressed.Removal, by string) (*suppressed.Removed, error) {
+	return s.g.suppressions().Remove(ctx, r, by)
 }
 
 // Reload implements page.Gateway.

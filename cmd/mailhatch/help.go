@@ -27,6 +27,8 @@ func describe(prefix string, list []subcommand) []command.Description {
 			d.Sub = describe("alert ", alertCommands())
 		case "upstream":
 			d.Sub = describe("upstream ", upstreamCommands())
+		case "suppress":
+			d.Sub = describe("suppress ", suppressCommands())
 		case "sendmail":
 			d.Flags = sendmail.Flags()
 		default:

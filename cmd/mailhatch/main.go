@@ -85,6 +85,7 @@ func subcommands() []subcommand {
 		{"top", "", "show live how the gateway is, on a terminal", runTop},
 		{"alert", "test [NAME]", "send a test to the receivers of alerts", runAlert},
 		{"upstream", "list|pause|resume|probe [NAME]", "show upstreams; pause, resume or try one", runUpstream},
+		{"suppress", "list|add|remove|import|export [ADDRESS…]", "show and change the addresses that get no mail", runSuppress},
 		{"page", "", "print a link that opens the page in a browser, once", runPage},
 		{"login", "UPSTREAM", "log in to an upstream that a person consents to, by a browser anywhere", runLogin},
 		{"presets", "[NAME]", "list the services that an SMTP upstream knows by name, or show one", runPresets},

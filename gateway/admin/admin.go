@@ -28,6 +28,7 @@ import (
 
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/crowd"
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
@@ -39,30 +40,31 @@ import (
 
 // Config is what the server shows and steers. Queue is needed, all else may be missing.
 type Config struct {
-	Queue    queue.Engine
-	Status   func() []Upstream                                                             // how the upstreams are; the server adds what waits for each
-	Why      func(ctx context.Context, list []queue.Message) (*waiting.View, error)        // tells why each of them waits; nil: as in a stopped gateway
-	Steer    func(ctx context.Context, upstream string, a UpstreamAction, by string) error // pauses, resumes or probes an upstream
-	Flush    func(ctx context.Context, upstream string) error                              // makes queued mail of a lane due and tries its upstream
-	Reroute  func(upstream string)                                                         // has due mail of a lane routed anew soon
-	Silent   func() []string                                                               // listeners that do not answer, in words
-	Ready    func() []string                                                               // what is not ready yet, in words; none: ready
-	Reload   func(ctx context.Context) ([]string, error)                                   // reads the config again and returns what needs a restart; after an error the old config stays
-	Login    func(ctx context.Context, name string, show func(upstream.LoginCode)) error
-	Memory   func(upstream string) ([]Kept, bool)                                                        // what an upstream of type memory was given; false: it is none
-	Recent   func() []journal.Happened                                                                   // what happened last
-	Metrics  *meter.Registry                                                                             //  metrics beside those of the queue
-	Access   *access.Control                                                                             // who may ask what at an address; nil: health and metrics are all that there is
-	Page     http.Handler                                                                                // what browsers see at an address once a link was opened there; nil: nothing
-	Refused  func(client string)                                                                         // is told of clients that a Door does not admit
-	URL      func() (string, error)                                                                      // where browsers find the server, without a final slash, or why they do not; nil: nowhere
-	Carry    func(ctx context.Context, upstream string, m *queue.Message, to []envelope.Recipient) error // why an upstream cannot carry a message, in words; nil: it can
-	Resend   func(ctx context.Context, id string, ask Resend, by string) (*Resent, error)
-	Acted    func(journal.Operation) // is told of what operators did
-	Log      *slog.Logger            // failures of connections and panics
-	Hostname func() string
-	Version  string
-	Started  time.Time
+	Queue      queue.Engine
+	Status     func() []Upstream                                                             // how the upstreams are; the server adds what waits for each
+	Why        func(ctx context.Context, list []queue.Message) (*waiting.View, error)        // tells why each of them waits; nil: as in a stopped gateway
+	Steer      func(ctx context.Context, upstream string, a UpstreamAction, by string) error // pauses, resumes or probes an upstream
+	Flush      func(ctx context.Context, upstream string) error                              // makes queued mail of a lane due and tries its upstream
+	Reroute    func(upstream string)                                                         // has due mail of a lane routed anew soon
+	Silent     func() []string                                                               // listeners that do not answer, in words
+	Ready      func() []string                                                               // what is not ready yet, in words; none: ready
+	Reload     func(ctx context.Context) ([]string, error)                                   // reads the config again and returns what needs a restart; after an error the old config stays
+	Login      func(ctx context.Context, name string, show func(upstream.LoginCode)) error
+	Memory     func(upstream string) ([]Kept, bool)                                                        // what an upstream of type memory was given; false: it is none
+	Recent     func() []journal.Happened                                                                   // what happened last
+	Metrics    *meter.Registry                                                                             //  metrics beside those of the queue
+	Access     *access.Control                                                                             // who may ask what at an address; nil: health and metrics are all that there is
+	Page       http.Handler                                                                                // what browsers see at an address once a link was opened there; nil: nothing
+	Refused    func(client string)                                                                         // is told of clients that a Door does not admit
+	URL        func() (string, error)                                                                      // where browsers find the server, without a final slash, or why they do not; nil: nowhere
+	Carry      func(ctx context.Context, upstream string, m *queue.Message, to []envelope.Recipient) error // why an upstream cannot carry a message, in words; nil: it can
+	Resend     func(ctx context.Context, id string, ask Resend, by string) (*Resent, error)
+	Acted      func(journal.Operation) // is told of what operators did
+	Suppressed *suppressed.Desk        // changes the addresses that get no mail; needed where somebody does
+	Log        *slog.Logger            // failures of connections and panics
+	Hostname   func() string
+	Version    string
+	Started    time.Time
 
 	Backup func(ctx context.Context, w io.Writer) error // packs the state into w; ErrBusy while another does
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 )
@@ -176,6 +177,27 @@ func (c *Client) List(ctx context.Context, f Filter) (*Page, error) {
 		q["id"] = f.IDs
 	}
 	return call[Page](ctx, c, http.MethodGet, "/api/v1/queue", q, nil)
+}
+
+// Suppressed returns a page of the addresses that get no mail.
+func (c *Client) Suppressed(ctx context.Context, f suppressed.Filter) (*suppressed.Suppressions, error) {
+	return call[suppressed.Suppressions](ctx, c, http.MethodGet, "/api/v1/suppressed", values("address", f.Address, "domain", f.Domain, "reason", f.Reason,
+		"after", f.After, "limit", number(f.Limit)), nil)
+}
+
+// Suppress puts addresses on that list.
+func (c *Client) Suppress(ctx context.Context, a suppressed.Addition) (*suppressed.Added, error) {
+	return call[suppressed.Added](ctx, c, http.MethodPost, "/api/v1/suppressed/add", nil, a)
+}
+
+// Unsuppress takes addresses off it.
+func (c *Client) Unsuppress(ctx context.Context, r suppressed.Removal) (*suppressed.Removed, error) {
+	return call[suppressed.Removed](ctx, c, http.MethodPost, "/api/v1/suppressed/remove", nil, r)
+}
+
+// ImportSuppressed puts the list of a provider on it.
+func (c *Client) ImportSuppressed(ctx context.Context, i suppressed.Import) (*suppressed.Added, error) {
+	return call[suppressed.Added](ctx, c, http.MethodPost, "/api/v1/suppressed/import", nil, i)
 }
 
 // Show implements View.

@@ -16,6 +16,7 @@ import (
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/openapi"
 	"mailhatch/gateway/admin/search"
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -55,6 +56,8 @@ func writeError(w http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &bad):
 		status = bad.status
+	case isA[*suppressed.BadRequestError](err):
+		status = http.StatusBadRequest
 	case errors.As(err, &tooLarge):
 		status = http.StatusRequestEntityTooLarge
 	case errors.Is(err, queue.ErrPlace):
@@ -68,6 +71,8 @@ func writeError(w http.ResponseWriter, err error) {
 	}
 	writeJSON(w, status, failure{err.Error()}) //nolint:errcheck // the client is gone
 }
+
+func isA[E error](err error) bool { _, ok := errors.AsType[E](err); return ok }
 
 // failure is the answer to a request that failed.
 type failure struct {
@@ -100,6 +105,10 @@ func (s *Server) routes(stopped context.Context) []route {
 		{"GET /api/v1/recent", access.Program, s.recent},
 		{"POST /api/v1/queue/{action}", access.Program, s.steer},
 		{"POST /api/v1/queue/{id}/resend", access.Person, s.resend}, // to anybody, who then reads it
+		{"GET /api/v1/suppressed", access.Program, s.suppressed},
+		{"POST /api/v1/suppressed/add", access.Program, changes(s, s.suppressions().Add)},
+		{"POST /api/v1/suppressed/remove", access.Program, changes(s, s.suppressions().Remove)},
+		{"POST /api/v1/suppressed/import", access.Program, changes(s, s.suppressions().Import)},
 		{"POST /api/v1/flush", access.Program, s.flush},
 		{"POST /api/v1/upstream/{name}/{action}", access.Program, s.upstream},
 		{"GET /api/v1/queue/{id}/message", access.Person, s.open},

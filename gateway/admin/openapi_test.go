@@ -22,6 +22,7 @@ import (
 
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/openapi"
+	"mailhatch/gateway/admin/suppressed"
 )
 
 // description is openapi.yaml, read once.
@@ -192,7 +193,8 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	types := map[string]reflect.Type{"Error": reflect.TypeFor[failure]()}
-	for _, root := range []any{Status{}, Page{}, Log{}, Recent{}, Selection{}, Changed{}, Kept{}, Checked{}, LoginStep{}, Reloaded{}, Link{}, Resend{}, Resent{}, AlertTests{}} {
+	for _, root := range []any{Status{}, Page{}, Log{}, Recent{}, Selection{}, Changed{}, Kept{}, Checked{}, LoginStep{}, Reloaded{}, Link{}, Resend{}, Resent{}, AlertTests{},
+		suppressed.Suppressions{}, suppressed.Addition{}, suppressed.Removal{}, suppressed.Import{}, suppressed.Added{}, suppressed.Removed{}} {
 		collectTypes(reflect.TypeOf(root), types)
 	}
 	for name, schema := range api.doc.Components.Schemas.FromOldest() {

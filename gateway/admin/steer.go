@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
 )
@@ -91,6 +92,49 @@ func (s *Server) act(ctx context.Context, action Action, sel Selection, by strin
 		return nil, err
 	}
 	return out, nil
+}
+
+// suppressed shows a page of the addresses that get no mail.
+func (s *Server) suppressed(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	limit, err := limitOf(q.Get("limit"))
+	if err != nil {
+		return err
+	}
+	p, err := suppressed.List(r.Context(), s.cfg.Queue, suppressed.Filter{Address: q.Get("address"), Domain: q.Get("domain"), Reason: q.Get("reason"),
+		After: q.Get("after"), Limit: limit})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, p)
+}
+
+// suppressions is what changes the addresses that get no mail.
+func (s *Server) suppressions() *suppressed.Desk {
+	if s.cfg.Suppressed != nil {
+		return s.cfg.Suppressed
+	}
+	return &suppressed.Desk{}
+}
+
+// changes answers a request to change the addresses that get no mail.
+func changes[Ask, Answer any](s *Server, do func(ctx context.Context, ask Ask, by string) (*Answer, error)) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var ask Ask
+		d := json.NewDecoder(r.Body)
+		d.DisallowUnknownFields()
+		if err := d.Decode(&ask); err != nil {
+			if isA[*http.MaxBytesError](err) {
+				return err
+			}
+			return badRequest("the request cannot be read: %v", err)
+		}
+		answer, err := do(r.Context(), ask, s.operator(r))
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, answer)
+	}
 }
 
 // valid finds what is wrong with a request, and completes the deed.

@@ -14,9 +14,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/queuetest"
+	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/upstream"
 )
 
 func TestAct(t *testing.T) {
@@ -388,6 +392,44 @@ func TestEmptyConditions(t *testing.T) {
 		err := json.Unmarshal([]byte(text), &sel)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestSuppressed: the addresses that get no mail, as programs see and change them.
+func TestSuppressed(t *testing.T) {
+	q, err := sqlite.Open(t.Context(), queue.Settings{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(queuetest.Start(t, q))
+	c, _ := start(t, Config{Queue: q, Suppressed: &suppressed.Desk{List: q, Now: time.Now, Provider: func(name string) (upstream.Suppressor, error) {
+		return nil, &suppressed.BadRequestError{Words: "no upstream " + name}
+	}}})
+	ctx := t.Context()
+	added, err := c.Suppress(ctx, suppressed.Addition{Entries: []suppressed.Suppression{{Address: "a@example.org", Domain: "x.example", Words: "why"}, {Address: "b@example.org", Reason: "bounced", Until: time.Now().Add(time.Hour)}}})
+	if err != nil || added.Added != 2 {
+		t.Fatalf("%+v, %v", added, err)
+	}
+	page, err := c.Suppressed(ctx, suppressed.Filter{Limit: 1})
+	if err != nil || len(page.Entries) != 1 || page.Next == "" {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	if page, err = c.Suppressed(ctx, suppressed.Filter{After: page.Next}); err != nil || len(page.Entries) != 1 || page.Next != "" {
+		t.Errorf("the second page: %+v, %v", page, err)
+	}
+	domain := "x.example"
+	removed, err := c.Unsuppress(ctx, suppressed.Removal{Addresses: []string{"A@example.org", "c@example.org"}, Domain: &domain})
+	if err != nil || len(removed.Entries) != 1 || len(removed.Missing) != 1 {
+		t.Errorf("%+v, %v", removed, err)
+	}
+	_, badReason := c.Suppressed(ctx, suppressed.Filter{Reason: "angry"})
+	_, badPlace := c.Suppressed(ctx, suppressed.Filter{After: "?"})
+	_, badUpstream := c.ImportSuppressed(ctx, suppressed.Import{Upstream: "nowhere"})
+	_, badAddress := c.Suppress(ctx, suppressed.Addition{Entries: []suppressed.Suppression{{Address: "x", Reason: "manual"}}})
+	for _, err := range []error{badReason, badPlace, badUpstream, badAddress} {
+		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusBadRequest {
+			t.Errorf("%v", err)
 		}
 	}
 }

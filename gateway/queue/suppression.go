@@ -130,12 +130,12 @@ func (s *Suppression) Check() error {
 func (s *Suppression) AddressKey() string { return mime.AddressKey(s.Address) }
 
 // Yields reports whether an entry gives way to another one of the same address and domain: what a person put there stays
-// before what events tell, a complaint or an unsubscription before a bounce, and of equals the later stays.
+// before what events tell, a complaint or an unsubscription before a bounce, and of equals the later stays, and the one that is there before one of the same time.
 func (s *Suppression) Yields(to *Suppression) bool {
 	if c := cmp.Compare(s.weight(), to.weight()); c != 0 {
 		return c < 0
 	}
-	return !to.At.Before(s.At)
+	return to.At.After(s.At)
 }
 
 func (s *Suppression) weight() int {

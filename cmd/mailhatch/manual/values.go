@@ -43,6 +43,8 @@ func valueOf(c *command.Description, f *command.Flag) offer {
 		return offer{words: words}
 	case "upstream":
 		return offer{known: knownUpstreams}
+	case "reason":
+		return offer{words: []string{"bounced", "complained", "unsubscribed", "suppressed", "manual"}}
 	case "id": // others are of providers and of clients
 		if c.Name == "log" || strings.HasPrefix(c.Name, "queue ") {
 			return offer{known: knownIDs}

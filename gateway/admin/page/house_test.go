@@ -19,6 +19,7 @@ import (
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/figures"
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
@@ -57,6 +58,12 @@ func (s shown) ActOn(_ context.Context, name string, a admin.UpstreamAction, by 
 		return nil, errors.New("it is broken")
 	}
 	return &admin.Upstream{}, nil
+}
+func (s shown) Unsuppress(ctx context.Context, r suppressed.Removal, by string) (*suppressed.Removed, error) {
+	s.house.steered = fmt.Sprint("lift ", r.Addresses[0], " at ", r.Upstream, " by ", by)
+	d := suppressed.Desk{List: s.Engine, Now: time.Now}
+	r.Upstream = ""
+	return d.Remove(ctx, r, by)
 }
 func (s shown) Resend(_ context.Context, _ string, ask admin.Resend, _ string) (*admin.Resent, error) {
 	if ask.To[0] == "nobody@" {

@@ -13,7 +13,7 @@
 //	GET  /act, POST /act          what an action will touch; then it is done
 //	GET  /upstreams               how they are; POST /upstreams/{name}/{action} pauses, resumes, probes
 //	GET  /routes                  the rules; what would become of a message with to=, from=, client=, user=, message=
-//	GET  /suppressed, /config     addresses that get no mail; the config in force; POST /config/reload reads it again
+//	GET  /suppressed, /config     addresses that get no mail, of which POST /suppressed/lift frees one; the config in force; POST /config/reload reads it again
 //	GET  /live                    server-sent events: something happened
 //
 // Whatever comes from mail, providers and the config is text that the templates escape; mail's HTML is shown in a
@@ -33,6 +33,7 @@ import (
 	"mailhatch/gateway/admin/access"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/find"
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
@@ -53,6 +54,9 @@ type Gateway interface {
 	Act(ctx context.Context, action admin.Action, s admin.Selection, by string) (*admin.Changed, error)
 	// ActOn pauses, resumes or probes an upstream, in the name of somebody.
 	ActOn(ctx context.Context, name string, action admin.UpstreamAction, by string) (*admin.Upstream, error)
+	suppressed.Lister
+	// Unsuppress takes addresses off the list of those that get no mail, in the name of somebody.
+	Unsuppress(ctx context.Context, r suppressed.Removal, by string) (*suppressed.Removed, error)
 	// Reload reads the config again and returns what of it waits for a restart.
 	Reload(ctx context.Context) ([]string, error)
 	// Render writes the request that would offer a message to these recipients at an upstream.
@@ -107,6 +111,7 @@ func New(cfg Config) *Page {
 		"GET /routes":                     p.routes,
 		"POST /routes":                    p.routes,
 		"GET /suppressed":                 p.suppressed,
+		"POST /suppressed/lift":           p.lift,
 		"GET /config":                     p.config,
 		"POST /config/reload":             p.reload,
 		"GET /act":                        p.confirm,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -231,7 +232,36 @@ func TestConfig(t *testing.T) {
 	h.contains("a reload that fails", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "It was not taken", "it is away")
 	h.reload = &config.Error{File: "x", Problems: []config.Problem{{Line: 3, Key: "hostnam", Problem: "is no key", Hint: "did you mean hostname?"}}}
 	h.contains("a bad config", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "line 3: hostnam is no key did you mean hostname?")
-	h.contains("nobody suppressed", h.see("/suppressed"), "No address is suppressed.")
+}
+
+// TestSuppressed: who gets no mail, why, and how that ends.
+func TestSuppressed(t *testing.T) {
+	h := newHouse(t)
+	h.contains("nobody suppressed", h.see("/suppressed"), "No address is suppressed.", "mailhatch suppress add ADDRESS")
+	at := time.Now().Add(-time.Hour)
+	var list []queue.Suppression
+	for i := range perPage + 5 {
+		list = append(list, queue.Suppression{Address: fmt.Sprintf("old%d@example.org", i), Reason: queue.ReasonManual, At: at, By: "root"})
+	}
+	list = append(list, queue.Suppression{Address: "<b>@example.org", Domain: "news.example.com", Reason: queue.ReasonBounced, At: time.Now(), Until: time.Now().Add(48 * time.Hour),
+		Upstream: "bulk", ID: queue.FormatID(9), Words: "550 <who>?"})
+	if _, err := h.queue.Suppress(t.Context(), list...); err != nil {
+		t.Fatal(err)
+	}
+	text := h.see("/suppressed")
+	h.contains("the list", text, "<b>@example.org", "550 <who>?", "news.example.com", "its mail", "old9@example.org", "root", "Older")
+	if h.contains("found", h.see("/suppressed?address=old7@example.org&reason=manual"), "old7@example.org"); strings.Contains(h.see("/suppressed?address=old7@"), "old8@") {
+		t.Error("what does not match is shown")
+	}
+	h.contains("nothing found", h.see("/suppressed?address=nobody@"), "No address matches.")
+	form := url.Values{"address": {"<b>@example.org"}, "domain": {"news.example.com"}, "upstream": {"bulk"}}
+	r := h.ask("POST", "/suppressed/lift", form)
+	if r.Code != http.StatusSeeOther || h.steered != "lift <b>@example.org at bulk by page: ann" {
+		t.Errorf("%d, %q", r.Code, h.steered)
+	}
+	h.contains("after that", h.see(r.Header().Get("Location")), "<b>@example.org is off the list")
+	h.contains("twice", h.text("/suppressed/lift", h.ask("POST", "/suppressed/lift", form)), "This address is not on the list.")
+	h.contains("no address", h.text("/suppressed/lift", h.ask("POST", "/suppressed/lift", url.Values{"address": {""}})), "This cannot be done.", "names no address")
 }
 
 // TestRequest: what each upstream is sent.

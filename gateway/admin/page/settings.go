@@ -4,17 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
 )
-
-// suppressed is the screen of addresses that get no mail.
-func (p *Page) suppressed(v *view) error {
-	return p.show(v, http.StatusOK, "suppressed", "Suppressed", nil)
-}
 
 // settings is the screen of the config in force.
 type settings struct {
@@ -97,4 +96,70 @@ func (p *Page) reload(v *view) error {
 		s.Refused = err.Error()
 	}
 	return p.showConfig(v, s)
+}
+
+// gone is the screen of addresses that get no mail.
+type gone struct {
+	Rows      []goneRow
+	Address   string // that is asked for
+	Reason    string
+	Reasons   []queue.SuppressionReason
+	Next      string   // address of the next page
+	Lifted    string   // that was just taken off
+	On        []string // events that put addresses here
+	Listening bool     // some upstream tells of such
+}
+
+type goneRow struct {
+	suppressed.Suppression
+	Providers []string // upstreams whose provider can take it off its own list
+}
+
+func (p *Page) suppressed(v *view) error {
+	q, cfg := v.r.URL.Query(), p.cfg.Config()
+	g := &gone{Address: q.Get("address"), Reason: q.Get("reason"), Reasons: queue.SuppressionReasons(), Lifted: q.Get("lifted"), On: cfg.Suppression.On}
+	list, err := suppressed.List(v.ctx, p.cfg.Gateway, suppressed.Filter{Address: g.Address, Reason: g.Reason, After: q.Get("after"), Limit: perPage})
+	if err != nil {
+		return err
+	}
+	var providers []string
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		if _, ok := u.Upstream.(upstream.Suppressor); ok {
+			providers = append(providers, u.Name)
+		}
+		if f, ok := u.Upstream.(upstream.Feedback); ok && !f.Listening().Off() {
+			g.Listening = true
+		}
+	}
+	for _, s := range list.Entries {
+		row := goneRow{Suppression: s}
+		if slices.Contains(providers, s.Upstream) {
+			row.Providers = []string{s.Upstream}
+		} else if s.Upstream == "" {
+			row.Providers = providers
+		}
+		g.Rows = append(g.Rows, row)
+	}
+	if list.Next != "" {
+		g.Next = "/suppressed?" + url.Values{"address": {g.Address}, "reason": {g.Reason}, "after": {list.Next}}.Encode()
+	}
+	return p.show(v, http.StatusOK, "suppressed", "Suppressed", g)
+}
+
+// lift takes an address off the list, and off the provider's where that is wanted.
+func (p *Page) lift(v *view) error {
+	if err := v.r.ParseForm(); err != nil {
+		return badForm("The form cannot be read.", err.Error())
+	}
+	address, domain := v.r.Form.Get("address"), v.r.Form.Get("domain")
+	removed, err := p.cfg.Gateway.Unsuppress(v.ctx, suppressed.Removal{Addresses: []string{address}, Domain: &domain, Upstream: v.r.Form.Get("upstream")}, p.cfg.Caller(v.r).By)
+	if err != nil {
+		return badForm("This cannot be done.", err.Error())
+	}
+	if len(removed.Missing) > 0 {
+		return &refusal{http.StatusNotFound, "This address is not on the list.", "Somebody else may have lifted it, or its time is over."}
+	}
+	http.Redirect(v.w, v.r, "/suppressed?lifted="+url.QueryEscape(address), http.StatusSeeOther)
+	return nil
 }

@@ -1,0 +1,369 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/search"
+	"mailhatch/gateway/admin/suppressed"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/engines"
+	"mailhatch/upstream"
+)
+
+// suppressCommands are the words after mailhatch suppress.
+func suppressCommands() []subcommand {
+	return []subcommand{
+		{"list", "[ADDRESS|WORD]", "show the addresses that get no mail, and why (the default)", suppressList},
+		{"add", "ADDRESS…", "put addresses on the list", suppressAdd},
+		{"remove", "ADDRESS…", "take addresses off the list: mail goes there again", suppressRemove},
+		{"import", "FILE", "put the addresses of a file on the list, one a line or CSV as export writes it, - is standard input; or those of a provider's list (--from)", suppressImport},
+		{"export", "[ADDRESS|WORD]", "print the list as CSV", suppressExport},
+	}
+}
+
+// runSuppress shows and changes the addresses that get no mail.
+func runSuppress(ctx context.Context, a *app, args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
+		return suppressList(ctx, a, args)
+	}
+	if isHelp(args[0]) {
+		return flag.ErrHelp
+	}
+	for _, c := range suppressCommands() {
+		if c.name == args[0] {
+			return c.run(ctx, a, args[1:])
+		}
+	}
+	return command.Usagef("suppress has no command %q; use list, add, remove, import or export", args[0])
+}
+
+// suppressFlags choose entries of the list.
+type suppressFlags struct{ sender, reason string }
+
+func (f *suppressFlags) define(fs *flag.FlagSet, sender, reason string) {
+	fs.Var(&command.Once{Value: &f.sender}, "sender", sender)
+	if reason != "" {
+		fs.Var(&command.Once{Value: &f.reason}, "reason", reason)
+	}
+}
+
+func suppressList(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("suppress list")
+	asJSON := fs.Bool("json", false, "one line of JSON for each address")
+	limit := fs.Int("limit", 100, "show at most so `many`, the newest first; 0: all")
+	var f suppressFlags
+	f.define(fs, "only entries for mail from this sender `domain`", "only this `reason`: bounced, complained, unsubscribed, suppressed (by the provider) or manual")
+	words, err := command.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(words) > 1 || *limit < 0 {
+		return command.Usagef("suppress list: name one address, or a word in it; --limit is a number")
+	}
+	t := &terminal.Table{Head: []string{"ADDRESS", "SENDERS", "REASON", "SINCE", "UNTIL", "BY"}}
+	shown := 0
+	more, err := a.eachSuppressed(ctx, suppressed.Filter{Address: strings.Join(words, ""), Domain: f.sender, Reason: f.reason}, *limit, func(e *suppressed.Suppression) error {
+		if shown++; *asJSON {
+			return a.printJSON(e)
+		}
+		t.Row(e.Address, orElse(e.Domain, "all"), string(e.Reason), terminal.Moment(e.At), untilWhen(e.Until), orElse(e.By, orElse(e.Upstream, "-")))
+		t.Note(terminal.Clip(e.Words, 200))
+		return nil
+	})
+	switch {
+	case err != nil || *asJSON:
+		return err
+	case shown == 0:
+		fmt.Fprintln(a.stdout, "no address is suppressed"+choice(len(words) > 0 || f != suppressFlags{}, " that matches", ""))
+		return nil
+	}
+	if err := t.Write(a.stdout); err != nil {
+		return err
+	}
+	if more {
+		fmt.Fprintf(a.stderr, "mailhatch: these are the newest %d: --limit 0 shows all\n", shown)
+	}
+	return nil
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func choice(is bool, yes, no string) string {
+	if is {
+		return yes
+	}
+	return no
+}
+
+func untilWhen(t time.Time) string {
+	if t.IsZero() {
+		return "lifted"
+	}
+	return terminal.Moment(t)
+}
+
+// eachSuppressed reads the list of the running gateway, or of the store of a stopped one, until there were most entries; 0: to
+// its end.
+func (a *app) eachSuppressed(ctx context.Context, f suppressed.Filter, most int, each func(*suppressed.Suppression) error) (more bool, err error) {
+	read, done, err := a.suppressedReader(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	for n := 0; ; {
+		if most > 0 {
+			f.Limit = min(most-n, suppressed.MaxPage)
+		}
+		p, err := read(ctx, f)
+		if err != nil {
+			return false, err
+		}
+		for i := range p.Entries {
+			if err := each(&p.Entries[i]); err != nil {
+				return false, err
+			}
+		}
+		n += len(p.Entries)
+		if f.After = p.Next; p.Next == "" || most > 0 && n >= most {
+			return p.Next != "", nil
+		}
+	}
+}
+
+func (a *app) suppressedReader(ctx context.Context) (read func(context.Context, suppressed.Filter) (*suppressed.Suppressions, error), done func(), err error) {
+	client, stateDir, err := a.client(ctx)
+	if err == nil {
+		return client.Suppressed, client.Close, nil
+	}
+	if !errors.Is(err, admin.ErrNotRunning) {
+		return nil, nil, err
+	}
+	store, openErr := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
+	if openErr != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context, f suppressed.Filter) (*suppressed.Suppressions, error) {
+			return suppressed.List(ctx, store, f)
+		},
+		func() { _ = store.Close() }, nil
+}
+
+func suppressAdd(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("suppress add")
+	asJSON := fs.Bool("json", false, "one JSON object")
+	var f suppressFlags
+	f.define(fs, "only for mail from this sender `domain`; without it for all mail", "why, for the record and the refusal: manual (the default), bounced, complained or unsubscribed (a `reason`)")
+	var note, span string
+	fs.Var(&command.Once{Value: &note}, "note", "a `text` for the record, which refused clients see")
+	fs.Var(&command.Once{Value: &span}, "for", "a `time` after which mail goes there again, such as 30d; without it they stay until they are removed")
+	addresses, err := command.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(addresses) == 0 {
+		return command.Usagef("suppress add: name the addresses")
+	}
+	until, err := after(span)
+	if err != nil {
+		return err
+	}
+	var entries []suppressed.Suppression
+	for _, address := range addresses {
+		entries = append(entries, suppressed.Suppression{Address: address, Domain: f.sender, Reason: queue.SuppressionReason(f.reason), Until: until, Words: note})
+	}
+	client, _, err := a.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	added, err := suppress(ctx, client, entries)
+	if err != nil {
+		return err
+	}
+	return a.tellAdded(added, *asJSON)
+}
+
+// after returns the time that lies a span ahead; "" is never.
+func after(span string) (time.Time, error) {
+	if span == "" {
+		return time.Time{}, nil
+	}
+	var d upstream.Duration
+	if err := d.UnmarshalText([]byte(span)); err != nil || d.Duration <= 0 {
+		return time.Time{}, command.Usagef("--for %q: write a time with a unit, such as 30d or 12h", span)
+	}
+	return time.Now().Add(d.Duration), nil
+}
+
+// suppress puts entries on the list of the running gateway, some at a time.
+func suppress(ctx context.Context, c *admin.Client, entries []suppressed.Suppression) (*suppressed.Added, error) {
+	all := &suppressed.Added{}
+	for len(entries) > 0 {
+		n := min(len(entries), suppressed.MaxPage)
+		added, err := c.Suppress(ctx, suppressed.Addition{Entries: entries[:n]})
+		if err != nil {
+			return all, err
+		}
+		all.Read, all.Added, entries = all.Read+added.Read, all.Added+added.Added, entries[n:]
+	}
+	return all, nil
+}
+
+func (a *app) tellAdded(n *suppressed.Added, asJSON bool) error {
+	if asJSON {
+		return a.printJSON(n)
+	}
+	text := addresses(n.Added) + " put on the list"
+	if there := n.Read - n.Skipped - n.Added; there > 0 {
+		text += "; " + addresses(there) + " there already"
+	}
+	if n.Skipped > 0 {
+		text += fmt.Sprintf("; %d of the provider's entries are no addresses", n.Skipped)
+	}
+	_, err := fmt.Fprintln(a.stdout, text)
+	return err
+}
+
+func addresses(n int) string {
+	if n == 1 {
+		return "1 address"
+	}
+	return fmt.Sprintf("%d addresses", n)
+}
+
+func suppressRemove(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("suppress remove")
+	asJSON := fs.Bool("json", false, "one JSON object")
+	var f suppressFlags
+	f.define(fs, "only the entry for mail from this sender `domain`; without it each", "")
+	var provider string
+	fs.Var(&command.Once{Value: &provider}, "upstream", "have the provider of this `upstream` take them off its own list too")
+	names, err := command.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 || len(names) > suppressed.MaxPage {
+		return command.Usagef("suppress remove: name the addresses, at most %d", suppressed.MaxPage)
+	}
+	client, _, err := a.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ask := suppressed.Removal{Addresses: names, Upstream: provider}
+	if f.sender != "" {
+		ask.Domain = &f.sender
+	}
+	removed, err := client.Unsuppress(ctx, ask)
+	switch {
+	case err != nil:
+		return err
+	case *asJSON:
+		return a.printJSON(removed)
+	}
+	for _, e := range removed.Entries {
+		fmt.Fprintf(a.stdout, "%s is off the list for mail from %s; it was there as %s since %s\n", terminal.Plain(e.Address), terminal.Plain(orElse(e.Domain, "all senders")), e.Reason, terminal.Moment(e.At))
+	}
+	if len(removed.Provider) > 0 {
+		fmt.Fprintf(a.stdout, "the provider of %s has no entry of %s any longer\n", terminal.Plain(provider), terminal.Plain(strings.Join(removed.Provider, ", ")))
+	}
+	if len(removed.Missing) > 0 && len(removed.Provider) == 0 {
+		return fmt.Errorf("not on the list: %s", terminal.Plain(strings.Join(removed.Missing, ", ")))
+	}
+	return nil
+}
+
+func suppressImport(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("suppress import")
+	asJSON := fs.Bool("json", false, "one JSON object")
+	var f suppressFlags
+	f.define(fs, "only for mail from this sender `domain`; without it as the file says, else for all mail", "why, where the file does not say: manual (the default), bounced, complained or unsubscribed (a `reason`)")
+	var from string
+	fs.Var(&command.Once{Value: &from}, "from", "read the list of the provider of this `upstream` in place of a file")
+	files, err := command.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if from != "" && (len(files) > 0 || f.reason != "") || from == "" && len(files) != 1 {
+		return command.Usagef("suppress import: name one file, - for standard input, or an upstream with --from")
+	}
+	client, _, err := a.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var added *suppressed.Added
+	if from != "" {
+		added, err = client.ImportSuppressed(ctx, suppressed.Import{Upstream: from, Domain: f.sender})
+	} else {
+		added, err = a.importFile(ctx, client, files[0], suppressed.Suppression{Domain: f.sender, Reason: queue.SuppressionReason(f.reason)})
+	}
+	if err != nil {
+		return err
+	}
+	return a.tellAdded(added, *asJSON)
+}
+
+// importFile reads all of a file before it puts anything on the list: a mistake on its last line leaves nothing half done.
+func (a *app) importFile(ctx context.Context, c *admin.Client, name string, defaults suppressed.Suppression) (*suppressed.Added, error) {
+	var in io.Reader = a.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	var entries []suppressed.Suppression
+	err := suppressed.Read(in, defaults, func(list []suppressed.Suppression) error {
+		entries = append(entries, list...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%s has no address", name)
+	}
+	return suppress(ctx, c, entries)
+}
+
+func suppressExport(ctx context.Context, a *app, args []string) error {
+	fs := a.flags("suppress export")
+	var f suppressFlags
+	f.define(fs, "only entries for mail from this sender `domain`", "only this `reason`")
+	words, err := command.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(words) > 1 {
+		return command.Usagef("suppress export: name one address, or a word in it")
+	}
+	t, err := suppressed.NewTable(a.stdout)
+	if err != nil {
+		return err
+	}
+	_, err = a.eachSuppressed(ctx, suppressed.Filter{Address: search.Address(strings.Join(words, "")), Domain: f.sender, Reason: f.reason}, 0, func(e *suppressed.Suppression) error {
+		return t.Write([]suppressed.Suppression{*e})
+	})
+	if err == nil {
+		err = t.Write(nil) // the names of the columns, where there is nothing else
+	}
+	return err
+}
