@@ -19,7 +19,7 @@ func TestPage(t *testing.T) {
 	browser := chromium(t)
 	for name, walk := range map[string]func(*testing.T, context.Context){
 		"live overview": liveOverview, "search": search, "retry": retry, "move": move, "hostile mail": hostile, "strangers": strangers,
-		"keyboard": keyboard, "first mail": firstMail, "access": accessible, "budget": budget, "screenshots": screenshots,
+		"keyboard": keyboard, "first mail": firstMail, "calm": calm, "crowd": crowd, "phone": phone, "way in": wayIn, "access": accessible, "budget": budget, "screenshots": screenshots,
 	} {
 		t.Run(name, func(t *testing.T) { walk(t, browser) })
 	}
@@ -89,7 +89,8 @@ func retry(t *testing.T, browser context.Context) {
 	b.shows("h1", "Retry 1 recipient of 1 message?")
 	b.click(".primary", "Retry 1 recipient")
 	b.at("/messages/")
-	b.shows(".fates", "bob@example.org by bulk")
+	b.shows(".did", "1 recipient is tried again.")
+	b.shows(".fates", "bob@example.org taken by bulk")
 	b.shows(".timeline", "page: ann tried it again for bob@example.org")
 	b.shows(".timeline", "as re_")
 }
@@ -112,7 +113,7 @@ func move(t *testing.T, browser context.Context) {
 	b.visit("/messages")
 	b.shows("#rows", "News of today")
 	b.click(".subject a", "News of today")
-	b.shows(".fates", "bob@example.org by main")
+	b.shows(".fates", "bob@example.org taken by main")
 	b.shows(".timeline", "page: ann moved it to main")
 }
 
@@ -270,7 +271,7 @@ func keyboard(t *testing.T, browser context.Context) {
 	b.shows("h1", "Retry 1 recipient")
 	b.await("the focus on the button", `document.activeElement.classList.contains("primary")`)
 	b.must(chromedp.KeyEvent("\r"))
-	b.shows(".fates", "bob@example.org by bulk")
+	b.shows(".fates", "bob@example.org taken by bulk")
 	b.must(chromedp.KeyEvent("u"))
 	b.at("/messages")
 }

@@ -1,8 +1,10 @@
 package page
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mailhatch/gateway/admin"
@@ -153,7 +155,7 @@ func (p *Page) act(v *view) error {
 		return badForm("This cannot be done.", err.Error())
 	}
 	if len(w.IDs) == 1 && len(changed.Missing) == 0 && changed.Stay+changed.Busy == 0 {
-		http.Redirect(v.w, v.r, "/messages/"+w.IDs[0], http.StatusSeeOther)
+		http.Redirect(v.w, v.r, fmt.Sprintf("/messages/%s?did=%s-%d", w.IDs[0], w.Deed.Action, changed.Recipients), http.StatusSeeOther)
 		return nil
 	}
 	return p.show(v, http.StatusOK, "done", w.Deed.Verb, &result{w.Deed.did(changed), changed, "/messages"})
@@ -161,11 +163,18 @@ func (p *Page) act(v *view) error {
 
 // did says what came of it.
 func (d *deed) did(c *admin.Changed) string {
-	are := "are"
-	if c.Recipients == 1 {
-		are = "is"
+	return count(c.Recipients, "recipient") + " of " + count(c.Changed, "message") + plural(c.Recipients, " is ", " are ") + d.Done + "."
+}
+
+// didThis puts into words what an address says was done to one message just now: "retry-3". It is "" for anything else.
+func didThis(s string) string {
+	action, n, _ := strings.Cut(s, "-")
+	recipients, err := strconv.Atoi(n)
+	i := slices.IndexFunc(deeds(), func(d deed) bool { return string(d.Action) == action })
+	if err != nil || recipients < 1 || i < 0 {
+		return ""
 	}
-	return count(c.Recipients, "recipient") + " of " + count(c.Changed, "message") + " " + are + " " + d.Done + "."
+	return count(recipients, "recipient") + plural(recipients, " is ", " are ") + deeds()[i].Done + "."
 }
 
 // again is the screen by which a message is sent a second time.

@@ -37,7 +37,7 @@ func TestManyRecipients(t *testing.T) {
 	failed.Progress.Error = "550 no."
 	id := h.add(plain, []queue.Part{part(envelope.Queued, "bulk", waits...), failed, held}, gone...)
 	text := h.see("/messages/" + id)
-	h.contains("the message", text, "1,001 recipients", "▲ failed50 recipients given up: 550 no", "■ heldeva@example.org held", "◐ waits50 recipients no gateway serves", "● sent900 recipients by main",
+	h.contains("the message", text, "1,001 recipients", "▲ failed50 recipients given up: 550 no", "■ heldeva@example.org held", "◐ waits50 recipients no gateway serves", "● sent900 recipients taken by main",
 		"reader0899@example.org re_899", "reader0999@example.org", "reader0017@example.org re_17reader0018", "Taken by main for reader0000@example.org, reader0001@example.org, reader0002@example.org and 897 more")
 	body := h.ask("GET", "/messages/"+id, nil).Body.String()
 	if n := strings.Count(body, "<details"); n != 3 {

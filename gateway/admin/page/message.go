@@ -18,6 +18,8 @@ import (
 // message is the screen of one message.
 type message struct {
 	ID       string
+	Did      string // what was done to it just now
+	Sender   string // of the envelope, where the From field does not name it
 	Header   queue.Summary
 	Envelope envelope.Envelope
 	Size     int64
@@ -73,6 +75,7 @@ func (p *Page) message(v *view) error {
 	if m.Tab == "request" {
 		p.render(v, m)
 	}
+	m.Did = didThis(v.r.URL.Query().Get("did"))
 	title := m.Header.Subject
 	if title == "" {
 		title = "Message " + m.ID
@@ -130,6 +133,9 @@ func (p *Page) known(v *view) (*message, error) {
 	}
 	m.Timeline = timeline(&m.Envelope, events, records)
 	m.Why = why(&m.Envelope)
+	if m.Header.From != "" && !strings.Contains(m.Header.From, m.Envelope.From) || m.Envelope.From == "" {
+		m.Sender = sender(m.Envelope.From)
+	}
 	return m, nil
 }
 

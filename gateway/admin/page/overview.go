@@ -99,7 +99,11 @@ func (p *Page) shown(u admin.Upstream) shownUpstream {
 		values = append(values, float64(point.Sent))
 		s.Sent += point.Sent
 	}
-	s.Spark = plot.Spark(values, "sent", count(s.Sent, "recipient")+" sent in 24 hours")
+	class := "sent"
+	if s.Sent == 0 {
+		class = "discarded"
+	}
+	s.Spark = plot.Spark(values, class, count(s.Sent, "recipient")+" sent in 24 hours")
 	return s
 }
 
@@ -135,7 +139,7 @@ func (o *overview) draw(f *figures.Figures, s *span) {
 	points := f.Series(s.whole, s.step)
 	minutes := s.step.Minutes()
 	sent, deferred, lost := plot.Series{Class: "sent"}, plot.Series{Class: "waits"}, plot.Series{Class: "failed"}
-	c := &plot.Chart{Unit: "recipients a minute"}
+	c := &plot.Chart{Unit: "recipients a minute", None: "No mail in the last " + strings.TrimPrefix(s.Label, "1 ")}
 	total := figures.Count{}
 	for i, point := range points {
 		at := point.At.Local()
@@ -155,7 +159,7 @@ func (o *overview) draw(f *figures.Figures, s *span) {
 		}
 	}
 	c.Series = []plot.Series{sent, deferred, lost}
-	c.About = fmt.Sprintf("Recipients in the last %s: %s sent, %s put off, %s failed", s.Label, number(total.Sent), number(total.Deferred), number(total.Failed))
+	c.About = fmt.Sprintf("Recipients in the last %s: %s sent, %s put off, %s failed", strings.TrimPrefix(s.Label, "1 "), number(total.Sent), number(total.Deferred), number(total.Failed))
 	o.Chart, o.Unit = c.SVG(), duration(s.step)
 	if half, most, ok := f.Ages(s.whole); ok {
 		o.Half, o.Most = roughly(half), roughly(most)

@@ -78,7 +78,7 @@ func TestMessage(t *testing.T) {
 	id := h.add(mixed, []queue.Part{part(envelope.Held, "bulk", "ann@example.org")}, sent("eva@example.org"))
 	address := "/messages/" + id
 	text := h.see(address)
-	h.contains("the message", text, `<b>bold</b> & "quoted"`, "■ heldann@example.org held", "● senteva@example.org by main", "Taken by main for eva@example.org", "as P1", "Release…", "Move…", "Send again…", "Accepted", "Download")
+	h.contains("the message", text, `<b>bold</b> & "quoted"`, "■ heldann@example.org held", "● senteva@example.org taken by main", "Taken by main for eva@example.org", "as P1", "Release…", "Move…", "Send again…", "Accepted", "Download")
 	h.contains("its HTML", h.see(address+"?tab=html"), "1 resource in it would have been fetched from other machines", "Fetch pictures")
 	h.contains("its HTML", h.see(address+"?tab=html&remote"), "fetches pictures from other machines")
 	h.contains("its header", h.see(address+"?tab=headers"), "X-Long", "Grüße", "=?utf-8?q?")
@@ -124,8 +124,14 @@ func TestAct(t *testing.T) {
 	w := h.ask("POST", "/act", form)
 	h.contains("the answer", h.text("/act", w), "3 recipients of 2 messages are held.")
 	h.contains("the message", h.see("/messages/"+id), "ann@example.org held by page: ann", "bob@example.org held by page: ann", "Held by page: ann for ann@example.org and bob@example.org")
-	if w := h.ask("POST", "/act", url.Values{"do": {"release"}, "id": {id}}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/messages/"+id {
+	if w := h.ask("POST", "/act", url.Values{"do": {"release"}, "id": {id}}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/messages/"+id+"?did=release-3" {
 		t.Errorf("%d to %s", w.Code, w.Header().Get("Location"))
+	}
+	h.contains("what was done", h.see("/messages/"+id+"?did=release-3"), "3 recipients are released.")
+	for _, did := range []string{"", "release", "release-", "release-0", "release--1", "explode-3", "<b>-3"} {
+		if text := didThis(did); text != "" {
+			t.Errorf("%q did %q", did, text)
+		}
 	}
 	h.contains("a question about nothing", h.see("/act?do=release&id="+id), "Nothing to release")
 	h.status = []admin.Upstream{{Name: "relay", State: "open"}, {Name: "main", State: "open"}, {Name: "gone"}}
@@ -195,8 +201,13 @@ func TestUpstreams(t *testing.T) {
 	for action, want := range map[string]string{"pause": "Pause bulk?", "resume": "Resume bulk?", "probe": "Probe bulk now?"} {
 		target := "/upstreams/bulk/" + action
 		h.contains("the question", h.see(target), want, "1 delivery waits for it")
-		if w := h.ask("POST", target, url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/upstreams#up-bulk" || h.steered != action+" bulk by page: ann" {
+		if w := h.ask("POST", target, url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/upstreams?did="+action+"-bulk#up-bulk" || h.steered != action+" bulk by page: ann" {
 			t.Errorf("%s: %d, %s", action, w.Code, h.steered)
+		}
+	}
+	for did, want := range map[string]string{"pause-bulk": "bulk is paused.", "resume-bulk": "bulk is resumed.", "probe-bulk": "bulk is probed:", "explode-bulk": "", "pause-nope": "", "pause-gone": ""} {
+		if text := didToUpstream(did, &admin.Status{Upstreams: h.status}); !strings.HasPrefix(text, want) || want == "" && text != "" {
+			t.Errorf("%s did %q", did, text)
 		}
 	}
 	for target, status := range map[string]int{"/upstreams/bulk/explode": 400, "/upstreams/gone/pause": 404, "/upstreams/broken/pause": 400} {
@@ -413,7 +424,7 @@ func TestExport(t *testing.T) {
 	}
 	w = h.ask("GET", "/messages/export?format=json", nil)
 	lines = strings.Split(strings.TrimSpace(w.Body.String()), "\n")
-	if len(lines) != exportStep+2 || !strings.Contains(lines[len(lines)-1]+lines[len(lines)-2], `{"id":"`+id) {
+	if len(lines) != exportStep+2 || strings.Count(w.Body.String(), `{"id":"`+id) != 2 {
 		t.Errorf("%d lines, the last %s", len(lines), lines[len(lines)-1])
 	}
 	if w := h.ask("GET", "/messages/export?q=tow:x", nil); w.Code != http.StatusBadRequest {

@@ -20,9 +20,12 @@
   });
   setInterval(tick, 1000);
 
+  // What was done just now is said once.
+  if (/[?&]did=/.test(location.search)) history.replaceState(null, '', location.pathname + location.hash);
+
   // What happened while the page was open: figures change where they stand, lists wait for a click.
   const bar = $('#new');
-  let busy = false, again = false;
+  let busy = false, again = false, late = false;
   const swap = async () => {
     if (busy) { again = true; return; }
     busy = true;
@@ -31,11 +34,16 @@
       if (answer.ok) {
         const next = new DOMParser().parseFromString(await answer.text(), 'text/html');
         $$('[data-swap], #whole').forEach(e => {
-          const n = next.getElementById(e.id);
-          if (!n || n.innerHTML === e.innerHTML && n.className === e.className || e.contains(document.activeElement) && e.id !== 'whole') return;
-          const open = $$('details[open]', e).map(d => d.id);
+          const n = next.getElementById(e.id), now = document.activeElement, mark = getSelection();
+          if (!n || n.innerHTML === e.innerHTML && n.className === e.className) return;
+          // What is being read, pointed at or filled in stays.
+          if (!mark.isCollapsed && e.contains(mark.anchorNode)) return;
+          if (e.contains(now) && !now.matches('a, button, summary')) return;
+          if (e.id === 'attention' && e.offsetHeight && $('#attention ~ :hover') && $$('li', e).length !== $$('li', n).length) { late = true; return; }
+          const open = $$('details[open]', e).map(d => d.id), at = $$('a, button, summary', e).indexOf(now);
           e.innerHTML = n.innerHTML; e.className = n.className;
           $$('details', e).forEach(d => { d.open = open.includes(d.id); });
+          if (at >= 0) $$('a, button, summary', e)[at]?.focus({preventScroll: true});
         });
         const empty = $('[data-empty]');
         if (empty && next.getElementById('list')) {
@@ -49,6 +57,8 @@
     busy = false;
     if (again) { again = false; setTimeout(swap, 500); }
   };
+  // Notes that came while the pointer was below them, where it would have hit something else.
+  $('main').addEventListener('pointerleave', () => { if (late) { late = false; swap(); } });
   // A tab that nobody sees holds no connection: browsers have few.
   let stream = null;
   const watch = () => {
@@ -74,6 +84,10 @@
     addEventListener('pageshow', look);
   }
 
+  // From a message back to where it was found.
+  if (root.dataset.screen === 'messages') sessionStorage.setItem('list', location.search);
+  if (root.dataset.screen === 'message') $('.back a').href += sessionStorage.getItem('list') ?? '';
+
   // Keys.
   const rows = () => $$('#rows tr');
   const here = () => rows().findIndex(r => r.classList.contains('here'));
@@ -95,7 +109,7 @@
     case 'j': go(at + 1); break;
     case 'k': go(at < 0 ? 0 : at - 1); break;
     case 'x': if (at >= 0) $('input', rows()[at]).click(); break;
-    case 'u': if (root.dataset.screen === 'message') location.href = '/messages'; break;
+    case 'u': $('.back a')?.click(); break;
     case '?': $('#keys').showModal(); break;
     default: return;
     }

@@ -170,9 +170,9 @@ func fateOf(r *queue.Record, received time.Time) fate.Fate {
 	f := fate.Fate{To: mime.AddressText(r.Recipient.Address), Given: given(&r.Recipient), State: r.State, Upstream: r.Upstream, Small: r.Error, ID: r.ProviderID, At: r.At}
 	switch r.State {
 	case envelope.Sent:
-		f.Words = "by " + r.Upstream
+		f.Words = "taken by " + r.Upstream
 		if after := r.At.Sub(received); !received.IsZero() && after >= 0 {
-			f.Detail = ", " + duration(after) + " after it came"
+			f.Detail = " " + duration(after) + " after it came"
 		}
 		if r.Attempts > 1 {
 			f.Detail += fmt.Sprintf(", at attempt %d", r.Attempts)
@@ -183,7 +183,11 @@ func fateOf(r *queue.Record, received time.Time) fate.Fate {
 			f.At = r.Told
 		}
 	case envelope.Failed:
-		f.Words = "after " + count(r.Attempts, "attempt")
+		f.Words = "given up after " + count(r.Attempts, "attempt")
+	case envelope.Refused:
+		f.Words = "refused when it was handed over"
+	default:
+		f.Words = string(r.State)
 	}
 	return f
 }

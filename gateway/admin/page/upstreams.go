@@ -17,6 +17,7 @@ import (
 // upstreams is the screen of all upstreams.
 type upstreams struct {
 	List []upstreamCard
+	Did  string // what was done just now
 }
 
 // upstreamCard is all that is known of one upstream.
@@ -40,7 +41,7 @@ func (p *Page) upstreams(v *view) error {
 	if err != nil {
 		return err
 	}
-	u := &upstreams{}
+	u := &upstreams{Did: didToUpstream(v.r.URL.Query().Get("did"), st)}
 	for i := range st.Upstreams {
 		c := upstreamCard{shownUpstream: p.shown(st.Upstreams[i])}
 		c.Strip = plot.Strip(p.cfg.Figures.Closed(c.Name), "When it was closed in the last 24 hours")
@@ -194,6 +195,24 @@ func (p *Page) actOnUpstream(v *view) error {
 	if _, err := p.cfg.Gateway.ActOn(v.ctx, d.Name, d.Action, p.cfg.Caller(v.r).By); err != nil {
 		return badForm("This cannot be done.", err.Error())
 	}
-	http.Redirect(v.w, v.r, "/upstreams#up-"+url.PathEscape(d.Name), http.StatusSeeOther)
+	at := url.URL{Path: "/upstreams", RawQuery: url.Values{"did": {string(d.Action) + "-" + d.Name}}.Encode(), Fragment: "up-" + d.Name}
+	http.Redirect(v.w, v.r, at.String(), http.StatusSeeOther)
 	return nil
+}
+
+// didToUpstream puts into words what an address says was done to an upstream just now: "pause-main". It is "" for anything else.
+func didToUpstream(s string, st *admin.Status) string {
+	action, name, _ := strings.Cut(s, "-")
+	if !slices.ContainsFunc(st.Upstreams, func(u admin.Upstream) bool { return u.Name == name && u.State != "" }) {
+		return ""
+	}
+	switch admin.UpstreamAction(action) {
+	case admin.Pause:
+		return name + " is paused."
+	case admin.Resume:
+		return name + " is resumed."
+	case admin.Probe:
+		return name + " is probed: its state shows what comes of it."
+	}
+	return ""
 }

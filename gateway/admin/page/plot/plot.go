@@ -28,16 +28,15 @@ type Chart struct {
 	Titles []string // of each point, shown where the pointer is
 	Unit   string   // of the values
 	About  string   // what it shows, for those who do not see it
+	None   string   // what it says where all values are zero
 }
 
-// Size of a chart in the units of its own; the page scales it.
+// A chart is as wide as its place, and so are its curves; its texts stay as they are. Heights are pixels.
 const (
-	width  = 1080
-	height = 220
-	left   = 44 // for the numbers
-	top    = 10
-	bottom = 26 // for the marks
-	right  = 4
+	width  = 1000 // of the curves, in units of their own
+	height = 180  // of the curves
+	top    = 20   // above them, for the number of the highest line
+	bottom = 24   // below them, for the marks
 )
 
 // SVG draws the chart.
@@ -45,35 +44,49 @@ func (c *Chart) SVG() template.HTML {
 	var b strings.Builder
 	n := len(c.Titles)
 	ceiling := nice(c.highest())
-	x := func(i int) float64 { return left + float64(i)*(width-left-right)/float64(max(1, n-1)) }
-	y := func(v float64) float64 { return top + (height-top-bottom)*(1-v/ceiling) }
-	fmt.Fprintf(&b, `<svg class="plot" viewBox="0 0 %d %d" role="img" aria-label="%s">`, width, height, template.HTMLEscapeString(c.About))
+	x := func(i int) float64 { return float64(i) * width / float64(max(1, n-1)) }
+	y := func(v float64) float64 { return height * (1 - v/ceiling) }
+	fmt.Fprintf(&b, `<svg class="plot" height="%d" role="img" aria-label="%s">`, top+height+bottom, template.HTMLEscapeString(c.About))
 	for _, share := range []float64{0, .5, 1} {
-		fmt.Fprintf(&b, `<path class="grid" d="M%d %sH%d"/><text x="%d" y="%s" text-anchor="end">%s</text>`,
-			left, number(y(ceiling*share)), width-right, left-8, number(y(ceiling*share)+4), number(ceiling*share))
+		fmt.Fprintf(&b, `<line class="grid" x2="100%%" y1="%[1]s" y2="%[1]s"/>`, number(top+y(ceiling*share)))
+	}
+	fmt.Fprintf(&b, `<svg y="%d" width="100%%" height="%d" viewBox="0 0 %d %[2]d" preserveAspectRatio="none">`, top, height, width)
+	for _, s := range c.Series {
+		if line := path(s.Values, x, y); line != "" {
+			fmt.Fprintf(&b, `<g class="%s"><path class="area" d="%sL%s %dL0 %[4]dZ"/><path class="line" d="%s"/></g>`,
+				template.HTMLEscapeString(s.Class), line, number(x(n-1)), height, strokes(s.Values, x, y))
+		}
+	}
+	step := width / float64(max(1, n-1))
+	for i, title := range c.Titles {
+		fmt.Fprintf(&b, `<rect x="%s" width="%s" height="%d"><title>%s</title></rect>`, number(x(i)-step/2), number(step), height, template.HTMLEscapeString(title))
+	}
+	b.WriteString("</svg>")
+	fmt.Fprintf(&b, `<text y="%d">%s %s</text><text y="%s">%s</text>`, top-5, thousands(ceiling), template.HTMLEscapeString(c.Unit), number(top+y(ceiling/2)-5), thousands(ceiling/2))
+	if c.highest() == 0 {
+		fmt.Fprintf(&b, `<text x="50%%" y="%d" text-anchor="middle">%s</text>`, top+height/4, template.HTMLEscapeString(c.None))
 	}
 	for _, m := range c.Marks {
-		anchor := "middle"
-		if m.Point >= n-1 {
+		at, anchor := x(m.Point)*100/width, "middle"
+		switch {
+		case at < 5:
+			anchor = "start"
+		case at > 95:
 			anchor = "end"
 		}
-		fmt.Fprintf(&b, `<text x="%s" y="%d" text-anchor="%s">%s</text>`, number(x(m.Point)), height-6, anchor, template.HTMLEscapeString(m.Text))
+		fmt.Fprintf(&b, `<text x="%s%%" y="%d" text-anchor="%s">%s</text>`, number(at), top+height+bottom-5, anchor, template.HTMLEscapeString(m.Text))
 	}
-	for _, s := range c.Series {
-		line := path(s.Values, x, y)
-		if line == "" {
-			continue
-		}
-		fmt.Fprintf(&b, `<g class="%s"><path class="area" d="%sL%s %sL%d %sZ"/><path class="line" d="%s"/></g>`,
-			template.HTMLEscapeString(s.Class), line, number(x(n-1)), number(y(0)), left, number(y(0)), strokes(s.Values, x, y))
-	}
-	step := float64(width-left-right) / float64(max(1, n-1))
-	for i, title := range c.Titles {
-		fmt.Fprintf(&b, `<rect x="%s" y="%d" width="%s" height="%d"><title>%s</title></rect>`, number(x(i)-step/2), top, number(step), height-top-bottom,
-			template.HTMLEscapeString(title))
-	}
-	fmt.Fprintf(&b, `<text class="unit" x="%d" y="%d">%s</text></svg>`, left+6, top+12, template.HTMLEscapeString(c.Unit))
+	b.WriteString("</svg>")
 	return template.HTML(b.String()) //nolint:gosec // all texts are escaped
+}
+
+// thousands writes a number of the scale, which has no fraction: 12,000.
+func thousands(v float64) string {
+	s := number(v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func (c *Chart) highest() float64 {

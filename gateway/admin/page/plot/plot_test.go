@@ -33,17 +33,24 @@ func TestChart(t *testing.T) {
 		Series: []Series{{Class: "sent", Values: []float64{0, 1, 2.5, 130}}, {Class: "failed", Values: make([]float64, 4)}},
 		Marks:  []Mark{{0, "12:00"}, {3, "12:03"}},
 		Titles: []string{"12:00 0 sent", "12:01 <1> sent", "12:02", "12:03"},
-		Unit:   "a minute", About: `sent & "failed"`,
+		Unit:   "a minute", None: "No mail", About: `sent & "failed"`,
 	}
 	svg := string(c.SVG())
 	texts := wellFormed(t, svg)
-	for _, want := range []string{"0\n", "100\n", "200\n", "12:00\n", "12:01 <1> sent\n", "a minute\n"} {
+	for _, want := range []string{"100\n", "200 a minute\n", "12:00\n", "12:01 <1> sent\n"} {
 		if !strings.Contains(texts, want) {
 			t.Errorf("no text %q in %q", want, texts)
 		}
 	}
 	if !strings.Contains(svg, `class="sent"`) || strings.Contains(svg, `class="failed"`) {
 		t.Error("a series of zeros is drawn, or the other is not")
+	}
+	if strings.Contains(texts, "No mail") {
+		t.Error("there is mail, and it says that there is none")
+	}
+	none := Chart{Series: []Series{{Values: []float64{0, 0}}}, Titles: []string{"a", "b"}, None: "No mail"}
+	if texts := wellFormed(t, string(none.SVG())); !strings.Contains(texts, "No mail\n") {
+		t.Errorf("without mail there is %q", texts)
 	}
 	for _, c := range []Chart{{}, {Titles: []string{"one"}, Series: []Series{{Values: []float64{3}}}}} {
 		if svg := string(c.SVG()); strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
@@ -60,6 +67,14 @@ func TestNice(t *testing.T) {
 		top := nice(v)
 		if top < v || v > 2 && top > 2.6*v || strings.Contains(number(top/2), ".") {
 			t.Errorf("%v ends at %v", v, top)
+		}
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for v, want := range map[float64]string{2: "2", 500: "500", 1000: "1,000", 40000: "40,000", 2e6: "2,000,000"} {
+		if got := thousands(v); got != want {
+			t.Errorf("%v is %s", v, got)
 		}
 	}
 }
