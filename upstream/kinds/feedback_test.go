@@ -39,6 +39,8 @@ func tellers() map[string]teller {
 	return map[string]teller{
 		"mailgun": {dialect: telling.Mailgun{Domain: "mg.example.com"}, denied: 401, config: "api_key = \"key\"\ndomain = \"mg.example.com\"\n",
 			fake: func() *upstreamtest.Server { return upstreamtest.NewMailgun("key", "mg.example.com") }},
+		"resend":   {dialect: telling.Resend{}, denied: 401, covers: true, config: "api_key = \"key\"\n", fake: func() *upstreamtest.Server { return upstreamtest.NewResend("key") }},
+		"sendgrid": {dialect: telling.SendGrid{}, denied: 403, covers: true, config: "api_key = \"key\"\n", fake: func() *upstreamtest.Server { return upstreamtest.NewSendGrid("key") }},
 		"postmark": {dialect: telling.Postmark{}, config: "server_token = \"key\"\n", fake: func() *upstreamtest.Server { return fakes.NewPostmark("key") }},
 		"brevo":    {dialect: telling.Brevo{}, denied: 403, config: "api_key = \"key\"\n", fake: func() *upstreamtest.Server { return fakes.NewBrevo("key") }},
 	}
@@ -79,10 +81,21 @@ func modeOf(name string) string {
 }
 
 func secretOf(name string) string {
-	if name == "resend" {
+	switch name {
+	case "resend":
 		return resendSecret
+	case "sendgrid":
+		_, public := telling.SendGrid{}.Key("sendgrid")
+		return public
 	}
 	return hookSecret
+}
+
+func timeWord(at time.Time) string {
+	if time.Since(at) < time.Hour {
+		return "now" // or what the provider says will be
+	}
+	return at.UTC().Format(time.RFC3339Nano)
 }
 
 // describe puts events into words, a line each.
@@ -90,7 +103,7 @@ func describe(b upstream.Batch) string {
 	var s strings.Builder
 	for _, e := range b.Events {
 		fmt.Fprintf(&s, "%s %s mail=%s queue=%s at=%s status=%s mta=%s key=%s words=%q\n", e.Kind, e.Recipient, e.ProviderID, e.QueueID,
-			e.At.UTC().Format(time.RFC3339Nano), e.Status, e.RemoteMTA, e.Key, e.Words)
+			timeWord(e.At), e.Status, e.RemoteMTA, e.Key, e.Words)
 	}
 	if b.Skipped > 0 || b.Note != "" {
 		fmt.Fprintf(&s, "skipped %d: %s\n", b.Skipped, b.Note)
@@ -210,10 +223,9 @@ func TestPolling(t *testing.T) {
 			if outcomes[0].Err != nil {
 				t.Fatal(outcomes[0].Err)
 			}
-			accepted := log.Entries()[0]
 			var made []telling.Entry
 			for i := range 230 {
-				e := telling.Entry{ID: fmt.Sprintf("e%03d", i), Mail: strings.Trim(accepted.Mail, "<>"), QueueID: mail.ID, Recipient: fmt.Sprintf("r%03d@example.org", i),
+				e := telling.Entry{ID: fmt.Sprintf("e%03d", i), Mail: fmt.Sprintf("mail-%03d", i), QueueID: mail.ID, Recipient: fmt.Sprintf("r%03d@example.org", i),
 					Kind: upstream.Delivered, At: time.Now().Add(-time.Duration(230-i) * time.Second)}
 				if i%10 == 0 {
 					e.Kind, e.Words, e.Status = upstream.Bounced, "550 5.1.1 no such user", "5.1.1"
@@ -222,16 +234,14 @@ func TestPolling(t *testing.T) {
 			}
 			log.Happen(made...)
 			told, cursor := pollAll(t, f, "", time.Now().Add(-time.Hour))
-			bounced := 0
+			count := map[upstream.EventKind]int{}
 			for _, e := range told {
-				if e.Kind == upstream.Bounced {
-					bounced++
-				}
+				count[e.Kind]++
 			}
-			if bounced != 23 || len(told) != 230 && len(told) != 23 { // some logs tell what went wrong only
-				t.Errorf("%d events, %d bounced", len(told), bounced)
+			if count[upstream.Bounced] != 23 || count[upstream.Delivered] != 207 && count[upstream.Delivered] != 0 { // some logs tell what went wrong only
+				t.Errorf("%v", count)
 			}
-			log.Happen(telling.Entry{ID: "late", Mail: accepted.Mail, QueueID: mail.ID, Recipient: "late@example.org", Kind: upstream.Bounced, At: time.Now().Add(-100 * time.Second)})
+			log.Happen(telling.Entry{ID: "late", Mail: "mail-late", QueueID: mail.ID, Recipient: "late@example.org", Kind: upstream.Bounced, At: time.Now().Add(-100 * time.Second)})
 			told, _ = pollAll(t, f, cursor, time.Now().Add(-time.Hour))
 			if !containsEvent(told, "late@example.org") {
 				t.Error("what entered the log late is not told")

@@ -11,6 +11,7 @@ import (
 	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 )
 
 // Limits of Resend, https://resend.com/docs/api-reference/emails/send-email
@@ -43,9 +44,11 @@ var form = api.Form{Reserved: []string{"X-Resend-*", "Resend-*"}}
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "resend", Doc: "Resend's API (JSON)", Changes: changes(),
-		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, signed"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), OnLossy: "refuse"} },
-		Setup:  []upstream.Question{api.KeyQuestion("RESEND_API_KEY")},
+		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New: func() upstream.Settings {
+			return &settings{Settings: api.Defaults(), OnLossy: "refuse", Events: events.Defaults()}
+		},
+		Setup: []upstream.Question{api.KeyQuestion("RESEND_API_KEY")},
 	}
 }
 
@@ -62,6 +65,7 @@ type settings struct {
 	api.Settings
 	APIKey  upstream.Secret `toml:"api_key"`
 	OnLossy string          `toml:"on_lossy"`
+	Events  events.Settings `toml:"events"`
 }
 
 // Open makes the upstream.
@@ -70,14 +74,19 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		URL: "https://api.resend.com", KeyHint: "make one at https://resend.com/api-keys",
 		Recipients: maxRecipients, Bytes: maxBytes, Keyed: true, Changes: changes(),
 	}, api.Bearer(s.APIKey))
-	if err = errors.Join(err, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
+	listener, listenErr := s.Events.Open(env, ways)
+	if err = errors.Join(err, listenErr, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
 		return nil, err
 	}
-	return &keyed{api.New(client, &provider{client: client, flatten: s.OnLossy == "allow", control: s.PassControlHeaders})}, nil
+	r := &provider{client: client, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}
+	return &keyed{api.New(client, r), newFeedback(r, listener)}, nil
 }
 
 // keyed is the upstream of kind resend.
-type keyed struct{ *api.Upstream }
+type keyed struct {
+	*api.Upstream
+	*feedback
+}
 
 // keyValidity: https://resend.com/docs/dashboard/emails/idempotency-keys
 const keyValidity = 24 * time.Hour

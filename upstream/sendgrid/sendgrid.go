@@ -16,6 +16,7 @@ import (
 	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 )
 
 // Limits of SendGrid, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/limitations
@@ -46,9 +47,9 @@ var hosts = map[string]string{"global": "https://api.sendgrid.com", "eu": "https
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "sendgrid", Doc: "SendGrid's API v3 mail/send (JSON)", Changes: changes(),
-		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Later: "a webhook, signed; suppression lists"},
+		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
-			return &settings{Settings: api.Defaults(), Region: "global", OnLossy: "refuse"}
+			return &settings{Settings: api.Defaults(), Region: "global", OnLossy: "refuse", Events: events.Defaults()}
 		},
 		Setup: []upstream.Question{api.RegionQuestion("global", "eu"), api.KeyQuestion("SENDGRID_API_KEY")},
 	}
@@ -70,6 +71,7 @@ type settings struct {
 	Region  string          `toml:"region"`
 	Sandbox bool            `toml:"sandbox"`
 	OnLossy string          `toml:"on_lossy"`
+	Events  events.Settings `toml:"events"`
 }
 
 // Open makes the upstream.
@@ -80,11 +82,19 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Recipients: maxRecipients, Bytes: maxBytes, Batches: true, // each personalization is a mail of its own
 		Changes: changes(),
 	}, api.Bearer(s.APIKey))
-	err = errors.Join(err, upstream.OneOf("region", s.Region, "global", "eu"), upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
+	listener, listenErr := s.Events.Open(env, ways)
+	err = errors.Join(err, listenErr, upstream.OneOf("region", s.Region, "global", "eu"), upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
 	if err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, sandbox: s.Sandbox, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}), nil
+	p := &provider{client: client, sandbox: s.Sandbox, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}
+	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+}
+
+// telling is the upstream of kind sendgrid.
+type telling struct {
+	*api.Upstream
+	*feedback
 }
 
 // provider sends by POST /v3/mail/send, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send

@@ -66,3 +66,6 @@ func (s Sweep) Next(next string) upstream.Cursor {
 	form := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	return upstream.Cursor(strings.Join([]string{sweepVersion, form(s.From), form(s.To), form(s.deep), next}, " "))
 }
+
+// IsDeep reports whether a stretch goes far back, as one now and then does.
+func (s Sweep) IsDeep() bool { return s.deep.Truncate(time.Second).Equal(s.To.Truncate(time.Second)) }
