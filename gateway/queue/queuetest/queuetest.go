@@ -26,6 +26,8 @@ type Engine struct {
 	// OneProcess means that no other process can have the store open at the same time, so that leases end
 	// with the process that has them. Elsewhere they end by time alone.
 	OneProcess bool
+	// NoBackup means that Backup says errors.ErrUnsupported: who runs the store has better means.
+	NoBackup bool
 }
 
 const (

@@ -37,8 +37,18 @@ func TestServer(t *testing.T) {
 	if got := server.Row(t, u, "SHOW work_mem"); got != "1MB" {
 		t.Errorf("work_mem is %s", got)
 	}
-	if server.New(t) == u || server.Database(t, "x") != server.Database(t, "x") || server.Database(t, "x") == server.Database(t, "y") {
+	x := server.Database(t, "x")
+	if server.New(t) == u || server.Database(t, "x") != x || server.Database(t, "y") == x {
 		t.Error("databases are shared, or are not")
+	}
+}
+
+func TestSchema(t *testing.T) {
+	a, b := server.Schema(t, "a"), server.Schema(t, "b")
+	server.Exec(t, a, "CREATE TABLE t (a int)")
+	server.Exec(t, b, "CREATE TABLE t (a int)")
+	if server.Schema(t, "a") != a || server.Row(t, a, "SELECT current_database()") != server.Row(t, b, "SELECT current_database()") {
+		t.Error("a schema has no place of its own in the one database")
 	}
 }
 

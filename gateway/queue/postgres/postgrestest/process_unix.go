@@ -91,10 +91,13 @@ type process struct {
 	done   chan struct{}
 }
 
-// guard runs the server and ends it when the test that started it is gone, however that ended.
+// guard runs the server and ends it when the test that started it is gone, however that ended; the folder goes then, too.
 const guard = `"$@" >"$0/log" 2>&1 & server=$!
-{ read -r signal; kill "-${signal:-INT}" $server; [ -n "$signal" ] || rm -rf "$0"; } <&3 >/dev/null 2>&1 &
-exec 3<&-; wait $server`
+{ read -r signal || touch "$0/orphan"; kill "-${signal:-INT}" $server; } <&3 >/dev/null 2>&1 & guard=$!
+exec 3<&-
+wait $server
+kill $guard 2>/dev/null
+[ ! -e "$0/orphan" ] || rm -rf "$0"`
 
 func start(programs, folder string, s Settings) (*process, error) {
 	who, err := account()

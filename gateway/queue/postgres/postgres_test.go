@@ -1,0 +1,48 @@
+package postgres
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/postgres/postgrestest"
+	"mailhatch/gateway/queue/queuetest"
+	"mailhatch/gateway/queue/queuetest/feedbacktest"
+	"mailhatch/gateway/queue/queuetest/historytest"
+)
+
+var server = postgrestest.New(postgrestest.Settings{})
+
+func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
+
+// engine is that under test: each directory of the suite stands for a database.
+func engine() queuetest.Engine {
+	return queuetest.Engine{NoBackup: true, Open: func(t *testing.T, dir string) queue.Engine {
+		t.Helper()
+		s, err := Open(context.Background(), queue.Settings{URL: server.Schema(t, dir), Dir: t.TempDir(), Gateway: "test", Lease: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}}
+}
+
+func TestConformance(t *testing.T) { queuetest.Run(t, engine()) }
+
+func TestHistory(t *testing.T) { historytest.Run(t, engine()) }
+
+func TestFeedback(t *testing.T) { feedbacktest.Run(t, engine()) }
+
+func TestCrash(t *testing.T) { queuetest.Crash(t, engine()) }
+
+// TestMigrate: by hand, and again when all is there.
+func TestMigrate(t *testing.T) {
+	url := server.Schema(t, t.Name())
+	for _, want := range []int{0, 1} {
+		if before, now, err := Migrate(t.Context(), url); before != want || now != 1 || err != nil {
+			t.Errorf("from %d to %d, %v", before, now, err)
+		}
+	}
+}

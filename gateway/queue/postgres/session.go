@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailhatch/gateway/queue/postgres/clock"
+	"mailhatch/gateway/queue/postgres/database"
+	"mailhatch/gateway/queue/postgres/history"
+)
+
+// register gives the process its row and its slot, the lowest that no process that lives has.
+func (s *Store) register(ctx context.Context) (slot int, err error) {
+	err = database.Change(ctx, s.pool, func(tx pgx.Tx) error {
+		const lock = "SELECT pg_advisory_xact_lock($1)"
+		if _, err := tx.Exec(ctx, lock, int64(database.Lock)); err != nil {
+			return err
+		}
+		// A process that is only paused may come back: its slot waits for long.
+		const gone = "DELETE FROM sessions WHERE seen < " + database.Now + " - $1"
+		if _, err := tx.Exec(ctx, gone, (10*s.lease + time.Hour).Milliseconds()); err != nil {
+			return err
+		}
+		const free = "SELECT coalesce(min(n), -1) FROM generate_series(0, $1::int - 1) n WHERE NOT EXISTS (SELECT FROM sessions WHERE slot = n)"
+		if err := tx.QueryRow(ctx, free, clock.Slots).Scan(&slot); err != nil {
+			return err
+		}
+		if slot < 0 {
+			return fmt.Errorf("queue: %d gateways share the database, and no more can", clock.Slots)
+		}
+		_, err := tx.Exec(ctx, "INSERT INTO sessions (session, gateway, slot, seen) VALUES ($1, $2, $3, "+database.Now+")", s.session, database.Text(s.gateway), slot)
+		return err
+	})
+	return slot, err
+}
+
+// unregister gives back what the process has leased, as Interrupted, and its row.
+func (s *Store) unregister(ctx context.Context) error {
+	var message, n []int64
+	for _, l := range s.held.all() {
+		message, n = append(message, l.key.Message), append(n, l.key.N)
+	}
+	b := &pgx.Batch{}
+	if len(n) > 0 {
+		b.Queue(`UPDATE parts p SET lease_until = 1 FROM unnest($1::bigint[], $2::bigint[]) k(message, n)
+			WHERE p.message = k.message AND p.n = k.n AND p.holder = $3 AND p.lease_until > 0`, message, n, s.session)
+	}
+	b.Queue("DELETE FROM sessions WHERE session = $1", s.session)
+	return s.pool.SendBatch(ctx, b).Close()
+}
+
+// Serve implements queue.Queue.
+func (s *Store) Serve(ctx context.Context, names []string) error {
+	if err := s.calls.Enter(); err != nil {
+		return err
+	}
+	defer s.calls.Leave()
+	s.lanes.serve(names)
+	return database.Describe(s.tell(ctx))
+}
+
+// tell says that this process lives and what it delivers.
+func (s *Store) tell(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `INSERT INTO sessions (session, gateway, slot, seen, lanes) VALUES ($1, $2, $3, `+database.Now+`, $4)
+		ON CONFLICT (session) DO UPDATE SET seen = excluded.seen, lanes = excluded.lanes`,
+		s.session, database.Text(s.gateway), s.ids.Slot(), s.lanes.names())
+	return err
+}
+
+// beats is how often a gateway gives a sign of life while one lease lasts.
+const beats = 4
+
+// beat keeps the leases of this process alive, and its row, until ctx ends.
+func (s *Store) beat(ctx context.Context) {
+	tick := time.NewTicker(max(s.lease/beats, 10*time.Millisecond))
+	defer tick.Stop()
+	for failing := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := errors.Join(s.extendAll(ctx), s.tell(ctx), s.clock.Ask(ctx, s.pool, s.now))
+		if err != nil && !failing && ctx.Err() == nil {
+			s.log.Warn("queue: the database does not learn that this gateway lives; others take its mail over soon", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// daysEvery is how often partitions of the history are looked after.
+const daysEvery = time.Hour
+
+// makeDays makes partitions ahead of time until ctx ends.
+func (s *Store) makeDays(ctx context.Context) {
+	tick := time.NewTicker(daysEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.days(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("queue: no partition of the history was made for the next days", "error", err)
+		}
+	}
+}
+
+func (s *Store) days(ctx context.Context) error {
+	c, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	return history.Days(ctx, c.Conn())
+}
