@@ -32,7 +32,7 @@ func (g *Gateway) adminServer() *admin.Server {
 		},
 		Maildrop: g.maildrop, Backup: g.backup,
 		Check: g.check, TestAlerts: g.testAlerts, Recent: g.recent.Last,
-		Queue: g.queue, Status: g.upstreamStatus, Why: g.waiting, Steer: g.steerUpstream, Flush: g.deliverer.Flush, Reroute: g.deliverer.Reroute, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Metrics: g.metrics,
+		Queue: g.queue, Status: g.upstreamStatus, Why: g.waiting, Gateways: g.gateways, Steer: g.steerUpstream, Flush: g.deliverer.Flush, Reroute: g.deliverer.Reroute, Silent: g.silent, Ready: g.notReady, Reload: g.reloadNotes, Login: g.login, Memory: g.memory, Metrics: g.metrics,
 		Carry: g.carry, Resend: g.resend, Acted: g.journal.Operator, Log: g.opts.Log, Hostname: func() string { return g.current.Load().Hostname }, Version: g.opts.Version, Started: g.started,
 	})
 }

@@ -34,6 +34,9 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 			Hostname:    cfg.Hostname, Drain: cfg.ShutdownTimeout,
 		},
 	}
+	if g.fleet != nil {
+		d.Fleet = g.fleet
+	}
 	for _, r := range cfg.Queue.Retry {
 		d.Policy.Retry = append(d.Policy.Retry, r.Duration)
 	}

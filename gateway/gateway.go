@@ -27,6 +27,7 @@ import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/feedback"
+	"mailhatch/gateway/fleet"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
 	"mailhatch/gateway/meter"
@@ -60,6 +61,7 @@ type Gateway struct {
 	journal   *journal.Journal
 	metrics   *meter.Registry
 	deliverer *deliver.Deliverer
+	fleet     *fleet.Fleet // the gateways on the queue; nil: this one is alone
 	refused   *refused.Keeper
 	current   atomic.Pointer[config.Config]
 	clock     *clock.Clock
@@ -90,9 +92,12 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	}
 	clk := clock.New(opts.Wall, opts.Log)
 	q := opts.Queue
+	settings, err := storeSettings(cfg, q, clk, opts.Log)
+	if err != nil {
+		return nil, err
+	}
 	if q == nil {
-		var err error
-		if q, err = engines.Open(ctx, engines.Default, queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Now: clk.Now, Logger: opts.Log}); err != nil {
+		if q, err = engines.Open(ctx, engines.Default, settings); err != nil {
 			return nil, err
 		}
 	}
@@ -111,6 +116,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	}
 	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk, Suppressed: q.Suppressed}
 	g.refused = refused.New(q, clk.Now, func(err error) { g.journal.InternalError("history", err) })
+	g.fleet = g.newFleet(settings)
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer
 	g.access = g.accessControl()
@@ -142,6 +148,7 @@ func (g *Gateway) Run(ctx context.Context, started func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	store, stop := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return g.queue.Run(store) })
+	group.Go(func() error { return g.runFleet(store) })
 	group.Go(func() error {
 		defer stop()
 		return g.serve(ctx, started)

@@ -44,7 +44,7 @@ var plan = [][]string{
 	},
 	{"gateway"},
 	{"gateway/admin/page"},
-	{"gateway/explain"},
+	{"gateway/explain", "gateway/fleet"},
 	{"gateway/accept", "gateway/listen", "gateway/admin/mailq", "upstream/kinds"},
 	{
 		"gateway/deliver",

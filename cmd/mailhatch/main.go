@@ -86,6 +86,7 @@ func subcommands() []subcommand {
 		{"alert", "test [NAME]", "send a test to the receivers of alerts", runAlert},
 		{"upstream", "list|pause|resume|probe [NAME]", "show upstreams; pause, resume or try one", runUpstream},
 		{"suppress", "list|add|remove|import|export [ADDRESS…]", "show and change the addresses that get no mail", runSuppress},
+		{"gateways", "", "list the gateways that share the queue", runGateways},
 		{"page", "", "print a link that opens the page in a browser, once", runPage},
 		{"login", "UPSTREAM", "log in to an upstream that a person consents to, by a browser anywhere", runLogin},
 		{"presets", "[NAME]", "list the services that an SMTP upstream knows by name, or show one", runPresets},

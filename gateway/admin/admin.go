@@ -43,6 +43,7 @@ type Config struct {
 	Queue      queue.Engine
 	Status     func() []Upstream                                                             // how the upstreams are; the server adds what waits for each
 	Why        func(ctx context.Context, list []queue.Message) (*waiting.View, error)        // tells why each of them waits; nil: as in a stopped gateway
+	Gateways   func(ctx context.Context) (own string, all []queue.Gateway, err error)        // those that share the queue; nil: nobody does
 	Steer      func(ctx context.Context, upstream string, a UpstreamAction, by string) error // pauses, resumes or probes an upstream
 	Flush      func(ctx context.Context, upstream string) error                              // makes queued mail of a lane due and tries its upstream
 	Reroute    func(upstream string)                                                         // has due mail of a lane routed anew soon

@@ -218,6 +218,12 @@ func (s *Server) Status(ctx context.Context) (*Status, error) {
 	if err := s.lanes(ctx, st); err != nil {
 		return nil, err
 	}
+	if s.cfg.Gateways != nil {
+		var err error
+		if st.Gateway, st.Gateways, err = s.cfg.Gateways(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return st, nil
 }
 

@@ -26,6 +26,9 @@ type Status struct {
 	Store     StoreStatus                    `json:"store"`
 
 	Maildrop *MaildropStatus `json:"maildrop,omitempty"` // nil: there is none on this system
+
+	Gateway  string          `json:"gateway,omitempty"`  // the name of this one among those that share the queue; "": it shares it with none
+	Gateways []queue.Gateway `json:"gateways,omitempty"` // all that share it
 }
 
 // StoreStatus is how the store of the queue is.

@@ -22,6 +22,7 @@ type Upstream struct {
 	Upstream      upstream.Upstream
 	SMTP          bool           // its statuses are SMTP reply codes
 	MaxConcurrent int            // offers at once, at least 1
+	Together      int            // offers at once of all gateways on the queue; 0: no limit
 	Rate          float64        // offers a second; 0: no limit
 	MaxRecipients int            // of one offer; 0: no limit
 	RatePerDomain float64        // offers a second to the recipients of one domain; 0: no limit
@@ -47,6 +48,16 @@ type Config struct {
 	Clock      *clock.Clock       // that of the queue; nil: the wall clock
 	Suppressed suppression.Lookup // who gets no mail; nil: everybody does
 	Pauses     gate.Board         // what operators have paused; nil: nothing. The one of the first config counts
+	Fleet      Fleet              // the other gateways on the queue; nil: there are none. The one of the first config counts
+}
+
+// Fleet is the gateways that deliver from one queue.
+type Fleet interface {
+	gate.Peers
+	// Limits are those of an upstream for all of them together.
+	Limits(u *Upstream) gate.Limits
+	// Notices counts what senders get from all of them; what names the kind of notification.
+	Notices(what string, limit int, window time.Duration) Notices
 }
 
 // Policy is the [queue] table of the config.

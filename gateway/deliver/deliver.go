@@ -42,8 +42,11 @@ type Deliverer struct {
 // New returns a deliverer that follows cfg once it runs. What it holds of messages it takes from memory.
 func New(q queue.Queue, j *journal.Journal, submit Submit, memory *budget.Memory, cfg *Config) *Deliverer {
 	d := &Deliverer{services: services{queue: q, journal: j, submit: submit, memory: memory, bounces: newBounceLimiter(), delays: newBounceLimiter(),
-		pauses: gate.Pauses{Board: cfg.Pauses}},
+		pauses: gate.Pauses{Board: cfg.Pauses}, fleet: cfg.Fleet},
 		reload: make(chan struct{}, 1), running: make(chan struct{})}
+	if cfg.Fleet != nil {
+		d.bounces, d.delays = cfg.Fleet.Notices("bounces", bounceLimit, bounceWindow), cfg.Fleet.Notices("delays", bounceLimit, bounceWindow)
+	}
 	d.config.Store(cfg)
 	return d
 }
@@ -144,18 +147,26 @@ func (d *Deliverer) View() *waiting.View {
 // Pause has an upstream offered nothing until somebody resumes it, restarts included. Mail waits, or goes to the next
 // upstream of its route.
 func (d *Deliverer) Pause(ctx context.Context, upstream, by string) error {
-	return d.pauses.Pause(ctx, upstream, by, d.gates())
+	return d.pauses.Pause(ctx, upstream, by, d.Gates())
 }
 
 // Resume ends the pause of an upstream. Its mail is due at once.
 func (d *Deliverer) Resume(ctx context.Context, upstream, by string) error {
-	if err := d.pauses.Resume(ctx, upstream, by, d.gates()); err != nil {
+	if err := d.pauses.Resume(ctx, upstream, by, d.Gates()); err != nil {
 		return err
 	}
 	return d.queue.Hasten(ctx, upstream, time.Time{})
 }
 
-func (d *Deliverer) gates() []*gate.Gate {
+// FollowPauses makes the upstreams follow what operators have paused elsewhere.
+func (d *Deliverer) FollowPauses(ctx context.Context) {
+	if g := d.current.Load(); g != nil {
+		g.followPauses(ctx)
+	}
+}
+
+// Gates returns those of the upstreams.
+func (d *Deliverer) Gates() []*gate.Gate {
 	if g := d.current.Load(); g != nil {
 		return g.gates()
 	}

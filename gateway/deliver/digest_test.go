@@ -136,19 +136,19 @@ func TestDigestLeavesRetriedMail(t *testing.T) {
 func TestBounceLimiter(t *testing.T) {
 	l := newBounceLimiter()
 	for range bounceLimit {
-		if !l.until("a@example.org").IsZero() {
+		if !l.Until("a@example.org").IsZero() {
 			t.Fatal("full too early")
 		}
-		l.count("a@example.org")
+		l.Count("a@example.org")
 	}
-	if l.until("a@example.org").IsZero() || !l.until("b@example.org").IsZero() {
+	if l.Until("a@example.org").IsZero() || !l.Until("b@example.org").IsZero() {
 		t.Error("the count is not the sender's own")
 	}
 	l.senders["a@example.org"] = window{end: time.Now().Add(-time.Second), n: 99}
-	if !l.until("a@example.org").IsZero() {
+	if !l.Until("a@example.org").IsZero() {
 		t.Error("the window does not end")
 	}
-	l.count("b@example.org")
+	l.Count("b@example.org")
 	if _, kept := l.senders["a@example.org"]; kept {
 		t.Error("old windows are kept")
 	}
@@ -161,7 +161,7 @@ func TestNoDigestBeyondASCII(t *testing.T) {
 	}}
 	r := newRig(t, nil, ups{"a": a})
 	for range bounceLimit {
-		r.d.bounces.count("jürgen@example.com")
+		r.d.bounces.Count("jürgen@example.com")
 	}
 	r.putFrom("jürgen@example.com", "a", time.Now(), "x@example.org")
 	r.start()

@@ -65,7 +65,7 @@ func (a *attempt) fail(ctx context.Context, rcpts []envelope.Recipient, dest des
 			return
 		}
 		if id != "" {
-			a.gen.bounces.count(a.msg.Envelope.From)
+			a.gen.bounces.Count(a.msg.Envelope.From)
 			a.log(rcpts, p, func(e journal.Attempt) { a.gen.journal.Bounced(e, id) })
 		}
 	}
@@ -86,7 +86,7 @@ func (a *attempt) digestAt() time.Time {
 	if strings.ContainsFunc(sender, func(r rune) bool { return r >= 0x7f || r < ' ' }) {
 		return time.Time{}
 	}
-	until := a.gen.bounces.until(sender)
+	until := a.gen.bounces.Until(sender)
 	if until.IsZero() {
 		return until
 	}

@@ -20,8 +20,9 @@ type services struct {
 	journal *journal.Journal
 	submit  Submit
 	memory  *budget.Memory
-	bounces *bounceLimiter
-	delays  *bounceLimiter
+	bounces Notices
+	delays  Notices
+	fleet   Fleet // nil: this gateway is alone
 
 	unrecorded atomic.Int64 // attempts whose writes the store does not take for now: no lane offers anything new
 	underWay   underWay
@@ -115,6 +116,9 @@ func newLane(g *generation, u *Upstream) *lane {
 		Retry: p.Retry, MaxAge: p.MaxAge, Pause: g.pauses.Of(u.Name), Reloaded: g.reloaded}
 	if len(p.WarnAfter) > 0 {
 		settings.WarnAfter = p.WarnAfter[0]
+	}
+	if g.fleet != nil && u.Upstream != nil {
+		settings.Peers, settings.Limits = g.fleet, g.fleet.Limits(u)
 	}
 	return &lane{gen: g, upstream: u, gate: gate.New(settings, g.journal), wake: make(chan struct{}, 1), jobs: make(chan job, u.MaxConcurrent)}
 }

@@ -107,7 +107,7 @@ func (l *lane) claim(ctx, attempts context.Context, n int, p purpose) (more bool
 	}
 	switch {
 	case p != toSweep:
-		l.gate.Spend(len(leases))
+		l.gate.Spend(ctx, len(leases))
 	case len(leases) == 0:
 		l.gate.Swept()
 	}
@@ -185,7 +185,7 @@ func (l *lane) probe(ctx context.Context) {
 		}
 		now := l.gate.State()
 		switch {
-		case now == gate.Closed && l.gate.ProbeDue():
+		case now == gate.Closed && l.gate.ProbeDue() && (l.gate.Reason() == gate.Quota || l.gate.MayProbe(ctx)):
 			if l.gate.Reason() == gate.Quota {
 				l.recount(ctx)
 			} else if l.isReachable(ctx) {

@@ -68,7 +68,7 @@ func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 	for due < len(policy.WarnAfter) && age >= policy.WarnAfter[due] {
 		due++
 	}
-	if due <= part.Progress.WarnedTimes() || !a.gen.delays.until(sender).IsZero() {
+	if due <= part.Progress.WarnedTimes() || !a.gen.delays.Until(sender).IsZero() {
 		return
 	}
 	p := part.Progress
@@ -82,7 +82,7 @@ func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 		return
 	}
 	if id != "" {
-		a.gen.delays.count(sender)
+		a.gen.delays.Count(sender)
 	}
 	part.Progress.Warned, part.Progress.Warnings = true, due
 }
@@ -93,12 +93,20 @@ const (
 )
 
 // Notified counts a notification that a sender got of mail which others have given up.
-func (d *Deliverer) Notified(sender string) { d.bounces.count(sender) }
+func (d *Deliverer) Notified(sender string) { d.bounces.Count(sender) }
 
 // NotifyAfter returns until when a sender gets no further notification but in a digest; zero: there is room for one.
-func (d *Deliverer) NotifyAfter(sender string) time.Time { return d.bounces.until(sender) }
+func (d *Deliverer) NotifyAfter(sender string) time.Time { return d.bounces.Until(sender) }
 
-// bounceLimiter counts the notifications that senders got lately.
+// Notices counts the notifications that senders got lately.
+type Notices interface {
+	// Count notes a notification of a sender.
+	Count(sender string)
+	// Until returns until when a sender gets no further notification; zero: there is room for one.
+	Until(sender string) time.Time
+}
+
+// bounceLimiter is the Notices of one process.
 type bounceLimiter struct {
 	mu      sync.Mutex
 	senders map[string]window
@@ -111,8 +119,7 @@ type window struct {
 
 func newBounceLimiter() *bounceLimiter { return &bounceLimiter{senders: map[string]window{}} }
 
-// count notes a notification of a sender.
-func (l *bounceLimiter) count(sender string) {
+func (l *bounceLimiter) Count(sender string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -129,8 +136,7 @@ func (l *bounceLimiter) count(sender string) {
 	l.senders[sender] = w
 }
 
-// until returns until when a sender gets no further notification; zero: there is room for one.
-func (l *bounceLimiter) until(sender string) time.Time {
+func (l *bounceLimiter) Until(sender string) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.senders[sender]

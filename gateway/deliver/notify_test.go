@@ -29,9 +29,10 @@ func TestWarningsOfOneSenderAreLimited(t *testing.T) {
 	if n, warned := len(r.bounced()), r.warned(); n != bounceLimit || warned != n {
 		t.Fatalf("%d notifications, %d parts marked, want %d", n, warned, bounceLimit)
 	}
-	r.d.delays.mu.Lock()
-	r.d.delays.senders["s@example.com"] = window{end: time.Now(), n: bounceLimit}
-	r.d.delays.mu.Unlock()
+	delays := r.d.delays.(*bounceLimiter)
+	delays.mu.Lock()
+	delays.senders["s@example.com"] = window{end: time.Now(), n: bounceLimit}
+	delays.mu.Unlock()
 	r.await("the others", func() bool { return len(r.bounced()) == mails && r.warned() == mails })
 }
 

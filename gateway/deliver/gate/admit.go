@@ -32,41 +32,23 @@ func (g *Gate) Admit(ctx context.Context) error {
 	if !g.awaitQuiet(ctx) {
 		return &upstream.Error{Class: upstream.Throttled, Err: errLimitUsedUp}
 	}
-	if g.limiter != nil {
-		if err := g.limiter.Wait(ctx); err != nil {
-			return &upstream.Error{Class: upstream.Throttled, Err: fmt.Errorf("%w, up to its rate: %w", ErrBusy, err)}
-		}
+	if err := g.limits.Wait(ctx); err != nil {
+		return &upstream.Error{Class: upstream.Throttled, Err: fmt.Errorf("%w, up to its rate: %w", ErrBusy, err)}
 	}
 	return g.Refusal() // it may have closed meanwhile
 }
 
-// Tokens returns how many offers the rate limit allows now, at most want, waiting for the first; Spend
+// Tokens returns how many offers the limits allow now, at most want, waiting for the first; Spend
 // takes them.
 func (g *Gate) Tokens(ctx context.Context, want int) int {
 	if !g.awaitQuiet(ctx) {
 		return 0
 	}
-	if g.limiter == nil {
-		return want
-	}
-	// One claim at a time: a token spent on an empty queue would be lost.
-	for g.limiter.Tokens() < 1 {
-		wait := time.Duration((1 - g.limiter.Tokens()) / float64(g.limiter.Limit()) * float64(time.Second))
-		select {
-		case <-ctx.Done():
-			return 0
-		case <-time.After(max(wait, time.Millisecond)):
-		}
-	}
-	return 1
+	return g.limits.Tokens(ctx, want)
 }
 
 // Spend takes n tokens.
-func (g *Gate) Spend(n int) {
-	if g.limiter != nil {
-		g.limiter.ReserveN(time.Now(), n) // direct mail may have been quicker: then later offers wait longer
-	}
-}
+func (g *Gate) Spend(ctx context.Context, n int) { g.limits.Spend(ctx, n) }
 
 // awaitQuiet waits for the end of a pause and reports whether ctx still holds.
 func (g *Gate) awaitQuiet(ctx context.Context) bool {

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/quota"
 	"mailhatch/upstream"
@@ -29,8 +27,10 @@ const (
 	Closed        // none, until the next probe
 )
 
+var stateNames = [...]string{"open", "probing", "closed"}
+
 // String returns the name that `mailhatch status` shows.
-func (s State) String() string { return [...]string{"open", "probing", "closed"}[s] }
+func (s State) String() string { return stateNames[s] }
 
 // Reason is why a gate is not open; it labels the log and the metrics.
 type Reason int
@@ -45,10 +45,10 @@ const (
 	Paused  // by an operator, until one resumes it
 )
 
+var reasonNames = [...]string{"", "unreachable", "throttled", "account", "quota", "paused"}
+
 // String returns the label; "" for None.
-func (r Reason) String() string {
-	return [...]string{"", "unreachable", "throttled", "account", "quota", "paused"}[r]
-}
+func (r Reason) String() string { return reasonNames[r] }
 
 // Errors of offers that were not made; they are wrapped in an *upstream.Error.
 var (
@@ -82,19 +82,21 @@ type Settings struct {
 	WarnAfter     time.Duration    // and what its sender must be notified of; 0: nothing
 	Pause         *Pause           // by an operator, from before; nil: none
 	Reloaded      bool             // new routes: when the gate closes, mail that they send elsewhere is looked for at once
+	Limits        Limits           // in place of Rate and MaxConcurrent of this process alone; nil: these
+	Peers         Peers            // other gateways that offer mail to the upstream; nil: there are none
 }
 
 // Gate guards one upstream. Its methods may be called at once from many goroutines.
 type Gate struct {
 	settings Settings
 	journal  *journal.Journal
-	limiter  *rate.Limiter // nil: no limit
+	limits   Limits
+	peers    Peers
 	domains  *domains      // nil: no limit; with mu
 	quotas   quotas        // with mu
 	refusals refusals      // with mu
 	sweep    time.Duration // between sweeps while closed
 	changed  chan struct{} // one token: the state changed
-	places   chan struct{} // one token for each offer under way
 
 	mu       sync.Mutex
 	pause    *Pause // nil: none. Beneath it the state goes on
@@ -106,6 +108,7 @@ type Gate struct {
 	tried    time.Time // the last failure that was about the upstream
 	closings int       // in a row, without a success between
 	asked    bool      // the next probe is made out of turn: it failing says nothing new
+	probed   bool      // another gateway probes it; state is Closed
 	broken   []string  // ids of mail that met a broken server, in a row
 	inFlight int
 	quiet    time.Time // end of a pause that the provider asked for while all is well
@@ -116,7 +119,7 @@ type Gate struct {
 
 // New returns a gate that is open unless it is paused.
 func New(s Settings, j *journal.Journal) *Gate {
-	g := &Gate{settings: s, journal: j, pause: s.Pause, changed: make(chan struct{}, 1), places: make(chan struct{}, s.MaxConcurrent), sweep: sweepLong}
+	g := &Gate{settings: s, journal: j, pause: s.Pause, changed: make(chan struct{}, 1), limits: s.Limits, peers: s.Peers, sweep: sweepLong}
 	if s.Alternatives {
 		g.sweep = sweepShort
 	}
@@ -136,8 +139,11 @@ func New(s Settings, j *journal.Journal) *Gate {
 	if s.RatePerDomain > 0 {
 		g.domains = newDomains(s.RatePerDomain)
 	}
-	if s.Rate > 0 {
-		g.limiter = rate.NewLimiter(rate.Limit(s.Rate), max(1, min(int(s.Rate), s.MaxConcurrent)))
+	if g.limits == nil {
+		g.limits = newOwnLimits(s.Rate, s.MaxConcurrent)
+	}
+	if g.peers == nil {
+		g.peers = noPeers{}
 	}
 	return g
 }
@@ -168,7 +174,7 @@ func (g *Gate) shown() State {
 }
 
 // Usable reports whether mail that has another upstream to go to should rather wait for this one. A
-// probing gate asks for one mail to be tried with, and for another when that does not come.
+// probing gate asks for one mail to be tried with, and for another when that does not come, whoever probes it.
 func (g *Gate) Usable() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -177,7 +183,7 @@ func (g *Gate) Usable() bool {
 		return false
 	case g.state == Open, g.reason == Throttled && (g.state == Probing || time.Until(g.until) < longThrottle):
 		return true
-	case g.state == Probing && !time.Now().Before(g.askAt):
+	case (g.state == Probing || g.probed) && !time.Now().Before(g.askAt):
 		g.askAt = time.Now().Add(ProbeMax)
 		return true
 	}
@@ -187,10 +193,8 @@ func (g *Gate) Usable() bool {
 // Begin takes one of the places for offers at once, waiting for it; End gives it back. The error wraps
 // ErrBusy and that of ctx.
 func (g *Gate) Begin(ctx context.Context) error {
-	select {
-	case g.places <- struct{}{}:
-	case <-ctx.Done():
-		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))}
+	if err := g.limits.Begin(ctx); err != nil {
+		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("%w: %w", ErrBusy, err)}
 	}
 	g.mu.Lock()
 	g.inFlight++
@@ -203,7 +207,7 @@ func (g *Gate) End() {
 	g.mu.Lock()
 	g.inFlight--
 	g.mu.Unlock()
-	<-g.places
+	g.limits.End()
 }
 
 // BlockSender keeps mail of one From domain back for which the account may not send.

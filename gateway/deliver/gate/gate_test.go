@@ -106,7 +106,7 @@ func TestNextToken(t *testing.T) {
 		if at := g.Status().NextToken; !at.IsZero() {
 			t.Errorf("a rate that is not used: %v", at)
 		}
-		g.Spend(1)
+		g.Spend(t.Context(), 1)
 		time.Sleep(40 * time.Second)
 		if wait := time.Until(g.Status().NextToken).Round(time.Millisecond); wait != 20*time.Second {
 			t.Errorf("the next offer is in %v, want 20 s", wait)

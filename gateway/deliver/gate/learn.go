@@ -45,6 +45,7 @@ func (g *Gate) Quiet(outcomes []upstream.Outcome) {
 			g.mu.Lock()
 			g.quiet = time.Now().Add(o.Pause)
 			g.mu.Unlock()
+			g.tell()
 		}
 	}
 }
@@ -112,10 +113,11 @@ func (g *Gate) close(reason Reason, err error, wait time.Duration) {
 	if !already && !g.asked {
 		g.closings++
 	}
-	g.asked = false
+	g.asked, g.probed = false, false
 	g.state, g.reason, g.lastErr, g.until = Closed, reason, err, until
 	g.mu.Unlock()
 	g.signal()
+	g.tell()
 	if first {
 		g.journal.UpstreamClosed(g.settings.Name, reason.String(), err, until)
 	}
@@ -134,7 +136,11 @@ func (g *Gate) succeed() {
 	g.state, g.reason, g.closings, g.lastErr, g.asked = Open, None, 0, nil, false
 	paused := g.pause != nil
 	g.mu.Unlock()
-	if was != Open && !paused {
+	if was == Open {
+		return
+	}
+	g.tell()
+	if !paused {
 		g.journal.UpstreamOpened(g.settings.Name, time.Since(since))
 		g.signal()
 	}

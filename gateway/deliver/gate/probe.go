@@ -13,7 +13,7 @@ func (g *Gate) ProbeDue() bool {
 func (g *Gate) TryProbe() {
 	g.mu.Lock()
 	if g.state == Closed {
-		g.state, g.askAt = Probing, time.Time{}
+		g.state, g.askAt, g.probed = Probing, time.Time{}, false
 	}
 	g.mu.Unlock()
 	g.signal()
@@ -28,8 +28,9 @@ func (g *Gate) Postpone(began time.Time, err error) {
 		g.closings++
 	}
 	g.asked = false
-	g.lastErr, g.until, g.tried = err, began.Add(wait), time.Now()
+	g.lastErr, g.until, g.tried, g.probed = err, began.Add(wait), time.Now(), false
 	g.mu.Unlock()
+	g.tell()
 }
 
 // TriedWithin reports whether the upstream has failed within that time.
@@ -59,7 +60,7 @@ func (g *Gate) ProbeSoon() {
 func (g *Gate) SweepDue() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.shown() == Closed && !time.Now().Before(g.sweepAt)
+	return g.shown() == Closed && !g.probed && !time.Now().Before(g.sweepAt) // who probes needs the mail
 }
 
 // SweepWait returns the time between two sweeps.

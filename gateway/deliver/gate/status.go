@@ -36,11 +36,7 @@ func (g *Gate) Status() Status {
 	} else if time.Now().Before(g.quiet) {
 		s.NextProbe = g.quiet
 	}
-	if g.limiter != nil {
-		if lack := 1 - g.limiter.Tokens(); lack > 0 {
-			s.NextToken = time.Now().Add(time.Duration(lack / float64(g.limiter.Limit()) * float64(time.Second)))
-		}
-	}
+	s.NextToken = g.limits.Next()
 	s.Quota = g.left()
 	if g.lastErr != nil {
 		s.LastError = envelope.ErrorText(g.lastErr)

@@ -1,0 +1,42 @@
+package fleet
+
+import (
+	"context"
+	"time"
+
+	"mailhatch/gateway/deliver"
+)
+
+// notices counts in the store. When that cannot be asked there is room: mail could not be finished either.
+type notices struct {
+	fleet  *Fleet
+	what   string
+	limit  int
+	window time.Duration
+}
+
+// Notices implements deliver.Fleet.
+func (f *Fleet) Notices(what string, limit int, window time.Duration) deliver.Notices {
+	return &notices{f, what, limit, window}
+}
+
+// Count implements deliver.Notices.
+func (n *notices) Count(sender string) { n.ask(sender, 1) }
+
+// Until implements deliver.Notices.
+func (n *notices) Until(sender string) time.Time {
+	if count, end := n.ask(sender, 0); count >= n.limit {
+		return end
+	}
+	return time.Time{}
+}
+
+func (n *notices) ask(sender string, more int) (count int, end time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	defer cancel()
+	count, end, err := n.fleet.cfg.Store.Count(ctx, n.what+"/"+sender, more, n.window)
+	if err != nil {
+		n.fleet.cfg.Report(err)
+	}
+	return count, end
+}

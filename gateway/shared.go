@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mailhatch/gateway/clock"
+	"mailhatch/gateway/config"
+	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/fleet"
+	"mailhatch/gateway/queue"
+)
+
+// defaultLease is for how long a gateway that gives no sign of life keeps what it has claimed of a shared queue.
+const defaultLease = time.Minute
+
+// storeSettings are those of the queue that a config names, or of one that was brought.
+func storeSettings(cfg *config.Config, brought queue.Engine, clk *clock.Clock, log *slog.Logger) (s queue.Settings, err error) {
+	s = queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Now: clk.Now, Logger: log, Lease: defaultLease}
+	if brought != nil && brought.Fleet() != nil {
+		s.Gateway, err = gatewayName(cfg.StateDir)
+	}
+	return s, err
+}
+
+// instanceFile in the state directory tells the gateways of one machine apart.
+const instanceFile = "instance"
+
+// gatewayName is what the other gateways on a shared queue call this one: the machine's name and some letters that are made
+// once and stay in the state directory.
+func gatewayName(stateDir string) (string, error) {
+	host, _ := os.Hostname()
+	host, _, _ = strings.Cut(cmp.Or(host, "gateway"), ".")
+	path := filepath.Join(stateDir, instanceFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(strings.ToLower(rand.Text()[:5]) + "\n")
+		if err = os.MkdirAll(stateDir, 0o700); err == nil {
+			err = os.WriteFile(path, text, 0o600)
+		}
+	}
+	return host + "-" + strings.TrimSpace(string(text)), err
+}
+
+// newFleet makes what other gateways on the queue find out hold here too, and what this one does there; nil: no other can
+// have the queue open.
+func (g *Gateway) newFleet(s queue.Settings) *fleet.Fleet {
+	store := g.queue.Fleet()
+	if store == nil {
+		return nil
+	}
+	return fleet.New(fleet.Config{Store: store, Name: s.Gateway, Lease: s.Lease, About: g.about,
+		Gates:  func() []*gate.Gate { return g.deliverer.Gates() },
+		Follow: func(ctx context.Context) { g.deliverer.FollowPauses(ctx) }, Report: func(err error) { g.journal.InternalError("queue", err) }})
+}
+
+// about is what the other gateways may know of this one.
+func (g *Gateway) about() queue.Gateway {
+	about := queue.Gateway{Version: g.opts.Version, Since: g.started}
+	cfg := g.current.Load()
+	for i := range cfg.Upstreams {
+		about.Lanes = append(about.Lanes, cfg.Upstreams[i].Name)
+	}
+	slices.Sort(about.Lanes)
+	return about
+}
+
+// runFleet keeps this gateway among the others until ctx ends.
+func (g *Gateway) runFleet(ctx context.Context) error {
+	if g.fleet == nil {
+		return nil
+	}
+	return g.fleet.Run(ctx)
+}
+
+// gateways lists those on the queue and names this one; none: no other can have it open.
+func (g *Gateway) gateways(ctx context.Context) (own string, all []queue.Gateway, err error) {
+	if g.fleet == nil {
+		return "", nil, nil
+	}
+	all, err = g.fleet.Gateways(ctx)
+	return g.fleet.Name(), all, err
+}

@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/admin"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/queuetest/fleettest"
+	"mailhatch/upstream/upstreamtest"
+)
+
+// inFleet is a store that shares what a fleet shares, and its mail with nobody.
+type inFleet struct {
+	queue.Engine
+	fleet queue.Fleet
+}
+
+func (e inFleet) Fleet() queue.Fleet { return e.fleet }
+
+// TestFleet: an upstream that one gateway finds broken is closed for the other, and each sees both.
+func TestFleet(t *testing.T) {
+	town := fleettest.NewMemory(time.Minute)
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: func(s upstreamtest.SMTPStep) upstreamtest.SMTPReaction {
+		if s.Stage == upstreamtest.SMTPMail {
+			return upstreamtest.SMTPReaction{Reply: "530 5.7.0 Authentication required"}
+		}
+		return upstreamtest.SMTPReaction{}
+	}})
+	var houses []*house
+	for range 2 {
+		h := newHouse(t, relayConfig(relay, "tls = \"none\"\n"))
+		if err := h.stop(); err != nil {
+			t.Fatal(err)
+		}
+		name, err := gatewayName(h.cfg.StateDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.wrap = func(q queue.Engine) queue.Engine { return inFleet{q, town.Gateway(name)} }
+		h.start()
+		houses = append(houses, h)
+	}
+	a, b := houses[0], houses[1]
+	a.mustSend("x@example.com", []string{"y@example.org"}, plainMail)
+	b.await("that b hears what a has found out", func() bool {
+		return slices.ContainsFunc(b.g.upstreamStatus(), func(u admin.Upstream) bool { return u.State == "closed" && u.Reason == "account" })
+	})
+	b.await("both gateways", func() bool {
+		own, all, err := b.g.gateways(t.Context())
+		return err == nil && own != "" && len(all) == 2 && all[0].Alive && slices.Equal(all[0].Lanes, []string{"main"}) && all[0].Version == "test"
+	})
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, all, err := a.g.gateways(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("b has left, and there is %+v, %v", all, err)
+	}
+	name, err := gatewayName(a.cfg.StateDir)
+	if again, _ := gatewayName(a.cfg.StateDir); err != nil || name != again {
+		t.Errorf("%q, then %q, %v", name, again, err)
+	}
+}
