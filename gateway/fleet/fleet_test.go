@@ -10,11 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/queuetest/fleettest"
 	"mailhatch/upstream"
@@ -68,7 +67,7 @@ func (w *town) gateway(name string, u deliver.Upstream) *gateway {
 	u.Name = "main"
 	g.limits = g.Limits(&u)
 	g.gate = gate.New(gate.Settings{Name: "main", MaxConcurrent: u.MaxConcurrent, Retry: []time.Duration{time.Minute}, MaxAge: time.Hour, Peers: g, Limits: g.limits},
-		journal.New(slog.New(slog.DiscardHandler), prometheus.NewRegistry()))
+		journal.New(slog.New(slog.DiscardHandler), meter.NewRegistry()))
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = g.Run(ctx) }()
