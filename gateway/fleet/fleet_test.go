@@ -79,7 +79,7 @@ func (w *town) gateway(name string, u deliver.Upstream) *gateway {
 var refused = &upstream.Error{Class: upstream.Account, Status: 401, Err: errors.New("bad key")}
 
 // soon is within what all gateways know what one does.
-const soon = 2 * time.Second
+const soon = 2*time.Second + 100*time.Millisecond
 
 func TestClosedForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestStoreAway(t *testing.T) {
 			t.Error("a place that nobody has given")
 		}
 		w.store.Break(nil)
-		time.Sleep(soon)
+		time.Sleep(2 * soon)
 		if b.gate.State() != gate.Closed {
 			t.Error("b was not told")
 		}
