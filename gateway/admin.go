@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/gate"
@@ -63,7 +64,7 @@ func (g *Gateway) suppressor(name string) (upstream.Suppressor, error) {
 // adminEndpoints are admin.sock, the address of [admin] and that of health and metrics alone. Mail must flow without the
 // socket, and without the default address.
 func (g *Gateway) adminEndpoints(cfg *config.Config) []listen.Endpoint {
-	list := []listen.Endpoint{{Name: "admin", Address: admin.SocketName, Optional: true,
+	list := []listen.Endpoint{{Name: "admin", Address: sock.Name, Optional: true,
 		Server: func() (listen.Server, error) { return g.admin, nil },
 		Bind:   func() ([]net.Listener, error) { return g.bindAdminSocket(cfg) }}}
 	a := &cfg.Admin
@@ -95,12 +96,12 @@ func (g *Gateway) bindAdminSocket(cfg *config.Config) ([]net.Listener, error) {
 	if err := os.MkdirAll(cfg.RunDir, 0o755); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(cfg.RunDir, admin.SocketName)
-	l, err := admin.Listen(path)
+	path := filepath.Join(cfg.RunDir, sock.Name)
+	l, err := sock.Listen(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := admin.Note(cfg.StateDir, path); err != nil {
+	if err := sock.Note(cfg.StateDir, path); err != nil {
 		g.journal.InternalError("admin", err)
 	}
 	return []net.Listener{listen.Accounts(l)}, nil

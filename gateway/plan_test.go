@@ -77,6 +77,7 @@ var plan = [][]string{
 		"gateway/admin/access",
 		"gateway/admin/crowd",
 		"gateway/admin/openapi",
+		"gateway/admin/sock",
 		"gateway/alert",
 		"gateway/admin/figures",
 		"gateway/admin/page/letter",

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/sock"
 )
 
 // TestUpstreamsAreSteered: an upstream is paused, resumed and probed by name; the pause stands over a reload that takes the
@@ -14,7 +15,7 @@ import (
 func TestUpstreamsAreSteered(t *testing.T) {
 	const one = "[upstream.main]\ntype = \"memory\"\n[upstream.free]\ntype = \"memory\"\nquota = [\"1/month\"]\n[[route]]\nvia = [\"main\"]\n"
 	h := newHouse(t, one)
-	c := admin.NewClient(filepath.Join(filepath.Dir(h.file), "state", admin.SocketName))
+	c := admin.NewClient(filepath.Join(filepath.Dir(h.file), "state", sock.Name))
 	defer c.Close()
 	ctx := t.Context()
 	u, err := c.ActOn(ctx, "main", admin.Pause)

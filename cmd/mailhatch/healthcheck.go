@@ -13,6 +13,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
 )
 
@@ -43,7 +44,7 @@ func checkHealth(ctx context.Context, file string, ready bool) error {
 	if err != nil {
 		return err
 	}
-	client := admin.NewClient(admin.Find(ctx, stateDir, runDir))
+	client := admin.NewClient(sock.Find(ctx, stateDir, runDir))
 	defer client.Close()
 	if err = client.Healthy(ctx); err == nil && ready {
 		err = client.Ready(ctx)

@@ -9,6 +9,7 @@ import (
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
 )
 
@@ -23,7 +24,7 @@ func runReload(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	client := admin.NewClient(admin.Find(ctx, stateDir, runDir))
+	client := admin.NewClient(sock.Find(ctx, stateDir, runDir))
 	defer client.Close()
 	r, err := client.Reload(ctx)
 	if errors.Is(err, admin.ErrNotRunning) {

@@ -15,6 +15,7 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
@@ -70,7 +71,7 @@ func (a *app) client(ctx context.Context) (c *admin.Client, stateDir string, err
 	if err != nil {
 		return nil, "", err
 	}
-	c = admin.NewClient(admin.Find(ctx, stateDir, runDir))
+	c = admin.NewClient(sock.Find(ctx, stateDir, runDir))
 	if err := c.Ping(ctx); err != nil {
 		c.Close()
 		switch {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite"
@@ -84,7 +85,7 @@ func (r *rig) fill(t *testing.T, q queue.Queue) {
 // serve answers on the admin socket until the returned function is called.
 func (r *rig) serve(t *testing.T, q queue.Engine) (stop func()) {
 	t.Helper()
-	l, err := admin.Listen(filepath.Join(r.dir, admin.SocketName))
+	l, err := sock.Listen(filepath.Join(r.dir, sock.Name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +234,7 @@ func TestRunDirOfAnotherConfig(t *testing.T) {
 	defer q.Close() //nolint:errcheck // the directory goes
 	r.check(t, "reload", 1, "the gateway is not running: .*\nhint: .*another state_dir .* needs a restart")
 	defer r.serve(t, q)()
-	if err := admin.Note(r.dir, filepath.Join(r.dir, admin.SocketName)); err != nil {
+	if err := sock.Note(r.dir, filepath.Join(r.dir, sock.Name)); err != nil {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf("state_dir = %q\nrun_dir = %q\n", r.dir, filepath.Join(r.dir, "elsewhere"))

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/meter"
@@ -35,8 +36,8 @@ func start(t *testing.T, cfg Config) (c *Client, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, SocketName)
-	socket, err := Listen(path)
+	path := filepath.Join(dir, sock.Name)
+	socket, err := sock.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
@@ -35,7 +36,7 @@ const clientTimeout = writeTimeout + readTimeout // of one request
 // NewClient returns a client for the admin socket at that path. It connects when it is asked for
 // something.
 func NewClient(socket string) *Client {
-	connect := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }
+	connect := func(ctx context.Context, _, _ string) (net.Conn, error) { return sock.Dial(ctx, socket) }
 	return &Client{socket, &http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: connect, MaxIdleConns: 1,
 		IdleConnTimeout: time.Minute}}}
 }

@@ -10,6 +10,7 @@ import (
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/mailq"
+	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
 )
 
@@ -86,7 +87,7 @@ func (e *Env) listAll(ctx context.Context, view admin.View) error {
 // it to; else they are read at its next start or reload.
 func (e *Env) newaliases(ctx context.Context, places []config.SubmitPlace) error {
 	for _, place := range places {
-		client := admin.NewClient(filepath.Join(filepath.Dir(place.Socket), admin.SocketName))
+		client := admin.NewClient(filepath.Join(filepath.Dir(place.Socket), sock.Name))
 		_, err := client.Reload(ctx)
 		client.Close()
 		switch {
@@ -109,7 +110,7 @@ const flushWait = 5 * time.Second
 // flush makes a gateway try all queued mail now, where it runs and the caller may ask it to; else it retries by itself.
 func (e *Env) flush(ctx context.Context, places []config.SubmitPlace, verbose bool) error {
 	for _, place := range places {
-		client := admin.NewClient(filepath.Join(filepath.Dir(place.Socket), admin.SocketName))
+		client := admin.NewClient(filepath.Join(filepath.Dir(place.Socket), sock.Name))
 		done, err := client.Flush(ctx, flushWait)
 		client.Close()
 		switch {

@@ -1,4 +1,4 @@
-package admin
+package sock
 
 import (
 	"os"
@@ -18,7 +18,7 @@ func TestFind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	noted, named := filepath.Join(old, SocketName), filepath.Join(now, SocketName)
+	noted, named := filepath.Join(old, Name), filepath.Join(now, Name)
 	check := func(what, want string) {
 		t.Helper()
 		if got := Find(t.Context(), state, now); got != want {

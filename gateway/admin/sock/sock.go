@@ -1,4 +1,5 @@
-package admin
+// Package sock is the admin socket: where it is, who may connect, and how it is found.
+package sock
 
 import (
 	"context"
@@ -12,8 +13,8 @@ import (
 	"time"
 )
 
-// SocketName is the name of the admin socket in run_dir.
-const SocketName = "admin.sock"
+// Name is the name of the admin socket in run_dir.
+const Name = "admin.sock"
 
 const dialTimeout = 5 * time.Second
 
@@ -21,7 +22,7 @@ const dialTimeout = 5 * time.Second
 // A socket that a crashed gateway left behind is replaced; one that answers is an error. Closing
 // the listener removes the socket.
 func Listen(path string) (net.Listener, error) {
-	conn, err := dial(context.Background(), path)
+	conn, err := Dial(context.Background(), path)
 	if err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("admin: another gateway answers on %s", path)
@@ -62,7 +63,8 @@ func Listen(path string) (net.Listener, error) {
 	return &socket{unix, path}, nil
 }
 
-func dial(ctx context.Context, socket string) (net.Conn, error) {
+// Dial connects to the socket of that name.
+func Dial(ctx context.Context, socket string) (net.Conn, error) {
 	name, done, err := shortName(socket)
 	if err != nil {
 		return nil, err
@@ -116,7 +118,7 @@ func Note(stateDir, socket string) error {
 // Find returns the admin socket in runDir or, when none answers there, the one that the gateway of stateDir
 // answers on.
 func Find(ctx context.Context, stateDir, runDir string) string {
-	named := filepath.Join(runDir, SocketName)
+	named := filepath.Join(runDir, Name)
 	if answers(ctx, named) {
 		return named
 	}
@@ -129,7 +131,7 @@ func Find(ctx context.Context, stateDir, runDir string) string {
 
 // answers also takes a socket that this account may not use for one.
 func answers(ctx context.Context, socket string) bool {
-	conn, err := dial(ctx, socket)
+	conn, err := Dial(ctx, socket)
 	if err != nil {
 		return errors.Is(err, fs.ErrPermission)
 	}
