@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -43,6 +44,9 @@ func Check(ctx context.Context, u *config.Upstream) admin.Checked {
 			r.Error = err.Error()
 		}
 	}
+	if f, ok := u.Upstream.(upstream.Feedback); ok && r.Tried {
+		r.Findings = append(r.Findings, eventFindings(ctx, f)...)
+	}
 	r.Millis = time.Since(start).Milliseconds()
 	return r
 }
@@ -57,4 +61,31 @@ func fromDomains(u *config.Upstream) []string {
 		domains = append(domains, own)
 	}
 	return domains
+}
+
+// eventFindings says whether later events come as the settings want them.
+func eventFindings(ctx context.Context, f upstream.Feedback) (list []upstream.Finding) {
+	l := f.Listening()
+	if l.Every > 0 {
+		finding := upstream.Finef("events", "the provider's log can be read")
+		if _, err := f.Poll(ctx, upstream.Ask{Oldest: time.Now()}); err != nil {
+			finding = upstream.Finding{Name: "events", Level: upstream.Warn, Text: "the provider's log cannot be read: " + err.Error()}
+			var scope *upstream.ScopeError
+			if errors.As(err, &scope) {
+				finding.Hint = scope.Hint
+			}
+		}
+		list = append(list, finding)
+	}
+	hooker, ok := f.(upstream.Hooker)
+	switch {
+	case !l.Webhook:
+	case l.URL == "":
+		list = append(list, upstream.Finef("webhook", "url of its events is not set: whether the provider has the address is not looked at"))
+	case ok:
+		list = append(list, hooker.Hook(ctx, l.URL))
+	default:
+		list = append(list, upstream.Finef("webhook", "the provider does not tell which addresses it has; give it %s by hand", l.URL))
+	}
+	return list
 }

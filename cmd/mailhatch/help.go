@@ -27,6 +27,8 @@ func describe(prefix string, list []subcommand) []command.Description {
 			d.Sub = describe("alert ", alertCommands())
 		case "upstream":
 			d.Sub = describe("upstream ", upstreamCommands())
+		case "events":
+			d.Sub = describe("events ", eventsCommands())
 		case "suppress":
 			d.Sub = describe("suppress ", suppressCommands())
 		case "sendmail":

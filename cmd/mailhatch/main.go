@@ -88,6 +88,7 @@ func subcommands() []subcommand {
 		{"suppress", "list|add|remove|import|export [ADDRESS…]", "show and change the addresses that get no mail", runSuppress},
 		{"gateways", "", "list the gateways that share the queue", runGateways},
 		{"page", "", "print a link that opens the page in a browser, once", runPage},
+		{"events", "setup UPSTREAM [--url URL]", "set up how a provider tells what became of mail", runEvents},
 		{"login", "UPSTREAM", "log in to an upstream that a person consents to, by a browser anywhere", runLogin},
 		{"presets", "[NAME]", "list the services that an SMTP upstream knows by name, or show one", runPresets},
 		{"recover", "[ID…]", "rebuild a damaged queue, put back mail from lost+found; of a stopped gateway", runRecover},

@@ -190,7 +190,8 @@ func (a *attempt) later(rcpts []envelope.Recipient, p envelope.Progress, wait ti
 func (a *attempt) untraced(ctx context.Context, to []envelope.Recipient, dests []destination, since time.Duration, err error) ([]envelope.Recipient, []destination) {
 	p := a.part.Progress
 	e := failure(err)
-	if passes := e.Class == upstream.Temporary || e.Class == upstream.Throttled; passes && since < tracePatience || ctx.Err() != nil {
+	passes := e.Class == upstream.Throttled || e.Class == upstream.Temporary && (e.Status == 0 || e.Status >= 500)
+	if passes && since < tracePatience || ctx.Err() != nil {
 		a.later(to, p, max(traceFirst, since/2, e.RetryAfter))
 		return nil, nil
 	}

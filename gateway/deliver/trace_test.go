@@ -53,6 +53,9 @@ func TestUncertainOutcomesAreAskedAbout(t *testing.T) {
 		return nil, &upstream.Error{Class: upstream.Account, Err: &upstream.ScopeError{Scope: "logs"}}
 	}
 	broken := func(int, *upstream.Mail) ([]upstream.Traced, error) { return nil, errors.New("garbage") }
+	portal := func(int, *upstream.Mail) ([]upstream.Traced, error) {
+		return nil, &upstream.Error{Status: 200, Err: errors.New("an HTML page")}
+	}
 	short := func(int, *upstream.Mail) ([]upstream.Traced, error) { return nil, nil }
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 	for _, c := range []struct {
@@ -78,6 +81,7 @@ func TestUncertainOutcomesAreAskedAbout(t *testing.T) {
 		{name: "denied, failover", policy: "failover", trace: denied, last: ago(time.Second), state: envelope.Sent, atB: 1, asked: 1},
 		{name: "broken", policy: "retry", trace: broken, last: ago(time.Second), state: envelope.Queued, asked: 1},
 		{name: "broken for long", policy: "retry", trace: broken, last: ago(2 * time.Hour), state: envelope.Sent, atA: 1, asked: 1},
+		{name: "no log there", policy: "hold", trace: portal, last: ago(time.Second), state: envelope.Held, asked: 1},
 		{name: "half an answer", policy: "hold", trace: short, last: ago(2 * time.Hour), state: envelope.Held, asked: 1},
 		{name: "still known by its key", policy: "retry", keyed: time.Hour, trace: yes, last: ago(time.Second), state: envelope.Sent, atA: 1},
 	} {

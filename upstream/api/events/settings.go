@@ -102,8 +102,11 @@ func KeepSecret(env upstream.Env, secret upstream.Secret) error {
 	if file == "" {
 		return fmt.Errorf("there is no place for the secret: the config has no state_dir")
 	}
-	if err := os.MkdirAll(env.TokenDir, 0o700); err != nil {
-		return err
+	if _, err := os.Stat(env.TokenDir); err != nil {
+		if err := os.MkdirAll(env.TokenDir, 0o700); err != nil {
+			return err
+		}
+		owner(filepath.Dir(env.TokenDir), env.TokenDir)
 	}
 	tmp, err := os.CreateTemp(env.TokenDir, ".webhook-*") // 0600
 	if err != nil {
@@ -116,6 +119,7 @@ func KeepSecret(env upstream.Env, secret upstream.Secret) error {
 		}
 	}
 	if err == nil {
+		owner(env.TokenDir, tmp.Name())
 		err = os.Rename(tmp.Name(), file)
 	}
 	if err != nil {
