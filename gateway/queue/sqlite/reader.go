@@ -29,21 +29,18 @@ const readerConns = 4
 type reader struct {
 	dir, path string
 	connect   func() (*sqlite.Conn, error)
-	conns     chan *sqlite.Conn // nil ones are opened when they are needed
-	stay      func() bool       // bodies of messages that have ended can be read
+	turns     chan struct{} // one for each query that may run
+	stay      func() bool   // bodies of messages that have ended can be read
 
 	mu     sync.Mutex
-	calls  int // that run
+	spare  []*sqlite.Conn // each with a cache of its own: see take
+	calls  int            // that run
 	closed bool
 	idle   chan struct{} // closed when it is closed and no call runs
 }
 
 func newReader(dir, path string, connect func() (*sqlite.Conn, error)) *reader {
-	r := &reader{dir: dir, path: path, connect: connect, conns: make(chan *sqlite.Conn, readerConns), idle: make(chan struct{})}
-	for range readerConns {
-		r.conns <- nil
-	}
-	return r
+	return &reader{dir: dir, path: path, connect: connect, turns: make(chan struct{}, readerConns), idle: make(chan struct{})}
 }
 
 // enter begins a call that Close waits for; leave ends it. A call that runs may begin others, which fail once the
@@ -80,20 +77,37 @@ func (r *reader) shut() bool {
 
 // use runs f with a connection that is f's alone.
 func (r *reader) use(ctx context.Context, f func(*sqlite.Conn) error) error {
-	var conn *sqlite.Conn
 	select {
-	case conn = <-r.conns:
+	case r.turns <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { r.conns <- conn }()
-	if conn == nil {
-		var err error
-		if conn, err = r.connect(); err != nil {
-			return err
-		}
+	defer func() { <-r.turns }()
+	conn, err := r.take()
+	if err != nil {
+		return err
 	}
+	defer r.giveBack(conn)
 	return database.Describe(r.path, f(conn))
+}
+
+// take returns the spare connection that was used last, whose cache is warm, or a new one.
+func (r *reader) take() (conn *sqlite.Conn, err error) {
+	r.mu.Lock()
+	if n := len(r.spare); n > 0 {
+		conn, r.spare = r.spare[n-1], r.spare[:n-1]
+	}
+	r.mu.Unlock()
+	if conn == nil {
+		conn, err = r.connect()
+	}
+	return conn, err
+}
+
+func (r *reader) giveBack(conn *sqlite.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spare = append(r.spare, conn)
 }
 
 // ask is use as a call of its own.
@@ -107,13 +121,14 @@ func (r *reader) ask(ctx context.Context, f func(*sqlite.Conn) error) error {
 
 // closeConns closes the connections after the last call.
 func (r *reader) closeConns() (err error) {
-	for range readerConns {
-		if conn := <-r.conns; conn != nil {
-			if e := conn.Close(); err == nil {
-				err = e
-			}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, conn := range r.spare {
+		if e := conn.Close(); err == nil {
+			err = e
 		}
 	}
+	r.spare = nil
 	return err
 }
 
