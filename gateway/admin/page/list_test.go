@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/find"
+	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -95,4 +98,48 @@ func TestUnknownUpstream(t *testing.T) {
 	h.contains("without mail", h.see("/messages?q=upstream:main"), "No message was found.")
 	h.add(plain, nil, queue.Record{State: envelope.Sent, Upstream: "gone", Recipient: envelope.Recipient{Address: "ann@example.org"}})
 	h.contains("one of another time", h.see("/messages?q=upstream:gone"), "Hello")
+}
+
+// TestStateFilters: what providers tell later is a filter where one tells, or where it is asked for.
+func TestStateFilters(t *testing.T) {
+	line := func(state string) *search.Line {
+		return &search.Line{State: state, Words: []search.Word{{Name: "state", Value: state}}}
+	}
+	for name, tc := range map[string]struct {
+		line *search.Line
+		told bool
+		want string
+	}{
+		"nobody tells": {&search.Line{}, false, "All Waits Held Failed Sent Discarded Refused"},
+		"asked for":    {line("bounced"), false, "All Waits Held Failed Bounced Sent Discarded Refused"},
+		"one tells":    {&search.Line{}, true, "All Waits Held Failed Bounced Complained Sent Delivered Discarded Refused"},
+	} {
+		var m messages
+		m.chips(tc.line, tc.told)
+		var labels []string
+		for _, c := range m.States {
+			labels = append(labels, c.Label)
+		}
+		if got := strings.Join(labels, " "); got != tc.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// TestToldLater: what a provider has told is part of the sentence, and no less bad for having been sent.
+func TestToldLater(t *testing.T) {
+	told := func(s envelope.State) queue.Record {
+		r := sent("ann@example.org")
+		r.State, r.Error = s, "550 unknown"
+		return r
+	}
+	for s, want := range map[envelope.State]string{envelope.Delivered: "taken by main, which says that it arrived", envelope.Bounced: "taken by main, which says that it did not arrive", envelope.Complained: "called it spam"} {
+		r := told(s)
+		if f := fateOf(&r, time.Time{}); !strings.Contains(f.Words, want) {
+			t.Errorf("%s: %s", s, f.Words)
+		}
+		if row := rowOf(&find.Message{Records: []queue.Record{r}}, nil); row.Bad != (s != envelope.Delivered) || row.Words != "550 unknown" {
+			t.Errorf("%s: %+v", s, row)
+		}
+	}
 }

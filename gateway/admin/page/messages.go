@@ -75,7 +75,7 @@ func (p *Page) messages(v *view) error {
 		line = &search.Line{}
 	}
 	m.All = len(line.Words) == 0 && m.Wrong == ""
-	m.chips(line)
+	m.chips(line, listening(p.cfg.Config()))
 	if m.Wrong == "" {
 		if err := p.find(v, m, line); err != nil {
 			return err
@@ -182,7 +182,7 @@ func rowOf(f *find.Message, why *waiting.View) row {
 			r.Upstreams = append(r.Upstreams, upstream)
 		}
 		if w := fate.Weight(s); s != envelope.Sent && (r.Words == "" || w < worst) {
-			r.Words, r.Bad, worst = words, s == envelope.Failed, w
+			r.Words, r.Bad, worst = words, s == envelope.Failed || s == envelope.Bounced || s == envelope.Complained, w
 		}
 	}
 	if m := f.Waiting; m != nil {
@@ -229,8 +229,8 @@ func listAddress(words []search.Word) string {
 	return "/messages?q=" + url.QueryEscape(search.Join(words))
 }
 
-// chips are the filters in force, each with the list without it, and those of the states.
-func (m *messages) chips(line *search.Line) {
+// chips are the filters in force, each with the list without it, and those of the states; of what providers tell later where one does.
+func (m *messages) chips(line *search.Line, told bool) {
 	for i, w := range line.Words {
 		if w.Name != "state" {
 			m.Chips = append(m.Chips, chip{Label: w.Name + ": " + w.Value, URL: listAddress(slices.Delete(slices.Clone(line.Words), i, i+1))})
@@ -239,6 +239,9 @@ func (m *messages) chips(line *search.Line) {
 	others := slices.DeleteFunc(slices.Clone(line.Words), func(w search.Word) bool { return w.Name == "state" })
 	m.States = []chip{{Label: "All", URL: listAddress(others), Here: line.State == ""}}
 	for _, s := range envelope.States() {
+		if s.IsSent() && s != envelope.Sent && !told && line.State != string(s) {
+			continue
+		}
 		words := append(slices.Clone(others), search.Word{Name: "state", Value: string(s)})
 		label := stateWord(s)
 		m.States = append(m.States, chip{Label: strings.ToUpper(label[:1]) + label[1:], URL: listAddress(words), Here: line.State == string(s), State: s})

@@ -128,10 +128,8 @@ func (p *Page) suppressed(v *view) error {
 		if _, ok := u.Upstream.(upstream.Suppressor); ok {
 			providers = append(providers, u.Name)
 		}
-		if f, ok := u.Upstream.(upstream.Feedback); ok && !f.Listening().Off() {
-			g.Listening = true
-		}
 	}
+	g.Listening = listening(cfg)
 	for _, s := range list.Entries {
 		row := goneRow{Suppression: s}
 		if slices.Contains(providers, s.Upstream) {
@@ -145,6 +143,14 @@ func (p *Page) suppressed(v *view) error {
 		g.Next = "/suppressed?" + url.Values{"address": {g.Address}, "reason": {g.Reason}, "after": {list.Next}}.Encode()
 	}
 	return p.show(v, http.StatusOK, "suppressed", "Suppressed", g)
+}
+
+// listening reports whether some upstream tells later what became of mail.
+func listening(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Upstreams, func(u config.Upstream) bool {
+		f, ok := u.Upstream.(upstream.Feedback)
+		return ok && !f.Listening().Off()
+	})
 }
 
 // lift takes an address off the list, and off the provider's where that is wanted.

@@ -178,7 +178,8 @@ func fateOf(r *queue.Record, received time.Time) fate.Fate {
 			f.Detail += fmt.Sprintf(", at attempt %d", r.Attempts)
 		}
 	case envelope.Delivered, envelope.Bounced, envelope.Complained:
-		f.Words = "by " + r.Upstream
+		f.Words = "taken by " + r.Upstream + map[envelope.State]string{envelope.Delivered: ", which says that it arrived", envelope.Bounced: ", which says that it did not arrive",
+			envelope.Complained: ", which says that the recipient called it spam"}[r.State]
 		if !r.Told.IsZero() {
 			f.At = r.Told
 		}
