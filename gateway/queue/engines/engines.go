@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/postgres"
 	"mailhatch/gateway/queue/sqlite"
 )
 
@@ -22,12 +23,15 @@ type kind struct {
 	read func(ctx context.Context, s queue.Settings) (queue.Reader, error)
 	// recover rebuilds a store that open refuses with queue.ErrDamagedLog; nil: the engine has no such damage.
 	recover func(ctx context.Context, s queue.Settings, ids []string) (queue.Recovery, error)
+	// migrate brings the schema of a database that gateways share to the version of this program; nil: opening does.
+	migrate func(ctx context.Context, s queue.Settings) (before, now int, err error)
 }
 
 // kinds is the table: a new engine is one line here.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"sqlite": {opener(sqlite.Open), sqlite.OpenReadOnly, sqlite.Recover},
+		"sqlite":   {opener(sqlite.Open), sqlite.OpenReadOnly, sqlite.Recover, nil},
+		"postgres": {opener(postgres.Open), postgres.OpenReadOnly, nil, postgres.Migrate},
 	}
 }
 
@@ -82,4 +86,17 @@ func Recover(ctx context.Context, engine string, s queue.Settings, ids []string)
 		return queue.Recovery{}, fmt.Errorf("queue: the engine %s needs no recovery", engine)
 	}
 	return k.recover(ctx, s, ids)
+}
+
+// Migrate brings the schema of a store to the version of this program, as the first gateway of that version does when it
+// opens it, and returns the versions before and now.
+func Migrate(ctx context.Context, engine string, s queue.Settings) (before, now int, err error) {
+	k, err := find(engine)
+	if err != nil {
+		return 0, 0, err
+	}
+	if k.migrate == nil {
+		return 0, 0, fmt.Errorf("queue: the engine %s brings its files up to date by itself", engine)
+	}
+	return k.migrate(ctx, s)
 }

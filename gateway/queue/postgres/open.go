@@ -47,6 +47,8 @@ type Store struct {
 	fleet   *fleet.Fleet
 	schema  database.Schema
 
+	readOnly bool
+
 	ids     *clock.IDs
 	buffers *buffer.Pool
 	mail    *batch.Batcher[*newMail]
@@ -111,9 +113,24 @@ func newStore(ctx context.Context, o queue.Settings) (*Store, error) {
 	return s, os.MkdirAll(s.dir, 0o700)
 }
 
-// Migrate brings the schema of a database to the version of this program and returns it.
-func Migrate(ctx context.Context, url string) (before, now int, err error) {
-	pool, err := database.Open(ctx, url)
+// OpenReadOnly opens the queue to answer questions, which may be asked of a standby, too. The error wraps fs.ErrNotExist where
+// the database has no queue.
+func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
+	s, err := newStore(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s.readOnly = true
+	if err := s.open(ctx); err != nil {
+		s.pool.Close()
+		return nil, database.Describe(err)
+	}
+	return s, nil
+}
+
+// Migrate brings the schema of a database to the version of this program and returns the versions before and now.
+func Migrate(ctx context.Context, o queue.Settings) (before, now int, err error) {
+	pool, err := database.Open(ctx, o.URL)
 	if err != nil {
 		return 0, 0, fmt.Errorf("queue: the database's URL: %w", err)
 	}
@@ -129,25 +146,17 @@ func Migrate(ctx context.Context, url string) (before, now int, err error) {
 // open reads what the store must know from the start.
 func (s *Store) open(ctx context.Context) error {
 	return s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) (err error) {
-		if s.schema, err = database.Migrate(ctx, c.Conn(), fleet.Tables); err != nil {
-			return err
+		if s.readOnly {
+			s.schema, err = database.Check(ctx, c.Conn())
+		} else {
+			err = s.prepare(ctx, c)
 		}
-		if err := history.Days(ctx, c.Conn()); err != nil {
+		if err != nil {
 			return err
 		}
 		if err := s.clock.Ask(ctx, c, s.now); err != nil {
 			return err
 		}
-		slot, err := s.register(ctx)
-		if err != nil {
-			return err
-		}
-		last := int64(0)
-		err = c.QueryRow(ctx, `SELECT greatest((SELECT coalesce(max(id), 0) FROM messages), (SELECT coalesce(max(message), 0) FROM history))`).Scan(&last)
-		if err != nil {
-			return err
-		}
-		s.ids = clock.NewIDs(slot, last)
 		var key []byte
 		if err := c.QueryRow(ctx, "SELECT value FROM facts WHERE name = 'veil'").Scan(&key); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
@@ -159,6 +168,24 @@ func (s *Store) open(ctx context.Context) error {
 		s.Desk = feedback.Desk{DB: db, Change: s.change, History: s.Keeper, Refused: s.Register, Now: s.now}
 		return nil
 	})
+}
+
+// prepare makes what is missing in the database, and registers the process there.
+func (s *Store) prepare(ctx context.Context, c *pgxpool.Conn) (err error) {
+	if s.schema, err = database.Migrate(ctx, c.Conn(), fleet.Tables); err != nil {
+		return err
+	}
+	if err := history.Days(ctx, c.Conn()); err != nil {
+		return err
+	}
+	slot, err := s.register(ctx)
+	if err != nil {
+		return err
+	}
+	last := int64(0)
+	err = c.QueryRow(ctx, `SELECT greatest((SELECT coalesce(max(id), 0) FROM messages), (SELECT coalesce(max(message), 0) FROM history))`).Scan(&last)
+	s.ids = clock.NewIDs(slot, last)
+	return err
 }
 
 // makeKey returns the key of hidden addresses, which all gateways share.
@@ -238,6 +265,10 @@ func (s *Store) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
+	if s.readOnly {
+		s.pool.Close()
+		return nil
+	}
 	if err := s.unregister(ctx); err != nil {
 		s.log.Warn("queue: what this gateway had leased is given back by time alone", "error", err)
 	}

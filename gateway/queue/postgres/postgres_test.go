@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"testing"
 	"time"
@@ -39,10 +41,33 @@ func TestCrash(t *testing.T) { queuetest.Crash(t, engine()) }
 
 // TestMigrate: by hand, and again when all is there.
 func TestMigrate(t *testing.T) {
-	url := server.Schema(t, t.Name())
+	o := queue.Settings{URL: server.Schema(t, t.Name()), Dir: t.TempDir()}
+	if _, err := OpenReadOnly(t.Context(), o); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a database without a queue: %v", err)
+	}
 	for _, want := range []int{0, 1} {
-		if before, now, err := Migrate(t.Context(), url); before != want || now != 1 || err != nil {
+		if before, now, err := Migrate(t.Context(), o); before != want || now != 1 || err != nil {
 			t.Errorf("from %d to %d, %v", before, now, err)
 		}
+	}
+}
+
+// TestReadOnly: who only looks changes nothing, also beside gateways.
+func TestReadOnly(t *testing.T) {
+	s := open(t, queue.Settings{URL: server.Schema(t, t.Name())})
+	id := accept(t, s, "x")
+	r, err := OpenReadOnly(t.Context(), queue.Settings{URL: server.Schema(t, t.Name()), Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := r.List(t.Context(), queue.Filter{}, queue.Page{})
+	if err != nil || len(list) != 1 || list[0].ID != id {
+		t.Errorf("%v, %v", list, err)
+	}
+	if err := errors.Join(r.Close()); err != nil {
+		t.Error(err)
+	}
+	if n := server.Row(t, server.Schema(t, t.Name()), "SELECT count(*)::text FROM sessions"); n != "1" {
+		t.Errorf("%s sessions", n)
 	}
 }

@@ -37,6 +37,9 @@ func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 }
 
 func config(url string) (*pgxpool.Config, error) {
+	if url == "" {
+		return nil, errors.New("it is missing")
+	}
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err // it hides the password

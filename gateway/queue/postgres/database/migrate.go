@@ -98,9 +98,32 @@ func migrate(ctx context.Context, conn *pgx.Conn, list []step) (s Schema, err er
 		return s, fmt.Errorf("schema version %d: %w", s.Version+1, err)
 	}
 	if s.Version > s.Own && s.Least > s.Own {
-		return s, fmt.Errorf("%w: it has version %d, this program knows %d: use the mailhatch that made it, or a newer one", ErrSchema, s.Version, s.Own)
+		return s, s.tooNew()
 	}
 	return s, nil
+}
+
+// Check returns the schema of a database that is only read. The error wraps fs.ErrNotExist where there is none.
+func Check(ctx context.Context, conn *pgx.Conn) (s Schema, err error) {
+	list, err := steps(exceptions())
+	if err != nil {
+		return s, err
+	}
+	s.Own = len(list)
+	if err := s.read(ctx, conn); err != nil {
+		return s, err
+	}
+	switch {
+	case s.Version == 0:
+		return s, fmt.Errorf("the database has no queue: %w", fs.ErrNotExist)
+	case s.Version > s.Own && s.Least > s.Own:
+		return s, s.tooNew()
+	}
+	return s, nil
+}
+
+func (s *Schema) tooNew() error {
+	return fmt.Errorf("%w: it has version %d, this program knows %d: use the mailhatch that made it, or a newer one", ErrSchema, s.Version, s.Own)
 }
 
 // next makes the next change, unless another gateway has made it meanwhile.
