@@ -55,7 +55,7 @@ func (g *Gateway) suppressor(name string) (upstream.Suppressor, error) {
 		}
 		return nil, &suppressed.BadRequestError{Words: unknown.Error()}
 	}
-	if s := upstream.SuppressorOf(u.Upstream); s != nil {
+	if s, ok := u.Upstream.(upstream.Suppressor); ok {
 		return s, nil
 	}
 	return nil, &suppressed.BadRequestError{Words: fmt.Sprintf("the provider of %s shows no list of suppressed addresses: upstreams of type %s have none", name, u.Kind.Name)}
@@ -142,7 +142,9 @@ func (g *Gateway) notReady() []string {
 	list = append(list, g.endpoints.Waiting()...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if draft, err := g.queue.New(ctx); err != nil {
+	if err := g.storeAway(); err != nil {
+		list = append(list, "new mail is refused: "+err.Error())
+	} else if draft, err := g.queue.New(ctx); err != nil {
 		list = append(list, "new mail is refused: "+err.Error())
 	} else {
 		_ = draft.Discard()

@@ -45,7 +45,7 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 	}
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
-		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, SMTP: u.Kind.SMTPStatus, MaxConcurrent: u.MaxConcurrent,
+		du := deliver.Upstream{Name: u.Name, Upstream: u.Upstream, SMTP: u.Kind.SMTPStatus, MaxConcurrent: u.MaxConcurrent, Together: u.Together,
 			Rate: u.Rate.PerSecond(), MaxRecipients: u.MaxRecipients, RatePerDomain: u.RatePerDomain.PerSecond(),
 			Quota: u.Quota, QuotaZone: u.QuotaZone, ThrottleOn: u.ThrottleOn,
 			Failover: cfg.Routes.Alternatives(u.Name)}

@@ -97,7 +97,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 		return nil, err
 	}
 	if q == nil {
-		if q, err = engines.Open(ctx, engines.Default, settings); err != nil {
+		if q, err = engines.Open(ctx, cfg.Queue.Engine, settings); err != nil {
 			return nil, err
 		}
 	}

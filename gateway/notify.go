@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -36,7 +37,8 @@ func (g *Gateway) keepAlive(ctx context.Context) error {
 			return nil
 		case <-due:
 		}
-		if _, err := g.queue.Stats(ctx); err == nil {
+		// A database that is away does not come back by a restart of its clients.
+		if _, err := g.queue.Stats(ctx); err == nil || errors.Is(err, queue.ErrAway) {
 			g.notified(g.notifier.Alive())
 		} else if ctx.Err() == nil {
 			g.journal.InternalError("queue", err)

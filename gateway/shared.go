@@ -11,22 +11,24 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"mailhatch/gateway/clock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/fleet"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/engines"
 )
-
-// defaultLease is for how long a gateway that gives no sign of life keeps what it has claimed of a shared queue.
-const defaultLease = time.Minute
 
 // storeSettings are those of the queue that a config names, or of one that was brought.
 func storeSettings(cfg *config.Config, brought queue.Engine, clk *clock.Clock, log *slog.Logger) (s queue.Settings, err error) {
-	s = queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Now: clk.Now, Logger: log, Lease: defaultLease}
-	if brought != nil && brought.Fleet() != nil {
+	s = queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Now: clk.Now, Logger: log, Lease: cfg.Queue.Lease.Duration}
+	shared := engines.Shared(cfg.Queue.Engine)
+	if brought != nil {
+		shared = brought.Fleet() != nil
+	}
+	if shared {
+		s.URL = cfg.Queue.URL.Reveal()
 		s.Gateway, err = gatewayName(cfg.StateDir)
 	}
 	return s, err
@@ -80,6 +82,14 @@ func (g *Gateway) runFleet(ctx context.Context) error {
 		return nil
 	}
 	return g.fleet.Run(ctx)
+}
+
+// storeAway returns why the database of a shared queue is out of reach; nil: it is not, or there is none.
+func (g *Gateway) storeAway() error {
+	if g.fleet == nil {
+		return nil
+	}
+	return g.fleet.Away()
 }
 
 // gateways lists those on the queue and names this one; none: no other can have it open.

@@ -13,7 +13,6 @@ import (
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/backup"
-	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 )
 
@@ -54,7 +53,11 @@ func (a *app) backup(ctx context.Context, w io.Writer, work string) error {
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return err
 	}
-	store, err := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
+	engine, settings, err := a.storeOf(stateDir)
+	if err != nil {
+		return err
+	}
+	store, err := engines.Read(ctx, engine, settings)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return command.Hintf(fmt.Errorf("the gateway is not running and %s contains no queue", stateDir), "name its config with -c")

@@ -91,6 +91,7 @@ func subcommands() []subcommand {
 		{"events", "setup UPSTREAM [--url URL]", "set up how a provider tells what became of mail", runEvents},
 		{"login", "UPSTREAM", "log in to an upstream that a person consents to, by a browser anywhere", runLogin},
 		{"presets", "[NAME]", "list the services that an SMTP upstream knows by name, or show one", runPresets},
+		{"migrate", "", "bring the schema of the database that gateways share up to date, before they do", runMigrate},
 		{"recover", "[ID…]", "rebuild a damaged queue, put back mail from lost+found; of a stopped gateway", runRecover},
 		{"backup", "FILE", "write a copy of queue, history and tokens to a new file, while the gateway runs or not", runBackup},
 		{"sendmail", "[-t] [-i] [-f ADDRESS] [ADDRESS…]", "send a message from standard input, as sendmail(8); also by that name", runSendmail},

@@ -24,7 +24,11 @@ func runRecover(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := engines.Recover(ctx, engines.Default, queue.Settings{Dir: stateDir}, ids)
+	engine, settings, err := a.storeOf(stateDir)
+	if err != nil {
+		return err
+	}
+	r, err := engines.Recover(ctx, engine, settings, ids)
 	a.printRecovery(&r)
 	switch {
 	case errors.Is(err, queue.ErrLocked):

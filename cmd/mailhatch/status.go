@@ -19,7 +19,6 @@ import (
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
-	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 )
 
@@ -35,7 +34,11 @@ func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return nil, nil, err
 	}
-	store, err := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
+	engine, settings, err := a.storeOf(stateDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := engines.Read(ctx, engine, settings)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && hasMaildrop(stateDir):
 		if _, err := maildrop.Look(stateDir, 0); errors.Is(err, fs.ErrPermission) {

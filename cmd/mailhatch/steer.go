@@ -150,7 +150,7 @@ func (a *app) agree(ctx context.Context, client *admin.Client, action admin.Acti
 	if would.Changed == 0 {
 		return true, a.tellChanged(ctx, client, action, sel, would, false)
 	}
-	printTouched(a.stderr, deedWords(action, sel), would)
+	printTouched(a.stderr, action, would)
 	switch ok, err := a.confirm(ctx, "Go on?"); {
 	case err != nil:
 		return false, err
@@ -163,23 +163,12 @@ func (a *app) agree(ctx context.Context, client *admin.Client, action admin.Acti
 	return false, nil
 }
 
-// deedWords says what is about to be done.
-func deedWords(action admin.Action, sel *admin.Selection) string {
-	switch {
-	case sel.Back:
-		return string(action) + " back to the routes"
-	case sel.Target != "":
-		return string(action) + " to " + terminal.Plain(sel.Target)
-	}
-	return string(action)
-}
-
-func printTouched(w io.Writer, deed string, c *admin.Changed) {
+func printTouched(w io.Writer, action admin.Action, c *admin.Changed) {
 	than := ""
 	if c.More {
 		than = "more than "
 	}
-	fmt.Fprintf(w, "%s: %s%s of %s\n", deed, than, terminal.Count(c.Recipients, "recipient"), terminal.Count(c.Changed, "message"))
+	fmt.Fprintf(w, "%s: %s%s of %s\n", action, than, terminal.Count(c.Recipients, "recipient"), terminal.Count(c.Changed, "message"))
 	for _, g := range c.Groups {
 		fmt.Fprintf(w, "  %s %s%s\n", terminal.Count(g.Recipients, "recipient"), g.State, forUpstream(g.Upstream))
 	}

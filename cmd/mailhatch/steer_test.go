@@ -334,12 +334,3 @@ func TestBulkChangesActOnParts(t *testing.T) {
 	r.check(t, "queue list --json", 0, `^{.*"state":"queued","upstream":"main",.*"deferred@example.org".*"state":"held","upstream":"relay",.*"relayed@example.org".*}\n$`)
 	r.check(t, "log --to failed@*", 0, "discarded")
 }
-
-// TestDeedWords: who is asked whether to go on is told where mail would go.
-func TestDeedWords(t *testing.T) {
-	for want, sel := range map[string]admin.Selection{"move to relay": {Target: "relay"}, "move back to the routes": {Back: true}, "move": {}} {
-		if got := deedWords(admin.Move, &sel); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}

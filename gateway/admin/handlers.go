@@ -66,7 +66,7 @@ func writeError(w http.ResponseWriter, err error) {
 		status = http.StatusNotFound
 	case errors.Is(err, queue.ErrFull):
 		status = http.StatusInsufficientStorage
-	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrBroken):
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrBroken), errors.Is(err, queue.ErrAway):
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, failure{err.Error()}) //nolint:errcheck // the client is gone

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/identity"
+	"mailhatch/gateway/queue/engines"
 	"mailhatch/mime"
 	"mailhatch/mime/hostname"
 	"mailhatch/upstream"
@@ -207,6 +210,37 @@ func (c *checker) warnAfter(q *Queue) {
 	q.WarnAfter = slices.Compact(q.WarnAfter)
 }
 
+// Bounds of lease: shorter ones end while a database fails over, longer ones keep the mail of a dead gateway for too long.
+const (
+	leaseLeast = 5 * time.Second
+	leaseMost  = 15 * time.Minute
+)
+
+// engine checks where the queue is kept.
+func (c *checker) engine(q *Queue) {
+	c.oneOf("queue.engine", q.Engine, engines.Names()...)
+	text := q.URL.Reveal()
+	switch shared := engines.Shared(q.Engine); {
+	case c.isBad("queue.engine"), c.isBad("queue.url"):
+	case shared && text == "":
+		c.report("queue.url", "is missing: the engine keeps the queue in a database", `url = "env:DATABASE_URL"`)
+	case shared:
+		if !isDatabaseURL(text) {
+			c.report("queue.url", "is not the URL of a PostgreSQL database", `write "postgres://user:password@host:5432/database", better as env:, file: or cred:`)
+		}
+	case text != "":
+		c.report("queue.url", fmt.Sprintf("is of no use: engine %q keeps the queue in state_dir", q.Engine), `engine = "postgres" shares a database`)
+	}
+	if d := q.Lease.Duration; !c.isBad("queue.lease") && (d < leaseLeast || d > leaseMost) {
+		c.report("queue.lease", fmt.Sprintf("must be from %s to %s", leaseLeast, leaseMost), `"60s" is usual`)
+	}
+}
+
+func isDatabaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql")
+}
+
 func (c *checker) queue() {
 	q := &c.file.Queue
 	if len(q.Retry) == 0 {
@@ -221,6 +255,7 @@ func (c *checker) queue() {
 		c.report("queue.max_age", "must be greater than zero", `"5d" is usual`)
 	}
 	c.warnAfter(q)
+	c.engine(q)
 	if q.FailoverAfter < 1 {
 		c.report("queue.failover_after", "must be a number of attempts, 1 or more", "")
 	}

@@ -12,6 +12,7 @@ import (
 	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/config/environ"
 	"mailhatch/gateway/identity"
+	"mailhatch/gateway/queue/engines"
 	"mailhatch/gateway/route"
 	"mailhatch/gateway/suppression"
 	"mailhatch/upstream"
@@ -57,6 +58,9 @@ type Options struct {
 
 // Queue is the table [queue].
 type Queue struct {
+	Engine          string              `toml:"engine"`         // of package engines
+	URL             upstream.Secret     `toml:"url"`            // of the database that gateways share
+	Lease           upstream.Duration   `toml:"lease"`          // see queue.Settings
 	Retry           []upstream.Duration `toml:"retry"`          // waits after the first, second… attempt; the last one repeats
 	MaxAge          upstream.Duration   `toml:"max_age"`        // mail that waits longer has failed
 	FailoverAfter   int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried
@@ -114,6 +118,7 @@ func defaultFile() document {
 	return document{
 		ShutdownTimeout: duration(30 * time.Second), MaxInFlight: 512 << 20,
 		Queue: Queue{
+			Engine: engines.Default, Lease: duration(time.Minute),
 			Retry: []upstream.Duration{
 				duration(30 * time.Second), duration(2 * time.Minute), duration(10 * time.Minute),
 				duration(30 * time.Minute), duration(time.Hour), duration(3 * time.Hour),

@@ -13,6 +13,8 @@ import (
 	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/config/environ"
 	"mailhatch/gateway/maildrop"
+	"mailhatch/gateway/queue/engines"
+	"mailhatch/upstream"
 )
 
 // dirs are the directories that a config names, "" for those it does not.
@@ -57,6 +59,18 @@ func Dirs(path string) (stateDir, runDir string, err error) {
 		return "", "", err
 	}
 	return stateDir, resolveRunDir(path, d.RunDir, stateDir), nil
+}
+
+// Store reads only where the queue of a config is kept: its engine and, where gateways share a database, its URL.
+func Store(path string) (engine string, url upstream.Secret, err error) {
+	var part struct {
+		Queue struct {
+			Engine string          `toml:"engine"`
+			URL    upstream.Secret `toml:"url"`
+		} `toml:"queue"`
+	}
+	err = readPart(path, &part)
+	return cmp.Or(part.Queue.Engine, engines.Default), part.Queue.URL, err
 }
 
 // HealthURL reads only where a config shows the health of its gateway, without a final slash; "" stands for nowhere.

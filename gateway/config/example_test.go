@@ -74,6 +74,7 @@ func exampleConfig(t *testing.T, optional bool) string {
 	t.Setenv("POSTMARK_SERVER_TOKEN", "dummy")
 	t.Setenv("BREVO_API_KEY", "dummy")
 	t.Setenv("ENTRA_SECRET", "dummy")
+	t.Setenv("DATABASE_URL", "postgres:///mailhatch")
 	t.Setenv("JMAP_TOKEN", "dummy")
 	t.Setenv("ALERT_SECRET", "dummy")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "dummy")

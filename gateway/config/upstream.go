@@ -14,6 +14,7 @@ import (
 	"mailhatch/gateway/config/hint"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
+	"mailhatch/gateway/queue/engines"
 	"mailhatch/gateway/quota"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
@@ -27,6 +28,7 @@ type Upstream struct {
 	Kind          upstream.Kind
 	Upstream      upstream.Upstream
 	MaxConcurrent int
+	Together      int                    // offers at once of all gateways on a shared queue; 0: no limit
 	Rate          Rate                   // zero: no limit
 	MaxRecipients int                    // of one offer; 0: no limit
 	RatePerDomain Rate                   // of offers to the recipients of one domain; zero: no limit
@@ -56,6 +58,7 @@ func (u *Upstream) Departure(id string, env *envelope.Envelope, msg *mime.Messag
 type upstreamTable struct {
 	Type          string        `toml:"type"`
 	MaxConcurrent int           `toml:"max_concurrent"`
+	Together      int           `toml:"fleet_concurrent"`
 	Rate          Rate          `toml:"rate"`
 	MaxRecipients int           `toml:"max_recipients"`
 	RatePerDomain Rate          `toml:"rate_per_domain"`
@@ -78,6 +81,12 @@ func defaultUpstream() upstreamTable {
 func (c *checker) pace(path string, t *upstreamTable) {
 	if t.MaxConcurrent < 1 || t.MaxConcurrent > 10_000 {
 		c.report(path+".max_concurrent", "must be from 1 to 10000", "")
+	}
+	switch {
+	case t.Together < 0:
+		c.report(path+".fleet_concurrent", "must not be negative", "0 is no limit")
+	case t.Together > 0 && !engines.Shared(c.file.Queue.Engine):
+		c.report(path+".fleet_concurrent", "is for gateways that share a queue", "max_concurrent is the limit of one gateway")
 	}
 	if t.MaxRecipients < 0 {
 		c.report(path+".max_recipients", "must not be negative", "0 is no limit")
@@ -159,7 +168,7 @@ func (c *checker) upstream(path, name string, table map[string]any, hostname str
 	c.Table(path, table, &common, settings)
 	c.pace(path, &common)
 	u := Upstream{
-		Name: name, Kind: kind, MaxConcurrent: common.MaxConcurrent, Rate: common.Rate,
+		Name: name, Kind: kind, MaxConcurrent: common.MaxConcurrent, Together: common.Together, Rate: common.Rate,
 		MaxRecipients: common.MaxRecipients, RatePerDomain: common.RatePerDomain, Quota: common.Quota, ThrottleOn: common.ThrottleOn,
 		Sender: c.sender(path, &common), HideReceived: common.Received == "hide", hostname: hostname,
 	}

@@ -50,6 +50,7 @@ type Fleet struct {
 	heard  map[string]int64     // versions of notes
 	shares map[string]*share    // by upstream
 	beaten time.Time            // the last sign of life that the store has
+	away   error                // why the store could not be asked the last time; nil: it was
 }
 
 // New returns a fleet whose store is not asked yet.
@@ -68,6 +69,9 @@ func (f *Fleet) Run(ctx context.Context) error {
 			f.cfg.Report(err) // once, until it works again
 		}
 		failed = err != nil
+		f.mu.Lock()
+		f.away = err
+		f.mu.Unlock()
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
@@ -215,6 +219,13 @@ func (f *Fleet) MayProbe(ctx context.Context, upstream string) bool {
 	}
 	f.Tell(upstream, gate.News{State: gate.Probing, Reason: gate.Unreachable})
 	return true
+}
+
+// Away returns why the store could not be asked lately; nil: it was.
+func (f *Fleet) Away() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.away
 }
 
 // Name returns that of this gateway.

@@ -197,6 +197,9 @@ func TestStoreAway(t *testing.T) {
 		if errs := a.reported(); len(errs) != 1 || !errors.Is(errs[0], away) {
 			t.Errorf("reported: %v", errs)
 		}
+		if !errors.Is(a.Away(), away) {
+			t.Error("it does not say that the store is away")
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		if err := a.limits.Wait(ctx); err == nil {
@@ -210,7 +213,7 @@ func TestStoreAway(t *testing.T) {
 		}
 		w.store.Break(nil)
 		time.Sleep(2 * soon)
-		if b.gate.State() != gate.Closed {
+		if b.gate.State() != gate.Closed || a.Away() != nil {
 			t.Error("b was not told")
 		}
 	})

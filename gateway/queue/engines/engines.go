@@ -45,6 +45,9 @@ func opener[E queue.Engine](open func(context.Context, queue.Settings) (E, error
 	}
 }
 
+// Shared reports whether several gateways can have a store of the engine open at once.
+func Shared(engine string) bool { return kinds()[engine].migrate != nil }
+
 // Names returns the engines in alphabetical order.
 func Names() []string { return slices.Sorted(maps.Keys(kinds())) }
 

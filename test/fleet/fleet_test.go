@@ -1,0 +1,123 @@
+//go:build unix
+
+package fleet
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// messages is how many are sent; $MAILHATCH_FLEET_MESSAGES sets another number.
+func messages(t *testing.T) int {
+	text := os.Getenv("MAILHATCH_FLEET_MESSAGES")
+	if text == "" {
+		return 2000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestThreeGateways: three gateways share a queue while they are killed, stopped for longer than their lease and rolled to
+// a config with another upstream, and while the database is restarted. What was acknowledged arrives: once where the provider
+// knows repeated offers, and elsewhere once but for offers that were in flight when a gateway was killed or stopped.
+func TestThreeGateways(t *testing.T) {
+	want := messages(t)
+	w := newTown(t, 3)
+	ctx, stop := context.WithTimeout(t.Context(), max(patient, time.Duration(want)*20*time.Millisecond))
+	defer stop()
+	sent := make(chan struct{})
+	go func() { defer close(sent); w.send(ctx, want) }()
+	faults := w.trouble(ctx, want)
+	select {
+	case <-sent:
+	case <-ctx.Done():
+		t.Fatalf("%d of %d messages were taken\n%s", w.count(), want, w.logs())
+	}
+	for len(w.missing()) > 0 {
+		if ctx.Err() != nil {
+			missing := w.missing()
+			t.Fatalf("%d acknowledged recipients got nothing, such as %s\n%s", len(missing), missing[0], w.logs())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for _, m := range w.members {
+		m.signal(syscall.SIGTERM)
+	}
+	for _, m := range w.members {
+		m.await()
+	}
+	twice := 0
+	for rcpt, n := range w.arrivals() {
+		switch {
+		case n < 2:
+		case strings.HasSuffix(rcpt, "@relay.example.org"):
+			twice += n - 1
+		default:
+			t.Errorf("%s got %d, from a provider that knows repeated offers", rcpt, n)
+		}
+	}
+	if twice > faults*atOnce {
+		t.Errorf("%d duplicates at the relay, of %d deaths and stops with %d offers in flight", twice, faults, atOnce)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t.Logf("%d messages acknowledged of %d tried; %d duplicates at the relay after %d deaths and stops", len(w.acked), w.tried, twice, faults)
+}
+
+// trouble makes it, spread over the messages, and returns how many deaths and stops there were. All gateways run at its end.
+func (w *town) trouble(ctx context.Context, want int) (faults int) {
+	reached := func(part, of int) {
+		for w.count() < want*part/of && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	a, b, c := w.members[0], w.members[1], w.members[2]
+	kill := func(m *member) {
+		m.signal(syscall.SIGKILL)
+		m.await()
+		m.start()
+		faults++
+	}
+	reached(1, 10)
+	kill(a)
+
+	reached(2, 10)
+	b.signal(syscall.SIGSTOP)
+	stopped := time.Now()
+	faults++
+
+	reached(3, 10)
+	server.Restart(w.t)
+
+	reached(4, 10) // one gateway knows an upstream that the others do not
+	c.signal(syscall.SIGTERM)
+	c.await()
+	c.late = true
+	c.start()
+
+	time.Sleep(time.Until(stopped.Add(lease + 2*time.Second)))
+	b.signal(syscall.SIGCONT)
+
+	reached(6, 10)
+	kill(c)
+
+	reached(7, 10)
+	server.Restart(w.t)
+
+	reached(8, 10)
+	for _, m := range []*member{a, b} {
+		m.signal(syscall.SIGTERM)
+		m.await()
+		m.late = true
+		m.start()
+	}
+	return faults
+}
