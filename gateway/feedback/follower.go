@@ -78,6 +78,7 @@ type Follower struct {
 	config  atomic.Pointer[Config]
 	changed chan struct{} // one token: there is another config
 	waiting chan struct{} // one token: something waits for its record
+	news    atomic.Bool   // it does since the last look
 	late    chan struct{} // one token: there are late bounces
 
 	mu     sync.Mutex

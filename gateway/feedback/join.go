@@ -20,7 +20,8 @@ func (f *Follower) rejoin(ctx context.Context) {
 			return
 		case <-f.waiting:
 		}
-		for wait := joinFirst; ; wait = min(2*wait, joinMost) {
+		for wait := joinFirst; ; {
+			start := time.Now()
 			left, err := f.joinOnce(ctx)
 			if err != nil && ctx.Err() == nil {
 				f.Journal.InternalError("feedback", err)
@@ -28,15 +29,12 @@ func (f *Follower) rejoin(ctx context.Context) {
 			if err == nil && left == 0 {
 				break
 			}
-			timer := time.NewTimer(wait)
-			select {
-			case <-ctx.Done():
-				timer.Stop()
+			least := max(joinFirst, 20*time.Since(start)) // much that waits is looked through less often
+			if !rest(ctx, max(wait, least), f.waiting) || !rest(ctx, least, nil) {
 				return
-			case <-f.waiting:
-				wait = joinFirst / 2 // there is news
-				<-timer.C
-			case <-timer.C:
+			}
+			if wait = min(2*wait, joinMost); f.news.Swap(false) {
+				wait = joinFirst
 			}
 		}
 	}

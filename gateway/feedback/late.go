@@ -1,6 +1,7 @@
 package feedback
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -63,6 +64,7 @@ func (r *reporter) next() (at time.Time) {
 // round goes through all late bounces once. Those of a message that stand together are reported together.
 func (r *reporter) round(ctx context.Context) error {
 	digests := map[string][]queue.LateBounce{}
+	var failure error // the first; others go on
 	for after := ""; ; {
 		page, err := r.Store.LateBounces(ctx, after, latePage)
 		if err != nil {
@@ -74,7 +76,10 @@ func (r *reporter) round(ctx context.Context) error {
 				n++
 			}
 			if err := r.message(ctx, rest[:n], digests); err != nil {
-				return err
+				if ctx.Err() != nil {
+					return err
+				}
+				failure = cmp.Or(failure, err)
 			}
 			rest = rest[n:]
 		}
@@ -85,10 +90,10 @@ func (r *reporter) round(ctx context.Context) error {
 	}
 	for sender, list := range digests {
 		if err := r.digest(ctx, sender, list); err != nil {
-			return err
+			failure = cmp.Or(failure, err)
 		}
 	}
-	return nil
+	return failure
 }
 
 // message reports the recipients of one message, or puts them off until the digest of their sender.

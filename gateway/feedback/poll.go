@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	firstMost  = 2 * time.Second  // until the first poll
 	failMost   = time.Hour        // between two polls of which none succeeds
 	scopeLeast = 10 * time.Minute // after the key was found to lack a right
 	busyMost   = 10               // polls that give way to mail, one after the other
@@ -32,7 +33,7 @@ type poller struct {
 
 // run polls until ctx ends. The first poll comes soon, but not of all upstreams at once.
 func (p *poller) run(ctx context.Context) {
-	wait := time.Duration(rand.Float64() * float64(min(p.how.Every, 10*time.Second)))
+	wait := time.Duration(rand.Float64() * float64(min(p.how.Every, firstMost)))
 	for {
 		p.planned(p.source.Name, p.Clock.Now().Add(wait))
 		if !rest(ctx, wait, nil) {

@@ -69,6 +69,7 @@ func (f *Follower) heard(name string, n int, done *queue.Applied) {
 		f.stray(name, done.Dropped, 0, "")
 	}
 	if done.Waiting > 0 {
+		f.news.Store(true)
 		signal(f.waiting)
 	}
 }
