@@ -303,8 +303,8 @@ func bounces(mails int) (list []int) {
 func (w *toldWorld) awaitReports(p *process, mails int) {
 	w.t.Helper()
 	want := len(bounces(mails))
-	for deadline := time.Now().Add(3 * time.Minute); ; p = w.launch() {
-		for soon := time.Now().Add(4 * time.Second); len(w.reports()) < want && time.Now().Before(soon); {
+	for deadline := time.Now().Add(10 * time.Minute); ; p = w.launch() {
+		for soon := time.Now().Add(2*time.Second + time.Duration(mails)*15*time.Millisecond); len(w.reports()) < want && time.Now().Before(soon); {
 			time.Sleep(50 * time.Millisecond)
 		}
 		p.terminate(w.t)
@@ -331,9 +331,6 @@ func (w *toldWorld) judge(mails int) {
 		t.Errorf("a notification of %s, which did not bounce", to)
 	}
 	for try := 1; ; try++ { // what webhooks did not bring is asked for soon after a start
-		p := w.launch()
-		time.Sleep(3 * time.Second)
-		p.terminate(t)
 		wrong := w.wrongStates(mails)
 		if len(wrong) == 0 {
 			break
@@ -341,6 +338,9 @@ func (w *toldWorld) judge(mails int) {
 		if try == 10 {
 			t.Fatalf("%d recipients of %d are in the wrong state: %.1000q", len(wrong), mails, wrong)
 		}
+		p := w.launch()
+		time.Sleep(3*time.Second + time.Duration(mails)*10*time.Millisecond)
+		p.terminate(t)
 	}
 	p := w.launch()
 	client, err := smtp.Dial(w.addr)
