@@ -83,8 +83,12 @@ func phone(t *testing.T, browser context.Context) {
 	long := strings.Repeat("a", 60) + "@" + strings.Repeat("department.", 12) + "example.org"
 	h.send("shop@example.com", strings.Repeat("Unbreakable", 30), long)
 	h.send("shop@example.com", "Held "+strings.Repeat("Unbreakable", 30), "eva@drafts.example.net")
+	h.provider.status.Store(http.StatusUnauthorized)
+	h.send("news@example.com", "For a closed upstream", "bob@example.org")
 	b := h.open(browser)
 	b.size(375, 812, true)
+	b.visit("/overview")
+	b.shows("#attention", "bulk has been closed")
 	b.visit("/messages?q=state:held")
 	address := js[string](b, `document.querySelector(".subject a").getAttribute("href")`)
 	for _, tab := range []string{"timeline", "text", "headers", "files", "source"} {
@@ -96,7 +100,7 @@ func phone(t *testing.T, browser context.Context) {
 		if width := js[int](b, `document.documentElement.scrollWidth`); width > 375 {
 			t.Errorf("%s is %d pixels wide", name, width)
 		}
-		cut := js[[]string](b, `[...document.querySelectorAll("nav a, .switch a, .tools button, .tools .button, .whole")].filter(e => e.checkVisibility())
+		cut := js[[]string](b, `[...document.querySelectorAll("nav a, .switch a, .tools button, .button, .whole")].filter(e => e.checkVisibility())
 			.filter(e => { const r = e.getBoundingClientRect(); return r.left < 0 || r.right > 375 || e.scrollWidth > e.clientWidth + 1 || r.height < 43; }).map(e => e.textContent)`)
 		if len(cut) > 0 {
 			t.Errorf("%s: %q are cut off or too small to be touched", name, cut)
