@@ -15,8 +15,8 @@ func Replace(path string, text []byte) error {
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // it has its name by then, or is of no use
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	return os.Rename(f.Name(), path)
+	return err
 }
