@@ -4,8 +4,8 @@ package meter
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -54,11 +54,13 @@ const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
 // Text returns all metrics, sorted by their names. Those with labels appear when something was counted.
 func (r *Registry) Text() []byte {
-	all := r.snapshot()
-	slices.SortStableFunc(all, func(a, b Metric) int { return cmp.Compare(a.Name(), b.Name()) })
+	named := map[string]Metric{}
+	for _, m := range r.snapshot() {
+		named[m.Name()] = m
+	}
 	var b bytes.Buffer
-	for _, m := range all {
-		m.write(&b)
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		named[name].write(&b)
 	}
 	return b.Bytes()
 }
@@ -140,10 +142,9 @@ type family[T any] struct {
 
 func newFamily[T any](name, help string, labels []string, create func(*metrics.Set, string) *T) *family[T] {
 	f := &family[T]{name: name, help: help, labels: labels, create: create, set: metrics.NewSet(), by: map[string]*T{}}
-	for i := range labels {
-		f.order = append(f.order, i)
+	for _, label := range slices.Sorted(slices.Values(labels)) {
+		f.order = append(f.order, slices.Index(labels, label))
 	}
-	slices.SortFunc(f.order, func(a, b int) int { return cmp.Compare(labels[a], labels[b]) })
 	if len(labels) == 0 {
 		f.of(nil) // a zero is shown, too
 	}
