@@ -44,7 +44,7 @@ func (s *settings) signer() (*signer, string, error) {
 		out.provider = credentials.NewStaticCredentialsProvider(s.AccessKeyID, s.SecretAccessKey.Reveal(), s.SessionToken.Reveal())
 		return out, s.Region, nil
 	}
-	provider, region, err := chained(context.Background(), s.Profile, s.Region) // reads environment and files
+	provider, region, err := chained(s.Profile, s.Region) // reads environment and files
 	if err != nil {
 		return out, region, &upstream.KeyError{Key: "profile", Problem: err.Error(), Hint: "look at the AWS config of the account that runs mailhatch"}
 	}

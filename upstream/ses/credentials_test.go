@@ -132,7 +132,8 @@ func nothingSet(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN",
-		"AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_REGION", "AWS_DEFAULT_REGION"} {
+		"AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_SESSION_TOKEN",
+		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"} {
 		t.Setenv(name, "")
 	}
 	none := filepath.Join(t.TempDir(), "none")
@@ -150,6 +151,10 @@ func TestChainRefuses(t *testing.T) {
 		{"no such profile by environment", "", "", "mail", [2]string{"AWS_PROFILE", "mail"}},
 		{"people", "", "[default]\nsso_start_url = https://x.example/\nsso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = r\n", "credential_process", [2]string{}},
 		{"a second factor", "", "[default]\nrole_arn = arn:aws:iam::1:role/r\ncredential_source = Environment\nmfa_serial = s\n", "second factor", [2]string{}},
+		{"a source that is missing", "", "[default]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = none\n", "source_profile = none of the profile default leads nowhere", [2]string{}},
+		{"sources in a circle", "a", "[profile a]\nrole_arn = r\nsource_profile = b\n[profile b]\nrole_arn = r\nsource_profile = a\n", "source_profile = a of the profile b leads nowhere", [2]string{}},
+		{"no duration", "", "[default]\nrole_arn = r\ncredential_source = Environment\nduration_seconds = 1h\n", "duration_seconds = 1h of the profile default", [2]string{}},
+		{"a folder", "", "", "read ", [2]string{"AWS_SHARED_CREDENTIALS_FILE", os.TempDir()}},
 		{"no container", "", "[default]\nrole_arn = arn:aws:iam::1:role/r\ncredential_source = EcsContainer\n", "this machine does not have it", [2]string{}},
 		{"an endpoint in clear", "", "", "nor one of this machine", [2]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://credentials.example/"}},
 		{"no endpoint", "", "", "nor one of this machine", [2]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "ftp://127.0.0.1/"}},
@@ -169,7 +174,7 @@ func TestChainRefuses(t *testing.T) {
 		})
 	}
 	for _, source := range []string{"Environment", "Ec2InstanceMetadata"} {
-		if p, err := (chain{}).named(source); p == nil || err != nil {
+		if p, err := (chain{shared: &shared{}}).named(source); p == nil || err != nil {
 			t.Errorf("%s: %v", source, err)
 		}
 	}

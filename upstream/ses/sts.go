@@ -155,14 +155,14 @@ func readKeys(status int, text []byte) (keys aws.Credentials, again bool, err er
 // stsEndpoint returns the address of the service: that of environment or profile, else that of the region,
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 func (c chain) stsEndpoint() string {
-	ignore := cmp.Or(c.env.IgnoreConfiguredEndpoints, c.shared.IgnoreConfiguredEndpoints)
-	if ignore == nil || !*ignore {
-		own := cmp.Or(os.Getenv("AWS_ENDPOINT_URL_STS"), c.env.BaseEndpoint, c.shared.Services.ServiceValues["sts"]["endpoint_url"], c.shared.BaseEndpoint)
+	profile := c.shared.profiles[c.name]
+	if !c.enabled("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") {
+		own := cmp.Or(environment("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"), c.shared.services[profile["services"]]["sts.endpoint_url"], profile["endpoint_url"])
 		if own != "" {
 			return own
 		}
 	}
-	region, name, domain, dual := c.aws.Region, "sts", "amazonaws.com", "api.aws"
+	region, name, domain, dual := c.region, "sts", "amazonaws.com", "api.aws"
 	for _, p := range [][3]string{ // partitions whose domains are others: regions, domain, domain with IPv6
 		{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"},
 		{"eusc-", "amazonaws.eu", "api.amazonwebservices.eu"},
@@ -175,12 +175,17 @@ func (c chain) stsEndpoint() string {
 			domain, dual = p[1], p[2]
 		}
 	}
-	if cmp.Or(c.env.UseDualStackEndpoint, c.shared.UseDualStackEndpoint) == aws.DualStackEndpointStateEnabled {
+	if c.enabled("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint") {
 		domain = dual
 	}
-	fips := cmp.Or(c.env.UseFIPSEndpoint, c.shared.UseFIPSEndpoint) == aws.FIPSEndpointStateEnabled
+	fips := c.enabled("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")
 	if fips && (!strings.HasPrefix(region, "us-gov-") || domain == dual) { // there the usual one is
 		name = "sts-fips"
 	}
 	return "https://" + name + "." + region + "." + domain
+}
+
+// enabled reports whether a setting is true.
+func (c chain) enabled(variable, key string) bool {
+	return strings.EqualFold(c.setting(variable, key), "true")
 }

@@ -7,42 +7,42 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 )
 
 // TestSTSEndpoint: https://docs.aws.amazon.com/general/latest/gr/sts.html
 func TestSTSEndpoint(t *testing.T) {
-	const on, dual = aws.FIPSEndpointStateEnabled, aws.DualStackEndpointStateEnabled
-	yes := true
-	shared := config.SharedConfig{BaseEndpoint: "http://all", Services: config.Services{ServiceValues: map[string]map[string]string{"sts": {"endpoint_url": "http://one"}}}}
-	for _, row := range []struct {
-		region, env string
-		chain       chain
-		want        string
-	}{
-		{"eu-west-1", "", chain{}, "https://sts.eu-west-1.amazonaws.com"},
-		{"cn-north-1", "", chain{}, "https://sts.cn-north-1.amazonaws.com.cn"},
-		{"eusc-de-east-1", "", chain{}, "https://sts.eusc-de-east-1.amazonaws.eu"},
-		{"us-isob-east-1", "", chain{}, "https://sts.us-isob-east-1.sc2s.sgov.gov"},
-		{"us-iso-east-1", "", chain{}, "https://sts.us-iso-east-1.c2s.ic.gov"},
-		{"us-east-1", "", chain{env: config.EnvConfig{UseFIPSEndpoint: on}}, "https://sts-fips.us-east-1.amazonaws.com"},
-		{"us-gov-west-1", "", chain{env: config.EnvConfig{UseFIPSEndpoint: on}}, "https://sts.us-gov-west-1.amazonaws.com"},
-		{"us-gov-west-1", "", chain{shared: config.SharedConfig{UseFIPSEndpoint: on, UseDualStackEndpoint: dual}}, "https://sts-fips.us-gov-west-1.api.aws"},
-		{"eu-west-1", "", chain{shared: config.SharedConfig{UseDualStackEndpoint: dual}}, "https://sts.eu-west-1.api.aws"},
-		{"cn-north-1", "", chain{env: config.EnvConfig{UseDualStackEndpoint: dual}}, "https://sts.cn-north-1.api.amazonwebservices.com.cn"},
-		{"eu-west-1", "http://env", chain{env: config.EnvConfig{BaseEndpoint: "http://every"}, shared: shared}, "http://env"},
-		{"eu-west-1", "", chain{env: config.EnvConfig{BaseEndpoint: "http://every"}, shared: shared}, "http://every"},
-		{"eu-west-1", "", chain{shared: shared}, "http://one"},
-		{"eu-west-1", "", chain{shared: config.SharedConfig{BaseEndpoint: "http://all"}}, "http://all"},
-		{"eu-west-1", "http://env", chain{env: config.EnvConfig{IgnoreConfiguredEndpoints: &yes}, shared: shared}, "https://sts.eu-west-1.amazonaws.com"},
+	const services = "[default]\nservices = local\nendpoint_url = http://all\n[services local]\ns3 =\n  endpoint_url = http://s3\nsts =\n  endpoint_url = http://one # ours\n"
+	for _, row := range []struct{ region, config, env, want string }{
+		{"eu-west-1", "", "", "https://sts.eu-west-1.amazonaws.com"},
+		{"cn-north-1", "", "", "https://sts.cn-north-1.amazonaws.com.cn"},
+		{"eusc-de-east-1", "", "", "https://sts.eusc-de-east-1.amazonaws.eu"},
+		{"us-isob-east-1", "", "", "https://sts.us-isob-east-1.sc2s.sgov.gov"},
+		{"us-iso-east-1", "", "", "https://sts.us-iso-east-1.c2s.ic.gov"},
+		{"us-east-1", "", "AWS_USE_FIPS_ENDPOINT=true", "https://sts-fips.us-east-1.amazonaws.com"},
+		{"us-gov-west-1", "", "AWS_USE_FIPS_ENDPOINT=true", "https://sts.us-gov-west-1.amazonaws.com"},
+		{"us-gov-west-1", "[default]\nuse_fips_endpoint = true\nuse_dualstack_endpoint = true\n", "", "https://sts-fips.us-gov-west-1.api.aws"},
+		{"eu-west-1", "[default]\nuse_dualstack_endpoint = true\n", "", "https://sts.eu-west-1.api.aws"},
+		{"cn-north-1", "", "AWS_USE_DUALSTACK_ENDPOINT=true", "https://sts.cn-north-1.api.amazonwebservices.com.cn"},
+		{"eu-west-1", services, "AWS_ENDPOINT_URL_STS=http://env", "http://env"},
+		{"eu-west-1", services, "AWS_ENDPOINT_URL=http://every", "http://every"},
+		{"eu-west-1", services, "", "http://one"},
+		{"eu-west-1", "[default]\nendpoint_url = http://all\n", "", "http://all"},
+		{"eu-west-1", services, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true", "https://sts.eu-west-1.amazonaws.com"},
 	} {
-		t.Setenv("AWS_ENDPOINT_URL_STS", row.env)
-		row.chain.aws.Region = row.region
-		if got := row.chain.stsEndpoint(); got != row.want {
-			t.Errorf("%s: %s, want %s", row.region, got, row.want)
-		}
+		t.Run(row.region+" "+row.env, func(t *testing.T) {
+			nothingSet(t)
+			if name, value, ok := strings.Cut(row.env, "="); ok {
+				t.Setenv(name, value)
+			}
+			t.Setenv("AWS_CONFIG_FILE", writeFile(t, row.config))
+			files, err := readShared()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := (chain{files, defaultProfile, row.region}).stsEndpoint(); got != row.want {
+				t.Errorf("%s, want %s", got, row.want)
+			}
+		})
 	}
 }
 
