@@ -59,7 +59,11 @@ func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 
 // follower follows what providers tell later.
 func (g *Gateway) follower(cfg *config.Config) *feedback.Follower {
-	return feedback.New(feedback.Tools{Store: g.queue, Journal: g.journal, Clock: g.clock, Busy: g.deliverer.AtRate,
+	var alone func(context.Context, string, time.Duration) bool
+	if g.fleet != nil {
+		alone = g.fleet.Alone
+	}
+	return feedback.New(feedback.Tools{Alone: alone, Store: g.queue, Journal: g.journal, Clock: g.clock, Busy: g.deliverer.AtRate,
 		Door: feedback.Door{Submit: g.accept.Report, Refused: func(err error) bool { return errors.Is(err, deliver.ErrRefused) },
 			Count: g.deliverer.Notified, After: g.deliverer.NotifyAfter}}, g.listening(cfg))
 }

@@ -70,6 +70,10 @@ type Tools struct {
 	Clock   *clock.Clock
 	Door    Door
 	Busy    func(upstream string) bool // its mail waits for the rate, which polls would use up; nil: never
+
+	// Alone reports whether, of the gateways that share the store, this one does some work, and goes on with it for so long;
+	// nil: no other has the store open.
+	Alone func(ctx context.Context, what string, d time.Duration) bool
 }
 
 // Follower follows. Its methods may be called at once from many goroutines.
@@ -138,6 +142,11 @@ func (f *Follower) source(name string) (Source, bool) {
 		}
 	}
 	return Source{}, false
+}
+
+// alone reports whether this gateway does some work.
+func (f *Follower) alone(ctx context.Context, what string, d time.Duration) bool {
+	return f.Alone == nil || f.Alone(ctx, what, d)
 }
 
 func signal(c chan struct{}) {

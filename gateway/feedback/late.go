@@ -63,6 +63,9 @@ func (r *reporter) next() (at time.Time) {
 
 // round goes through all late bounces once. Those of a message that stand together are reported together.
 func (r *reporter) round(ctx context.Context) error {
+	if !r.alone(ctx, "late bounces", 3*lateEvery) {
+		return nil
+	}
 	digests := map[string][]queue.LateBounce{}
 	var failure error // the first; others go on
 	for after := ""; ; {

@@ -57,6 +57,9 @@ func (p *poller) once(ctx context.Context) time.Duration {
 		p.idle(p.source.Name)
 		return every
 	}
+	if !p.alone(ctx, "poll "+p.source.Name, 2*p.how.Every+pollTime) {
+		return every
+	}
 	if p.Busy != nil && p.busy < busyMost && p.Busy(p.source.Name) {
 		p.busy++
 		return every / 4

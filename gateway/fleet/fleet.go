@@ -27,6 +27,7 @@ const (
 
 	gateNotes = "gate/" // notes with the state of an upstream
 	probeLock = "probe/"
+	workLock  = "work/"
 )
 
 // Config is what a Fleet needs.
@@ -219,6 +220,15 @@ func (f *Fleet) MayProbe(ctx context.Context, upstream string) bool {
 	}
 	f.Tell(upstream, gate.News{State: gate.Probing, Reason: gate.Unreachable})
 	return true
+}
+
+// Alone reports whether this gateway, and no other, does some work for all of them: it is the one that does it already, or
+// nobody has done it for that long.
+func (f *Fleet) Alone(ctx context.Context, what string, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	may, err := f.cfg.Store.Lock(ctx, workLock+what, d)
+	return err == nil && may
 }
 
 // Away returns why the store could not be asked lately; nil: it was.

@@ -21,6 +21,24 @@ import (
 
 const lease = time.Minute
 
+// TestAlone: one gateway does some work for all, and another takes it over once it has rested for long.
+func TestAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, b := w.gateway("a", deliver.Upstream{Name: "main"}), w.gateway("b", deliver.Upstream{Name: "main"})
+		for range 3 {
+			if !a.Alone(t.Context(), "poll main", time.Minute) || b.Alone(t.Context(), "poll main", time.Minute) || !b.Alone(t.Context(), "poll other", time.Minute) {
+				t.Fatal("both, or none")
+			}
+			time.Sleep(40 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		if !b.Alone(t.Context(), "poll main", time.Minute) || a.Alone(t.Context(), "poll main", time.Minute) {
+			t.Error("nobody took it over")
+		}
+	})
+}
+
 // town is a store and the gateways on it.
 type town struct {
 	t     *testing.T

@@ -99,6 +99,8 @@ type joint struct {
 	conn *sqlite.Conn
 	now  time.Time
 	done queue.Applied
+
+	heard map[int64]*heard // by message
 }
 
 // one writes one of those that were told.
@@ -203,8 +205,11 @@ func (j *joint) tell(r *history.Stored, w *waiting) error {
 	if known != fresh {
 		return nil
 	}
-	return j.History.AddEvents(j.conn, j.now, r.Message, []queue.Event{{At: w.At, Kind: w.Kind, To: []string{joined.Recipient},
-		Upstream: w.upstream, Words: w.Words, Status: w.Status, Told: w.key}})
+	e := queue.Event{At: w.At, Kind: w.Kind, To: []string{joined.Recipient}, Upstream: w.upstream, Words: w.Words, Status: w.Status, Told: w.key}
+	seen := e
+	seen.To = []string{r.Recipient} // as the row has it, hidden or not
+	j.heard[r.Message].add(&seen)
+	return j.History.AddEvents(j.conn, j.now, r.Message, []queue.Event{e})
 }
 
 // suppress puts the recipient on the list of suppressed addresses, or takes it off.
@@ -255,28 +260,56 @@ const (
 	full            // the message has too many events
 )
 
-// known looks through the events of the message.
-func (j *joint) known(r *history.Stored, w *waiting) (k knowledge, err error) {
-	told := 0
-	err = database.Rows(j.conn, "SELECT info FROM events WHERE message = ?", database.Args{r.Message}, func(s *sqlite.Stmt) (bool, error) {
+// heard is what was told of a message before.
+type heard struct {
+	keys map[string]bool
+	once []queue.Event
+}
+
+func (h *heard) add(e *queue.Event) {
+	h.keys[e.Told] = true
+	if e.Kind.IsOnce() {
+		h.once = append(h.once, *e)
+	}
+}
+
+// heardOf reads the events of a message, once in a write.
+func (j *joint) heardOf(message int64) (*heard, error) {
+	if h := j.heard[message]; h != nil {
+		return h, nil
+	}
+	h := &heard{keys: map[string]bool{}}
+	err := database.Rows(j.conn, "SELECT info FROM events WHERE message = ?", database.Args{message}, func(s *sqlite.Stmt) (bool, error) {
 		var e queue.Event
 		if err := json.Unmarshal([]byte(s.ColumnText(0)), &e); err != nil || e.Told == "" {
 			return true, err
 		}
-		told++
-		if e.Told == w.key {
-			k = again
-			return false, nil
-		}
-		if e.Kind == w.Kind && w.Kind.IsOnce() && slices.ContainsFunc(e.To, func(to string) bool { return j.isOf(to, &r.Record) }) {
-			k = alike
-		}
+		h.add(&e)
 		return true, nil
 	})
-	if k == fresh && told >= queue.ToldOfMail {
-		k = full
+	if j.heard == nil {
+		j.heard = map[int64]*heard{}
 	}
-	return k, err
+	j.heard[message] = h
+	return h, err
+}
+
+// known looks through the events of the message.
+func (j *joint) known(r *history.Stored, w *waiting) (knowledge, error) {
+	h, err := j.heardOf(r.Message)
+	switch {
+	case err != nil:
+		return fresh, err
+	case h.keys[w.key]:
+		return again, nil
+	case slices.ContainsFunc(h.once, func(e queue.Event) bool {
+		return e.Kind == w.Kind && slices.ContainsFunc(e.To, func(to string) bool { return j.isOf(to, &r.Record) })
+	}):
+		return alike, nil
+	case len(h.keys) >= queue.ToldOfMail:
+		return full, nil
+	}
+	return fresh, nil
 }
 
 // isOf reports whether an address, which may be hidden, is that of a record.
