@@ -41,6 +41,15 @@ func calm(t *testing.T, browser context.Context) {
 	b.shows("#points", "Messages accepted") // they are those of now: the table has a row
 	b.point(".brand")
 	b.shows("#attention", "bulk has been closed")
+
+	b.visit("/messages")
+	row := `document.querySelector("#rows tr").getBoundingClientRect().y`
+	at = js[float64](b, row)
+	h.send("shop@example.com", "One more", "bob@example.org")
+	b.shows("#new", "1 new message")
+	if now := js[float64](b, row); now != at {
+		t.Errorf("rows move from %v to %v", at, now)
+	}
 }
 
 // crowd: the recipients of a large message are few lines, which stay unfolded while their fates change.

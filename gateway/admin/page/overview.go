@@ -33,6 +33,7 @@ type figure struct {
 	Label, Tone, Link string
 	Now               int
 	Unit, Small       string
+	For               string // whom the messages are for
 }
 
 // span is a choice of how much the chart shows.
@@ -118,19 +119,19 @@ func (p *Page) today(now time.Time, st *admin.Status) []figure {
 		yesterday = p.cfg.Figures.Between(midnight.AddDate(0, 0, -1), local.AddDate(0, 0, -1))
 		before = func(n int) string { return number(n) + " yesterday by now" }
 	}
-	accepted, oldest := before(yesterday.Accepted), ""
+	to, oldest := "", ""
 	if today.Accepted > 0 {
-		accepted = strings.TrimSuffix("for "+count(today.Recipients, "recipient")+", "+accepted, ", ")
+		to = "for " + count(today.Recipients, "recipient")
 	}
 	waiting := st.Queue[envelope.Queued]
 	if waiting.Parts > 0 {
 		oldest = "the oldest for " + duration(now.Sub(waiting.Oldest).Truncate(time.Second))
 	}
 	return []figure{
-		{"Accepted today", "accepted", "/messages?q=since:today", today.Accepted, plural(today.Accepted, "message", "messages"), accepted},
-		{"Sent today", "sent", "/messages?q=state:sent+since:today", today.Sent, plural(today.Sent, "recipient", "recipients"), before(yesterday.Sent)},
-		{"Waiting", "waits", "/messages?q=state:waits", waiting.Parts, plural(waiting.Parts, "delivery", "deliveries"), oldest},
-		{"Failed today", "failed", "/messages?q=state:failed", today.Failed, plural(today.Failed, "recipient", "recipients"), before(yesterday.Failed)},
+		{"Accepted today", "accepted", "/messages?q=since:today", today.Accepted, plural(today.Accepted, "message", "messages"), before(yesterday.Accepted), to},
+		{"Sent today", "sent", "/messages?q=state:sent+since:today", today.Sent, plural(today.Sent, "recipient", "recipients"), before(yesterday.Sent), ""},
+		{"Waiting", "waits", "/messages?q=state:waits", waiting.Parts, plural(waiting.Parts, "delivery", "deliveries"), oldest, ""},
+		{"Failed today", "failed", "/messages?q=state:failed", today.Failed, plural(today.Failed, "recipient", "recipients"), before(yesterday.Failed), ""},
 	}
 }
 
