@@ -21,7 +21,7 @@ func (g *Gateway) alertWatcher() *alert.Watcher {
 	w := alert.New(alert.Config{
 		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Endings: g.endings, Maildrop: g.drops,
 		Healthy: func() bool { return len(g.notReady()) == 0 },
-		Now:     g.clock.Now, Journal: g.journal, Dir: cfg.StateDir, Version: g.opts.Version,
+		Now:     g.clock.Now, Journal: g.journal, Outbox: g.queue, Dir: cfg.StateDir, Version: g.opts.Version,
 	})
 	w.Follow(cfg.Alerts, cfg.Hostname)
 	return w

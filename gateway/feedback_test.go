@@ -3,10 +3,13 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -252,5 +255,53 @@ func TestWebhooks(t *testing.T) {
 	if c, err := net.Dial("tcp", addr); err == nil {
 		c.Close()
 		t.Error("somebody listens still")
+	}
+}
+
+// TestToldOn: what is told suppresses its recipient, and goes to a program that asked for it, once each, over a restart.
+func TestToldOn(t *testing.T) {
+	var mu sync.Mutex
+	got, away := map[string]string{}, true
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if body, _ := io.ReadAll(r.Body); away {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		} else {
+			got[r.Header.Get("webhook-id")] += string(body)
+		}
+	}))
+	defer hook.Close()
+	tell := &teller.Teller{How: polled()}
+	h := tellingHouse(t, tell, fmt.Sprintf("[[alert]]\nname = \"crm\"\non = [\"event\"]\nevents = [\"bounced\", \"complained\"]\nurl = %q\nsecret = \"a secret\"\n", hook.URL))
+	h.mustSend("app@example.com", []string{"ann@example.org", "bob@example.org", "cy@example.org"}, "Subject: 1\r\n\r\nx\r\n")
+	h.await("sent mail", func() bool { return len(h.ended(envelope.Sent)) == 3 })
+	at := time.Now().Add(-time.Second)
+	tell.Happen(upstream.Event{ProviderID: "told-1", Recipient: "ann@example.org", Kind: upstream.Bounced, At: at, Words: "550 no mailbox", Key: "1"},
+		upstream.Event{ProviderID: "told-1", Recipient: "bob@example.org", Kind: upstream.Complained, At: at, Key: "2"},
+		upstream.Event{ProviderID: "told-1", Recipient: "cy@example.org", Kind: upstream.Delivered, At: at, Key: "3"})
+	h.await("all events", func() bool { return len(h.ended(envelope.Delivered)) == 1 && len(h.reports()) == 1 })
+	h.wantRefusal("app@example.com", "ann@example.org", "mail to it bounced (550 no mailbox)")
+	h.wantRefusal("other@example.com", "bob@example.org", "its owner has complained")
+	h.mustSend("app@example.net", []string{"ann@example.org"}, "Subject: 2\r\n\r\nx\r\n")
+	for _, want := range []string{"msg=suppressed address=ann@example.org domain=example.com reason=bounced", "msg=suppressed address=bob@example.org domain=example.com reason=complained"} {
+		if !strings.Contains(h.log.String(), want) {
+			t.Errorf("the log lacks %q", want)
+		}
+	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	away = false
+	mu.Unlock()
+	h.start()
+	h.await("both events at the program", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) == 2 })
+	mu.Lock()
+	defer mu.Unlock()
+	for id, body := range got {
+		if strings.Count(body, `"type":"event"`) != 1 || !strings.HasPrefix(id, "evt_") || !strings.Contains(body, `"event":"bounced"`) && !strings.Contains(body, `"event":"complained"`) {
+			t.Errorf("%s: %s", id, body)
+		}
 	}
 }

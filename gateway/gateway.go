@@ -105,6 +105,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 		return nil, errors.Join(err, q.Close())
 	}
 	q.SuppressOn(cfg.Suppression.ForQueue())
+	q.Forward(alert.Forwarded(cfg.Alerts))
 	reg := meter.NewRegistry(meter.Process{})
 	reg.Add(opts.Metrics...)
 	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),

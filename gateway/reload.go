@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 
+	"mailhatch/gateway/alert"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/queue"
 )
@@ -85,6 +86,7 @@ func (g *Gateway) tryReload() reloaded {
 		g.journal.InternalError("queue", err)
 	}
 	g.queue.SuppressOn(cfg.Suppression.ForQueue())
+	g.queue.Forward(alert.Forwarded(cfg.Alerts))
 	select {
 	case g.keeping <- struct{}{}:
 	default:

@@ -25,11 +25,12 @@ const (
 	Expiring       = "expiring"        // a certificate, secret or token ends soon, or could not be renewed
 	Maildrop       = "maildrop"        // mail lies there for longer than `after`, or was set aside
 	InternalError  = "internal_error"  // in the last `window`
+	Told           = "event"           // a provider tells later what became of mail: all of it is handed on
 )
 
 // Events returns all of them.
 func Events() []string {
-	return []string{UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, InternalError}
+	return []string{UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, InternalError, Told}
 }
 
 // Depth is mail that waits.
@@ -73,6 +74,7 @@ type Config struct {
 	Healthy   func() bool // heartbeats are sent
 	Now       func() time.Time
 	Journal   *journal.Journal
+	Outbox    Outbox // what providers told and waits for receivers; nil: nothing
 	Dir       string // the state directory
 	Version   string
 }
@@ -105,6 +107,7 @@ const (
 	TypeAlert     = "alert"
 	TypeTest      = "test"
 	TypeHeartbeat = "heartbeat"
+	TypeEvent     = "event"
 )
 
 // Message is the body of a webhook and the standard input of a program, in JSON.

@@ -188,13 +188,18 @@ func (r *receiver) tell(ctx context.Context) {
 
 // fail plans the next try.
 func (r *receiver) fail(err error) {
-	wait := min(firstRetry<<min(2*r.failures, 20), lastRetry)
+	r.retryAt = time.Now().Add(pauseAfter(r.failures, err))
+	r.failures++
+}
+
+// pauseAfter returns how long a receiver is left alone that has failed so many times before.
+func pauseAfter(failures int, err error) time.Duration {
+	wait := min(firstRetry<<min(2*failures, 20), lastRetry)
 	var refused *refusal
 	if errors.As(err, &refused) {
 		wait = max(wait, min(refused.after, time.Hour))
 	}
-	r.failures++
-	r.retryAt = time.Now().Add(wait)
+	return wait
 }
 
 // next returns the message to send now; nil: there is nothing to tell. One that was tried stays as it is as long as it

@@ -85,6 +85,7 @@ type rig struct {
 	journal *journal.Journal
 	watcher *Watcher
 	dir     string
+	outbox  Outbox
 	stop    func()
 
 	mu        sync.Mutex
@@ -113,7 +114,7 @@ func (r *rig) start(alerters ...*Alerter) {
 		Endings:   func() []Ending { r.mu.Lock(); defer r.mu.Unlock(); return r.endings },
 		Maildrop:  func() (Drops, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.maildrop, nil },
 		Healthy:   func() bool { r.mu.Lock(); defer r.mu.Unlock(); return !r.sick },
-		Now:       time.Now, Journal: r.journal, Dir: r.dir, Version: "1.2",
+		Now:       time.Now, Journal: r.journal, Outbox: r.outbox, Dir: r.dir, Version: "1.2",
 	})
 	r.watcher.Follow(alerters, "app1")
 	ctx, cancel := context.WithCancel(r.t.Context())

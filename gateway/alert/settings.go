@@ -23,6 +23,7 @@ import (
 type Settings struct {
 	Name    string            `toml:"name"`
 	On      []string          `toml:"on"`
+	Events  []string          `toml:"events"` // of event: which kinds; empty: all
 	After   upstream.Duration `toml:"after"`  // of upstream_closed and maildrop
 	Older   upstream.Duration `toml:"older"`  // of queue_old
 	Count   int               `toml:"count"`  // of failed
@@ -47,7 +48,7 @@ func (s *Settings) SetDefaults() {
 func uses() map[string][]string {
 	return map[string][]string{
 		"after": {UpstreamClosed, Maildrop}, "older": {QueueOld}, "count": {Failed}, "window": {Failed, InternalError}, "for": {Silent},
-		"repeat": Events(),
+		"repeat": {UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, InternalError}, "events": {Told},
 	}
 }
 
@@ -74,10 +75,15 @@ func (s *Settings) Check(given func(key string) bool) (problems []*upstream.KeyE
 		}
 	}
 	understood := len(problems) == 0
-	for _, key := range []string{"after", "older", "count", "window", "for", "repeat"} {
+	for _, key := range []string{"after", "older", "count", "window", "for", "repeat", "events"} {
 		events := uses()[key]
 		if understood && given(key) && !slices.ContainsFunc(events, func(event string) bool { return slices.Contains(s.On, event) }) {
 			report(key, "does nothing here", "it is for on = "+hint.Either(events))
+		}
+	}
+	for i, kind := range s.Events {
+		if _, ok := upstream.ParseEventKind(kind); !ok {
+			report(fmt.Sprintf("events[%d]", i), fmt.Sprintf("cannot be %q", kind), "write some of "+hint.Either(eventKinds()))
 		}
 	}
 	s.checkTimes(report)
@@ -158,6 +164,14 @@ func (s *Settings) Advice() []upstream.KeyError {
 func (s *Settings) id() string {
 	sum := sha256.Sum256([]byte(s.URL.Reveal() + "\x00" + strings.Join(s.Exec, "\x00")))
 	return cmp.Or(s.Name, hex.EncodeToString(sum[:8]))
+}
+
+// eventKinds are the names of what providers tell.
+func eventKinds() (names []string) {
+	for k := upstream.Delivered; k <= upstream.Clicked; k++ {
+		names = append(names, k.String())
+	}
+	return names
 }
 
 // Receiver says who is told, without secrets.

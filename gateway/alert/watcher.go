@@ -79,8 +79,11 @@ func (w *Watcher) watch(ctx context.Context) {
 	var group errgroup.Group
 	var on []string
 	for _, r := range receivers {
-		if len(r.settings.On) > 0 {
-			on = append(on, r.settings.On...)
+		if r.settings.isTold() && w.cfg.Outbox != nil {
+			group.Go(func() error { r.forward(ctx); return nil })
+		}
+		if looked := r.settings.looked(); len(looked) > 0 {
+			on = append(on, looked...)
 			group.Go(func() error { r.run(ctx); return nil })
 		}
 		if r.settings.Every.Duration > 0 {
@@ -105,11 +108,9 @@ func (w *Watcher) receivers() (list []*receiver) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	kept := map[string]*memory{}
-	for _, a := range w.alerters {
-		id := a.settings.id()
-		for n := 2; kept[id] != nil; n++ { // told of other events beside
-			id = a.settings.id() + "#" + strconv.Itoa(n)
-		}
+	ids := idsOf(w.alerters)
+	for i, a := range w.alerters {
+		id := ids[i]
 		m := w.memories[id]
 		if m == nil {
 			m = &memory{}
@@ -125,6 +126,19 @@ func (w *Watcher) receivers() (list []*receiver) {
 	}
 	w.memories = kept
 	return list
+}
+
+// idsOf returns what each receiver is known by over restarts.
+func idsOf(list []*Alerter) []string {
+	ids := make([]string, 0, len(list))
+	for _, a := range list {
+		id := a.settings.id()
+		for n := 2; slices.Contains(ids, id); n++ { // told of other events beside
+			id = a.settings.id() + "#" + strconv.Itoa(n)
+		}
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // attend shows the receivers what it sees, until ctx ends or there are others.

@@ -294,7 +294,7 @@ func (j *Journal) InternalError(where string, err error) {
 }
 
 // AlertTold counts a message to the receiver of an alert, a heartbeat or a test among them, and writes "alert_sent" or
-// "alert_failed"; a heartbeat that arrived is only counted. alerts is how many it told.
+// "alert_failed"; a heartbeat or an event that arrived is only counted. alerts is how many it told.
 func (j *Journal) AlertTold(alert, kind string, alerts int, took time.Duration, err error) {
 	attrs := []slog.Attr{slog.String("alert", alert), slog.String("type", kind), slog.Int("alerts", alerts), slog.Int64("latency_ms", took.Milliseconds())}
 	switch {
@@ -303,7 +303,7 @@ func (j *Journal) AlertTold(alert, kind string, alerts int, took time.Duration, 
 		j.write(slog.LevelWarn, "alert_failed", append(attrs, slog.String("error", err.Error()))...)
 	default:
 		j.metrics.alerts.Inc(alert, kind, "sent")
-		if kind != "heartbeat" {
+		if kind != "heartbeat" && kind != "event" {
 			j.write(slog.LevelInfo, "alert_sent", attrs...)
 		}
 	}

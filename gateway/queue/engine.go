@@ -14,6 +14,7 @@ type Engine interface {
 	Operator
 	History
 	Suppressions
+	Forwards
 	Feedback
 
 	// Run makes the changes that the other methods ask for; until it runs they wait. It returns nil after

@@ -159,7 +159,12 @@ func (q *discard) Ahead(_ context.Context, _ string, places []queue.Place, _ int
 }
 func (q *discard) Paused(context.Context) (map[string]queue.Pause, error) { return nil, nil }
 func (q *discard) Events(context.Context, string) ([]queue.Event, error)  { return nil, nil }
-func (q *discard) SuppressOn(queue.SuppressionRules)                      {}
+func (q *discard) Forward([]string)                                       {}
+func (q *discard) Outgoing(context.Context, string, int) ([]queue.Outgoing, error) {
+	return nil, nil
+}
+func (q *discard) HandedOver(context.Context, ...int64) error { return nil }
+func (q *discard) SuppressOn(queue.SuppressionRules)          {}
 func (q *discard) Suppress(context.Context, ...queue.Suppression) (int, error) {
 	return 0, nil
 }

@@ -165,7 +165,7 @@ func (s *Store) open(ctx context.Context) error {
 		s.Keeper = &history.Keeper{DB: db, Veil: veil.With(key, s.makeKey), Gateway: s.gateway, Now: s.now}
 		s.Book = ledger.Book{DB: db, Change: s.change, Gateway: s.gateway, Now: s.now, Signal: s.signal}
 		s.Register = suppress.New(db, s.change, s.Veil, s.now)
-		s.Desk = feedback.Desk{DB: db, Change: s.change, History: s.Keeper, Refused: s.Register, Now: s.now}
+		s.Desk = feedback.Desk{DB: db, Change: s.change, History: s.Keeper, Refused: s.Register, Receivers: &feedback.Receivers{}, Now: s.now}
 		return nil
 	})
 }

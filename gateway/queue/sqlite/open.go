@@ -154,7 +154,7 @@ func newStore(o queue.Settings) *Store {
 	hide := veil.New(o.Dir)
 	s.Keeper = history.New(history.Access{Dir: o.Dir, Veil: hide, Write: s.record, Read: s.ask, Drop: s.drop, Last: s.seq.Load, Now: s.now, Log: s.log})
 	s.Register = suppress.NewRegister(suppress.Access{Write: s.record, Read: s.ask, Veil: hide, Now: s.now})
-	s.Desk = feedback.Desk{History: s.Keeper, Refused: s.Register}
+	s.Desk = feedback.Desk{History: s.Keeper, Refused: s.Register, Receivers: &feedback.Receivers{}}
 	s.Board = pause.Board{Write: s.pause, Read: s.ask, Now: s.now}
 	return s
 }

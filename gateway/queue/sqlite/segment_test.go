@@ -198,6 +198,9 @@ func TestDamagedSegment(t *testing.T) {
 // backTo takes away what a version of the tables was without.
 func backTo(version int) string {
 	script := fmt.Sprintf("PRAGMA user_version = %d; ", version)
+	if version < 10 {
+		script += "DROP TABLE feedback_outgoing; "
+	}
 	if version < 8 {
 		script += "DROP TABLE suppressions; "
 	}

@@ -28,11 +28,12 @@ type DB interface {
 
 // Desk is where the feedback of a store is.
 type Desk struct {
-	DB      DB
-	Change  func(ctx context.Context, do func(pgx.Tx) error) error // may call do again, if it was undone
-	History *history.Keeper
-	Refused *suppress.Register // addresses that get no mail
-	Now     func() time.Time
+	DB        DB
+	Change    func(ctx context.Context, do func(pgx.Tx) error) error // may call do again, if it was undone
+	History   *history.Keeper
+	Receivers *Receivers
+	Refused   *suppress.Register // addresses that get no mail
+	Now       func() time.Time
 }
 
 var _ queue.Feedback = Desk{}
@@ -155,5 +156,6 @@ func (d Desk) Prune(ctx context.Context) error {
 	}
 	_, expired := d.DB.Exec(ctx, expireQuery, d.Now().Add(-queue.JoinTime).UnixMilli())
 	_, late := d.DB.Exec(ctx, pruneLate, horizon)
-	return database.Describe(errors.Join(expired, late))
+	_, beyond := d.DB.Exec(ctx, boundOutgoing, queue.ForwardMost)
+	return database.Describe(errors.Join(expired, late, beyond))
 }

@@ -3,6 +3,7 @@ package feedback
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -213,7 +214,7 @@ func (j *joint) tell(ctx context.Context, r *history.Stored, w *waiting) error {
 		}
 	}
 	j.done.Joined = append(j.done.Joined, joined)
-	if err := j.suppress(ctx, &joined); err != nil || known != fresh {
+	if err := errors.Join(j.suppress(ctx, &joined), j.forward(ctx, &joined)); err != nil || known != fresh {
 		return err
 	}
 	e := queue.Event{At: w.At, Kind: w.Kind, To: []string{joined.Recipient}, Upstream: w.upstream, Words: w.Words, Status: w.Status, Told: w.key}

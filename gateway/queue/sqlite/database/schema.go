@@ -16,8 +16,8 @@ import (
 // Identity of the database file: https://www.sqlite.org/fileformat2.html#the_database_header
 const (
 	applicationID = 0x6D686174 // "mhat"
-	schemaVersion = 9
-	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended, 6 had no sheets, 7 no suppressions, 8 no feedback
+	schemaVersion = 10
+	oldestVersion = 1 // had no segments; 2 had bodies without trailers, 3 counted no quotas, 4 had no events, 5 kept nothing of messages that have ended, 6 had no sheets, 7 no suppressions, 8 no feedback, 9 handed nothing on
 	headerMagic   = "SQLite format 3\x00"
 	headerLen     = 100
 )
@@ -64,7 +64,7 @@ CREATE TABLE history (
 	kept      BLOB
 );
 CREATE INDEX history_message ON history (message);
-` + segmentIndex + quotaTables + eventTables + finishedTables + sheetTable + suppressionTable + feedbackTables
+` + segmentIndex + quotaTables + eventTables + finishedTables + sheetTable + suppressionTable + feedbackTables + outgoingTable
 
 // segmentIndex finds the bodies of a segment.
 const segmentIndex = `
@@ -170,6 +170,16 @@ CREATE TABLE feedback_late (
 );
 `
 
+// outgoingTable has what was told and waits for who is handed it; no number is used again.
+const outgoingTable = `
+CREATE TABLE feedback_outgoing (
+	seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+	receiver TEXT    NOT NULL,
+	info     TEXT    NOT NULL
+);
+CREATE INDEX feedback_outgoing_receiver ON feedback_outgoing (receiver, seq);
+`
+
 // Create makes an empty database at path, or nothing: it takes its name when it is complete.
 func Create(path string) error {
 	draft := path + ".new"
@@ -217,7 +227,10 @@ func Upgrade(conn *sqlite.Conn) (noTrailers bool, err error) {
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
-	script := feedbackTables
+	script := outgoingTable
+	if v < 9 {
+		script += feedbackTables
+	}
 	if v < 8 {
 		script += suppressionTable
 	}

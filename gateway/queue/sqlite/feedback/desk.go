@@ -20,8 +20,9 @@ import (
 
 // Desk is where the feedback of a store is.
 type Desk struct {
-	History *history.Keeper    // with how the tables are read and changed
-	Refused *suppress.Register // addresses that get no mail
+	History   *history.Keeper // with how the tables are read and changed
+	Receivers *Receivers
+	Refused   *suppress.Register // addresses that get no mail
 }
 
 var _ queue.Feedback = Desk{}
@@ -149,6 +150,9 @@ func keyOf(seq int64) string { return strconv.FormatInt(seq, 36) }
 // Prune removes late bounces whose record is gone, and what waited in vain.
 func Prune(conn *sqlite.Conn, now time.Time) error {
 	if _, err := expire(conn, now); err != nil {
+		return err
+	}
+	if err := database.Exec(conn, boundOutgoing, database.Args{queue.ForwardMost}); err != nil {
 		return err
 	}
 	return database.Exec(conn, "DELETE FROM feedback_late WHERE NOT EXISTS (SELECT 1 FROM history h WHERE h.seq = feedback_late.seq)", nil)

@@ -3,6 +3,7 @@ package feedback
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -199,7 +200,7 @@ func (j *joint) tell(r *history.Stored, w *waiting) error {
 		}
 	}
 	j.done.Joined = append(j.done.Joined, joined)
-	if err := j.suppress(&joined); err != nil {
+	if err := errors.Join(j.suppress(&joined), j.forward(&joined)); err != nil {
 		return err
 	}
 	if known != fresh {
