@@ -11,6 +11,7 @@ import (
 	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 	"mailhatch/upstream/raw"
 )
 
@@ -55,8 +56,8 @@ var reasons = map[string]upstream.Error{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "mandrill", Doc: "Mailchimp Transactional's (Mandrill's) send-raw (the message as it is)", Changes: changes(),
-		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "at once what is refused; webhooks, signed"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Events: events.Defaults()} },
 		Setup:  []upstream.Question{api.KeyQuestion("MANDRILL_API_KEY")},
 	}
 }
@@ -74,6 +75,7 @@ func changes() []string {
 type settings struct {
 	api.Settings
 	APIKey upstream.Secret `toml:"api_key"`
+	Events events.Settings `toml:"events"`
 }
 
 // Open makes the upstream.
@@ -82,10 +84,18 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		URL: "https://mandrillapp.com/api/1.0", KeyHint: "make one at https://mandrillapp.com/settings",
 		Recipients: maxRecipients, Bytes: maxRequest, Batches: true, Changes: changes(),
 	}, api.BodyKey{Key: api.Key{Setting: "api_key", Secret: s.APIKey}})
-	if err != nil {
+	listener, listenErr := s.Events.Open(env, ways)
+	if err = errors.Join(err, listenErr); err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, key: s.APIKey, form: raw.Form{Provider: "Mandrill", Bytes: maxBytes, NewID: true}}), nil
+	p := &provider{client: client, key: s.APIKey, form: raw.Form{Provider: "Mandrill", Bytes: maxBytes, NewID: true}}
+	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+}
+
+// telling is the upstream of kind mandrill.
+type telling struct {
+	*api.Upstream
+	*feedback
 }
 
 // provider sends by POST /messages/send-raw.json.

@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 	"mailhatch/upstream/raw"
 )
 
@@ -37,8 +38,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "postal", Doc: "A Postal server's API send/raw (the message as it is)", Changes: changes(),
-		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, signed"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Events: events.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "base_url", Text: "Address of the server", Flag: "base-url", Usage: "`address` of the Postal server: https://postal.example.com"},
 			api.KeyQuestion("POSTAL_API_KEY"),
@@ -56,6 +57,7 @@ func changes() []string {
 type settings struct {
 	api.Settings
 	APIKey upstream.Secret `toml:"api_key"`
+	Events events.Settings `toml:"events"`
 }
 
 // Open makes the upstream.
@@ -68,10 +70,17 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		KeyHint: "make one for the server under Credentials, of type API", Recipients: maxRecipients, Bytes: maxRequest, Batches: true,
 		Changes: changes(),
 	}, key)
-	if err != nil {
+	listener, listenErr := s.Events.Open(env, ways)
+	if err = errors.Join(err, listenErr); err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, form: raw.Form{Provider: "Postal", Bytes: maxBytes}}), nil
+	return &telling{api.New(client, &provider{client: client, form: raw.Form{Provider: "Postal", Bytes: maxBytes}}), &feedback{listener}}, nil
+}
+
+// telling is the upstream of kind postal.
+type telling struct {
+	*api.Upstream
+	*feedback
 }
 
 // provider sends by POST /api/v1/send/raw, https://docs.postalserver.io/developer/api

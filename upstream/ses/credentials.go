@@ -52,6 +52,11 @@ func (s *settings) signer() (*signer, string, error) {
 	return out, region, nil
 }
 
+// of returns one that signs for another service with the same credentials.
+func (s *signer) of(service string) *signer {
+	return &signer{provider: s.provider, service: service, region: s.region, now: s.now}
+}
+
 // Check has nothing left to say: keys were looked at when they were read.
 func (s *signer) Check(string) error { return nil }
 

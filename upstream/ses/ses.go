@@ -11,6 +11,7 @@ import (
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 	"mailhatch/upstream/raw"
 )
 
@@ -58,8 +59,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "ses", Doc: "Amazon SES's API v2 (the message as it is)", Changes: changes(),
-		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "SNS, signed, by the configuration set"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Events: events.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "region", Text: "Region in which SES is set up", Flag: "region", Usage: "`region` of the provider's API"},
 			{Key: "access_key_id", Text: "Access key id (empty: the role of this machine, or the usual AWS settings)", Optional: true, Flag: "access-key-id", Usage: "`id` of the access key"},
@@ -86,6 +87,8 @@ type settings struct {
 	Profile          string          `toml:"profile"` // of the shared AWS config; default: the usual AWS chain
 	ConfigurationSet string          `toml:"configuration_set"`
 	IdentityARN      string          `toml:"identity_arn"` // of an identity that another account lends
+	EventsQueue      string          `toml:"events_queue"` // URL of the queue of SQS that events are polled from
+	Events           events.Settings `toml:"events"`       // secret is the ARN of the topic of SNS
 }
 
 var regionForm = regexp.MustCompile(`^[a-z0-9-]+$`)
@@ -114,10 +117,17 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		URL: "https://email." + region + ".amazonaws.com", KeyHint: "the access key, or the role, needs the right ses:SendRawEmail",
 		Recipients: maxRecipients, Bytes: maxRequest, Batches: true, Changes: changes(),
 	}, signer)
-	if err = errors.Join(append(errs, err)...); err != nil {
+	told, listenErr := s.feedback(env, signer)
+	if err = errors.Join(append(errs, err, listenErr)...); err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, form: raw.Form{Provider: "SES", Bytes: maxBytes, NewID: true}, set: s.ConfigurationSet, identity: s.IdentityARN}), nil
+	return &telling{told, api.New(client, &provider{client: client, form: raw.Form{Provider: "SES", Bytes: maxBytes, NewID: true}, set: s.ConfigurationSet, identity: s.IdentityARN})}, nil
+}
+
+// telling is the upstream of kind ses.
+type telling struct {
+	*feedback
+	*api.Upstream
 }
 
 // provider sends by POST /v2/email/outbound-emails.

@@ -8,6 +8,7 @@ import (
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 	"mailhatch/upstream/raw"
 )
 
@@ -60,9 +61,11 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "sparkpost", Doc: "SparkPost (Bird) transmissions (the message as it is)", Changes: changes(),
-		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "webhooks, with Basic auth or OAuth2"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Region: "us"} },
-		Setup:  []upstream.Question{api.KeyQuestion("SPARKPOST_API_KEY"), api.RegionQuestion("us", "eu")},
+		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New: func() upstream.Settings {
+			return &settings{Settings: api.Defaults(), Region: "us", Events: events.Defaults()}
+		},
+		Setup: []upstream.Question{api.KeyQuestion("SPARKPOST_API_KEY"), api.RegionQuestion("us", "eu")},
 	}
 }
 
@@ -79,6 +82,7 @@ type settings struct {
 	api.Settings
 	APIKey upstream.Secret `toml:"api_key"`
 	Region string          `toml:"region"`
+	Events events.Settings `toml:"events"`
 }
 
 // Open makes the upstream.
@@ -89,10 +93,18 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		// The message shows its own To to every recipient.
 		Recipients: maxRecipients, Bytes: maxRequest, Batches: true, Changes: changes(),
 	}, api.Key{Setting: "api_key", Field: "Authorization", Secret: s.APIKey})
-	if err = errors.Join(err, upstream.OneOf("region", s.Region, "us", "eu")); err != nil {
+	listener, listenErr := s.Events.Open(env, ways)
+	if err = errors.Join(err, listenErr, upstream.OneOf("region", s.Region, "us", "eu")); err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, form: raw.Form{Provider: "SparkPost", Bytes: maxBytes, Check: checkHeader}}), nil
+	p := &provider{client: client, form: raw.Form{Provider: "SparkPost", Bytes: maxBytes, Check: checkHeader}}
+	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+}
+
+// telling is the upstream of kind sparkpost.
+type telling struct {
+	*api.Upstream
+	*feedback
 }
 
 // provider sends by POST /api/v1/transmissions.

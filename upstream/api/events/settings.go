@@ -3,6 +3,7 @@
 package events
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -147,3 +148,6 @@ func (l *Listener) Secret() string {
 	}
 	return strings.TrimSpace(string(b))
 }
+
+// ErrNoPolling is for kinds whose provider has no log to ask.
+var ErrNoPolling = errors.New("the provider has no log that can be asked; it tells by webhooks")

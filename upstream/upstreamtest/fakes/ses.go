@@ -55,7 +55,11 @@ func (a sesAPI) Authorized(r *http.Request, key string) bool {
 	if !ok || err != nil || time.Since(at).Abs() > 5*time.Minute || r.Header.Get("X-Amz-Security-Token") != a.token {
 		return false
 	}
-	scope := date[:8] + "/us-east-1/ses/aws4_request"
+	service := "ses"
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.") {
+		service = "sqs"
+	}
+	scope := date[:8] + "/us-east-1/" + service + "/aws4_request"
 	if fields["Credential"] != SESKeyID+"/"+scope {
 		return false
 	}
@@ -79,7 +83,7 @@ func (a sesAPI) Authorized(r *http.Request, key string) bool {
 	sum := sha256.Sum256([]byte(canonical.String()))
 	signed := "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n" + hex.EncodeToString(sum[:])
 	k := []byte("AWS4" + key)
-	for _, part := range []string{date[:8], "us-east-1", "ses", "aws4_request", signed} {
+	for _, part := range []string{date[:8], "us-east-1", service, "aws4_request", signed} {
 		mac := hmac.New(sha256.New, k)
 		mac.Write([]byte(part))
 		k = mac.Sum(nil)
