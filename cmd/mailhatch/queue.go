@@ -31,6 +31,7 @@ func queueCommands() []subcommand {
 		{"delete", "ID…|--all " + selection, "discard mail for good", act(admin.Delete)},
 		{"move", "--to UPSTREAM|--back ID…|--all " + strings.Replace(selection, "--to", "--recipient", 1), "make mail wait for another upstream, whatever routes say, or give it back to the routes", act(admin.Move)},
 		{"resend", "ID [--to A]… [--via UPSTREAM]", "accept a message a second time, under a new id", queueResend},
+		{"copy", "--from QUEUE --to QUEUE", "copy a queue with its history from a state directory into a database, or back", queueCopy},
 		{"export", "DIR [ID…] " + selection, "write messages to files: ID.eml as it is stored, ID.json with all that is known", queueExport},
 	}
 }
@@ -48,7 +49,7 @@ func runQueue(ctx context.Context, a *app, args []string) error {
 			return c.run(ctx, a, args[1:])
 		}
 	}
-	return command.Hintf(command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release, delete, move, resend or export", args[0]),
+	return command.Hintf(command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release, delete, move, resend, export or copy", args[0]),
 		"see mailhatch queue --help")
 }
 

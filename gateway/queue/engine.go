@@ -13,6 +13,7 @@ type Engine interface {
 	Queue
 	Operator
 	History
+	Importer
 	Suppressions
 	Forwards
 	Feedback

@@ -4,6 +4,7 @@ package noop
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -111,6 +112,11 @@ type body struct{ *bytes.Reader }
 func (body) Close() error { return nil }
 
 // The rest answers as an empty queue does.
+
+// Import takes nothing in.
+func (*discard) Import(context.Context, *queue.Imported) (bool, error) {
+	return false, errors.ErrUnsupported
+}
 
 // Fleet says that no other process has it open.
 func (*discard) Fleet() queue.Fleet { return nil }

@@ -82,7 +82,9 @@ func (s *Store) newMail(d *draft, accepted *queue.Accepted) (*newMail, error) {
 		return nil, err
 	}
 	for i := range accepted.Done {
-		accepted.Done[i].Gateway = s.gateway
+		if accepted.Done[i].Gateway == "" { // else it was imported
+			accepted.Done[i].Gateway = s.gateway
+		}
 	}
 	now, making := s.now(), s.Making()
 	rows, err := row.Make(now, m, d.id, accepted.Parts, accepted.Done, making.Hide)

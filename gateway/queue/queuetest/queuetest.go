@@ -75,6 +75,7 @@ func Run(t *testing.T, e Engine) {
 		{"Hasten", testHasten},
 		{"List", testList},
 		{"ListPages", testListPages},
+		{"Import", testImport},
 		{"Prune", testPrune},
 		{"PruneBytes", testPruneBytes},
 		{"Stats", testStats},

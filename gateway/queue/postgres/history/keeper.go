@@ -89,7 +89,9 @@ func (m *Made) Records() []queue.Record { return m.recs }
 func (k *Keeper) AddEvents(rows *Rows, message int64, events []queue.Event) error {
 	for _, e := range events {
 		k.Veil.Event(&e)
-		e.Gateway = k.Gateway
+		if e.Gateway == "" { // else it was imported
+			e.Gateway = k.Gateway
+		}
 		text, err := EventText(e, k.Now())
 		if err != nil {
 			return err

@@ -1,0 +1,162 @@
+// Package carry copies a queue with its history from one store into another.
+package carry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"mailhatch/gateway/queue"
+)
+
+const pageSize = 200
+
+// Done is how much was copied.
+type Done struct {
+	Waiting int `json:"waiting"` // messages in the queue
+	Ended   int `json:"ended"`   // messages that have left it
+	Known   int `json:"known"`   // messages that the other store had already
+}
+
+// ErrUnclean is why a store is not copied whose last process did not end well.
+var ErrUnclean = errors.New("the gateway did not end well: what became of its last offers is not marked yet")
+
+// Copy copies all messages and what became of others, in no state but the one that they have, then pauses and suppressed
+// addresses. What the other store has already it leaves alone: a copy that was cut off goes on. Neither store may be in use.
+// tell, if there is one, is called now and then.
+func Copy(ctx context.Context, from queue.Reader, to queue.Engine, tell func(Done)) (done Done, err error) {
+	if h, err := from.Health(ctx); err != nil {
+		return done, err
+	} else if h.Unclean {
+		return done, ErrUnclean
+	}
+	c := &copier{from: from, to: to, seen: map[string]struct{}{}}
+	if tell == nil {
+		tell = func(Done) {}
+	}
+	if err := c.waiting(ctx, tell); err != nil {
+		return c.done, err
+	}
+	if err := c.ended(ctx, tell); err != nil {
+		return c.done, err
+	}
+	paused, err := from.Paused(ctx)
+	if err != nil {
+		return c.done, err
+	}
+	for lane, p := range paused {
+		if err := to.Pause(ctx, lane, p.By); err != nil {
+			return c.done, err
+		}
+	}
+	return c.done, c.suppressed(ctx)
+}
+
+// suppressed copies the addresses that get no mail.
+func (c *copier) suppressed(ctx context.Context) error {
+	after := ""
+	for {
+		list, err := c.from.Suppressions(ctx, queue.SuppressionFilter{After: after, Limit: pageSize})
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		after = list[len(list)-1].Key
+		if _, err := c.to.Suppress(ctx, list...); err != nil {
+			return err
+		}
+	}
+}
+
+type copier struct {
+	from queue.Reader
+	to   queue.Engine
+	seen map[string]struct{} // ids
+	done Done
+}
+
+// waiting copies what is in the queue.
+func (c *copier) waiting(ctx context.Context, tell func(Done)) error {
+	after := ""
+	for {
+		list, err := c.from.List(ctx, queue.Filter{}, queue.Page{After: after, Limit: pageSize})
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for i := range list {
+			m := &list[i]
+			after = m.ID
+			c.seen[m.ID] = struct{}{}
+			body, err := c.from.Body(ctx, m.ID)
+			if err != nil {
+				return fmt.Errorf("%s: %w", m.ID, err)
+			}
+			imported := &queue.Imported{ID: m.ID, Size: m.Size, Body: io.NewSectionReader(body, 0, body.Size()),
+				Accepted: queue.Accepted{Envelope: m.Envelope, Header: m.Header, Parts: m.Parts}}
+			err = c.put(ctx, imported, &c.done.Waiting)
+			if err = errors.Join(err, body.Close()); err != nil {
+				return fmt.Errorf("%s: %w", m.ID, err)
+			}
+		}
+		tell(c.done)
+	}
+}
+
+// put adds to a message what has become of its recipients, and stores it.
+func (c *copier) put(ctx context.Context, m *queue.Imported, counter *int) (err error) {
+	if m.Done, err = c.from.Search(ctx, queue.HistoryFilter{ID: m.ID, Limit: math.MaxInt32}); err != nil {
+		return err
+	}
+	if m.Events, err = c.from.Events(ctx, m.ID); err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return err
+	}
+	isNew, err := c.to.Import(ctx, m)
+	switch {
+	case err != nil:
+		return err
+	case isNew:
+		*counter++
+	default:
+		c.done.Known++
+	}
+	return nil
+}
+
+// ended copies what became of mail that has left the queue.
+func (c *copier) ended(ctx context.Context, tell func(Done)) error {
+	after := ""
+	for {
+		records, err := c.from.Search(ctx, queue.HistoryFilter{After: after, Limit: pageSize})
+		if err != nil || len(records) == 0 {
+			return err
+		}
+		for i := range records {
+			r := &records[i]
+			after = r.Key
+			if _, ok := c.seen[r.ID]; ok || r.ID == "" {
+				continue
+			}
+			c.seen[r.ID] = struct{}{}
+			if err := c.end(ctx, r); err != nil {
+				return fmt.Errorf("%s: %w", r.ID, err)
+			}
+		}
+		tell(c.done)
+	}
+}
+
+// end copies what became of one message.
+func (c *copier) end(ctx context.Context, r *queue.Record) error {
+	m := &queue.Imported{ID: r.ID, Size: r.Size, Body: bytes.NewReader(nil), Accepted: queue.Accepted{Header: r.Header}}
+	m.Envelope.From, m.Envelope.Received = r.From, r.Received
+	f, err := c.from.Finished(ctx, r.ID)
+	switch {
+	case err == nil:
+		m.Envelope, m.Header, m.Body = f.Envelope, f.Header, bytes.NewReader(f.Fields)
+	case !errors.Is(err, queue.ErrNotFound):
+		return err
+	}
+	return c.put(ctx, m, &c.done.Ended)
+}

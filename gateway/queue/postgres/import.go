@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/postgres/history"
+)
+
+// Import implements queue.Importer.
+func (s *Store) Import(ctx context.Context, m *queue.Imported) (isNew bool, err error) {
+	id, ok := queue.ParseID(m.ID)
+	if !ok {
+		return false, fmt.Errorf("queue: %q is no id of a message", m.ID)
+	}
+	if known, err := queue.IsKnown(ctx, s, m.ID); known || err != nil {
+		return false, err
+	}
+	if err := s.daysOf(ctx, m.Done); err != nil {
+		return false, err
+	}
+	made, err := s.New(ctx)
+	if err != nil {
+		return false, err
+	}
+	d := made.(*draft)
+	defer d.Discard() //nolint:errcheck // it is committed, or of no use
+	d.id = id
+	if _, err := io.Copy(d, m.Body); err != nil {
+		return false, err
+	}
+	if len(m.Parts) == 0 {
+		d.size = m.Size // only the header was written
+	}
+	err = d.Commit(ctx, m.Accepted)
+	return err == nil, err
+}
+
+// daysOf makes the partitions for what became of mail on other days than the last.
+func (s *Store) daysOf(ctx context.Context, records []queue.Record) error {
+	for i := range records {
+		c, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		err = history.MakeDay(ctx, c.Conn(), records[i].At.UTC())
+		c.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
