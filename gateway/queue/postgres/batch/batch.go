@@ -20,7 +20,7 @@ type Op[T any] struct {
 // Batcher gathers what comes at once for its writers.
 type Batcher[T any] struct {
 	ops       chan *Op[T]
-	most      int // ops of a group
+	Most      int // ops of a group
 	mostBytes int
 }
 
@@ -29,7 +29,7 @@ const waiting = 1024
 
 // New returns a batcher of groups of no more ops and hardly more bytes than that.
 func New[T any](most, mostBytes int) *Batcher[T] {
-	return &Batcher[T]{ops: make(chan *Op[T], waiting), most: most, mostBytes: mostBytes}
+	return &Batcher[T]{ops: make(chan *Op[T], waiting), Most: most, mostBytes: mostBytes}
 }
 
 // Do has an item written and returns what became of it. When ctx ends before a writer has taken it, it is not written.
@@ -93,7 +93,7 @@ func (b *Batcher[T]) take(group []*Op[T], o *Op[T]) []*Op[T] {
 			group = append(group, o)
 			bytes += o.bytes
 		}
-		if bytes >= b.mostBytes || len(group) >= b.most {
+		if bytes >= b.mostBytes || len(group) >= b.Most {
 			return group
 		}
 		select {

@@ -14,6 +14,8 @@ import (
 	"hash/fnv"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -239,4 +241,35 @@ func (s *Server) launch() (err error) {
 		}
 		time.Sleep(10 * time.Millisecond) // nothing says when it is ready
 	}
+}
+
+// CPU is what the server's processes have used so far, as far as Linux tells; 0 elsewhere.
+func (s *Server) CPU() (used time.Duration) {
+	text, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
+	pid, _, _ := strings.Cut(string(text), "\n")
+	if err != nil {
+		return 0
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
+	for _, file := range all {
+		text, err := os.ReadFile(file)
+		i := strings.LastIndex(string(text), ")") // the name may hold anything
+		if err != nil || i < 0 {
+			continue
+		}
+		f := strings.Fields(string(text[i+1:])) // from the third field of proc_pid_stat(5) on
+		own := filepath.Base(filepath.Dir(file)) == pid
+		if len(f) < 15 || !own && f[1] != pid {
+			continue
+		}
+		fields := f[11:13]
+		if own {
+			fields = f[11:15] // with its children that have ended
+		}
+		for _, ticks := range fields {
+			n, _ := strconv.ParseInt(ticks, 10, 64)
+			used += time.Duration(n) * 10 * time.Millisecond
+		}
+	}
+	return used
 }
