@@ -28,7 +28,7 @@ const claimQuery = `WITH c AS MATERIALIZED (SELECT ` + database.Now + ` AS now),
 		ORDER BY q.next_at, q.message, q.n LIMIT $2 FOR UPDATE SKIP LOCKED))
 	RETURNING p.message, p.n, p.next_at, p.size, p.info, p.fence, p.interrupted)
 SELECT t.message, t.n, t.next_at, t.size, t.info, t.fence, t.interrupted, m.info, m.crc, b.data,
-	NOT EXISTS (SELECT FROM parts o WHERE o.message = t.message AND o.n <> t.n)
+	NOT EXISTS (SELECT FROM parts o WHERE o.message = t.message AND o.n <> t.n OFFSET 0)
 FROM t LEFT JOIN LATERAL (SELECT info, crc FROM messages WHERE id = t.message LIMIT 1) m ON true
 	LEFT JOIN LATERAL (SELECT data FROM bodies WHERE message = t.message AND n = 0 AND t.size <= $6 LIMIT 1) b ON true
 ORDER BY t.next_at, t.message, t.n`

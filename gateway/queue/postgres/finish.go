@@ -175,12 +175,14 @@ type takenPart struct {
 const (
 	// Who ends the last two parts of a message at the same time waits here for the other, and sees then what is left.
 	lockMessages = "SELECT id FROM messages WHERE id = ANY($1) ORDER BY id FOR UPDATE"
-	stayQuery    = `INSERT INTO ended (message, at, size) SELECT k.id, k.at, m.size FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) k(id, at, stays),
+	// OFFSET keeps a question from becoming a join, which may read a whole table where statistics are old.
+	stayQuery = `INSERT INTO ended (message, at, size) SELECT k.id, k.at, m.size FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) k(id, at, stays),
 			LATERAL (SELECT size FROM messages WHERE id = k.id LIMIT 1) m
-		WHERE NOT EXISTS (SELECT FROM parts WHERE message = k.id) AND (k.stays OR EXISTS (SELECT FROM history WHERE message = k.id AND state <> 4))
+		WHERE NOT EXISTS (SELECT FROM parts WHERE message = k.id OFFSET 0) AND (k.stays OR EXISTS (SELECT FROM history WHERE message = k.id AND state <> 4 OFFSET 0))
 		ON CONFLICT DO NOTHING`
-	deleteMessages = `DELETE FROM messages WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM parts WHERE message = id) AND NOT EXISTS (SELECT FROM ended WHERE message = id)`
-	deleteBodies   = `DELETE FROM bodies WHERE message = ANY($1) AND NOT EXISTS (SELECT FROM messages WHERE id = message)`
+	deleteMessages = `WITH gone AS (DELETE FROM messages WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM parts WHERE message = id OFFSET 0)
+			AND NOT EXISTS (SELECT FROM ended WHERE message = id OFFSET 0) RETURNING id)
+		DELETE FROM bodies WHERE message = ANY(ARRAY(SELECT id FROM gone))`
 )
 
 // resultRows makes the statements of a group and settles those that are fenced.
@@ -252,7 +254,6 @@ func (e *endedRows) queue(b *pgx.Batch, stay bool) {
 		b.Queue(stayQuery, e.id, e.at, e.stays)
 	}
 	b.Queue(deleteMessages, e.id)
-	b.Queue(deleteBodies, e.id)
 }
 
 // apply lets an operator's change of a part hold for what is left of it.

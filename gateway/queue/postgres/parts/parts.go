@@ -57,7 +57,9 @@ func (r *Rows) Update(b *pgx.Batch) {
 	}
 }
 
-const deleteQuery = "DELETE FROM parts p USING unnest($1::bigint[], $2::bigint[]) k(message, n) WHERE p.message = k.message AND p.n = k.n"
+// deleteQuery finds rows one by one, by their keys, however old the statistics of the table are. They are locked already.
+const deleteQuery = `DELETE FROM parts WHERE ctid = ANY(ARRAY(SELECT p.ctid FROM unnest($1::bigint[], $2::bigint[]) k(message, n),
+	LATERAL (SELECT ctid FROM parts WHERE message = k.message AND n = k.n LIMIT 1) p))`
 
 // Delete queues the statement that removes them.
 func (r *Rows) Delete(b *pgx.Batch) {
