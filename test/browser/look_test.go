@@ -32,6 +32,11 @@ func furnish(h *house) map[string]string {
 		h.send("shop@example.com", []string{"Your order 4711 has shipped", "Welcome to Example", "Grüße aus München"}[i], "bob@example.org", "ann@example.org")
 	}
 	h.send("shop@example.com", "Offer for the spring", "eva@drafts.example.net")
+	var many []string
+	for i := range 30 {
+		many = append(many, fmt.Sprintf("reader%02d@example.org", i))
+	}
+	h.send("shop@example.com", "To many", many...)
 	h.provider.status.Store(422)
 	h.send("news@example.com", "News of October", "nobody@example.org")
 	return map[string]string{"overview": "/overview", "messages": "/messages", "upstreams": "/upstreams", "routes": "/routes", "suppressed": "/suppressed", "config": "/config",
@@ -59,8 +64,12 @@ func accessible(t *testing.T, browser context.Context) {
 	b.visit("/messages?q=state:held")
 	b.shows("#rows", "Offer for the spring")
 	id := js[string](b, `document.querySelector("#rows input").value`)
+	b.visit("/messages?q=subject:many")
+	b.shows("#rows", "To many")
+	screens["many"] = js[string](b, `document.querySelector(".subject a").getAttribute("href")`)
 	for name, path := range map[string]string{"message": "/messages/" + id, "html": "/messages/" + id + "?tab=headers", "text": "/messages/" + id + "?tab=text", "files": "/messages/" + id + "?tab=files",
-		"again": "/messages/" + id + "/again", "confirm": "/act?do=release&id=" + id, "target": "/act?do=move&id=" + id, "pause": "/upstreams/bulk/pause"} {
+		"again": "/messages/" + id + "/again", "confirm": "/act?do=release&id=" + id, "target": "/act?do=move&id=" + id, "pause": "/upstreams/bulk/pause", "paused": "/upstreams?did=pause-bulk",
+		"tried": "/routes?to=bob@example.org", "HTML": "/messages/" + id + "?tab=html", "delete": "/act?do=delete&q=state:held", "unknown": "/messages?q=upstream:nope"} {
 		screens[name] = path
 	}
 	for name, path := range screens {

@@ -140,6 +140,19 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+// TestSharedQueue: where several gateways share the queue, the overview says which numbers are of this one.
+func TestSharedQueue(t *testing.T) {
+	h := newHouse(t)
+	const alone = "is counted by this gateway alone"
+	if strings.Contains(h.see("/overview"), alone) {
+		t.Error("a gateway of its own speaks of others")
+	}
+	cfg := *h.cfg
+	cfg.Queue.Engine = "postgres"
+	h.cfg = &cfg
+	h.contains("the overview", h.see("/overview"), alone)
+}
+
 // TestYesterday: once a whole day has been counted, today stands beside it.
 func TestYesterday(t *testing.T) {
 	h := newHouse(t)

@@ -11,6 +11,7 @@ import (
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page/plot"
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue/engines"
 )
 
 // overview is the screen that says whether everything is well.
@@ -24,6 +25,7 @@ type overview struct {
 	Half      string       // time from acceptance until an upstream had the mail
 	Most      string
 	Since     time.Time // when counting began, where that is within the chart; else zero
+	Shared    bool      // other gateways have the same queue, and figures of their own
 	Waits     admin.QueueStatus
 	Upstreams []shownUpstream
 }
@@ -71,6 +73,7 @@ func (p *Page) overview(v *view) error {
 		return err
 	}
 	o := &overview{Notes: p.notes(v, st), Spans: spans(), Waits: st.Queue[envelope.Queued]}
+	o.Shared = engines.Shared(p.cfg.Config().Queue.Engine)
 	o.Figures = p.today(v.now, st)
 	here := 0
 	for i := range o.Spans {
