@@ -12,6 +12,7 @@ import (
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 	"mailhatch/upstream/raw"
 )
 
@@ -55,8 +56,8 @@ var rules = []api.Rule{
 func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "jmap", Doc: "A mailbox by JMAP: Fastmail, Stalwart and others (the message as it is)", Changes: changes(),
-		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "bounces at MAIL FROM; deliveryStatus"},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
+		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
+		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Events: events.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "session_url", Text: "Address of the JMAP session", Flag: "session-url", Usage: "`address` of the JMAP session: https://api.fastmail.com/jmap/session"},
 			{Key: "token", Text: "API token (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "token",
@@ -77,6 +78,7 @@ type settings struct {
 	api.Settings
 	SessionURL string          `toml:"session_url"`
 	Token      upstream.Secret `toml:"token"`
+	Events     events.Settings `toml:"events"`
 }
 
 // session returns where the session is: with base_url alone at the well-known place (RFC 8620 2.2).
@@ -119,10 +121,18 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		service.URL = session.Scheme + "://" + session.Host
 	}
 	client, clientErr := api.Open(env, s.Settings, service, api.Key{Setting: "token", Field: "Authorization", Scheme: "Bearer", Secret: s.Token})
-	if err = errors.Join(err, clientErr); err != nil {
+	listener, listenErr := s.Events.Open(env, ways)
+	if err = errors.Join(err, clientErr, listenErr); err != nil {
 		return nil, err
 	}
-	return api.New(client, &provider{client: client, form: raw.Form{Provider: "JMAP", Bytes: maxBytes}, session: session, rebased: s.BaseURL != ""}), nil
+	p := &provider{client: client, form: raw.Form{Provider: "JMAP", Bytes: maxBytes}, session: session, rebased: s.BaseURL != ""}
+	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+}
+
+// telling is the upstream of kind jmap.
+type telling struct {
+	*api.Upstream
+	*feedback
 }
 
 // provider sends by an upload, Email/import and EmailSubmission/set.

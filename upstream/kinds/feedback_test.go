@@ -44,6 +44,7 @@ const hookURL = "https://mail.example.com/events/main"
 
 func tellers() map[string]teller {
 	return map[string]teller{
+		"jmap":      {dialect: telling.JMAP{}, denied: 403, config: "token = \"key\"\n", fake: func() *upstreamtest.Server { return fakes.NewJMAP("key") }},
 		"sparkpost": {dialect: telling.SparkPost{}, denied: 403, config: "api_key = \"key\"\n", fake: func() *upstreamtest.Server { return fakes.NewSparkPost("key") }},
 		"mandrill":  {dialect: telling.Mandrill{URL: hookURL}, covers: true, config: "api_key = \"key\"\n", fake: func() *upstreamtest.Server { return fakes.NewMandrill("key") }},
 		"postal":    {dialect: telling.Postal{Key: signer()}, covers: true, config: "api_key = \"key\"\n", fake: func() *upstreamtest.Server { return fakes.NewPostal("key") }},
@@ -131,6 +132,9 @@ func describe(b upstream.Batch) string {
 // log.json is an answer of the log, hooks.json a list of webhook bodies.
 func TestTold(t *testing.T) {
 	for name, tell := range tellers() {
+		if name == "jmap" { // whose answers are those of a standard, and several in one: TestPolling reads them
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join("..", name, "testdata", "events")
 			log, logErr := os.ReadFile(filepath.Join(dir, "log.json"))

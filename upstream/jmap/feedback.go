@@ -1,0 +1,140 @@
+package jmap
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
+)
+
+// ways: a push of RFC 8620 7.2 says only that something has changed.
+var ways = events.Ways{Tells: upstream.Tells{Poll: true}, Pace: time.Second}
+
+const (
+	logKept = 7 * 24 * time.Hour
+	logPage = 100
+	// recent is how old mail may be whose state each poll asks for; that of older mail is asked for now and then.
+	recent = time.Hour
+)
+
+// feedback reads the delivery status of submissions.
+type feedback struct {
+	provider *provider
+	listener *events.Listener
+	reader   *events.Reader
+}
+
+func newFeedback(p *provider, l *events.Listener) *feedback {
+	return &feedback{p, l, &events.Reader{Client: p.client, Problem: problemOf, Rules: rules, Denied: []int{403},
+		Scope: upstream.ScopeError{Scope: submissionCapability, Hint: "make an API token with the right to send mail and to read what was sent"}}}
+}
+
+// Listening returns how the settings want events.
+func (f *feedback) Listening() upstream.Listening { return f.listener.Listening() }
+
+// Receive has no webhooks to read.
+func (f *feedback) Receive(context.Context, http.Header, []byte) (upstream.Batch, error) {
+	return upstream.Batch{}, upstream.ErrSignature
+}
+
+// submitted is what is asked of an EmailSubmission (RFC 8621 7).
+type submitted struct {
+	ID     events.Text `json:"id"`
+	Status map[string]struct {
+		Reply     events.Text `json:"smtpReply"`
+		Delivered events.Text `json:"delivered"` // queued, yes, no or unknown
+	} `json:"deliveryStatus"`
+}
+
+// Poll reads a page of the submissions, newest first (RFC 8621 7.3): their status changes where they are. A server may
+// forget submissions; then nothing is told of them.
+func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, error) {
+	now := time.Now()
+	s := events.Begin(ask, now, logKept)
+	oldest := now.Add(-recent)
+	if s.IsDeep() {
+		oldest = ask.Oldest
+	}
+	if kept := now.Add(-logKept); oldest.Before(kept) {
+		oldest = kept
+	}
+	position, _ := strconv.Atoi(s.Page)
+	list, err := f.submissions(ctx, oldest, position)
+	if err != nil {
+		return upstream.Batch{}, err
+	}
+	page, next := events.NewPage(now), ""
+	for _, raw := range list {
+		var e submitted
+		if json.Unmarshal(raw, &e) != nil {
+			page.Skip("a submission that cannot be read")
+			continue
+		}
+		e.read(page)
+	}
+	if len(list) == logPage {
+		next = strconv.Itoa(position + logPage)
+	}
+	page.Next, page.More = s.Next(next), next != ""
+	return page.Batch, nil
+}
+
+func (e *submitted) read(page *events.Page) {
+	for recipient, status := range e.Status {
+		kind := map[events.Text]upstream.EventKind{"yes": upstream.Delivered, "no": upstream.Bounced}[status.Delivered]
+		if kind == 0 {
+			continue // nothing is known yet, or for good
+		}
+		page.Add(upstream.Event{Kind: kind, ProviderID: string(e.ID), Recipient: recipient, Words: string(status.Reply), Status: events.StatusIn(string(status.Reply)),
+			Key: upstream.EventKey(string(e.ID), strings.ToLower(recipient), kind.String())})
+	}
+}
+
+// submissions asks for those that were sent since a time.
+func (f *feedback) submissions(ctx context.Context, oldest time.Time, position int) ([]json.RawMessage, error) {
+	acc, _, e := f.provider.account(ctx)
+	if e != nil {
+		return nil, e
+	}
+	type object = map[string]any
+	r, e := requestOf(acc.api, []call{
+		{"EmailSubmission/query", object{"accountId": acc.id, "filter": object{"after": oldest.UTC().Format(time.RFC3339)},
+			"sort": []object{{"property": "sentAt", "isAscending": false}}, "position": position, "limit": logPage}, "query"},
+		{"EmailSubmission/get", object{"accountId": acc.id, "#ids": object{"resultOf": "query", "name": "EmailSubmission/query", "path": "/ids"},
+			"properties": []string{"id", "deliveryStatus"}}, "get"},
+	})
+	if e != nil {
+		return nil, e
+	}
+	var got response
+	if err := f.reader.Read(ctx, r, &got); err != nil {
+		if events.IsMissing(err) || events.IsDenied(err) {
+			f.provider.remember(nil)
+		}
+		return nil, err
+	}
+	at := slices.IndexFunc(got.Responses, func(r result) bool { return r.name == "EmailSubmission/get" })
+	if at < 0 {
+		words := "the answer has no submissions"
+		for _, r := range got.Responses {
+			words = cmp.Or(r.problem().Message, words)
+		}
+		return nil, &upstream.Error{Status: http.StatusOK, Err: fmt.Errorf("%s", api.Line(words))}
+	}
+	var args struct {
+		List []json.RawMessage `json:"list"`
+	}
+	if json.Unmarshal(got.Responses[at].args, &args) != nil {
+		return nil, &upstream.Error{Status: http.StatusOK, Err: fmt.Errorf("the submissions cannot be read")}
+	}
+	return args.List, nil
+}
