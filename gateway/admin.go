@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/config"
@@ -49,7 +50,7 @@ func (g *Gateway) suppressor(name string) (upstream.Suppressor, error) {
 	cfg := g.current.Load()
 	u := cfg.Upstream(name)
 	if u == nil {
-		unknown := &admin.UnknownUpstreamError{Name: name}
+		unknown := &api.UnknownUpstreamError{Name: name}
 		for i := range cfg.Upstreams {
 			unknown.Known = append(unknown.Known, cfg.Upstreams[i].Name)
 		}
@@ -162,23 +163,23 @@ func (g *Gateway) notReady() []string {
 	return list
 }
 
-func (g *Gateway) upstreamStatus() []admin.Upstream {
+func (g *Gateway) upstreamStatus() []api.Upstream {
 	g.deliverer.Await(context.Background())
 	cfg := g.current.Load()
-	heard := map[string]*admin.Hearing{}
+	heard := map[string]*api.Hearing{}
 	for _, s := range g.feedback.Status() {
-		heard[s.Name] = &admin.Hearing{Mode: s.Mode, Every: s.Every.Seconds(), Heard: s.Heard, Polled: s.Polled, Next: s.Next, Idle: s.Idle, Error: s.Error,
+		heard[s.Name] = &api.Hearing{Mode: s.Mode, Every: s.Every.Seconds(), Heard: s.Heard, Polled: s.Polled, Next: s.Next, Idle: s.Idle, Error: s.Error,
 			Since: s.Since, Scope: s.Scope, Count: s.Joined}
 	}
-	var list []admin.Upstream
+	var list []api.Upstream
 	for _, s := range g.deliverer.Status() {
-		u := admin.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
+		u := api.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
 			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate, Why: waiting.Upstream(&s), FailedAt: s.Tried, Events: heard[s.Name]}
 		if s.Pause != nil {
 			u.PausedBy = s.Pause.By
 		}
 		for _, q := range s.Quota {
-			u.Quota = append(u.Quota, admin.Quota{Limit: q.Limit.String(), Left: q.Left, Until: q.Until})
+			u.Quota = append(u.Quota, api.Quota{Limit: q.Limit.String(), Left: q.Left, Until: q.Until})
 		}
 		if k := cfg.Upstream(s.Name); k != nil {
 			u.Kind, u.Expiries = k.Kind.Name, expiries(k)
@@ -189,11 +190,11 @@ func (g *Gateway) upstreamStatus() []admin.Upstream {
 }
 
 // steerUpstream pauses, resumes or probes an upstream.
-func (g *Gateway) steerUpstream(ctx context.Context, name string, a admin.UpstreamAction, by string) error {
+func (g *Gateway) steerUpstream(ctx context.Context, name string, a api.UpstreamAction, by string) error {
 	g.deliverer.Await(ctx)
 	cfg := g.current.Load() // delivery follows it in a moment
 	known := cfg.Upstream(name) != nil
-	if !known && a == admin.Resume { // what was paused may have left the config
+	if !known && a == api.Resume { // what was paused may have left the config
 		paused, err := g.queue.Paused(ctx)
 		if err != nil {
 			return err
@@ -201,16 +202,16 @@ func (g *Gateway) steerUpstream(ctx context.Context, name string, a admin.Upstre
 		_, known = paused[name]
 	}
 	if !known {
-		unknown := &admin.UnknownUpstreamError{Name: name}
+		unknown := &api.UnknownUpstreamError{Name: name}
 		for i := range cfg.Upstreams {
 			unknown.Known = append(unknown.Known, cfg.Upstreams[i].Name)
 		}
 		return unknown
 	}
 	switch a {
-	case admin.Pause:
+	case api.Pause:
 		return g.deliverer.Pause(ctx, name, by)
-	case admin.Resume:
+	case api.Resume:
 		return g.deliverer.Resume(ctx, name, by)
 	}
 	for _, s := range g.deliverer.Status() {
@@ -244,7 +245,7 @@ func (g *Gateway) login(ctx context.Context, name string, show func(upstream.Log
 }
 
 // memory returns the mail that an upstream of type memory has received.
-func (g *Gateway) memory(name string) ([]admin.Kept, bool) {
+func (g *Gateway) memory(name string) ([]api.Kept, bool) {
 	u := g.current.Load().Upstream(name)
 	if u == nil {
 		return nil, false
@@ -253,9 +254,9 @@ func (g *Gateway) memory(name string) ([]admin.Kept, bool) {
 	if !ok {
 		return nil, false
 	}
-	list := []admin.Kept{}
+	list := []api.Kept{}
 	for _, msg := range m.Messages() {
-		k := admin.Kept{ID: msg.ID, Time: msg.Time, From: msg.From, Source: string(msg.Source), Cut: msg.Cut}
+		k := api.Kept{ID: msg.ID, Time: msg.Time, From: msg.From, Source: string(msg.Source), Cut: msg.Cut}
 		if !utf8.Valid(msg.Source) {
 			k.Raw = msg.Source
 		}

@@ -7,6 +7,7 @@ import (
 
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -28,7 +29,7 @@ func (g *Gateway) carry(ctx context.Context, name string, m *queue.Message, to [
 }
 
 // resend accepts a message of the queue, or of the history while its bytes are kept, a second time.
-func (g *Gateway) resend(ctx context.Context, id string, ask admin.Resend, by string) (*admin.Resent, error) {
+func (g *Gateway) resend(ctx context.Context, id string, ask api.Resend, by string) (*api.Resent, error) {
 	env, id, err := g.envelopeOf(ctx, id)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func (g *Gateway) resend(ctx context.Context, id string, ask admin.Resend, by st
 	if err != nil { // it is on its way all the same
 		g.journal.InternalError("history", err)
 	}
-	return &admin.Resent{ID: again, To: to}, nil
+	return &api.Resent{ID: again, To: to}, nil
 }
 
 // envelopeOf returns the envelope of a message in the queue or in the history, and its id as the queue writes it.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -32,12 +32,12 @@ func TestResend(t *testing.T) {
 	id := h.heldMail()[0].ID
 	seen := map[string]bool{id: true}
 	for _, c := range []struct {
-		ask  admin.Resend
+		ask  api.Resend
 		want string // recipients
 	}{
-		{admin.Resend{}, "ann@example.org bob@example.org"},
-		{admin.Resend{To: []string{"BOB@example.org", "bob@example.org"}}, "bob@example.org"},
-		{admin.Resend{To: []string{"team", "new@example.net"}}, "t1@example.org t2@example.org new@example.net"},
+		{api.Resend{}, "ann@example.org bob@example.org"},
+		{api.Resend{To: []string{"BOB@example.org", "bob@example.org"}}, "bob@example.org"},
+		{api.Resend{To: []string{"team", "new@example.net"}}, "t1@example.org t2@example.org new@example.net"},
 	} {
 		got, err := h.g.admin.Resend(t.Context(), strings.ToLower(id), c.ask, "root")
 		if err != nil || strings.Join(got.To, " ") != c.want || seen[got.ID] {
@@ -56,7 +56,7 @@ func TestResend(t *testing.T) {
 	if n := len(h.heldMail()); n != 4 {
 		t.Errorf("%d messages are held, want 4", n)
 	}
-	again, err := h.g.admin.Resend(t.Context(), id, admin.Resend{To: []string{"ann@example.org"}, Via: "main"}, "root")
+	again, err := h.g.admin.Resend(t.Context(), id, api.Resend{To: []string{"ann@example.org"}, Via: "main"}, "root")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestNotResent(t *testing.T) {
 	h := newHouse(t, againConfig)
 	h.mustSend("app@example.com", []string{"ann@example.org"}, signedMail)
 	id := h.heldMail()[0].ID
-	for want, ask := range map[string]admin.Resend{
+	for want, ask := range map[string]api.Resend{
 		"not there": {To: []string{"no@example.org"}}, `recipient "gone"`: {To: []string{"gone"}}, `recipient "a b@c d"`: {To: []string{"a b@c d"}},
 		`no upstream "nowhere"; there are main, api`: {Via: "nowhere"}, "sign": {Via: "api"},
 	} {
@@ -82,7 +82,7 @@ func TestNotResent(t *testing.T) {
 			t.Errorf("%+v: %+v, %v; want %s", ask, got, err, want)
 		}
 	}
-	if _, err := h.g.admin.Resend(t.Context(), "0000000000001", admin.Resend{}, "root"); !errors.Is(err, queue.ErrNotFound) {
+	if _, err := h.g.admin.Resend(t.Context(), "0000000000001", api.Resend{}, "root"); !errors.Is(err, queue.ErrNotFound) {
 		t.Error(err)
 	}
 	if n := len(h.heldMail()); n != 1 {
@@ -101,7 +101,7 @@ func TestRefusedMailHasNoBytes(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Recipient.Address != "no@example.org" || !strings.Contains(list[0].Error, "550") {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	if got, err := h.g.admin.Resend(t.Context(), list[0].ID, admin.Resend{To: []string{"ann@example.org"}}, "root"); !errors.Is(err, queue.ErrNotFound) {
+	if got, err := h.g.admin.Resend(t.Context(), list[0].ID, api.Resend{To: []string{"ann@example.org"}}, "root"); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -111,7 +111,7 @@ func TestCarry(t *testing.T) {
 	h := newHouse(t, againConfig)
 	h.mustSend("app@example.com", []string{"ann@example.org"}, signedMail)
 	h.mustSend("app@example.com", []string{"bob@example.org"}, "Subject: plain\r\n\r\nhello\r\n")
-	got, err := h.g.admin.Act(t.Context(), admin.Move, admin.Selection{All: true, Target: "api"}, "root")
+	got, err := h.g.admin.Act(t.Context(), api.Move, api.Selection{All: true, Target: "api"}, "root")
 	if err != nil || got.Changed != 1 || got.Stay != 1 || len(got.Refused) != 1 || got.Refused[0].To[0] != "ann@example.org" || !strings.Contains(got.Refused[0].Why, "sign") {
 		t.Errorf("%+v, %v", got, err)
 	}

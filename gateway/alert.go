@@ -6,7 +6,7 @@ import (
 	"errors"
 	"slices"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/alert"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/gate"
@@ -127,14 +127,14 @@ func (g *Gateway) drops() (alert.Drops, error) {
 }
 
 // testAlerts sends a test to the receivers of alerts.
-func (g *Gateway) testAlerts(ctx context.Context, name string) ([]admin.AlertTest, error) {
+func (g *Gateway) testAlerts(ctx context.Context, name string) ([]api.AlertTest, error) {
 	results, err := g.alerts.Test(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]admin.AlertTest, len(results))
+	list := make([]api.AlertTest, len(results))
 	for i, r := range results {
-		list[i] = admin.AlertTest{Name: r.Name, Receiver: r.Receiver, Answer: r.Answer, Millis: r.Took.Milliseconds()}
+		list[i] = api.AlertTest{Name: r.Name, Receiver: r.Receiver, Answer: r.Answer, Millis: r.Took.Milliseconds()}
 		if r.Err != nil {
 			list[i].Error = r.Err.Error()
 		}

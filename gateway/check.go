@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/mime"
 	"mailhatch/upstream"
@@ -16,17 +16,17 @@ import (
 const checkTimeout = 30 * time.Second
 
 // check checks an upstream of the config in force; false: there is none of that name.
-func (g *Gateway) check(ctx context.Context, name string) (admin.Checked, bool) {
+func (g *Gateway) check(ctx context.Context, name string) (api.Checked, bool) {
 	u := g.current.Load().Upstream(name)
 	if u == nil {
-		return admin.Checked{}, false
+		return api.Checked{}, false
 	}
 	return Check(ctx, u), true
 }
 
 // Check asks an upstream whether it would take mail, in parts if it reports them. No mail is sent.
-func Check(ctx context.Context, u *config.Upstream) admin.Checked {
-	r := admin.Checked{Name: u.Name, Kind: u.Kind.Name}
+func Check(ctx context.Context, u *config.Upstream) api.Checked {
+	r := api.Checked{Name: u.Name, Kind: u.Kind.Name}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	start := time.Now()

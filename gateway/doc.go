@@ -25,6 +25,7 @@
 //	                the only reader of TOML; due mail to its upstreams; show and steer; what providers tell later. Also the kinds that speak HTTP
 //	upstream/oauth  access tokens: got, renewed, kept. Also upstream/api/words, what providers mean by
 //	                theirs, upstream/smtp/reply, what a relay answers, and upstream/api/filetype, what files are called
+//	admin/api       what programs ask of a running gateway, and how
 //	admin/trial feedback/webhook
 //	                what became of mail that was made due; requests of providers
 //	deliver/waiting admin/find admin/suppressed upstream/raw

@@ -5,7 +5,7 @@ import (
 	"maps"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
@@ -16,13 +16,13 @@ const (
 )
 
 // expiries returns when what an upstream logs in with ends.
-func expiries(u *config.Upstream) (list []admin.Expiry) {
+func expiries(u *config.Upstream) (list []api.Expiry) {
 	e, ok := u.Upstream.(upstream.Expiring)
 	if !ok {
 		return nil
 	}
 	for _, x := range e.Expiries() {
-		shown := admin.Expiry{Name: x.Name, Since: x.Since, At: x.At, Renewed: x.Renewed}
+		shown := api.Expiry{Name: x.Name, Since: x.Since, At: x.At, Renewed: x.Renewed}
 		if x.Failure != nil {
 			shown.Error = x.Failure.Error()
 		}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/test/freeport"
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest/fakes"
@@ -42,7 +42,7 @@ via = ["main"]
 }
 
 // expiry returns what the status shows of a credential; zero: nothing.
-func (h *house) expiry(name string) admin.Expiry {
+func (h *house) expiry(name string) api.Expiry {
 	for _, u := range h.g.upstreamStatus() {
 		for _, e := range u.Expiries {
 			if e.Name == name {
@@ -50,7 +50,7 @@ func (h *house) expiry(name string) admin.Expiry {
 			}
 		}
 	}
-	return admin.Expiry{}
+	return api.Expiry{}
 }
 
 // TestTokensOverReloads: an upstream that stays keeps its token, and one that goes is not renewed any more.

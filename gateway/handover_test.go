@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
@@ -357,7 +357,7 @@ func TestMemoryIsReadOverTheAdminSocket(t *testing.T) {
 		if err != nil || !strings.Contains(string(b), want) {
 			t.Errorf("%s: %s %v", name, b, err)
 		}
-		var list struct{ Messages []admin.Kept }
+		var list struct{ Messages []api.Kept }
 		if err := json.Unmarshal(b, &list); err == nil && name == "kept" {
 			if m := list.Messages; m[0].Raw != nil || !bytes.HasSuffix(m[1].Raw, []byte("\r\n\r\nGr\xfc\xdfe\r\n")) {
 				t.Errorf("raw: %q, %q", m[0].Raw, m[1].Raw)

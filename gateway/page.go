@@ -8,6 +8,7 @@ import (
 
 	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/listen"
@@ -72,4 +73,4 @@ func (g *Gateway) pageURL() (string, error) {
 }
 
 // PageLink makes a link that opens the page once, for the account named by. The page must be served: see Run.
-func (g *Gateway) PageLink(by string) (*admin.Link, error) { return g.admin.Link(by) }
+func (g *Gateway) PageLink(by string) (*api.Link, error) { return g.admin.Link(by) }

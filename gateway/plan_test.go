@@ -53,6 +53,7 @@ var plan = [][]string{
 		"gateway/config",
 		"upstream/*",
 	},
+	{"gateway/admin/api"},
 	{"gateway/admin/trial", "gateway/feedback/webhook"},
 	{"gateway/deliver/waiting", "gateway/admin/find", "gateway/admin/suppressed", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
 	{

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/queuetest/fleettest"
 	"mailhatch/upstream/upstreamtest"
@@ -45,7 +45,7 @@ func TestFleet(t *testing.T) {
 	a, b := houses[0], houses[1]
 	a.mustSend("x@example.com", []string{"y@example.org"}, plainMail)
 	b.await("that b hears what a has found out", func() bool {
-		return slices.ContainsFunc(b.g.upstreamStatus(), func(u admin.Upstream) bool { return u.State == "closed" && u.Reason == "account" })
+		return slices.ContainsFunc(b.g.upstreamStatus(), func(u api.Upstream) bool { return u.State == "closed" && u.Reason == "account" })
 	})
 	b.await("both gateways", func() bool {
 		own, all, err := b.g.gateways(t.Context())

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page"
 	"mailhatch/gateway/admin/suppressed"
@@ -57,7 +57,7 @@ type shown struct {
 }
 
 // Status implements page.Gateway.
-func (s shown) Status(ctx context.Context) (*admin.Status, error) { return s.g.admin.Status(ctx) }
+func (s shown) Status(ctx context.Context) (*api.Status, error) { return s.g.admin.Status(ctx) }
 
 // Waiting implements page.Gateway.
 func (s shown) Waiting(ctx context.Context, list []queue.Message) (*waiting.View, error) {
@@ -65,12 +65,12 @@ func (s shown) Waiting(ctx context.Context, list []queue.Message) (*waiting.View
 }
 
 // Act implements page.Gateway.
-func (s shown) Act(ctx context.Context, action admin.Action, sel admin.Selection, by string) (*admin.Changed, error) {
+func (s shown) Act(ctx context.Context, action api.Action, sel api.Selection, by string) (*api.Changed, error) {
 	return s.g.admin.Act(ctx, action, sel, by)
 }
 
 // ActOn implements page.Gateway.
-func (s shown) ActOn(ctx context.Context, name string, a admin.UpstreamAction, by string) (*admin.Upstream, error) {
+func (s shown) ActOn(ctx context.Context, name string, a api.UpstreamAction, by string) (*api.Upstream, error) {
 	return s.g.admin.ActOn(ctx, name, a, by)
 }
 
@@ -115,6 +115,6 @@ func (s shown) Render(ctx context.Context, m *queue.Message, name string, to []e
 }
 
 // Resend implements page.Gateway.
-func (s shown) Resend(ctx context.Context, id string, ask admin.Resend, by string) (*admin.Resent, error) {
+func (s shown) Resend(ctx context.Context, id string, ask api.Resend, by string) (*api.Resent, error) {
 	return s.g.admin.Resend(ctx, id, ask, by)
 }

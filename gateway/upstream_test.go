@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/sock"
 )
 
@@ -15,21 +15,21 @@ import (
 func TestUpstreamsAreSteered(t *testing.T) {
 	const one = "[upstream.main]\ntype = \"memory\"\n[upstream.free]\ntype = \"memory\"\nquota = [\"1/month\"]\n[[route]]\nvia = [\"main\"]\n"
 	h := newHouse(t, one)
-	c := admin.NewClient(filepath.Join(filepath.Dir(h.file), "state", sock.Name))
+	c := api.NewClient(filepath.Join(filepath.Dir(h.file), "state", sock.Name))
 	defer c.Close()
 	ctx := t.Context()
-	u, err := c.ActOn(ctx, "main", admin.Pause)
+	u, err := c.ActOn(ctx, "main", api.Pause)
 	if err != nil || u.State != "closed" || u.Reason != "paused" || u.PausedBy == "" || !strings.HasPrefix(u.Why, "paused by "+u.PausedBy+" since ") {
 		t.Fatalf("%+v, %v", u, err)
 	}
 	for name, want := range map[string]string{
 		"main": "it is not tried: paused by ", "nope": `no upstream "nope"; the upstreams are `,
 	} {
-		if _, err := c.ActOn(ctx, name, admin.Probe); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := c.ActOn(ctx, name, api.Probe); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("probe of %s: %v", name, err)
 		}
 	}
-	if u, err := c.ActOn(ctx, "free", admin.Probe); err != nil || u.State != "open" {
+	if u, err := c.ActOn(ctx, "free", api.Probe); err != nil || u.State != "open" {
 		t.Errorf("probe of an open upstream: %+v, %v", u, err)
 	}
 	s, err := c.Status(ctx)
@@ -40,13 +40,13 @@ func TestUpstreamsAreSteered(t *testing.T) {
 	if _, err := c.Reload(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.ActOn(ctx, "main", admin.Pause); err == nil {
+	if _, err := c.ActOn(ctx, "main", api.Pause); err == nil {
 		t.Error("an upstream that is gone was paused")
 	}
-	if _, err := c.ActOn(ctx, "main", admin.Resume); err != nil { // delivery may have it still
+	if _, err := c.ActOn(ctx, "main", api.Resume); err != nil { // delivery may have it still
 		t.Errorf("resume of an upstream that is gone: %v", err)
 	}
-	if _, err := c.ActOn(ctx, "main", admin.Resume); err == nil {
+	if _, err := c.ActOn(ctx, "main", api.Resume); err == nil {
 		t.Error("it was paused twice")
 	}
 	if done, err := c.Flush(ctx, time.Second); err != nil || done.Changed != 0 {

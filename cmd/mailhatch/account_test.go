@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rogpeppe/go-internal/testscript"
+	"mailhatch/gateway/admin/api"
 
-	"mailhatch/gateway/admin"
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // TestAccountScripts runs the scripts of testdata/account four times: as the gateway's own account (root, where
@@ -82,7 +82,7 @@ func held(ts *testscript.TestScript, neg bool, args []string) {
 		out, err := program(ts, self, "mailhatch", "-c", ts.MkAbs(args[0]), "queue", "list", "--json").Output()
 		ts.Check(err)
 		for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
-			var m admin.Message
+			var m api.Message
 			ts.Check(dec.Decode(&m))
 			if m.Header.Subject != args[1] {
 				continue

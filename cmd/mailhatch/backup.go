@@ -11,7 +11,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/backup"
 	"mailhatch/gateway/queue/engines"
 )
@@ -50,7 +50,7 @@ func (a *app) backup(ctx context.Context, w io.Writer, work string) error {
 		defer client.Close()
 		return client.Backup(ctx, w)
 	}
-	if !errors.Is(err, admin.ErrNotRunning) {
+	if !errors.Is(err, api.ErrNotRunning) {
 		return err
 	}
 	engine, settings, err := a.storeOf(stateDir)

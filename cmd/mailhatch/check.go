@@ -15,7 +15,7 @@ import (
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
@@ -54,7 +54,7 @@ type checkResult struct {
 	Warnings  []string           `json:"warnings,omitempty"`
 	Listeners int                `json:"listeners"`
 	Routes    int                `json:"routes"`
-	Upstreams []admin.Checked    `json:"upstreams"`
+	Upstreams []api.Checked      `json:"upstreams"`
 	Machine   []upstream.Finding `json:"machine,omitempty"` // with --online
 }
 
@@ -162,18 +162,18 @@ func (a *app) printCheck(r *checkResult, online bool) {
 }
 
 // checkUpstream checks an upstream: here, or by the running gateway where the service alone has its secrets.
-func (a *app) checkUpstream(ctx context.Context, u *config.Upstream, online bool) admin.Checked {
+func (a *app) checkUpstream(ctx context.Context, u *config.Upstream, online bool) api.Checked {
 	switch {
 	case !online:
-		return admin.Checked{Name: u.Name, Kind: u.Kind.Name}
+		return api.Checked{Name: u.Name, Kind: u.Kind.Name}
 	case len(u.Lacking) == 0:
 		return gateway.Check(ctx, u)
 	}
-	r := admin.Checked{Name: u.Name, Kind: u.Kind.Name, Tried: true}
+	r := api.Checked{Name: u.Name, Kind: u.Kind.Name, Tried: true}
 	client, _, err := a.client(ctx)
 	if err == nil {
 		defer client.Close()
-		var found *admin.Checked
+		var found *api.Checked
 		if found, err = client.Check(ctx, u.Name); err == nil {
 			return *found
 		}

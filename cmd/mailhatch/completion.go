@@ -7,7 +7,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/manual"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/upstream/smtp/preset"
 )
 
@@ -52,7 +52,7 @@ func (a *app) knownIDs(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	p, err := v.List(ctx, admin.Filter{Limit: offeredIDs})
+	p, err := v.List(ctx, api.Filter{Limit: offeredIDs})
 	if err != nil {
 		return err
 	}
@@ -106,5 +106,5 @@ func (a *app) knownUpstream(ctx context.Context, name string) error {
 	if err != nil || slices.Contains(names, name) { // without the names nothing can be said
 		return nil
 	}
-	return &admin.UnknownUpstreamError{Name: name, Known: names}
+	return &api.UnknownUpstreamError{Name: name, Known: names}
 }

@@ -14,7 +14,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/queue"
 )
 
@@ -50,7 +50,7 @@ func queueExport(ctx context.Context, a *app, args []string) error {
 	if len(ids) > 0 {
 		f.IDs = ids
 	}
-	err = eachMessage(ctx, v, f, func(m *admin.Message) error { return e.export(ctx, m) })
+	err = eachMessage(ctx, v, f, func(m *api.Message) error { return e.export(ctx, m) })
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ type Exported struct {
 
 type exporter struct {
 	Exported
-	view admin.View
+	view api.View
 	seen map[string]bool
 }
 
@@ -96,9 +96,9 @@ func (e *exporter) words() string {
 	return s
 }
 
-func (e *exporter) export(ctx context.Context, m *admin.Message) error {
+func (e *exporter) export(ctx context.Context, m *api.Message) error {
 	e.seen[m.ID] = true
-	if m.Parts[0].State == admin.InMaildrop {
+	if m.Parts[0].State == api.InMaildrop {
 		e.Maildrop++
 		return nil
 	}

@@ -16,12 +16,12 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/queue"
 )
 
 // writer writes all that a filter finds to stdout.
-type writer func(ctx context.Context, a *app, v admin.View, f admin.LogFilter) error
+type writer func(ctx context.Context, a *app, v api.View, f api.LogFilter) error
 
 // format returns what --export asks for; nil: nothing.
 func (l *logFlags) format(fs *flag.FlagSet) (writer, error) {
@@ -38,8 +38,8 @@ func (l *logFlags) format(fs *flag.FlagSet) (writer, error) {
 }
 
 // eachEntry calls do for entries of the log, the latest first.
-func eachEntry(ctx context.Context, v admin.View, f admin.LogFilter, do func(e *admin.Entry) error) error {
-	return eachPage(ctx, v, f, func(l *admin.Log) error {
+func eachEntry(ctx context.Context, v api.View, f api.LogFilter, do func(e *api.Entry) error) error {
+	return eachPage(ctx, v, f, func(l *api.Log) error {
 		for i := range l.Entries {
 			if err := do(&l.Entries[i]); err != nil {
 				return err
@@ -49,13 +49,13 @@ func eachEntry(ctx context.Context, v admin.View, f admin.LogFilter, do func(e *
 	})
 }
 
-func exportCSV(ctx context.Context, a *app, v admin.View, f admin.LogFilter) error {
+func exportCSV(ctx context.Context, a *app, v api.View, f api.LogFilter) error {
 	w := csv.NewWriter(a.stdout)
 	err := w.Write([]string{"time", "id", "state", "upstream", "from", "to", "given", "subject", "message_id", "provider_id", "attempts", "error", "size", "received"})
 	if err != nil {
 		return err
 	}
-	err = eachEntry(ctx, v, f, func(e *admin.Entry) error {
+	err = eachEntry(ctx, v, f, func(e *api.Entry) error {
 		return w.Write([]string{csvTime(e.At), e.ID, string(e.State), e.Upstream, csvText(e.From), csvText(e.To), csvText(e.Given), csvText(e.Header.Subject),
 			csvText(e.Header.MessageID), csvText(e.ProviderID), strconv.Itoa(e.Attempts), csvText(e.Error), strconv.FormatInt(e.Size, 10), csvTime(e.Received)})
 	})
@@ -81,9 +81,9 @@ func csvText(s string) string {
 }
 
 // exportJSON writes one array.
-func exportJSON(ctx context.Context, a *app, v admin.View, f admin.LogFilter) error {
+func exportJSON(ctx context.Context, a *app, v api.View, f api.LogFilter) error {
 	sep := "[\n"
-	err := eachEntry(ctx, v, f, func(e *admin.Entry) error {
+	err := eachEntry(ctx, v, f, func(e *api.Entry) error {
 		b, err := json.Marshal(e)
 		if err == nil {
 			_, err = fmt.Fprintf(a.stdout, "%s%s", sep, b)
@@ -103,9 +103,9 @@ func exportJSON(ctx context.Context, a *app, v admin.View, f admin.LogFilter) er
 }
 
 // exportMbox writes each message once whose bytes are there: of the queue, and those that keep_bodies keeps.
-func exportMbox(ctx context.Context, a *app, v admin.View, f admin.LogFilter) error {
+func exportMbox(ctx context.Context, a *app, v api.View, f api.LogFilter) error {
 	seen, gone := map[string]bool{}, 0
-	err := eachEntry(ctx, v, f, func(e *admin.Entry) error {
+	err := eachEntry(ctx, v, f, func(e *api.Entry) error {
 		if seen[e.ID] {
 			return nil
 		}
@@ -129,7 +129,7 @@ func exportMbox(ctx context.Context, a *app, v admin.View, f admin.LogFilter) er
 
 // writeMbox writes a message as the variant mboxrd of RFC 4155 does: with LF line ends, and a > before lines
 // that look like the beginning of the next.
-func writeMbox(to io.Writer, e *admin.Entry, body io.Reader) error {
+func writeMbox(to io.Writer, e *api.Entry, body io.Reader) error {
 	sender := e.From
 	if sender == "" || strings.ContainsAny(sender, " \"") {
 		sender = "MAILER-DAEMON"

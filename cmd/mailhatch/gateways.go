@@ -7,7 +7,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 )
 
 // runGateways lists the gateways that share the queue.
@@ -37,7 +37,7 @@ func runGateways(ctx context.Context, a *app, args []string) error {
 }
 
 // gatewayTable shows who shares the queue.
-func gatewayTable(s *admin.Status) *terminal.Table {
+func gatewayTable(s *api.Status) *terminal.Table {
 	t := &terminal.Table{Head: []string{"GATEWAY", "VERSION", "RUNNING FOR", "LAST SEEN", "DELIVERS TO"}}
 	for _, g := range s.Gateways {
 		name, seen := g.Name, terminal.Ago(g.Seen)+" ago"

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/queue"
 )
 
 func TestGatewayTable(t *testing.T) {
 	now := time.Now()
-	s := &admin.Status{Gateway: "app1-abcde", Gateways: []queue.Gateway{
+	s := &api.Status{Gateway: "app1-abcde", Gateways: []queue.Gateway{
 		{Name: "app1-abcde", Version: "1.2", Since: now.Add(-time.Hour), Seen: now, Alive: true, Lanes: []string{"main", "bulk"}},
 		{Name: "app2-fghij", Version: "1.1", Since: now.Add(-2 * time.Hour), Seen: now.Add(-5 * time.Minute), Note: "12 messages wait in its spool"}}}
 	var b bytes.Buffer

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/command"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
 )
@@ -44,13 +44,13 @@ func checkHealth(ctx context.Context, file string, ready bool) error {
 	if err != nil {
 		return err
 	}
-	client := admin.NewClient(sock.Find(ctx, stateDir, runDir))
+	client := api.NewClient(sock.Find(ctx, stateDir, runDir))
 	defer client.Close()
 	if err = client.Healthy(ctx); err == nil && ready {
 		err = client.Ready(ctx)
 	}
 	switch {
-	case errors.Is(err, admin.ErrNotRunning):
+	case errors.Is(err, api.ErrNotRunning):
 		return command.Hintf(err, "start it with mailhatch serve, or name its config with -c")
 	case !errors.Is(err, fs.ErrPermission):
 		return err

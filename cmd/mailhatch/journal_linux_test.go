@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/test/freeport"
 )
@@ -100,7 +100,7 @@ func serveInto(t *testing.T, file, path string, done func(log string) bool) stri
 // TestWelcome: a start without a config shows where to see mail, and where the page is if there is one.
 func TestWelcome(t *testing.T) {
 	cfg := &config.Config{Listeners: []config.Listener{{Address: "127.0.0.1:1025"}}}
-	for _, link := range []*admin.Link{nil, {URL: "http://127.0.0.1:8025/login?token=x"}} {
+	for _, link := range []*api.Link{nil, {URL: "http://127.0.0.1:8025/login?token=x"}} {
 		var out strings.Builder
 		welcome(&out, cfg, link)
 		if got := strings.Contains(out.String(), "\n  http://127.0.0.1:8025/login?token=x\n"); got != (link != nil) || !strings.Contains(out.String(), "mailhatch listens on 127.0.0.1:1025") {

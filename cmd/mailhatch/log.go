@@ -12,7 +12,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -20,7 +20,7 @@ import (
 
 // logFlags are the flags of mailhatch log.
 type logFlags struct {
-	admin.LogFilter
+	api.LogFilter
 	state, since, until, export string
 	follow, json                bool
 }
@@ -129,9 +129,9 @@ func (a *app) tellWords(l *logFlags) {
 }
 
 // readLog reads as many entries as the filter wants, page by page.
-func readLog(ctx context.Context, v admin.View, f admin.LogFilter) (*admin.Log, error) {
-	all := &admin.Log{}
-	err := eachPage(ctx, v, f, func(l *admin.Log) error {
+func readLog(ctx context.Context, v api.View, f api.LogFilter) (*api.Log, error) {
+	all := &api.Log{}
+	err := eachPage(ctx, v, f, func(l *api.Log) error {
 		all.Entries = append(all.Entries, l.Entries...)
 		all.Truncated, all.Events = l.Truncated, l.Events
 		return nil
@@ -140,7 +140,7 @@ func readLog(ctx context.Context, v admin.View, f admin.LogFilter) (*admin.Log, 
 }
 
 // eachPage calls do for pages of the log until there are as many entries as the filter wants, or no more.
-func eachPage(ctx context.Context, v admin.View, f admin.LogFilter, do func(l *admin.Log) error) error {
+func eachPage(ctx context.Context, v api.View, f api.LogFilter, do func(l *api.Log) error) error {
 	for want := f.Limit; ; {
 		l, err := v.Log(ctx, f)
 		if err != nil {
@@ -157,7 +157,7 @@ func eachPage(ctx context.Context, v admin.View, f admin.LogFilter, do func(l *a
 	}
 }
 
-func (a *app) printLog(l *admin.Log) error {
+func (a *app) printLog(l *api.Log) error {
 	if len(l.Entries) == 0 {
 		fmt.Fprintln(a.stdout, "nothing found")
 		return nil
@@ -181,7 +181,7 @@ func (a *app) printLog(l *admin.Log) error {
 func logHead() []string { return []string{"TIME", "ID", "STATE", "UPSTREAM", "FROM", "TO"} }
 
 // addEntry adds an entry of the log to a table.
-func addEntry(t *terminal.Table, e *admin.Entry) {
+func addEntry(t *terminal.Table, e *api.Entry) {
 	to := terminal.OrDash(e.To)
 	if e.Given != "" && e.Given != e.To {
 		to += " (" + e.Given + ")"
@@ -207,7 +207,7 @@ func addEntry(t *terminal.Table, e *admin.Entry) {
 }
 
 // printEvents shows what happened to a message before its end.
-func (a *app) printEvents(events []admin.Step) error {
+func (a *app) printEvents(events []api.Step) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -241,8 +241,8 @@ const (
 
 // follow shows the latest entries, then what is new, until ctx ends or the gateway does not answer for another reason than
 // that it does not run.
-func (a *app) follow(ctx context.Context, v admin.View, l *logFlags) error {
-	if _, ok := v.(*admin.Client); !ok {
+func (a *app) follow(ctx context.Context, v api.View, l *logFlags) error {
+	if _, ok := v.(*api.Client); !ok {
 		return command.Hintf(errors.New("the gateway is not running: nothing happens that could be followed"), "start it with mailhatch serve")
 	}
 	f := l.LogFilter
@@ -261,7 +261,7 @@ func (a *app) follow(ctx context.Context, v admin.View, l *logFlags) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, admin.ErrNotRunning):
+		case errors.Is(err, api.ErrNotRunning):
 			if !away {
 				fmt.Fprintln(a.stderr, "mailhatch: the gateway has stopped; what happens once it runs again is shown")
 			}
@@ -286,7 +286,7 @@ func (a *app) follow(ctx context.Context, v admin.View, l *logFlags) error {
 }
 
 // printNew prints the entries that were not seen before and are not old, the oldest first.
-func (a *app) printNew(l *admin.Log, seen map[string]bool, old time.Time, t *terminal.Table, asJSON bool) error {
+func (a *app) printNew(l *api.Log, seen map[string]bool, old time.Time, t *terminal.Table, asJSON bool) error {
 	next := &terminal.Table{Head: t.Head, Least: t.Least}
 	now := map[string]bool{}
 	for i := len(l.Entries) - 1; i >= 0; i-- {

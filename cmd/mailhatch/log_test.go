@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -17,7 +17,7 @@ func TestPrintLog(t *testing.T) {
 	var out strings.Builder
 	a := &app{stdout: &out}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
-	err := a.printLog(&admin.Log{Entries: []admin.Entry{
+	err := a.printLog(&api.Log{Entries: []api.Entry{
 		{ID: "A1", At: at, State: envelope.Sent, To: "ann@example.org", Upstream: "main", ProviderID: "p-1", Error: "an old one"},
 		{ID: "B2", At: at, State: envelope.Queued, From: "app@example.com", To: "bob@example.org", Attempts: 1, Error: "451 later", Why: "retry 1 at 12:30: 451 later"},
 		{ID: "D4", At: at, State: envelope.Held, From: "app@example.com", To: "dan@example.org", Error: "451 later", Why: "held by route drafts"},
@@ -111,7 +111,7 @@ func TestMboxLines(t *testing.T) {
 	} {
 		var out strings.Builder
 		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-		if err := writeMbox(&out, &admin.Entry{Received: at}, strings.NewReader(body)); err != nil || out.String() != "From MAILER-DAEMON Sun Mar  1 12:00:00 2026\n"+want+"\n" {
+		if err := writeMbox(&out, &api.Entry{Received: at}, strings.NewReader(body)); err != nil || out.String() != "From MAILER-DAEMON Sun Mar  1 12:00:00 2026\n"+want+"\n" {
 			t.Errorf("%.40q: %v %.200q", body, err, out.String())
 		}
 	}

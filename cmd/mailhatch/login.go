@@ -8,7 +8,7 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
 )
@@ -27,7 +27,7 @@ func runLogin(ctx context.Context, a *app, args []string) error {
 	case err == nil:
 		defer client.Close()
 		err = client.Login(ctx, rest[0], a.showCode)
-	case errors.Is(err, admin.ErrNotRunning):
+	case errors.Is(err, api.ErrNotRunning):
 		err = a.loginAlone(ctx, rest[0])
 	}
 	if err != nil && ctx.Err() != nil {

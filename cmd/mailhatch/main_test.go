@@ -14,9 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
+
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"mailhatch/gateway/admin"
 	"mailhatch/test/freeport"
 	"mailhatch/upstream/upstreamtest"
 	"mailhatch/upstream/upstreamtest/fakes"
@@ -116,7 +117,7 @@ func examples(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(script.String()), 0o600))
 	out, err := program(ts, self, "mailhatch", "-c", ts.MkAbs("c.toml"), "queue", "list", "--state", "held", "--json").Output()
 	ts.Check(err)
-	var m admin.Message
+	var m api.Message
 	ts.Check(json.NewDecoder(bytes.NewReader(out)).Decode(&m))
 	ts.Setenv("ID", m.ID)
 }

@@ -12,7 +12,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -25,11 +25,11 @@ func queueCommands() []subcommand {
 		{"list", selection + " [ID…]", "list the queue, oldest first (the default)", queueList},
 		{"show", "ID… " + selection, "show everything known about messages", queueShow},
 		{"cat", "ID", "print a message as it is stored", queueCat},
-		{"retry", "ID…|--all " + selection, "make queued and failed mail due now, as if it were new", act(admin.Retry)},
-		{"hold", "ID…|--all " + selection, "keep mail until it is released", act(admin.Hold)},
-		{"release", "ID…|--all " + selection, "release held mail", act(admin.Release)},
-		{"delete", "ID…|--all " + selection, "discard mail for good", act(admin.Delete)},
-		{"move", "--to UPSTREAM|--back ID…|--all " + strings.Replace(selection, "--to", "--recipient", 1), "make mail wait for another upstream, whatever routes say, or give it back to the routes", act(admin.Move)},
+		{"retry", "ID…|--all " + selection, "make queued and failed mail due now, as if it were new", act(api.Retry)},
+		{"hold", "ID…|--all " + selection, "keep mail until it is released", act(api.Hold)},
+		{"release", "ID…|--all " + selection, "release held mail", act(api.Release)},
+		{"delete", "ID…|--all " + selection, "discard mail for good", act(api.Delete)},
+		{"move", "--to UPSTREAM|--back ID…|--all " + strings.Replace(selection, "--to", "--recipient", 1), "make mail wait for another upstream, whatever routes say, or give it back to the routes", act(api.Move)},
 		{"resend", "ID [--to A]… [--via UPSTREAM]", "accept a message a second time, under a new id", queueResend},
 		{"copy", "--from QUEUE --to QUEUE", "copy a queue with its history from a state directory into a database, or back", queueCopy},
 		{"export", "DIR [ID…] " + selection, "write messages to files: ID.eml as it is stored, ID.json with all that is known", queueExport},
@@ -116,7 +116,7 @@ func queueList(ctx context.Context, a *app, args []string) error {
 }
 
 // printPage prints messages; the first page has the heads of the columns.
-func (a *app) printPage(p *admin.Page, first, asJSON bool) error {
+func (a *app) printPage(p *api.Page, first, asJSON bool) error {
 	if asJSON {
 		return printLines(a, p.Messages)
 	}
@@ -173,7 +173,7 @@ func queueShow(ctx context.Context, a *app, args []string) error {
 	defer done()
 	parts.tell(a.stderr)
 	shown := 0
-	show := func(m *admin.Message) error {
+	show := func(m *api.Message) error {
 		if *asJSON {
 			return a.printJSON(m)
 		}
@@ -201,7 +201,7 @@ func queueShow(ctx context.Context, a *app, args []string) error {
 }
 
 // eachMessage calls do for the messages that a filter names, those of the maildrop first, a page at a time.
-func eachMessage(ctx context.Context, v admin.View, f admin.Filter, do func(m *admin.Message) error) error {
+func eachMessage(ctx context.Context, v api.View, f api.Filter, do func(m *api.Message) error) error {
 	for {
 		p, err := v.List(ctx, f)
 		if err != nil {
@@ -228,7 +228,7 @@ func noSuch(ids ...string) error {
 	return command.Hintf(err, "mailhatch log --id %s shows what became of it", terminal.Plain(ids[0]))
 }
 
-func printMessage(w io.Writer, m *admin.Message) error {
+func printMessage(w io.Writer, m *api.Message) error {
 	t := &terminal.Table{}
 	field := func(name, value string) {
 		if value != "" {
@@ -289,7 +289,7 @@ func clientOf(e *envelope.Envelope) string {
 	return s.String()
 }
 
-func partLine(p *admin.Part) string {
+func partLine(p *api.Part) string {
 	words := []string{}
 	if p.Upstream != "" {
 		words = append(words, "for "+p.Upstream)

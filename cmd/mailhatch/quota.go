@@ -6,12 +6,12 @@ import (
 	"slices"
 
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 )
 
 // quotaText says what is left of a quota.
-func quotaText(q admin.Quota) string {
+func quotaText(q api.Quota) string {
 	return fmt.Sprintf("%d of %s left until %s", q.Left, q.Limit, terminal.Clock(q.Until))
 }
 
@@ -20,7 +20,7 @@ type quotaOf struct {
 	Upstream string `json:"upstream"`
 	Limit    string `json:"limit"`
 	Left     *int   `json:"left,omitempty"` // nil: no gateway runs
-	left     admin.Quota
+	left     api.Quota
 }
 
 func (q *quotaOf) text() string {
@@ -55,7 +55,7 @@ func (a *app) addQuotas(ctx context.Context, cfg *config.Config, all []explanati
 }
 
 // quotasLeft asks the running gateway, if there is one, by upstream and limit.
-func (a *app) quotasLeft(ctx context.Context) map[string]admin.Quota {
+func (a *app) quotasLeft(ctx context.Context) map[string]api.Quota {
 	client, _, err := a.client(ctx)
 	if err != nil {
 		return nil
@@ -65,7 +65,7 @@ func (a *app) quotasLeft(ctx context.Context) map[string]admin.Quota {
 	if err != nil {
 		return nil
 	}
-	left := map[string]admin.Quota{}
+	left := map[string]api.Quota{}
 	for _, u := range s.Upstreams {
 		for _, q := range u.Quota {
 			left[u.Name+" "+q.Limit] = q

@@ -8,7 +8,7 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
 )
@@ -24,10 +24,10 @@ func runReload(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	client := admin.NewClient(sock.Find(ctx, stateDir, runDir))
+	client := api.NewClient(sock.Find(ctx, stateDir, runDir))
 	defer client.Close()
 	r, err := client.Reload(ctx)
-	if errors.Is(err, admin.ErrNotRunning) {
+	if errors.Is(err, api.ErrNotRunning) {
 		return command.Hintf(err, "start it with mailhatch serve, or name its config with -c; one that runs with another state_dir than "+
 			"the config names now needs a restart")
 	}

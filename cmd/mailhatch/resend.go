@@ -8,14 +8,14 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/queue"
 )
 
 // queueResend has a message accepted a second time: one of the queue, or of the history while keep_bodies keeps it.
 func queueResend(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue resend")
-	var ask admin.Resend
+	var ask api.Resend
 	fs.Var((*command.List)(&ask.To), "to", "`address` of a recipient; may repeat. Without it all recipients of the message get it again")
 	fs.StringVar(&ask.Via, "via", "", "by this `upstream`, whatever routes say")
 	asJSON := fs.Bool("json", false, "one JSON object")

@@ -11,12 +11,13 @@ import (
 	"strings"
 	"syscall"
 
+	"mailhatch/gateway/admin/api"
+
 	"golang.org/x/sync/errgroup"
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway"
-	"mailhatch/gateway/admin"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/meter"
@@ -89,7 +90,7 @@ func collectLess() (restore func()) {
 }
 
 // welcome shows what to do next after a start without a config. link opens the page; nil where there is none.
-func welcome(w io.Writer, cfg *config.Config, link *admin.Link) {
+func welcome(w io.Writer, cfg *config.Config, link *api.Link) {
 	address := cfg.Listeners[0].Address
 	fmt.Fprintf(w, `
 mailhatch listens on %[1]s. No config was found: mail is shown here, on the console.

@@ -15,6 +15,7 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
@@ -26,12 +27,12 @@ const hintUser = "run this as root or as the user that mailhatch runs as, such a
 
 // view returns the running gateway's view of itself or, if none runs, what is in its state
 // directory. The caller must call done.
-func (a *app) view(ctx context.Context) (v admin.View, done func(), err error) {
+func (a *app) view(ctx context.Context) (v api.View, done func(), err error) {
 	client, stateDir, err := a.client(ctx)
 	if err == nil {
 		return client, client.Close, nil
 	}
-	if !errors.Is(err, admin.ErrNotRunning) {
+	if !errors.Is(err, api.ErrNotRunning) {
 		return nil, nil, err
 	}
 	engine, settings, err := a.storeOf(stateDir)
@@ -69,18 +70,18 @@ func lookAt(stateDir string) func(most int) (*maildrop.Waiting, error) {
 
 // client returns a connection to the running gateway, and its state directory. It asks only for the
 // directories of the config: secrets that the gateway was started with need not be known here.
-func (a *app) client(ctx context.Context) (c *admin.Client, stateDir string, err error) {
+func (a *app) client(ctx context.Context) (c *api.Client, stateDir string, err error) {
 	stateDir, runDir, err := a.dirs()
 	if err != nil {
 		return nil, "", err
 	}
-	c = admin.NewClient(sock.Find(ctx, stateDir, runDir))
+	c = api.NewClient(sock.Find(ctx, stateDir, runDir))
 	if err := c.Ping(ctx); err != nil {
 		c.Close()
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			err = command.Hintf(err, hintUser)
-		case errors.Is(err, admin.ErrNotRunning):
+		case errors.Is(err, api.ErrNotRunning):
 			err = command.Hintf(err, "this needs a running gateway: start it with mailhatch serve, or name its config with -c")
 		}
 		return nil, stateDir, err
@@ -110,7 +111,7 @@ func printLines[T any](a *app, list []T) error {
 }
 
 // status asks how the gateway is, or what its queue holds while it is stopped.
-func (a *app) status(ctx context.Context) (*admin.Status, error) {
+func (a *app) status(ctx context.Context) (*api.Status, error) {
 	v, done, err := a.view(ctx)
 	if err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func runStatus(ctx context.Context, a *app, args []string) error {
 	return a.printStatus(s)
 }
 
-func (a *app) printStatus(s *admin.Status) error {
+func (a *app) printStatus(s *api.Status) error {
 	if !s.Running {
 		fmt.Fprint(a.stdout, "the gateway is not running; this is in its state directory\n\n")
 	} else {
@@ -159,7 +160,7 @@ func (a *app) printStatus(s *admin.Status) error {
 	}
 	notes := s.Store.Notes
 	if d := s.Maildrop; d != nil {
-		t.Row(string(admin.InMaildrop), strconv.Itoa(d.Messages), terminal.Size(d.Bytes), terminal.Ago(d.Oldest))
+		t.Row(string(api.InMaildrop), strconv.Itoa(d.Messages), terminal.Size(d.Bytes), terminal.Ago(d.Oldest))
 		if d.Refused > 0 {
 			notes = append(notes, fmt.Sprintf("%s of the maildrop could not be taken in: see the log, and %s", terminal.Count(d.Refused, "message"), d.RefusedDir))
 		}
@@ -172,7 +173,7 @@ func (a *app) printStatus(s *admin.Status) error {
 }
 
 // printStore shows what is not as it should be with the store.
-func (a *app) printStore(s *admin.StoreStatus, notes []string) {
+func (a *app) printStore(s *api.StoreStatus, notes []string) {
 	if s.Aside > 0 {
 		notes = append(notes, fmt.Sprintf("bodies without a message that were set aside: %d, with reports, in %s (see mailhatch recover)", s.Aside, s.AsideDir))
 	}
@@ -184,7 +185,7 @@ func (a *app) printStore(s *admin.StoreStatus, notes []string) {
 	}
 }
 
-func upstreamTable(list []admin.Upstream) *terminal.Table {
+func upstreamTable(list []api.Upstream) *terminal.Table {
 	t := &terminal.Table{Head: []string{"UPSTREAM", "TYPE", "STATE", "IN FLIGHT", "RATE", "QUEUED", "NEXT"}}
 	for _, u := range list {
 		busy, rate, next, state := strconv.Itoa(u.InFlight), "-", "-", u.State
@@ -230,7 +231,7 @@ func upstreamTable(list []admin.Upstream) *terminal.Table {
 }
 
 // closedNote tells why an upstream is not open, and what comes next.
-func closedNote(u *admin.Upstream) string {
+func closedNote(u *api.Upstream) string {
 	note := u.State + " for " + terminal.Ago(u.Since) + ": " + u.Reason
 	switch {
 	case u.NextProbe.IsZero():
@@ -243,7 +244,7 @@ func closedNote(u *admin.Upstream) string {
 }
 
 // expiryNote tells how long an upstream can log in.
-func expiryNote(e *admin.Expiry) string {
+func expiryNote(e *api.Expiry) string {
 	note := e.Name + ": "
 	switch {
 	case e.At.IsZero():

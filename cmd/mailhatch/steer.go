@@ -12,7 +12,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
 )
@@ -40,7 +40,7 @@ func (p *partFlags) given() bool { return *p != partFlags{toFlag: p.toFlag} }
 // check finds mistakes in the flags, and makes times independent of when they are read.
 func (p *partFlags) check() error {
 	switch envelope.State(p.state) {
-	case "", envelope.Queued, envelope.Held, envelope.Failed, admin.InMaildrop:
+	case "", envelope.Queued, envelope.Held, envelope.Failed, api.InMaildrop:
 	default:
 		return command.Usagef("--state %q: write queued, held or failed", p.state)
 	}
@@ -55,8 +55,8 @@ func (p *partFlags) check() error {
 	return nil
 }
 
-func (p *partFlags) filter(ids []string) admin.Filter {
-	return admin.Filter{IDs: ids, State: envelope.State(p.state), Upstream: p.upstream, From: p.from, To: p.to, Subject: p.subject, Older: p.older}
+func (p *partFlags) filter(ids []string) api.Filter {
+	return api.Filter{IDs: ids, State: envelope.State(p.state), Upstream: p.upstream, From: p.from, To: p.to, Subject: p.subject, Older: p.older}
 }
 
 // tell says which words match within an address.
@@ -69,12 +69,12 @@ func (p *partFlags) tell(w io.Writer) {
 }
 
 // act returns the command for an action.
-func act(action admin.Action) func(ctx context.Context, a *app, args []string) error {
+func act(action api.Action) func(ctx context.Context, a *app, args []string) error {
 	return func(ctx context.Context, a *app, args []string) error {
 		fs := a.flags("queue " + string(action))
 		var parts partFlags
-		var sel admin.Selection
-		if action == admin.Move {
+		var sel api.Selection
+		if action == api.Move {
 			parts.define(fs, "recipient")
 			fs.StringVar(&sel.Target, "to", "", "the `upstream` that is to have them, whatever routes say")
 			fs.BoolVar(&sel.Back, "back", false, "give what was moved back to the routes")
@@ -85,7 +85,7 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 		yes := fs.Bool("yes", false, "do not ask before a change of more than messages named by their ids")
 		asJSON := fs.Bool("json", false, "one JSON object")
 		wait := time.Duration(0)
-		if action == admin.Retry {
+		if action == api.Retry {
 			fs.DurationVar(&wait, "wait", retryWait, "tell what became of the mail, within this `time`; 0 does not wait")
 		}
 		ids, err := command.Parse(fs, args)
@@ -101,7 +101,7 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 			return command.Usagef("queue %s: name messages or use --all, not both", action)
 		case !*all && len(ids) == 0 && !parts.given():
 			return command.Usagef("queue %s: name messages, or use --all", action)
-		case action == admin.Move && (sel.Target == "") != sel.Back:
+		case action == api.Move && (sel.Target == "") != sel.Back:
 			return command.Usagef("queue move: --to names the upstream, or --back gives mail to the routes again; --recipient chooses recipients")
 		}
 		client, _, err := a.client(ctx)
@@ -116,8 +116,8 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 				return err
 			}
 		}
-		var changed *admin.Changed
-		if action == admin.Retry {
+		var changed *api.Changed
+		if action == api.Retry {
 			changed, err = client.Retry(ctx, sel, wait)
 		} else {
 			changed, err = client.Act(ctx, action, sel)
@@ -133,14 +133,14 @@ func act(action admin.Action) func(ctx context.Context, a *app, args []string) e
 const retryWait = 10 * time.Second
 
 // choose puts the flags into a selection.
-func (p *partFlags) choose(sel *admin.Selection, ids []string) {
+func (p *partFlags) choose(sel *api.Selection, ids []string) {
 	sel.IDs, sel.All = ids, len(ids) == 0
 	sel.State, sel.Upstream, sel.From, sel.To, sel.Subject, sel.Older = envelope.State(p.state), p.upstream, p.from, p.to, p.subject, p.older
 }
 
 // agree shows on the terminal what an action will touch and asks whether to go on; mail that is accepted after that
 // is left out. done: there is nothing to do.
-func (a *app) agree(ctx context.Context, client *admin.Client, action admin.Action, sel *admin.Selection) (done bool, err error) {
+func (a *app) agree(ctx context.Context, client *api.Client, action api.Action, sel *api.Selection) (done bool, err error) {
 	dry := *sel
 	dry.DryRun = true
 	would, err := client.Act(ctx, action, dry)
@@ -150,7 +150,7 @@ func (a *app) agree(ctx context.Context, client *admin.Client, action admin.Acti
 	if would.Changed == 0 {
 		return true, a.tellChanged(ctx, client, action, sel, would, false)
 	}
-	printTouched(a.stderr, action, would)
+	printTouched(a.stderr, deedWords(action, sel), would)
 	switch ok, err := a.confirm(ctx, "Go on?"); {
 	case err != nil:
 		return false, err
@@ -163,12 +163,23 @@ func (a *app) agree(ctx context.Context, client *admin.Client, action admin.Acti
 	return false, nil
 }
 
-func printTouched(w io.Writer, action admin.Action, c *admin.Changed) {
+// deedWords says what is about to be done.
+func deedWords(action api.Action, sel *api.Selection) string {
+	switch {
+	case sel.Back:
+		return string(action) + " back to the routes"
+	case sel.Target != "":
+		return string(action) + " to " + terminal.Plain(sel.Target)
+	}
+	return string(action)
+}
+
+func printTouched(w io.Writer, deed string, c *api.Changed) {
 	than := ""
 	if c.More {
 		than = "more than "
 	}
-	fmt.Fprintf(w, "%s: %s%s of %s\n", action, than, terminal.Count(c.Recipients, "recipient"), terminal.Count(c.Changed, "message"))
+	fmt.Fprintf(w, "%s: %s%s of %s\n", deed, than, terminal.Count(c.Recipients, "recipient"), terminal.Count(c.Changed, "message"))
 	for _, g := range c.Groups {
 		fmt.Fprintf(w, "  %s %s%s\n", terminal.Count(g.Recipients, "recipient"), g.State, forUpstream(g.Upstream))
 	}
@@ -193,7 +204,7 @@ func forUpstream(name string) string {
 }
 
 // recipients names the first recipient of a part and counts the others.
-func recipients(p *admin.Part) string {
+func recipients(p *api.Part) string {
 	switch n := len(p.To); n {
 	case 0:
 		return "-"
@@ -217,7 +228,7 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 }
 
 // printChanged says what an action did.
-func (a *app) printChanged(action admin.Action, sel *admin.Selection, c *admin.Changed, asJSON bool) error {
+func (a *app) printChanged(action api.Action, sel *api.Selection, c *api.Changed, asJSON bool) error {
 	if asJSON {
 		if err := a.printJSON(c); err != nil {
 			return err
@@ -238,17 +249,17 @@ func (a *app) printChanged(action admin.Action, sel *admin.Selection, c *admin.C
 	return nil
 }
 
-func changedLine(action admin.Action, sel *admin.Selection, c *admin.Changed) string {
+func changedLine(action api.Action, sel *api.Selection, c *api.Changed) string {
 	moved := "moved to " + terminal.Plain(sel.Target)
 	if sel.Back {
 		moved = "given back to the routes"
 	}
-	done := map[admin.Action]string{admin.Retry: "due now", admin.Hold: "held", admin.Release: "released", admin.Delete: "deleted",
-		admin.Move: moved}[action]
+	done := map[api.Action]string{api.Retry: "due now", api.Hold: "held", api.Release: "released", api.Delete: "deleted",
+		api.Move: moved}[action]
 	line := terminal.Count(c.Changed, "message") + " " + done
 	chosen := sel.State != "" || sel.Upstream != "" || sel.From+sel.To+sel.Subject != ""
 	switch { // where recipients were chosen, others of the same message may be as they were
-	case chosen || action == admin.Move:
+	case chosen || action == api.Move:
 		return terminal.Count(c.Recipients, "recipient") + " of " + line
 	case c.Recipients != c.Changed:
 		return line + ", " + terminal.Count(c.Recipients, "recipient")
@@ -269,7 +280,7 @@ func oneOrMore(n int, one, more string) string {
 const maxStay = 20 // lines about what stays
 
 // printStay says what a move left, and what else it takes until it goes.
-func (a *app) printStay(target string, c *admin.Changed) {
+func (a *app) printStay(target string, c *api.Changed) {
 	for i, r := range c.Refused {
 		if i == maxStay {
 			fmt.Fprintf(a.stdout, "  and others; --json shows %d\n", len(c.Refused))
@@ -293,8 +304,8 @@ func (a *app) printStay(target string, c *admin.Changed) {
 	}
 	for _, w := range []struct {
 		state  envelope.State
-		action admin.Action
-	}{{envelope.Failed, admin.Retry}, {envelope.Held, admin.Release}} {
+		action api.Action
+	}{{envelope.Failed, api.Retry}, {envelope.Held, api.Release}} {
 		if n := waits[w.state]; n > 0 {
 			fmt.Fprintf(a.stderr, "hint: %s %s, as before: mailhatch queue %s --state %s --upstream %s\n", terminal.Count(n, "recipient"), w.state, w.action, w.state, target)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -89,10 +90,10 @@ func (r *rig) serve(t *testing.T, q queue.Engine) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	up := func() []admin.Upstream {
-		return []admin.Upstream{{Name: "main", Kind: "resend", State: "closed", Reason: "account", Since: time.Now().Add(-time.Hour),
+	up := func() []api.Upstream {
+		return []api.Upstream{{Name: "main", Kind: "resend", State: "closed", Reason: "account", Since: time.Now().Add(-time.Hour),
 			LastError: "401: key is invalid", NextProbe: time.Now().Add(90 * time.Second), InFlight: 2, MaxConcurrent: 16, Rate: 2.5,
-			Quota: []admin.Quota{{Limit: "300/d", Left: 120, Until: time.Now().Add(20 * time.Hour)}}}}
+			Quota: []api.Quota{{Limit: "300/d", Left: 120, Until: time.Now().Add(20 * time.Hour)}}}}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -272,7 +273,7 @@ func TestViewsWhileRunning(t *testing.T) {
 		`UPSTREAM +TYPE +STATE +IN FLIGHT +RATE +QUEUED +NEXT\nmain +resend +closed +2/16 +2.5/s +1 +in 1 min\n`+
 		`    closed for 1 h: account; next probe in 1 min\n    120 of 300/d left until [-0-9]+ [:0-9]+\n    last error: 401: key is invalid\n\nQUEUE +PARTS +SIZE +OLDEST\nqueued +1 `)
 	_, out, _ := r.run(t, "status", "--json")
-	var s admin.Status
+	var s api.Status
 	if err := json.Unmarshal([]byte(out), &s); err != nil || !s.Running || s.Upstreams[0].Rate != 2.5 || s.Queue[envelope.Failed].Parts != 1 {
 		t.Errorf("%v %s", err, out)
 	}
@@ -333,4 +334,13 @@ func TestBulkChangesActOnParts(t *testing.T) {
 	r.check(t, "queue delete --state failed", 0, "^1 recipient of 1 message deleted\n$")
 	r.check(t, "queue list --json", 0, `^{.*"state":"queued","upstream":"main",.*"deferred@example.org".*"state":"held","upstream":"relay",.*"relayed@example.org".*}\n$`)
 	r.check(t, "log --to failed@*", 0, "discarded")
+}
+
+// TestDeedWords: who is asked whether to go on is told where mail would go.
+func TestDeedWords(t *testing.T) {
+	for want, sel := range map[string]api.Selection{"move to relay": {Target: "relay"}, "move back to the routes": {Back: true}, "move": {}} {
+		if got := deedWords(api.Move, &sel); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }

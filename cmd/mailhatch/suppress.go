@@ -12,7 +12,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/queue"
@@ -150,7 +150,7 @@ func (a *app) suppressedReader(ctx context.Context) (read func(context.Context, 
 	if err == nil {
 		return client.Suppressed, client.Close, nil
 	}
-	if !errors.Is(err, admin.ErrNotRunning) {
+	if !errors.Is(err, api.ErrNotRunning) {
 		return nil, nil, err
 	}
 	store, openErr := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
@@ -211,7 +211,7 @@ func after(span string) (time.Time, error) {
 }
 
 // suppress puts entries on the list of the running gateway, some at a time.
-func suppress(ctx context.Context, c *admin.Client, entries []suppressed.Suppression) (*suppressed.Added, error) {
+func suppress(ctx context.Context, c *api.Client, entries []suppressed.Suppression) (*suppressed.Added, error) {
 	all := &suppressed.Added{}
 	for len(entries) > 0 {
 		n := min(len(entries), suppressed.MaxPage)
@@ -320,7 +320,7 @@ func suppressImport(ctx context.Context, a *app, args []string) error {
 }
 
 // importFile reads all of a file before it puts anything on the list: a mistake on its last line leaves nothing half done.
-func (a *app) importFile(ctx context.Context, c *admin.Client, name string, defaults suppressed.Suppression) (*suppressed.Added, error) {
+func (a *app) importFile(ctx context.Context, c *api.Client, name string, defaults suppressed.Suppression) (*suppressed.Added, error) {
 	var in io.Reader = a.stdin
 	if name != "-" {
 		f, err := os.Open(name)

@@ -6,12 +6,12 @@ import (
 	"strings"
 
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/trial"
 )
 
 // triedLine counts the messages that were tried, and those that were not though they are due, as their upstream is paused, say.
-func triedLine(c *admin.Changed) string {
+func triedLine(c *api.Changed) string {
 	if c.More {
 		return "more than " + terminal.Count(c.Changed, "message") + " due now"
 	}
@@ -37,7 +37,7 @@ func triedLine(c *admin.Changed) string {
 const maxTried = 20 // messages that get a line each
 
 // printTried says what became of mail that was made due: of each message or, of many, how many went the same way.
-func printTried(w io.Writer, c *admin.Changed) {
+func printTried(w io.Writer, c *api.Changed) {
 	list := c.Tried
 	ids := map[string]bool{}
 	for i := range list {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/trial"
 )
 
@@ -21,7 +21,7 @@ func TestPrintTried(t *testing.T) {
 		{ID: "F6", To: []string{"b@x"}, Outcome: trial.Discarded},
 	}
 	var out strings.Builder
-	printTried(&out, &admin.Changed{Changed: 6, Tried: fates})
+	printTried(&out, &api.Changed{Changed: 6, Tried: fates})
 	want := `  A1 to ann@example.org: sent by main
   A1 to b@x, c@x, d@x +1: still refused by main: 450: later
   B2 to b@x: main may have taken it: reply lost
@@ -30,10 +30,10 @@ func TestPrintTried(t *testing.T) {
   E5 to b@x: given up: 550: no
   F6 to b@x: discarded
 `
-	if line := triedLine(&admin.Changed{Changed: 6, Tried: fates}); line != "4 messages tried now, 2 still wait" {
+	if line := triedLine(&api.Changed{Changed: 6, Tried: fates}); line != "4 messages tried now, 2 still wait" {
 		t.Error(line)
 	}
-	if line := triedLine(&admin.Changed{Changed: 1000, More: true}); line != "more than 1000 messages due now" {
+	if line := triedLine(&api.Changed{Changed: 1000, More: true}); line != "more than 1000 messages due now" {
 		t.Error(line)
 	}
 	if out.String() != want {
@@ -49,7 +49,7 @@ func TestPrintTried(t *testing.T) {
 		many = append(many, f)
 	}
 	out.Reset()
-	printTried(&out, &admin.Changed{Changed: 5000, Tried: many})
+	printTried(&out, &api.Changed{Changed: 5000, Tried: many})
 	if want := "of the first 1000:\n  1800 recipients: sent by main\n  200 recipients: still waits: rate: 900 before it\n"; out.String() != want {
 		t.Errorf("many:\n%s", out.String())
 	}
@@ -58,12 +58,12 @@ func TestPrintTried(t *testing.T) {
 		many[i].Outcome = trial.Failed
 	}
 	out.Reset()
-	printTried(&out, &admin.Changed{Changed: 1000, Tried: many})
+	printTried(&out, &api.Changed{Changed: 1000, Tried: many})
 	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != maxTried+1 || !strings.Contains(lines[maxTried], "and others") {
 		t.Errorf("all in another way:\n%s", out.String())
 	}
 	out.Reset()
-	if printTried(&out, &admin.Changed{Changed: 3}); out.Len() > 0 {
+	if printTried(&out, &api.Changed{Changed: 3}); out.Len() > 0 {
 		t.Errorf("nobody waited: %s", out.String())
 	}
 }

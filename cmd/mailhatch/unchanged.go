@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 )
 
 // tellChanged says what an action did and, where it did nothing, why that may be.
-func (a *app) tellChanged(ctx context.Context, client *admin.Client, action admin.Action, sel *admin.Selection, c *admin.Changed, asJSON bool) error {
+func (a *app) tellChanged(ctx context.Context, client *api.Client, action api.Action, sel *api.Selection, c *api.Changed, asJSON bool) error {
 	if c.Changed == 0 {
 		if err := a.knownUpstream(ctx, sel.Upstream); err != nil {
 			return err
@@ -18,10 +18,10 @@ func (a *app) tellChanged(ctx context.Context, client *admin.Client, action admi
 	if err := a.printChanged(action, sel, c, asJSON); err != nil {
 		return err
 	}
-	if action != admin.Retry || c.Changed > 0 && sel.All {
+	if action != api.Retry || c.Changed > 0 && sel.All {
 		return nil
 	}
-	held, err := client.List(ctx, admin.Filter{IDs: sel.IDs, State: envelope.Held, Upstream: sel.Upstream, From: sel.From, To: sel.To, Subject: sel.Subject,
+	held, err := client.List(ctx, api.Filter{IDs: sel.IDs, State: envelope.Held, Upstream: sel.Upstream, From: sel.From, To: sel.To, Subject: sel.Subject,
 		Older: sel.Older, Limit: 1})
 	if err != nil || len(held.Messages) == 0 {
 		return nil // a hint is all that is missing

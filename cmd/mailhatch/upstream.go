@@ -9,16 +9,16 @@ import (
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 )
 
 // upstreamCommands are the words after mailhatch upstream.
 func upstreamCommands() []subcommand {
 	return []subcommand{
 		{"list", "", "show the upstreams, as status does (the default)", upstreamList},
-		{"pause", "NAME", "offer an upstream nothing until it is resumed, restarts included", steerUpstream(admin.Pause)},
-		{"resume", "NAME", "end the pause of an upstream", steerUpstream(admin.Resume)},
-		{"probe", "NAME", "try a closed upstream now, and tell how that ended", steerUpstream(admin.Probe)},
+		{"pause", "NAME", "offer an upstream nothing until it is resumed, restarts included", steerUpstream(api.Pause)},
+		{"resume", "NAME", "end the pause of an upstream", steerUpstream(api.Resume)},
+		{"probe", "NAME", "try a closed upstream now, and tell how that ended", steerUpstream(api.Probe)},
 	}
 }
 
@@ -61,7 +61,7 @@ func upstreamList(ctx context.Context, a *app, args []string) error {
 const probeWait = 10 * time.Second
 
 // steerUpstream returns the command for an action.
-func steerUpstream(action admin.UpstreamAction) func(ctx context.Context, a *app, args []string) error {
+func steerUpstream(action api.UpstreamAction) func(ctx context.Context, a *app, args []string) error {
 	return func(ctx context.Context, a *app, args []string) error {
 		fs := a.flags("upstream " + string(action))
 		asJSON := fs.Bool("json", false, "one JSON object")
@@ -79,7 +79,7 @@ func steerUpstream(action admin.UpstreamAction) func(ctx context.Context, a *app
 		defer client.Close()
 		began := time.Now()
 		u, err := client.ActOn(ctx, names[0], action)
-		if err == nil && action == admin.Probe {
+		if err == nil && action == api.Probe {
 			u, err = awaitProbe(ctx, client, u, began)
 		}
 		switch {
@@ -94,7 +94,7 @@ func steerUpstream(action admin.UpstreamAction) func(ctx context.Context, a *app
 }
 
 // awaitProbe waits until a closed upstream has been tried.
-func awaitProbe(ctx context.Context, c *admin.Client, u *admin.Upstream, began time.Time) (*admin.Upstream, error) {
+func awaitProbe(ctx context.Context, c *api.Client, u *api.Upstream, began time.Time) (*api.Upstream, error) {
 	for u.State != "open" && !u.FailedAt.After(began) && time.Since(began) < probeWait {
 		select {
 		case <-ctx.Done():
@@ -115,7 +115,7 @@ func awaitProbe(ctx context.Context, c *admin.Client, u *admin.Upstream, began t
 }
 
 // steered says how an upstream is now.
-func steered(u *admin.Upstream) string {
+func steered(u *api.Upstream) string {
 	waiting := ""
 	if u.Queued > 0 {
 		waiting = "; " + terminal.Count(u.Queued, "part") + " of mail wait for it"

@@ -24,6 +24,8 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/api"
+
 	"golang.org/x/net/netutil"
 
 	"mailhatch/gateway/admin/access"
@@ -41,17 +43,17 @@ import (
 // Config is what the server shows and steers. Queue is needed, all else may be missing.
 type Config struct {
 	Queue      queue.Engine
-	Status     func() []Upstream                                                             // how the upstreams are; the server adds what waits for each
-	Why        func(ctx context.Context, list []queue.Message) (*waiting.View, error)        // tells why each of them waits; nil: as in a stopped gateway
-	Gateways   func(ctx context.Context) (own string, all []queue.Gateway, err error)        // those that share the queue; nil: nobody does
-	Steer      func(ctx context.Context, upstream string, a UpstreamAction, by string) error // pauses, resumes or probes an upstream
-	Flush      func(ctx context.Context, upstream string) error                              // makes queued mail of a lane due and tries its upstream
-	Reroute    func(upstream string)                                                         // has due mail of a lane routed anew soon
-	Silent     func() []string                                                               // listeners that do not answer, in words
-	Ready      func() []string                                                               // what is not ready yet, in words; none: ready
-	Reload     func(ctx context.Context) ([]string, error)                                   // reads the config again and returns what needs a restart; after an error the old config stays
+	Status     func() []api.Upstream                                                             // how the upstreams are; the server adds what waits for each
+	Why        func(ctx context.Context, list []queue.Message) (*waiting.View, error)            // tells why each of them waits; nil: as in a stopped gateway
+	Gateways   func(ctx context.Context) (own string, all []queue.Gateway, err error)            // those that share the queue; nil: nobody does
+	Steer      func(ctx context.Context, upstream string, a api.UpstreamAction, by string) error // pauses, resumes or probes an upstream
+	Flush      func(ctx context.Context, upstream string) error                                  // makes queued mail of a lane due and tries its upstream
+	Reroute    func(upstream string)                                                             // has due mail of a lane routed anew soon
+	Silent     func() []string                                                                   // listeners that do not answer, in words
+	Ready      func() []string                                                                   // what is not ready yet, in words; none: ready
+	Reload     func(ctx context.Context) ([]string, error)                                       // reads the config again and returns what needs a restart; after an error the old config stays
 	Login      func(ctx context.Context, name string, show func(upstream.LoginCode)) error
-	Memory     func(upstream string) ([]Kept, bool)                                                        // what an upstream of type memory was given; false: it is none
+	Memory     func(upstream string) ([]api.Kept, bool)                                                    // what an upstream of type memory was given; false: it is none
 	Recent     func() []journal.Happened                                                                   // what happened last
 	Metrics    *meter.Registry                                                                             //  metrics beside those of the queue
 	Access     *access.Control                                                                             // who may ask what at an address; nil: health and metrics are all that there is
@@ -59,7 +61,7 @@ type Config struct {
 	Refused    func(client string)                                                                         // is told of clients that a Door does not admit
 	URL        func() (string, error)                                                                      // where browsers find the server, without a final slash, or why they do not; nil: nowhere
 	Carry      func(ctx context.Context, upstream string, m *queue.Message, to []envelope.Recipient) error // why an upstream cannot carry a message, in words; nil: it can
-	Resend     func(ctx context.Context, id string, ask Resend, by string) (*Resent, error)
+	Resend     func(ctx context.Context, id string, ask api.Resend, by string) (*api.Resent, error)
 	Acted      func(journal.Operation) // is told of what operators did
 	Suppressed *suppressed.Desk        // changes the addresses that get no mail; needed where somebody does
 	Log        *slog.Logger            // failures of connections and panics
@@ -71,9 +73,9 @@ type Config struct {
 
 	Maildrop func(most int) (*maildrop.Waiting, error) // looks at the maildrop; nil: there is none
 
-	TestAlerts func(ctx context.Context, name string) ([]AlertTest, error) // sends a test to the receiver of that name, "" for all
+	TestAlerts func(ctx context.Context, name string) ([]api.AlertTest, error) // sends a test to the receiver of that name, "" for all
 
-	Check func(ctx context.Context, upstream string) (Checked, bool) // whether an upstream would take mail; false: it is unknown
+	Check func(ctx context.Context, upstream string) (api.Checked, bool) // whether an upstream would take mail; false: it is unknown
 }
 
 // Limits of the server. All are per listener.

@@ -3,6 +3,8 @@ package admin
 import (
 	"golang.org/x/sync/errgroup"
 
+	"mailhatch/gateway/admin/api"
+
 	"context"
 	"errors"
 	"io"
@@ -30,7 +32,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start serves cfg on a socket and a TCP port for as long as the test runs.
-func start(t *testing.T, cfg Config) (c *Client, address string) {
+func start(t *testing.T, cfg Config) (c *api.Client, address string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mh") // short: socket paths are limited to about 100 bytes
 	if err != nil {
@@ -53,8 +55,8 @@ func start(t *testing.T, cfg Config) (c *Client, address string) {
 		group.Go(func() error { return server.Serve(ctx, l) })
 	}
 	go func() { done <- group.Wait() }()
-	c = NewClient(path)
-	c.http.Transport = described{t, c.http.Transport}
+	c = api.NewClient(path)
+	c.HTTP.Transport = described{t, c.HTTP.Transport}
 	t.Cleanup(func() {
 		c.Close()
 		http.DefaultClient.CloseIdleConnections()
@@ -91,7 +93,7 @@ func TestReload(t *testing.T) {
 		t.Error(r, err)
 	}
 	answer = errors.New("config.toml:3: unknown key")
-	var e *Error
+	var e *api.Error
 	if _, err := c.Reload(t.Context()); !errors.As(err, &e) || e.Status != 422 || err.Error() != answer.Error() {
 		t.Errorf("%v", err)
 	}
@@ -144,10 +146,10 @@ func TestMetrics(t *testing.T) {
 	reg.Add(mine)
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
 	q.lanes = map[string]queue.Lane{"main": {Queued: 3}}
-	_, address := start(t, Config{Queue: q, Metrics: reg, Version: "1.2", Status: func() []Upstream {
+	_, address := start(t, Config{Queue: q, Metrics: reg, Version: "1.2", Status: func() []api.Upstream {
 		now := time.Now()
-		return []Upstream{{Name: "main", InFlight: 5, Expiries: []Expiry{{Name: "token", Since: now.Add(time.Hour), At: now.Add(-time.Hour)},
-			{Name: "certificate", At: now.Add(time.Hour)}}}, {Name: "none", Expiries: []Expiry{{Name: "token", Error: "refused"}}}}
+		return []api.Upstream{{Name: "main", InFlight: 5, Expiries: []api.Expiry{{Name: "token", Since: now.Add(time.Hour), At: now.Add(-time.Hour)},
+			{Name: "certificate", At: now.Add(time.Hour)}}}, {Name: "none", Expiries: []api.Expiry{{Name: "token", Error: "refused"}}}}
 	}})
 	_, body := get(t, "http://"+address+"/metrics")
 	for _, want := range []string{"mine_total 0", `mailhatch_build_info{version="1.2"} 1`, `mailhatch_queue_parts{state="queued"} 1`,
@@ -185,9 +187,11 @@ func TestPublic(t *testing.T) {
 	q.history = []queue.Record{{ID: "B2", From: "app@example.com", Recipient: envelope.Recipient{Address: "ben@example.org"}, State: envelope.Sent}}
 	known := ""
 	c, address := start(t, Config{Queue: q, Access: access.New(access.Config{Guard: backoff.New(1, nil), Token: func() upstream.Secret { return upstream.NewSecret(known) }}),
-		Status: func() []Upstream { return []Upstream{{Name: "main", LastError: "550 ann@example.org is unknown"}} },
+		Status: func() []api.Upstream {
+			return []api.Upstream{{Name: "main", LastError: "550 ann@example.org is unknown"}}
+		},
 		Ready:  func() []string { return []string{"upstream main is closed (account)"} },
-		Memory: func(string) ([]Kept, bool) { return []Kept{{From: "app@example.com"}}, true },
+		Memory: func(string) ([]api.Kept, bool) { return []api.Kept{{From: "app@example.com"}}, true },
 		Reload: func(context.Context) ([]string, error) { t.Error("reloaded"); return nil, nil }})
 	_, port, _ := net.SplitHostPort(address)
 	const none, right, wrong = "", "bearer " + token, "Bearer 0123456789abcdeg"

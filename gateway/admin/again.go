@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/trial"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
@@ -18,21 +18,9 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-// Resend asks for a message to be accepted a second time.
-type Resend struct {
-	To  []string `json:"to,omitempty"`  // recipients; none: those of the message
-	Via string   `json:"via,omitempty"` // upstream, whatever routes say; "": by the routes
-}
-
-// Resent is a message that was accepted a second time.
-type Resent struct {
-	ID string   `json:"id"` // the new one
-	To []string `json:"to"`
-}
-
 // resend answers POST /api/v1/queue/{id}/resend.
 func (s *Server) resend(w http.ResponseWriter, r *http.Request) error {
-	var ask Resend
+	var ask api.Resend
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&ask); err != nil {
@@ -47,7 +35,7 @@ func (s *Server) resend(w http.ResponseWriter, r *http.Request) error {
 
 // Resend accepts a message a second time, in the name of somebody. The error wraps queue.ErrNotFound where its bytes are
 // not kept.
-func (s *Server) Resend(ctx context.Context, id string, ask Resend, by string) (*Resent, error) {
+func (s *Server) Resend(ctx context.Context, id string, ask api.Resend, by string) (*api.Resent, error) {
 	if s.cfg.Resend == nil {
 		return nil, &requestError{http.StatusNotImplemented, "this gateway cannot send messages again"}
 	}
@@ -70,11 +58,6 @@ func (s *Server) Resend(ctx context.Context, id string, ask Resend, by string) (
 	return out, nil
 }
 
-// Resend asks the gateway to accept a message a second time.
-func (c *Client) Resend(ctx context.Context, id string, ask Resend) (*Resent, error) {
-	return call[Resent](ctx, c, http.MethodPost, "/api/v1/queue/"+url.PathEscape(id)+"/resend", nil, ask)
-}
-
 const maxWait = time.Minute // that a request may take to tell what became of mail
 
 // waitOf returns the parameter wait of a request, which then may take that long.
@@ -93,11 +76,11 @@ func waitOf(w http.ResponseWriter, r *http.Request) (time.Duration, error) {
 
 // Retry makes queued and failed parts of a selection due now, tries their upstreams at once where these are closed, and
 // says what became of the mail, for which it waits so long at most; 0: it does not.
-func (s *Server) Retry(ctx context.Context, sel Selection, by string, wait time.Duration) (*Changed, error) {
+func (s *Server) Retry(ctx context.Context, sel api.Selection, by string, wait time.Duration) (*api.Changed, error) {
 	if sel.DryRun {
-		return s.act(ctx, Retry, sel, by)
+		return s.act(ctx, api.Retry, sel, by)
 	}
-	f, err := sel.filter().chosen(time.Now())
+	f, err := chosen(sel.Filter(), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -105,14 +88,14 @@ func (s *Server) Retry(ctx context.Context, sel Selection, by string, wait time.
 	if err != nil {
 		return nil, err
 	}
-	return s.try(ctx, chosen, wait, func() (*Changed, error) {
-		out, err := s.act(ctx, Retry, sel, by)
+	return s.try(ctx, chosen, wait, func() (*api.Changed, error) {
+		out, err := s.act(ctx, api.Retry, sel, by)
 		if err != nil {
 			return nil, err
 		}
 		for _, lane := range s.lanesOf(ctx, chosen) {
 			if s.cfg.Steer != nil {
-				_ = s.cfg.Steer(ctx, lane, Probe, by) // why it is not tried is why its mail waits
+				_ = s.cfg.Steer(ctx, lane, api.Probe, by) // why it is not tried is why its mail waits
 			}
 		}
 		return out, nil
@@ -158,7 +141,7 @@ func (s *Server) lanesOf(ctx context.Context, list []queue.Message) []string {
 }
 
 // try makes messages due by a change, and says what became of them.
-func (s *Server) try(ctx context.Context, list []queue.Message, wait time.Duration, change func() (*Changed, error)) (*Changed, error) {
+func (s *Server) try(ctx context.Context, list []queue.Message, wait time.Duration, change func() (*api.Changed, error)) (*api.Changed, error) {
 	if wait == 0 || s.cfg.Why == nil {
 		return change()
 	}
@@ -188,12 +171,12 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out, err := s.try(ctx, chosen, wait, func() (*Changed, error) {
+	out, err := s.try(ctx, chosen, wait, func() (*api.Changed, error) {
 		lanes, err := s.cfg.Queue.Lanes(ctx)
 		if err != nil {
 			return nil, err
 		}
-		out := &Changed{More: len(chosen) == maxPage}
+		out := &api.Changed{More: len(chosen) == maxPage}
 		for _, lane := range slices.Sorted(maps.Keys(lanes)) {
 			if lane == waiting.DigestLane {
 				continue
@@ -214,15 +197,4 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, out)
-}
-
-// Retry is Act for the action of that name, and waits so long to tell what became of the mail.
-func (c *Client) Retry(ctx context.Context, s Selection, wait time.Duration) (*Changed, error) {
-	return call[Changed](ctx, c, http.MethodPost, "/api/v1/queue/retry", values("wait", wait.String()), s)
-}
-
-// Flush makes queued mail due now, ages and attempts as they are, tries closed upstreams, and waits so long to tell what
-// became of the mail.
-func (c *Client) Flush(ctx context.Context, wait time.Duration) (*Changed, error) {
-	return call[Changed](ctx, c, http.MethodPost, "/api/v1/flush", values("wait", wait.String()), nil)
 }

@@ -3,10 +3,13 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"mailhatch/gateway/admin/api"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,14 +29,14 @@ func TestRetryTries(t *testing.T) {
 			closed := gate.Status{State: "closed", Pause: &gate.Pause{By: "root", At: time.Now()}}
 			return &waiting.View{Running: true, Upstreams: map[string]gate.Status{"main": closed, "relay": closed, "other": closed}}, q.err
 		},
-		Steer: func(_ context.Context, name string, a UpstreamAction, _ string) error {
+		Steer: func(_ context.Context, name string, a api.UpstreamAction, _ string) error {
 			steered = append(steered, string(a)+" "+name)
 			return ErrNotProbed
 		},
 		Flush: func(_ context.Context, name string) error { flushed = append(flushed, name); return q.actErr },
 	}
 	c, address := start(t, cfg)
-	got, err := c.Retry(t.Context(), Selection{IDs: []string{"A1", "B2", "ZZ"}}, 10*time.Second)
+	got, err := c.Retry(t.Context(), api.Selection{IDs: []string{"A1", "B2", "ZZ"}}, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,10 +47,10 @@ func TestRetryTries(t *testing.T) {
 		got.Tried[0].WhyCode != waiting.Paused || !strings.HasPrefix(got.Tried[1].Words, "paused by root since") {
 		t.Errorf("%+v", got)
 	}
-	if got, err = c.Retry(t.Context(), Selection{All: true}, 0); err != nil || got.Tried != nil || len(steered) != 5 {
+	if got, err = c.Retry(t.Context(), api.Selection{All: true}, 0); err != nil || got.Tried != nil || len(steered) != 5 {
 		t.Errorf("without a wait: %+v, %v; tried %v", got, err, steered)
 	}
-	if got, err = c.Act(t.Context(), Retry, Selection{All: true, DryRun: true}); err != nil || got.Changed != 3 || len(steered) != 5 {
+	if got, err = c.Act(t.Context(), api.Retry, api.Selection{All: true, DryRun: true}); err != nil || got.Changed != 3 || len(steered) != 5 {
 		t.Errorf("dry run: %+v, %v; tried %v", got, err, steered)
 	}
 
@@ -62,10 +65,18 @@ func TestRetryTries(t *testing.T) {
 		"/api/v1/queue/retry?wait=soon": `wait "soon" is no time`, "/api/v1/queue/retry?wait=2m": "of up to 60s", "/api/v1/queue/hold?wait=1s": "wait goes with retry",
 		"/api/v1/flush?wait=-1s": "is no time",
 	} {
-		var e *Error
-		if _, err := c.do(t.Context(), http.MethodPost, strings.Split(path, "?")[0], values("wait", strings.Split(path, "wait=")[1]), Selection{All: true}); !errors.As(err, &e) ||
-			e.Status != http.StatusBadRequest || !strings.Contains(e.Words, words) {
-			t.Errorf("%s: %v", path, err)
+		req, err := http.NewRequest(http.MethodPost, "http://localhost"+path, strings.NewReader(`{"all":true}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.HTTP.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(b), strings.ReplaceAll(words, `"`, `\"`)) {
+			t.Errorf("%s: %s %s, %v", path, resp.Status, b, err)
 		}
 	}
 	resp, err := http.Post("http://"+address+"/api/v1/flush", "", nil)
@@ -77,7 +88,7 @@ func TestRetryTries(t *testing.T) {
 	if _, err := c.Flush(t.Context(), 0); err == nil {
 		t.Error("an error of a flush is lost")
 	}
-	if _, err := c.Retry(t.Context(), Selection{All: true}, time.Second); err == nil {
+	if _, err := c.Retry(t.Context(), api.Selection{All: true}, time.Second); err == nil {
 		t.Error("an error of a retry is lost")
 	}
 	q.lanes = nil

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"mailhatch/gateway/admin/api"
 )
 
 // TestBackup: a backup is whole, or the client knows that it is not.
@@ -30,7 +32,7 @@ func TestBackup(t *testing.T) {
 		words  string
 	}{{ErrBusy, http.StatusConflict, "another backup is being made"}, {errors.New("no space"), http.StatusInternalServerError, "no space"}} {
 		fail = f.err
-		var e *Error
+		var e *api.Error
 		if err := c.Backup(t.Context(), io.Discard); !errors.As(err, &e) || e.Status != f.status || e.Words != f.words {
 			t.Errorf("%v: %v", f.err, err)
 		}
@@ -43,7 +45,7 @@ func TestBackup(t *testing.T) {
 		t.Errorf("by TCP: %d", status)
 	}
 	c, _ = start(t, Config{Queue: newFake()})
-	var e *Error
+	var e *api.Error
 	if err := c.Backup(t.Context(), io.Discard); !errors.As(err, &e) || e.Status != http.StatusNotImplemented {
 		t.Errorf("without: %v", err)
 	}

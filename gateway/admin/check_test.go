@@ -7,17 +7,18 @@ import (
 	"reflect"
 	"testing"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/upstream"
 )
 
 // TestCheck: the gateway checks an upstream with its own secrets, for those that may use the socket.
 func TestCheck(t *testing.T) {
-	want := Checked{Name: "main", Kind: "resend", Tried: true, Millis: 3, Error: "a wrong key", Findings: []upstream.Finding{{Name: "key", Level: upstream.Fail, Text: "a wrong key"}}}
-	c, address := start(t, Config{Queue: newFake(), Check: func(_ context.Context, name string) (Checked, bool) { return want, name == "main" }})
+	want := api.Checked{Name: "main", Kind: "resend", Tried: true, Millis: 3, Error: "a wrong key", Findings: []upstream.Finding{{Name: "key", Level: upstream.Fail, Text: "a wrong key"}}}
+	c, address := start(t, Config{Queue: newFake(), Check: func(_ context.Context, name string) (api.Checked, bool) { return want, name == "main" }})
 	if got, err := c.Check(t.Context(), "main"); err != nil || !reflect.DeepEqual(*got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	var e *Error
+	var e *api.Error
 	if _, err := c.Check(t.Context(), "no ne"); !errors.As(err, &e) || e.Status != http.StatusNotFound || e.Words != `the running gateway has no upstream "no ne"` {
 		t.Errorf("another name: %v", err)
 	}
@@ -28,8 +29,8 @@ func TestCheck(t *testing.T) {
 
 // TestAlertTests: what came back from receivers is shown.
 func TestAlertTests(t *testing.T) {
-	want := []AlertTest{{Name: "ops", Receiver: "https://x/***", Answer: "200 OK", Millis: 3}, {Name: "2", Error: "answered 500"}}
-	c, _ := start(t, Config{Queue: newFake(), TestAlerts: func(_ context.Context, name string) ([]AlertTest, error) {
+	want := []api.AlertTest{{Name: "ops", Receiver: "https://x/***", Answer: "200 OK", Millis: 3}, {Name: "2", Error: "answered 500"}}
+	c, _ := start(t, Config{Queue: newFake(), TestAlerts: func(_ context.Context, name string) ([]api.AlertTest, error) {
 		if name == "none" {
 			return nil, errors.New("there is no alert")
 		}
@@ -38,7 +39,7 @@ func TestAlertTests(t *testing.T) {
 	if got, err := c.TestAlerts(t.Context(), ""); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	var e *Error
+	var e *api.Error
 	if _, err := c.TestAlerts(t.Context(), "none"); !errors.As(err, &e) || e.Status != http.StatusNotFound {
 		t.Errorf("another name: %v", err)
 	}

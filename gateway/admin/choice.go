@@ -4,18 +4,18 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
 
 // chosen returns the filter of the queue that names the same parts.
-func (f *Filter) chosen(now time.Time) (queue.Filter, error) {
+func chosen(f *api.Filter, now time.Time) (queue.Filter, error) {
 	q := queue.Filter{IDs: f.IDs, State: f.State, Lane: f.Upstream, From: search.Address(f.From), To: search.Address(f.To), Subject: search.Text(f.Subject)}
-	if err := checkState(f.State); err != nil && f.State != InMaildrop {
+	if err := checkState(f.State); err != nil && f.State != api.InMaildrop {
 		return q, err
 	}
 	if f.Older != "" {
@@ -34,35 +34,6 @@ func checkState(s envelope.State) error {
 		return nil
 	}
 	return badRequest("unknown state %q; the states in the queue are queued, held and failed", s)
-}
-
-func (s *Selection) filter() *Filter {
-	return &Filter{IDs: s.IDs, State: s.State, Upstream: s.Upstream, From: s.From, To: s.To, Subject: s.Subject, Older: s.Older}
-}
-
-const maxNamedIDs = 5 // that a log line shows
-
-// String returns the selection in one line, for the record.
-func (s *Selection) String() string {
-	var words []string
-	back := ""
-	if s.Back {
-		back = "to the routes"
-	}
-	switch n := len(s.IDs); {
-	case n > maxNamedIDs:
-		words = append(words, strings.Join(s.IDs[:maxNamedIDs], " ")+" …")
-	case n > 0:
-		words = append(words, strings.Join(s.IDs, " "))
-	default:
-		words = append(words, "all")
-	}
-	for _, w := range [][2]string{{"state", string(s.State)}, {"upstream", s.Upstream}, {"from", s.From}, {"to", s.To}, {"subject", s.Subject}, {"older", s.Older}, {"back", back}} {
-		if w[1] != "" {
-			words = append(words, w[0]+"="+w[1])
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 // named returns a part as far as a filter names it; nil: not at all.
@@ -84,7 +55,7 @@ const (
 
 // deed is an action and what goes with it.
 type deed struct {
-	action Action
+	action api.Action
 	target string // of Move; "": back to the routes
 	// refuses returns why a message cannot be moved; nil: nothing can tell.
 	refuses func(ctx context.Context, upstream string, m *queue.Message, to []envelope.Recipient) error
@@ -93,13 +64,13 @@ type deed struct {
 // changes reports whether an action does anything to a part; it is what queue.Operator says of each.
 func (d *deed) changes(p *queue.Part) bool {
 	switch d.action {
-	case Retry:
+	case api.Retry:
 		return p.State != envelope.Held
-	case Hold:
+	case api.Hold:
 		return p.State == envelope.Queued
-	case Release:
+	case api.Release:
 		return p.State == envelope.Held
-	case Move:
+	case api.Move:
 		if d.target == "" {
 			return p.Progress.Moved != ""
 		}
@@ -110,18 +81,18 @@ func (d *deed) changes(p *queue.Part) bool {
 
 // touch is what a deed would do to what a filter names.
 type touch struct {
-	*Changed
-	groups map[Group]*Group // by upstream and state
+	*api.Changed
+	groups map[api.Group]*api.Group // by upstream and state
 }
 
-func newTouch() *touch { return &touch{&Changed{At: time.Now()}, map[Group]*Group{}} }
+func newTouch() *touch { return &touch{&api.Changed{At: time.Now()}, map[api.Group]*api.Group{}} }
 
 // result returns what was counted.
-func (t *touch) result() *Changed {
+func (t *touch) result() *api.Changed {
 	for _, g := range t.groups {
 		t.Groups = append(t.Groups, *g)
 	}
-	slices.SortFunc(t.Groups, func(a, b Group) int {
+	slices.SortFunc(t.Groups, func(a, b api.Group) int {
 		return cmp.Or(cmp.Compare(b.Recipients, a.Recipients), cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.State, b.State))
 	})
 	return t.Changed
@@ -149,7 +120,7 @@ func (s *Server) each(ctx context.Context, f queue.Filter, do func(list []queue.
 }
 
 // touched returns what a deed would do to what a filter names.
-func (s *Server) touched(ctx context.Context, d *deed, f queue.Filter) (*Changed, error) {
+func (s *Server) touched(ctx context.Context, d *deed, f queue.Filter) (*api.Changed, error) {
 	t := newTouch()
 	err := s.each(ctx, f, func(list []queue.Message) (bool, error) {
 		for i := range list {
@@ -169,7 +140,7 @@ func (t *touch) add(ctx context.Context, d *deed, f *queue.Filter, m *queue.Mess
 		p := named(f, m, &m.Parts[i])
 		switch {
 		case p == nil || !d.changes(p):
-		case d.action == Move && !queue.MayMove(p, d.target):
+		case d.action == api.Move && !queue.MayMove(p, d.target):
 			t.refuse(m, p.To, "its last offer may have been taken: another upstream would send it twice")
 		default:
 			parts, to = append(parts, p), append(to, p.To...)
@@ -196,7 +167,7 @@ func (t *touch) refuse(m *queue.Message, to []envelope.Recipient, why string) {
 	if len(t.Refused) >= maxRefused {
 		return
 	}
-	r := Refusal{ID: m.ID, Why: why}
+	r := api.Refusal{ID: m.ID, Why: why}
 	for i := range to {
 		r.To = append(r.To, to[i].Address)
 	}
@@ -205,13 +176,13 @@ func (t *touch) refuse(m *queue.Message, to []envelope.Recipient, why string) {
 
 // count adds parts of a message.
 func (t *touch) count(m *queue.Message, parts []*queue.Part) {
-	seen := map[*Group]bool{}
-	shown := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope}
+	seen := map[*api.Group]bool{}
+	shown := api.Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope}
 	for _, p := range parts {
-		key := Group{Upstream: p.Lane, State: p.State}
+		key := api.Group{Upstream: p.Lane, State: p.State}
 		g := t.groups[key]
 		if g == nil {
-			g = &Group{Upstream: p.Lane, State: p.State}
+			g = &api.Group{Upstream: p.Lane, State: p.State}
 			t.groups[key] = g
 		}
 		if !seen[g] {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -76,7 +77,7 @@ func (q *fakeQueue) Body(_ context.Context, id string) (queue.Body, error) {
 }
 
 // change puts the parts that the filter names into a state; "" removes them.
-func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State, lane string) (n queue.Changed, err error) {
+func (q *fakeQueue) change(f queue.Filter, a api.Action, state envelope.State, lane string) (n queue.Changed, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := cmp.Or(q.err, q.actErr); err != nil {
@@ -103,8 +104,8 @@ func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State, lane 
 				continue
 			}
 			p.To = to
-			if d := (&deed{action: a, target: lane}); d.changes(&p) && (a != Move || queue.MayMove(&p, lane)) {
-				if changed = true; a == Move {
+			if d := (&deed{action: a, target: lane}); d.changes(&p) && (a != api.Move || queue.MayMove(&p, lane)) {
+				if changed = true; a == api.Move {
 					p.Lane, state = lane, p.State
 				}
 				p.State = state
@@ -125,23 +126,23 @@ func (q *fakeQueue) change(f queue.Filter, a Action, state envelope.State, lane 
 }
 
 func (q *fakeQueue) Retry(_ context.Context, f queue.Filter, _ string) (queue.Changed, error) {
-	return q.change(f, Retry, envelope.Queued, "")
+	return q.change(f, api.Retry, envelope.Queued, "")
 }
 
 func (q *fakeQueue) Hold(_ context.Context, f queue.Filter, _ string) (queue.Changed, error) {
-	return q.change(f, Hold, envelope.Held, "")
+	return q.change(f, api.Hold, envelope.Held, "")
 }
 
 func (q *fakeQueue) Release(_ context.Context, f queue.Filter, _ string) (queue.Changed, error) {
-	return q.change(f, Release, envelope.Queued, "")
+	return q.change(f, api.Release, envelope.Queued, "")
 }
 
 func (q *fakeQueue) Delete(_ context.Context, f queue.Filter, _ string) (queue.Changed, error) {
-	return q.change(f, Delete, "", "")
+	return q.change(f, api.Delete, "", "")
 }
 
 func (q *fakeQueue) Move(_ context.Context, f queue.Filter, lane, _ string) (queue.Changed, error) {
-	return q.change(f, Move, "", lane)
+	return q.change(f, api.Move, "", lane)
 }
 
 func (q *fakeQueue) Search(_ context.Context, f queue.HistoryFilter) ([]queue.Record, error) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/openapi"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/admin/suppressed"
@@ -69,15 +70,10 @@ func writeError(w http.ResponseWriter, err error) {
 	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrBroken), errors.Is(err, queue.ErrAway):
 		status = http.StatusServiceUnavailable
 	}
-	writeJSON(w, status, failure{err.Error()}) //nolint:errcheck // the client is gone
+	writeJSON(w, status, api.Failure{Error: err.Error()}) //nolint:errcheck // the client is gone
 }
 
 func isA[E error](err error) bool { _, ok := errors.AsType[E](err); return ok }
-
-// failure is the answer to a request that failed.
-type failure struct {
-	Error string `json:"error"`
-}
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {
 	w.Header().Set("Content-Type", "application/json")
@@ -203,9 +199,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 }
 
 // Status returns the state of the whole gateway.
-func (s *Server) Status(ctx context.Context) (*Status, error) {
-	st := &Status{Running: true, Version: s.cfg.Version, Started: s.cfg.Started, NotReady: reasons(s.cfg.Ready),
-		Upstreams: []Upstream{}, Queue: map[envelope.State]QueueStatus{}}
+func (s *Server) Status(ctx context.Context) (*api.Status, error) {
+	st := &api.Status{Running: true, Version: s.cfg.Version, Started: s.cfg.Started, NotReady: reasons(s.cfg.Ready),
+		Upstreams: []api.Upstream{}, Queue: map[envelope.State]api.QueueStatus{}}
 	if s.cfg.Hostname != nil {
 		st.Hostname = s.cfg.Hostname()
 	}
@@ -228,7 +224,7 @@ func (s *Server) Status(ctx context.Context) (*Status, error) {
 }
 
 // lanes adds to each upstream what waits for it, and the lanes of mail whose upstream is not known.
-func (s *Server) lanes(ctx context.Context, st *Status) error {
+func (s *Server) lanes(ctx context.Context, st *api.Status) error {
 	lanes, err := s.cfg.Queue.Lanes(ctx)
 	if err != nil {
 		return err
@@ -240,7 +236,7 @@ func (s *Server) lanes(ctx context.Context, st *Status) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(lanes)) {
 		if lane := lanes[name]; lane.Queued > 0 {
-			st.Upstreams = append(st.Upstreams, Upstream{Name: name, Queued: lane.Queued, NextAt: lane.NextAt})
+			st.Upstreams = append(st.Upstreams, api.Upstream{Name: name, Queued: lane.Queued, NextAt: lane.NextAt})
 		}
 	}
 	return nil
@@ -252,7 +248,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := Filter{IDs: q["id"], State: envelope.State(q.Get("state")), Upstream: q.Get("upstream"), From: q.Get("from"), To: q.Get("to"),
+	f := api.Filter{IDs: q["id"], State: envelope.State(q.Get("state")), Upstream: q.Get("upstream"), From: q.Get("from"), To: q.Get("to"),
 		Subject: q.Get("subject"), Older: q.Get("older"), After: q.Get("after"), Limit: limit}
 	p, err := s.reader.List(r.Context(), f)
 	if err != nil {
@@ -263,14 +259,14 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 
 // recent shows what happened last.
 func (s *Server) recent(w http.ResponseWriter, _ *http.Request) error {
-	list := []Event{}
+	list := []api.Event{}
 	if s.cfg.Recent != nil {
 		for _, h := range s.cfg.Recent() {
-			list = append(list, Event{At: h.At, Name: h.Name, ID: h.ID, Upstream: h.Upstream, Class: h.Class, Error: h.Error, Recipients: h.Recipients,
+			list = append(list, api.Event{At: h.At, Name: h.Name, ID: h.ID, Upstream: h.Upstream, Class: h.Class, Error: h.Error, Recipients: h.Recipients,
 				Action: h.Action, By: h.By})
 		}
 	}
-	return writeJSON(w, http.StatusOK, Recent{list})
+	return writeJSON(w, http.StatusOK, api.Recent{Events: list})
 }
 
 func limitOf(s string) (int, error) {
@@ -311,7 +307,7 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := LogFilter{ID: q.Get("id"), From: q.Get("from"), To: q.Get("to"), Word: q.Get("word"), Subject: q.Get("subject"), State: envelope.State(q.Get("state")),
+	f := api.LogFilter{ID: q.Get("id"), From: q.Get("from"), To: q.Get("to"), Word: q.Get("word"), Subject: q.Get("subject"), State: envelope.State(q.Get("state")),
 		Upstream: q.Get("upstream"), MessageID: q.Get("message_id"), ProviderID: q.Get("provider_id"), After: q.Get("after"), Limit: limit}
 	if f.State != "" && !slices.Contains(envelope.States(), f.State) {
 		return badRequest("unknown state %q; the states are queued, held, failed, sent, delivered, bounced, complained, discarded and refused", f.State)
@@ -343,5 +339,5 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &requestError{http.StatusUnprocessableEntity, err.Error()}
 	}
-	return writeJSON(w, http.StatusOK, Reloaded{notes})
+	return writeJSON(w, http.StatusOK, api.Reloaded{Notes: notes})
 }

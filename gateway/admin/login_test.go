@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/upstream"
 )
 
@@ -34,7 +35,7 @@ func TestLogin(t *testing.T) {
 	if err := c.Login(t.Context(), "m365", show); err != nil || <-shown != code {
 		t.Errorf("a login: %v", err)
 	}
-	var refused *Error
+	var refused *api.Error
 	if err := c.Login(t.Context(), "none", show); !errors.As(err, &refused) || refused.Status != http.StatusUnprocessableEntity {
 		t.Errorf("no such upstream: %v", err)
 	}
@@ -55,7 +56,7 @@ func TestLogin(t *testing.T) {
 
 func TestLoginWithoutOne(t *testing.T) {
 	c, _ := start(t, Config{Queue: newFake()})
-	var e *Error
+	var e *api.Error
 	if err := c.Login(t.Context(), "m365", nil); !errors.As(err, &e) || e.Status != http.StatusNotImplemented {
 		t.Error(err)
 	}

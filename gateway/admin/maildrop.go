@@ -4,28 +4,15 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
 )
 
-// InMaildrop is the state of mail that a sendmail left while the gateway was down and that is not taken in yet. It has no
-// queue id, and no action reaches it.
-const InMaildrop envelope.State = "maildrop"
-
-// MaildropStatus counts what waits in the maildrop.
-type MaildropStatus struct {
-	Messages   int       `json:"messages"`
-	Bytes      int64     `json:"bytes"`
-	Oldest     time.Time `json:"oldest,omitzero"`       // when the oldest was left
-	Refused    int       `json:"refused,omitempty"`     // messages that could not be taken in
-	RefusedDir string    `json:"refused_dir,omitempty"` // where they lie
-}
-
 // maildropStatus looks at the maildrop; nil: there is none to look at.
-func (r Reader) maildropStatus() (*MaildropStatus, error) {
+func (r Reader) maildropStatus() (*api.MaildropStatus, error) {
 	if r.Maildrop == nil {
 		return nil, nil
 	}
@@ -33,7 +20,7 @@ func (r Reader) maildropStatus() (*MaildropStatus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the maildrop cannot be read: %w", err)
 	}
-	s := &MaildropStatus{Messages: w.Count, Bytes: w.Bytes, Oldest: w.Oldest, Refused: w.Refused}
+	s := &api.MaildropStatus{Messages: w.Count, Bytes: w.Bytes, Oldest: w.Oldest, Refused: w.Refused}
 	if w.Refused > 0 {
 		s.RefusedDir = w.RefusedDir
 	}
@@ -42,7 +29,7 @@ func (r Reader) maildropStatus() (*MaildropStatus, error) {
 
 // queued returns messages of the queue; it has none in the state of the maildrop.
 func (r Reader) queued(ctx context.Context, f queue.Filter, p queue.Page) ([]queue.Message, error) {
-	if f.State == InMaildrop {
+	if f.State == api.InMaildrop {
 		return nil, nil
 	}
 	return r.Queue.List(ctx, f, p)
@@ -50,8 +37,8 @@ func (r Reader) queued(ctx context.Context, f queue.Filter, p queue.Page) ([]que
 
 // dropped returns what waits in the maildrop, as far as a filter names it: on the first page, if nothing is asked for that
 // mail of the maildrop does not have.
-func (r Reader) dropped(f *Filter, chosen *queue.Filter) ([]Message, error) {
-	if r.Maildrop == nil || f.After != "" || f.Upstream != "" || f.Subject != "" || f.State != "" && f.State != InMaildrop {
+func (r Reader) dropped(f *api.Filter, chosen *queue.Filter) ([]api.Message, error) {
+	if r.Maildrop == nil || f.After != "" || f.Upstream != "" || f.Subject != "" || f.State != "" && f.State != api.InMaildrop {
 		return nil, nil
 	}
 	w, err := r.Maildrop(page(f.Limit))
@@ -60,7 +47,7 @@ func (r Reader) dropped(f *Filter, chosen *queue.Filter) ([]Message, error) {
 	}
 	names := *chosen
 	names.IDs, names.State = nil, ""
-	var list []Message
+	var list []api.Message
 	for i := range w.Messages {
 		if f.IDs != nil && !slices.Contains(f.IDs, w.Messages[i].ID) {
 			continue
@@ -76,8 +63,8 @@ func (r Reader) dropped(f *Filter, chosen *queue.Filter) ([]Message, error) {
 }
 
 // NewDropped shows a message of the maildrop like one of the queue.
-func NewDropped(d *maildrop.Message, running bool) Message {
-	m := Message{ID: d.ID, Size: d.Size, Envelope: *d.Envelope}
+func NewDropped(d *maildrop.Message, running bool) api.Message {
+	m := api.Message{ID: d.ID, Size: d.Size, Envelope: *d.Envelope}
 	m.Envelope.Received = d.At
 	m.Envelope.Client = envelope.Client{User: envelope.AccountUser(d.UID), Listener: "submit", Protocol: "local"}
 	why := "left by " + envelope.Account(d.UID) + " while the gateway was down; "
@@ -89,7 +76,7 @@ func NewDropped(d *maildrop.Message, running bool) Message {
 	if len(d.Envelope.To) == 0 {
 		why += "; its envelope cannot be read"
 	}
-	m.Parts = []Part{{State: InMaildrop, To: append([]envelope.Recipient{}, d.Envelope.To...), Why: why}}
+	m.Parts = []api.Part{{State: api.InMaildrop, To: append([]envelope.Recipient{}, d.Envelope.To...), Why: why}}
 	return m
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
@@ -29,9 +30,9 @@ func waitingInMaildrop(most int) (*maildrop.Waiting, error) {
 // TestMaildropIsSeen: mail that is not taken in yet is part of the picture: listed, counted, and in the metrics.
 func TestMaildropIsSeen(t *testing.T) {
 	c, address := start(t, Config{Queue: newFake(), Maildrop: waitingInMaildrop})
-	for name, want := range map[*Filter]string{
+	for name, want := range map[*api.Filter]string{
 		{}: "mail-AAAAAAAA ann@example.org bob@example.org mail-BBBBBBBB", {To: "bob@*"}: "mail-AAAAAAAA bob@example.org", {From: "app"}: "mail-AAAAAAAA ann@example.org bob@example.org",
-		{State: InMaildrop, Limit: 1}: "mail-AAAAAAAA ann@example.org bob@example.org", {Older: "30m"}: "mail-AAAAAAAA ann@example.org bob@example.org",
+		{State: api.InMaildrop, Limit: 1}: "mail-AAAAAAAA ann@example.org bob@example.org", {Older: "30m"}: "mail-AAAAAAAA ann@example.org bob@example.org",
 		{State: envelope.Held}: "", {Upstream: "main"}: "", {Subject: "x"}: "", {IDs: []string{"mail-BBBBBBBB"}}: "mail-BBBBBBBB", {IDs: []string{"mail-BBBBBBBB"}, To: "ann"}: "", {IDs: []string{"x"}}: "", {After: "A"}: "",
 	} {
 		p, err := c.List(t.Context(), *name)
@@ -44,11 +45,11 @@ func TestMaildropIsSeen(t *testing.T) {
 			for _, to := range m.Parts[0].To {
 				words = append(words, to.Address)
 			}
-			if m.Parts[0].State != InMaildrop || !strings.Contains(m.Parts[0].Why, "left by ") {
+			if m.Parts[0].State != api.InMaildrop || !strings.Contains(m.Parts[0].Why, "left by ") {
 				t.Errorf("%+v", m.Parts[0])
 			}
 		}
-		if got := strings.Join(words, " "); got != want || name.State == InMaildrop && len(p.Messages) > 0 {
+		if got := strings.Join(words, " "); got != want || name.State == api.InMaildrop && len(p.Messages) > 0 {
 			t.Errorf("%+v: %q, want %q", name, got, want)
 		}
 	}
@@ -68,7 +69,7 @@ func TestMaildropIsSeen(t *testing.T) {
 func TestBrokenMaildrop(t *testing.T) {
 	broken := func(int) (*maildrop.Waiting, error) { return nil, errors.New("no way in") }
 	c, address := start(t, Config{Queue: newFake(), Maildrop: broken})
-	if _, err := c.List(t.Context(), Filter{}); err == nil || !strings.Contains(err.Error(), "the maildrop cannot be read: no way in") {
+	if _, err := c.List(t.Context(), api.Filter{}); err == nil || !strings.Contains(err.Error(), "the maildrop cannot be read: no way in") {
 		t.Errorf("list: %v", err)
 	}
 	if _, err := c.Status(t.Context()); err == nil || !strings.Contains(err.Error(), "the maildrop cannot be read: no way in") {
@@ -82,13 +83,13 @@ func TestBrokenMaildrop(t *testing.T) {
 // TestNoQueue: a gateway that has never run has nothing, and a maildrop perhaps.
 func TestNoQueue(t *testing.T) {
 	r := Reader{Queue: NoQueue{}, Maildrop: waitingInMaildrop}
-	if p, err := r.List(t.Context(), Filter{}); err != nil || len(p.Messages) != 0 || len(p.Maildrop) != 2 || !strings.Contains(p.Maildrop[0].Parts[0].Why, "when the gateway starts") {
+	if p, err := r.List(t.Context(), api.Filter{}); err != nil || len(p.Messages) != 0 || len(p.Maildrop) != 2 || !strings.Contains(p.Maildrop[0].Parts[0].Why, "when the gateway starts") {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if s, err := r.Status(t.Context()); err != nil || s.Queue[envelope.Queued].Parts != 0 || s.Maildrop.Messages != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if l, err := r.Log(t.Context(), LogFilter{}); err != nil || len(l.Entries) != 0 {
+	if l, err := r.Log(t.Context(), api.LogFilter{}); err != nil || len(l.Entries) != 0 {
 		t.Errorf("%+v, %v", l, err)
 	}
 	if _, err := r.Open(t.Context(), "A"); !errors.Is(err, queue.ErrNotFound) {

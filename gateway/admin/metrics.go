@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/meter"
@@ -15,7 +16,7 @@ import (
 type collector struct {
 	version   string
 	queue     queue.Engine
-	upstreams func() []Upstream                         // may be nil
+	upstreams func() []api.Upstream                     // may be nil
 	maildrop  func(most int) (*maildrop.Waiting, error) // may be nil
 }
 
@@ -119,7 +120,7 @@ func (c *collector) collectMaildrop(gauge newGauge) {
 }
 
 // collectUpstreams shows what each upstream does and how long it can log in.
-func collectUpstreams(all []Upstream, now time.Time, gauge newGauge) {
+func collectUpstreams(all []api.Upstream, now time.Time, gauge newGauge) {
 	inFlight := gauge("upstream_in_flight", "Offers to an upstream that are under way.", "upstream")
 	quotaLeft := gauge("upstream_quota_left", "Recipients that are left of a quota of an upstream.", "upstream", "quota")
 	tokenAge := gauge("upstream_token_age_seconds", "Age of the access token that logs in to an upstream.", "upstream")

@@ -21,6 +21,7 @@ import (
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/openapi"
 	"mailhatch/gateway/admin/suppressed"
 )
@@ -76,13 +77,13 @@ func (d described) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (d described) compare(r *http.Request, sent []byte, resp *http.Response, got []byte) {
-	api, err := description()
+	written, err := description()
 	if err != nil {
 		d.t.Error(err)
 		return
 	}
-	api.mu.Lock()
-	defer api.mu.Unlock()
+	written.mu.Lock()
+	defer written.mu.Unlock()
 	asked := r.Clone(r.Context())
 	if asked.Header = (http.Header{}); len(sent) > 0 { // what transports and browsers add is not of the API
 		asked.Header.Set("Content-Type", "application/json")
@@ -91,12 +92,12 @@ func (d described) compare(r *http.Request, sent []byte, resp *http.Response, go
 	answer := &http.Response{StatusCode: resp.StatusCode, Header: http.Header{"Content-Type": resp.Header["Content-Type"]}, Body: io.NopCloser(bytes.NewReader(got))}
 	var errs []*validation.ValidationError
 	switch code := resp.StatusCode; {
-	case code >= 300 && code < 400, code >= 400 && !knows(api.doc, r):
+	case code >= 300 && code < 400, code >= 400 && !knows(written.doc, r):
 		return
 	case code >= 400 || resp.Header.Get("Content-Type") != "application/json":
-		_, errs = api.ValidateHttpResponse(asked, answer)
+		_, errs = written.ValidateHttpResponse(asked, answer)
 	default:
-		_, errs = api.ValidateHttpRequestResponse(asked, answer)
+		_, errs = written.ValidateHttpRequestResponse(asked, answer)
 	}
 	for _, e := range errs {
 		d.t.Errorf("openapi.yaml: %s %s → %d %.300s: %v %s", r.Method, r.URL, resp.StatusCode, got, e, reasonsOf(e))
@@ -125,11 +126,11 @@ func knows(doc *v3.Document, r *http.Request) bool {
 
 // TestEveryRouteIsDescribed: openapi.yaml has each request that is answered, with who may make it, and no other.
 func TestEveryRouteIsDescribed(t *testing.T) {
-	api, err := description()
+	written, err := description()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, errs := api.ValidateDocument(); !ok {
+	if ok, errs := written.ValidateDocument(); !ok {
 		for _, e := range errs {
 			t.Errorf("%v %s", e, reasonsOf(e))
 		}
@@ -140,16 +141,16 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		actions := []string{""} // that stand in place of {action}
 		switch r.pattern {
 		case "POST /api/v1/queue/{action}":
-			actions = []string{string(Retry), string(Hold), string(Release), string(Delete), string(Move)}
+			actions = []string{string(api.Retry), string(api.Hold), string(api.Release), string(api.Delete), string(api.Move)}
 		case "POST /api/v1/upstream/{name}/{action}":
-			actions = []string{string(Pause), string(Resume), string(Probe)}
+			actions = []string{string(api.Pause), string(api.Resume), string(api.Probe)}
 		}
 		for _, action := range actions {
 			want[strings.Replace(r.pattern, "{action}", action, 1)] = names[r.level]
 		}
 	}
 	security := map[string]string{"everybody": "", "token": "token or session", "person": "session", "socket": ""}
-	for path, item := range api.doc.Paths.PathItems.FromOldest() {
+	for path, item := range written.doc.Paths.PathItems.FromOldest() {
 		for method, op := range item.GetOperations().FromOldest() {
 			route := strings.ToUpper(method) + " " + path
 			got := ""
@@ -159,7 +160,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 			if got != want[route] {
 				t.Errorf("%s: x-access is %q, want %q (empty: it is not answered)", route, got, want[route])
 			}
-			if logins := loginsOf(api.doc, op); logins != security[got] {
+			if logins := loginsOf(written.doc, op); logins != security[got] {
 				t.Errorf("%s: its security is %q, want %q", route, logins, security[got])
 			}
 			delete(want, route)
@@ -188,16 +189,16 @@ func loginsOf(doc *v3.Document, op *v3.Operation) string {
 
 // TestEveryFieldIsDescribed: the schemas have each field of the types that are answered and asked for, and no other.
 func TestEveryFieldIsDescribed(t *testing.T) {
-	api, err := description()
+	written, err := description()
 	if err != nil {
 		t.Fatal(err)
 	}
-	types := map[string]reflect.Type{"Error": reflect.TypeFor[failure]()}
-	for _, root := range []any{Status{}, Page{}, Log{}, Recent{}, Selection{}, Changed{}, Kept{}, Checked{}, LoginStep{}, Reloaded{}, Link{}, Resend{}, Resent{}, AlertTests{},
+	types := map[string]reflect.Type{"Error": reflect.TypeFor[api.Failure]()}
+	for _, root := range []any{api.Status{}, api.Page{}, api.Log{}, api.Recent{}, api.Selection{}, api.Changed{}, api.Kept{}, api.Checked{}, api.LoginStep{}, api.Reloaded{}, api.Link{}, api.Resend{}, api.Resent{}, api.AlertTests{},
 		suppressed.Suppressions{}, suppressed.Addition{}, suppressed.Removal{}, suppressed.Import{}, suppressed.Added{}, suppressed.Removed{}} {
 		collectTypes(reflect.TypeOf(root), types)
 	}
-	for name, schema := range api.doc.Components.Schemas.FromOldest() {
+	for name, schema := range written.doc.Components.Schemas.FromOldest() {
 		if s := schema.Schema(); s.Properties == nil && len(s.Enum) > 0 {
 			continue
 		}

@@ -4,24 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"time"
 
-	"mailhatch/upstream"
+	"mailhatch/gateway/admin/api"
 )
-
-// Checked is what a check of an upstream has found. No mail is sent for it.
-type Checked struct {
-	Name   string `json:"name"`
-	Kind   string `json:"kind"`
-	Tried  bool   `json:"tried"` // the kind has something to check
-	Error  string `json:"error,omitempty"`
-	Millis int64  `json:"ms,omitempty"`
-
-	Findings []upstream.Finding `json:"findings,omitempty"` // if the kind reports in parts
-}
 
 // check checks an upstream with the secrets that the gateway has.
 func (s *Server) check(w http.ResponseWriter, r *http.Request) error {
@@ -34,25 +21,6 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) error {
 	return &requestError{http.StatusNotFound, fmt.Sprintf("the running gateway has no upstream %q", name)}
 }
 
-// Check has the gateway check an upstream of its config.
-func (c *Client) Check(ctx context.Context, name string) (*Checked, error) {
-	return call[Checked](ctx, c, http.MethodPost, "/api/v1/check/"+url.PathEscape(name), nil, nil)
-}
-
-// AlertTest is what came back from the receiver of an alert.
-type AlertTest struct {
-	Name     string `json:"name"`
-	Receiver string `json:"receiver"` // without secrets
-	Answer   string `json:"answer,omitempty"`
-	Error    string `json:"error,omitempty"`
-	Millis   int64  `json:"ms"`
-}
-
-// AlertTests are those of one request.
-type AlertTests struct {
-	Tests []AlertTest `json:"tests"`
-}
-
 // testAlerts sends a test to the receivers of alerts.
 func (s *Server) testAlerts(w http.ResponseWriter, r *http.Request) error {
 	if s.cfg.TestAlerts == nil {
@@ -62,20 +30,8 @@ func (s *Server) testAlerts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &requestError{http.StatusNotFound, err.Error()}
 	}
-	return writeJSON(w, http.StatusOK, AlertTests{tests})
+	return writeJSON(w, http.StatusOK, api.AlertTests{Tests: tests})
 }
-
-// TestAlerts has the gateway send a test to the receiver of this name, "" for all.
-func (c *Client) TestAlerts(ctx context.Context, name string) ([]AlertTest, error) {
-	answer, err := call[AlertTests](ctx, c, http.MethodPost, "/api/v1/alert/test", values("name", name), nil)
-	if err != nil {
-		return nil, err
-	}
-	return answer.Tests, nil
-}
-
-// completeTrailer comes behind the whole of a backup.
-const completeTrailer = "Mailhatch-Complete"
 
 // ErrBusy means that another backup is being made.
 var ErrBusy = errors.New("another backup is being made")
@@ -100,7 +56,7 @@ func (s *Server) backup(stopped context.Context) handler {
 		case err != nil && !out.any:
 			return err
 		case err == nil:
-			w.Header().Set(completeTrailer, "yes")
+			w.Header().Set(api.CompleteTrailer, "yes")
 		default: // the trailer is missing: the client knows
 			s.cfg.Log.Error("backup failed", "error", err)
 		}
@@ -118,25 +74,8 @@ type begun struct {
 func (b *begun) Write(p []byte) (int, error) {
 	if !b.any {
 		b.w.Header().Set("Content-Type", "application/x-tar")
-		b.w.Header().Set("Trailer", completeTrailer)
+		b.w.Header().Set("Trailer", api.CompleteTrailer)
 		b.any = true
 	}
 	return b.w.Write(p)
-}
-
-// Backup writes a backup of the running gateway's state to w, a tar archive.
-func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	patient := &Client{c.socket, &http.Client{Transport: c.http.Transport}}
-	resp, err := patient.do(ctx, http.MethodPost, "/api/v1/backup", nil, nil)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read
-	if _, err := io.Copy(w, resp.Body); err != nil {
-		return fmt.Errorf("the backup is cut off: %w", err)
-	}
-	if resp.Trailer.Get(completeTrailer) == "" {
-		return errors.New("the backup is cut off: the log of the gateway says why")
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 )
 
@@ -65,7 +66,7 @@ func TestPage(t *testing.T) {
 		t.Errorf("a change without the token of the session: %s", resp.Status)
 	}
 	off = errors.New("the page is off")
-	var e *Error
+	var e *api.Error
 	if _, err := c.Link(t.Context()); !errors.As(err, &e) || e.Status != http.StatusConflict || err.Error() != off.Error() {
 		t.Error(err)
 	}
@@ -73,7 +74,7 @@ func TestPage(t *testing.T) {
 
 func TestNoPage(t *testing.T) {
 	c, address := start(t, Config{Queue: newFake()})
-	var e *Error
+	var e *api.Error
 	if _, err := c.Link(t.Context()); !errors.As(err, &e) || e.Status != http.StatusNotImplemented {
 		t.Error(err)
 	}
@@ -90,7 +91,7 @@ func TestTunnel(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Origin", "http://localhost:8025")
-	resp, err := c.http.Do(req)
+	resp, err := c.HTTP.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,26 +10,13 @@ import (
 	"slices"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
 )
-
-// View is what can be seen of a gateway: a [Client] asks a running one, a [Reader] looks into the queue.
-type View interface {
-	// List returns a page of the queue; of its messages the parts that the filter names.
-	List(ctx context.Context, f Filter) (*Page, error)
-	// Show returns one message of the queue, or an error that is queue.ErrNotFound.
-	Show(ctx context.Context, id string) (*Message, error)
-	// Open reads a message of the queue as it is stored.
-	Open(ctx context.Context, id string) (io.ReadCloser, error)
-	// Log reports what became of mail, waiting mail included.
-	Log(ctx context.Context, f LogFilter) (*Log, error)
-	// Status reports the state of the whole gateway.
-	Status(ctx context.Context) (*Status, error)
-}
 
 // Source is what a Reader reads: a queue.Engine or a queue.Reader.
 type Source interface {
@@ -51,7 +38,7 @@ type Reader struct {
 }
 
 // messages returns messages as they are shown.
-func (r Reader) messages(ctx context.Context, list []queue.Message) ([]Message, error) {
+func (r Reader) messages(ctx context.Context, list []queue.Message) ([]api.Message, error) {
 	view := &waiting.View{}
 	if r.Why != nil {
 		var err error
@@ -59,7 +46,7 @@ func (r Reader) messages(ctx context.Context, list []queue.Message) ([]Message, 
 			return nil, err
 		}
 	}
-	out := make([]Message, len(list))
+	out := make([]api.Message, len(list))
 	for i := range list {
 		out[i] = NewMessage(&list[i], view)
 	}
@@ -80,9 +67,9 @@ func page(limit int) int {
 }
 
 // List implements View.
-func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
+func (r Reader) List(ctx context.Context, f api.Filter) (*api.Page, error) {
 	limit := page(f.Limit)
-	chosen, err := f.chosen(time.Now())
+	chosen, err := chosen(&f, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +77,7 @@ func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Page{}
+	p := &api.Page{}
 	if len(list) > limit {
 		list = list[:limit]
 		p.Next = list[limit-1].ID
@@ -113,13 +100,13 @@ func (r Reader) List(ctx context.Context, f Filter) (*Page, error) {
 }
 
 // Show implements View.
-func (r Reader) Show(ctx context.Context, id string) (*Message, error) {
+func (r Reader) Show(ctx context.Context, id string) (*api.Message, error) {
 	list, err := r.Queue.List(ctx, queue.Filter{IDs: []string{id}}, queue.Page{})
 	if err != nil {
 		return nil, err
 	}
 	if len(list) == 0 {
-		dropped, err := r.dropped(&Filter{IDs: []string{id}}, &queue.Filter{})
+		dropped, err := r.dropped(&api.Filter{IDs: []string{id}}, &queue.Filter{})
 		switch {
 		case err != nil:
 			return nil, err
@@ -150,19 +137,19 @@ type bodyReader struct {
 }
 
 // Log implements View.
-func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
+func (r Reader) Log(ctx context.Context, f api.LogFilter) (*api.Log, error) {
 	limit := page(f.Limit)
 	from, err := readPlace(f.After)
 	if err != nil {
 		return nil, err
 	}
-	h := f.history()
+	h := history(&f)
 	entries, truncated, err := r.waiting(ctx, h)
 	if err != nil {
 		return nil, err
 	}
 	entries = slices.DeleteFunc(entries, from.passed)
-	slices.SortFunc(entries, func(a, b *Entry) int {
+	slices.SortFunc(entries, func(a, b *api.Entry) int {
 		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID), cmp.Compare(a.To, b.To))
 	})
 	var records []queue.Record
@@ -172,7 +159,7 @@ func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 			return nil, err
 		}
 	}
-	l := &Log{Entries: []Entry{}, Truncated: truncated}
+	l := &api.Log{Entries: []api.Entry{}, Truncated: truncated}
 	for len(l.Entries) < limit && len(entries)+len(records) > 0 {
 		// Records stand in the order of their writing, which clocks may contradict.
 		if len(records) == 0 || len(entries) > 0 && !entries[0].At.Before(records[0].At) {
@@ -193,15 +180,15 @@ func (r Reader) Log(ctx context.Context, f LogFilter) (*Log, error) {
 			return nil, err
 		}
 		for i := range events {
-			l.Events = append(l.Events, Step(events[i]))
+			l.Events = append(l.Events, api.Step(events[i]))
 		}
 	}
 	return l, r.explain(ctx, l.Entries)
 }
 
 // explain adds to entries of mail in the queue why they wait.
-func (r Reader) explain(ctx context.Context, entries []Entry) error {
-	waits := map[waiting.Key]*Entry{}
+func (r Reader) explain(ctx context.Context, entries []api.Entry) error {
+	waits := map[waiting.Key]*api.Entry{}
 	var ids []string
 	for i := range entries {
 		if e := &entries[i]; e.State == envelope.Queued || e.State == envelope.Held {
@@ -230,13 +217,13 @@ func (r Reader) explain(ctx context.Context, entries []Entry) error {
 }
 
 // history returns the filter of records that chooses the same.
-func (f *LogFilter) history() queue.HistoryFilter {
+func history(f *api.LogFilter) queue.HistoryFilter {
 	return queue.HistoryFilter{ID: f.ID, From: search.Address(f.From), To: search.Address(f.To), Word: f.Word, Subject: f.Subject, State: f.State,
 		Upstream: f.Upstream, MessageID: f.MessageID, ProviderID: f.ProviderID, Since: f.Since, Until: f.Until}
 }
 
 // waiting returns the recipients in the queue that a filter of records would choose if they were such.
-func (r Reader) waiting(ctx context.Context, f queue.HistoryFilter) (entries []*Entry, truncated bool, err error) {
+func (r Reader) waiting(ctx context.Context, f queue.HistoryFilter) (entries []*api.Entry, truncated bool, err error) {
 	q, p := queue.Filter{State: f.State, Lane: f.Upstream}, queue.Page{Limit: maxPage} // a filter by text would look at all
 	if f.ID != "" {
 		q.IDs = []string{f.ID}
@@ -264,7 +251,7 @@ func (r Reader) waiting(ctx context.Context, f queue.HistoryFilter) (entries []*
 	}
 }
 
-func appendWaiting(entries []*Entry, m *queue.Message, f *queue.HistoryFilter) []*Entry {
+func appendWaiting(entries []*api.Entry, m *queue.Message, f *queue.HistoryFilter) []*api.Entry {
 	for _, p := range m.Parts {
 		at := p.Progress.LastAttempt
 		if at.IsZero() {
@@ -292,7 +279,7 @@ type place struct {
 }
 
 // passed reports whether an entry that waits was on the pages before.
-func (p place) passed(e *Entry) bool {
+func (p place) passed(e *api.Entry) bool {
 	return p.ID != "" && cmp.Or(p.At.Compare(e.At), cmp.Compare(e.ID, p.ID), cmp.Compare(e.To, p.To)) <= 0
 }
 
@@ -316,14 +303,14 @@ func readPlace(s string) (p place, err error) {
 	return p, nil
 }
 
-func recordEntry(r *queue.Record) Entry {
-	return Entry{ID: r.ID, At: r.At, State: r.State, From: r.From, To: r.Recipient.Address, Given: r.Recipient.Given, Upstream: r.Upstream,
+func recordEntry(r *queue.Record) api.Entry {
+	return api.Entry{ID: r.ID, At: r.At, State: r.State, From: r.From, To: r.Recipient.Address, Given: r.Recipient.Given, Upstream: r.Upstream,
 		ProviderID: r.ProviderID, Attempts: r.Attempts, Error: r.Error, Header: r.Header, Size: r.Size, Received: r.Received}
 }
 
 // Status implements View: what the queue knows.
-func (r Reader) Status(ctx context.Context) (*Status, error) {
-	s := &Status{Upstreams: []Upstream{}, Queue: map[envelope.State]QueueStatus{}}
+func (r Reader) Status(ctx context.Context) (*api.Status, error) {
+	s := &api.Status{Upstreams: []api.Upstream{}, Queue: map[envelope.State]api.QueueStatus{}}
 	if err := r.fill(ctx, s); err != nil {
 		return nil, err
 	}
@@ -331,14 +318,14 @@ func (r Reader) Status(ctx context.Context) (*Status, error) {
 }
 
 // fill adds what waits in the queue to a status.
-func (r Reader) fill(ctx context.Context, s *Status) error {
+func (r Reader) fill(ctx context.Context, s *api.Status) error {
 	depths, err := r.Queue.Stats(ctx)
 	if err != nil {
 		return err
 	}
 	for _, state := range []envelope.State{envelope.Queued, envelope.Held, envelope.Failed} {
 		d := depths[state]
-		s.Queue[state] = QueueStatus{Parts: d.Parts, Bytes: d.Bytes, Oldest: d.Oldest}
+		s.Queue[state] = api.QueueStatus{Parts: d.Parts, Bytes: d.Bytes, Oldest: d.Oldest}
 	}
 	if s.Maildrop, err = r.maildropStatus(); err != nil {
 		return err
@@ -347,7 +334,7 @@ func (r Reader) fill(ctx context.Context, s *Status) error {
 	if err != nil {
 		return err
 	}
-	s.Store = StoreStatus{Unclean: h.Unclean, LogBytes: h.LogBytes, Aside: h.Aside, Notes: h.Notes}
+	s.Store = api.StoreStatus{Unclean: h.Unclean, LogBytes: h.LogBytes, Aside: h.Aside, Notes: h.Notes}
 	if h.Aside > 0 {
 		s.Store.AsideDir = h.AsideDir
 	}

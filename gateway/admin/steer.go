@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -16,7 +17,7 @@ import (
 
 // steer answers POST /api/v1/queue/{action}.
 func (s *Server) steer(w http.ResponseWriter, r *http.Request) error {
-	var sel Selection
+	var sel api.Selection
 	if err := json.NewDecoder(r.Body).Decode(&sel); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
@@ -24,17 +25,17 @@ func (s *Server) steer(w http.ResponseWriter, r *http.Request) error {
 		}
 		return badRequest("the selection cannot be read: %v", err)
 	}
-	action := Action(r.PathValue("action"))
+	action := api.Action(r.PathValue("action"))
 	wait, err := waitOf(w, r)
 	switch {
 	case err != nil:
 		return err
-	case wait > 0 && action != Retry:
+	case wait > 0 && action != api.Retry:
 		return badRequest("wait goes with retry")
 	}
 	by := s.operator(r)
-	var changed *Changed
-	if action == Retry {
+	var changed *api.Changed
+	if action == api.Retry {
 		changed, err = s.Retry(r.Context(), sel, by, wait)
 	} else {
 		changed, err = s.Act(r.Context(), action, sel, by)
@@ -57,28 +58,28 @@ func (s *Server) operator(r *http.Request) string {
 
 // Act does something to the parts of a selection, or, if it is a dry run, says to which it would. by names who
 // asked for it, for the record.
-func (s *Server) Act(ctx context.Context, action Action, sel Selection, by string) (*Changed, error) {
-	if action == Retry {
+func (s *Server) Act(ctx context.Context, action api.Action, sel api.Selection, by string) (*api.Changed, error) {
+	if action == api.Retry {
 		return s.Retry(ctx, sel, by, 0)
 	}
 	return s.act(ctx, action, sel, by)
 }
 
-func (s *Server) act(ctx context.Context, action Action, sel Selection, by string) (*Changed, error) {
+func (s *Server) act(ctx context.Context, action api.Action, sel api.Selection, by string) (*api.Changed, error) {
 	d := &deed{action: action, target: sel.Target}
 	if err := s.valid(d, &sel); err != nil {
 		return nil, err
 	}
-	f, err := sel.filter().chosen(time.Now())
+	f, err := chosen(sel.Filter(), time.Now())
 	if err != nil {
 		return nil, err
 	}
 	ids, missing, err := s.existing(ctx, sel.IDs)
 	if err != nil || !sel.All && len(ids) == 0 {
-		return &Changed{Missing: missing}, err
+		return &api.Changed{Missing: missing}, err
 	}
 	f.IDs = ids
-	var out *Changed
+	var out *api.Changed
 	if sel.DryRun {
 		out, err = s.touched(ctx, d, f)
 	} else {
@@ -138,19 +139,19 @@ func changes[Ask, Answer any](s *Server, do func(ctx context.Context, ask Ask, b
 }
 
 // valid finds what is wrong with a request, and completes the deed.
-func (s *Server) valid(d *deed, sel *Selection) error {
+func (s *Server) valid(d *deed, sel *api.Selection) error {
 	switch {
-	case d.action != Move && s.do(d) == nil:
+	case d.action != api.Move && s.do(d) == nil:
 		return badRequest("unknown action %q; the actions are retry, hold, release, delete and move", d.action)
 	case sel.All && len(sel.IDs) > 0:
 		return badRequest("ids and all exclude each other")
 	case !sel.All && len(sel.IDs) == 0:
 		return badRequest("no messages are named")
-	case d.action == Move && sel.Back:
+	case d.action == api.Move && sel.Back:
 		if sel.Target != "" {
 			return badRequest("target and back exclude each other")
 		}
-	case d.action == Move:
+	case d.action == api.Move:
 		d.refuses = s.cfg.Carry
 		return s.checkTarget(sel.Target)
 	case sel.Target != "" || sel.Back:
@@ -175,21 +176,21 @@ func (s *Server) checkTarget(name string) error {
 
 // do returns what the queue does for a deed that needs no look at the mail; nil: there is no such action.
 func (s *Server) do(d *deed) func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error) {
-	return map[Action]func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error){
-		Retry: s.cfg.Queue.Retry, Hold: s.cfg.Queue.Hold, Release: s.cfg.Queue.Release, Delete: s.cfg.Queue.Delete,
+	return map[api.Action]func(ctx context.Context, f queue.Filter, by string) (queue.Changed, error){
+		api.Retry: s.cfg.Queue.Retry, api.Hold: s.cfg.Queue.Hold, api.Release: s.cfg.Queue.Release, api.Delete: s.cfg.Queue.Delete,
 	}[d.action]
 }
 
 // change applies a deed to what a filter names. After an error the result says what was done before it.
-func (s *Server) change(ctx context.Context, d *deed, f queue.Filter, by string) (*Changed, error) {
-	if d.action == Move {
+func (s *Server) change(ctx context.Context, d *deed, f queue.Filter, by string) (*api.Changed, error) {
+	if d.action == api.Move {
 		return s.move(ctx, d, f, by)
 	}
-	out := &Changed{}
+	out := &api.Changed{}
 	for _, ids := range chunks(f.IDs) {
 		f.IDs = ids
 		n, err := s.do(d)(ctx, f, by)
-		out.add(n)
+		sum(out, n)
 		if err != nil {
 			return out, err
 		}
@@ -199,9 +200,9 @@ func (s *Server) change(ctx context.Context, d *deed, f queue.Filter, by string)
 
 // move moves what the target can carry, page by page, as it has to look at each message. What goes back to the routes leaves
 // closed upstreams soon.
-func (s *Server) move(ctx context.Context, d *deed, f queue.Filter, by string) (*Changed, error) {
+func (s *Server) move(ctx context.Context, d *deed, f queue.Filter, by string) (*api.Changed, error) {
 	t := newTouch()
-	moved := &Changed{}
+	moved := &api.Changed{}
 	err := s.each(ctx, f, func(list []queue.Message) (bool, error) {
 		these := f
 		these.IDs = []string{}
@@ -214,7 +215,7 @@ func (s *Server) move(ctx context.Context, d *deed, f queue.Filter, by string) (
 			return false, nil
 		}
 		n, err := s.cfg.Queue.Move(ctx, these, d.target, by)
-		moved.add(n)
+		sum(moved, n)
 		return false, err
 	})
 	out := t.result()
@@ -228,7 +229,8 @@ func (s *Server) move(ctx context.Context, d *deed, f queue.Filter, by string) (
 	return out, err
 }
 
-func (c *Changed) add(n queue.Changed) {
+// sum adds what was changed to what was changed before.
+func sum(c *api.Changed, n queue.Changed) {
 	c.Changed += n.Messages
 	c.Recipients += n.Recipients
 	c.Busy += n.Busy

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
+
 	"github.com/google/go-cmp/cmp"
 
 	"mailhatch/gateway/admin/suppressed"
@@ -34,21 +36,21 @@ func TestAct(t *testing.T) {
 		return strings.Join(list, ", ")
 	}
 	cases := []struct {
-		action  Action
-		sel     Selection
+		action  api.Action
+		sel     api.Selection
 		changed int
 		missing []string
 		want    string
 	}{
-		{Retry, Selection{IDs: []string{"c3", "C3", "ZZ"}}, 1, []string{"ZZ"}, "A1 queued, B2 held, C3 queued"},
-		{Retry, Selection{All: true}, 2, nil, "A1 queued, B2 held, C3 queued"},
-		{Hold, Selection{IDs: []string{"A1", "A1"}}, 1, nil, "A1 held, B2 held, C3 failed"},
-		{Hold, Selection{All: true, Upstream: "relay"}, 0, nil, "A1 queued, B2 held, C3 failed"},
-		{Release, Selection{All: true}, 1, nil, "A1 queued, B2 queued, C3 failed"},
-		{Release, Selection{IDs: []string{"YY", "ZZ"}}, 0, []string{"YY", "ZZ"}, "A1 queued, B2 held, C3 failed"},
-		{Delete, Selection{IDs: []string{"B2"}}, 1, nil, "A1 queued, C3 failed"},
-		{Delete, Selection{All: true, State: envelope.Failed}, 1, nil, "A1 queued, B2 held"},
-		{Delete, Selection{All: true}, 3, nil, ""},
+		{api.Retry, api.Selection{IDs: []string{"c3", "C3", "ZZ"}}, 1, []string{"ZZ"}, "A1 queued, B2 held, C3 queued"},
+		{api.Retry, api.Selection{All: true}, 2, nil, "A1 queued, B2 held, C3 queued"},
+		{api.Hold, api.Selection{IDs: []string{"A1", "A1"}}, 1, nil, "A1 held, B2 held, C3 failed"},
+		{api.Hold, api.Selection{All: true, Upstream: "relay"}, 0, nil, "A1 queued, B2 held, C3 failed"},
+		{api.Release, api.Selection{All: true}, 1, nil, "A1 queued, B2 queued, C3 failed"},
+		{api.Release, api.Selection{IDs: []string{"YY", "ZZ"}}, 0, []string{"YY", "ZZ"}, "A1 queued, B2 held, C3 failed"},
+		{api.Delete, api.Selection{IDs: []string{"B2"}}, 1, nil, "A1 queued, C3 failed"},
+		{api.Delete, api.Selection{All: true, State: envelope.Failed}, 1, nil, "A1 queued, B2 held"},
+		{api.Delete, api.Selection{All: true}, 3, nil, ""},
 	}
 	for _, tc := range cases {
 		t.Run(fmt.Sprint(tc.action, tc.sel), func(t *testing.T) {
@@ -58,7 +60,7 @@ func TestAct(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(&Changed{Changed: tc.changed, Recipients: tc.changed, Missing: tc.missing}, got); d != "" || states(q) != tc.want {
+			if d := cmp.Diff(&api.Changed{Changed: tc.changed, Recipients: tc.changed, Missing: tc.missing}, got); d != "" || states(q) != tc.want {
 				t.Errorf("%s %s", states(q), d)
 			}
 		})
@@ -68,13 +70,13 @@ func TestAct(t *testing.T) {
 // TestActOnParts: a message with recipients in other states, or for other upstreams, keeps these as they are.
 func TestActOnParts(t *testing.T) {
 	for _, tc := range []struct {
-		action Action
-		sel    Selection
+		action api.Action
+		sel    api.Selection
 		want   string
 	}{
-		{Delete, Selection{All: true, State: envelope.Failed}, "main queued, relay queued"},
-		{Hold, Selection{All: true, Upstream: "relay"}, "main queued, relay held, main failed"},
-		{Delete, Selection{IDs: []string{"A1"}}, ""},
+		{api.Delete, api.Selection{All: true, State: envelope.Failed}, "main queued, relay queued"},
+		{api.Hold, api.Selection{All: true, Upstream: "relay"}, "main queued, relay held, main failed"},
+		{api.Delete, api.Selection{IDs: []string{"A1"}}, ""},
 	} {
 		m := message("A1", "ann", "main", envelope.Queued, envelope.Queued, envelope.Failed)
 		m.Parts[1].Lane = "relay"
@@ -106,31 +108,31 @@ func several() queue.Message {
 // TestSelections: all fields of a selection choose recipients, with ids and with all, for a change and for a dry run.
 func TestSelections(t *testing.T) {
 	for _, tc := range []struct {
-		sel        Selection
+		sel        api.Selection
 		messages   int
 		recipients int
 	}{
-		{Selection{All: true}, 2, 5}, {Selection{IDs: []string{"A1"}}, 1, 4}, {Selection{IDs: []string{"A1"}, State: envelope.Failed}, 1, 2},
-		{Selection{IDs: []string{"A1"}, To: "bob"}, 1, 1}, {Selection{All: true, To: "example.org"}, 2, 4}, {Selection{All: true, To: "bob@example.com"}, 0, 0},
-		{Selection{All: true, Upstream: "relay", To: "ann*"}, 1, 1}, {Selection{All: true, Subject: "of b2"}, 1, 1}, {Selection{All: true, From: "app"}, 2, 5},
-		{Selection{All: true, From: "<>"}, 0, 0}, {Selection{All: true, Older: "2026-03-01T08:00:00Z"}, 0, 0}, {Selection{All: true, Older: "2026-03-01T08:00:01Z"}, 2, 5},
+		{api.Selection{All: true}, 2, 5}, {api.Selection{IDs: []string{"A1"}}, 1, 4}, {api.Selection{IDs: []string{"A1"}, State: envelope.Failed}, 1, 2},
+		{api.Selection{IDs: []string{"A1"}, To: "bob"}, 1, 1}, {api.Selection{All: true, To: "example.org"}, 2, 4}, {api.Selection{All: true, To: "bob@example.com"}, 0, 0},
+		{api.Selection{All: true, Upstream: "relay", To: "ann*"}, 1, 1}, {api.Selection{All: true, Subject: "of b2"}, 1, 1}, {api.Selection{All: true, From: "app"}, 2, 5},
+		{api.Selection{All: true, From: "<>"}, 0, 0}, {api.Selection{All: true, Older: "2026-03-01T08:00:00Z"}, 0, 0}, {api.Selection{All: true, Older: "2026-03-01T08:00:01Z"}, 2, 5},
 	} {
 		q := newFake(several(), message("B2", "ann", "main", envelope.Held))
 		var acted []journal.Operation
 		c, _ := start(t, Config{Queue: q, Acted: func(o journal.Operation) { acted = append(acted, o) }})
 		dry := tc.sel
 		dry.DryRun = true
-		got, err := c.Act(t.Context(), Delete, dry)
+		got, err := c.Act(t.Context(), api.Delete, dry)
 		if err != nil || got.Changed != tc.messages || got.Recipients != tc.recipients || len(q.messages) != 2 || len(acted) != 0 {
 			t.Errorf("%s: dry run %+v, %v", &tc.sel, got, err)
 		}
 		q.busy = "bob@example.org"
-		if got, err := c.Act(t.Context(), Delete, Selection{All: true, To: "bob"}); err != nil || got.Busy != 1 || got.Changed != 0 {
+		if got, err := c.Act(t.Context(), api.Delete, api.Selection{All: true, To: "bob"}); err != nil || got.Busy != 1 || got.Changed != 0 {
 			t.Errorf("what is being offered: %+v, %v", got, err)
 		}
 		q.busy = ""
-		got, err = c.Act(t.Context(), Delete, tc.sel)
-		if d := cmp.Diff(&Changed{Changed: tc.messages, Recipients: tc.recipients}, got); err != nil || d != "" {
+		got, err = c.Act(t.Context(), api.Delete, tc.sel)
+		if d := cmp.Diff(&api.Changed{Changed: tc.messages, Recipients: tc.recipients}, got); err != nil || d != "" {
 			t.Errorf("%s: %v %s", &tc.sel, err, d)
 		}
 		left := 0
@@ -155,25 +157,25 @@ func TestSelections(t *testing.T) {
 func TestDryRunShowsWhatItWouldTouch(t *testing.T) {
 	q := newFake(several(), message("B2", "ann", "main", envelope.Held), message("C3", "ann", "main", envelope.Queued))
 	c, _ := start(t, Config{Queue: q})
-	got, err := c.Act(t.Context(), Retry, Selection{All: true, DryRun: true})
-	want := []Group{{"main", envelope.Failed, 1, 2}, {"main", envelope.Queued, 2, 2}, {"relay", envelope.Queued, 1, 1}}
+	got, err := c.Act(t.Context(), api.Retry, api.Selection{All: true, DryRun: true})
+	want := []api.Group{{Upstream: "main", State: envelope.Failed, Messages: 1, Recipients: 2}, {Upstream: "main", State: envelope.Queued, Messages: 2, Recipients: 2}, {Upstream: "relay", State: envelope.Queued, Messages: 1, Recipients: 1}}
 	if err != nil || got.At.IsZero() || got.More || got.Changed != 2 || got.Recipients != 5 || len(got.Examples) != 2 || got.Examples[0].ID != "A1" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if d := cmp.Diff(want, got.Groups); d != "" {
 		t.Error(d)
 	}
-	if got, err = c.Act(t.Context(), Hold, Selection{IDs: []string{"B2", "ZZ"}, DryRun: true}); err != nil || got.Changed != 0 || len(got.Missing) != 1 {
+	if got, err = c.Act(t.Context(), api.Hold, api.Selection{IDs: []string{"B2", "ZZ"}, DryRun: true}); err != nil || got.Changed != 0 || len(got.Missing) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	p, err := c.List(t.Context(), Filter{To: "bob"})
+	p, err := c.List(t.Context(), api.Filter{To: "bob"})
 	if err != nil || len(p.Messages) != 1 || len(p.Messages[0].Parts) != 1 || len(p.Messages[0].Parts[0].To) != 1 || len(q.messages["A1"].Parts[2].To) != 2 {
 		t.Errorf("list: %+v, %v", p, err)
 	}
 }
 
 func TestSelectionInWords(t *testing.T) {
-	for want, sel := range map[string]Selection{
+	for want, sel := range map[string]api.Selection{
 		"all": {All: true}, "A B": {IDs: []string{"A", "B"}}, "1 2 3 4 5 …": {IDs: []string{"1", "2", "3", "4", "5", "6"}},
 		"all state=failed upstream=u from=f to=t subject=s older=2d": {All: true, State: envelope.Failed, Upstream: "u", From: "f", To: "t", Subject: "s", Older: "2d"},
 	} {
@@ -202,7 +204,7 @@ func TestActOnManyPages(t *testing.T) {
 		q.messages[m.ID] = &m
 	}
 	c, _ := start(t, Config{Queue: q})
-	got, err := c.Act(t.Context(), Hold, Selection{All: true, State: envelope.Queued})
+	got, err := c.Act(t.Context(), api.Hold, api.Selection{All: true, State: envelope.Queued})
 	if err != nil || got.Changed != 2*maxPage+5 {
 		t.Errorf("%+v %v", got, err)
 	}
@@ -238,11 +240,11 @@ func TestBadRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := c.http.Do(req)
+		resp, err := c.HTTP.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var f failure
+		var f api.Failure
 		if err := json.NewDecoder(resp.Body).Decode(&f); err != nil {
 			t.Error(err)
 		}
@@ -264,24 +266,24 @@ func TestFailuresOfTheQueue(t *testing.T) {
 		c, _ := start(t, Config{Queue: q})
 		q.err = fmt.Errorf("wrapped: %w", tc.err)
 		calls := map[string]func() error{
-			"list":   func() error { _, err := c.List(t.Context(), Filter{}); return err },
+			"list":   func() error { _, err := c.List(t.Context(), api.Filter{}); return err },
 			"show":   func() error { _, err := c.Show(t.Context(), "A1"); return err },
 			"open":   func() error { _, err := c.Open(t.Context(), "A1"); return err },
-			"log":    func() error { _, err := c.Log(t.Context(), LogFilter{}); return err },
+			"log":    func() error { _, err := c.Log(t.Context(), api.LogFilter{}); return err },
 			"status": func() error { _, err := c.Status(t.Context()); return err },
-			"act":    func() error { _, err := c.Act(t.Context(), Hold, Selection{All: true}); return err },
-			"act on": func() error { _, err := c.Act(t.Context(), Hold, Selection{IDs: []string{"A1"}}); return err },
+			"act":    func() error { _, err := c.Act(t.Context(), api.Hold, api.Selection{All: true}); return err },
+			"act on": func() error { _, err := c.Act(t.Context(), api.Hold, api.Selection{IDs: []string{"A1"}}); return err },
 		}
 		for name, call := range calls {
-			var e *Error
+			var e *api.Error
 			if err := call(); !errors.As(err, &e) || e.Status != tc.status || !strings.Contains(e.Words, tc.err.Error()) {
 				t.Errorf("%s %v: %v", name, tc.err, err)
 			}
 		}
 		q.err, q.actErr = nil, tc.err
-		for _, sel := range []Selection{{All: true}, {IDs: []string{"A1"}}} {
-			var e *Error
-			if _, err := c.Act(t.Context(), Hold, sel); !errors.As(err, &e) || e.Status != tc.status {
+		for _, sel := range []api.Selection{{All: true}, {IDs: []string{"A1"}}} {
+			var e *api.Error
+			if _, err := c.Act(t.Context(), api.Hold, sel); !errors.As(err, &e) || e.Status != tc.status {
 				t.Errorf("%+v %v: %v", sel, tc.err, err)
 			}
 		}
@@ -309,27 +311,27 @@ func TestMove(t *testing.T) {
 	}
 	var acted []journal.Operation
 	q := newFake(m, taken, odd, held)
-	c, _ := start(t, Config{Queue: q, Carry: carry, Status: func() []Upstream { return []Upstream{{Name: "main"}, {Name: "relay"}} },
+	c, _ := start(t, Config{Queue: q, Carry: carry, Status: func() []api.Upstream { return []api.Upstream{{Name: "main"}, {Name: "relay"}} },
 		Acted: func(o journal.Operation) { acted = append(acted, o) }})
-	for want, sel := range map[string]Selection{`no upstream "x"; there are main, relay`: {All: true, Target: "x"}, `no upstream ""`: {All: true}} {
-		if _, err := c.Act(t.Context(), Move, sel); err == nil || !strings.Contains(err.Error(), want) {
+	for want, sel := range map[string]api.Selection{`no upstream "x"; there are main, relay`: {All: true, Target: "x"}, `no upstream ""`: {All: true}} {
+		if _, err := c.Act(t.Context(), api.Move, sel); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v", sel, err)
 		}
 	}
-	if _, err := c.Act(t.Context(), Move, Selection{All: true, Target: "main", Back: true}); err == nil || !strings.Contains(err.Error(), "exclude each other") {
+	if _, err := c.Act(t.Context(), api.Move, api.Selection{All: true, Target: "main", Back: true}); err == nil || !strings.Contains(err.Error(), "exclude each other") {
 		t.Error(err)
 	}
-	if got, err := c.Act(t.Context(), Move, Selection{All: true, Back: true, DryRun: true}); err != nil || got.Changed != 0 {
+	if got, err := c.Act(t.Context(), api.Move, api.Selection{All: true, Back: true, DryRun: true}); err != nil || got.Changed != 0 {
 		t.Errorf("back to the routes, of nothing that was moved: %+v, %v", got, err)
 	}
-	if _, err := c.Act(t.Context(), Hold, Selection{All: true, Target: "main"}); err == nil || !strings.Contains(err.Error(), "target and back go with move") {
+	if _, err := c.Act(t.Context(), api.Hold, api.Selection{All: true, Target: "main"}); err == nil || !strings.Contains(err.Error(), "target and back go with move") {
 		t.Error(err)
 	}
-	want := &Changed{Changed: 2, Recipients: 4, Stay: 2, Groups: []Group{{"main", envelope.Failed, 1, 2}, {"main", envelope.Held, 1, 1}, {"main", envelope.Queued, 1, 1}},
-		Refused: []Refusal{{"B2", []string{"zoe@example.org"}, "its last offer may have been taken: another upstream would send it twice"},
-			{"C3", []string{"odd@example.org"}, "relay cannot carry mail to odd@example.org"}}}
+	want := &api.Changed{Changed: 2, Recipients: 4, Stay: 2, Groups: []api.Group{{Upstream: "main", State: envelope.Failed, Messages: 1, Recipients: 2}, {Upstream: "main", State: envelope.Held, Messages: 1, Recipients: 1}, {Upstream: "main", State: envelope.Queued, Messages: 1, Recipients: 1}},
+		Refused: []api.Refusal{{ID: "B2", To: []string{"zoe@example.org"}, Why: "its last offer may have been taken: another upstream would send it twice"},
+			{ID: "C3", To: []string{"odd@example.org"}, Why: "relay cannot carry mail to odd@example.org"}}}
 	for _, dry := range []bool{true, false} {
-		got, err := c.Act(t.Context(), Move, Selection{All: true, Target: "relay", DryRun: dry})
+		got, err := c.Act(t.Context(), api.Move, api.Selection{All: true, Target: "relay", DryRun: dry})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +343,7 @@ func TestMove(t *testing.T) {
 	if d := cmp.Diff([]journal.Operation{{Action: "move", By: "somebody", Filter: "all", Messages: 2, Recipients: 4, Upstream: "relay"}}, acted); d != "" {
 		t.Error(d)
 	}
-	if got, err := c.Act(t.Context(), Move, Selection{All: true, Target: "relay"}); err != nil || got.Changed != 0 || got.Stay != 2 {
+	if got, err := c.Act(t.Context(), api.Move, api.Selection{All: true, Target: "relay"}); err != nil || got.Changed != 0 || got.Stay != 2 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -349,30 +351,30 @@ func TestMove(t *testing.T) {
 // TestResendRequest: the request reaches whoever accepts again, and the record.
 func TestResendRequest(t *testing.T) {
 	var acted []journal.Operation
-	c, _ := start(t, Config{Queue: newFake(), Status: func() []Upstream { return []Upstream{{Name: "main"}} },
+	c, _ := start(t, Config{Queue: newFake(), Status: func() []api.Upstream { return []api.Upstream{{Name: "main"}} },
 		Acted: func(o journal.Operation) { acted = append(acted, o) },
-		Resend: func(_ context.Context, id string, ask Resend, by string) (*Resent, error) {
+		Resend: func(_ context.Context, id string, ask api.Resend, by string) (*api.Resent, error) {
 			if id != "A1" {
 				return nil, Unprocessable(fmt.Errorf("not %s", id))
 			}
-			return &Resent{ID: "N1", To: append(ask.To, by)}, nil
+			return &api.Resent{ID: "N1", To: append(ask.To, by)}, nil
 		}})
-	got, err := c.Resend(t.Context(), "A1", Resend{To: []string{"x@y"}, Via: "main"})
-	if d := cmp.Diff(&Resent{ID: "N1", To: []string{"x@y", "somebody"}}, got); err != nil || d != "" {
+	got, err := c.Resend(t.Context(), "A1", api.Resend{To: []string{"x@y"}, Via: "main"})
+	if d := cmp.Diff(&api.Resent{ID: "N1", To: []string{"x@y", "somebody"}}, got); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}
 	if d := cmp.Diff([]journal.Operation{{Action: "resend", By: "somebody", Filter: "A1 as N1 to=x@y", Messages: 1, Recipients: 2, Upstream: "main"}}, acted); d != "" {
 		t.Error(d)
 	}
 	for id, want := range map[string]int{"B2": 422, "A1": 400} {
-		var e *Error
-		if _, err := c.Resend(t.Context(), id, Resend{Via: map[string]string{"A1": "x"}[id]}); !errors.As(err, &e) || e.Status != want {
+		var e *api.Error
+		if _, err := c.Resend(t.Context(), id, api.Resend{Via: map[string]string{"A1": "x"}[id]}); !errors.As(err, &e) || e.Status != want {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
 	c, _ = start(t, Config{Queue: newFake()})
-	var e *Error
-	if _, err := c.Resend(t.Context(), "A1", Resend{}); !errors.As(err, &e) || e.Status != 501 {
+	var e *api.Error
+	if _, err := c.Resend(t.Context(), "A1", api.Resend{}); !errors.As(err, &e) || e.Status != 501 {
 		t.Error(err)
 	}
 }
@@ -388,7 +390,7 @@ func TestEmptyConditions(t *testing.T) {
 		`{"all":true,"recipient":"a@b.c"}`:   "recipient",
 		`{"all":true,"target":"","from":""}`: "from is empty",
 	} {
-		var sel Selection
+		var sel api.Selection
 		err := json.Unmarshal([]byte(text), &sel)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
@@ -428,7 +430,7 @@ func TestSuppressed(t *testing.T) {
 	_, badUpstream := c.ImportSuppressed(ctx, suppressed.Import{Upstream: "nowhere"})
 	_, badAddress := c.Suppress(ctx, suppressed.Addition{Entries: []suppressed.Suppression{{Address: "x", Reason: "manual"}}})
 	for _, err := range []error{badReason, badPlace, badUpstream, badAddress} {
-		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusBadRequest {
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Status != http.StatusBadRequest {
 			t.Errorf("%v", err)
 		}
 	}

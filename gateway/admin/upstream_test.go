@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/queue"
 )
 
@@ -15,13 +16,15 @@ import (
 func TestActOn(t *testing.T) {
 	var done []string
 	paused := false
-	cfg := Config{Queue: newFake(), Status: func() []Upstream { return []Upstream{{Name: "main", State: "open"}, {Name: "a b", State: "closed"}} }}
-	cfg.Steer = func(_ context.Context, name string, a UpstreamAction, by string) error {
+	cfg := Config{Queue: newFake(), Status: func() []api.Upstream {
+		return []api.Upstream{{Name: "main", State: "open"}, {Name: "a b", State: "closed"}}
+	}}
+	cfg.Steer = func(_ context.Context, name string, a api.UpstreamAction, by string) error {
 		switch {
-		case name == "gone" && a == Resume:
+		case name == "gone" && a == api.Resume:
 		case name != "main" && name != "a b":
-			return &UnknownUpstreamError{Name: name, Known: []string{"main", "a b"}}
-		case name == "a b" && a == Probe:
+			return &api.UnknownUpstreamError{Name: name, Known: []string{"main", "a b"}}
+		case name == "a b" && a == api.Probe:
 			return fmt.Errorf("%w: paused by root since 11:20", ErrNotProbed)
 		case paused:
 			return queue.ErrBroken
@@ -33,11 +36,11 @@ func TestActOn(t *testing.T) {
 	fake.lanes["main"] = queue.Lane{Queued: 3}
 	cfg.Queue = fake
 	c, address := start(t, cfg)
-	u, err := c.ActOn(t.Context(), "main", Pause)
+	u, err := c.ActOn(t.Context(), "main", api.Pause)
 	if err != nil || u.Name != "main" || u.Queued != 3 || u.State != "open" {
 		t.Errorf("%+v, %v", u, err)
 	}
-	if u, err := c.ActOn(t.Context(), "gone", Resume); err != nil || u.Name != "gone" || u.State != "" {
+	if u, err := c.ActOn(t.Context(), "gone", api.Resume); err != nil || u.Name != "gone" || u.State != "" {
 		t.Errorf("%+v, %v", u, err)
 	}
 	if len(done) != 2 || !strings.HasPrefix(done[0], "pause main ") || done[0] == "pause main " {
@@ -45,22 +48,22 @@ func TestActOn(t *testing.T) {
 	}
 	for _, row := range []struct {
 		name   string
-		action UpstreamAction
+		action api.UpstreamAction
 		status int
 		words  string
 	}{
-		{"nope", Pause, http.StatusNotFound, `no upstream "nope"; the upstreams are main, a b`},
-		{"a b", Probe, http.StatusConflict, "it is not tried: paused by root since 11:20"},
+		{"nope", api.Pause, http.StatusNotFound, `no upstream "nope"; the upstreams are main, a b`},
+		{"a b", api.Probe, http.StatusConflict, "it is not tried: paused by root since 11:20"},
 		{"main", "stop", http.StatusBadRequest, `unknown action "stop"; the actions are pause, resume and probe`},
 	} {
 		_, err := c.ActOn(t.Context(), row.name, row.action)
-		var e *Error
+		var e *api.Error
 		if !errors.As(err, &e) || e.Status != row.status || e.Words != row.words {
 			t.Errorf("%s %s: %v", row.action, row.name, err)
 		}
 	}
 	paused = true
-	if _, err := c.ActOn(t.Context(), "main", Pause); err == nil {
+	if _, err := c.ActOn(t.Context(), "main", api.Pause); err == nil {
 		t.Error("an error of the store is lost")
 	}
 	resp, err := http.Post("http://"+address+"/api/v1/upstream/main/pause", "", nil)
@@ -69,8 +72,8 @@ func TestActOn(t *testing.T) {
 	}
 	resp.Body.Close()
 	c, _ = start(t, Config{Queue: newFake()})
-	var e *Error
-	if _, err := c.ActOn(t.Context(), "main", Pause); !errors.As(err, &e) || e.Status != http.StatusNotImplemented {
+	var e *api.Error
+	if _, err := c.ActOn(t.Context(), "main", api.Pause); !errors.As(err, &e) || e.Status != http.StatusNotImplemented {
 		t.Error(err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
+
 	"github.com/google/go-cmp/cmp"
 
 	"mailhatch/gateway/deliver/waiting"
@@ -19,7 +21,7 @@ import (
 	"mailhatch/gateway/queue"
 )
 
-func ids(p *Page) string {
+func ids(p *api.Page) string {
 	var list []string
 	for _, m := range p.Messages {
 		list = append(list, m.ID)
@@ -32,18 +34,18 @@ func TestList(t *testing.T) {
 		message("C3", "eve", "main", envelope.Failed))
 	c, _ := start(t, Config{Queue: q})
 	cases := []struct {
-		filter     Filter
+		filter     api.Filter
 		want, next string
 	}{
-		{Filter{}, "A1 B2 C3", ""},
-		{Filter{State: envelope.Queued}, "A1 B2", ""},
-		{Filter{Upstream: "relay"}, "B2", ""},
-		{Filter{IDs: []string{"A1", "C3", "ZZ"}}, "A1 C3", ""},
-		{Filter{Limit: 2}, "A1 B2", "B2"},
-		{Filter{Limit: 2, After: "B2"}, "C3", ""},
-		{Filter{State: envelope.Failed, Upstream: "relay"}, "", ""},
+		{api.Filter{}, "A1 B2 C3", ""},
+		{api.Filter{State: envelope.Queued}, "A1 B2", ""},
+		{api.Filter{Upstream: "relay"}, "B2", ""},
+		{api.Filter{IDs: []string{"A1", "C3", "ZZ"}}, "A1 C3", ""},
+		{api.Filter{Limit: 2}, "A1 B2", "B2"},
+		{api.Filter{Limit: 2, After: "B2"}, "C3", ""},
+		{api.Filter{State: envelope.Failed, Upstream: "relay"}, "", ""},
 	}
-	for _, v := range []View{c, Reader{Queue: q}} {
+	for _, v := range []api.View{c, Reader{Queue: q}} {
 		for _, tc := range cases {
 			p, err := v.List(t.Context(), tc.filter)
 			if err != nil {
@@ -62,13 +64,13 @@ func TestShow(t *testing.T) {
 	m.Parts[0].Progress = envelope.Progress{Attempts: 3, Uncertain: true, Error: "timeout"}
 	q := newFake(m)
 	c, _ := start(t, Config{Queue: q})
-	for _, v := range []View{c, Reader{Queue: q}} {
+	for _, v := range []api.View{c, Reader{Queue: q}} {
 		got, err := v.Show(t.Context(), "A1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &Message{ID: "A1", Size: 1000, Header: m.Header, Envelope: m.Envelope,
-			Parts: []Part{{State: envelope.Queued, Upstream: "main", NextAt: day0.Add(time.Hour), To: m.Parts[0].To, Progress: m.Parts[0].Progress,
+		want := &api.Message{ID: "A1", Size: 1000, Header: m.Header, Envelope: m.Envelope,
+			Parts: []api.Part{{State: envelope.Queued, Upstream: "main", NextAt: day0.Add(time.Hour), To: m.Parts[0].To, Progress: m.Parts[0].Progress,
 				Why: "the gateway is not running", WhyCode: waiting.NotRunning}}}
 		if d := cmp.Diff(fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got)); d != "" {
 			t.Errorf("%T: %s", v, d)
@@ -84,7 +86,7 @@ func TestShow(t *testing.T) {
 func TestOpen(t *testing.T) {
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
 	c, _ := start(t, Config{Queue: q})
-	for _, v := range []View{c, Reader{Queue: q}} {
+	for _, v := range []api.View{c, Reader{Queue: q}} {
 		r, err := v.Open(t.Context(), "A1")
 		if err != nil {
 			t.Fatal(err)
@@ -112,31 +114,31 @@ func TestLog(t *testing.T) {
 	}
 	c, _ := start(t, Config{Queue: q})
 	cases := []struct {
-		filter    LogFilter
+		filter    api.LogFilter
 		want      string
 		truncated bool
 	}{
-		{LogFilter{}, "A1 sent, B2 queued, A0 discarded, C3 failed", false},
-		{LogFilter{To: "BOB@*"}, "B2 queued, A0 discarded", false},
-		{LogFilter{To: "bob"}, "B2 queued, A0 discarded", false}, // within
-		{LogFilter{Word: "APP@"}, "A1 sent, B2 queued, C3 failed", false},
-		{LogFilter{Subject: "7 order"}, "A1 sent", false},
-		{LogFilter{Subject: "secret b2"}, "B2 queued", false},
-		{LogFilter{State: envelope.Queued}, "B2 queued", false},
-		{LogFilter{State: envelope.Sent}, "A1 sent", false},
-		{LogFilter{State: envelope.Failed}, "C3 failed", false},
-		{LogFilter{Upstream: "main"}, "A1 sent, C3 failed", false},
-		{LogFilter{MessageID: "m1@x"}, "A1 sent", false},
-		{LogFilter{MessageID: "<B2@x>"}, "B2 queued", false},
-		{LogFilter{ProviderID: "P-1"}, "A1 sent", false},
-		{LogFilter{Until: at(3)}, "A0 discarded, C3 failed", false},
-		{LogFilter{ID: "C3"}, "C3 failed", false},
-		{LogFilter{Since: at(2)}, "A1 sent, B2 queued", false},
-		{LogFilter{Limit: 1}, "A1 sent", true},
-		{LogFilter{ID: "C3", From: "nobody@*"}, "", false},
-		{LogFilter{ID: "C3", To: "ann@*"}, "", false},
+		{api.LogFilter{}, "A1 sent, B2 queued, A0 discarded, C3 failed", false},
+		{api.LogFilter{To: "BOB@*"}, "B2 queued, A0 discarded", false},
+		{api.LogFilter{To: "bob"}, "B2 queued, A0 discarded", false}, // within
+		{api.LogFilter{Word: "APP@"}, "A1 sent, B2 queued, C3 failed", false},
+		{api.LogFilter{Subject: "7 order"}, "A1 sent", false},
+		{api.LogFilter{Subject: "secret b2"}, "B2 queued", false},
+		{api.LogFilter{State: envelope.Queued}, "B2 queued", false},
+		{api.LogFilter{State: envelope.Sent}, "A1 sent", false},
+		{api.LogFilter{State: envelope.Failed}, "C3 failed", false},
+		{api.LogFilter{Upstream: "main"}, "A1 sent, C3 failed", false},
+		{api.LogFilter{MessageID: "m1@x"}, "A1 sent", false},
+		{api.LogFilter{MessageID: "<B2@x>"}, "B2 queued", false},
+		{api.LogFilter{ProviderID: "P-1"}, "A1 sent", false},
+		{api.LogFilter{Until: at(3)}, "A0 discarded, C3 failed", false},
+		{api.LogFilter{ID: "C3"}, "C3 failed", false},
+		{api.LogFilter{Since: at(2)}, "A1 sent, B2 queued", false},
+		{api.LogFilter{Limit: 1}, "A1 sent", true},
+		{api.LogFilter{ID: "C3", From: "nobody@*"}, "", false},
+		{api.LogFilter{ID: "C3", To: "ann@*"}, "", false},
 	}
-	for _, v := range []View{c, Reader{Queue: q}} {
+	for _, v := range []api.View{c, Reader{Queue: q}} {
 		for _, tc := range cases {
 			l, err := v.Log(t.Context(), tc.filter)
 			if err != nil {
@@ -151,14 +153,14 @@ func TestLog(t *testing.T) {
 			}
 		}
 	}
-	l, err := c.Log(t.Context(), LogFilter{ID: "B2"})
+	l, err := c.Log(t.Context(), api.LogFilter{ID: "B2"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Entry{ID: "B2", At: at(3), State: envelope.Queued, From: "app@example.com", To: "bob@example.org", Given: "bob", Upstream: "relay",
+	want := api.Entry{ID: "B2", At: at(3), State: envelope.Queued, From: "app@example.com", To: "bob@example.org", Given: "bob", Upstream: "relay",
 		Attempts: 2, Error: "451 later", NextAt: at(9), Header: waiting.Header, Size: 1000, Received: day0,
 		Why: "the gateway is not running", WhyCode: "not_running"}
-	if d := cmp.Diff([]Entry{want}, l.Entries); d != "" {
+	if d := cmp.Diff([]api.Entry{want}, l.Entries); d != "" {
 		t.Error(d)
 	}
 }
@@ -182,7 +184,7 @@ func TestLogPages(t *testing.T) {
 	c, _ := start(t, Config{Queue: q})
 	for _, limit := range []int{1, 2, 3, 7, 22, 23, 100} {
 		seen := map[string]int{}
-		f := LogFilter{Limit: limit}
+		f := api.LogFilter{Limit: limit}
 		for pages := 0; ; pages++ {
 			l, err := c.Log(t.Context(), f)
 			if err != nil || pages > 60 {
@@ -204,7 +206,7 @@ func TestLogPages(t *testing.T) {
 			}
 		}
 	}
-	if _, err := c.Log(t.Context(), LogFilter{After: "?"}); err == nil || !strings.Contains(err.Error(), "no place in the log") {
+	if _, err := c.Log(t.Context(), api.LogFilter{After: "?"}); err == nil || !strings.Contains(err.Error(), "no place in the log") {
 		t.Error(err)
 	}
 }
@@ -215,7 +217,7 @@ func TestLogOfALongQueue(t *testing.T) {
 		m := message(fmt.Sprintf("M%06d", i), "ann", "main", envelope.Queued)
 		q.messages[m.ID] = &m
 	}
-	l, err := Reader{Queue: q}.Log(t.Context(), LogFilter{To: "nobody"})
+	l, err := Reader{Queue: q}.Log(t.Context(), api.LogFilter{To: "nobody"})
 	if err != nil || len(l.Entries) != 0 || !l.Truncated {
 		t.Errorf("%d entries, %v %v", len(l.Entries), l.Truncated, err)
 	}
@@ -229,16 +231,16 @@ func TestStatus(t *testing.T) {
 	q.lanes = map[string]queue.Lane{"main": {Queued: 4, NextAt: day0}, "gone": {Queued: 1}, "empty": {}}
 	c, _ := start(t, Config{Queue: q, Version: "1.2", Hostname: func() string { return "gw" }, Started: day0,
 		Ready: func() []string { return []string{"upstream relay is closed"} },
-		Status: func() []Upstream {
-			return []Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16}, {Name: "relay"}}
+		Status: func() []api.Upstream {
+			return []api.Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16}, {Name: "relay"}}
 		}})
 	got, err := c.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Status{Running: true, Version: "1.2", Hostname: "gw", Started: day0, NotReady: []string{"upstream relay is closed"},
-		Upstreams: []Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16, Queued: 4, NextAt: day0}, {Name: "relay"}, {Name: "gone", Queued: 1}},
-		Queue: map[envelope.State]QueueStatus{envelope.Queued: {Parts: 1, Bytes: 1000, Oldest: day0},
+	want := &api.Status{Running: true, Version: "1.2", Hostname: "gw", Started: day0, NotReady: []string{"upstream relay is closed"},
+		Upstreams: []api.Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16, Queued: 4, NextAt: day0}, {Name: "relay"}, {Name: "gone", Queued: 1}},
+		Queue: map[envelope.State]api.QueueStatus{envelope.Queued: {Parts: 1, Bytes: 1000, Oldest: day0},
 			envelope.Held: {Parts: 1, Bytes: 1000, Oldest: day0}, envelope.Failed: {}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -255,7 +257,7 @@ func TestRecentAndMetrics(t *testing.T) {
 	c, _ := start(t, Config{Queue: newFake(), Version: "1.2", Recent: func() []journal.Happened {
 		return []journal.Happened{{At: at, Event: journal.Event{Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2, Action: "delete", By: "root"}}}
 	}})
-	want := []Event{{At: at, Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2, Action: "delete", By: "root"}}
+	want := []api.Event{{At: at, Name: "failed", ID: "A", Upstream: "main", Class: "permanent", Error: "550", Recipients: 2, Action: "delete", By: "root"}}
 	if got, err := c.Recent(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -18,7 +18,7 @@ import (
 
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/maildrop"
@@ -52,7 +52,7 @@ func finding(name string, level upstream.Level, hint, format string, args ...any
 
 // running reports whether a gateway answers; runs is false where none does that this account could ask.
 func running(ctx context.Context, cfg *config.Config, service *unit.Unit) (f upstream.Finding, runs bool) {
-	client := admin.NewClient(sock.Find(ctx, cfg.StateDir, cfg.RunDir))
+	client := api.NewClient(sock.Find(ctx, cfg.StateDir, cfg.RunDir))
 	defer client.Close()
 	err := client.Ping(ctx)
 	switch {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 )
@@ -32,7 +32,7 @@ func (l *listing) head() {
 }
 
 // message lists a message; * is one that is being offered, ! one that is held.
-func (l *listing) message(m *admin.Message) {
+func (l *listing) message(m *api.Message) {
 	fmt.Fprintf(l.out, "%-14s %8d %s <%s>\n", m.ID+mark(m), m.Size, m.Envelope.Received.Local().Format("Mon Jan _2 15:04"), terminal.Plain(m.Envelope.From))
 	for i := range m.Parts {
 		p := &m.Parts[i]
@@ -63,7 +63,7 @@ func (l *listing) foot() {
 	fmt.Fprintf(l.out, "\t\tTotal requests: %d\n-- %d Kbytes in %d %s.\n", l.count, (l.bytes+1023)/1024, l.count, noun)
 }
 
-func mark(m *admin.Message) string {
+func mark(m *api.Message) string {
 	sign := ""
 	for i := range m.Parts {
 		switch {
@@ -80,7 +80,7 @@ func mark(m *admin.Message) string {
 const maxCounted = 10_000
 
 // countMessages returns how many messages wait.
-func countMessages(ctx context.Context, view admin.View, s *admin.Status) (n int, err error) {
+func countMessages(ctx context.Context, view api.View, s *api.Status) (n int, err error) {
 	if s.Maildrop != nil {
 		n = s.Maildrop.Messages
 	}
@@ -88,17 +88,17 @@ func countMessages(ctx context.Context, view admin.View, s *admin.Status) (n int
 		return n + parts, nil
 	}
 	n = 0
-	return n, eachWaiting(ctx, view, func(*admin.Message) { n++ })
+	return n, eachWaiting(ctx, view, func(*api.Message) { n++ })
 }
 
 // eachWaiting calls visit for each message that waits. Mail that was given up does not, though it is kept for a while.
-func eachWaiting(ctx context.Context, view admin.View, visit func(m *admin.Message)) error {
-	for f := (admin.Filter{}); ; {
+func eachWaiting(ctx context.Context, view api.View, visit func(m *api.Message)) error {
+	for f := (api.Filter{}); ; {
 		p, err := view.List(ctx, f)
 		if err != nil {
 			return err
 		}
-		for _, list := range [][]admin.Message{p.Maildrop, p.Messages} {
+		for _, list := range [][]api.Message{p.Maildrop, p.Messages} {
 			for i := range list {
 				if waits(&list[i]) {
 					visit(&list[i])
@@ -111,7 +111,7 @@ func eachWaiting(ctx context.Context, view admin.View, visit func(m *admin.Messa
 	}
 }
 
-func waits(m *admin.Message) bool {
+func waits(m *api.Message) bool {
 	for i := range m.Parts {
 		if m.Parts[i].State != envelope.Failed {
 			return true

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/mailq"
 	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
@@ -60,7 +60,7 @@ func (e *Env) listOwn(ctx context.Context, socket string) error {
 }
 
 // listAll lists all that waits.
-func (e *Env) listAll(ctx context.Context, view admin.View) error {
+func (e *Env) listAll(ctx context.Context, view api.View) error {
 	status, err := view.Status(ctx)
 	if err != nil {
 		return &exitError{exUnavailable, err}
@@ -71,7 +71,7 @@ func (e *Env) listAll(ctx context.Context, view admin.View) error {
 	}
 	l.head()
 	l.count = 0
-	err = eachWaiting(ctx, view, func(m *admin.Message) {
+	err = eachWaiting(ctx, view, func(m *api.Message) {
 		l.count++
 		l.bytes += m.Size
 		l.message(m)
@@ -87,11 +87,11 @@ func (e *Env) listAll(ctx context.Context, view admin.View) error {
 // it to; else they are read at its next start or reload.
 func (e *Env) newaliases(ctx context.Context, places []config.SubmitPlace) error {
 	for _, place := range places {
-		client := admin.NewClient(filepath.Join(filepath.Dir(place.Socket), sock.Name))
+		client := api.NewClient(filepath.Join(filepath.Dir(place.Socket), sock.Name))
 		_, err := client.Reload(ctx)
 		client.Close()
 		switch {
-		case errors.Is(err, admin.ErrNotRunning):
+		case errors.Is(err, api.ErrNotRunning):
 			continue
 		case errors.Is(err, fs.ErrPermission):
 			fmt.Fprintln(e.Stderr, "sendmail: the gateway reads its aliases at its next reload; only root and its own account may ask for one")
@@ -110,11 +110,11 @@ const flushWait = 5 * time.Second
 // flush makes a gateway try all queued mail now, where it runs and the caller may ask it to; else it retries by itself.
 func (e *Env) flush(ctx context.Context, places []config.SubmitPlace, verbose bool) error {
 	for _, place := range places {
-		client := admin.NewClient(filepath.Join(filepath.Dir(place.Socket), sock.Name))
+		client := api.NewClient(filepath.Join(filepath.Dir(place.Socket), sock.Name))
 		done, err := client.Flush(ctx, flushWait)
 		client.Close()
 		switch {
-		case errors.Is(err, admin.ErrNotRunning):
+		case errors.Is(err, api.ErrNotRunning):
 			continue
 		case errors.Is(err, fs.ErrPermission):
 			fmt.Fprintln(e.Stderr, "sendmail: the gateway retries queued mail by itself; only root and its own account may make it try now")

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/submit"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 )
@@ -70,9 +70,9 @@ type Env struct {
 	Patience       time.Duration // how long a gateway that does not answer is waited for; 0: submit.Patience
 
 	// View returns what can be seen of the gateway with these directories, for mailq; done must be called.
-	View func(ctx context.Context, stateDir, runDir string) (v admin.View, done func(), err error)
+	View func(ctx context.Context, stateDir, runDir string) (v api.View, done func(), err error)
 	// ShowTried prints what became of mail that -q has made due.
-	ShowTried func(*admin.Changed)
+	ShowTried func(*api.Changed)
 }
 
 // Run does what args ask for. It reports failures on Stderr, and returns an exit code of sysexits(3) and

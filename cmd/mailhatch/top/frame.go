@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 )
 
@@ -29,8 +29,8 @@ const (
 
 // view is what a frame shows.
 type view struct {
-	status *admin.Status
-	events []admin.Event
+	status *api.Status
+	events []api.Event
 	track  track
 	err    error // of the last look; what is shown is older then
 	now    time.Time
@@ -142,29 +142,29 @@ type column struct {
 	head  string
 	rank  int // the highest give way first when room is short
 	right bool
-	cell  func(u *admin.Upstream) string
+	cell  func(u *api.Upstream) string
 }
 
 func columns(v *view) []column {
-	of := func(u *admin.Upstream) counts {
+	of := func(u *api.Upstream) counts {
 		return v.track.perMinute(func(t *tally) counts { return t.by[u.Name] })
 	}
 	list := []column{
-		{"UPSTREAM", 0, false, func(u *admin.Upstream) string { return cmp.Or(u.Name, "(none)") }},
-		{"STATE", 0, false, func(u *admin.Upstream) string {
+		{"UPSTREAM", 0, false, func(u *api.Upstream) string { return cmp.Or(u.Name, "(none)") }},
+		{"STATE", 0, false, func(u *api.Upstream) string {
 			if u.PausedBy != "" {
 				return "paused"
 			}
 			return cmp.Or(u.State, "-")
 		}},
-		{"QUEUED", 1, true, func(u *admin.Upstream) string { return strconv.Itoa(u.Queued) }},
-		{"IN FLIGHT", 3, true, func(u *admin.Upstream) string {
+		{"QUEUED", 1, true, func(u *api.Upstream) string { return strconv.Itoa(u.Queued) }},
+		{"IN FLIGHT", 3, true, func(u *api.Upstream) string {
 			if u.MaxConcurrent == 0 {
 				return strconv.Itoa(u.InFlight)
 			}
 			return fmt.Sprintf("%d/%d", u.InFlight, u.MaxConcurrent)
 		}},
-		{"RATE", 5, true, func(u *admin.Upstream) string {
+		{"RATE", 5, true, func(u *api.Upstream) string {
 			if u.Rate == 0 {
 				return "-"
 			}
@@ -173,12 +173,12 @@ func columns(v *view) []column {
 	}
 	if v.live {
 		list = append(list,
-			column{"SENT/MIN", 2, true, func(u *admin.Upstream) string { return number(of(u).sent) }},
-			column{"DEFERRED/MIN", 6, true, func(u *admin.Upstream) string { return number(of(u).deferred) }},
-			column{"P50", 4, true, func(u *admin.Upstream) string { return seconds(v.track.quantile(u.Name, .5)) }},
-			column{"P99", 7, true, func(u *admin.Upstream) string { return seconds(v.track.quantile(u.Name, .99)) }})
+			column{"SENT/MIN", 2, true, func(u *api.Upstream) string { return number(of(u).sent) }},
+			column{"DEFERRED/MIN", 6, true, func(u *api.Upstream) string { return number(of(u).deferred) }},
+			column{"P50", 4, true, func(u *api.Upstream) string { return seconds(v.track.quantile(u.Name, .5)) }},
+			column{"P99", 7, true, func(u *api.Upstream) string { return seconds(v.track.quantile(u.Name, .99)) }})
 	}
-	return append(list, column{"QUOTA LEFT", 8, false, func(u *admin.Upstream) string {
+	return append(list, column{"QUOTA LEFT", 8, false, func(u *api.Upstream) string {
 		var left []string
 		for _, q := range u.Quota {
 			left = append(left, fmt.Sprintf("%d of %s", q.Left, q.Limit))
@@ -265,7 +265,7 @@ func upstreamTable(v *view, width int) []line {
 }
 
 // whyNot says why an upstream gets no mail; "" where it does.
-func whyNot(u *admin.Upstream) string {
+func whyNot(u *api.Upstream) string {
 	switch {
 	case u.PausedBy != "":
 		return u.Why
@@ -276,7 +276,7 @@ func whyNot(u *admin.Upstream) string {
 }
 
 // eventLine is one of the last events.
-func eventLine(e *admin.Event) line {
+func eventLine(e *api.Event) line {
 	name := e.Name
 	if e.By != "" { // what was done comes first where there is little room
 		name = e.Action + " by " + e.By

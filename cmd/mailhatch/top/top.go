@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"mailhatch/cmd/mailhatch/terminal"
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/meter"
 )
 
 // Source is what is looked at: an admin.Client.
 type Source interface {
-	Status(ctx context.Context) (*admin.Status, error)
-	Recent(ctx context.Context) ([]admin.Event, error)
+	Status(ctx context.Context) (*api.Status, error)
+	Recent(ctx context.Context) ([]api.Event, error)
 	Metrics(ctx context.Context) ([]meter.Sample, error)
 }
 

@@ -10,21 +10,21 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/meter"
 )
 
 // gateway is one that a test makes up.
 type gateway struct {
-	status  *admin.Status
-	events  []admin.Event
+	status  *api.Status
+	events  []api.Event
 	metrics string
 	err     error
 }
 
-func (g *gateway) Status(context.Context) (*admin.Status, error) { return g.status, g.err }
-func (g *gateway) Recent(context.Context) ([]admin.Event, error) { return g.events, g.err }
+func (g *gateway) Status(context.Context) (*api.Status, error) { return g.status, g.err }
+func (g *gateway) Recent(context.Context) ([]api.Event, error) { return g.events, g.err }
 
 func (g *gateway) Metrics(context.Context) ([]meter.Sample, error) {
 	return meter.Read(strings.NewReader(g.metrics))
@@ -49,17 +49,17 @@ mailhatch_attempt_seconds_count{upstream="main"} %[3]d
 
 func busy() *gateway {
 	now := time.Now()
-	return &gateway{metrics: metrics(100, 90), status: &admin.Status{
+	return &gateway{metrics: metrics(100, 90), status: &api.Status{
 		Running: true, Version: "1.2", Hostname: "app1", Started: now.Add(-3 * time.Hour), NotReady: []string{"upstream relay is closed"},
-		Upstreams: []admin.Upstream{
-			{Name: "main", State: "open", InFlight: 3, MaxConcurrent: 16, Rate: 10, Queued: 35, Quota: []admin.Quota{{Limit: "300/d", Left: 250}}},
+		Upstreams: []api.Upstream{
+			{Name: "main", State: "open", InFlight: 3, MaxConcurrent: 16, Rate: 10, Queued: 35, Quota: []api.Quota{{Limit: "300/d", Left: 250}}},
 			{Name: "bulk", State: "closed", Reason: "paused", PausedBy: "root", Why: "paused by root since 11:20"},
 			{Name: "relay", State: "closed", Reason: "unreachable", Since: now.Add(-3 * time.Minute), Why: "closed: refused\x1b[2J \u202e; probe in 4 s", Queued: 12},
 		},
-		Queue:    map[envelope.State]admin.QueueStatus{envelope.Queued: {Parts: 47, Bytes: 1_200_000, Oldest: now.Add(-4 * time.Minute)}},
-		Maildrop: &admin.MaildropStatus{Messages: 2, Oldest: now.Add(-2 * time.Minute)},
-		Store:    admin.StoreStatus{Notes: []string{"the log grows"}},
-	}, events: []admin.Event{
+		Queue:    map[envelope.State]api.QueueStatus{envelope.Queued: {Parts: 47, Bytes: 1_200_000, Oldest: now.Add(-4 * time.Minute)}},
+		Maildrop: &api.MaildropStatus{Messages: 2, Oldest: now.Add(-2 * time.Minute)},
+		Store:    api.StoreStatus{Notes: []string{"the log grows"}},
+	}, events: []api.Event{
 		{At: now, Name: "deferred", ID: "38HE", Upstream: "relay", Class: "temporary", Error: "450 \x1b]0;owned\x07", Recipients: 2},
 		{At: now, Name: "failed", ID: "38HF", Upstream: "main", Class: "permanent", Error: "550 no such user", Recipients: 1},
 		{At: now, Name: "operator", Action: "move", By: "root", Upstream: "bulk", Recipients: 3},
@@ -98,8 +98,8 @@ func TestSnapshot(t *testing.T) {
 func TestFrameFits(t *testing.T) {
 	g := busy()
 	for i := range 40 {
-		g.status.Upstreams = append(g.status.Upstreams, admin.Upstream{Name: fmt.Sprintf("u%02d", i), State: "open"})
-		g.events = append(g.events, admin.Event{Name: "sent", Upstream: "main"})
+		g.status.Upstreams = append(g.status.Upstreams, api.Upstream{Name: fmt.Sprintf("u%02d", i), State: "open"})
+		g.events = append(g.events, api.Event{Name: "sent", Upstream: "main"})
 	}
 	for _, size := range [][2]int{{200, 60}, {80, 24}, {40, 24}, {20, 10}, {10, 3}, {1, 1}} {
 		v := &view{live: true}

@@ -4,13 +4,13 @@ import (
 	"regexp"
 	"slices"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 )
 
 // asGiven shows recipients as the account has written them: where an alias leads, and what a rule has made of an address,
 // is not for everybody, in the words of providers either. Those that one alias stands for are one.
-func asGiven(m *admin.Message) {
+func asGiven(m *api.Message) {
 	m.Envelope.To = given(m.Envelope.To)
 	for i := range m.Parts {
 		p := &m.Parts[i]

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"mailhatch/gateway/admin/api"
+
 	"golang.org/x/net/netutil"
 
 	"mailhatch/gateway/admin"
@@ -33,10 +35,10 @@ const SocketName = "mailq.sock"
 
 // Answer is what an account may know.
 type Answer struct {
-	Hostname string          `json:"hostname"`
-	Counts   *Counts         `json:"counts,omitempty"` // of all mail that waits; nil: not for this account
-	Own      []admin.Message `json:"own"`              // the account's own mail that waits, the oldest first
-	More     bool            `json:"more,omitempty"`   // there may be more of its own
+	Hostname string        `json:"hostname"`
+	Counts   *Counts       `json:"counts,omitempty"` // of all mail that waits; nil: not for this account
+	Own      []api.Message `json:"own"`              // the account's own mail that waits, the oldest first
+	More     bool          `json:"more,omitempty"`   // there may be more of its own
 }
 
 // Counts is how much mail waits.
@@ -158,7 +160,7 @@ func (s *Server) answer(ctx context.Context, user string) (*Answer, error) {
 
 // look looks through the queue.
 func (s *Server) look(ctx context.Context, user string) (*Answer, error) {
-	a := &Answer{Counts: &Counts{}, Own: []admin.Message{}}
+	a := &Answer{Counts: &Counts{}, Own: []api.Message{}}
 	if s.cfg.Hostname != nil {
 		a.Hostname = s.cfg.Hostname()
 	}

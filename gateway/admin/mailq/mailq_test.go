@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
+
 	"go.uber.org/goleak"
 
-	"mailhatch/gateway/admin"
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
@@ -234,7 +235,7 @@ func TestRemembered(t *testing.T) {
 	if len(s.answers) > maxAccounts {
 		t.Errorf("%d answers", len(s.answers))
 	}
-	s.answers = map[string]remembered{"uid:ann": {time.Now().Add(-answerLife), &Answer{Own: []admin.Message{{ID: "gone"}}}}}
+	s.answers = map[string]remembered{"uid:ann": {time.Now().Add(-answerLife), &Answer{Own: []api.Message{{ID: "gone"}}}}}
 	if a, err := s.answer(t.Context(), "uid:ann"); err != nil || len(a.Own) != 0 {
 		t.Errorf("%+v, %v", a, err)
 	}

@@ -7,14 +7,14 @@ import (
 	"strconv"
 	"strings"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
 )
 
 // deed is an action, as people see it.
 type deed struct {
-	Action admin.Action
+	Action api.Action
 	Verb   string // of the button
 	Effect string // what it does, in a sentence
 	Done   string // completes "12 recipients of 3 messages are …"
@@ -22,11 +22,11 @@ type deed struct {
 
 func deeds() []deed {
 	return []deed{
-		{admin.Retry, "Retry", "They are offered to their upstreams now, as if they were new.", "tried again"},
-		{admin.Hold, "Hold", "They wait until somebody releases them.", "held"},
-		{admin.Release, "Release", "They go on their way now.", "released"},
-		{admin.Move, "Move", "They wait for another upstream then, whatever the routes say. What it cannot carry stays.", "moved"},
-		{admin.Delete, "Delete", "They reach nobody. The history keeps that it was so, not the mail.", "deleted"},
+		{api.Retry, "Retry", "They are offered to their upstreams now, as if they were new.", "tried again"},
+		{api.Hold, "Hold", "They wait until somebody releases them.", "held"},
+		{api.Release, "Release", "They go on their way now.", "released"},
+		{api.Move, "Move", "They wait for another upstream then, whatever the routes say. What it cannot carry stays.", "moved"},
+		{api.Delete, "Delete", "They reach nobody. The history keeps that it was so, not the mail.", "deleted"},
 	}
 }
 
@@ -35,7 +35,7 @@ type wish struct {
 	Deed  deed
 	IDs   []string
 	Query string // all mail that it finds, where there are no ids
-	sel   admin.Selection
+	sel   api.Selection
 }
 
 const maxChosen = 1000 // messages of one form
@@ -93,7 +93,7 @@ func (w *wish) all(line *search.Line) error {
 // confirmation is the screen that says what an action will touch.
 type confirmation struct {
 	*wish
-	*admin.Changed
+	*api.Changed
 	Target  string
 	Targets []string // of a move whose target is not chosen yet
 	Back    string
@@ -109,7 +109,7 @@ func (p *Page) confirm(v *view) error {
 	if len(w.IDs) == 1 {
 		c.Back = "/messages/" + w.IDs[0]
 	}
-	if w.Deed.Action == admin.Move && c.Target == "" {
+	if w.Deed.Action == api.Move && c.Target == "" {
 		if c.Targets, err = p.upstreamNames(v); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (p *Page) upstreamNames(v *view) ([]string, error) {
 // result is the screen that says what an action did.
 type result struct {
 	Words string
-	*admin.Changed
+	*api.Changed
 	Back string
 }
 
@@ -162,7 +162,7 @@ func (p *Page) act(v *view) error {
 }
 
 // did says what came of it.
-func (d *deed) did(c *admin.Changed) string {
+func (d *deed) did(c *api.Changed) string {
 	return count(c.Recipients, "recipient") + " of " + count(c.Changed, "message") + plural(c.Recipients, " is ", " are ") + d.Done + "."
 }
 
@@ -207,7 +207,7 @@ func (p *Page) sendAgain(v *view) error {
 	if err != nil {
 		return err
 	}
-	ask := admin.Resend{To: addresses(v.r.PostFormValue("to")), Via: v.r.PostFormValue("via")}
+	ask := api.Resend{To: addresses(v.r.PostFormValue("to")), Via: v.r.PostFormValue("via")}
 	if len(ask.To) == 0 {
 		return badForm("No recipients are named.", "")
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
@@ -93,9 +93,9 @@ func TestNotes(t *testing.T) {
 	h := newHouse(t)
 	now := time.Now()
 	v := &view{now: now}
-	st := &admin.Status{NotReady: []string{"new mail is refused: disk full", "upstream main is closed (account)"}, Store: admin.StoreStatus{Notes: []string{"the log is long"}, Aside: 2, AsideDir: "/x"},
-		Queue:     map[envelope.State]admin.QueueStatus{envelope.Queued: {Parts: 3, Oldest: now.Add(-2 * time.Hour)}, envelope.Held: {Parts: 2}, envelope.Failed: {Parts: 2}},
-		Upstreams: []admin.Upstream{{Name: "main", State: "closed", PausedBy: "ann", Why: "paused by ann since 12:00", Queued: 2}, {Name: "bulk", State: "probing", LastError: "421"}}}
+	st := &api.Status{NotReady: []string{"new mail is refused: disk full", "upstream main is closed (account)"}, Store: api.StoreStatus{Notes: []string{"the log is long"}, Aside: 2, AsideDir: "/x"},
+		Queue:     map[envelope.State]api.QueueStatus{envelope.Queued: {Parts: 3, Oldest: now.Add(-2 * time.Hour)}, envelope.Held: {Parts: 2}, envelope.Failed: {Parts: 2}},
+		Upstreams: []api.Upstream{{Name: "main", State: "closed", PausedBy: "ann", Why: "paused by ann since 12:00", Queued: 2}, {Name: "bulk", State: "probing", LastError: "421"}}}
 	list := h.page.notes(v, st)
 	var all []string
 	for _, n := range list {
@@ -115,20 +115,20 @@ func TestNotes(t *testing.T) {
 // TestWhole: all is well only where nothing waits for an operator, and what does is named in the unit it is counted in.
 func TestWhole(t *testing.T) {
 	h := newHouse(t)
-	one := func(s envelope.State) map[envelope.State]admin.QueueStatus {
-		return map[envelope.State]admin.QueueStatus{s: {Parts: 1, Oldest: time.Now()}}
+	one := func(s envelope.State) map[envelope.State]api.QueueStatus {
+		return map[envelope.State]api.QueueStatus{s: {Parts: 1, Oldest: time.Now()}}
 	}
 	for name, tc := range map[string]struct {
-		st                 admin.Status
+		st                 api.Status
 		level, short, text string
 	}{
-		"nothing":  {admin.Status{}, "good", "All mail is moving", ""},
-		"waiting":  {admin.Status{Queue: one(envelope.Queued)}, "good", "All mail is moving", ""},
-		"failed":   {admin.Status{Queue: one(envelope.Failed)}, "info", "1 failed", "1 delivery has failed and can be tried again."},
-		"held":     {admin.Status{Queue: one(envelope.Held)}, "info", "1 held", "1 delivery is held until somebody releases it."},
-		"maildrop": {admin.Status{Maildrop: &admin.MaildropStatus{Refused: 1}}, "warn", "1 message left in the maildrop", "1 message could not be taken in"},
-		"closed":   {admin.Status{Upstreams: []admin.Upstream{{Name: "bulk", State: "closed", Queued: 1}}}, "warn", "1 waits for bulk", "1 delivery waits."},
-		"an end":   {admin.Status{Upstreams: []admin.Upstream{{Name: "bulk", State: "open", Expiries: []admin.Expiry{{Name: "token", At: time.Now()}}}}, Queue: one(envelope.Held)}, "warn", "bulk: its token ends soon, 1 more", "ends on"},
+		"nothing":  {api.Status{}, "good", "All mail is moving", ""},
+		"waiting":  {api.Status{Queue: one(envelope.Queued)}, "good", "All mail is moving", ""},
+		"failed":   {api.Status{Queue: one(envelope.Failed)}, "info", "1 failed", "1 delivery has failed and can be tried again."},
+		"held":     {api.Status{Queue: one(envelope.Held)}, "info", "1 held", "1 delivery is held until somebody releases it."},
+		"maildrop": {api.Status{Maildrop: &api.MaildropStatus{Refused: 1}}, "warn", "1 message left in the maildrop", "1 message could not be taken in"},
+		"closed":   {api.Status{Upstreams: []api.Upstream{{Name: "bulk", State: "closed", Queued: 1}}}, "warn", "1 waits for bulk", "1 delivery waits."},
+		"an end":   {api.Status{Upstreams: []api.Upstream{{Name: "bulk", State: "open", Expiries: []api.Expiry{{Name: "token", At: time.Now()}}}}, Queue: one(envelope.Held)}, "warn", "bulk: its token ends soon, 1 more", "ends on"},
 	} {
 		list := h.page.notes(&view{now: time.Now()}, &tc.st)
 		if w := whole(list); w.Level != tc.level || w.Short != tc.short {
@@ -163,7 +163,7 @@ func TestYesterday(t *testing.T) {
 	clock = now.Add(-26 * time.Hour)
 	h.figures.Hear(journal.Event{Name: "sent", Recipients: 5})
 	clock = now
-	list := h.page.today(now, &admin.Status{})
+	list := h.page.today(now, &api.Status{})
 	if !strings.Contains(list[0].Small, "yesterday") || list[1].Small != "5 yesterday by now" || list[2].Small != "" {
 		t.Errorf("%+v", list)
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
+
 	"golang.org/x/net/html"
 
 	"mailhatch/gateway/admin"
@@ -34,11 +36,11 @@ type house struct {
 	page    *Page
 	queue   queue.Engine
 	figures *figures.Figures
-	status  []admin.Upstream
+	status  []api.Upstream
 	catcher bool
-	again   admin.Resend // what was asked for last
-	steered string       // what was done last to an upstream
-	reload  error        // what comes of a reload
+	again   api.Resend // what was asked for last
+	steered string     // what was done last to an upstream
+	reload  error      // what comes of a reload
 	cfg     *config.Config
 }
 
@@ -49,15 +51,15 @@ type shown struct {
 	server *admin.Server
 }
 
-func (s shown) Status(ctx context.Context) (*admin.Status, error) { return s.server.Status(ctx) }
-func (s shown) Act(ctx context.Context, a admin.Action, sel admin.Selection, by string) (*admin.Changed, error) {
+func (s shown) Status(ctx context.Context) (*api.Status, error) { return s.server.Status(ctx) }
+func (s shown) Act(ctx context.Context, a api.Action, sel api.Selection, by string) (*api.Changed, error) {
 	return s.server.Act(ctx, a, sel, by)
 }
-func (s shown) ActOn(_ context.Context, name string, a admin.UpstreamAction, by string) (*admin.Upstream, error) {
+func (s shown) ActOn(_ context.Context, name string, a api.UpstreamAction, by string) (*api.Upstream, error) {
 	if s.house.steered = fmt.Sprint(a, " ", name, " by ", by); name == "broken" {
 		return nil, errors.New("it is broken")
 	}
-	return &admin.Upstream{}, nil
+	return &api.Upstream{}, nil
 }
 func (s shown) Unsuppress(ctx context.Context, r suppressed.Removal, by string) (*suppressed.Removed, error) {
 	s.house.steered = fmt.Sprint("lift ", r.Addresses[0], " at ", r.Upstream, " by ", by)
@@ -65,12 +67,12 @@ func (s shown) Unsuppress(ctx context.Context, r suppressed.Removal, by string) 
 	r.Upstream = ""
 	return d.Remove(ctx, r, by)
 }
-func (s shown) Resend(_ context.Context, _ string, ask admin.Resend, _ string) (*admin.Resent, error) {
+func (s shown) Resend(_ context.Context, _ string, ask api.Resend, _ string) (*api.Resent, error) {
 	if ask.To[0] == "nobody@" {
 		return nil, errors.New("nobody@ is no mailbox")
 	}
 	s.house.again = ask
-	return &admin.Resent{ID: "AGAIN"}, nil
+	return &api.Resent{ID: "AGAIN"}, nil
 }
 func (s shown) Reload(context.Context) ([]string, error) {
 	return []string{"state_dir changed"}, s.house.reload
@@ -96,7 +98,7 @@ func newHouse(t *testing.T) *house {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 2)
 	go func() { ended <- q.Run(ctx) }()
-	server := admin.New(admin.Config{Queue: q, Status: func() []admin.Upstream { return h.status }, Hostname: func() string { return "mail.example.com" }, Version: "1.2.3"})
+	server := admin.New(admin.Config{Queue: q, Status: func() []api.Upstream { return h.status }, Hostname: func() string { return "mail.example.com" }, Version: "1.2.3"})
 	h.page = New(Config{Gateway: shown{q, h, server}, Config: func() *config.Config { return h.cfg }, Figures: h.figures, Catcher: func() bool { return h.catcher }, SMTP: func() string { return "127.0.0.1:1025" },
 		Caller: func(*http.Request) access.Caller {
 			return access.Caller{Level: access.Person, By: "page: ann", CSRF: "secret-of-the-form"}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/find"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
@@ -90,7 +90,7 @@ func TestTrail(t *testing.T) {
 // TestUnknownUpstream: a name that no upstream has is told from one that has no mail.
 func TestUnknownUpstream(t *testing.T) {
 	h := newHouse(t)
-	h.status = []admin.Upstream{{Name: "main", State: "open"}, {Name: "bulk", State: "open"}}
+	h.status = []api.Upstream{{Name: "main", State: "open"}, {Name: "bulk", State: "open"}}
 	h.contains("another name", h.see("/messages?q=upstream:nope+to:ann"), "There is no upstream of that name", "The upstreams are main, bulk.")
 	if body := h.ask("GET", "/messages?q=upstream:nope+to:ann", nil).Body.String(); !strings.Contains(body, `href="/messages?q=to%3Aann&#43;upstream%3Abulk"`) {
 		t.Errorf("the links are %s", body)

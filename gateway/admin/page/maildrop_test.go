@@ -5,21 +5,21 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 )
 
 // TestMaildropNotes: mail that lies in the maildrop is worth a note, what is just being taken in is not.
 func TestMaildropNotes(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
-		status *admin.MaildropStatus
+		status *api.MaildropStatus
 		want   string
 	}{
 		"none":    {nil, ""},
-		"empty":   {&admin.MaildropStatus{}, ""},
-		"fresh":   {&admin.MaildropStatus{Messages: 3, Oldest: now.Add(-2 * time.Second)}, ""},
-		"waiting": {&admin.MaildropStatus{Messages: 3, Oldest: now.Add(-time.Hour)}, "3 messages of local programs"},
-		"refused": {&admin.MaildropStatus{Refused: 1, RefusedDir: "/x"}, "1 message could not be taken in from the maildrop; see /x"},
+		"empty":   {&api.MaildropStatus{}, ""},
+		"fresh":   {&api.MaildropStatus{Messages: 3, Oldest: now.Add(-2 * time.Second)}, ""},
+		"waiting": {&api.MaildropStatus{Messages: 3, Oldest: now.Add(-time.Hour)}, "3 messages of local programs"},
+		"refused": {&api.MaildropStatus{Refused: 1, RefusedDir: "/x"}, "1 message could not be taken in from the maildrop; see /x"},
 	} {
 		var texts []string
 		for _, n := range maildropNotes(now, c.status) {

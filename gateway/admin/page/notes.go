@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 )
 
@@ -43,7 +43,7 @@ func whole(list []note) note {
 const longWait = 15 * time.Minute
 
 // notes tells what needs attention, the worst first.
-func (p *Page) notes(v *view, st *admin.Status) []note {
+func (p *Page) notes(v *view, st *api.Status) []note {
 	var list []note
 	for _, reason := range st.NotReady {
 		if strings.HasPrefix(reason, "upstream ") { // it has a note of its own
@@ -80,7 +80,7 @@ func (p *Page) notes(v *view, st *admin.Status) []note {
 const freshDrop = time.Minute
 
 // maildropNotes tells of mail that sendmail left while the gateway was down and that is not in the queue.
-func maildropNotes(now time.Time, d *admin.MaildropStatus) (list []note) {
+func maildropNotes(now time.Time, d *api.MaildropStatus) (list []note) {
 	if d == nil {
 		return nil
 	}
@@ -113,7 +113,7 @@ func failed(n int) string {
 const paused = "paused"
 
 // upstreamNote tells what is wrong with an upstream, if anything is.
-func upstreamNote(now time.Time, u *admin.Upstream) (note, bool) {
+func upstreamNote(now time.Time, u *api.Upstream) (note, bool) {
 	for _, e := range u.Expiries {
 		switch {
 		case e.Error != "":

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page/plot"
 	"mailhatch/gateway/envelope"
@@ -26,7 +26,7 @@ type overview struct {
 	Most      string
 	Since     time.Time // when counting began, where that is within the chart; else zero
 	Shared    bool      // other gateways have the same queue, and figures of their own
-	Waits     admin.QueueStatus
+	Waits     api.QueueStatus
 	Upstreams []shownUpstream
 }
 
@@ -54,7 +54,7 @@ type shownPoint struct {
 
 // shownUpstream is an upstream in a row of a table.
 type shownUpstream struct {
-	admin.Upstream
+	api.Upstream
 	Spark template.HTML
 	Sent  int // in the last day
 }
@@ -93,7 +93,7 @@ func (p *Page) overview(v *view) error {
 }
 
 // shown adds to an upstream what it did in the last day.
-func (p *Page) shown(u admin.Upstream) shownUpstream {
+func (p *Page) shown(u api.Upstream) shownUpstream {
 	if u.PausedBy != "" {
 		u.State = paused
 	}
@@ -112,7 +112,7 @@ func (p *Page) shown(u admin.Upstream) shownUpstream {
 }
 
 // today counts since midnight, and until the same time of yesterday.
-func (p *Page) today(now time.Time, st *admin.Status) []figure {
+func (p *Page) today(now time.Time, st *api.Status) []figure {
 	local := now.Local()
 	midnight := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, local.Location())
 	today := p.cfg.Figures.Between(midnight, now.Add(time.Minute))

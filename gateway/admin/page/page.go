@@ -29,8 +29,8 @@ import (
 	"sync"
 	"time"
 
-	"mailhatch/gateway/admin"
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/find"
 	"mailhatch/gateway/admin/suppressed"
@@ -43,7 +43,7 @@ import (
 // Gateway is what the page shows and steers.
 type Gateway interface {
 	find.Source
-	Status(ctx context.Context) (*admin.Status, error)
+	Status(ctx context.Context) (*api.Status, error)
 	// Body opens a message in the queue, or one that has left it while its bytes are kept.
 	Body(ctx context.Context, id string) (queue.Body, error)
 	Events(ctx context.Context, id string) ([]queue.Event, error)
@@ -51,9 +51,9 @@ type Gateway interface {
 	// Waiting tells why each of these messages waits.
 	Waiting(ctx context.Context, list []queue.Message) (*waiting.View, error)
 	// Act does something to mail, in the name of somebody, or says to which it would.
-	Act(ctx context.Context, action admin.Action, s admin.Selection, by string) (*admin.Changed, error)
+	Act(ctx context.Context, action api.Action, s api.Selection, by string) (*api.Changed, error)
 	// ActOn pauses, resumes or probes an upstream, in the name of somebody.
-	ActOn(ctx context.Context, name string, action admin.UpstreamAction, by string) (*admin.Upstream, error)
+	ActOn(ctx context.Context, name string, action api.UpstreamAction, by string) (*api.Upstream, error)
 	suppressed.Lister
 	// Unsuppress takes addresses off the list of those that get no mail, in the name of somebody.
 	Unsuppress(ctx context.Context, r suppressed.Removal, by string) (*suppressed.Removed, error)
@@ -62,7 +62,7 @@ type Gateway interface {
 	// Render writes the request that would offer a message to these recipients at an upstream.
 	Render(ctx context.Context, m *queue.Message, upstream string, to []envelope.Recipient, w io.Writer) error
 	// Resend accepts a message a second time, in the name of somebody.
-	Resend(ctx context.Context, id string, ask admin.Resend, by string) (*admin.Resent, error)
+	Resend(ctx context.Context, id string, ask api.Resend, by string) (*api.Resent, error)
 }
 
 // Config is what a page depends on. Gateway, Figures, Caller and Config are needed.

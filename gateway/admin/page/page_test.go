@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
@@ -31,10 +31,10 @@ func TestOverview(t *testing.T) {
 	}
 	h.add(plain, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org"), part(envelope.Held, "", "bob@example.org"), part(envelope.Failed, "main", "eva@example.org")})
 	now := time.Now()
-	h.status = []admin.Upstream{{Name: "main", Kind: "smtp", State: "open", MaxConcurrent: 16},
+	h.status = []api.Upstream{{Name: "main", Kind: "smtp", State: "open", MaxConcurrent: 16},
 		{Name: "bulk", State: "closed", Reason: "account", Why: "closed: 401 <key> is invalid; probe in 27 s", Since: now.Add(-12 * time.Minute), LastError: "401 <key> is invalid", NextProbe: now.Add(27 * time.Second)},
-		{Name: "old", State: "open", Expiries: []admin.Expiry{{Name: "certificate", At: now.Add(time.Hour)}}},
-		{Name: "token", State: "open", Expiries: []admin.Expiry{{Name: "token", Error: "invalid_grant"}}}}
+		{Name: "old", State: "open", Expiries: []api.Expiry{{Name: "certificate", At: now.Add(time.Hour)}}},
+		{Name: "token", State: "open", Expiries: []api.Expiry{{Name: "token", Error: "invalid_grant"}}}}
 	for _, e := range []journal.Event{{Name: "accepted"}, {Name: "sent", Upstream: "main", Recipients: 1234, Age: 3 * time.Second}, {Name: "deferred", Recipients: 2}, {Name: "failed", Recipients: 1}} {
 		h.figures.Hear(e)
 	}
@@ -134,7 +134,7 @@ func TestAct(t *testing.T) {
 		}
 	}
 	h.contains("a question about nothing", h.see("/act?do=release&id="+id), "Nothing to release")
-	h.status = []admin.Upstream{{Name: "relay", State: "open"}, {Name: "main", State: "open"}, {Name: "gone"}}
+	h.status = []api.Upstream{{Name: "relay", State: "open"}, {Name: "main", State: "open"}, {Name: "gone"}}
 	text = h.see("/act?do=move&id=" + id)
 	h.contains("the choice", text, "Move to which upstream?", "relay")
 	if strings.Contains(text, "gone") {
@@ -161,7 +161,7 @@ func TestAgain(t *testing.T) {
 	if w := h.ask("POST", target, url.Values{"to": {"ann@example.org\r\neva@example.org"}, "via": {"relay"}}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/messages/AGAIN" {
 		t.Errorf("%d to %s: %s", w.Code, w.Header().Get("Location"), w.Body)
 	}
-	if want := (admin.Resend{To: []string{"ann@example.org", "eva@example.org"}, Via: "relay"}); !reflect.DeepEqual(h.again, want) {
+	if want := (api.Resend{To: []string{"ann@example.org", "eva@example.org"}, Via: "relay"}); !reflect.DeepEqual(h.again, want) {
 		t.Errorf("asked for %+v", h.again)
 	}
 	if w := h.ask("POST", target, url.Values{"to": {" "}}); w.Code != http.StatusBadRequest {
@@ -187,10 +187,10 @@ func TestUpstreams(t *testing.T) {
 	h := newHouse(t)
 	h.contains("no upstreams", h.see("/upstreams"), "There is no upstream.")
 	soon := time.Now().Add(90 * time.Second)
-	h.status = []admin.Upstream{
-		{Name: "main", Kind: "smtp", State: "open", MaxConcurrent: 16, Rate: 2, Quota: []admin.Quota{{Limit: "300/d", Until: soon}}, LastError: "421 later", FailedAt: time.Now()},
+	h.status = []api.Upstream{
+		{Name: "main", Kind: "smtp", State: "open", MaxConcurrent: 16, Rate: 2, Quota: []api.Quota{{Limit: "300/d", Until: soon}}, LastError: "421 later", FailedAt: time.Now()},
 		{Name: "bulk", State: "closed", Why: "closed: 401 bad key", Since: time.Now(), NextProbe: soon, LastError: "401 bad key",
-			Expiries: []admin.Expiry{{Name: "token", Error: "invalid_grant"}, {Name: "token"}, {Name: "token", At: soon, Renewed: true}, {Name: "certificate", At: soon}}},
+			Expiries: []api.Expiry{{Name: "token", Error: "invalid_grant"}, {Name: "token"}, {Name: "token", At: soon, Renewed: true}, {Name: "certificate", At: soon}}},
 		{Name: "rest", State: "closed", PausedBy: "ann", Why: "paused by ann"}, {Name: "broken", State: "open"}}
 	h.add(plain, []queue.Part{part(envelope.Queued, "gone", "ann@example.org"), part(envelope.Queued, "bulk", "bob@example.org")})
 	h.figures.Hear(journal.Event{Name: "deferred", Upstream: "bulk", Class: "account", Error: "401 <key>", ID: "Q1", Recipients: 7})
@@ -206,7 +206,7 @@ func TestUpstreams(t *testing.T) {
 		}
 	}
 	for did, want := range map[string]string{"pause-bulk": "bulk is paused.", "resume-bulk": "bulk is resumed.", "probe-bulk": "bulk is probed:", "explode-bulk": "", "pause-nope": "", "pause-gone": ""} {
-		if text := didToUpstream(did, &admin.Status{Upstreams: h.status}); !strings.HasPrefix(text, want) || want == "" && text != "" {
+		if text := didToUpstream(did, &api.Status{Upstreams: h.status}); !strings.HasPrefix(text, want) || want == "" && text != "" {
 			t.Errorf("%s did %q", did, text)
 		}
 	}

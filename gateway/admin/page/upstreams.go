@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/admin"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page/plot"
 )
@@ -59,7 +59,7 @@ func (p *Page) upstreams(v *view) error {
 }
 
 // factsOf tells what an operator may want to know of an upstream.
-func factsOf(u *admin.Upstream, now time.Time) []fact {
+func factsOf(u *api.Upstream, now time.Time) []fact {
 	var list []fact
 	add := func(name, value string) { list = append(list, fact{Name: name, Value: value}) }
 	if u.State == "" {
@@ -103,7 +103,7 @@ func factsOf(u *admin.Upstream, now time.Time) []fact {
 }
 
 // eventsFact tells how what the provider tells later comes in.
-func eventsFact(e *admin.Hearing) fact {
+func eventsFact(e *api.Hearing) fact {
 	f := fact{Name: "Later events", Value: number(e.Count) + " by " + e.Mode + " since the start"}
 	switch {
 	case e.Error != "":
@@ -114,7 +114,7 @@ func eventsFact(e *admin.Hearing) fact {
 	return f
 }
 
-func expiryFact(e *admin.Expiry) fact {
+func expiryFact(e *api.Expiry) fact {
 	f := fact{Name: strings.ToUpper(e.Name[:1]) + e.Name[1:], At: e.At}
 	switch {
 	case e.Error != "":
@@ -130,19 +130,19 @@ func expiryFact(e *admin.Expiry) fact {
 }
 
 // doTo lists what can be done to an upstream; urgent is what helps one that does not work.
-func doTo(u *admin.Upstream, urgent bool) []button {
-	to := func(label string, a admin.UpstreamAction) button {
+func doTo(u *api.Upstream, urgent bool) []button {
+	to := func(label string, a api.UpstreamAction) button {
 		return button{label, "/upstreams/" + url.PathEscape(u.Name) + "/" + string(a)}
 	}
 	if u.PausedBy != "" {
-		return []button{to("Resume…", admin.Resume)}
+		return []button{to("Resume…", api.Resume)}
 	}
 	var list []button
 	if !urgent {
-		list = append(list, to("Pause…", admin.Pause))
+		list = append(list, to("Pause…", api.Pause))
 	}
 	if u.State != "open" {
-		list = append(list, to("Probe now…", admin.Probe))
+		list = append(list, to("Probe now…", api.Probe))
 	}
 	return list
 }
@@ -150,19 +150,19 @@ func doTo(u *admin.Upstream, urgent bool) []button {
 // upstreamDeed is the screen that says what an action does to an upstream.
 type upstreamDeed struct {
 	Name, Title, Effect, Verb string
-	Action                    admin.UpstreamAction
+	Action                    api.UpstreamAction
 	Waiting                   int
 }
 
 // upstreamWish reads which action is wanted, for which upstream.
 func (p *Page) upstreamWish(v *view) (*upstreamDeed, error) {
-	d := &upstreamDeed{Name: v.r.PathValue("name"), Action: admin.UpstreamAction(v.r.PathValue("action"))}
+	d := &upstreamDeed{Name: v.r.PathValue("name"), Action: api.UpstreamAction(v.r.PathValue("action"))}
 	switch d.Action {
-	case admin.Pause:
+	case api.Pause:
 		d.Verb, d.Title, d.Effect = "Pause", "Pause "+d.Name+"?", "It is offered nothing until somebody resumes it, over restarts too. Its mail waits, or takes another way where its route has one."
-	case admin.Resume:
+	case api.Resume:
 		d.Verb, d.Title, d.Effect = "Resume", "Resume "+d.Name+"?", "Mail is offered to it again."
-	case admin.Probe:
+	case api.Probe:
 		d.Verb, d.Title, d.Effect = "Probe", "Probe "+d.Name+" now?", "One mail is offered to it at once. Where that is taken, the rest follows."
 	default:
 		return nil, badForm("There is no such action.", "")
@@ -171,7 +171,7 @@ func (p *Page) upstreamWish(v *view) (*upstreamDeed, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(st.Upstreams, func(u admin.Upstream) bool { return u.Name == d.Name && u.State != "" })
+	i := slices.IndexFunc(st.Upstreams, func(u api.Upstream) bool { return u.Name == d.Name && u.State != "" })
 	if i < 0 {
 		return nil, &refusal{http.StatusNotFound, "There is no such upstream.", "It may be gone from the config."}
 	}
@@ -201,17 +201,17 @@ func (p *Page) actOnUpstream(v *view) error {
 }
 
 // didToUpstream puts into words what an address says was done to an upstream just now: "pause-main". It is "" for anything else.
-func didToUpstream(s string, st *admin.Status) string {
+func didToUpstream(s string, st *api.Status) string {
 	action, name, _ := strings.Cut(s, "-")
-	if !slices.ContainsFunc(st.Upstreams, func(u admin.Upstream) bool { return u.Name == name && u.State != "" }) {
+	if !slices.ContainsFunc(st.Upstreams, func(u api.Upstream) bool { return u.Name == name && u.State != "" }) {
 		return ""
 	}
-	switch admin.UpstreamAction(action) {
-	case admin.Pause:
+	switch api.UpstreamAction(action) {
+	case api.Pause:
 		return name + " is paused."
-	case admin.Resume:
+	case api.Resume:
 		return name + " is resumed."
-	case admin.Probe:
+	case api.Probe:
 		return name + " is probed: its state shows what comes of it."
 	}
 	return ""

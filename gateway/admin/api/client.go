@@ -1,4 +1,6 @@
-package admin
+// Package api is what programs on this machine ask a running gateway, and how: the nouns of /api/v1, which
+// admin/openapi describes, and a client that speaks to the admin socket.
+package api
 
 import (
 	"bytes"
@@ -27,22 +29,25 @@ var ErrNotRunning = errors.New("the gateway is not running")
 // Client is the View of a running gateway, and steers it, over its admin socket. Make one with
 // NewClient.
 type Client struct {
+	HTTP   *http.Client // speaks to the socket
 	socket string
-	http   *http.Client
 }
 
-const clientTimeout = writeTimeout + readTimeout // of one request
+const (
+	clientTimeout = 11 * time.Minute // of one request: longer than the gateway takes at most
+	maxReason     = 1 << 20          // bytes of an answer that says why not
+)
 
 // NewClient returns a client for the admin socket at that path. It connects when it is asked for
 // something.
 func NewClient(socket string) *Client {
 	connect := func(ctx context.Context, _, _ string) (net.Conn, error) { return sock.Dial(ctx, socket) }
-	return &Client{socket, &http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: connect, MaxIdleConns: 1,
+	return &Client{socket: socket, HTTP: &http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: connect, MaxIdleConns: 1,
 		IdleConnTimeout: time.Minute}}}
 }
 
 // Close closes idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
 
 // Error is the answer to a request that the gateway did not follow. Is finds queue.ErrNotFound in
 // it.
@@ -73,7 +78,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if err != nil {
 		return nil, err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.HTTP.Do(req)
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" && !dial.Timeout() && !errors.Is(err, fs.ErrPermission) && ctx.Err() == nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNotRunning, c.socket, dial.Err)
@@ -96,8 +101,8 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 
 // reasonOf returns the words of an answer other than 200.
 func reasonOf(resp *http.Response) string {
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	var f failure
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxReason))
+	var f Failure
 	switch {
 	case err == nil && json.Unmarshal(b, &f) == nil && f.Error != "":
 		return f.Error

@@ -1,4 +1,4 @@
-package admin
+package api
 
 import (
 	"bytes"
@@ -298,19 +298,4 @@ type Group struct {
 // Reloaded is what came of a reload.
 type Reloaded struct {
 	Notes []string `json:"notes,omitempty"` // what of the config waits for a restart
-}
-
-// NewMessage shows a message of the queue.
-func NewMessage(m *queue.Message, v *waiting.View) Message {
-	out := Message{ID: m.ID, Size: m.Size, Header: m.Header, Envelope: m.Envelope, Parts: make([]Part, len(m.Parts))}
-	for i := range m.Parts {
-		why := v.Of(m, &m.Parts[i])
-		out.Parts[i] = newPart(&m.Parts[i])
-		out.Parts[i].Why, out.Parts[i].WhyCode, out.Parts[i].Expect = why.Words, why.Code, why.At
-	}
-	return out
-}
-
-func newPart(p *queue.Part) Part {
-	return Part{State: p.State, Upstream: p.Lane, NextAt: p.NextAt, To: p.To, Progress: p.Progress}
 }
