@@ -2,14 +2,18 @@ package gateway
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/smtp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,3 +309,75 @@ func TestToldOn(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkSendWhilePolling: an op is a mail from its acceptance to its end, at a provider that tells of each; with polling
+// and without.
+func BenchmarkSendWhilePolling(b *testing.B) {
+	for name, how := range map[string]upstream.Listening{"off": {}, "poll": {Every: 10 * time.Second, Pace: time.Second}} {
+		b.Run(name, func(b *testing.B) {
+			tell := &teller.Teller{How: how}
+			told := &tellsAll{Teller: tell}
+			h := openHouse(b, &house{kinds: []upstream.Kind{told.Kind()}}, tellerConfig)
+			b.ResetTimer()
+			var work sync.WaitGroup
+			const sessions = 8
+			for s := range sessions {
+				work.Go(func() {
+					c, err := smtp.Dial(h.addr)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					defer c.Close()
+					for i := s; i < b.N; i += sessions {
+						if err := errors.Join(c.Mail("app@example.com"), c.Rcpt(fmt.Sprintf("r%d@example.org", i))); err != nil {
+							b.Error(err)
+							return
+						}
+						w, err := c.Data()
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						fmt.Fprintf(w, "Subject: %d\r\n\r\n%s\r\n", i, strings.Repeat("words ", 500))
+						if err := w.Close(); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			work.Wait()
+			h.await("all mail", func() bool { return int(told.sent.Load()) >= b.N })
+			b.StopTimer()
+			b.ReportMetric(float64(tell.Polls()), "polls")
+		})
+	}
+}
+
+// tellsAll tells of each mail that it arrived.
+type tellsAll struct {
+	*teller.Teller
+	sent atomic.Int64
+}
+
+func (t *tellsAll) Send(ctx context.Context, m *upstream.Mail) []upstream.Outcome {
+	out := t.Teller.Send(ctx, m)
+	for i, to := range m.To {
+		t.Happen(upstream.Event{QueueID: m.ID, ProviderID: out[i].ID, Recipient: to.Address, Kind: upstream.Delivered, At: time.Now(), Key: m.ID + to.Address})
+	}
+	t.sent.Add(1)
+	return out
+}
+
+// Kind makes upstreams that are t.
+func (t *tellsAll) Kind() upstream.Kind {
+	return upstream.Kind{Name: "teller", New: func() upstream.Settings { return &tellsAllSettings{teller: t} }}
+}
+
+type tellsAllSettings struct {
+	Timeout upstream.Duration `toml:"timeout"`
+	teller  *tellsAll
+}
+
+func (s *tellsAllSettings) Open(upstream.Env) (upstream.Upstream, error) { return s.teller, nil }

@@ -101,7 +101,8 @@ type joint struct {
 	now  time.Time
 	done queue.Applied
 
-	heard map[int64]*heard // by message
+	heard   map[int64]*heard            // by message
+	records map[int64][]*history.Stored // by message; states change there too
 }
 
 // one writes one of those that were told.
@@ -129,12 +130,59 @@ func (j *joint) one(w *waiting) error {
 
 // find returns the record that something is told of; nil: there is none.
 func (j *joint) find(w *waiting) (*history.Stored, error) {
-	var list []history.Stored
-	if w.message != 0 {
-		var err error
-		if list, err = history.OfMessage(j.conn, w.message); err != nil {
-			return nil, err
+	list, err := j.candidates(w)
+	if err != nil {
+		return nil, err
+	}
+	// Most are told of the address that the record has: the others need not be read.
+	for _, is := range []func(*history.Stored) (bool, error){
+		func(r *history.Stored) (bool, error) { return j.isOf(w.Recipient, &r.Record), nil },
+		func(r *history.Stored) (bool, error) {
+			t, err := r.Texts()
+			return w.Recipient == "" || t.To.Given != "" && queue.AddressText(t.To.Given) == queue.AddressText(w.Recipient), err
+		},
+	} {
+		var named []*history.Stored
+		for _, r := range list {
+			ok, err := is(r)
+			if ok && err == nil {
+				ok, err = w.isAbout(r)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				named = append(named, r)
+			}
 		}
+		if len(named) == 1 || len(named) > 1 && w.Recipient != "" {
+			return named[0], nil
+		}
+	}
+	return nil, nil
+}
+
+// isAbout reports whether something is told by the upstream that took the mail of a record, under the id that it gave.
+func (w *waiting) isAbout(r *history.Stored) (bool, error) {
+	t, err := r.Texts()
+	return t.Upstream == w.upstream && (w.message != 0 || queue.PlainID(t.ProviderID) == w.provider()), err
+}
+
+// candidates reads the records of the message that something is told of, once in a write.
+func (j *joint) candidates(w *waiting) (list []*history.Stored, err error) {
+	if w.message != 0 {
+		if known, ok := j.records[w.message]; ok {
+			return known, nil
+		}
+		stored, err := history.OfMessage(j.conn, w.message)
+		for i := range stored {
+			list = append(list, &stored[i])
+		}
+		if j.records == nil {
+			j.records = map[int64][]*history.Stored{}
+		}
+		j.records[w.message] = list
+		return list, err
 	}
 	for _, seq := range w.candidates {
 		r, err := history.Record(j.conn, seq)
@@ -142,32 +190,10 @@ func (j *joint) find(w *waiting) (*history.Stored, error) {
 			return nil, err
 		}
 		if r != nil {
-			list = append(list, *r)
+			list = append(list, r)
 		}
 	}
-	var named []history.Stored
-	for i := range list {
-		t, err := list[i].Texts()
-		if err != nil {
-			return nil, err
-		}
-		if t.Upstream == w.upstream && (w.message != 0 || queue.PlainID(t.ProviderID) == w.provider()) && j.names(w, &list[i], t.To.Given) {
-			named = append(named, list[i])
-		}
-	}
-	if len(named) == 0 || w.Recipient == "" && len(named) > 1 {
-		return nil, nil
-	}
-	return &named[0], nil
-}
-
-// names reports whether something is told of the recipient of a record, whose address may be hidden.
-func (j *joint) names(w *waiting, r *history.Stored, given string) bool {
-	if w.Recipient == "" {
-		return true
-	}
-	address, hidden := queue.AddressText(w.Recipient), j.History.Veil.Address(w.Recipient)
-	return queue.AddressText(r.Recipient) == address || given != "" && queue.AddressText(given) == address || hidden != "" && r.Recipient == hidden
+	return list, nil
 }
 
 // tell writes what was told of the recipient of a record.
@@ -313,7 +339,8 @@ func (j *joint) known(r *history.Stored, w *waiting) (knowledge, error) {
 	return fresh, nil
 }
 
-// isOf reports whether an address, which may be hidden, is that of a record.
+// isOf reports whether an address is that of a record; either may be hidden.
 func (j *joint) isOf(address string, r *row.Record) bool {
-	return queue.AddressText(address) == queue.AddressText(r.Recipient) || j.History.Veil.Address(r.Recipient) == address
+	hide := j.History.Veil.Address
+	return queue.AddressText(address) == queue.AddressText(r.Recipient) || address != "" && (hide(r.Recipient) == address || hide(address) == r.Recipient)
 }
