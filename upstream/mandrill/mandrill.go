@@ -85,6 +85,9 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Recipients: maxRecipients, Bytes: maxRequest, Batches: true, Changes: changes(),
 	}, api.BodyKey{Key: api.Key{Setting: "api_key", Secret: s.APIKey}})
 	listener, listenErr := s.Events.Open(env, ways)
+	if listenErr == nil && listener.Listening().Webhook && s.Events.URL == "" {
+		listenErr = &upstream.KeyError{Key: "events.url", Problem: "is missing: Mandrill signs with the address that it was given", Hint: "the same one as at Mandrill"}
+	}
 	if err = errors.Join(err, listenErr); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,121 @@
+package kinds_test
+
+import (
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"mailhatch/upstream"
+	"mailhatch/upstream/kinds"
+	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/telling"
+)
+
+// TestModes: a kind listens in the ways that its provider has, and in no other.
+func TestModes(t *testing.T) {
+	for name, tell := range tellers() {
+		tells := kinds.Kinds()[kindIndex(t, name)].Traits.Tells
+		base := strings.Replace(tell.config, "QUEUE", "http://127.0.0.1:1", 1) + "base_url = \"http://127.0.0.1:1\"\n[events]\nurl = \"" + hookURL + "\"\n"
+		for mode, want := range map[string]upstream.Listening{
+			"off": {}, "poll": {Every: 2 * time.Minute}, "webhook": {Webhook: true}, "both": {Every: 2 * time.Minute, Webhook: true},
+		} {
+			up, err := upstreamtest.Open(kinds.Kinds()[kindIndex(t, name)], base+fmt.Sprintf("mode = %q\nevery = \"2m\"\n", mode))
+			if want.Every > 0 && !tells.Poll || want.Webhook && !tells.Webhook {
+				var ke *upstream.KeyError
+				if !errors.As(err, &ke) || ke.Key != "events.mode" {
+					t.Errorf("%s, %s: %v", name, mode, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, mode, err)
+				continue
+			}
+			f := up.(upstream.Feedback)
+			got := f.Listening()
+			if got.Every != want.Every || got.Webhook != want.Webhook || got.URL != hookURL || tells.Poll && got.Pace <= 0 {
+				t.Errorf("%s, %s: %+v", name, mode, got)
+			}
+			if _, err := f.Poll(t.Context(), upstream.Ask{}); err == nil {
+				t.Errorf("%s: a provider that is not there was asked", name)
+			}
+			if _, err := f.Receive(t.Context(), nil, []byte("{}")); !errors.Is(err, upstream.ErrSignature) {
+				t.Errorf("%s: without a secret: %v", name, err)
+			}
+		}
+	}
+	_, err := upstreamtest.Open(kinds.Kinds()[kindIndex(t, "mandrill")], "api_key = \"key\"\n[events]\nmode = \"webhook\"\n")
+	var ke *upstream.KeyError
+	if !errors.As(err, &ke) || ke.Key != "events.url" {
+		t.Errorf("mandrill without url: %v", err)
+	}
+}
+
+// TestUnconfirmedWebhooksOfMailgun: what a key may not look up does not count, and is named; what the log does not have
+// yet is to be sent again.
+func TestUnconfirmedWebhooksOfMailgun(t *testing.T) {
+	tell := tellers()["mailgun"]
+	log := telling.New(tell.fake(), tell.dialect, secretOf("mailgun"))
+	defer log.Close()
+	f := feedbackOf(t, "mailgun", log.URL, tell, "")
+	bounce := telling.Entry{ID: "e1", Mail: "m1", QueueID: "01Q", Recipient: "ann@example.org", Kind: upstream.Bounced, At: time.Now().Add(-time.Second)}
+	h, body := log.Webhook(time.Now(), bounce)
+	var e *upstream.Error
+	if b, err := f.Receive(t.Context(), h, body); !errors.As(err, &e) || e.Class != upstream.Temporary || len(b.Events) > 0 {
+		t.Errorf("not in the log: %v, %v", b, err)
+	}
+	log.Happen(bounce)
+	log.Answer(&upstreamtest.Answer{Status: 401, Body: "Forbidden"})
+	if b, err := f.Receive(t.Context(), h, body); err != nil || len(b.Events) > 0 || !strings.Contains(b.Note, "role Analyst") || b.Nonce == "" {
+		t.Errorf("a key that may not look: %+v, %v", b, err)
+	}
+	log.Answer(&upstreamtest.Answer{Status: 500, Body: "{}"})
+	if b, err := f.Receive(t.Context(), h, body); err == nil || len(b.Events) > 0 {
+		t.Errorf("a log that fails: %+v, %v", b, err)
+	}
+	log.Answer(nil)
+	if b, err := f.Receive(t.Context(), h, body); err != nil || len(b.Events) != 1 || b.Nonce == "" {
+		t.Errorf("confirmed: %+v, %v", b, err)
+	}
+}
+
+// TestBusyStretchOfSendGrid: a stretch with more messages than are asked about at once is halved until it is not.
+func TestBusyStretchOfSendGrid(t *testing.T) {
+	tell := tellers()["sendgrid"]
+	log := telling.New(tell.fake(), tell.dialect, secretOf("sendgrid"))
+	defer log.Close()
+	f := feedbackOf(t, "sendgrid", log.URL, tell, "")
+	for i := range 60 {
+		e := telling.Entry{ID: fmt.Sprint("e", i), Mail: fmt.Sprint("mail-", i), Recipient: fmt.Sprintf("r%d@example.org", i), Kind: upstream.Bounced, Words: "550 5.1.1 no", At: time.Now().Add(-time.Duration(i+1) * 10 * time.Second)}
+		log.Happen(e)
+	}
+	told, _ := pollAll(t, f, "", time.Now().Add(-time.Hour))
+	if len(told) != 60 {
+		t.Errorf("%d of 60 are told", len(told))
+	}
+}
+
+// TestKeysOfPostal: the server's key is taken as people have it.
+func TestKeysOfPostal(t *testing.T) {
+	tell := tellers()["postal"]
+	public := telling.PublicKey(signer())
+	der, err := base64.StdEncoding.DecodeString(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, body := tell.dialect.Sign(public, time.Now(), tell.dialect.Body([]telling.Entry{{ID: "e1", Mail: "m1", Recipient: "ann@example.org", Kind: upstream.Delivered, At: time.Now()}}))
+	for secret, good := range map[string]bool{public: true, "v=DKIM1; t=s; h=sha256; p=" + public + ";": true,
+		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})): true, "no key": false, base64.StdEncoding.EncodeToString([]byte("no key")): false} {
+		up, err := upstreamtest.Open(kinds.Kinds()[kindIndex(t, "postal")], fmt.Sprintf("api_key = \"key\"\nbase_url = \"http://127.0.0.1:1\"\n[events]\nmode = \"webhook\"\nsecret = %q\n", secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := up.(upstream.Feedback).Receive(t.Context(), h, body); (err == nil && len(b.Events) == 1) != good {
+			t.Errorf("%.40s: %v", secret, err)
+		}
+	}
+}
