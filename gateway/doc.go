@@ -15,8 +15,8 @@
 //
 //	cmd             the commands; the program that measures
 //	gateway         the hall: gateway.go in the order of a start, reload.go, and what the rooms are lent
-//	admin/page      what people see in a browser; below it how mail is shown there (letter), what became of its recipients
-//	                (fate) and how charts are drawn (plot)
+//	admin/page      what people see in a browser; below it how mail is shown there (letter), what became of it
+//	                (fate), in which words (say), and how charts are drawn (plot)
 //	explain fleet   what would become of a message, and why; what holds for all gateways on one queue
 //	accept listen admin/mailq
 //	                one message's way in; addresses, sockets and their servers; what each account of this machine may know of the

@@ -55,7 +55,7 @@ var plan = [][]string{
 	},
 	{"gateway/admin/api"},
 	{"gateway/admin/trial", "gateway/feedback/webhook"},
-	{"gateway/deliver/waiting", "gateway/admin/find", "gateway/admin/suppressed", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
+	{"gateway/deliver/waiting", "gateway/admin/find", "gateway/admin/page/fate", "gateway/admin/suppressed", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
 	{
 		"gateway/config/decode",
 		"gateway/deliver/gate",
@@ -81,7 +81,6 @@ var plan = [][]string{
 		"gateway/admin/sock",
 		"gateway/admin/figures",
 		"gateway/admin/page/letter",
-		"gateway/admin/page/fate",
 		"gateway/smtpd",
 		"gateway/route",
 		"gateway/identity",
@@ -119,6 +118,7 @@ var plan = [][]string{
 	},
 	{
 		"gateway/admin/page/plot",
+		"gateway/admin/page/say",
 		"mime/charset",
 		"mime/hostname",
 		"mime/lineend",

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mailhatch/gateway/admin/api"
+	"mailhatch/gateway/admin/page/say"
 	"mailhatch/gateway/admin/search"
 	"mailhatch/gateway/envelope"
 )
@@ -163,7 +164,7 @@ func (p *Page) act(v *view) error {
 
 // did says what came of it.
 func (d *deed) did(c *api.Changed) string {
-	return count(c.Recipients, "recipient") + " of " + count(c.Changed, "message") + plural(c.Recipients, " is ", " are ") + d.Done + "."
+	return say.Count(c.Recipients, "recipient") + " of " + say.Count(c.Changed, "message") + say.Plural(c.Recipients, " is ", " are ") + d.Done + "."
 }
 
 // didThis puts into words what an address says was done to one message just now: "retry-3". It is "" for anything else.
@@ -174,7 +175,7 @@ func didThis(s string) string {
 	if err != nil || recipients < 1 || i < 0 {
 		return ""
 	}
-	return count(recipients, "recipient") + plural(recipients, " is ", " are ") + deeds()[i].Done + "."
+	return say.Count(recipients, "recipient") + say.Plural(recipients, " is ", " are ") + deeds()[i].Done + "."
 }
 
 // again is the screen by which a message is sent a second time.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/find"
@@ -126,18 +125,15 @@ func TestStateFilters(t *testing.T) {
 	}
 }
 
-// TestToldLater: what a provider has told is part of the sentence, and no less bad for having been sent.
+// TestToldLater: what went wrong after an upstream took it is no less bad.
 func TestToldLater(t *testing.T) {
 	told := func(s envelope.State) queue.Record {
 		r := sent("ann@example.org")
 		r.State, r.Error = s, "550 unknown"
 		return r
 	}
-	for s, want := range map[envelope.State]string{envelope.Delivered: "taken by main, which says that it arrived", envelope.Bounced: "taken by main, which says that it did not arrive", envelope.Complained: "called it spam"} {
+	for _, s := range []envelope.State{envelope.Delivered, envelope.Bounced, envelope.Complained} {
 		r := told(s)
-		if f := fateOf(&r, time.Time{}); !strings.Contains(f.Words, want) {
-			t.Errorf("%s: %s", s, f.Words)
-		}
 		if row := rowOf(&find.Message{Records: []queue.Record{r}}, nil); row.Bad != (s != envelope.Delivered) || row.Words != "550 unknown" {
 			t.Errorf("%s: %+v", s, row)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"mailhatch/gateway/admin/page/fate"
 	"mailhatch/gateway/admin/page/letter"
+	"mailhatch/gateway/admin/page/say"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/mime"
@@ -34,7 +35,7 @@ type message struct {
 	fates    []fate.Fate
 	States   map[string]int // recipients
 
-	Timeline []step
+	Timeline []fate.Step
 	Requests []request
 	Why      string // address of what decides the way of such a message
 	Text     []letter.Piece
@@ -80,7 +81,7 @@ func (p *Page) message(v *view) error {
 	if title == "" {
 		title = "Message " + m.ID
 	}
-	return p.show(v, http.StatusOK, "message", clip(title, 80), m)
+	return p.show(v, http.StatusOK, "message", say.Clip(title, 80), m)
 }
 
 // id returns the id of the message that the address names.
@@ -124,14 +125,14 @@ func (p *Page) known(v *view) (*message, error) {
 	for i := range slices.Backward(records) { // they are the newest first
 		r := &records[i]
 		m.goes(r.Upstream, r.Recipient)
-		m.add(fateOf(r, m.Envelope.Received))
+		m.add(fate.Of(r, m.Envelope.Received))
 	}
 	m.Fates, m.Total, m.Some = fate.Together(m.fates), len(m.fates), len(records) == maxRecords
 	events, err := p.cfg.Gateway.Events(v.ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	m.Timeline = timeline(&m.Envelope, events, records)
+	m.Timeline = fate.Timeline(&m.Envelope, events, records)
 	m.Why = why(&m.Envelope)
 	if m.Header.From != "" && !strings.Contains(m.Header.From, m.Envelope.From) || m.Envelope.From == "" {
 		m.Sender = sender(m.Envelope.From)
@@ -180,7 +181,7 @@ func (p *Page) waits(v *view, m *message, list []queue.Message) error {
 		}
 		m.goes(part.Lane, part.To...)
 		for j := range part.To {
-			m.add(fate.Fate{To: mime.AddressText(part.To[j].Address), Given: given(&part.To[j]), State: part.State, Upstream: part.Lane, Words: words, Small: small})
+			m.add(fate.Fate{To: mime.AddressText(part.To[j].Address), Given: fate.Given(&part.To[j]), State: part.State, Upstream: part.Lane, Words: words, Small: small})
 		}
 	}
 	return nil
@@ -202,14 +203,6 @@ func (m *message) goes(upstream string, to ...envelope.Recipient) {
 func (m *message) add(f fate.Fate) {
 	m.States[string(f.State)]++
 	m.fates = append(m.fates, f)
-}
-
-// given returns what a recipient was called before aliases and rewriting, "" for the same.
-func given(r *envelope.Recipient) string {
-	if r.Given == r.Address {
-		return ""
-	}
-	return mime.AddressText(r.Given)
 }
 
 // open reads the contents of a message. done ends that.

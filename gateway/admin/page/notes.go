@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/admin/api"
+	"mailhatch/gateway/admin/page/say"
 	"mailhatch/gateway/envelope"
 )
 
@@ -49,7 +50,7 @@ func (p *Page) notes(v *view, st *api.Status) []note {
 		if strings.HasPrefix(reason, "upstream ") { // it has a note of its own
 			continue
 		}
-		list = append(list, note{Level: "bad", Short: "Not ready: " + clip(reason, 60), Text: "Not ready: " + reason + "."})
+		list = append(list, note{Level: "bad", Short: "Not ready: " + say.Clip(reason, 60), Text: "Not ready: " + reason + "."})
 	}
 	for i := range st.Upstreams {
 		if n, ok := upstreamNote(v.now, &st.Upstreams[i]); ok {
@@ -57,20 +58,20 @@ func (p *Page) notes(v *view, st *api.Status) []note {
 		}
 	}
 	if q := st.Queue[envelope.Queued]; q.Parts > 0 && v.now.Sub(q.Oldest) > longWait {
-		list = append(list, note{Level: "warn", Short: number(q.Parts) + plural(q.Parts, " waits", " wait") + ", the oldest for " + duration(v.now.Sub(q.Oldest).Truncate(time.Second)),
-			Text: fmt.Sprintf("The oldest mail that waits came %s ago.", duration(v.now.Sub(q.Oldest).Truncate(time.Second))), Link: "/messages?q=state:waits"})
+		list = append(list, note{Level: "warn", Short: say.Number(q.Parts) + say.Plural(q.Parts, " waits", " wait") + ", the oldest for " + say.Duration(v.now.Sub(q.Oldest).Truncate(time.Second)),
+			Text: fmt.Sprintf("The oldest mail that waits came %s ago.", say.Duration(v.now.Sub(q.Oldest).Truncate(time.Second))), Link: "/messages?q=state:waits"})
 	}
 	if q := st.Queue[envelope.Failed]; q.Parts > 0 {
-		list = append(list, note{Level: "info", Short: number(q.Parts) + " failed", State: envelope.Failed, Text: failed(q.Parts), Link: "/messages?q=state:failed"})
+		list = append(list, note{Level: "info", Short: say.Number(q.Parts) + " failed", State: envelope.Failed, Text: failed(q.Parts), Link: "/messages?q=state:failed"})
 	}
 	if q := st.Queue[envelope.Held]; q.Parts > 0 {
-		list = append(list, note{Level: "info", Short: number(q.Parts) + " held", State: envelope.Held, Text: held(q.Parts), Link: "/messages?q=state:held"})
+		list = append(list, note{Level: "info", Short: say.Number(q.Parts) + " held", State: envelope.Held, Text: held(q.Parts), Link: "/messages?q=state:held"})
 	}
 	for _, n := range st.Store.Notes {
 		list = append(list, note{Level: "warn", Short: "The store needs attention", Text: "The store: " + n})
 	}
 	if n := st.Store.Aside; n > 0 {
-		list = append(list, note{Level: "info", Short: "Bodies were set aside", Text: fmt.Sprintf("Stored bodies without a message were set aside in %s: %s.", st.Store.AsideDir, number(n)),
+		list = append(list, note{Level: "info", Short: "Bodies were set aside", Text: fmt.Sprintf("Stored bodies without a message were set aside in %s: %s.", st.Store.AsideDir, say.Number(n)),
 			Small: "mailhatch recover"})
 	}
 	return append(list, maildropNotes(v.now, st.Maildrop)...)
@@ -85,28 +86,28 @@ func maildropNotes(now time.Time, d *api.MaildropStatus) (list []note) {
 		return nil
 	}
 	if age := now.Sub(d.Oldest); d.Messages > 0 && age > freshDrop {
-		list = append(list, note{Level: "warn", Short: count(d.Messages, "message") + " in the maildrop",
-			Text:  fmt.Sprintf("%s of local programs could not be taken from the maildrop yet, the oldest for %s.", count(d.Messages, "message"), duration(age.Truncate(time.Second))),
+		list = append(list, note{Level: "warn", Short: say.Count(d.Messages, "message") + " in the maildrop",
+			Text:  fmt.Sprintf("%s of local programs could not be taken from the maildrop yet, the oldest for %s.", say.Count(d.Messages, "message"), say.Duration(age.Truncate(time.Second))),
 			Small: "mailhatch queue list --state maildrop"})
 	}
 	if d.Refused > 0 {
-		list = append(list, note{Level: "warn", Short: count(d.Refused, "message") + " left in the maildrop", Text: fmt.Sprintf("%s could not be taken in from the maildrop; see %s and the log.", count(d.Refused, "message"), d.RefusedDir)})
+		list = append(list, note{Level: "warn", Short: say.Count(d.Refused, "message") + " left in the maildrop", Text: fmt.Sprintf("%s could not be taken in from the maildrop; see %s and the log.", say.Count(d.Refused, "message"), d.RefusedDir)})
 	}
 	return list
 }
 
 // deliveries writes how many parts there are of messages: each is what some recipients wait for together.
-func deliveries(n int) string { return number(n) + " " + plural(n, "delivery", "deliveries") }
+func deliveries(n int) string { return say.Number(n) + " " + say.Plural(n, "delivery", "deliveries") }
 
 // deliveriesWait writes that so many of them wait.
-func deliveriesWait(n int) string { return deliveries(n) + " " + plural(n, "waits", "wait") }
+func deliveriesWait(n int) string { return deliveries(n) + " " + say.Plural(n, "waits", "wait") }
 
 func held(n int) string {
-	return deliveries(n) + plural(n, " is held until somebody releases it.", " are held until somebody releases them.")
+	return deliveries(n) + say.Plural(n, " is held until somebody releases it.", " are held until somebody releases them.")
 }
 
 func failed(n int) string {
-	return deliveries(n) + plural(n, " has", " have") + " failed and can be tried again."
+	return deliveries(n) + say.Plural(n, " has", " have") + " failed and can be tried again."
 }
 
 // paused is what people see for the state of an upstream that an operator has paused.
@@ -133,7 +134,7 @@ func upstreamNote(now time.Time, u *api.Upstream) (note, bool) {
 	n := note{Level: "warn", Short: u.Name + " is " + u.State, Small: u.LastError, Link: "/messages?q=upstream:" + u.Name, Do: doTo(u, true)}
 	n.Text = u.Name + " has been " + u.State
 	if now.Sub(u.Since) >= time.Second && !u.Since.IsZero() {
-		n.Text += " for " + duration(now.Sub(u.Since).Truncate(time.Second))
+		n.Text += " for " + say.Duration(now.Sub(u.Since).Truncate(time.Second))
 	}
 	if why := strings.TrimPrefix(u.Why, u.State+": "); why != "" {
 		n.Text, n.Small = n.Text+": "+why, ""
@@ -143,7 +144,7 @@ func upstreamNote(now time.Time, u *api.Upstream) (note, bool) {
 	}
 	n.Text += "."
 	if u.Queued > 0 {
-		n.Short = number(u.Queued) + plural(u.Queued, " waits for ", " wait for ") + u.Name
+		n.Short = say.Number(u.Queued) + say.Plural(u.Queued, " waits for ", " wait for ") + u.Name
 		n.Text += " " + deliveriesWait(u.Queued) + "."
 		n.Do = append(n.Do, button{"Move elsewhere…", "/act?do=move&q=state:queued+upstream:" + url.QueryEscape(u.Name)})
 	}

@@ -10,6 +10,7 @@ import (
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page/plot"
+	"mailhatch/gateway/admin/page/say"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue/engines"
 )
@@ -107,7 +108,7 @@ func (p *Page) shown(u api.Upstream) shownUpstream {
 	if s.Sent == 0 {
 		class = "discarded"
 	}
-	s.Spark = plot.Spark(values, class, count(s.Sent, "recipient")+" sent in 24 hours")
+	s.Spark = plot.Spark(values, class, say.Count(s.Sent, "recipient")+" sent in 24 hours")
 	return s
 }
 
@@ -120,21 +121,21 @@ func (p *Page) today(now time.Time, st *api.Status) []figure {
 	var yesterday figures.Count
 	if p.cfg.Figures.Since().Before(midnight.AddDate(0, 0, -1)) {
 		yesterday = p.cfg.Figures.Between(midnight.AddDate(0, 0, -1), local.AddDate(0, 0, -1))
-		before = func(n int) string { return number(n) + " yesterday by now" }
+		before = func(n int) string { return say.Number(n) + " yesterday by now" }
 	}
 	to, oldest := "", ""
 	if today.Accepted > 0 {
-		to = "for " + count(today.Recipients, "recipient")
+		to = "for " + say.Count(today.Recipients, "recipient")
 	}
 	waiting := st.Queue[envelope.Queued]
 	if waiting.Parts > 0 {
-		oldest = "the oldest for " + duration(now.Sub(waiting.Oldest).Truncate(time.Second))
+		oldest = "the oldest for " + say.Duration(now.Sub(waiting.Oldest).Truncate(time.Second))
 	}
 	return []figure{
-		{"Accepted today", "accepted", "/messages?q=since:today", today.Accepted, plural(today.Accepted, "message", "messages"), before(yesterday.Accepted), to},
-		{"Sent today", "sent", "/messages?q=state:sent+since:today", today.Sent, plural(today.Sent, "recipient", "recipients"), before(yesterday.Sent), ""},
-		{"Waiting", "waits", "/messages?q=state:waits", waiting.Parts, plural(waiting.Parts, "delivery", "deliveries"), oldest, ""},
-		{"Failed today", "failed", "/messages?q=state:failed", today.Failed, plural(today.Failed, "recipient", "recipients"), before(yesterday.Failed), ""},
+		{"Accepted today", "accepted", "/messages?q=since:today", today.Accepted, say.Plural(today.Accepted, "message", "messages"), before(yesterday.Accepted), to},
+		{"Sent today", "sent", "/messages?q=state:sent+since:today", today.Sent, say.Plural(today.Sent, "recipient", "recipients"), before(yesterday.Sent), ""},
+		{"Waiting", "waits", "/messages?q=state:waits", waiting.Parts, say.Plural(waiting.Parts, "delivery", "deliveries"), oldest, ""},
+		{"Failed today", "failed", "/messages?q=state:failed", today.Failed, say.Plural(today.Failed, "recipient", "recipients"), before(yesterday.Failed), ""},
 	}
 }
 
@@ -163,8 +164,8 @@ func (o *overview) draw(f *figures.Figures, s *span) {
 		}
 	}
 	c.Series = []plot.Series{sent, deferred, lost}
-	c.About = fmt.Sprintf("Recipients in the last %s: %s sent, %s put off, %s failed", strings.TrimPrefix(s.Label, "1 "), number(total.Sent), number(total.Deferred), number(total.Failed))
-	o.Chart, o.Unit = c.SVG(), duration(s.step)
+	c.About = fmt.Sprintf("Recipients in the last %s: %s sent, %s put off, %s failed", strings.TrimPrefix(s.Label, "1 "), say.Number(total.Sent), say.Number(total.Deferred), say.Number(total.Failed))
+	o.Chart, o.Unit = c.SVG(), say.Duration(s.step)
 	if half, most, ok := f.Ages(s.whole); ok {
 		o.Half, o.Most = roughly(half), roughly(most)
 	}
@@ -187,8 +188,8 @@ func (s *span) marks(i int, at time.Time) bool {
 func roughly(d time.Duration) string {
 	for _, unit := range []time.Duration{time.Hour, time.Minute, time.Second, 100 * time.Millisecond, 10 * time.Millisecond} {
 		if d >= 5*unit {
-			return "about " + duration(d.Round(unit))
+			return "about " + say.Duration(d.Round(unit))
 		}
 	}
-	return "about " + duration(d.Round(time.Millisecond))
+	return "about " + say.Duration(d.Round(time.Millisecond))
 }

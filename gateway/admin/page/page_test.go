@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"reflect"
 	"strings"
@@ -334,33 +333,8 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// TestWords: times, sizes and numbers as people read them.
+// TestWords: states as people read them, and names of files that hold no surprise.
 func TestWords(t *testing.T) {
-	for d, want := range map[time.Duration]string{-1: "0 s", 0: "0 ms", 7 * time.Millisecond: "7 ms", 2400 * time.Millisecond: "2.4 s", 12 * time.Second: "12 s", 3 * time.Minute: "3 min",
-		time.Hour: "1 h", 65 * time.Minute: "1 h 5 min", 23*time.Hour + time.Minute: "23 h", 49 * time.Hour: "2 d 1 h"} {
-		if got := duration(d); got != want {
-			t.Errorf("%d is %q, want %q", d, got, want)
-		}
-	}
-	for n, want := range map[int64]string{1: "1 byte", 999: "999 bytes", 2048: "2 kB", 3 << 19: "1.5 MB", 20 << 20: "20 MB"} {
-		if got := sizeWords(n); got != want {
-			t.Errorf("%d is %q, want %q", n, got, want)
-		}
-	}
-	for n, want := range map[int]string{0: "0", 12: "12", 1234: "1,234", -1234567: "-1,234,567"} {
-		if got := number(n); got != want {
-			t.Errorf("%d is %q, want %q", n, got, want)
-		}
-	}
-	for _, names := range [][]string{nil, {"a"}, {"a", "b"}, {"a", "b", "c"}, {"a", "b", "c", "d"}} {
-		want := map[int]string{0: "", 1: "a", 2: "a and b", 3: "a, b and c", 4: "a, b, c and 1 more"}[len(names)]
-		if got := listed(names, 3); got != want {
-			t.Errorf("%q is %q", names, got)
-		}
-	}
-	if got := clip("größer", 4); got != "grö…" {
-		t.Error(got)
-	}
 	for name, want := range map[string]string{"a\r\nb/c\\d": "attachment; filename=a__b_c_d", "": `attachment; filename=""`, "grün.pdf": "attachment; filename*=utf-8''gr%C3%BCn.pdf", "\xff": "attachment; filename=_"} {
 		if got := contentDisposition(name); got != want {
 			t.Errorf("%q is %q, want %q", name, got, want)
@@ -370,42 +344,6 @@ func TestWords(t *testing.T) {
 		if got := stateShape(s) + " " + stateWord(s); got != want {
 			t.Errorf("%s is %q", s, got)
 		}
-	}
-}
-
-// TestTimeline: each kind of event has words.
-func TestTimeline(t *testing.T) {
-	next := time.Date(2026, 11, 30, 12, 0, 0, 0, time.Local)
-	for _, c := range []struct {
-		e    queue.Event
-		want string
-	}{
-		{queue.Event{Kind: queue.EventDeferred, Upstream: "bulk", Attempts: 2, Next: next}, "bulk put off ann@x at attempt 2; the next is at 12:00:00"},
-		{queue.Event{Kind: queue.EventFailover, Upstream: "bulk", Lane: "relay"}, "On from bulk to relay for ann@x"},
-		{queue.Event{Kind: queue.EventUncertain, Upstream: "bulk"}, "Nobody knows whether bulk has taken it for ann@x"},
-		{queue.Event{Kind: queue.EventHeld, Rule: "drafts"}, "Held by route drafts for ann@x"},
-		{queue.Event{Kind: queue.EventHeld, By: "root"}, "Held by root for ann@x"},
-		{queue.Event{Kind: queue.EventHeld}, "Held for ann@x"},
-		{queue.Event{Kind: queue.EventFailed}, "Given up for ann@x"},
-		{queue.Event{Kind: queue.EventRetried}, "mailhatch tried it again for ann@x"},
-		{queue.Event{Kind: queue.EventReleased, By: "root"}, "root released it for ann@x"},
-		{queue.Event{Kind: queue.EventDeleted, By: "root"}, "root deleted it for ann@x"},
-		{queue.Event{Kind: queue.EventMoved, By: "root", Lane: "relay"}, "root moved it to relay for ann@x"},
-		{queue.Event{Kind: queue.EventResent, By: "root", Words: "as X"}, "root sent it again, as X"},
-		{queue.Event{Kind: "new kind"}, "new kind ann@x"},
-	} {
-		c.e.To = []string{"ann@x"}
-		if got := eventStep(&c.e).Words; got != c.want {
-			t.Errorf("%s is %q, want %q", c.e.Kind, got, c.want)
-		}
-	}
-	if got := eventStep(&queue.Event{Kind: queue.EventFailed}).Words; got != "Given up" {
-		t.Errorf("for all: %q", got)
-	}
-	records := []queue.Record{{State: envelope.Discarded, Recipient: envelope.Recipient{Address: "ann@x"}}, {State: envelope.Failed, Recipient: envelope.Recipient{Address: "bob@x"}, Error: "no"}}
-	got := timeline(&envelope.Envelope{Client: envelope.Client{Addr: netip.MustParseAddr("::1"), User: "app", Listener: "l", Protocol: "ESMTP"}}, nil, records)
-	if len(got) != 3 || got[0].Words != "Accepted from ::1 by app at l with ESMTP" || got[1].Words != "Given up for bob@x" || got[2].Words != "Discarded for ann@x" {
-		t.Errorf("%+v", got)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page/plot"
+	"mailhatch/gateway/admin/page/say"
 )
 
 // upstreams is the screen of all upstreams.
@@ -48,7 +49,7 @@ func (p *Page) upstreams(v *view) error {
 		c.Troubles = p.cfg.Figures.Troubles(c.Name)
 		c.Facts = factsOf(&c.Upstream, v.now)
 		if half, most, ok := p.cfg.Figures.Latency(c.Name, time.Hour); ok {
-			c.Facts = append(c.Facts, fact{Name: "Latency", Value: "half of the recipients within " + duration(half) + ", all but 1 % within " + duration(most) + ", in the last hour"})
+			c.Facts = append(c.Facts, fact{Name: "Latency", Value: "half of the recipients within " + say.Duration(half) + ", all but 1 % within " + say.Duration(most) + ", in the last hour"})
 		}
 		if c.State != "" { // it is in the config
 			c.Do = doTo(&c.Upstream, false)
@@ -91,7 +92,7 @@ func factsOf(u *api.Upstream, now time.Time) []fact {
 		add("Rate", "at most "+strconv.FormatFloat(u.Rate, 'g', 4, 64)+" a second")
 	}
 	for _, q := range u.Quota {
-		list = append(list, fact{Name: "Quota " + q.Limit, Value: number(q.Left) + " left until " + q.Until.Local().Format("Mon 15:04"), Bad: q.Left == 0})
+		list = append(list, fact{Name: "Quota " + q.Limit, Value: say.Number(q.Left) + " left until " + q.Until.Local().Format("Mon 15:04"), Bad: q.Left == 0})
 	}
 	for i := range u.Expiries {
 		list = append(list, expiryFact(&u.Expiries[i]))
@@ -104,7 +105,7 @@ func factsOf(u *api.Upstream, now time.Time) []fact {
 
 // eventsFact tells how what the provider tells later comes in.
 func eventsFact(e *api.Hearing) fact {
-	f := fact{Name: "Later events", Value: number(e.Count) + " by " + e.Mode + " since the start"}
+	f := fact{Name: "Later events", Value: say.Number(e.Count) + " by " + e.Mode + " since the start"}
 	switch {
 	case e.Error != "":
 		f.Value, f.Bad = "nothing is learned: "+e.Error, true

@@ -1,4 +1,4 @@
-package page
+package fate
 
 import (
 	"fmt"
@@ -6,44 +6,44 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/admin/page/fate"
+	"mailhatch/gateway/admin/page/say"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
 	"mailhatch/mime"
 )
 
-// step is one thing that happened to a message.
-type step struct {
+// Step is one thing that happened to a message.
+type Step struct {
 	At    time.Time
 	State envelope.State // "": none that a recipient can have
 	Words string
 	Small string // the provider's words
 }
 
-// timeline tells the story of a message, oldest first: how it came, what happened on the way, how it ended.
-func timeline(env *envelope.Envelope, events []queue.Event, records []queue.Record) []step {
+// Timeline tells the story of a message, oldest first: how it came, what happened on the way, how it ended.
+func Timeline(env *envelope.Envelope, events []queue.Event, records []queue.Record) []Step {
 	came := "Accepted "
 	if len(records) > 0 && records[0].State == envelope.Refused { // then all are
 		came = "Handed over "
 	}
-	steps := append([]step{{At: env.Received, Words: came + client(&env.Client)}}, renamed(env)...)
+	steps := append([]Step{{At: env.Received, Words: came + client(&env.Client)}}, renamed(env)...)
 	events = merged(events)
 	for i := range events {
 		steps = append(steps, eventStep(&events[i]))
 	}
 	steps = append(steps, together(records)...)
-	slices.SortStableFunc(steps, func(a, b step) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(steps, func(a, b Step) int { return a.At.Compare(b.At) })
 	return steps
 }
 
 // renamed says which recipients stand for those that were given: aliases and rules have put them in their place.
-func renamed(env *envelope.Envelope) []step {
+func renamed(env *envelope.Envelope) []Step {
 	var order []string
 	now := map[string][]string{}
 	for i := range env.To {
 		r := &env.To[i]
-		name := given(r)
+		name := Given(r)
 		if name == "" {
 			continue
 		}
@@ -52,16 +52,16 @@ func renamed(env *envelope.Envelope) []step {
 		}
 		now[name] = append(now[name], mime.AddressText(r.Address))
 	}
-	var steps []step
+	var steps []Step
 	for i, name := range order {
 		if i == manySteps {
-			return append(steps, step{At: env.Received, Words: fmt.Sprintf("%s more recipients were renamed", number(len(order)-i))})
+			return append(steps, Step{At: env.Received, Words: fmt.Sprintf("%s more recipients were renamed", say.Number(len(order)-i))})
 		}
-		words := name + " became " + listed(now[name], 3)
+		words := name + " became " + say.Listed(now[name], 3)
 		if local, _, ok := strings.Cut(now[name][0], "@"); ok && len(now[name]) == 1 && local == name { // it only lacked a domain
 			words = name + " was completed to " + now[name][0]
 		}
-		steps = append(steps, step{At: env.Received, Words: words})
+		steps = append(steps, Step{At: env.Received, Words: words})
 	}
 	return steps
 }
@@ -100,7 +100,7 @@ func merged(events []queue.Event) []queue.Event {
 	var out []queue.Event
 	at := map[kind]int{}
 	for _, e := range events {
-		k := kind{e.Kind, e.Upstream, e.Lane, e.Rule, e.By, fate.Unnamed(e.Words, e.To...), e.Attempts}
+		k := kind{e.Kind, e.Upstream, e.Lane, e.Rule, e.By, Unnamed(e.Words, e.To...), e.Attempts}
 		i, known := at[k]
 		if !known || e.To == nil {
 			at[k] = len(out)
@@ -114,7 +114,7 @@ func merged(events []queue.Event) []queue.Event {
 }
 
 // together makes one step of recipients that ended alike: at once or, where there are many, at any time.
-func together(records []queue.Record) []step {
+func together(records []queue.Record) []Step {
 	type end struct {
 		at                             int64
 		state                          envelope.State
@@ -130,7 +130,7 @@ func together(records []queue.Record) []step {
 			e.state, e.problems = envelope.Sent, ""
 		}
 		if len(records) > manySteps {
-			e.at, e.providerID, e.problems = 0, "", fate.Unnamed(r.Error, r.Recipient.Address)
+			e.at, e.providerID, e.problems = 0, "", Unnamed(r.Error, r.Recipient.Address)
 		}
 		if first[e] == nil {
 			first[e] = r
@@ -139,11 +139,11 @@ func together(records []queue.Record) []step {
 		last[e] = r
 		to[e] = append(to[e], mime.AddressText(r.Recipient.Address))
 	}
-	var steps []step
+	var steps []Step
 	for _, e := range order {
 		r := first[e]
-		s := step{At: r.At, State: e.state, Small: e.problems}
-		who := listed(to[e], 3)
+		s := Step{At: r.At, State: e.state, Small: e.problems}
+		who := say.Listed(to[e], 3)
 		switch e.state {
 		case envelope.Sent:
 			s.Words = "Taken by " + r.Upstream + " for " + who
@@ -158,21 +158,21 @@ func together(records []queue.Record) []step {
 			s.Words = "Given up for " + who
 		}
 		if took := last[e].At.Sub(r.At); took >= time.Second {
-			s.Words += ", the last " + duration(took.Truncate(time.Second)) + " later"
+			s.Words += ", the last " + say.Duration(took.Truncate(time.Second)) + " later"
 		}
 		steps = append(steps, s)
 	}
 	return steps
 }
 
-// fateOf says what became of a recipient.
-func fateOf(r *queue.Record, received time.Time) fate.Fate {
-	f := fate.Fate{To: mime.AddressText(r.Recipient.Address), Given: given(&r.Recipient), State: r.State, Upstream: r.Upstream, Small: r.Error, ID: r.ProviderID, At: r.At}
+// Of says what became of a recipient.
+func Of(r *queue.Record, received time.Time) Fate {
+	f := Fate{To: mime.AddressText(r.Recipient.Address), Given: Given(&r.Recipient), State: r.State, Upstream: r.Upstream, Small: r.Error, ID: r.ProviderID, At: r.At}
 	switch r.State {
 	case envelope.Sent:
 		f.Words = "taken by " + r.Upstream
 		if after := r.At.Sub(received); !received.IsZero() && after >= 0 {
-			f.Detail = " " + duration(after) + " after it came"
+			f.Detail = " " + say.Duration(after) + " after it came"
 		}
 		if r.Attempts > 1 {
 			f.Detail += fmt.Sprintf(", at attempt %d", r.Attempts)
@@ -184,7 +184,7 @@ func fateOf(r *queue.Record, received time.Time) fate.Fate {
 			f.At = r.Told
 		}
 	case envelope.Failed:
-		f.Words = "given up after " + count(r.Attempts, "attempt")
+		f.Words = "given up after " + say.Count(r.Attempts, "attempt")
 	case envelope.Refused:
 		f.Words = "refused when it was handed over"
 	default:
@@ -194,19 +194,19 @@ func fateOf(r *queue.Record, received time.Time) fate.Fate {
 }
 
 // eventStep puts an event into words.
-func eventStep(e *queue.Event) step {
+func eventStep(e *queue.Event) Step {
 	who := ""
 	if len(e.To) > 0 {
-		who = " " + listed(e.To, 3)
+		who = " " + say.Listed(e.To, 3)
 	}
 	by := e.By
 	if by == "" {
 		by = "mailhatch"
 	}
-	s := step{At: e.At, State: envelope.Queued, Small: e.Words}
+	s := Step{At: e.At, State: envelope.Queued, Small: e.Words}
 	switch e.Kind {
 	case queue.EventRewritten:
-		s.State, s.Words = "", "Changed by rewrite "+plural(strings.Count(e.Rule, ", ")+1, "rule ", "rules ")+e.Rule
+		s.State, s.Words = "", "Changed by rewrite "+say.Plural(strings.Count(e.Rule, ", ")+1, "rule ", "rules ")+e.Rule
 	case queue.EventDeferred:
 		s.Words = e.Upstream + " put off" + who
 		if e.Told != "" {
@@ -269,4 +269,12 @@ func eventStep(e *queue.Event) step {
 		s.Words = strings.TrimSuffix(s.Words, " for")
 	}
 	return s
+}
+
+// Given returns what a recipient was called before aliases and rewriting, "" for the same.
+func Given(r *envelope.Recipient) string {
+	if r.Given == r.Address {
+		return ""
+	}
+	return mime.AddressText(r.Given)
 }
