@@ -90,6 +90,11 @@ func (c *collector) collectQueue(ctx context.Context, gauge newGauge) {
 	}
 	gauge("queue_log_bytes", "Bytes of the queue's log where it cannot be carried over.").Set(float64(health.LogBytes))
 	gauge("queue_aside", "Bodies without a message that were set aside.").Set(float64(health.Aside))
+	if db := health.Database; db != nil {
+		gauge("database_dead_rows", "Rows of the table of what waits that are gone and not removed yet.").Set(float64(db.DeadRows))
+		gauge("database_snapshot_seconds", "Age of the oldest transaction that keeps such rows from being removed.").Set(db.Snapshot.Seconds())
+		gauge("database_claim_seconds", "What the slowest claim of due mail took within the last minute or two.").Set(db.Claim.Seconds())
+	}
 	lanes, err := c.queue.Lanes(ctx)
 	if err != nil {
 		return

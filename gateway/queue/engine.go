@@ -89,6 +89,15 @@ type Health struct {
 	Aside    int      // bodies without a message that were set aside
 	AsideDir string   // where
 	Notes    []string // what an operator should look after, in words
+
+	Database *DatabaseHealth // nil: the store is in files of its own
+}
+
+// DatabaseHealth is what slows down a store that is in a database server.
+type DatabaseHealth struct {
+	DeadRows int64         // of the table of what waits, until the server's next vacuum
+	Snapshot time.Duration // age of the oldest transaction whose snapshot keeps such rows from being removed
+	Claim    time.Duration // what the slowest claim took within the last minute or two
 }
 
 // Filter names parts: those that all of its fields agree to. The zero value names every part.

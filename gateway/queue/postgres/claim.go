@@ -97,7 +97,9 @@ func (s *Store) claim(ctx context.Context, lane string, most int, d time.Duratio
 	if len(out) > 0 {
 		first0 = out[0].row.Parts[0].NextAt
 	}
-	f.Learn(began, time.Since(began), from, first0, len(out) < most)
+	took := time.Since(began)
+	s.slowest.Add(began, took)
+	f.Learn(began, took, from, first0, len(out) < most)
 	s.held.add(out)
 	return out, nil
 }

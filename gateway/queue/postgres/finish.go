@@ -182,7 +182,7 @@ const (
 		ON CONFLICT DO NOTHING`
 	deleteMessages = `WITH gone AS (DELETE FROM messages WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM parts WHERE message = id OFFSET 0)
 			AND NOT EXISTS (SELECT FROM ended WHERE message = id OFFSET 0) RETURNING id)
-		DELETE FROM bodies WHERE message = ANY(ARRAY(SELECT id FROM gone))`
+		DELETE FROM bodies WHERE ctid = ANY(ARRAY(SELECT b.ctid FROM gone, LATERAL (SELECT ctid FROM bodies WHERE message = gone.id OFFSET 0) b))`
 )
 
 // resultRows makes the statements of a group and settles those that are fenced.

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/postgres/database"
 	"mailhatch/gateway/queue/postgres/floor"
@@ -49,77 +47,33 @@ func (l *lanes) of(name string) *floor.Floor {
 	return f
 }
 
-// census counts what waits. It reads all parts, so it is taken again only after many times as long as it took.
-type census struct {
-	mu     sync.Mutex
-	until  time.Time // it holds until then
-	groups []group
-}
-
-type group struct {
-	state, parts, bytes, oldest, next int64
-	lane                              string
-}
-
-const (
-	censusFree  = 5 * time.Millisecond // one that costs less is taken each time
-	censusShare = 20
-)
-
-const censusQuery = `SELECT state, lane, count(*), sum(size)::bigint, min(message), min(greatest(next_at, lease_until)) FROM parts GROUP BY state, lane`
-
-// count returns the census. fresh is false if it is not of this moment.
-func (s *Store) count(ctx context.Context) (groups []group, fresh bool, err error) {
-	c := &s.census
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	began := time.Now()
-	if began.Before(c.until) {
-		return c.groups, false, nil
-	}
-	rows, err := s.pool.Query(ctx, censusQuery)
-	if err != nil {
-		return nil, false, database.Describe(err)
-	}
-	c.groups, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (g group, err error) {
-		err = r.Scan(&g.state, &g.lane, &g.parts, &g.bytes, &g.oldest, &g.next)
-		return g, err
-	})
-	if err != nil {
-		return nil, false, database.Describe(err)
-	}
-	if took := time.Since(began); took > censusFree {
-		c.until = began.Add(took * (censusShare + 1))
-	}
-	return c.groups, true, nil
-}
-
-// nextQuery returns when the first part of each lane that is not leased is due. It finds lane after lane by the index.
-const nextQuery = `WITH RECURSIVE l(lane) AS (
-		(SELECT lane FROM parts WHERE state = 0 ORDER BY lane LIMIT 1)
-		UNION ALL SELECT (SELECT p.lane FROM parts p WHERE p.state = 0 AND p.lane > l.lane ORDER BY p.lane LIMIT 1) FROM l WHERE l.lane IS NOT NULL)
-	SELECT l.lane, (SELECT next_at FROM parts p WHERE p.state = 0 AND p.lane = l.lane AND p.lease_until <= ` + database.Now + `
-		ORDER BY next_at, message, n LIMIT 1) FROM l WHERE l.lane IS NOT NULL`
-
 // Lanes implements queue.Queue.
 func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	if err := s.calls.Enter(); err != nil {
 		return nil, err
 	}
 	defer s.calls.Leave()
-	groups, fresh, err := s.count(ctx)
+	groups, fresh, err := s.census.Count(ctx, s.pool)
 	if err != nil {
-		return nil, err
+		return nil, database.Describe(err)
 	}
 	out := map[string]queue.Lane{}
 	for _, g := range groups {
-		if g.state == row.Queued {
-			out[g.lane] = queue.Lane{Queued: int(g.parts), NextAt: s.clock.From(g.next)}
+		if g.State == row.Queued {
+			out[g.Lane] = queue.Lane{Queued: int(g.Parts), NextAt: s.clock.From(g.Next)}
 		}
 	}
 	if !fresh {
-		if err := s.look(ctx, out); err != nil {
-			return nil, err
+		next, err := s.census.Next(ctx, s.pool)
+		if err != nil {
+			return nil, database.Describe(err)
+		}
+		for _, n := range next {
+			lane := out[n.Lane]
+			if lane.Queued = max(lane.Queued, 1); n.At != nil {
+				lane.NextAt = s.clock.From(*n.At)
+			}
+			out[n.Lane] = lane
 		}
 	}
 	served, err := s.served(ctx)
@@ -128,30 +82,6 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 		out[name] = lane
 	}
 	return out, err
-}
-
-// look brings up to date when the next part of each lane can be claimed.
-func (s *Store) look(ctx context.Context, of map[string]queue.Lane) error {
-	rows, err := s.pool.Query(ctx, nextQuery)
-	if err != nil {
-		return database.Describe(err)
-	}
-	type next struct {
-		lane string
-		at   *int64
-	}
-	found, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (n next, err error) {
-		err = r.Scan(&n.lane, &n.at)
-		return n, err
-	})
-	for _, n := range found {
-		l := of[n.lane]
-		if l.Queued = max(l.Queued, 1); n.at != nil {
-			l.NextAt = s.clock.From(*n.at)
-		}
-		of[n.lane] = l
-	}
-	return database.Describe(err)
 }
 
 // served returns the lanes that some process delivers that lives.

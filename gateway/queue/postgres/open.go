@@ -18,6 +18,7 @@ import (
 	"mailhatch/gateway/queue/buffer"
 	"mailhatch/gateway/queue/postgres/batch"
 	"mailhatch/gateway/queue/postgres/calls"
+	"mailhatch/gateway/queue/postgres/census"
 	"mailhatch/gateway/queue/postgres/clock"
 	"mailhatch/gateway/queue/postgres/database"
 	"mailhatch/gateway/queue/postgres/feedback"
@@ -26,6 +27,7 @@ import (
 	"mailhatch/gateway/queue/postgres/history"
 	"mailhatch/gateway/queue/postgres/ledger"
 	"mailhatch/gateway/queue/postgres/suppress"
+	"mailhatch/gateway/queue/postgres/upkeep"
 	"mailhatch/gateway/queue/veil"
 )
 
@@ -55,7 +57,8 @@ type Store struct {
 	results *batch.Batcher[*result]
 	held    held
 	lanes   lanes
-	census  census
+	census  census.Census
+	slowest upkeep.Slowest
 	clock   clock.Clock
 	keep    atomic.Pointer[queue.KeepBodies]
 	ended   chan struct{} // one token: bodies of messages that have ended may have to go
@@ -227,7 +230,7 @@ func (s *Store) Run(ctx context.Context) error {
 	defer s.calls.Leave()
 	helpers, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
-	for _, helper := range []func(context.Context){s.watch, s.beat, s.putAway, s.makeDays} {
+	for _, helper := range []func(context.Context){s.watch, s.beat, s.putAway, s.makeDays, func(ctx context.Context) { upkeep.Vacuum(ctx, s.pool, s.log) }} {
 		work.Go(func() { helper(helpers) })
 	}
 	var writers sync.WaitGroup

@@ -45,10 +45,12 @@ func TestMigrate(t *testing.T) {
 	if _, err := OpenReadOnly(t.Context(), o); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a database without a queue: %v", err)
 	}
-	for _, want := range []int{0, 1} {
-		if before, now, err := Migrate(t.Context(), o); before != want || now != 1 || err != nil {
-			t.Errorf("from %d to %d, %v", before, now, err)
-		}
+	before, now, err := Migrate(t.Context(), o)
+	if before != 0 || now < 1 || err != nil {
+		t.Errorf("from %d to %d, %v", before, now, err)
+	}
+	if again, then, err := Migrate(t.Context(), o); again != now || then != now || err != nil {
+		t.Errorf("from %d to %d, %v", again, then, err)
 	}
 }
 

@@ -1,0 +1,113 @@
+// Package upkeep looks after the tables of a store: what slows them down, and that rows which are gone are removed.
+package upkeep
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"mailhatch/gateway/queue"
+)
+
+// DB is a pool of connections.
+type DB interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+const healthQuery = `SELECT current_setting('fsync') = 'off', current_setting('full_page_writes') = 'off',
+	coalesce((SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'parts'::regclass), 0),
+	coalesce((SELECT n_live_tup FROM pg_stat_user_tables WHERE relid = 'parts'::regclass), 0),
+	coalesce((SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 FROM pg_stat_activity
+		WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()), 0)`
+
+const (
+	snapshotLong = 10 * time.Minute // how old a snapshot is that keeps dead rows and is worth a word
+	deadMany     = 200_000
+)
+
+// Ask returns how the database is.
+func Ask(ctx context.Context, db DB) (h queue.Health, err error) {
+	var noSync, noPages bool
+	var dead, live int64
+	var oldest float64
+	if err := db.QueryRow(ctx, healthQuery).Scan(&noSync, &noPages, &dead, &live, &oldest); err != nil {
+		return h, err
+	}
+	note := func(is bool, text string, args ...any) {
+		if is {
+			h.Notes = append(h.Notes, fmt.Sprintf(text, args...))
+		}
+	}
+	age := time.Duration(oldest * float64(time.Second)).Round(time.Second)
+	h.Database = &queue.DatabaseHealth{DeadRows: dead, Snapshot: age}
+	note(noSync || noPages, "the database server has fsync or full_page_writes off: mail that was accepted can be lost when its machine stops")
+	note(age > snapshotLong, "a transaction has been open in the database for %s: rows that are gone stay until it ends (pg_stat_activity says whose it is)", age)
+	note(dead > deadMany && dead > 2*live, "the table parts has %d dead rows beside %d: is autovacuum running?", dead, live)
+	return h, nil
+}
+
+// Slowest remembers the longest of what took long, for one minute and the one before.
+type Slowest struct {
+	mu     sync.Mutex
+	minute int64
+	took   [2]time.Duration // of that minute and the one before
+}
+
+func (s *Slowest) turn(now time.Time) {
+	switch minute := now.Unix() / 60; minute {
+	case s.minute:
+	case s.minute + 1:
+		s.minute, s.took = minute, [2]time.Duration{0, s.took[0]}
+	default:
+		s.minute, s.took = minute, [2]time.Duration{}
+	}
+}
+
+// Add adds one.
+func (s *Slowest) Add(now time.Time, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn(now)
+	s.took[0] = max(s.took[0], took)
+}
+
+// Of returns the longest.
+func (s *Slowest) Of(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn(now)
+	return max(s.took[0], s.took[1])
+}
+
+const (
+	vacuumEvery = 15 * time.Second
+	vacuumDead  = 10_000 // dead rows of parts for which the server's own round is not waited for
+)
+
+// Vacuum removes what claims, results and delays leave behind in the table of what waits, which is small and changes all the
+// time; autovacuum looks at a database once a minute at most. Where one is at it already, it is left alone. Runs until ctx ends.
+func Vacuum(ctx context.Context, db DB, log *slog.Logger) {
+	tick := time.NewTicker(vacuumEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var dead int64
+		err := db.QueryRow(ctx, "SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables WHERE relid = 'parts'::regclass").Scan(&dead)
+		if err == nil && dead > vacuumDead {
+			_, err = db.Exec(ctx, "VACUUM (SKIP_LOCKED) parts")
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Debug("queue: the table of what waits was not vacuumed; the server's autovacuum sees to it", "error", err)
+		}
+	}
+}
