@@ -32,7 +32,6 @@ import (
 	"mailhatch/gateway/listen"
 	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
-	"mailhatch/gateway/queue/engines"
 	"mailhatch/gateway/refused"
 	"mailhatch/gateway/smtpd"
 	"mailhatch/gateway/smtpd/limit"
@@ -96,8 +95,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	if err != nil {
 		return nil, err
 	}
+	var g *Gateway
 	if q == nil {
-		if q, err = engines.Open(ctx, cfg.Queue.Engine, settings); err != nil {
+		if q, err = openQueue(ctx, cfg, settings, func() bool { return g.storeAway() != nil }); err != nil {
 			return nil, err
 		}
 	}
@@ -108,7 +108,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	q.Forward(alert.Forwarded(cfg.Alerts))
 	reg := meter.NewRegistry(meter.Process{})
 	reg.Add(opts.Metrics...)
-	g := &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
+	g = &Gateway{opts: opts, file: cfg.File, queue: q, metrics: reg, journal: journal.New(opts.Log, reg),
 		clock: clk, started: time.Now(), reloads: make(chan chan reloaded), keeping: make(chan struct{}, 1), notifier: systemd.NewNotifier()}
 	g.current.Store(cfg)
 	memory := budget.NewMemory(budget.Size(os.DirFS("/")))

@@ -111,7 +111,7 @@ func needRestart(old, now *config.Config) []string {
 	}
 	note(old.StateDir != now.StateDir, "state_dir")
 	note(old.RunDir != now.RunDir, "run_dir")
-	note(old.Queue.Engine != now.Queue.Engine || old.Queue.URL != now.Queue.URL || old.Queue.Lease != now.Queue.Lease, "engine, url or lease of [queue]")
+	note(old.Queue.Engine != now.Queue.Engine || old.Queue.URL != now.Queue.URL || old.Queue.Lease != now.Queue.Lease || old.Queue.FallbackSpool != now.Queue.FallbackSpool, "engine, url, lease or fallback_spool of [queue]")
 	note(old.Log != now.Log, "[log]")
 	return list
 }

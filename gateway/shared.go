@@ -18,6 +18,7 @@ import (
 	"mailhatch/gateway/fleet"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
+	"mailhatch/gateway/queue/spool"
 )
 
 // storeSettings are those of the queue that a config names, or of one that was brought.
@@ -32,6 +33,20 @@ func storeSettings(cfg *config.Config, brought queue.Engine, clk *clock.Clock, l
 		s.Gateway, err = gatewayName(cfg.StateDir)
 	}
 	return s, err
+}
+
+// openQueue opens the queue of a config, with a spool beside a shared one where that is wanted.
+func openQueue(ctx context.Context, cfg *config.Config, s queue.Settings, away func() bool) (queue.Engine, error) {
+	q, err := engines.Open(ctx, cfg.Queue.Engine, s)
+	if err != nil || !cfg.Queue.FallbackSpool {
+		return q, err
+	}
+	s.Dir = filepath.Join(cfg.StateDir, spool.DirName)
+	local, err := engines.Open(ctx, engines.Default, s)
+	if err != nil {
+		return nil, errors.Join(err, q.Close())
+	}
+	return spool.New(q, local, away, s.Logger), nil
 }
 
 // instanceFile in the state directory tells the gateways of one machine apart.

@@ -231,6 +231,9 @@ func (c *checker) engine(q *Queue) {
 	case text != "":
 		c.report("queue.url", fmt.Sprintf("is of no use: engine %q keeps the queue in state_dir", q.Engine), `engine = "postgres" shares a database`)
 	}
+	if q.FallbackSpool && !c.isBad("queue.engine") && !engines.Shared(q.Engine) {
+		c.report("queue.fallback_spool", "is for queues in a database", `engine = "sqlite" keeps all mail in state_dir`)
+	}
 	if d := q.Lease.Duration; !c.isBad("queue.lease") && (d < leaseLeast || d > leaseMost) {
 		c.report("queue.lease", fmt.Sprintf("must be from %s to %s", leaseLeast, leaseMost), `"60s" is usual`)
 	}

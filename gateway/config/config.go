@@ -61,6 +61,7 @@ type Queue struct {
 	Engine          string              `toml:"engine"`         // of package engines
 	URL             upstream.Secret     `toml:"url"`            // of the database that gateways share
 	Lease           upstream.Duration   `toml:"lease"`          // see queue.Settings
+	FallbackSpool   bool                `toml:"fallback_spool"` // while the database is away, new mail is kept in the state directory
 	Retry           []upstream.Duration `toml:"retry"`          // waits after the first, second… attempt; the last one repeats
 	MaxAge          upstream.Duration   `toml:"max_age"`        // mail that waits longer has failed
 	FailoverAfter   int                 `toml:"failover_after"` // temporary failures at one upstream before the next is tried

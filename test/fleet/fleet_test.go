@@ -31,6 +31,9 @@ func messages(t *testing.T) int {
 func TestThreeGateways(t *testing.T) {
 	want := messages(t)
 	w := newTown(t, 3)
+	for _, m := range w.members {
+		m.start()
+	}
 	ctx, stop := context.WithTimeout(t.Context(), max(patient, time.Duration(want)*20*time.Millisecond))
 	defer stop()
 	sent := make(chan struct{})
@@ -70,6 +73,48 @@ func TestThreeGateways(t *testing.T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.Logf("%d messages acknowledged of %d tried; %d duplicates at the relay after %d deaths and stops", len(w.acked), w.tried, twice, faults)
+}
+
+// TestDatabaseAway: while the database is away one gateway refuses new mail for the time being and the other keeps it in its
+// spool. What was acknowledged is there once when the database is back, though the gateway with the spool was killed.
+func TestDatabaseAway(t *testing.T) {
+	w := newTown(t, 2)
+	plain, spooling := w.members[0], w.members[1]
+	spooling.spool = true
+	plain.start()
+	spooling.start()
+	w.session(plain, 20)
+	w.session(spooling, 40)
+	before := w.count()
+	server.Stop(t)
+	deadline := time.Now().Add(patient)
+	for w.count() < before+60 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d messages were taken while the database was away\n%s", w.count()-before, w.logs())
+		}
+		w.session(spooling, before+60)
+	}
+	taken := w.count()
+	w.session(plain, taken+1)
+	if n := w.count(); n != taken {
+		t.Error("a gateway without a spool takes mail while the database is away")
+	}
+	spooling.signal(syscall.SIGKILL)
+	spooling.await()
+	server.Start(t)
+	spooling.start()
+	for len(w.missing()) > 0 {
+		if time.Now().After(deadline) {
+			missing := w.missing()
+			t.Fatalf("%d acknowledged recipients got nothing, such as %s\n%s", len(missing), missing[0], w.logs())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for rcpt, n := range w.arrivals() {
+		if n > 1 && !strings.HasSuffix(rcpt, "@relay.example.org") {
+			t.Errorf("%s got %d", rcpt, n)
+		}
+	}
 }
 
 // trouble makes it, spread over the messages, and returns how many deaths and stops there were. All gateways run at its end.

@@ -52,11 +52,12 @@ type town struct {
 
 // member is one gateway over all its lives.
 type member struct {
-	town *town
-	name string
-	dir  string
-	addr string
-	late bool // its config knows the late upstream
+	town  *town
+	name  string
+	dir   string
+	addr  string
+	late  bool // its config knows the late upstream
+	spool bool // fallback_spool
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -84,7 +85,6 @@ func newTown(t *testing.T, gateways int) *town {
 			t.Fatal(err)
 		}
 		w.members = append(w.members, m)
-		m.start()
 	}
 	return w
 }
@@ -119,12 +119,13 @@ via = ["relay"]
 engine = "postgres"
 url = %q
 lease = %q
+fallback_spool = %v
 retry = ["50ms", "200ms", "1s"]
 [admin]
 address = "off"
 [log]
 format = "text"
-`, m.name, filepath.Join(m.dir, "state"), m.addr, m.town.api.URL, m.town.relay.Port, atOnce, late, m.town.url, lease)
+`, m.name, filepath.Join(m.dir, "state"), m.addr, m.town.api.URL, m.town.relay.Port, atOnce, late, m.town.url, lease, m.spool)
 }
 
 // start begins a life and waits until it takes mail.

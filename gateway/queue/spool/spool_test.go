@@ -1,0 +1,129 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/engines"
+	"mailhatch/gateway/queue/postgres/postgrestest"
+	"mailhatch/gateway/queue/queuetest"
+)
+
+var server = postgrestest.New(postgrestest.Settings{})
+
+func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
+
+// shared is a database that tests let fail.
+type shared struct {
+	queue.Engine
+	lost atomic.Int64 // so many imports succeed without saying so
+	gone atomic.Bool
+}
+
+var errLost = errors.New("no answer")
+
+func (s *shared) Import(ctx context.Context, m *queue.Imported) (bool, error) {
+	isNew, err := s.Engine.Import(ctx, m)
+	if s.lost.Add(-1) >= 0 {
+		return false, errors.Join(err, errLost)
+	}
+	return isNew, err
+}
+
+func open(t *testing.T, engine string, s queue.Settings) queue.Engine {
+	t.Helper()
+	e, err := engines.Open(t.Context(), engine, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func accept(t *testing.T, q queue.Engine, n int) (id string) {
+	t.Helper()
+	d, err := q.New(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(d, "Subject: no %d\r\n\r\n%0*d\r\n", n, 1+n*3000, n)
+	to := []envelope.Recipient{{Address: fmt.Sprintf("a%d@example.org", n)}, {Address: "done@example.org"}}
+	m := queue.Accepted{Envelope: envelope.Envelope{From: "ann@example.com", To: to, Received: time.Now()},
+		Parts: []queue.Part{{To: to[:1], Lane: "main", State: envelope.Queued}}, Done: []queue.Record{{Recipient: to[1], State: envelope.Discarded}}}
+	if err := d.Commit(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	return d.ID()
+}
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain for " + what)
+		}
+	}
+}
+
+// TestSpool: mail that comes while the database is away is there once when it is back, however often the answer to the move
+// was lost, and what was in the spool when the process ended goes too.
+func TestSpool(t *testing.T) {
+	dir, url := t.TempDir(), server.New(t)
+	start := func() (*shared, *Store, func()) {
+		db := &shared{Engine: open(t, "postgres", queue.Settings{Dir: t.TempDir(), URL: url, Gateway: "a"})}
+		s := New(db, open(t, "sqlite", queue.Settings{Dir: dir}), db.gone.Load, slog.New(slog.DiscardHandler))
+		return db, s, queuetest.Start(t, s)
+	}
+	db, s, stop := start()
+	before := accept(t, s, 0)
+	db.gone.Store(true)
+	ids := []string{before}
+	for n := range 5 {
+		ids = append(ids, accept(t, s, n+1))
+	}
+	if list, err := db.List(t.Context(), queue.Filter{}, queue.Page{}); err != nil || len(list) != 1 {
+		t.Fatalf("in the database: %d messages, %v", len(list), err)
+	}
+	h, err := s.Health(t.Context())
+	if s.Waiting() != 5 || err != nil || len(h.Notes) == 0 {
+		t.Errorf("%d in the spool, %+v, %v", s.Waiting(), h, err)
+	}
+	if list, err := s.Suppressed(t.Context(), "example.com", "a@example.org"); err != nil || list != nil {
+		t.Error(list, err)
+	}
+	stop()
+
+	db, s, stop = start()
+	defer stop()
+	db.lost.Store(3)
+	await(t, "the move", func() bool {
+		list, err := db.List(t.Context(), queue.Filter{}, queue.Page{})
+		spooled, localErr := s.local.List(t.Context(), queue.Filter{}, queue.Page{})
+		return err == nil && localErr == nil && len(list) == 6 && len(spooled) == 0
+	})
+	for n, id := range ids {
+		b, err := s.Body(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+		_ = b.Close()
+		records, searchErr := s.Search(t.Context(), queue.HistoryFilter{ID: id})
+		if want := fmt.Sprintf("Subject: no %d\r\n\r\n%0*d\r\n", n, 1+n*3000, n); err != nil || string(text) != want || searchErr != nil || len(records) != 1 {
+			t.Errorf("%s: %d bytes, want %d, %v; %d records, %v", id, len(text), len(want), err, len(records), searchErr)
+		}
+	}
+	leases, err := s.Claim(t.Context(), "main", 10, time.Minute)
+	if err != nil || len(leases) != 6 {
+		t.Errorf("%d can be claimed, %v", len(leases), err)
+	}
+	await(t, "the count", func() bool { return s.Waiting() == 0 })
+}
