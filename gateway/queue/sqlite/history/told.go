@@ -65,7 +65,7 @@ func (k *Keeper) SetState(conn *sqlite.Conn, r *Stored) error {
 
 // setSheetState changes one byte of a sheet.
 func setSheetState(conn *sqlite.Conn, key, seq int64, state byte) (err error) {
-	blob, err := conn.OpenBlob("", "sheets", "data", key|factsColumn, true)
+	blob, err := conn.OpenBlob("", "sheets", "data", key|int64(factsColumn), true)
 	if err != nil {
 		return err
 	}
