@@ -32,11 +32,9 @@ type Status struct {
 // state is what a follower knows of an upstream.
 type state struct {
 	Status
-	told      time.Time // when a line about stray events was written
-	dropped   int       // since then
-	skipped   int
-	refused   int // webhook requests since the last line
-	refusedAt time.Time
+	told    time.Time // when a line about stray events was written
+	dropped int       // since then
+	skipped int
 }
 
 // know forgets upstreams that are in no config any more, and knows the others.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -116,6 +117,39 @@ func TestAnswers(t *testing.T) {
 	text := log.String()
 	if strings.Contains(text, "secret-in-the-body") || strings.Count(text, "msg=events_refused upstream=main") != 1 || strings.Count(text, "events_refused") != 2 {
 		t.Errorf("log:\n%s", text)
+	}
+}
+
+// TestTLS: the address speaks it where it is to.
+func TestTLS(t *testing.T) {
+	lender := httptest.NewTLSServer(http.NotFoundHandler())
+	defer lender.Close()
+	logger := slog.New(slog.DiscardHandler)
+	s := webhook.New(webhook.Config{Take: func(context.Context, string, http.Header, []byte) error { return nil }, Journal: journal.New(logger, meter.NewRegistry()),
+		Log: logger, TLS: lender.TLS})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	resp, err := lender.Client().Post("https://"+l.Addr().String()+"/events/main", "", strings.NewReader("x"))
+	if err != nil || resp.StatusCode != 200 {
+		t.Error(resp, err)
+	} else {
+		_ = resp.Body.Close()
+	}
+	lender.Client().CloseIdleConnections()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err == nil {
+		t.Error("the listener was left open")
+	}
+	if err := s.Serve(context.Background(), l); err == nil {
+		t.Error("a listener that is closed: no error")
 	}
 }
 

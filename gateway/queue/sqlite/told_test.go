@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -94,6 +95,9 @@ func TestToldInVain(t *testing.T) {
 	now = now.Add(queue.JoinTime/2 + time.Second)
 	if done, err := s.Rejoin(ctx); err != nil || done.Waiting != 600 || done.Dropped != 2 {
 		t.Errorf("%+v %v", done, err)
+	}
+	if err := s.Dismiss(ctx, "?"); !errors.Is(err, queue.ErrReported) {
+		t.Errorf("a key that is none: %v", err)
 	}
 	now = now.Add(queue.JoinTime)
 	if _, err := s.Prune(ctx, queue.Keep{}); err != nil {
