@@ -56,7 +56,7 @@ func (g *Gateway) suppressor(name string) (upstream.Suppressor, error) {
 		}
 		return nil, &suppressed.BadRequestError{Words: unknown.Error()}
 	}
-	if s, ok := u.Upstream.(upstream.Suppressor); ok {
+	if s := upstream.SuppressorOf(u.Upstream); s != nil {
 		return s, nil
 	}
 	return nil, &suppressed.BadRequestError{Words: fmt.Sprintf("the provider of %s shows no list of suppressed addresses: upstreams of type %s have none", name, u.Kind.Name)}

@@ -289,9 +289,7 @@ func TestToldOn(t *testing.T) {
 	h.wantRefusal("other@example.com", "bob@example.org", "its owner has complained")
 	h.mustSend("app@example.net", []string{"ann@example.org"}, "Subject: 2\r\n\r\nx\r\n")
 	for _, want := range []string{"msg=suppressed address=ann@example.org domain=example.com reason=bounced", "msg=suppressed address=bob@example.org domain=example.com reason=complained"} {
-		if !strings.Contains(h.log.String(), want) {
-			t.Errorf("the log lacks %q", want)
-		}
+		h.await(want, func() bool { return strings.Contains(h.log.String(), want) })
 	}
 	if err := h.stop(); err != nil {
 		t.Fatal(err)

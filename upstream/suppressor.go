@@ -21,3 +21,14 @@ type SuppressedAddress struct {
 	At      time.Time // since when; zero where it is not told
 	Words   string    // the provider's, on one line; may be empty
 }
+
+// SuppressorOf returns the lists of the provider of an upstream; nil where it shows none.
+func SuppressorOf(u Upstream) Suppressor {
+	if s, ok := u.(Suppressor); ok {
+		return s
+	}
+	if l, ok := u.(interface{ Suppressor() Suppressor }); ok {
+		return l.Suppressor()
+	}
+	return nil
+}

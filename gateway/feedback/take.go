@@ -76,6 +76,8 @@ func (f *Follower) heard(name string, n int, done *queue.Applied) {
 
 // write writes a line of each recipient, and wakes who notifies senders.
 func (f *Follower) write(done *queue.Applied) {
+	f.suppressions(done.Suppressed, f.Journal.Suppressed)
+	f.suppressions(done.Lifted, f.Journal.Lifted)
 	for i := range done.Joined {
 		j := &done.Joined[i]
 		f.Journal.Told(journal.Told{Kind: string(j.Kind), ID: j.ID, MessageID: j.MessageID, From: j.From, To: j.Recipient, Upstream: j.Upstream,
@@ -83,6 +85,14 @@ func (f *Follower) write(done *queue.Applied) {
 		if j.Report {
 			signal(f.late)
 		}
+	}
+}
+
+// suppressions writes a line of each address that came onto the list of suppressed ones, or left it.
+func (f *Follower) suppressions(list []queue.Suppression, write func(journal.Suppression)) {
+	for i := range list {
+		s := &list[i]
+		write(journal.Suppression{Address: s.Address, Domain: s.Domain, Reason: string(s.Reason), ID: s.ID, Upstream: s.Upstream, Until: s.Until, Words: s.Words})
 	}
 }
 

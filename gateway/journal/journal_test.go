@@ -43,6 +43,10 @@ func TestEvents(t *testing.T) {
 		{"upstream_paused", func(j *Journal) { j.UpstreamPaused("main", "root") }, map[string]any{"upstream": "main", "by": "root"}, "mailhatch_operator_actions_total", 1},
 		{"upstream_resumed", func(j *Journal) { j.UpstreamResumed("main", "root", time.Second, true) },
 			map[string]any{"by": "root", "after_ms": 1000.0}, "mailhatch_operator_actions_total", 1},
+		{"suppressed", func(j *Journal) {
+			j.Suppressed(Suppression{Address: "a@y", Domain: "x", Reason: "bounced", ID: "Q1", Upstream: "main", Until: time.Unix(1e9, 0).UTC(), Words: "550"})
+		}, map[string]any{"address": "a@y", "domain": "x", "reason": "bounced", "id": "Q1", "upstream": "main", "until": "2001-09-09T01:46:40Z", "words": "550"}, "mailhatch_suppressed_total", 1},
+		{"lifted", func(j *Journal) { j.Lifted(Suppression{Address: "a@y", Reason: "bounced"}) }, map[string]any{"address": "a@y", "reason": "bounced"}, "mailhatch_suppressed_lifted_total", 1},
 		{"failover", func(j *Journal) { j.Failover(a, "relay") }, map[string]any{"next_upstream": "relay"}, "mailhatch_failover_total", 2},
 		{"bounced", func(j *Journal) { j.Bounced(a, "Q2") }, map[string]any{"bounce": "Q2"}, "mailhatch_bounced_total", 1},
 		{"upstream_closed", func(j *Journal) { j.UpstreamClosed("main", "account", errors.New("401"), time.Now()) },

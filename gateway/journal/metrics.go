@@ -14,6 +14,7 @@ type metrics struct {
 	upstreamUp                                *meter.Gauge
 	alerts                                    *meter.Counter
 	told, toldNothing, polls, requests        *meter.Counter
+	suppressed, lifted                        *meter.Counter
 }
 
 func newMetrics() metrics {
@@ -42,6 +43,8 @@ func newMetrics() metrics {
 		toldNothing:    counter("events_unused_total", "What providers told later and changes nothing: known already, dropped or skipped.", "upstream", "result"),
 		polls:          counter("event_polls_total", "Questions to providers' logs, by result.", "upstream", "result"),
 		requests:       counter("event_requests_total", "Webhook requests of providers, by the status of the answer.", "upstream", "status"),
+		suppressed:     counter("suppressed_total", "Addresses that an event put on the list of those that get no mail, by reason.", "reason"),
+		lifted:         counter("suppressed_lifted_total", "Addresses that a later delivery took off that list."),
 		held:           counter("held_total", "Recipients held."),
 		discarded:      counter("discarded_total", "Recipients discarded, by a rule or an operator."),
 		bounced:        counter("bounced_total", "Bounces submitted."),
@@ -56,5 +59,5 @@ func newMetrics() metrics {
 func (m *metrics) register(reg *meter.Registry) {
 	reg.Add(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
 		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp, m.alerts,
-		m.told, m.toldNothing, m.polls, m.requests)
+		m.told, m.toldNothing, m.polls, m.requests, m.suppressed, m.lifted)
 }

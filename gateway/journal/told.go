@@ -37,6 +37,34 @@ func (j *Journal) Told(e Told) {
 	j.write(level, "told", attrs...)
 }
 
+// Suppression is an address that gets no mail.
+type Suppression struct {
+	Address  string
+	Domain   string // of the senders whose mail it concerns; "": all
+	Reason   string
+	ID       string // of the mail that an event was about
+	Upstream string
+	Until    time.Time // zero: for good
+	Words    string
+}
+
+// Suppressed writes "suppressed": an event has put an address on the list of those that get no mail.
+func (j *Journal) Suppressed(s Suppression) {
+	j.metrics.suppressed.Inc(s.Reason)
+	until := slog.Attr{} // none is not written
+	if !s.Until.IsZero() {
+		until = slog.Time("until", s.Until)
+	}
+	j.write(slog.LevelWarn, "suppressed", slog.String("address", s.Address), slog.String("domain", s.Domain), slog.String("reason", s.Reason),
+		slog.String("id", s.ID), slog.String("upstream", s.Upstream), until, slog.String("words", s.Words))
+}
+
+// Lifted writes "lifted": a later delivery has taken an address off that list.
+func (j *Journal) Lifted(s Suppression) {
+	j.metrics.lifted.Inc()
+	j.write(slog.LevelInfo, "lifted", slog.String("address", s.Address), slog.String("domain", s.Domain), slog.String("reason", s.Reason))
+}
+
 // ToldNothing counts events of which nothing could be made: result is "known", "dropped" or "skipped". It writes no line.
 func (j *Journal) ToldNothing(upstream, result string, n int) {
 	if n > 0 {

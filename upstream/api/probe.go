@@ -140,3 +140,9 @@ func listed(names []string) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// Suppressor returns the lists of addresses that the provider sends nothing to; nil where its API shows none.
+func (u *Upstream) Suppressor() upstream.Suppressor {
+	s, _ := u.provider.(upstream.Suppressor)
+	return s
+}

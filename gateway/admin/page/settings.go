@@ -125,7 +125,7 @@ func (p *Page) suppressed(v *view) error {
 	var providers []string
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
-		if _, ok := u.Upstream.(upstream.Suppressor); ok {
+		if upstream.SuppressorOf(u.Upstream) != nil {
 			providers = append(providers, u.Name)
 		}
 	}
