@@ -128,9 +128,10 @@ func (d Mailgun) log(body []byte, seen []Entry) *upstreamtest.Answer {
 	slices.SortStableFunc(seen, func(a, b Entry) int { return a.At.Compare(b.At) })
 	for i := range seen {
 		e := &seen[i]
-		item := d.event(e, true)
-		if wanted["domain"] == d.Domain && (wanted["recipient"] == "" || wanted["recipient"] == e.Recipient) &&
-			slices.Contains(q.Events, item["event"].(string)) && !e.At.Before(from) && !e.At.After(to) {
+		if wanted["domain"] != d.Domain || wanted["recipient"] != "" && wanted["recipient"] != e.Recipient || e.At.Before(from) || e.At.After(to) {
+			continue
+		}
+		if item := d.event(e, true); slices.Contains(q.Events, item["event"].(string)) {
 			items = append(items, item)
 		}
 	}
