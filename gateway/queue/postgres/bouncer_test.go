@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -76,7 +77,10 @@ func bouncer(t *testing.T, rawURL string) string {
 	})
 	q.Set("host", dir)
 	u.RawQuery = q.Encode()
-	await(t, "pgbouncer", func() bool { _, err := os.Stat(filepath.Join(dir, ".s.PGSQL.5432")); return err == nil })
+	await(t, "pgbouncer", func() bool { // its socket is there before it listens
+		conn, err := net.Dial("unix", filepath.Join(dir, ".s.PGSQL.5432"))
+		return err == nil && conn.Close() == nil
+	})
 	return u.String()
 }
 
