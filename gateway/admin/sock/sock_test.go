@@ -88,3 +88,38 @@ func TestLongNames(t *testing.T) {
 		t.Error("it answers after the end")
 	}
 }
+
+// TestNoSocket: names that no socket can have are told as such.
+func TestNoSocket(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Listen(filepath.Join(dir, strings.Repeat("n", 200))); err == nil || !strings.Contains(err.Error(), "too long for a socket") {
+		t.Errorf("a name of 200 octets: %v", err)
+	}
+	missing := filepath.Join(dir, strings.Repeat("d", 200), Name)
+	if _, err := Dial(t.Context(), missing); err == nil {
+		t.Error("a socket in a missing folder answers")
+	}
+	if _, err := Listen(missing); err == nil {
+		t.Error("a socket was made in a missing folder")
+	}
+}
+
+// TestCloseTells: what cannot be removed is not silently left.
+func TestCloseTells(t *testing.T) {
+	dir, err := os.MkdirTemp("", "mh") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "full"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if l.Close() == nil {
+		t.Error("a folder in place of the socket was no error")
+	}
+}
