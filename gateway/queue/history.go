@@ -22,7 +22,7 @@ type History interface {
 	// Prune removes what is not to be kept, and gives space back; it works in small steps. Recipients of failed
 	// parts that go get a failed record.
 	Prune(ctx context.Context, k Keep) (Pruned, error)
-	// Stats counts parts and returns when the oldest was accepted, by state.
+	// Stats counts parts and returns when the oldest was accepted, by state; it may be as old as what Lanes returns.
 	Stats(ctx context.Context) (map[envelope.State]Depth, error)
 }
 

@@ -49,7 +49,8 @@ type Queue interface {
 	// Serve names the lanes that this process delivers from now on. Processes that share a store learn from
 	// each other's Serve, through Lane.Served, whose mail to leave alone.
 	Serve(ctx context.Context, lanes []string) error
-	// Lanes returns for each lane with queued parts how many there are and when the next is due.
+	// Lanes returns for each lane with queued parts how many there are and when the next is due. Where processes share the
+	// store and counting costs much, what it returns may be some seconds old.
 	Lanes(ctx context.Context) (map[string]Lane, error)
 
 	// Changed is signalled (one token, never blocking) after queued parts came or their schedule changed.

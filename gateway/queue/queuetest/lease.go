@@ -3,6 +3,7 @@ package queuetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -44,18 +45,15 @@ func testClaimOrder(t *testing.T, h *house) {
 }
 
 func testClaimLanes(t *testing.T, h *house) {
+	began := time.Now()
 	at := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 	past := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
 	h.dueAt("later", at.Add(time.Hour))
 	h.dueAt("later", at)
 	h.dueAt("due", past)
 	h.dueAt("due", past.Add(time.Minute))
-	lanes, err := h.q.Lanes(context.Background())
-	h.must("Lanes", err)
 	want := map[string]queue.Lane{"later": {Queued: 2, NextAt: at}, "due": {Queued: 2, NextAt: past}}
-	if diff := alike(lanes, want); diff != "" {
-		t.Errorf("Lanes (-want +got):\n%s", diff)
-	}
+	h.lanes("Lanes (-want +got)", func(lanes map[string]queue.Lane) string { return alike(lanes, want) })
 	for _, in := range []string{"later", "none", ""} {
 		if got, err := h.q.Claim(context.Background(), in, 10, longTime); err != nil || len(got) != 0 {
 			t.Errorf("Claim(%q): got %d leases, %v", in, len(got), err)
@@ -63,24 +61,19 @@ func testClaimLanes(t *testing.T, h *house) {
 	}
 	leases, err := h.q.Claim(context.Background(), "due", 1, longTime)
 	h.must("Claim", err)
-	lanes, err = h.q.Lanes(context.Background())
-	h.must("Lanes", err)
-	if got := lanes["due"]; got.Queued != 2 || !got.NextAt.Equal(past.Add(time.Minute)) {
-		t.Errorf("lane with a lease: got %+v, want the part that is free as the next", got)
-	}
+	h.lanes("lane with a lease, where the part that is free is the next", func(lanes map[string]queue.Lane) string {
+		return alike(lanes["due"], queue.Lane{Queued: 2, NextAt: past.Add(time.Minute)})
+	})
 	_, err = h.q.Claim(context.Background(), "due", 1, longTime)
 	h.must("Claim", err)
-	lanes, err = h.q.Lanes(context.Background())
-	h.must("Lanes", err)
-	if got := lanes["due"]; got.Queued != 2 || time.Until(got.NextAt) < longTime/2 {
-		t.Errorf("lane with nothing but leases: got %+v, want the end of a lease as the next", got)
-	}
+	h.lanes("lane with nothing but leases", func(lanes map[string]queue.Lane) string {
+		if got := lanes["due"]; got.Queued != 2 || !got.NextAt.After(began) {
+			return fmt.Sprintf("got %+v, want the end of a lease as the next", got)
+		}
+		return ""
+	})
 	h.finish(leases[0], sent(leases[0]))
-	lanes, err = h.q.Lanes(context.Background())
-	h.must("Lanes", err)
-	if got := lanes["due"].Queued; got != 1 {
-		t.Errorf("lane after Finish: %d queued, want 1", got)
-	}
+	h.lanes("lane after Finish (-want +got)", func(lanes map[string]queue.Lane) string { return alike(lanes["due"].Queued, 1) })
 }
 
 func testServe(t *testing.T, h *house) {
@@ -88,11 +81,12 @@ func testServe(t *testing.T, h *house) {
 	h.dueAt("unknown", time.Now())
 	for _, served := range [][]string{nil, {"mine", "empty"}, {"other"}} {
 		h.must("Serve", h.q.Serve(context.Background(), served))
-		lanes, err := h.q.Lanes(context.Background())
-		h.must("Lanes", err)
-		if got, want := lanes["mine"].Served, slices.Contains(served, "mine"); got != want || lanes["unknown"].Served {
-			t.Errorf("Serve(%v): Lanes returned %+v", served, lanes)
-		}
+		h.lanes(fmt.Sprintf("Serve(%v)", served), func(lanes map[string]queue.Lane) string {
+			if got, want := lanes["mine"].Served, slices.Contains(served, "mine"); got != want || lanes["unknown"].Served {
+				return fmt.Sprintf("Lanes returned %+v", lanes)
+			}
+			return ""
+		})
 	}
 }
 

@@ -24,7 +24,7 @@ type Engine struct {
 	// test if it cannot. The suite runs and closes the store.
 	Open func(t *testing.T, dir string) queue.Engine
 	// OneProcess means that no other process can have the store open at the same time, so that leases end
-	// with the process that has them. Elsewhere they end by time alone.
+	// with the process that has them, and counts are of the moment. Elsewhere leases end by time alone, and counts may lag.
 	OneProcess bool
 	// NoBackup means that Backup says errors.ErrUnsupported: who runs the store has better means.
 	NoBackup bool
