@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"strings"
 	"time"
@@ -14,19 +13,6 @@ import (
 // alertCommands are the words after mailhatch alert.
 func alertCommands() []subcommand {
 	return []subcommand{{"test", "[NAME]", "send a test to each receiver of alerts, or to one, and say what came back", alertTest}}
-}
-
-// runAlert looks after those who are told when something is wrong.
-func runAlert(ctx context.Context, a *app, args []string) error {
-	switch {
-	case len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]):
-		return alertTest(ctx, a, args)
-	case isHelp(args[0]):
-		return flag.ErrHelp
-	case args[0] != "test":
-		return command.Usagef("alert has no command %q; use test", args[0])
-	}
-	return alertTest(ctx, a, args[1:])
 }
 
 func alertTest(ctx context.Context, a *app, args []string) error {

@@ -5,10 +5,8 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway/config"
@@ -22,11 +20,10 @@ type configResult struct {
 }
 
 type configKey struct {
-	Key    string `json:"key"`   // its path, such as "upstream.main.api_key"
-	Value  string `json:"value"` // as TOML; secrets are ***
-	Line   int    `json:"line,omitempty"`
-	From   string `json:"from,omitempty"` // what it was read from, such as "env:NAME"
-	origin string
+	Key   string `json:"key"`   // its path, such as "upstream.main.api_key"
+	Value string `json:"value"` // as TOML; secrets are ***
+	Line  int    `json:"line,omitempty"`
+	From  string `json:"from,omitempty"` // what it was read from, such as "env:NAME"
 }
 
 // runConfig shows the config in force by its file and this command's environment, defaults included.
@@ -42,13 +39,13 @@ func runConfig(_ context.Context, a *app, args []string) error {
 	}
 	r := configResult{File: cfg.File, Settings: []configKey{}}
 	for _, s := range cfg.Settings {
-		r.Settings = append(r.Settings, configKey{s.Key, s.Value, s.Line, s.From, originOf(cfg.File, s)})
+		r.Settings = append(r.Settings, configKey(s))
 	}
 	if *asJSON {
 		return a.printJSON(r)
 	}
 	fmt.Fprintln(a.stdout, "#", cmp.Or(cfg.File, "no config file: the built-in config"))
-	for _, line := range configLines(r.Settings) {
+	for _, line := range configLines(cfg) {
 		fmt.Fprintln(a.stdout, line)
 	}
 	return nil
@@ -73,27 +70,29 @@ func originOf(file string, s config.Setting) string {
 
 var arrayIndex = regexp.MustCompile(`\[\d+\]`)
 
-// configLines writes keys as a TOML file, each with a comment that says where it comes from. The keys without a table
-// come first, as TOML wants it.
-func configLines(keys []configKey) (lines []string) {
-	keys = slices.Clone(keys)
-	slices.SortStableFunc(keys, func(x, y configKey) int { return min(depthOf(x.Key), 1) - min(depthOf(y.Key), 1) })
+// configLines writes the settings as a TOML file, each with a comment that says where its value comes from. TOML wants
+// the keys outside of tables first.
+func configLines(cfg *config.Config) []string {
+	var lines, top []string
 	table := ""
-	for _, k := range keys {
-		in, name := cutTable(k.Key)
+	for _, s := range cfg.Settings {
+		value := s.Value
+		if value == upstream.Redacted {
+			value = strconv.Quote(value)
+		}
+		in, name := s.Cut()
+		line := fmt.Sprintf("%-39s # %s", name+" = "+value, originOf(cfg.File, s))
+		if in == "" {
+			top = append(top, line)
+			continue
+		}
 		if in != table {
 			table = in
 			lines = append(lines, "", header(in))
 		}
-		value := k.Value
-		if value == upstream.Redacted {
-			value = strconv.Quote(value)
-		}
-		text := name + " = " + value
-		pad := max(40-utf8.RuneCountInString(text), 2)
-		lines = append(lines, text+strings.Repeat(" ", pad)+"# "+k.origin)
+		lines = append(lines, line)
 	}
-	return lines
+	return append(top, lines...)
 }
 
 // header is the line that begins a table: of arrays, a new one.
@@ -103,23 +102,4 @@ func header(path string) string {
 		return "[[" + plain + "]]"
 	}
 	return "[" + plain + "]"
-}
-
-func depthOf(path string) int {
-	table, _ := cutTable(path)
-	return len(table)
-}
-
-// cutTable splits the path of a key at its last dot outside quotes.
-func cutTable(path string) (table, key string) {
-	quoted, at := false, -1
-	for i, c := range path {
-		switch {
-		case c == '"':
-			quoted = !quoted
-		case c == '.' && !quoted:
-			at = i
-		}
-	}
-	return path[:max(at, 0)], path[at+1:]
 }

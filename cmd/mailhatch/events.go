@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"path/filepath"
 
@@ -18,19 +17,6 @@ func eventsCommands() []subcommand {
 	return []subcommand{
 		{"setup", "UPSTREAM [--url URL]", "give the provider the address of the webhook, and keep the secret that it signs with", eventsSetup},
 	}
-}
-
-// runEvents sets up how providers tell what became of mail.
-func runEvents(ctx context.Context, a *app, args []string) error {
-	if len(args) > 0 && isHelp(args[0]) {
-		return flag.ErrHelp
-	}
-	for _, c := range eventsCommands() {
-		if len(args) > 0 && c.name == args[0] {
-			return c.run(ctx, a, args[1:])
-		}
-	}
-	return command.Usagef("events takes setup and the name of one upstream")
 }
 
 // eventsSetup asks the provider itself; the gateway need not run, and where it does it needs no reload.

@@ -54,7 +54,7 @@ type = "console"
 		{[]string{"events", "setup"}, 2, "name of one upstream"},
 		{[]string{"events", "setup", "none", "--url", address}, 1, `there is no upstream "none"`},
 		{[]string{"events", "setup", "shown", "--url", address}, 1, "type console cannot be set up"},
-		{[]string{"events"}, 2, "events takes setup"},
+		{[]string{"events"}, 2, "name of one upstream"},
 		{[]string{"events", "--help"}, 0, "setup"},
 	} {
 		if code, out := run(c.args...); code != c.code || !strings.Contains(out, c.word) || strings.Contains(out, "signing-key") {

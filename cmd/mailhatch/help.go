@@ -20,20 +20,11 @@ func describe(prefix string, list []subcommand) []command.Description {
 	var all []command.Description
 	for _, c := range list {
 		d := command.Description{Name: prefix + c.name, Args: c.args, Doc: c.doc}
-		switch d.Name {
-		case "queue":
-			d.Sub = describe("queue ", queueCommands())
-		case "alert":
-			d.Sub = describe("alert ", alertCommands())
-		case "upstream":
-			d.Sub = describe("upstream ", upstreamCommands())
-		case "events":
-			d.Sub = describe("events ", eventsCommands())
-		case "suppress":
-			d.Sub = describe("suppress ", suppressCommands())
-		case "sendmail":
+		if words, ok := groups()[d.Name]; ok {
+			d.Sub = describe(d.Name+" ", words)
+		} else if d.Name == "sendmail" {
 			d.Flags = sendmail.Flags()
-		default:
+		} else {
 			d.Flags = flagsOf(c)
 		}
 		all = append(all, d)

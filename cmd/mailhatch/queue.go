@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -35,25 +34,6 @@ func queueCommands() []subcommand {
 		{"export", "DIR [ID…] " + selection, "write messages to files: ID.eml as it is stored, ID.json with all that is known", queueExport},
 	}
 }
-
-// runQueue lists and manages queued mail.
-func runQueue(ctx context.Context, a *app, args []string) error {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
-		return queueList(ctx, a, args)
-	}
-	if isHelp(args[0]) {
-		return flag.ErrHelp
-	}
-	for _, c := range queueCommands() {
-		if c.name == args[0] {
-			return c.run(ctx, a, args[1:])
-		}
-	}
-	return command.Hintf(command.Usagef("queue has no command %q; use list, show, cat, retry, hold, release, delete, move, resend, export or copy", args[0]),
-		"see mailhatch queue --help")
-}
-
-func isHelp(s string) bool { return s == "help" || s == "-h" || s == "-help" || s == "--help" }
 
 func queueList(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue list")
@@ -223,7 +203,7 @@ func eachMessage(ctx context.Context, v api.View, f api.Filter, do func(m *api.M
 func noSuch(ids ...string) error {
 	err := fmt.Errorf("no such message in the queue: %s", terminal.Plain(strings.Join(ids, ", ")))
 	if _, ok := queue.ParseID(ids[0]); !ok {
-		return command.Hintf(err, "it is no id of the queue: mailhatch queue list shows them; what waits in the maildrop gets one when the gateway takes it in")
+		return command.Hintf(err, "mailhatch queue list shows the ids; mail in the maildrop gets its id when the gateway takes it in")
 	}
 	return command.Hintf(err, "mailhatch log --id %s shows what became of it", terminal.Plain(ids[0]))
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -26,22 +28,6 @@ func suppressCommands() []subcommand {
 		{"import", "FILE", "put the addresses of a file on the list, one a line or CSV as export writes it, - is standard input; or those of a provider's list (--from)", suppressImport},
 		{"export", "[ADDRESS|WORD]", "print the list as CSV", suppressExport},
 	}
-}
-
-// runSuppress shows and changes the addresses that get no mail.
-func runSuppress(ctx context.Context, a *app, args []string) error {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
-		return suppressList(ctx, a, args)
-	}
-	if isHelp(args[0]) {
-		return flag.ErrHelp
-	}
-	for _, c := range suppressCommands() {
-		if c.name == args[0] {
-			return c.run(ctx, a, args[1:])
-		}
-	}
-	return command.Usagef("suppress has no command %q; use list, add, remove, import or export", args[0])
 }
 
 // suppressFlags choose entries of the list.
@@ -73,7 +59,7 @@ func suppressList(ctx context.Context, a *app, args []string) error {
 		if shown++; *asJSON {
 			return a.printJSON(e)
 		}
-		t.Row(e.Address, orElse(e.Domain, "all"), string(e.Reason), terminal.Moment(e.At), untilWhen(e.Until), orElse(e.By, orElse(e.Upstream, "-")))
+		t.Row(e.Address, cmp.Or(e.Domain, "all"), string(e.Reason), terminal.Moment(e.At), untilWhen(e.Until), cmp.Or(e.By, e.Upstream, "-"))
 		t.Note(terminal.Clip(e.Words, 200))
 		return nil
 	})
@@ -81,7 +67,11 @@ func suppressList(ctx context.Context, a *app, args []string) error {
 	case err != nil || *asJSON:
 		return err
 	case shown == 0:
-		fmt.Fprintln(a.stdout, "no address is suppressed"+choice(len(words) > 0 || f != suppressFlags{}, " that matches", ""))
+		text := "no address is suppressed"
+		if len(words) > 0 || f != (suppressFlags{}) {
+			text = "no suppressed address matches"
+		}
+		fmt.Fprintln(a.stdout, text)
 		return nil
 	}
 	if err := t.Write(a.stdout); err != nil {
@@ -91,20 +81,6 @@ func suppressList(ctx context.Context, a *app, args []string) error {
 		fmt.Fprintf(a.stderr, "mailhatch: these are the newest %d: --limit 0 shows all\n", shown)
 	}
 	return nil
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
-
-func choice(is bool, yes, no string) string {
-	if is {
-		return yes
-	}
-	return no
 }
 
 func untilWhen(t time.Time) string {
@@ -150,9 +126,16 @@ func (a *app) suppressedReader(ctx context.Context) (read func(context.Context, 
 	if !errors.Is(err, api.ErrNotRunning) {
 		return nil, nil, err
 	}
-	store, openErr := engines.Read(ctx, engines.Default, queue.Settings{Dir: stateDir})
-	if openErr != nil {
+	engine, settings, storeErr := a.storeOf(stateDir)
+	if storeErr != nil {
+		return nil, nil, storeErr
+	}
+	store, openErr := engines.Read(ctx, engine, settings)
+	switch {
+	case errors.Is(openErr, fs.ErrNotExist):
 		return nil, nil, err
+	case openErr != nil:
+		return nil, nil, openErr
 	}
 	return func(ctx context.Context, f suppressed.Filter) (*suppressed.Suppressions, error) {
 			return suppressed.List(ctx, store, f)
@@ -225,22 +208,15 @@ func (a *app) tellAdded(n *suppressed.Added, asJSON bool) error {
 	if asJSON {
 		return a.printJSON(n)
 	}
-	text := addresses(n.Added) + " put on the list"
+	text := terminal.Count(n.Added, "address") + " put on the list"
 	if there := n.Read - n.Skipped - n.Added; there > 0 {
-		text += "; " + addresses(there) + " there already"
+		text += "; " + terminal.Count(there, "address") + " there already"
 	}
 	if n.Skipped > 0 {
 		text += fmt.Sprintf("; %d of the provider's entries are no addresses", n.Skipped)
 	}
 	_, err := fmt.Fprintln(a.stdout, text)
 	return err
-}
-
-func addresses(n int) string {
-	if n == 1 {
-		return "1 address"
-	}
-	return fmt.Sprintf("%d addresses", n)
 }
 
 func suppressRemove(ctx context.Context, a *app, args []string) error {
@@ -274,7 +250,7 @@ func suppressRemove(ctx context.Context, a *app, args []string) error {
 		return a.printJSON(removed)
 	}
 	for _, e := range removed.Entries {
-		fmt.Fprintf(a.stdout, "%s is off the list for mail from %s; it was there as %s since %s\n", terminal.Plain(e.Address), terminal.Plain(orElse(e.Domain, "all senders")), e.Reason, terminal.Moment(e.At))
+		fmt.Fprintf(a.stdout, "%s is off the list for mail from %s; it was there as %s since %s\n", terminal.Plain(e.Address), terminal.Plain(cmp.Or(e.Domain, "all senders")), e.Reason, terminal.Moment(e.At))
 	}
 	if len(removed.Provider) > 0 {
 		fmt.Fprintf(a.stdout, "the provider of %s has no entry of %s any longer\n", terminal.Plain(provider), terminal.Plain(strings.Join(removed.Provider, ", ")))

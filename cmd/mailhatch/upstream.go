@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"strings"
 	"time"
 
 	"mailhatch/cmd/mailhatch/command"
@@ -20,22 +18,6 @@ func upstreamCommands() []subcommand {
 		{"resume", "NAME", "end the pause of an upstream", steerUpstream(api.Resume)},
 		{"probe", "NAME", "try a closed upstream now, and tell how that ended", steerUpstream(api.Probe)},
 	}
-}
-
-// runUpstream shows and steers the upstreams.
-func runUpstream(ctx context.Context, a *app, args []string) error {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") && !isHelp(args[0]) {
-		return upstreamList(ctx, a, args)
-	}
-	if isHelp(args[0]) {
-		return flag.ErrHelp
-	}
-	for _, c := range upstreamCommands() {
-		if c.name == args[0] {
-			return c.run(ctx, a, args[1:])
-		}
-	}
-	return command.Usagef("upstream has no command %q; use list, pause, resume or probe", args[0])
 }
 
 func upstreamList(ctx context.Context, a *app, args []string) error {

@@ -59,7 +59,7 @@ func (p *Page) showConfig(v *view, s *settings) error {
 	s.File, s.StateDir = cfg.File, cfg.StateDir
 	warnings := slices.Clone(cfg.Warnings)
 	for _, k := range cfg.Settings {
-		table, name := cutLast(k.Key)
+		table, name := k.Cut()
 		if n := len(s.Tables); n == 0 || s.Tables[n-1].Name != table {
 			s.Tables = append(s.Tables, settingsTable{Name: table, Title: title(table)})
 		}
@@ -76,12 +76,6 @@ func (p *Page) showConfig(v *view, s *settings) error {
 	}
 	s.Warnings = warnings
 	return p.show(v, http.StatusOK, "config", "Config", s)
-}
-
-// cutLast divides a path at its last dot.
-func cutLast(path string) (table, key string) {
-	i := strings.LastIndexByte(path, '.')
-	return path[:max(i, 0)], path[i+1:]
 }
 
 // reload reads the config again.

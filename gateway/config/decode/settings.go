@@ -23,6 +23,12 @@ type Setting struct {
 	From  string // what it was read from, such as "env:NAME"
 }
 
+// Cut splits the path of a key: "upstream.main" and "type". The table of a key outside of tables is "".
+func (s *Setting) Cut() (table, key string) {
+	i := strings.LastIndexByte(s.Key, '.')
+	return s.Key[:max(i, 0)], s.Key[i+1:]
+}
+
 // decoded is a table that was put into structs.
 type decoded struct {
 	path    string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
 	"time"
@@ -109,6 +110,8 @@ func Describe(err error) error {
 		return err
 	case code(err) == diskFull:
 		return fmt.Errorf("%w: the database says %w", queue.ErrFull, err)
+	case IsAway(err) && errors.Is(err, fs.ErrNotExist): // a server's socket, which is not there: the queue may be
+		return fmt.Errorf("%w: %v", queue.ErrAway, err)
 	case IsAway(err):
 		return fmt.Errorf("%w: %w", queue.ErrAway, err)
 	}
