@@ -217,7 +217,6 @@ const (
 // job is a claimed part for a worker.
 type job struct {
 	lease   queue.Lease
-	at      time.Time // of the claim
 	purpose purpose
 	done    func()
 }

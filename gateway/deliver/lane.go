@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	restTime   = time.Minute // a lease that rested longer is extended before it is used
-	claimLeast = 16          // parts that are claimed at once, and more where MaxConcurrent is more
+	claimLeast = 16 // parts that are claimed at once, and more where MaxConcurrent is more
 	// laneRest bounds how long a lane can stay unaware of due mail when a signal was missed.
 	laneRest = 5 * time.Second
 )
@@ -111,14 +110,13 @@ func (l *lane) claim(ctx, attempts context.Context, n int, p purpose) (more bool
 	case len(leases) == 0:
 		l.gate.Swept()
 	}
-	at := time.Now()
 	more = len(leases) == n || p != toOffer && len(leases) > 0
 	if l.upstream.Name == digestLane {
 		leases = l.digest(attempts, leases)
 	}
 	var wait sync.WaitGroup
 	for _, lease := range leases {
-		j := job{lease: lease, at: at, purpose: p, done: func() {}}
+		j := job{lease: lease, purpose: p, done: func() {}}
 		if p != toOffer {
 			wait.Add(1)
 			j.done = wait.Done
@@ -141,12 +139,18 @@ func (l *lane) do(ctx, attempts context.Context, j job) {
 		l.gate.SweepAgain()
 		return
 	}
-	if time.Since(j.at) > restTime {
-		if err := j.lease.Extend(write, leaseTime); err != nil {
-			return // another has it, or will
-		}
+	if !l.renew(ctx, j.lease) {
+		return
 	}
 	l.attempt(attempts, j.lease, j.purpose)
+}
+
+// renew makes sure, as late as it can be, that nobody else has a lease that waited for its worker: the machine may have
+// slept, or the store been out of reach. Engines know most leases as good without a look at their files or database.
+func (l *lane) renew(ctx context.Context, lease queue.Lease) (held bool) {
+	extend := func(ctx context.Context) error { return lease.Extend(ctx, leaseTime) }
+	err := extend(context.WithoutCancel(ctx))
+	return err == nil || !isFinal(err) && l.persist(ctx, lease, extend)
 }
 
 // acquire waits, until ctx ends, for memory to take the message apart.

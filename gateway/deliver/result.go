@@ -170,7 +170,7 @@ func (a *attempt) finish(ctx context.Context, lease queue.Lease) {
 		a.gen.journal.InternalError("queue", err)
 		r, a.after = a.unsettled(err), nil
 	}
-	if a.persist(ctx, lease, func(ctx context.Context) error { return lease.Finish(ctx, r) }) {
+	if a.lane.persist(ctx, lease, func(ctx context.Context) error { return lease.Finish(ctx, r) }) {
 		a.writeJournal()
 		if len(r.Quota.Back) > 0 {
 			a.lane.recount(ctx)
@@ -186,12 +186,12 @@ func (a *attempt) unsettled(err error) queue.Result {
 }
 
 // persist makes a write of the lease until it is stored, which it reports, or cannot be any more.
-func (a *attempt) persist(ctx context.Context, lease queue.Lease, write func(context.Context) error) (stored bool) {
+func (l *lane) persist(ctx context.Context, lease queue.Lease, write func(context.Context) error) (stored bool) {
 	durable := context.WithoutCancel(ctx)
 	failing := false
 	defer func() {
-		if failing && a.gen.unrecorded.Add(-1) == 0 {
-			a.gen.pokeAll()
+		if failing && l.gen.unrecorded.Add(-1) == 0 {
+			l.gen.pokeAll()
 		}
 	}()
 	for wait := writeFirst; ; wait = min(2*wait, writeMax) {
@@ -199,13 +199,13 @@ func (a *attempt) persist(ctx context.Context, lease queue.Lease, write func(con
 		if err == nil {
 			return true
 		}
-		a.gen.journal.InternalError("queue", err)
+		l.gen.journal.InternalError("queue", err)
 		if isFinal(err) {
 			return false
 		}
 		if !failing {
 			failing = true
-			a.gen.unrecorded.Add(1)
+			l.gen.unrecorded.Add(1)
 		}
 		select {
 		case <-ctx.Done(): // the drain is over

@@ -25,6 +25,7 @@ type faulty struct {
 	elsewhere     atomic.Bool // another gateway serves all lanes
 	claim         func() error
 	finish        func() error
+	extend        func() error
 	body          func() error
 	take          func() error
 }
@@ -74,6 +75,15 @@ func (l *faultyLease) Finish(ctx context.Context, r queue.Result) error {
 		}
 	}
 	return l.Lease.Finish(ctx, r)
+}
+
+func (l *faultyLease) Extend(ctx context.Context, d time.Duration) error {
+	if l.f.extend != nil {
+		if err := l.f.extend(); err != nil {
+			return err
+		}
+	}
+	return l.Lease.Extend(ctx, d)
 }
 
 func (l *faultyLease) Body() (queue.Body, error) {
@@ -443,4 +453,38 @@ func TestLaneOfAnotherGateway(t *testing.T) {
 	f.elsewhere.Store(false)
 	r.put("a", "y@example.org")
 	r.awaitSent(3)
+}
+
+// A lease that was lost on the way to its worker, however short that was, is not used: another gateway may have sent the mail.
+func TestLostLeasesAreNotUsed(t *testing.T) {
+	a := &scripted{}
+	r, f := faultyRig(t, nil, ups{"a": a})
+	var asked atomic.Int64
+	f.extend = func() error { asked.Add(1); return queue.ErrFenced }
+	r.put("a", "x@example.org")
+	r.start()
+	r.await("the question", func() bool { return asked.Load() > 0 })
+	r.stop()
+	if a.count() != 0 || strings.Contains(r.journal(), "where=queue") {
+		t.Errorf("%d offers\n%s", a.count(), r.journal())
+	}
+}
+
+// While the store cannot be asked whether a lease is still good, the mail waits, and is sent once then.
+func TestLeasesOfAStoreThatIsAway(t *testing.T) {
+	a := &scripted{}
+	r, f := faultyRig(t, nil, ups{"a": a})
+	var asked atomic.Int64
+	f.extend = func() error {
+		if asked.Add(1) < 6 {
+			return errors.New("connection refused")
+		}
+		return nil
+	}
+	r.put("a", "x@example.org")
+	r.start()
+	r.awaitSent(1)
+	if a.count() != 1 || asked.Load() < 6 {
+		t.Errorf("%d offers after %d questions", a.count(), asked.Load())
+	}
 }
