@@ -21,7 +21,7 @@ type Stored struct {
 func Scan(s *sqlite.Stmt) Stored { return Stored{s.ColumnInt64(0), scanRecord(s)} }
 
 const (
-	recordsOfMessage = recordColumns + "INDEXED BY history_message WHERE message = ? ORDER BY seq"
+	recordsOfMessage = recordColumns + "INDEXED BY history_message WHERE message = ?+0 ORDER BY seq" // +0: see dueQuery of sqlite
 	setState         = "UPDATE history SET state = ?, info = ? WHERE seq = ?"
 	sheetOf          = "SELECT key, last FROM sheets WHERE key <= ? ORDER BY key DESC LIMIT 1"
 )
