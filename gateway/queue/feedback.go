@@ -69,6 +69,12 @@ type Applied struct {
 	Dropped    int           // nothing can be made of them, or they have waited in vain, or too many do
 }
 
+// Add adds what came of further news.
+func (a *Applied) Add(o Applied) {
+	a.Joined, a.Suppressed, a.Lifted = append(a.Joined, o.Joined...), append(a.Suppressed, o.Suppressed...), append(a.Lifted, o.Lifted...)
+	a.Again, a.Dropped, a.Waiting = a.Again+o.Again, a.Dropped+o.Dropped, o.Waiting
+}
+
 // Joined is something that was told of a recipient in the history.
 type Joined struct {
 	Told             // with the queue id

@@ -145,6 +145,8 @@ type Record struct {
 	Sender, Recipient  string
 	Info               string
 	Kept               []byte // of a message that went with this record; see package history
+
+	texts *Texts // once they were read
 }
 
 func newRecord(r *queue.Record, message int64) (Record, error) {
@@ -179,12 +181,16 @@ type Texts struct {
 	} `json:"header"`
 }
 
-// Texts reads these alone.
-func (r *Record) Texts() (t Texts, err error) {
-	if err = json.Unmarshal([]byte(r.Info), &t); err != nil {
-		err = fmt.Errorf("history of message %s: %w", queue.FormatID(r.Message), err)
+// Texts reads these alone, once: no change of a row is one of them.
+func (r *Record) Texts() (Texts, error) {
+	if r.texts == nil {
+		t := &Texts{}
+		if err := json.Unmarshal([]byte(r.Info), t); err != nil {
+			return Texts{}, fmt.Errorf("history of message %s: %w", queue.FormatID(r.Message), err)
+		}
+		r.texts = t
 	}
-	return t, err
+	return *r.texts, nil
 }
 
 // Decode reads the row back.

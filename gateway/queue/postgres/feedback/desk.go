@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway/queue/postgres/database"
 	"mailhatch/gateway/queue/postgres/history"
 	"mailhatch/gateway/queue/postgres/suppress"
+	"mailhatch/gateway/queue/told"
 )
 
 // DB is a pool of connections.
@@ -55,9 +56,10 @@ var errReplay = errors.New("queue: the news were taken in before")
 
 // Apply implements queue.Feedback.
 func (d Desk) Apply(ctx context.Context, n queue.News) (queue.Applied, error) {
-	list := make([]*waiting, 0, len(n.Told))
+	list := make([]*told.Item, len(n.Told))
 	for i := range n.Told {
-		list = append(list, newWaiting(n.Upstream, n.Told[i]))
+		item := told.New(n.Upstream, n.Told[i])
+		list[i] = &item
 	}
 	replay := false
 	done, err := d.join(ctx, list, func(tx pgx.Tx) error {

@@ -22,12 +22,12 @@ func (d Desk) Forward(receivers []string) {
 const keepOutgoing = "INSERT INTO feedback_outgoing (receiver, taken, info) SELECT unnest($1::text[]), 0, $2"
 
 // forward keeps what was told for each receiver.
-func (j *joint) forward(ctx context.Context, told *queue.Joined) error {
+func (j *joint) forward(ctx context.Context, joined *queue.Joined) error {
 	list := j.Receivers.list.Load()
 	if list == nil || len(*list) == 0 {
 		return nil
 	}
-	info, err := json.Marshal(told)
+	info, err := json.Marshal(joined)
 	if err == nil {
 		_, err = j.tx.Exec(ctx, keepOutgoing, *list, database.Text(string(info)))
 	}

@@ -14,8 +14,7 @@ import (
 type Stored struct {
 	Seq int64
 	row.Record
-	Texts row.Texts
-	day   time.Time
+	day time.Time
 }
 
 const (
@@ -46,9 +45,6 @@ func (k *Keeper) Candidates(ctx context.Context, tx pgx.Tx, messages []int64, pr
 func scanStored(r pgx.CollectableRow) (*Stored, error) {
 	s := &Stored{}
 	err := r.Scan(&s.day, &s.Seq, &s.At, &s.Message, &s.State, &s.Sender, &s.Recipient, &s.Info)
-	if err == nil {
-		s.Texts, err = s.Record.Texts()
-	}
 	return s, err
 }
 

@@ -39,6 +39,7 @@ func Run(t *testing.T, e queuetest.Engine) {
 		{"Search", testSearch},
 		{"Privacy", testPrivacy},
 		{"Suppresses", testSuppresses},
+		{"SuppressesLater", testSuppressesLater},
 		{"Forward", testForward},
 		{"TooMuch", testTooMuch},
 		{"Pruned", testPruned},

@@ -66,3 +66,26 @@ func testSuppresses(t *testing.T, h *house) {
 	tell("8", "bob@example.org", queue.EventBounced, at.Add(2*time.Second))
 	h.wantSuppressed("without rules", all[:1])
 }
+
+// testSuppressesLater: what waits for its record puts addresses on the list and takes them off once that is there, and Rejoin says so.
+func testSuppressesLater(t *testing.T, h *house) {
+	h.q.SuppressOn(queue.SuppressionRules{On: []queue.EventKind{queue.EventBounced}})
+	at := time.Now()
+	tell := func(provider string, kind queue.EventKind, at time.Time) {
+		t.Helper()
+		if done := h.apply(queue.Told{ProviderID: provider, Recipient: "bob@example.org", Kind: kind, At: at}); done.Waiting != 1 {
+			t.Errorf("before the record of %s: %+v", provider, done)
+		}
+		h.sent(provider, "bob@example.org")
+	}
+	tell("1", queue.EventBounced, at)
+	if done := h.rejoin(); len(done.Suppressed) != 1 || done.Suppressed[0].Address != "bob@example.org" || done.Waiting != 0 {
+		t.Errorf("a bounce: %+v", done)
+	}
+	h.wantSuppressed("after the bounce", []string{"bob@example.org"}, "bob@example.org bounced")
+	tell("2", queue.EventDelivered, at.Add(time.Second))
+	if done := h.rejoin(); len(done.Lifted) != 1 || done.Lifted[0].Address != "bob@example.org" {
+		t.Errorf("a delivery: %+v", done)
+	}
+	h.wantSuppressed("after the delivery", []string{"bob@example.org"})
+}

@@ -16,6 +16,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/suppress"
+	"mailhatch/gateway/queue/told"
 )
 
 // Desk is where the feedback of a store is.
@@ -47,7 +48,7 @@ func setCursor(conn *sqlite.Conn, upstream, cursor string) error {
 func (d Desk) Apply(ctx context.Context, n queue.News) (queue.Applied, error) {
 	list := make([]waiting, 0, len(n.Told))
 	for i := range n.Told {
-		list = append(list, newWaiting(n.Upstream, n.Told[i]))
+		list = append(list, waiting{Item: told.New(n.Upstream, n.Told[i])})
 	}
 	replay := false
 	done, err := d.join(ctx, list, func(conn *sqlite.Conn) (err error) {

@@ -22,12 +22,12 @@ func (d Desk) Forward(receivers []string) {
 }
 
 // forward keeps what was told for each receiver.
-func (j *joint) forward(told *queue.Joined) error {
+func (j *joint) forward(joined *queue.Joined) error {
 	list := j.Receivers.list.Load()
 	if list == nil || len(*list) == 0 {
 		return nil
 	}
-	info, err := json.Marshal(told)
+	info, err := json.Marshal(joined)
 	for _, receiver := range *list {
 		if err == nil {
 			err = database.Exec(j.conn, "INSERT INTO feedback_outgoing (receiver, info) VALUES (?, ?)", database.Args{receiver, string(info)})

@@ -8,6 +8,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/database"
+	"mailhatch/gateway/queue/told"
 )
 
 // TestBound: of too many that wait the oldest give way.
@@ -22,7 +23,7 @@ func TestBound(t *testing.T) {
 	}
 	defer conn.Close()
 	for i := range 5 {
-		w := newWaiting("main", queue.Told{ProviderID: fmt.Sprint(i), Kind: queue.EventBounced})
+		w := waiting{Item: told.New("main", queue.Told{ProviderID: fmt.Sprint(i), Kind: queue.EventBounced})}
 		if again, err := w.wait(conn, time.Now()); again || err != nil {
 			t.Fatal(again, err)
 		}
