@@ -27,8 +27,8 @@ type Suppressions interface {
 	// returns the entries that are gone.
 	Lift(ctx context.Context, domain string, addresses ...string) ([]Suppression, error)
 	// Suppressed returns the entries that are in force for mail from senders of a domain, those for all senders among
-	// them: at most two for each address, which is then as it was asked for. It is asked for each recipient that a client names, and costs next to nothing
-	// as long as the list is empty.
+	// them: at most two for each address, which is then as it was asked for. It is asked for each recipient that a client
+	// names, and costs next to nothing as long as the list is empty.
 	Suppressed(ctx context.Context, domain string, addresses ...string) ([]Suppression, error)
 	// Suppressions returns entries, the newest first.
 	Suppressions(ctx context.Context, f SuppressionFilter) ([]Suppression, error)
@@ -130,12 +130,21 @@ func (s *Suppression) Check() error {
 func (s *Suppression) AddressKey() string { return mime.AddressKey(s.Address) }
 
 // Yields reports whether an entry gives way to another one of the same address and domain: what a person put there stays
-// before what events tell, a complaint or an unsubscription before a bounce, and of equals the later stays, and the one that is there before one of the same time.
+// before what events tell, a complaint or an unsubscription before a bounce, and of equals the later stays, and the one that is
+// there before one of the same time.
 func (s *Suppression) Yields(to *Suppression) bool {
 	if c := cmp.Compare(s.weight(), to.weight()); c != 0 {
 		return c < 0
 	}
 	return to.At.After(s.At)
+}
+
+// MayReplace reports whether an entry may stand in place of those that are there of its address: whatever is in force there
+// for its domain gives way to it.
+func (s *Suppression) MayReplace(there []Suppression, now time.Time) bool {
+	return !slices.ContainsFunc(there, func(old Suppression) bool {
+		return strings.EqualFold(old.Domain, s.Domain) && old.InForce(now) && !old.Yields(s)
+	})
 }
 
 func (s *Suppression) weight() int {

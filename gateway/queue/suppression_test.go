@@ -65,3 +65,24 @@ func TestEntry(t *testing.T) {
 		t.Errorf("a time that is not told: %+v", s)
 	}
 }
+
+// TestMayReplace: all entries in force of the domain have to give way; those of other domains do not matter.
+func TestMayReplace(t *testing.T) {
+	at := time.Now()
+	s := Suppression{Domain: "a.test", Reason: ReasonComplained, At: at}
+	bounced, manual := Suppression{Domain: "A.test", Reason: ReasonBounced, At: at}, Suppression{Domain: "a.test", Reason: ReasonManual, At: at}
+	over, other := manual, manual
+	over.Until, other.Domain = at.Add(-time.Second), ""
+	for _, c := range []struct {
+		what  string
+		there []Suppression
+		want  bool
+	}{
+		{"nothing", nil, true}, {"a bounce", []Suppression{bounced}, true}, {"a person's", []Suppression{manual}, false},
+		{"both", []Suppression{bounced, manual}, false}, {"one that is over", []Suppression{over}, true}, {"one for all", []Suppression{other}, true},
+	} {
+		if got := s.MayReplace(c.there, at); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
+	}
+}

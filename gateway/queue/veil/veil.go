@@ -135,6 +135,25 @@ func (v *Veil) Event(e *queue.Event) {
 	}
 }
 
+// Suppression hides what is not to be kept of an entry of the list of suppressed addresses.
+func (v *Veil) Suppression(s *queue.Suppression) {
+	if v.HidesAll() && !isDigest(s.Address) {
+		state := v.state.Load()
+		s.Address, s.Words = state.digest(s.Address), state.words(s.Words)
+	}
+}
+
+// Names are the addresses under which rows may have an address: its own and its digest.
+func (v *Veil) Names(address string) []string {
+	if hidden := v.Address(address); hidden != "" && !isDigest(address) {
+		return []string{address, hidden}
+	}
+	return []string{address}
+}
+
+// isDigest reports whether an address is hidden already, such as one out of the history.
+func isDigest(address string) bool { return strings.HasPrefix(address, "~") }
+
 // HidesAll reports whether nothing of an envelope may be kept, HidesHeader whether nothing of a header.
 func (v *Veil) HidesAll() bool { return v.state.Load().privacy == queue.HideAddresses }
 func (v *Veil) HidesHeader() bool {

@@ -75,3 +75,24 @@ func TestKeyFails(t *testing.T) {
 		t.Error("no folder: no error")
 	}
 }
+
+// TestSuppression: the list hides what the history hides, once, and finds both.
+func TestSuppression(t *testing.T) {
+	v := veil.New(t.TempDir())
+	open := queue.Suppression{Address: "bob@example.org", Words: "no bob@example.org"}
+	if v.Suppression(&open); open.Address != "bob@example.org" || len(v.Names(open.Address)) != 1 {
+		t.Errorf("nothing is to be hidden: %+v", open)
+	}
+	if err := v.Set(queue.HideAddresses); err != nil {
+		t.Fatal(err)
+	}
+	digest, hidden := v.Address(open.Address), open
+	for range 2 {
+		if v.Suppression(&hidden); hidden.Address != digest || hidden.Words != "no "+digest {
+			t.Errorf("%+v", hidden)
+		}
+	}
+	if names := v.Names(open.Address); len(names) != 2 || names[1] != digest || len(v.Names(digest)) != 1 {
+		t.Errorf("names %q, %q", names, v.Names(digest))
+	}
+}

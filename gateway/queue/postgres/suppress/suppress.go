@@ -3,10 +3,6 @@ package suppress
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +12,7 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/postgres/database"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/veil"
 	"mailhatch/mime"
 )
@@ -115,28 +112,24 @@ func (r *Register) Put(ctx context.Context, tx pgx.Tx, s queue.Suppression) (add
 	if err != nil {
 		return false, err
 	}
-	found = slices.DeleteFunc(found, func(old queue.Suppression) bool { return old.Domain != s.Domain })
-	for i := range found {
-		if found[i].InForce(r.now()) && !found[i].Yields(&s) {
-			return false, nil
-		}
+	if !s.MayReplace(found, r.now()) {
+		return false, nil
 	}
 	for i := range found {
+		if found[i].Domain != s.Domain {
+			continue
+		}
 		if err := lift(ctx, tx, &found[i]); err != nil {
 			return false, err
 		}
 	}
 	r.some.Store(true)
-	hide(r.veil, &s)
-	info, err := json.Marshal(s)
+	r.veil.Suppression(&s)
+	stored, err := row.NewSuppression(&s)
 	if err != nil {
 		return false, err
 	}
-	until := int64(0)
-	if !s.Until.IsZero() {
-		until = s.Until.UnixMilli()
-	}
-	_, err = tx.Exec(ctx, putQuery, key(&s), s.Domain, database.Text(string(s.Reason)), s.At.UnixMilli(), until, string(info))
+	_, err = tx.Exec(ctx, putQuery, database.Text(stored.Address), stored.Domain, database.Text(stored.Reason), stored.At, stored.Until, stored.Info)
 	return true, err
 }
 
@@ -209,9 +202,11 @@ func (r *Register) Suppressed(ctx context.Context, domain string, addresses ...s
 func (r *Register) Suppressions(ctx context.Context, f queue.SuppressionFilter) (list []queue.Suppression, err error) {
 	args := []any{int64(1<<63 - 1), "", ""}
 	if f.After != "" {
-		if args, err = parseKey(f.After); err != nil {
+		at, address, domain, err := row.ParsePlace(f.After)
+		if err != nil {
 			return nil, err
 		}
+		args = []any{at, database.Text(address), database.Text(domain)}
 	}
 	now := r.now()
 	if f.Address != "" && !strings.ContainsAny(f.Address, "*?") {
@@ -226,7 +221,6 @@ func (r *Register) Suppressions(ctx context.Context, f queue.SuppressionFilter) 
 			s := &page[i]
 			args = []any{s.At.UnixMilli(), key(s), s.Domain}
 			if s.InForce(now) && f.Matches(s) {
-				s.Key = place(s)
 				list = append(list, *s)
 			}
 			if f.Limit > 0 && len(list) == f.Limit {
@@ -248,7 +242,6 @@ func (r *Register) named(ctx context.Context, f queue.SuppressionFilter, now tim
 	f.Address = ""
 	for i := range found {
 		if s := &found[i]; s.InForce(now) && f.Matches(s) {
-			s.Key = place(s)
 			list = append(list, *s)
 		}
 	}
@@ -269,9 +262,9 @@ func lift(ctx context.Context, tx pgx.Tx, s *queue.Suppression) error {
 
 // find returns the entries for an address in mail from senders of a domain.
 func (r *Register) find(ctx context.Context, db queries, domain, address string) ([]queue.Suppression, error) {
-	keys := []string{database.Text(mime.AddressKey(address))}
-	if hidden := r.veil.Address(address); hidden != "" && !strings.HasPrefix(address, "~") {
-		keys = append(keys, hidden)
+	keys := r.veil.Names(address)
+	for i := range keys {
+		keys[i] = database.Text(mime.AddressKey(keys[i]))
 	}
 	return r.rows(ctx, db, findQuery, keys, database.Text(strings.ToLower(domain)))
 }
@@ -281,45 +274,14 @@ func (r *Register) rows(ctx context.Context, db queries, query string, args ...a
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s queue.Suppression, err error) {
-		var address, info string
-		var at, until int64
-		if err := row.Scan(&address, &s.Domain, &s.Reason, &at, &until, &info); err != nil {
-			return s, err
+	return pgx.CollectRows(rows, func(c pgx.CollectableRow) (queue.Suppression, error) {
+		var stored row.Suppression
+		if err := c.Scan(&stored.Address, &stored.Domain, &stored.Reason, &stored.At, &stored.Until, &stored.Info); err != nil {
+			return queue.Suppression{}, err
 		}
-		if s.At = time.UnixMilli(at); until != 0 {
-			s.Until = time.UnixMilli(until)
-		}
-		if err := json.Unmarshal([]byte(info), &s); err != nil {
-			return s, fmt.Errorf("the suppression of %s: %w", address, err)
-		}
-		return s, nil
+		return stored.Decode()
 	})
-}
-
-// hide replaces addresses by digests where the history does not keep them.
-func hide(v *veil.Veil, s *queue.Suppression) {
-	e := queue.Event{To: []string{s.Address}, Words: s.Words}
-	if !strings.HasPrefix(s.Address, "~") { // it is a digest already, out of the history
-		v.Event(&e)
-	}
-	s.Address, s.Words = e.To[0], e.Words
 }
 
 // key is the text of an address in its row.
 func key(s *queue.Suppression) string { return database.Text(s.AddressKey()) }
-
-// place is the place of an entry in the list: time, domain, address.
-func place(s *queue.Suppression) string {
-	return strconv.FormatInt(s.At.UnixMilli(), 10) + "/" + s.Domain + "/" + key(s)
-}
-
-func parseKey(key string) ([]any, error) {
-	parts := strings.SplitN(key, "/", 3)
-	if len(parts) == 3 {
-		if at, err := strconv.ParseInt(parts[0], 10, 64); err == nil {
-			return []any{at, database.Text(parts[2]), database.Text(parts[1])}, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: %q", queue.ErrPlace, key)
-}

@@ -2,8 +2,6 @@ package suppress
 
 import (
 	"context"
-	"fmt"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/veil"
 )
@@ -138,9 +137,11 @@ func (r *Register) Suppressions(ctx context.Context, f queue.SuppressionFilter) 
 	query, args := newestQuery, database.Args{}
 	if f.After != "" {
 		query = olderQuery
-		if args, err = parseKey(f.After); err != nil {
+		at, address, domain, err := row.ParsePlace(f.After)
+		if err != nil {
 			return nil, err
 		}
+		args = database.Args{at, address, domain}
 	}
 	now := r.now()
 	err = r.read(ctx, func(conn *sqlite.Conn) error {
@@ -150,7 +151,6 @@ func (r *Register) Suppressions(ctx context.Context, f queue.SuppressionFilter) 
 		}
 		return rows(conn, query, args, func(s queue.Suppression) (bool, error) {
 			if s.InForce(now) && f.Matches(&s) {
-				s.Key = key(&s)
 				list = append(list, s)
 			}
 			return f.Limit == 0 || len(list) < f.Limit, nil
@@ -168,7 +168,6 @@ func (r *Register) named(conn *sqlite.Conn, f queue.SuppressionFilter, now time.
 	f.Address = ""
 	for i := range found {
 		if s := &found[i]; s.InForce(now) && f.Matches(s) {
-			s.Key = key(s)
 			*list = append(*list, *s)
 		}
 	}
@@ -191,19 +190,4 @@ func (r *Register) Prune(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// key is the place of an entry in the list: time, domain, address.
-func key(s *queue.Suppression) string {
-	return strconv.FormatInt(s.At.UnixMilli(), 10) + "/" + s.Domain + "/" + s.AddressKey()
-}
-
-func parseKey(key string) (database.Args, error) {
-	parts := strings.SplitN(key, "/", 3)
-	if len(parts) == 3 {
-		if at, err := strconv.ParseInt(parts[0], 10, 64); err == nil {
-			return database.Args{at, parts[2], parts[1]}, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: %q", queue.ErrPlace, key)
 }

@@ -2,16 +2,14 @@
 package suppress
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
 	"zombiezen.com/go/sqlite"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/row"
 	"mailhatch/gateway/queue/sqlite/database"
-	"mailhatch/gateway/queue/veil"
 	"mailhatch/mime"
 )
 
@@ -19,7 +17,6 @@ import (
 const (
 	columns     = "address, domain, reason, at, until, info"
 	findQuery   = "SELECT " + columns + " FROM suppressions WHERE address = ?||'' AND domain IN ('', ?||'')"
-	addedQuery  = "SELECT " + columns + " FROM suppressions WHERE address = ?||'' AND domain = ?||''"
 	everyQuery  = "SELECT " + columns + " FROM suppressions WHERE address = ?||''"
 	newestQuery = "SELECT " + columns + " FROM suppressions ORDER BY at DESC, address DESC, domain DESC"
 	olderQuery  = "SELECT " + columns + " FROM suppressions WHERE (at, address, domain) < (?, ?, ?) ORDER BY at DESC, address DESC, domain DESC"
@@ -37,30 +34,25 @@ func (r *Register) Put(conn *sqlite.Conn, s queue.Suppression) (added bool, err 
 	}
 	s.Domain = strings.ToLower(s.Domain)
 	s.At = s.At.Truncate(time.Millisecond)
-	for _, key := range r.keys(s.Address) {
-		yields := true
-		err := rows(conn, addedQuery, database.Args{key, s.Domain}, func(old queue.Suppression) (bool, error) {
-			yields = !old.InForce(r.now()) || old.Yields(&s)
-			return false, nil
-		})
-		if err != nil || !yields {
-			return false, err
+	found, err := r.find(conn, s.Domain, s.Address)
+	if err != nil || !s.MayReplace(found, r.now()) {
+		return false, err
+	}
+	for i := range found {
+		if found[i].Domain != s.Domain {
+			continue
 		}
-		if err := database.Exec(conn, liftQuery, database.Args{key, s.Domain}); err != nil {
+		if err := lift(conn, &found[i]); err != nil {
 			return false, err
 		}
 	}
 	r.some.Store(true)
-	hide(r.veil, &s)
-	info, err := json.Marshal(s)
+	r.veil.Suppression(&s)
+	stored, err := row.NewSuppression(&s)
 	if err != nil {
 		return false, err
 	}
-	until := int64(0)
-	if !s.Until.IsZero() {
-		until = s.Until.UnixMilli()
-	}
-	return true, database.Exec(conn, putQuery, database.Args{s.AddressKey(), s.Domain, string(s.Reason), s.At.UnixMilli(), until, string(info)})
+	return true, database.Exec(conn, putQuery, database.Args{stored.Address, stored.Domain, stored.Reason, stored.At, stored.Until, stored.Info})
 }
 
 // Delivered takes an address off the list that a delivery shows to be fine again, to it from senders of a domain. It runs
@@ -91,8 +83,8 @@ func (r *Register) find(conn *sqlite.Conn, domain, address string) (found []queu
 	if domain == queue.AnyDomain {
 		query = everyQuery
 	}
-	for _, key := range r.keys(address) {
-		args := database.Args{key, domain}
+	for _, name := range r.veil.Names(address) {
+		args := database.Args{mime.AddressKey(name), domain}
 		if domain == queue.AnyDomain {
 			args = args[:1]
 		}
@@ -107,32 +99,14 @@ func (r *Register) find(conn *sqlite.Conn, domain, address string) (found []queu
 	return found, nil
 }
 
-// keys are the texts by which an address may stand in the table: its own and that of its digest.
-func (r *Register) keys(address string) []string {
-	if hidden := r.veil.Address(address); hidden != "" && !strings.HasPrefix(address, "~") {
-		return []string{mime.AddressKey(address), hidden}
-	}
-	return []string{mime.AddressKey(address)}
-}
-
-// hide replaces addresses by digests where the history does not keep them.
-func hide(v *veil.Veil, s *queue.Suppression) {
-	e := queue.Event{To: []string{s.Address}, Words: s.Words}
-	if !strings.HasPrefix(s.Address, "~") { // it is a digest already, out of the history
-		v.Event(&e)
-	}
-	s.Address, s.Words = e.To[0], e.Words
-}
-
 // rows reads entries until each returns false.
 func rows(conn *sqlite.Conn, query string, args database.Args, each func(queue.Suppression) (bool, error)) error {
 	return database.Rows(conn, query, args, func(st *sqlite.Stmt) (bool, error) {
-		s := queue.Suppression{Domain: st.ColumnText(1), Reason: queue.SuppressionReason(st.ColumnText(2)), At: time.UnixMilli(st.ColumnInt64(3))}
-		if until := st.ColumnInt64(4); until != 0 {
-			s.Until = time.UnixMilli(until)
-		}
-		if err := json.Unmarshal([]byte(st.ColumnText(5)), &s); err != nil {
-			return false, fmt.Errorf("the suppression of %s: %w", st.ColumnText(0), err)
+		stored := row.Suppression{Address: st.ColumnText(0), Domain: st.ColumnText(1), Reason: st.ColumnText(2), At: st.ColumnInt64(3),
+			Until: st.ColumnInt64(4), Info: st.ColumnText(5)}
+		s, err := stored.Decode()
+		if err != nil {
+			return false, err
 		}
 		return each(s)
 	})
