@@ -92,6 +92,39 @@ func (m *Buffer) Shrink(keep int) {
 	m.list = m.list[:keep]
 }
 
+// Write copies p into the memory that room returns, piece by piece; took hears of each.
+func Write(p []byte, room func() ([]byte, error), took func([]byte)) (n int, err error) {
+	for n < len(p) {
+		to, err := room()
+		if err != nil {
+			return n, err
+		}
+		to = to[:copy(to, p[n:])]
+		took(to)
+		n += len(to)
+	}
+	return n, nil
+}
+
+// ReadFrom reads all of r into the memory that room returns, without a buffer between; took hears of each piece.
+func ReadFrom(r io.Reader, room func() ([]byte, error), took func([]byte)) (total int64, err error) {
+	for {
+		to, err := room()
+		if err != nil {
+			return total, err
+		}
+		n, err := r.Read(to)
+		took(to[:n])
+		total += int64(n)
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
 // Each calls f with the bytes, piece by piece.
 func (m *Buffer) Each(f func(p []byte) error) error {
 	for i, c := range m.list {

@@ -43,41 +43,16 @@ func (s *Store) New(context.Context) (queue.Draft, error) {
 func (d *draft) ID() string { return queue.FormatID(d.id) }
 
 // Write takes more bytes. They go to a file once there are many.
-func (d *draft) Write(p []byte) (n int, err error) {
-	for n < len(p) {
-		room, err := d.room()
-		if err != nil {
-			return n, err
-		}
-		n += d.took(room[:copy(room, p[n:])])
-	}
-	return n, nil
-}
+func (d *draft) Write(p []byte) (int, error) { return buffer.Write(p, d.room, d.took) }
 
-// ReadFrom takes all of r, without a buffer between. It implements io.ReaderFrom.
-func (d *draft) ReadFrom(r io.Reader) (total int64, err error) {
-	for {
-		room, err := d.room()
-		if err != nil {
-			return total, err
-		}
-		n, err := r.Read(room)
-		total += int64(d.took(room[:n]))
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-	}
-}
+// ReadFrom takes all of r. It implements io.ReaderFrom.
+func (d *draft) ReadFrom(r io.Reader) (int64, error) { return buffer.ReadFrom(r, d.room, d.took) }
 
 // took counts bytes that were put into the room.
-func (d *draft) took(p []byte) int {
+func (d *draft) took(p []byte) {
 	d.crc = crc32.Update(d.crc, bodies.Sum(), p)
 	d.size += int64(len(p))
 	d.buf.Add(len(p))
-	return len(p)
 }
 
 // room returns memory for the next bytes.

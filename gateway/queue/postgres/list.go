@@ -24,25 +24,16 @@ func (s *Store) List(ctx context.Context, f queue.Filter, p queue.Page) (out []q
 		return nil, err
 	}
 	defer s.calls.Leave()
-	c, err := choice.New(f)
+	c, err := row.NewPage(f, p)
 	if err != nil {
 		return nil, err
-	}
-	if p.Newest {
-		c.FromNewest()
-	}
-	if p.After != "" {
-		var ok bool
-		if c.After, ok = queue.ParseID(p.After); !ok {
-			return nil, fmt.Errorf("%w: %q", queue.ErrPlace, p.After)
-		}
 	}
 	for {
 		want := listStep
 		if p.Limit > 0 {
 			want = min(want, p.Limit-len(out))
 		}
-		ids, err := c.Next(ctx, s.pool, want)
+		ids, err := choice.Next(ctx, s.pool, c, want)
 		if err != nil {
 			return nil, database.Describe(err)
 		}
@@ -54,7 +45,7 @@ func (s *Store) List(ctx context.Context, f queue.Filter, p queue.Page) (out []q
 			slices.Reverse(page)
 		}
 		for _, m := range page {
-			if slices.ContainsFunc(m.message.Parts, func(p queue.Part) bool { return len(f.Names(m.message, &p)) > 0 }) {
+			if c.Chooses(m.message) {
 				out = append(out, *m.message)
 			}
 		}

@@ -109,7 +109,7 @@ func (s *Store) changeParts(ctx context.Context, f queue.Filter, a *action) (cha
 		return changed, err
 	}
 	defer s.calls.Leave()
-	c, err := choice.New(f)
+	c, err := row.NewChoice(f)
 	if err != nil {
 		return changed, err
 	}
@@ -117,12 +117,12 @@ func (s *Store) changeParts(ctx context.Context, f queue.Filter, a *action) (cha
 }
 
 // apply does something to the parts of a choice, some messages in each transaction, and returns how much it changed.
-func (s *Store) apply(ctx context.Context, c *choice.Choice, a *action) (total queue.Changed, err error) {
+func (s *Store) apply(ctx context.Context, c *row.Choice, a *action) (total queue.Changed, err error) {
 	for began, more := s.ids.Next(), true; more; {
 		if err := s.err(); err != nil {
 			return total, err
 		}
-		ids, err := c.Next(ctx, s.pool, idsPerChange)
+		ids, err := choice.Next(ctx, s.pool, c, idsPerChange)
 		if err != nil {
 			return total, database.Describe(err)
 		}
@@ -150,7 +150,7 @@ func (s *Store) apply(ctx context.Context, c *choice.Choice, a *action) (total q
 
 // visit is what one transaction of an operator's change does.
 type visit struct {
-	*choice.Choice
+	*row.Choice
 	*action
 	store   *Store
 	now     time.Time

@@ -6,7 +6,6 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
-	"mailhatch/gateway/queue/postgres/choice"
 	"mailhatch/gateway/queue/postgres/database"
 	"mailhatch/gateway/queue/row"
 )
@@ -71,7 +70,7 @@ func (s *Store) pruneExcess(ctx context.Context, limit int64) (messages int, err
 }
 
 func (s *Store) pruneFailed(ctx context.Context, before int64) (messages int, err error) {
-	c, err := choice.New(queue.Filter{State: envelope.Failed})
+	c, err := row.NewChoice(queue.Filter{State: envelope.Failed})
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package row_test
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,5 +39,45 @@ func TestSuppression(t *testing.T) {
 	damaged := row.Suppression{Info: "?"}
 	if _, err := damaged.Decode(); err == nil {
 		t.Error("a damaged row is read")
+	}
+}
+
+// TestChoice: messages that a filter names come in order, from where a page begins.
+func TestChoice(t *testing.T) {
+	id := queue.FormatID
+	read := func() ([]int64, error) { return []int64{8, 9}, nil }
+	for _, c := range []struct {
+		what   string
+		filter queue.Filter
+		page   queue.Page
+		want   []int64 // of two pages of two
+	}{
+		{"named", queue.Filter{IDs: []string{id(3), id(1), id(2), id(1), "?"}}, queue.Page{}, []int64{1, 2, 3}},
+		{"the newest first", queue.Filter{IDs: []string{id(3), id(1), id(2)}}, queue.Page{Newest: true}, []int64{3, 2, 1}},
+		{"behind one", queue.Filter{IDs: []string{id(3), id(1), id(2)}}, queue.Page{After: id(2)}, []int64{3}},
+		{"none", queue.Filter{IDs: []string{}}, queue.Page{}, nil},
+		{"read", queue.Filter{}, queue.Page{}, []int64{8, 9, 8, 9}},
+	} {
+		choice, err := row.NewPage(c.filter, c.page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for range 2 {
+			ids, err := choice.Next(2, read)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, ids...)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %d, want %d", c.what, got, c.want)
+		}
+	}
+	if _, err := row.NewPage(queue.Filter{}, queue.Page{After: "?"}); !errors.Is(err, queue.ErrPlace) {
+		t.Errorf("behind what is no id: %v", err)
+	}
+	if _, err := row.NewChoice(queue.Filter{State: "sent"}); err == nil {
+		t.Error("what is sent waits")
 	}
 }

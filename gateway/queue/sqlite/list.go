@@ -3,8 +3,6 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"math"
 	"slices"
 
 	"zombiezen.com/go/sqlite"
@@ -25,18 +23,9 @@ func (r *reader) List(ctx context.Context, f queue.Filter, p queue.Page) (out []
 		return nil, err
 	}
 	defer r.leave()
-	c, err := newChoice(f)
+	c, err := row.NewPage(f, p)
 	if err != nil {
 		return nil, err
-	}
-	if p.Newest {
-		c.fromNewest()
-	}
-	if p.After != "" {
-		var ok bool
-		if c.after, ok = queue.ParseID(p.After); !ok {
-			return nil, fmt.Errorf("%w: %q", queue.ErrPlace, p.After)
-		}
 	}
 	for {
 		want := listStep
@@ -55,18 +44,17 @@ func (r *reader) List(ctx context.Context, f queue.Filter, p queue.Page) (out []
 }
 
 // page reads up to so many further messages in one snapshot. ids is how many were looked at.
-func (r *reader) page(ctx context.Context, c *choice, want int) (ids int, page []queue.Message, err error) {
+func (r *reader) page(ctx context.Context, c *row.Choice, want int) (ids int, page []queue.Message, err error) {
 	err = r.use(ctx, func(conn *sqlite.Conn) (err error) {
 		defer sqlitex.Transaction(conn)(&err)
-		next, err := c.next(conn, want)
+		next, err := nextOf(conn, c, want)
 		ids = len(next)
 		for _, id := range next {
 			_, m, err := readMessage(conn, id)
 			if err != nil {
 				return err
 			}
-			named := func(p queue.Part) bool { return len(c.filter.Names(m, &p)) > 0 }
-			if m != nil && slices.ContainsFunc(m.Parts, named) {
+			if m != nil && c.Chooses(m) {
 				page = append(page, *m)
 			}
 		}
@@ -75,76 +63,36 @@ func (r *reader) page(ctx context.Context, c *choice, want int) (ids int, page [
 	return ids, page, err
 }
 
-// choice is a filter that is ready for use on the rows. It goes through the messages once.
-type choice struct {
-	filter queue.Filter
-	code   int64   // of its state
-	ids    []int64 // that it names, in order
-	newest bool    // first
-	after  int64   // messages up to this one have been chosen
-	until  int64   // parts that came into its state before; 0: all
-}
-
-func newChoice(f queue.Filter) (*choice, error) {
-	c := &choice{filter: f, after: -1}
-	var ok bool
-	if c.code, ok = row.Code(f.State); f.State != "" && (!ok || c.code > row.Failed) {
-		return nil, fmt.Errorf("queue: no message waits in state %q", f.State)
-	}
-	for _, text := range f.IDs {
-		if id, ok := queue.ParseID(text); ok {
-			c.ids = append(c.ids, id)
-		}
-	}
-	slices.Sort(c.ids)
-	c.ids = slices.Compact(c.ids)
-	return c, nil
-}
-
-// fromNewest turns the order around.
-func (c *choice) fromNewest() {
-	c.newest, c.after = true, math.MaxInt64
-	slices.Reverse(c.ids)
-}
-
-// next returns up to so many further messages that may have a part of the choice, in order.
-func (c *choice) next(conn *sqlite.Conn, want int) (ids []int64, err error) {
-	if c.filter.IDs != nil {
-		from := slices.IndexFunc(c.ids, func(id int64) bool { return id != c.after && id < c.after == c.newest })
-		if from >= 0 {
-			ids = c.ids[from:min(from+want, len(c.ids))]
-		}
-	} else {
-		query, params := c.query(want)
+// nextOf returns up to so many further messages that may have a part of the choice, in order.
+func nextOf(conn *sqlite.Conn, c *row.Choice, want int) ([]int64, error) {
+	return c.Next(want, func() (ids []int64, err error) {
+		query, params := queryOf(c, want)
 		err = database.Rows(conn, query, params, func(s *sqlite.Stmt) (bool, error) {
 			ids = append(ids, s.ColumnInt64(0))
 			return true, nil
 		})
-	}
-	if len(ids) > 0 {
-		c.after = ids[len(ids)-1]
-	}
-	return ids, err
+		return ids, err
+	})
 }
 
-func (c *choice) query(want int) (string, database.Args) {
-	table, where, order, params := "parts", "message > ?", "", database.Args{c.after}
-	if c.newest {
+func queryOf(c *row.Choice, want int) (string, database.Args) {
+	table, where, order, params := "parts", "message > ?", "", database.Args{c.After}
+	if c.Newest {
 		where, order = "message < ?", " DESC"
 	}
 	add := func(term string, param any) { where, params = where+" AND "+term, append(params, param) }
-	if c.filter.State != "" {
-		add("state = ?", c.code)
+	if c.Filter.State != "" {
+		add("state = ?", c.Code)
 	}
-	if c.filter.State != "" && c.code != row.Queued {
+	if c.Filter.State != "" && c.Code != row.Queued {
 		// Few parts are held or failed: they have an index of their own.
 		table, where = "parts INDEXED BY parts_rest", where+" AND state <> 0"
 	}
-	if c.filter.Lane != "" {
-		add("lane = ?", c.filter.Lane)
+	if c.Filter.Lane != "" {
+		add("lane = ?", c.Filter.Lane)
 	}
-	if c.until != 0 {
-		add("next_at < ?", c.until)
+	if c.Until != 0 {
+		add("next_at < ?", c.Until)
 	}
 	return "SELECT DISTINCT message FROM " + table + " WHERE " + where + " ORDER BY message" + order + " LIMIT ?", append(params, want)
 }

@@ -114,7 +114,7 @@ func (s *Store) change(ctx context.Context, f queue.Filter, a action) (changed q
 		return changed, err
 	}
 	defer s.leave()
-	c, err := newChoice(f)
+	c, err := row.NewChoice(f)
 	if err != nil {
 		return changed, err
 	}
@@ -122,18 +122,18 @@ func (s *Store) change(ctx context.Context, f queue.Filter, a action) (changed q
 }
 
 // apply does something to the parts of a choice, some messages in each op, and returns how much it changed.
-func (s *Store) apply(ctx context.Context, c *choice, a action) (total queue.Changed, err error) {
+func (s *Store) apply(ctx context.Context, c *row.Choice, a action) (total queue.Changed, err error) {
 	for began, more := s.ids.Next(), true; more; {
 		var ids []int64
 		err := s.use(ctx, func(conn *sqlite.Conn) (err error) {
-			ids, err = c.next(conn, idsPerOp)
+			ids, err = nextOf(conn, c, idsPerOp)
 			return err
 		})
 		if err != nil {
 			return total, err
 		}
-		more = len(ids) == idsPerOp && c.after < began // what came meanwhile is not waited for
-		v := visit{choice: c, action: a, leases: &s.leases, keeper: s.Keeper, ids: s.ids}
+		more = len(ids) == idsPerOp && c.After < began // what came meanwhile is not waited for
+		v := visit{Choice: c, action: a, leases: &s.leases, keeper: s.Keeper, ids: s.ids}
 		if len(ids) > 0 {
 			err = s.do(ctx, &op{bytes: len(ids) * rowBytes, steers: true, run: func(t *tx) error { return v.messages(t, ids) }})
 		}
@@ -154,7 +154,7 @@ func (s *Store) apply(ctx context.Context, c *choice, a action) (total queue.Cha
 
 // visit is what one op of an operator's change does.
 type visit struct {
-	*choice
+	*row.Choice
 	action
 	leases   *leases
 	keeper   *history.Keeper
@@ -220,7 +220,7 @@ func (v *visit) parts(t *tx, found *row.Message, m *queue.Message) (changed bool
 		if !v.applies(p) {
 			continue
 		}
-		to := v.filter.Names(m, part)
+		to := v.Filter.Names(m, part)
 		switch {
 		case len(to) == 0, v.spares != nil && v.spares(part):
 			continue

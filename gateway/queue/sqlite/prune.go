@@ -99,11 +99,11 @@ func (s *Store) pruneExcess(ctx context.Context, limit int64) (messages int, err
 const excessQuery = "SELECT next_at, size FROM parts INDEXED BY parts_rest WHERE state <> 0 AND state = ? ORDER BY next_at"
 
 func (s *Store) pruneFailed(ctx context.Context, before int64) (messages int, err error) {
-	c, err := newChoice(queue.Filter{State: envelope.Failed})
+	c, err := row.NewChoice(queue.Filter{State: envelope.Failed})
 	if err != nil {
 		return 0, err
 	}
-	c.until = before
+	c.Until = before
 	changed, err := s.apply(ctx, c, action{
 		applies: func(p *row.StoredPart) bool { return p.NextAt < before },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
