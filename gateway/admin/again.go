@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -21,10 +20,8 @@ import (
 // resend answers POST /api/v1/queue/{id}/resend.
 func (s *Server) resend(w http.ResponseWriter, r *http.Request) error {
 	var ask api.Resend
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&ask); err != nil {
-		return badRequest("the request cannot be read: %v", err)
+	if err := decode(r, &ask); err != nil {
+		return err
 	}
 	out, err := s.Resend(r.Context(), r.PathValue("id"), ask, s.operator(r))
 	if err != nil {
@@ -68,7 +65,7 @@ func waitOf(w http.ResponseWriter, r *http.Request) (time.Duration, error) {
 	}
 	wait, err := time.ParseDuration(text)
 	if err != nil || wait < 0 || wait > maxWait {
-		return 0, badRequest("wait %q is no time of up to 60s", text)
+		return 0, badRequest("wait %q is not a duration of up to 60s", text)
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait + readTimeout)) // else that of requests ends the context
 	return wait, nil

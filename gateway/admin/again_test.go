@@ -62,8 +62,8 @@ func TestRetryTries(t *testing.T) {
 		t.Errorf("flushed (-want +got):\n%s", d)
 	}
 	for path, words := range map[string]string{
-		"/api/v1/queue/retry?wait=soon": `wait "soon" is no time`, "/api/v1/queue/retry?wait=2m": "of up to 60s", "/api/v1/queue/hold?wait=1s": "wait goes with retry",
-		"/api/v1/flush?wait=-1s": "is no time",
+		"/api/v1/queue/retry?wait=soon": `wait "soon" is not a duration`, "/api/v1/queue/retry?wait=2m": "of up to 60s", "/api/v1/queue/hold?wait=1s": "wait goes with retry",
+		"/api/v1/flush?wait=-1s": "is not a duration",
 	} {
 		req, err := http.NewRequest(http.MethodPost, "http://localhost"+path, strings.NewReader(`{"all":true}`))
 		if err != nil {

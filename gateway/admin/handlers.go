@@ -75,6 +75,17 @@ func writeError(w http.ResponseWriter, err error) {
 
 func isA[E error](err error) bool { _, ok := errors.AsType[E](err); return ok }
 
+// decode reads the body of a request. A misspelled key is refused: without what it was meant to say, more would be done.
+func decode(r *http.Request, v any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil || isA[*http.MaxBytesError](err) {
+		return err
+	}
+	return badRequest("the request cannot be read: %v", err)
+}
+
 func writeJSON(w http.ResponseWriter, status int, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,12 +16,8 @@ import (
 // steer answers POST /api/v1/queue/{action}.
 func (s *Server) steer(w http.ResponseWriter, r *http.Request) error {
 	var sel api.Selection
-	if err := json.NewDecoder(r.Body).Decode(&sel); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return err
-		}
-		return badRequest("the selection cannot be read: %v", err)
+	if err := decode(r, &sel); err != nil {
+		return err
 	}
 	action := api.Action(r.PathValue("action"))
 	wait, err := waitOf(w, r)
@@ -122,13 +116,8 @@ func (s *Server) suppressions() *suppressed.Desk {
 func changes[Ask, Answer any](s *Server, do func(ctx context.Context, ask Ask, by string) (*Answer, error)) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var ask Ask
-		d := json.NewDecoder(r.Body)
-		d.DisallowUnknownFields()
-		if err := d.Decode(&ask); err != nil {
-			if isA[*http.MaxBytesError](err) {
-				return err
-			}
-			return badRequest("the request cannot be read: %v", err)
+		if err := decode(r, &ask); err != nil {
+			return err
 		}
 		answer, err := do(r.Context(), ask, s.operator(r))
 		if err != nil {

@@ -72,7 +72,7 @@ type Import struct {
 type Added struct {
 	Read    int `json:"read"`    // entries that were given
 	Added   int `json:"added"`   // of these, that are new or replace others
-	Skipped int `json:"skipped"` // of a provider, that are no addresses
+	Skipped int `json:"skipped"` // of a provider, that are not addresses
 }
 
 // Removed is what was taken off the list.
@@ -156,7 +156,9 @@ func (d *Desk) Add(ctx context.Context, a Addition, by string) (*Added, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.acted("suppress", by, describe(list), added, "")
+	if added > 0 {
+		d.acted("suppress", by, describe(list), added, "")
+	}
 	return &Added{Read: len(list), Added: added}, nil
 }
 
@@ -181,7 +183,7 @@ func (d *Desk) suppression(e *Suppression, by string) (s queue.Suppression, err 
 	case len(s.Words) > maxWords:
 		return s, badf("%s: words are longer than %d bytes", s.Address, maxWords)
 	case s.Domain != "" && hostname.Check(s.Domain) != nil:
-		return s, badf("%s: the sender domain %q is no name such as example.com", s.Address, e.Domain)
+		return s, badf("%s: the sender domain %q is not a domain name such as example.com", s.Address, e.Domain)
 	}
 	return s, nil
 }
@@ -198,7 +200,7 @@ func address(text string) (string, error) {
 		err = errors.New("write a whole one, such as bob@example.org")
 	}
 	if err != nil {
-		return "", badf("%q is no address: %v", text, err)
+		return "", badf("%q is not an address: %v", text, err)
 	}
 	return p.String(), nil
 }
@@ -227,22 +229,23 @@ func (d *Desk) Remove(ctx context.Context, r Removal, by string) (*Removed, erro
 	for _, a := range r.Addresses { // whatever stands on the list can be taken off it
 		if provider != nil { // first, so that the next event does not put it back
 			if err := provider.Unsuppress(ctx, a); err != nil {
-				return nil, fmt.Errorf("%s does not take %s off its list: %w", r.Upstream, a, err)
+				return nil, fmt.Errorf("%s did not take %s off its list: %w", r.Upstream, a, err)
 			}
 			out.Provider = append(out.Provider, a)
 		}
 		lifted, err := d.List.Lift(ctx, domain, a)
+		if len(lifted) > 0 || provider != nil {
+			d.acted("lift", by, a, len(lifted), r.Upstream)
+		}
 		if err != nil {
 			return nil, err
 		}
 		if len(lifted) == 0 {
 			out.Missing = append(out.Missing, a)
-			continue
 		}
 		for i := range lifted {
 			out.Entries = append(out.Entries, newEntry(&lifted[i]))
 		}
-		d.acted("lift", by, a, len(lifted), r.Upstream)
 	}
 	return out, nil
 }
@@ -254,24 +257,34 @@ func (d *Desk) Import(ctx context.Context, i Import, by string) (*Added, error) 
 		return nil, err
 	}
 	if i.Domain != "" && hostname.Check(i.Domain) != nil {
-		return nil, badf("the sender domain %q is no name such as example.com", i.Domain)
+		return nil, badf("the sender domain %q is not a domain name such as example.com", i.Domain)
 	}
-	all, after := &Added{}, ""
-	for {
+	all := &Added{}
+	err = d.takeAll(ctx, provider, i, by, all)
+	if all.Added > 0 { // after an error too
+		d.acted("suppress", by, "the list of "+i.Upstream, all.Added, i.Upstream)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// takeAll puts the pages of a provider's list on ours.
+func (d *Desk) takeAll(ctx context.Context, provider upstream.Suppressor, i Import, by string, all *Added) error {
+	for after := ""; ; {
 		list, next, err := provider.Suppressed(ctx, after)
 		if err != nil {
-			return nil, fmt.Errorf("the list of %s cannot be read: %w", i.Upstream, err)
+			return fmt.Errorf("the list of %s cannot be read: %w", i.Upstream, err)
 		}
 		if err := d.take(ctx, list, i, by, all); err != nil {
-			return nil, err
+			return err
 		}
 		if next == "" || next == after {
-			break
+			return nil
 		}
 		after = next
 	}
-	d.acted("suppress", by, "the list of "+i.Upstream, all.Added, i.Upstream)
-	return all, nil
 }
 
 // take puts a page of a provider's list on ours.
@@ -315,7 +328,7 @@ func describe(list []queue.Suppression) string {
 }
 
 func (d *Desk) acted(action, by, what string, n int, upstream string) {
-	if d.Acted != nil && n > 0 {
+	if d.Acted != nil {
 		d.Acted(journal.Operation{Action: action, By: by, Filter: what, Recipients: n, Upstream: upstream})
 	}
 }

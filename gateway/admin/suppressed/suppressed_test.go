@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +22,17 @@ type provider struct {
 	pages [][]upstream.SuppressedAddress
 	gone  []string
 	err   error
+
+	failAt string // page that cannot be read
 }
 
 // Suppressed implements upstream.Suppressor.
 func (p *provider) Suppressed(_ context.Context, after string) (list []upstream.SuppressedAddress, next string, err error) {
 	if p.err != nil {
 		return nil, "", p.err
+	}
+	if after != "" && after == p.failAt {
+		return nil, "", errors.New("500")
 	}
 	n := len(after)
 	if n+1 < len(p.pages) {
@@ -100,6 +106,9 @@ func TestImport(t *testing.T) {
 	if n, err = h.Import(t.Context(), suppressed.Import{Upstream: "main", Domain: "news.example.com"}, "root"); err != nil || n.Added > 1 {
 		t.Errorf("again: %+v, %v", n, err)
 	}
+	if len(h.acted) == 0 || h.acted[0] != "suppress the list of main 3 by root" {
+		t.Errorf("on record: %q", h.acted)
+	}
 	for _, bad := range []suppressed.Import{{Upstream: "other"}, {Upstream: "main", Domain: "no domain"}} {
 		if _, err := h.Import(t.Context(), bad, "root"); err == nil {
 			t.Errorf("%+v: no error", bad)
@@ -109,8 +118,10 @@ func TestImport(t *testing.T) {
 	if _, err := h.Import(t.Context(), suppressed.Import{Upstream: "main"}, "root"); err == nil || !strings.Contains(err.Error(), "the list of main cannot be read: 503") {
 		t.Errorf("a provider that fails: %v", err)
 	}
-	if len(h.acted) == 0 || h.acted[0] != "suppress the list of main 3 by root" {
-		t.Errorf("on record: %q", h.acted)
+	h.p.err, h.acted = nil, nil
+	h.p.pages, h.p.failAt = [][]upstream.SuppressedAddress{{{Address: "d@example.org"}}, {}}, "x"
+	if _, err := h.Import(t.Context(), suppressed.Import{Upstream: "main"}, "root"); err == nil || len(h.acted) != 1 || h.acted[0] != "suppress the list of main 1 by root" {
+		t.Errorf("a provider that fails midway: %v, on record: %q", err, h.acted)
 	}
 }
 
@@ -130,6 +141,9 @@ func TestRemove(t *testing.T) {
 	if err != nil || len(r.Entries) != 1 || len(r.Provider) != 2 || len(r.Missing) != 1 || h.list(t) != "a@example.org manual  x.example" {
 		t.Errorf("%+v, %v", r, err)
 	}
+	if want := []string{"lift A@example.org 1 by root", "lift b@example.org 0 by root"}; !slices.Equal(h.acted[1:], want) { // also what the provider alone had
+		t.Errorf("on record: %q, want %q", h.acted[1:], want)
+	}
 	for _, bad := range []suppressed.Removal{{}, {Addresses: []string{""}}, {Addresses: []string{"a@example.org"}, Upstream: "other"}, {Addresses: make([]string, suppressed.MaxPage+1)}} {
 		if _, err := h.Remove(t.Context(), bad, "root"); err == nil {
 			t.Errorf("%d addresses at %q: no error", len(bad.Addresses), bad.Upstream)
@@ -141,7 +155,7 @@ func TestRemove(t *testing.T) {
 func TestAddRefuses(t *testing.T) {
 	h := newHouse(t)
 	for want, bad := range map[string]suppressed.Suppression{
-		`"x@" is no address`: {Address: "x@"}, `"*@example.org" is no address`: {Address: "*@example.org"}, `"" is no address`: {},
+		`"x@" is not an address`: {Address: "x@"}, `"*@example.org" is not an address`: {Address: "*@example.org"}, `"" is not an address`: {},
 		"at is in the future": {Address: "a@example.org", At: time.Now().Add(time.Hour)}, "until is in the past": {Address: "a@example.org", Until: time.Now().Add(-time.Hour)},
 		"words are longer": {Address: "a@example.org", Words: strings.Repeat("x", 1001)}, "the sender domain": {Address: "a@example.org", Domain: "a b"},
 		"no reason": {Address: "a@example.org", Reason: "angry"},
@@ -172,10 +186,10 @@ func TestTable(t *testing.T) {
 		{b.String(), fmt.Sprint(whole)},
 		{"\ufeffEMAIL, Reason ,created\na@example.org, Complained,1\n\n# no\n", "complained"},
 		{"a@example.org\n b@example.org \n", "b@example.org"},
-		{"address,at\na@example.org,yesterday\n", `line 2: "yesterday" is no time`},
-		{"address,until\na@example.org,soon\n", `line 2: "soon" is no time`},
+		{"address,at\na@example.org,yesterday\n", `line 2: "yesterday" is not a time`},
+		{"address,until\na@example.org,soon\n", `line 2: "soon" is not a time`},
 		{"address,reason\n,bounced\n", "line 2: there is no address"},
-		{"address,reason\nx,bounced\n", `line 2: "x" is no address`},
+		{"address,reason\nx,bounced\n", `line 2: "x" is not an address`},
 		{"\"open\n", ""},
 	} {
 		got := ""

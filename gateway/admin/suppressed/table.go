@@ -163,5 +163,5 @@ func moment(text string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time such as 2026-11-30T11:00:00Z", text)
+	return time.Time{}, fmt.Errorf("%q is not a time such as 2026-11-30T11:00:00Z", text)
 }
