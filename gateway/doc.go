@@ -40,10 +40,9 @@
 //	journal systemd upstream smtpd/limit mime/view mime/wire
 //	                the operator's events; the service manager; the contract of those who take mail on; what each client may take;
 //	                what a reader of a message sees, and what a relay takes
-//	envelope backoff backup durable glob meter clock quota config/hint mime
+//	envelope backoff backup durable glob meter clock quota web config/hint mime
 //	                the shared nouns; against guessed passwords; the state in one file; files that are whole; patterns; counters and gauges; the time of
-//	                day that is believed; windows of the
-//	                calendar; what a config was meant to say; Internet messages, below them their charsets, transfer encodings and line ends
+//	                day that is believed; windows of the calendar; HTTP servers that end well; what a config was meant to say; Internet messages, below them their charsets, transfer encodings and line ends
 //
 // No room knows the Gateway: each gets as fields what it needs, the config in force among it. upstream
 // imports only mime: deliver copies what an upstream needs into upstream.Mail.

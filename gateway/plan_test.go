@@ -111,6 +111,7 @@ var plan = [][]string{
 		"gateway/meter",
 		"gateway/clock",
 		"gateway/quota",
+		"gateway/web",
 		"gateway/queue/buffer",
 		"gateway/queue/postgres/floor",
 		"mime",

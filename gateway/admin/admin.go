@@ -12,10 +12,8 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -24,11 +22,10 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/gateway/admin/api"
-
 	"golang.org/x/net/netutil"
 
 	"mailhatch/gateway/admin/access"
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/crowd"
 	"mailhatch/gateway/admin/suppressed"
 	"mailhatch/gateway/deliver/waiting"
@@ -37,6 +34,7 @@ import (
 	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/meter"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/web"
 	"mailhatch/upstream"
 )
 
@@ -55,7 +53,7 @@ type Config struct {
 	Login      func(ctx context.Context, name string, show func(upstream.LoginCode)) error
 	Memory     func(upstream string) ([]api.Kept, bool)                                                    // what an upstream of type memory was given; false: it is none
 	Recent     func() []journal.Happened                                                                   // what happened last
-	Metrics    *meter.Registry                                                                             //  metrics beside those of the queue
+	Metrics    *meter.Registry                                                                             // metrics beside those of the queue
 	Access     *access.Control                                                                             // who may ask what at an address; nil: health and metrics are all that there is
 	Page       http.Handler                                                                                // what browsers see at an address once a link was opened there; nil: nothing
 	Refused    func(client string)                                                                         // is told of clients that a Door does not admit
@@ -87,7 +85,6 @@ const (
 	readTimeout    = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
 	writeTimeout   = 10 * time.Minute // steering a million messages takes its time
-	stopTimeout    = 5 * time.Second
 )
 
 // Server answers on the admin listeners. Make one with New.
@@ -166,27 +163,5 @@ func (e *Entrance) Serve(ctx context.Context, l net.Listener) error {
 	if bound != nil {
 		srv.ConnState = bound.Changed
 	}
-	failed := make(chan error, 1)
-	go func() {
-		if e.door.TLS != nil {
-			failed <- srv.ServeTLS(l, "", "")
-			return
-		}
-		failed <- srv.Serve(l)
-	}()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	err := srv.Shutdown(stop)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = srv.Close()
-	}
-	if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
-		return cmp.Or(failure, err)
-	}
-	return err
+	return web.Serve(ctx, srv, l)
 }

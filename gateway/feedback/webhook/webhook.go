@@ -2,7 +2,6 @@
 package webhook
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +15,7 @@ import (
 
 	"mailhatch/gateway/admin/crowd"
 	"mailhatch/gateway/journal"
+	"mailhatch/gateway/web"
 	"mailhatch/upstream"
 )
 
@@ -30,7 +30,6 @@ const (
 	takeTime       = 30 * time.Second
 	writeTimeout   = 90 * time.Second
 	idleTimeout    = time.Minute
-	stopTimeout    = 5 * time.Second
 	lineTime       = time.Minute // between two lines about refused requests
 )
 
@@ -75,29 +74,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.With("listener", l.Addr().String()).Handler(), slog.LevelDebug),
 	}
-	failed := make(chan error, 1)
-	go func() {
-		if s.cfg.TLS != nil {
-			failed <- srv.ServeTLS(l, "", "")
-			return
-		}
-		failed <- srv.Serve(l)
-	}()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	err := srv.Shutdown(stop)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = srv.Close()
-	}
-	if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
-		return cmp.Or(failure, err)
-	}
-	return err
+	return web.Serve(ctx, srv, l)
 }
 
 func (s *Server) handler() http.Handler {
