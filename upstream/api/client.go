@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	answerLimit = 1 << 20          // bytes of an answer that are looked at: lists of domains, identities and recipients can be long
+	answerLimit = 1 << 20          // bytes of an answer that are looked at, unless a request says otherwise: lists of domains, identities and recipients can be long
 	answerRest  = 16 << 10         // of it that are read to find a secret across the limit
 	idleTime    = 30 * time.Second // below the idle limits of common load balancers, so that they rarely close first
 	idleConns   = 64               // kept for one host: more than any sensible max_concurrent
@@ -110,6 +110,7 @@ type Request struct {
 	Header []string // name, value, name, value…, as they are shown to people
 	Body   Payload
 	Base   string // where Path is, for an API at several places; "": at base_url
+	Limit  int    // bytes of the answer that are looked at; 0: 1 MB
 
 	// For an API that takes a mail by several requests, of which this is the one that commits, as far as it is
 	// known without asking. Before is sent first, and shown to people. Exchange makes all of them and returns the
@@ -127,7 +128,7 @@ func PostJSON(path string, body Payload, header ...string) *Request {
 type Answer struct {
 	Status  int
 	Header  http.Header
-	Body    []byte // at most answerLimit
+	Body    []byte // at most Limit of the request
 	ReadErr error  // the body ended early
 	Sent    bool   // the request had a body, and all of it had left when the answer came
 }
@@ -197,9 +198,10 @@ func (c *Client) attempt(ctx context.Context, r *Request) (*Answer, *http.Reques
 	}
 	defer resp.Body.Close()
 	a := &Answer{Status: resp.StatusCode, Header: resp.Header}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+answerRest))
+	limit := cmp.Or(r.Limit, answerLimit)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+answerRest))
 	words := c.secrets.get().Redact(string(body)) // before anyone sees it or cuts it
-	a.Body, a.ReadErr = []byte(words[:min(len(words), answerLimit)]), err
+	a.Body, a.ReadErr = []byte(words[:min(len(words), limit)]), err
 	phase.end() // what it says is final now
 	a.Sent = phase.whole.Load()
 	return a, req, nil

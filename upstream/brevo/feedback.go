@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,34 +72,25 @@ func (r *record) queueID() string {
 }
 
 func (r *record) read(page *events.Page) {
-	kind, known := kinds[string(r.Event)]
-	if !known {
-		page.Skip("an event %q", r.Event)
-	}
+	kind := page.KindOf(kinds, r.Event)
 	if kind == 0 {
 		return
 	}
-	e := upstream.Event{Kind: kind, ProviderID: string(cmp.Or(r.ID, r.HookID)), QueueID: r.queueID(), Recipient: string(r.Email), Words: string(r.Reason)}
-	if s, err := strconv.ParseInt(string(r.Seconds), 10, 64); err == nil {
-		e.At = time.Unix(s, 0).UTC()
-	} else if at, err := time.Parse(time.RFC3339, string(r.Date)); err == nil {
-		e.At = at
+	when := r.Seconds
+	if r.ID != "" {
+		when = r.Date
 	}
-	e.Status = events.StatusIn(e.Words)
+	e := upstream.Event{Kind: kind, ProviderID: string(cmp.Or(r.ID, r.HookID)), QueueID: r.queueID(), Recipient: string(r.Email), At: events.Moment(when), Words: string(r.Reason)}
 	if !e.At.IsZero() {
 		e.Key = upstream.EventKey(e.ProviderID, strings.ToLower(e.Recipient), kind.String(), strconv.FormatInt(e.At.Unix(), 10))
 	}
 	page.Add(e)
 }
 
-// report is a question to the log, newest first, which is asked for by days.
-func report(from, now time.Time, offset int, more url.Values) *api.Request {
+// report is a question to the log, newest first, which is asked for by days; a tag is that of one mail.
+func report(from, now time.Time, offset, tag string) *api.Request {
 	days := min(int(now.Sub(from)/(24*time.Hour))+2, 90)
-	query := url.Values{"limit": {strconv.Itoa(logPage)}, "offset": {strconv.Itoa(offset)}, "days": {strconv.Itoa(days)}, "sort": {"desc"}}
-	for name, values := range more {
-		query[name] = values
-	}
-	return &api.Request{Method: "GET", Path: "/v3/smtp/statistics/events?" + query.Encode(), Header: []string{"Accept", "application/json"}}
+	return events.Get("/v3/smtp/statistics/events", "limit", strconv.Itoa(logPage), "offset", cmp.Or(offset, "0"), "days", strconv.Itoa(days), "sort", "desc", "tags", tag)
 }
 
 // Poll reads back from the newest event to the beginning of the stretch. What comes meanwhile pushes events to later
@@ -108,22 +98,14 @@ func report(from, now time.Time, offset int, more url.Values) *api.Request {
 func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, error) {
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)
-	offset, _ := strconv.Atoi(s.Page)
 	var got struct{ Events []json.RawMessage }
-	if err := f.reader.Read(ctx, report(s.From, now, offset, nil), &got); err != nil {
+	if err := f.reader.Read(ctx, report(s.From, now, s.Page, ""), &got); err != nil {
 		return upstream.Batch{}, err
 	}
 	page, next := events.NewPage(now), ""
-	for _, raw := range got.Events {
-		var r record
-		if json.Unmarshal(raw, &r) != nil {
-			page.Skip("an event that cannot be read")
-			continue
-		}
-		r.read(page)
-	}
-	if len(got.Events) == logPage && (len(page.Events) == 0 || page.Events[len(page.Events)-1].At.After(s.From)) {
-		next = strconv.Itoa(offset + logPage)
+	events.ReadAll(page, got.Events, (*record).read)
+	if len(page.Events) == 0 || page.Events[len(page.Events)-1].At.After(s.From) {
+		next = events.NextOffset(s.Page, len(got.Events), logPage)
 	}
 	page.Next, page.More = s.Next(next), next != ""
 	return page.Batch, nil
@@ -131,22 +113,10 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 
 // Receive reads a webhook, of one event or a batch.
 func (f *feedback) Receive(_ context.Context, h http.Header, body []byte) (upstream.Batch, error) {
-	if !events.IsBearer(h, f.listener.Secret()) {
+	if !f.listener.Shows(h) {
 		return upstream.Batch{}, upstream.ErrSignature
 	}
-	page := events.NewPage(time.Now())
-	ok := page.Each(body, func(raw json.RawMessage) error {
-		var r record
-		if err := json.Unmarshal(raw, &r); err != nil {
-			return err
-		}
-		r.read(page)
-		return nil
-	})
-	if !ok {
-		return upstream.Batch{}, upstream.ErrEvents
-	}
-	return page.Batch, nil
+	return events.ReadWebhook(body, (*record).read)
 }
 
 // traceDelay is far above what Brevo's log lags, for which its documentation names no time.
@@ -158,56 +128,32 @@ func (f *feedback) TraceDelay() time.Duration { return traceDelay }
 // Trace looks for the queue id among the tags.
 func (f *feedback) Trace(ctx context.Context, m *upstream.Mail, since time.Time) ([]upstream.Traced, error) {
 	var got struct{ Events []record }
-	if err := f.reader.Read(ctx, report(since, time.Now(), 0, url.Values{"tags": {m.ID}}), &got); err != nil {
+	if err := f.reader.Read(ctx, report(since, time.Now(), "", m.ID), &got); err != nil {
 		return nil, err
 	}
 	if len(got.Events) == logPage {
 		return nil, api.Errorf(upstream.Unrepresentable, "", "the log has too much of the mail")
 	}
-	ids := map[string]string{}
+	traces := events.Traces{}
 	for _, r := range got.Events {
 		if r.queueID() == m.ID {
-			ids[strings.ToLower(string(r.Email))] = string(r.ID)
+			traces.Add(string(r.Email), string(r.ID))
 		}
 	}
-	found := make([]upstream.Traced, len(m.To))
-	for i, rcpt := range m.To {
-		id, ok := ids[strings.ToLower(rcpt.Address)]
-		found[i] = upstream.Traced{Found: ok, ID: id}
-	}
-	return found, nil
+	return traces.Of(m), nil
 }
 
 // hookEvents: https://developers.brevo.com/reference/create-webhook
 var hookEvents = []string{"delivered", "hardBounce", "softBounce", "blocked", "spam", "invalid", "deferred", "unsubscribed"}
 
-// hook returns the id of the webhook with this address, 0 where there is none.
-func (f *feedback) hook(ctx context.Context, address string) (id int, missing []string, err error) {
-	var got struct {
-		Webhooks []struct {
-			ID     int
-			URL    string
-			Events []string
-		}
+// hook returns the id of the webhook with this address, "" where there is none.
+func (f *feedback) hook(ctx context.Context, address string) (id string, missing []string, err error) {
+	var got struct{ Webhooks []events.Webhook }
+	err = f.reader.Read(ctx, events.Get("/v3/webhooks", "type", "transactional"), &got)
+	if err != nil && !events.IsMissing(err) { // where it has none at all
+		return "", nil, err
 	}
-	err = f.reader.Read(ctx, &api.Request{Method: "GET", Path: "/v3/webhooks?type=transactional", Header: []string{"Accept", "application/json"}}, &got)
-	if events.IsMissing(err) { // it has none at all
-		return 0, hookEvents, nil
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	var has []string
-	for _, h := range got.Webhooks {
-		if events.SameURL(h.URL, address) {
-			id, has = h.ID, h.Events
-		}
-	}
-	for _, name := range hookEvents {
-		if !slices.Contains(has, name) {
-			missing = append(missing, name)
-		}
-	}
+	id, missing = events.FindHook(got.Webhooks, address, hookEvents)
 	return id, missing, nil
 }
 
@@ -225,18 +171,12 @@ func (f *feedback) SetHook(ctx context.Context, address string) (upstream.Secret
 	}
 	secret := f.listener.Secret()
 	if secret == "" {
-		_, secret = events.NewBearer()
+		_, secret = f.listener.Login()
 	}
 	hook := map[string]any{"url": address, "events": hookEvents, "description": "mailhatch", "auth": map[string]string{"type": "bearer", "token": secret}}
-	method, path := "PUT", "/v3/webhooks/"+strconv.Itoa(id)
-	if id == 0 {
+	method, path := "PUT", "/v3/webhooks/"+url.PathEscape(id)
+	if id == "" {
 		method, path, hook["type"] = "POST", "/v3/webhooks", "transactional"
 	}
-	body, err := json.Marshal(hook)
-	if err != nil {
-		return upstream.Secret{}, err
-	}
-	q := api.PostJSON(path, api.Payload{{Literal: body}})
-	q.Method = method
-	return upstream.NewSecret(secret), f.reader.Read(ctx, q, nil)
+	return upstream.NewSecret(secret), f.reader.Write(ctx, method, path, hook, nil)
 }

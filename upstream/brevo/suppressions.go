@@ -33,17 +33,9 @@ func (p *provider) Suppressed(ctx context.Context, after string) (list []upstrea
 		return nil, "", err
 	}
 	for _, e := range got.Contacts {
-		kind, known := blockedKinds[string(e.Reason.Code)]
-		if !known {
-			kind = upstream.Suppressed
-		}
-		list = append(list, upstream.SuppressedAddress{Address: string(e.Email), Kind: kind, At: events.Moment(string(e.BlockedAt)), Words: events.OneLine(string(e.Reason.Message))})
+		list = append(list, events.Listed(blockedKinds, e.Reason.Code, e.Email, e.BlockedAt, e.Reason.Message))
 	}
-	if len(got.Contacts) == blockedPage {
-		offset, _ := strconv.Atoi(after) // "" is the start
-		next = strconv.Itoa(offset + blockedPage)
-	}
-	return list, next, nil
+	return list, events.NextOffset(after, len(got.Contacts), blockedPage), nil
 }
 
 // Unsuppress implements upstream.Suppressor.

@@ -22,8 +22,6 @@ var ways = events.Ways{Tells: upstream.Tells{Poll: true}, Pace: time.Second}
 const (
 	logKept = 7 * 24 * time.Hour
 	logPage = 100
-	// recent is how old mail may be whose state each poll asks for; that of older mail is asked for now and then.
-	recent = time.Hour
 )
 
 // feedback reads the delivery status of submissions.
@@ -60,30 +58,13 @@ type submitted struct {
 func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, error) {
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)
-	oldest := now.Add(-recent)
-	if s.IsDeep() {
-		oldest = ask.Oldest
-	}
-	if kept := now.Add(-logKept); oldest.Before(kept) {
-		oldest = kept
-	}
 	position, _ := strconv.Atoi(s.Page)
-	list, err := f.submissions(ctx, oldest, position)
+	list, err := f.submissions(ctx, s.Oldest(ask, now, logKept), position)
 	if err != nil {
 		return upstream.Batch{}, err
 	}
-	page, next := events.NewPage(now), ""
-	for _, raw := range list {
-		var e submitted
-		if json.Unmarshal(raw, &e) != nil {
-			page.Skip("a submission that cannot be read")
-			continue
-		}
-		e.read(page)
-	}
-	if len(list) == logPage {
-		next = strconv.Itoa(position + logPage)
-	}
+	page, next := events.NewPage(now), events.NextOffset(s.Page, len(list), logPage)
+	events.ReadAll(page, list, (*submitted).read)
 	page.Next, page.More = s.Next(next), next != ""
 	return page.Batch, nil
 }
@@ -94,7 +75,7 @@ func (e *submitted) read(page *events.Page) {
 		if kind == 0 {
 			continue // nothing is known yet, or for good
 		}
-		page.Add(upstream.Event{Kind: kind, ProviderID: string(e.ID), Recipient: recipient, Words: string(status.Reply), Status: events.StatusIn(string(status.Reply)),
+		page.Add(upstream.Event{Kind: kind, ProviderID: string(e.ID), Recipient: recipient, Words: string(status.Reply),
 			Key: upstream.EventKey(string(e.ID), strings.ToLower(recipient), kind.String())})
 	}
 }

@@ -6,11 +6,9 @@ import (
 	"crypto/hmac"
 	"encoding/hex"
 	"encoding/json"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -109,22 +107,13 @@ func (l *logged) read(page *events.Page) {
 		page.Skip("an event %q", l.Event)
 		return
 	}
-	e := upstream.Event{Kind: kind, Recipient: string(l.Recipient), QueueID: l.Variables[api.IDName], Status: string(l.Delivery.Enhanced), RemoteMTA: string(l.Delivery.MX)}
+	e := upstream.Event{Kind: kind, Recipient: string(l.Recipient), At: events.Moment(cmp.Or(l.At, l.Time)), QueueID: l.Variables[api.IDName], Status: string(l.Delivery.Enhanced), RemoteMTA: string(l.Delivery.MX)}
 	if id := strings.Trim(string(l.Message.Headers.ID), "<>"); id != "" {
 		e.ProviderID = "<" + id + ">" // as the answer to the mail has it
-	}
-	if at, err := time.Parse(time.RFC3339, string(l.At)); err == nil {
-		e.At = at
-	} else if s, err := strconv.ParseFloat(string(l.Time), 64); err == nil && s > 0 && s < 1e11 {
-		whole, part := math.Modf(s)
-		e.At = time.Unix(int64(whole), int64(part*1e9)).UTC()
 	}
 	e.Words = strings.TrimSpace(cmp.Or(string(l.Delivery.Message), string(l.Delivery.Description), string(l.Reject.Reason), string(l.Reject.Description)))
 	if l.Reason != "" && kind != upstream.Bounced {
 		e.Words = strings.TrimSuffix(string(l.Reason)+": "+e.Words, ": ")
-	}
-	if e.Status == "" {
-		e.Status = events.StatusIn(e.Words)
 	}
 	if l.ID != "" && !e.At.IsZero() { // ids are told apart within a day
 		e.Key = string(l.ID) + " " + e.At.Format(time.DateOnly)
@@ -133,7 +122,7 @@ func (l *logged) read(page *events.Page) {
 }
 
 // question is what the log is asked, https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/logs
-func (f *feedback) question(from, to time.Time, names []string, recipient, token string) *api.Request {
+func (f *feedback) question(from, to time.Time, names []string, recipient, token string) map[string]any {
 	type value struct {
 		Label string `json:"label"`
 		Value string `json:"value"`
@@ -151,12 +140,13 @@ func (f *feedback) question(from, to time.Time, names []string, recipient, token
 	if token != "" {
 		pages["token"] = token
 	}
-	body, err := json.Marshal(map[string]any{"start": from.UTC().Format(time.RFC1123Z), "end": to.UTC().Add(time.Second).Format(time.RFC1123Z),
-		"events": names, "filter": map[string]any{"AND": filters}, "pagination": pages})
-	if err != nil {
-		body = []byte("{}") // of text and numbers
-	}
-	return api.PostJSON("/v1/analytics/logs", api.Payload{{Literal: body}})
+	return map[string]any{"start": from.UTC().Format(time.RFC1123Z), "end": to.UTC().Add(time.Second).Format(time.RFC1123Z),
+		"events": names, "filter": map[string]any{"AND": filters}, "pagination": pages}
+}
+
+func (f *feedback) ask(ctx context.Context, question map[string]any) (page logPage, err error) {
+	err = f.reader.Write(ctx, "POST", "/v1/analytics/logs", question, &page)
+	return page, err
 }
 
 type logPage struct {
@@ -171,31 +161,19 @@ type logPage struct {
 func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, error) {
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)
-	var got logPage
 	names := []string{"delivered", "failed", "rejected", "complained", "unsubscribed"} // opens and clicks are not tracked
-	if err := f.reader.Read(ctx, f.question(s.From, s.To, names, "", s.Page), &got); err != nil {
+	got, err := f.ask(ctx, f.question(s.From, s.To, names, "", s.Page))
+	if err != nil {
 		return upstream.Batch{}, err
 	}
-	page := f.page(now, got.Items)
+	page := events.NewPage(now)
+	events.ReadAll(page, got.Items, (*logged).read)
 	next := got.Pagination.Next
 	if len(got.Items) == 0 || next == s.Page || len(next) > 4096 { // the page behind the last one is empty
 		next = ""
 	}
 	page.Next, page.More = s.Next(next), next != ""
 	return page.Batch, nil
-}
-
-func (f *feedback) page(now time.Time, items []json.RawMessage) *events.Page {
-	page := events.NewPage(now)
-	for _, item := range items {
-		var l logged
-		if json.Unmarshal(item, &l) != nil {
-			page.Skip("an event that cannot be read")
-			continue
-		}
-		l.read(page)
-	}
-	return page
 }
 
 // Receive reads a webhook. Its signature does not cover what is told, so that all of it is read from the log.
@@ -238,8 +216,7 @@ func (f *feedback) confirm(ctx context.Context, told *events.Page, l *logged) (u
 	if e.At.IsZero() {
 		return upstream.Batch{}, upstream.ErrEvents
 	}
-	var got logPage
-	err := f.reader.Read(ctx, f.question(e.At.Add(-time.Minute), e.At.Add(time.Minute), []string{string(l.Event)}, e.Recipient, ""), &got)
+	got, err := f.ask(ctx, f.question(e.At.Add(-time.Minute), e.At.Add(time.Minute), []string{string(l.Event)}, e.Recipient, ""))
 	if events.IsDenied(err) {
 		told.Remark("%s of %s is not counted: the signature does not cover it, and %v", e.Kind, e.Recipient, err)
 		told.Events = nil
@@ -248,7 +225,8 @@ func (f *feedback) confirm(ctx context.Context, told *events.Page, l *logged) (u
 	if err != nil {
 		return upstream.Batch{}, err
 	}
-	page := f.page(time.Now(), got.Items)
+	page := events.NewPage(time.Now())
+	events.ReadAll(page, got.Items, (*logged).read)
 	page.Events = slices.DeleteFunc(page.Events, func(o upstream.Event) bool { return o.Key != e.Key || !strings.EqualFold(o.Recipient, e.Recipient) })
 	if len(page.Events) == 0 {
 		return upstream.Batch{}, api.Errorf(upstream.Temporary, "", "the log does not have %s of %s yet", e.Kind, e.Recipient)
@@ -264,7 +242,7 @@ func (f *feedback) hooks(ctx context.Context, address string) (missing []string,
 	var got struct {
 		Webhooks map[string]struct{ URLs []string } `json:"webhooks"`
 	}
-	if err := f.reader.Read(ctx, &api.Request{Method: "GET", Path: "/v3/domains/" + url.PathEscape(f.provider.domain) + "/webhooks"}, &got); err != nil {
+	if err := f.reader.Read(ctx, events.Get("/v3/domains/"+url.PathEscape(f.provider.domain)+"/webhooks"), &got); err != nil {
 		return nil, err
 	}
 	for _, name := range hookNames {
@@ -298,6 +276,6 @@ func (f *feedback) SetHook(ctx context.Context, address string) (upstream.Secret
 	var key struct {
 		Key string `json:"http_signing_key"`
 	}
-	err = f.reader.Read(ctx, &api.Request{Method: "GET", Path: "/v5/accounts/http_signing_key"}, &key)
+	err = f.reader.Read(ctx, events.Get("/v5/accounts/http_signing_key"), &key)
 	return upstream.NewSecret(key.Key), err
 }

@@ -41,7 +41,7 @@ func (g *provider) Suppressed(ctx context.Context, after string) ([]upstream.Sup
 			return nil, "", err
 		}
 		for _, e := range got.Items {
-			found = append(found, upstream.SuppressedAddress{Address: string(e.Address), Kind: listed[list].kind, At: events.Moment(string(e.Created)), Words: events.OneLine(string(e.Error))})
+			found = append(found, upstream.SuppressedAddress{Address: string(e.Address), Kind: listed[list].kind, At: events.Moment(e.Created), Words: events.OneLine(string(e.Error))})
 		}
 		if u, err := url.Parse(got.Paging.Next); err == nil && len(got.Items) > 0 { // of another host, perhaps: its query alone counts
 			next = u.RawQuery

@@ -41,8 +41,8 @@ const tracePages = 10
 func (f *feedback) traceOne(ctx context.Context, id, recipient string, since time.Time) (upstream.Traced, error) {
 	now, token := time.Now(), ""
 	for range tracePages {
-		var got logPage
-		if err := f.reader.Read(ctx, f.question(since, now.Add(time.Minute), []string{"accepted", "rejected", "delivered", "failed"}, recipient, token), &got); err != nil {
+		got, err := f.ask(ctx, f.question(since, now.Add(time.Minute), []string{"accepted", "rejected", "delivered", "failed"}, recipient, token))
+		if err != nil {
 			return upstream.Traced{}, err
 		}
 		for _, item := range got.Items {

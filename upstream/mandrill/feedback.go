@@ -6,13 +6,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
@@ -75,13 +72,11 @@ func (r *record) read(page *events.Page) {
 	if kind == upstream.Failed && slices.Contains(refusals, string(r.Msg.Reject.Reason)) {
 		kind = upstream.Suppressed
 	}
-	e := upstream.Event{Kind: kind, ProviderID: string(cmp.Or(r.Msg.ID, r.ID)), QueueID: r.Msg.Metadata[api.IDName], Recipient: string(r.Msg.Email),
+	e := upstream.Event{Kind: kind, ProviderID: string(cmp.Or(r.Msg.ID, r.ID)), QueueID: r.Msg.Metadata[api.IDName], Recipient: string(r.Msg.Email), At: events.Moment(r.Time),
 		Words: string(cmp.Or(r.Msg.Diag, r.Msg.Description, r.Msg.Reject.Reason))}
-	if s, err := strconv.ParseInt(string(r.Time), 10, 64); err == nil {
-		e.At = time.Unix(s, 0).UTC()
+	if !e.At.IsZero() {
 		e.Key = upstream.EventKey(e.ProviderID, string(r.Event), string(r.Time))
 	}
-	e.Status = events.StatusIn(e.Words)
 	page.Add(e)
 }
 
@@ -108,19 +103,7 @@ func (f *feedback) Receive(_ context.Context, h http.Header, body []byte) (upstr
 	if err != nil || !hmac.Equal(given, mac.Sum(nil)) {
 		return upstream.Batch{}, upstream.ErrSignature
 	}
-	page := events.NewPage(time.Now())
-	ok := page.Each([]byte(form.Get("mandrill_events")), func(raw json.RawMessage) error {
-		var r record
-		if err := json.Unmarshal(raw, &r); err != nil {
-			return err
-		}
-		r.read(page)
-		return nil
-	})
-	if !ok {
-		return upstream.Batch{}, upstream.ErrEvents
-	}
-	return page.Batch, nil
+	return events.ReadWebhook([]byte(form.Get("mandrill_events")), (*record).read)
 }
 
 var hookEvents = []string{"delivered", "deferral", "hard_bounce", "soft_bounce", "spam", "unsub", "reject"}

@@ -31,11 +31,7 @@ func (p *provider) Suppressed(ctx context.Context, _ string) (list []upstream.Su
 		if e.Reason == "soft-bounce" {
 			continue
 		}
-		kind, known := listedKinds[string(e.Reason)]
-		if !known {
-			kind = upstream.Suppressed
-		}
-		list = append(list, upstream.SuppressedAddress{Address: string(e.Email), Kind: kind, At: events.Moment(string(e.Created)), Words: events.OneLine(string(e.Detail))})
+		list = append(list, events.Listed(listedKinds, e.Reason, e.Email, e.Created, e.Detail))
 	}
 	return list, "", nil
 }

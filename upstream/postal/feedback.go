@@ -10,9 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -59,10 +57,7 @@ var kinds = map[string]upstream.EventKind{"MessageSent": upstream.Delivered, "Me
 	"DomainDNSError": 0, "SendLimitApproaching": 0, "SendLimitExceeded": 0}
 
 func (r *record) read(page *events.Page) {
-	kind, known := kinds[string(r.Event)]
-	if !known {
-		page.Skip("an event %q", r.Event)
-	}
+	kind := page.KindOf(kinds, r.Event)
 	if kind == 0 {
 		return
 	}
@@ -74,15 +69,10 @@ func (r *record) read(page *events.Page) {
 	if p.Original.Mail != "" {
 		of = p.Original
 	}
-	e := upstream.Event{Kind: kind, ProviderID: strings.Trim(string(of.Mail), "<>"), Recipient: string(of.To), Words: string(cmp.Or(p.Output, p.Details)), Key: string(r.UUID)}
-	if s, err := strconv.ParseFloat(string(r.Time), 64); err == nil && s > 0 && s < 1e11 {
-		whole, part := math.Modf(s)
-		e.At = time.Unix(int64(whole), int64(part*1e9)).UTC()
-	}
+	e := upstream.Event{Kind: kind, ProviderID: strings.Trim(string(of.Mail), "<>"), Recipient: string(of.To), At: events.Moment(r.Time), Words: string(cmp.Or(p.Output, p.Details)), Key: string(r.UUID)}
 	if e.Key == "" && e.ProviderID != "" {
 		e.Key = upstream.EventKey(e.ProviderID, e.Recipient, string(r.Event), string(r.Time))
 	}
-	e.Status = events.StatusIn(e.Words)
 	page.Add(e)
 }
 

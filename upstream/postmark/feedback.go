@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"mailhatch/upstream"
@@ -103,10 +101,7 @@ func (r *record) read(page *events.Page) {
 	e := upstream.Event{Kind: kind, ProviderID: string(r.MessageID), QueueID: r.Metadata[api.IDName], Recipient: cmp.Or(string(r.Email), string(r.Recipient)),
 		Words: cmp.Or(string(r.Details), string(r.Description))}
 	when := cmp.Or(r.BouncedAt, r.DeliveredAt, r.ReceivedAt, r.ChangedAt)
-	if at, err := time.Parse(time.RFC3339, string(when)); err == nil {
-		e.At = at
-	}
-	e.Status = events.StatusIn(e.Words)
+	e.At = events.Moment(when)
 	if r.ID != "" {
 		e.Key = "bounce " + string(r.ID)
 	} else if when != "" {
@@ -126,26 +121,16 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)
 	offset, _ := strconv.Atoi(s.Page)
-	query := url.Values{"count": {strconv.Itoa(logPage)}, "offset": {strconv.Itoa(offset)}, "fromdate": {eastern(s.From, 5)}, "todate": {eastern(s.To.Add(time.Minute), 4)}}
-	if f.provider.stream != "" {
-		query.Set("messagestream", f.provider.stream)
-	}
 	var got struct {
 		TotalCount int
 		Bounces    []json.RawMessage
 	}
-	if err := f.reader.Read(ctx, &api.Request{Method: "GET", Path: "/bounces?" + query.Encode(), Header: []string{"Accept", "application/json"}}, &got); err != nil {
+	if err := f.reader.Read(ctx, events.Get("/bounces", "count", strconv.Itoa(logPage), "offset", strconv.Itoa(offset), "messagestream", f.provider.stream,
+		"fromdate", eastern(s.From, 5), "todate", eastern(s.To.Add(time.Minute), 4)), &got); err != nil {
 		return upstream.Batch{}, err
 	}
 	page := events.NewPage(now)
-	for _, raw := range got.Bounces {
-		var r record
-		if json.Unmarshal(raw, &r) != nil {
-			page.Skip("a bounce that cannot be read")
-			continue
-		}
-		r.read(page)
-	}
+	events.ReadAll(page, got.Bounces, (*record).read)
 	next, offset := "", offset+len(got.Bounces)
 	switch {
 	case len(got.Bounces) == 0 || offset >= got.TotalCount:
@@ -160,26 +145,16 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 
 // Receive reads a webhook.
 func (f *feedback) Receive(_ context.Context, h http.Header, body []byte) (upstream.Batch, error) {
-	if !events.IsBearer(h, f.listener.Secret()) {
+	if !f.listener.Shows(h) {
 		return upstream.Batch{}, upstream.ErrSignature
 	}
-	page := events.NewPage(time.Now())
-	ok := page.Each(body, func(raw json.RawMessage) error {
-		var r record
-		if err := json.Unmarshal(raw, &r); err != nil {
-			return err
-		}
+	return events.ReadWebhook(body, func(r *record, page *events.Page) {
 		if r.RecordType == "" {
 			page.Skip("a record without a type")
-			return nil
+			return
 		}
 		r.read(page)
-		return nil
 	})
-	if !ok {
-		return upstream.Batch{}, upstream.ErrEvents
-	}
-	return page.Batch, nil
 }
 
 // hook is a webhook, https://postmarkapp.com/developer/api/webhooks-api
@@ -200,8 +175,7 @@ var hookTriggers = []string{"Delivery", "Bounce", "SpamComplaint", "Subscription
 // hook returns the one with this address, by its path: the password in it is not looked at.
 func (f *feedback) hook(ctx context.Context, address string) (found *hook, missing []string, err error) {
 	var got struct{ Webhooks []hook }
-	path := "/webhooks?MessageStream=" + url.QueryEscape(cmp.Or(f.provider.stream, "outbound"))
-	if err := f.reader.Read(ctx, &api.Request{Method: "GET", Path: path, Header: []string{"Accept", "application/json"}}, &got); err != nil {
+	if err := f.reader.Read(ctx, events.Get("/webhooks", "MessageStream", cmp.Or(f.provider.stream, "outbound")), &got); err != nil {
 		return nil, nil, err
 	}
 	if i := slices.IndexFunc(got.Webhooks, func(h hook) bool { return events.SameURL(h.URL, address) }); i >= 0 {
@@ -227,10 +201,7 @@ func (f *feedback) SetHook(ctx context.Context, address string) (upstream.Secret
 	if err != nil {
 		return upstream.Secret{}, err
 	}
-	user, password := events.NewBearer()
-	if u, p, ok := strings.Cut(f.listener.Secret(), ":"); ok {
-		user, password = u, p
-	}
+	user, password := f.listener.Login()
 	h := hook{URL: address, HTTPAuth: &auth{user, password}, Triggers: map[string]trigger{}}
 	for _, name := range hookTriggers {
 		h.Triggers[name] = trigger{true}
@@ -241,11 +212,5 @@ func (f *feedback) SetHook(ctx context.Context, address string) (upstream.Secret
 	} else {
 		h.MessageStream = cmp.Or(f.provider.stream, "outbound")
 	}
-	body, err := json.Marshal(h)
-	if err != nil {
-		return upstream.Secret{}, err
-	}
-	q := api.PostJSON(path, api.Payload{{Literal: body}})
-	q.Method = method
-	return upstream.NewSecret(user + ":" + password), f.reader.Read(ctx, q, nil)
+	return upstream.NewSecret(user + ":" + password), f.reader.Write(ctx, method, path, h, nil)
 }

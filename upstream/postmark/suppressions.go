@@ -35,7 +35,7 @@ func (p *provider) Suppressed(ctx context.Context, after string) ([]upstream.Sup
 			return nil, "", err
 		}
 		for _, e := range got.Suppressions {
-			found = append(found, upstream.SuppressedAddress{Address: string(e.EmailAddress), Kind: reasonKinds[list].kind, At: events.Moment(string(e.CreatedAt))})
+			found = append(found, upstream.SuppressedAddress{Address: string(e.EmailAddress), Kind: reasonKinds[list].kind, At: events.Moment(e.CreatedAt)})
 		}
 		return found, "", nil
 	}}

@@ -2,13 +2,12 @@ package postmark
 
 import (
 	"context"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 )
 
 // traceDelay is far above what Postmark needs to list a message that it took, for which its documentation names no time.
@@ -27,29 +26,21 @@ func (f *feedback) Trace(ctx context.Context, m *upstream.Mail, since time.Time)
 			Metadata   map[string]string
 		}
 	}
-	query := url.Values{"count": {strconv.Itoa(logPage)}, "offset": {"0"}, "metadata_" + api.IDName: {m.ID}, "fromdate": {eastern(since, 5)}}
-	if f.provider.stream != "" {
-		query.Set("messagestream", f.provider.stream)
-	}
-	if err := f.reader.Read(ctx, &api.Request{Method: "GET", Path: "/messages/outbound?" + query.Encode(), Header: []string{"Accept", "application/json"}}, &got); err != nil {
+	if err := f.reader.Read(ctx, events.Get("/messages/outbound", "count", strconv.Itoa(logPage), "offset", "0", "metadata_"+api.IDName, m.ID,
+		"messagestream", f.provider.stream, "fromdate", eastern(since, 5)), &got); err != nil {
 		return nil, err
 	}
 	if got.TotalCount > len(got.Messages) {
 		return nil, api.Errorf(upstream.Unrepresentable, "", "Postmark has %d messages of this id; %d are looked at", got.TotalCount, len(got.Messages))
 	}
-	ids := map[string]string{}
+	traces := events.Traces{}
 	for _, msg := range got.Messages {
 		if id, ok := msg.Metadata[api.IDName]; ok && id != m.ID {
 			continue
 		}
 		for _, rcpt := range msg.Recipients {
-			ids[strings.ToLower(rcpt)] = msg.MessageID
+			traces.Add(rcpt, msg.MessageID)
 		}
 	}
-	found := make([]upstream.Traced, len(m.To))
-	for i, rcpt := range m.To {
-		id, ok := ids[strings.ToLower(rcpt.Address)]
-		found[i] = upstream.Traced{Found: ok, ID: id}
-	}
-	return found, nil
+	return traces.Of(m), nil
 }

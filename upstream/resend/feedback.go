@@ -14,7 +14,6 @@ import (
 
 	"mailhatch/mime"
 	"mailhatch/upstream"
-	"mailhatch/upstream/api"
 	"mailhatch/upstream/api/events"
 )
 
@@ -24,8 +23,6 @@ var ways = events.Ways{Tells: upstream.Tells{Poll: true, Webhook: true, Signed: 
 
 const (
 	logKept = 7 * 24 * time.Hour
-	// recent is how old mail may be whose state each poll asks for; that of older mail is asked for now and then.
-	recent = time.Hour
 )
 
 // feedback reads Resend's lists and webhooks.
@@ -41,16 +38,6 @@ func newFeedback(p *provider, l *events.Listener) *feedback {
 
 // Listening returns how the settings want events.
 func (f *feedback) Listening() upstream.Listening { return f.listener.Listening() }
-
-// timeOf reads the times of webhooks and of lists.
-func timeOf(s string) time.Time {
-	for _, form := range []string{time.RFC3339, "2006-01-02 15:04:05.999999999Z07", "2006-01-02 15:04:05.999999999Z07:00"} {
-		if at, err := time.Parse(form, s); err == nil {
-			return at
-		}
-	}
-	return time.Time{}
-}
 
 // add puts an event into a page. Of each kind there is one for a recipient of a mail, however it is told.
 func add(page *events.Page, e upstream.Event) {
@@ -81,18 +68,13 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 	var err error
 	switch list {
 	case "bounce":
-		next, err = f.suppressions(ctx, page, s.From, "bounce", after, upstream.Bounced, "complaint:")
+		next, err = f.suppressions(ctx, page, s.From, "bounce", after, upstream.Bounced)
+		next = cmp.Or(next, "complaint:")
 	case "complaint":
-		next, err = f.suppressions(ctx, page, s.From, "complaint", after, upstream.Complained, "emails:")
+		next, err = f.suppressions(ctx, page, s.From, "complaint", after, upstream.Complained)
+		next = cmp.Or(next, "emails:")
 	default:
-		oldest := now.Add(-recent)
-		if s.IsDeep() {
-			oldest = ask.Oldest
-		}
-		if kept := now.Add(-logKept); oldest.Before(kept) {
-			oldest = kept
-		}
-		next, err = f.emails(ctx, page, oldest, after)
+		next, err = f.emails(ctx, page, s.Oldest(ask, now, logKept), after)
 	}
 	if err != nil {
 		return upstream.Batch{}, err
@@ -101,41 +83,45 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 	return page.Batch, nil
 }
 
-func (f *feedback) list(ctx context.Context, path, after string, query url.Values, data any) error {
-	query.Set("limit", "100")
-	if after != "" {
-		query.Set("after", after)
-	}
-	return f.reader.Read(ctx, &api.Request{Method: "GET", Path: path + "?" + query.Encode()}, data)
+// list asks for a page of one of Resend's lists; origin is of suppressions alone.
+func (f *feedback) list(ctx context.Context, path, after, origin string, data any) error {
+	return f.reader.Read(ctx, events.Get(path, "limit", "100", "after", after, "origin", origin), data)
 }
 
-// suppressions reads a page of those of one origin, newest first, and names the next page.
-func (f *feedback) suppressions(ctx context.Context, page *events.Page, from time.Time, origin, after string, kind upstream.EventKind, then string) (string, error) {
+// nextPage names the page behind one of a list; "" where that was the last.
+func nextPage(list, last, after string, more bool) string {
+	if !more || last == "" || last == after {
+		return ""
+	}
+	return list + ":" + last
+}
+
+// suppressions reads a page of those of one origin, newest first, and names the next page; "" after the last.
+func (f *feedback) suppressions(ctx context.Context, page *events.Page, from time.Time, origin, after string, kind upstream.EventKind) (string, error) {
 	var got struct {
 		More bool `json:"has_more"`
 		Data []struct {
-			ID, Email, Origin string
-			Source            string `json:"source_id"`
-			Created           string `json:"created_at"`
+			ID, Email string
+			Source    string      `json:"source_id"`
+			Created   events.Text `json:"created_at"`
 		}
 	}
-	if err := f.list(ctx, "/suppressions", after, url.Values{"origin": {origin}}, &got); err != nil {
+	if err := f.list(ctx, "/suppressions", after, origin, &got); err != nil {
 		return "", err
 	}
+	last := ""
 	for _, d := range got.Data {
-		at := timeOf(d.Created)
+		at := events.Moment(d.Created)
 		if at.Before(from) && !at.IsZero() {
-			return then, nil
+			return "", nil
 		}
+		last = d.ID
 		if d.Source == "" { // by hand, or so old that nobody knows
 			continue
 		}
 		add(page, upstream.Event{Kind: kind, ProviderID: d.Source, Recipient: d.Email, At: at, Words: "Resend has put the address on its list: " + origin})
 	}
-	if n := len(got.Data); got.More && n > 0 && got.Data[n-1].ID != "" && got.Data[n-1].ID != after {
-		return origin + ":" + got.Data[n-1].ID, nil
-	}
-	return then, nil
+	return nextPage(origin, last, after, got.More), nil
 }
 
 // emails reads a page of the mail that was sent, newest first. Whom of several recipients a state is about is not told.
@@ -145,30 +131,26 @@ func (f *feedback) emails(ctx context.Context, page *events.Page, oldest time.Ti
 		Data []struct {
 			ID          string
 			To, Cc, Bcc events.Texts
-			Created     string `json:"created_at"`
-			Last        string `json:"last_event"`
+			Created     events.Text `json:"created_at"`
+			Last        events.Text `json:"last_event"`
 		}
 	}
-	if err := f.list(ctx, "/emails", after, url.Values{}, &got); err != nil {
+	if err := f.list(ctx, "/emails", after, "", &got); err != nil {
 		return "", err
 	}
+	last := ""
 	for _, d := range got.Data {
-		at := timeOf(d.Created)
+		at := events.Moment(d.Created)
 		if at.Before(oldest) && !at.IsZero() {
 			return "", nil
 		}
-		kind, known := states[d.Last]
-		if !known {
-			page.Skip("a state %q", d.Last)
-		}
+		last = d.ID
+		kind := page.KindOf(states, d.Last)
 		if people := slices.Concat(d.To, d.Cc, d.Bcc); kind != 0 && len(people) == 1 {
-			add(page, upstream.Event{Kind: kind, ProviderID: d.ID, Recipient: people[0], Words: "Resend's last event is " + d.Last}) // its time is not told
+			add(page, upstream.Event{Kind: kind, ProviderID: d.ID, Recipient: people[0], Words: "Resend's last event is " + string(d.Last)}) // its time is not told
 		}
 	}
-	if n := len(got.Data); got.More && n > 0 && got.Data[n-1].ID != "" && got.Data[n-1].ID != after {
-		return "emails:" + got.Data[n-1].ID, nil
-	}
-	return "", nil
+	return nextPage("emails", last, after, got.More), nil
 }
 
 // hooked is a webhook, https://resend.com/docs/webhooks/event-types
@@ -209,11 +191,10 @@ func (h *hooked) read(page *events.Page) {
 	}
 	words := cmp.Or(h.Data.Bounce.Message, h.Data.Suppressed.Message, h.Data.Suppressed.Reason, h.Data.Failed.Reason)
 	for i, to := range h.Data.To {
-		e := upstream.Event{Kind: kind, ProviderID: string(h.Data.ID), Recipient: to, At: timeOf(string(h.Created)), Words: string(words)}
+		e := upstream.Event{Kind: kind, ProviderID: string(h.Data.ID), Recipient: to, At: events.Moment(h.Created), Words: string(words)}
 		if len(h.Data.Bounce.Diagnostic) == len(h.Data.To) {
 			e.Words = h.Data.Bounce.Diagnostic[i]
 		}
-		e.Status = events.StatusIn(e.Words)
 		add(page, e)
 	}
 	if len(h.Data.To) == 0 {
@@ -252,27 +233,22 @@ var hookEvents = []string{"email.delivered", "email.delivery_delayed", "email.bo
 func (f *feedback) hook(ctx context.Context, address string) (id string, missing []string, err error) {
 	var got struct {
 		Data []struct {
-			ID, Endpoint, Status string
-			Events               []string
+			ID               events.Text
+			Endpoint, Status string
+			Events           []string
 		}
 	}
-	if err := f.list(ctx, "/webhooks", "", url.Values{}, &got); err != nil {
+	if err := f.list(ctx, "/webhooks", "", "", &got); err != nil {
 		return "", nil, err
 	}
-	var has []string
+	var list []events.Webhook
 	for _, h := range got.Data {
-		if events.SameURL(h.Endpoint, address) {
-			id = h.ID
-			if h.Status != "disabled" {
-				has = h.Events
-			}
+		if h.Status == "disabled" {
+			h.Events = nil
 		}
+		list = append(list, events.Webhook{ID: h.ID, URL: h.Endpoint, Events: h.Events})
 	}
-	for _, name := range hookEvents {
-		if !slices.Contains(has, name) {
-			missing = append(missing, name)
-		}
-	}
+	id, missing = events.FindHook(list, address, hookEvents)
 	return id, missing, nil
 }
 
@@ -294,20 +270,14 @@ func (f *feedback) SetHook(ctx context.Context, address string) (upstream.Secret
 	if id != "" {
 		method, path, hook["status"] = "PATCH", "/webhooks/"+url.PathEscape(id), "enabled"
 	}
-	body, err := json.Marshal(hook)
-	if err != nil {
-		return upstream.Secret{}, err
-	}
-	q := api.PostJSON(path, api.Payload{{Literal: body}})
-	q.Method = method
 	var made struct {
 		Secret string `json:"signing_secret"`
 	}
-	if err := f.reader.Read(ctx, q, &made); err != nil {
+	if err := f.reader.Write(ctx, method, path, hook, &made); err != nil {
 		return upstream.Secret{}, err
 	}
 	if made.Secret == "" && id != "" {
-		err = f.reader.Read(ctx, &api.Request{Method: "GET", Path: path}, &made)
+		err = f.reader.Read(ctx, events.Get(path), &made)
 	}
 	return upstream.NewSecret(made.Secret), err
 }

@@ -30,11 +30,7 @@ func (r *provider) Suppressed(ctx context.Context, after string) (list []upstrea
 		return nil, "", err
 	}
 	for _, e := range got.Data {
-		kind, known := origins[string(e.Origin)]
-		if !known {
-			kind = upstream.Suppressed
-		}
-		list = append(list, upstream.SuppressedAddress{Address: string(e.Email), Kind: kind, At: events.Moment(string(e.Created))})
+		list = append(list, events.Listed(origins, e.Origin, e.Email, e.Created, ""))
 		next = string(e.ID)
 	}
 	if !got.More {

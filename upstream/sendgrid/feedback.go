@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -91,9 +90,6 @@ func add(page *events.Page, e upstream.Event) {
 	if e.ProviderID != "" && !e.At.IsZero() {
 		e.Key = upstream.EventKey(e.ProviderID, strings.ToLower(e.Recipient), e.Kind.String(), strconv.FormatInt(e.At.Unix(), 10))
 	}
-	if e.Status == "" {
-		e.Status = events.StatusIn(e.Words)
-	}
 	page.Add(e)
 }
 
@@ -105,11 +101,8 @@ func (t *told) read(page *events.Page) {
 		}
 		return
 	}
-	e := upstream.Event{Kind: kind, ProviderID: string(t.ID), QueueID: string(t.QueueID), Recipient: string(t.Email), Words: string(cmp.Or(t.Reason, t.Answer)), Status: string(t.Status)}
-	if s, err := strconv.ParseInt(string(t.Time), 10, 64); err == nil {
-		e.At = time.Unix(s, 0).UTC()
-	}
-	add(page, e)
+	add(page, upstream.Event{Kind: kind, ProviderID: string(t.ID), QueueID: string(t.QueueID), Recipient: string(t.Email), At: events.Moment(t.Time),
+		Words: string(cmp.Or(t.Reason, t.Answer)), Status: string(t.Status)})
 }
 
 // Receive reads a webhook: a list of events, signed by ECDSA over the time and the body,
@@ -130,18 +123,7 @@ func (f *feedback) Receive(_ context.Context, h http.Header, body []byte) (upstr
 	if !ecdsa.VerifyASN1(public, hash.Sum(nil), signature) {
 		return upstream.Batch{}, upstream.ErrSignature
 	}
-	page := events.NewPage(now)
-	if !page.Each(body, func(raw json.RawMessage) error {
-		var t told
-		if err := json.Unmarshal(raw, &t); err != nil {
-			return err
-		}
-		t.read(page)
-		return nil
-	}) {
-		return upstream.Batch{}, upstream.ErrEvents
-	}
-	return page.Batch, nil
+	return events.ReadWebhook(body, (*told).read)
 }
 
 const (
@@ -166,17 +148,16 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 	from, to := stretch(s)
 	query := fmt.Sprintf(`last_event_time BETWEEN TIMESTAMP "%s" AND TIMESTAMP "%s"`, from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 	var got struct{ Messages []message }
-	path := "/v3/messages?" + url.Values{"limit": {strconv.Itoa(logLimit)}, "query": {query}}.Encode()
-	if err := f.reader.Read(ctx, &api.Request{Method: "GET", Path: path, Header: []string{"Accept", "application/json"}}, &got); err != nil {
+	if err := f.reader.Read(ctx, events.Get("/v3/messages", "limit", strconv.Itoa(logLimit), "query", query), &got); err != nil {
 		return upstream.Batch{}, err
 	}
 	page := events.NewPage(now)
 	var asked []message
 	for _, m := range got.Messages {
-		switch at, err := time.Parse(time.RFC3339, string(m.Last)); {
+		switch at := events.Moment(m.Last); {
 		case m.Status == "not_delivered":
 			asked = append(asked, m)
-		case m.Status == "delivered" && err == nil:
+		case m.Status == "delivered" && !at.IsZero():
 			add(page, upstream.Event{Kind: upstream.Delivered, ProviderID: string(m.ID), Recipient: string(m.To), At: at})
 		case m.Status != "processed" && m.Status != "processing":
 			page.Skip("a message that is %q", m.Status)
@@ -226,7 +207,7 @@ func (f *feedback) ask(ctx context.Context, page *events.Page, m *message) error
 			MX     events.Text `json:"mx_server"`
 		}
 	}
-	if err := f.reader.Read(ctx, &api.Request{Method: "GET", Path: "/v3/messages/" + url.PathEscape(string(m.ID)), Header: []string{"Accept", "application/json"}}, &got); err != nil {
+	if err := f.reader.Read(ctx, events.Get("/v3/messages/"+url.PathEscape(string(m.ID))), &got); err != nil {
 		if events.IsMissing(err) {
 			page.Skip("a message that is gone")
 			return nil
@@ -238,8 +219,7 @@ func (f *feedback) ask(ctx context.Context, page *events.Page, m *message) error
 		if kind == 0 {
 			continue
 		}
-		at, _ := time.Parse(time.RFC3339, string(e.Time))
-		add(page, upstream.Event{Kind: kind, ProviderID: string(m.ID), QueueID: got.Args[api.IDName], Recipient: string(m.To), At: at, Words: string(e.Reason), RemoteMTA: string(e.MX)})
+		add(page, upstream.Event{Kind: kind, ProviderID: string(m.ID), QueueID: got.Args[api.IDName], Recipient: string(m.To), At: events.Moment(e.Time), Words: string(e.Reason), RemoteMTA: string(e.MX)})
 	}
 	return nil
 }

@@ -2,11 +2,9 @@ package sendgrid
 
 import (
 	"context"
-	"encoding/json"
 	"net/url"
 
 	"mailhatch/upstream"
-	"mailhatch/upstream/api"
 	"mailhatch/upstream/api/events"
 )
 
@@ -14,32 +12,33 @@ import (
 // https://www.twilio.com/docs/sendgrid/api-reference/webhooks/create-an-event-webhook
 var hookEvents = []string{"delivered", "deferred", "bounce", "dropped", "spam_report", "unsubscribe", "group_unsubscribe"}
 
+const hookPath = "/v3/user/webhooks/event/settings"
+
 // hookReader reads settings, which is another right than reading messages.
 func (f *feedback) hookReader() *events.Reader {
-	r := *f.reader
-	r.Scope = upstream.ScopeError{Scope: "user.webhooks.event.settings", Hint: "grant the key the permission Mail Settings / Event Notification, or set the webhook up by hand"}
-	return &r
+	return f.reader.With(upstream.ScopeError{Scope: "user.webhooks.event.settings", Hint: "grant the key the permission Mail Settings / Event Notification, or set the webhook up by hand"})
 }
 
 // hook returns the id of the webhook with this address.
 func (f *feedback) hook(ctx context.Context, address string) (id string, missing []string, err error) {
 	var got struct{ Webhooks []map[string]any }
-	q := &api.Request{Method: "GET", Path: "/v3/user/webhooks/event/settings/all", Header: []string{"Accept", "application/json"}}
-	if err := f.hookReader().Read(ctx, q, &got); err != nil {
+	if err := f.hookReader().Read(ctx, events.Get(hookPath+"/all"), &got); err != nil {
 		return "", nil, err
 	}
-	var found map[string]any
+	var list []events.Webhook
 	for _, h := range got.Webhooks {
-		if place, ok := h["url"].(string); ok && events.SameURL(place, address) {
-			found = h
-			id, _ = h["id"].(string)
+		var w events.Webhook
+		w.URL, _ = h["url"].(string)
+		id, _ := h["id"].(string)
+		w.ID = events.Text(id)
+		for name, value := range h {
+			if value == true {
+				w.Events = append(w.Events, name)
+			}
 		}
+		list = append(list, w)
 	}
-	for _, name := range append([]string{"enabled"}, hookEvents...) {
-		if on, _ := found[name].(bool); !on {
-			missing = append(missing, name)
-		}
-	}
+	id, missing = events.FindHook(list, address, append([]string{"enabled"}, hookEvents...))
 	return id, missing, nil
 }
 
@@ -59,13 +58,12 @@ func (f *feedback) SetHook(ctx context.Context, address string) (upstream.Secret
 	for _, name := range hookEvents {
 		hook[name] = true
 	}
-	const settings = "/v3/user/webhooks/event/settings"
-	method, path := "POST", settings
+	method, path := "POST", hookPath
 	if id != "" {
-		method, path = "PATCH", settings+"/"+url.PathEscape(id)
+		method, path = "PATCH", hookPath+"/"+url.PathEscape(id)
 	}
 	var made struct{ ID string }
-	if err := f.change(ctx, method, path, hook, &made); err != nil {
+	if err := f.hookReader().Write(ctx, method, path, hook, &made); err != nil {
 		return upstream.Secret{}, err
 	}
 	if id == "" {
@@ -74,16 +72,6 @@ func (f *feedback) SetHook(ctx context.Context, address string) (upstream.Secret
 	var signed struct {
 		Key string `json:"public_key"`
 	}
-	err = f.change(ctx, "PATCH", settings+"/signed/"+url.PathEscape(id), map[string]any{"enabled": true}, &signed)
+	err = f.hookReader().Write(ctx, "PATCH", hookPath+"/signed/"+url.PathEscape(id), map[string]any{"enabled": true}, &signed)
 	return upstream.NewSecret(signed.Key), err
-}
-
-func (f *feedback) change(ctx context.Context, method, path string, body map[string]any, v any) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	q := api.PostJSON(path, api.Payload{{Literal: raw}})
-	q.Method = method
-	return f.hookReader().Read(ctx, q, v)
 }

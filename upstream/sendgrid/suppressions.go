@@ -36,13 +36,9 @@ func (s *provider) Suppressed(ctx context.Context, after string) ([]upstream.Sup
 			return nil, "", err
 		}
 		for _, e := range got {
-			found = append(found, upstream.SuppressedAddress{Address: string(e.Email), Kind: listed[list].kind, At: events.Moment(string(e.Created)), Words: events.OneLine(string(e.Reason))})
+			found = append(found, upstream.SuppressedAddress{Address: string(e.Email), Kind: listed[list].kind, At: events.Moment(e.Created), Words: events.OneLine(string(e.Reason))})
 		}
-		if len(got) == listPage {
-			offset, _ := strconv.Atoi(token) // "" is the start
-			next = strconv.Itoa(offset + listPage)
-		}
-		return found, next, nil
+		return found, events.NextOffset(token, len(got), listPage), nil
 	}}
 	return lists.Suppressed(ctx, after)
 }

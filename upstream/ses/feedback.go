@@ -163,17 +163,11 @@ func readNotification(page *events.Page, message, id string) bool {
 		queueID = tags[0]
 	}
 	for _, p := range t.people {
-		e := upstream.Event{Kind: t.kind, ProviderID: string(n.Mail.ID), QueueID: queueID, Recipient: string(p.Address), Words: string(cmp.Or(p.Words, t.words)), Status: string(p.Status)}
-		if at, err := time.Parse(time.RFC3339, string(t.at)); err == nil {
-			e.At = at
-		}
+		e := upstream.Event{Kind: t.kind, ProviderID: string(n.Mail.ID), QueueID: queueID, Recipient: string(p.Address), At: events.Moment(t.at), Words: string(cmp.Or(p.Words, t.words)), Status: string(p.Status)}
 		if _, host, ok := strings.Cut(string(t.mta), ";"); ok {
 			e.RemoteMTA = strings.TrimSpace(host)
 		} else {
 			e.RemoteMTA = string(t.mta)
-		}
-		if e.Status == "" {
-			e.Status = events.StatusIn(e.Words)
 		}
 		// Both ways tell it with the same time; of SNS's ids each way has its own.
 		e.Key = upstream.EventKey(e.ProviderID, strings.ToLower(e.Recipient), t.kind.String(), string(cmp.Or(t.at, events.Text(id))))

@@ -26,11 +26,7 @@ func (p *provider) Suppressed(ctx context.Context, after string) (list []upstrea
 		return nil, "", err
 	}
 	for _, e := range got.List {
-		kind, known := listedKinds[string(e.Reason)]
-		if !known {
-			kind = upstream.Suppressed
-		}
-		list = append(list, upstream.SuppressedAddress{Address: string(e.EmailAddress), Kind: kind, At: events.Moment(string(e.LastUpdateTime))})
+		list = append(list, events.Listed(listedKinds, e.Reason, e.EmailAddress, e.LastUpdateTime, ""))
 	}
 	return list, got.Next, nil
 }

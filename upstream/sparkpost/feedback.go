@@ -106,13 +106,7 @@ func (r *record) read(page *events.Page) {
 		}
 		return
 	}
-	e := upstream.Event{Kind: kind, ProviderID: string(r.Mail), QueueID: r.Meta[api.IDName], Recipient: string(cmp.Or(r.Raw, r.Recipient)), Words: string(cmp.Or(r.RawReason, r.Reason)), Key: string(r.ID)}
-	if s, err := strconv.ParseInt(string(r.Time), 10, 64); err == nil {
-		e.At = time.Unix(s, 0).UTC()
-	} else if at, err := time.Parse(time.RFC3339, string(r.Time)); err == nil {
-		e.At = at
-	}
-	e.Status = events.StatusIn(e.Words)
+	e := upstream.Event{Kind: kind, ProviderID: string(r.Mail), QueueID: r.Meta[api.IDName], Recipient: string(cmp.Or(r.Raw, r.Recipient)), At: events.Moment(r.Time), Words: string(cmp.Or(r.RawReason, r.Reason)), Key: string(r.ID)}
 	page.Add(e)
 }
 
@@ -121,11 +115,10 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 	const minute = "2006-01-02T15:04Z"
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)
-	const search = "/api/v1/events/message?"
-	path := s.Page
-	if !strings.HasPrefix(path, search) {
-		path = search + url.Values{"events": {strings.Join(wanted, ",")}, "from": {s.From.UTC().Format(minute)}, "to": {s.To.UTC().Format(minute)},
-			"per_page": {"1000"}, "cursor": {"initial"}}.Encode()
+	const search = "/api/v1/events/message"
+	q := events.Get(search, "events", strings.Join(wanted, ","), "from", s.From.UTC().Format(minute), "to", s.To.UTC().Format(minute), "per_page", "1000", "cursor", "initial")
+	if strings.HasPrefix(s.Page, search+"?") {
+		q = events.Get(s.Page)
 	}
 	var got struct {
 		Results []json.RawMessage `json:"results"`
@@ -133,20 +126,13 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 			Next string `json:"next"`
 		} `json:"links"`
 	}
-	if err := f.reader.Read(ctx, &api.Request{Method: "GET", Path: path, Header: []string{"Accept", "application/json"}}, &got); err != nil {
+	if err := f.reader.Read(ctx, q, &got); err != nil {
 		return upstream.Batch{}, err
 	}
 	page := events.NewPage(now)
-	for _, raw := range got.Results {
-		var r record
-		if json.Unmarshal(raw, &r) != nil {
-			page.Skip("an event that cannot be read")
-			continue
-		}
-		r.read(page)
-	}
+	events.ReadAll(page, got.Results, (*record).read)
 	next := got.Links.Next
-	if len(got.Results) == 0 || !strings.HasPrefix(next, search) || len(next) > 4096 || strings.ContainsAny(next, " \r\n") {
+	if len(got.Results) == 0 || !strings.HasPrefix(next, search+"?") || len(next) > 4096 || strings.ContainsAny(next, " \r\n") {
 		next = ""
 	}
 	page.Next, page.More = s.Next(next), next != ""
@@ -155,57 +141,43 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 
 // Receive reads a webhook: a list of {"msys":{"message_event":{…}}}.
 func (f *feedback) Receive(_ context.Context, h http.Header, body []byte) (upstream.Batch, error) {
-	if !events.IsBearer(h, f.listener.Secret()) {
+	if !f.listener.Shows(h) {
 		return upstream.Batch{}, upstream.ErrSignature
 	}
-	page := events.NewPage(time.Now())
-	ok := page.Each(body, func(raw json.RawMessage) error {
-		var outer struct {
-			Msys map[string]record `json:"msys"`
-		}
-		if err := json.Unmarshal(raw, &outer); err != nil {
-			return err
-		}
-		for _, r := range outer.Msys { // one, or none in a test
+	type outer struct {
+		Msys map[string]record `json:"msys"`
+	}
+	return events.ReadWebhook(body, func(o *outer, page *events.Page) {
+		for _, r := range o.Msys { // one, or none in a test
 			r.read(page)
 		}
-		return nil
 	})
-	if !ok {
-		return upstream.Batch{}, upstream.ErrEvents
-	}
-	return page.Batch, nil
 }
 
 // hook returns the id of the webhook with this address, https://developers.sparkpost.com/api/webhooks/
 func (f *feedback) hook(ctx context.Context, address string) (id string, missing []string, err error) {
 	var got struct {
 		Results []struct {
-			ID, Target string
-			Events     []string
+			ID     events.Text
+			Target string
+			Events []string
 		} `json:"results"`
 	}
-	if err := f.hookReader().Read(ctx, &api.Request{Method: "GET", Path: "/api/v1/webhooks", Header: []string{"Accept", "application/json"}}, &got); err != nil {
+	if err := f.hookReader().Read(ctx, events.Get(webhooks), &got); err != nil {
 		return "", nil, err
 	}
-	var has []string
+	var list []events.Webhook
 	for _, h := range got.Results {
-		if events.SameURL(h.Target, address) {
-			id, has = h.ID, h.Events
-		}
+		list = append(list, events.Webhook{ID: h.ID, URL: h.Target, Events: h.Events})
 	}
-	for _, name := range wanted {
-		if !slices.Contains(has, name) {
-			missing = append(missing, name)
-		}
-	}
+	id, missing = events.FindHook(list, address, wanted)
 	return id, missing, nil
 }
 
+const webhooks = "/api/v1/webhooks"
+
 func (f *feedback) hookReader() *events.Reader {
-	r := *f.reader
-	r.Scope.Scope = "Event Webhooks: Read/Write"
-	return &r
+	return f.reader.With(upstream.ScopeError{Scope: "Event Webhooks: Read/Write", Hint: f.reader.Scope.Hint})
 }
 
 // Hook asks for the account's webhooks.
@@ -220,18 +192,12 @@ func (f *feedback) SetHook(ctx context.Context, address string) (upstream.Secret
 	if err != nil {
 		return upstream.Secret{}, err
 	}
-	user, password := events.NewBearer()
-	if u, p, ok := strings.Cut(f.listener.Secret(), ":"); ok {
-		user, password = u, p
-	}
-	body, err := json.Marshal(map[string]any{"name": "mailhatch", "target": address, "events": wanted, "auth_type": "basic",
-		"auth_credentials": map[string]string{"username": user, "password": password}})
-	if err != nil {
-		return upstream.Secret{}, err
-	}
-	q := api.PostJSON("/api/v1/webhooks", api.Payload{{Literal: body}})
+	user, password := f.listener.Login()
+	hook := map[string]any{"name": "mailhatch", "target": address, "events": wanted, "auth_type": "basic",
+		"auth_credentials": map[string]string{"username": user, "password": password}}
+	method, path := "POST", webhooks
 	if id != "" {
-		q.Method, q.Path = "PUT", "/api/v1/webhooks/"+url.PathEscape(id)
+		method, path = "PUT", webhooks+"/"+url.PathEscape(id)
 	}
-	return upstream.NewSecret(user + ":" + password), f.hookReader().Read(ctx, q, nil)
+	return upstream.NewSecret(user + ":" + password), f.hookReader().Write(ctx, method, path, hook, nil)
 }

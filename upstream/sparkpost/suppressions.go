@@ -1,6 +1,7 @@
 package sparkpost
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 
@@ -26,18 +27,11 @@ func (p *provider) Suppressed(ctx context.Context, after string) (list []upstrea
 		Results []struct{ Recipient, Source, Description, Created events.Text }
 		Links   []struct{ Href, Rel string }
 	}
-	if after == "" {
-		after = "initial"
-	}
-	if err := p.lists().Read(ctx, events.Get("/api/v1/suppression-list", "cursor", after, "per_page", "1000"), &got); err != nil {
+	if err := p.lists().Read(ctx, events.Get("/api/v1/suppression-list", "cursor", cmp.Or(after, "initial"), "per_page", "1000"), &got); err != nil {
 		return nil, "", err
 	}
 	for _, e := range got.Results {
-		kind, known := sources[string(e.Source)]
-		if !known {
-			kind = upstream.Suppressed
-		}
-		list = append(list, upstream.SuppressedAddress{Address: string(e.Recipient), Kind: kind, At: events.Moment(string(e.Created)), Words: events.OneLine(string(e.Description))})
+		list = append(list, events.Listed(sources, e.Source, e.Recipient, e.Created, e.Description))
 	}
 	for _, l := range got.Links {
 		if u, err := url.Parse(l.Href); err == nil && l.Rel == "next" && len(got.Results) > 0 {

@@ -3,6 +3,7 @@ package events_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +20,17 @@ func settings(mode string) events.Settings {
 	s := events.Defaults()
 	s.Mode = mode
 	return s
+}
+
+// listener returns one whose webhooks show a secret.
+func listener(secret string) *events.Listener {
+	s := settings("off")
+	s.Secret = upstream.NewSecret(secret)
+	l, err := s.Open(upstream.Env{}, events.Ways{})
+	if err != nil {
+		panic(err) // of settings that are always good
+	}
+	return l
 }
 
 func TestSettings(t *testing.T) {
@@ -206,6 +218,13 @@ func TestTolerantValues(t *testing.T) {
 			t.Errorf("%q: %q", words, got)
 		}
 	}
+	for s, want := range map[events.Text]string{"1748858401": "2025-06-02T10:00:01Z", "1748858401.5": "2025-06-02T10:00:01.5Z", "2025-06-02T12:00:01+02:00": "2025-06-02T12:00:01+02:00",
+		"2025-06-02 10:00:01.25+00": "2025-06-02T10:00:01.25Z", "2025-06-02 10:00:01+00:00": "2025-06-02T10:00:01Z", "2025-06-02 10:00:01": "2025-06-02T10:00:01Z",
+		"Fri, 21 Oct 2011 11:02:55 UTC": "2011-10-21T11:02:55Z", "Fri, 21 Oct 2011 11:02:55 +0000": "2011-10-21T11:02:55Z", "7": "0001-01-01T00:00:00Z", "inf": "0001-01-01T00:00:00Z", "soon": "0001-01-01T00:00:00Z"} {
+		if got := events.Moment(s).Format(time.RFC3339Nano); got != want {
+			t.Errorf("%q: %s", s, got)
+		}
+	}
 	for s, want := range map[string]string{"5.1.1": "5.1.1", " 4.2.2 ": "4.2.2", "5.1": "", "3.1.1": "", "5.a.1": "", "5..1": "", "5.1.1000": ""} {
 		if got := events.Status(s); got != want {
 			t.Errorf("%q: %q", s, got)
@@ -225,11 +244,11 @@ func TestSignatures(t *testing.T) {
 		t.Error("a day is not believed")
 	}
 	for given, want := range map[string]bool{"Basic dXNlcjpwYXNz": true, "basic dXNlcjpwYXNz": true, "Bearer user:pass": true, "Basic dXNlcjpwYXN0": false, "Basic x": false, "": false, "Digest user:pass": false} {
-		if events.IsBearer(http.Header{"Authorization": {given}}, "user:pass") != want {
+		if listener("user:pass").Shows(http.Header{"Authorization": {given}}) != want {
 			t.Errorf("%q: %v", given, !want)
 		}
 	}
-	if events.IsBearer(http.Header{"Authorization": {"Bearer "}}, "") {
+	if listener("").Shows(http.Header{"Authorization": {"Bearer "}}) {
 		t.Error("no secret is believed")
 	}
 }
@@ -248,6 +267,37 @@ func TestHookFinding(t *testing.T) {
 	} {
 		if f := events.HookFinding("https://x", row.missing, row.err); f.Level != row.level || !strings.Contains(f.Text, row.word) {
 			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestFindHook(t *testing.T) {
+	list := []events.Webhook{{ID: "1", URL: "https://elsewhere.example.com/x", Events: []string{"a", "b"}}, {ID: "2", URL: "https://user:pass@x.example.com/y", Events: []string{"b"}}}
+	for address, want := range map[string]string{"https://elsewhere.example.com/x": "1 []", "https://x.example.com/y": "2 [a]", "https://x.example.com/z": " [a b]", "%": " [a b]"} {
+		id, missing := events.FindHook(list, address, []string{"a", "b"})
+		if got := fmt.Sprintf("%s %v", id, missing); got != want {
+			t.Errorf("%s: %q", address, got)
+		}
+	}
+}
+
+func TestLogin(t *testing.T) {
+	if user, password := listener("user:pass:word").Login(); user != "user" || password != "pass:word" {
+		t.Errorf("%q, %q", user, password)
+	}
+	if user, password := listener("").Login(); user == "" || len(password) < 20 {
+		t.Errorf("%q, %q", user, password)
+	}
+}
+
+func TestNextOffset(t *testing.T) {
+	for _, row := range []struct {
+		offset    string
+		got, page int
+		next      string
+	}{{"", 100, 100, "100"}, {"100", 100, 100, "200"}, {"200", 99, 100, ""}, {"", 0, 100, ""}} {
+		if next := events.NextOffset(row.offset, row.got, row.page); next != row.next {
+			t.Errorf("%+v: %q", row, next)
 		}
 	}
 }

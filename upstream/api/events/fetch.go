@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 
 	"mailhatch/upstream"
@@ -22,8 +23,19 @@ type Reader struct {
 	Denied []int
 }
 
+// With returns a Reader for what needs another right.
+func (r *Reader) With(scope upstream.ScopeError) *Reader {
+	other := *r
+	other.Scope = scope
+	return &other
+}
+
+// maxAnswer bounds what is read of an answer: a thousand events with all their fields, a list of a hundred thousand addresses.
+const maxAnswer = 16 << 20
+
 // Read makes a request and reads an answer of JSON into v. The error is an *upstream.Error.
 func (r *Reader) Read(ctx context.Context, q *api.Request, v any) error {
+	q.Limit = maxAnswer
 	a, err := r.Client.Do(ctx, q)
 	if err != nil {
 		return mild(err)
@@ -38,6 +50,9 @@ func (r *Reader) Read(ctx context.Context, q *api.Request, v any) error {
 	if a.ReadErr != nil {
 		return &upstream.Error{Status: a.Status, Err: fmt.Errorf("the answer ended early: %w", a.ReadErr)}
 	}
+	if len(a.Body) >= maxAnswer {
+		return &upstream.Error{Status: a.Status, Err: fmt.Errorf("the answer is longer than %d MB", maxAnswer>>20)}
+	}
 	if v == nil {
 		return nil
 	}
@@ -45,6 +60,44 @@ func (r *Reader) Read(ctx context.Context, q *api.Request, v any) error {
 		return &upstream.Error{Status: a.Status, Err: errors.New("the answer cannot be read: " + a.Words(api.Problem{}))}
 	}
 	return nil
+}
+
+// Write sends body as JSON, and reads an answer as Read does.
+func (r *Reader) Write(ctx context.Context, method, path string, body, v any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	q := api.PostJSON(path, api.Payload{{Literal: raw}})
+	q.Method = method
+	return r.Read(ctx, q, v)
+}
+
+// Delete removes what may not be there.
+func (r *Reader) Delete(ctx context.Context, path string) error {
+	err := r.Read(ctx, &api.Request{Method: "DELETE", Path: path, Header: []string{"Accept", "application/json"}}, nil)
+	if IsMissing(err) {
+		return nil
+	}
+	return err
+}
+
+// Get is a request that changes nothing. The query is name, value, name, value…; those without a value are left out.
+func Get(path string, query ...string) *api.Request {
+	return &api.Request{Method: "GET", Path: path + queryOf(query), Header: []string{"Accept", "application/json"}}
+}
+
+func queryOf(pairs []string) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
 }
 
 // mild makes what would be said of a mail something that passes.

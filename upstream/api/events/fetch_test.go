@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,14 @@ func TestReader(t *testing.T) {
 	}
 	if err := reader.Read(t.Context(), q, nil); err != nil {
 		t.Error(err)
+	}
+	body = `{"A":1,"events":"` + strings.Repeat("long ", 1<<20) + `"}`
+	if err := reader.Read(t.Context(), q, &v); err != nil {
+		t.Error("a long answer:", err)
+	}
+	body = `"` + strings.Repeat("long ", 4<<20) + `"`
+	if err := reader.Read(t.Context(), q, nil); err == nil || !strings.Contains(err.Error(), "longer than 16 MB") {
+		t.Error("a longer one:", err)
 	}
 	for _, row := range []struct {
 		status          int

@@ -3,6 +3,7 @@ package events
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 
 	"mailhatch/upstream"
@@ -24,6 +25,29 @@ func HookFinding(address string, missing []string, err error) upstream.Finding {
 		return upstream.Finef("webhook", "the provider sends its events to %s", address)
 	}
 	return f
+}
+
+// Webhook is one that a provider has.
+type Webhook struct {
+	ID     Text
+	URL    string
+	Events []string // that it sends
+}
+
+// FindHook returns the id of the webhook at an address, "" where there is none, and which events it lacks.
+func FindHook(list []Webhook, address string, wanted []string) (id string, missing []string) {
+	var has []string
+	for _, h := range list {
+		if SameURL(h.URL, address) {
+			id, has = string(h.ID), h.Events
+		}
+	}
+	for _, name := range wanted {
+		if !slices.Contains(has, name) {
+			missing = append(missing, name)
+		}
+	}
+	return id, missing
 }
 
 // SameURL reports whether two addresses are the same place, whoever is named in them.

@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -9,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"mailhatch/upstream"
-	"mailhatch/upstream/api"
 )
 
 // Bounds of what is believed of one event, in bytes.
@@ -19,7 +19,7 @@ const (
 	maxID      = 998
 )
 
-// Page collects the events of a request, and counts what is none.
+// Page collects the events of a request, and counts what is not one.
 type Page struct {
 	upstream.Batch
 	now time.Time
@@ -28,7 +28,8 @@ type Page struct {
 // NewPage begins one; nothing in it happened later than now.
 func NewPage(now time.Time) *Page { return &Page{now: now} }
 
-// Add takes an event, or counts it where it has no recipient, no key, or ids that nobody gives.
+// Add takes an event, or counts it where it has no recipient, no key, or impossible ids. A status that is missing is looked
+// for in the words.
 func (p *Page) Add(e upstream.Event) {
 	e.Recipient = strings.TrimSpace(e.Recipient)
 	at := strings.LastIndexByte(e.Recipient, '@')
@@ -49,7 +50,7 @@ func (p *Page) Add(e upstream.Event) {
 		p.Skip("%s without the id of a mail", e.Kind)
 		return
 	case len(e.ProviderID) > maxID || hasControl(e.ProviderID):
-		p.Skip("%s with an id of a mail that is none", e.Kind)
+		p.Skip("%s with an impossible id of a mail", e.Kind)
 		return
 	}
 	if len(e.QueueID) > 64 || hasControl(e.QueueID) {
@@ -61,11 +62,22 @@ func (p *Page) Add(e upstream.Event) {
 	if e.At.Unix() <= 0 {
 		e.At = time.Time{}
 	}
-	e.Words, e.Status, e.RemoteMTA = OneLine(e.Words), Status(e.Status), OneLine(e.RemoteMTA)
+	e.Status = cmp.Or(Status(e.Status), StatusIn(e.Words))
+	e.Words, e.RemoteMTA = OneLine(e.Words), OneLine(e.RemoteMTA)
 	p.Events = append(p.Events, e)
 }
 
-// Skip counts something that has no meaning here; the first one is told in words.
+// KindOf returns what a provider's name for an event means, 0 for one that does not concern the fate of mail. Names that
+// the table lacks are counted.
+func (p *Page) KindOf(table map[string]upstream.EventKind, name Text) upstream.EventKind {
+	kind, known := table[string(name)]
+	if !known {
+		p.Skip("an event %q", name)
+	}
+	return kind
+}
+
+// Skip counts something that has no meaning here; the first one is described in words.
 func (p *Page) Skip(format string, args ...any) {
 	p.Skipped++
 	p.Remark(format, args...)
@@ -80,106 +92,6 @@ func (p *Page) Remark(format string, args ...any) {
 
 func hasControl(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-// OneLine makes a provider's words one line of at most 1,000 bytes.
-func OneLine(s string) string {
-	s = strings.ToValidUTF8(s[:min(len(s), 4*maxWords)], "\uFFFD")
-	s = strings.Join(strings.Fields(api.Line(s)), " ")
-	if len(s) > maxWords {
-		s = strings.ToValidUTF8(s[:maxWords], "") + "…"
-	}
-	return s
-}
-
-// Status returns an enhanced status code (RFC 3463), "" where it is none.
-func Status(s string) string {
-	parts := strings.Split(strings.TrimSpace(s), ".")
-	if len(parts) != 3 || parts[0] != "2" && parts[0] != "4" && parts[0] != "5" {
-		return ""
-	}
-	for _, part := range parts {
-		if part == "" || len(part) > 3 || strings.Trim(part, "0123456789") != "" {
-			return ""
-		}
-	}
-	return strings.Join(parts, ".")
-}
-
-// StatusIn finds an enhanced status code in what a relay answered: "smtp; 550 5.1.1 no such user".
-func StatusIn(words string) string {
-	for i, word := range strings.FieldsFunc(words, func(r rune) bool {
-		return r == ' ' || r == '-' || r == ';' || r == '#' || r == '(' || r == ')' || r == ','
-	}) {
-		if i == 6 {
-			break
-		}
-		if s := Status(word); s != "" {
-			return s
-		}
-	}
-	return ""
-}
-
-// Text is a value of JSON that is read as text, whatever type it has; objects, lists and null are "".
-type Text string
-
-// UnmarshalJSON accepts anything.
-func (t *Text) UnmarshalJSON(raw []byte) error {
-	var s string
-	switch {
-	case len(raw) == 0 || raw[0] == '{' || raw[0] == '[' || raw[0] == 'n':
-	case raw[0] == '"':
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return err
-		}
-	default:
-		s = string(raw)
-	}
-	*t = Text(s)
-	return nil
-}
-
-// Texts is a list of values, or one value that stands for a list of one.
-type Texts []string
-
-// UnmarshalJSON accepts anything.
-func (t *Texts) UnmarshalJSON(raw []byte) error {
-	*t = nil
-	var list []Text
-	if json.Unmarshal(raw, &list) != nil {
-		var one Text
-		if err := one.UnmarshalJSON(raw); err != nil || one == "" {
-			return err
-		}
-		list = []Text{one}
-	}
-	for _, s := range list {
-		*t = append(*t, string(s))
-	}
-	return nil
-}
-
-// Fields are the values of an object that hold text; anything else has none. An object that is written as a string is
-// read too.
-type Fields map[string]string
-
-// UnmarshalJSON accepts anything.
-func (f *Fields) UnmarshalJSON(raw []byte) error {
-	*f = nil
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		raw = []byte(text)
-	}
-	var object map[string]Text
-	if json.Unmarshal(raw, &object) != nil {
-		return nil
-	}
-	*f = make(Fields, len(object))
-	for name, value := range object {
-		(*f)[name] = string(value)
-	}
-	return nil
 }
 
 // Each hands the elements of a JSON list to read, or the value itself where it is an object; ok is false where it is
@@ -203,4 +115,31 @@ func (p *Page) Each(raw []byte, read func(json.RawMessage) error) (ok bool) {
 		}
 	}
 	return true
+}
+
+// ReadAll hands the records of a log to read; those of the wrong form are counted.
+func ReadAll[R any](p *Page, list []json.RawMessage, read func(*R, *Page)) {
+	for _, raw := range list {
+		if readOne(p, raw, read) != nil {
+			p.Skip("an event that cannot be read")
+		}
+	}
+}
+
+// ReadWebhook reads the body of a genuine webhook request, which is a record or a list of records.
+func ReadWebhook[R any](body []byte, read func(*R, *Page)) (upstream.Batch, error) {
+	p := NewPage(time.Now())
+	if !p.Each(body, func(raw json.RawMessage) error { return readOne(p, raw, read) }) {
+		return upstream.Batch{}, upstream.ErrEvents
+	}
+	return p.Batch, nil
+}
+
+func readOne[R any](p *Page, raw json.RawMessage, read func(*R, *Page)) error {
+	var r R
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return err
+	}
+	read(&r, p)
+	return nil
 }

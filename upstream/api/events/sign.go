@@ -38,11 +38,12 @@ func IsFresh(seconds string, now time.Time, age time.Duration) bool {
 	return past <= age && past >= -EachAttempt
 }
 
-// IsBearer reports whether a request shows the secret: as the whole user and password of RFC 7617, "user:password", or
-// as the token of RFC 6750. Providers that sign nothing are told an address with user and password in it.
-func IsBearer(h http.Header, secret string) bool {
+// Shows reports whether a request shows the secret of the settings: as the whole user and password of RFC 7617,
+// "user:password", or as the token of RFC 6750. Providers that sign nothing are given an address with user and password in it.
+func (l *Listener) Shows(h http.Header) bool {
 	scheme, given, _ := strings.Cut(h.Get("Authorization"), " ")
 	given = strings.TrimSpace(given)
+	secret := l.Secret()
 	switch {
 	case secret == "":
 		return false
@@ -58,5 +59,10 @@ func IsBearer(h http.Header, secret string) bool {
 	return subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1
 }
 
-// NewBearer makes a user and a password for a provider that signs nothing.
-func NewBearer() (user, password string) { return "mailhatch", rand.Text() }
+// Login returns the user and the password that a provider which signs nothing is to show: those of the secret, or new ones.
+func (l *Listener) Login() (user, password string) {
+	if user, password, ok := strings.Cut(l.Secret(), ":"); ok {
+		return user, password
+	}
+	return "mailhatch", rand.Text()
+}

@@ -2,13 +2,10 @@ package events
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"mailhatch/upstream"
-	"mailhatch/upstream/api"
 )
 
 // Lists are the lists of addresses that a provider sends nothing to, one of them after the other: a page is asked for by
@@ -37,42 +34,20 @@ func (l *Lists) Suppressed(ctx context.Context, after string) (found []upstream.
 	return found, strconv.Itoa(n) + ":" + token, nil
 }
 
-// Get is a request that changes nothing.
-func Get(path string, query ...string) *api.Request {
-	return &api.Request{Method: "GET", Path: path + queryOf(query), Header: []string{"Accept", "application/json"}}
+// Listed makes an entry of a provider's list. A reason that the table lacks is none that is known.
+func Listed(table map[string]upstream.EventKind, reason, address, since, words Text) upstream.SuppressedAddress {
+	kind, known := table[string(reason)]
+	if !known {
+		kind = upstream.Suppressed
+	}
+	return upstream.SuppressedAddress{Address: string(address), Kind: kind, At: Moment(since), Words: OneLine(string(words))}
 }
 
-func queryOf(pairs []string) string {
-	q := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			q.Set(pairs[i], pairs[i+1])
-		}
-	}
-	if len(q) == 0 {
+// NextOffset returns the offset behind a page; "" where the page was not full and thus the last.
+func NextOffset(offset string, got, page int) string {
+	if got < page {
 		return ""
 	}
-	return "?" + q.Encode()
-}
-
-// Delete removes what may not be there.
-func (r *Reader) Delete(ctx context.Context, path string) error {
-	err := r.Read(ctx, &api.Request{Method: "DELETE", Path: path, Header: []string{"Accept", "application/json"}}, nil)
-	if IsMissing(err) {
-		return nil
-	}
-	return err
-}
-
-// Moment reads a time in one of the ways in which providers write it; zero where it cannot be read.
-func Moment(text string) time.Time {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07", time.RFC1123, time.RFC1123Z, time.DateTime} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t
-		}
-	}
-	if s, err := strconv.ParseFloat(text, 64); err == nil && s > 0 && s < 1e11 {
-		return time.Unix(int64(s), 0).UTC()
-	}
-	return time.Time{}
+	n, _ := strconv.Atoi(offset) // "" is the start
+	return strconv.Itoa(n + page)
 }

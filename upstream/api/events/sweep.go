@@ -23,6 +23,10 @@ const (
 	staleAfter  = time.Hour // of a stretch that was not read to its end: tokens of pages do not live for ever
 )
 
+// recent is how old mail may be whose state each poll asks for, where states change in place; that of older mail is asked
+// for now and then.
+const recent = time.Hour
+
 // sweepVersion is the first word of a cursor.
 const sweepVersion = "1"
 
@@ -67,5 +71,18 @@ func (s Sweep) Next(next string) upstream.Cursor {
 	return upstream.Cursor(strings.Join([]string{sweepVersion, form(s.From), form(s.To), form(s.deep), next}, " "))
 }
 
-// IsDeep reports whether a stretch goes far back, as one now and then does.
-func (s Sweep) IsDeep() bool { return s.deep.Truncate(time.Second).Equal(s.To.Truncate(time.Second)) }
+// Oldest is how far back a log is read that lists mail by the time at which it was sent: a little, and as far as a final
+// event is missing now and then.
+func (s Sweep) Oldest(ask upstream.Ask, now time.Time, keeps time.Duration) time.Time {
+	oldest, kept := now.Add(-recent), now.Add(-keeps)
+	if s.isDeep() {
+		oldest = ask.Oldest
+	}
+	if oldest.Before(kept) {
+		return kept
+	}
+	return oldest
+}
+
+// isDeep reports whether a stretch goes far back, as one now and then does.
+func (s Sweep) isDeep() bool { return s.deep.Truncate(time.Second).Equal(s.To.Truncate(time.Second)) }
