@@ -32,7 +32,7 @@ func parsePlace(flag, text string) (p place, err error) {
 	case text == "":
 		return p, command.Hintf(command.Usagef("queue copy: %s is missing", flag), hint)
 	case !ok || rest == "":
-		return p, command.Hintf(command.Usagef("queue copy: %s %q names no queue", flag, text), hint)
+		return p, command.Hintf(command.Usagef("queue copy: %s %q is not a queue", flag, text), hint)
 	case engine == engines.Default:
 		p.Dir = rest
 		return p, nil
@@ -92,7 +92,7 @@ func queueCopy(ctx context.Context, a *app, args []string) (err error) {
 		return a.printJSON(done)
 	}
 	fmt.Fprintf(a.stdout, "copied: %s\n", doneText(done))
-	fmt.Fprintf(a.stdout, "what waits is in both now: start no gateway on %s any more\n", from.text)
+	fmt.Fprintf(a.stdout, "what waits is now in both: do not start a gateway on %s again\n", from.text)
 	return nil
 }
 

@@ -43,7 +43,7 @@ func (f *suppressFlags) define(fs *flag.FlagSet, sender, reason string) {
 func suppressList(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("suppress list")
 	asJSON := fs.Bool("json", false, "one line of JSON for each address")
-	limit := fs.Int("limit", 100, "show at most so `many`, the newest first; 0: all")
+	limit := fs.Int("limit", 100, "show at most this `many`, newest first; 0 shows all")
 	var f suppressFlags
 	f.define(fs, "only entries for mail from this sender `domain`", "only this `reason`: bounced, complained, unsubscribed, suppressed (by the provider) or manual")
 	words, err := command.Parse(fs, args)
@@ -213,7 +213,7 @@ func (a *app) tellAdded(n *suppressed.Added, asJSON bool) error {
 		text += "; " + terminal.Count(there, "address") + " there already"
 	}
 	if n.Skipped > 0 {
-		text += fmt.Sprintf("; %d of the provider's entries are no addresses", n.Skipped)
+		text += fmt.Sprintf("; %d of the provider's entries are not addresses", n.Skipped)
 	}
 	_, err := fmt.Fprintln(a.stdout, text)
 	return err
@@ -253,7 +253,7 @@ func suppressRemove(ctx context.Context, a *app, args []string) error {
 		fmt.Fprintf(a.stdout, "%s is off the list for mail from %s; it was there as %s since %s\n", terminal.Plain(e.Address), terminal.Plain(cmp.Or(e.Domain, "all senders")), e.Reason, terminal.Moment(e.At))
 	}
 	if len(removed.Provider) > 0 {
-		fmt.Fprintf(a.stdout, "the provider of %s has no entry of %s any longer\n", terminal.Plain(provider), terminal.Plain(strings.Join(removed.Provider, ", ")))
+		fmt.Fprintf(a.stdout, "the provider of %s no longer lists %s\n", terminal.Plain(provider), terminal.Plain(strings.Join(removed.Provider, ", ")))
 	}
 	if len(removed.Missing) > 0 && len(removed.Provider) == 0 {
 		return fmt.Errorf("not on the list: %s", terminal.Plain(strings.Join(removed.Missing, ", ")))
