@@ -118,7 +118,7 @@ func (s *Store) newMail(d *draft, accepted *queue.Accepted) (*newMail, error) {
 
 // begin reads as much of a body as may be kept of it.
 func begin(body queue.Body) []byte {
-	p := make([]byte, min(body.Size(), history.MaxFields))
+	p := make([]byte, min(body.Size(), row.MaxFields))
 	n, _ := body.ReadAt(p, 0) // what cannot be read is not kept
 	return p[:n]
 }

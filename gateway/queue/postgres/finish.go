@@ -96,7 +96,7 @@ func (l *lease) beginning(ctx context.Context) []byte {
 	}
 	var data []byte
 	// What cannot be read is not kept.
-	_ = l.store.pool.QueryRow(ctx, "SELECT substring(data FROM 1 FOR $2) FROM bodies WHERE message = $1 AND n = 0", l.body.ID, history.MaxFields).Scan(&data)
+	_ = l.store.pool.QueryRow(ctx, "SELECT substring(data FROM 1 FOR $2) FROM bodies WHERE message = $1 AND n = 0", l.body.ID, row.MaxFields).Scan(&data)
 	return data
 }
 

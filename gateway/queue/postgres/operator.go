@@ -250,7 +250,7 @@ func (v *visit) end(ctx context.Context, tx pgx.Tx, f *found, p *row.StoredPart,
 	}
 	if f.data == nil {
 		f.data = []byte{}
-		err := tx.QueryRow(ctx, "SELECT coalesce((SELECT substring(data FROM 1 FOR $2) FROM bodies WHERE message = $1 AND n = 0), '')", p.Key.Message, history.MaxFields).Scan(&f.data)
+		err := tx.QueryRow(ctx, "SELECT coalesce((SELECT substring(data FROM 1 FOR $2) FROM bodies WHERE message = $1 AND n = 0), '')", p.Key.Message, row.MaxFields).Scan(&f.data)
 		if err != nil {
 			return err
 		}

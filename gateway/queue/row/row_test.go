@@ -1,9 +1,11 @@
 package row_test
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,5 +81,36 @@ func TestChoice(t *testing.T) {
 	}
 	if _, err := row.NewChoice(queue.Filter{State: "sent"}); err == nil {
 		t.Error("what is sent waits")
+	}
+}
+
+// TestKept: what is kept of a message that has gone is its envelope and the header, as far as that may be seen.
+func TestKept(t *testing.T) {
+	info := []byte(`{"envelope":{"from":"app@example.com"},"header":{"subject":"secret"}}`)
+	long := "Subject: secret\r\nX: " + strings.Repeat("x", 2*row.MaxFields)
+	for _, c := range []struct {
+		what, message string
+		bare          bool
+		fields        string
+	}{
+		{"a message", "Subject: secret\r\n\r\nbody", false, "Subject: secret\r\n"},
+		{"a header alone", "Subject: secret\r\n", false, "Subject: secret\r\n"},
+		{"a long header", long, false, long[:row.MaxFields]},
+		{"hidden", "Subject: secret\r\n\r\nbody", true, ""},
+	} {
+		kept := row.Kept(info, []byte(c.message), c.bare)
+		m := &queue.Finished{ID: "7"}
+		if err := row.ReadKept(kept, m); err != nil || string(m.Fields) != c.fields || m.Envelope.From != "app@example.com" {
+			t.Errorf("%s: %+v, %v", c.what, m, err)
+		}
+		if c.bare && bytes.Contains(kept, []byte("secret")) {
+			t.Errorf("%s: %s", c.what, kept)
+		}
+	}
+	if row.Kept([]byte("?"), nil, true) != nil {
+		t.Error("what cannot be hidden is kept")
+	}
+	if err := row.ReadKept([]byte("?"), &queue.Finished{}); err == nil {
+		t.Error("damage is read")
 	}
 }

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -67,7 +66,7 @@ func (k *Keeper) moveHorizon(ctx context.Context, to time.Time) (int64, error) {
 	}
 }
 
-// Rows returns the rows of records that were made by row.Make with Hide.
+// Made are records that row.Make is about to make rows of.
 type Made struct {
 	recs []queue.Record
 	veil *veil.Veil
@@ -193,37 +192,19 @@ func (k *Keeper) Finished(ctx context.Context, id string) (*queue.Finished, erro
 	var size struct {
 		Size int64 `json:"size"`
 	}
-	text, fields, _ := bytes.Cut(kept, []byte{0})
-	var of row.MessageInfo
-	if err := errors.Join(json.Unmarshal([]byte(info), &size), json.Unmarshal(text, &of)); err != nil {
-		return nil, fmt.Errorf("what is kept of message %s: %w", id, err)
+	if err := errors.Join(json.Unmarshal([]byte(info), &size), row.ReadKept(kept, m)); err != nil {
+		return nil, err
 	}
-	m.Envelope, m.Header, m.Fields, m.Size = of.Envelope, of.Header, fields, size.Size
+	m.Size = size.Size
 	return m, nil
 }
 
-// MaxFields is how many bytes of a header are kept.
-const MaxFields = 4 << 10
-
 // Kept is what is kept of a message: the text of its row and the header, from the beginning of its bytes; nil: nothing.
 func (k *Keeper) Kept(info, message []byte) []byte {
-	switch {
-	case k.Veil.HidesAll():
+	if k.Veil.HidesAll() {
 		return nil
-	case k.Veil.HidesHeader():
-		var m row.MessageInfo
-		if json.Unmarshal(info, &m) != nil {
-			return nil
-		}
-		m.Header.Subject, message = "", nil
-		info, _ = json.Marshal(m)
 	}
-	fields := message[:min(len(message), MaxFields)]
-	if i := bytes.Index(fields, []byte("\r\n\r\n")); i >= 0 {
-		fields = fields[:i+2]
-	}
-	kept := make([]byte, 0, len(info)+1+len(fields))
-	return append(append(append(kept, info...), 0), fields...)
+	return row.Kept(info, message, k.Veil.HidesHeader())
 }
 
 // SetPrivacy implements queue.Engine.

@@ -1,9 +1,7 @@
 package history
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,36 +21,17 @@ import (
 // put away: their rows go with their bodies, and what is kept of them comes into the table "finished".
 
 const (
-	maxFields    = 4 << 10 // bytes of a header that are kept
-	putAwayStep  = 128     // records that are looked at in one step
+	putAwayStep  = 128 // records that are looked at in one step
 	putAwayDelay = time.Second
 	aheadMost    = time.Hour // that a time lies in the future and is believed
 )
 
 // Kept is what is kept of a message: the text of its row and the header, from the beginning of its bytes; nil: nothing.
 func (k *Keeper) Kept(info, message []byte) []byte {
-	switch {
-	case k.Veil.HidesAll():
+	if k.Veil.HidesAll() {
 		return nil
-	case k.Veil.HidesHeader():
-		var m row.MessageInfo
-		if json.Unmarshal(info, &m) != nil {
-			return nil
-		}
-		m.Header.Subject, message = "", nil
-		info, _ = json.Marshal(m)
 	}
-	fields := headerOf(message[:min(len(message), maxFields)])
-	kept := make([]byte, 0, len(info)+1+len(fields))
-	return append(append(append(kept, info...), 0), fields...)
-}
-
-// headerOf returns the header of a message without the empty line behind it.
-func headerOf(message []byte) []byte {
-	if i := bytes.Index(message, []byte("\r\n\r\n")); i >= 0 {
-		return message[:i+2]
-	}
-	return message
+	return row.Kept(info, message, k.Veil.HidesHeader())
 }
 
 // Beginning reads as much of a body as may be kept; nil where it cannot be read.
@@ -73,7 +52,7 @@ func Beginning(dir string, b *bodies.Stored) []byte {
 }
 
 func beginning(r *io.SectionReader) []byte {
-	p := make([]byte, min(r.Size(), maxFields))
+	p := make([]byte, min(r.Size(), row.MaxFields))
 	if n, err := r.ReadAt(p, 0); err == nil || err == io.EOF {
 		return p[:n]
 	}
@@ -289,13 +268,7 @@ func (k *Keeper) Finished(ctx context.Context, id string) (*queue.Finished, erro
 	if kept == nil {
 		return nil, fmt.Errorf("%w: %s has not left the queue, or nothing is kept of it", queue.ErrNotFound, id)
 	}
-	text, fields, _ := bytes.Cut(kept, []byte{0})
-	var info row.MessageInfo
-	if err := json.Unmarshal(text, &info); err != nil {
-		return nil, fmt.Errorf("what is kept of message %s: %w", id, err)
-	}
-	m.Envelope, m.Header, m.Fields = info.Envelope, info.Header, fields
-	return m, nil
+	return m, row.ReadKept(kept, m)
 }
 
 const finishedQuery = `SELECT size, kept FROM finished WHERE message = ?1
