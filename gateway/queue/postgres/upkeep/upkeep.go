@@ -87,27 +87,57 @@ func (s *Slowest) Of(now time.Time) time.Duration {
 
 const (
 	vacuumEvery = 15 * time.Second
-	vacuumDead  = 10_000 // dead rows of parts for which the server's own round is not waited for
+	vacuumRest  = 10 * time.Minute // after one that failed, such as for taking too long
 )
 
+// vacuums are the tables that are vacuumed, those of a list one after the other, and from how many dead rows on.
+func vacuums() [][]vacuum {
+	return [][]vacuum{{{"parts", 10_000}}, {{"messages", 20_000}, {"bodies", 20_000}}}
+}
+
+type vacuum struct {
+	table string
+	dead  int64
+}
+
 // Vacuum removes what claims, results and delays leave behind in the table of what waits, which is small and changes all the
-// time; autovacuum looks at a database once a minute at most. Where one is at it already, it is left alone. Runs until ctx ends.
+// time, and what mail that has gone leaves behind in the others, so that its room is taken again; autovacuum looks at a database
+// once a minute at most. Where one is at it already, it is left alone. Runs until ctx ends.
 func Vacuum(ctx context.Context, db DB, log *slog.Logger) {
-	tick := time.NewTicker(vacuumEvery)
-	defer tick.Stop()
-	for {
+	var work sync.WaitGroup
+	for _, list := range vacuums() {
+		work.Go(func() { vacuumAll(ctx, db, log, list) })
+	}
+	work.Wait()
+}
+
+func vacuumAll(ctx context.Context, db DB, log *slog.Logger, list []vacuum) {
+	for next := vacuumEvery; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(next):
 		}
-		var dead int64
-		err := db.QueryRow(ctx, "SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables WHERE relid = 'parts'::regclass").Scan(&dead)
-		if err == nil && dead > vacuumDead {
-			_, err = db.Exec(ctx, "VACUUM (SKIP_LOCKED) parts")
-		}
-		if err != nil && ctx.Err() == nil {
-			log.Debug("queue: the table of what waits was not vacuumed; the server's autovacuum sees to it", "error", err)
+		next = vacuumEvery
+		for _, v := range list {
+			if err := v.run(ctx, db); err != nil && ctx.Err() == nil {
+				log.Debug("queue: a table was not vacuumed; the server's autovacuum sees to it", "table", v.table, "error", err)
+				next = vacuumRest
+			}
 		}
 	}
+}
+
+const deadQuery = `SELECT coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(n_live_tup), 0)::bigint FROM pg_stat_user_tables WHERE relid = to_regclass($1)`
+
+// largeShare is the share of a large table that has to be dead: its indexes are read as a whole.
+const largeShare = 20
+
+func (v *vacuum) run(ctx context.Context, db DB) error {
+	var dead, live int64
+	if err := db.QueryRow(ctx, deadQuery, v.table).Scan(&dead, &live); err != nil || dead <= max(v.dead, live/largeShare) {
+		return err
+	}
+	_, err := db.Exec(ctx, "VACUUM (SKIP_LOCKED) "+v.table)
+	return err
 }

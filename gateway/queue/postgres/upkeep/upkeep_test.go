@@ -1,8 +1,15 @@
 package upkeep
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 func TestSlowest(t *testing.T) {
@@ -17,5 +24,49 @@ func TestSlowest(t *testing.T) {
 			t.Errorf("%v later: %v, want %v", after, got, want)
 		}
 		s.took, s.minute = now, minute
+	}
+}
+
+// server is a database with so many rows in each table.
+type server struct {
+	dead, live int64
+	err        error
+	vacuumed   []string
+}
+
+func (s *server) QueryRow(context.Context, string, ...any) pgx.Row { return s }
+
+func (s *server) Scan(dest ...any) error {
+	*dest[0].(*int64), *dest[1].(*int64) = s.dead, s.live
+	return nil
+}
+
+func (s *server) Exec(_ context.Context, sql string, _ ...any) (pgconn.CommandTag, error) {
+	s.vacuumed = append(s.vacuumed, sql)
+	return pgconn.CommandTag{}, s.err
+}
+
+// TestVacuum: a table is vacuumed when many of its rows are dead, and not again soon after that has failed.
+func TestVacuum(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		server
+		want int // in 50 seconds
+	}{
+		{"few are dead", server{dead: 20_000}, 0},
+		{"many are dead", server{dead: 20_001}, 3},
+		{"few of many", server{dead: 30_000, live: 1_000_000}, 0},
+		{"it fails", server{dead: 30_000, err: errors.New("statement timeout")}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
+				defer cancel()
+				vacuumAll(ctx, &c.server, slog.New(slog.DiscardHandler), []vacuum{{"bodies", 20_000}})
+				if len(c.vacuumed) != c.want {
+					t.Errorf("%q, want %d", c.vacuumed, c.want)
+				}
+			})
+		})
 	}
 }
