@@ -28,8 +28,8 @@
 //	admin/api       what programs ask of a running gateway, and how
 //	admin/trial feedback/webhook
 //	                what became of mail that was made due; requests of providers
-//	deliver/waiting admin/find admin/suppressed upstream/raw
-//	                why mail waits; mail found, wherever it is; the list of addresses that get no mail; a message as it is, for the APIs that take it so. Also upstream/api/tokens, for those that take access tokens,
+//	deliver/waiting deliver/offer admin/find admin/suppressed upstream/raw
+//	                why mail waits; what one offer brings; mail found, wherever it is; the list of addresses that get no mail; a message as it is, for the APIs that take it so. Also upstream/api/tokens, for those that take access tokens,
 //	                and upstream/api/events, for those whose provider tells later
 //	config/decode deliver/gate queue/engines
 //	                TOML into structs; when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
@@ -40,9 +40,11 @@
 //	journal systemd upstream smtpd/limit mime/view mime/wire
 //	                the operator's events; the service manager; the contract of those who take mail on; what each client may take;
 //	                what a reader of a message sees, and what a relay takes
-//	envelope backoff backup durable glob meter clock quota web config/hint mime
+//	envelope backoff backup durable glob meter clock quota web deliver/notices deliver/schedule config/hint
+//	mime
 //	                the shared nouns; against guessed passwords; the state in one file; files that are whole; patterns; counters and gauges; the time of
-//	                day that is believed; windows of the calendar; HTTP servers that end well; what a config was meant to say; Internet messages, below them their charsets, transfer encodings and line ends
+//	                day that is believed; windows of the calendar; HTTP servers that end well; how many
+//	                notifications senders get; when something is tried again; what a config was meant to say; Internet messages, below them their charsets, transfer encodings and line ends
 //
 // No room knows the Gateway: each gets as fields what it needs, the config in force among it. upstream
 // imports only mime: deliver copies what an upstream needs into upstream.Mail.

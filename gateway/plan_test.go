@@ -55,7 +55,7 @@ var plan = [][]string{
 	},
 	{"gateway/admin/api"},
 	{"gateway/admin/trial", "gateway/feedback/webhook"},
-	{"gateway/deliver/waiting", "gateway/admin/find", "gateway/admin/page/fate", "gateway/admin/suppressed", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
+	{"gateway/deliver/waiting", "gateway/deliver/offer", "gateway/admin/find", "gateway/admin/page/fate", "gateway/admin/suppressed", "upstream/raw", "upstream/api/tokens", "upstream/api/events"},
 	{
 		"gateway/config/decode",
 		"gateway/deliver/gate",
@@ -112,6 +112,8 @@ var plan = [][]string{
 		"gateway/clock",
 		"gateway/quota",
 		"gateway/web",
+		"gateway/deliver/notices",
+		"gateway/deliver/schedule",
 		"gateway/queue/buffer",
 		"gateway/queue/postgres/floor",
 		"mime",

@@ -9,7 +9,7 @@ import (
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page"
 	"mailhatch/gateway/admin/suppressed"
-	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/deliver/offer"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -105,7 +105,7 @@ func (s shown) Render(ctx context.Context, m *queue.Message, name string, to []e
 	if msg, err = msg.With(edits...); err != nil {
 		return err
 	}
-	mail := deliver.NewMail(m.ID, &m.Envelope, from, to, msg)
+	mail := offer.NewMail(m.ID, &m.Envelope, from, to, msg)
 	if p, ok := u.Upstream.(upstream.Preflighter); ok {
 		if err := p.Preflight(mail); err != nil {
 			return fmt.Errorf("upstream %s cannot carry it: %w", name, err)

@@ -9,7 +9,7 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/config"
-	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/deliver/offer"
 	"mailhatch/upstream"
 )
 
@@ -59,7 +59,7 @@ func runRender(_ context.Context, a *app, args []string) error {
 	if msg, err = msg.With(edits...); err != nil {
 		return err
 	}
-	mail := deliver.NewMail("RENDERED", env, from, env.To, msg)
+	mail := offer.NewMail("RENDERED", env, from, env.To, msg)
 	if p, ok := u.Upstream.(upstream.Preflighter); ok {
 		if err := p.Preflight(mail); err != nil {
 			return a.cannotCarry(u, err)

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"mailhatch/gateway/config"
-	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/deliver/offer"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
@@ -168,7 +168,7 @@ func preflight(u *config.Upstream, p upstream.Preflighter, id string, env *envel
 		}
 		msg = edited
 	}
-	err := p.Preflight(deliver.NewMail(id, env, from, to, msg))
+	err := p.Preflight(offer.NewMail(id, env, from, to, msg))
 	var e *upstream.Error
 	if errors.As(err, &e) && (e.Class == upstream.Unrepresentable || e.Class == upstream.Permanent) {
 		return e

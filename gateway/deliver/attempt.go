@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/deliver/offer"
+	"mailhatch/gateway/deliver/schedule"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
@@ -35,7 +37,7 @@ func (l *lane) attempt(ctx context.Context, lease queue.Lease, purpose purpose) 
 	m := lease.Message()
 	a := newAttempt(l, m, m.Parts[0], msg)
 	if a.purpose = purpose; purpose != toSweep {
-		defer a.gen.underWay.begin(a)()
+		defer a.gen.underWay.Begin(m.ID, a.leased, a.start)()
 	}
 	a.fresh = a.recall(ctx, &m.Parts[0])
 	offer, dests := a.route(ctx)
@@ -59,7 +61,7 @@ func (l *lane) unreadable(ctx context.Context, lease queue.Lease, err error) {
 	if a.isExpired() {
 		a.fail(ctx, a.part.To, destination{}, p)
 	} else {
-		a.deferred(a.waiting(a.part.To, p, a.now().Add(l.gen.cfg.Policy.wait(p.Attempts))))
+		a.deferred(a.waiting(a.part.To, p, a.now().Add(l.gen.cfg.Policy.Retry.After(p.Attempts))))
 	}
 	a.finish(ctx, lease)
 }
@@ -125,7 +127,7 @@ func (a *attempt) deliver(ctx context.Context, rcpts []envelope.Recipient, dest 
 		if a.isExpired() {
 			a.lane.gate.ProbeSoon()
 		}
-		a.add(a.waiting(rcpts, p, a.now().Add(spread(a.lane.gate.SweepWait()))))
+		a.add(a.waiting(rcpts, p, a.now().Add(schedule.Spread(a.lane.gate.SweepWait()))))
 	}
 	return false
 }
@@ -151,7 +153,7 @@ func (a *attempt) pace(ctx context.Context, to []envelope.Recipient, dests []des
 	later := map[string]*queue.Part{}
 	waits := map[string]time.Duration{}
 	for i, rcpt := range to {
-		domain := domainOf(rcpt.Address)
+		domain := offer.DomainOf(rcpt.Address)
 		wait, known := waits[domain]
 		if !known {
 			wait = a.lane.gate.DomainWait(domain, a.msg.ID+" "+rcpt.Address)
@@ -193,12 +195,12 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, dests []de
 			return
 		}
 		if len(to) < offered {
-			mail.To = NewMail(mail.ID, &a.msg.Envelope, mail.From, to, mail.Message).To
+			mail.To = offer.NewMail(mail.ID, &a.msg.Envelope, mail.From, to, mail.Message).To
 		}
 	}
 	var outcomes []upstream.Outcome
 	if err != nil {
-		outcomes = repeat(upstream.Outcome{Err: err}, len(to))
+		outcomes = offer.Repeat(upstream.Outcome{Err: err}, len(to))
 	} else {
 		call, cancel := context.WithTimeout(ctx, attemptTime)
 		outcomes = a.send(call, mail)
@@ -211,22 +213,22 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, dests []de
 // send makes one call when the upstream has a place for it.
 func (a *attempt) send(ctx context.Context, mail *upstream.Mail) []upstream.Outcome {
 	if err := a.lane.gate.Begin(ctx); err != nil {
-		return repeat(upstream.Outcome{Err: err}, len(mail.To))
+		return offer.Repeat(upstream.Outcome{Err: err}, len(mail.To))
 	}
 	defer a.lane.gate.End()
-	outcomes := throttled(send(ctx, a.lane.upstream.Upstream, mail), a.lane.upstream.ThrottleOn)
+	outcomes := offer.Throttled(offer.Send(ctx, a.lane.upstream.Upstream, mail), a.lane.upstream.ThrottleOn)
 	return a.lane.gate.Guard(mail.ID, mail.To, outcomes)
 }
 
 // learn lets the gate know how the offer ended.
 func (a *attempt) learn(outcomes []upstream.Outcome) {
-	worst, l := worstOf(outcomes), a.lane
+	worst, l := offer.Worst(outcomes), a.lane
 	l.gate.Learn(a.msg.ID, worst)
 	l.gate.Quiet(outcomes)
 	for _, o := range outcomes {
 		a.gen.cfg.Clock.Confirm(o.Date)
 	}
-	a.gen.journal.Offered(a.upstream(), className(worst), time.Since(a.start))
+	a.gen.journal.Offered(a.upstream(), offer.Class(worst), time.Since(a.start))
 }
 
 // mail returns the upstream's view of the message; nil when its From is blocked at this upstream.
@@ -244,11 +246,11 @@ func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
 		}
 		from = newFrom
 	}
-	a.from = fromDomain(msg)
+	a.from = offer.FromDomain(msg)
 	if !l.gate.SenderBlocked(a.from).IsZero() {
 		return nil, nil
 	}
-	mail := NewMail(a.msg.ID, &a.msg.Envelope, from, to, msg)
+	mail := offer.NewMail(a.msg.ID, &a.msg.Envelope, from, to, msg)
 	p := &a.part.Progress
 	if p.Changed { // an operator has released it: this is another offer than the one that may have been taken
 		p.Key = a.msg.ID + "-" + strconv.FormatInt(p.Since.UnixMilli(), 36)

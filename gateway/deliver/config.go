@@ -1,11 +1,12 @@
 package deliver
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"mailhatch/gateway/clock"
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/deliver/notices"
+	"mailhatch/gateway/deliver/schedule"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue"
@@ -57,12 +58,12 @@ type Fleet interface {
 	// Limits are those of an upstream for all of them together.
 	Limits(u *Upstream) gate.Limits
 	// Notices counts what senders get from all of them; what names the kind of notification.
-	Notices(what string, limit int, window time.Duration) Notices
+	Notices(what string, limit int, window time.Duration) notices.Notices
 }
 
 // Policy is the [queue] table of the config.
 type Policy struct {
-	Retry         []time.Duration // waits after the first, second… attempt; the last one repeats
+	Retry         schedule.Schedule
 	MaxAge        time.Duration   // since the message was accepted
 	FailoverAfter int             // temporary failures at one upstream before the next is tried
 	OnFailure     string          // bounce | keep | discard, where the route has none
@@ -70,27 +71,4 @@ type Policy struct {
 	WarnAfter     []time.Duration // senders are notified of delays of so much, in ascending order
 	Hostname      string          // in bounces
 	Drain         time.Duration   // how long running attempts may go on after a stop
-}
-
-// wait returns the pause before the next attempt after so many were made, spread by ±10 %, so that mail
-// that was deferred together does not come back together.
-func (p *Policy) wait(attempts int) time.Duration {
-	return spread(p.Retry[min(max(attempts-1, 0), len(p.Retry)-1)])
-}
-
-func spread(d time.Duration) time.Duration {
-	return d + time.Duration((rand.Float64()-0.5)*0.2*float64(d))
-}
-
-// longestPause is what a provider may ask for; upstreams cut Retry-After there.
-const longestPause = 24 * time.Hour
-
-// longest returns how far ahead a schedule can have put mail: what is due later was put off by a clock
-// that was wrong.
-func (p *Policy) longest() time.Duration {
-	d := longestPause
-	for _, step := range p.Retry {
-		d = max(d, step)
-	}
-	return d + d/4
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/deliver/notices"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/meter"
@@ -38,10 +39,10 @@ func TestManyRefusalsHostile(t *testing.T) {
 		}
 		m := &queue.Message{ID: "Q", Envelope: envelope.Envelope{From: "app@example.com", To: to, Received: time.Now()}}
 		return func() {
-			composed, s.bounces = 0, newBounceLimiter()
+			composed, s.bounces = 0, notices.New()
 			a := newAttempt(g.lanes["a"], m, queue.Part{To: to, Lane: "a"}, msg)
 			a.settle(t.Context(), to, make([]destination, n), outcomes)
-			if composed != bounceLimit || len(a.parts) != n {
+			if composed != notices.Limit || len(a.parts) != n {
 				t.Fatalf("%d notifications, %d parts", composed, len(a.parts))
 			}
 		}

@@ -6,9 +6,9 @@
 //
 // From top to bottom: deliver.go (one [Deliverer], one generation for each config) → dispatch.go (wakes
 // lanes as mail falls due) → lane.go (claims it, and probes), with digest.go → direct.go (an offer
-// without the queue) → attempt.go (one part: its routing, its offer), with quota.go → settle.go (what outcomes lead to) →
-// fail.go → notify.go (bounces) → result.go (what is stored and logged) → destination.go → generation.go,
-// outcome.go, limiter.go, config.go.
+// without the queue) → attempt.go (one part: its routing, its offer), with quota.go and trace.go (an offer whose outcome is
+// unknown) → settle.go (what outcomes lead to) → fail.go → notify.go (bounces) → result.go (what is stored and logged) →
+// destination.go → generation.go, config.go. Rooms below: offer, gate, schedule, notices, waiting.
 package deliver
 
 import (
@@ -19,6 +19,7 @@ import (
 
 	"mailhatch/gateway/budget"
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/deliver/notices"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
@@ -41,11 +42,11 @@ type Deliverer struct {
 
 // New returns a deliverer that follows cfg once it runs. What it holds of messages it takes from memory.
 func New(q queue.Queue, j *journal.Journal, submit Submit, memory *budget.Memory, cfg *Config) *Deliverer {
-	d := &Deliverer{services: services{queue: q, journal: j, submit: submit, memory: memory, bounces: newBounceLimiter(), delays: newBounceLimiter(),
+	d := &Deliverer{services: services{queue: q, journal: j, submit: submit, memory: memory, bounces: notices.New(), delays: notices.New(),
 		pauses: gate.Pauses{Board: cfg.Pauses}, fleet: cfg.Fleet},
 		reload: make(chan struct{}, 1), running: make(chan struct{})}
 	if cfg.Fleet != nil {
-		d.bounces, d.delays = cfg.Fleet.Notices("bounces", bounceLimit, bounceWindow), cfg.Fleet.Notices("delays", bounceLimit, bounceWindow)
+		d.bounces, d.delays = cfg.Fleet.Notices("bounces", notices.Limit, notices.Window), cfg.Fleet.Notices("delays", notices.Limit, notices.Window)
 	}
 	d.config.Store(cfg)
 	return d
@@ -140,7 +141,7 @@ func (d *Deliverer) View() *waiting.View {
 	for _, s := range d.Status() {
 		v.Upstreams[s.Name] = s
 	}
-	v.UnderWay = d.underWay.list()
+	v.UnderWay = d.underWay.List()
 	return v
 }
 

@@ -152,11 +152,7 @@ func (g *generation) choose(via []string, p *envelope.Progress, probe string) st
 // suppressed returns the replies to recipients of the part that are on the list of suppressed addresses. Where it cannot be
 // read, nothing can be finished either.
 func (a *attempt) suppressed(ctx context.Context) map[string]*envelope.Reply {
-	to := make([]string, len(a.part.To))
-	for i := range to {
-		to[i] = a.part.To[i].Address
-	}
-	replies, err := suppression.Refusals(ctx, a.gen.cfg.Suppressed, a.msg.Envelope.From, to...)
+	replies, err := suppression.Refusals(ctx, a.gen.cfg.Suppressed, a.msg.Envelope.From, addresses(a.part.To)...)
 	if err != nil && ctx.Err() == nil {
 		a.gen.journal.InternalError("queue", err)
 	}

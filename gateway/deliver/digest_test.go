@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/deliver/notices"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
@@ -18,7 +19,7 @@ import (
 // Many failures of one sender become single bounces up to a limit, and one digest of the rest.
 func TestDigest(t *testing.T) {
 	t.Parallel()
-	const mails = bounceLimit + 12
+	const mails = notices.Limit + 12
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		if m.To[0].Address == "good@example.org" { // it does not refuse everything
 			return all(m, upstream.Outcome{})
@@ -35,14 +36,14 @@ func TestDigest(t *testing.T) {
 		r.put("a", fmt.Sprintf("x%d@example.org", n))
 	}
 	r.start()
-	r.await("single bounces", func() bool { return len(r.bounced()) == bounceLimit && a.count() == mails+taken })
-	r.await("the rest", func() bool { return len(r.digested()) == mails-bounceLimit })
-	if due := time.Until(r.digested()[0].NextAt); due < 9*time.Minute || due > bounceWindow {
+	r.await("single bounces", func() bool { return len(r.bounced()) == notices.Limit && a.count() == mails+taken })
+	r.await("the rest", func() bool { return len(r.digested()) == mails-notices.Limit })
+	if due := time.Until(r.digested()[0].NextAt); due < 9*time.Minute || due > notices.Window {
 		t.Errorf("the digest comes in %v", due)
 	}
 	// Another sender is not concerned.
 	r.putFrom("other@example.com", "a", time.Now(), "y@example.org")
-	r.await("the other's bounce", func() bool { return len(r.bounced()) == bounceLimit+1 })
+	r.await("the other's bounce", func() bool { return len(r.bounced()) == notices.Limit+1 })
 	// A failing store puts the digest off and loses nothing.
 	r.logMu.Lock()
 	r.submit = errors.New("disk full")
@@ -61,14 +62,14 @@ func TestDigest(t *testing.T) {
 				n++
 			}
 		}
-		return n == mails-bounceLimit
+		return n == mails-notices.Limit
 	})
 	r.logMu.Lock()
 	r.submit = nil
 	r.logMu.Unlock()
 	hasten()
 	r.await("the digest", func() bool { return len(r.digested()) == 0 })
-	checkDigest(t, r.bounced(), mails-bounceLimit)
+	checkDigest(t, r.bounced(), mails-notices.Limit)
 	for _, p := range r.parts() {
 		if p.State != envelope.Failed || p.Lane != "a" || p.Progress.InDigest || p.Progress.Class != "permanent" {
 			t.Errorf("part %+v", p)
@@ -84,7 +85,7 @@ func TestDigest(t *testing.T) {
 func checkDigest(t *testing.T, bounces []string, recipients int) {
 	t.Helper()
 	named := 0
-	for _, b := range bounces[bounceLimit+1:] {
+	for _, b := range bounces[notices.Limit+1:] {
 		to, text, _ := strings.Cut(b, "\n")
 		m, err := mail.ReadMessage(strings.NewReader(text))
 		if err != nil {
@@ -105,7 +106,7 @@ func checkDigest(t *testing.T, bounces []string, recipients int) {
 	if named != recipients {
 		t.Errorf("%d recipients in digests, want %d", named, recipients)
 	}
-	if n := len(bounces) - bounceLimit - 1; n > 2 {
+	if n := len(bounces) - notices.Limit - 1; n > 2 {
 		t.Errorf("%d digests", n)
 	}
 }
@@ -133,34 +134,13 @@ func TestDigestLeavesRetriedMail(t *testing.T) {
 	}
 }
 
-func TestBounceLimiter(t *testing.T) {
-	l := newBounceLimiter()
-	for range bounceLimit {
-		if !l.Until("a@example.org").IsZero() {
-			t.Fatal("full too early")
-		}
-		l.Count("a@example.org")
-	}
-	if l.Until("a@example.org").IsZero() || !l.Until("b@example.org").IsZero() {
-		t.Error("the count is not the sender's own")
-	}
-	l.senders["a@example.org"] = window{end: time.Now().Add(-time.Second), n: 99}
-	if !l.Until("a@example.org").IsZero() {
-		t.Error("the window does not end")
-	}
-	l.Count("b@example.org")
-	if _, kept := l.senders["a@example.org"]; kept {
-		t.Error("old windows are kept")
-	}
-}
-
 // Only a report can be addressed to a sender beyond ASCII: such failures are bounced one by one.
 func TestNoDigestBeyondASCII(t *testing.T) {
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		return all(m, failing(upstream.Permanent, 550, "no"))
 	}}
 	r := newRig(t, nil, ups{"a": a})
-	for range bounceLimit {
+	for range notices.Limit {
 		r.d.bounces.Count("jürgen@example.com")
 	}
 	r.putFrom("jürgen@example.com", "a", time.Now(), "x@example.org")

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/deliver/gate"
-	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/deliver/offer"
 	"mailhatch/gateway/queue"
 	"mailhatch/mime"
 	"mailhatch/upstream"
@@ -58,7 +58,7 @@ func (a *attempt) direct(ctx context.Context, result *DirectResult) (next string
 		result.Rest, result.Err = []queue.Part{a.part}, err
 		return a.directNext(result)
 	}
-	if err := a.lane.gate.AwaitDomains(ctx, domainsOf(a.part.To), a.msg.ID); err != nil {
+	if err := a.lane.gate.AwaitDomains(ctx, offer.DomainsOf(a.part.To), a.msg.ID); err != nil {
 		result.Rest, result.Err = []queue.Part{a.part}, err
 		return ""
 	}
@@ -80,23 +80,13 @@ func (a *attempt) sendDivided(ctx context.Context, mail *upstream.Mail) (outcome
 		one.To = to
 		if len(outcomes) > 0 {
 			if err := a.lane.gate.Admit(ctx); err != nil {
-				outcomes = append(outcomes, repeat(upstream.Outcome{Err: err}, len(to))...)
+				outcomes = append(outcomes, offer.Repeat(upstream.Outcome{Err: err}, len(to))...)
 				continue
 			}
 		}
 		outcomes = append(outcomes, a.sendCounted(ctx, &one)...)
 	}
 	return outcomes
-}
-
-func domainsOf(to []envelope.Recipient) []string {
-	var list []string
-	for _, r := range to {
-		if d := domainOf(r.Address); !slices.Contains(list, d) {
-			list = append(list, d)
-		}
-	}
-	return list
 }
 
 // directSettle sorts outcomes: what waits is divided by what is known of it.
@@ -124,7 +114,7 @@ func (a *attempt) directNext(result *DirectResult) string {
 	if len(result.Rest) != 1 || len(a.done) > 0 {
 		return ""
 	}
-	e := failure(result.Err)
+	e := offer.Failure(result.Err)
 	if e.Class != upstream.Account && e.Class != upstream.Unrepresentable && !e.Connect && !errors.Is(e, gate.ErrClosed) {
 		return ""
 	}

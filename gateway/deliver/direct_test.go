@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/deliver/offer"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/mime"
@@ -54,7 +55,7 @@ func TestDirect(t *testing.T) {
 			}
 			class := ""
 			if result.Err != nil {
-				class = className(result.Err)
+				class = offer.Class(result.Err)
 			}
 			if strings.Join(taken, " ") != c.taken || strings.Join(rest, " ") != c.rest || class != c.class {
 				t.Errorf("taken %q, rest %q, error %v; want %q, %q, %q", taken, rest, result.Err, c.taken, c.rest, c.class)
@@ -95,7 +96,7 @@ func TestDirectWithoutDelivery(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil, ups{"a": {}})
 	result := r.direct(t, t.Context()) // delivery does not run
-	if len(result.Rest) != 1 || result.Err == nil || className(result.Err) != "temporary" {
+	if len(result.Rest) != 1 || result.Err == nil || offer.Class(result.Err) != "temporary" {
 		t.Errorf("%+v", result)
 	}
 	if got := r.d.Choose([]string{"b", "a"}); got != "b" {
@@ -109,7 +110,7 @@ func TestDirectOfABlockedSender(t *testing.T) {
 	r.start()
 	r.await("the start", func() bool { return r.d.current.Load() != nil })
 	r.d.current.Load().lanes["a"].gate.BlockSender("example.com", time.Hour)
-	if result := r.direct(t, t.Context()); className(result.Err) != "account" || a.count() != 0 {
+	if result := r.direct(t, t.Context()); offer.Class(result.Err) != "account" || a.count() != 0 {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
 }
@@ -131,7 +132,7 @@ func TestDirectKeepsToTheLimits(t *testing.T) {
 	<-busy
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if result := r.direct(t, ctx); !errors.Is(result.Err, gate.ErrBusy) || className(result.Err) != "temporary" || len(result.Rest) != 1 || a.count() != 1 {
+	if result := r.direct(t, ctx); !errors.Is(result.Err, gate.ErrBusy) || offer.Class(result.Err) != "temporary" || len(result.Rest) != 1 || a.count() != 1 {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
 	close(free)
@@ -150,7 +151,7 @@ func TestDirectKeepsToTheRate(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it is known at once that this is too short
 	defer cancel()
-	if result := r.direct(t, ctx); !errors.Is(result.Err, gate.ErrBusy) || className(result.Err) != "throttled" || a.count() != 1 {
+	if result := r.direct(t, ctx); !errors.Is(result.Err, gate.ErrBusy) || offer.Class(result.Err) != "throttled" || a.count() != 1 {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
 	if g := r.d.current.Load().lanes["a"].gate; g.State() != gate.Open {

@@ -45,7 +45,7 @@ func (g *generation) run(ctx, attempts context.Context) {
 	}
 	steps := g.cfg.Clock.Followed()
 	if !g.reloaded { // a clock that was ahead before the start may have put mail off for years
-		g.hastenAll(ctx, g.cfg.Clock.Now().Add(g.cfg.Policy.longest()))
+		g.hastenAll(ctx, g.cfg.Clock.Now().Add(g.cfg.Policy.Retry.Longest()))
 	}
 	due := time.Now() // of the next look
 	followed := time.Now()

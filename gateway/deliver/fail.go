@@ -150,5 +150,5 @@ func (a *attempt) park(ctx context.Context, rcpts []envelope.Recipient, dest des
 		a.fail(ctx, rcpts, dest, p)
 		return
 	}
-	a.deferred(a.waiting(rcpts, p, a.now().Add(a.gen.cfg.Policy.wait(p.Attempts+1))))
+	a.deferred(a.waiting(rcpts, p, a.now().Add(a.gen.cfg.Policy.Retry.After(p.Attempts+1))))
 }

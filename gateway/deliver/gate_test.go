@@ -371,17 +371,6 @@ func TestSweepExpiresMailOfAClosedUpstream(t *testing.T) {
 	}
 }
 
-func TestSchedule(t *testing.T) {
-	p := Policy{Retry: []time.Duration{time.Second, time.Minute}}
-	for attempts, want := range []time.Duration{time.Second, time.Second, time.Minute, time.Minute, time.Minute} {
-		for range 50 {
-			if got := p.wait(attempts); got < want*9/10 || got > want*11/10 {
-				t.Fatalf("wait(%d) = %v, want %v ± 10 %%", attempts, got, want)
-			}
-		}
-	}
-}
-
 func TestChoose(t *testing.T) {
 	r := newRig(t, nil, ups{"a": {}, "b": {}, "c": {}})
 	g := newGeneration(&r.d.services, r.cfg, false)

@@ -9,6 +9,7 @@ import (
 
 	"mailhatch/gateway/budget"
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/deliver/notices"
 	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -20,47 +21,13 @@ type services struct {
 	journal *journal.Journal
 	submit  Submit
 	memory  *budget.Memory
-	bounces Notices
-	delays  Notices
+	bounces notices.Notices
+	delays  notices.Notices
 	fleet   Fleet // nil: this gateway is alone
 
 	unrecorded atomic.Int64 // attempts whose writes the store does not take for now: no lane offers anything new
-	underWay   underWay
+	underWay   waiting.UnderWay
 	pauses     gate.Pauses
-}
-
-// underWay are the attempts of all generations.
-type underWay struct {
-	mu       sync.Mutex
-	attempts map[*attempt]struct{}
-}
-
-// begin adds an attempt until the function that it returns is called.
-func (u *underWay) begin(a *attempt) (end func()) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.attempts == nil {
-		u.attempts = map[*attempt]struct{}{}
-	}
-	u.attempts[a] = struct{}{}
-	return func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		delete(u.attempts, a)
-	}
-}
-
-// list returns since when the parts are under way.
-func (u *underWay) list() map[waiting.Key]time.Time {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	list := make(map[waiting.Key]time.Time, len(u.attempts))
-	for a := range u.attempts {
-		for _, to := range a.leased {
-			list[waiting.Key{ID: a.msg.ID, Address: to.Address}] = a.start
-		}
-	}
-	return list
 }
 
 // Submit accepts a composed notification as all mail is accepted and returns its queue id.

@@ -216,8 +216,7 @@ func (l *lane) isReachable(ctx context.Context) bool {
 	defer cancel()
 	began := time.Now()
 	err := checker.Check(ctx)
-	var e *upstream.Error
-	if err != nil && (ctx.Err() != nil || (errors.As(err, &e) && e.Connect)) {
+	if e, ok := errors.AsType[*upstream.Error](err); err != nil && (ctx.Err() != nil || ok && e.Connect) {
 		l.gate.Postpone(began, err)
 		return false
 	}

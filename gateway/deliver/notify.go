@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"mailhatch/gateway/bounce"
@@ -59,8 +58,7 @@ func (a *attempt) relayed(ctx context.Context, rcpts []envelope.Recipient, p env
 }
 
 // warn notifies the sender when a part has waited for long, once for each time of the policy; of several that have
-// passed, for the last. Where the sender got many such
-// notifications lately, it is left to a later attempt.
+// passed, for the last. Where the sender got many such notifications lately, it is left to a later attempt.
 func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 	policy, sender := &a.gen.cfg.Policy, a.msg.Envelope.From
 	age := a.now().Sub(a.msg.Envelope.Received)
@@ -87,61 +85,8 @@ func (a *attempt) warn(ctx context.Context, part *queue.Part) {
 	part.Progress.Warned, part.Progress.Warnings = true, due
 }
 
-const (
-	bounceLimit  = 20 // notifications to one sender within bounceWindow
-	bounceWindow = 10 * time.Minute
-)
-
 // Notified counts a notification that a sender got of mail which others have given up.
 func (d *Deliverer) Notified(sender string) { d.bounces.Count(sender) }
 
 // NotifyAfter returns until when a sender gets no further notification but in a digest; zero: there is room for one.
 func (d *Deliverer) NotifyAfter(sender string) time.Time { return d.bounces.Until(sender) }
-
-// Notices counts the notifications that senders got lately.
-type Notices interface {
-	// Count notes a notification of a sender.
-	Count(sender string)
-	// Until returns until when a sender gets no further notification; zero: there is room for one.
-	Until(sender string) time.Time
-}
-
-// bounceLimiter is the Notices of one process.
-type bounceLimiter struct {
-	mu      sync.Mutex
-	senders map[string]window
-}
-
-type window struct {
-	end time.Time // counted from the first notification
-	n   int
-}
-
-func newBounceLimiter() *bounceLimiter { return &bounceLimiter{senders: map[string]window{}} }
-
-func (l *bounceLimiter) Count(sender string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	w := l.senders[sender]
-	if now.After(w.end) {
-		for name, old := range l.senders {
-			if now.After(old.end) {
-				delete(l.senders, name)
-			}
-		}
-		w = window{end: now.Add(bounceWindow)}
-	}
-	w.n++
-	l.senders[sender] = w
-}
-
-func (l *bounceLimiter) Until(sender string) time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := l.senders[sender]
-	if w.n < bounceLimit || time.Now().After(w.end) {
-		return time.Time{}
-	}
-	return w.end
-}

@@ -3,17 +3,19 @@ package deliver
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/deliver/notices"
 	"mailhatch/upstream"
 )
 
 // Many late messages of one sender: so many notifications, and the others once the sender has had few again.
 func TestWarningsOfOneSenderAreLimited(t *testing.T) {
 	t.Parallel()
-	const mails = bounceLimit + 5
+	const mails = notices.Limit + 5
 	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
 		return all(m, failing(upstream.Temporary, 451, "greylisted"))
 	}}
@@ -24,15 +26,14 @@ func TestWarningsOfOneSenderAreLimited(t *testing.T) {
 	for n := range mails {
 		r.putFrom("s@example.com", "a", time.Now().Add(-10*time.Minute), fmt.Sprintf("x%d@example.org", n))
 	}
+	delays := &windows{Notices: notices.New()}
+	r.d.delays = delays
 	r.start()
 	r.await("more than one attempt of each", func() bool { return a.count() > 3*mails })
-	if n, warned := len(r.bounced()), r.warned(); n != bounceLimit || warned != n {
-		t.Fatalf("%d notifications, %d parts marked, want %d", n, warned, bounceLimit)
+	if n, warned := len(r.bounced()), r.warned(); n != notices.Limit || warned != n {
+		t.Fatalf("%d notifications, %d parts marked, want %d", n, warned, notices.Limit)
 	}
-	delays := r.d.delays.(*bounceLimiter)
-	delays.mu.Lock()
-	delays.senders["s@example.com"] = window{end: time.Now(), n: bounceLimit}
-	delays.mu.Unlock()
+	delays.next()
 	r.await("the others", func() bool { return len(r.bounced()) == mails && r.warned() == mails })
 }
 
@@ -66,3 +67,24 @@ func TestWarningAtAClosedUpstream(t *testing.T) {
 		t.Errorf("%d offers, warning:\n%s", a.count(), b)
 	}
 }
+
+// windows are Notices whose window ends when a test says so.
+type windows struct {
+	mu sync.Mutex
+	notices.Notices
+}
+
+func (w *windows) next() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Notices = notices.New()
+}
+
+func (w *windows) now() notices.Notices {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.Notices
+}
+
+func (w *windows) Count(sender string)           { w.now().Count(sender) }
+func (w *windows) Until(sender string) time.Time { return w.now().Until(sender) }

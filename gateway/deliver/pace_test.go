@@ -2,13 +2,13 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"mailhatch/gateway/deliver/offer"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/mime"
@@ -151,36 +151,8 @@ func TestDirectRatePerDomain(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		result := r.d.Direct(ctx, m, msg, m.Parts[0])
 		cancel()
-		if e := failure(result.Err); len(result.Taken) != want || want == 0 && (e.Class != upstream.Throttled || len(result.Rest) != 1) {
+		if e := offer.Failure(result.Err); len(result.Taken) != want || want == 0 && (e.Class != upstream.Throttled || len(result.Rest) != 1) {
 			t.Errorf("%d: %+v", i, result)
-		}
-	}
-}
-
-func TestThrottleOn(t *testing.T) {
-	patterns := []string{"*Too Many Requests*", "554 5.7.1: slow*"}
-	for _, tc := range []struct {
-		err  error
-		want upstream.Class
-	}{
-		{&upstream.Error{Class: upstream.Permanent, Status: 550, Err: errors.New("TOO many requests from you")}, upstream.Throttled},
-		{&upstream.Error{Class: upstream.Permanent, Status: 554, Code: "5.7.1", Err: errors.New("slow now")}, upstream.Throttled},
-		{&upstream.Error{Class: upstream.Account, Sender: true, Status: 403, Err: errors.New("too many requests")}, upstream.Throttled},
-		{&upstream.Error{Class: upstream.Temporary, Connect: true, Err: errors.New("too many requests")}, upstream.Throttled},
-		{errors.New("too many requests"), upstream.Throttled},
-		{&upstream.Error{Class: upstream.Uncertain, Err: errors.New("too many requests")}, upstream.Uncertain},
-		{&upstream.Error{Class: upstream.Permanent, Status: 550, Err: errors.New("no such user")}, upstream.Permanent},
-	} {
-		out := throttled([]upstream.Outcome{{Err: tc.err}, {ID: "taken"}, {Err: tc.err}}, patterns)
-		e := failure(out[0].Err)
-		if e.Class != tc.want || out[1].Err != nil || e.Sender || e.Connect {
-			t.Errorf("%v: %+v", tc.err, out)
-		}
-		if first, ok := tc.err.(*upstream.Error); ok && failure(out[2].Err) != e { //nolint:errorlint // the same one
-			t.Errorf("%v: the recipients of one call do not share its error", first)
-		}
-		if out := throttled([]upstream.Outcome{{Err: tc.err}}, nil); !errors.Is(out[0].Err, tc.err) {
-			t.Errorf("%v changed without a pattern", tc.err)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"mailhatch/gateway/deliver/offer"
+	"mailhatch/gateway/deliver/schedule"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/queue"
@@ -148,7 +150,7 @@ func (a *attempt) awaitQuota(ctx context.Context, rcpts []envelope.Recipient, p 
 	next, open := a.now().Add(quotaSoon), a.lane.gate.QuotaEnd()
 	if !open.IsZero() {
 		open = a.now().Add(time.Until(open))
-		if next = a.now().Add(spread(a.lane.gate.SweepWait())); next.After(open) {
+		if next = a.now().Add(schedule.Spread(a.lane.gate.SweepWait())); next.After(open) {
 			next = open
 		}
 	}
@@ -228,7 +230,7 @@ func (a *attempt) sendCounted(ctx context.Context, mail *upstream.Mail) []upstre
 	}
 	granted, _, ok := a.take(ctx, to)
 	if !ok {
-		return repeat(upstream.Outcome{Err: &upstream.Error{Err: errNotCounted}}, len(to))
+		return offer.Repeat(upstream.Outcome{Err: &upstream.Error{Err: errNotCounted}}, len(to))
 	}
 	one := *mail
 	one.To = slices.DeleteFunc(slices.Clone(mail.To), func(r upstream.Recipient) bool { return !granted[r.Address] })
@@ -236,7 +238,7 @@ func (a *attempt) sendCounted(ctx context.Context, mail *upstream.Mail) []upstre
 		return a.send(ctx, mail)
 	}
 	var sent []upstream.Outcome
-	outcomes := repeat(upstream.Outcome{Err: a.lane.gate.QuotaError()}, len(to))
+	outcomes := offer.Repeat(upstream.Outcome{Err: a.lane.gate.QuotaError()}, len(to))
 	if len(one.To) > 0 {
 		sent = a.send(ctx, &one)
 	}

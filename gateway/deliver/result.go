@@ -54,6 +54,8 @@ func newAttempt(l *lane, m *queue.Message, part queue.Part, body *mime.Message) 
 	return a
 }
 
+var errSenderBlocked = errors.New("the account may not send with this From")
+
 var errInterrupted = &upstream.Error{Class: upstream.Uncertain, Err: errors.New("mailhatch ended while an offer may have been under way")}
 
 // now returns the time of day.

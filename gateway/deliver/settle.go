@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"mailhatch/gateway/deliver/offer"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
@@ -18,7 +19,11 @@ func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, dests []d
 	now := a.now()
 	var silent []envelope.Recipient // taken, and nobody but us tells their sender
 	var taken envelope.Progress
-	for _, group := range a.groups(outcomes, dests) {
+	treatments := make([]offer.Treatment, len(dests))
+	for i := range dests {
+		treatments[i] = offer.Treatment{Rule: dests[i].decision.Rule, OnFailure: dests[i].decision.OnFailure}
+	}
+	for _, group := range offer.Groups(outcomes, treatments, a.mustRepeat) {
 		rcpts := make([]envelope.Recipient, len(group))
 		for i, n := range group {
 			rcpts[i] = to[n]
@@ -26,7 +31,7 @@ func (a *attempt) settle(ctx context.Context, to []envelope.Recipient, dests []d
 		o, dest := outcomes[group[0]], dests[group[0]]
 		p := a.progress(now, o)
 		a.settleQuota(rcpts, &p, o.Err)
-		if e := failure(o.Err); e != nil {
+		if e := offer.Failure(o.Err); e != nil {
 			a.settleFailure(ctx, rcpts, dest, p, e)
 			continue
 		}
@@ -61,7 +66,7 @@ func (a *attempt) settleFailure(ctx context.Context, rcpts []envelope.Recipient,
 		return
 	case upstream.Account:
 		if e.Sender {
-			a.lane.gate.BlockSender(a.from, policy.wait(p.Tries))
+			a.lane.gate.BlockSender(a.from, policy.Retry.After(p.Tries))
 			p.Passed = append(slices.Clone(p.Passed), name)
 		}
 	case upstream.Throttled:
@@ -71,40 +76,6 @@ func (a *attempt) settleFailure(ctx context.Context, rcpts []envelope.Recipient,
 		}
 	}
 	a.retry(ctx, rcpts, dest, p, e.RetryAfter)
-}
-
-// groups lists the indexes of outcomes that are alike and whose recipients are treated alike.
-func (a *attempt) groups(outcomes []upstream.Outcome, dests []destination) [][]int {
-	type key struct {
-		id, err, onFailure string
-		rule               int
-		call               *upstream.Error
-		notify             bool
-	}
-	index := map[key]int{}
-	var all [][]int
-	for i := range dests {
-		k := key{id: outcomes[i].ID, onFailure: dests[i].decision.OnFailure, rule: dests[i].decision.Rule, notify: outcomes[i].Notifies}
-		if e := failure(outcomes[i].Err); e != nil {
-			k.err = fmt.Sprint(e.Class, e.Status)
-			switch {
-			case e.Class == upstream.Permanent: // the provider's reply may name the recipient
-				k.err = fmt.Sprint(e.Class, e.Status, e.Code, outcomes[i].Err)
-			case a.mustRepeat(e):
-				// Recipients of one call share its error, and stay together whatever rules they come by:
-				// only the same recipients have the same key.
-				k = key{call: e}
-			}
-		}
-		n, ok := index[k]
-		if !ok {
-			n = len(all)
-			index[k] = n
-			all = append(all, nil)
-		}
-		all[n] = append(all[n], i)
-	}
-	return all
 }
 
 // mustRepeat reports whether the provider must recognise the next offer as a repetition of this one.
@@ -127,7 +98,7 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 	}
 	p.Tries++
 	p.Uncertain, p.Class, p.Status, p.Enhanced, p.Error = false, "", 0, "", ""
-	if e := failure(o.Err); e != nil {
+	if e := offer.Failure(o.Err); e != nil {
 		p.Class, p.Status, p.Error = e.Class.String(), e.Status, envelope.ErrorText(o.Err)
 		if code, ok := envelope.ParseStatus(e.Code); ok && (code[0] == 4 || code[0] == 5) {
 			p.Enhanced = e.Code
@@ -148,9 +119,7 @@ func (a *attempt) uncertain(ctx context.Context, rcpts []envelope.Recipient, des
 	valid := a.lane.keyValidity()
 	switch {
 	case p.Changed:
-		id := a.msg.ID
-		p.Error += ": `mailhatch queue delete " + id + "` if it was delivered; `mailhatch queue release " + id +
-			"` sends it as it would be now, with a new key"
+		p.Error += fmt.Sprintf(": `mailhatch queue delete %[1]s` if it was delivered; `mailhatch queue release %[1]s` sends it as it would be now, with a new key", a.msg.ID)
 		a.held(rcpts, p)
 		return
 	case valid > 0 && a.now().Sub(p.Since) < valid:
@@ -181,7 +150,7 @@ func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, dest de
 		return
 	}
 	part := queue.Part{To: rcpts, Lane: next, State: envelope.Queued, Progress: p}
-	if part.NextAt = a.now().Add(max(a.gen.cfg.Policy.wait(p.Attempts), after)); ctx.Err() != nil {
+	if part.NextAt = a.now().Add(max(a.gen.cfg.Policy.Retry.After(p.Attempts), after)); ctx.Err() != nil {
 		part.NextAt = time.Time{} // the gateway's own stop cut it off: the next start goes on at once
 	}
 	a.warn(ctx, &part)

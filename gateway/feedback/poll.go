@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"mailhatch/gateway/deliver/schedule"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -45,7 +46,7 @@ func (p *poller) run(ctx context.Context) {
 
 // once polls, if there is what to ask for, and returns when to do it again.
 func (p *poller) once(ctx context.Context) time.Duration {
-	every := spread(p.how.Every)
+	every := schedule.Spread(p.how.Every)
 	oldest, err := p.Store.Awaited(ctx, p.source.Name, p.Clock.Now().Add(-p.keep))
 	if err != nil {
 		if ctx.Err() == nil {
@@ -89,7 +90,7 @@ func (p *poller) once(ctx context.Context) time.Duration {
 // pause is how long to wait after a failure: ever longer, as long as the provider asks for, and long where only an
 // operator can help.
 func (p *poller) pause(err error) time.Duration {
-	wait := spread(min(p.how.Every<<min(p.failures, 16), max(failMost, p.how.Every)))
+	wait := schedule.Spread(min(p.how.Every<<min(p.failures, 16), max(failMost, p.how.Every)))
 	var scope *upstream.ScopeError
 	if errors.As(err, &scope) {
 		wait = max(wait, scopeLeast)
@@ -131,12 +132,7 @@ func (p *poller) page(ctx context.Context, ask upstream.Ask) (b upstream.Batch, 
 	return p.source.Feedback.Poll(ctx, ask)
 }
 
-// spread is about d: what begins together does not go on so.
-func spread(d time.Duration) time.Duration {
-	return d + time.Duration((rand.Float64()-0.5)*0.2*float64(d))
-}
-
-// told is what an event says, as the store has it.
+// told returns an event as the store has it.
 func told(e *upstream.Event, now time.Time) queue.Told {
 	at := e.At
 	if at.IsZero() || at.After(now) {

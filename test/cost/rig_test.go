@@ -20,6 +20,7 @@ import (
 	"mailhatch/gateway/accept"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
+	"mailhatch/gateway/deliver/offer"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 	"mailhatch/gateway/meter"
@@ -132,7 +133,7 @@ func mail(tb testing.TB, to []envelope.Recipient, src mime.Source) *upstream.Mai
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return deliver.NewMail("01JQUEUEID", &envelope.Envelope{From: "app@example.com"}, "app@example.com", to, msg)
+	return offer.NewMail("01JQUEUEID", &envelope.Envelope{From: "app@example.com"}, "app@example.com", to, msg)
 }
 
 // discardingRelay is a relay without 8BITMIME, for which all that is not ASCII has to be encoded.
