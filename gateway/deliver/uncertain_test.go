@@ -139,14 +139,14 @@ func TestUncertainWaitsForAnUpstreamThatTheConfigLost(t *testing.T) {
 // An API may need several calls for one mail: each is repeated with its own recipients, whatever became
 // of the others, for its key stands for them.
 func TestUncertainCallsAreRepeatedAlone(t *testing.T) {
-	first, last := errors.New("lost the first reply"), errors.New("lost the last reply")
+	lost := errors.New("connection reset") // the same words of each
 	a := &scripted{keyed: time.Hour}
 	a.send = func(n int, m *upstream.Mail) []upstream.Outcome {
 		if n > 1 {
 			return all(m, upstream.Outcome{ID: "ok"})
 		}
-		e1 := &upstream.Error{Class: upstream.Uncertain, Err: first}
-		e2 := &upstream.Error{Class: upstream.Uncertain, Err: last}
+		e1 := &upstream.Error{Class: upstream.Uncertain, Err: lost}
+		e2 := &upstream.Error{Class: upstream.Uncertain, Err: lost}
 		return []upstream.Outcome{{Err: e1}, {Err: e1}, failing(upstream.Permanent, 422, "no"), {Err: e2}}
 	}
 	r := newRig(t, nil, ups{"a": a})
@@ -176,5 +176,30 @@ func TestUncertainRecipientsOfARelayStayTogether(t *testing.T) {
 	r.awaitSent(2)
 	if a.count() != 2 {
 		t.Errorf("%d offers, want 2", a.count())
+	}
+}
+
+// TestUncertainKeepsItsKey: the provider recognises the next offer, however many there were and whatever they ended with.
+func TestUncertainKeepsItsKey(t *testing.T) {
+	a := &scripted{keyed: time.Hour}
+	a.send = func(n int, m *upstream.Mail) []upstream.Outcome {
+		switch n {
+		case 1, 2:
+			return uncertain(m)
+		case 3:
+			return all(m, failing(upstream.Temporary, 503, "away"))
+		}
+		return all(m, upstream.Outcome{})
+	}
+	r := newRig(t, nil, ups{"a": a})
+	id := r.put("a", "x@example.org")
+	r.start()
+	r.awaitSent(1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, m := range a.calls {
+		if m.ID != id || m.Key != a.calls[0].Key || m.Again != (i > 0) || len(m.To) != 1 {
+			t.Errorf("offer %d: id %s, key %q, again %v, to %v", i+1, m.ID, m.Key, m.Again, m.To)
+		}
 	}
 }
