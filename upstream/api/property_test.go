@@ -159,6 +159,10 @@ type direct struct{ server http.Handler }
 // RoundTrip returns the server's answer.
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := httptest.NewRecorder()
+	if r.Body == nil {
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody // a server's request always has one
+	}
 	d.server.ServeHTTP(rec, r)
 	return rec.Result(), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -70,7 +71,8 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 }
 
 func (e *submitted) read(page *events.Page) {
-	for recipient, status := range e.Status {
+	for _, recipient := range slices.Sorted(maps.Keys(e.Status)) {
+		status := e.Status[recipient]
 		kind := map[events.Text]upstream.EventKind{"yes": upstream.Delivered, "no": upstream.Bounced}[status.Delivered]
 		if kind == 0 {
 			continue // nothing is known yet, or for good
