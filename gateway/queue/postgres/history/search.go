@@ -140,7 +140,11 @@ func (q *search) any(columns []string, patterns ...string) {
 		}
 		q.args = append(q.args, p)
 		for _, c := range columns {
-			either = append(either, c+" LIKE $"+strconv.Itoa(len(q.args)))
+			term := c + " LIKE $" + strconv.Itoa(len(q.args))
+			if c == "given" { // its index is of those that are there
+				term = "(given <> '' AND " + term + ")"
+			}
+			either = append(either, term)
 		}
 	}
 	q.terms = append(q.terms, "("+strings.Join(either, " OR ")+")")
