@@ -15,6 +15,7 @@ import (
 	"mailhatch/gateway/clock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/gate"
+	"mailhatch/gateway/durable"
 	"mailhatch/gateway/fleet"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
@@ -53,19 +54,20 @@ func openQueue(ctx context.Context, cfg *config.Config, s queue.Settings, away f
 const instanceFile = "instance"
 
 // gatewayName is what the other gateways on a shared queue call this one: the machine's name and some letters that are made
-// once and stay in the state directory.
+// once and stay in the state directory. Two of the same name would not hear each other.
 func gatewayName(stateDir string) (string, error) {
 	host, _ := os.Hostname()
 	host, _, _ = strings.Cut(cmp.Or(host, "gateway"), ".")
 	path := filepath.Join(stateDir, instanceFile)
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(strings.ToLower(rand.Text()[:5]) + "\n")
-		if err = os.MkdirAll(stateDir, 0o700); err == nil {
-			err = os.WriteFile(path, text, 0o600)
-		}
+	if letters := strings.TrimSpace(string(text)); letters != "" || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return host + "-" + letters, err
 	}
-	return host + "-" + strings.TrimSpace(string(text)), err
+	letters := strings.ToLower(rand.Text()[:5])
+	if err = os.MkdirAll(stateDir, 0o700); err == nil {
+		err = durable.Replace(path, []byte(letters+"\n"))
+	}
+	return host + "-" + letters, err
 }
 
 // newFleet makes what other gateways on the queue find out hold here too, and what this one does there; nil: no other can

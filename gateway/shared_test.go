@@ -1,7 +1,11 @@
 package gateway
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,8 +61,27 @@ func TestFleet(t *testing.T) {
 	if _, all, err := a.g.gateways(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("b has left, and there is %+v, %v", all, err)
 	}
-	name, err := gatewayName(a.cfg.StateDir)
-	if again, _ := gatewayName(a.cfg.StateDir); err != nil || name != again {
+}
+
+// TestGatewayName: it stays, and a file that a power cut has emptied does not give two gateways the same one.
+func TestGatewayName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	name, err := gatewayName(dir)
+	if again, _ := gatewayName(dir); err != nil || name != again {
 		t.Errorf("%q, then %q, %v", name, again, err)
+	}
+	path := filepath.Join(dir, instanceFile)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err = gatewayName(dir)
+	if again, _ := gatewayName(dir); err != nil || strings.HasSuffix(name, "-") || name != again {
+		t.Errorf("of an empty file: %q, then %q, %v", name, again, err)
+	}
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if name, err := gatewayName(dir); err == nil {
+		t.Errorf("of what cannot be read: %q", name)
 	}
 }

@@ -63,12 +63,12 @@ domain = "example.com"
 		queue.Suppression{Address: "angry@example.org", Reason: queue.ReasonComplained},
 		queue.Suppression{Address: "noise@example.org", Reason: queue.ReasonManual},
 		queue.Suppression{Address: "net@example.org", Domain: "example.net", Reason: queue.ReasonManual})
-	const bounced = "5.1.1 gone@example.org is suppressed since"
+	const bounced = "5.1.1 gone@example.org has been suppressed since"
 	// The rule that asks for a field lets nothing be decided before the header: then the reply comes after the mail.
 	h.wantRefusal("app@example.com", "gone@example.org", bounced)
 	h.wantRefusal("app@Example.com", "GONE@example.org", "mail to it bounced (550 5.1.1 who?)")
 	h.wantRefusal("app", "boss", bounced)
-	h.wantRefusal("any@example.net", "angry@example.org", "5.7.1 angry@example.org is suppressed since")
+	h.wantRefusal("any@example.net", "angry@example.org", "5.7.1 angry@example.org has been suppressed since")
 	h.wantRefusal("new@example.com", "net@example.org", "5.7.1 net@example.org")
 	h.mustSend("app@example.net", []string{"gone@example.org"}, suppressedMail)
 	h.mustSend("new@example.com", []string{"gone@example.org"}, suppressedMail)
@@ -78,7 +78,7 @@ domain = "example.com"
 	h.mustSend("app@example.com", []string{"team", "angry@example.org"}, suppressedMail)
 	h.await("the bounces", func() bool { return strings.Count(h.log.String(), "msg=bounced") == 2 })
 	for _, p := range h.waiting(envelope.Failed) {
-		if r := p.To[0].Address; r != "gone@example.org" && r != "angry@example.org" || !strings.Contains(p.Progress.Error, "is suppressed since") {
+		if r := p.To[0].Address; r != "gone@example.org" && r != "angry@example.org" || !strings.Contains(p.Progress.Error, "has been suppressed since") {
 			t.Errorf("%s failed: %s", r, p.Progress.Error)
 		}
 	}

@@ -112,6 +112,6 @@ func Reply(s *queue.Suppression) *envelope.Reply {
 	if words := strings.ToValidUTF8(s.Words[:min(len(s.Words), mostWords)], ""); words != "" {
 		why += " (" + strings.Join(strings.Fields(words), " ") + ")"
 	}
-	r.Text = fmt.Sprintf("%s is suppressed since %s: %s", s.Address, s.At.UTC().Format(time.DateOnly), why)
+	r.Text = fmt.Sprintf("%s has been suppressed since %s: %s", s.Address, s.At.UTC().Format(time.DateOnly), why)
 	return r
 }

@@ -70,11 +70,11 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("asked %q, %v", asked, err)
 	}
 	for address, want := range map[string]string{
-		"a@example.org": "550 5.7.1 a@example.org is suppressed since 2026-11-30: by hand",
-		"b@example.org": "550 5.1.1 b@example.org is suppressed since 2026-11-30: mail to it bounced (550 no such user)",
-		"c@example.org": "550 5.7.1 c@example.org is suppressed since 2026-11-30: its owner has complained about mail",
-		"d@example.org": "550 5.7.1 d@example.org is suppressed since 2026-11-30: its owner wants no more mail",
-		"e@example.org": "550 5.7.1 e@example.org is suppressed since 2026-11-30: the provider sends nothing to it (" + strings.Repeat("é", 100) + ")",
+		"a@example.org": "550 5.7.1 a@example.org has been suppressed since 2026-11-30: by hand",
+		"b@example.org": "550 5.1.1 b@example.org has been suppressed since 2026-11-30: mail to it bounced (550 no such user)",
+		"c@example.org": "550 5.7.1 c@example.org has been suppressed since 2026-11-30: its owner has complained about mail",
+		"d@example.org": "550 5.7.1 d@example.org has been suppressed since 2026-11-30: its owner wants no more mail",
+		"e@example.org": "550 5.7.1 e@example.org has been suppressed since 2026-11-30: the provider sends nothing to it (" + strings.Repeat("é", 100) + ")",
 	} {
 		if r := got[address]; r == nil || r.Error() != want {
 			t.Errorf("%s: %v, want %s", address, r, want)
