@@ -262,6 +262,32 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+// TestNoDigest: for a digest that has become needless no round is due: its late bounces are gone, nobody wants it any more, or
+// another gateway sees to it.
+func TestNoDigest(t *testing.T) {
+	for name, c := range map[string]struct {
+		bounce bool
+		change func(*rig)
+	}{
+		"gone":                     {false, func(*rig) {}},
+		"not wanted":               {true, func(r *rig) { r.cfg.Notify = func(*Late) bool { return false } }},
+		"another gateway's matter": {true, func(r *rig) { r.Alone = func(context.Context, string, time.Duration) bool { return false } }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, upstream.Listening{})
+			if c.bounce {
+				r.bounce(r.mail(from("app@example.com"), 0, "a@example.org"), "a@example.org")
+			}
+			c.change(r)
+			rep := r.reporter()
+			rep.held["app@example.com"] = time.Now().Add(-time.Second)
+			if err := r.round(rep); err != nil || r.notified() != 0 || !rep.next().IsZero() {
+				t.Errorf("%v, %d notifications, the next is due at %v", err, r.notified(), rep.next())
+			}
+		})
+	}
+}
+
 // TestHiddenSender: where the history has no sender there is nobody to tell.
 func TestHiddenSender(t *testing.T) {
 	r := newRig(t, upstream.Listening{})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ func (f *Follower) reportAll(ctx context.Context) {
 			f.Journal.InternalError("bounce", err)
 		}
 		took, wait := time.Since(start), lateEvery
-		if until := r.next(); !until.IsZero() {
+		if until := r.next(); err == nil && !until.IsZero() {
 			wait = min(wait, max(time.Until(until), lateRest))
 		}
 		if !rest(ctx, wait, f.late) {
@@ -49,6 +50,7 @@ func (f *Follower) reportAll(ctx context.Context) {
 type reporter struct {
 	*Follower
 	held map[string]time.Time // senders who got many notifications lately, and when they get the rest in a digest
+	at   time.Time            // when the round began
 }
 
 // next returns when the next digest is due; zero: none is.
@@ -64,8 +66,10 @@ func (r *reporter) next() (at time.Time) {
 // round goes through all late bounces once. Those of a message that stand together are reported together.
 func (r *reporter) round(ctx context.Context) error {
 	if !r.alone(ctx, "late bounces", 3*lateEvery) {
+		clear(r.held)
 		return nil
 	}
+	r.at = time.Now()
 	digests := map[string][]queue.LateBounce{}
 	var failure error // the first; others go on
 	for after := ""; ; {
@@ -91,6 +95,9 @@ func (r *reporter) round(ctx context.Context) error {
 		}
 		after = page[len(page)-1].Key
 	}
+	if failure == nil { // there is nothing left to tell some of them
+		maps.DeleteFunc(r.held, func(sender string, due time.Time) bool { return !r.at.Before(due) && digests[sender] == nil })
+	}
 	for sender, list := range digests {
 		if err := r.digest(ctx, sender, list); err != nil {
 			failure = cmp.Or(failure, err)
@@ -101,7 +108,7 @@ func (r *reporter) round(ctx context.Context) error {
 
 // message reports the recipients of one message, or puts them off until the digest of their sender.
 func (r *reporter) message(ctx context.Context, list []queue.LateBounce, digests map[string][]queue.LateBounce) error {
-	if due, ok := r.held[list[0].Record.From]; ok && time.Now().Before(due) {
+	if due, ok := r.held[list[0].Record.From]; ok && r.at.Before(due) {
 		return nil
 	}
 	report, wanted, err := r.report(ctx, list)
@@ -125,7 +132,7 @@ func (r *reporter) message(ctx context.Context, list []queue.LateBounce, digests
 		return nil
 	}
 	sender := report.Envelope.From
-	if due, ok := r.held[sender]; ok && time.Now().After(due) {
+	if due, ok := r.held[sender]; ok && !r.at.Before(due) {
 		for i := range list {
 			if wanted[i] && len(digests[sender]) < digestMost {
 				digests[sender] = append(digests[sender], list[i])
@@ -193,7 +200,7 @@ func (r *reporter) submit(ctx context.Context, sender string, msg []byte, keys [
 	return nil
 }
 
-// report composes what the sender of a message is told. wanted says of which late bounces that is; of none where the
+// report composes what the sender of a message is told. wanted marks the late bounces that it is about; none where the
 // sender does not want to hear of it, or is not known any more.
 func (r *reporter) report(ctx context.Context, list []queue.LateBounce) (report *bounce.Report, wanted []bool, err error) {
 	late, err := r.mail(ctx, &list[0].Record)
