@@ -83,19 +83,35 @@ func TestUnconfirmedWebhooksOfMailgun(t *testing.T) {
 	}
 }
 
-// TestBusyStretchOfSendGrid: a stretch with more messages than are asked about at once is halved until it is not.
+// TestBusyStretchOfSendGrid: a stretch with more messages than are asked about at once is halved until it is not, and one
+// second in which many bounced is read by several polls.
 func TestBusyStretchOfSendGrid(t *testing.T) {
 	tell := tellers()["sendgrid"]
 	log := telling.New(tell.fake(), tell.dialect, secretOf("sendgrid"))
 	defer log.Close()
 	f := feedbackOf(t, "sendgrid", log.URL, tell, "")
-	for i := range 60 {
-		e := telling.Entry{ID: fmt.Sprint("e", i), Mail: fmt.Sprint("mail-", i), Recipient: fmt.Sprintf("r%d@example.org", i), Kind: upstream.Bounced, Words: "550 5.1.1 no", At: time.Now().Add(-time.Duration(i+1) * 10 * time.Second)}
+	busy := time.Now().Add(-20 * time.Minute)
+	for i := range 120 {
+		e := telling.Entry{ID: fmt.Sprint("e", i), Mail: fmt.Sprint("mail-", i), Recipient: fmt.Sprintf("r%d@example.org", i), Kind: upstream.Bounced, Words: "550 5.1.1 no", At: busy}
+		if i < 60 {
+			e.At = time.Now().Add(-time.Duration(i+1) * 10 * time.Second)
+		}
 		log.Happen(e)
 	}
-	told, _ := pollAll(t, f, "", time.Now().Add(-time.Hour))
-	if len(told) != 60 {
-		t.Errorf("%d of 60 are told", len(told))
+	keys, since := map[string]bool{}, upstream.Cursor("")
+	for more := true; more; {
+		asked := len(log.Asked())
+		b, err := f.Poll(t.Context(), upstream.Ask{Since: since, Oldest: time.Now().Add(-time.Hour)})
+		if n := len(log.Asked()) - asked; err != nil || n > 21 {
+			t.Fatalf("%d questions in one poll, %v", n, err)
+		}
+		for _, e := range b.Events {
+			keys[e.Key] = true
+		}
+		since, more = b.Next, b.More
+	}
+	if len(keys) != 120 {
+		t.Errorf("%d of 120 are known", len(keys))
 	}
 }
 

@@ -68,7 +68,8 @@ var listings = map[string]listing{
 	"mandrill": {map[string]string{
 		`POST /rejects/list.json {"key":"KEY"}`: `[{"email":"gone@example.org","reason":"hard-bounce","detail":"550 mailbox does not exist","created_at":"2013-01-01 15:30:27","expires_at":"2013-01-01 15:30:49","expired":false},
 			{"email":"soft@example.org","reason":"soft-bounce","created_at":"2013-01-01 15:30:27"},{"email":"rude@example.org","reason":"spam","detail":"","created_at":"2014-01-01 15:30:27"}]`,
-		`POST /rejects/delete.json {"key":"KEY","email":"rude@example.org"}`: `{"email":"rude@example.org","deleted":true,"subaccount":null}`,
+		`POST /rejects/delete.json {"key":"KEY","email":"never@example.org"}`: `{"status":"error","code":12,"name":"Invalid_Reject","message":"The requested email is not in the rejection list"}`,
+		`POST /rejects/delete.json {"key":"KEY","email":"rude@example.org"}`:  `{"email":"rude@example.org","deleted":true,"subaccount":null}`,
 	}, "gone@example.org bounced 2013 550 mailbox does not exist, rude@example.org complained 2014", []string{`POST /rejects/delete.json {"key":"KEY","email":"rude@example.org"}`}},
 	"ses": {map[string]string{
 		"GET /v2/email/suppression/addresses?PageSize=1000":              `{"SuppressedDestinationSummaries":[{"EmailAddress":"gone@example.org","Reason":"BOUNCE","LastUpdateTime":1586549351.12}],"NextToken":"t1"}`,
@@ -104,6 +105,9 @@ func (s *listServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, `{"message":"not found"}`)
 	default:
+		if strings.HasPrefix(answer, `{"status":"error"`) {
+			w.WriteHeader(http.StatusInternalServerError) // which Mandrill says of all errors
+		}
 		fmt.Fprint(w, answer)
 	}
 }
@@ -141,6 +145,9 @@ func TestSuppressed(t *testing.T) {
 			s.asked = nil
 			if err := l.Unsuppress(t.Context(), "rude@example.org"); err != nil || !slices.Equal(s.asked, listing.removal) {
 				t.Errorf("Unsuppress: %v; asked %q, want %q", err, s.asked, listing.removal)
+			}
+			if err := l.Unsuppress(t.Context(), "never@example.org"); err != nil && k.Name != "postmark" { // which has no answer for that
+				t.Errorf("an address that is not listed: %v", err)
 			}
 			for status, class := range map[int]upstream.Class{503: upstream.Temporary, 403: upstream.Account} {
 				s.status = status

@@ -2,6 +2,7 @@ package mandrill
 
 import (
 	"context"
+	"errors"
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
@@ -36,10 +37,18 @@ func (p *provider) Suppressed(ctx context.Context, _ string) (list []upstream.Su
 	return list, "", nil
 }
 
+// notListed is Mandrill's word for an address that is not on the list.
+const notListed = "Invalid_Reject"
+
 // Unsuppress implements upstream.Suppressor.
 func (p *provider) Unsuppress(ctx context.Context, address string) error {
 	var j api.Object
 	j.Secret("key", p.key)
 	j.Field("email", address)
-	return p.lists().Read(ctx, p.request("/rejects/delete.json", j.End()), nil)
+	err := p.lists().Read(ctx, p.request("/rejects/delete.json", j.End()), nil)
+	var e *upstream.Error
+	if errors.As(err, &e) && e.Code == notListed {
+		return nil
+	}
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -141,11 +142,12 @@ type message struct {
 	Last   events.Text `json:"last_event_time"`
 }
 
-// Poll asks for messages by the time of their last event. A stretch with more of them than an answer holds is halved.
+// Poll asks for messages by the time of their last event. A stretch with more of them than an answer holds, or than are
+// asked about at once, is halved; the shortest is asked about in several polls.
 func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, error) {
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)
-	from, to := stretch(s)
+	from, to, done := stretch(s)
 	query := fmt.Sprintf(`last_event_time BETWEEN TIMESTAMP "%s" AND TIMESTAMP "%s"`, from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 	var got struct{ Messages []message }
 	if err := f.reader.Read(ctx, events.Get("/v3/messages", "limit", strconv.Itoa(logLimit), "query", query), &got); err != nil {
@@ -167,28 +169,38 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 		half := from.Add(to.Sub(from) / 2)
 		return upstream.Batch{Next: s.Next(span(from, half)), More: true}, nil
 	}
+	slices.SortFunc(asked, func(a, b message) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	asked = asked[min(done, len(asked)):]
+	next := ""
+	switch {
+	case len(asked) > maxAsked:
+		asked = asked[:maxAsked]
+		next = span(from, to) + "/" + strconv.Itoa(done+maxAsked)
+	case to.Before(s.To.Truncate(time.Second)):
+		next = span(to, s.To)
+	}
 	for _, m := range asked {
 		if err := f.ask(ctx, page, &m); err != nil {
 			return upstream.Batch{}, err
 		}
 	}
-	next := ""
-	if to.Before(s.To.Truncate(time.Second)) {
-		next = span(to, s.To)
-	}
 	page.Next, page.More = s.Next(next), next != ""
 	return page.Batch, nil
 }
 
-// stretch is the part of a sweep that a page names; the whole without one.
-func stretch(s events.Sweep) (from, to time.Time) {
-	a, b, _ := strings.Cut(s.Page, "/")
+// stretch is the part of a sweep that a page names, and how many of its messages were asked about; the whole without one.
+func stretch(s events.Sweep) (from, to time.Time, done int) {
+	a, rest, _ := strings.Cut(s.Page, "/")
+	b, count, _ := strings.Cut(rest, "/")
 	from, err1 := time.Parse(time.RFC3339, a)
 	to, err2 := time.Parse(time.RFC3339, b)
 	if err1 != nil || err2 != nil || !to.After(from) {
-		return s.From, s.To
+		return s.From, s.To, 0
 	}
-	return from, to
+	if done, err1 = strconv.Atoi(count); err1 != nil || done < 0 {
+		done = 0
+	}
+	return from, to, done
 }
 
 func span(from, to time.Time) string {
