@@ -28,7 +28,7 @@ type Store struct {
 	local        queue.Engine // nobody claims of it
 	away         func() bool
 	log          *slog.Logger
-	waiting      atomic.Int64 // messages in the spool
+	taken        atomic.Int64 // messages that this process has put into the spool
 }
 
 // New returns a store that takes new mail into local while away says so. Close closes both.
@@ -42,19 +42,19 @@ func (s *Store) New(ctx context.Context) (queue.Draft, error) {
 		return s.Engine.New(ctx)
 	}
 	d, err := s.local.New(ctx)
-	return draft{d, &s.waiting}, err
+	return draft{d, &s.taken}, err
 }
 
 // draft counts what the spool takes.
 type draft struct {
 	queue.Draft
-	waiting *atomic.Int64
+	taken *atomic.Int64
 }
 
 func (d draft) Commit(ctx context.Context, m queue.Accepted) error {
 	err := d.Draft.Commit(ctx, m)
 	if err == nil {
-		d.waiting.Add(1)
+		d.taken.Add(1)
 	}
 	return err
 }
@@ -70,16 +70,18 @@ func (s *Store) Suppressed(ctx context.Context, domain string, addresses ...stri
 // SetReserve implements queue.Engine: the spool is on a disk of this machine.
 func (s *Store) SetReserve(bytes int64) { s.local.SetReserve(bytes) }
 
-// Waiting returns how many messages are in the spool.
-func (s *Store) Waiting() int { return int(s.waiting.Load()) }
-
 // Health implements queue.Engine.
 func (s *Store) Health(ctx context.Context) (queue.Health, error) {
 	h, err := s.Engine.Health(ctx)
-	if n := s.Waiting(); n > 0 {
+	depths, localErr := s.local.Stats(ctx)
+	n := 0
+	for _, d := range depths {
+		n += d.Parts
+	}
+	if n > 0 {
 		h.Notes = append(h.Notes, fmt.Sprintf("the spool of this gateway holds new mail until the database is back: %d", n))
 	}
-	return h, err
+	return h, errors.Join(err, localErr)
 }
 
 // Run implements queue.Engine.
@@ -106,8 +108,8 @@ func (s *Store) moveAll(ctx context.Context) {
 	tick := time.NewTicker(moveEvery)
 	defer tick.Stop()
 	failing := false
-	for unknown := true; ; {
-		if (unknown || s.Waiting() > 0) && !s.away() {
+	for moved := int64(-1); ; { // of those taken, when the spool was last seen to be empty; what it holds at the start is not known
+		if taken := s.taken.Load(); taken != moved && !s.away() {
 			n, err := s.move(ctx)
 			if n > 0 {
 				s.log.Info("queue: mail of the spool is in the database", "messages", n)
@@ -115,7 +117,9 @@ func (s *Store) moveAll(ctx context.Context) {
 			if err != nil && !failing && ctx.Err() == nil {
 				s.log.Warn("queue: mail stays in the spool for now", "error", err)
 			}
-			failing, unknown = err != nil, unknown && err != nil
+			if failing = err != nil; !failing {
+				moved = taken
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -125,22 +129,24 @@ func (s *Store) moveAll(ctx context.Context) {
 	}
 }
 
-// move moves all that is in the spool and returns how many messages that were.
+// move moves what is in the spool and returns how many messages that were. One that cannot be moved does not keep those behind
+// it there.
 func (s *Store) move(ctx context.Context) (moved int, err error) {
-	for {
-		list, err := s.local.List(ctx, queue.Filter{}, queue.Page{Limit: pageSize})
-		if err != nil || len(list) == 0 {
-			if err == nil {
-				s.waiting.Store(0)
-			}
-			return moved, err
+	for after := ""; ; {
+		list, listErr := s.local.List(ctx, queue.Filter{}, queue.Page{After: after, Limit: pageSize})
+		if listErr != nil || len(list) == 0 {
+			return moved, errors.Join(err, listErr)
 		}
 		for i := range list {
-			if err := s.moveOne(ctx, &list[i]); err != nil {
-				return moved, fmt.Errorf("%s: %w", list[i].ID, err)
+			after = list[i].ID
+			if oneErr := s.moveOne(ctx, &list[i]); oneErr == nil {
+				moved++
+			} else if err == nil {
+				err = fmt.Errorf("%s: %w", after, oneErr)
 			}
-			moved++
-			s.waiting.Add(-1)
+			if err != nil && (ctx.Err() != nil || s.away() || errors.Is(err, queue.ErrAway)) {
+				return moved, err
+			}
 		}
 		// What the spool knows of mail that it has given away is of no use.
 		if _, err := s.local.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()}); err != nil {
@@ -164,7 +170,11 @@ func (s *Store) moveOne(ctx context.Context, m *queue.Message) error {
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return err
 	}
-	_, err = s.Engine.Import(ctx, &queue.Imported{ID: m.ID, Size: m.Size, Body: io.NewSectionReader(body, 0, body.Size()),
+	id, err := s.newID(ctx, m)
+	if err != nil {
+		return err
+	}
+	_, err = s.Engine.Import(ctx, &queue.Imported{ID: id, Size: m.Size, Body: io.NewSectionReader(body, 0, body.Size()),
 		Accepted: queue.Accepted{Envelope: m.Envelope, Header: m.Header, Parts: m.Parts, Done: records, Events: events}})
 	if err != nil {
 		return err
@@ -174,4 +184,33 @@ func (s *Store) moveOne(ctx context.Context, m *queue.Message) error {
 		err = errors.New("it is in the database, and does not leave the spool")
 	}
 	return err
+}
+
+// newID returns the id under which a message goes into the database: its own, or the next one that is free where another
+// gateway has given that to other mail meanwhile, which could not be seen from here. An earlier try has come to the same one.
+func (s *Store) newID(ctx context.Context, m *queue.Message) (string, error) {
+	n, ok := queue.ParseID(m.ID)
+	if !ok {
+		return m.ID, nil // which Import refuses
+	}
+	for id := m.ID; ; n, id = n+1, queue.FormatID(n+1) {
+		list, err := s.Engine.List(ctx, queue.Filter{IDs: []string{id}}, queue.Page{Limit: 1})
+		if err != nil {
+			return "", err
+		}
+		records, err := s.Engine.Search(ctx, queue.HistoryFilter{ID: id, Limit: 1})
+		if err != nil {
+			return "", err
+		}
+		taken := len(list) > 0 && !isSame(m, list[0].Envelope.Received, list[0].Size) || len(records) > 0 && !isSame(m, records[0].Received, records[0].Size)
+		if !taken {
+			return id, nil
+		}
+		s.log.Warn("queue: other mail has the id of a message in the spool, which gets the next one", "id", id)
+	}
+}
+
+// isSame reports whether a message is that one, of which the history may keep no more than this.
+func isSame(m *queue.Message, received time.Time, size int64) bool {
+	return m.Envelope.Received.Equal(received) && m.Size == size
 }
