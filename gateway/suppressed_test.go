@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue"
@@ -132,5 +133,22 @@ func TestSuppressedLate(t *testing.T) {
 	}
 	if list := h.ended(envelope.Sent); list[0] != "app@example.com" || list[1] != "me@example.com" {
 		t.Errorf("bounces went to %q", list)
+	}
+}
+
+// TestSuppressedAgain: a person who sends a message again does not pass over the list either, whichever way it would go.
+func TestSuppressedAgain(t *testing.T) {
+	h := newHouse(t, "[upstream.out]\ntype = \"memory\"\n[[route]]\nvia = [\"out\"]\n[queue]\nkeep_bodies = \"1h\"\n")
+	h.mustSend("app@example.com", []string{"gone@example.org", "here@example.org"}, suppressedMail)
+	h.await("the mail", func() bool { return len(h.ended(envelope.Sent)) == 2 })
+	kept, _ := h.g.memory("out")
+	h.suppress(queue.Suppression{Address: "gone@example.org", Reason: queue.ReasonBounced})
+	for _, via := range []string{"", "out"} {
+		if _, err := h.g.resend(t.Context(), kept[0].ID, api.Resend{To: []string{"gone@example.org"}, Via: via}, "root"); err == nil || !strings.Contains(err.Error(), "has been suppressed since") {
+			t.Errorf("again via %q: %v", via, err)
+		}
+		if _, err := h.g.resend(t.Context(), kept[0].ID, api.Resend{To: []string{"here@example.org"}, Via: via}, "root"); err != nil {
+			t.Errorf("to another via %q: %v", via, err)
+		}
 	}
 }

@@ -51,7 +51,7 @@ type Config struct {
 	Ready      func() []string                                                                   // what is not ready yet, in words; none: ready
 	Reload     func(ctx context.Context) ([]string, error)                                       // reads the config again and returns what needs a restart; after an error the old config stays
 	Login      func(ctx context.Context, name string, show func(upstream.LoginCode)) error
-	Memory     func(upstream string) ([]api.Kept, bool)                                                    // what an upstream of type memory was given; false: it is none
+	Memory     func(upstream string) ([]api.Kept, bool)                                                    // what an upstream of type memory was given; false: it is not one
 	Recent     func() []journal.Happened                                                                   // what happened last
 	Metrics    *meter.Registry                                                                             // metrics beside those of the queue
 	Access     *access.Control                                                                             // who may ask what at an address; nil: health and metrics are all that there is

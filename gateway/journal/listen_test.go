@@ -35,9 +35,14 @@ func TestListen(t *testing.T) {
 	j.Reloaded(nil)
 	j.Reloaded(errors.New("bad"))
 	j.InternalError("queue", errors.New("EIO"))
+	j.UpstreamPaused("main", "ann")
+	j.UpstreamResumed("main", "bob", time.Minute, false)
+	j.Operator(Operation{Action: "delete", By: "ann", Recipients: 3})
 	want = append(want, Event{Name: "upstream_closed", Upstream: "main", Class: "account", Error: "401"},
 		Event{Name: "upstream_closed", Upstream: "main", Class: "quota"}, Event{Name: "upstream_opened", Upstream: "main"},
-		Event{Name: "reloaded"}, Event{Name: "reload_refused", Error: "bad"}, Event{Name: "internal_error", Class: "queue", Error: "EIO"})
+		Event{Name: "reloaded"}, Event{Name: "reload_refused", Error: "bad"}, Event{Name: "internal_error", Class: "queue", Error: "EIO"},
+		Event{Name: "upstream_paused", Upstream: "main", Action: "pause", By: "ann"}, Event{Name: "upstream_resumed", Upstream: "main", Action: "resume", By: "bob"},
+		Event{Name: "operator", Action: "delete", By: "ann", Recipients: 3})
 	if d := cmp.Diff(want, heard); d != "" {
 		t.Errorf("heard (-want +got):\n%s", d)
 	}

@@ -94,8 +94,8 @@ func wantsPage(r *http.Request) bool {
 	return !strings.HasPrefix(r.URL.Path, "/api/") && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// refusePage tells a person how the page is opened. The challenge, which a 401 has to have (RFC 9110 section 15.5.2), is none that
-// a browser asks for a password by.
+// refusePage tells a person how the page is opened. The challenge, which a 401 has to have (RFC 9110 section 15.5.2), is not one for which
+// a browser asks for a password.
 func refusePage(w http.ResponseWriter, r *http.Request) {
 	s := screen{Title: "Open the page with a link"}
 	if isSafe(r) && r.Header.Get("Sec-Fetch-Site") != "same-origin" {

@@ -245,6 +245,6 @@ type Kept struct {
 	From   string    `json:"from"`          // envelope sender
 	To     []string  `json:"to"`            // envelope recipients, those in Bcc included
 	Source string    `json:"source"`        // header and body
-	Raw    []byte    `json:"raw,omitempty"` // the same in base64, where it is no UTF-8, of which JSON is made
+	Raw    []byte    `json:"raw,omitempty"` // the same in base64, where it is not UTF-8, which JSON is made of
 	Cut    bool      `json:"cut,omitempty"` // Source is only the start
 }

@@ -31,7 +31,7 @@ func TestNotRunning(t *testing.T) {
 	}
 }
 
-// TestOddServers asks servers that are no gateway.
+// TestOddServers asks servers that are not gateways.
 func TestOddServers(t *testing.T) {
 	dir, err := os.MkdirTemp("", "mh")
 	if err != nil {

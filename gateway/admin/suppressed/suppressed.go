@@ -72,7 +72,7 @@ type Import struct {
 type Added struct {
 	Read    int `json:"read"`    // entries that were given
 	Added   int `json:"added"`   // of these, that are new or replace others
-	Skipped int `json:"skipped"` // of a provider, that are not addresses
+	Skipped int `json:"skipped"` // entries of a provider that are not addresses
 }
 
 // Removed is what was taken off the list.
