@@ -108,6 +108,9 @@ func TestQueueIsEmptied(t *testing.T) {
 	if err != nil || len(b.Events) != 1 || len(ses.Deleted()) != 0 {
 		t.Fatal(b, err, ses.Deleted())
 	}
+	if b, err := f.Poll(t.Context(), upstream.Ask{}); err != nil || len(b.Events) != 0 {
+		t.Errorf("what is being stored is read again: %v, %v", b, err)
+	}
 	if _, err := f.Poll(t.Context(), upstream.Ask{Since: b.Next}); err != nil || len(ses.Deleted()) != 1 {
 		t.Error(err, ses.Deleted())
 	}

@@ -115,6 +115,50 @@ func TestBusyStretchOfSendGrid(t *testing.T) {
 	}
 }
 
+// TestSeveralRecipientsOfResend: of a mail to several the list of mail does not tell whom its state is about.
+func TestSeveralRecipientsOfResend(t *testing.T) {
+	tell := tellers()["resend"]
+	log := telling.New(tell.fake(), tell.dialect, secretOf("resend"))
+	defer log.Close()
+	f := feedbackOf(t, "resend", log.URL, tell, "")
+	since := upstream.Cursor("")
+	for range 2 { // bounces and complaints come first
+		b, err := f.Poll(t.Context(), upstream.Ask{Since: since})
+		if err != nil {
+			t.Fatal(err)
+		}
+		since = b.Next
+	}
+	now := time.Now().Format(time.RFC3339)
+	log.Answer(&upstreamtest.Answer{Status: 200, Body: `{"data":[{"id":"m1","to":["ann@example.org","bob@example.org"],"created_at":"` + now + `","last_event":"bounced"},
+		{"id":"m2","to":["carl@example.org"],"created_at":"` + now + `","last_event":"delivered"}]}`})
+	if b, err := f.Poll(t.Context(), upstream.Ask{Since: since}); err != nil || len(b.Events) != 1 || b.Events[0].ProviderID != "m2" {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// TestTraceOfAnotherMail: a log that returns more than was asked for does not make a mail look as if it had been sent.
+func TestTraceOfAnotherMail(t *testing.T) {
+	for name, body := range map[string]string{
+		"brevo":    `{"events":[{"email":"b@example.org","event":"delivered","messageId":"m1","tag":"01JOTHER"}]}`,
+		"postmark": `{"TotalCount":1,"Messages":[{"MessageID":"m1","Recipients":["b@example.org"],"Metadata":{"mailhatch_id":"01JOTHER"}}]}`,
+		"mailgun":  `{"items":[{"event":"accepted","recipient":"b@example.org","user-variables":{"mailhatch_id":"01JOTHER"},"message":{"headers":{"message-id":"m1"}}}],"pagination":{}}`,
+	} {
+		tell := tellers()[name]
+		log := telling.New(tell.fake(), tell.dialect, secretOf(name))
+		f := feedbackOf(t, name, log.URL, tell, "").(upstream.Tracer)
+		log.Answer(&upstreamtest.Answer{Status: 200, Body: body})
+		m := upstreamtest.NewMail(t, upstreamtest.PlainMessage, "b@example.org")
+		for id, want := range map[string]bool{"01JSENT": false, "01JOTHER": true} {
+			m.ID = id
+			if found, err := f.Trace(t.Context(), m, time.Now().Add(-time.Minute)); err != nil || found[0].Found != want {
+				t.Errorf("%s: %s: %v, %v", name, id, found, err)
+			}
+		}
+		log.Close()
+	}
+}
+
 // TestKeysOfPostal: the server's key is taken as people have it.
 func TestKeysOfPostal(t *testing.T) {
 	tell := tellers()["postal"]

@@ -71,7 +71,9 @@ func (d *SES) Ask(_ *Log, r *http.Request, body []byte, seen []Entry) *upstreamt
 		if e.Kind == 0 || slices.Contains(d.deleted, e.ID) || slices.Contains(d.hidden, e.ID) || len(list) == q.MaxNumberOfMessages {
 			continue
 		}
-		d.hidden = append(d.hidden, e.ID)
+		if q.VisibilityTimeout > 0 { // no test lasts that long
+			d.hidden = append(d.hidden, e.ID)
+		}
 		list = append(list, map[string]string{"MessageId": "sqs-" + e.ID, "ReceiptHandle": "receipt-" + e.ID,
 			"Body": upstreamtest.JSON(map[string]string{"Type": "Notification", "MessageId": "sns-" + e.ID, "Message": string(d.Body([]Entry{*e}))})})
 	}
