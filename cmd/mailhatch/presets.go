@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"mailhatch/cmd/mailhatch/command"
+	"mailhatch/gateway/config/hint"
 	"mailhatch/upstream"
 	"mailhatch/upstream/smtp/preset"
 )
@@ -27,7 +29,8 @@ func runPresets(_ context.Context, a *app, args []string) error {
 	case len(rest) == 1:
 		p, ok := preset.Find(rest[0])
 		if !ok {
-			return command.Hintf(upstream.OneOf("preset", rest[0], preset.Names()...), "mailhatch presets lists them")
+			names := preset.Names()
+			return command.Hintf(upstream.OneOf("preset", rest[0], names...), "%s", cmp.Or(preset.Meant(rest[0]), hint.DidYouMean(rest[0], names), "mailhatch presets lists them"))
 		}
 		if !*asJSON {
 			a.showPreset(p)

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -22,7 +23,12 @@ func (s *settings) withPreset() (*settings, error) {
 	}
 	p, ok := preset.Find(s.Preset)
 	if !ok {
-		return nil, upstream.OneOf("preset", s.Preset, preset.Names()...)
+		names := preset.Names()
+		err := upstream.OneOf("preset", s.Preset, names...)
+		if ke, is := errors.AsType[*upstream.KeyError](err); is {
+			ke.Hint = preset.Meant(s.Preset)
+		}
+		return nil, err
 	}
 	if err := checkRegion(p, s.Region, s.Host); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ const (
 func mailboxes() []Preset {
 	return []Preset{
 		{
-			Name: "microsoft365", Service: "Microsoft 365 (Exchange Online)", Host: "smtp.office365.com", Port: 587, TLS: "starttls", Auth: "xoauth2", OAuth2: "microsoft",
+			Name: "microsoft365", Service: "Microsoft 365 (Exchange Online)", Aka: "office365 o365 m365 outlook exchange-online", Host: "smtp.office365.com", Port: 587, TLS: "starttls", Auth: "xoauth2", OAuth2: "microsoft",
 			Doc:   "https://learn.microsoft.com/en-us/exchange/mail-flow-best-practices/how-to-set-up-a-multifunction-device-or-application-to-send-email-using-microsoft-365-or-office-365",
 			Login: "username is the mailbox; no password: [upstream.NAME.oauth2] logs in (doc/oauth2.md)",
 			// https://learn.microsoft.com/en-us/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits
@@ -28,7 +28,7 @@ func mailboxes() []Preset {
 			Notes:   []string{"recipients inside the organisation only; no copy is kept"},
 		},
 		{
-			Name: "gmail", Service: "Gmail and Google Workspace", Host: "smtp.gmail.com", Port: 587, TLS: "starttls", OAuth2: "google",
+			Name: "gmail", Service: "Gmail and Google Workspace", Aka: "googlemail g-suite", Host: "smtp.gmail.com", Port: 587, TLS: "starttls", OAuth2: "google",
 			Doc:   "https://support.google.com/a/answer/176600",
 			Login: "username is the mailbox; the password " + appPass + ", or [upstream.NAME.oauth2] logs in (doc/oauth2.md)",
 			Bytes: 25 << 20, Recipients: 100,

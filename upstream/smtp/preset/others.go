@@ -31,14 +31,14 @@ func others() []Preset {
 			Changes: []string{envelopeTheirs, verifiedFrom},
 		},
 		{
-			Name: "azure-acs", Service: "Azure Communication Services Email", Host: "smtp.azurecomm.net", Port: 587, TLS: "starttls",
+			Name: "azure-acs", Service: "Azure Communication Services Email", Aka: "acs", Host: "smtp.azurecomm.net", Port: 587, TLS: "starttls",
 			Doc:   "https://learn.microsoft.com/en-us/azure/communication-services/quickstarts/email/send-email-smtp/send-email-smtp",
 			Login: "an SMTP username of the resource; the password is the secret of its Entra application",
 			Bytes: 10 << 20, Recipients: 50, Changes: []string{envelopeTheirs, verifiedFrom},
 			Notes: []string{"30 mails a minute and 100 an hour until a higher limit is granted"},
 		},
 		{
-			Name: "zeptomail", Service: "Zoho ZeptoMail", Host: "smtp.zeptomail.com", Port: 587, TLS: "starttls", Username: "emailapikey",
+			Name: "zeptomail", Service: "Zoho ZeptoMail", Aka: "zoho-mail", Host: "smtp.zeptomail.com", Port: 587, TLS: "starttls", Username: "emailapikey",
 			Doc: "https://www.zoho.com/zeptomail/help/smtp-home.html", Login: "the password is a Send Mail token",
 			Bytes: 15 << 20, Changes: []string{envelopeTheirs, verifiedFrom},
 			Notes: []string{"accounts of another data center have another host, such as smtp.zeptomail.eu"},

@@ -4,13 +4,16 @@ package preset
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Preset is the SMTP submission of one service.
 type Preset struct {
 	Name     string // as in the config
 	Service  string // for people
+	Aka      string // other names that people look for, with spaces between
 	Doc      string // address of the documentation that the values are from
 	Host     string // "{region}" stands for the region
 	Port     int
@@ -50,6 +53,23 @@ func Find(name string) (p Preset, ok bool) {
 	}
 	return all[i], true
 }
+
+// Meant returns a question that names the presets of the service that a wrong name calls; "" where none does.
+func Meant(name string) string {
+	name = strings.ToLower(name)
+	var near []string
+	for _, p := range All() {
+		if words := strings.FieldsFunc(strings.ToLower(p.Service+" "+p.Aka), isNoWord); name != "" && (strings.HasPrefix(p.Name, name+"-") || slices.Contains(words, name)) {
+			near = append(near, strconv.Quote(p.Name))
+		}
+	}
+	if len(near) == 0 || len(near) > 3 { // "mail" is no service's own word
+		return ""
+	}
+	return "did you mean " + strings.Join(near, " or ") + "?"
+}
+
+func isNoWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' }
 
 // Names lists the names.
 func Names() []string {

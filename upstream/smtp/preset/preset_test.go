@@ -51,3 +51,16 @@ func TestPresets(t *testing.T) {
 		t.Errorf("names %q", names)
 	}
 }
+
+// TestMeant: a name that is not a preset's leads to the presets of the service.
+func TestMeant(t *testing.T) {
+	for name, want := range map[string]string{
+		"office365": `did you mean "microsoft365"?`, "Microsoft": `did you mean "microsoft365"?`, "mailgun": `did you mean "mailgun-eu" or "mailgun-us"?`,
+		"google": `did you mean "gmail" or "gmail-relay"?`, "twilio": `did you mean "sendgrid"?`, "aws": `did you mean "amazon-ses"?`,
+		"email": "", "": "", "nowhere": "",
+	} {
+		if got := Meant(name); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+}

@@ -9,7 +9,7 @@ const (
 func services() []Preset {
 	return []Preset{
 		{
-			Name: "amazon-ses", Service: "Amazon SES", Host: "email-smtp.{region}.amazonaws.com", Port: 587, TLS: "starttls",
+			Name: "amazon-ses", Service: "Amazon SES", Aka: "aws aws-ses", Host: "email-smtp.{region}.amazonaws.com", Port: 587, TLS: "starttls",
 			Doc:   "https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html",
 			Login: "the SMTP credentials of the region, which are not the access key",
 			// https://docs.aws.amazon.com/general/latest/gr/ses.html
@@ -48,7 +48,7 @@ func services() []Preset {
 			Changes: []string{envelopeTheirs, verifiedFrom, "some types of attachments are refused"},
 		},
 		{
-			Name: "brevo", Service: "Brevo", Host: "smtp-relay.brevo.com", Port: 587, TLS: "starttls",
+			Name: "brevo", Service: "Brevo", Aka: "sendinblue", Host: "smtp-relay.brevo.com", Port: 587, TLS: "starttls",
 			Doc: "https://developers.brevo.com/docs/smtp-integration", Login: "the SMTP login and an SMTP key, which is not an API key",
 			NewID:   true, // https://github.com/PHPMailer/PHPMailer/issues/2859
 			Changes: []string{envelopeTheirs, verifiedFrom, "links and images are tracked as the account's settings say"},
