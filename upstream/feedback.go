@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Feedback is implemented by upstreams whose provider tells later what became of mail. They translate: none of them
+// Feedback is implemented by upstreams whose provider reports later what became of mail. They translate: none of them
 // stores, logs, sleeps or remembers anything, and none acts on an event.
 type Feedback interface {
 	// Listening returns how the settings want later events to come.
@@ -45,14 +45,14 @@ var ErrEvents = errors.New("the request has no events that can be read")
 type Listening struct {
 	Every   time.Duration // between two polls; 0: the provider is not asked
 	Webhook bool          // requests to POST /events/UPSTREAM are its own
-	URL     string        // where the provider reaches that, "" where the settings do not say
+	URL     string        // where the provider reaches that, "" where the settings do not have it
 
 	// Pace is the least time between two calls of Poll, those for further pages among them, so that the provider's limits
 	// leave room for sending.
 	Pace time.Duration
 }
 
-// Off reports that nothing is heard.
+// Off reports whether no events come.
 func (l Listening) Off() bool { return l.Every == 0 && !l.Webhook }
 
 // Cursor is a place in a provider's log. It is opaque: only the kind that made it reads it, and one that it does not
@@ -61,48 +61,48 @@ type Cursor string
 
 // Ask is what Poll is asked for.
 type Ask struct {
-	Since Cursor // Batch.Next of the last page; "": there was none
+	Since Cursor // Batch.Next of the last page; "": this is the first
 	// Oldest is when the oldest mail was sent that has no final event yet: what was sent before is of no interest.
 	Oldest time.Time
 }
 
 // Batch is a page of a provider's log, or a webhook request.
 type Batch struct {
-	Events []Event // in no order; what was told before may come again, with the same Key
+	Events []Event // in no order; what was reported before may come again, with the same Key
 
 	// Next continues behind this page. It lies back far enough that an event which enters the log late is met: polls
-	// overlap, and Keys tell what is new. It is to be stored in the same write as the events, or after them.
+	// overlap, and Keys show what is new. It is to be stored in the same write as the events, or after them.
 	Next Cursor
 	More bool // another page is there already
 
 	// Skipped counts events that have no meaning here: names that this version does not know, wrong types, missing fields,
-	// those beyond MaxEvents. Note says in words what the first of them was, or why others were left out; it holds no secret.
+	// those beyond MaxEvents. Note describes the first of them, or why others were left out; it holds no secret.
 	Skipped int
 	Note    string
 
 	// Nonce is a part of the signature that no two genuine requests share, of providers whose signature does not cover the
 	// body; "" elsewhere. Whoever stores the events remembers it for a day and answers a second request with it as if it
-	// had been stored. Elsewhere a request that is sent again tells what is known already, by its Keys.
+	// had been stored. Elsewhere a request that is sent again has known Keys.
 	Nonce string
 }
 
-// Event is one thing that a provider told of one recipient of one mail.
+// Event is one thing that a provider reported of one recipient of one mail.
 type Event struct {
-	ProviderID string    // Outcome.ID of the mail, in the form in which Send returned it; "" where it is not told
+	ProviderID string    // Outcome.ID of the mail, in the form in which Send returned it; "" where it is not known
 	QueueID    string    // Mail.ID, where the provider hands it back; not to be trusted: anyone may have sent mail by the same account
 	Recipient  string    // address
 	Kind       EventKind //
-	At         time.Time // by the provider's clock, never later than it was heard; zero where it is not told
+	At         time.Time // by the provider's clock, never later than it was read; zero where it is not known
 	Words      string    // the provider's, or the far side's, on one line; may be empty
-	Status     string    // RFC 3463, "5.1.1"; "" where it is not told
-	RemoteMTA  string    // host that the provider spoke to; "" where it is not told
-	Key        string    // the same whenever and however this event is told, and no other's within the upstream
+	Status     string    // RFC 3463, "5.1.1"; "" where it is not known
+	RemoteMTA  string    // host that the provider spoke to; "" where it is not known
+	Key        string    // the same whenever and however this event is reported, and no other's within the upstream
 }
 
 // EventKind is what an event means, whatever the provider calls it.
 type EventKind int
 
-// The kinds of events. The zero value is none of them.
+// The kinds of events. The zero value is not one of them.
 const (
 	Delivered    EventKind = iota + 1 // the recipient's server has taken it
 	Deferred                          // it has not yet, and is tried again by the provider
@@ -110,7 +110,7 @@ const (
 	SoftBounced                       // it was not taken this time, and other mail may be
 	Complained                        // the recipient calls it spam
 	Suppressed                        // the provider has not tried: the address is on a list of its own
-	Failed                            // the provider has given it up, for a reason that says nothing of the address
+	Failed                            // the provider has given it up, for a reason other than the address
 	Unsubscribed                      // the recipient wants no more of it
 	Opened
 	Clicked
@@ -137,7 +137,7 @@ func ParseEventKind(name string) (EventKind, bool) {
 	return 0, false
 }
 
-// EventKey makes the Key of an event that has no id of the provider, of what tells it from others.
+// EventKey makes the Key of an event without an id of the provider's, from what distinguishes it.
 func EventKey(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:16])

@@ -27,11 +27,11 @@ type Traits struct {
 	Bcc        Bcc    // how mail gets to recipients who are not to be seen
 	Recipients int    // of one request; 0: no limit of its own
 	Bytes      int64  // of a message, or where that is taken apart of a request; 0: no limit of its own
-	Tells      Tells  // what later events it hears of
-	Later      string // where people find what became of mail that was taken, of kinds that hear of none
+	Tells      Tells  // how later events come
+	Later      string // where people find what became of mail that was taken, of kinds without later events
 }
 
-// Tells is how an upstream that is Feedback hears later events.
+// Tells is how later events come to an upstream that is Feedback.
 type Tells struct {
 	Poll    bool // the provider is asked
 	Webhook bool // the provider calls

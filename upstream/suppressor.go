@@ -10,15 +10,15 @@ import (
 type Suppressor interface {
 	// Suppressed returns a page of the provider's lists, and what asks for the next page; "" after the last.
 	Suppressed(ctx context.Context, after string) (list []SuppressedAddress, next string, err error)
-	// Unsuppress takes an address off all of these lists. One that is on none is no error.
+	// Unsuppress takes an address off all of these lists. An address that is on none of them is not an error.
 	Unsuppress(ctx context.Context, address string) error
 }
 
 // SuppressedAddress is an entry of a provider's list.
 type SuppressedAddress struct {
 	Address string
-	Kind    EventKind // Bounced, Complained, Unsubscribed; Suppressed where the provider does not say why
-	At      time.Time // since when; zero where it is not told
+	Kind    EventKind // Bounced, Complained, Unsubscribed; Suppressed where the provider gives no reason
+	At      time.Time // since when; zero where it is not known
 	Words   string    // the provider's, on one line; may be empty
 }
 

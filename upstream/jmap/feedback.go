@@ -55,7 +55,7 @@ type submitted struct {
 }
 
 // Poll reads a page of the submissions, newest first (RFC 8621 7.3): their status changes where they are. A server may
-// forget submissions; then nothing is told of them.
+// forget submissions; then nothing is known of them.
 func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, error) {
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)

@@ -115,7 +115,7 @@ func TestBusyStretchOfSendGrid(t *testing.T) {
 	}
 }
 
-// TestSeveralRecipientsOfResend: of a mail to several the list of mail does not tell whom its state is about.
+// TestSeveralRecipientsOfResend: the list of mail does not show which of several recipients a state is about.
 func TestSeveralRecipientsOfResend(t *testing.T) {
 	tell := tellers()["resend"]
 	log := telling.New(tell.fake(), tell.dialect, secretOf("resend"))

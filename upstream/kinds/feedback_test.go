@@ -23,7 +23,7 @@ import (
 	"mailhatch/upstream/upstreamtest/telling"
 )
 
-// teller is how a kind's provider tells, in tests.
+// teller is how a kind's provider reports, in tests.
 type teller struct {
 	dialect telling.Dialect
 	fake    func() *upstreamtest.Server
@@ -269,13 +269,13 @@ func TestPolling(t *testing.T) {
 			for _, e := range told {
 				count[e.Kind]++
 			}
-			if count[upstream.Bounced] != 23 || count[upstream.Delivered] != 207 && count[upstream.Delivered] != 0 { // some logs tell what went wrong only
+			if count[upstream.Bounced] != 23 || count[upstream.Delivered] != 207 && count[upstream.Delivered] != 0 { // some logs have only what went wrong
 				t.Errorf("%v", count)
 			}
 			log.Happen(telling.Entry{ID: "late", Mail: "mail-late", QueueID: mail.ID, Recipient: "late@example.org", Kind: upstream.Bounced, At: time.Now().Add(-100 * time.Second)})
 			told, _ = pollAll(t, f, cursor, time.Now().Add(-time.Hour))
 			if !containsEvent(told, "late@example.org") {
-				t.Error("what entered the log late is not told")
+				t.Error("what entered the log late is missing")
 			}
 			if _, err := f.Poll(t.Context(), upstream.Ask{Since: "9 from a newer program"}); err != nil {
 				t.Errorf("a cursor of another program: %v", err)
@@ -345,7 +345,7 @@ func checkBadLogs(t *testing.T, f upstream.Feedback, log *telling.Log, tell tell
 	log.Answer(nil)
 }
 
-// TestTraitsOfFeedback: what the table says of a kind is what its settings take.
+// TestTraitsOfFeedback: what the table has of a kind is what its settings take.
 func TestTraitsOfFeedback(t *testing.T) {
 	for _, k := range kinds.Kinds() {
 		tells := k.Traits.Tells

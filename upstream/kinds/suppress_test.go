@@ -78,7 +78,7 @@ var listings = map[string]listing{
 	}, "gone@example.org bounced 2020; rude@example.org complained 2021", []string{"DELETE /v2/email/suppression/addresses/rude@example.org"}},
 }
 
-// provider answers as a listing says, and notes what it was asked.
+// provider answers as a listing has it, and notes what it was asked.
 type listServer struct {
 	*httptest.Server
 	listing
@@ -106,7 +106,7 @@ func (s *listServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"message":"not found"}`)
 	default:
 		if strings.HasPrefix(answer, `{"status":"error"`) {
-			w.WriteHeader(http.StatusInternalServerError) // which Mandrill says of all errors
+			w.WriteHeader(http.StatusInternalServerError) // as Mandrill answers all errors
 		}
 		fmt.Fprint(w, answer)
 	}
@@ -161,7 +161,7 @@ func TestSuppressed(t *testing.T) {
 	}
 }
 
-// TestNoSuppressor: kinds without such a list say so.
+// TestNoSuppressor: kinds without such a list show none.
 func TestNoSuppressor(t *testing.T) {
 	for _, k := range kinds.Kinds() {
 		if has := upstream.SuppressorOf(opened(t, k)) != nil; has != (listings[k.Name].answers != nil) {

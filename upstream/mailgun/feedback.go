@@ -176,7 +176,7 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 	return page.Batch, nil
 }
 
-// Receive reads a webhook. Its signature does not cover what is told, so that all of it is read from the log.
+// Receive reads a webhook. Its signature does not cover the event, which is therefore read from the log.
 // https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
 func (f *feedback) Receive(ctx context.Context, _ http.Header, body []byte) (upstream.Batch, error) {
 	var hook struct {
@@ -205,12 +205,12 @@ func (f *feedback) Receive(ctx context.Context, _ http.Header, body []byte) (ups
 	return f.confirm(ctx, page, &told)
 }
 
-// harmless reports that nobody is told and nothing is stopped by an event.
+// harmless reports whether an event neither causes a bounce nor stops mail.
 func harmless(k upstream.EventKind) bool {
 	return k == upstream.Delivered || k == upstream.Deferred || k == upstream.Opened || k == upstream.Clicked
 }
 
-// confirm replaces what a webhook told with what the log has under the same id.
+// confirm replaces what a webhook reported with what the log has under the same id.
 func (f *feedback) confirm(ctx context.Context, told *events.Page, l *logged) (upstream.Batch, error) {
 	e := told.Events[0]
 	if e.At.IsZero() {
@@ -234,7 +234,7 @@ func (f *feedback) confirm(ctx context.Context, told *events.Page, l *logged) (u
 	return upstream.Batch{Events: page.Events, Nonce: told.Nonce}, nil
 }
 
-// hookNames are the webhooks that tell what counts,
+// hookNames are the webhooks that report what counts,
 // https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domain-webhooks
 var hookNames = []string{"delivered", "permanent_fail", "temporary_fail", "complained", "unsubscribed"}
 

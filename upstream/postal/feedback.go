@@ -26,7 +26,7 @@ type feedback struct{ listener *events.Listener }
 // Listening returns how the settings want events.
 func (f *feedback) Listening() upstream.Listening { return f.listener.Listening() }
 
-// Poll is not offered: Postal's API shows a message by an id that it tells in webhooks alone.
+// Poll is not offered: Postal's API shows a message by an id that is in webhooks alone.
 func (f *feedback) Poll(context.Context, upstream.Ask) (upstream.Batch, error) {
 	return upstream.Batch{}, &upstream.Error{Class: upstream.Account, Err: events.ErrNoPolling}
 }

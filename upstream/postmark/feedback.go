@@ -116,7 +116,7 @@ func eastern(t time.Time, hours int) string {
 	return t.UTC().Add(-time.Duration(hours) * time.Hour).Format("2006-01-02T15:04:05")
 }
 
-// Poll lists bounces, complaints among them, newest first; deliveries are told by webhooks alone.
+// Poll lists bounces, complaints among them, newest first; deliveries are reported by webhooks alone.
 func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, error) {
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)

@@ -39,7 +39,7 @@ func newFeedback(p *provider, l *events.Listener) *feedback {
 // Listening returns how the settings want events.
 func (f *feedback) Listening() upstream.Listening { return f.listener.Listening() }
 
-// add puts an event into a page. Of each kind there is one for a recipient of a mail, however it is told.
+// add puts an event into a page. Of each kind there is one for a recipient of a mail, however it is reported.
 func add(page *events.Page, e upstream.Event) {
 	if list, err := mime.ParseAddressList(e.Recipient); err == nil && len(list) == 1 {
 		e.Recipient = list[0].Addr
@@ -50,7 +50,7 @@ func add(page *events.Page, e upstream.Event) {
 	page.Add(e)
 }
 
-// states are those of the list of emails. Hard bounces and complaints are told by the suppressions, with the address.
+// states are those of the list of emails. Hard bounces and complaints are read from the suppressions, which have the address.
 var states = map[string]upstream.EventKind{
 	"delivered": upstream.Delivered, "delivery_delayed": upstream.Deferred, "bounced": upstream.SoftBounced, "complained": upstream.Complained,
 	"failed": upstream.Failed, "suppressed": upstream.Suppressed, "opened": upstream.Delivered, "clicked": upstream.Delivered,
@@ -124,7 +124,7 @@ func (f *feedback) suppressions(ctx context.Context, page *events.Page, from tim
 	return nextPage(origin, last, after, got.More), nil
 }
 
-// emails reads a page of the mail that was sent, newest first. Whom of several recipients a state is about is not told.
+// emails reads a page of the mail that was sent, newest first. Which of several recipients a state is about is not known.
 func (f *feedback) emails(ctx context.Context, page *events.Page, oldest time.Time, after string) (string, error) {
 	var got struct {
 		More bool `json:"has_more"`

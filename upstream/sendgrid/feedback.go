@@ -85,7 +85,7 @@ func kindOf(name, sort, reason string) upstream.EventKind {
 	return 0
 }
 
-// add puts an event into a page. The webhook's own ids are not those of Email Activity: keys are made of what both tell.
+// add puts an event into a page. The webhook's own ids are not those of Email Activity: keys are made of what both have.
 func add(page *events.Page, e upstream.Event) {
 	e.ProviderID, _, _ = strings.Cut(e.ProviderID, ".") // X-Message-Id is what stands before the first dot
 	if e.ProviderID != "" && !e.At.IsZero() {

@@ -64,7 +64,7 @@ func environmentKeys() aws.Credentials {
 		SecretAccessKey: environment("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN"), Source: "environment"}
 }
 
-// setting returns what a variable of the environment says, else the profile.
+// setting returns the value of a variable of the environment, else that of the profile.
 func (c chain) setting(variable, key string) string {
 	return cmp.Or(os.Getenv(variable), c.shared.profiles[c.name][key])
 }
@@ -105,14 +105,14 @@ func (c chain) ofProfile(name string, above []string) (p aws.CredentialsProvider
 func (c chain) assume(name string, base aws.CredentialsProvider) (aws.CredentialsProvider, error) {
 	s := c.shared.profiles[name]
 	if s["mfa_serial"] != "" {
-		return nil, fmt.Errorf("the role of profile %s asks for a second factor, which a service has not", name)
+		return nil, fmt.Errorf("the role of profile %s asks for a second factor, which a service does not have", name)
 	}
 	as := c.role(s["role_arn"], s["role_session_name"])
 	as.base, as.externalID, as.duration = aws.NewCredentialsCache(base), s["external_id"], assumeDuration
 	if d := s["duration_seconds"]; d != "" {
 		seconds, err := strconv.Atoi(d)
 		if err != nil || seconds <= 0 {
-			return nil, fmt.Errorf("duration_seconds = %s of the profile %s is no number of seconds", d, name)
+			return nil, fmt.Errorf("duration_seconds = %s of the profile %s is not a number of seconds", d, name)
 		}
 		as.duration = time.Duration(seconds) * time.Second
 	}
@@ -134,7 +134,7 @@ func (c chain) named(source string) (aws.CredentialsProvider, error) {
 	case source == "EcsContainer" && environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI") != "":
 		return c.ofMachine()
 	}
-	return nil, fmt.Errorf("credential_source %q is none, or this machine does not have it", source)
+	return nil, fmt.Errorf("credential_source %q is unknown, or this machine does not have it", source)
 }
 
 // ofMachine returns the credentials of the container, or those of the EC2 instance (IMDSv2).
@@ -195,5 +195,5 @@ func checkContainer(endpoint string) error {
 			return nil
 		}
 	}
-	return errors.New("AWS_CONTAINER_CREDENTIALS_FULL_URI is no https:// address, nor one of this machine, ECS or EKS")
+	return errors.New("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither an https:// address nor one of this machine, ECS or EKS")
 }

@@ -141,7 +141,7 @@ func nothingSet(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", none)
 }
 
-// TestChainRefuses: what can give no credentials is told when the config is read, with the reason.
+// TestChainRefuses: what can give no credentials is refused when the config is read, with the reason.
 func TestChainRefuses(t *testing.T) {
 	for _, row := range []struct {
 		name, profile, config, words string

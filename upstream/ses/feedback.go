@@ -88,7 +88,7 @@ type notification struct {
 	}
 }
 
-// tell is what a notification says of some recipients.
+// tell is what a notification reports of some recipients.
 type tell struct {
 	kind   upstream.EventKind
 	people []person
@@ -143,7 +143,7 @@ func (n *notification) tells() (t tell, known bool) {
 	return tell{}, n.Event == "Send" || n.Type == "AmazonSnsSubscriptionSucceeded"
 }
 
-// readNotification adds what SES says to a page; false: it is no notification of SES. id is that of the message of SNS.
+// readNotification adds what SES reports to a page; false: it is not a notification of SES. id is that of the message of SNS.
 func readNotification(page *events.Page, message, id string) bool {
 	var n notification
 	if json.Unmarshal([]byte(message), &n) != nil {
@@ -169,7 +169,7 @@ func readNotification(page *events.Page, message, id string) bool {
 		} else {
 			e.RemoteMTA = string(t.mta)
 		}
-		// Both ways tell it with the same time; of SNS's ids each way has its own.
+		// Both ways have the same time; of SNS's ids each way has its own.
 		e.Key = upstream.EventKey(e.ProviderID, strings.ToLower(e.Recipient), t.kind.String(), string(cmp.Or(t.at, events.Text(id))))
 		page.Add(e)
 	}
@@ -197,7 +197,7 @@ func (s *settings) feedback(env upstream.Env, signer *signer) (*feedback, error)
 	case s.EventsQueue != "" && host == "":
 		err = errors.Join(err, &upstream.KeyError{Key: "events_queue", Problem: "must be the address of a queue of SQS", Hint: `"https://sqs.eu-west-1.amazonaws.com/123456789012/mail-events"`})
 	case s.EventsQueue == "" && listener != nil && listener.Listening().Every > 0:
-		err = errors.Join(err, &upstream.KeyError{Key: "events_queue", Problem: "is missing: polling asks a queue of SQS", Hint: "doc/feedback.md says how SES fills it"})
+		err = errors.Join(err, &upstream.KeyError{Key: "events_queue", Problem: "is missing: polling asks a queue of SQS", Hint: "doc/feedback.md shows how SES fills it"})
 	}
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func readShared() (*shared, error) {
 	return s, nil
 }
 
-// read adds what a file says. As in AWS's tools, what is no section and no value is passed over, and what comes later wins.
+// read adds the values of a file. As in AWS's tools, what is neither section nor value is passed over, and what comes later wins.
 func (s *shared) read(text string, isConfig bool) {
 	var in section
 	above := ""
@@ -73,7 +73,7 @@ func withoutComment(value string) string {
 	return value
 }
 
-// section returns the one that a line begins, nil for one that says nothing to us. In the credentials file the profiles
+// section returns the one that a line begins, nil for one that does not matter here. In the credentials file the profiles
 // stand without the word.
 func (s *shared) section(line string, isConfig bool) section {
 	title, _, _ := strings.Cut(line[1:], "]")

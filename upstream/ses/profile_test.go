@@ -57,7 +57,7 @@ region = us-east-1
 	}
 }
 
-// TestInstanceSettings: environment and profile say how the metadata service is asked.
+// TestInstanceSettings: environment and profile decide how the metadata service is asked.
 func TestInstanceSettings(t *testing.T) {
 	nothingSet(t)
 	t.Setenv("AWS_CONFIG_FILE", writeFile(t, "[default]\nec2_metadata_service_endpoint_mode = IPv6\nec2_metadata_v1_disabled = true\n"))

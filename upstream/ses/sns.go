@@ -60,7 +60,7 @@ func (e *envelope) text() []byte {
 	return b.Bytes()
 }
 
-// snsHost are the hosts of SNS: nothing is fetched from any other, whatever a request says.
+// snsHost are the hosts of SNS: nothing is fetched from any other, whatever a request asks for.
 var snsHost = regexp.MustCompile(`^sns\.[a-z]{2,4}(-[a-z]+)+-[0-9]\.amazonaws\.com(\.cn)?$`)
 
 // ofSNS returns the path of an address of SNS, "" where it is any other.

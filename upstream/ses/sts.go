@@ -79,7 +79,7 @@ func (r *role) form() (url.Values, error) {
 	return form, nil
 }
 
-// ask makes one request; again tells whether another might succeed.
+// ask makes one request; again is true where another might succeed.
 func (r *role) ask(ctx context.Context) (keys aws.Credentials, again bool, err error) {
 	form, err := r.form()
 	if err != nil {
@@ -143,7 +143,7 @@ func readKeys(status int, text []byte) (keys aws.Credentials, again bool, err er
 	case a.Code != "":
 		err = fmt.Errorf("STS: %d %s: %s", status, a.Code, a.Message)
 	default:
-		err = fmt.Errorf("STS: %d, which is no answer of its own", status)
+		err = fmt.Errorf("STS: status %d with an answer that is not from STS", status)
 	}
 	switch a.Code {
 	case "Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError", "InvalidIdentityToken": // the last while a provider of identities is new

@@ -63,9 +63,9 @@ func TestSTSRefuses(t *testing.T) {
 	}{
 		{"refused", []string{"403 " + refusal("AccessDenied")}, "STS: 403 AccessDenied: not you", 1},
 		{"busy", []string{"400 " + refusal("Throttling"), "200 " + good}, "", 2},
-		{"down", []string{"503 down", "500 " + refusal("InternalFailure"), "502 no"}, "STS: 502, which is no answer of its own", 3},
-		{"a portal", []string{"200 <html><body>Log in<br></body></html>"}, "STS: 200, which is no answer of its own", 1},
-		{"no keys", []string{"200 " + strings.ReplaceAll(good, ">AK<", "><")}, "STS: 200", 1},
+		{"down", []string{"503 down", "500 " + refusal("InternalFailure"), "502 no"}, "STS: status 502 with an answer that is not from STS", 3},
+		{"a portal", []string{"200 <html><body>Log in<br></body></html>"}, "STS: status 200 with an answer that is not from STS", 1},
+		{"no keys", []string{"200 " + strings.ReplaceAll(good, ">AK<", "><")}, "STS: status 200", 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			asked := 0

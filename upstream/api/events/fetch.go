@@ -115,7 +115,7 @@ func IsDenied(err error) bool {
 	return errors.As(err, &scope)
 }
 
-// IsMissing reports whether an error of Read is an answer that there is no such thing.
+// IsMissing reports whether an error of Read is an answer that the thing asked for is not there.
 func IsMissing(err error) bool {
 	var e *upstream.Error
 	return errors.As(err, &e) && e.Status == 404

@@ -83,7 +83,7 @@ func (p *Page) Skip(format string, args ...any) {
 	p.Remark(format, args...)
 }
 
-// Remark tells the operator something, unless there is a remark already.
+// Remark is a note to the operator; the first one stays.
 func (p *Page) Remark(format string, args ...any) {
 	if p.Note == "" {
 		p.Note = OneLine(fmt.Sprintf(format, args...))

@@ -1,4 +1,4 @@
-// Package events is what kinds share that hear later from their provider: settings, the stretch of a log that is
+// Package events is what kinds share whose provider reports later events: settings, the stretch of a log that is
 // read, signatures, and the bounds of what is believed.
 package events
 
@@ -28,13 +28,13 @@ func Defaults() Settings {
 	return Settings{Mode: "off", Every: upstream.Duration{Duration: time.Minute}}
 }
 
-// Bounds of every: a provider's API is for sending first, and a log is no archive.
+// Bounds of every: a provider's API is for sending first, and a log is not an archive.
 const (
 	leastEvery = 10 * time.Second
 	mostEvery  = 24 * time.Hour
 )
 
-// Ways are those by which a provider tells.
+// Ways are those in which a provider reports.
 type Ways struct {
 	upstream.Tells
 	Pace time.Duration // least time between two requests of polls
@@ -101,7 +101,7 @@ func SecretFile(env upstream.Env) string {
 func KeepSecret(env upstream.Env, secret upstream.Secret) error {
 	file := SecretFile(env)
 	if file == "" {
-		return fmt.Errorf("there is no place for the secret: the config has no state_dir")
+		return errors.New("there is no place for the secret: the config has no state_dir")
 	}
 	if _, err := os.Stat(env.TokenDir); err != nil {
 		if err := os.MkdirAll(env.TokenDir, 0o700); err != nil {
@@ -137,7 +137,7 @@ func (l *Listener) Listening() upstream.Listening {
 	return l.listening
 }
 
-// Secret returns that of webhooks, "" where there is none.
+// Secret returns the secret of webhooks, "" where there is none.
 func (l *Listener) Secret() string {
 	if !l.secret.IsZero() || l.file == "" {
 		return l.secret.Reveal()
@@ -150,4 +150,4 @@ func (l *Listener) Secret() string {
 }
 
 // ErrNoPolling is for kinds whose provider has no log to ask.
-var ErrNoPolling = errors.New("the provider has no log that can be asked; it tells by webhooks")
+var ErrNoPolling = errors.New("the provider has no log that can be polled; it reports by webhooks")

@@ -34,7 +34,7 @@ func (l *Lists) Suppressed(ctx context.Context, after string) (found []upstream.
 	return found, strconv.Itoa(n) + ":" + token, nil
 }
 
-// Listed makes an entry of a provider's list. A reason that the table lacks is none that is known.
+// Listed makes an entry of a provider's list. A reason that the table lacks is Suppressed.
 func Listed(table map[string]upstream.EventKind, reason, address, since, words Text) upstream.SuppressedAddress {
 	kind, known := table[string(reason)]
 	if !known {

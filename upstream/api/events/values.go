@@ -81,7 +81,7 @@ func OneLine(s string) string {
 	return s
 }
 
-// Status returns an enhanced status code (RFC 3463), "" where it is none.
+// Status returns an enhanced status code (RFC 3463), "" where it is not one.
 func Status(s string) string {
 	parts := strings.Split(strings.TrimSpace(s), ".")
 	if len(parts) != 3 || parts[0] != "2" && parts[0] != "4" && parts[0] != "5" {

@@ -17,7 +17,7 @@ import (
 	"mailhatch/upstream"
 )
 
-// Teller is an upstream without a network that takes mail and tells later what it is told to: for tests of those who
+// Teller is an upstream without a network that takes mail and reports later what it is given: for tests of those who
 // listen. Its log is read from the beginning; Cursor is the number of events that were read.
 type Teller struct {
 	How    upstream.Listening
@@ -136,7 +136,7 @@ func (t *Teller) Receive(_ context.Context, h http.Header, body []byte) (b upstr
 
 // Kind is the kind "teller", whose upstreams are t, for a table of kinds of a test.
 func (t *Teller) Kind() upstream.Kind {
-	return upstream.Kind{Name: "teller", Doc: "tells later what a test wants", New: func() upstream.Settings { return &settings{teller: t} }}
+	return upstream.Kind{Name: "teller", Doc: "reports later what a test wants", New: func() upstream.Settings { return &settings{teller: t} }}
 }
 
 type settings struct {

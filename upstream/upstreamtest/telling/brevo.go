@@ -12,7 +12,7 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// Brevo tells as Brevo does, https://developers.brevo.com/reference/get-email-event-report and
+// Brevo reports as Brevo does, https://developers.brevo.com/reference/get-email-event-report and
 // https://developers.brevo.com/docs/transactional-webhooks
 type Brevo struct{}
 

@@ -11,7 +11,7 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// JMAP tells by the delivery status of submissions (RFC 8621 7).
+// JMAP reports by the delivery status of submissions (RFC 8621 7).
 type JMAP struct{}
 
 // Ask serves EmailSubmission/query with EmailSubmission/get.

@@ -15,7 +15,7 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// Mailgun tells as Mailgun does,
+// Mailgun reports as Mailgun does,
 // https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-payloads
 type Mailgun struct{ Domain string }
 

@@ -14,7 +14,7 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// Postmark tells as Postmark does: of bounces in a list, of all else by webhooks,
+// Postmark reports as Postmark does: of bounces in a list, of all else by webhooks,
 // https://postmarkapp.com/developer/api/bounce-api and https://postmarkapp.com/developer/webhooks/webhooks-overview
 type Postmark struct{}
 

@@ -22,7 +22,7 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// SparkPost tells as SparkPost does, https://developers.sparkpost.com/api/events/
+// SparkPost reports as SparkPost does, https://developers.sparkpost.com/api/events/
 type SparkPost struct{}
 
 var sparkpostTypes = map[upstream.EventKind]string{0: "injection", upstream.Delivered: "delivery", upstream.Deferred: "delay", upstream.Bounced: "bounce", upstream.SoftBounced: "bounce",
@@ -126,7 +126,7 @@ func (SparkPost) Retries() []time.Duration {
 // Read finds the metadata.
 func (SparkPost) Read(m *upstreamtest.Message, e *Entry) { e.QueueID = m.Options["mailhatch_id"] }
 
-// Mandrill tells as Mandrill does, https://mailchimp.com/developer/transactional/docs/webhooks/
+// Mandrill reports as Mandrill does, https://mailchimp.com/developer/transactional/docs/webhooks/
 type Mandrill struct{ URL string }
 
 var mandrillEvents = map[upstream.EventKind]string{0: "send", upstream.Delivered: "delivered", upstream.Deferred: "deferral", upstream.Bounced: "hard_bounce", upstream.SoftBounced: "soft_bounce",
@@ -216,7 +216,7 @@ func PublicKey(key *rsa.PrivateKey) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// Postal tells as a Postal server does, https://docs.postalserver.io/developer/webhooks
+// Postal reports as a Postal server does, https://docs.postalserver.io/developer/webhooks
 type Postal struct{ Key *rsa.PrivateKey }
 
 var postalEvents = map[upstream.EventKind]string{upstream.Delivered: "MessageSent", upstream.Deferred: "MessageDelayed", upstream.Bounced: "MessageDeliveryFailed",
@@ -262,5 +262,5 @@ func (Postal) Retries() []time.Duration {
 	return []time.Duration{2 * time.Minute, 3 * time.Minute, 6 * time.Minute, 10 * time.Minute, 15 * time.Minute}
 }
 
-// Read finds nothing: Postal is not told the queue id.
+// Read finds nothing: Postal does not get the queue id.
 func (Postal) Read(*upstreamtest.Message, *Entry) {}

@@ -13,7 +13,7 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// Resend tells as Resend does, https://resend.com/docs/api-reference/emails/list-emails,
+// Resend reports as Resend does, https://resend.com/docs/api-reference/emails/list-emails,
 // https://resend.com/docs/api-reference/suppressions/list-suppressions and https://resend.com/docs/webhooks/event-types
 type Resend struct{}
 
@@ -132,5 +132,5 @@ func (Resend) Retries() []time.Duration {
 	return []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour}
 }
 
-// Read finds nothing: Resend is not told the queue id.
+// Read finds nothing: Resend does not get the queue id.
 func (Resend) Read(*upstreamtest.Message, *Entry) {}

@@ -19,7 +19,7 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// SendGrid tells as SendGrid does, https://www.twilio.com/docs/sendgrid/api-reference/email-activity and
+// SendGrid reports as SendGrid does, https://www.twilio.com/docs/sendgrid/api-reference/email-activity and
 // https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 type SendGrid struct{}
 

@@ -21,7 +21,7 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// SES tells as SES does, by SNS and by a queue of SQS; the secret of a Log is the ARN of its topic.
+// SES reports as SES does, by SNS and by a queue of SQS; the secret of a Log is the ARN of its topic.
 // https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
 type SES struct {
 	Key *rsa.PrivateKey

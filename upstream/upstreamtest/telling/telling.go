@@ -1,4 +1,4 @@
-// Package telling has strict fakes of what providers tell later: their logs, which lag, and their webhooks, which are
+// Package telling has strict fakes of what providers report later: their logs, which lag, and their webhooks, which are
 // signed and sent again.
 package telling
 
@@ -35,7 +35,7 @@ type Entry struct {
 	entered time.Time
 }
 
-// Dialect is how one provider tells.
+// Dialect is how one provider reports.
 type Dialect interface {
 	// Ask answers a question to the log, or about webhooks; nil: the request is another one. Only entries that can be
 	// seen are given.
@@ -52,7 +52,7 @@ type Dialect interface {
 	Read(m *upstreamtest.Message, e *Entry)
 }
 
-// Log is a provider that takes mail by a fake and tells of it. Its methods may be called from many goroutines.
+// Log is a provider that takes mail by a fake and reports on it. Its methods may be called from many goroutines.
 type Log struct {
 	URL    string
 	Secret string // of webhooks
@@ -218,7 +218,7 @@ func (l *Log) Webhook(at time.Time, entries ...Entry) (http.Header, []byte) {
 	return l.dialect.Sign(l.Secret, at, l.dialect.Body(entries))
 }
 
-// Push sends a webhook until it is taken, as the provider does, and returns the last status; wait is told how long the
+// Push sends a webhook until it is taken, as the provider does, and returns the last status; wait gets how long the
 // provider would wait before each further try.
 func (l *Log) Push(ctx context.Context, address string, wait func(time.Duration), entries ...Entry) (int, error) {
 	for _, d := range append([]time.Duration{0}, l.dialect.Retries()...) {
