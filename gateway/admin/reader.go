@@ -305,7 +305,7 @@ func readPlace(s string) (p place, err error) {
 
 func recordEntry(r *queue.Record) api.Entry {
 	return api.Entry{ID: r.ID, At: r.At, State: r.State, From: r.From, To: r.Recipient.Address, Given: r.Recipient.Given, Upstream: r.Upstream,
-		ProviderID: r.ProviderID, Attempts: r.Attempts, Error: r.Error, Header: r.Header, Size: r.Size, Received: r.Received}
+		ProviderID: r.ProviderID, Attempts: r.Attempts, Error: r.Error, Header: r.Header, Size: r.Size, Received: r.Received, Gateway: r.Gateway}
 }
 
 // Status implements View: what the queue knows.

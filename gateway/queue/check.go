@@ -30,7 +30,7 @@ func (m *Accepted) Check() error {
 		}
 	}
 	for i := range m.Done {
-		if err := m.Done[i].check(); err != nil {
+		if err := m.Done[i].check(true); err != nil {
 			return err
 		}
 	}
@@ -58,10 +58,15 @@ func (p *Part) check() error {
 	return checkAddresses(p.To)
 }
 
-func (r *Record) check() error {
+// check refuses states that no record has. What providers tell later, told, has happened to a record of another store alone.
+func (r *Record) check(told bool) error {
 	switch r.State {
 	case envelope.Sent, envelope.Failed, envelope.Discarded, envelope.Refused:
 		return checkAddresses([]envelope.Recipient{r.Recipient})
+	case envelope.Delivered, envelope.Bounced, envelope.Complained:
+		if told {
+			return checkAddresses([]envelope.Recipient{r.Recipient})
+		}
 	}
 	return fmt.Errorf("queue: a record cannot be in state %q", r.State)
 }
@@ -78,7 +83,7 @@ func (r *Result) Check(part *Part) error {
 		open[to.Address]++
 	}
 	for _, rec := range r.Done {
-		if err := rec.check(); err != nil {
+		if err := rec.check(false); err != nil {
 			return err
 		}
 		open[rec.Recipient.Address]--

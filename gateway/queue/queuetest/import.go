@@ -15,6 +15,7 @@ import (
 func testImport(t *testing.T, h *house) {
 	ids := queue.NewIDs(0)
 	then := time.Now().Add(-50 * time.Hour).Truncate(time.Millisecond)
+	told := then.Add(time.Minute)
 	import1 := func(m *queue.Imported, want bool) {
 		t.Helper()
 		isNew, err := h.q.Import(context.Background(), m)
@@ -28,7 +29,8 @@ func testImport(t *testing.T, h *house) {
 		m.Envelope.Received, m.Header.Subject = then, "moved"
 		m.Parts = []queue.Part{{To: m.Envelope.To[1:], Lane: "second", State: envelope.Held, Interrupted: true,
 			Progress: envelope.Progress{Attempts: 3, Error: "not now"}}}
-		m.Done = []queue.Record{{Recipient: m.Envelope.To[0], State: envelope.Sent, At: then, Upstream: lane, ProviderID: "p-7", Attempts: 2, Received: then}}
+		m.Done = []queue.Record{{Recipient: m.Envelope.To[0], State: envelope.Bounced, At: then, Told: told, Upstream: lane, ProviderID: "p-7", Attempts: 2,
+			Received: then, Gateway: "other"}}
 		m.Events = []queue.Event{{At: then, Kind: queue.EventDeferred, Words: "not now"}}
 		return &queue.Imported{Accepted: m, Body: strings.NewReader("Subject: moved\r\n\r\nhello\r\n"), Size: 25}
 	}
@@ -62,11 +64,21 @@ func testImport(t *testing.T, h *house) {
 		id, to string
 		state  envelope.State
 		size   int64
-	}{{first.ID, "a@example.org", envelope.Sent, 25}, {gone.ID, "c@example.org", envelope.Failed, 70000}} {
+	}{{first.ID, "a@example.org", envelope.Bounced, 25}, {gone.ID, "c@example.org", envelope.Failed, 70000}} {
 		list := h.history(queue.HistoryFilter{ID: want.id})
 		if len(list) != 1 || list[0].State != want.state || list[0].Recipient.Address != want.to || !list[0].At.Equal(then) || list[0].Size != want.size ||
 			!list[0].Received.Equal(then) || list[0].From != "ann@example.com" {
 			t.Errorf("history of %s: %+v", want.id, list)
+		}
+	}
+	if list := h.history(queue.HistoryFilter{ID: first.ID}); len(list) == 1 && (!list[0].Told.Equal(told) || list[0].Gateway != "other") {
+		t.Errorf("what was told of it, and where: %+v", list)
+	}
+	// The other store has reported the bounce, or does: a second one after a delivery that was told in between is no news.
+	for i, kind := range []queue.EventKind{queue.EventDelivered, queue.EventBounced} {
+		done, err := h.q.Apply(context.Background(), queue.News{Upstream: lane, Told: []queue.Told{{ID: first.ID, Recipient: "a@example.org", Kind: kind, At: told.Add(time.Duration(i+1) * time.Second)}}})
+		if err != nil || len(done.Joined) != 1 || done.Joined[0].Report {
+			t.Errorf("%s after that: %+v, %v", kind, done, err)
 		}
 	}
 	if f, err := h.q.Finished(context.Background(), gone.ID); err != nil || !strings.HasPrefix(string(f.Fields), "Subject: gone") {

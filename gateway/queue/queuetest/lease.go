@@ -186,7 +186,10 @@ func testFinish(t *testing.T, h *house) {
 	}
 	for i, want := range r.Done {
 		want.ID, want.From, want.Header, want.Size, want.Received = id, m.Envelope.From, m.Header, 5000, m.Envelope.Received
-		want.Key = got[len(got)-1-i].Key
+		want.Key, want.Gateway = got[len(got)-1-i].Key, got[len(got)-1-i].Gateway
+		if shared := h.q.Fleet() != nil; shared != (want.Gateway != "") {
+			t.Errorf("the record names gateway %q; shared: %v", want.Gateway, shared)
+		}
 		if diff := alike(got[len(got)-1-i], want); diff != "" {
 			t.Errorf("record (-want +got):\n%s", diff)
 		}

@@ -137,6 +137,7 @@ type recordInfo struct {
 	Received   time.Time           `json:"received,omitzero"`
 	Told       time.Time           `json:"told,omitzero"`
 	Reported   bool                `json:"reported,omitempty"` // there is, or was, a late bounce
+	Gateway    string              `json:"gateway,omitempty"`
 }
 
 // Record is a row of history that is ready to be written.
@@ -153,7 +154,8 @@ func newRecord(r *queue.Record, message int64) (Record, error) {
 	code, _ := Code(r.State)
 	info := recordInfo{
 		Upstream: r.Upstream, ProviderID: r.ProviderID, Error: r.Error, Attempts: r.Attempts,
-		Header: r.Header, Size: r.Size, Received: r.Received,
+		Header: r.Header, Size: r.Size, Received: r.Received, Gateway: r.Gateway,
+		Told: r.Told, Reported: r.State == envelope.Bounced, // of what another store has had
 	}
 	if !SameRecipient(r.Recipient, envelope.Recipient{Address: r.Recipient.Address}) {
 		info.To = &r.Recipient
@@ -202,7 +204,7 @@ func (r *Record) Decode() (queue.Record, error) {
 	rec := queue.Record{
 		ID: queue.FormatID(r.Message), Recipient: envelope.Recipient{Address: r.Recipient}, State: State(r.State),
 		At: time.UnixMilli(r.At), Upstream: info.Upstream, ProviderID: info.ProviderID, Error: info.Error,
-		Attempts: info.Attempts, From: r.Sender, Header: info.Header, Size: info.Size, Received: info.Received, Told: info.Told,
+		Attempts: info.Attempts, From: r.Sender, Header: info.Header, Size: info.Size, Received: info.Received, Told: info.Told, Gateway: info.Gateway,
 	}
 	if info.To != nil {
 		rec.Recipient = *info.To
