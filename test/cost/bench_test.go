@@ -13,7 +13,7 @@ import (
 
 	"mailhatch/mime"
 	"mailhatch/mime/mimetest"
-	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/hostile"
 )
 
 // worst is the message that takes most of something.
@@ -94,7 +94,7 @@ func measure(f func()) (spent time.Duration, peak uint64) {
 	var before runtime.MemStats
 	runtime.ReadMemStats(&before)
 	stop, most := make(chan struct{}), make(chan uint64)
-	go upstreamtest.SamplePeak(stop, most)
+	go hostile.SamplePeak(stop, most)
 	spent = mimetest.CPU(f)
 	close(stop)
 	return spent, max(<-most, before.HeapInuse) - before.HeapInuse

@@ -14,7 +14,7 @@ import (
 
 	"mailhatch/mime"
 	"mailhatch/upstream"
-	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/hostile"
 )
 
 // sinkAnswers are what each API says to a mail that it took.
@@ -107,7 +107,7 @@ func BenchmarkLargeMail(b *testing.B) {
 			b.SetBytes(4 * row.size)
 			stop, peak := make(chan struct{}), make(chan uint64)
 			runtime.GC()
-			go upstreamtest.SamplePeak(stop, peak)
+			go hostile.SamplePeak(stop, peak)
 			for b.Loop() {
 				var wait sync.WaitGroup
 				for range 4 {

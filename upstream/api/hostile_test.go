@@ -7,7 +7,7 @@ import (
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
-	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/hostile"
 )
 
 // discarding takes every request and reads its body.
@@ -46,7 +46,7 @@ func TestHostileRequests(t *testing.T) {
 	if raceEnabled {
 		size >>= 4
 	}
-	upstreamtest.CheckHostile(t, size, builders(t))
+	hostile.Check(t, size, builders(t))
 }
 
 // TestLargeRequests: the size of a message is not the size of what is held of it.
@@ -54,8 +54,8 @@ func TestLargeRequests(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs memory and time of its own")
 	}
-	upstreamtest.CheckLarge(t, builders(t))
+	hostile.CheckLarge(t, builders(t))
 }
 
 // BenchmarkHostile reports the slowest and the fattest message of 1 MB for each API.
-func BenchmarkHostile(b *testing.B) { upstreamtest.BenchmarkHostile(b, builders(b)) }
+func BenchmarkHostile(b *testing.B) { hostile.Benchmark(b, builders(b)) }

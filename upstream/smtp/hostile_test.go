@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"mailhatch/upstream"
-	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/hostile"
 )
 
 // builders make the wire form of a message, and throw it away.
@@ -22,12 +22,12 @@ func builders(tb testing.TB) map[string]func(*upstream.Mail) {
 }
 
 // TestHostileRequests holds the promise for relays, from the bytes to the wire.
-func TestHostileRequests(t *testing.T) { upstreamtest.CheckHostile(t, 1<<18, builders(t)) }
+func TestHostileRequests(t *testing.T) { hostile.Check(t, 1<<18, builders(t)) }
 
 // TestLargeRequests: the size of a message is not the size of what is held of it.
 func TestLargeRequests(t *testing.T) {
-	upstreamtest.CheckLarge(t, builders(t))
+	hostile.CheckLarge(t, builders(t))
 }
 
 // BenchmarkHostile reports the slowest and the fattest message of 1 MB for a relay.
-func BenchmarkHostile(b *testing.B) { upstreamtest.BenchmarkHostile(b, builders(b)) }
+func BenchmarkHostile(b *testing.B) { hostile.Benchmark(b, builders(b)) }

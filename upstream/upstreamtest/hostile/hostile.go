@@ -1,4 +1,5 @@
-package upstreamtest
+// Package hostile measures what messages cost an upstream that are made to be expensive, or are large.
+package hostile
 
 import (
 	"maps"
@@ -40,9 +41,9 @@ func peakHeap(f func()) uint64 {
 	return max(<-peak, before.HeapInuse) - before.HeapInuse
 }
 
-// CheckHostile holds the promise for each upstream, from the bytes to the request: no message of 1 MB
-// takes more than a second, or 64 MB at a time. A busy machine gets more time; BenchmarkHostile measures it.
-func CheckHostile(t *testing.T, size int, all map[string]func(*upstream.Mail)) {
+// Check holds the promise for each upstream, from the bytes to the request: no message of 1 MB
+// takes more than a second, or 64 MB at a time. A busy machine gets more time; Benchmark measures it.
+func Check(t *testing.T, size int, all map[string]func(*upstream.Mail)) {
 	t.Helper()
 	const patience = 10 * time.Second
 	for name, raw := range mimetest.Hostile(size) {
@@ -81,8 +82,8 @@ func CheckLarge(t *testing.T, all map[string]func(*upstream.Mail)) {
 	}
 }
 
-// BenchmarkHostile reports the slowest and the fattest message, of 1 MB and of 37 MiB, for each upstream.
-func BenchmarkHostile(b *testing.B, all map[string]func(*upstream.Mail)) {
+// Benchmark reports the slowest and the fattest message, of 1 MB and of 37 MiB, for each upstream.
+func Benchmark(b *testing.B, all map[string]func(*upstream.Mail)) {
 	small, large := map[string]mime.Source{}, map[string]mime.Source{}
 	for name, raw := range mimetest.Hostile(1 << 20) {
 		small[name] = mime.NewBytesSource([]byte(raw))
