@@ -9,7 +9,7 @@ import (
 type Importer interface {
 	// Import stores a message under the id that it has, with its parts as they wait and the records and events of its
 	// recipients, in one write, and reports whether that is new. Where the id is known already, waiting or in the history, it
-	// changes nothing. Only one may import into a store at a time.
+	// changes nothing. One message may not be imported twice at the same time.
 	Import(ctx context.Context, m *Imported) (isNew bool, err error)
 }
 

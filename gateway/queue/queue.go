@@ -5,10 +5,11 @@
 // a route and each attempt may divide a part further. When a message has no part left, its body goes,
 // or stays for a while where that is asked for, and its history stays.
 //
-// Engines implement [Engine], which is four interfaces in one: [Queue] is what accepting and delivering
+// Engines implement [Engine], which is several interfaces in one: [Queue] is what accepting and delivering
 // need, [Operator] what people do to mail that waits, [History] what is known of mail that is gone, [Feedback]
-// what its providers tell of it later.
-// Package engines has the table of them, queuetest and historytest the suites that each must pass.
+// what its providers tell of it later, [Forwards] who else is handed that, [Suppressions] whom no mail is offered to,
+// [Importer] how mail comes from another store. Package engines has the table of them; queuetest, historytest and
+// feedbacktest are the suites that each must pass, and package told decides for all what later events change.
 package queue
 
 import (

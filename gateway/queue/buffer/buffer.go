@@ -92,7 +92,7 @@ func (m *Buffer) Shrink(keep int) {
 	m.list = m.list[:keep]
 }
 
-// Write copies p into the memory that room returns, piece by piece; took hears of each.
+// Write copies p into the memory that room returns, and calls took with each piece.
 func Write(p []byte, room func() ([]byte, error), took func([]byte)) (n int, err error) {
 	for n < len(p) {
 		to, err := room()
@@ -106,7 +106,7 @@ func Write(p []byte, room func() ([]byte, error), took func([]byte)) (n int, err
 	return n, nil
 }
 
-// ReadFrom reads all of r into the memory that room returns, without a buffer between; took hears of each piece.
+// ReadFrom reads all of r into the memory that room returns, without a buffer between, and calls took with each piece.
 func ReadFrom(r io.Reader, room func() ([]byte, error), took func([]byte)) (total int64, err error) {
 	for {
 		to, err := room()

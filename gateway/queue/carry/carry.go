@@ -22,10 +22,10 @@ type Done struct {
 }
 
 // ErrUnclean is why a store is not copied whose last process did not end well.
-var ErrUnclean = errors.New("the gateway did not end well: what became of its last offers is not marked yet")
+var ErrUnclean = errors.New("the gateway did not shut down cleanly, and what became of its last offers is not recorded yet")
 
 // Copy copies all messages and what became of others, in no state but the one that they have, then pauses and suppressed
-// addresses. What the other store has already it leaves alone: a copy that was cut off goes on. Neither store may be in use.
+// addresses. What the other store has already it leaves alone: a copy that was cut off goes on. No gateway may use the first store.
 // tell, if there is one, is called now and then.
 func Copy(ctx context.Context, from queue.Reader, to queue.Engine, tell func(Done)) (done Done, err error) {
 	if h, err := from.Health(ctx); err != nil {

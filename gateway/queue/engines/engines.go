@@ -99,7 +99,7 @@ func Migrate(ctx context.Context, engine string, s queue.Settings) (before, now 
 		return 0, 0, err
 	}
 	if k.migrate == nil {
-		return 0, 0, fmt.Errorf("queue: the engine %s brings its files up to date by itself", engine)
+		return 0, 0, fmt.Errorf("queue: the %s engine updates its files by itself", engine)
 	}
 	return k.migrate(ctx, s)
 }

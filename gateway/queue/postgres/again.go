@@ -29,7 +29,7 @@ func (s *Store) askAgain(group []*batch.Op[*newMail], rows *mailRows, lost error
 		}
 		select {
 		case <-ctx.Done():
-			batch.Settle(group, fmt.Errorf("the database has not said whether the mail is stored: %w", database.Describe(lost)))
+			batch.Settle(group, fmt.Errorf("the database did not confirm whether the mail was stored: %w", database.Describe(lost)))
 			return
 		case <-time.After(askRest):
 		}

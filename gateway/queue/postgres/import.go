@@ -13,7 +13,7 @@ import (
 func (s *Store) Import(ctx context.Context, m *queue.Imported) (isNew bool, err error) {
 	id, ok := queue.ParseID(m.ID)
 	if !ok {
-		return false, fmt.Errorf("queue: %q is no id of a message", m.ID)
+		return false, fmt.Errorf("queue: %q is not a queue id", m.ID)
 	}
 	if known, err := queue.IsKnown(ctx, s, m.ID); known || err != nil {
 		return false, err

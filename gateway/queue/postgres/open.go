@@ -273,7 +273,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	if err := s.unregister(ctx); err != nil {
-		s.log.Warn("queue: what this gateway had leased is given back by time alone", "error", err)
+		s.log.Warn("queue: the leases of this gateway were not given back; they expire by themselves", "error", err)
 	}
 	s.pool.Close()
 	return nil

@@ -30,7 +30,7 @@ func (s *Store) register(ctx context.Context) (slot int, err error) {
 			return err
 		}
 		if slot < 0 {
-			return fmt.Errorf("queue: %d gateways share the database, and no more can", clock.Slots)
+			return fmt.Errorf("queue: %d gateways share the database already, which is the limit", clock.Slots)
 		}
 		_, err := tx.Exec(ctx, "INSERT INTO sessions (session, gateway, slot, seen) VALUES ($1, $2, $3, "+database.Now+")", s.session, database.Text(s.gateway), slot)
 		return err
@@ -86,7 +86,7 @@ func (s *Store) beat(ctx context.Context) {
 		}
 		err := errors.Join(s.extendAll(ctx), s.tell(ctx), s.clock.Ask(ctx, s.pool, s.now))
 		if err != nil && !failing && ctx.Err() == nil {
-			s.log.Warn("queue: the database does not learn that this gateway lives; others take its mail over soon", "error", err)
+			s.log.Warn("queue: this gateway cannot renew its leases; others will take over its mail soon", "error", err)
 		}
 		failing = err != nil
 	}
@@ -106,7 +106,7 @@ func (s *Store) makeDays(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := s.days(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("queue: no partition of the history was made for the next days", "error", err)
+			s.log.Warn("queue: no partitions of the history were made for the coming days", "error", err)
 		}
 	}
 }

@@ -85,6 +85,6 @@ func testImport(t *testing.T, h *house) {
 		t.Errorf("what is kept of it: %+v, %v", f, err)
 	}
 	if _, err := h.q.Import(context.Background(), &queue.Imported{Accepted: ended, ID: "?", Body: strings.NewReader("")}); err == nil {
-		t.Error("an id that is none")
+		t.Error("an invalid id is taken")
 	}
 }

@@ -77,7 +77,7 @@ func TestChoice(t *testing.T) {
 		}
 	}
 	if _, err := row.NewPage(queue.Filter{}, queue.Page{After: "?"}); !errors.Is(err, queue.ErrPlace) {
-		t.Errorf("behind what is no id: %v", err)
+		t.Errorf("behind an invalid id: %v", err)
 	}
 	if _, err := row.NewChoice(queue.Filter{State: "sent"}); err == nil {
 		t.Error("what is sent waits")

@@ -112,7 +112,7 @@ func (s *Store) moveAll(ctx context.Context) {
 		if taken := s.taken.Load(); taken != moved && !s.away() {
 			n, err := s.move(ctx)
 			if n > 0 {
-				s.log.Info("queue: mail of the spool is in the database", "messages", n)
+				s.log.Info("queue: mail was moved from the spool to the database", "messages", n)
 			}
 			if err != nil && !failing && ctx.Err() == nil {
 				s.log.Warn("queue: mail stays in the spool for now", "error", err)
@@ -181,7 +181,7 @@ func (s *Store) moveOne(ctx context.Context, m *queue.Message) error {
 	}
 	changed, err := s.local.Delete(ctx, queue.Filter{IDs: []string{m.ID}}, "spool")
 	if err == nil && changed.Messages != 1 {
-		err = errors.New("it is in the database, and does not leave the spool")
+		err = errors.New("it is in the database but could not be removed from the spool")
 	}
 	return err
 }
@@ -206,7 +206,7 @@ func (s *Store) newID(ctx context.Context, m *queue.Message) (string, error) {
 		if !taken {
 			return id, nil
 		}
-		s.log.Warn("queue: other mail has the id of a message in the spool, which gets the next one", "id", id)
+		s.log.Warn("queue: the id of a message in the spool is taken; it gets the next one", "id", id)
 	}
 }
 

@@ -97,7 +97,7 @@ func TestToldInVain(t *testing.T) {
 		t.Errorf("%+v %v", done, err)
 	}
 	if err := s.Dismiss(ctx, "?"); !errors.Is(err, queue.ErrReported) {
-		t.Errorf("a key that is none: %v", err)
+		t.Errorf("an invalid key: %v", err)
 	}
 	now = now.Add(queue.JoinTime)
 	if _, err := s.Prune(ctx, queue.Keep{}); err != nil {

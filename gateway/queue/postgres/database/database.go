@@ -190,7 +190,7 @@ func IsBusy(err error) bool { c := code(err); return c == lockNotAvailable || c 
 // Now is the expression of the database's time in milliseconds. Leases count by it: the clocks of gateways may differ.
 const Now = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 
-// Text is a text as a column takes it: valid, and without NUL, which PostgreSQL knows not.
+// Text is a text as a column takes it: valid, and without NUL, which PostgreSQL does not take.
 func Text(s string) string {
 	if !strings.Contains(s, "\x00") {
 		return strings.ToValidUTF8(s, "�")

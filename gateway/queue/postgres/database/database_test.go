@@ -112,7 +112,7 @@ func TestCommit(t *testing.T) {
 		pool.Close()
 	}
 	if _, err := Open(t.Context(), "postgres://u:secret@h:port/"); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("a URL that is none: %v", err)
+		t.Errorf("an invalid URL: %v", err)
 	}
 }
 

@@ -243,7 +243,7 @@ func (s *Server) launch() (err error) {
 	}
 }
 
-// CPU is what the server's processes have used so far, as far as Linux tells; 0 elsewhere.
+// CPU is what the server's processes have used so far, as far as Linux reports it; 0 elsewhere.
 func (s *Server) CPU() (used time.Duration) {
 	text, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
 	pid, _, _ := strings.Cut(string(text), "\n")

@@ -47,7 +47,7 @@ func Ask(ctx context.Context, db DB) (h queue.Health, err error) {
 	age := time.Duration(oldest * float64(time.Second)).Round(time.Second)
 	h.Database = &queue.DatabaseHealth{DeadRows: dead, Snapshot: age}
 	note(noSync || noPages, "the database server has fsync or full_page_writes off: mail that was accepted can be lost when its machine stops")
-	note(age > snapshotLong, "a transaction has been open in the database for %s: rows that are gone stay until it ends (pg_stat_activity says whose it is)", age)
+	note(age > snapshotLong, "a transaction has been open in the database for %s: deleted rows cannot be removed until it ends (pg_stat_activity shows whose it is)", age)
 	note(dead > deadMany && dead > 2*live, "the table parts has %d dead rows beside %d: is autovacuum running?", dead, live)
 	return h, nil
 }
@@ -121,7 +121,7 @@ func vacuumAll(ctx context.Context, db DB, log *slog.Logger, list []vacuum) {
 		next = vacuumEvery
 		for _, v := range list {
 			if err := v.run(ctx, db); err != nil && ctx.Err() == nil {
-				log.Debug("queue: a table was not vacuumed; the server's autovacuum sees to it", "table", v.table, "error", err)
+				log.Debug("queue: a table was not vacuumed; the server's autovacuum will see to it", "table", v.table, "error", err)
 				next = vacuumRest
 			}
 		}

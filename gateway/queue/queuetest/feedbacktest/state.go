@@ -81,7 +81,7 @@ func testLateBounce(t *testing.T, h *house) {
 		t.Errorf("the second page: %+v %v", page, err)
 	}
 	if _, err := h.q.LateBounces(ctx, "?", 1); !errors.Is(err, queue.ErrPlace) {
-		t.Errorf("behind a key that is none: %v", err)
+		t.Errorf("behind an invalid key: %v", err)
 	}
 	first := list[0]
 	if first.Record.ID != id || first.Record.From != sender || first.Record.Recipient.Address != "ann@example.org" || first.Record.State != envelope.Bounced ||
@@ -99,7 +99,7 @@ func testLateBounce(t *testing.T, h *house) {
 	}
 	report.Reports = []string{"?"}
 	if _, err := h.commit(report); !errors.Is(err, queue.ErrReported) {
-		t.Errorf("Commit with a key that is none: %v", err)
+		t.Errorf("Commit with an invalid key: %v", err)
 	}
 	if left := h.late(); len(left) != 1 || left[0].Key != list[2].Key {
 		t.Errorf("left: %+v", left)

@@ -244,10 +244,10 @@ func testNotes(t *testing.T, s Store) {
 		t.Errorf("got %+v", later)
 	}
 	if n := must[[]queue.Note](t)(a.Notes(t.Context(), "gate/100%_")); len(n) != 1 {
-		t.Errorf("a prefix is no pattern: %+v", n)
+		t.Errorf("a prefix is not a pattern: %+v", n)
 	}
 	if n := must[[]queue.Note](t)(a.Notes(t.Context(), "gate_")); len(n) != 0 {
-		t.Errorf("a prefix is no pattern: %+v", n)
+		t.Errorf("a prefix is not a pattern: %+v", n)
 	}
 	if n := must[[]queue.Note](t)(a.Notes(t.Context(), "")); len(n) != 3 || string(n[2].Value) != "secret\x00\xff" {
 		t.Errorf("all: %+v", n)
