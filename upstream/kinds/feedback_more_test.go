@@ -115,6 +115,16 @@ func TestBusyStretchOfSendGrid(t *testing.T) {
 	}
 }
 
+// TestErrorsComeOnce: a setting that several clients of an upstream share is blamed once.
+func TestErrorsComeOnce(t *testing.T) {
+	for name, tell := range tellers() {
+		_, err := upstreamtest.Open(kinds.Kinds()[kindIndex(t, name)], strings.Replace(tell.config, "QUEUE", "http://127.0.0.1:1", 1)+"base_url = \"http://127.0.0.1:1\"\nca_file = \"none.pem\"\ntimeout = \"0s\"\n")
+		if err == nil || strings.Count(err.Error(), "ca_file") != 1 || strings.Count(err.Error(), "timeout") != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestSeveralRecipientsOfResend: the list of mail does not show which of several recipients a state is about.
 func TestSeveralRecipientsOfResend(t *testing.T) {
 	tell := tellers()["resend"]

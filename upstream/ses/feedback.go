@@ -188,22 +188,23 @@ func (nobody) Authorize(context.Context, *http.Request, api.Payload) *upstream.E
 
 var errNoQueue = errors.New("the config has no events_queue")
 
-// feedback opens what the settings listen by.
-func (s *settings) feedback(env upstream.Env, signer *signer) (*feedback, error) {
+// listen checks the settings of later events.
+func (s *settings) listen(env upstream.Env) (*events.Listener, error) {
 	listener, err := s.Events.Open(env, ways)
-	f := &feedback{listener: listener, queue: s.EventsQueue, base: s.BaseURL, certificates: certificates{keys: map[string]*rsa.PublicKey{}}}
-	host := sqsHost(s.EventsQueue)
 	switch {
-	case s.EventsQueue != "" && host == "":
+	case s.EventsQueue != "" && sqsHost(s.EventsQueue) == "":
 		err = errors.Join(err, &upstream.KeyError{Key: "events_queue", Problem: "must be the address of a queue of SQS", Hint: `"https://sqs.eu-west-1.amazonaws.com/123456789012/mail-events"`})
 	case s.EventsQueue == "" && listener != nil && listener.Listening().Every > 0:
 		err = errors.Join(err, &upstream.KeyError{Key: "events_queue", Problem: "is missing: polling asks a queue of SQS", Hint: "doc/feedback.md shows how SES fills it"})
 	}
-	if err != nil {
-		return nil, err
-	}
+	return listener, err
+}
+
+// feedback opens what reads later events, of settings that were found good.
+func (s *settings) feedback(env upstream.Env, signer *signer, listener *events.Listener) (*feedback, error) {
+	f := &feedback{listener: listener, queue: s.EventsQueue, base: s.BaseURL, certificates: certificates{keys: map[string]*rsa.PublicKey{}}}
 	common := s.Settings
-	common.BaseURL = cmp.Or(host, "https://sqs.amazonaws.com")
+	common.BaseURL = cmp.Or(sqsHost(s.EventsQueue), "https://sqs.amazonaws.com")
 	service := api.Service{KeyHint: "the access key, or the role, needs sqs:ReceiveMessage and sqs:DeleteMessage"}
 	var sqsErr, plainErr error
 	f.sqs, sqsErr = api.Open(env, common, service, signer.of("sqs"))

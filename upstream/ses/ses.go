@@ -117,8 +117,12 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		URL: "https://email." + region + ".amazonaws.com", KeyHint: "the access key, or the role, needs the right ses:SendRawEmail",
 		Recipients: maxRecipients, Bytes: maxRequest, Batches: true, Changes: changes(),
 	}, signer)
-	told, listenErr := s.feedback(env, signer)
+	listener, listenErr := s.listen(env)
 	if err = errors.Join(append(errs, err, listenErr)...); err != nil {
+		return nil, err
+	}
+	told, err := s.feedback(env, signer, listener)
+	if err != nil {
 		return nil, err
 	}
 	return &telling{told, api.New(client, &provider{client: client, form: raw.Form{Provider: "SES", Bytes: maxBytes, NewID: true}, set: s.ConfigurationSet, identity: s.IdentityARN})}, nil
