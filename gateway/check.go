@@ -85,7 +85,7 @@ func eventFindings(ctx context.Context, f upstream.Feedback) (list []upstream.Fi
 	case ok:
 		list = append(list, hooker.Hook(ctx, l.URL))
 	default:
-		list = append(list, upstream.Finef("webhook", "the provider does not tell which addresses it has; give it %s by hand", l.URL))
+		list = append(list, upstream.Finef("webhook", "the provider does not show which addresses it has; give it %s by hand", upstream.RedactURL(l.URL)))
 	}
 	return list
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"html"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -302,4 +303,13 @@ func unescapeHex(b []byte, begin, digits int) (int, []byte) {
 		return begin + digits, []byte{byte(n)}
 	}
 	return begin + digits, utf8.AppendRune(nil, rune(n))
+}
+
+// RedactURL returns an address without the password that may be in it.
+func RedactURL(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return Redacted
+	}
+	return u.Redacted()
 }

@@ -169,3 +169,11 @@ func BenchmarkRedact(b *testing.B) {
 		})
 	}
 }
+
+func TestRedactURL(t *testing.T) {
+	for address, want := range map[string]string{"https://user:pass@example.com/x?y=1": "https://user:xxxxx@example.com/x?y=1", "https://example.com/x": "https://example.com/x", "": "", "https://user:pa ss@x": "***"} {
+		if got := upstream.RedactURL(address); got != want {
+			t.Errorf("%q: %q", address, got)
+		}
+	}
+}

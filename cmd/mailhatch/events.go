@@ -67,7 +67,7 @@ func eventsSetup(ctx context.Context, a *app, args []string) error {
 			return fmt.Errorf("the provider has the address, but its secret could not be kept: %w", err)
 		}
 	}
-	fmt.Fprintf(a.stdout, "%s: the provider sends its events to %s\n", u.Name, *address)
+	fmt.Fprintf(a.stdout, "%s: the provider sends its events to %s\n", u.Name, upstream.RedactURL(*address))
 	if !listening.Webhook {
 		fmt.Fprintf(a.stdout, "set mode = \"webhook\" or \"both\" in [upstream.%s.events], so that they are taken\n", u.Name)
 	}

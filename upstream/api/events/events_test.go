@@ -265,7 +265,7 @@ func TestHookFinding(t *testing.T) {
 		{nil, errors.New("no answer"), upstream.Warn, "no answer"},
 		{nil, &upstream.Error{Class: upstream.Account, Err: &upstream.ScopeError{Scope: "hooks", Hint: "h"}}, upstream.Warn, "lacks the scope hooks"},
 	} {
-		if f := events.HookFinding("https://x", row.missing, row.err); f.Level != row.level || !strings.Contains(f.Text, row.word) {
+		if f := events.HookFinding("https://user:pass@x", row.missing, row.err); f.Level != row.level || !strings.Contains(f.Text, row.word) || strings.Contains(f.Text+f.Hint, "pass@") {
 			t.Errorf("%+v", f)
 		}
 	}

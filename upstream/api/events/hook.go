@@ -12,6 +12,7 @@ import (
 // HookFinding is what it means that the provider lacks some events at an address.
 func HookFinding(address string, missing []string, err error) upstream.Finding {
 	f := upstream.Finding{Name: "webhook", Level: upstream.Warn}
+	address = upstream.RedactURL(address)
 	var scope *upstream.ScopeError
 	switch {
 	case errors.As(err, &scope):
