@@ -75,6 +75,7 @@ type Reader interface {
 	Finished(ctx context.Context, id string) (*Finished, error)
 	Paused(ctx context.Context) (map[string]Pause, error)
 	Suppressions(ctx context.Context, f SuppressionFilter) ([]Suppression, error)
+	LateBounces(ctx context.Context, after string, max int) ([]LateBounce, error)
 	Stats(ctx context.Context) (map[envelope.State]Depth, error)
 	Health(ctx context.Context) (Health, error)
 	// Backup is that of Operator; it fails when a process that has opened the store since takes away what is needed.

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"time"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
 
@@ -37,11 +40,10 @@ func Copy(ctx context.Context, from queue.Reader, to queue.Engine, tell func(Don
 	if tell == nil {
 		tell = func(Done) {}
 	}
-	if err := c.waiting(ctx, tell); err != nil {
-		return c.done, err
-	}
-	if err := c.ended(ctx, tell); err != nil {
-		return c.done, err
+	for _, step := range []func(context.Context, func(Done)) error{c.unreported, c.waiting, c.ended, c.bounced} {
+		if err := step(ctx, tell); err != nil {
+			return c.done, err
+		}
 	}
 	paused, err := from.Paused(ctx)
 	if err != nil {
@@ -74,7 +76,55 @@ type copier struct {
 	from queue.Reader
 	to   queue.Engine
 	seen map[string]struct{} // ids
+	late []queue.LateBounce  // that nobody was told of yet
 	done Done
+}
+
+// unreported reads the late bounces that nobody was told of yet.
+func (c *copier) unreported(ctx context.Context, _ func(Done)) error {
+	after := ""
+	for {
+		list, err := c.from.LateBounces(ctx, after, pageSize)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		after = list[len(list)-1].Key
+		for i := range list {
+			if list[i].Record.State == envelope.Bounced {
+				c.late = append(c.late, list[i])
+			}
+		}
+	}
+}
+
+// untell takes back what was told of recipients whose late bounce was not reported: the other store is told of it anew.
+func (c *copier) untell(m *queue.Imported) {
+	for i := range c.late {
+		l := &c.late[i]
+		if l.Record.ID != m.ID {
+			continue
+		}
+		for j := range m.Done {
+			if r := &m.Done[j]; r.Recipient.Address == l.Record.Recipient.Address {
+				r.State, r.Told, r.Error = envelope.Sent, time.Time{}, ""
+			}
+		}
+		m.Events = slices.DeleteFunc(m.Events, func(e queue.Event) bool {
+			return e.Told != "" && e.Kind == l.Told.Kind && slices.Contains(e.To, l.Record.Recipient.Address)
+		})
+	}
+}
+
+// bounced tells the other store of late bounces, which it does not report twice.
+func (c *copier) bounced(ctx context.Context, _ func(Done)) error {
+	for i := range c.late {
+		l := &c.late[i]
+		l.Told.ID, l.Told.Recipient = l.Record.ID, l.Record.Recipient.Address
+		if _, err := c.to.Apply(ctx, queue.News{Upstream: l.Record.Upstream, Told: []queue.Told{l.Told}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // waiting copies what is in the queue.
@@ -112,6 +162,7 @@ func (c *copier) put(ctx context.Context, m *queue.Imported, counter *int) (err 
 	if m.Events, err = c.from.Events(ctx, m.ID); err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return err
 	}
+	c.untell(m)
 	isNew, err := c.to.Import(ctx, m)
 	switch {
 	case err != nil:

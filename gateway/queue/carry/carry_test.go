@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,11 +78,37 @@ func (s *store) fill(t *testing.T, n int) {
 			t.Fatal(err)
 		}
 	}
+	tell(t, q)
 	if err := q.Pause(t.Context(), "bulk", "root"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := q.Suppress(t.Context(), queue.Suppression{Address: "no@example.org", Reason: queue.SuppressionReason(queue.EventBounced), At: time.Now()}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// tell lets the upstream tell of some mail: that it was delivered, or that it bounced, of which one sender in two was told.
+func tell(t *testing.T, q queue.Engine) {
+	t.Helper()
+	records, err := q.Search(t.Context(), queue.HistoryFilter{State: envelope.Sent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range records {
+		told := queue.Told{ID: r.ID, Recipient: r.Recipient.Address, Kind: queue.EventBounced, At: r.At.Add(time.Hour), Words: "550 no", Status: "5.1.1", Key: fmt.Sprint("k", i)}
+		if i%4 == 0 {
+			told.Kind = queue.EventDelivered
+		}
+		if _, err := q.Apply(t.Context(), queue.News{Upstream: "main", Told: []queue.Told{told}}); err != nil {
+			t.Fatal(err)
+		}
+		late, err := q.LateBounces(t.Context(), "", 100)
+		if err == nil && i%2 == 0 && len(late) > 0 {
+			err = q.Dismiss(t.Context(), late[len(late)-1].Key)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -116,7 +143,21 @@ func story(t *testing.T, r queue.Reader) (lines []string) {
 		if err == nil && f != nil {
 			fields = string(f.Fields)
 		}
-		lines = append(lines, fmt.Sprint(rec.ID, rec.Recipient.Address, rec.State, rec.At.UnixMilli(), rec.ProviderID, rec.Header, rec.Size, rec.Received.UnixMilli(), fields))
+		lines = append(lines, fmt.Sprint(rec.ID, rec.Recipient.Address, rec.State, rec.At.UnixMilli(), rec.ProviderID, rec.Header, rec.Size, rec.Received.UnixMilli(), rec.Told.UnixMilli(), rec.Error, fields))
+		events, err := r.Events(ctx, rec.ID)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			lines = append(lines, fmt.Sprint("event ", rec.ID, e.Kind, e.To, e.At.UnixMilli(), e.Words, e.Status, e.Told))
+		}
+	}
+	late, err := r.LateBounces(ctx, "", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range late {
+		lines = append(lines, fmt.Sprint("late ", l.Record.ID, l.Record.Recipient.Address, l.Told.Words, l.Told.Status, l.Told.At.UnixMilli()))
 	}
 	slices.Sort(lines)
 	return lines
@@ -145,6 +186,9 @@ func TestCopy(t *testing.T) {
 	back := &store{"sqlite", queue.Settings{Dir: filepath.Join(t.TempDir(), "back")}}
 	old.fill(t, n)
 	want := story(t, old.read(t))
+	if !slices.ContainsFunc(want, func(line string) bool { return strings.HasPrefix(line, "late ") }) {
+		t.Fatal("nobody waits for a late bounce")
+	}
 
 	q, stop := shared.open(t)
 	if done, err := Copy(t.Context(), old.read(t), &broken{q, n / 2}, nil); !errors.Is(err, errCut) || done.Waiting+done.Ended != n/2 {

@@ -15,6 +15,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/backup"
 	"mailhatch/gateway/queue/sqlite/database"
 	"mailhatch/gateway/queue/sqlite/depth"
+	"mailhatch/gateway/queue/sqlite/feedback"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/pause"
 	"mailhatch/gateway/queue/sqlite/suppress"
@@ -138,6 +139,7 @@ type readOnly struct {
 	*history.Keeper
 	pause.Board
 	*suppress.Register
+	version int64 // of the tables, which nobody brings up to date here
 }
 
 // OpenReadOnly opens the queue in a state directory for reading. It takes no lock and needs no right
@@ -157,13 +159,29 @@ func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
 	r.Keeper, r.Board = history.New(history.Access{Dir: o.Dir, Veil: hide, Read: r.ask}), pause.Board{Read: r.ask}
 	r.Register = suppress.NewRegister(suppress.Access{Read: r.ask, Veil: hide, Now: time.Now})
 	// The first query shows whether the file can be read at all.
-	if err := r.use(ctx, func(conn *sqlite.Conn) error {
-		_, err := database.Number(conn, "SELECT count(*) FROM sqlite_schema")
+	if err := r.use(ctx, func(conn *sqlite.Conn) (err error) {
+		r.version, err = database.Version(conn)
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	return r, nil
+}
+
+// Suppressions implements queue.Reader.
+func (r readOnly) Suppressions(ctx context.Context, f queue.SuppressionFilter) ([]queue.Suppression, error) {
+	if r.version < database.FirstSuppressions {
+		return nil, nil
+	}
+	return r.Register.Suppressions(ctx, f)
+}
+
+// LateBounces implements queue.Reader.
+func (r readOnly) LateBounces(ctx context.Context, after string, most int) ([]queue.LateBounce, error) {
+	if r.version < database.FirstFeedback {
+		return nil, nil
+	}
+	return feedback.Desk{History: r.Keeper}.LateBounces(ctx, after, most)
 }
 
 // Stats counts parts by state; it looks at all of them.

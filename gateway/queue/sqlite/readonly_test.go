@@ -12,6 +12,7 @@ import (
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite"
+	"mailhatch/gateway/queue/sqlite/database"
 )
 
 // fillState leaves a store with two queued messages, one of them in a file, and one record.
@@ -67,6 +68,38 @@ func TestReadOnly(t *testing.T) {
 	defer mustClose(t, s)
 	if got, err := s.List(context.Background(), queue.Filter{}, queue.Page{}); err != nil || len(got) != 2 {
 		t.Errorf("after reading, the store has %d messages, %v", len(got), err)
+	}
+}
+
+// TestReadOnlyOld reads a state that an older version has left: what it had no tables for is empty.
+func TestReadOnlyOld(t *testing.T) {
+	dir, ctx := t.TempDir(), context.Background()
+	s := openStore(t, queue.Settings{Dir: dir})
+	small, large := fillState(t, s)
+	mustClose(t, s)
+	conn, err := database.Open(filepath.Join(dir, "queue.db"), database.ReaderCacheKiB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"DROP TABLE suppressions", "DROP TABLE feedback_late", "PRAGMA user_version = 7"} {
+		if err := database.Exec(conn, sql, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkReadOnly(t, dir, small, large)
+	r, err := sqlite.OpenReadOnly(ctx, queue.Settings{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, r)
+	if list, err := r.Suppressions(ctx, queue.SuppressionFilter{}); len(list) > 0 || err != nil {
+		t.Errorf("suppressions: %v, %v", list, err)
+	}
+	if list, err := r.LateBounces(ctx, "", 10); len(list) > 0 || err != nil {
+		t.Errorf("late bounces: %v, %v", list, err)
 	}
 }
 

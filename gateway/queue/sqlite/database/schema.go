@@ -221,17 +221,26 @@ func fill(path string) error {
 		applicationID, schemaVersion, schema), nil)
 }
 
+// Versions of the tables that were the first to have some of them.
+const (
+	FirstSuppressions = 8
+	FirstFeedback     = 9
+)
+
+// Version is that of the tables of a database.
+func Version(conn *sqlite.Conn) (int64, error) { return Number(conn, "PRAGMA user_version") }
+
 // Upgrade brings a database of an older version to this one. It reports whether its bodies had no trailers.
 func Upgrade(conn *sqlite.Conn) (noTrailers bool, err error) {
-	v, err := Number(conn, "PRAGMA user_version")
+	v, err := Version(conn)
 	if err != nil || v == schemaVersion {
 		return false, err
 	}
 	script := outgoingTable
-	if v < 9 {
+	if v < FirstFeedback {
 		script += feedbackTables
 	}
-	if v < 8 {
+	if v < FirstSuppressions {
 		script += suppressionTable
 	}
 	if v < 7 {
