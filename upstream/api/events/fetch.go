@@ -30,8 +30,9 @@ func (r *Reader) With(scope upstream.ScopeError) *Reader {
 	return &other
 }
 
-// maxAnswer bounds what is read of an answer: a thousand events with all their fields, a list of a hundred thousand addresses.
-const maxAnswer = 16 << 20
+// maxAnswer bounds what is read of an answer, in bytes: a thousand events with all their fields, or a list of thirty thousand
+// addresses. Looking for secrets in it takes up to 25 times as much memory for a moment.
+const maxAnswer = 4 << 20
 
 // Read makes a request and reads an answer of JSON into v. The error is an *upstream.Error.
 func (r *Reader) Read(ctx context.Context, q *api.Request, v any) error {
