@@ -168,6 +168,16 @@ func MayMove(p *Part, lane string) bool {
 	return !p.Interrupted && (!p.Progress.Uncertain || p.Progress.Upstream == lane)
 }
 
+// About makes an event that of the recipients of a part.
+func (e Event) About(p *Part, attempts int) Event {
+	e.To = make([]string, len(p.To))
+	for i := range p.To {
+		e.To[i] = p.To[i].Address
+	}
+	e.Upstream, e.Attempts = p.Lane, attempts
+	return e
+}
+
 // MoveEvent says that an operator has moved parts.
 func MoveEvent(lane, by string) Event {
 	e := Event{Kind: EventMoved, Lane: lane, By: by}

@@ -270,23 +270,15 @@ func (v *visit) end(ctx context.Context, tx pgx.Tx, f *found, p *row.StoredPart,
 
 // note writes the event of what was done to a part.
 func (v *visit) note(message int64, part *queue.Part, attempts int) error {
-	e := v.event
-	if e.Kind == "" {
+	if v.event.Kind == "" {
 		return nil
 	}
-	for i := range part.To {
-		e.To = append(e.To, part.To[i].Address)
-	}
-	e.Upstream, e.Attempts = part.Lane, attempts
-	return v.store.AddEvents(&v.history, message, []queue.Event{e})
+	return v.store.AddEvents(&v.history, message, []queue.Event{v.event.About(part, attempts)})
 }
 
 // divide takes some recipients out of a part, which stays as it is otherwise, and makes part the one of these.
 func (v *visit) divide(p *row.StoredPart, m *queue.Message, part *queue.Part, to []envelope.Recipient) (*row.StoredPart, error) {
-	rest := *part
-	rest.To = slices.DeleteFunc(slices.Clone(part.To), func(r envelope.Recipient) bool {
-		return slices.ContainsFunc(to, func(o envelope.Recipient) bool { return row.SameRecipient(r, o) })
-	})
+	rest := row.Without(*part, to)
 	part.To = to
 	stays, split := p.Part, *p
 	var err error

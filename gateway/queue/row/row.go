@@ -125,6 +125,14 @@ func SameRecipient(a, b envelope.Recipient) bool {
 	return a.Address == b.Address && a.Given == b.Given && a.ORcpt == b.ORcpt && slices.Equal(a.Notify, b.Notify)
 }
 
+// Without returns a part without some of its recipients.
+func Without(p queue.Part, to []envelope.Recipient) queue.Part {
+	p.To = slices.DeleteFunc(slices.Clone(p.To), func(r envelope.Recipient) bool {
+		return slices.ContainsFunc(to, func(o envelope.Recipient) bool { return SameRecipient(r, o) })
+	})
+	return p
+}
+
 // recordInfo is what a row of history holds as JSON beside its columns.
 type recordInfo struct {
 	To         *envelope.Recipient `json:"to,omitempty"` // where it holds more than the address

@@ -253,15 +253,10 @@ func (v *visit) parts(t *tx, found *row.Message, m *queue.Message) (changed bool
 
 // note writes the event of what was done to a part.
 func (v *visit) note(t *tx, message int64, part *queue.Part, attempts int) error {
-	e := v.event
-	if e.Kind == "" {
+	if v.event.Kind == "" {
 		return nil
 	}
-	for i := range part.To {
-		e.To = append(e.To, part.To[i].Address)
-	}
-	e.Upstream, e.Attempts = part.Lane, attempts
-	return v.keeper.AddEvents(t.conn, t.now, message, []queue.Event{e})
+	return v.keeper.AddEvents(t.conn, t.now, message, []queue.Event{v.event.About(part, attempts)})
 }
 
 // reserve makes sure that nobody works on a part while it is divided.
@@ -278,10 +273,7 @@ func (v *visit) reserve(key row.Key) bool {
 
 // divide gives some recipients of a part a part of their own and makes part that one.
 func (t *tx) divide(p *row.StoredPart, m *queue.Message, part *queue.Part, to []envelope.Recipient, number int64) (*row.StoredPart, error) {
-	rest := *part
-	rest.To = slices.DeleteFunc(slices.Clone(part.To), func(r envelope.Recipient) bool {
-		return slices.ContainsFunc(to, func(o envelope.Recipient) bool { return row.SameRecipient(r, o) })
-	})
+	rest := row.Without(*part, to)
 	part.To = to
 	kept, split := p.Part, *p
 	var err error
