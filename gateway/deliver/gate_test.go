@@ -395,3 +395,27 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenedByAPeer: mail that was put off while its upstream was closed is due as soon as another gateway finds it open.
+func TestOpenedByAPeer(t *testing.T) {
+	a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+		if n == 1 {
+			return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, Status: 401, RetryAfter: time.Hour, Err: errors.New("wrong key")}})
+		}
+		return all(m, upstream.Outcome{})
+	}}
+	r := newRig(t, func(c *Config) { c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a})
+	r.put("a", "x@example.org")
+	r.start()
+	r.await("the closing", func() bool {
+		return r.status("a").State == "closed" && len(r.parts()) == 1 && time.Until(r.parts()[0].NextAt) > time.Minute
+	})
+	g := r.d.Gates()[0]
+	r.await("the mail", func() bool {
+		g.Hear(gate.News{State: gate.Closed, Reason: gate.Account, Until: time.Now().Add(time.Hour)})
+		time.Sleep(300 * time.Millisecond) // for the lane to see it; a slow one sees the next
+		g.Hear(gate.News{State: gate.Open})
+		time.Sleep(50 * time.Millisecond)
+		return len(r.history(envelope.Sent)) == 1
+	})
+}
