@@ -18,6 +18,11 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	section, _, _ := strings.Cut(string(b), "\n## The log")
+	for _, m := range regexp.MustCompile(`(?m)^([A-Z]+) stands for `).FindAllStringSubmatch(section, -1) { // flags that rows name by a word
+		_, stands, _ := strings.Cut(section, m[0])
+		stands, _, _ = strings.Cut(stands, "\n\n")
+		section = regexp.MustCompile(`(?m)^(\| .*?)\[?\b`+m[1]+`\b\]?`).ReplaceAllString(section, "${1}"+strings.ReplaceAll(stands, "\n", " "))
+	}
 	documented := map[string][]string{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z -]+)`(.*?) \\|").FindAllStringSubmatch(section, -1) {
 		documented[m[1]] = flagNames(`(?:^|[\[ ])--?([a-z][a-z-]*)`, m[2])
