@@ -174,6 +174,33 @@ func TestPackagedConfigs(t *testing.T) {
 	}
 }
 
+// TestKubernetesConfig: what the ConfigMap of the gateways on one queue has is a config without faults.
+func TestKubernetesConfig(t *testing.T) {
+	manifest, err := os.ReadFile("../../packaging/kubernetes-postgres.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`(?m)^  config\.toml: \|\n((?:    .*\n|\n)+)`).FindSubmatch(manifest)
+	if text == nil {
+		t.Fatal("there is no config.toml in it")
+	}
+	for name, value := range map[string]string{"MAILHATCH_ALLOW": "10.0.0.0/8", "DATABASE_URL": "postgres://postgres/mailhatch", "API_KEY": "re_1"} {
+		t.Setenv(name, value)
+	}
+	path := filepath.Join(t.TempDir(), "mailhatch.toml")
+	writeFile(t, path, string(text[1]))
+	cfg, err := Load(path, Options{Kinds: kinds.Kinds(), Stdout: os.Stdout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Queue.Engine != "postgres" || len(cfg.Warnings) > 0 || cfg.StateDir != packagedStateDir || cfg.RunDir != packagedRunDir {
+		t.Errorf("engine %s, directories %s and %s, warnings %q", cfg.Queue.Engine, cfg.StateDir, cfg.RunDir, cfg.Warnings)
+	}
+	if err := cfg.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestExampleShowsEveryKey(t *testing.T) {
 	var root map[string]any
 	if _, err := toml.Decode(exampleConfig(t, true), &root); err != nil {

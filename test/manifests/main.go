@@ -14,16 +14,21 @@ import (
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
+	policy "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	strict "sigs.k8s.io/yaml"
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: manifests COMPOSE KUBERNETES")
+	if len(os.Args) < 3 {
+		fmt.Fprintln(os.Stderr, "usage: manifests COMPOSE KUBERNETES...")
 		os.Exit(2)
 	}
-	if err := errors.Join(compose(os.Args[1]), kubernetes(os.Args[2])); err != nil {
+	err := compose(os.Args[1])
+	for _, file := range os.Args[2:] {
+		err = errors.Join(err, kubernetes(file))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -75,8 +80,11 @@ func object(text []byte) error {
 	}
 	into := map[string]any{
 		"v1 Secret":                               &core.Secret{},
+		"v1 ConfigMap":                            &core.ConfigMap{},
 		"v1 Service":                              &core.Service{},
 		"apps/v1 StatefulSet":                     &apps.StatefulSet{},
+		"apps/v1 Deployment":                      &apps.Deployment{},
+		"policy/v1 PodDisruptionBudget":           &policy.PodDisruptionBudget{},
 		"networking.k8s.io/v1 NetworkPolicy":      &networking.NetworkPolicy{},
 		"monitoring.coreos.com/v1 ServiceMonitor": &monitoring.ServiceMonitor{},
 	}[head.APIVersion+" "+head.Kind]
