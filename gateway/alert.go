@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"slices"
 
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/alert"
+	"mailhatch/gateway/canary"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/envelope"
@@ -19,7 +21,7 @@ import (
 func (g *Gateway) alertWatcher() *alert.Watcher {
 	cfg := g.current.Load()
 	w := alert.New(alert.Config{
-		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Endings: g.endings, Maildrop: g.drops,
+		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Endings: g.endings, Maildrop: g.drops, Canaries: g.stoppedCanaries,
 		Healthy: func() bool { return len(g.notReady()) == 0 },
 		Now:     g.clock.Now, Journal: g.journal, Outbox: g.queue, Dir: cfg.StateDir, Version: g.opts.Version,
 	})
@@ -140,4 +142,76 @@ func (g *Gateway) testAlerts(ctx context.Context, name string) ([]api.AlertTest,
 		}
 	}
 	return list, nil
+}
+
+// canaryKeeper sends canaries through upstreams and looks after them.
+func (g *Gateway) canaryKeeper(cfg *config.Config) *canary.Keeper {
+	t := canary.Tools{Store: g.queue, Memory: canary.File(cfg.StateDir), Why: g.whyWaits, Excused: g.restsByWish, Clock: g.clock, Journal: g.journal,
+		Submit: func(ctx context.Context, m *canary.Mail) (string, error) {
+			return g.accept.Canary(ctx, m.From, m.To, m.Upstream, m.Message)
+		}}
+	if g.fleet != nil {
+		t.Memory, t.Alone = canary.Notes(g.queue.Fleet()), g.fleet.Alone
+	}
+	return canary.New(t, canariesOf(cfg))
+}
+
+// canariesOf translates a config for the keeper of canaries; nil: it wants none.
+func canariesOf(cfg *config.Config) *canary.Config {
+	s := &cfg.Canary
+	if !s.IsOn() {
+		return nil
+	}
+	c := &canary.Config{Every: s.Every.Duration, Within: s.Within.Duration, From: s.From, To: s.To, Hostname: cfg.Hostname}
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		if !slices.Contains(s.Upstreams, u.Name) {
+			continue
+		}
+		f, ok := u.Upstream.(upstream.Feedback)
+		c.Upstreams = append(c.Upstreams, canary.Upstream{Name: u.Name, Confirms: ok && !f.Listening().Off() && !f.Listening().Bounces})
+	}
+	return c
+}
+
+// whyWaits says why a message is in the queue.
+func (g *Gateway) whyWaits(ctx context.Context, m *queue.Message) string {
+	view, err := g.waiting(ctx, []queue.Message{*m})
+	if err != nil || len(m.Parts) == 0 {
+		return ""
+	}
+	why := view.Of(m, &m.Parts[0])
+	return why.Words
+}
+
+// restsByWish reports whether an upstream takes no mail because an operator has paused it or a quota of the config is used up.
+func (g *Gateway) restsByWish(name string) bool {
+	return slices.ContainsFunc(g.deliverer.Status(), func(s gate.Status) bool {
+		return s.Name == name && (s.Reason == gate.Paused.String() || s.Reason == gate.Quota.String())
+	})
+}
+
+// stoppedCanaries puts into words where canaries stop.
+func (g *Gateway) stoppedCanaries() (list []alert.Stopped, known bool) {
+	faults, known := g.canaries.Failing()
+	for name, f := range faults {
+		list = append(list, alert.Stopped{Upstream: name, Text: canaryText(name, &f), Error: f.Words, Since: f.Since})
+	}
+	return list, known
+}
+
+func canaryText(name string, f *canary.Fault) string {
+	switch f.Stage {
+	case canary.StageQueue:
+		return fmt.Sprintf("the canary through %s was not accepted into the queue", name)
+	case canary.StageWaiting:
+		return fmt.Sprintf("the canary through %s waits in the queue", name)
+	case canary.StageRefused:
+		return fmt.Sprintf("%s has refused the canary", name)
+	case canary.StageBounced:
+		return fmt.Sprintf("%s has sent the canary, and it bounced", name)
+	case canary.StageElsewhere:
+		return fmt.Sprintf("%s cannot carry the canary", name)
+	}
+	return fmt.Sprintf("%s has taken the canary, but no delivery was reported", name)
 }

@@ -111,7 +111,9 @@ func decide(cfg *config.Config, m *queue.Message, msg *mime.Message) func(to str
 	in.Released = len(m.Parts) > 0 && m.Parts[0].Progress.Released
 	return func(to string) route.Decision {
 		in.To = to
-		return cfg.Routes.Decide(in)
+		d := cfg.Routes.Decide(in)
+		d.Regardless = d.Regardless || m.Envelope.Client.Listener == envelope.CanaryListener
+		return d
 	}
 }
 

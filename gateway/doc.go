@@ -33,8 +33,8 @@
 //	                and upstream/api/events, for those whose provider tells later
 //	config/decode deliver/gate queue/engines
 //	                TOML into structs; when an upstream may be asked; the table of engines. Also upstream/api, smtp and local
-//	config/environ config/value admin/search refused suppression alert queue/sqlite queue/postgres
-//	                a config out of variables; sizes, rates, networks; times and words as people write them; what was refused at the door; who gets no mail, and why; what operators are told; the embedded engine, below it its history and what that hides, its feedback, its pauses, the addresses that get no mail, bodies, database and disk; what rows hold and what later events change in every engine that has a database; the engine that gateways share, below it the same of its own
+//	config/environ config/value admin/search refused suppression alert canary queue/sqlite queue/postgres
+//	                a config out of variables; sizes, rates, networks; times and words as people write them; what was refused at the door; who gets no mail, and why; what operators are told; mail that shows whether upstreams deliver; the embedded engine, below it its history and what that hides, its feedback, its pauses, the addresses that get no mail, bodies, database and disk; what rows hold and what later events change in every engine that has a database; the engine that gateways share, below it the same of its own
 //	smtpd admin/access admin/crowd admin/openapi admin/sock admin/figures maildrop route identity queue bounce
 //	                sessions; who may see what, how many may be idle, how the API is described, and where programs of this machine ask; counts minute by minute; mail left by sendmail; rules; names; what keeps mail; notifications
 //	journal systemd upstream smtpd/limit mime/view mime/wire

@@ -23,6 +23,7 @@ import (
 	"mailhatch/gateway/alert"
 	"mailhatch/gateway/backoff"
 	"mailhatch/gateway/budget"
+	"mailhatch/gateway/canary"
 	"mailhatch/gateway/clock"
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
@@ -71,6 +72,7 @@ type Gateway struct {
 	access    *access.Control
 	alerts    *alert.Watcher
 	feedback  *feedback.Follower
+	canaries  *canary.Keeper
 	recent    journal.Recent
 	page      *page.Page
 	figures   *figures.Figures
@@ -121,8 +123,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer
 	g.access = g.accessControl()
-	g.alerts = g.alertWatcher()
 	g.feedback = g.follower(cfg)
+	g.canaries = g.canaryKeeper(cfg)
+	g.alerts = g.alertWatcher()
 	g.journal.Listen(g.recent.Hear)
 	g.page = g.newPage()
 	g.admin, g.mailq = g.adminServer(), g.mailqServer()
@@ -176,6 +179,7 @@ func (g *Gateway) serve(ctx context.Context, started func()) error {
 	group.Go(func() error { return g.watchExpiries(ctx) })
 	group.Go(func() error { return g.alerts.Run(ctx) })
 	group.Go(func() error { return g.feedback.Run(ctx) })
+	group.Go(func() error { return g.canaries.Run(ctx) })
 	group.Go(func() error { return g.reloadLoop(ctx) })
 	group.Go(func() error { return g.page.Run(ctx) })
 	group.Go(func() error { return g.figures.Run(ctx, g.figuresLost) })

@@ -69,7 +69,7 @@ var plan = [][]string{
 		"upstream/upstreamtest/fakes",
 		"upstream/upstreamtest/telling",
 	},
-	{"gateway/config/environ", "gateway/config/value", "gateway/refused", "gateway/suppression", "gateway/alert", "gateway/admin/search", "gateway/queue/sqlite", "gateway/queue/postgres", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest", "upstream/upstreamtest/hostile", "upstream/upstreamtest/teller", "upstream/api/words", "upstream/smtp/reply"},
+	{"gateway/config/environ", "gateway/config/value", "gateway/refused", "gateway/suppression", "gateway/alert", "gateway/canary", "gateway/admin/search", "gateway/queue/sqlite", "gateway/queue/postgres", "gateway/queue/queuetest", "upstream/oauth", "upstream/upstreamtest", "upstream/upstreamtest/hostile", "upstream/upstreamtest/teller", "upstream/api/words", "upstream/smtp/reply"},
 	{"gateway/queue/sqlite/feedback", "gateway/queue/postgres/feedback"},
 	{"gateway/queue/postgres/bodies", "gateway/queue/postgres/calls", "gateway/queue/postgres/census", "gateway/queue/postgres/choice", "gateway/queue/postgres/clock", "gateway/queue/carry", "gateway/queue/spool", "gateway/queue/told", "gateway/queue/postgres/fleet", "gateway/queue/postgres/history", "gateway/queue/postgres/ledger", "gateway/queue/postgres/parts", "gateway/queue/postgres/upkeep", "gateway/queue/postgres/suppress", "gateway/queue/sqlite/ledger", "gateway/queue/sqlite/history", "gateway/queue/sqlite/pause", "gateway/queue/sqlite/depth", "gateway/queue/sqlite/backup", "gateway/queue/sqlite/salvage", "gateway/queue/sqlite/suppress"},
 	{"gateway/queue/veil", "gateway/queue/postgres/batch", "gateway/queue/postgres/database", "gateway/queue/sqlite/database", "gateway/queue/sqlite/bodies", "gateway/queue/row"},

@@ -93,6 +93,7 @@ func (g *Gateway) tryReload() reloaded {
 	}
 	g.deliverer.Reload(g.delivery(cfg))
 	g.feedback.Follow(g.listening(cfg))
+	g.canaries.Follow(canariesOf(cfg))
 	g.alerts.Follow(cfg.Alerts, cfg.Hostname)
 	for _, w := range cfg.Warnings {
 		g.opts.Log.Warn(w)

@@ -47,6 +47,9 @@ type Listening struct {
 	Webhook bool          // requests to POST /events/UPSTREAM are its own
 	URL     string        // where the provider reaches that, "" where the settings do not have it
 
+	// Bounces reports that nothing is heard of deliveries this way.
+	Bounces bool
+
 	// Pace is the least time between two calls of Poll, those for further pages among them, so that the provider's limits
 	// leave room for sending.
 	Pace time.Duration

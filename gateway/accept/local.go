@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"mailhatch/gateway/config"
 	"mailhatch/gateway/deliver"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/maildrop"
+	"mailhatch/gateway/queue"
 	"mailhatch/mime"
 )
 
@@ -40,6 +42,36 @@ func (a *Acceptor) Report(ctx context.Context, to string, msg []byte, keys []str
 		return "", fmt.Errorf("%w: to %s: %w", deliver.ErrRefused, to, err)
 	}
 	return id, err
+}
+
+// Canary queues a mail by which the gateway finds out whether an upstream delivers: it goes through that one whatever routes
+// say, and nobody is notified of its end.
+func (a *Acceptor) Canary(ctx context.Context, from, to, via string, msg []byte) (id string, err error) {
+	env := &envelope.Envelope{From: from, To: []envelope.Recipient{{Address: to, Notify: []string{"NEVER"}}},
+		Client: envelope.Client{Protocol: "local", Listener: envelope.CanaryListener}, UTF8: !mime.IsASCII(from + to)}
+	if !mime.IsASCII(msg) {
+		env.Body = "8BITMIME"
+	}
+	in, err := a.receive(ctx, env, bytes.NewReader(msg), nil)
+	if err != nil {
+		return "", err
+	}
+	defer in.close()
+	if len(in.env.To) == 0 {
+		return "", fmt.Errorf("%s is an alias that leads nowhere", to)
+	}
+	parts, err := a.partsAgain(ctx, in, via)
+	if err != nil {
+		return "", err
+	}
+	start := time.Now()
+	kept := in.kept(parts, nil)
+	kept.Events = append(kept.Events, queue.Event{At: in.env.Received, Kind: queue.EventCanary, Upstream: via})
+	if err := in.draft.Commit(ctx, kept); err != nil {
+		return "", a.storeReply(err)
+	}
+	a.accepted(in, time.Since(start))
+	return in.id, nil
 }
 
 // Drop makes a message of the maildrop durable in the queue. Its sender has gone: what routes

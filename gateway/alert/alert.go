@@ -25,12 +25,13 @@ const (
 	Expiring       = "expiring"        // a certificate, secret or token ends soon, or could not be renewed
 	Maildrop       = "maildrop"        // mail lies there for longer than `after`, or was set aside
 	InternalError  = "internal_error"  // in the last `window`
+	Canary         = "canary"          // a mail of the gateway itself does not arrive through an upstream
 	Told           = "event"           // a provider tells later what became of mail: all of it is handed on
 )
 
 // Events returns all of them.
 func Events() []string {
-	return []string{UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, InternalError, Told}
+	return []string{UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, Canary, InternalError, Told}
 }
 
 // Depth is mail that waits.
@@ -63,6 +64,14 @@ type Ending struct {
 	Reason string // why it was not renewed; "": its end is near
 }
 
+// Stopped is an upstream through which canaries do not arrive.
+type Stopped struct {
+	Upstream string
+	Text     string // how far they come, in words
+	Error    string // why no further: words of a provider perhaps
+	Since    time.Time
+}
+
 // Config is what the gateway lends to a Watcher. All functions are called by one goroutine, and only for events that
 // an alert is on.
 type Config struct {
@@ -71,6 +80,7 @@ type Config struct {
 	Full      func(ctx context.Context) error          // why new mail is refused for want of space; nil: it is not
 	Endings   func() []Ending
 	Maildrop  func() (Drops, error)
+	Canaries  func() (list []Stopped, known bool)
 	Healthy   func() bool // heartbeats are sent
 	Now       func() time.Time
 	Journal   *journal.Journal

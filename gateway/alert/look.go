@@ -20,6 +20,8 @@ type sight struct {
 	fullSeen  bool
 	endings   []Ending
 	maildrop  *Drops
+	canaries  []Stopped
+	flown     bool // canaries are known
 }
 
 // opening is since when an upstream is seen to be open.
@@ -51,6 +53,9 @@ func (w *Watcher) look(ctx context.Context, on []string) *sight {
 		if d, err := w.cfg.Maildrop(); err == nil {
 			s.maildrop = &d
 		}
+	}
+	if wanted(Canary) {
+		s.canaries, s.flown = w.cfg.Canaries()
 	}
 	if wanted(Expiring) {
 		if w.endingsAt.IsZero() || s.now.Sub(w.endingsAt).Abs() >= endingsEvery {
@@ -125,6 +130,10 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 			if d != nil && d.Refused > 0 {
 				add(event, "refused", v.now, "%s of the maildrop could not be taken in: set aside in maildrop-refused; the log says why", counted(d.Refused, "message"))
 			}
+		case Canary:
+			for _, c := range v.canaries {
+				add(event, c.Upstream, c.Since, "%s%s", c.Text, words(c.Error))
+			}
 		case Expiring:
 			for _, e := range v.endings {
 				add(event, e.Owner+" "+e.What, v.now, "%s", e.text(v.now))
@@ -157,7 +166,7 @@ func (s *Settings) closed(u *Upstream, v *sight, p *past, going func(key string)
 
 // unseen reports whether nothing is known of an event now: what was found of it stands.
 func (v *sight) unseen(event string) bool {
-	return event == QueueOld && v.queue == nil || event == Disk && !v.fullSeen || event == Maildrop && v.maildrop == nil
+	return event == QueueOld && v.queue == nil || event == Disk && !v.fullSeen || event == Maildrop && v.maildrop == nil || event == Canary && !v.flown
 }
 
 func (e *Ending) text(now time.Time) string {

@@ -38,6 +38,12 @@ func (p *past) hear(e journal.Event) {
 	if !p.on.Load() {
 		return
 	}
+	if e.Canary { // it says nothing of the mail that programs send
+		if e.Name == "sent" {
+			p.opened(e.Upstream)
+		}
+		return
+	}
 	switch e.Name {
 	case "accepted":
 		p.mu.Lock()
@@ -49,15 +55,20 @@ func (p *past) hear(e journal.Event) {
 		p.sentAt, p.accepted, p.well[e.Upstream] = now, 0, now
 		p.mu.Unlock()
 	case "upstream_opened":
-		now := p.now()
-		p.mu.Lock()
-		p.well[e.Upstream] = now
-		p.mu.Unlock()
+		p.opened(e.Upstream)
 	case "failed":
 		p.add(Failed, e.Upstream, e.Recipients)
 	case "internal_error":
 		p.add(InternalError, e.Class, 1)
 	}
+}
+
+// opened notes that an upstream works.
+func (p *past) opened(upstream string) {
+	now := p.now()
+	p.mu.Lock()
+	p.well[upstream] = now
+	p.mu.Unlock()
 }
 
 // listen makes it take in what follows.

@@ -96,6 +96,8 @@ type rig struct {
 	endings   []Ending
 	maildrop  Drops
 	sick      bool
+	stopped   []Stopped
+	blind     bool // of canaries nothing is known
 }
 
 func (r *rig) set(f func()) {
@@ -113,6 +115,7 @@ func (r *rig) start(alerters ...*Alerter) {
 		Full:      func(context.Context) error { r.mu.Lock(); defer r.mu.Unlock(); return r.full },
 		Endings:   func() []Ending { r.mu.Lock(); defer r.mu.Unlock(); return r.endings },
 		Maildrop:  func() (Drops, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.maildrop, nil },
+		Canaries:  func() ([]Stopped, bool) { r.mu.Lock(); defer r.mu.Unlock(); return r.stopped, !r.blind },
 		Healthy:   func() bool { r.mu.Lock(); defer r.mu.Unlock(); return !r.sick },
 		Now:       time.Now, Journal: r.journal, Outbox: r.outbox, Dir: r.dir, Version: "1.2",
 	})

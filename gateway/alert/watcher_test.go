@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/journal"
 )
 
@@ -73,6 +74,10 @@ func TestEvents(t *testing.T) {
 			func(r *rig) { r.maildrop.Refused = 0 }, 10 * time.Second, "1 message of the maildrop could not be taken in: set aside in maildrop-refused; the log says why"},
 		{Maildrop, nil, func(r *rig) { r.maildrop = Drops{Depth: Depth{3, time.Now()}} }, 11 * time.Minute,
 			func(r *rig) { r.maildrop = Drops{} }, 10 * time.Second, "3 messages in the maildrop, the oldest for 10 min"},
+		{Canary, nil, func(r *rig) {
+			r.stopped = []Stopped{{"main", "main has refused the canary", "550 no ann@example.org", time.Now()}}
+		}, 10 * time.Second,
+			func(r *rig) { r.stopped = nil }, 10 * time.Second, "main has refused the canary: 550 no …@…"},
 		{Expiring, nil, func(r *rig) {
 			r.endings = []Ending{{Owner: "upstream main", What: "token", Reason: "invalid_grant"}, {Owner: "upstream main", What: "certificate", At: time.Now().Add(50 * time.Hour)}}
 		}, 2 * time.Minute, func(r *rig) { r.endings = nil }, 2 * time.Minute,
@@ -390,5 +395,28 @@ func TestTest(t *testing.T) {
 		if _, err := r.watcher.Test(t.Context(), ""); err == nil {
 			t.Error("no error without an alert")
 		}
+	})
+}
+
+// TestCanaries: they are no mail of programs, and while nothing is known of them what was told stands.
+func TestCanaries(t *testing.T) {
+	inTime(t, func(r *rig, l *listener) {
+		r.start(alerter(l, func(s *Settings) { s.For = duration(26 * time.Hour) }, Silent, Failed, Canary))
+		r.set(func() { r.stopped = []Stopped{{"main", "main has refused the canary", "", time.Now()}} })
+		r.pass(10 * time.Second)
+		l.want(t, "main has refused the canary")
+		r.set(func() { r.stopped, r.blind = nil, true })
+		for range 27 {
+			r.journal.Accepted(journal.Accepted{ID: "C", To: []string{"canary@example.com"}, Listener: envelope.CanaryListener})
+			r.journal.Failed(journal.Attempt{ID: "C", To: []string{"canary@example.com"}, Upstream: "main", Canary: true})
+			r.journal.Sent(journal.Attempt{ID: "C", To: []string{"canary@example.com"}, Upstream: "main", Canary: true})
+			r.pass(time.Hour)
+		}
+		if got := l.take(); !strings.Contains(got, "nothing was sent for 26 h; 0 messages accepted meanwhile") || strings.Contains(got, "resolved") || strings.Contains(got, "failed in") {
+			t.Error(got)
+		}
+		r.set(func() { r.blind = false })
+		r.pass(20 * time.Second)
+		l.want(t, "resolved: main has refused the canary")
 	})
 }

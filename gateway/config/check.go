@@ -55,6 +55,7 @@ func (c *checker) check() *Config {
 	cfg.Admin = c.file.Admin
 	c.events(cfg)
 	cfg.Alerts = c.alerts()
+	cfg.Canary = c.canary(cfg, names)
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", cfg.Log.Format, "auto", "text", "json")
 	c.permissions()

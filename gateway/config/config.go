@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/alert"
+	"mailhatch/gateway/canary"
 	"mailhatch/gateway/config/decode"
 	"mailhatch/gateway/config/environ"
 	"mailhatch/gateway/identity"
@@ -38,6 +39,7 @@ type Config struct {
 	Admin           Admin
 	Events          Events           // where webhooks arrive
 	Alerts          []*alert.Alerter // who is told of what
+	Canary          canary.Settings  // with all defaults filled in
 	Log             Log
 	SecretFiles     []string // that keys name by "file:"
 	Warnings        []string // "file:line: key: what is odd"
@@ -109,6 +111,7 @@ type document struct {
 	Admin           Admin               `toml:"admin"`
 	Events          Events              `toml:"events"`
 	Alert           []alert.Settings    `toml:"alert"`
+	Canary          canary.Settings     `toml:"canary"`
 	Log             Log                 `toml:"log"`
 }
 
@@ -131,6 +134,7 @@ func defaultFile() document {
 		Suppression: suppression.Default(),
 		Admin:       defaultAdmin(),
 		Events:      defaultEvents(),
+		Canary:      canary.Default(),
 		Log:         Log{Level: "info", Format: "auto"},
 	}
 }

@@ -52,7 +52,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	told.SetDefaults()
 	structs := map[string]any{
 		"Top level": &file, "[[listener]]": &listener, "[[listener.user]]": &User{}, "[upstream.NAME]": &common,
-		"[[route]]": &route.Rule{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[upstream.NAME.oauth2]": &oauth.Settings{}, "[upstream.NAME.events]": new(events.Defaults()), "[queue]": &file.Queue, "[suppression]": &file.Suppression, "[events]": &file.Events, "[admin]": &file.Admin, "[[alert]]": &told, "[log]": &file.Log,
+		"[[route]]": &route.Rule{}, "[[rewrite]]": &rewriteTable{}, "[identity]": &file.Identity, "[upstream.NAME.oauth2]": &oauth.Settings{}, "[upstream.NAME.events]": new(events.Defaults()), "[queue]": &file.Queue, "[suppression]": &file.Suppression, "[events]": &file.Events, "[admin]": &file.Admin, "[[alert]]": &told, "[canary]": &file.Canary, "[log]": &file.Log,
 	}
 	for _, k := range kinds.Kinds() {
 		structs[`type = "`+k.Name+`"`] = k.New()

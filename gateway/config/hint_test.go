@@ -106,7 +106,7 @@ add_bcc = "ann@example.com"
 		got = append(got, w)
 	}
 	want := []string{
-		`12: route.listener: "127.0.0.1:2525" matches none: there is "submit", "bounce" or "127.0.0.1:1025"`, `13: route.user: "printer" matches none: there is "App" or "uid:*"`,
+		`12: route.listener: "127.0.0.1:2525" matches none: there is "submit", "bounce", "canary" or "127.0.0.1:1025"`, `13: route.user: "printer" matches none: there is "App" or "uid:*"`,
 		`16: rewrite.user: "scanner" matches none: there is "App" or "uid:*"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

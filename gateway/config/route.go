@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/glob"
 	"mailhatch/gateway/route"
 )
@@ -31,7 +32,7 @@ func (c *checker) routes(upstreams []string) *route.Table {
 
 // strangers warns of rules for listeners and users of which this config has none.
 func (c *checker) strangers(all []Listener) {
-	listeners, users := []string{SubmitName, BounceName}, []string{}
+	listeners, users := []string{SubmitName, BounceName, envelope.CanaryListener}, []string{}
 	anybody := false // users may have names that the config does not say
 	for i := range all {
 		l := &all[i]

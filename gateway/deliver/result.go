@@ -92,7 +92,7 @@ func (a *attempt) log(rcpts []envelope.Recipient, p envelope.Progress, write fun
 	}
 	e := journal.Attempt{ID: a.msg.ID, MessageID: a.msg.Header.MessageID, From: a.msg.Envelope.From, To: addresses(rcpts),
 		Upstream: name, Attempts: p.Attempts, Took: time.Since(a.start), Age: a.now().Sub(a.msg.Envelope.Received),
-		Class: p.Class, Status: p.Status, Error: p.Error}
+		Class: p.Class, Status: p.Status, Error: p.Error, Canary: a.msg.Envelope.Client.Listener == envelope.CanaryListener}
 	a.after = append(a.after, func() { write(e) })
 }
 

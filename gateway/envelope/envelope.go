@@ -31,6 +31,9 @@ type Client struct {
 	TLS      string     `json:"tls,omitempty"`      // "" for plaintext, else the version and cipher suite
 }
 
+// CanaryListener is the Client.Listener of canaries, which the gateway sends itself to see whether upstreams deliver.
+const CanaryListener = "canary"
+
 // Recipient is one forward-path with its RFC 3461 parameters.
 type Recipient struct {
 	Address string   `json:"address"`          // local@domain, without brackets; what the upstream gets

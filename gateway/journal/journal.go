@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/meter"
 )
 
@@ -58,7 +59,7 @@ func (j *Journal) Accepted(e Accepted) {
 	j.metrics.accepted.Inc(e.Listener)
 	j.metrics.acceptedBytes.Add(int(e.Size), e.Listener)
 	j.metrics.commit.Observe(e.Took.Seconds())
-	j.tell(Event{Name: "accepted", ID: e.ID, Recipients: len(e.To)})
+	j.tell(Event{Name: "accepted", ID: e.ID, Recipients: len(e.To), Canary: e.Listener == envelope.CanaryListener})
 	rewritten := slog.Attr{} // none is not written
 	if len(e.Rewritten) > 0 {
 		rewritten = slog.Any("rewritten", e.Rewritten)
@@ -101,6 +102,7 @@ type Attempt struct {
 	Error         string
 	Next          time.Time // of the next attempt
 	Note          string    // what is to be known of a mail that was taken, "" for nothing
+	Canary        bool      // the gateway sent it to see whether the upstream delivers
 }
 
 func (e *Attempt) attrs(more ...slog.Attr) []slog.Attr {
@@ -112,7 +114,7 @@ func (e *Attempt) attrs(more ...slog.Attr) []slog.Attr {
 
 // event is what listeners hear of it.
 func (e *Attempt) event(name string) Event {
-	return Event{Name: name, ID: e.ID, Upstream: e.Upstream, Class: e.Class, Error: e.Error, Recipients: len(e.To), Age: e.Age, Took: e.Took}
+	return Event{Name: name, ID: e.ID, Upstream: e.Upstream, Class: e.Class, Error: e.Error, Recipients: len(e.To), Age: e.Age, Took: e.Took, Canary: e.Canary}
 }
 
 func (e *Attempt) failure() []slog.Attr {

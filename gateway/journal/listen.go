@@ -14,6 +14,7 @@ type Event struct {
 	Took       time.Duration // the offer to the upstream
 	Action     string        // of an operator, where it was one's doing: delete, pause…
 	By         string        // the operator
+	Canary     bool          // it is about a mail that the gateway sent to see whether an upstream delivers
 }
 
 // Listen makes hear be called with each event that follows, by many goroutines at once: mail waits while it works,

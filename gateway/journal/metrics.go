@@ -15,6 +15,8 @@ type metrics struct {
 	alerts                                    *meter.Counter
 	told, toldNothing, polls, requests        *meter.Counter
 	suppressed, lifted                        *meter.Counter
+	canaryOK                                  *meter.Gauge
+	canary                                    *meter.Histogram
 }
 
 func newMetrics() metrics {
@@ -45,6 +47,8 @@ func newMetrics() metrics {
 		requests:       counter("event_requests_total", "Webhook requests of providers, by the status of the answer.", "upstream", "status"),
 		suppressed:     counter("suppressed_total", "Addresses that an event put on the list of those that get no mail, by reason.", "reason"),
 		lifted:         counter("suppressed_lifted_total", "Addresses that a later delivery took off that list."),
+		canaryOK:       meter.NewGauge("mailhatch_canary_ok", "1 while canaries through the upstream arrive, 0 while they do not.", "upstream"),
+		canary:         seconds("canary_seconds", "Time from sending a canary until it was known to have arrived.", long, "upstream"),
 		held:           counter("held_total", "Recipients held."),
 		discarded:      counter("discarded_total", "Recipients discarded, by a rule or an operator."),
 		bounced:        counter("bounced_total", "Bounces submitted."),
@@ -59,5 +63,5 @@ func newMetrics() metrics {
 func (m *metrics) register(reg *meter.Registry) {
 	reg.Add(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
 		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp, m.alerts,
-		m.told, m.toldNothing, m.polls, m.requests, m.suppressed, m.lifted)
+		m.told, m.toldNothing, m.polls, m.requests, m.suppressed, m.lifted, m.canaryOK, m.canary)
 }

@@ -108,3 +108,22 @@ func (j *Journal) EventsRefused(upstream string, requests int, reason, client st
 	j.write(slog.LevelWarn, "events_refused", slog.String("upstream", upstream), slog.Int("requests", requests), slog.String("reason", reason),
 		slog.String("client", client))
 }
+
+// CanaryFailed writes "canary_failed": a mail that the gateway sent through an upstream to see whether it delivers has stopped
+// at a stage; since is when the first one was sent that did.
+func (j *Journal) CanaryFailed(upstream, id, stage, words string, since time.Time) {
+	j.metrics.canaryOK.Set(0, upstream)
+	j.write(slog.LevelError, "canary_failed", slog.String("upstream", upstream), slog.String("id", id), slog.String("stage", stage),
+		slog.String("error", words), slog.Time("since", since))
+}
+
+// CanaryBack writes "canary_back": canaries through the upstream arrive again.
+func (j *Journal) CanaryBack(upstream, id string, after time.Duration) {
+	j.write(slog.LevelInfo, "canary_back", slog.String("upstream", upstream), slog.String("id", id), slog.Int64("after_ms", after.Milliseconds()))
+}
+
+// CanaryArrived notes how long a canary took, as far as is known; it writes no line.
+func (j *Journal) CanaryArrived(upstream string, took time.Duration) {
+	j.metrics.canaryOK.Set(1, upstream)
+	j.metrics.canary.Observe(took.Seconds(), upstream)
+}

@@ -133,6 +133,7 @@ const (
 	EventDeleted   EventKind = "deleted"
 	EventMoved     EventKind = "moved"
 	EventResent    EventKind = "resent" // a copy was accepted anew
+	EventCanary    EventKind = "canary" // it is one: the gateway sent it to see whether Upstream delivers
 )
 
 // Event is something that happened to a message. That a message was accepted, and how its recipients ended, are no events:

@@ -35,7 +35,11 @@ func newFeedback(p *provider, l *events.Listener) *feedback {
 }
 
 // Listening returns how the settings want events.
-func (f *feedback) Listening() upstream.Listening { return f.listener.Listening() }
+func (f *feedback) Listening() upstream.Listening {
+	l := f.listener.Listening()
+	l.Bounces = !l.Webhook // the list has nothing else
+	return l
+}
 
 // record is a webhook, or a bounce of the list, https://postmarkapp.com/developer/api/bounce-api and
 // https://postmarkapp.com/developer/webhooks/bounce-webhook

@@ -205,6 +205,8 @@ func eventStep(e *queue.Event) Step {
 	}
 	s := Step{At: e.At, State: envelope.Queued, Small: e.Words}
 	switch e.Kind {
+	case queue.EventCanary:
+		s.State, s.Words = "", "A canary: mailhatch sent it to see whether "+e.Upstream+" delivers"
 	case queue.EventRewritten:
 		s.State, s.Words = "", "Changed by rewrite "+say.Plural(strings.Count(e.Rule, ", ")+1, "rule ", "rules ")+e.Rule
 	case queue.EventDeferred:

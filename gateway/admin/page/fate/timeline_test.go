@@ -31,6 +31,7 @@ func TestTimeline(t *testing.T) {
 		{queue.Event{Kind: queue.EventDeleted, By: "root"}, "root deleted it for ann@x"},
 		{queue.Event{Kind: queue.EventMoved, By: "root", Lane: "relay"}, "root moved it to relay for ann@x"},
 		{queue.Event{Kind: queue.EventResent, By: "root", Words: "as X"}, "root sent it again, as X"},
+		{queue.Event{Kind: queue.EventCanary, Upstream: "main"}, "A canary: mailhatch sent it to see whether main delivers"},
 		{queue.Event{Kind: "new kind"}, "new kind ann@x"},
 	} {
 		c.e.To = []string{"ann@x"}
