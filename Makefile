@@ -89,8 +89,10 @@ install: build man ## program, units, manual pages, completions and docs under D
 	install -D -m 0644 dist/completion/mailhatch.bash $(SHARE)/bash-completion/completions/mailhatch
 	install -D -m 0644 dist/completion/mailhatch.zsh $(SHARE)/zsh/site-functions/_mailhatch
 	install -D -m 0644 dist/completion/mailhatch.fish $(SHARE)/fish/vendor_completions.d/mailhatch.fish
-	install -d $(SHARE)/doc/mailhatch
-	install -m 0644 README.md CHANGELOG.md LICENSE config.example.toml doc/*.md doc/*.svg $(SHARE)/doc/mailhatch
+	install -d $(SHARE)/doc/mailhatch/doc/pictures
+	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md LICENSE config.example.toml $(SHARE)/doc/mailhatch
+	install -m 0644 doc/*.md doc/*.svg $(SHARE)/doc/mailhatch/doc
+	install -m 0644 doc/pictures/*.svg $(SHARE)/doc/mailhatch/doc/pictures
 	install -d $(DESTDIR)$(UNITDIR)
 	install -m 0644 systemd/mailhatch.service systemd/mailhatch.socket $(DESTDIR)$(UNITDIR)
 	sed -i 's,/usr/local/bin,$(PREFIX)/bin,' $(DESTDIR)$(UNITDIR)/mailhatch.service

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -26,14 +27,20 @@ var (
 	isTOML   = regexp.MustCompile(`^(\[\[?[a-z_."]+\]\]?|[a-z_]+ = )`)
 )
 
-// blocks returns what stands between fences and what is indented, in all documents.
-func blocks(t *testing.T) (list []block) {
+// documents are the files whose blocks are tried.
+func documents(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../doc/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(files, "../../README.md") {
+	return append(files, "../../README.md", "../../CONTRIBUTING.md")
+}
+
+// blocks returns what stands between fences and what is indented, in all documents.
+func blocks(t *testing.T) (list []block) {
+	t.Helper()
+	for _, file := range documents(t) {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -123,8 +130,8 @@ func TestDocumentedCommands(t *testing.T) {
 			flags[c.Name] = append(flags[c.Name], f.Names...)
 		}
 	}
-	line := regexp.MustCompile(`(?:^|[|&;(\s$])mailhatch((?: +(?:"[^"]*"|'[^']*'|[^\s|&;<>"'#[]+))+)`)
-	code := regexp.MustCompile("`(mailhatch [^`\n]*)`")
+	line := regexp.MustCompile(`(?:^|[|&;(\s$])(?:bin/)?mailhatch((?: +(?:"[^"]*"|'[^']*'|[^\s|&;<>"'#[]+))+)`)
+	code := regexp.MustCompile("`((?:bin/)?mailhatch [^`\n]*)`")
 	tried := 0
 	try := func(place, text string) {
 		for _, m := range line.FindAllStringSubmatch(strings.ReplaceAll(text, "\\\n", " "), -1) {
@@ -142,8 +149,7 @@ func TestDocumentedCommands(t *testing.T) {
 			}
 		}
 	}
-	files, _ := filepath.Glob("../../doc/*.md")
-	for _, file := range append(files, "../../README.md") {
+	for _, file := range documents(t) {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -154,6 +160,37 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	if tried < 80 {
 		t.Errorf("only %d command lines found", tried)
+	}
+}
+
+// TestDocumentedShell: each piece of shell in the documents can be parsed, and what it asks of make is there.
+func TestDocumentedShell(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(string(makefile), -1)
+	shell, noShell := exec.LookPath("sh")
+	tried := 0
+	for _, b := range blocks(t) {
+		if b.language == "sh" && noShell == nil {
+			cmd := exec.Command(shell, "-n")
+			cmd.Stdin = strings.NewReader(b.text)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", b.place, err, out)
+			}
+			tried++
+		}
+		if b.language == "" || b.language == "sh" {
+			for _, m := range regexp.MustCompile(`(?m)(?:^|&& |; |sudo )make ([a-z-]+)`).FindAllStringSubmatch(b.text, -1) {
+				if !slices.ContainsFunc(targets, func(target []string) bool { return target[1] == m[1] }) {
+					t.Errorf("%s: make %s: there is no such target", b.place, m[1])
+				}
+			}
+		}
+	}
+	if tried < 10 && noShell == nil {
+		t.Errorf("only %d pieces of shell found", tried)
 	}
 }
 
