@@ -62,6 +62,7 @@ type Gateway struct {
 	metrics   *meter.Registry
 	deliverer *deliver.Deliverer
 	fleet     *fleet.Fleet // the gateways on the queue; nil: this one is alone
+	vault     *fleet.Vault // tokens that they share; nil likewise
 	refused   *refused.Keeper
 	current   atomic.Pointer[config.Config]
 	clock     *clock.Clock
@@ -120,6 +121,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk, Suppressed: q.Suppressed}
 	g.refused = refused.New(q, clk.Now, func(err error) { g.journal.InternalError("history", err) })
 	g.fleet = g.newFleet(settings)
+	g.vault = shareTokens(cfg, q.Fleet(), g.vault)
 	g.deliverer = deliver.New(q, g.journal, g.accept.Bounce, memory, g.delivery(cfg))
 	g.accept.Deliverer = g.deliverer
 	g.access = g.accessControl()

@@ -68,6 +68,7 @@ func (g *Gateway) tryReload() reloaded {
 		return reloaded{err: err}
 	}
 	was := g.current.Load()
+	g.vault = shareTokens(cfg, g.queue.Fleet(), g.vault)
 	notes := needRestart(was, cfg)
 	cfg.StateDir, cfg.RunDir, cfg.Log = was.StateDir, was.RunDir, was.Log
 	change, err := g.endpoints.Prepare(g.listeners(cfg))

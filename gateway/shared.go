@@ -20,6 +20,7 @@ import (
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/gateway/queue/spool"
+	"mailhatch/upstream"
 )
 
 // storeSettings are those of the queue that a config names, or of one that was brought.
@@ -116,4 +117,47 @@ func (g *Gateway) gateways(ctx context.Context) (own string, all []queue.Gateway
 	}
 	all, err = g.fleet.Gateways(ctx)
 	return g.fleet.Name(), all, err
+}
+
+// shareTokens makes the upstreams of a config keep their access tokens in the store of a fleet, where there is one, and returns
+// the vault of this gateway: the one before, unless that is nil.
+func shareTokens(cfg *config.Config, store queue.Fleet, vault *fleet.Vault) *fleet.Vault {
+	if store == nil {
+		return nil
+	}
+	if vault == nil {
+		vault = fleet.NewVault(store)
+	}
+	for _, u := range tokenSharers(cfg) {
+		u.ShareTokens(vault)
+	}
+	return vault
+}
+
+func tokenSharers(cfg *config.Config) (list []upstream.TokenSharer) {
+	for i := range cfg.Upstreams {
+		if u, ok := cfg.Upstreams[i].Upstream.(upstream.TokenSharer); ok && u.HasTokens() {
+			list = append(list, u)
+		}
+	}
+	return list
+}
+
+// ShareTokens makes the upstreams of a config use the access tokens of the gateways on its queue, for a command that works
+// beside them. end is called after the last use. Where the queue is this machine's own, nothing changes.
+func ShareTokens(ctx context.Context, cfg *config.Config) (end func() error, err error) {
+	end = func() error { return nil }
+	if !engines.Shared(cfg.Queue.Engine) || len(tokenSharers(cfg)) == 0 {
+		return end, nil
+	}
+	host, _ := os.Hostname()
+	s := queue.Settings{URL: cfg.Queue.URL.Reveal(), Gateway: host + "-command-" + strings.ToLower(rand.Text()[:5]), Lease: cfg.Queue.Lease.Duration}
+	q, err := engines.Read(ctx, cfg.Queue.Engine, s)
+	if err != nil {
+		return end, err
+	}
+	if shared, ok := q.(interface{ Fleet() queue.Fleet }); ok {
+		shareTokens(cfg, shared.Fleet(), nil)
+	}
+	return q.Close, nil
 }

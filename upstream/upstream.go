@@ -92,6 +92,25 @@ type LoginCode struct {
 	Expiry time.Time `json:"expiry,omitzero"`
 }
 
+// TokenSharer is implemented by upstreams that can share their access tokens with the same upstream of other gateways.
+type TokenSharer interface {
+	// HasTokens reports whether the upstream logs in by tokens at all.
+	HasTokens() bool
+	// ShareTokens makes the upstream keep its tokens in a vault. It is called once, before all else, where it has some.
+	ShareTokens(v Vault)
+}
+
+// Vault keeps values that gateways share, under names. Its methods may be called from many goroutines at once.
+type Vault interface {
+	// Get returns a value and its version, which is higher after each change; 0: there is none.
+	Get(ctx context.Context, name string) (value []byte, version int64, err error)
+	// Set changes the value of that version, 0 for none, and returns the new version once it is on stable storage. Where
+	// somebody else has changed it meanwhile it returns 0.
+	Set(ctx context.Context, name string, value []byte, version int64) (now int64, err error)
+	// Lock waits until nobody else works on a value. The lock of a gateway that has died ends by itself.
+	Lock(ctx context.Context, name string) (unlock func(), err error)
+}
+
 // Runner is implemented by upstreams that have work of their own while the gateway runs, whether mail flows or not,
 // such as keeping a login alive.
 type Runner interface {

@@ -17,6 +17,7 @@ import (
 	"mailhatch/gateway"
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/queue/engines"
 	"mailhatch/upstream"
 )
 
@@ -84,6 +85,13 @@ func runCheck(ctx context.Context, a *app, args []string) error {
 	}
 	defer cfg.Close() //nolint:errcheck // nothing was sent
 	r := checkResult{File: cfg.File, OK: true, Warnings: cfg.Warnings, Listeners: len(cfg.Listeners), Routes: cfg.Routes.Len()}
+	if *online {
+		end, err := gateway.ShareTokens(ctx, cfg)
+		if err != nil {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the tokens of the gateways on this queue cannot be read: %v", err))
+		}
+		defer end() //nolint:errcheck // nothing was written
+	}
 	r.Warnings = append(r.Warnings, expiryWarnings(cfg, *online)...)
 	for i := range cfg.Upstreams {
 		u := a.checkUpstream(ctx, &cfg.Upstreams[i], *online)
@@ -119,7 +127,7 @@ func serviceWarnings(findings []upstream.Finding) []string {
 }
 
 // expiryWarnings names what upstreams log in with that ends soon, and those that nobody has logged in to, which
-// --online finds too.
+// --online finds too; what gateways share is in their database, which is not asked without it.
 func expiryWarnings(cfg *config.Config, online bool) (list []string) {
 	for i := range cfg.Upstreams {
 		name := cfg.Upstreams[i].Name
@@ -130,7 +138,7 @@ func expiryWarnings(cfg *config.Config, online bool) (list []string) {
 				}
 			}
 		}
-		if l, ok := cfg.Upstreams[i].Upstream.(upstream.Loginer); ok && !online && l.NeedsLogin() {
+		if l, ok := cfg.Upstreams[i].Upstream.(upstream.Loginer); ok && !online && !engines.Shared(cfg.Queue.Engine) && l.NeedsLogin() {
 			list = append(list, fmt.Sprintf("upstream.%s: nobody has logged in yet; hint: run mailhatch login %s", name, name))
 		}
 	}

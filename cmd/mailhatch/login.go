@@ -8,6 +8,7 @@ import (
 	"mailhatch/cmd/mailhatch/command"
 	"mailhatch/cmd/mailhatch/machine/unit"
 	"mailhatch/cmd/mailhatch/terminal"
+	"mailhatch/gateway"
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/config"
 	"mailhatch/upstream"
@@ -64,5 +65,10 @@ func (a *app) loginAlone(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	end, err := gateway.ShareTokens(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer end() //nolint:errcheck // what it has is free by itself
 	return u.Login(ctx, a.showCode)
 }

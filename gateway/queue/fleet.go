@@ -39,6 +39,9 @@ type Fleet interface {
 
 	// Put leaves a note for all gateways in place of an earlier one of that name; no value: it is taken away.
 	Put(ctx context.Context, name string, value []byte) error
+	// Replace is a Put in place of the note of that version, 0 for none, and returns the new version. Where there is another
+	// note by then it changes nothing and returns 0.
+	Replace(ctx context.Context, name string, value []byte, version int64) (now int64, err error)
 	// Notes returns the notes whose names begin with prefix, by name.
 	Notes(ctx context.Context, prefix string) ([]Note, error)
 }

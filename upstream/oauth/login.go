@@ -19,7 +19,7 @@ func (s *Source) Login(ctx context.Context, show func(upstream.LoginCode)) error
 	if s.settings.Flow != Device {
 		return fmt.Errorf("flow = %q needs no login: only \"device\" does", s.settings.Flow)
 	}
-	if err := s.store.check(); err != nil { // before anybody takes the trouble
+	if err := s.store.check(ctx); err != nil { // before anybody takes the trouble
 		return fmt.Errorf("the token could not be stored: %w", err)
 	}
 	asking := context.WithValue(ctx, oauth2.HTTPClient, s.client)
@@ -76,10 +76,18 @@ func (s *Source) replace(ctx context.Context, granted *oauth2.Token) error {
 		return err
 	}
 	defer unlock()
-	return s.keep(granted, &token{})
+	err = errReplaced
+	for range 3 { // nobody else renews it, unless the lock has ended by time
+		if errors.Is(err, errReplaced) {
+			err = s.keep(ctx, granted, &token{version: s.load(ctx).version})
+		}
+	}
+	return err
 }
 
 // NeedsLogin reports that tokens come from a person's login, and there is none.
 func (s *Source) NeedsLogin() bool {
-	return s.settings.Flow == Device && s.get().Refresh == "" && s.cannotRead() == nil
+	ctx, cancel := context.WithTimeout(context.Background(), glance)
+	defer cancel()
+	return s.settings.Flow == Device && s.get(ctx).Refresh == "" && s.cannotRead() == nil
 }

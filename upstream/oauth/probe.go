@@ -19,7 +19,7 @@ func (s *Source) Probe(ctx context.Context) (list []upstream.Finding, ok bool) {
 	if e != nil {
 		return []upstream.Finding{Finding("token", e)}, false
 	}
-	list = append(list, upstream.Finef("token", "until %s", s.get().Expiry.Local().Format(time.DateTime)))
+	list = append(list, upstream.Finef("token", "until %s", s.get(ctx).Expiry.Local().Format(time.DateTime)))
 	if right := s.lacks(access); right != "" {
 		list = append(list, upstream.Finding{Name: "right", Level: upstream.Fail, Text: "the token has not the right " + right,
 			Hint: "app right: add it under API permissions of the application, then grant admin consent"})

@@ -105,7 +105,7 @@ func TestProbeOfACertificate(t *testing.T) {
 // TestTokenFileCannotBeRead: who may not read it does not claim that nobody has logged in.
 func TestTokenFileCannotBeRead(t *testing.T) {
 	h := newHouse(t, Device)
-	if err := os.MkdirAll(h.open().store.path(), 0o700); err != nil { // a directory cannot be read as a file
+	if err := os.MkdirAll(h.open().store.(fileStore).path(), 0o700); err != nil { // a directory cannot be read as a file
 		t.Fatal(err)
 	}
 	s := h.open()

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	lookEvery  = time.Minute // at least: the machine may have slept, or somebody has logged in by another process
+	loginEvery = time.Minute // between two looks for a login
 	longestAsk = 15 * time.Minute
 )
 
@@ -19,11 +19,12 @@ func (s *Source) Run(ctx context.Context) error {
 	var askAt time.Time
 	failures := 0
 	for {
-		if !s.isFresh(s.get()) && !s.now().Before(askAt) {
+		s.look(ctx)
+		if !s.isFresh(s.get(ctx)) && !s.now().Before(askAt) {
 			s.renewOnce(ctx)
 		}
-		wait := lookEvery
-		if t := s.get(); s.isFresh(t) {
+		wait := s.store.every() // at most: the machine may have slept, or others have changed it
+		if t := s.get(ctx); s.isFresh(t) {
 			failures, askAt = 0, time.Time{}
 			wait = min(wait, t.renewal().Sub(s.now()))
 		} else if now := s.now(); !now.Before(askAt) {
@@ -47,7 +48,7 @@ func (s *Source) Run(ctx context.Context) error {
 func (s *Source) nextAsk(failures int) time.Duration {
 	longest := longestAsk
 	if s.NeedsLogin() {
-		longest = lookEvery
+		longest = loginEvery
 	}
 	return min(pause<<min(failures, 10), longest)
 }

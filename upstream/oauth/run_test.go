@@ -153,7 +153,7 @@ func TestLockedElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f, err := os.OpenFile(s.store.path()+".lock", os.O_RDWR, 0); err != nil {
+	if f, err := os.OpenFile(s.store.(fileStore).path()+".lock", os.O_RDWR, 0); err != nil {
 		t.Fatal(err)
 	} else if free := lockFile(f); f.Close() != nil || free {
 		t.Skip("there are no locks here")

@@ -118,7 +118,7 @@ func (s *Settings) Open(env upstream.Env, purpose Purpose, roots *x509.CertPool)
 		return nil, err
 	}
 	return &Source{
-		name: env.Name, settings: s, purpose: purpose, grant: grant, secretExpiry: expiry, store: store{dir: env.TokenDir, name: env.Name},
+		name: env.Name, settings: s, purpose: purpose, grant: grant, secretExpiry: expiry, tokenDir: env.TokenDir, store: fileStore{dir: env.TokenDir, name: env.Name},
 		client: newClient(roots), busy: make(chan struct{}, 1), renewed: make(chan struct{}, 1), now: time.Now,
 	}, nil
 }

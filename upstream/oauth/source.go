@@ -2,12 +2,9 @@ package oauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +22,7 @@ type Source struct {
 	purpose      Purpose
 	grant        grant
 	secretExpiry time.Time // of what the application proves itself with; zero: unknown
+	tokenDir     string
 	store        store
 	client       *http.Client
 	now          func() time.Time
@@ -35,6 +33,7 @@ type Source struct {
 	current    token
 	loaded     bool            // from the store
 	unreadable error           // why not
+	unsaved    error           // why the store does not have it; nil: it does
 	kept       bool            // Run renews it in time
 	refused    string          // an access token that the far side refused
 	failure    *upstream.Error // of the last renewal
@@ -44,7 +43,7 @@ type Source struct {
 // Token returns an access token that is good for the next seconds. Where it is time to renew it and Run does not do so,
 // the first who asks does, and the others get the old one as long as it is valid.
 func (s *Source) Token(ctx context.Context) (string, *upstream.Error) {
-	t := s.get()
+	t := s.get(ctx)
 	if s.isFresh(t) {
 		return t.Access, nil
 	}
@@ -83,21 +82,55 @@ func (s *Source) Refused(access string) (again bool) {
 	return true
 }
 
-func (s *Source) get() token {
+func (s *Source) get(ctx context.Context) token {
+	s.mu.Lock()
+	t, loaded := s.current, s.loaded
+	s.mu.Unlock()
+	if loaded {
+		return t
+	}
+	return s.load(ctx)
+}
+
+// load takes up what is stored, unless there is something newer, and returns what is in use then.
+func (s *Source) load(ctx context.Context) token {
+	stored, err := s.store.load(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.loaded {
-		s.load()
+	s.loaded, s.unreadable = true, err
+	isNewer := stored.version > s.current.version || s.current.Access == ""
+	switch {
+	case err != nil || !isNewer:
+	case stored.For == s.settings.fingerprint(s.purpose):
+		s.current, s.failure, s.unsaved = stored, nil, nil
+	default:
+		s.current.version = max(s.current.version, stored.version) // it is to be replaced
 	}
 	return s.current
 }
 
-// load takes up what is stored, unless there is something newer; the caller holds mu.
-func (s *Source) load() {
-	stored, err := s.store.load()
-	s.loaded, s.unreadable = true, err
-	if err == nil && stored.For == s.settings.fingerprint(s.purpose) && stored.Obtained.After(s.current.Obtained) {
-		s.current, s.failure = stored, nil
+// look takes up what others have stored, and stores what could not be before.
+func (s *Source) look(ctx context.Context) {
+	t := s.load(ctx)
+	s.mu.Lock()
+	unsaved := s.unsaved
+	s.mu.Unlock()
+	if unsaved != nil {
+		err := s.store.save(ctx, &t)
+		s.saved(t, err)
+	}
+}
+
+// saved notes what became of storing a token that is in use.
+func (s *Source) saved(t token, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current.Access != t.Access {
+		return
+	}
+	s.current.version, s.unsaved = t.version, err // where it was replaced, the next look finds by what
+	if err == nil {
+		s.failure = nil
 	}
 }
 
@@ -125,11 +158,14 @@ func (s *Source) isFresh(t token) bool { return s.isUsable(t) && !t.old(s.now())
 func (s *Source) renew(ctx context.Context) (string, *upstream.Error) {
 	unlock, err := s.store.lock(ctx)
 	if err != nil {
+		if t := s.get(ctx); s.isUsable(t) {
+			return t.Access, nil
+		}
 		return "", &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("no token in time: %w", err)}
 	}
 	defer unlock()
+	s.look(ctx) // `mailhatch login`, or another gateway, has written it
 	s.mu.Lock()
-	s.load() // `mailhatch login`, or another gateway, has written it
 	t, failure, now := s.current, s.failure, s.now()
 	if now.After(s.notAgain) {
 		failure = nil
@@ -156,9 +192,9 @@ func (s *Source) request(ctx context.Context, t *token) *upstream.Error {
 		err = check(granted)
 	}
 	if err == nil {
-		err = s.keep(granted, t)
+		err = s.keep(ctx, granted, t)
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, errReplaced) && s.isUsable(*t) {
 		return nil
 	}
 	failure := s.explain(err)
@@ -198,28 +234,33 @@ func patient(ctx context.Context) (context.Context, func()) {
 // pause is how long the answer to a renewal that failed stands for further ones.
 const pause = 2 * time.Second
 
-// keep stores a token before anyone uses it: the refresh token that it replaces may be worthless now.
-func (s *Source) keep(granted *oauth2.Token, t *token) error {
+// keep stores a token before anyone uses it: the refresh token that it replaces, t's, may be worthless now. Where others have
+// replaced that meanwhile, what they have stored is used.
+func (s *Source) keep(ctx context.Context, granted *oauth2.Token, t *token) error {
 	life := defaultLife
 	if !granted.Expiry.IsZero() {
 		life = time.Until(granted.Expiry)
 	}
 	now := s.now()
-	next := token{Access: granted.AccessToken, Refresh: granted.RefreshToken, Obtained: now, Expiry: now.Add(life), For: s.settings.fingerprint(s.purpose)}
+	next := token{Access: granted.AccessToken, Refresh: granted.RefreshToken, Obtained: now, Expiry: now.Add(life), For: s.settings.fingerprint(s.purpose), version: t.version}
 	if next.Refresh == "" {
 		next.Refresh = t.Refresh
 	}
-	err := s.store.save(next)
+	err := s.store.save(ctx, &next)
+	if errors.Is(err, errReplaced) {
+		*t = s.load(context.WithoutCancel(ctx))
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current, s.loaded, s.failure, s.refused = next, true, nil, ""
+	s.current, s.loaded, s.failure, s.refused, s.unsaved = next, true, nil, "", err
 	select {
 	case s.renewed <- struct{}{}:
 	default:
 	}
 	*t = next
 	if err != nil && next.Refresh != "" {
-		return fmt.Errorf("the new token cannot be stored: %w", err) // it is used, and the next one may be stored
+		return fmt.Errorf("the new token cannot be stored: %w", err) // it is used, and stored once that works
 	}
 	return nil
 }
@@ -234,9 +275,14 @@ func (s *Source) Secrets() []string {
 	return []string{s.settings.ClientSecret.Reveal(), s.current.Access, s.current.Refresh}
 }
 
+// glance is how long the store may take to answer those who only want to know how things are.
+const glance = 2 * time.Second
+
 // Expiries returns when the token and what it is got with end.
 func (s *Source) Expiries() []upstream.Expiry {
-	t := s.get()
+	ctx, cancel := context.WithTimeout(context.Background(), glance)
+	defer cancel()
+	t := s.get(ctx)
 	s.mu.Lock()
 	failure := s.failure
 	s.mu.Unlock()
@@ -251,74 +297,4 @@ func (s *Source) Expiries() []upstream.Expiry {
 		list = append(list, upstream.Expiry{Name: "certificate", At: s.secretExpiry})
 	}
 	return list
-}
-
-// explain sorts the failure of a renewal.
-func (s *Source) explain(err error) *upstream.Error {
-	redact := upstream.NewRedactor(s.Secrets()...)
-	var refusal *oauth2.RetrieveError
-	switch {
-	case errors.Is(err, errNoLogin) && s.cannotRead() != nil:
-		return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("no token: %w", s.cannotRead())}
-	case errors.Is(err, errNoLogin):
-		return &upstream.Error{Class: upstream.Account, Code: "login", Err: s.logIn(err)}
-	case errors.As(err, &refusal):
-		return s.refusal(refusal, redact)
-	}
-	var network *url.Error
-	if errors.As(err, &network) {
-		err = network.Err // the address says nothing
-		return &upstream.Error{Class: upstream.Temporary, Connect: true, Err: fmt.Errorf("no token: cannot reach the token endpoint: %w", redact.Error(err))}
-	}
-	if words := err.Error(); strings.Contains(words, "cannot parse") || strings.Contains(words, "unmarshal") { // what was in its place nobody tells
-		err = errors.New("the token endpoint's answer is not its own; look at token_url, HTTPS_PROXY, and for a page of the network to log in at")
-	}
-	return &upstream.Error{Class: upstream.Temporary, Err: fmt.Errorf("no token: %w", redact.Error(err))}
-}
-
-// refusal reads an error answer of the endpoint (RFC 6749 5.2).
-func (s *Source) refusal(r *oauth2.RetrieveError, redact *upstream.Redactor) *upstream.Error {
-	if r.ErrorCode == "" { // package jwt does not read it
-		var w struct {
-			Code  string `json:"error"`
-			Words string `json:"error_description"`
-		}
-		if json.Unmarshal(r.Body, &w) == nil {
-			r.ErrorCode, r.ErrorDescription = w.Code, w.Words
-		}
-	}
-	e := &upstream.Error{Class: upstream.Account, Status: r.Response.StatusCode, Code: redact.Redact(oneLine(r.ErrorCode))}
-	words := redact.Redact(oneLine(r.ErrorDescription))
-	if words == "" {
-		words = redact.Redact(oneLine(string(r.Body)))
-	}
-	if e.Status >= 300 && e.Status < 400 {
-		words = "the token endpoint redirects, which is not followed; look at token_url"
-	}
-	if words == "" {
-		words = "the token endpoint gives no reason"
-	}
-	if len(words) > 300 {
-		words = words[:300] + "…"
-	}
-	switch {
-	case e.Status == http.StatusTooManyRequests:
-		e.Class = upstream.Throttled
-	case e.Status >= 500, r.ErrorCode == "temporarily_unavailable", r.ErrorCode == "server_error", r.ErrorCode == "" && e.Status != 401:
-		e.Class = upstream.Temporary // who speaks so may be a proxy
-	}
-	if seconds, err := strconv.Atoi(r.Response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		e.RetryAfter = min(time.Duration(seconds)*time.Second, 24*time.Hour)
-	}
-	e.Err = Advise(fmt.Errorf("no token: %s", words), r.ErrorCode+" "+r.ErrorDescription)
-	known, _ := errors.AsType[*advised](e.Err)
-	if s.settings.Flow == Device && (known == nil && r.ErrorCode == "invalid_grant" || known != nil && known.step == "login") {
-		e.Err = s.logIn(fmt.Errorf("no token: %s", words))
-	}
-	return e
-}
-
-// logIn says who can help.
-func (s *Source) logIn(err error) error {
-	return &advised{err, "login", "run mailhatch login " + s.name}
 }

@@ -21,6 +21,8 @@ type token struct {
 	Obtained time.Time `json:"obtained"`
 	Expiry   time.Time `json:"expiry"`
 	For      string    `json:"for"` // the settings that it was granted to, see Settings.fingerprint
+
+	version int64 // of what the store had when the token was read or written; more with each change
 }
 
 // valid reports whether the token can be used, with a little time to get to the far side.
@@ -43,13 +45,32 @@ func (s *Settings) fingerprint(p Purpose) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// store keeps the token of one upstream in a file that only its owner reads.
-type store struct{ dir, name string }
+// store keeps the token of one upstream.
+type store interface {
+	// load returns the token, or one without Access where there is none.
+	load(ctx context.Context) (token, error)
+	// save puts a token in the place of what was there at its version, and gives it its own. It is on stable storage
+	// when save returns, whatever became of ctx: a refresh token that was replaced is lost with its successor. The error
+	// is errReplaced where somebody else has replaced it.
+	save(ctx context.Context, t *token) error
+	// lock waits until nobody else renews the token: two who spend the same refresh token lock each other out.
+	lock(ctx context.Context) (unlock func(), err error)
+	// check reports whether a token could be stored.
+	check(ctx context.Context) error
+	// every is how often others may have changed it.
+	every() time.Duration
+}
 
-func (s store) path() string { return filepath.Join(s.dir, s.name+".json") }
+var errReplaced = errors.New("somebody else has renewed the token")
 
-// load returns the token, or the zero token where there is none.
-func (s store) load() (t token, err error) {
+// fileStore keeps the token in a file that only its owner reads.
+type fileStore struct{ dir, name string }
+
+func (s fileStore) every() time.Duration { return time.Minute }
+
+func (s fileStore) path() string { return filepath.Join(s.dir, s.name+".json") }
+
+func (s fileStore) load(context.Context) (t token, err error) {
 	if s.dir == "" {
 		return t, nil
 	}
@@ -63,12 +84,13 @@ func (s store) load() (t token, err error) {
 	if json.Unmarshal(raw, &t) != nil {
 		return token{}, nil // a new one takes its place
 	}
+	t.version = t.Obtained.UnixNano()
 	return t, nil
 }
 
-// save replaces the file as a whole: who reads it finds the old token or the new one. It is on stable storage when
-// save returns, for a refresh token that was replaced is lost with its successor.
-func (s store) save(t token) error {
+// save replaces the file as a whole: who reads it finds the old token or the new one.
+func (s fileStore) save(_ context.Context, t *token) error {
+	t.version = t.Obtained.UnixNano()
 	if s.dir == "" {
 		return nil
 	}
@@ -97,7 +119,7 @@ func (s store) save(t token) error {
 
 // makeDir makes the directory, as the owner's of the one that it is in. That one is the gateway's to make, where it has
 // an account of its own.
-func (s store) makeDir() error {
+func (s fileStore) makeDir() error {
 	_, err := os.Stat(s.dir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -113,8 +135,7 @@ func (s store) makeDir() error {
 	return nil
 }
 
-// check reports whether a token could be stored.
-func (s store) check() error {
+func (s fileStore) check(context.Context) error {
 	if s.dir == "" {
 		return nil
 	}
@@ -130,10 +151,9 @@ func (s store) check() error {
 
 const lockEvery = 20 * time.Millisecond
 
-// lock waits until no other process, and no source before a reload, renews the token: two who spend the same refresh
-// token lock each other out. Where there can be no lock, nothing can be stored either, and nobody is kept out. The error
-// is that of ctx.
-func (s store) lock(ctx context.Context) (unlock func(), err error) {
+// lock keeps out other processes, and the source before a reload. Where there can be no lock, nothing can be stored either,
+// and nobody is kept out. The error is that of ctx.
+func (s fileStore) lock(ctx context.Context) (unlock func(), err error) {
 	none := func() {}
 	if s.dir == "" || s.makeDir() != nil {
 		return none, nil

@@ -169,6 +169,12 @@ func (u *relay) Login(ctx context.Context, show func(upstream.LoginCode)) error 
 // NeedsLogin implements upstream.Loginer.
 func (u *relay) NeedsLogin() bool { return u.tokens != nil && u.tokens.NeedsLogin() }
 
+// HasTokens implements upstream.TokenSharer.
+func (u *relay) HasTokens() bool { return u.tokens != nil }
+
+// ShareTokens implements upstream.TokenSharer.
+func (u *relay) ShareTokens(v upstream.Vault) { u.tokens.Share(v) }
+
 // Run keeps the token alive.
 func (u *relay) Run(ctx context.Context) error {
 	if u.tokens == nil {

@@ -58,6 +58,12 @@ func (u *Upstream) Login(ctx context.Context, show func(upstream.LoginCode)) err
 // NeedsLogin implements upstream.Loginer.
 func (u *Upstream) NeedsLogin() bool { return u.source.NeedsLogin() }
 
+// HasTokens implements upstream.TokenSharer.
+func (u *Upstream) HasTokens() bool { return true }
+
+// ShareTokens implements upstream.TokenSharer.
+func (u *Upstream) ShareTokens(v upstream.Vault) { u.source.Share(v) }
+
 // Run keeps the token alive.
 func (u *Upstream) Run(ctx context.Context) error { return u.source.Run(ctx) }
 

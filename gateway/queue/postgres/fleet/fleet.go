@@ -165,6 +165,21 @@ func (f *Fleet) Put(ctx context.Context, name string, value []byte) error {
 	return err
 }
 
+// Replace implements queue.Fleet.
+func (f *Fleet) Replace(ctx context.Context, name string, value []byte, version int64) (now int64, err error) {
+	if version == 0 {
+		err = f.db.QueryRow(ctx, `INSERT INTO fleet_notes (name, value, author, written, version)
+			VALUES ($1, $2, $3, clock_timestamp(), nextval('fleet_versions')) ON CONFLICT DO NOTHING RETURNING version`, name, value, f.name).Scan(&now)
+	} else {
+		err = f.db.QueryRow(ctx, `UPDATE fleet_notes SET value = $2, author = $3, written = clock_timestamp(), version = greatest(version + 1, nextval('fleet_versions'))
+			WHERE name = $1 AND version = $4 RETURNING version`, name, value, f.name, version).Scan(&now)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	return now, err
+}
+
 // Notes implements queue.Fleet.
 func (f *Fleet) Notes(ctx context.Context, prefix string) ([]queue.Note, error) {
 	rows, err := f.db.Query(ctx, `SELECT name, value, author, written, version FROM fleet_notes WHERE starts_with(name, $1) ORDER BY name COLLATE "C"`, prefix)

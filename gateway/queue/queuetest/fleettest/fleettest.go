@@ -40,6 +40,7 @@ func Run(t *testing.T, s Store) {
 		{"Lock", testLock},
 		{"LockEnds", testLockEnds},
 		{"Notes", testNotes},
+		{"Replace", testReplace},
 		{"Canceled", testCanceled},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
@@ -258,6 +259,49 @@ func testNotes(t *testing.T, s Store) {
 	}
 }
 
+// testReplace: of several who replace what they have read one does.
+func testReplace(t *testing.T, s Store) {
+	a, b := s.pair(t)
+	replace := func(f queue.Fleet, value string, version int64) int64 {
+		t.Helper()
+		return must[int64](t)(f.Replace(t.Context(), "token/x", []byte(value), version))
+	}
+	first := replace(a, "1", 0)
+	if first == 0 || replace(b, "2", 0) != 0 || replace(b, "2", first+1) != 0 {
+		t.Error("a note is there already")
+	}
+	second := replace(b, "2", first)
+	if second <= first || replace(a, "3", first) != 0 {
+		t.Errorf("after version %d comes %d, or the first one is replaced twice", first, second)
+	}
+	mustNot(t, a.Put(t.Context(), "token/x", []byte("4")))
+	if replace(b, "5", second) != 0 {
+		t.Error("it was put meanwhile")
+	}
+	notes := must[[]queue.Note](t)(b.Notes(t.Context(), "token/"))
+	if len(notes) != 1 || string(notes[0].Value) != "4" || notes[0].Version <= second {
+		t.Fatalf("got %+v", notes)
+	}
+	if now := replace(b, "5", notes[0].Version); now <= notes[0].Version {
+		t.Errorf("after version %d comes %d", notes[0].Version, now)
+	}
+	var wait sync.WaitGroup
+	won := make(chan string, 2)
+	for name, f := range map[string]queue.Fleet{"a": a, "b": b} {
+		wait.Go(func() {
+			if now, err := f.Replace(t.Context(), "token/y", []byte(name), 0); err != nil {
+				t.Error(err)
+			} else if now != 0 {
+				won <- name
+			}
+		})
+	}
+	wait.Wait()
+	if n := len(won); n != 1 {
+		t.Errorf("%d were the first", n)
+	}
+}
+
 func testCanceled(t *testing.T, s Store) {
 	f := s.Open(t, t.Name(), "a", long)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -279,6 +323,11 @@ func testCanceled(t *testing.T, s Store) {
 	}
 	if _, err := f.Notes(ctx, ""); err == nil {
 		t.Error("Notes")
+	}
+	for _, version := range []int64{0, 1} {
+		if _, err := f.Replace(ctx, "x", []byte("x"), version); err == nil {
+			t.Error("Replace")
+		}
 	}
 	for name, err := range map[string]error{"Beat": f.Beat(ctx, queue.Gateway{}), "Leave": f.Leave(ctx), "Unlock": f.Unlock(ctx, "x"), "Put": f.Put(ctx, "x", []byte("x"))} {
 		if err == nil {

@@ -224,6 +224,19 @@ func (m *member) Put(ctx context.Context, name string, value []byte) error {
 	return nil
 }
 
+func (m *member) Replace(ctx context.Context, name string, value []byte, version int64) (int64, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return 0, err
+	}
+	if m.notes[name].Version != version {
+		return 0, nil
+	}
+	m.versions[name]++
+	m.notes[name] = queue.Note{Name: name, Value: slices.Clone(value), By: m.name, At: time.Now(), Version: m.versions[name]}
+	return m.versions[name], nil
+}
+
 func (m *member) Notes(ctx context.Context, prefix string) ([]queue.Note, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
