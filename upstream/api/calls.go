@@ -163,6 +163,7 @@ func (o *offer) exchange(ctx context.Context, req *Request, c *Call) Verdict {
 	if err != nil {
 		return Verdict{Err: err}
 	}
+	answer.mail = o.mail
 	o.date, _ = http.ParseTime(answer.Header.Get("Date"))
 	v := o.upstream.provider.Interpret(answer, c)
 	if (v.Err == nil || v.ID != "") && !answer.Sent {

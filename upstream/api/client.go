@@ -131,6 +131,8 @@ type Answer struct {
 	Body    []byte // at most Limit of the request
 	ReadErr error  // the body ended early
 	Sent    bool   // the request had a body, and all of it had left when the answer came
+
+	mail *upstream.Mail // that it is about, nil for none
 }
 
 // phase is how far an attempt came. The transport reads bodies in a goroutine of its own, which may go

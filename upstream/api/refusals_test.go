@@ -11,49 +11,166 @@ import (
 	"mailhatch/upstream/upstreamtest"
 )
 
-// refusals is how each provider words a refusal that its table of errors takes for one of the mail.
-var refusals = map[string]func(message string) []upstreamtest.Fault{
-	"resend": func(s string) []upstreamtest.Fault {
-		return faults(resendBody("validation_error", s), nil, 400, 422)
-	},
-	"sendgrid": func(s string) []upstreamtest.Fault { return faults(sendgridBody(s), nil, 400, 422) },
-	"mailgun":  func(s string) []upstreamtest.Fault { return faults(mailgunBody(s), nil, 400, 422) },
-	"ses": func(s string) []upstreamtest.Fault {
-		return faults(sesBody(s), http.Header{"X-Amzn-Errortype": {"MessageRejected"}}, 400, 422)
-	},
-	"postal": func(s string) []upstreamtest.Fault { return faults(postalBody("ValidationError", s), nil, 200) },
-	"jmap":   func(s string) []upstreamtest.Fault { return faults(jmapNot("invalidEmail", s), nil, 200) },
+// refusal is an error in the form of a provider, for given words.
+type refusal struct {
+	name   string
+	status int // of this form alone; 0: any
+	header http.Header
+	body   func(words string) string
 }
 
-func faults(body string, h http.Header, statuses ...int) (list []upstreamtest.Fault) {
-	for _, status := range statuses {
-		list = append(list, upstreamtest.Fault{Status: status, Header: h, Body: body})
+// refusals are the errors of each provider that can say anything: by the codes that blame a request or its mail, and
+// by one that is new here.
+var refusals = map[string][]refusal{
+	"resend":     coded(resendBody, "validation_error", "invalid_parameter", "something_new"),
+	"sendgrid":   {{body: sendgridBody}},
+	"mailgun":    {{body: mailgunBody}},
+	"ses":        {typed("MessageRejected"), typed("BadRequestException"), typed("ValidationException"), typed("SomethingNewException")},
+	"postal":     append(coded(postalBody, "ValidationError", "SomethingNew"), always(200, coded(postalBody, "ValidationError", "SomethingNew"))...),
+	"postmark":   coded(postmarkBody, 300, 402, 403, 9999),
+	"cloudflare": coded(cloudflareBody, 10001, 10202, 12345),
+	"sparkpost": append(coded(func(code, words string) string { return sparkpostBody(code, words, "") }, "1300", "1400", "1901", "1902", "3005", "9999"),
+		coded(func(code, words string) string { return sparkpostBody(code, "Message generation rejected", words) }, "1902", "9999")...),
+	"mandrill": append(coded(mandrillBody, "ValidationError", "Something_New"), always(500, coded(mandrillBody, "ValidationError"))...),
+	"brevo":    coded(brevoBody, "bad_request", "invalid_parameter", "missing_parameter", "out_of_range", "something_new"),
+	"graph":    coded(graphBody, "ErrorMimeContentInvalidBase64String", "ErrorInvalidRequest", "SomethingNew"),
+	"gmail":    coded(gmailBody, "invalidArgument", "INVALID_ARGUMENT", "badRequest", "somethingNew"),
+	"jmap":     append(coded(jmapProblem, "somethingNew"), always(200, coded(jmapSet, "invalidEmail", "invalidProperties", "somethingNew"))...),
+}
+
+func coded[C any](body func(C, string) string, codes ...C) (list []refusal) {
+	for _, code := range codes {
+		list = append(list, refusal{name: fmt.Sprint(code), body: func(words string) string { return body(code, words) }})
 	}
 	return list
 }
 
-// TestRefusalsOfTheAccount: what a provider says of key, account, plan or limit bounces nothing, whatever the status.
+func typed(name string) refusal {
+	return refusal{name: name, header: http.Header{"X-Amzn-Errortype": {name}}, body: sesBody}
+}
+
+func always(status int, list []refusal) []refusal {
+	for i := range list {
+		list[i].status = status
+	}
+	return list
+}
+
+func jmapSet(kind, description string) string { return jmapNot(kind, description) }
+
+// refused returns what a kind makes of words in each form that its provider has for one of the statuses.
+func refused(t *testing.T, kind, message string, statuses []int, words []string, each func(form, words string, status int, e *upstream.Error)) {
+	t.Helper()
+	up, fake := start(t, kind, "")
+	m := makeMail(t, message, "ann@example.org")
+	for _, form := range refusals[kind] {
+		for _, status := range statuses {
+			if form.status != 0 {
+				status = form.status
+			}
+			for _, s := range words {
+				fake.Script(upstreamtest.Fault{Status: status, Header: form.header, Body: form.body(s)})
+				each(form.name, s, status, asError(t, up.Send(t.Context(), m)[0].Err))
+			}
+			if form.status != 0 {
+				break
+			}
+		}
+	}
+}
+
+// ofTheAccount are refusals for the sake of the account, whose mail has to wait.
+var ofTheAccount = []string{
+	// The key.
+	"API key is invalid", "Invalid API key", "Your API key has been revoked", "The provided API key was not found", "This API token is disabled.",
+	"Your API key is invalid; see the link in the documentation",
+	// The account.
+	"Your account has been suspended", "Account suspended", "Your account is disabled", "This account has been disabled.", "Your account is under review",
+	"Your account has been placed under review", "Your account is not approved for sending", "Your account has been temporarily blocked from sending",
+	"Sending has been disabled for your account", "Your account was suspended because of the content of its mail. Follow the link in our e-mail.",
+	"Your account has been suspended: too many recipients have complained", "Account is suspended due to a high bounce rate",
+	"We have suspended your account", "Your account is not allowed to send email",
+	// The domain and the sender.
+	"Domain not verified", "The domain example.com is not verified", "Your sending domain is not verified", "Your domain is suspended", "Unverified domain",
+	"Please verify your domain before you send", "The sending domain is not configured",
+	// Activation.
+	"Please activate your account", "Your account is not activated", "Account activation required", "Your account has not been activated yet",
+	"Please activate your account by the link in your mailbox",
+	// Plan, credits, sandbox.
+	"Your plan does not allow sending", "Please upgrade your plan", "You have exceeded your plan's limit", "Plan limit exceeded",
+	"Your subscription has expired", "You do not have enough credits", "Insufficient credits", "You have no credits left", "Your credit limit is exceeded",
+	"Free accounts are for test purposes only", "Sending is limited to your sandbox", "Your account is in the sandbox", "Sandbox accounts cannot send to this domain",
+	"The sandbox can only send to verified recipients", "Exceed Sending Limit (sandbox)",
+	// Limits in time.
+	"You have reached your daily limit", "Daily limit exceeded", "Daily sending limit of 300 emails reached", "You have exceeded the maximum of 100 messages per day",
+	"Daily recipient limit exceeded", "You have exceeded the limit of 500 recipients per day", "Monthly quota exceeded", "Hourly limit reached",
+	"You are limited to 100 emails per day", "Sending limit exceeded", "You have exceeded your sending limit", "Sending quota exceeded", "You are over your limit",
+	"You have exceeded your limit", "Rate limit exceeded", "Message limit exceeded for your account", "Account limit reached",
+	"limit exceeded, try again after 60 seconds",
+}
+
+// ofTheMail are refusals for the sake of one recipient, or of what is in the mail.
+var ofTheMail = []string{
+	"The to address is invalid", "Invalid `to` field. The domain is disabled", "Invalid recipient address", "Recipient address rejected: the domain is unverified",
+	"The recipient's account is disabled", "The recipient's account has been suspended", "recipient mailbox is over its quota", "The mailbox is disabled",
+	"The email account that you tried to reach is disabled", "The recipient is blocked for your account", "ann@example.org is on the suppression list of your account",
+	"Recipient not allowed by the policy of your account", "The destination domain is suspended", "account.suspended@example.org is not a valid address",
+	"You are not authorized to send to this recipient", "The recipient has opted out of your mail",
+	"limit of 50 recipients", "The limit of 50 recipients is exceeded", "Recipient limit exceeded", "Too many recipients: the limit is 50 for a message", "Maximum of 50 recipients exceeded",
+	"attachment too large", "The attachment type exe is not allowed", "The number of attachments exceeds the limit", "The attachment was blocked by our sandbox",
+	"The subject exceeds the limit of 998 characters", "Header limit exceeded", "The header name is invalid", "You have exceeded the limit of 10 tags",
+	"The content was blocked as spam", "A link in the body leads to a suspended domain", "Invalid idempotency key", "The template key is invalid",
+	"The message could not be parsed", "Message failed a virus check", "a line exceeds the limit of 998 characters",
+}
+
+// TestRefusalsOfTheAccount: what a provider says of key, account, domain, plan or limit bounces nothing and closes the
+// upstream, whatever its code.
 func TestRefusalsOfTheAccount(t *testing.T) {
-	for kind, refuse := range refusals {
-		up, fake := start(t, kind, "")
-		for message, want := range map[string]upstream.Class{
-			"API key is invalid":                               upstream.Account,
-			"Your account has been suspended":                  upstream.Account,
-			"Free accounts are for test purposes only":         upstream.Account,
-			"Please activate your account":                     upstream.Account,
-			"The example.com domain is not verified.":          upstream.Account,
-			"You have reached your daily sending limit":        upstream.Throttled,
-			"limit exceeded, try again after 60 seconds":       upstream.Throttled,
-			"the subject is odd":                               upstream.Permanent,
-			"the mailbox of the recipient has a disabled name": upstream.Permanent,
-			"The message size exceeds the limit of 10 MB":      upstream.Unrepresentable,
-		} {
-			for _, fault := range refuse(message) {
-				fake.Script(fault)
-				e := asError(t, up.Send(t.Context(), makeMail(t, plainMessage, "ann@example.org"))[0].Err)
-				if e.Class != want || e.Sender != strings.Contains(message, "not verified") {
-					t.Errorf("%s, %d %s: %+v, want %v", kind, fault.Status, message, e, want)
-				}
+	for _, kind := range apiKinds {
+		if len(refusals[kind.name]) == 0 {
+			t.Errorf("%s has no errors in refusals", kind.name)
+			continue
+		}
+		refused(t, kind.name, plainMessage, []int{400, 403, 422, 429}, ofTheAccount, func(form, words string, status int, e *upstream.Error) {
+			if e.Class != upstream.Account && e.Class != upstream.Throttled {
+				t.Errorf("%s %d %s, %q: %v", kind.name, status, form, words, e.Class)
+			}
+		})
+	}
+}
+
+// TestRefusalsOfTheMail: and what it says of the mail and who is to get it closes nothing.
+func TestRefusalsOfTheMail(t *testing.T) {
+	for _, kind := range apiKinds {
+		refused(t, kind.name, plainMessage, []int{400, 422}, ofTheMail, func(form, words string, status int, e *upstream.Error) {
+			if e.Class == upstream.Account || e.Class == upstream.Throttled {
+				t.Errorf("%s %d %s, %q: %v", kind.name, status, form, words, e.Class)
+			}
+		})
+	}
+}
+
+// TestRefusalsThatRepeatTheMail: words that a mail brings along close nothing, and what they hide bounces nothing.
+func TestRefusalsThatRepeatTheMail(t *testing.T) {
+	for _, kind := range apiKinds {
+		for _, own := range []string{"Your account has been suspended", "API key is invalid", "Daily limit exceeded, try again after 3 hours", "Sandbox: x is not a verified sender identity"} {
+			for where, message := range map[string]string{
+				"subject":      "From: app@example.com\nTo: ann@example.org\nSubject: " + own + "\n\nbody\n",
+				"display name": "From: =?utf-8?q?" + strings.ReplaceAll(own, " ", "_") + "?= <app@example.com>\nTo: ann@example.org\nSubject: s\n\nbody\n",
+				"file": "From: app@example.com\nTo: ann@example.org\nSubject: s\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nbody\n" +
+					"--b\nContent-Type: application/pdf\nContent-Disposition: attachment; filename=\"" + own + ".pdf\"\n\n%PDF-1.4\n--b--\n",
+			} {
+				echo := []string{"bad value " + own, own + " is not valid here", "the value is not valid: " + strings.ToUpper(own)}
+				refused(t, kind.name, message, []int{400, 422}, echo, func(form, words string, status int, e *upstream.Error) {
+					if e.Class == upstream.Account || e.Class == upstream.Throttled {
+						t.Errorf("%s, %s, %d %s, %q: %v", kind.name, where, status, form, words, e.Class)
+					}
+				})
+				refused(t, kind.name, message, []int{400}, []string{"Your organization is suspended"}, func(form, words string, status int, e *upstream.Error) {
+					if e.Class != upstream.Account && e.Class != upstream.Throttled {
+						t.Errorf("%s, %s, %d %s, %q: %v", kind.name, where, status, form, words, e.Class)
+					}
+				})
 			}
 		}
 	}

@@ -12,11 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api/words"
 )
 
-// Rule reports what an answer means; of a list the first that fits decides. Empty conditions always hold.
+// Rule reports what an answer means; of a list the first that fits decides, unless it blames the mail where the words
+// blame the account. Empty conditions always hold.
 type Rule struct {
 	Status int    // 0: any
 	Name   string // the provider's name for the error
@@ -95,20 +97,19 @@ func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 		e.Err = fmt.Errorf("the address of the API redirects elsewhere, which is not followed; check base_url")
 		return e, Rule{}
 	}
-	rule := findRule(a.Status, w, rules)
-	switch {
-	case rule != nil && (rule.Class != upstream.Permanent || rule.Search):
-	case (rule != nil || w.Own && (a.Status == 400 || a.Status == 422)) && upstream.SaysTooLarge(w.Message):
-		rule = &Rule{Class: upstream.Unrepresentable, Code: "5.3.4"}
-	default:
-		rule = cmp.Or(ruleOfWords(a.Status, w), rule, findRule(a.Status, w, commonRules), &Rule{Class: classOf(a, w.Own)})
+	rule := decide(a, w, rules)
+	if closes(rule.Class) && a.mail != nil {
+		w.Message = words.Without(w.Message, textsOf(a.mail))
+		if !closes(decide(a, w, rules).Class) {
+			rule = &Rule{Class: upstream.Temporary} // nobody knows whose words these are
+		}
 	}
 	e.Class, e.Sender, e.Changed = rule.Class, rule.Sender, rule.Changed
 	if rule.Code != "" {
 		e.Code = rule.Code
 	}
 	e.RetryAfter = retryAfter(a.Header, w.Message, e.Class == upstream.Throttled, time.Now())
-	if (e.Class == upstream.Throttled || e.Class == upstream.Account) && rule.Wait > 0 {
+	if closes(e.Class) && rule.Wait > 0 {
 		e.RetryAfter = max(e.RetryAfter, rule.Wait)
 	} else if rule.Wait > 0 && e.RetryAfter == 0 {
 		e.RetryAfter = rule.Wait
@@ -116,10 +117,52 @@ func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 	return e, *rule
 }
 
-// ruleOfWords is for a refusal with one of the statuses that count against the mail, or against the account in general:
+// closes reports whether other mail waits for a fault of this class too.
+func closes(c upstream.Class) bool { return c == upstream.Account || c == upstream.Throttled }
+
+// textsOf are what a provider may repeat of a mail: whoever wrote it must not close an upstream for all by it.
+func textsOf(m *upstream.Mail) (list []string) {
+	for _, f := range m.Message.Header {
+		list = append(list, mime.DecodeText(f.Value()))
+	}
+	for _, p := range m.Message.Root.Leaves() {
+		list = append(list, p.Name)
+	}
+	return list
+}
+
+// decide returns the rule for an answer.
+func decide(a *Answer, w Problem, rules []Rule) *Rule {
+	rule := findRule(a.Status, w, rules)
+	if a.Status == http.StatusTooManyRequests && rule != nil && rule.yields() {
+		rule = nil // RFC 6585 4: it is about the rate
+	}
+	tooLarge := upstream.SaysTooLarge(w.Message)
+	switch {
+	case rule != nil && (!rule.yields() || tooLarge && (rule.Class != upstream.Permanent || rule.Search)):
+		return rule
+	case tooLarge && (rule != nil || w.Own && (a.Status == 400 || a.Status == 422)):
+		return &Rule{Class: upstream.Unrepresentable, Code: "5.3.4"}
+	}
+	return cmp.Or(ruleOfWords(a.Status, w, rule), rule, findRule(a.Status, w, commonRules), &Rule{Class: classOf(a, w.Own)})
+}
+
+// yields reports whether what is said of the account, its domains and limits goes before the rule: it blames the mail for
+// anything but its size, or is one for every error that is new here.
+func (r *Rule) yields() bool {
+	switch r.Class {
+	case upstream.Permanent, upstream.Unrepresentable:
+		return r.Code != "5.3.4"
+	case upstream.Temporary:
+		return r.Name == "" && r.Words == ""
+	}
+	return false
+}
+
+// ruleOfWords is for a refusal that a rule, or its status, counts against the mail, or against the account in general:
 // the provider's words can be about something else. nil: they are not.
-func ruleOfWords(status int, w Problem) *Rule {
-	if !w.Own || status >= 300 && !slices.Contains([]int{400, 401, 402, 403, 422}, status) {
+func ruleOfWords(status int, w Problem, rule *Rule) *Rule {
+	if !w.Own || rule == nil && status >= 300 && !slices.Contains([]int{400, 401, 402, 403, 422}, status) {
 		return nil
 	}
 	f, ok := words.Meaning(w.Message)

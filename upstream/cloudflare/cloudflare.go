@@ -26,7 +26,6 @@ var rules = []api.Rule{
 	{Words: "e_header", Class: upstream.Unrepresentable, Code: "5.6.0"},
 	{Words: "e_content_too_large", Class: upstream.Unrepresentable, Code: "5.3.4"},
 	{Words: "e_sender", Class: upstream.Account, Sender: true},
-	{Words: "not verified", Class: upstream.Account, Sender: true},
 	{Words: "e_recipient_not_allowed", Class: upstream.Account}, // until a domain is onboarded
 	{Words: "e_recipient_suppressed", Class: upstream.Permanent, Code: "5.7.1", Search: true},
 	{Name: "10001", Words: "recipients", Class: upstream.Permanent, Code: "5.1.3", Search: true},

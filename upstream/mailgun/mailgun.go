@@ -36,7 +36,6 @@ var rules = []api.Rule{
 	{Status: 403, Words: "limit exceeded, try again", Class: upstream.Throttled},
 	{Status: 403, Words: "try again", Class: upstream.Throttled, Wait: time.Minute},
 	{Status: 400, Words: "not allowed to send", Class: upstream.Account},
-	{Status: 400, Words: "sandbox", Class: upstream.Account},
 }
 
 // hosts: https://documentation.mailgun.com/docs/mailgun/api-reference/api-overview (base URL)

@@ -36,7 +36,6 @@ var rules = []api.Rule{
 	{Name: "NotFoundException", Class: upstream.Account}, // the configuration set
 	// Outside production access the addresses of recipients must be verified too; the words name which ones are not.
 	{Name: "MessageRejected", Words: "not verified", Class: upstream.Account, Sender: true},
-	{Name: "MessageRejected", Words: "sending paused", Class: upstream.Account},
 	{Name: "BadRequestException", Words: "not verified", Class: upstream.Account, Sender: true},
 	{Name: "BadRequestException", Words: "address", Class: upstream.Permanent, Code: "5.1.3", Search: true},
 	{Name: "BadRequestException", Words: "local part", Class: upstream.Permanent, Code: "5.1.3", Search: true},

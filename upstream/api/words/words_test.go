@@ -1,6 +1,7 @@
 package words
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,50 @@ func TestMeaning(t *testing.T) {
 	}
 }
 
+// TestWordsOfTheAccount: what has been said, or is likely to be, of keys, accounts, domains, plans and limits.
+func TestWordsOfTheAccount(t *testing.T) {
+	for _, message := range []string{
+		"Account under review", "Your account has been locked due to suspicious activity", "The account associated with this key is suspended", "Your account is being reviewed",
+		"Your account needs to be verified before sending", "Account pending verification", "Account suspended. Contact support by the link below",
+		"Your account has been suspended for sending to invalid recipients", "Account is disabled due to billing", "Your account hasn’t been activated", "We have suspended your account",
+		"You have been suspended", "Your account is restricted", "Service suspended", "Sending privileges revoked", "You do not have permission to send",
+		"Token is invalid", "API key does not exist", "The API key does not have permission to send", "Your API key isn't valid", "Key is disabled", "The api_key is invalid; see the link in the body",
+		"Domain verification pending", "The domain has not been activated", "Sending from this domain is not allowed", "Sender address is not authorized", "Domain has to be verified",
+		"Your sending domain is suspended because of its recipients", "Sender is not allowed", "You can only send from your own domains",
+		"Please activate your account by the link in your mailbox", "Account needs activation", "Please verify your email address to start sending",
+		"Upgrade required", "Credits exhausted", "You don't have enough credits", "No remaining credits", "Trial accounts may only send to verified addresses", "Please add a payment method",
+		"Sandbox", "Your account is in sandbox", "Sending is limited to your sandbox", "Request production access to leave the sandbox", "Sandbox cannot send to other recipients",
+		"Daily recipient limit exceeded", "You have exceeded the limit of 500 recipients per day", "Your account is limited to 50 recipients per day", "Daily cap reached", "Over daily limit",
+		"Max daily emails exceeded", "You have sent the maximum number of messages today", "Hourly email limit exceeded", "The limit of 20 recipients per minute was exceeded",
+		"Email limit reached", "Limit exceeded", "You are over your limit", "You've exceeded your limit", "Please slow down",
+	} {
+		if _, ok := Meaning(message); !ok {
+			t.Errorf("%q is about the mail", message)
+		}
+	}
+}
+
+// TestWordsOfTheMail: an account, domain, key or limit in them is that of a recipient, or of a part of the mail.
+func TestWordsOfTheMail(t *testing.T) {
+	for _, message := range []string{
+		"The email account that you tried to reach is disabled", "The address you are sending to has been disabled: account closed", "You are not authorized to send to this address",
+		"Your account has blocked this recipient", "Our server has blocked this attachment", "The recipient is blocked for your account", "a@example.org is on the suppression list of your account", "Contact's account is disabled", "user's account is suspended",
+		"The destination domain is suspended", "At least one recipient isn't valid, account not found", "Recipient over quota", "recipient not verified",
+		"Found inactive addresses: a@x.org. Inactive recipients are ones that have generated a hard bounce", "Delivery to this address is suspended", "Inactive recipient",
+		"The header X-Account is not allowed", "The custom header 'X-API-Key' is not allowed", "metadata key is invalid", "invalid personalization key", "Header size limit exceeded",
+		"You have exceeded the limit of 50 recipients", "The recipient list exceeds the limit of your plan", "Maximum number of recipients reached", "Attachment limit exceeded",
+		"The message exceeds the maximum size allowed by your plan", "This attachment is not allowed on your current plan", "Message limit of 1000 lines exceeded", "nesting limit exceeded",
+		"Links to disabled domains are blocked", "The attachment was blocked by our sandbox",
+		// Words of the mail, repeated.
+		"subject 'Your account has been suspended' is not allowed", "Subject: Your account has been suspended", "The subject line API key is invalid was rejected",
+		"the display name Daily limit exceeded is invalid", "the tag 'Your API key is invalid' is too long", "The file name Account suspended, try again after 60 seconds is not allowed",
+	} {
+		if f, ok := Meaning(message); ok {
+			t.Errorf("%q is %+v", message, f)
+		}
+	}
+}
+
 func TestWait(t *testing.T) {
 	now := time.Date(2026, 2, 2, 2, 40, 0, 0, time.UTC)
 	for message, want := range map[string]time.Duration{
@@ -145,8 +190,29 @@ func FuzzWords(f *testing.F) {
 	f.Add("API key is invalid")
 	f.Fuzz(func(t *testing.T, s string) {
 		Meaning(s)
+		left := word.FindAllString(Without(s, []string{s}), -1)
+		if len(s) <= looked && len(left) > 1 && slices.ContainsFunc(left, func(w string) bool { return w != "x" }) {
+			t.Errorf("%q repeats itself but for %q", s, left)
+		}
 		if d, ok := Wait(s, time.Unix(1770000000, 0)); d < 0 || !ok && d != 0 {
 			t.Errorf("%v %v", d, ok)
 		}
 	})
+}
+
+func TestWithout(t *testing.T) {
+	for _, row := range []struct{ message, text, want string }{
+		{"Your account has been suspended", "Sign in to your account", "x x has been suspended"},
+		{"Your account has been suspended", "your ACCOUNT, has", "x x x been suspended"},
+		{"account: suspended. account: suspended!", "account suspended", "x: x. x: x!"},
+		{"Your account has been suspended", "account; your suspended", "Your account has been suspended"},
+		{"Grüße aus Köln!", "GRÜSSE; GRÜßE AUS", "x x Köln!"},
+		{"", "a b", ""},
+		{"a b", "", "a b"},
+		{"\xff a\xffb", "a b", "\xff x\xffx"},
+	} {
+		if got := Without(row.message, []string{"", "x", row.text}); got != row.want {
+			t.Errorf("%q without %q is %q, want %q", row.message, row.text, got, row.want)
+		}
+	}
 }

@@ -1,0 +1,49 @@
+package words
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+var word = regexp.MustCompile(`[\pL\pN]+`)
+
+func betweenWords(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) }
+
+// Without returns a provider's message with x in place of what it may repeat from a mail: each word that has the same
+// neighbour, before or after it, in one of the texts.
+func Without(message string, texts []string) string {
+	message = message[:min(len(message), looked)]
+	places := word.FindAllStringIndex(message, -1)
+	pairs := make(map[[2]string][]int, len(places)) // to where they begin
+	last := ""
+	for i, at := range places {
+		next := strings.ToLower(message[at[0]:at[1]])
+		if pair := [2]string{last, next}; i > 0 {
+			pairs[pair] = append(pairs[pair], i-1)
+		}
+		last = next
+	}
+	repeated := make([]bool, len(places))
+	for _, text := range texts {
+		last = ""
+		for next := range strings.FieldsFuncSeq(text, betweenWords) {
+			next = strings.ToLower(next)
+			pair := [2]string{last, next}
+			for _, i := range pairs[pair] {
+				repeated[i], repeated[i+1] = true, true
+			}
+			delete(pairs, pair)
+			last = next
+		}
+	}
+	var out strings.Builder
+	end := 0
+	for i, at := range places {
+		if repeated[i] {
+			out.WriteString(message[end:at[0]] + "x")
+			end = at[1]
+		}
+	}
+	return out.String() + message[end:]
+}
