@@ -7,7 +7,7 @@ BIN     := bin/mailhatch
 LDFLAGS  = -s -w -X main.version=$(VERSION)
 ROOMS   := ./gateway/... ./upstream/... ./mime/...
 
-.PHONY: run test build man lint deps bench bench-hostile bench-peers bench-curve soak fuzz cover cross install install-sendmail packages release container clean
+.PHONY: run test build man lint spelling deps bench bench-hostile bench-peers bench-curve soak fuzz cover cross install install-sendmail packages release container clean
 
 run: build ## start the gateway without a config: mail is shown on the console
 	@exec $(BIN)
@@ -39,6 +39,9 @@ test: ## all tests with the race detector where cgo is there; lists the slowest 
 
 lint: ## gofmt, vet, staticcheck, deadcode, file sizes
 	@.ci/lint
+
+spelling: ## common mistakes everywhere; in the documents, words that no dictionary has (hunspell, where it is installed)
+	@.ci/spelling
 
 deps: ## outdated, retracted, deprecated and unmaintained modules, and known vulnerabilities; for a weekly run
 	@.ci/deps
