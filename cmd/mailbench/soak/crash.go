@@ -74,7 +74,7 @@ func (s *soak) crashOnce(ctx context.Context, c *crashes) error {
 		c.damaged++
 		lost = unstoredDamaged
 	}
-	s.ledger.killed(time.Now().Add(-lost))
+	s.ledger.killed(time.Now().Add(-lost), damaged)
 	ctx = context.WithoutCancel(ctx) // the rest of the soak needs a gateway
 	shifted := c.kills%2 == 1
 	err := s.start(ctx, shifted)

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ type entry struct {
 	api        uint16    // taken by the API under different keys
 	relay      uint16    // taken by the relay
 	unanswered uint16    // of these, takings that the gateway may not have heard of
-	last       time.Time // when the relay took it last
+	last       time.Time // when it was taken last
 }
 
 // ledger compares what was acknowledged with what arrived.
@@ -74,24 +75,44 @@ func (l *ledger) took(id string, api bool) {
 	switch {
 	case n == 0:
 		l.strange++
-	case api:
-		l.at(n).api++
 	default:
 		e := l.at(n)
-		e.relay++
-		e.last = time.Now()
+		if e.last = time.Now(); api {
+			e.api++
+		} else {
+			e.relay++
+		}
 	}
 }
 
-// killed notes that the gateway may not have stored what the relay answered since a time.
-func (l *ledger) killed(since time.Time) {
+// killed notes that the gateway may not have stored what was answered since a time. Where its log is damaged too, it
+// does not even know which upstream it had offered a message to: one that the API took may come to the relay.
+func (l *ledger) killed(since time.Time, damaged bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.entries {
-		if e := &l.entries[i]; e.relay > e.unanswered && e.last.After(since) {
+		e := &l.entries[i]
+		taken := e.relay
+		if damaged && e.way == byEither {
+			taken += e.api
+		}
+		if taken > e.unanswered && e.last.After(since) {
 			e.unanswered++
 		}
 	}
+}
+
+// unexplained names messages that the relay took too often, a few of them.
+func (l *ledger) unexplained() (list []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.entries {
+		var t tally
+		if t.add(&l.entries[i]); t.unexplained > 0 && len(list) < 10 {
+			list = append(list, fmt.Sprintf("%d: %+v", i+1, l.entries[i]))
+		}
+	}
+	return list
 }
 
 // lostReply notes that the gateway may not have heard of an arrival at the relay.

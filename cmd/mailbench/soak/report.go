@@ -29,6 +29,7 @@ type outcome struct {
 	stopErr   error
 	left      map[string]int // parts in the queue after the end, by state
 	tally     tally
+	doubled   []string // by the relay, for no reason that is known
 	conflicts int
 }
 
@@ -67,7 +68,7 @@ func (r *outcome) verdict() error {
 	wrong(t.acked == 0, "nothing was accepted: %v", r.load.Problems)
 	wrong(t.lost > 0, "%d acknowledged recipients got nothing", t.lost)
 	wrong(t.apiDoubles > 0, "%d duplicates at Resend, which knows idempotency keys", t.apiDoubles)
-	wrong(t.unexplained > 0, "%d duplicates at the relay without a lost reply", t.unexplained)
+	wrong(t.unexplained > 0, "%d duplicates at the relay without a lost reply: %s", t.unexplained, strings.Join(r.doubled, "; "))
 	wrong(t.strange > 0, "%d messages that nobody sent", t.strange)
 	wrong(r.crashes.silent > 0, "%d starts with a damaged log were not refused and lost frames", r.crashes.silent)
 	wrong(r.conflicts > 0, "%d idempotency keys came with another body", r.conflicts)

@@ -129,7 +129,7 @@ func (s *soak) run(ctx context.Context) (report *outcome, err error) {
 		report.stopErr = fmt.Errorf("it ended with %w; its last words:\n%s", s.process.WaitErr, s.logs.tail())
 	}
 	report.left, err = s.left(ctx)
-	report.tally = s.ledger.tally()
+	report.tally, report.doubled = s.ledger.tally(), s.ledger.unexplained()
 	report.conflicts = s.api.conflictCount()
 	return report, err
 }

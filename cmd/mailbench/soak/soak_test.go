@@ -76,3 +76,28 @@ func TestSoakVerdict(t *testing.T) {
 		}
 	}
 }
+
+// TestSoakKills: what a kill may have taken out of the store is not called a fault.
+func TestSoakKills(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		name    string
+		entry   entry
+		damaged bool
+		want    uint16
+	}{
+		{"taken by the relay", entry{way: byRelay, relay: 1, last: now}, false, 1},
+		{"long ago", entry{way: byRelay, relay: 1, last: now.Add(-time.Hour)}, true, 0},
+		{"reckoned with already", entry{way: byRelay, relay: 1, unanswered: 1, last: now}, true, 1},
+		{"taken by the API instead", entry{way: byEither, api: 1, last: now}, false, 0},
+		{"the same, with a damaged log", entry{way: byEither, api: 1, last: now}, true, 1},
+		{"for the API alone", entry{way: byBoth, api: 1, last: now}, true, 0},
+	} {
+		l := newLedger()
+		l.entries = []entry{c.entry}
+		l.killed(now.Add(-time.Minute), c.damaged)
+		if got := l.entries[0].unanswered; got != c.want {
+			t.Errorf("%s: %d unanswered, want %d", c.name, got, c.want)
+		}
+	}
+}
