@@ -18,6 +18,10 @@ import (
 	"mailhatch/upstream"
 )
 
+// turnKept is how long a turn can be used that was given to recipients of a domain: when a backlog has waited longer for
+// other reasons, it does not come all at once.
+const turnKept = time.Hour
+
 const attemptTime = 18 * time.Minute // below leaseTime: an attempt never outlives its lease
 
 // attempt routes the leased part anew, offers what belongs to this lane, and records the result. The end of
@@ -145,29 +149,35 @@ func (a *attempt) divide(to []envelope.Recipient, dests []destination) ([]envelo
 	return to[:most], dests[:most]
 }
 
-// pace puts those off whose domain has had mail enough for now, each domain by itself, and returns the others.
+// pace puts those off whose domain has had mail enough for now, each domain by itself, and returns the others. Those who wait
+// keep their turn, whichever gateway offers them then.
 func (a *attempt) pace(ctx context.Context, to []envelope.Recipient, dests []destination) (now []envelope.Recipient, nowDests []destination) {
 	if a.lane.upstream.RatePerDomain == 0 {
 		return to, dests
 	}
+	given := a.part.Progress.Turn
+	a.part.Progress.Turn = nil
 	later := map[string]*queue.Part{}
-	waits := map[string]time.Duration{}
+	turns := map[string]*envelope.Turn{}
 	for i, rcpt := range to {
 		domain := offer.DomainOf(rcpt.Address)
-		wait, known := waits[domain]
+		turn, known := turns[domain]
 		if !known {
-			wait = a.lane.gate.DomainWait(domain, a.msg.ID+" "+rcpt.Address)
-			waits[domain] = wait
+			turn = a.turn(ctx, domain, given)
+			turns[domain] = turn
 		}
 		switch {
-		case wait == 0:
+		case !turn.At.After(a.now()):
 			now, nowDests = append(now, rcpt), append(nowDests, dests[i])
 		case a.isExpired():
 			p := a.part.Progress
 			p.Error = cmp.Or(p.Error, gate.ErrDomainRate.Error())
 			a.fail(ctx, []envelope.Recipient{rcpt}, dests[i], p)
 		case later[domain] == nil:
-			part := a.waiting([]envelope.Recipient{rcpt}, a.part.Progress, a.now().Add(wait))
+			part := a.waiting([]envelope.Recipient{rcpt}, a.part.Progress, turn.At)
+			if turn.Rate > 0 {
+				part.Progress.Turn = turn
+			}
 			later[domain] = &part
 		default:
 			later[domain].To = append(later[domain].To, rcpt)
@@ -180,6 +190,21 @@ func (a *attempt) pace(ctx context.Context, to []envelope.Recipient, dests []des
 		a.parts = append(a.parts, *part)
 	}
 	return now, nowDests
+}
+
+// turn returns when the recipients of a domain may be offered: as they were given, or else the next turn. Without a rate it is
+// none: then it is to be asked for again.
+func (a *attempt) turn(ctx context.Context, domain string, given *envelope.Turn) *envelope.Turn {
+	u := a.lane.upstream
+	if t := given; t != nil && t.Upstream == u.Name && t.Rate == u.RatePerDomain && t.Domain == domain && a.now().Sub(t.At) < turnKept {
+		return t
+	}
+	wait, ok := a.lane.gate.DomainTurn(ctx, domain)
+	t := &envelope.Turn{Upstream: u.Name, Rate: u.RatePerDomain, Domain: domain, At: a.now().Add(wait)}
+	if !ok {
+		t.Rate = 0
+	}
+	return t
 }
 
 // offer sends to the recipients of this lane and settles each outcome.

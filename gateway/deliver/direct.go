@@ -58,7 +58,7 @@ func (a *attempt) direct(ctx context.Context, result *DirectResult) (next string
 		result.Rest, result.Err = []queue.Part{a.part}, err
 		return a.directNext(result)
 	}
-	if err := a.lane.gate.AwaitDomains(ctx, offer.DomainsOf(a.part.To), a.msg.ID); err != nil {
+	if err := a.lane.gate.AwaitDomains(ctx, offer.DomainsOf(a.part.To)); err != nil {
 		result.Rest, result.Err = []queue.Part{a.part}, err
 		return ""
 	}

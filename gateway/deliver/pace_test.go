@@ -128,6 +128,54 @@ func TestDividedMailIsPaced(t *testing.T) {
 	r.awaitSent(3)
 }
 
+// TestTurnOfADomain: mail that waits has its turn stored with it, for whoever offers it then. It is used once, and only as
+// it was given.
+func TestTurnOfADomain(t *testing.T) {
+	const rate = 1e-6
+	turn := func(change func(*envelope.Turn)) *envelope.Turn {
+		given := &envelope.Turn{Upstream: "a", Rate: rate, Domain: "x.example", At: time.Now().Add(-time.Minute)}
+		change(given)
+		return given
+	}
+	for name, row := range map[string]struct {
+		turn *envelope.Turn
+		goes bool
+	}{
+		"its turn":         {turn(func(*envelope.Turn) {}), true},
+		"no turn":          {nil, false},
+		"later":            {turn(func(g *envelope.Turn) { g.At = time.Now().Add(time.Hour) }), false},
+		"long ago":         {turn(func(g *envelope.Turn) { g.At = time.Now().Add(-2 * turnKept) }), false},
+		"another upstream": {turn(func(g *envelope.Turn) { g.Upstream = "b" }), false},
+		"another rate":     {turn(func(g *envelope.Turn) { g.Rate = 1 }), false},
+		"another domain":   {turn(func(g *envelope.Turn) { g.Domain = "y.example" }), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
+				return all(m, failing(upstream.Temporary, 450, "later"))
+			}}
+			r := newRig(t, func(c *Config) {
+				c.Upstreams[0].RatePerDomain = rate
+				c.Policy.Retry = []time.Duration{time.Millisecond}
+			}, ups{"a": a})
+			r.put("a", "first@x.example")
+			r.start()
+			r.await("the first offer", func() bool { return a.count() == 1 })
+			r.putPart("sender@example.com", "a", time.Now(), queue.Part{Progress: envelope.Progress{Turn: row.turn}}, "second@x.example")
+			want := map[bool]int{true: 2, false: 1}[row.goes]
+			r.await("both to wait", func() bool {
+				parts := slices.DeleteFunc(r.parts(), func(p queue.Part) bool {
+					t := p.Progress.Turn
+					return t == nil || !t.At.After(time.Now()) || !p.NextAt.Equal(t.At.Truncate(time.Millisecond))
+				})
+				return len(parts) == 2
+			})
+			if n := a.count(); n != want {
+				t.Errorf("%d offers, want %d", n, want)
+			}
+		})
+	}
+}
+
 // TestRatePerDomainExpires: mail that never has its turn is given up in the end, and the sender is told why.
 func TestRatePerDomainExpires(t *testing.T) {
 	a := &scripted{}

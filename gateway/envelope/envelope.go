@@ -97,8 +97,17 @@ type Progress struct {
 	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay
 	Warnings     int       `json:"warnings,omitempty"`  // for how many times of warn_after; 0 where there was but one to be notified for
 	Divided      bool      `json:"divided,omitempty"`   // the log has said that a quota divides it
+	Turn         *Turn     `json:"turn,omitempty"`      // that rate_per_domain has given, and nobody has used; nil: none
 	InDigest     bool      `json:"owed,omitempty"`      // given up; the next digest notifies the sender
 	Hold         *Hold     `json:"hold,omitempty"`      // who has put it on hold, for as long as it is; nil: neither a route nor an operator
+}
+
+// Turn is when the recipients of a domain may be offered to an upstream. It is not changed once it is there.
+type Turn struct {
+	Upstream string    `json:"upstream"`
+	Rate     float64   `json:"rate"` // offers a second that were allowed
+	Domain   string    `json:"domain"`
+	At       time.Time `json:"at"`
 }
 
 // Hold says who keeps recipients from being delivered. It is not changed once it is there.

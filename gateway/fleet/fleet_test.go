@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -273,6 +274,63 @@ func TestRateOfAll(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRatePerDomainOfAll: gateways that offer all they can keep to one rate for each domain of recipients.
+func TestRatePerDomainOfAll(t *testing.T) {
+	for _, rate := range []float64{0.2, 1, 40} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(t)
+			const time40 = 40 * time.Second
+			calls, offers := w.store.Calls(), 0
+			longest := time.Duration(0)
+			for _, name := range []string{"a", "b", "c"} {
+				g := w.gateway(name, deliver.Upstream{RatePerDomain: rate})
+				for range int(rate*time40.Seconds()) / 3 { // a backlog, each of which waits for its turn
+					wait, err := g.limits.DomainTurn(t.Context(), "x.org")
+					if err != nil {
+						t.Fatal(err)
+					}
+					longest = max(longest, wait)
+					offers++
+				}
+				if wait, err := g.limits.DomainTurn(t.Context(), name+".org"); wait != 0 || err != nil {
+					t.Errorf("another domain waits %v, %v", wait, err)
+				}
+			}
+			least := time.Duration(float64(offers-1)/rate*float64(time.Second)) - time.Second
+			if longest < least-turnsTime || longest > time40+turnsTime {
+				t.Errorf("%v/s: the last of %d waits %v", rate, offers, longest)
+			}
+			if n := w.store.Calls() - calls; rate == 40 && n > offers/5 {
+				t.Errorf("%d calls for %d offers", n, offers)
+			}
+			g := w.gateway("d", deliver.Upstream{RatePerDomain: rate})
+			w.store.Break(errors.New("away"))
+			if _, err := g.limits.DomainTurn(t.Context(), "x.org"); err == nil {
+				t.Error("a turn that nobody has given")
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		g := w.gateway("a", deliver.Upstream{})
+		if wait, err := g.limits.DomainTurn(t.Context(), "x.org"); wait != 0 || err != nil {
+			t.Error("there is no limit:", wait, err)
+		}
+		g.limits = g.Limits(&deliver.Upstream{Name: "main", MaxConcurrent: 1, RatePerDomain: 8})
+		for i := range 2 * domainEntries {
+			if _, err := g.limits.DomainTurn(t.Context(), fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+			if i%100 == 0 {
+				time.Sleep(time.Second)
+			}
+		}
+		if n := len(g.limits.(*limits).domains.left); n > domainEntries {
+			t.Errorf("turns of %d domains are kept", n)
+		}
+	})
 }
 
 // TestPlacesOfAll: together they make no more offers at once than is allowed, and all of those.

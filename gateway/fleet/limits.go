@@ -22,7 +22,8 @@ var errTurn = errors.New("the turn that the rate allows comes too late")
 // limits are those of an upstream under one config of this gateway: its own places beside what the fleet shares.
 type limits struct {
 	*share
-	own chan struct{} // one token for each offer under way
+	own     chan struct{} // one token for each offer under way
+	domains *domains      // nil: no limit
 }
 
 // share is what this gateway has of an upstream's limits, over reloads: offers of the config before hold places too.
@@ -60,7 +61,11 @@ func (f *Fleet) Limits(u *deliver.Upstream) gate.Limits {
 	}
 	s.rate, s.together = u.Rate, u.Together
 	s.batch = max(1, min(int(u.Rate*turnsTime.Seconds()), u.MaxConcurrent))
-	return &limits{share: s, own: make(chan struct{}, u.MaxConcurrent)}
+	l := &limits{share: s, own: make(chan struct{}, u.MaxConcurrent)}
+	if u.RatePerDomain > 0 {
+		l.domains = newDomains(f.cfg.Store, u)
+	}
+	return l
 }
 
 // Tokens implements gate.Limits. Turns are taken once there is mail for them; until then one mail may be claimed.

@@ -152,7 +152,8 @@ func Released(p envelope.Progress) envelope.Progress {
 // Renewed is the progress of a part that an operator starts again. What delivery knows of an uncertain
 // outcome stays, for it forbids another upstream, and the words of the last failure until there are others.
 func Renewed(p envelope.Progress, now time.Time) envelope.Progress {
-	life := envelope.Progress{Renewed: now, Released: p.Released, Moved: p.Moved, Followed: p.Followed, Key: p.Key, Error: p.Error, LastAttempt: p.LastAttempt}
+	life := envelope.Progress{Renewed: now, Released: p.Released, Moved: p.Moved, Followed: p.Followed, Key: p.Key, Turn: p.Turn,
+		Error: p.Error, LastAttempt: p.LastAttempt}
 	if p.Uncertain {
 		life.Uncertain, life.Upstream, life.Since, life.Passed, life.Digest = true, p.Upstream, p.Since, p.Passed, p.Digest
 	}

@@ -82,7 +82,7 @@ type Settings struct {
 	WarnAfter     time.Duration    // and what its sender must be notified of; 0: nothing
 	Pause         *Pause           // by an operator, from before; nil: none
 	Reloaded      bool             // new routes: when the gate closes, mail that they send elsewhere is looked for at once
-	Limits        Limits           // in place of Rate and MaxConcurrent of this process alone; nil: these
+	Limits        Limits           // in place of Rate, RatePerDomain and MaxConcurrent of this process alone; nil: these
 	Peers         Peers            // other gateways that offer mail to the upstream; nil: there are none
 }
 
@@ -92,7 +92,6 @@ type Gate struct {
 	journal  *journal.Journal
 	limits   Limits
 	peers    Peers
-	domains  *domains      // nil: no limit; with mu
 	quotas   quotas        // with mu
 	refusals refusals      // with mu
 	sweep    time.Duration // between sweeps while closed
@@ -136,11 +135,8 @@ func New(s Settings, j *journal.Journal) *Gate {
 	if g.settings.Now == nil {
 		g.settings.Now = time.Now
 	}
-	if s.RatePerDomain > 0 {
-		g.domains = newDomains(s.RatePerDomain)
-	}
 	if g.limits == nil {
-		g.limits = newOwnLimits(s.Rate, s.MaxConcurrent)
+		g.limits = newOwnLimits(s.Rate, s.RatePerDomain, s.MaxConcurrent)
 	}
 	if g.peers == nil {
 		g.peers = noPeers{}

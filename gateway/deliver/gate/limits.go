@@ -18,6 +18,8 @@ type Limits interface {
 	// Begin waits for one of the places for offers at once; End gives it back.
 	Begin(ctx context.Context) error
 	End()
+	// DomainTurn takes the next turn of the recipients of a domain and returns how long it has to wait. After an error it has none.
+	DomainTurn(ctx context.Context, domain string) (wait time.Duration, err error)
 	// Next returns when the rate allows the next offer; zero: now.
 	Next() time.Time
 }
@@ -25,11 +27,15 @@ type Limits interface {
 // ownLimits are those of one process.
 type ownLimits struct {
 	limiter *rate.Limiter // nil: no limit
+	domains *domains      // nil: no limit
 	places  chan struct{} // one token for each offer under way
 }
 
-func newOwnLimits(perSecond float64, maxConcurrent int) *ownLimits {
+func newOwnLimits(perSecond, perDomain float64, maxConcurrent int) *ownLimits {
 	l := &ownLimits{places: make(chan struct{}, maxConcurrent)}
+	if perDomain > 0 {
+		l.domains = newDomains(perDomain)
+	}
 	if perSecond > 0 {
 		l.limiter = rate.NewLimiter(rate.Limit(perSecond), max(1, min(int(perSecond), maxConcurrent)))
 	}
@@ -63,6 +69,13 @@ func (l *ownLimits) Wait(ctx context.Context) error {
 		return nil
 	}
 	return l.limiter.Wait(ctx)
+}
+
+func (l *ownLimits) DomainTurn(_ context.Context, domain string) (time.Duration, error) {
+	if l.domains == nil {
+		return 0, nil
+	}
+	return l.domains.take(domain, time.Now()), nil
 }
 
 func (l *ownLimits) Begin(ctx context.Context) error {

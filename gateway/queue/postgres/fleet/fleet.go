@@ -61,6 +61,8 @@ func (f *Fleet) Beat(ctx context.Context, g queue.Gateway) error {
 	b.Queue(`DELETE FROM fleet_gateways WHERE name IN (SELECT name FROM fleet_gateways WHERE seen < clock_timestamp() - make_interval(secs => $1) FOR UPDATE SKIP LOCKED)`, kept)
 	b.Queue(`DELETE FROM fleet_counts WHERE name IN (SELECT name FROM fleet_counts WHERE ends < clock_timestamp() FOR UPDATE SKIP LOCKED)`)
 	b.Queue(`DELETE FROM fleet_locks WHERE name IN (SELECT name FROM fleet_locks WHERE until < clock_timestamp() FOR UPDATE SKIP LOCKED)`)
+	// A turn of more than a second ago is as good as none.
+	b.Queue(`DELETE FROM fleet_turns WHERE name IN (SELECT name FROM fleet_turns WHERE next < clock_timestamp() - interval '1 second' LIMIT 1000 FOR UPDATE SKIP LOCKED)`)
 	b.Queue(`DELETE FROM fleet_places WHERE (name, gateway) IN (SELECT name, gateway FROM fleet_places p
 		WHERE NOT EXISTS (SELECT FROM fleet_gateways g WHERE g.name = p.gateway) FOR UPDATE SKIP LOCKED) AND gateway <> $1`, f.name)
 	return f.db.SendBatch(ctx, b).Close()

@@ -56,6 +56,13 @@ func TestOldRowsGo(t *testing.T) {
 	if _, err := old.Lock(ctx, "x", 0); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := old.Take(ctx, "main x.org", 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Take(ctx, "main y.org", 1, 100); err != nil {
+		t.Fatal(err)
+	}
+	server.Exec(t, url, "UPDATE fleet_turns SET next = next - interval '2 seconds'")
 	server.Exec(t, url, "UPDATE fleet_gateways SET seen = seen - interval '25 hours'")
 	for range 2 { // who is gone first, then what it had
 		if err := f.Beat(ctx, queue.Gateway{}); err != nil {
@@ -66,6 +73,9 @@ func TestOldRowsGo(t *testing.T) {
 		if n := server.Row(t, url, "SELECT count(*)::text FROM "+table); n != "0" {
 			t.Errorf("%s has %s rows", table, n)
 		}
+	}
+	if turns := server.Row(t, url, "SELECT string_agg(name, ', ') FROM fleet_turns"); turns != "main y.org" {
+		t.Errorf("turns of %s are kept, want those that have yet to come", turns)
 	}
 	if list, err := f.Gateways(ctx); err != nil || len(list) != 1 {
 		t.Errorf("%v, %v", list, err)
