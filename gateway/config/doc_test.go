@@ -41,6 +41,9 @@ func documentedKeys(t *testing.T) map[string]map[string]string {
 	return sections
 }
 
+// keysOfAPIs is the heading of what the tables of types need not repeat.
+const keysOfAPIs = "Keys of all APIs"
+
 // TestEveryKeyIsDocumented: doc/configuration.md has each key of the structs that read the config, no
 // other, and the defaults that hold.
 func TestEveryKeyIsDocumented(t *testing.T) {
@@ -62,7 +65,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		t.Run(heading, func(t *testing.T) { checkDocumented(t, docs, heading, s) })
 	}
 	for heading, keys := range docs {
-		if len(keys) > 0 && structs[heading] == nil {
+		if len(keys) > 0 && structs[heading] == nil && heading != keysOfAPIs {
 			t.Errorf("%s is no table of the config", heading)
 		}
 	}
@@ -73,6 +76,9 @@ func checkDocumented(t *testing.T, docs map[string]map[string]string, heading st
 	fields := decode.Fields(defaults)
 	for key, field := range fields {
 		given, ok := docs[heading][key]
+		if shared, is := docs[keysOfAPIs][key]; !ok && is && strings.HasPrefix(heading, "type = ") {
+			given, ok = shared, true
+		}
 		switch {
 		case ownHeading(docs, heading, key) || key == "type" && heading != "[upstream.NAME]":
 			if ok {
