@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -15,9 +16,10 @@ import (
 
 // lanes is what this process knows of lanes.
 type lanes struct {
-	mu     sync.Mutex
-	served []string
-	floors map[string]*floor.Floor
+	mu      sync.Mutex
+	served  []string
+	floors  map[string]*floor.Floor
+	sharers int // processes that live and have the store open, as of the last sign of life
 }
 
 func (l *lanes) serve(names []string) {
@@ -76,12 +78,23 @@ func (s *Store) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 			out[n.Lane] = lane
 		}
 	}
-	served, err := s.served(ctx)
+	return out, s.markServed(ctx, out)
+}
+
+// markServed says which of the lanes some process delivers. The database is asked for those of others alone.
+func (s *Store) markServed(ctx context.Context, out map[string]queue.Lane) (err error) {
+	served := s.lanes.names()
+	for name := range out {
+		if !slices.Contains(served, name) {
+			served, err = s.served(ctx)
+			break
+		}
+	}
 	for name, lane := range out {
 		lane.Served = slices.Contains(served, name)
 		out[name] = lane
 	}
-	return out, err
+	return err
 }
 
 // served returns the lanes that some process delivers that lives.
@@ -93,8 +106,30 @@ func (s *Store) served(ctx context.Context) (served []string, err error) {
 
 const (
 	watchEvery = 100 * time.Millisecond
+	watchShare = 2 * time.Millisecond // all processes together ask no oftener than that
+	watchMost  = 2 * time.Second
 	watchAway  = time.Second // while the database is out of reach
 )
+
+// watchRest is how long one of so many processes rests between two questions. The more ask, the sooner one of them does.
+func watchRest(processes int) time.Duration {
+	return min(max(watchEvery, time.Duration(processes)*watchShare), watchMost)
+}
+
+func (l *lanes) share(processes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sharers = processes
+}
+
+// rest returns how long to rest before the next question: some less than watchRest, so that processes which began at the same
+// time do not go on asking at the same time.
+func (l *lanes) rest() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	most := watchRest(l.sharers)
+	return most - rand.N(most/8)
+}
 
 const watchQuery = `SELECT coalesce(array_agg(l), '{}'), EXISTS (SELECT FROM suppressions) FROM unnest($1::text[]) l
 	WHERE EXISTS (SELECT FROM parts WHERE state = 0 AND lane = l AND next_at >= $2 AND next_at <= (SELECT ` + database.Now + `) AND lease_until <= (SELECT ` + database.Now + `))`
@@ -111,7 +146,7 @@ func (s *Store) watch(ctx context.Context) {
 		case <-timer.C:
 		}
 		began := time.Now()
-		next := watchEvery
+		next := s.lanes.rest()
 		var due []string
 		some := true
 		from := began.Add(-s.lease).UnixMilli() // what is older is found by claims and looks

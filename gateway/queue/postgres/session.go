@@ -63,11 +63,16 @@ func (s *Store) Serve(ctx context.Context, names []string) error {
 	return database.Describe(s.tell(ctx))
 }
 
-// tell says that this process lives and what it delivers.
+// tell says that this process lives and what it delivers, and hears how many do.
 func (s *Store) tell(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, `INSERT INTO sessions (session, gateway, slot, seen, lanes) VALUES ($1, $2, $3, `+database.Now+`, $4)
-		ON CONFLICT (session) DO UPDATE SET seen = excluded.seen, lanes = excluded.lanes`,
-		s.session, database.Text(s.gateway), s.ids.Slot(), s.lanes.names())
+	var processes int
+	err := s.pool.QueryRow(ctx, `INSERT INTO sessions (session, gateway, slot, seen, lanes) VALUES ($1, $2, $3, `+database.Now+`, $4)
+		ON CONFLICT (session) DO UPDATE SET seen = excluded.seen, lanes = excluded.lanes
+		RETURNING (SELECT count(*) FROM sessions WHERE seen > `+database.Now+` - $5)`,
+		s.session, database.Text(s.gateway), s.ids.Slot(), s.lanes.names(), s.lease.Milliseconds()).Scan(&processes)
+	if err == nil {
+		s.lanes.share(processes)
+	}
 	return err
 }
 
