@@ -41,6 +41,7 @@ var plan = [][]string{
 		"cmd/mailhatch/terminal/terminaltest",
 		"test/clients",
 		"test/manifests",
+		"test/scale",
 	},
 	{"gateway"},
 	{"gateway/admin/page"},

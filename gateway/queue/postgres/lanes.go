@@ -111,8 +111,8 @@ const (
 	watchAway  = time.Second // while the database is out of reach
 )
 
-// watchRest is how long one of so many processes rests between two questions. The more ask, the sooner one of them does.
-func watchRest(processes int) time.Duration {
+// WatchRest is how long one of so many processes rests between two questions. The more ask, the sooner one of them does.
+func WatchRest(processes int) time.Duration {
 	return min(max(watchEvery, time.Duration(processes)*watchShare), watchMost)
 }
 
@@ -122,12 +122,12 @@ func (l *lanes) share(processes int) {
 	l.sharers = processes
 }
 
-// rest returns how long to rest before the next question: some less than watchRest, so that processes which began at the same
+// rest returns how long to rest before the next question: some less than WatchRest, so that processes which began at the same
 // time do not go on asking at the same time.
 func (l *lanes) rest() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	most := watchRest(l.sharers)
+	most := WatchRest(l.sharers)
 	return most - rand.N(most/8)
 }
 

@@ -20,7 +20,8 @@ import (
 
 const (
 	connectTime = 5 * time.Second
-	maxConns    = 12 // of a gateway, unless pool_max_conns of the URL says else
+	maxConns    = 12              // of a gateway, unless pool_max_conns of the URL says else
+	idleConn    = 2 * time.Minute // that a connection is kept without use, unless pool_max_conn_idle_time says else
 	// StatementTime is how long the server may work on one statement.
 	StatementTime = 30 * time.Second
 	idleTime      = 60 * time.Second // how long a transaction may wait for its client
@@ -47,6 +48,9 @@ func config(url string) (*pgxpool.Config, error) {
 	}
 	if !strings.Contains(url, "pool_max_conns") {
 		c.MaxConns = maxConns
+	}
+	if !strings.Contains(url, "pool_max_conn_idle_time") {
+		c.MaxConnIdleTime = idleConn
 	}
 	c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	c.ConnConfig.StatementCacheCapacity = 0
