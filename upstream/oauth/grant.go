@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"time"
@@ -149,7 +150,28 @@ func (s *Settings) serviceAccount(purpose Purpose) (grant, error) {
 	}
 	token, _ := s.endpoints()
 	config := &jwt.Config{Email: key.ClientEmail, PrivateKey: []byte(key.Key), PrivateKeyID: key.KeyID, Subject: s.Subject, Scopes: s.scopes(purpose), TokenURL: token}
-	return func(ctx context.Context, _ string) (*oauth2.Token, error) { return config.TokenSource(ctx).Token() }, nil
+	return func(ctx context.Context, _ string) (*oauth2.Token, error) {
+		client := *oauth2.NewClient(ctx, nil)
+		asked := &way{RoundTripper: client.Transport}
+		client.Transport = asked
+		granted, err := config.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, &client)).Token()
+		if asked.err != nil {
+			err = &url.Error{Op: "Post", URL: token, Err: asked.err}
+		}
+		return granted, err
+	}, nil
+}
+
+// way keeps the error of a request that was not answered, which package jwt turns into text.
+type way struct {
+	http.RoundTripper
+	err error
+}
+
+// RoundTrip makes the request.
+func (w *way) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	resp, w.err = w.RoundTripper.RoundTrip(r)
+	return resp, w.err
 }
 
 // isRSAKey reports whether a service account can sign by it, as package jwt reads it.

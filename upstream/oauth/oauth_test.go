@@ -286,6 +286,11 @@ func TestServiceAccount(t *testing.T) {
 	if _, e := s.Token(t.Context()); e == nil || e.Class != upstream.Account || !strings.Contains(e.Error(), "domain-wide delegation") {
 		t.Errorf("no delegation: %v", e)
 	}
+	h.fake.Set(func(s *fakes.TokenSettings) { s.Drop = true })
+	h.advance(2 * time.Hour)
+	if _, e := s.Token(t.Context()); e == nil || e.Class != upstream.Temporary || !e.Connect || !strings.Contains(e.Error(), "cannot reach the token endpoint") || strings.Contains(e.Error(), h.fake.URL) {
+		t.Errorf("the endpoint is away: %+v", e)
+	}
 }
 
 // TestDevice logs in once; after that each refresh token is stored before the one before is worthless.
