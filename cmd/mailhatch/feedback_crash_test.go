@@ -96,6 +96,7 @@ address = %q
 type = "mailgun"
 api_key = "key"
 domain = "mg.example.com"
+log_delay = "5s"
 base_url = %q
 [upstream.main.events]
 mode = %q

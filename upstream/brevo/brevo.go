@@ -34,7 +34,7 @@ func Kind() upstream.Kind {
 		Name: "brevo", Doc: "Brevo's API v3 smtp/email (JSON)", Changes: changes(),
 		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
-			return &settings{Settings: api.Defaults(), OnLossy: "refuse", Events: events.Defaults()}
+			return &settings{Settings: api.Defaults(), OnLossy: "refuse", Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
 		},
 		Setup: []upstream.Question{api.KeyQuestion("BREVO_API_KEY")},
 	}
@@ -59,9 +59,10 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	APIKey  upstream.Secret `toml:"api_key"`
-	OnLossy string          `toml:"on_lossy"`
-	Events  events.Settings `toml:"events"`
+	APIKey   upstream.Secret   `toml:"api_key"`
+	OnLossy  string            `toml:"on_lossy"`
+	Events   events.Settings   `toml:"events"`
+	LogDelay upstream.Duration `toml:"log_delay"` // how late the log may be
 }
 
 // Open makes the upstream.
@@ -72,11 +73,11 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Recipients: maxRecipients, Bytes: maxBytes, Keyed: true, Changes: changes(),
 	}, key)
 	listener, listenErr := s.Events.Open(env, ways)
-	if err = errors.Join(err, listenErr, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
+	if err = errors.Join(err, listenErr, events.CheckLogDelay(s.LogDelay), upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow")); err != nil {
 		return nil, err
 	}
 	p := &provider{client: client, lossy: s.OnLossy == "allow", control: s.PassControlHeaders}
-	return &keyed{api.New(client, p), newFeedback(p, listener)}, nil
+	return &keyed{api.New(client, p), newFeedback(p, listener, s.LogDelay.Duration)}, nil
 }
 
 // keyed is the upstream of kind brevo.

@@ -27,11 +27,12 @@ const (
 type feedback struct {
 	listener *events.Listener
 	reader   *events.Reader
+	logDelay time.Duration
 }
 
-func newFeedback(p *provider, l *events.Listener) *feedback {
+func newFeedback(p *provider, l *events.Listener, logDelay time.Duration) *feedback {
 	return &feedback{l, &events.Reader{Client: p.client, Problem: problemOf, Rules: rules, Denied: []int{403},
-		Scope: upstream.ScopeError{Scope: "of transactional statistics", Hint: "make a key that has it at https://app.brevo.com/settings/keys/api"}}}
+		Scope: upstream.ScopeError{Scope: "of transactional statistics", Hint: "make a key that has it at https://app.brevo.com/settings/keys/api"}}, logDelay}
 }
 
 // Listening returns how the settings want events.
@@ -123,7 +124,7 @@ func (f *feedback) Receive(_ context.Context, h http.Header, body []byte) (upstr
 const traceDelay = 10 * time.Minute
 
 // TraceDelay returns how long after an offer the log has it.
-func (f *feedback) TraceDelay() time.Duration { return traceDelay }
+func (f *feedback) TraceDelay() time.Duration { return f.logDelay }
 
 // Trace looks for the queue id among the tags.
 func (f *feedback) Trace(ctx context.Context, m *upstream.Mail, since time.Time) ([]upstream.Traced, error) {

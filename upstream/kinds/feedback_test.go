@@ -394,6 +394,16 @@ func TestTracing(t *testing.T) {
 			if d := tracer.TraceDelay(); d < time.Minute || d > time.Hour {
 				t.Error(d)
 			}
+			if d := feedbackOf(t, name, log.URL, tell, "log_delay = \"90s\"\n").(upstream.Tracer).TraceDelay(); d != 90*time.Second {
+				t.Errorf("the setting is 90s, not %s", d)
+			}
+			for _, d := range []string{"0s", "25h"} {
+				var ke *upstream.KeyError
+				_, err := upstreamtest.Open(kinds.Kinds()[kindIndex(t, name)], tell.config+fmt.Sprintf("base_url = %q\nlog_delay = %q\n", log.URL, d))
+				if !errors.As(err, &ke) || ke.Key != "log_delay" {
+					t.Errorf("log_delay = %q: %v", d, err)
+				}
+			}
 			log.Answer(&upstreamtest.Answer{Status: 500, Body: "{}"})
 			if found, err := tracer.Trace(t.Context(), m, since); err == nil {
 				t.Errorf("of a log that cannot be read: %v", found)

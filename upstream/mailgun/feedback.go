@@ -25,11 +25,12 @@ type feedback struct {
 	provider *provider
 	listener *events.Listener
 	reader   *events.Reader
+	logDelay time.Duration
 }
 
-func newFeedback(g *provider, l *events.Listener) *feedback {
+func newFeedback(g *provider, l *events.Listener, logDelay time.Duration) *feedback {
 	return &feedback{g, l, &events.Reader{Client: g.client, Problem: problemOf, Rules: rules, Denied: []int{401, 403},
-		Scope: upstream.ScopeError{Scope: "of the role Analyst", Hint: "a key that may only send is not shown the log: make one with the role Analyst or Developer at https://app.mailgun.com/settings/api_security"}}}
+		Scope: upstream.ScopeError{Scope: "of the role Analyst", Hint: "a key that may only send is not shown the log: make one with the role Analyst or Developer at https://app.mailgun.com/settings/api_security"}}, logDelay}
 }
 
 // Listening returns how the settings want events.

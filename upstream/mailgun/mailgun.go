@@ -47,7 +47,7 @@ func Kind() upstream.Kind {
 		Name: "mailgun", Doc: "Mailgun's API messages.mime (the message as it is)", Changes: changes(),
 		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
-			return &settings{Settings: api.Defaults(), Region: "us", Events: events.Defaults()}
+			return &settings{Settings: api.Defaults(), Region: "us", Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
 		},
 		Setup: []upstream.Question{
 			api.RegionQuestion("us", "eu"),
@@ -72,11 +72,12 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	APIKey   upstream.Secret `toml:"api_key"`
-	Domain   string          `toml:"domain"`
-	Region   string          `toml:"region"`
-	TestMode bool            `toml:"test_mode"`
-	Events   events.Settings `toml:"events"`
+	APIKey   upstream.Secret   `toml:"api_key"`
+	Domain   string            `toml:"domain"`
+	Region   string            `toml:"region"`
+	TestMode bool              `toml:"test_mode"`
+	Events   events.Settings   `toml:"events"`
+	LogDelay upstream.Duration `toml:"log_delay"` // how late the log may be
 }
 
 // Open makes the upstream.
@@ -88,7 +89,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Changes: changes(),
 	}, api.Basic("api", s.APIKey))
 	listener, listenErr := s.Events.Open(env, ways)
-	errs := []error{err, listenErr, upstream.OneOf("region", s.Region, "us", "eu")}
+	errs := []error{err, listenErr, events.CheckLogDelay(s.LogDelay), upstream.OneOf("region", s.Region, "us", "eu")}
 	switch {
 	case s.Domain == "":
 		errs = append(errs, &upstream.KeyError{Key: "domain", Problem: "is missing", Hint: `the sending domain as Mailgun shows it: "mg.example.com"`})
@@ -99,7 +100,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		return nil, err
 	}
 	g := &provider{client: client, key: s.APIKey, domain: s.Domain, test: s.TestMode, control: s.PassControlHeaders}
-	return &withDomain{api.New(client, g), newFeedback(g, listener), s.TestMode}, nil
+	return &withDomain{api.New(client, g), newFeedback(g, listener, s.LogDelay.Duration), s.TestMode}, nil
 }
 
 // ways: https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/logs. Limits of the log are not documented.

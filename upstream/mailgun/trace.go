@@ -18,7 +18,7 @@ const traceDelay = 30 * time.Minute
 const maxTraced = 20
 
 // TraceDelay returns how long after an offer the log has it.
-func (f *feedback) TraceDelay() time.Duration { return traceDelay }
+func (f *feedback) TraceDelay() time.Duration { return f.logDelay }
 
 // Trace looks for the mail by the queue id among its variables; Message-ID may be the same for several mails.
 func (f *feedback) Trace(ctx context.Context, m *upstream.Mail, since time.Time) ([]upstream.Traced, error) {

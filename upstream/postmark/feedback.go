@@ -28,10 +28,11 @@ type feedback struct {
 	provider *provider
 	listener *events.Listener
 	reader   *events.Reader
+	logDelay time.Duration
 }
 
-func newFeedback(p *provider, l *events.Listener) *feedback {
-	return &feedback{p, l, &events.Reader{Client: p.client, Problem: problemOf, Rules: rules}}
+func newFeedback(p *provider, l *events.Listener, logDelay time.Duration) *feedback {
+	return &feedback{p, l, &events.Reader{Client: p.client, Problem: problemOf, Rules: rules}, logDelay}
 }
 
 // Listening returns how the settings want events.

@@ -29,7 +29,7 @@ func Kind() upstream.Kind {
 		Name: "postmark", Doc: "Postmark's API (JSON)", Changes: changes(),
 		Traits: upstream.Traits{Apart: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
-			return &settings{Settings: api.Defaults(), OnLossy: "refuse", Events: events.Defaults()}
+			return &settings{Settings: api.Defaults(), OnLossy: "refuse", Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
 		},
 		Setup: []upstream.Question{{Key: "server_token", Text: "Server token (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "server-token",
 			Default: func(map[string]string) string { return "env:POSTMARK_SERVER_TOKEN" }}},
@@ -49,10 +49,11 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	ServerToken   upstream.Secret `toml:"server_token"`
-	MessageStream string          `toml:"message_stream"`
-	OnLossy       string          `toml:"on_lossy"`
-	Events        events.Settings `toml:"events"`
+	ServerToken   upstream.Secret   `toml:"server_token"`
+	MessageStream string            `toml:"message_stream"`
+	OnLossy       string            `toml:"on_lossy"`
+	Events        events.Settings   `toml:"events"`
+	LogDelay      upstream.Duration `toml:"log_delay"` // how late the list of messages may be
 }
 
 // Open makes the upstream.
@@ -63,7 +64,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Recipients: maxRecipients, Bytes: maxBytes, Changes: changes(),
 	}, key)
 	listener, listenErr := s.Events.Open(env, ways)
-	err = errors.Join(err, listenErr, upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
+	err = errors.Join(err, listenErr, events.CheckLogDelay(s.LogDelay), upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
 	if !isStream(s.MessageStream) {
 		err = errors.Join(err, &upstream.KeyError{Key: "message_stream", Problem: "must be the id of a message stream, of letters, digits and hyphens",
 			Hint: `the default is "outbound", Postmark's transactional stream`})
@@ -72,7 +73,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		return nil, err
 	}
 	p := &provider{client: client, stream: s.MessageStream, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}
-	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+	return &telling{api.New(client, p), newFeedback(p, listener, s.LogDelay.Duration)}, nil
 }
 
 // telling is the upstream of kind postmark.

@@ -14,7 +14,7 @@ import (
 const traceDelay = 5 * time.Minute
 
 // TraceDelay returns how long after an offer the list has it.
-func (f *feedback) TraceDelay() time.Duration { return traceDelay }
+func (f *feedback) TraceDelay() time.Duration { return f.logDelay }
 
 // Trace searches messages by the queue id in their metadata, https://postmarkapp.com/developer/api/messages-api
 func (f *feedback) Trace(ctx context.Context, m *upstream.Mail, since time.Time) ([]upstream.Traced, error) {

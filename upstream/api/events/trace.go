@@ -1,7 +1,9 @@
 package events
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"mailhatch/upstream"
 )
@@ -20,4 +22,18 @@ func (t Traces) Of(m *upstream.Mail) []upstream.Traced {
 		found[i] = upstream.Traced{Found: ok, ID: id}
 	}
 	return found
+}
+
+// Bounds of log_delay.
+const (
+	leastDelay = time.Second
+	mostDelay  = 24 * time.Hour
+)
+
+// CheckLogDelay returns a *KeyError where the setting log_delay, how late a provider's log may be, is out of bounds.
+func CheckLogDelay(d upstream.Duration) error {
+	if d.Duration < leastDelay || d.Duration > mostDelay {
+		return &upstream.KeyError{Key: "log_delay", Problem: fmt.Sprintf(`must be from "1s" to "1d", not %q`, d.Duration), Hint: "leave it out: the default is what the provider's documents suggest"}
+	}
+	return nil
 }
