@@ -311,9 +311,17 @@ func TestToldOn(t *testing.T) {
 // BenchmarkSendWhilePolling: an op is a mail from its acceptance to its end, at a provider that tells of each; with polling
 // and without.
 func BenchmarkSendWhilePolling(b *testing.B) {
-	for name, how := range map[string]upstream.Listening{"off": {}, "poll": {Every: 10 * time.Second, Pace: time.Second}} {
-		b.Run(name, func(b *testing.B) {
-			tell := &teller.Teller{How: how}
+	for _, c := range []struct {
+		name string
+		how  upstream.Listening
+		page int
+	}{
+		{"off", upstream.Listening{}, 0},
+		{"poll", upstream.Listening{Every: 10 * time.Second, Pace: time.Second}, 100},       // Mailgun, Postmark, Brevo
+		{"large", upstream.Listening{Every: 10 * time.Second, Pace: 2 * time.Second}, 1000}, // SendGrid, SparkPost
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			tell := &teller.Teller{How: c.how, Page: c.page}
 			told := &tellsAll{Teller: tell}
 			h := openHouse(b, &house{kinds: []upstream.Kind{told.Kind()}}, tellerConfig)
 			b.ResetTimer()

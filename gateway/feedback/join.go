@@ -9,6 +9,7 @@ import (
 const (
 	joinFirst = time.Second
 	joinMost  = time.Minute
+	joinShare = 50 // of the time one part is for it, at most
 )
 
 // rejoin looks for the recipients of what was told before the store knew what became of their mail.
@@ -29,7 +30,7 @@ func (f *Follower) rejoin(ctx context.Context) {
 			if err == nil && left == 0 {
 				break
 			}
-			least := max(joinFirst, 20*time.Since(start)) // much that waits is looked through less often
+			least := max(joinFirst, joinShare*time.Since(start)) // much that waits is looked through less often
 			if !rest(ctx, max(wait, least), f.waiting) || !rest(ctx, least, nil) {
 				return
 			}

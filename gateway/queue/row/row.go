@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"mailhatch/gateway/envelope"
@@ -201,6 +202,33 @@ func (r *Record) Texts() (Texts, error) {
 		r.texts = t
 	}
 	return *r.texts, nil
+}
+
+// providerKey stands before the provider's id in Info, and nowhere else: within a text its quotes have backslashes before them.
+const providerKey = `"provider_id":`
+
+// ProviderID reads that alone: lookups go through very many rows for it.
+func (r *Record) ProviderID() (id string, err error) {
+	_, rest, ok := strings.Cut(r.Info, providerKey)
+	if !ok {
+		return "", nil
+	}
+	rest = strings.TrimLeft(rest, " ")
+	end := 1
+	for end < len(rest) && rest[end] != '"' {
+		if rest[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	quoted := rest[:min(end+1, len(rest))]
+	if !strings.Contains(quoted, `\`) && len(quoted) > 1 {
+		return quoted[1 : len(quoted)-1], nil
+	}
+	if err := json.Unmarshal([]byte(quoted), &id); err != nil {
+		return "", fmt.Errorf("history of message %s: %w", queue.FormatID(r.Message), err)
+	}
+	return id, nil
 }
 
 // Decode reads the row back.

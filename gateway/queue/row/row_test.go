@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/row"
 )
@@ -112,5 +113,31 @@ func TestKept(t *testing.T) {
 	}
 	if err := row.ReadKept([]byte("?"), &queue.Finished{}); err == nil {
 		t.Error("damage is read")
+	}
+}
+
+// TestProviderID: it is read alone as it would be read with all else, whatever other texts say.
+func TestProviderID(t *testing.T) {
+	for _, id := range []string{"", "0100-abc", "<20261201.1@mg.example.com>", `a"b\c`, `"provider_id":"x"`, "é\u2028", `\`} {
+		r := queue.Record{Recipient: envelope.Recipient{Address: "ann@example.org", Given: `"provider_id":"given"`}, State: envelope.Sent, Upstream: `u","provider_id":"u"`, ProviderID: id,
+			Error: `{"provider_id":"y"}`, Header: queue.Summary{Subject: `"provider_id":"z"`}}
+		rows, err := row.Make(time.Now(), &queue.Message{Header: r.Header}, 7, nil, []queue.Record{r}, func(*queue.Record) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := rows.Records[0].ProviderID()
+		if err != nil || got != id {
+			t.Errorf("%q is read as %q, %v", id, got, err)
+		}
+	}
+	for info, want := range map[string]string{`{"size": 1, "provider_id": "a"}`: "a", `{}`: ""} {
+		if got, err := (&row.Record{Info: info}).ProviderID(); got != want || err != nil {
+			t.Errorf("%s: %q, %v", info, got, err)
+		}
+	}
+	for _, info := range []string{`"provider_id":"a\`, `"provider_id":`, `"provider_id":7`} {
+		if got, err := (&row.Record{Info: info}).ProviderID(); err == nil {
+			t.Errorf("%s is read as %q", info, got)
+		}
 	}
 }

@@ -52,8 +52,8 @@ type lookup struct {
 // consider notes a record if it is looked for.
 func (l *lookup) consider(s *sqlite.Stmt) (bool, error) {
 	r := scanRecord(s)
-	t, err := r.Texts()
-	if id := queue.PlainID(t.ProviderID); err == nil && id != "" && l.ids[id] {
+	id, err := r.ProviderID()
+	if id = queue.PlainID(id); err == nil && id != "" && l.ids[id] {
 		l.found[id] = append(l.found[id], s.ColumnInt64(0))
 	}
 	return true, err
