@@ -169,8 +169,10 @@ func TestSealed(t *testing.T) {
 			v.values[name] = []byte("damaged")
 		}
 		if flow == ClientCredentials { // what cannot be read is replaced
-			if h.token(h.openAt(v)) == access || h.token(h.openAt(v)) == access {
-				t.Error("the token comes from elsewhere")
+			for range 2 {
+				if h.token(h.openAt(v)) == access {
+					t.Error("the token comes from elsewhere")
+				}
 			}
 			h.wantRequests(2)
 			h.settings.ClientSecret = upstream.NewSecret("the next secret")
