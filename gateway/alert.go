@@ -20,10 +20,14 @@ import (
 // alertWatcher tells operators what needs them.
 func (g *Gateway) alertWatcher() *alert.Watcher {
 	cfg := g.current.Load()
+	var fleet *alert.Fleet
+	if g.fleet != nil {
+		fleet = &alert.Fleet{Name: g.fleet.Name(), Store: g.queue.Fleet(), Alone: g.fleet.Alone}
+	}
 	w := alert.New(alert.Config{
 		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Endings: g.endings, Maildrop: g.drops, Canaries: g.stoppedCanaries,
 		Healthy: func() bool { return len(g.notReady()) == 0 },
-		Now:     g.clock.Now, Journal: g.journal, Outbox: g.queue, Dir: cfg.StateDir, Version: g.opts.Version,
+		Now:     g.clock.Now, Journal: g.journal, Outbox: g.queue, Fleet: fleet, Dir: cfg.StateDir, Version: g.opts.Version,
 	})
 	w.Follow(cfg.Alerts, cfg.Hostname)
 	return w

@@ -4,6 +4,9 @@
 // receiver that asked for it; a message tells all that began, ended or went on for long since the last one. What was
 // told is kept in the state directory, so that a restart neither repeats an alert nor forgets a recovery. Each receiver
 // has a goroutine of its own, and mail waits for none of them.
+//
+// Where gateways share a queue, each tells what is about its machine, and one of them, whichever lives, what is about the
+// queue or an upstream: fleet.go.
 package alert
 
 import (
@@ -84,6 +87,7 @@ type Config struct {
 	Healthy   func() bool // heartbeats are sent
 	Now       func() time.Time
 	Journal   *journal.Journal
+	Fleet     *Fleet // nil: no other gateway shares the queue
 	Outbox    Outbox // what providers told and waits for receivers; nil: nothing
 	Dir       string // the state directory
 	Version   string
@@ -131,14 +135,38 @@ type Message struct {
 // Data is what a Message is about.
 type Data struct {
 	Hostname string  `json:"hostname"`
+	Gateway  string  `json:"gateway,omitempty"` // that tells it, of those that share a queue
 	Version  string  `json:"version,omitempty"`
 	Status   Status  `json:"status,omitempty"` // firing when one of the alerts is
 	Alerts   []Alert `json:"alerts"`
 }
 
+// origin is who tells.
+type origin struct {
+	hostname, gateway, version string
+	s                          scope // of the alerts
+}
+
+// origin returns this gateway. w.mu is held.
+func (w *Watcher) origin(s scope) origin {
+	o := origin{hostname: w.hostname, version: w.cfg.Version, s: s}
+	if w.cfg.Fleet != nil {
+		o.gateway = w.cfg.Fleet.Name
+	}
+	return o
+}
+
+// String names it for people: the gateway where there are several, unless it speaks for all of them.
+func (o origin) String() string {
+	if o.gateway == "" || o.s == ofFleet {
+		return "mailhatch on " + o.hostname
+	}
+	return "mailhatch on " + o.hostname + " (" + o.gateway + ")"
+}
+
 // newMessage composes a message.
-func newMessage(kind, hostname, version string, now time.Time, alerts []Alert) *Message {
-	m := &Message{Type: kind, Timestamp: now.UTC().Truncate(time.Second), Data: Data{Hostname: hostname, Version: version, Alerts: alerts}}
+func newMessage(kind string, from origin, now time.Time, alerts []Alert) *Message {
+	m := &Message{Type: kind, Timestamp: now.UTC().Truncate(time.Second), Data: Data{Hostname: from.hostname, Gateway: from.gateway, Version: from.version, Alerts: alerts}}
 	lines := make([]string, 0, len(alerts))
 	for i := range alerts {
 		a := &alerts[i]
@@ -152,13 +180,13 @@ func newMessage(kind, hostname, version string, now time.Time, alerts []Alert) *
 		case a.Repeated:
 			line = "still: " + line
 		}
-		lines = append(lines, fmt.Sprintf("mailhatch on %s: %s", hostname, line))
+		lines = append(lines, fmt.Sprintf("%s: %s", from, line))
 	}
 	switch kind {
 	case TypeTest:
-		m.Text = fmt.Sprintf("mailhatch on %s: this is a test", hostname)
+		m.Text = fmt.Sprintf("%s: this is a test", from)
 	case TypeHeartbeat:
-		m.Text = fmt.Sprintf("mailhatch on %s is well", hostname)
+		m.Text = fmt.Sprintf("%s is well", from)
 	default:
 		m.Text = strings.Join(lines, "\n")
 	}

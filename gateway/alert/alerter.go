@@ -59,7 +59,7 @@ func (r *receiver) beat(ctx context.Context) {
 		wait := min(beatSoon, every)
 		if w.cfg.Healthy() {
 			w.mu.Lock()
-			m := newMessage(TypeHeartbeat, w.hostname, w.cfg.Version, w.cfg.Now(), []Alert{})
+			m := newMessage(TypeHeartbeat, w.origin(ofOne), w.cfg.Now(), []Alert{})
 			w.mu.Unlock()
 			began := time.Now()
 			_, err := r.send(ctx, newID(), encode(m), m)

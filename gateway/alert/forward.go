@@ -51,6 +51,7 @@ type EventMessage struct {
 // EventData is what a provider told of a recipient.
 type EventData struct {
 	Hostname   string    `json:"hostname"`
+	Gateway    string    `json:"gateway,omitempty"` // that tells it, of those that share a queue
 	Version    string    `json:"version,omitempty"`
 	Event      string    `json:"event"` // delivered, bounced…
 	At         time.Time `json:"at"`
@@ -67,10 +68,10 @@ type EventData struct {
 	Key        string    `json:"key,omitempty"` // by which the provider's event is told from others of its upstream
 }
 
-func newEventMessage(hostname, version string, o *queue.Outgoing) *EventMessage {
+func newEventMessage(from origin, o *queue.Outgoing) *EventMessage {
 	return &EventMessage{Type: TypeEvent, Timestamp: o.At.UTC().Truncate(time.Second),
-		Text: fmt.Sprintf("mailhatch on %s: %s told by %s of mail %s", hostname, o.Kind, o.Upstream, o.ID),
-		Data: EventData{Hostname: hostname, Version: version, Event: string(o.Kind), At: o.At.UTC(), ID: o.ID, MessageID: o.MessageID, From: o.From, To: o.Recipient,
+		Text: fmt.Sprintf("%s: %s told by %s of mail %s", from, o.Kind, o.Upstream, o.ID),
+		Data: EventData{Hostname: from.hostname, Gateway: from.gateway, Version: from.version, Event: string(o.Kind), At: o.At.UTC(), ID: o.ID, MessageID: o.MessageID, From: o.From, To: o.Recipient,
 			State: string(o.State), Upstream: o.Upstream, ProviderID: o.ProviderID, Status: o.Status, Words: o.Words, RemoteMTA: o.RemoteMTA, Key: o.Told.Key}}
 }
 
@@ -79,6 +80,13 @@ func newEventMessage(hostname, version string, o *queue.Outgoing) *EventMessage 
 func (r *receiver) forward(ctx context.Context) {
 	var failures int
 	for ctx.Err() == nil {
+		if !r.mayForward(ctx) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(outboxEvery):
+			}
+			continue
+		}
 		list, err := r.watcher.cfg.Outbox.Outgoing(ctx, r.id, outboxStep)
 		if err != nil && ctx.Err() == nil {
 			r.watcher.cfg.Journal.InternalError("alert", err)
@@ -88,6 +96,9 @@ func (r *receiver) forward(ctx context.Context) {
 			if !r.wants(&list[i]) {
 				done = append(done, list[i].Key)
 				continue
+			}
+			if !r.mayForward(ctx) {
+				break // what is leased here goes on by another gateway, once that is over
 			}
 			if err = r.handOver(ctx, &list[i]); err != nil {
 				break
@@ -115,6 +126,12 @@ func (r *receiver) forward(ctx context.Context) {
 	}
 }
 
+// mayForward reports whether this gateway is the one that hands events to the receiver: two would mix up their order.
+func (r *receiver) mayForward(ctx context.Context) bool {
+	fleet := r.watcher.cfg.Fleet
+	return fleet == nil || fleet.Alone(ctx, "events "+r.id, r.settings.leadFor())
+}
+
 func (r *receiver) wants(o *queue.Outgoing) bool {
 	return len(r.settings.Events) == 0 || slices.Contains(r.settings.Events, string(o.Kind))
 }
@@ -123,14 +140,14 @@ func (r *receiver) wants(o *queue.Outgoing) bool {
 func (r *receiver) handOver(ctx context.Context, o *queue.Outgoing) error {
 	w := r.watcher
 	w.mu.Lock()
-	hostname := w.hostname
+	from := w.origin(ofFleet)
 	w.mu.Unlock()
-	body, err := json.Marshal(newEventMessage(hostname, w.cfg.Version, o))
+	body, err := json.Marshal(newEventMessage(from, o))
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	_, err = r.send(ctx, "evt_"+o.ID+"_"+strconv.FormatInt(o.Key, 36), body, &Message{Type: TypeEvent, Data: Data{Hostname: hostname}})
+	_, err = r.send(ctx, "evt_"+o.ID+"_"+strconv.FormatInt(o.Key, 36), body, &Message{Type: TypeEvent, Data: Data{Hostname: from.hostname, Gateway: from.gateway}})
 	if ctx.Err() == nil {
 		w.cfg.Journal.AlertTold(r.name, TypeEvent, 0, time.Since(began), err)
 	}

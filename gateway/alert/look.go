@@ -115,7 +115,11 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 				add(event, "", since, "%s in %s: %s; see the log", counted(n, "internal error"), span(s.Window.Duration), of)
 			}
 		case Silent:
-			if since, accepted := p.quiet(); v.now.Sub(since) > s.For.Duration {
+			switch since, accepted := p.quiet(); {
+			case v.now.Sub(since) <= s.For.Duration:
+			case accepted == uncounted:
+				add(event, "", since, "no gateway has sent anything for %s", span(v.now.Sub(since)))
+			default:
 				add(event, "", since, "nothing was sent for %s; %s accepted meanwhile", span(v.now.Sub(since)), counted(accepted, "message"))
 			}
 		case Disk:

@@ -20,10 +20,12 @@ type past struct {
 	now      func() time.Time
 	since    time.Time            // from when on it is known
 	sentAt   time.Time            // when mail was last sent
-	accepted int                  // messages since then
+	accepted int                  // messages since then, or uncounted
 	counts   []count              // of failed and internal_error, by the minute
 	well     map[string]time.Time // when an upstream last took mail, or opened
 }
+
+const uncounted = -1
 
 // count is how often something happened in a minute.
 type count struct {

@@ -67,7 +67,7 @@ func environment(id string, m *Message) []string {
 		}
 	}
 	return append(env, "MAILHATCH_ALERT_ID="+id, "MAILHATCH_ALERT_TYPE="+m.Type, "MAILHATCH_ALERT_STATUS="+string(m.Data.Status),
-		"MAILHATCH_ALERT_EVENTS="+strings.Join(events, ","), "MAILHATCH_ALERT_HOSTNAME="+m.Data.Hostname,
+		"MAILHATCH_ALERT_EVENTS="+strings.Join(events, ","), "MAILHATCH_ALERT_HOSTNAME="+m.Data.Hostname, "MAILHATCH_ALERT_GATEWAY="+m.Data.Gateway,
 		"MAILHATCH_ALERT_TEXT="+strings.ReplaceAll(m.Text, "\x00", ""))
 }
 

@@ -20,6 +20,29 @@ type memory struct {
 	Pending  *pending            `json:"pending,omitempty"`  // a message that was tried and not taken
 }
 
+// fill makes what a memory that was read may lack.
+func (m *memory) fill() {
+	if m.Episodes == nil {
+		m.Episodes = map[string]*episode{}
+	}
+	if m.Ends == nil {
+		m.Ends = map[string]ends{}
+	}
+}
+
+// divide takes out what is not within a scope.
+func (m *memory) divide(s scope) (rest *memory) {
+	rest = &memory{}
+	rest.fill()
+	for key, e := range m.Episodes {
+		if !s.has(&e.Alert) {
+			rest.Episodes[key] = e
+			delete(m.Episodes, key)
+		}
+	}
+	return rest
+}
+
 // ends are how often the same trouble has ended of late.
 type ends struct {
 	N    int       `json:"n"`
@@ -60,6 +83,8 @@ type receiver struct {
 	id      string
 	watcher *Watcher
 	memory  *memory
+	scope   scope
+	common  *common     // nil: the memory is this gateway's own
 	seen    chan *sight // a token: the latest sight
 
 	failures int       // in a row
@@ -82,6 +107,10 @@ func (r *receiver) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case latest = <-r.seen:
+			if r.common != nil && !r.lead(ctx) {
+				latest = nil
+				continue
+			}
 			r.watcher.mu.Lock()
 			r.update(latest)
 			r.watcher.mu.Unlock()
@@ -91,6 +120,10 @@ func (r *receiver) run(ctx context.Context) {
 			continue // what is pending may be out of date
 		}
 		r.tell(ctx)
+		if r.common != nil && !r.keep(ctx) {
+			latest = nil
+			continue
+		}
 		if wait := time.Until(r.retryAt); wait > 0 {
 			retry.Reset(wait)
 		}
@@ -106,7 +139,14 @@ func (r *receiver) going(key string) bool {
 // update brings the episodes up to date.
 func (r *receiver) update(v *sight) {
 	found := map[string]bool{}
-	for _, a := range r.settings.find(v, &r.watcher.past, r.going) {
+	p := &r.watcher.past
+	if r.common != nil {
+		p = p.with(r.common.others)
+	}
+	for _, a := range r.settings.find(v, p, r.going) {
+		if !r.scope.has(&a) {
+			continue
+		}
 		key := a.key()
 		found[key] = true
 		if e := r.memory.Episodes[key]; e != nil {
@@ -164,7 +204,7 @@ func (r *receiver) tell(ctx context.Context) {
 	if time.Now().Before(r.retryAt) {
 		return
 	}
-	p := r.next()
+	p := r.next(ctx)
 	if p == nil {
 		return
 	}
@@ -183,7 +223,16 @@ func (r *receiver) tell(ctx context.Context) {
 	r.taken(p.Message)
 	w.mu.Unlock()
 	r.failures, r.retryAt = 0, time.Now().Add(gather)
-	w.save()
+	r.save(ctx)
+}
+
+// save keeps what the receiver was told, and reports whether this gateway may tell it more.
+func (r *receiver) save(ctx context.Context) bool {
+	if r.common != nil {
+		return r.keep(ctx)
+	}
+	r.watcher.save()
+	return true
 }
 
 // fail plans the next try.
@@ -204,7 +253,7 @@ func pauseAfter(failures int, err error) time.Duration {
 
 // next returns the message to send now; nil: there is nothing to tell. One that was tried stays as it is as long as it
 // tells what is due, so that a receiver knows it by its id.
-func (r *receiver) next() *pending {
+func (r *receiver) next(ctx context.Context) *pending {
 	w := r.watcher
 	w.mu.Lock()
 	now := w.cfg.Now()
@@ -221,14 +270,14 @@ func (r *receiver) next() *pending {
 	case len(list) == 0:
 		p = nil
 	case p == nil || !slices.EqualFunc(p.Message.Data.Alerts, list, func(a, b Alert) bool { return a.key() == b.key() && a.Status == b.Status }):
-		m := newMessage(TypeAlert, w.hostname, w.cfg.Version, now, list)
+		m := newMessage(TypeAlert, w.origin(r.scope), now, list)
 		p = &pending{ID: newID(), Body: encode(m), Message: m}
 	}
 	changed := p != r.memory.Pending
 	r.memory.Pending = p
 	w.mu.Unlock()
-	if changed {
-		w.save()
+	if changed && !r.save(ctx) {
+		return nil
 	}
 	return p
 }

@@ -86,6 +86,7 @@ type rig struct {
 	watcher *Watcher
 	dir     string
 	outbox  Outbox
+	fleet   *Fleet
 	stop    func()
 
 	mu        sync.Mutex
@@ -117,7 +118,7 @@ func (r *rig) start(alerters ...*Alerter) {
 		Maildrop:  func() (Drops, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.maildrop, nil },
 		Canaries:  func() ([]Stopped, bool) { r.mu.Lock(); defer r.mu.Unlock(); return r.stopped, !r.blind },
 		Healthy:   func() bool { r.mu.Lock(); defer r.mu.Unlock(); return !r.sick },
-		Now:       time.Now, Journal: r.journal, Outbox: r.outbox, Dir: r.dir, Version: "1.2",
+		Now:       time.Now, Journal: r.journal, Outbox: r.outbox, Fleet: r.fleet, Dir: r.dir, Version: "1.2",
 	})
 	r.watcher.Follow(alerters, "app1")
 	ctx, cancel := context.WithCancel(r.t.Context())

@@ -121,7 +121,7 @@ func open(t *testing.T, s Settings) *Alerter {
 }
 
 func testMessage(kind string) *Message {
-	return newMessage(kind, "app1", "1.2", time.Now(), []Alert{{Event: Disk, Status: Firing, Text: "full", Since: time.Now()}, {Event: Disk, Status: Resolved, Text: "x"}})
+	return newMessage(kind, origin{hostname: "app1", version: "1.2"}, time.Now(), []Alert{{Event: Disk, Status: Firing, Text: "full", Since: time.Now()}, {Event: Disk, Status: Resolved, Text: "x"}})
 }
 
 func (a *Alerter) try(ctx context.Context, kind string) (string, error) {

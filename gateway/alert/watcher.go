@@ -29,6 +29,7 @@ type Watcher struct {
 	opened    map[string]opening
 	endings   []Ending
 	endingsAt time.Time
+	published []byte // see publish
 
 	saving sync.Mutex // one write of the file at a time
 	saved  []byte     // what is in it
@@ -75,15 +76,16 @@ func (w *Watcher) watch(ctx context.Context) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	receivers := w.receivers()
 	var group errgroup.Group
+	var attending []*receiver
 	var on []string
-	for _, r := range receivers {
+	for _, r := range w.receivers() {
 		if r.settings.isTold() && w.cfg.Outbox != nil {
 			group.Go(func() error { r.forward(ctx); return nil })
 		}
-		if looked := r.settings.looked(); len(looked) > 0 {
-			on = append(on, looked...)
+		for _, r := range r.parts() {
+			attending = append(attending, r)
+			on = append(on, r.settings.looked()...)
 			group.Go(func() error { r.run(ctx); return nil })
 		}
 		if r.settings.Every.Duration > 0 {
@@ -95,7 +97,7 @@ func (w *Watcher) watch(ctx context.Context) {
 	} else {
 		w.past.deafen()
 	}
-	w.attend(ctx, receivers, on)
+	w.attend(ctx, attending, on)
 	cancel()
 	_ = group.Wait()
 	if len(on) > 0 {
@@ -115,16 +117,37 @@ func (w *Watcher) receivers() (list []*receiver) {
 		if m == nil {
 			m = &memory{}
 		}
-		if m.Episodes == nil {
-			m.Episodes = map[string]*episode{}
-		}
-		if m.Ends == nil {
-			m.Ends = map[string]ends{}
-		}
+		m.fill()
 		kept[id] = m
 		list = append(list, &receiver{Alerter: a, id: id, watcher: w, memory: m, seen: make(chan *sight, 1)})
 	}
 	w.memories = kept
+	return list
+}
+
+// parts returns the receivers that follow what a receiver is told of: where gateways share a queue, one of what is this
+// one's own, and one of what they have in common.
+func (r *receiver) parts() (list []*receiver) {
+	looked := r.settings.looked()
+	if len(looked) == 0 {
+		return nil
+	}
+	w := r.watcher
+	if w.cfg.Fleet == nil {
+		return []*receiver{r}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rest := r.memory.divide(ofOne) // of before there were others
+	if ofOne.any(looked) {
+		own := *r
+		own.scope = ofOne
+		list = append(list, &own)
+	}
+	if ofFleet.any(looked) {
+		common := &common{fleet: w.cfg.Fleet}
+		list = append(list, &receiver{Alerter: r.Alerter, id: r.id, watcher: w, memory: rest, scope: ofFleet, common: common, seen: make(chan *sight, 1)})
+	}
 	return list
 }
 
@@ -154,6 +177,7 @@ func (w *Watcher) attend(ctx context.Context, receivers []*receiver, on []string
 	defer tick.Stop()
 	for saved := time.Now(); ; {
 		v := w.look(ctx, on)
+		w.publish(ctx, on)
 		for _, r := range receivers {
 			select {
 			case <-r.seen: // it is busy: a later sight says more
@@ -188,7 +212,7 @@ type Result struct {
 // Test sends a test to the receivers of this name, "" for all, and returns what came back.
 func (w *Watcher) Test(ctx context.Context, name string) ([]Result, error) {
 	w.mu.Lock()
-	list, hostname := slices.Clone(w.alerters), w.hostname
+	list, from := slices.Clone(w.alerters), w.origin(ofOne)
 	w.mu.Unlock()
 	names := map[string]bool{}
 	for _, a := range list {
@@ -207,7 +231,7 @@ func (w *Watcher) Test(ctx context.Context, name string) ([]Result, error) {
 	var group errgroup.Group
 	for i, a := range list {
 		group.Go(func() error {
-			m := newMessage(TypeTest, hostname, w.cfg.Version, w.cfg.Now(), []Alert{})
+			m := newMessage(TypeTest, from, w.cfg.Now(), []Alert{})
 			began := time.Now()
 			answer, err := a.send(ctx, newID(), encode(m), m)
 			results[i] = Result{Name: a.name, Receiver: a.settings.Receiver(), Answer: answer, Err: err, Took: time.Since(began)}
