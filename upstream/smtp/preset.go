@@ -35,6 +35,9 @@ func (s *settings) withPreset() (*settings, error) {
 	}
 	filled.Host = cmp.Or(s.Host, p.HostIn(s.Region))
 	filled.TLS = cmp.Or(s.TLS, p.TLS)
+	if s.TLS == "" && s.Port != p.Port && (s.Port == submissionsPort || p.Port == submissionsPort && s.Port == submissionPort) {
+		filled.TLS = defaultTLS(s.Port) // the mode of another port is another
+	}
 	if s.TLS == "" || s.TLS == p.TLS { // the port of another mode is another
 		filled.Port = cmp.Or(s.Port, p.Port)
 	}

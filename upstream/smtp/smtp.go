@@ -34,7 +34,7 @@ type settings struct {
 	Region     string            `toml:"region"`      // of a preset that has regions
 	Host       string            `toml:"host"`        // name or address, without port
 	Port       int               `toml:"port"`        // default by tls: starttls 587, implicit 465, opportunistic and none 25
-	TLS        string            `toml:"tls"`         // starttls (default), implicit, opportunistic, none
+	TLS        string            `toml:"tls"`         // starttls (default), implicit (default at port 465), opportunistic, none
 	Username   string            `toml:"username"`    // without it there is no AUTH
 	Password   upstream.Secret   `toml:"password"`    // the access token for xoauth2
 	Auth       string            `toml:"auth"`        // auto (default) none, or a mechanism of mechanismName
@@ -138,7 +138,7 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 }
 
 func (u *relay) setDefaults(env upstream.Env) {
-	u.tlsMode = cmp.Or(u.tlsMode, tlsStart)
+	u.tlsMode = cmp.Or(u.tlsMode, defaultTLS(u.port))
 	u.auth = cmp.Or(u.auth, authAuto)
 	u.helo = cmp.Or(u.helo, env.Hostname, "localhost")
 	if u.timeout <= 0 {
@@ -147,14 +147,27 @@ func (u *relay) setDefaults(env upstream.Env) {
 	u.port = cmp.Or(u.port, defaultPort(u.tlsMode))
 }
 
+// The ports of submission.
+const (
+	submissionPort  = 587 // RFC 6409 3.1
+	submissionsPort = 465 // RFC 8314 7.3
+)
+
+func defaultTLS(port int) string {
+	if port == submissionsPort {
+		return tlsImplicit
+	}
+	return tlsStart
+}
+
 func defaultPort(tlsMode string) int {
 	switch tlsMode {
 	case tlsImplicit:
-		return 465 // RFC 8314 7.3
+		return submissionsPort
 	case tlsOpportunistic, tlsNone:
 		return 25
 	}
-	return 587 // RFC 6409 3.1
+	return submissionPort
 }
 
 func (u *relay) checkAddress(problem func(key, text, hint string)) {
