@@ -143,12 +143,8 @@ func (g *Gateway) notReady() []string {
 	list = append(list, g.endpoints.Waiting()...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := g.storeAway(); err != nil {
-		what := "new mail is refused: "
-		if g.current.Load().Queue.FallbackSpool {
-			what = "new mail is kept in the spool of this gateway, and none is delivered: "
-		}
-		list = append(list, what+err.Error())
+	if away := g.whileAway(); away != "" {
+		list = append(list, away)
 	} else if draft, err := g.queue.New(ctx); err != nil {
 		list = append(list, "new mail is refused: "+err.Error())
 	} else {

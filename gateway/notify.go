@@ -37,13 +37,25 @@ func (g *Gateway) keepAlive(ctx context.Context) error {
 			return nil
 		case <-due:
 		}
-		// A database that is away does not come back by a restart of its clients.
-		if _, err := g.queue.Stats(ctx); err == nil || errors.Is(err, queue.ErrAway) {
+		if err := g.asked(ctx); err == nil {
 			g.notified(g.notifier.Alive())
 		} else if ctx.Err() == nil {
 			g.journal.InternalError("queue", err)
 		}
 	}
+}
+
+// asked returns why the queue does not answer. A database that is away does not come back by a restart of its clients, and one
+// that hangs is not waited for.
+func (g *Gateway) asked(ctx context.Context) error {
+	if g.storeAway() != nil {
+		return nil
+	}
+	_, err := g.queue.Stats(ctx)
+	if errors.Is(err, queue.ErrAway) {
+		return nil
+	}
+	return err
 }
 
 // statusEvery is how often the service manager is told how the gateway is, if that has changed.
@@ -58,11 +70,15 @@ func (g *Gateway) tellStatus(ctx context.Context, manager systemd.Notifier, ever
 	defer tick.Stop()
 	told := ""
 	for {
-		if depths, err := g.queue.Stats(ctx); err == nil { // keepAlive reports what is wrong with it
-			if line := statusLine(depths, g.deliverer.Status(), g.endpoints.Waiting()); line != told {
-				g.notified(manager.Status(line))
-				told = line
+		line := g.whileAway()
+		if line == "" {
+			if depths, err := g.queue.Stats(ctx); err == nil { // keepAlive reports what is wrong with it
+				line = statusLine(depths, g.deliverer.Status(), g.endpoints.Waiting())
 			}
+		}
+		if line != "" && line != told {
+			g.notified(manager.Status(line))
+			told = line
 		}
 		select {
 		case <-ctx.Done():

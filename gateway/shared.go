@@ -39,6 +39,7 @@ func storeSettings(cfg *config.Config, brought queue.Engine, clk *clock.Clock, l
 
 // openQueue opens the queue of a config, with a spool beside a shared one where that is wanted.
 func openQueue(ctx context.Context, cfg *config.Config, s queue.Settings, away func() bool) (queue.Engine, error) {
+	s.Patient = true
 	q, err := engines.Open(ctx, cfg.Queue.Engine, s)
 	if err != nil || !cfg.Queue.FallbackSpool {
 		return q, err
@@ -108,6 +109,18 @@ func (g *Gateway) storeAway() error {
 		return nil
 	}
 	return g.fleet.Away()
+}
+
+// whileAway says what a database that is out of reach means for mail, and why it is; "": it is not.
+func (g *Gateway) whileAway() string {
+	err := g.storeAway()
+	switch {
+	case err == nil:
+		return ""
+	case g.current.Load().Queue.FallbackSpool:
+		return "new mail is kept in the spool of this gateway, and none is delivered: " + err.Error()
+	}
+	return "new mail is refused: " + err.Error()
 }
 
 // gateways lists those on the queue and names this one; none: no other can have it open.

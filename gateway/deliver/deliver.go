@@ -58,6 +58,9 @@ func (d *Deliverer) Reload(cfg *Config) {
 	signal(d.reload)
 }
 
+// awayRest is between two looks for a queue that is out of reach when delivery starts.
+const awayRest = 500 * time.Millisecond
+
 // Run delivers until ctx ends, then lets running attempts end for at most Policy.Drain.
 func (d *Deliverer) Run(ctx context.Context) error {
 	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -66,7 +69,14 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	reloaded := false
 	for {
 		cfg := d.config.Load()
-		d.startCounting(ctx, cfg, !reloaded)
+		if !d.startCounting(ctx, cfg, !reloaded) { // whose pauses are not known either
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(awayRest):
+			}
+			continue
+		}
 		gen := newGeneration(&d.services, cfg, reloaded)
 		gen.counted = d.counted
 		gen.followPauses(ctx)

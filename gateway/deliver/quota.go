@@ -20,8 +20,9 @@ const quotaSoon = time.Second
 
 // startCounting tells the queue at which upstreams of the config all offers are counted, so that the next process knows
 // what this one has not offered if it dies. After a reload, older attempts may be under way: only upstreams that have been
-// counted from the start stay.
-func (d *Deliverer) startCounting(ctx context.Context, cfg *Config, first bool) {
+// counted from the start stay. It reports whether delivery may begin: not while the queue cannot be asked what was counted before,
+// and is not told of what is now.
+func (d *Deliverer) startCounting(ctx context.Context, cfg *Config, first bool) bool {
 	names := []string{}
 	for i := range cfg.Upstreams {
 		if u := &cfg.Upstreams[i]; len(u.Quota) > 0 && (first || slices.Contains(d.counting, u.Name)) {
@@ -29,20 +30,24 @@ func (d *Deliverer) startCounting(ctx context.Context, cfg *Config, first bool) 
 		}
 	}
 	if !first && slices.Equal(names, d.counting) {
-		return
+		return true
 	}
 	before, err := d.queue.Counting(ctx, names)
+	if first && errors.Is(err, queue.ErrAway) {
+		return false
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			d.journal.InternalError("queue", err)
 		}
-		return
+		return true
 	}
 	if first {
 		d.counted = before
 	}
 	d.counting = names
 	d.counted = slices.DeleteFunc(slices.Clone(d.counted), func(name string) bool { return !slices.Contains(names, name) })
+	return true
 }
 
 // recount tells the gate what is left of its quotas. It follows each change of the count; one at a time, so that the last

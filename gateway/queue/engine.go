@@ -47,6 +47,7 @@ type Settings struct {
 	URL     string        // of the database; it may hold a password
 	Gateway string        // the name of this one among them
 	Lease   time.Duration // what a gateway has claimed is free that long after its last sign of life, which the engine gives while it runs; 0: a minute
+	Patient bool          // the store opens though its database is out of reach: calls fail with ErrAway until Run has reached it
 }
 
 // Recovery is what a recovery of a damaged store has done.

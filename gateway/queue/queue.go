@@ -72,7 +72,9 @@ type Draft interface {
 	// Body returns the bytes written so far; it is valid until Commit or Discard.
 	Body() (Body, error)
 	// Commit stores the message: when it returns nil, the message is on stable storage. Of a message
-	// without Parts only the history is kept. After an error nothing is kept.
+	// without Parts only the history is kept. After an error nothing is kept, and the draft is over, unless the error wraps
+	// ErrAway: then the draft is as it was before, and a store that could not be asked what became of it may have it
+	// under its ID.
 	Commit(ctx context.Context, m Accepted) error
 	// Discard gives up the draft; after Commit it does nothing.
 	Discard() error

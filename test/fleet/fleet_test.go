@@ -76,7 +76,8 @@ func TestThreeGateways(t *testing.T) {
 }
 
 // TestDatabaseAway: while the database is away one gateway refuses new mail for the time being and the other keeps it in its
-// spool. What was acknowledged is there once when the database is back, though the gateway with the spool was killed.
+// spool, from the first message on; both start without the database, too. What was acknowledged is there once when that is
+// back, though the gateway with the spool was killed.
 func TestDatabaseAway(t *testing.T) {
 	w := newTown(t, 2)
 	plain, spooling := w.members[0], w.members[1]
@@ -85,14 +86,13 @@ func TestDatabaseAway(t *testing.T) {
 	spooling.start()
 	w.session(plain, 20)
 	w.session(spooling, 40)
-	before := w.count()
+	before, tried := w.count(), w.tried
 	server.Stop(t)
-	deadline := time.Now().Add(patient)
 	for w.count() < before+60 {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d messages were taken while the database was away\n%s", w.count()-before, w.logs())
-		}
 		w.session(spooling, before+60)
+		if n := w.tried - tried; w.count() != before+n { // the first of an outage too
+			t.Fatalf("%d of %d messages were taken while the database was away\n%s", w.count()-before, n, w.logs())
+		}
 	}
 	taken := w.count()
 	w.session(plain, taken+1)
@@ -101,14 +101,35 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	spooling.signal(syscall.SIGKILL)
 	spooling.await()
-	server.Start(t)
 	spooling.start()
-	for len(w.missing()) > 0 {
-		if time.Now().After(deadline) {
-			missing := w.missing()
+	w.session(spooling, taken+20) // it starts without the database
+	if w.count() != taken+20 {
+		t.Errorf("%d of 20 messages were taken by a gateway that started while the database was away", w.count()-taken)
+	}
+	spooling.awaitReady("that mail is in its spool", func(why string) bool { return strings.Contains(why, "kept in the spool") })
+	plain.signal(syscall.SIGKILL)
+	plain.await()
+	plain.start()
+	w.session(plain, taken+21)
+	if n := w.count(); n != taken+20 {
+		t.Error("a gateway without a spool that started while the database was away takes mail")
+	}
+	plain.awaitReady("that mail is refused", func(why string) bool { return strings.Contains(why, "new mail is refused") })
+
+	server.Start(t)
+	for _, m := range w.members {
+		m.awaitReady("that it is ready", func(why string) bool { return why == "" })
+	}
+	taken = w.count()
+	w.session(plain, taken+10)
+	w.session(spooling, taken+20)
+	if n := w.count(); n != taken+20 {
+		t.Errorf("%d of 20 messages were taken once the database was back", n-taken)
+	}
+	for deadline := time.Now().Add(patient); len(w.missing()) > 0; time.Sleep(50 * time.Millisecond) {
+		if missing := w.missing(); time.Now().After(deadline) && len(missing) > 0 {
 			t.Fatalf("%d acknowledged recipients got nothing, such as %s\n%s", len(missing), missing[0], w.logs())
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	for rcpt, n := range w.arrivals() {
 		if n > 1 && !strings.HasSuffix(rcpt, "@relay.example.org") {

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/smtp"
 	"os"
 	"os/exec"
@@ -56,6 +58,7 @@ type member struct {
 	name  string
 	dir   string
 	addr  string
+	admin string
 	late  bool // its config knows the late upstream
 	spool bool // fallback_spool
 
@@ -80,7 +83,7 @@ func newTown(t *testing.T, gateways int) *town {
 	t.Cleanup(w.late.Close)
 	w.relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
 	for n := range gateways {
-		m := &member{town: w, name: fmt.Sprintf("g%d", n), dir: filepath.Join(w.dir, fmt.Sprintf("g%d", n)), addr: freeport.Addr(t)}
+		m := &member{town: w, name: fmt.Sprintf("g%d", n), dir: filepath.Join(w.dir, fmt.Sprintf("g%d", n)), addr: freeport.Addr(t), admin: freeport.Addr(t)}
 		if err := os.MkdirAll(m.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -122,10 +125,34 @@ lease = %q
 fallback_spool = %v
 retry = ["50ms", "200ms", "1s"]
 [admin]
-address = "off"
+address = %q
 [log]
 format = "text"
-`, m.name, filepath.Join(m.dir, "state"), m.addr, m.town.api.URL, m.town.relay.Port, atOnce, late, m.town.url, lease, m.spool)
+`, m.name, filepath.Join(m.dir, "state"), m.addr, m.town.api.URL, m.town.relay.Port, atOnce, late, m.town.url, lease, m.spool, m.admin)
+}
+
+// notReady returns what a gateway says of why it is not ready; "": it is.
+func (m *member) notReady() string {
+	r, err := http.Get("http://" + m.admin + "/readyz")
+	if err != nil {
+		return err.Error()
+	}
+	defer r.Body.Close()
+	text, _ := io.ReadAll(r.Body)
+	if r.StatusCode == http.StatusOK {
+		return ""
+	}
+	return string(text)
+}
+
+// awaitReady waits until what a gateway says of itself is so.
+func (m *member) awaitReady(what string, is func(notReady string) bool) {
+	m.town.t.Helper()
+	for deadline := time.Now().Add(patient); !is(m.notReady()); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			m.town.t.Fatalf("%s never says %s, but %q\n%s", m.name, what, m.notReady(), m.town.logs())
+		}
+	}
 }
 
 // start begins a life and waits until it takes mail.

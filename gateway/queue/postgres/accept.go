@@ -46,7 +46,9 @@ func (d *draft) Commit(ctx context.Context, m queue.Accepted) error {
 		return errors.New("queue: commit of a draft that is over")
 	}
 	err := d.commit(ctx, &m)
-	_ = d.Discard()
+	if !errors.Is(err, queue.ErrAway) {
+		_ = d.Discard()
+	}
 	return err
 }
 
@@ -173,7 +175,8 @@ func (r *mailRows) rest(b *pgx.Batch) {
 	r.history.Queue(b)
 }
 
-// writeTime is how long a writer waits for the answer to a COMMIT: a standby may be waited for.
+// writeTime is how long a writer works on a transaction: large mail may come over a slow line. What the server does not answer
+// in time is known earlier: see database.Open.
 const writeTime = 2 * time.Minute
 
 // writeMail writes a group of new mail in one transaction.

@@ -11,16 +11,17 @@ import (
 
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/postgres/batch"
+	"mailhatch/gateway/queue/postgres/postgrestest"
 )
 
 // TestLostReply: what the database has committed and could not say is known all the same, and is there once.
 func TestLostReply(t *testing.T) {
-	p := newProxy(t, server.Schema(t, t.Name()))
-	s := open(t, queue.Settings{URL: p.url, Lease: time.Hour}) // no sign of life between
+	p := postgrestest.NewProxy(t, server.Schema(t, t.Name()))
+	s := open(t, queue.Settings{URL: p.URL, Lease: time.Hour}) // no sign of life between
 	for _, body := range []string{"small", strings.Repeat("large ", 100_000)} {
-		p.lose.Store(1)
+		p.Lose(1)
 		id := accept(t, s, body)
-		if p.lost.Swap(0) != 1 {
+		if p.Lost() != 1 {
 			t.Fatal("the answer was not lost")
 		}
 		b, err := s.Body(t.Context(), id)
@@ -34,11 +35,11 @@ func TestLostReply(t *testing.T) {
 		t.Fatalf("%d parts are there, want 2", len(leases))
 	}
 	for _, l := range leases {
-		p.lose.Store(1)
+		p.Lose(1)
 		if err := l.Finish(t.Context(), sent(l)); err != nil {
 			t.Errorf("Finish: %v", err)
 		}
-		if p.lost.Swap(0) != 1 {
+		if p.Lost() != 1 {
 			t.Fatal("the answer was not lost")
 		}
 		if r, err := s.Search(t.Context(), queue.HistoryFilter{ID: l.Message().ID}); err != nil || len(r) != 1 {
@@ -50,8 +51,8 @@ func TestLostReply(t *testing.T) {
 // TestLostBeforeEnd: mail whose commit was not answered, and which another gateway has sent meanwhile, is not there again.
 func TestLostBeforeEnd(t *testing.T) {
 	url := server.Schema(t, t.Name())
-	p := newProxy(t, url)
-	s, other := open(t, queue.Settings{URL: p.url, Lease: time.Hour}), open(t, queue.Settings{URL: url})
+	p := postgrestest.NewProxy(t, url)
+	s, other := open(t, queue.Settings{URL: p.URL, Lease: time.Hour}), open(t, queue.Settings{URL: url})
 	d, err := s.New(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -39,6 +39,7 @@ type Store struct {
 	ledger.Book
 	*suppress.Register
 	feedback.Desk
+	url     string
 	pool    *pgxpool.Pool
 	log     *slog.Logger
 	now     func() time.Time
@@ -64,7 +65,9 @@ type Store struct {
 	ended   chan struct{} // one token: bodies of messages that have ended may have to go
 	changed chan struct{}
 
-	calls   calls.Calls
+	calls   calls.Calls // none before the database was reached
+	reached sync.Mutex  // held by who says that it was, and by SetPrivacy
+	privacy queue.Privacy
 	over    chan struct{}
 	endOnce sync.Once
 }
@@ -72,16 +75,20 @@ type Store struct {
 var _ queue.Engine = (*Store)(nil)
 
 // Open opens the queue in a database and makes its tables where there are none. The caller must Close the store. The error
-// wraps queue.ErrAway where the database cannot be reached, and database.ErrSchema or database.ErrCommit where it is not to be
-// used.
+// wraps queue.ErrAway where the database cannot be reached and Settings.Patient is not set, and database.ErrSchema or
+// database.ErrCommit where it is not to be used.
 func Open(ctx context.Context, o queue.Settings) (_ *Store, err error) {
 	s, err := newStore(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx); err != nil {
+	switch err := database.Describe(s.open(ctx)); {
+	case err == nil:
+	case o.Patient && errors.Is(err, queue.ErrAway):
+		s.calls.Refuse(err)
+	default:
 		s.pool.Close()
-		return nil, database.Describe(err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -92,10 +99,10 @@ func newStore(ctx context.Context, o queue.Settings) (*Store, error) {
 		return nil, fmt.Errorf("queue: the database's URL: %w", err)
 	}
 	s := &Store{
-		pool: pool, log: o.Logger, now: o.Now, dir: o.Dir, gateway: o.Gateway, session: rand.Text(), lease: o.Lease,
+		url: o.URL, pool: pool, log: o.Logger, now: o.Now, dir: o.Dir, gateway: o.Gateway, session: rand.Text(), lease: o.Lease,
 		buffers: buffer.NewPool(), ended: make(chan struct{}, 1), changed: make(chan struct{}, 1), over: make(chan struct{}),
 		mail: batch.New[*newMail](groupMail, groupBytes), results: batch.New[*result](groupResults, groupBytes),
-		held: held{leases: map[*lease]struct{}{}}, lanes: lanes{floors: map[string]*floor.Floor{}},
+		privacy: queue.HideNothing, held: held{leases: map[*lease]struct{}{}}, lanes: lanes{floors: map[string]*floor.Floor{}},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -112,7 +119,12 @@ func newStore(ctx context.Context, o queue.Settings) (*Store, error) {
 	if s.dir == "" {
 		s.dir = os.TempDir()
 	}
-	s.fleet = fleet.New(calls.Pool{Pool: s.pool, Calls: &s.calls}, s.gateway, s.lease)
+	db := calls.Pool{Pool: s.pool, Calls: &s.calls}
+	s.fleet = fleet.New(db, s.gateway, s.lease)
+	s.Keeper = &history.Keeper{DB: db, Veil: veil.With(nil, s.makeKey), Gateway: s.gateway, Now: s.now}
+	s.Book = ledger.Book{DB: db, Change: s.change, Gateway: s.gateway, Now: s.now, Signal: s.signal}
+	s.Register = suppress.New(db, s.change, s.Veil, s.now)
+	s.Desk = feedback.Desk{DB: db, Change: s.change, History: s.Keeper, Refused: s.Register, Receivers: &feedback.Receivers{}, Now: s.now}
 	return s, os.MkdirAll(s.dir, 0o700)
 }
 
@@ -133,17 +145,13 @@ func OpenReadOnly(ctx context.Context, o queue.Settings) (queue.Reader, error) {
 
 // Migrate brings the schema of a database to the version of this program and returns the versions before and now.
 func Migrate(ctx context.Context, o queue.Settings) (before, now int, err error) {
-	pool, err := database.Open(ctx, o.URL)
+	conn, err := database.Connect(ctx, o.URL)
 	if err != nil {
-		return 0, 0, fmt.Errorf("queue: the database's URL: %w", err)
+		return 0, 0, database.Describe(err)
 	}
-	defer pool.Close()
-	err = pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		schema, err := database.Migrate(ctx, c.Conn(), fleet.Tables)
-		before, now = schema.Before, schema.Version
-		return err
-	})
-	return before, now, database.Describe(err)
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // all is committed
+	schema, err := database.Migrate(ctx, conn, fleet.Tables)
+	return schema.Before, schema.Version, database.Describe(err)
 }
 
 // open reads what the store must know from the start.
@@ -164,18 +172,14 @@ func (s *Store) open(ctx context.Context) error {
 		if err := c.QueryRow(ctx, "SELECT value FROM facts WHERE name = 'veil'").Scan(&key); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		db := calls.Pool{Pool: s.pool, Calls: &s.calls}
-		s.Keeper = &history.Keeper{DB: db, Veil: veil.With(key, s.makeKey), Gateway: s.gateway, Now: s.now}
-		s.Book = ledger.Book{DB: db, Change: s.change, Gateway: s.gateway, Now: s.now, Signal: s.signal}
-		s.Register = suppress.New(db, s.change, s.Veil, s.now)
-		s.Desk = feedback.Desk{DB: db, Change: s.change, History: s.Keeper, Refused: s.Register, Receivers: &feedback.Receivers{}, Now: s.now}
+		s.Veil.Learn(key)
 		return nil
 	})
 }
 
 // prepare makes what is missing in the database, and registers the process there.
 func (s *Store) prepare(ctx context.Context, c *pgxpool.Conn) (err error) {
-	if s.schema, err = database.Migrate(ctx, c.Conn(), fleet.Tables); err != nil {
+	if s.schema, err = database.Update(ctx, c.Conn(), s.url, fleet.Tables); err != nil {
 		return err
 	}
 	if err := history.Days(ctx, c.Conn()); err != nil {
@@ -224,10 +228,14 @@ func (s *Store) signal() {
 
 // Run implements queue.Engine.
 func (s *Store) Run(ctx context.Context) error {
-	if err := s.calls.Enter(); err != nil {
+	if err := s.calls.EnterEarly(); err != nil {
 		return nil // Close was quicker
 	}
 	defer s.calls.Leave()
+	if !s.calls.Reach(ctx, s.over, s.log, s.openLater) {
+		s.end()
+		return nil
+	}
 	helpers, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
 	for _, helper := range []func(context.Context){s.watch, s.beat, s.putAway, s.makeDays, func(ctx context.Context) { upkeep.Vacuum(ctx, s.pool, s.log) }} {
@@ -268,7 +276,7 @@ func (s *Store) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	if s.readOnly {
+	if s.readOnly || s.calls.Refused() != nil {
 		s.pool.Close()
 		return nil
 	}

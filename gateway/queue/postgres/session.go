@@ -3,36 +3,46 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/postgres/clock"
 	"mailhatch/gateway/queue/postgres/database"
 	"mailhatch/gateway/queue/postgres/history"
 )
 
-// register gives the process its row and its slot, the lowest that no process that lives has.
+// openLater opens a store whose database was out of reach, and lets calls begin.
+func (s *Store) openLater(ctx context.Context) error {
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	s.reached.Lock()
+	defer s.reached.Unlock()
+	if err := s.Veil.Set(s.privacy); err != nil {
+		return err
+	}
+	s.calls.Refuse(nil)
+	s.log.Info("queue: the database was reached")
+	return nil
+}
+
+// SetPrivacy implements queue.Engine. Before the database was reached, which has the key, nothing is written.
+func (s *Store) SetPrivacy(p queue.Privacy) error {
+	s.reached.Lock()
+	defer s.reached.Unlock()
+	s.privacy = p
+	if s.calls.Refused() != nil {
+		return nil
+	}
+	return s.Veil.Set(p)
+}
+
+// register gives the process its row and its slot. Those of a process that is only paused wait for long: it may come back.
 func (s *Store) register(ctx context.Context) (slot int, err error) {
-	err = database.Change(ctx, s.pool, func(tx pgx.Tx) error {
-		const lock = "SELECT pg_advisory_xact_lock($1)"
-		if _, err := tx.Exec(ctx, lock, int64(database.Lock)); err != nil {
-			return err
-		}
-		// A process that is only paused may come back: its slot waits for long.
-		const gone = "DELETE FROM sessions WHERE seen < " + database.Now + " - $1"
-		if _, err := tx.Exec(ctx, gone, (10*s.lease + time.Hour).Milliseconds()); err != nil {
-			return err
-		}
-		const free = "SELECT coalesce(min(n), -1) FROM generate_series(0, $1::int - 1) n WHERE NOT EXISTS (SELECT FROM sessions WHERE slot = n)"
-		if err := tx.QueryRow(ctx, free, clock.Slots).Scan(&slot); err != nil {
-			return err
-		}
-		if slot < 0 {
-			return fmt.Errorf("queue: %d gateways share the database already, which is the limit", clock.Slots)
-		}
-		_, err := tx.Exec(ctx, "INSERT INTO sessions (session, gateway, slot, seen) VALUES ($1, $2, $3, "+database.Now+")", s.session, database.Text(s.gateway), slot)
+	err = database.Change(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		slot, err = clock.TakeSlot(ctx, tx, s.session, database.Text(s.gateway), 10*s.lease+time.Hour)
 		return err
 	})
 	return slot, err

@@ -1,5 +1,8 @@
 // Package spool keeps mail on the disk of its gateway while the database that gateways share is away, and moves it there
 // when it is back, under the ids that it has.
+//
+// Mail whose commit the database did not answer goes into the spool too, the first of an outage among it, under the id that the
+// database may know. If it turns out to know it, the move leaves it at that: each message is there once.
 package spool
 
 import (
@@ -8,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,35 +32,97 @@ type Store struct {
 	local        queue.Engine // nobody claims of it
 	away         func() bool
 	log          *slog.Logger
-	taken        atomic.Int64 // messages that this process has put into the spool
+	taken        atomic.Int64           // messages that this process has put into the spool
+	writing      sync.RWMutex           // held by those who put one there
+	outage       atomic.Pointer[outage] // the next one, or that of now
 }
 
-// New returns a store that takes new mail into local while away says so. Close closes both.
+// New returns a store that takes new mail into local while away says so, or the shared queue cannot. Close closes both.
 func New(shared, local queue.Engine, away func() bool, log *slog.Logger) *Store {
-	return &Store{Engine: shared, local: local, away: away, log: log}
+	s := &Store{Engine: shared, local: local, away: away, log: log}
+	s.outage.Store(newOutage())
+	return s
 }
 
 // New implements queue.Queue.
 func (s *Store) New(ctx context.Context) (queue.Draft, error) {
 	if !s.away() {
-		return s.Engine.New(ctx)
+		d, err := s.Engine.New(ctx)
+		if err == nil {
+			return sharedDraft{d, s}, nil
+		}
+		if !errors.Is(err, queue.ErrAway) {
+			return nil, err
+		}
 	}
 	d, err := s.local.New(ctx)
-	return draft{d, &s.taken}, err
+	if err != nil {
+		return nil, err
+	}
+	return localDraft{d, s}, nil
 }
 
-// draft counts what the spool takes.
-type draft struct {
+// localDraft is for the spool.
+type localDraft struct {
 	queue.Draft
-	taken *atomic.Int64
+	store *Store
 }
 
-func (d draft) Commit(ctx context.Context, m queue.Accepted) error {
-	err := d.Draft.Commit(ctx, m)
+func (d localDraft) Commit(ctx context.Context, m queue.Accepted) error {
+	return d.store.take(func() error { return d.Draft.Commit(ctx, m) })
+}
+
+// take counts what is put into the spool.
+func (s *Store) take(put func() error) error {
+	s.writing.RLock()
+	defer s.writing.RUnlock()
+	err := put()
 	if err == nil {
-		d.taken.Add(1)
+		s.taken.Add(1)
 	}
 	return err
+}
+
+// sharedDraft is for the database, and goes into the spool where that is away by then.
+type sharedDraft struct {
+	queue.Draft
+	store *Store
+}
+
+// Commit does not wait for a database that is known to be away, unless it has begun to write.
+func (d sharedDraft) Commit(ctx context.Context, m queue.Accepted) error {
+	s := d.store
+	asking, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.outage.Load().ctx, func() { cancel(queue.ErrAway) })()
+	err := d.Draft.Commit(asking, m)
+	if !errors.Is(err, queue.ErrAway) || len(m.Reports) > 0 { // what a message reports is in the database
+		return err
+	}
+	defer d.Discard() //nolint:errcheck // it is in the spool, or nowhere
+	body, bodyErr := d.Body()
+	if bodyErr != nil {
+		return errors.Join(err, bodyErr)
+	}
+	localErr := s.take(func() error {
+		_, err := s.local.Import(context.WithoutCancel(ctx), &queue.Imported{ID: d.ID(), Accepted: m, Size: body.Size(), Body: io.NewSectionReader(body, 0, body.Size())})
+		return err
+	})
+	if localErr != nil {
+		return errors.Join(err, localErr)
+	}
+	return nil
+}
+
+// outage is a time that begins when the database is seen to be away.
+type outage struct {
+	ctx   context.Context // ends when the outage begins
+	begin context.CancelFunc
+}
+
+func newOutage() *outage {
+	ctx, begin := context.WithCancel(context.Background())
+	return &outage{ctx, begin}
 }
 
 // Suppressed implements queue.Suppressions. Whom nobody can ask about is looked up again before mail is offered.
@@ -64,7 +130,11 @@ func (s *Store) Suppressed(ctx context.Context, domain string, addresses ...stri
 	if s.away() {
 		return nil, nil
 	}
-	return s.Engine.Suppressed(ctx, domain, addresses...)
+	list, err := s.Engine.Suppressed(ctx, domain, addresses...)
+	if errors.Is(err, queue.ErrAway) {
+		return nil, nil
+	}
+	return list, err
 }
 
 // SetReserve implements queue.Engine: the spool is on a disk of this machine.
@@ -102,115 +172,3 @@ func (s *Store) Run(ctx context.Context) error {
 
 // Close implements queue.Engine.
 func (s *Store) Close() error { return errors.Join(s.local.Close(), s.Engine.Close()) }
-
-// moveAll moves what is in the spool whenever the database can be asked, until ctx ends.
-func (s *Store) moveAll(ctx context.Context) {
-	tick := time.NewTicker(moveEvery)
-	defer tick.Stop()
-	failing := false
-	for moved := int64(-1); ; { // of those taken, when the spool was last seen to be empty; what it holds at the start is not known
-		if taken := s.taken.Load(); taken != moved && !s.away() {
-			n, err := s.move(ctx)
-			if n > 0 {
-				s.log.Info("queue: mail was moved from the spool to the database", "messages", n)
-			}
-			if err != nil && !failing && ctx.Err() == nil {
-				s.log.Warn("queue: mail stays in the spool for now", "error", err)
-			}
-			if failing = err != nil; !failing {
-				moved = taken
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// move moves what is in the spool and returns how many messages that were. One that cannot be moved does not keep those behind
-// it there.
-func (s *Store) move(ctx context.Context) (moved int, err error) {
-	for after := ""; ; {
-		list, listErr := s.local.List(ctx, queue.Filter{}, queue.Page{After: after, Limit: pageSize})
-		if listErr != nil || len(list) == 0 {
-			return moved, errors.Join(err, listErr)
-		}
-		for i := range list {
-			after = list[i].ID
-			if oneErr := s.moveOne(ctx, &list[i]); oneErr == nil {
-				moved++
-			} else if err == nil {
-				err = fmt.Errorf("%s: %w", after, oneErr)
-			}
-			if err != nil && (ctx.Err() != nil || s.away() || errors.Is(err, queue.ErrAway)) {
-				return moved, err
-			}
-		}
-		// What the spool knows of mail that it has given away is of no use.
-		if _, err := s.local.Prune(ctx, queue.Keep{SentAfter: time.Now(), FailedAfter: time.Now()}); err != nil {
-			return moved, err
-		}
-	}
-}
-
-// moveOne stores a message in the database, unless an earlier try has done so, and only then takes it out of the spool.
-func (s *Store) moveOne(ctx context.Context, m *queue.Message) error {
-	body, err := s.local.Body(ctx, m.ID)
-	if err != nil {
-		return err
-	}
-	defer body.Close() //nolint:errcheck // read only
-	records, err := s.local.Search(ctx, queue.HistoryFilter{ID: m.ID, Limit: 1 << 20})
-	if err != nil {
-		return err
-	}
-	events, err := s.local.Events(ctx, m.ID)
-	if err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return err
-	}
-	id, err := s.newID(ctx, m)
-	if err != nil {
-		return err
-	}
-	_, err = s.Engine.Import(ctx, &queue.Imported{ID: id, Size: m.Size, Body: io.NewSectionReader(body, 0, body.Size()),
-		Accepted: queue.Accepted{Envelope: m.Envelope, Header: m.Header, Parts: m.Parts, Done: records, Events: events}})
-	if err != nil {
-		return err
-	}
-	changed, err := s.local.Delete(ctx, queue.Filter{IDs: []string{m.ID}}, "spool")
-	if err == nil && changed.Messages != 1 {
-		err = errors.New("it is in the database but could not be removed from the spool")
-	}
-	return err
-}
-
-// newID returns the id under which a message goes into the database: its own, or the next one that is free where another
-// gateway has given that to other mail meanwhile, which could not be seen from here. An earlier try has come to the same one.
-func (s *Store) newID(ctx context.Context, m *queue.Message) (string, error) {
-	n, ok := queue.ParseID(m.ID)
-	if !ok {
-		return m.ID, nil // which Import refuses
-	}
-	for id := m.ID; ; n, id = n+1, queue.FormatID(n+1) {
-		list, err := s.Engine.List(ctx, queue.Filter{IDs: []string{id}}, queue.Page{Limit: 1})
-		if err != nil {
-			return "", err
-		}
-		records, err := s.Engine.Search(ctx, queue.HistoryFilter{ID: id, Limit: 1})
-		if err != nil {
-			return "", err
-		}
-		taken := len(list) > 0 && !isSame(m, list[0].Envelope.Received, list[0].Size) || len(records) > 0 && !isSame(m, records[0].Received, records[0].Size)
-		if !taken {
-			return id, nil
-		}
-		s.log.Warn("queue: the id of a message in the spool is taken; it gets the next one", "id", id)
-	}
-}
-
-// isSame reports whether a message is that one, of which the history may keep no more than this.
-func isSame(m *queue.Message, received time.Time, size int64) bool {
-	return m.Envelope.Received.Equal(received) && m.Size == size
-}

@@ -30,6 +30,33 @@ type shared struct {
 	lost atomic.Int64 // so many imports succeed without saying so
 	gone atomic.Bool
 	bad  atomic.Pointer[string] // id of a message that is refused
+
+	commit func(context.Context, queue.Draft, queue.Accepted) error // in place of the one of drafts
+}
+
+// brokenDraft is a draft whose commit ends as the test wants.
+type brokenDraft struct {
+	queue.Draft
+	commit func(context.Context, queue.Draft, queue.Accepted) error
+}
+
+func (d brokenDraft) Commit(ctx context.Context, m queue.Accepted) error {
+	return d.commit(ctx, d.Draft, m)
+}
+
+func (s *shared) New(ctx context.Context) (queue.Draft, error) {
+	d, err := s.Engine.New(ctx)
+	if err != nil || s.commit == nil {
+		return d, err
+	}
+	return brokenDraft{d, s.commit}, nil
+}
+
+func (s *shared) Suppressed(ctx context.Context, domain string, addresses ...string) ([]queue.Suppression, error) {
+	if s.commit != nil {
+		return nil, queue.ErrAway
+	}
+	return s.Engine.Suppressed(ctx, domain, addresses...)
 }
 
 var errLost = errors.New("no answer")
@@ -133,6 +160,104 @@ func TestSpool(t *testing.T) {
 	leases, err := s.Claim(t.Context(), "main", 10, time.Minute)
 	if err != nil || len(leases) != 6 {
 		t.Errorf("%d can be claimed, %v", len(leases), err)
+	}
+}
+
+// TestFirstOfOutage: mail whose commit finds the database away is in the spool, under its id, whether the database has it or not;
+// what it reports to be in the database is not.
+func TestFirstOfOutage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		commit func(*shared) func(context.Context, queue.Draft, queue.Accepted) error
+	}{
+		{"it was not written", func(*shared) func(context.Context, queue.Draft, queue.Accepted) error {
+			return func(context.Context, queue.Draft, queue.Accepted) error { return fmt.Errorf("x: %w", queue.ErrAway) }
+		}},
+		{"it was written, and nobody knows", func(db *shared) func(context.Context, queue.Draft, queue.Accepted) error {
+			return func(ctx context.Context, d queue.Draft, m queue.Accepted) error {
+				body, err := d.Body()
+				if err == nil {
+					_, err = db.Engine.Import(ctx, &queue.Imported{ID: d.ID(), Accepted: m, Size: body.Size(), Body: io.NewSectionReader(body, 0, body.Size())})
+				}
+				return errors.Join(err, queue.ErrAway)
+			}
+		}},
+		{"it waits until the outage is seen", func(db *shared) func(context.Context, queue.Draft, queue.Accepted) error {
+			return func(ctx context.Context, _ queue.Draft, _ queue.Accepted) error {
+				db.gone.Store(true)
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db, s, stop := newStore(t, server.New(t), t.TempDir())
+			defer stop()
+			db.commit = c.commit(db)
+			id := accept(t, s, 1)
+			if list, err := s.local.List(t.Context(), queue.Filter{}, queue.Page{}); err == nil && db.gone.Load() && (len(list) != 1 || list[0].ID != id) {
+				t.Errorf("in the spool: %+v", list)
+			}
+			if list, err := s.Suppressed(t.Context(), "example.com", "a@example.org"); err != nil || list != nil {
+				t.Error(list, err)
+			}
+			db.gone.Store(false)
+			await(t, "the move", func() bool {
+				list, err := db.List(t.Context(), queue.Filter{}, queue.Page{})
+				spooled, localErr := s.local.List(t.Context(), queue.Filter{}, queue.Page{})
+				return err == nil && localErr == nil && len(list) == 1 && list[0].ID == id && len(spooled) == 0
+			})
+			d, err := s.New(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			db.gone.Store(false)
+			to := []envelope.Recipient{{Address: "a@example.org"}}
+			m := queue.Accepted{Envelope: envelope.Envelope{To: to}, Parts: []queue.Part{{To: to, Lane: "main", State: envelope.Queued}}, Reports: []string{"1"}}
+			if err := d.Commit(t.Context(), m); !errors.Is(err, queue.ErrAway) {
+				t.Errorf("mail that reports a bounce: %v", err)
+			}
+			if err := errors.Join(d.Discard()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestHistoryMoves: what became of mail for which nobody waits, such as what was refused, is in the history of all.
+func TestHistoryMoves(t *testing.T) {
+	db, s, stop := newStore(t, server.New(t), t.TempDir())
+	defer stop()
+	db.gone.Store(true)
+	d, err := s.New(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := envelope.Recipient{Address: "no@example.org"}
+	fmt.Fprint(d, "Subject: no\r\n\r\nx")
+	m := queue.Accepted{Envelope: envelope.Envelope{From: "ann@example.com", To: []envelope.Recipient{to}, Received: time.Now()}, Header: queue.Summary{Subject: "no"},
+		Done: []queue.Record{{Recipient: to, State: envelope.Refused, Error: "550 no"}}}
+	if err := d.Commit(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	id := accept(t, s, 1)
+	db.lost.Store(2)
+	db.gone.Store(false)
+	await(t, "the move", func() bool {
+		left, err := s.local.Search(t.Context(), queue.HistoryFilter{})
+		return err == nil && len(left) == 0
+	})
+	list, err := db.Search(t.Context(), queue.HistoryFilter{})
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, r := range list {
+		if r.ID != id && (r.ID != d.ID() || r.Error != "550 no" || r.State != envelope.Refused || r.Header.Subject != "no" || r.From != "ann@example.com") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if f, err := db.Finished(t.Context(), d.ID()); err != nil || !strings.Contains(string(f.Fields), "Subject: no") {
+		t.Errorf("%+v, %v", f, err)
 	}
 }
 

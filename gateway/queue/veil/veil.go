@@ -54,6 +54,13 @@ func With(key []byte, make func() ([]byte, error)) *Veil {
 	return v
 }
 
+// Learn gives a veil the key that With did not know yet; nil: there is none. Nothing was hidden before.
+func (v *Veil) Learn(key []byte) {
+	if len(key) == keyBytes {
+		v.state.Store(&state{privacy: v.state.Load().privacy, key: key})
+	}
+}
+
 // Set says what is hidden from now on. The first time that addresses are, it makes a key.
 func (v *Veil) Set(p queue.Privacy) error {
 	s := state{privacy: p, key: v.state.Load().key}

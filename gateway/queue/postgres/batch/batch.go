@@ -32,7 +32,8 @@ func New[T any](most, mostBytes int) *Batcher[T] {
 	return &Batcher[T]{ops: make(chan *Op[T], waiting), Most: most, mostBytes: mostBytes}
 }
 
-// Do has an item written and returns what became of it. When ctx ends before a writer has taken it, it is not written.
+// Do has an item written and returns what became of it. When ctx ends before a writer has taken it, it is not written, and
+// the error is the cause of that.
 func (b *Batcher[T]) Do(ctx context.Context, over <-chan struct{}, item T, bytes int) error {
 	o := &Op[T]{Item: item, bytes: bytes, done: make(chan struct{})}
 	select {
@@ -43,7 +44,7 @@ func (b *Batcher[T]) Do(ctx context.Context, over <-chan struct{}, item T, bytes
 	select {
 	case b.ops <- o:
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-over:
 		return queue.ErrClosed
 	}
@@ -52,7 +53,7 @@ func (b *Batcher[T]) Do(ctx context.Context, over <-chan struct{}, item T, bytes
 	case <-o.done:
 		return o.Err
 	case <-ctx.Done():
-		reason = ctx.Err()
+		reason = context.Cause(ctx)
 	case <-over:
 		reason = queue.ErrClosed
 	}

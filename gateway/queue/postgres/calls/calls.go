@@ -14,20 +14,49 @@ import (
 
 // Calls counts those that run. The zero value is ready.
 type Calls struct {
-	mu     sync.Mutex
-	closed bool
-	idle   sync.WaitGroup
+	mu      sync.Mutex
+	closed  bool
+	refused error // why none may begin yet; nil: they may
+	idle    sync.WaitGroup
 }
 
 // Enter begins a call that Shut waits for; Leave ends it.
 func (c *Calls) Enter() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.refused != nil && !c.closed {
+		return c.refused
+	}
+	return c.begin()
+}
+
+// EnterEarly is Enter for who makes the store ready: it does not heed Refuse.
+func (c *Calls) EnterEarly() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begin()
+}
+
+func (c *Calls) begin() error {
 	if c.closed {
 		return queue.ErrClosed
 	}
 	c.idle.Add(1)
 	return nil
+}
+
+// Refuse has Enter return err from now on; nil: calls may begin. What was written before is seen by those that begin then.
+func (c *Calls) Refuse(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = err
+}
+
+// Refused returns why no call may begin yet; nil: calls may.
+func (c *Calls) Refused() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused
 }
 
 // Leave ends a call.

@@ -28,8 +28,9 @@ const (
 )
 
 // Open connects to the database of a URL (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING).
-// No connection is made before one is needed. Nothing in it depends on the session, so that a pgbouncer in transaction
-// mode can stand between: statements are not named, and what is set for a connection is a bound and nothing more.
+// No connection is made before one is needed, and no answer is waited for longer than answerTime. Nothing in it depends on the
+// session, so that a pgbouncer in transaction mode can stand between: statements are not named, and what is set for a connection
+// is a bound and nothing more.
 func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	c, err := config(url)
 	if err != nil {
@@ -57,8 +58,30 @@ func config(url string) (*pgxpool.Config, error) {
 	if c.ConnConfig.ConnectTimeout == 0 {
 		c.ConnConfig.ConnectTimeout = connectTime
 	}
+	c.ConnConfig.DialFunc = dial(c.ConnConfig.DialFunc, answerTime)
 	c.AfterConnect = prepare
 	return c, nil
+}
+
+// Connect makes one connection on which statements may take as long as they take: to change the schema.
+func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	c, err := config(url)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	c.ConnConfig.DialFunc = plain.ConnConfig.DialFunc
+	conn, err := pgx.ConnectConfig(ctx, c.ConnConfig)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return conn, nil
 }
 
 // prepare refuses a connection that promises less than what a 250 means: with synchronous_commit off, the server
@@ -67,6 +90,8 @@ func config(url string) (*pgxpool.Config, error) {
 // Statements here touch few rows each. Where statistics are missing, the server takes some for large and compiles them (jit),
 // which takes 35 ms each time.
 func prepare(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
 	_, err := conn.Exec(ctx, fmt.Sprintf("SET statement_timeout = %d; SET idle_in_transaction_session_timeout = %d; SET lock_timeout = 0; SET jit = off",
 		StatementTime.Milliseconds(), idleTime.Milliseconds()), pgx.QueryExecModeSimpleProtocol)
 	if err != nil {

@@ -77,6 +77,21 @@ func Migrate(ctx context.Context, conn *pgx.Conn, first string) (Schema, error) 
 	return migrate(ctx, conn, list)
 }
 
+// Update is Migrate for who has a connection of Open's: what is to be changed, if there is anything, is changed on one of its
+// own, on which that may take long.
+func Update(ctx context.Context, conn *pgx.Conn, url, first string) (Schema, error) {
+	s, err := Check(ctx, conn)
+	if s.Before = s.Version; err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && s.Version >= s.Own {
+		return s, err
+	}
+	own, err := Connect(ctx, url)
+	if err != nil {
+		return s, err
+	}
+	defer own.Close(context.WithoutCancel(ctx)) //nolint:errcheck // all is committed
+	return Migrate(ctx, own, first)
+}
+
 func migrate(ctx context.Context, conn *pgx.Conn, list []step) (s Schema, err error) {
 	s.Own = len(list)
 	if err := s.read(ctx, conn); err != nil {
