@@ -178,6 +178,9 @@ func (g *Gateway) upstreamStatus() []api.Upstream {
 		if s.Pause != nil {
 			u.PausedBy = s.Pause.By
 		}
+		for _, r := range s.Refused {
+			u.Refuses = append(u.Refuses, api.Refused{From: r.From, Error: r.Error(), Since: r.Since, Tried: r.Tried, Next: r.Until})
+		}
 		for _, q := range s.Quota {
 			u.Quota = append(u.Quota, api.Quota{Limit: q.Limit.String(), Left: q.Left, Until: q.Until})
 		}

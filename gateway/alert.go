@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/alert"
@@ -33,7 +34,7 @@ func (g *Gateway) alertWatcher() *alert.Watcher {
 	return w
 }
 
-// faultyUpstreams says which upstreams are closed by a fault: a quota of the config, and what an operator has paused,
+// faultyUpstreams says which upstreams are closed by a fault, for all senders or some: a quota of the config, and what an operator has paused,
 // are none. All of the config are there, those that nothing is known of yet as open.
 func (g *Gateway) faultyUpstreams() []alert.Upstream {
 	faults := []string{gate.Unreachable.String(), gate.Throttled.String(), gate.Account.String()}
@@ -46,9 +47,27 @@ func (g *Gateway) faultyUpstreams() []alert.Upstream {
 	for i := range cfg.Upstreams {
 		s := status[cfg.Upstreams[i].Name]
 		closed := s.State != gate.Open.String() && slices.Contains(faults, s.Reason)
+		if s.State == gate.Open.String() && len(s.Refused) > 0 {
+			r := &s.Refused[0]
+			list[i] = alert.Upstream{Name: s.Name, Closed: true, Reason: "sender", Since: r.Since, Error: r.Error(), Refuses: refusedSenders(s.Refused)}
+			continue
+		}
 		list[i] = alert.Upstream{Name: cfg.Upstreams[i].Name, Closed: closed, Paused: s.Reason == gate.Paused.String(), Reason: s.Reason, Since: s.Since, Error: s.LastError}
 	}
 	return list
+}
+
+// refusedSenders says whose mail an upstream refuses, naming domains alone.
+func refusedSenders(refused []gate.Refused) string {
+	local, domain, _ := strings.Cut(refused[0].From, "@")
+	who := "an address of " + domain
+	if local == "*" {
+		who = "all of " + domain
+	}
+	if more := len(refused) - 1; more > 0 {
+		who += fmt.Sprintf(" and %d more", more)
+	}
+	return who
 }
 
 func (g *Gateway) queuedDepth(ctx context.Context) (alert.Depth, error) {

@@ -101,8 +101,11 @@ func statusLine(depths map[envelope.State]queue.Depth, upstreams []gate.Status, 
 		line = "queue: " + strings.Join(counts, ", ")
 	}
 	for _, u := range upstreams {
-		if u.State == "closed" {
+		switch {
+		case u.State == "closed":
 			line += fmt.Sprintf("; upstream %s is closed (%s)", u.Name, u.Reason) // its provider's words may name somebody
+		case len(u.Refused) > 0:
+			line += fmt.Sprintf("; upstream %s refuses some senders", u.Name)
 		}
 	}
 	for _, w := range waiting {

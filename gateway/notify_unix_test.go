@@ -119,9 +119,10 @@ func TestStatusLine(t *testing.T) {
 	}{
 		{nil, []gate.Status{{Name: "main", State: "open"}}, nil, "queue: empty"},
 		{map[envelope.State]queue.Depth{envelope.Queued: {Parts: 12}, envelope.Failed: {Parts: 1}, envelope.Held: {}},
-			[]gate.Status{{Name: "main", State: "closed", Reason: "account"}, {Name: "relay", State: "probing", Reason: "unreachable"}},
+			[]gate.Status{{Name: "main", State: "closed", Reason: "account"}, {Name: "relay", State: "probing", Reason: "unreachable"},
+				{Name: "bulk", State: "open", Refused: []gate.Refused{{From: "root@example.com"}}}},
 			[]string{"listener 192.0.2.7:25 waits for its address: no"},
-			"queue: 12 queued, 1 failed; upstream main is closed (account); listener 192.0.2.7:25 waits for its address: no"},
+			"queue: 12 queued, 1 failed; upstream main is closed (account); upstream bulk refuses some senders; listener 192.0.2.7:25 waits for its address: no"},
 	} {
 		if got := statusLine(row.depths, row.upstreams, row.waiting); got != row.want {
 			t.Errorf("%q, want %q", got, row.want)

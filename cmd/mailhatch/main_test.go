@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,6 +53,10 @@ func runScripts(t *testing.T, dir string, commands map[string]func(*testscript.T
 			fake := upstreamtest.NewResend("re_key")
 			env.Defer(fake.Close)
 			env.Values["resend"] = fake
+			sendgrid := upstreamtest.NewSendGrid("SG.key")
+			env.Defer(sendgrid.Close)
+			env.Values["sendgrid"] = sendgrid
+			env.Setenv("SENDGRID", sendgrid.URL)
 			tokens := fakes.NewTokens(fakes.TokenSettings{ClientID: "app-1", Life: time.Hour})
 			env.Defer(tokens.Close)
 			env.Values["tokens"] = tokens
@@ -86,7 +91,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
 		"held":  held,
-		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain, "refuse": refuse, "waitfor": waitfor, "id": idOf,
+		"await": await, "accepted": accepted, "fill": fill, "mail": arrived, "each": each, "burst": burst, "domain": domain, "refuse": refuse, "senders": senders, "requests": requests, "waitfor": waitfor, "id": idOf,
 		"examples": examples, "cookie": cookie, "consent": consent, "application": application,
 	})
 	return commands
@@ -99,6 +104,27 @@ func refuse(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Value("resend").(*upstreamtest.Server).Refuse(args, upstreamtest.Fault{Status: 422,
 		Body: `{"statusCode":422,"name":"validation_error","message":"Invalid to field."}`})
+}
+
+// senders makes SendGrid's fake take mail from these addresses alone; none: from all.
+func senders(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: senders [ADDRESS…]")
+	}
+	ts.Value("sendgrid").(*upstreamtest.Server).SetSenders(args...)
+}
+
+// requests waits until SendGrid's fake was asked to send as often as one of the Ns says.
+func requests(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: requests N…")
+	}
+	fake := ts.Value("sendgrid").(*upstreamtest.Server)
+	for deadline := time.Now().Add(patience); !slices.Contains(args, strconv.Itoa(fake.Requests())); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%d requests, want %q", fake.Requests(), args)
+		}
+	}
 }
 
 // examples writes the examples for a shell in DOCUMENT, a path from here, to FILE; they are about this script's gateway

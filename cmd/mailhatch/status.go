@@ -214,6 +214,13 @@ func upstreamTable(list []api.Upstream) *terminal.Table {
 		case u.State != "" && u.State != "open":
 			t.Note(closedNote(&u))
 		}
+		for i := range u.Refuses {
+			if i == refusedShown {
+				t.Note(fmt.Sprintf("and of %d more", len(u.Refuses)-i))
+				break
+			}
+			t.Note(refusedNote(&u.Refuses[i]))
+		}
 		for _, q := range u.Quota {
 			t.Note(quotaText(q))
 		}
@@ -228,6 +235,14 @@ func upstreamTable(list []api.Upstream) *terminal.Table {
 		}
 	}
 	return t
+}
+
+// refusedShown is how many senders are shown that an upstream refuses.
+const refusedShown = 5
+
+// refusedNote tells whose mail an upstream refuses, and when that is tried again.
+func refusedNote(r *api.Refused) string {
+	return "refuses mail from " + r.From + ": " + terminal.Clip(r.Error, 300) + "; next try " + terminal.Until(r.Next)
 }
 
 // closedNote tells why an upstream is not open, and what comes next.

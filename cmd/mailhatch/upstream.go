@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"mailhatch/cmd/mailhatch/command"
@@ -16,7 +17,7 @@ func upstreamCommands() []subcommand {
 		{"list", "", "show the upstreams, as status does (the default)", upstreamList},
 		{"pause", "NAME", "offer an upstream nothing until it is resumed, restarts included", steerUpstream(api.Pause)},
 		{"resume", "NAME", "end the pause of an upstream", steerUpstream(api.Resume)},
-		{"probe", "NAME", "try a closed upstream now, and tell how that ended", steerUpstream(api.Probe)},
+		{"probe", "NAME", "try a closed upstream, or senders that it refuses, now, and tell how that ended", steerUpstream(api.Probe)},
 	}
 }
 
@@ -75,9 +76,9 @@ func steerUpstream(action api.UpstreamAction) func(ctx context.Context, a *app, 
 	}
 }
 
-// awaitProbe waits until a closed upstream has been tried.
+// awaitProbe waits until a closed upstream has been tried, or with the mail that waits what an open one refuses.
 func awaitProbe(ctx context.Context, c *api.Client, u *api.Upstream, began time.Time) (*api.Upstream, error) {
-	for u.State != "open" && !u.FailedAt.After(began) && time.Since(began) < probeWait {
+	for time.Since(began) < probeWait && !wasTried(u, began) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -96,6 +97,14 @@ func awaitProbe(ctx context.Context, c *api.Client, u *api.Upstream, began time.
 	return u, nil
 }
 
+// wasTried reports whether it is known what a probe that began then has shown.
+func wasTried(u *api.Upstream, began time.Time) bool {
+	if u.State != "open" {
+		return u.FailedAt.After(began)
+	}
+	return u.Queued == 0 || !slices.ContainsFunc(u.Refuses, func(r api.Refused) bool { return !r.Tried.After(began) })
+}
+
 // steered says how an upstream is now.
 func steered(u *api.Upstream) string {
 	waiting := ""
@@ -108,6 +117,8 @@ func steered(u *api.Upstream) string {
 	switch {
 	case u.State == "":
 		return u.Name + " is not paused, and no upstream of the config"
+	case u.State == "open" && len(u.Refuses) > 0:
+		return u.Name + " is open but " + u.Why + waiting
 	case u.State == "open":
 		return u.Name + " is open" + waiting
 	case u.PausedBy != "":

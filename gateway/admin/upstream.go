@@ -29,7 +29,11 @@ func (s *Server) ActOn(ctx context.Context, name string, a api.UpstreamAction, b
 	case s.cfg.Steer == nil:
 		return nil, &requestError{http.StatusNotImplemented, "this gateway has no upstreams to steer"}
 	}
+	refuses := a == api.Probe && s.refuses(name)
 	err := s.cfg.Steer(ctx, name, a, by)
+	if err == nil && refuses && s.cfg.Flush != nil { // the upstream is open: its mail shows whether senders may use it now
+		err = s.cfg.Flush(ctx, name)
+	}
 	if unknown, ok := errors.AsType[*api.UnknownUpstreamError](err); ok {
 		return nil, &requestError{http.StatusNotFound, unknown.Error()}
 	}
@@ -50,6 +54,11 @@ func (s *Server) ActOn(ctx context.Context, name string, a api.UpstreamAction, b
 		return &st.Upstreams[i], nil
 	}
 	return &api.Upstream{Name: name}, nil // it has left the config
+}
+
+// refuses reports whether an upstream refuses mail of some senders.
+func (s *Server) refuses(name string) bool {
+	return s.cfg.Status != nil && slices.ContainsFunc(s.cfg.Status(), func(u api.Upstream) bool { return u.Name == name && len(u.Refuses) > 0 })
 }
 
 // memory shows what an upstream of type memory was given, oldest first.

@@ -77,3 +77,26 @@ func TestActOn(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestProbeOfRefusedSenders: a probe of an upstream that is open but refuses senders has their mail tried; others change nothing.
+func TestProbeOfRefusedSenders(t *testing.T) {
+	var flushed []string
+	c, _ := start(t, Config{Queue: newFake(),
+		Status: func() []api.Upstream {
+			return []api.Upstream{{Name: "sg", State: "open", Refuses: []api.Refused{{From: "root@example.com"}}}, {Name: "main", State: "open"}}
+		},
+		Steer: func(_ context.Context, _ string, _ api.UpstreamAction, _ string) error { return nil },
+		Flush: func(_ context.Context, name string) error { flushed = append(flushed, name); return nil },
+	})
+	for name, a := range map[string]api.UpstreamAction{"main": api.Probe, "sg": api.Pause} {
+		if _, err := c.ActOn(t.Context(), name, a); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(flushed) != 0 {
+		t.Errorf("flushed: %q", flushed)
+	}
+	if _, err := c.ActOn(t.Context(), "sg", api.Probe); err != nil || len(flushed) != 1 || flushed[0] != "sg" {
+		t.Errorf("%v, flushed: %q", err, flushed)
+	}
+}

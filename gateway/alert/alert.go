@@ -57,6 +57,8 @@ type Upstream struct {
 	Reason string    // of the closing
 	Since  time.Time // of the closing
 	Error  string    // the last one; it never holds a secret
+
+	Refuses string // it is closed for some senders alone: for which, without their addresses; "": for all
 }
 
 // Ending is something with an end that somebody must see to.

@@ -96,6 +96,8 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 			for _, u := range v.upstreams {
 				switch {
 				case !s.closed(&u, v, p, going):
+				case u.Closed && u.Refuses != "":
+					add(event, u.Name, u.Since, "upstream %s refuses mail from %s%s", u.Name, u.Refuses, words(u.Error))
 				case u.Closed:
 					add(event, u.Name, u.Since, "upstream %s is closed (%s)%s", u.Name, u.Reason, words(u.Error))
 				default:

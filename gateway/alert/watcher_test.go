@@ -41,6 +41,19 @@ func TestUpstreamClosed(t *testing.T) {
 	})
 }
 
+// TestSendersAreRefused: that an upstream takes no mail of some is told as that it takes none, and of whom.
+func TestSendersAreRefused(t *testing.T) {
+	inTime(t, func(r *rig, l *listener) {
+		r.upstreams = []Upstream{{Name: "main"}}
+		r.start(alerter(l, nil, UpstreamClosed))
+		r.set(func() {
+			r.upstreams = []Upstream{{Name: "main", Closed: true, Reason: "sender", Since: time.Now(), Error: "403 for ann@example.com", Refuses: "all of example.com"}}
+		})
+		r.pass(11 * time.Minute)
+		l.want(t, "upstream main refuses mail from all of example.com: 403 for …@…")
+	})
+}
+
 // TestShortClosing: what is soon over is not told.
 func TestShortClosing(t *testing.T) {
 	inTime(t, func(r *rig, l *listener) {

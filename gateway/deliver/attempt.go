@@ -3,6 +3,7 @@ package deliver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -210,8 +211,8 @@ func (a *attempt) turn(ctx context.Context, domain string, given *envelope.Turn)
 // offer sends to the recipients of this lane and settles each outcome.
 func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, dests []destination) {
 	mail, err := a.mail(to)
-	if err == nil && mail == nil { // the account may not use this From yet
-		a.blocked(to, dests)
+	if refused, ok := errors.AsType[*senderError](err); ok {
+		a.blocked(ctx, to, dests, refused)
 		return
 	}
 	if err == nil && mail.Again {
@@ -231,7 +232,7 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, dests []de
 		outcomes = a.send(call, mail)
 		cancel()
 	}
-	a.learn(outcomes)
+	a.learn(ctx, outcomes)
 	a.settle(ctx, to, dests, outcomes)
 }
 
@@ -246,17 +247,24 @@ func (a *attempt) send(ctx context.Context, mail *upstream.Mail) []upstream.Outc
 }
 
 // learn lets the gate know how the offer ended.
-func (a *attempt) learn(outcomes []upstream.Outcome) {
+func (a *attempt) learn(ctx context.Context, outcomes []upstream.Outcome) {
 	worst, l := offer.Worst(outcomes), a.lane
 	l.gate.Learn(a.msg.ID, worst)
 	l.gate.Quiet(outcomes)
+	if e := offer.Failure(worst); e == nil {
+		if l.gate.SenderTaken(a.from) {
+			l.hasten(ctx)
+		}
+	} else if e.Class == upstream.Account && e.Sender {
+		l.gate.SenderRefused(a.from, worst, e)
+	}
 	for _, o := range outcomes {
 		a.gen.cfg.Clock.Confirm(o.Date)
 	}
 	a.gen.journal.Offered(a.upstream(), offer.Class(worst), time.Since(a.start))
 }
 
-// mail returns the upstream's view of the message; nil when its From is blocked at this upstream.
+// mail returns the upstream's view of the message. The error is a *senderError where its From is not to be tried now.
 func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
 	l := a.lane
 	msg, from := a.body, a.msg.Envelope.From
@@ -271,9 +279,9 @@ func (a *attempt) mail(to []envelope.Recipient) (*upstream.Mail, error) {
 		}
 		from = newFrom
 	}
-	a.from = offer.FromDomain(msg)
-	if !l.gate.SenderBlocked(a.from).IsZero() {
-		return nil, nil
+	a.from = offer.FromAddress(msg)
+	if refused := l.gate.TrySender(a.from, a.asked()); refused != nil && a.mayWait() {
+		return nil, &senderError{*refused}
 	}
 	mail := offer.NewMail(a.msg.ID, &a.msg.Envelope, from, to, msg)
 	p := &a.part.Progress

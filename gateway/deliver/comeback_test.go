@@ -3,12 +3,10 @@ package deliver
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"mailhatch/gateway/envelope"
 	"mailhatch/upstream"
 )
 
@@ -84,45 +82,5 @@ func TestThrottleOfALaterCallParksTheUpstream(t *testing.T) {
 	r.awaitSent(3)
 	if gap := a.times[1].Sub(a.times[0]); gap < 550*time.Millisecond {
 		t.Errorf("the next mail went %v after the 429", gap)
-	}
-}
-
-func TestBlockedSenderFailsOver(t *testing.T) {
-	a, b := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
-		return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, Sender: true, Status: 403, Err: errors.New("not verified")}})
-	}}, &scripted{}
-	r := newRig(t, func(c *Config) { c.Route = via("a", "b"); c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a, "b": b})
-	for range 5 {
-		r.put("a", "x@example.org")
-	}
-	r.start()
-	r.awaitSent(5)
-	r.put("a", "y@example.org")
-	r.awaitSent(6)
-	if s := r.status("a"); s.State != "open" {
-		t.Errorf("status %+v", s)
-	}
-}
-
-// Mail of a blocked sender that has nowhere else to go says why it waits.
-func TestBlockedSenderSaysSo(t *testing.T) {
-	a := &scripted{send: func(_ int, m *upstream.Mail) []upstream.Outcome {
-		return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Account, Sender: true, Status: 403, Err: errors.New("not verified")}})
-	}}
-	r := newRig(t, func(c *Config) { c.Policy.Retry = []time.Duration{time.Hour} }, ups{"a": a})
-	r.put("a", "x@example.org")
-	r.start()
-	r.await("the first", func() bool { return strings.Contains(r.journal(), "msg=deferred") })
-	r.put("a", "y@example.org")
-	r.await("the second", func() bool {
-		for _, p := range r.parts() {
-			if p.To[0].Address == "y@example.org" && p.Progress.Class == "account" && p.Progress.Error == errSenderBlocked.Error() {
-				return p.State == envelope.Queued && time.Until(p.NextAt) > time.Minute
-			}
-		}
-		return false
-	})
-	if a.count() != 1 {
-		t.Errorf("%d offers, want 1", a.count())
 	}
 }

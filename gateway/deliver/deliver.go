@@ -184,24 +184,22 @@ func (d *Deliverer) Gates() []*gate.Gate {
 	return nil
 }
 
-// Retry tries a closed upstream soon: what closed it was seen to, or somebody wants to know. A quota that is used up and
-// an operator's pause stand.
+// Retry tries a closed upstream soon, and with the next mail each From that it refuses: what was wrong was seen to, or
+// somebody wants to know. A quota that is used up and an operator's pause stand.
 func (d *Deliverer) Retry(upstream string) {
 	if g := d.current.Load(); g != nil && g.lanes[upstream] != nil {
 		g.lanes[upstream].gate.ProbeSoon()
+		g.lanes[upstream].gate.TrySenders()
 	}
 }
 
 // Flush makes mail that is queued for an upstream due now, whatever its schedule, and tries the upstream if it is closed,
 // unless it throttles: who flushes every few minutes must not be too fast for that.
 func (d *Deliverer) Flush(ctx context.Context, upstream string) error {
-	if err := d.queue.Hasten(ctx, upstream, time.Time{}); err != nil {
-		return err
-	}
 	if g := d.current.Load(); g != nil && g.lanes[upstream] != nil && g.lanes[upstream].gate.Reason() != gate.Throttled {
 		d.Retry(upstream)
 	}
-	return nil
+	return d.queue.Hasten(ctx, upstream, time.Time{})
 }
 
 // Reroute has queued mail that is due routed anew soon where its upstream is closed; where it is open, the next attempt

@@ -47,8 +47,9 @@ func notOffered(part queue.Part) DirectResult {
 // direct makes one offer and returns the upstream to try next, "" for none.
 func (a *attempt) direct(ctx context.Context, result *DirectResult) (next string) {
 	mail, err := a.mail(a.part.To)
-	if err == nil && mail == nil {
-		err = &upstream.Error{Class: upstream.Account, Err: errSenderBlocked}
+	if refused, ok := errors.AsType[*senderError](err); ok {
+		result.Rest, result.Err = []queue.Part{a.part}, refused
+		return a.directNext(result)
 	}
 	if err != nil {
 		result.Rest, result.Err = []queue.Part{a.part}, err
@@ -63,7 +64,7 @@ func (a *attempt) direct(ctx context.Context, result *DirectResult) (next string
 		return ""
 	}
 	outcomes := a.sendDivided(ctx, mail)
-	a.learn(outcomes)
+	a.learn(ctx, outcomes)
 	a.directSettle(outcomes, result)
 	a.endQuota(ctx)
 	return a.directNext(result)

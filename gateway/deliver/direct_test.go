@@ -109,8 +109,10 @@ func TestDirectOfABlockedSender(t *testing.T) {
 	r := newRig(t, nil, ups{"a": a})
 	r.start()
 	r.await("the start", func() bool { return r.d.current.Load() != nil })
-	r.d.current.Load().lanes["a"].gate.BlockSender("example.com", time.Hour)
-	if result := r.direct(t, t.Context()); offer.Class(result.Err) != "account" || a.count() != 0 {
+	refusal := notVerified("not verified")
+	r.d.current.Load().lanes["a"].gate.SenderRefused("s@example.com", refusal.Err, offer.Failure(refusal.Err))
+	result := r.direct(t, t.Context())
+	if offer.Class(result.Err) != "account" || result.Err.Error() != "403: not verified" || len(result.Rest) != 1 || a.count() != 0 {
 		t.Errorf("%+v, %d offers", result, a.count())
 	}
 }

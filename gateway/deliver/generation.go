@@ -139,11 +139,11 @@ func (g *generation) hasten(ctx context.Context, lane string, after time.Time) {
 	}
 }
 
-// hastenClosed makes the mail due that waits for closed gates: a reload may have healed them. It is called
+// hastenClosed makes the mail due that waits for closed gates, or for its From to be taken: a reload may have healed that. It is called
 // at the reload and again when the last attempts have put their mail off.
 func (g *generation) hastenClosed(ctx context.Context) {
 	for name, l := range g.lanes {
-		if l.gate.State() != gate.Open && ctx.Err() == nil {
+		if (l.gate.State() != gate.Open || l.gate.RefusesSenders()) && ctx.Err() == nil {
 			g.hasten(ctx, name, time.Time{})
 		}
 	}

@@ -28,7 +28,7 @@ type attempt struct {
 	leased  []envelope.Recipient
 	part    queue.Part    // as it was leased, or with those who stand for its recipients now
 	body    *mime.Message // nil when it cannot be read
-	from    string        // domain of From as this upstream sees it
+	from    string        // the From that this upstream sees
 	start   time.Time     // to measure from
 	began   time.Time     // the time of day
 	purpose purpose
@@ -53,8 +53,6 @@ func newAttempt(l *lane, m *queue.Message, part queue.Part, body *mime.Message) 
 	}
 	return a
 }
-
-var errSenderBlocked = errors.New("the account may not send with this From")
 
 var errInterrupted = &upstream.Error{Class: upstream.Uncertain, Err: errors.New("mailhatch ended while an offer may have been under way")}
 

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"mailhatch/gateway/deliver/gate"
 	"mailhatch/gateway/deliver/offer"
+	"mailhatch/gateway/deliver/schedule"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/gateway/route"
@@ -66,8 +68,7 @@ func (a *attempt) settleFailure(ctx context.Context, rcpts []envelope.Recipient,
 		return
 	case upstream.Account:
 		if e.Sender {
-			a.lane.gate.BlockSender(a.from, policy.Retry.After(p.Tries))
-			p.Passed = append(slices.Clone(p.Passed), name)
+			p.Passed, p.RefusedFrom = append(slices.Clone(p.Passed), name), a.from
 		}
 	case upstream.Throttled:
 	default:
@@ -97,7 +98,7 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 		p.Upstream, p.Since, p.Tries, p.Digest = name, a.began, 0, ""
 	}
 	p.Tries++
-	p.Uncertain, p.Class, p.Status, p.Enhanced, p.Error = false, "", 0, "", ""
+	p.Uncertain, p.Class, p.Status, p.Enhanced, p.Error, p.RefusedFrom = false, "", 0, "", "", ""
 	if e := offer.Failure(o.Err); e != nil {
 		p.Class, p.Status, p.Error = e.Class.String(), e.Status, envelope.ErrorText(o.Err)
 		if code, ok := envelope.ParseStatus(e.Code); ok && (code[0] == 4 || code[0] == 5) {
@@ -146,27 +147,61 @@ func (a *attempt) retry(ctx context.Context, rcpts []envelope.Recipient, dest de
 		next = cmp.Or(a.gen.choose(dest.decision.Via, &p, ""), next)
 	}
 	if next != a.upstream() && !slices.Contains(a.part.Progress.Passed, next) {
+		p.RefusedFrom = ""
 		a.failover(rcpts, p, next)
 		return
 	}
 	part := queue.Part{To: rcpts, Lane: next, State: envelope.Queued, Progress: p}
-	if part.NextAt = a.now().Add(max(a.gen.cfg.Policy.Retry.After(p.Attempts), after)); ctx.Err() != nil {
+	wait := max(a.gen.cfg.Policy.Retry.After(p.Attempts), after)
+	if p.RefusedFrom != "" {
+		wait = cmp.Or(a.senderWait(), wait)
+	}
+	if part.NextAt = a.now().Add(wait); ctx.Err() != nil {
 		part.NextAt = time.Time{} // the gateway's own stop cut it off: the next start goes on at once
 	}
 	a.warn(ctx, &part)
 	a.deferred(part)
 }
 
-// blocked puts recipients off without an offer, for the account may not use their From yet, or moves them
-// to another upstream.
-func (a *attempt) blocked(rcpts []envelope.Recipient, dests []destination) {
-	name := a.upstream()
-	until := a.now().Add(time.Until(a.lane.gate.SenderBlocked(a.from)))
-	a.settleQuota(rcpts, &a.part.Progress, errSenderBlocked)
+// senderError is why mail is not offered whose From the upstream has refused a while ago, in the provider's words.
+type senderError struct{ gate.Refused }
+
+// Unwrap returns what the provider answered.
+func (e *senderError) Unwrap() error { return e.Err }
+
+// asked returns when an operator wanted the part tried; zero: never.
+func (a *attempt) asked() time.Time {
+	p := &a.part.Progress
+	if p.Asked.After(p.Renewed) {
+		return p.Asked
+	}
+	return p.Renewed
+}
+
+// mayWait reports whether the mail need not be offered at once: what is given up is offered once more, and a probe is to
+// show how the upstream is.
+func (a *attempt) mayWait() bool { return a.purpose != toProbe && !a.isExpired() }
+
+// senderWait returns how long mail with the From of this attempt waits; 0: it need not.
+func (a *attempt) senderWait() time.Duration {
+	refused := a.lane.gate.Refused(a.from)
+	if refused == nil {
+		return 0
+	}
+	wait := time.Until(refused.Until)
+	return max(wait+(schedule.Spread(wait)-wait).Abs(), 1) // not before: it would wait once more
+}
+
+// blocked puts recipients off without an offer, for the account may not send with their From yet, or moves them to another
+// upstream.
+func (a *attempt) blocked(ctx context.Context, rcpts []envelope.Recipient, dests []destination, refused *senderError) {
+	name, e := a.upstream(), offer.Failure(refused)
+	until := a.now().Add(a.senderWait())
+	a.settleQuota(rcpts, &a.part.Progress, refused)
 	for i := range rcpts {
 		rcpt := rcpts[i : i+1]
 		p := a.part.Progress
-		p.Class, p.Error = upstream.Account.String(), errSenderBlocked.Error()
+		p.Class, p.Status, p.Enhanced, p.Error, p.RefusedFrom = upstream.Account.String(), e.Status, "", refused.Error(), a.from
 		passed := p
 		passed.Passed = append(slices.Clone(p.Passed), name)
 		next := name
@@ -174,9 +209,12 @@ func (a *attempt) blocked(rcpts []envelope.Recipient, dests []destination) {
 			next = cmp.Or(a.gen.choose(dests[i].decision.Via, &passed, ""), name)
 		}
 		if next != name && passed.Passed != nil { // nil: all were passed and the round begins anew
+			passed.RefusedFrom = ""
 			a.failover(rcpt, passed, next)
 			continue
 		}
-		a.add(a.waiting(rcpt, p, until))
+		part := a.waiting(rcpt, p, until)
+		a.warn(ctx, &part)
+		a.add(part)
 	}
 }

@@ -76,30 +76,32 @@ type Progress struct {
 	Attempts     int       `json:"attempts,omitempty"` // offers made, to whichever upstream
 	FirstAttempt time.Time `json:"first_attempt,omitzero"`
 	LastAttempt  time.Time `json:"last_attempt,omitzero"`
-	Upstream     string    `json:"upstream,omitempty"`  // offered to last
-	Since        time.Time `json:"since,omitzero"`      // first offer to Upstream: idempotency keys count from here
-	Tries        int       `json:"tries,omitempty"`     // offers to Upstream
-	Passed       []string  `json:"passed,omitempty"`    // upstreams of `via` that delivery has moved on from
-	Unfit        []string  `json:"unfit,omitempty"`     // upstreams that cannot carry the message faithfully
-	Uncertain    bool      `json:"uncertain,omitempty"` // Upstream may have taken it: no other one may be tried
-	Digest       string    `json:"digest,omitempty"`    // Uncertain only: of the request that Upstream may have taken
-	Changed      bool      `json:"changed,omitempty"`   // Uncertain only: the request would be another one now; an operator decides
-	Key          string    `json:"key,omitempty"`       // stem of idempotency keys, where it is not the queue id
-	Class        string    `json:"class,omitempty"`     // of the last error: an upstream.Class as text
-	Status       int       `json:"status,omitempty"`    // HTTP status or SMTP reply code of the last error
-	Enhanced     string    `json:"enhanced,omitempty"`  // RFC 3463 code of the last error
-	Error        string    `json:"error,omitempty"`     // the last error; the provider's own text where there is one
-	Refused      bool      `json:"refused,omitempty"`   // at acceptance, with this error: rules have no say
-	Renewed      time.Time `json:"renewed,omitzero"`    // an operator retried it: its age counts from here
-	Released     bool      `json:"released,omitempty"`  // by an operator: rules that hold no longer apply
-	Moved        string    `json:"moved,omitempty"`     // upstream that an operator has chosen: routes have no say
-	Followed     bool      `json:"followed,omitempty"`  // since then aliases have been followed once more
-	Warned       bool      `json:"warned,omitempty"`    // the sender has been notified of the delay
-	Warnings     int       `json:"warnings,omitempty"`  // for how many times of warn_after; 0 where there was but one to be notified for
-	Divided      bool      `json:"divided,omitempty"`   // the log has said that a quota divides it
-	Turn         *Turn     `json:"turn,omitempty"`      // that rate_per_domain has given, and nobody has used; nil: none
-	InDigest     bool      `json:"owed,omitempty"`      // given up; the next digest notifies the sender
-	Hold         *Hold     `json:"hold,omitempty"`      // who has put it on hold, for as long as it is; nil: neither a route nor an operator
+	Upstream     string    `json:"upstream,omitempty"`     // offered to last
+	Since        time.Time `json:"since,omitzero"`         // first offer to Upstream: idempotency keys count from here
+	Tries        int       `json:"tries,omitempty"`        // offers to Upstream
+	Passed       []string  `json:"passed,omitempty"`       // upstreams of `via` that delivery has moved on from
+	Unfit        []string  `json:"unfit,omitempty"`        // upstreams that cannot carry the message faithfully
+	Uncertain    bool      `json:"uncertain,omitempty"`    // Upstream may have taken it: no other one may be tried
+	Digest       string    `json:"digest,omitempty"`       // Uncertain only: of the request that Upstream may have taken
+	Changed      bool      `json:"changed,omitempty"`      // Uncertain only: the request would be another one now; an operator decides
+	Key          string    `json:"key,omitempty"`          // stem of idempotency keys, where it is not the queue id
+	Class        string    `json:"class,omitempty"`        // of the last error: an upstream.Class as text
+	Status       int       `json:"status,omitempty"`       // HTTP status or SMTP reply code of the last error
+	Enhanced     string    `json:"enhanced,omitempty"`     // RFC 3463 code of the last error
+	Error        string    `json:"error,omitempty"`        // the last error; the provider's own text where there is one
+	RefusedFrom  string    `json:"refused_from,omitempty"` // the From that Upstream, or that of the lane, refuses: it waits for that
+	Refused      bool      `json:"refused,omitempty"`      // at acceptance, with this error: rules have no say
+	Asked        time.Time `json:"asked,omitzero"`         // an operator released or moved it
+	Renewed      time.Time `json:"renewed,omitzero"`       // an operator retried it: its age counts from here
+	Released     bool      `json:"released,omitempty"`     // by an operator: rules that hold no longer apply
+	Moved        string    `json:"moved,omitempty"`        // upstream that an operator has chosen: routes have no say
+	Followed     bool      `json:"followed,omitempty"`     // since then aliases have been followed once more
+	Warned       bool      `json:"warned,omitempty"`       // the sender has been notified of the delay
+	Warnings     int       `json:"warnings,omitempty"`     // for how many times of warn_after; 0 where there was but one to be notified for
+	Divided      bool      `json:"divided,omitempty"`      // the log has said that a quota divides it
+	Turn         *Turn     `json:"turn,omitempty"`         // that rate_per_domain has given, and nobody has used; nil: none
+	InDigest     bool      `json:"owed,omitempty"`         // given up; the next digest notifies the sender
+	Hold         *Hold     `json:"hold,omitempty"`         // who has put it on hold, for as long as it is; nil: neither a route nor an operator
 }
 
 // Turn is when the recipients of a domain may be offered to an upstream. It is not changed once it is there.

@@ -226,6 +226,19 @@ func (j *Journal) UpstreamOpened(upstream string, after time.Duration) {
 	j.write(slog.LevelInfo, "upstream_opened", slog.String("upstream", upstream), slog.Int64("after_ms", after.Milliseconds()))
 }
 
+// SenderRefused writes "sender_refused": the account at an upstream may not send with a From; its mail waits.
+func (j *Journal) SenderRefused(upstream, from string, err error) {
+	j.metrics.senders.Inc(upstream)
+	j.tell(Event{Name: "sender_refused", Upstream: upstream, Error: text(err)})
+	j.write(slog.LevelError, "sender_refused", slog.String("upstream", upstream), slog.String("from", from), slog.Any("error", err))
+}
+
+// SenderTaken writes "sender_taken": mail with a From that was refused goes again.
+func (j *Journal) SenderTaken(upstream, from string, after time.Duration) {
+	j.tell(Event{Name: "sender_taken", Upstream: upstream})
+	j.write(slog.LevelInfo, "sender_taken", slog.String("upstream", upstream), slog.String("from", from), slog.Int64("after_ms", after.Milliseconds()))
+}
+
 // UpstreamPaused writes "upstream_paused": an operator has it offered nothing.
 func (j *Journal) UpstreamPaused(upstream, by string) {
 	j.metrics.upstreamUp.Set(0, upstream)

@@ -7,6 +7,7 @@ type metrics struct {
 	accepted, acceptedBytes, rejected         *meter.Counter
 	attempts, sent, deferred, failed          *meter.Counter
 	failover, closed, reloads, internalErrors *meter.Counter
+	senders                                   *meter.Counter
 	operators                                 *meter.Counter
 	held, discarded, bounced, pruned          *meter.Counter
 	commit, age                               *meter.Histogram
@@ -37,6 +38,7 @@ func newMetrics() metrics {
 		failed:         counter("failed_total", "Recipients given up, by class of the failure.", "upstream", "class"),
 		failover:       counter("failover_total", "Recipients that went on to another upstream.", "upstream", "next"),
 		closed:         counter("upstream_closed_total", "Times an upstream was closed, by reason.", "upstream", "reason"),
+		senders:        counter("sender_refused_total", "Times an upstream began to refuse mail for its From.", "upstream"),
 		reloads:        counter("reloads_total", "Reloads of the config, by result.", "result"),
 		internalErrors: counter("internal_errors_total", "Internal errors of the gateway, by place.", "where"),
 		operators:      counter("operator_actions_total", "What operators did to the queue and to upstreams, by action.", "action"),
@@ -62,6 +64,6 @@ func newMetrics() metrics {
 
 func (m *metrics) register(reg *meter.Registry) {
 	reg.Add(m.accepted, m.acceptedBytes, m.rejected, m.attempts, m.sent, m.deferred, m.failed, m.failover,
-		m.closed, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp, m.alerts,
+		m.closed, m.senders, m.reloads, m.internalErrors, m.operators, m.held, m.discarded, m.bounced, m.pruned, m.commit, m.age, m.latency, m.upstreamUp, m.alerts,
 		m.told, m.toldNothing, m.polls, m.requests, m.suppressed, m.lifted, m.canaryOK, m.canary)
 }

@@ -144,8 +144,8 @@ func OnHold(p envelope.Progress, by string, now time.Time) envelope.Progress {
 }
 
 // Released is the progress of a part that an operator takes off hold: rules may not hold it again.
-func Released(p envelope.Progress) envelope.Progress {
-	p.Released, p.Hold = true, nil
+func Released(p envelope.Progress, now time.Time) envelope.Progress {
+	p.Released, p.Hold, p.Asked = true, nil, now
 	return p
 }
 
@@ -190,8 +190,8 @@ func MoveEvent(lane, by string) Event {
 
 // Moved is the progress of a part that an operator moves to an upstream, whatever was tried before and routes say; or back
 // to the routes, "".
-func Moved(p envelope.Progress, upstream string) envelope.Progress {
-	p.Moved, p.Refused, p.Passed, p.Tries = upstream, false, nil, 0
+func Moved(p envelope.Progress, upstream string, now time.Time) envelope.Progress {
+	p.Moved, p.Refused, p.Passed, p.Tries, p.Asked = upstream, false, nil, 0, now
 	p.Unfit = slices.DeleteFunc(slices.Clone(p.Unfit), func(name string) bool { return name == upstream })
 	return p
 }

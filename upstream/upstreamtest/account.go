@@ -15,6 +15,7 @@ type Account struct {
 	Domains  []Domain
 	SendOnly bool // the key may send and do nothing else
 	Scopes   []string
+	senders  []string // that it may use; nil: all
 	skew     time.Duration
 }
 
@@ -37,6 +38,13 @@ func (s *Server) SetScopes(scopes ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.account.Scopes = scopes
+}
+
+// SetSenders changes the addresses that SendGrid takes as From; none: all.
+func (s *Server) SetSenders(addresses ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account.senders = addresses
 }
 
 // SetClock makes the Date of answers differ from this machine's clock.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -119,7 +120,10 @@ func (sendgridAPI) Accepted(msg *Message) *Answer {
 	return &Answer{202, h, ""}
 }
 
-func (sendgridAPI) Take(_ *Server, r *http.Request, body []byte, msg *Message) *Answer {
+// notVerified: https://www.twilio.com/docs/sendgrid/for-developers/sending-email/sender-identity
+const notVerified = "The from address does not match a verified Sender Identity. Mail cannot be sent until this error is resolved."
+
+func (sendgridAPI) Take(s *Server, r *http.Request, body []byte, msg *Message) *Answer {
 	if ct := r.Header.Get("Content-Type"); ct != "application/json" {
 		return sendgridError(415, "", "Content-Type should be application/json.")
 	}
@@ -131,6 +135,9 @@ func (sendgridAPI) Take(_ *Server, r *http.Request, body []byte, msg *Message) *
 		if f := check(msg); f != nil {
 			return sendgridError(400, f.field, f.message)
 		}
+	}
+	if known := s.account.senders; len(known) > 0 && !slices.Contains(known, req.From.Email) {
+		return sendgridError(403, "from", notVerified)
 	}
 	return nil
 }

@@ -267,7 +267,7 @@ func upstreamTable(v *view, width int) []line {
 // whyNot says why an upstream gets no mail; "" where it does.
 func whyNot(u *api.Upstream) string {
 	switch {
-	case u.PausedBy != "":
+	case u.PausedBy != "", len(u.Refuses) > 0 && u.State == "open":
 		return u.Why
 	case u.State == "" || u.State == "open":
 		return ""
@@ -295,7 +295,7 @@ func eventLine(e *api.Event) line {
 		l.text += ": " + e.Error
 	}
 	switch e.Name {
-	case "failed", "upstream_closed", "internal_error", "reload_refused":
+	case "failed", "upstream_closed", "sender_refused", "internal_error", "reload_refused":
 		l.style = red
 	case "accepted", "sent":
 		l.style = faint

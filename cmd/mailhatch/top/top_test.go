@@ -70,14 +70,16 @@ func busy() *gateway {
 // TestSnapshot: one frame as plain text, with totals.
 func TestSnapshot(t *testing.T) {
 	var out strings.Builder
-	if err := Snapshot(t.Context(), busy(), &out); err != nil {
+	g := busy()
+	g.status.Upstreams = append(g.status.Upstreams, api.Upstream{Name: "sg", State: "open", Why: "refuses mail from root@example.com: 403", Refuses: []api.Refused{{From: "root@example.com"}}})
+	if err := Snapshot(t.Context(), g, &out); err != nil {
 		t.Fatal(err)
 	}
 	got := out.String()
 	for _, want := range []string{
 		"mailhatch 1.2 on app1, running for 3 h\n", "not ready: upstream relay is closed\n", "store: the log grows\n", "\naccepted 101, sent 90, deferred 0, failed 2 since the start\n",
 		"\nin the queue: 47 queued (1.2 MB, oldest 4 min), 0 held, 0 failed; in the maildrop: 2 (oldest 2 min)\n", "\nUPSTREAM  STATE   QUEUED  IN FLIGHT  RATE  QUOTA LEFT\n", "\nmain      open        35       3/16  10/s  250 of 300/d\n",
-		"\n    closed: refused [2J \ufffd; probe in 4 s; for 3 min (unreachable)\n", "\nbulk      paused       0          0     -  -\n    paused by root since 11:20\n", " deferred        38HE relay temporary 2 recipients: 450  ]0;owned \n", " failed          38HF main permanent: 550 no such user\n",
+		"\n    closed: refused [2J \ufffd; probe in 4 s; for 3 min (unreachable)\n", "\nsg        open         0          0     -  -\n    refuses mail from root@example.com: 403\n", "\nbulk      paused       0          0     -  -\n    paused by root since 11:20\n", " deferred        38HE relay temporary 2 recipients: 450  ]0;owned \n", " failed          38HF main permanent: 550 no such user\n",
 		" move by root    bulk 3 recipients\n", " pause by root   bulk\n",
 	} {
 		if !strings.Contains(strings.ReplaceAll(got, "owned\n", "owned \n"), want) {
@@ -87,7 +89,6 @@ func TestSnapshot(t *testing.T) {
 	if strings.ContainsAny(got, "\x1b\x07\u202e") {
 		t.Errorf("what controls terminals is shown: %q", got)
 	}
-	g := busy()
 	g.err = errors.New("gone")
 	if err := Snapshot(t.Context(), g, &out); err == nil {
 		t.Error("no error")

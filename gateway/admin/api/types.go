@@ -55,7 +55,8 @@ type Upstream struct {
 	Reason        string    `json:"reason,omitempty"`
 	Since         time.Time `json:"since,omitzero"` // of the state
 	LastError     string    `json:"last_error,omitempty"`
-	Why           string    `json:"why,omitempty"`       // it is not open, as Part.Why has it
+	Why           string    `json:"why,omitempty"`       // it is not open, or refuses senders, as Part.Why has it
+	Refuses       []Refused `json:"refuses,omitempty"`   // senders whose mail it does not take, the oldest first
 	FailedAt      time.Time `json:"failed_at,omitzero"`  // the last failure that was about the upstream
 	PausedBy      string    `json:"paused_by,omitempty"` // the operator who has paused it
 	NextProbe     time.Time `json:"next_probe,omitzero"`
@@ -67,6 +68,15 @@ type Upstream struct {
 	NextAt        time.Time `json:"next_at,omitzero"` // when the next of them is due
 	Expiries      []Expiry  `json:"expiries,omitempty"`
 	Events        *Hearing  `json:"events,omitempty"` // nil: nothing is told later
+}
+
+// Refused is a From for which the account at an upstream may not send.
+type Refused struct {
+	From  string    `json:"from"`  // an address, or *@example.com for all of a domain
+	Error string    `json:"error"` // in the provider's words
+	Since time.Time `json:"since"`
+	Tried time.Time `json:"tried_at"`    // when it was refused last
+	Next  time.Time `json:"next_try_at"` // then one mail tries it again
 }
 
 // Hearing is how what a provider tells later comes in.

@@ -256,7 +256,10 @@ func (s *Server) discreet(ctx context.Context, list []queue.Message) (*waiting.V
 	quiet := *v
 	quiet.Upstreams = maps.Clone(v.Upstreams)
 	for name, u := range quiet.Upstreams {
-		u.LastError = ""
+		u.LastError, u.Refused = "", slices.Clone(u.Refused)
+		for i := range u.Refused {
+			u.Refused[i].Err = nil
+		}
 		quiet.Upstreams[name] = u
 	}
 	return &quiet, nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,27 @@ func TestOwnAndCounts(t *testing.T) {
 	f.fail = errors.New("of bob@example.net")
 	if _, err = newTestServer(f).look(t.Context(), me); !errors.Is(err, f.fail) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestRefusedSenderIsToldDiscreetly: an account sees that its From is refused, but not the provider's words, which may be about
+// somebody else's mail.
+func TestRefusedSenderIsToldDiscreetly(t *testing.T) {
+	me := envelope.AccountUser(uint32(os.Getuid()))
+	m := message("A", me, envelope.Queued)
+	m.Parts[0].NextAt, m.Parts[0].Progress.RefusedFrom = time.Now().Add(time.Hour), "me@example.com"
+	s := newTestServer(&fake{list: []queue.Message{m}})
+	refused := []gate.Refused{{From: "*@example.com", Err: errors.New("403 for bob@example.net"), Until: time.Now().Add(30 * time.Minute)}}
+	s.cfg.Why = func(context.Context, []queue.Message) (*waiting.View, error) {
+		return &waiting.View{Running: true, Upstreams: map[string]gate.Status{"bulk": {Name: "bulk", State: "open", Refused: refused}}}, nil
+	}
+	a, err := s.look(t.Context(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(a.Own, func(m api.Message) bool { return m.ID == "A" })
+	if why := a.Own[i].Parts[0].Why; !strings.HasPrefix(why, "waits for bulk, which refuses mail from me@example.com; next try at ") || refused[0].Err == nil {
+		t.Errorf("why it waits: %q", why)
 	}
 }
 

@@ -94,17 +94,18 @@ func TestNotes(t *testing.T) {
 	now := time.Now()
 	v := &view{now: now}
 	st := &api.Status{NotReady: []string{"new mail is refused: disk full", "upstream main is closed (account)"}, Store: api.StoreStatus{Notes: []string{"the log is long"}, Aside: 2, AsideDir: "/x"},
-		Queue:     map[envelope.State]api.QueueStatus{envelope.Queued: {Parts: 3, Oldest: now.Add(-2 * time.Hour)}, envelope.Held: {Parts: 2}, envelope.Failed: {Parts: 2}},
-		Upstreams: []api.Upstream{{Name: "main", State: "closed", PausedBy: "ann", Why: "paused by ann since 12:00", Queued: 2}, {Name: "bulk", State: "probing", LastError: "421"}}}
+		Queue: map[envelope.State]api.QueueStatus{envelope.Queued: {Parts: 3, Oldest: now.Add(-2 * time.Hour)}, envelope.Held: {Parts: 2}, envelope.Failed: {Parts: 2}},
+		Upstreams: []api.Upstream{{Name: "main", State: "closed", PausedBy: "ann", Why: "paused by ann since 12:00", Queued: 2}, {Name: "bulk", State: "probing", LastError: "421"},
+			{Name: "sg", State: "open", Why: "refuses mail from root@example.com: 403; next try in 30 s", Refuses: []api.Refused{{From: "root@example.com"}}}}}
 	list := h.page.notes(v, st)
 	var all []string
 	for _, n := range list {
 		all = append(all, n.Text)
 	}
 	text := strings.Join(all, "\n")
-	h.contains("the notes", text, "Not ready: new mail is refused: disk full.", "main is paused by ann since 12:00. 2 deliveries wait.", "bulk has been probing.", "came 2 h ago", "2 deliveries are held",
+	h.contains("the notes", text, "Not ready: new mail is refused: disk full.", "main is paused by ann since 12:00. 2 deliveries wait.", "bulk has been probing.", "sg refuses mail from root@example.com: 403; next try in 30 s.", "came 2 h ago", "2 deliveries are held",
 		"2 deliveries have failed", "The store: the log is long", "Stored bodies without a message were set aside in /x: 2.")
-	if w := whole(list); w.Level != "bad" || w.Short != "Not ready: new mail is refused: disk full, 7 more" {
+	if w := whole(list); w.Level != "bad" || w.Short != "Not ready: new mail is refused: disk full, 8 more" {
 		t.Errorf("the worst is %+v", w)
 	}
 	if strings.Contains(text, "upstream main is closed (account)") {
@@ -127,6 +128,8 @@ func TestWhole(t *testing.T) {
 		"failed":   {api.Status{Queue: one(envelope.Failed)}, "info", "1 failed", "1 delivery has failed and can be tried again."},
 		"held":     {api.Status{Queue: one(envelope.Held)}, "info", "1 held", "1 delivery is held until somebody releases it."},
 		"maildrop": {api.Status{Maildrop: &api.MaildropStatus{Refused: 1}}, "warn", "1 message left in the maildrop", "1 message could not be taken in"},
+		"refused":  {api.Status{Upstreams: []api.Upstream{{Name: "sg", State: "open", Why: "refuses mail from a@x.org", Refuses: []api.Refused{{From: "a@x.org"}}}}}, "warn", "sg refuses mail from a@x.org", "sg refuses mail from a@x.org."},
+		"senders":  {api.Status{Upstreams: []api.Upstream{{Name: "sg", State: "open", Why: "refuses mail from a@x.org; and 1 more", Refuses: []api.Refused{{From: "a@x.org"}, {From: "b@x.org"}}}}}, "warn", "sg refuses mail from 2 senders", "and 1 more."},
 		"closed":   {api.Status{Upstreams: []api.Upstream{{Name: "bulk", State: "closed", Queued: 1}}}, "warn", "1 waits for bulk", "1 delivery waits."},
 		"an end":   {api.Status{Upstreams: []api.Upstream{{Name: "bulk", State: "open", Expiries: []api.Expiry{{Name: "token", At: time.Now()}}}}, Queue: one(envelope.Held)}, "warn", "bulk: its token ends soon, 1 more", "ends on"},
 	} {

@@ -125,6 +125,9 @@ func upstreamNote(now time.Time, u *api.Upstream) (note, bool) {
 				Text: fmt.Sprintf("The %s of %s ends on %s.", e.Name, u.Name, e.At.Local().Format("Monday 2 January")), Link: "/upstreams#up-" + u.Name}, true
 		}
 	}
+	if u.State == "open" && len(u.Refuses) > 0 {
+		return refusedNote(u), true
+	}
 	if u.State == "" || u.State == "open" {
 		return note{}, false
 	}
@@ -149,4 +152,13 @@ func upstreamNote(now time.Time, u *api.Upstream) (note, bool) {
 		n.Do = append(n.Do, button{"Move elsewhere…", "/act?do=move&q=state:queued+upstream:" + url.QueryEscape(u.Name)})
 	}
 	return n, true
+}
+
+// refusedNote tells whose mail an upstream does not take that takes that of others.
+func refusedNote(u *api.Upstream) note {
+	who := u.Refuses[0].From
+	if n := len(u.Refuses); n > 1 {
+		who = say.Count(n, "sender")
+	}
+	return note{Level: "warn", Short: u.Name + " refuses mail from " + who, Text: u.Name + " " + u.Why + ".", Link: "/upstreams#up-" + u.Name, Do: doTo(u, true)}
 }

@@ -190,13 +190,14 @@ func TestUpstreams(t *testing.T) {
 		{Name: "main", Kind: "smtp", State: "open", MaxConcurrent: 16, Rate: 2, Quota: []api.Quota{{Limit: "300/d", Until: soon}}, LastError: "421 later", FailedAt: time.Now()},
 		{Name: "bulk", State: "closed", Why: "closed: 401 bad key", Since: time.Now(), NextProbe: soon, LastError: "401 bad key",
 			Expiries: []api.Expiry{{Name: "token", Error: "invalid_grant"}, {Name: "token"}, {Name: "token", At: soon, Renewed: true}, {Name: "certificate", At: soon}}},
-		{Name: "rest", State: "closed", PausedBy: "ann", Why: "paused by ann"}, {Name: "broken", State: "open"}}
+		{Name: "rest", State: "closed", PausedBy: "ann", Why: "paused by ann"}, {Name: "broken", State: "open"},
+		{Name: "sg", State: "open", Why: "refuses mail from root@example.com: 403", Refuses: []api.Refused{{From: "root@example.com", Error: "403"}, {From: "*@example.net", Error: "403 domain"}}}}
 	h.add(plain, []queue.Part{part(envelope.Queued, "gone", "ann@example.org"), part(envelope.Queued, "bulk", "bob@example.org")})
 	h.figures.Hear(journal.Event{Name: "deferred", Upstream: "bulk", Class: "account", Error: "401 <key>", ID: "Q1", Recipients: 7})
 	h.figures.Hear(journal.Event{Name: "sent", Upstream: "main", Recipients: 100, Took: time.Minute})
 	text := h.see("/upstreams")
 	h.contains("the upstreams", text, "half of the recipients within", "What has failed since the start", "account7401 <key>", "at most 2 a second", "Quota 300/d0 left until", "Last error", "421 later", "closed: 401 bad key", "not renewed: invalid_grant", "none yet",
-		"is renewed before its end", "ends then", "paused by ann", "Resume…", "Probe now…", "It is not in the config")
+		"is renewed before its end", "refuses mail from root@example.com: 403", "mail from *@example.net: 403 domain", "ends then", "paused by ann", "Resume…", "Probe now…", "It is not in the config")
 	for action, want := range map[string]string{"pause": "Pause bulk?", "resume": "Resume bulk?", "probe": "Probe bulk now?"} {
 		target := "/upstreams/bulk/" + action
 		h.contains("the question", h.see(target), want, "1 delivery waits for it")

@@ -67,7 +67,10 @@ func factsOf(u *api.Upstream, now time.Time) []fact {
 		add("State", "It is not in the config: its mail is routed anew from time to time.")
 	}
 	if u.Why != "" {
-		list = append(list, fact{Name: "Why", Value: u.Why, Bad: u.State == "closed" && u.PausedBy == ""})
+		list = append(list, fact{Name: "Why", Value: u.Why, Bad: (u.State == "closed" || len(u.Refuses) > 0) && u.PausedBy == ""})
+	}
+	for _, r := range u.Refuses[min(1, len(u.Refuses)):] { // Why has the first
+		list = append(list, fact{Name: "Refuses", Value: "mail from " + r.From + ": " + r.Error, Bad: true})
 	}
 	if u.State != "open" && u.PausedBy == "" && !u.Since.IsZero() {
 		list = append(list, fact{Name: "Since", At: u.Since})
@@ -142,7 +145,7 @@ func doTo(u *api.Upstream, urgent bool) []button {
 	if !urgent {
 		list = append(list, to("Pause…", api.Pause))
 	}
-	if u.State != "open" {
+	if u.State != "open" || len(u.Refuses) > 0 {
 		list = append(list, to("Probe now…", api.Probe))
 	}
 	return list

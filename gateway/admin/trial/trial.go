@@ -183,6 +183,14 @@ func (t *Trial) judge(view *waiting.View, m *queue.Message, p *queue.Part) (f Fa
 		return f, p.NextAt.After(view.Now) // else it is routed anew in a moment
 	}
 	u := view.Upstreams[p.Lane]
+	if why.Code == waiting.Sender && !tried {
+		for i := range u.Refused {
+			if r := &u.Refused[i]; r.Covers(p.Progress.RefusedFrom) && r.Tried.After(t.began) {
+				return Fate{Upstream: p.Lane, Outcome: Refused, Words: r.Error()}, true
+			}
+		}
+		return f, false // one mail with this From is being tried
+	}
 	switch {
 	case tried && p.Progress.Uncertain:
 		return Fate{Upstream: p.Progress.Upstream, Outcome: Uncertain, Words: p.Progress.Error}, true

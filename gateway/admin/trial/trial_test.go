@@ -81,6 +81,17 @@ func tried(p queue.Part, words string) queue.Part {
 	return p
 }
 
+// refusedFrom is a part of mail with the From a@x.org that waits for that, and was tried last at a time.
+func refusedFrom(to string, last time.Time) queue.Part {
+	p := part("a", to)
+	p.NextAt, p.Progress = time.Now().AddDate(100, 0, 0), envelope.Progress{RefusedFrom: "a@x.org", LastAttempt: last, Error: "403: its own", Upstream: "a"}
+	return p
+}
+
+func refusing(from, words string, tried time.Time) gate.Status {
+	return gate.Status{State: "open", Refused: []gate.Refused{{From: from, Err: errors.New(words), Tried: tried}}}
+}
+
 func TestAwait(t *testing.T) {
 	open, a := gate.Status{State: "open"}, func(p queue.Part) []queue.Message { return []queue.Message{message("Q1", p)} }
 	paused := gate.Status{State: "closed", Pause: &gate.Pause{By: "root", At: time.Now()}}
@@ -110,6 +121,20 @@ func TestAwait(t *testing.T) {
 				w.up["a"] = gate.Status{State: "closed", Reason: "account", LastError: "401: still", Tried: time.Now()}
 			}, time.Second,
 			[]Fate{{ID: "Q1", To: []string{"x@y"}, Upstream: "a", Outcome: Refused, Words: "401: still"}}},
+		{"its From is refused still, as other mail shows", a(refusedFrom("x@y", time.Time{})), refusing("a@x.org", "403: no", time.Time{}),
+			func(w *world) { w.up["a"] = refusing("a@x.org", "403: still no", time.Now()) }, time.Second,
+			[]Fate{{ID: "Q1", To: []string{"x@y"}, Upstream: "a", Outcome: Refused, Words: "403: still no"}}},
+		{"another From is refused", a(refusedFrom("x@y", time.Time{})), refusing("a@x.org", "403: no", time.Time{}),
+			func(w *world) {
+				w.up["a"] = gate.Status{State: "open", Refused: append(refusing("a@x.org", "403: no", time.Time{}).Refused, refusing("b@x.org", "403", time.Now()).Refused...)}
+			}, 10 * time.Second,
+			[]Fate{{ID: "Q1", To: []string{"x@y"}, Upstream: "a", Outcome: Waits, Words: "waits for a, which refuses mail from a@x.org: 403: no; next try now", WhyCode: waiting.Sender}}},
+		{"it is refused for its From", a(refusedFrom("x@y", time.Time{})), refusing("a@x.org", "403: no", time.Time{}),
+			func(w *world) {
+				w.up["a"] = refusing("a@x.org", "403: new", time.Now())
+				w.messages = a(refusedFrom("x@y", time.Now()))
+			}, time.Second,
+			[]Fate{{ID: "Q1", To: []string{"x@y"}, Upstream: "a", Outcome: Refused, Words: "403: its own"}}},
 		{"nobody knows", a(part("a", "x@y")), open,
 			func(w *world) {
 				p := tried(part("a", "x@y"), "reply lost")

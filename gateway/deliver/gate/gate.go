@@ -112,8 +112,8 @@ type Gate struct {
 	inFlight int
 	quiet    time.Time // end of a pause that the provider asked for while all is well
 	sweepAt  time.Time
-	askAt    time.Time            // when a probing gate may ask for the next mail to try it with
-	senders  map[string]time.Time // From domains that the account may not use, and until when they wait
+	askAt    time.Time // when a probing gate may ask for the next mail to try it with
+	senders  senders   // for which the account may not send; mail of others goes on
 }
 
 // New returns a gate that is open unless it is paused.
@@ -204,26 +204,4 @@ func (g *Gate) End() {
 	g.inFlight--
 	g.mu.Unlock()
 	g.limits.End()
-}
-
-// BlockSender keeps mail of one From domain back for which the account may not send.
-func (g *Gate) BlockSender(domain string, wait time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.senders == nil {
-		g.senders = map[string]time.Time{}
-	}
-	g.senders[domain] = time.Now().Add(wait)
-}
-
-// SenderBlocked returns until when mail of a From domain waits; zero: it does not.
-func (g *Gate) SenderBlocked(domain string) time.Time {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	until, ok := g.senders[domain]
-	if ok && !time.Now().Before(until) {
-		delete(g.senders, domain)
-		return time.Time{}
-	}
-	return until
 }

@@ -21,6 +21,7 @@ type Status struct {
 	Quota         []Left
 	Pause         *Pause    // by an operator; nil: none
 	Tried         time.Time // the last failure that was about the upstream
+	Refused       []Refused // for which the account may not send, the oldest first
 }
 
 // Status returns the state of now as the operator sees it.
@@ -38,6 +39,7 @@ func (g *Gate) Status() Status {
 	}
 	s.NextToken = g.limits.Next()
 	s.Quota = g.left()
+	s.Refused = g.senders.list(time.Now())
 	if g.lastErr != nil {
 		s.LastError = envelope.ErrorText(g.lastErr)
 	}

@@ -21,12 +21,12 @@ func NewMail(id string, env *envelope.Envelope, from string, to []envelope.Recip
 	return m
 }
 
-// FromDomain returns the domain of the first From address in lower case.
-func FromDomain(m *mime.Message) string {
+// FromAddress returns the first From address, as all spellings of it are compared.
+func FromAddress(m *mime.Message) string {
 	if len(m.From) == 0 {
 		return ""
 	}
-	return DomainOf(m.From[0].Addr)
+	return mime.AddressKey(m.From[0].Addr)
 }
 
 // DomainOf returns the domain of an address in lower case.

@@ -48,12 +48,12 @@ func TestNewMail(t *testing.T) {
 	if want := []string{"x.example", "y.example", "postmaster"}; !slices.Equal(got, want) {
 		t.Errorf("domains %q", got)
 	}
-	for text, want := range map[string]string{"From: A <a@News.Example>, b@x\r\n\r\n": "news.example", "Subject: x\r\n\r\n": ""} {
+	for text, want := range map[string]string{"From: A <\"A\"@News.Example>, b@x\r\n\r\n": "a@news.example", "Subject: x\r\n\r\n": ""} {
 		msg, err := mime.Parse(strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := FromDomain(msg); got != want {
+		if got := FromAddress(msg); got != want {
 			t.Errorf("%q is from %q", text, got)
 		}
 	}

@@ -34,6 +34,7 @@ const (
 	InFlight   Code = "in_flight"   // it is being offered
 	Closed     Code = "closed"      // the upstream does not work, or not for this account
 	Probing    Code = "probing"     // one mail tries the upstream
+	Sender     Code = "sender"      // the upstream works, but not for mail with this From
 	Quota      Code = "quota"       // that of the config is used up
 	Rate       Code = "rate"        // the upstream takes so many a second
 	DomainRate Code = "domain_rate" // the recipients' domain is given so many a second
@@ -97,6 +98,9 @@ func (v *View) Of(m *queue.Message, p *queue.Part) Why {
 	case u.State != gate.Open.String():
 		return v.closed(p, &u)
 	case p.NextAt.After(v.now()):
+		if r := v.refused(p, &u); r != nil {
+			return Why{Sender, "waits for " + p.Lane + ", which " + v.refuses(p.Progress.RefusedFrom, r), v.day(r.Until)}
+		}
 		return v.later(p)
 	}
 	return v.turn(m, p, &u)
@@ -155,6 +159,25 @@ func (v *View) later(p *queue.Part) Why {
 	return Why{Retry, with(fmt.Sprintf("retry %d %s", p.Progress.Attempts, v.when(p.NextAt)), p.Progress.Error), p.NextAt}
 }
 
+// refused returns what stands against the From of mail that waits for that; nil: nothing any longer.
+func (v *View) refused(p *queue.Part, u *gate.Status) *gate.Refused {
+	for i := range u.Refused {
+		if p.Progress.RefusedFrom != "" && u.Refused[i].Covers(p.Progress.RefusedFrom) {
+			return &u.Refused[i]
+		}
+	}
+	return nil
+}
+
+// refuses says that an upstream takes no mail with a From.
+func (v *View) refuses(from string, r *gate.Refused) string {
+	words := ""
+	if r.Err != nil {
+		words = r.Error()
+	}
+	return with("refuses mail from "+from, words) + "; next try " + v.when(v.day(r.Until))
+}
+
 // turn is about mail that is due.
 func (v *View) turn(m *queue.Message, p *queue.Part, u *gate.Status) Why {
 	n, known := v.ahead[KeyOf(m.ID, p.To)]
@@ -184,11 +207,17 @@ func (v *View) turn(m *queue.Message, p *queue.Part, u *gate.Status) Why {
 	return Why{Turn, before, v.now()}
 }
 
-// Upstream says why mail waits for an upstream; "" while it is open.
+// Upstream says why mail waits for an upstream, all of it or that of some senders; "" where it need not.
 func Upstream(u *gate.Status) string {
 	switch {
 	case u.Pause != nil:
 		return u.Pause.String()
+	case u.State == gate.Open.String() && len(u.Refused) > 0:
+		words := (&View{}).refuses(u.Refused[0].From, &u.Refused[0])
+		if more := len(u.Refused) - 1; more > 0 {
+			words += fmt.Sprintf("; and %d more", more)
+		}
+		return words
 	case u.State == gate.Open.String() || u.State == "":
 		return ""
 	case u.Reason == gate.Quota.String():

@@ -44,15 +44,17 @@ func TestWhy(t *testing.T) {
 		day := func(at time.Time) string { return at.Local().Format("2006-01-02 15:04") }
 		daily := quota.Limit{Count: 300, Per: "d"}
 		up := map[string]gate.Status{
-			"open":      {State: "open", MaxConcurrent: 16},
-			"slow":      {State: "open", Rate: 2, MaxConcurrent: 16},
-			"minutely":  {State: "open", Rate: 1.0 / 60, NextToken: in(20 * time.Second)},
-			"quiet":     {State: "open", NextProbe: in(5 * time.Minute)},
-			"key":       {State: "closed", Reason: "account", LastError: "401: API key is invalid", NextProbe: in(27 * time.Second)},
-			"late":      {State: "closed", Reason: "unreachable", LastError: "connection refused", NextProbe: now},
-			"tried":     {State: "probing", Reason: "account", LastError: "401: API key is invalid"},
-			"free":      {State: "closed", Reason: "quota", NextProbe: in(6 * time.Hour), Quota: []gate.Left{{Limit: daily, Until: in(6 * time.Hour).In(time.UTC)}}},
-			"monthly":   {State: "closed", Reason: "quota", NextProbe: in(31 * 24 * time.Hour).In(time.UTC)},
+			"open":     {State: "open", MaxConcurrent: 16},
+			"slow":     {State: "open", Rate: 2, MaxConcurrent: 16},
+			"minutely": {State: "open", Rate: 1.0 / 60, NextToken: in(20 * time.Second)},
+			"quiet":    {State: "open", NextProbe: in(5 * time.Minute)},
+			"key":      {State: "closed", Reason: "account", LastError: "401: API key is invalid", NextProbe: in(27 * time.Second)},
+			"late":     {State: "closed", Reason: "unreachable", LastError: "connection refused", NextProbe: now},
+			"tried":    {State: "probing", Reason: "account", LastError: "401: API key is invalid"},
+			"free":     {State: "closed", Reason: "quota", NextProbe: in(6 * time.Hour), Quota: []gate.Left{{Limit: daily, Until: in(6 * time.Hour).In(time.UTC)}}},
+			"monthly":  {State: "closed", Reason: "quota", NextProbe: in(31 * 24 * time.Hour).In(time.UTC)},
+			"sender": {State: "open", Refused: []gate.Refused{{From: "a@x.org", Err: errors.New("403: not verified."), Until: in(20 * time.Second)},
+				{From: "*@y.org", Err: errors.New("403: domain"), Until: in(10 * time.Minute)}}},
 			"stopped":   {State: "closed", Reason: "paused", Pause: &gate.Pause{By: "root", At: in(-40 * time.Minute)}},
 			"yesterday": {State: "closed", Reason: "paused", Pause: &gate.Pause{By: "token", At: in(-24 * time.Hour)}},
 		}
@@ -85,8 +87,15 @@ func TestWhy(t *testing.T) {
 			{queue.Part{Lane: "yesterday"}, 0, Paused, "paused by token since " + day(in(-24*time.Hour)), time.Time{}},
 			{queue.Part{Lane: "open", NextAt: in(42 * time.Minute), Progress: failed(3, "450: greylisted")}, 0, Retry,
 				"retry 3 at " + clock(in(42*time.Minute)) + ": 450: greylisted", in(42 * time.Minute)},
-			{queue.Part{Lane: "open", NextAt: in(30 * time.Second), Progress: failed(0, "the account may not send with this From")}, 0, Retry,
-				"its time comes in 30 s: the account may not send with this From", in(30 * time.Second)},
+			{queue.Part{Lane: "open", NextAt: in(30 * time.Second), Progress: failed(0, "403: not verified")}, 0, Retry,
+				"its time comes in 30 s: 403: not verified", in(30 * time.Second)},
+			{queue.Part{Lane: "sender", NextAt: in(time.Minute), Progress: envelope.Progress{RefusedFrom: "a@x.org"}}, 0, Sender,
+				"waits for sender, which refuses mail from a@x.org: 403: not verified; next try in 20 s", in(20 * time.Second)},
+			{queue.Part{Lane: "sender", NextAt: in(time.Hour), Progress: envelope.Progress{RefusedFrom: "b@y.org"}}, 0, Sender,
+				"waits for sender, which refuses mail from b@y.org: 403: domain; next try at " + clock(in(10*time.Minute)), in(10 * time.Minute)},
+			{queue.Part{Lane: "sender", NextAt: in(time.Minute), Progress: envelope.Progress{RefusedFrom: "b@x.org", Error: "403"}}, 0, Retry,
+				"its time comes at " + clock(in(time.Minute)) + ": 403", in(time.Minute)},
+			{queue.Part{Lane: "sender", NextAt: in(time.Minute), Progress: failed(1, "450")}, 0, Retry, "retry 1 at " + clock(in(time.Minute)) + ": 450", in(time.Minute)},
 			{queue.Part{Lane: "open", NextAt: in(3 * time.Second), Progress: failed(0, gate.ErrDomainRate.Error())}, 0, DomainRate,
 				"rate_per_domain: its turn comes in 3 s", in(3 * time.Second)},
 			{queue.Part{Lane: "open", NextAt: now}, 0, Turn, "it is next", now},
@@ -181,5 +190,21 @@ func TestComplete(t *testing.T) {
 	}
 	if err := view().Complete(t.Context(), q, []queue.Message{part("lost", envelope.Queued, past)}); err == nil {
 		t.Error("an error of Ahead is lost")
+	}
+}
+
+// TestRefusedSenders: of an upstream it is said whose mail it refuses, for as long as it takes that of others.
+func TestRefusedSenders(t *testing.T) {
+	u := gate.Status{State: "open", Refused: []gate.Refused{{From: "a@x.org", Err: errors.New("403")}, {From: "b@x.org"}}}
+	for want, change := range map[string]func(){
+		"refuses mail from a@x.org: 403; next try now; and 1 more": func() {},
+		"refuses mail from a@x.org: 403; next try now":             func() { u.Refused = u.Refused[:1] },
+		"closed; probe now": func() { u.State = "closed" },
+	} {
+		was := u
+		if change(); Upstream(&u) != want {
+			t.Errorf("%q, want %q", Upstream(&u), want)
+		}
+		u = was
 	}
 }

@@ -62,8 +62,8 @@ func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (queue.C
 	return s.changeParts(ctx, f, &action{
 		event:   queue.Event{Kind: queue.EventReleased, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State == row.Held },
-		do: func(part *queue.Part, p *row.StoredPart, _ time.Time) (row.Part, []queue.Record) {
-			part.Progress = queue.Released(part.Progress)
+		do: func(part *queue.Part, p *row.StoredPart, now time.Time) (row.Part, []queue.Record) {
+			part.Progress = queue.Released(part.Progress, now)
 			return queued(p), nil
 		},
 	})
@@ -76,8 +76,8 @@ func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (queu
 		event:   queue.MoveEvent(lane, by),
 		applies: func(p *row.StoredPart) bool { return p.Lane != lane },
 		spares:  func(part *queue.Part) bool { return !queue.MayMove(part, lane) },
-		do: func(part *queue.Part, p *row.StoredPart, _ time.Time) (row.Part, []queue.Record) {
-			part.Progress = queue.Moved(part.Progress, lane)
+		do: func(part *queue.Part, p *row.StoredPart, now time.Time) (row.Part, []queue.Record) {
+			part.Progress = queue.Moved(part.Progress, lane, now)
 			to := p.Part
 			if lane != "" {
 				to.Lane = lane

@@ -119,7 +119,7 @@ func testHold(t *testing.T, h *house) {
 		t.Fatalf("%d parts are due after Release, want 2", len(leases))
 	}
 	for _, l := range leases {
-		if p := l.Message().Parts[0].Progress; p.Attempts != 4 || !p.Released || p.Hold != nil || !p.Renewed.IsZero() {
+		if p := l.Message().Parts[0].Progress; p.Attempts != 4 || !p.Released || p.Hold != nil || !p.Renewed.IsZero() || time.Since(p.Asked).Abs() > time.Minute {
 			t.Errorf("progress after Hold and Release: %+v", p)
 		}
 	}

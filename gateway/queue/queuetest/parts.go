@@ -154,6 +154,8 @@ func testMoveDuringLease(t *testing.T, h *house) {
 		want := envelope.Progress{Attempts: 1, Moved: "next", Unfit: []string{"y"}}
 		if p.State == envelope.Held {
 			want = m.Parts[1].Progress
+		} else if want.Asked = p.Progress.Asked; time.Since(want.Asked).Abs() > time.Minute {
+			t.Errorf("Move left Asked at %v", want.Asked)
 		}
 		if diff := alike(p.Progress, want); diff != "" || p.Lane == lane != (p.State == envelope.Held) {
 			t.Errorf("%s is in lane %s: %s", p.To[0].Address, p.Lane, diff)

@@ -64,7 +64,7 @@ func (s *Store) Release(ctx context.Context, f queue.Filter, by string) (queue.C
 		event:   queue.Event{Kind: queue.EventReleased, By: by},
 		applies: func(p *row.StoredPart) bool { return p.State == row.Held },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) error {
-			part.Progress = queue.Released(part.Progress)
+			part.Progress = queue.Released(part.Progress, t.now)
 			return t.requeue(p, m, part)
 		},
 	})
@@ -77,7 +77,7 @@ func (s *Store) Move(ctx context.Context, f queue.Filter, lane, by string) (queu
 		applies: func(p *row.StoredPart) bool { return p.Lane != lane },
 		spares:  func(part *queue.Part) bool { return !queue.MayMove(part, lane) },
 		do: func(t *tx, m *queue.Message, part *queue.Part, p *row.StoredPart) (err error) {
-			part.Progress = queue.Moved(part.Progress, lane)
+			part.Progress = queue.Moved(part.Progress, lane, t.now)
 			to := p.Part
 			if lane != "" {
 				to.Lane = lane
