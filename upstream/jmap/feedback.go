@@ -1,10 +1,8 @@
 package jmap
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"mailhatch/upstream"
-	"mailhatch/upstream/api"
 	"mailhatch/upstream/api/events"
 )
 
@@ -30,11 +27,12 @@ type feedback struct {
 	provider *provider
 	listener *events.Listener
 	reader   *events.Reader
+	logDelay time.Duration
 }
 
-func newFeedback(p *provider, l *events.Listener) *feedback {
+func newFeedback(p *provider, l *events.Listener, logDelay time.Duration) *feedback {
 	return &feedback{p, l, &events.Reader{Client: p.client, Problem: problemOf, Rules: rules, Denied: []int{403},
-		Scope: upstream.ScopeError{Scope: submissionCapability, Hint: "make an API token with the right to send mail and to read what was sent"}}}
+		Scope: upstream.ScopeError{Scope: submissionCapability, Hint: "make an API token with the right to send mail and to read what was sent"}}, logDelay}
 }
 
 // Listening returns how the settings want events.
@@ -88,36 +86,34 @@ func (f *feedback) submissions(ctx context.Context, oldest time.Time, position i
 	if e != nil {
 		return nil, e
 	}
-	type object = map[string]any
-	r, e := requestOf(acc.api, []call{
-		{"EmailSubmission/query", object{"accountId": acc.id, "filter": object{"after": oldest.UTC().Format(time.RFC3339)},
-			"sort": []object{{"property": "sentAt", "isAscending": false}}, "position": position, "limit": logPage}, "query"},
-		{"EmailSubmission/get", object{"accountId": acc.id, "#ids": object{"resultOf": "query", "name": "EmailSubmission/query", "path": "/ids"},
-			"properties": []string{"id", "deliveryStatus"}}, "get"},
-	})
-	if e != nil {
-		return nil, e
-	}
-	var got response
-	if err := f.reader.Read(ctx, r, &got); err != nil {
-		if events.IsMissing(err) || events.IsDenied(err) {
-			f.provider.remember(nil)
-		}
+	got, err := f.call(ctx, acc, query(acc, oldest, position),
+		call{"EmailSubmission/get", map[string]any{"accountId": acc.id, "#ids": map[string]any{"resultOf": "query", "name": "EmailSubmission/query", "path": "/ids"},
+			"properties": []string{"id", "deliveryStatus"}}, "get"})
+	if err != nil {
 		return nil, err
-	}
-	at := slices.IndexFunc(got.Responses, func(r result) bool { return r.name == "EmailSubmission/get" })
-	if at < 0 {
-		words := "the answer has no submissions"
-		for _, r := range got.Responses {
-			words = cmp.Or(r.problem().Message, words)
-		}
-		return nil, &upstream.Error{Status: http.StatusOK, Err: fmt.Errorf("%s", api.Line(words))}
 	}
 	var args struct {
 		List []json.RawMessage `json:"list"`
 	}
-	if json.Unmarshal(got.Responses[at].args, &args) != nil {
-		return nil, &upstream.Error{Status: http.StatusOK, Err: fmt.Errorf("the submissions cannot be read")}
+	return args.List, got.read("EmailSubmission/get", "get", &args)
+}
+
+// query asks for the submissions since a time, newest first.
+func query(acc *account, oldest time.Time, position int) call {
+	type object = map[string]any
+	return call{"EmailSubmission/query", object{"accountId": acc.id, "filter": object{"after": oldest.UTC().Format(time.RFC3339)},
+		"sort": []object{{"property": "sentAt", "isAscending": false}}, "position": position, "limit": logPage}, "query"}
+}
+
+// call makes method calls that change nothing. A session that does not hold any more is read anew before the next.
+func (f *feedback) call(ctx context.Context, acc *account, calls ...call) (got response, err error) {
+	r, e := requestOf(acc.api, calls)
+	if e != nil {
+		return got, e
 	}
-	return args.List, nil
+	err = f.reader.Read(ctx, r, &got)
+	if err != nil && (events.IsMissing(err) || events.IsDenied(err)) || got.State != "" && got.State != acc.state {
+		f.provider.remember(nil)
+	}
+	return got, err
 }

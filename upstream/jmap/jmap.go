@@ -57,7 +57,9 @@ func Kind() upstream.Kind {
 	return upstream.Kind{
 		Name: "jmap", Doc: "A mailbox by JMAP: Fastmail, Stalwart and others (the message as it is)", Changes: changes(),
 		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
-		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Events: events.Defaults()} },
+		New: func() upstream.Settings {
+			return &settings{Settings: api.Defaults(), Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
+		},
 		Setup: []upstream.Question{
 			{Key: "session_url", Text: "Address of the JMAP session", Flag: "session-url", Usage: "`address` of the JMAP session: https://api.fastmail.com/jmap/session"},
 			{Key: "token", Text: "API token (not shown), or where it is kept: env:NAME, file:/path", Secret: true, Flag: "token",
@@ -76,9 +78,10 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	SessionURL string          `toml:"session_url"`
-	Token      upstream.Secret `toml:"token"`
-	Events     events.Settings `toml:"events"`
+	SessionURL string            `toml:"session_url"`
+	Token      upstream.Secret   `toml:"token"`
+	Events     events.Settings   `toml:"events"`
+	LogDelay   upstream.Duration `toml:"log_delay"` // how late the server may have what it was asked for
 }
 
 // session returns where the session is: with base_url alone at the well-known place (RFC 8620 2.2).
@@ -122,11 +125,11 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 	}
 	client, clientErr := api.Open(env, s.Settings, service, api.Key{Setting: "token", Field: "Authorization", Scheme: "Bearer", Secret: s.Token})
 	listener, listenErr := s.Events.Open(env, ways)
-	if err = errors.Join(err, clientErr, listenErr); err != nil {
+	if err = errors.Join(err, clientErr, listenErr, events.CheckLogDelay(s.LogDelay)); err != nil {
 		return nil, err
 	}
 	p := &provider{client: client, form: raw.Form{Provider: "JMAP", Bytes: maxBytes}, session: session, rebased: s.BaseURL != ""}
-	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+	return &telling{api.New(client, p), newFeedback(p, listener, s.LogDelay.Duration)}, nil
 }
 
 // telling is the upstream of kind jmap.

@@ -1,13 +1,17 @@
 package jmap
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
@@ -45,7 +49,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case answer == "":
 		panic(http.ErrAbortHandler)
 	case strings.HasPrefix(answer, "4"):
-		w.WriteHeader(401)
+		status, err := strconv.Atoi(answer)
+		if err != nil || status < 400 {
+			status = 401
+		}
+		w.WriteHeader(status)
 	case strings.HasPrefix(answer, "/"), strings.HasPrefix(answer, "http"):
 		w.Header().Set("Location", answer)
 		w.WriteHeader(307)
@@ -208,5 +216,77 @@ func TestRefused(t *testing.T) {
 	up, _ = start(t, session, has, blob, `{"sessionState":"1","methodResponses":[["EmailSubmission/set",{"notCreated":{"s":{"type":"invalidRecipients","invalidRecipients":["ann@example.org"]}}},"s"]]}`)
 	if out := up.Send(t.Context(), upstreamtest.ParseMail(t, []byte(message)))[0]; out.Err == nil || out.Err.(*upstream.Error).Code != "5.1.3" {
 		t.Errorf("%+v", out)
+	}
+}
+
+// polled is a page of no submissions, of a session.
+func polled(state string) string {
+	return `{"sessionState":"` + state + `","methodResponses":[["EmailSubmission/query",{"ids":[]},"query"],["EmailSubmission/get",{"list":[]},"get"],["Email/get",{"list":[]},"emails"]]}`
+}
+
+// TestSessionIsForgotten: polls read a session that does not hold any more anew, before the next one.
+func TestSessionIsForgotten(t *testing.T) {
+	for _, c := range []struct{ answer, what string }{{"404", "GET /session"}, {"403", "GET /session"}, {polled("2"), "GET /session"}, {polled("1"), "POST /api"}, {"429", "POST /api"}} {
+		up, s := start(t, session, has, polled("1"), c.answer, session, has, polled("1"))
+		f := up.(upstream.Feedback)
+		_, err := f.Poll(t.Context(), upstream.Ask{})
+		_, again := f.Poll(t.Context(), upstream.Ask{})
+		_, _ = f.Poll(t.Context(), upstream.Ask{})
+		if got := s.requests(); err != nil || (again != nil) != (len(c.answer) == 3) || len(got) < 5 || got[4] != c.what {
+			t.Errorf("after %.20s: %v, %v, %q", c.answer, err, again, got)
+		}
+	}
+}
+
+// TestTrace: submissions tell who was sent to; where the server has forgotten them, a mail among those sent is a riddle.
+func TestTrace(t *testing.T) {
+	const (
+		drafts  = `{"sessionState":"1","methodResponses":[["Identity/get",{"list":[{"id":"i1","email":"app@example.com"}]},"identities"],["Mailbox/query",{"ids":["d"]},"drafts"]]}`
+		found   = `{"sessionState":"1","methodResponses":[["EmailSubmission/query",{"ids":["s1","s2"]},"query"],["EmailSubmission/get",{"list":[{"id":"s1","emailId":"e1","envelope":{"rcptTo":[{"email":"Ann@example.org"}]}},{"id":"s2","emailId":"e2","envelope":{"rcptTo":[{"email":"bob@example.org"}]}}]},"get"],["Email/get",{"list":[{"id":"e1","messageId":["m@example.com"]},{"id":"e2","messageId":["n@example.com"]}]},"emails"]]}`
+		draft   = `{"methodResponses":[["Email/query",{},"query"],["Email/get",{"list":[{"messageId":["m@example.com"],"keywords":{"$draft":true}},{"messageId":["n@example.com"]}]},"get"]]}`
+		gone    = `{"methodResponses":[["Email/query",{},"query"],["Email/get",{"list":[{"messageId":["m@example.com"],"keywords":{"$seen":true}}]},"get"]]}`
+		refused = `{"methodResponses":[["error",{"type":"unsupportedFilter"},"query"]]}`
+	)
+	for _, c := range []struct {
+		name    string
+		answers []string
+		want    string // ids, or the error
+	}{
+		{"found", []string{session, drafts, found}, "s1 -"},
+		{"never submitted", []string{session, drafts, polled("1"), draft}, "- -"},
+		{"forgotten", []string{session, drafts, polled("1"), gone}, "no submission of it any more"},
+		{"no drafts", []string{session, has, polled("1")}, "- -"},
+		{"no search", []string{session, drafts, polled("1"), refused}, "unsupportedFilter"},
+		{"not asked", []string{session, drafts, polled("1"), "403"}, "403"},
+		{"nonsense", []string{session, drafts, `{"methodResponses":[["EmailSubmission/get",7,"get"]]}`}, "cannot be read"},
+		{"no emails", []string{session, drafts, strings.Replace(found, `"emails"`, `"other"`, 1)}, "has no Email/get"},
+		{"other lists", []string{session, drafts, strings.Replace(found, `[{"id":"s1"`, `[7,{"id":"s1"`, 1)}, "the submissions cannot be read"},
+		{"no session", []string{""}, "EOF"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			up, _ := start(t, c.answers...)
+			m := upstreamtest.NewMail(t, "Message-ID: <m@example.com>\r\n"+upstreamtest.PlainMessage, "ann@example.org", "bob@example.org")
+			traced, err := up.(upstream.Tracer).Trace(t.Context(), m, time.Now())
+			var ids []string
+			for _, f := range traced {
+				if f.Found != (f.ID != "") {
+					t.Errorf("%+v", f)
+				}
+				ids = append(ids, cmp.Or(f.ID, "-"))
+			}
+			if got := strings.Join(ids, " "); err == nil && got != c.want || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%q, %v, want %s", got, err, c.want)
+			}
+		})
+	}
+	up, _ := start(t, session, has)
+	if _, err := up.(upstream.Tracer).Trace(t.Context(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, "ann@example.org"), time.Now()); err == nil {
+		t.Error("a mail without Message-ID")
+	}
+	if d := up.(upstream.Tracer).TraceDelay(); d != 5*time.Minute {
+		t.Error(d)
+	}
+	if _, err := up.(upstream.Feedback).Receive(t.Context(), nil, nil); !errors.Is(err, upstream.ErrSignature) {
+		t.Error(err)
 	}
 }

@@ -371,7 +371,7 @@ func TestTracing(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			defer log.Close()
-			m := upstreamtest.NewMail(t, upstreamtest.PlainMessage, "b@example.org", "c@example.org")
+			m := upstreamtest.NewMail(t, "Message-ID: <1@example.com>\r\n"+upstreamtest.PlainMessage, "b@example.org", "c@example.org")
 			m.ID = "01JSENT"
 			since := time.Now().Add(-time.Minute)
 			if o := f.(upstream.Upstream).Send(t.Context(), m); o[0].Err != nil {
@@ -387,6 +387,7 @@ func TestTracing(t *testing.T) {
 			if err != nil || len(found) != 3 || !found[0].Found || !found[1].Found || found[0].ID == "" || found[2].Found {
 				t.Errorf("%v, %v", found, err)
 			}
+			m = upstreamtest.NewMail(t, "Message-ID: <2@example.com>\r\n"+upstreamtest.PlainMessage, "b@example.org")
 			m.ID = "01JOTHER"
 			if found, err := tracer.Trace(t.Context(), m, since); err != nil || found[0].Found {
 				t.Errorf("another mail: %v, %v", found, err)

@@ -25,11 +25,12 @@ const logKept = 10 * 24 * time.Hour // https://developers.sparkpost.com/api/even
 type feedback struct {
 	listener *events.Listener
 	reader   *events.Reader
+	logDelay time.Duration
 }
 
-func newFeedback(p *provider, l *events.Listener) *feedback {
+func newFeedback(p *provider, l *events.Listener, logDelay time.Duration) *feedback {
 	return &feedback{l, &events.Reader{Client: p.client, Problem: func(a *api.Answer) api.Problem { _, w := read(a); return w }, Rules: rules, Denied: []int{403},
-		Scope: upstream.ScopeError{Scope: "Events Search: Read-only", Hint: "grant it to the key at https://app.sparkpost.com/account/api-keys, in the EU at https://app.eu.sparkpost.com/account/api-keys"}}}
+		Scope: upstream.ScopeError{Scope: "Events Search: Read-only", Hint: "grant it to the key at https://app.sparkpost.com/account/api-keys, in the EU at https://app.eu.sparkpost.com/account/api-keys"}}, logDelay}
 }
 
 // Listening returns how the settings want events.
@@ -112,31 +113,54 @@ func (r *record) read(page *events.Page) {
 
 // Poll searches for events. A page names the next one by its path.
 func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, error) {
-	const minute = "2006-01-02T15:04Z"
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)
-	const search = "/api/v1/events/message"
-	q := events.Get(search, "events", strings.Join(wanted, ","), "from", s.From.UTC().Format(minute), "to", s.To.UTC().Format(minute), "per_page", "1000", "cursor", "initial")
-	if strings.HasPrefix(s.Page, search+"?") {
+	q := f.search(s.From, s.To, wanted)
+	if strings.HasPrefix(s.Page, searchPath+"?") {
 		q = events.Get(s.Page)
 	}
-	var got struct {
-		Results []json.RawMessage `json:"results"`
-		Links   struct {
-			Next string `json:"next"`
-		} `json:"links"`
-	}
-	if err := f.reader.Read(ctx, q, &got); err != nil {
+	got, err := f.page(ctx, q)
+	if err != nil {
 		return upstream.Batch{}, err
 	}
 	page := events.NewPage(now)
 	events.ReadAll(page, got.Results, (*record).read)
-	next := got.Links.Next
-	if len(got.Results) == 0 || !strings.HasPrefix(next, search+"?") || len(next) > 4096 || strings.ContainsAny(next, " \r\n") {
-		next = ""
-	}
-	page.Next, page.More = s.Next(next), next != ""
+	page.Next, page.More = s.Next(got.next()), got.next() != ""
 	return page.Batch, nil
+}
+
+const searchPath = "/api/v1/events/message"
+
+// search is a question for the events of a time; more of it is name, value, name, value…
+func (f *feedback) search(from, to time.Time, types []string, more ...string) *api.Request {
+	const minute = "2006-01-02T15:04Z"
+	delimiter := ","
+	if i := slices.Index(more, "delimiter"); i >= 0 {
+		delimiter = more[i+1]
+	}
+	return events.Get(searchPath, append([]string{"events", strings.Join(types, delimiter), "from", from.UTC().Format(minute), "to", to.UTC().Format(minute),
+		"per_page", "1000", "cursor", "initial"}, more...)...)
+}
+
+// found is a page of events.
+type found struct {
+	Results []json.RawMessage `json:"results"`
+	Links   struct {
+		Next string `json:"next"`
+	} `json:"links"`
+}
+
+func (f *feedback) page(ctx context.Context, q *api.Request) (got found, err error) {
+	return got, f.reader.Read(ctx, q, &got)
+}
+
+// next is the path of the next page, "" where this is the last.
+func (p *found) next() string {
+	next := p.Links.Next
+	if len(p.Results) == 0 || !strings.HasPrefix(next, searchPath+"?") || len(next) > 4096 || strings.ContainsAny(next, " \r\n") {
+		return ""
+	}
+	return next
 }
 
 // Receive reads a webhook: a list of {"msys":{"message_event":{…}}}.

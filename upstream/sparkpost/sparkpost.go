@@ -63,7 +63,7 @@ func Kind() upstream.Kind {
 		Name: "sparkpost", Doc: "SparkPost (Bird) transmissions (the message as it is)", Changes: changes(),
 		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
-			return &settings{Settings: api.Defaults(), Region: "us", Events: events.Defaults()}
+			return &settings{Settings: api.Defaults(), Region: "us", Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
 		},
 		Setup: []upstream.Question{api.KeyQuestion("SPARKPOST_API_KEY"), api.RegionQuestion("us", "eu")},
 	}
@@ -80,9 +80,10 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	APIKey upstream.Secret `toml:"api_key"`
-	Region string          `toml:"region"`
-	Events events.Settings `toml:"events"`
+	APIKey   upstream.Secret   `toml:"api_key"`
+	Region   string            `toml:"region"`
+	Events   events.Settings   `toml:"events"`
+	LogDelay upstream.Duration `toml:"log_delay"` // how late events may be
 }
 
 // Open makes the upstream.
@@ -94,11 +95,11 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Recipients: maxRecipients, Bytes: maxRequest, Batches: true, Changes: changes(),
 	}, api.Key{Setting: "api_key", Field: "Authorization", Secret: s.APIKey})
 	listener, listenErr := s.Events.Open(env, ways)
-	if err = errors.Join(err, listenErr, upstream.OneOf("region", s.Region, "us", "eu")); err != nil {
+	if err = errors.Join(err, listenErr, events.CheckLogDelay(s.LogDelay), upstream.OneOf("region", s.Region, "us", "eu")); err != nil {
 		return nil, err
 	}
 	p := &provider{client: client, form: raw.Form{Provider: "SparkPost", Bytes: maxBytes, Check: checkHeader}}
-	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+	return &telling{api.New(client, p), newFeedback(p, listener, s.LogDelay.Duration)}, nil
 }
 
 // telling is the upstream of kind sparkpost.

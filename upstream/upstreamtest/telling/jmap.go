@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"mailhatch/upstream"
@@ -16,7 +17,12 @@ type JMAP struct{}
 
 // Ask serves EmailSubmission/query with EmailSubmission/get.
 func (JMAP) Ask(_ *Log, r *http.Request, body []byte, seen []Entry) *upstreamtest.Answer {
-	if r.Method != http.MethodPost || !bytes.Contains(body, []byte(`"EmailSubmission/query"`)) {
+	switch {
+	case r.Method != http.MethodPost:
+		return nil
+	case bytes.Contains(body, []byte(`"Email/query"`)):
+		return emails(body, seen)
+	case !bytes.Contains(body, []byte(`"EmailSubmission/query"`)):
 		return nil
 	}
 	bad := func() *upstreamtest.Answer {
@@ -32,12 +38,12 @@ func (JMAP) Ask(_ *Log, r *http.Request, body []byte, seen []Entry) *upstreamtes
 		Sort            []struct{ Property string }
 		Position, Limit int
 	}
-	if json.Unmarshal(body, &q) != nil || len(q.MethodCalls) != 2 || json.Unmarshal(q.MethodCalls[0][1], &query) != nil || query.Limit < 1 || len(query.Sort) != 1 || query.Sort[0].Property != "sentAt" ||
+	if json.Unmarshal(body, &q) != nil || len(q.MethodCalls) < 2 || json.Unmarshal(q.MethodCalls[0][1], &query) != nil || query.Limit < 1 || len(query.Sort) != 1 || query.Sort[0].Property != "sentAt" ||
 		!bytes.Contains(q.MethodCalls[1][1], []byte(`"resultOf":"query"`)) {
 		return bad()
 	}
 	slices.SortStableFunc(seen, func(a, b Entry) int { return b.At.Compare(a.At) })
-	list, ids := []any{}, []string{}
+	list, messages, ids := []any{}, []any{}, []string{}
 	for i := range seen {
 		e := &seen[i]
 		delivered := map[upstream.EventKind]string{upstream.Delivered: "yes", upstream.Bounced: "no"}[e.Kind]
@@ -48,13 +54,35 @@ func (JMAP) Ask(_ *Log, r *http.Request, body []byte, seen []Entry) *upstreamtes
 			continue
 		}
 		ids = append(ids, e.Mail)
-		list = append(list, map[string]any{"id": e.Mail, "deliveryStatus": map[string]any{e.Recipient: map[string]string{"smtpReply": e.Words, "delivered": delivered, "displayed": "unknown"}}})
+		messages = append(messages, map[string]any{"id": "email-" + e.Mail, "messageId": []string{e.MessageID}})
+		list = append(list, map[string]any{"id": e.Mail, "emailId": "email-" + e.Mail, "envelope": map[string]any{"rcptTo": []map[string]string{{"email": e.Recipient}}}, "deliveryStatus": map[string]any{e.Recipient: map[string]string{"smtpReply": e.Words, "delivered": delivered, "displayed": "unknown"}}})
 	}
-	list = list[min(query.Position, len(list)):]
-	list = list[:min(query.Limit, len(list))]
+	from, to := min(query.Position, len(list)), min(query.Position+query.Limit, len(list))
+	list, messages = list[from:to], messages[from:to]
 	return answer(200, map[string]any{"sessionState": "1", "methodResponses": []any{
 		[]any{"EmailSubmission/query", map[string]any{"accountId": query.AccountID, "queryState": "1", "ids": ids, "position": query.Position}, "query"},
-		[]any{"EmailSubmission/get", map[string]any{"accountId": query.AccountID, "state": "1", "list": list, "notFound": []string{}}, "get"}}})
+		[]any{"EmailSubmission/get", map[string]any{"accountId": query.AccountID, "state": "1", "list": list, "notFound": []string{}}, "get"},
+		[]any{"Email/get", map[string]any{"accountId": query.AccountID, "state": "1", "list": messages, "notFound": []string{}}, "emails"}}})
+}
+
+// emails finds emails by a field of their header (RFC 8621 4.4.1); none of them is a draft.
+func emails(body []byte, seen []Entry) *upstreamtest.Answer {
+	var q struct{ MethodCalls [][3]json.RawMessage }
+	var query struct {
+		Filter struct{ Header []string }
+	}
+	if json.Unmarshal(body, &q) != nil || len(q.MethodCalls) != 2 || json.Unmarshal(q.MethodCalls[0][1], &query) != nil || len(query.Filter.Header) != 2 || query.Filter.Header[0] != "Message-ID" {
+		return answer(200, map[string]any{"methodResponses": []any{[]any{"error", map[string]string{"type": "unsupportedFilter"}, "query"}}, "sessionState": "1"})
+	}
+	list := []any{}
+	for i := range seen {
+		if strings.Contains(seen[i].MessageID, query.Filter.Header[1]) {
+			list = append(list, map[string]any{"id": "email-" + seen[i].Mail, "messageId": []string{seen[i].MessageID}, "keywords": map[string]bool{"$seen": true}})
+		}
+	}
+	return answer(200, map[string]any{"sessionState": "1", "methodResponses": []any{
+		[]any{"Email/query", map[string]any{"queryState": "1", "ids": []string{}, "position": 0}, "query"},
+		[]any{"Email/get", map[string]any{"state": "1", "list": list, "notFound": []string{}}, "get"}}})
 }
 
 // Body and Sign: there are no webhooks.
@@ -71,5 +99,5 @@ func (JMAP) Taken(int) bool { return true }
 // Retries are none.
 func (JMAP) Retries() []time.Duration { return nil }
 
-// Read finds nothing.
-func (JMAP) Read(*upstreamtest.Message, *Entry) {}
+// Read finds Message-ID.
+func (JMAP) Read(m *upstreamtest.Message, e *Entry) { e.MessageID = messageID(m.Raw) }

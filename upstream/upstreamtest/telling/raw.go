@@ -1,6 +1,7 @@
 package telling
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
@@ -58,11 +59,14 @@ func (d SparkPost) Ask(l *Log, r *http.Request, body []byte, seen []Entry) *upst
 			return answer(400, map[string]any{"errors": []map[string]string{{"message": "invalid params"}}})
 		}
 		size = min(size, 100) // smaller pages than are asked for
+		delimiter := cmp.Or(query.Get("delimiter"), ",")
+		types, wanted := strings.Split(query.Get("events"), delimiter), strings.FieldsFunc(query.Get("recipients"), func(r rune) bool { return string(r) == delimiter })
 		list := []map[string]any{}
 		for i := range seen {
 			e := &seen[i]
 			m := d.record(e, e.At.UTC().Format("2006-01-02T15:04:05.000Z"))
-			if slices.Contains(strings.Split(query.Get("events"), ","), m["type"].(string)) && !e.At.Before(from) && e.At.Before(to.Add(time.Minute)) {
+			ours := len(wanted) == 0 || slices.ContainsFunc(wanted, func(a string) bool { return strings.EqualFold(a, e.Recipient) })
+			if ours && slices.Contains(types, m["type"].(string)) && !e.At.Before(from) && e.At.Before(to.Add(time.Minute)) {
 				list = append(list, m)
 			}
 		}
