@@ -38,19 +38,19 @@ type Tells struct {
 	Signed  bool // and signs that; otherwise a secret in the address or the header shows who it is
 }
 
-// String returns words for a table: "asked for, or by webhooks (signed)".
+// String returns words for a table: "polling or signed webhooks".
 func (t Tells) String() string {
-	hook := "webhooks, with a secret in the address"
+	hook := "webhooks with a secret in the URL"
 	if t.Signed {
-		hook = "webhooks, signed"
+		hook = "signed webhooks"
 	}
 	switch {
 	case t.Poll && t.Webhook:
-		return "when asked, or by " + hook
+		return "polling or " + hook
 	case t.Poll:
-		return "when asked"
+		return "polling"
 	case t.Webhook:
-		return "by " + hook
+		return hook
 	}
 	return ""
 }
@@ -60,9 +60,9 @@ type Bcc string
 
 // The places there are.
 const (
-	BccEnvelope Bcc = "in the envelope"                              // apart from the message
-	BccRequest  Bcc = "as bcc, or by a request of their own"         // of APIs that make To and Cc from the request
-	BccHeader   Bcc = "in a Bcc field, which the provider takes out" // of APIs that read the recipients from the message
+	BccEnvelope Bcc = "in the envelope"                            // apart from the message
+	BccRequest  Bcc = "as bcc, or in a separate request"           // of APIs that make To and Cc from the request
+	BccHeader   Bcc = "in a Bcc field, which the provider removes" // of APIs that read the recipients from the message
 )
 
 // Settings are the keys of one [upstream.NAME] table that its kind owns. Implementations are pointers

@@ -87,15 +87,15 @@ func (u *Upstream) Check(ctx context.Context) error {
 // JSONChanges lists what all APIs that take text and files separately change in every message.
 func JSONChanges() []string {
 	return []string{
-		"the MIME structure is built anew: one text, one HTML, files; boundaries, charsets and transfer encodings are the provider's",
+		"the provider rebuilds the MIME structure from one text, one HTML and files, with its own boundaries, charsets and transfer encodings",
 		"the envelope sender is the provider's: bounces go there, not to MAIL FROM",
-		"To and Cc show only those who get the mail in the same request; addresses that stand in the header alone are not shown",
-		"recipients beyond To and Cc travel as Bcc; without anyone for To, and beyond one request's limit, each gets a mail of their own",
-		"Message-ID and Date are the provider's; the old ones stand in X-Original-Message-ID and X-Original-Date",
-		"a header field that occurs several times becomes one: values joined with a comma, or the first where only one makes sense",
-		"trace fields and signatures (Received, DKIM-Signature, ARC-*, Authentication-Results) are left out; the provider writes its own",
-		"of several From addresses one is left (Sender, or the first that the API takes); replies still go to all",
-		"a From without any address becomes the name, with the envelope sender's address; one whose domain has no dot is not carried",
+		"To and Cc show only recipients of the same request; addresses that are only in the header are not shown",
+		"recipients who are not in To or Cc are sent as Bcc; if nobody is left for To, or there are more than a request allows, each gets a separate mail",
+		"Message-ID and Date are replaced; the originals are kept in X-Original-Message-ID and X-Original-Date",
+		"repeated header fields become one: the values are joined with a comma, or the first is used if only one makes sense",
+		"trace fields and signatures (Received, DKIM-Signature, ARC-*, Authentication-Results) are removed; the provider writes its own",
+		"of several From addresses one is kept (Sender, or the first that the API accepts); replies still go to all",
+		"a From without an address keeps its text as the name and gets the envelope sender's address; mail whose From domain has no dot is not carried",
 		"an empty subject or body becomes one space",
 	}
 }

@@ -42,7 +42,7 @@ func (u *Upstream) Render(m *upstream.Mail, w io.Writer) error {
 		}
 	}
 	b.Reset()
-	b.WriteString("What this API changes by nature:\n")
+	b.WriteString("What this API always changes:\n")
 	for _, s := range u.client.service.Changes {
 		fmt.Fprintf(&b, "- %s\n", s)
 	}

@@ -43,18 +43,18 @@ func Kind() upstream.Kind {
 // changes lists what Brevo changes in every mail.
 func changes() []string {
 	return append(api.JSONChanges(),
-		"the old Message-ID stands at the end of References too, so that replies and what follows are one thread",
-		"a mail of text alone gets an HTML that shows the same text: Brevo would replace the text by an HTML of its own",
-		"pictures that the HTML shows by cid have no place: such mail is not carried; with on_lossy = \"allow\" they travel as files and are not shown",
-		"of several Reply-To addresses Brevo takes one: such mail is not carried; with on_lossy = \"allow\" the first one gets the replies",
-		"only files with an extension that Brevo lists are carried; with on_lossy = \"allow\" texts and messages (.log, .eml) get .txt at the end. Parts without a name are given one that it takes",
-		"the type of a file is what its extension says; a name beyond ASCII can arrive garbled; an empty file gets one line end",
-		"header fields with characters beyond ASCII are left out: Brevo would send them as raw bytes",
-		"names beyond ASCII lose their punctuation, recipients' names what is beyond 70 characters",
+		"the original Message-ID is also added to the end of References, so that replies and follow-ups stay in one thread",
+		"mail with only text gets an HTML part with the same text, because Brevo would make its own",
+		"images that the HTML shows by cid are not supported: such mail is not carried; with on_lossy = \"allow\" they are sent as files and not shown",
+		"Brevo accepts one Reply-To address: mail with several is not carried; with on_lossy = \"allow\" the first one gets the replies",
+		"only files with an extension on Brevo's list are carried; with on_lossy = \"allow\", .txt is appended to the names of texts and messages (.log, .eml). Parts without a name get one that Brevo accepts",
+		"the type of a file follows from its extension; a non-ASCII name can arrive garbled; an empty file gets one line end",
+		"header fields with non-ASCII characters are removed, because Brevo would send them as raw bytes",
+		"non-ASCII names lose their punctuation; recipients' names are cut to 70 characters",
 		"{{ }} and {% %} may be read as Brevo's template language",
-		"a calendar alternative becomes an .ics file, an AMP alternative a file",
-		"link and open tracking are settings of the account at Brevo and cannot be switched off here",
-		"Brevo takes mail from a sender that it does not know, and mail to recipients that it blocks, and drops it later")
+		"a calendar alternative becomes an .ics file; an AMP alternative becomes a file",
+		"link and open tracking are settings of the Brevo account and cannot be switched off here",
+		"Brevo accepts mail from senders that it does not know and mail to recipients that it blocks, and drops it later")
 }
 
 type settings struct {

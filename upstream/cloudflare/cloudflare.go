@@ -1,4 +1,4 @@
-// Package cloudflare sends by Cloudflare's Email Sending, https://developers.cloudflare.com/email-service/
+// Package cloudflare sends by Cloudflare Email Sending, https://developers.cloudflare.com/email-service/
 package cloudflare
 
 import (
@@ -50,8 +50,8 @@ var rules = []api.Rule{
 // Kind is Cloudflare.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "cloudflare", Doc: "Cloudflare's Email Sending (the message as it is, within its list of header fields)", Changes: changes(),
-		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "at once what is refused; a subscription of Queues"},
+		Name: "cloudflare", Doc: "Cloudflare Email Sending (raw MIME, only header fields on its list)", Changes: changes(),
+		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Later: "refusals at once; a Queues subscription"},
 		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
 			{Key: "account_id", Text: "Account id, as the dashboard shows it", Flag: "account-id", Usage: "`id` of the Cloudflare account"},
@@ -64,11 +64,11 @@ func Kind() upstream.Kind {
 // changes lists what Cloudflare changes in every mail.
 func changes() []string {
 	return append(raw.Changes(), raw.SevenBitChange,
-		"Message-ID and Date are replaced; the old ones stand in X-Original-Message-ID and X-Original-Date, the id at the end of References too",
+		"Message-ID and Date are replaced; the originals are kept in X-Original-Message-ID and X-Original-Date, and the id is added to the end of References",
 		"the envelope sender is Cloudflare's: bounces go there, not to MAIL FROM",
-		"fields of the way and of mail programs are left out (Received, signatures, Authentication-Results, Delivered-To, Resent-*, Thread-Index, "+
-			"User-Agent and their like), and a Sender that is From; other fields that are not on Cloudflare's list make the mail one for the next of via",
-		"References are shortened to 2,048 bytes, from their middle; Auto-Submitted, Importance, Priority and Sensitivity lose their parameters")
+		"trace fields and fields of mail programs are removed (Received, signatures, Authentication-Results, Delivered-To, Resent-*, Thread-Index, "+
+			"User-Agent and the like), and so is a Sender equal to From; mail with other fields that are not on Cloudflare's list goes to the next of via",
+		"long References lose ids from the middle until they fit into 2,048 bytes; Auto-Submitted, Importance, Priority and Sensitivity lose their parameters")
 }
 
 // form is how Cloudflare takes messages.

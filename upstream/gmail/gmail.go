@@ -62,7 +62,7 @@ var rules = []api.Rule{
 // Kind is the Gmail API.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "gmail", Doc: "The Gmail API's messages.send (the message as it is, to the recipients of its header)", Changes: changes(),
+		Name: "gmail", Doc: "The Gmail API's messages.send (raw MIME, to the recipients in its header)", Changes: changes(),
 		Traits: upstream.Traits{Bcc: upstream.BccHeader, Recipients: maxRecipients, Bytes: maxBytes, Later: "bounces in the mailbox"},
 		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
@@ -75,10 +75,10 @@ func Kind() upstream.Kind {
 // changes lists what Gmail changes in every mail, https://support.google.com/mail/answer/22370 (From).
 func changes() []string {
 	return append(raw.AddressedChanges(),
-		"a copy of each mail stays in the mailbox's Sent",
-		"From is an address of the mailbox, or one of its \"send mail as\" addresses: any other is replaced with the mailbox's own",
-		"Message-ID may be replaced; the provider's id is that of the copy",
-		"once a daily limit is reached, Gmail may take mail for some minutes that it does not deliver: bounces in the mailbox tell",
+		"a copy of each mail is kept in the mailbox's Sent folder",
+		"From must be an address of the mailbox or one of its \"send mail as\" addresses; any other is replaced with the mailbox's own",
+		"Message-ID may be replaced; the provider's id is that of the copy in Sent",
+		"after a daily limit is reached, Gmail may accept mail for some minutes and not deliver it; it then sends bounces to the mailbox",
 	)
 }
 

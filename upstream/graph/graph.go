@@ -68,7 +68,7 @@ var rules = []api.Rule{
 // Kind is Microsoft Graph.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "graph", Doc: "Microsoft Graph's sendMail (the message as it is, to the recipients of its header)", Changes: changes(),
+		Name: "graph", Doc: "Microsoft Graph's sendMail (raw MIME, to the recipients in its header)", Changes: changes(),
 		Traits: upstream.Traits{Bcc: upstream.BccHeader, Recipients: maxRecipients, Bytes: maxBytes, Later: "bounces in the mailbox"},
 		New:    func() upstream.Settings { return &settings{Settings: api.Defaults()} },
 		Setup: []upstream.Question{
@@ -86,11 +86,11 @@ func Kind() upstream.Kind {
 // https://github.com/microsoftgraph/microsoft-graph-docs/issues/18698
 func changes() []string {
 	return append(raw.AddressedChanges(),
-		"a copy of each mail stays in the mailbox's Sent Items",
-		"From is an address of the mailbox, or one that it has the right Send As for",
-		"Exchange keeps mail in a form of its own and writes the MIME anew: Date is its own, fields such as Auto-Submitted and unknown X- fields may go",
-		"a message of more than 3 MiB is not carried: Graph takes requests of 4 MB, and its upload sessions are for single attachments",
-		"the provider's id is Graph's request-id; the message trace of Exchange finds mail by Message-ID",
+		"a copy of each mail is kept in the mailbox's Sent Items",
+		"From must be an address of the mailbox, or one for which it has the right Send As",
+		"Exchange rewrites the MIME structure and Date; fields such as Auto-Submitted and unknown X- fields may be removed",
+		"messages of more than 3 MiB are not carried: Graph accepts requests of 4 MB, and its upload sessions are only for single attachments",
+		"the provider's id is Graph's request-id; to find mail in Exchange's message trace, use its Message-ID",
 	)
 }
 

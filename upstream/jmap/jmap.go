@@ -55,7 +55,7 @@ var rules = []api.Rule{
 // Kind is JMAP.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "jmap", Doc: "A mailbox by JMAP: Fastmail, Stalwart and others (the message as it is)", Changes: changes(),
+		Name: "jmap", Doc: "A mailbox by JMAP: Fastmail, Stalwart and others (raw MIME)", Changes: changes(),
 		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
 			return &settings{Settings: api.Defaults(), Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
@@ -72,8 +72,8 @@ func Kind() upstream.Kind {
 func changes() []string {
 	return append(raw.Changes(),
 		"the envelope is kept; the server may insist that MAIL FROM and From are those of an identity of the account",
-		"a copy of each mail stays in the mailbox's Sent; one that was not submitted stays in Drafts",
-		"the server adds Received and DKIM-Signature, and may replace Message-ID and Date where they are wrong")
+		"a copy of each mail is kept in the mailbox's Sent; mail that could not be submitted stays in Drafts",
+		"the server adds Received and DKIM-Signature, and may replace a wrong Message-ID or Date")
 }
 
 type settings struct {

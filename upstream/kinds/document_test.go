@@ -56,12 +56,12 @@ func TestProvidersAreDocumented(t *testing.T) {
 func kindTable(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("| `type` | mail travels | Message-ID | envelope sender | hidden recipients (Bcc) | recipients of a request | largest | a repeated offer is known | told later |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| `type` | sends | Message-ID | envelope sender | hidden recipients (Bcc) | recipients per request | largest | recognises a repeated request | reports |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, k := range kinds.Kinds() {
 		f := k.Traits
-		travels, sender, largest := "as it is", "the provider's", size(f.Bytes)
+		travels, sender, largest := "raw MIME", "the provider's", size(f.Bytes)
 		if f.Apart {
-			travels = "as text, HTML and files (JSON)"
+			travels = "text, HTML and files (JSON)"
 			largest += " of a request"
 		}
 		if f.MailFrom {
@@ -72,7 +72,7 @@ func kindTable(t *testing.T) string {
 			known = within(keyed.KeyValidity())
 		}
 		if k.Name == "smtp" {
-			known = "by `preset`"
+			known = "depends on `preset`"
 		}
 		recipients := count(f.Recipients)
 		row(&b, "`"+k.Name+"`", travels, idWord(f.NewID), sender, string(f.Bcc), recipients, largest, known, cmp.Or(f.Tells.String(), f.Later))
@@ -82,7 +82,7 @@ func kindTable(t *testing.T) string {
 
 func presetTable() string {
 	var b strings.Builder
-	b.WriteString("| `preset` | service | Message-ID | recipients of a message | largest | at most | a repeated offer is known | what else it does to mail |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| `preset` | service | Message-ID | recipients per message | largest | rate | recognises a repeated message | other changes |\n|---|---|---|---|---|---|---|---|\n")
 	for _, p := range preset.All() {
 		id, _, _ := strings.Cut(p.MessageID(), ":")
 		known := "no"
@@ -172,7 +172,7 @@ func TestTraits(t *testing.T) {
 			if err := up.Render(m, &b); err != nil {
 				t.Fatalf("%s: %v", k.Name, err)
 			}
-			requests, _, _ := strings.Cut(b.String(), "What this API changes by nature:")
+			requests, _, _ := strings.Cut(b.String(), "What this API always changes:")
 			return readable(requests)
 		}
 		few := shown(2, true)
@@ -210,100 +210,102 @@ func readable(requests string) string {
 	return text
 }
 
-const aboutProviders = `# Providers: what each takes, changes and tells
+const aboutProviders = `# Upstreams and providers
 
-One row for each ` + "`type`" + ` of upstream. *Largest* is a message, or a request where mail is taken apart: files grow by a third there. Mail that
-is larger, or has what a kind does not carry, goes to the next of ` + "`via`" + `, or comes back with the reason. With more recipients than a
-request takes there are several. *Told later* is how
-mailhatch hears what became of mail that was taken (` + "`[upstream.NAME.events]`" + `), or where to look for a bounce.
+This page compares all types of upstream: how each sends mail, its limits, and what it changes in a message. Keys are in [configuration.md](configuration.md#upstreamname).
+
+- *Largest* is the size of a message, or of a request if the message is taken apart; in a request, files are a third larger.
+- Mail that is larger, or that contains something this type cannot carry, goes to the next of ` + "`via`" + `, or bounces with the reason.
+- Mail with more recipients than a request allows is sent in several requests.
+- *Reports* is how mailhatch [learns later](feedback.md) what became of mail, or where bounces go.
 
 `
 
 const aboutPresets = `
 ## SMTP services by name
 
-` + "`preset`" + ` of ` + "`type = \"smtp\"`" + `; ` + "`mailhatch presets NAME`" + ` shows host, login and notes. Recipients travel in the envelope, hidden ones too. A service
-with a ` + "`type`" + ` of its own tells more by that. Where a cell is empty, the
-service documents nothing, or a limit by plan, which is its own to enforce. Where Message-ID is replaced, the old one stands in
-X-Original-Message-ID and at the end of References; where nothing is documented, it is sent as it is.
+These are the values of ` + "`preset`" + ` for ` + "`type = \"smtp\"`" + `. ` + "`mailhatch presets NAME`" + ` shows the host, the login and notes. Recipients are sent in the envelope, hidden ones
+too. If a service also has a ` + "`type`" + ` of its own, that type reports more.
+
+An empty cell means that the service documents nothing, or a limit that depends on your plan. If Message-ID is replaced, the original is in
+X-Original-Message-ID and at the end of References.
 
 `
 
 const aboutChanges = `
 ## What each API changes
 
-These changes happen to every mail, however well it is translated; ` + "`mailhatch render --upstream NAME FILE`" + `
-prints them below the request. Kinds that are not listed hand the message on as it is, but for trace fields,
-Bcc and what [relays](#relays-and-apis-that-take-a-message-as-it-is) need. The tests of ` + "`upstream/kinds`" + ` write this file (` + "`go test ./upstream/kinds -update`" + `).
+These changes happen to every message. ` + "`mailhatch render --upstream NAME FILE`" + ` prints them below the request. Types that are not listed send
+the message unchanged, except for trace fields, Bcc and what [relays](#relays-and-apis-that-take-a-message-as-it-is) need. (` + "`go test ./upstream/kinds -update`" + ` writes this page.)
 
-APIs that take text and files apart have no way to say format=flowed (RFC 3676), so its soft line breaks and stuffed
-spaces are undone, and no link is left cut in two. A character that a program has cut in half, at the end of a text,
-a line or a field, becomes U+FFFD there, and the rest stays UTF-8, in bodies, headers and file names alike.
+APIs that take text and files separately cannot express format=flowed (RFC 3676). Soft line breaks and stuffed spaces are therefore undone, and no link is
+split. If a program has cut a character in half, at the end of a text, a line or a field, it becomes U+FFFD, and the rest stays UTF-8. This applies to
+bodies, headers and file names.
 `
 
 // byPart is what happens to each part of a message, for the three ways in which mail travels.
 const byPart = `
 By part of a message:
 
-| | APIs that take text and files apart | APIs that take the message as it is | SMTP relay |
+| | APIs that take text and files separately | APIs that take the message as it is | SMTP relay |
 |---|---|---|---|
 | Message-ID that is replaced | the original in ` + "`X-Original-Message-ID`" + ` and at the end of References | the same | the same, by ` + "`preset`" + ` |
 | Date | replaced | kept (replaced by SES, Cloudflare, Graph) | kept |
-| envelope sender | the provider's | the provider's (kept by Postal, JMAP) | kept (rewritten together with From where ` + "`from_domains`" + ` asks for it) |
+| envelope sender | the provider's | the provider's (kept by Postal, JMAP) | kept (rewritten together with From if ` + "`from_domains`" + ` requires it) |
 | To and Cc shown | those in the envelope | as written (Graph, Gmail: those in the envelope) | as written |
 | several body parts | one text, one HTML, in their order | kept | kept |
 | calendar alternative | ` + "`.ics`" + ` attachment (SendGrid keeps it) | kept | kept |
-| broken header lines | read as meant | repaired | kept |
+| broken header lines | read as intended | repaired | kept |
 | From without a full domain (` + "`root@app1`" + `) | next upstream, or refused; ` + "`rewrite_from`" + `, ` + "`default_from`" + ` or ` + "`[identity] domain`" + ` replaces it | kept | kept |
-| signed, encrypted, partial mail | next upstream, or refused; so are, at Brevo, pictures in the HTML, files beyond its list and several Reply-To | kept (8-bit signed mail is refused by the 7-bit ones: Cloudflare, SparkPost, Mandrill) | kept |
+| signed, encrypted, partial mail | next upstream, or refused; so are, at Brevo, images in the HTML, files not on its list, and several Reply-To | kept (8-bit signed mail is refused by the 7-bit ones: Cloudflare, SparkPost, Mandrill) | kept |
 | DKIM signature | removed | kept (removed for Cloudflare) | kept |
-| repeated header fields | joined or first one; at Brevo those beyond ASCII are removed | kept | kept |
+| repeated header fields | joined or first one; at Brevo non-ASCII ones are removed | kept | kept |
 | Bcc header | removed | removed (Graph, Gmail: by the provider) | removed |
 | provider control headers | removed | removed | kept |
 `
 
 // readersView are the rules by which package mime/view puts bodies together.
 const readersView = `
-## What a reader sees, where an API takes text and files apart
+## What a reader sees, if an API takes text and files separately
 
-What a reader of the original sees in the body is seen in the body, in the same order:
+A reader sees in the body what they would see in the body of the original, in the same order:
 
-- a message with one text, one HTML or both as alternatives: they are sent as they are
-- several body parts (text and HTML side by side, a mailing list's footer, texts between files) become one text and one
-  HTML. In the HTML a part is its own HTML where it has one, otherwise its text, line ends kept, in a ` + "`<pre>`" + `; in the
-  text, HTML is made readable. Tags that a part leaves open are closed, the colors of its ` + "`<body>`" + ` stay with it, styles move
-  into one head, and titles, bases and charsets are dropped
-- that is done up to 2 MiB of texts in a body, counted as they are in the message, and so are the comparison, the pictures
-  between texts and the locations below; beyond that the first text is the body, and what would have joined it are files
-- an HTML part right after a text part with the same words counts as its alternative
-- a PNG, JPEG, GIF, WebP, BMP or AVIF before or between texts is shown there by a cid; after the last text it is a file,
-  unless it says ` + "`inline`" + ` and the HTML is put together anyway
-- pictures that the HTML shows by ` + "`cid:`" + ` (in any spelling) or by their Content-Location are shown, whatever their
-  disposition says; a location becomes a cid
-- a part is a file when it says ` + "`attachment`" + `, or has a name of another type than a body's: a .patch, .log or .csv, inline or
-  not. A text named body.html or letter.txt is the letter where no text stands before it, and a file elsewhere
-- text/enriched, text/richtext and texts of other types without a name (text/csv, text/x-log; up to 128 KiB) are read
-  as text, and the original comes along as a file; Markdown is text as it stands. Calendars, vCards, RTF and scripts are files
-- signed and encrypted messages, and a message that is a message/partial or message/external-body as a whole, are refused;
-  with ` + "`on_lossy = \"allow\"`" + ` what can be read in them is the body, and the rest are files. Inside another message,
-  message/partial and message/external-body are files
+- A message with one text, one HTML, or both as alternatives is sent that way.
+- Several body parts (text and HTML side by side, a mailing list's footer, texts between files) become one text and one
+  HTML. In the HTML, a part is its own HTML if it has one, else its text in a ` + "`<pre>`" + ` with its line ends. In the
+  text, HTML is converted to readable text. Tags that a part leaves open are closed, the colors of its ` + "`<body>`" + ` stay with it, styles move
+  into one head, and titles, bases and charsets are dropped.
+- This is done for up to 2 MiB of texts in a body, measured as they are in the message. The same limit holds for the comparison, the images
+  between texts and the locations below. Beyond it, the first text is the body, and the texts that would have joined it are files.
+- An HTML part right after a text part with the same words is its alternative.
+- A PNG, JPEG, GIF, WebP, BMP or AVIF before or between texts is shown there by a cid. After the last text it is a file,
+  unless it says ` + "`inline`" + ` and the HTML is put together anyway.
+- Images that the HTML shows by ` + "`cid:`" + ` (in any spelling) or by their Content-Location are shown, whatever their
+  disposition is. A location becomes a cid.
+- A part is a file if it says ` + "`attachment`" + `, or if its name has a type other than a body's: a .patch, .log or .csv, inline or
+  not. A text named body.html or letter.txt is the letter if no text precedes it, and a file elsewhere.
+- text/enriched, text/richtext and unnamed texts of other types (text/csv, text/x-log; up to 128 KiB) are shown
+  as text, and the original is attached as a file. Markdown is shown as text. Calendars, vCards, RTF and scripts are files.
+- Signed and encrypted messages are refused, and so is a message that as a whole is a message/partial or message/external-body.
+  With ` + "`on_lossy = \"allow\"`" + `, what can be read in them is the body, and the rest are files. Inside another message,
+  message/partial and message/external-body are files.
 `
 
 // forRelays is what makes a message fit for relays, see mime/wire.
 const forRelays = `
 ## Relays, and APIs that take a message as it is
 
-Ordinary mail leaves byte for byte. What relays refuse (RFC 5321, RFC 5322) is put right:
+Ordinary mail is sent byte for byte. What relays refuse (RFC 5321, RFC 5322) is corrected:
 
-- no line has more than 998 bytes (RFC 5321 4.5.3.1.6): headers are folded at spaces, and References, address lists and
-  parameters also where a space may be added; a Subject of one long word becomes encoded words. In any other field a
+- Lines are at most 998 bytes long (RFC 5321 4.5.3.1.6). Headers are folded at spaces. References, address lists and
+  parameters are also folded where a space may be added, and a Subject of one long word becomes encoded words. In any other field, a
   longer word stays as it is.
-- a part with longer lines becomes quoted-printable or base64, whatever its type; attached messages are gone through part
-  by part. Signed and encrypted parts are left alone, as are message/delivery-status and unknown encodings; the ` + "`sent`" + `
-  line in the log then has a note. A DKIM signature over the body that the message brought along no longer verifies.
-- References of more than 4,096 bytes lose ids from their middle; the first and the last ones stay (RFC 5322 3.6.4). JSON
-  APIs get them so too.
-- repeated To or Cc fields become one; Bcc, Return-Path and the ` + "`From `" + ` or ` + "`>From `" + ` line of a mailbox file on top go;
-  a lone CR in a header, that of a part too, becomes a space.
-- a relay without 8BITMIME gets 8-bit parts as quoted-printable or base64, and 8-bit headers as encoded words.
+- A part with longer lines becomes quoted-printable or base64, whatever its type. Attached messages are handled part
+  by part. Signed and encrypted parts, message/delivery-status and unknown encodings are not changed; the ` + "`sent`" + `
+  line in the log then has a note. If the message has a DKIM signature over its body, that signature becomes invalid.
+- References of more than 4,096 bytes lose ids from their middle; the first and the last ones stay (RFC 5322 3.6.4). This also applies to JSON
+  APIs.
+- Repeated To or Cc fields become one. Bcc, Return-Path and a mailbox file's ` + "`From `" + ` or ` + "`>From `" + ` line at the top are removed.
+  A lone CR in a header, also of a part, becomes a space.
+- For a relay without 8BITMIME, 8-bit parts become quoted-printable or base64, and 8-bit headers become encoded words.
 `

@@ -44,7 +44,7 @@ var hosts = map[string]string{"us": "https://api.mailgun.net", "eu": "https://ap
 // Kind is Mailgun.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "mailgun", Doc: "Mailgun's API messages.mime (the message as it is)", Changes: changes(),
+		Name: "mailgun", Doc: "Mailgun's API messages.mime (raw MIME)", Changes: changes(),
 		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
 			return &settings{Settings: api.Defaults(), Region: "us", Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
@@ -62,10 +62,10 @@ func Kind() upstream.Kind {
 // changes lists what Mailgun changes in every mail.
 func changes() []string {
 	return []string{
-		"the message travels as it is; Bcc, Return-Path and providers' control headers are taken out",
+		"the message is sent unchanged, without Bcc, Return-Path and providers' control headers",
 		"the envelope sender is Mailgun's: bounces go there, not to MAIL FROM",
-		"Mailgun adds Received, DKIM-Signature, X-Mailgun-* and Sender fields; a missing Message-ID is filled in from the queue id",
-		"header lines that are no fields get their indent back or become Comments; a From without any address gets the envelope sender's",
+		"Mailgun adds Received, DKIM-Signature, X-Mailgun-* and Sender fields; a missing Message-ID is made from the queue id",
+		"header lines that are not fields are indented as continuation lines or become Comments; a From without an address gets the envelope sender's",
 		"tracking is switched off",
 	}
 }

@@ -55,7 +55,7 @@ var reasons = map[string]upstream.Error{
 // Kind is Mandrill.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "mandrill", Doc: "Mailchimp Transactional's (Mandrill's) send-raw (the message as it is)", Changes: changes(),
+		Name: "mandrill", Doc: "Mailchimp Transactional's (Mandrill's) send-raw (raw MIME)", Changes: changes(),
 		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Events: events.Defaults()} },
 		Setup:  []upstream.Question{api.KeyQuestion("MANDRILL_API_KEY")},
@@ -66,10 +66,10 @@ func Kind() upstream.Kind {
 func changes() []string {
 	return append(raw.Changes(), raw.SevenBitChange,
 		"the envelope sender is Mandrill's: bounces go there, not to MAIL FROM",
-		"X-MC-Track, X-MC-PreserveRecipients and X-MC-Metadata tell Mandrill to track nothing and to leave To and Cc as they are; it takes them out",
-		"Mandrill adds Received, DKIM-Signature, Feedback-ID and X-Mandrill-User, and puts Message-ID and Sender of its own in as the account is set: "+
-			"the old id stands in X-Original-Message-ID and at the end of References",
-		"each request has ten recipients at most, so that Mandrill says at once whom it refuses")
+		"X-MC-Track, X-MC-PreserveRecipients and X-MC-Metadata are added, so that Mandrill tracks nothing and leaves To and Cc unchanged; Mandrill removes them",
+		"Mandrill adds Received, DKIM-Signature, Feedback-ID and X-Mandrill-User and, depending on the account's settings, its own Message-ID and Sender; "+
+			"the original id is kept in X-Original-Message-ID and at the end of References",
+		"each request has at most ten recipients, so that Mandrill reports refusals at once")
 }
 
 type settings struct {

@@ -37,7 +37,7 @@ var rules = []api.Rule{
 // Kind is Postal.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "postal", Doc: "A Postal server's API send/raw (the message as it is)", Changes: changes(),
+		Name: "postal", Doc: "A Postal server's API send/raw (raw MIME)", Changes: changes(),
 		Traits: upstream.Traits{MailFrom: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Events: events.Defaults()} },
 		Setup: []upstream.Question{
@@ -50,8 +50,8 @@ func Kind() upstream.Kind {
 // changes lists what Postal changes in every mail.
 func changes() []string {
 	return append(raw.Changes(),
-		"the envelope is kept: the sender is MAIL FROM, and bounces go to the return path of the Postal server",
-		"Postal adds Received and DKIM-Signature, and tracks opens and clicks where its owner set a tracking domain")
+		"the envelope sender is kept; bounces go to the return path of the Postal server",
+		"Postal adds Received and DKIM-Signature, and tracks opens and clicks if it has a tracking domain")
 }
 
 type settings struct {

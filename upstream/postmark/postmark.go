@@ -39,12 +39,12 @@ func Kind() upstream.Kind {
 // changes lists what Postmark changes in every mail.
 func changes() []string {
 	return append(api.JSONChanges(),
-		"Postmark is asked to keep the Message-ID (X-PM-KeepID); where it does not, the old one stands in X-Original-Message-ID",
-		"a calendar alternative becomes an .ics file, an AMP alternative a file",
-		"an empty file gets one line end; a part without a name, of a type that nobody knows, is named .dat, since Postmark takes no .bin",
-		"files that Postmark bars by their name (.exe, .bat, .msi, .mdb, .bin and others) are not carried; neither are texts of more than 5 MB",
-		"link tracking is switched off; open tracking can be forced by a setting of the server at Postmark",
-		"recipients that are inactive at Postmark are refused, the others get the mail")
+		"Postmark is asked to keep the Message-ID (X-PM-KeepID); if it does not, the original is in X-Original-Message-ID",
+		"a calendar alternative becomes an .ics file; an AMP alternative becomes a file",
+		"an empty file gets one line end; an unnamed part of an unknown type is named .dat, because Postmark does not accept .bin",
+		"mail with files that Postmark forbids by name (.exe, .bat, .msi, .mdb, .bin and others), or with texts of more than 5 MB, is not carried",
+		"link tracking is switched off; open tracking can be forced by a setting of the Postmark server",
+		"recipients that are inactive at Postmark are refused; the others get the mail")
 }
 
 type settings struct {

@@ -45,8 +45,8 @@ func mailboxes(list []mime.Address) string {
 // AddressedChanges lists what happens to every message on its way through such an API.
 func AddressedChanges() []string {
 	return append(Changes(),
-		"recipients travel in the header: To and Cc show those of the envelope who stood there, all others are in one Bcc field that the provider takes out; "+
-			"addresses that stand in the header alone get nothing and are not shown; Resent-To and Resent-Cc are taken out",
+		"recipients are sent in the header: To and Cc show the envelope's recipients that were there, and all others are in one Bcc field that the provider removes; "+
+			"addresses that are only in the header get no mail and are not shown; Resent-To and Resent-Cc are removed",
 		"the envelope sender is the provider's: bounces go to the mailbox, not to MAIL FROM",
 	)
 }

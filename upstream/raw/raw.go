@@ -115,8 +115,8 @@ func (f Form) missingFields(m *upstream.Mail) ([]mime.Edit, *upstream.Error) {
 // Changes lists what happens to every message on its way through such an API.
 func Changes() []string {
 	return []string{
-		"the message travels as it is; Bcc, Return-Path and providers' control headers are taken out",
-		"a missing Message-ID is filled in from the queue id",
-		"header lines that are no fields get their indent back or become Comments; a From without any address gets the envelope sender's",
+		"the message is sent unchanged, without Bcc, Return-Path and providers' control headers",
+		"a missing Message-ID is made from the queue id",
+		"header lines that are not fields are indented as continuation lines or become Comments; a From without an address gets the envelope sender's",
 	}
 }

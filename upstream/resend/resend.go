@@ -55,10 +55,10 @@ func Kind() upstream.Kind {
 // changes lists what Resend changes in every mail.
 func changes() []string {
 	return append(api.JSONChanges(),
-		"the old Message-ID stands at the end of References too, so that replies and what follows are one thread",
-		"a calendar alternative becomes an .ics file, an AMP alternative a file",
-		"a file whose name and type do not agree is sent as application/octet-stream, or gets an extension where it has none; an empty file gets one line end",
-		"link and open tracking are settings of the domain at Resend and cannot be switched off here")
+		"the original Message-ID is also added to the end of References, so that replies and follow-ups stay in one thread",
+		"a calendar alternative becomes an .ics file; an AMP alternative becomes a file",
+		"if a file's name and type disagree, it is sent as application/octet-stream, or gets an extension if it has none; an empty file gets one line end",
+		"link and open tracking are settings of the Resend domain and cannot be switched off here")
 }
 
 type settings struct {

@@ -58,11 +58,11 @@ func Kind() upstream.Kind {
 // changes lists what SendGrid changes in every mail.
 func changes() []string {
 	return append(api.JSONChanges(),
-		"the old Message-ID stands at the end of References too, so that replies and what follows are one thread",
-		"the names of recipients lose ; and ,",
-		"files lose the parameters of their type (charset, method); an empty file gets one line end",
+		"the original Message-ID is also added to the end of References, so that replies and follow-ups stay in one thread",
+		"semicolons and commas are removed from recipients' names",
+		"the parameters of a file's type (charset, method) are lost; an empty file gets one line end",
 		"calendar and AMP alternatives stay alternatives",
-		"tracking is switched off; suppressed recipients are dropped after SendGrid took the mail")
+		"tracking is switched off; SendGrid drops suppressed recipients after it has accepted the mail")
 }
 
 type settings struct {

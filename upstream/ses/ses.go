@@ -57,7 +57,7 @@ var rules = []api.Rule{
 // Kind is Amazon SES.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "ses", Doc: "Amazon SES's API v2 (the message as it is)", Changes: changes(),
+		Name: "ses", Doc: "Amazon SES's API v2 (raw MIME)", Changes: changes(),
 		Traits: upstream.Traits{NewID: true, Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New:    func() upstream.Settings { return &settings{Settings: api.Defaults(), Events: events.Defaults()} },
 		Setup: []upstream.Question{
@@ -73,8 +73,8 @@ func Kind() upstream.Kind {
 // changes lists what SES changes in every mail.
 func changes() []string {
 	return append(raw.Changes(),
-		"Message-ID and Date are replaced, the old id stands in X-Original-Message-ID and at the end of References; the envelope sender is SES's: bounces go there, not to MAIL FROM",
-		"SES adds DKIM-Signature and Feedback-ID; links and opens are tracked where the configuration set says so")
+		"Message-ID and Date are replaced; the original id is kept in X-Original-Message-ID and at the end of References; the envelope sender is SES's: bounces go there, not to MAIL FROM",
+		"SES adds DKIM-Signature and Feedback-ID; links and opens are tracked if the configuration set says so")
 }
 
 type settings struct {

@@ -60,7 +60,7 @@ var rules = []api.Rule{
 // Kind is SparkPost.
 func Kind() upstream.Kind {
 	return upstream.Kind{
-		Name: "sparkpost", Doc: "SparkPost (Bird) transmissions (the message as it is)", Changes: changes(),
+		Name: "sparkpost", Doc: "SparkPost (Bird) transmissions (raw MIME)", Changes: changes(),
 		Traits: upstream.Traits{Bcc: upstream.BccEnvelope, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
 			return &settings{Settings: api.Defaults(), Region: "us", Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
@@ -74,8 +74,8 @@ func changes() []string {
 	return append(raw.Changes(), raw.SevenBitChange,
 		"the envelope sender is SparkPost's: bounces go there, not to MAIL FROM",
 		"SparkPost adds Received, DKIM-Signature, Feedback-ID and X-MSFBL, and may replace List-Unsubscribe; tracking of opens and clicks is switched off",
-		"SparkPost takes {{ for the start of a template: a message that has it in a header field or a text is not carried",
-		"mail is transactional: addresses that unsubscribed from other mail get it")
+		"SparkPost reads {{ as the start of a template: mail with {{ in a header field or a text is not carried",
+		"mail is sent as transactional: addresses that unsubscribed from other mail get it")
 }
 
 type settings struct {

@@ -12,7 +12,7 @@ func others() []Preset {
 			Name: "mailersend", Service: "MailerSend", Host: "smtp.mailersend.net", Port: 587, TLS: "starttls",
 			Doc: "https://developers.mailersend.com/smtp-relay.html", Login: "an SMTP user of the sending domain",
 			Changes: []string{envelopeTheirs, verifiedFrom},
-			Notes:   []string{"mail that it cannot read is refused for the time being (450), and so waits until max_age"},
+			Notes:   []string{"mail that it cannot parse is refused temporarily (450), so it waits until max_age"},
 		},
 		{
 			Name: "mailtrap", Service: "Mailtrap Email Sending", Host: "live.smtp.mailtrap.io", Port: 587, TLS: "starttls", Username: "api",
@@ -23,7 +23,7 @@ func others() []Preset {
 		{
 			Name: "smtp2go", Service: "SMTP2GO", Host: "mail.smtp2go.com", Port: 587, TLS: "starttls",
 			Doc: "https://developers.smtp2go.com/docs/smtp-relay", Login: "an SMTP user of the account",
-			Changes: []string{envelopeTheirs, verifiedFrom}, Notes: []string{"port 2525 answers where 587 is blocked; mail-eu, mail-us and mail-au.smtp2go.com are in a region"},
+			Changes: []string{envelopeTheirs, verifiedFrom}, Notes: []string{"use port 2525 if 587 is blocked; mail-eu, mail-us and mail-au.smtp2go.com are regional hosts"},
 		},
 		{
 			Name: "scaleway", Service: "Scaleway Transactional Email", Host: "smtp.tem.scaleway.com", Port: 587, TLS: "starttls",
@@ -41,7 +41,7 @@ func others() []Preset {
 			Name: "zeptomail", Service: "Zoho ZeptoMail", Aka: "zoho-mail", Host: "smtp.zeptomail.com", Port: 587, TLS: "starttls", Username: "emailapikey",
 			Doc: "https://www.zoho.com/zeptomail/help/smtp-home.html", Login: "the password is a Send Mail token",
 			Bytes: 15 << 20, Changes: []string{envelopeTheirs, verifiedFrom},
-			Notes: []string{"accounts of another data center have another host, such as smtp.zeptomail.eu"},
+			Notes: []string{"accounts in other data centers have other hosts, such as smtp.zeptomail.eu"},
 		},
 		{
 			Name: "elastic-email", Service: "Elastic Email", Host: "smtp.elasticemail.com", Port: 587, TLS: "starttls",
@@ -58,7 +58,7 @@ func others() []Preset {
 			Name: "emailit", Service: "Emailit", Host: "smtp.emailit.com", Port: 587, TLS: "starttls", Username: "emailit",
 			Doc: "https://emailit.com/docs/smtp/settings/", Login: "the password is an API key of the workspace",
 			NewID:   true, // https://emailit.com/docs/smtp/headers/
-			Changes: []string{"Date is replaced", envelopeTheirs, verifiedFrom, "each recipient gets a mail of their own"},
+			Changes: []string{"Date is replaced", envelopeTheirs, verifiedFrom, "each recipient gets a separate mail"},
 		},
 		{
 			Name: "lettermint", Service: "Lettermint", Host: "smtp.lettermint.co", Port: 587, TLS: "starttls", Username: "lettermint",

@@ -76,7 +76,7 @@ func services() []Preset {
 			Bytes: 5 << 20, Recipients: 50, // https://developers.cloudflare.com/email-service/platform/limits/
 			NewID:   true,
 			Changes: []string{"Date is replaced", envelopeTheirs, verifiedFrom, "header fields beyond an allowed list are refused"},
-			Notes:   []string{"a message whose recipients are all suppressed is taken and not sent; type = \"cloudflare\" says so"},
+			Notes:   []string{"a message whose recipients are all suppressed is accepted and not sent; type = \"cloudflare\" reports that"},
 		},
 	}
 }
