@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write doc/providers.md anew")
 // TestProvidersAreDocumented keeps doc/providers.md to the kinds and presets there are, and to what render prints.
 func TestProvidersAreDocumented(t *testing.T) {
 	var b strings.Builder
-	b.WriteString(aboutProviders + kindTable(t) + aboutPresets + presetTable() + aboutChanges + byPart + readersView + forRelays)
+	b.WriteString(aboutProviders + kindTable(t) + aboutPresets + presetTable() + aboutChanges + byPart + readersView + forRelays + aboutClosing)
 	for _, k := range kinds.Kinds() {
 		if k.Changes == nil {
 			continue
@@ -308,4 +308,15 @@ Ordinary mail is sent byte for byte. What relays refuse (RFC 5321, RFC 5322) is 
 - Repeated To or Cc fields become one. Bcc, Return-Path and a mailbox file's ` + "`From `" + ` or ` + "`>From `" + ` line at the top are removed.
   A lone CR in a header, also of a part, becomes a space.
 - For a relay without 8BITMIME, 8-bit parts become quoted-printable or base64, and 8-bit headers become encoded words.
+`
+
+// aboutClosing is what kinds make of the words of a refusal, see upstream/api/words.
+const aboutClosing = `
+## What closes an upstream
+
+A refusal that would meet every message closes the upstream: mail waits or goes to the next of ` + "`via`" + `, and nothing bounces. Such refusals are
+a wrong key; an account that is suspended or not activated; a plan or bill; a sandbox; a domain that is not verified (this closes the upstream only for mail
+of that domain); and a limit per second, hour, day or month. Each kind knows its provider's documented codes. If a code can mean several things,
+the provider's words decide. An unknown refusal is tried again later and closes nothing. See
+[classes of failure](delivery.md#classes-of-failure).
 `
