@@ -26,7 +26,7 @@ func (g *Gateway) alertWatcher() *alert.Watcher {
 		fleet = &alert.Fleet{Name: g.fleet.Name(), Store: g.queue.Fleet(), Alone: g.fleet.Alone}
 	}
 	w := alert.New(alert.Config{
-		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Endings: g.endings, Maildrop: g.drops, Canaries: g.stoppedCanaries,
+		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Database: g.slowDatabase, Endings: g.endings, Maildrop: g.drops, Canaries: g.stoppedCanaries,
 		Healthy: func() bool { return len(g.notReady()) == 0 },
 		Now:     g.clock.Now, Journal: g.journal, Outbox: g.queue, Fleet: fleet, Dir: cfg.StateDir, Version: g.opts.Version,
 	})
@@ -86,6 +86,15 @@ func (g *Gateway) whyFull(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// slowDatabase returns what slows down the database of a shared queue.
+func (g *Gateway) slowDatabase(ctx context.Context) ([]string, error) {
+	h, err := g.queue.Health(ctx)
+	if err != nil || h.Database == nil {
+		return nil, err
+	}
+	return h.Database.Slow, nil
 }
 
 // endings lists what somebody must see to before it ends.

@@ -61,7 +61,7 @@ func expressions(t *testing.T) []string {
 func TestDashboardsNameMetrics(t *testing.T) {
 	reg := meter.NewRegistry()
 	journal.New(nil, reg)
-	names := append(reg.Names(), adminMetrics(t)...)
+	names := slices.Concat(reg.Names(), adminMetrics(t), sharedMetrics(t))
 	rules, err := os.ReadFile("../doc/prometheus-rules.yml")
 	if err != nil {
 		t.Fatal(err)

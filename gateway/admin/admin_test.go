@@ -146,6 +146,7 @@ func TestMetrics(t *testing.T) {
 	reg.Add(mine)
 	q := newFake(message("A1", "ann", "main", envelope.Queued))
 	q.lanes = map[string]queue.Lane{"main": {Queued: 3}}
+	q.database = &queue.DatabaseHealth{Tables: []queue.TableHealth{{Name: "bodies", Live: 1, Dead: 7, Bytes: 8192}}, Snapshot: time.Minute, Claim: time.Second / 2}
 	_, address := start(t, Config{Queue: q, Metrics: reg, Version: "1.2", Status: func() []api.Upstream {
 		now := time.Now()
 		return []api.Upstream{{Name: "main", InFlight: 5, Expiries: []api.Expiry{{Name: "token", Since: now.Add(time.Hour), At: now.Add(-time.Hour)},
@@ -155,7 +156,8 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{"mine_total 0", `mailhatch_build_info{version="1.2"} 1`, `mailhatch_queue_parts{state="queued"} 1`,
 		`mailhatch_queue_parts{state="held"} 0`, `mailhatch_queue_bytes{state="queued"} 1000`, `mailhatch_queue_oldest_seconds{state="failed"} 0`,
 		`mailhatch_queue_upstream_parts{upstream="main"} 3`, `mailhatch_upstream_in_flight{upstream="main"} 5`,
-		`mailhatch_upstream_token_age_seconds{upstream="main"} 0`} {
+		`mailhatch_upstream_token_age_seconds{upstream="main"} 0`, `mailhatch_database_dead_rows{table="bodies"} 7`,
+		`mailhatch_database_bytes{table="bodies"} 8192`, "mailhatch_database_snapshot_seconds 60", "mailhatch_database_claim_seconds 0.5"} {
 		if !strings.Contains(body, want+"\n") {
 			t.Errorf("no %s in\n%s", want, body)
 		}

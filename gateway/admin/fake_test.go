@@ -19,6 +19,7 @@ import (
 
 // fakeQueue holds messages in memory. Methods that admin does not call panic.
 type fakeQueue struct {
+	database     *queue.DatabaseHealth
 	queue.Engine // nil
 	mu           sync.Mutex
 	messages     map[string]*queue.Message
@@ -164,7 +165,7 @@ func (q *fakeQueue) Events(_ context.Context, id string) ([]queue.Event, error) 
 func (q *fakeQueue) Health(context.Context) (queue.Health, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return queue.Health{}, q.err
+	return queue.Health{Database: q.database}, q.err
 }
 
 func (q *fakeQueue) Stats(context.Context) (map[envelope.State]queue.Depth, error) {

@@ -91,7 +91,12 @@ func (c *collector) collectQueue(ctx context.Context, gauge newGauge) {
 	gauge("queue_log_bytes", "Bytes of the queue's log where it cannot be carried over.").Set(float64(health.LogBytes))
 	gauge("queue_aside", "Bodies without a message that were set aside.").Set(float64(health.Aside))
 	if db := health.Database; db != nil {
-		gauge("database_dead_rows", "Rows of the table of what waits that are gone and not removed yet.").Set(float64(db.DeadRows))
+		dead := gauge("database_dead_rows", "Rows that are gone and not removed yet, by table: parts is what waits, messages and bodies what it consists of.", "table")
+		size := gauge("database_bytes", "Size of these tables, with their indexes.", "table")
+		for _, t := range db.Tables {
+			dead.Set(float64(t.Dead), t.Name)
+			size.Set(float64(t.Bytes), t.Name)
+		}
 		gauge("database_snapshot_seconds", "Age of the oldest transaction that keeps such rows from being removed.").Set(db.Snapshot.Seconds())
 		gauge("database_claim_seconds", "What the slowest claim of due mail took within the last minute or two.").Set(db.Claim.Seconds())
 	}

@@ -28,13 +28,14 @@ const (
 	Expiring       = "expiring"        // a certificate, secret or token ends soon, or could not be renewed
 	Maildrop       = "maildrop"        // mail lies there for longer than `after`, or was set aside
 	InternalError  = "internal_error"  // in the last `window`
+	Database       = "database"        // what slows down the database of a shared queue
 	Canary         = "canary"          // a mail of the gateway itself does not arrive through an upstream
 	Told           = "event"           // a provider tells later what became of mail: all of it is handed on
 )
 
 // Events returns all of them.
 func Events() []string {
-	return []string{UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, Canary, InternalError, Told}
+	return []string{UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, Database, Canary, InternalError, Told}
 }
 
 // Depth is mail that waits.
@@ -81,8 +82,9 @@ type Stopped struct {
 // an alert is on.
 type Config struct {
 	Upstreams func() []Upstream
-	Queue     func(ctx context.Context) (Depth, error) // what is queued
-	Full      func(ctx context.Context) error          // why new mail is refused for want of space; nil: it is not
+	Queue     func(ctx context.Context) (Depth, error)    // what is queued
+	Full      func(ctx context.Context) error             // why new mail is refused for want of space; nil: it is not
+	Database  func(ctx context.Context) ([]string, error) // what slows down that of a shared queue
 	Endings   func() []Ending
 	Maildrop  func() (Drops, error)
 	Canaries  func() (list []Stopped, known bool)

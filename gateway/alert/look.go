@@ -18,6 +18,8 @@ type sight struct {
 	queue     *Depth
 	full      error
 	fullSeen  bool
+	slow      []string // what slows the database down
+	slowSeen  bool
 	endings   []Ending
 	maildrop  *Drops
 	canaries  []Stopped
@@ -48,6 +50,10 @@ func (w *Watcher) look(ctx context.Context, on []string) *sight {
 	}
 	if wanted(Disk) {
 		s.full, s.fullSeen = w.cfg.Full(ctx), ctx.Err() == nil
+	}
+	if wanted(Database) {
+		slow, err := w.cfg.Database(ctx)
+		s.slow, s.slowSeen = slow, err == nil // that it is away is an internal error
 	}
 	if wanted(Maildrop) {
 		if d, err := w.cfg.Maildrop(); err == nil {
@@ -128,6 +134,10 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 			if v.full != nil {
 				add(event, "", v.now, "new mail is refused: %s", masked(v.full.Error()))
 			}
+		case Database:
+			if len(v.slow) > 0 {
+				add(event, "", v.now, "%s", strings.Join(v.slow, "; "))
+			}
 		case Maildrop:
 			d := v.maildrop
 			if d != nil && !d.Oldest.IsZero() && v.now.Sub(d.Oldest) > s.After.Duration {
@@ -172,7 +182,7 @@ func (s *Settings) closed(u *Upstream, v *sight, p *past, going func(key string)
 
 // unseen reports whether nothing is known of an event now: what was found of it stands.
 func (v *sight) unseen(event string) bool {
-	return event == QueueOld && v.queue == nil || event == Disk && !v.fullSeen || event == Maildrop && v.maildrop == nil || event == Canary && !v.flown
+	return event == QueueOld && v.queue == nil || event == Disk && !v.fullSeen || event == Maildrop && v.maildrop == nil || event == Database && !v.slowSeen || event == Canary && !v.flown
 }
 
 func (e *Ending) text(now time.Time) string {

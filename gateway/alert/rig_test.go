@@ -94,6 +94,7 @@ type rig struct {
 	queue     Depth
 	queueErr  error
 	full      error
+	slow      []string
 	endings   []Ending
 	maildrop  Drops
 	sick      bool
@@ -114,6 +115,7 @@ func (r *rig) start(alerters ...*Alerter) {
 		Upstreams: func() []Upstream { r.mu.Lock(); defer r.mu.Unlock(); return r.upstreams },
 		Queue:     func(context.Context) (Depth, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.queue, r.queueErr },
 		Full:      func(context.Context) error { r.mu.Lock(); defer r.mu.Unlock(); return r.full },
+		Database:  func(context.Context) ([]string, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.slow, nil },
 		Endings:   func() []Ending { r.mu.Lock(); defer r.mu.Unlock(); return r.endings },
 		Maildrop:  func() (Drops, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.maildrop, nil },
 		Canaries:  func() ([]Stopped, bool) { r.mu.Lock(); defer r.mu.Unlock(); return r.stopped, !r.blind },

@@ -218,7 +218,7 @@ func TestSettings(t *testing.T) {
 		{func(s *Settings) { s.On, s.Every = nil, duration(time.Minute) }, none, Disk, ""},
 		{func(s *Settings) { s.On = nil }, none, Disk, "on is missing: it says what to tell of"},
 		{func(s *Settings) { s.Name = "a b" }, none, Disk, "name must be one word of at most 64 characters"},
-		{func(s *Settings) {}, none, "dsik", `on[0] must be "upstream_closed", "queue_old", "failed", "silent", "disk", "expiring", "maildrop", "canary", "internal_error" or "event", not "dsik"`},
+		{func(s *Settings) {}, none, "dsik", `on[0] must be "upstream_closed", "queue_old", "failed", "silent", "disk", "expiring", "maildrop", "database", "canary", "internal_error" or "event", not "dsik"`},
 		{func(s *Settings) {}, none, Silent, `for is missing: on = "silent" needs it`},
 		{func(s *Settings) { s.Older = duration(0) }, none, Disk, "older must be greater than zero"},
 		{func(s *Settings) { s.Count = -1 }, none, Disk, "count must not be negative"},

@@ -48,7 +48,7 @@ func (s *Settings) SetDefaults() {
 func uses() map[string][]string {
 	return map[string][]string{
 		"after": {UpstreamClosed, Maildrop}, "older": {QueueOld}, "count": {Failed}, "window": {Failed, InternalError}, "for": {Silent},
-		"repeat": {UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, Canary, InternalError}, "events": {Told},
+		"repeat": {UpstreamClosed, QueueOld, Failed, Silent, Disk, Expiring, Maildrop, Database, Canary, InternalError}, "events": {Told},
 	}
 }
 

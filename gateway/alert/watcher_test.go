@@ -81,6 +81,8 @@ func TestEvents(t *testing.T) {
 	}{
 		{QueueOld, nil, func(r *rig) { r.queue = Depth{7, time.Now().Add(-59 * time.Minute)} }, 2 * time.Minute,
 			func(r *rig) { r.queue = Depth{} }, 10 * time.Second, "the oldest of 7 in the queue was accepted 60 min ago"},
+		{Database, nil, func(r *rig) { r.slow = []string{"a transaction is open", "many rows are dead"} }, 10 * time.Second,
+			func(r *rig) { r.slow = nil }, 10 * time.Second, "a transaction is open; many rows are dead"},
 		{Disk, nil, func(r *rig) { r.full = errors.New("queue: no space left") }, 10 * time.Second,
 			func(r *rig) { r.full = nil }, 10 * time.Second, "new mail is refused: queue: no space left"},
 		{Maildrop, nil, func(r *rig) { r.maildrop.Refused = 1 }, 10 * time.Second,

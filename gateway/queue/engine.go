@@ -97,9 +97,17 @@ type Health struct {
 
 // DatabaseHealth is what slows down a store that is in a database server.
 type DatabaseHealth struct {
-	DeadRows int64         // of the table of what waits, until the server's next vacuum
-	Snapshot time.Duration // age of the oldest transaction whose snapshot keeps such rows from being removed
+	Tables   []TableHealth // what waits, and its bytes
+	Snapshot time.Duration // age of the oldest transaction whose snapshot keeps rows that are gone from being removed
 	Claim    time.Duration // what the slowest claim took within the last minute or two
+	Slow     []string      // what somebody has to see to, in words; it is among the Notes too
+}
+
+// TableHealth is how much of a table is used.
+type TableHealth struct {
+	Name       string
+	Live, Dead int64 // rows, as far as the server knows; the dead ones go with a vacuum
+	Bytes      int64 // with indexes
 }
 
 // Filter names parts: those that all of its fields agree to. The zero value names every part.

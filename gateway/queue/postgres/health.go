@@ -58,11 +58,10 @@ func (s *Store) Health(ctx context.Context) (queue.Health, error) {
 		return queue.Health{}, err
 	}
 	defer s.calls.Leave()
-	h, err := upkeep.Ask(ctx, s.pool)
+	h, err := upkeep.Ask(ctx, s.pool, s.slowest.Of(time.Now()))
 	if err != nil {
 		return h, database.Describe(err)
 	}
-	h.Database.Claim = s.slowest.Of(time.Now())
 	if s.schema.Version != s.schema.Own {
 		h.Notes = append(h.Notes, fmt.Sprintf("the database's schema has version %d, this program knows %d: replace the gateways that are older, or run `mailhatch migrate`",
 			s.schema.Version, s.schema.Own))

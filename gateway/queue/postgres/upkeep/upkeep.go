@@ -17,39 +17,65 @@ import (
 // DB is a pool of connections.
 type DB interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 const healthQuery = `SELECT current_setting('fsync') = 'off', current_setting('full_page_writes') = 'off',
-	coalesce((SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'parts'::regclass), 0),
-	coalesce((SELECT n_live_tup FROM pg_stat_user_tables WHERE relid = 'parts'::regclass), 0),
 	coalesce((SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 FROM pg_stat_activity
 		WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()), 0)`
 
+const tablesQuery = `SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) FROM pg_stat_user_tables
+	WHERE relid IN (to_regclass('parts'), to_regclass('messages'), to_regclass('bodies')) ORDER BY relname`
+
+// What is worth a word.
 const (
-	snapshotLong = 10 * time.Minute // how old a snapshot is that keeps dead rows and is worth a word
-	deadMany     = 200_000
+	snapshotLong = 10 * time.Minute // the age of a snapshot that keeps dead rows
+	deadMany     = 200_000          // of a table, where fewer are alive
+	claimLong    = time.Second
 )
 
-// Ask returns how the database is.
-func Ask(ctx context.Context, db DB) (h queue.Health, err error) {
+// Ask returns how the database is, whose slowest claim took so long.
+func Ask(ctx context.Context, db DB, claim time.Duration) (h queue.Health, err error) {
 	var noSync, noPages bool
-	var dead, live int64
 	var oldest float64
-	if err := db.QueryRow(ctx, healthQuery).Scan(&noSync, &noPages, &dead, &live, &oldest); err != nil {
+	if err := db.QueryRow(ctx, healthQuery).Scan(&noSync, &noPages, &oldest); err != nil {
 		return h, err
 	}
+	rows, err := db.Query(ctx, tablesQuery)
+	if err != nil {
+		return h, err
+	}
+	d := queue.DatabaseHealth{Snapshot: time.Duration(oldest * float64(time.Second)).Round(time.Second), Claim: claim}
+	d.Tables, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (t queue.TableHealth, err error) {
+		err = r.Scan(&t.Name, &t.Live, &t.Dead, &t.Bytes)
+		return t, err
+	})
+	if err != nil {
+		return h, err
+	}
+	d.Slow = slow(&d)
+	if noSync || noPages {
+		h.Notes = append(h.Notes, "the database server has fsync or full_page_writes off: mail that was accepted can be lost when its machine stops")
+	}
+	h.Notes = append(h.Notes, d.Slow...)
+	h.Database = &d
+	return h, nil
+}
+
+// slow returns what slows a database down.
+func slow(d *queue.DatabaseHealth) (list []string) {
 	note := func(is bool, text string, args ...any) {
 		if is {
-			h.Notes = append(h.Notes, fmt.Sprintf(text, args...))
+			list = append(list, fmt.Sprintf(text, args...))
 		}
 	}
-	age := time.Duration(oldest * float64(time.Second)).Round(time.Second)
-	h.Database = &queue.DatabaseHealth{DeadRows: dead, Snapshot: age}
-	note(noSync || noPages, "the database server has fsync or full_page_writes off: mail that was accepted can be lost when its machine stops")
-	note(age > snapshotLong, "a transaction has been open in the database for %s: deleted rows cannot be removed until it ends (pg_stat_activity shows whose it is)", age)
-	note(dead > deadMany && dead > 2*live, "the table parts has %d dead rows beside %d: is autovacuum running?", dead, live)
-	return h, nil
+	note(d.Snapshot > snapshotLong, "a transaction has been open in the database for %s: deleted rows cannot be removed until it ends (pg_stat_activity shows whose it is)", d.Snapshot)
+	for _, t := range d.Tables {
+		note(t.Dead > deadMany && t.Dead > 2*t.Live, "the table %s has %d dead rows beside %d: is autovacuum running?", t.Name, t.Dead, t.Live)
+	}
+	note(d.Claim > claimLong, "the database took %s to hand out mail that is due", d.Claim.Round(time.Millisecond))
+	return list
 }
 
 // Slowest remembers the longest of what took long, for one minute and the one before.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"mailhatch/gateway/queue"
 )
 
 func TestSlowest(t *testing.T) {
@@ -27,6 +30,26 @@ func TestSlowest(t *testing.T) {
 	}
 }
 
+// TestSlow: what slows a database down is said in words.
+func TestSlow(t *testing.T) {
+	healthy := queue.DatabaseHealth{Snapshot: 9 * time.Minute, Claim: 900 * time.Millisecond,
+		Tables: []queue.TableHealth{{Name: "bodies", Dead: 150_000}, {Name: "parts", Dead: 900_000, Live: 500_000}}}
+	if list := slow(&healthy); len(list) > 0 {
+		t.Errorf("a healthy one: %q", list)
+	}
+	for want, change := range map[string]func(d *queue.DatabaseHealth){
+		"a transaction has been open in the database for 11m0s": func(d *queue.DatabaseHealth) { d.Snapshot = 11 * time.Minute },
+		"the table bodies has 250000 dead rows beside 0":        func(d *queue.DatabaseHealth) { d.Tables = []queue.TableHealth{{Name: "bodies", Dead: 250_000}} },
+		"the database took 1.5s to hand out mail":               func(d *queue.DatabaseHealth) { d.Claim = 1500 * time.Millisecond },
+	} {
+		d := healthy
+		change(&d)
+		if list := slow(&d); len(list) != 1 || !strings.HasPrefix(list[0], want) {
+			t.Errorf("%q, want %q", list, want)
+		}
+	}
+}
+
 // server is a database with so many rows in each table.
 type server struct {
 	dead, live int64
@@ -35,6 +58,8 @@ type server struct {
 }
 
 func (s *server) QueryRow(context.Context, string, ...any) pgx.Row { return s }
+
+func (s *server) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, s.err }
 
 func (s *server) Scan(dest ...any) error {
 	*dest[0].(*int64), *dest[1].(*int64) = s.dead, s.live
