@@ -104,7 +104,7 @@ func move(t *testing.T, browser context.Context) {
 	b.visit("/overview")
 	b.shows("#attention", "bulk has been closed")
 	b.click("#attention a", "Move elsewhere…")
-	b.shows("h1", "Move to which upstream?")
+	b.shows("h1", "Move where?")
 	js[bool](b, `document.querySelector("#target").value = "main"; true`)
 	b.click(".primary", "Go on")
 	b.shows("h1", "Move 1 recipient of 1 message to main?")

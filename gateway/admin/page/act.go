@@ -39,6 +39,9 @@ type wish struct {
 	sel   api.Selection
 }
 
+// toRoutes is the target of a move that ends another one; no upstream can have this name.
+const toRoutes = "(routes)"
+
 const maxChosen = 1000 // messages of one form
 
 func badForm(words, hint string) error { return &refusal{http.StatusBadRequest, words, hint} }
@@ -54,7 +57,10 @@ func (p *Page) wish(v *view) (*wish, error) {
 		return nil, badForm("There is no such action.", "")
 	}
 	w := &wish{Deed: deeds()[i], IDs: f["id"], Query: f.Get("q")}
-	w.sel.Target = f.Get("target")
+	if w.sel.Target = f.Get("target"); w.sel.Target == toRoutes {
+		w.sel.Target, w.sel.Back = "", true
+		w.Deed.Effect = "They go where the routes say. What nobody has moved stays."
+	}
 	switch {
 	case len(w.IDs) > maxChosen:
 		return nil, badForm("That is too many messages at once.", "mailhatch queue takes any number.")
@@ -96,6 +102,7 @@ type confirmation struct {
 	*wish
 	*api.Changed
 	Target  string
+	Where   string   // Target, as people call it
 	Targets []string // of a move whose target is not chosen yet
 	Back    string
 }
@@ -109,6 +116,9 @@ func (p *Page) confirm(v *view) error {
 	c := &confirmation{wish: w, Target: w.sel.Target, Back: "/messages"}
 	if len(w.IDs) == 1 {
 		c.Back = "/messages/" + w.IDs[0]
+	}
+	if c.Where = c.Target; w.sel.Back {
+		c.Target, c.Where = toRoutes, "the routes"
 	}
 	if w.Deed.Action == api.Move && c.Target == "" {
 		if c.Targets, err = p.upstreamNames(v); err != nil {

@@ -103,8 +103,8 @@ func TestNotes(t *testing.T) {
 		all = append(all, n.Text)
 	}
 	text := strings.Join(all, "\n")
-	h.contains("the notes", text, "Not ready: new mail is refused: disk full.", "main is paused by ann since 12:00. 2 deliveries wait.", "bulk has been probing.", "sg refuses mail from root@example.com: 403; next try in 30 s.", "came 2 h ago", "2 deliveries are held",
-		"2 deliveries have failed", "The store: the log is long", "Stored bodies without a message were set aside in /x: 2.")
+	h.contains("the notes", text, "Not ready: new mail is refused: disk full.", "main is paused by ann since 12:00. 2 parts of mail wait.", "bulk has been probing.", "sg refuses mail from root@example.com: 403; next try in 30 s.", "came 2 h ago", "2 parts of mail are held",
+		"2 parts of mail have failed", "The store: the log is long", "Stored bodies without a message were set aside in /x: 2.")
 	if w := whole(list); w.Level != "bad" || w.Short != "Not ready: new mail is refused: disk full, 8 more" {
 		t.Errorf("the worst is %+v", w)
 	}
@@ -125,12 +125,12 @@ func TestWhole(t *testing.T) {
 	}{
 		"nothing":  {api.Status{}, "good", "All mail is moving", ""},
 		"waiting":  {api.Status{Queue: one(envelope.Queued)}, "good", "All mail is moving", ""},
-		"failed":   {api.Status{Queue: one(envelope.Failed)}, "info", "1 failed", "1 delivery has failed and can be tried again."},
-		"held":     {api.Status{Queue: one(envelope.Held)}, "info", "1 held", "1 delivery is held until somebody releases it."},
+		"failed":   {api.Status{Queue: one(envelope.Failed)}, "info", "1 failed", "1 part of mail has failed and can be tried again."},
+		"held":     {api.Status{Queue: one(envelope.Held)}, "info", "1 held", "1 part of mail is held until somebody releases it."},
 		"maildrop": {api.Status{Maildrop: &api.MaildropStatus{Refused: 1}}, "warn", "1 message left in the maildrop", "1 message could not be taken in"},
 		"refused":  {api.Status{Upstreams: []api.Upstream{{Name: "sg", State: "open", Why: "refuses mail from a@x.org", Refuses: []api.Refused{{From: "a@x.org"}}}}}, "warn", "sg refuses mail from a@x.org", "sg refuses mail from a@x.org."},
 		"senders":  {api.Status{Upstreams: []api.Upstream{{Name: "sg", State: "open", Why: "refuses mail from a@x.org; and 1 more", Refuses: []api.Refused{{From: "a@x.org"}, {From: "b@x.org"}}}}}, "warn", "sg refuses mail from 2 senders", "and 1 more."},
-		"closed":   {api.Status{Upstreams: []api.Upstream{{Name: "bulk", State: "closed", Queued: 1}}}, "warn", "1 waits for bulk", "1 delivery waits."},
+		"closed":   {api.Status{Upstreams: []api.Upstream{{Name: "bulk", State: "closed", Queued: 1}}}, "warn", "1 waits for bulk", "1 part of mail waits."},
 		"an end":   {api.Status{Upstreams: []api.Upstream{{Name: "bulk", State: "open", Expiries: []api.Expiry{{Name: "token", At: time.Now()}}}}, Queue: one(envelope.Held)}, "warn", "bulk: its token ends soon, 1 more", "ends on"},
 	} {
 		list := h.page.notes(&view{now: time.Now()}, &tc.st)

@@ -96,18 +96,20 @@ func maildropNotes(now time.Time, d *api.MaildropStatus) (list []note) {
 	return list
 }
 
-// deliveries writes how many parts there are of messages: each is what some recipients wait for together.
-func deliveries(n int) string { return say.Number(n) + " " + say.Plural(n, "delivery", "deliveries") }
+// parts writes how many parts of mail there are, as commands call them: each is what some recipients of a message wait for together.
+func parts(n int) string { return say.Number(n) + " " + unit(n) }
 
-// deliveriesWait writes that so many of them wait.
-func deliveriesWait(n int) string { return deliveries(n) + " " + say.Plural(n, "waits", "wait") }
+func unit(n int) string { return say.Plural(n, "part of mail", "parts of mail") }
+
+// partsWait writes that so many of them wait.
+func partsWait(n int) string { return parts(n) + " " + say.Plural(n, "waits", "wait") }
 
 func held(n int) string {
-	return deliveries(n) + say.Plural(n, " is held until somebody releases it.", " are held until somebody releases them.")
+	return parts(n) + say.Plural(n, " is held until somebody releases it.", " are held until somebody releases them.")
 }
 
 func failed(n int) string {
-	return deliveries(n) + say.Plural(n, " has", " have") + " failed and can be tried again."
+	return parts(n) + say.Plural(n, " has", " have") + " failed and can be tried again."
 }
 
 // paused is what people see for the state of an upstream that an operator has paused.
@@ -148,7 +150,7 @@ func upstreamNote(now time.Time, u *api.Upstream) (note, bool) {
 	n.Text += "."
 	if u.Queued > 0 {
 		n.Short = say.Number(u.Queued) + say.Plural(u.Queued, " waits for ", " wait for ") + u.Name
-		n.Text += " " + deliveriesWait(u.Queued) + "."
+		n.Text += " " + partsWait(u.Queued) + "."
 		n.Do = append(n.Do, button{"Move elsewhere…", "/act?do=move&q=state:queued+upstream:" + url.QueryEscape(u.Name)})
 	}
 	return n, true

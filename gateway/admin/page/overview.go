@@ -134,7 +134,7 @@ func (p *Page) today(now time.Time, st *api.Status) []figure {
 	return []figure{
 		{"Accepted today", "accepted", "/messages?q=since:today", today.Accepted, say.Plural(today.Accepted, "message", "messages"), before(yesterday.Accepted), to},
 		{"Sent today", "sent", "/messages?q=state:sent+since:today", today.Sent, say.Plural(today.Sent, "recipient", "recipients"), before(yesterday.Sent), ""},
-		{"Waiting", "waits", "/messages?q=state:waits", waiting.Parts, say.Plural(waiting.Parts, "delivery", "deliveries"), oldest, ""},
+		{"Waiting", "waits", "/messages?q=state:waits", waiting.Parts, unit(waiting.Parts), oldest, ""},
 		{"Failed today", "failed", "/messages?q=state:failed", today.Failed, say.Plural(today.Failed, "recipient", "recipients"), before(yesterday.Failed), ""},
 	}
 }

@@ -39,9 +39,9 @@ func TestOverview(t *testing.T) {
 	}
 	for _, span := range []string{"", "?span=1h", "?span=24h", "?span=7d", "?span=nonsense"} {
 		text = h.see("/overview" + span)
-		h.contains("the overview", text, "Needs attention", "1 waits for bulk", "bulk has been closed for 12 min: 401 <key> is invalid; probe in 27 s. 1 delivery waits.", "Move elsewhere…",
-			"1 delivery is held", "has failed and can be tried again", "The certificate of old ends on", "could not be renewed",
-			"Sent today 1,234", "Failed today 1", "Waiting 1 delivery the oldest for", "half within about", "put off")
+		h.contains("the overview", text, "Needs attention", "1 waits for bulk", "bulk has been closed for 12 min: 401 <key> is invalid; probe in 27 s. 1 part of mail waits.", "Move elsewhere…",
+			"1 part of mail is held", "has failed and can be tried again", "The certificate of old ends on", "could not be renewed",
+			"Sent today 1,234", "Failed today 1", "Waiting 1 part of mail the oldest for", "half within about", "put off")
 	}
 }
 
@@ -135,7 +135,7 @@ func TestAct(t *testing.T) {
 	h.contains("a question about nothing", h.see("/act?do=release&id="+id), "Nothing to release")
 	h.status = []api.Upstream{{Name: "relay", State: "open"}, {Name: "main", State: "open"}, {Name: "gone"}}
 	text = h.see("/act?do=move&id=" + id)
-	h.contains("the choice", text, "Move to which upstream?", "relay")
+	h.contains("the choice", text, "Move where?", "relay", "back to the routes")
 	if strings.Contains(text, "gone") {
 		t.Error("an upstream that the config has not is a choice")
 	}
@@ -143,6 +143,15 @@ func TestAct(t *testing.T) {
 	w = h.ask("POST", "/act", url.Values{"do": {"move"}, "target": {"relay"}, "q": {"upstream:bulk to:ann"}})
 	h.contains("the answer", h.text("/act", w), "1 recipient of 1 message is moved.")
 	h.contains("the message", h.see("/messages/"+id), "serves upstream relay", "moved it to relay for ann@example.org")
+	back := "/act?do=move&target=(routes)&id=" + id
+	h.contains("the question", h.see(back), "Move 1 recipient of 1 message to the routes?", "What nobody has moved stays.")
+	if form := h.ask("GET", back, nil).Body.String(); !strings.Contains(form, `name="target" value="(routes)"`) {
+		t.Errorf("the form does not say where: %s", form)
+	}
+	w = h.ask("POST", "/act", url.Values{"do": {"move"}, "target": {toRoutes}, "q": {"to:ann"}})
+	h.contains("the answer", h.text("/act", w), "1 recipient of 1 message is moved.")
+	h.contains("the message", h.see("/messages/"+id), "to the routes for ann@example.org")
+	h.contains("a question about nothing", h.see("/act?do=move&target=(routes)&id="+id), "Nothing to move")
 	for _, query := range []string{"do=explode&id=" + id, "do=hold", "do=hold&%zz", "do=hold" + strings.Repeat("&id="+id, maxChosen+1), "do=hold&q=tow:x", "do=hold&q=state:sent",
 		"do=hold&q=provider-id:x", "do=move&target=nowhere&id=" + id} {
 		if w := h.ask("GET", "/act?"+query, nil); w.Code != http.StatusBadRequest {
@@ -200,7 +209,7 @@ func TestUpstreams(t *testing.T) {
 		"is renewed before its end", "refuses mail from root@example.com: 403", "mail from *@example.net: 403 domain", "ends then", "paused by ann", "Resume…", "Probe now…", "It is not in the config")
 	for action, want := range map[string]string{"pause": "Pause bulk?", "resume": "Resume bulk?", "probe": "Probe bulk now?"} {
 		target := "/upstreams/bulk/" + action
-		h.contains("the question", h.see(target), want, "1 delivery waits for it")
+		h.contains("the question", h.see(target), want, "1 part of mail waits for it")
 		if w := h.ask("POST", target, url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/upstreams?did="+action+"-bulk#up-bulk" || h.steered != action+" bulk by page: ann" {
 			t.Errorf("%s: %d, %s", action, w.Code, h.steered)
 		}

@@ -81,7 +81,7 @@ func factsOf(u *api.Upstream, now time.Time) []fact {
 	if u.NextProbe.After(now) && u.PausedBy == "" {
 		list = append(list, fact{Name: "Next probe", At: u.NextProbe})
 	}
-	waits := deliveries(u.Queued)
+	waits := parts(u.Queued)
 	if u.Queued > 0 && u.State == "open" && u.NextAt.After(now) {
 		waits += ", the next at " + u.NextAt.Local().Format("15:04:05")
 	}

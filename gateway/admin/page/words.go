@@ -17,7 +17,7 @@ func words() template.FuncMap {
 	return template.FuncMap{
 		"state": stateWord, "shape": stateShape, "size": say.Size, "number": say.Number, "count": say.Count, "ago": ago, "until": until,
 		"clip": say.Clip, "lower": strings.ToLower,
-		"tone": stateTone, "deliveriesWait": deliveriesWait,
+		"tone": stateTone, "partsWait": partsWait,
 	}
 }
 
