@@ -76,6 +76,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
+		case <-f.cfg.Store.Heard():
 		case <-f.wake:
 			if failed { // no quicker than the ticker
 				<-tick.C

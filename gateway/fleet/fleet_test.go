@@ -183,6 +183,29 @@ func TestProberDies(t *testing.T) {
 	})
 }
 
+// TestPausesAreFollowed: at once where the store says that there is something to hear, and once a second in any case.
+func TestPausesAreFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a := w.gateway("a", deliver.Upstream{})
+		follows := func() int {
+			synctest.Wait()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.follows
+		}
+		n := follows()
+		w.store.Say()
+		if got := follows(); got != n+1 {
+			t.Errorf("followed %d times, want %d", got, n+1)
+		}
+		time.Sleep(soon)
+		if got := follows(); got < n+3 {
+			t.Errorf("followed %d times within %v", got-n-1, soon)
+		}
+	})
+}
+
 func TestQuotaIsEachOnesOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)

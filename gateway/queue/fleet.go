@@ -44,6 +44,10 @@ type Fleet interface {
 	Replace(ctx context.Context, name string, value []byte, version int64) (now int64, err error)
 	// Notes returns the notes whose names begin with prefix, by name.
 	Notes(ctx context.Context, prefix string) ([]Note, error)
+
+	// Heard has a token after an operator has paused or resumed a lane at any gateway, where the store can say so at once. It
+	// may miss some, and there may be nothing to hear: who wants to know asks now and then all the same.
+	Heard() <-chan struct{}
 }
 
 // GatewayKept is how long a gateway is listed that has not left and gives no sign of life.

@@ -24,8 +24,8 @@ const (
 	partBytes        = 250
 	mailBytes        = 8700 // of messages and bodies: a page for a body
 	historyBytes     = 1500 // a record, with its indexes
-	idleConnections  = 3    // that a gateway keeps
-	mostConnections  = 12   // its pool
+	idleConnections  = 4    // that a gateway keeps
+	mostConnections  = 12   // its pool, and the one that listens
 )
 
 // CPU of the server, measured on the machine of doc/performance.md (BenchmarkCosts), and how long things take there.

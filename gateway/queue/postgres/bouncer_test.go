@@ -86,7 +86,8 @@ func bouncer(t *testing.T, rawURL string) string {
 
 // TestBouncer: all that a gateway does goes by way of a pgbouncer whose connections change with each transaction.
 func TestBouncer(t *testing.T) {
-	s := open(t, queue.Settings{URL: bouncer(t, server.New(t)), Lease: 200 * time.Millisecond})
+	direct := server.New(t)
+	s := open(t, queue.Settings{URL: bouncer(t, direct), Lease: 200 * time.Millisecond})
 	ctx := t.Context()
 	const each = 30
 	var work sync.WaitGroup
@@ -128,6 +129,12 @@ func TestBouncer(t *testing.T) {
 	}
 	if list, err := s.Search(ctx, queue.HistoryFilter{State: envelope.Sent, Limit: 5}); err != nil || len(list) != 5 {
 		t.Errorf("Search: %d, %v", len(list), err)
+	}
+	if err := s.Pause(ctx, "other", "root"); err != nil {
+		t.Errorf("Pause: %v", err)
+	}
+	if n := server.Row(t, direct, "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"); n != "0" || len(s.Fleet().Heard()) > 0 {
+		t.Errorf("%s sessions listen, which others use too", n)
 	}
 	if err := s.Fleet().Beat(ctx, queue.Gateway{}); err != nil {
 		t.Errorf("Beat: %v", err)

@@ -35,7 +35,8 @@
 // the new version of a row stays on its page. Messages and bodies are written once and deleted once. History is
 // changed by what providers tell later alone: it has a partition for each day, which is dropped as a whole, and in between a
 // horizon hides what is older.
-// Nothing here uses NOTIFY: it takes one lock over all commits of the server. A gateway asks every 100 ms whether mail of
+// NOTIFY is for what operators pause and resume alone, as it takes one lock over all commits of the server that use it, and where
+// it cannot be heard, as behind a pooler, gateways find out when they ask. A gateway asks every 100 ms whether mail of
 // others is due in its lanes, with one statement for all lanes; its own mail wakes it at once. Beyond 50 gateways each asks
 // less often, so that all together ask 500 times a second.
 //

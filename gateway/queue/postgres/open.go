@@ -238,7 +238,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	helpers, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
-	for _, helper := range []func(context.Context){s.watch, s.beat, s.putAway, s.makeDays, func(ctx context.Context) { upkeep.Vacuum(ctx, s.pool, s.log) }} {
+	for _, helper := range []func(context.Context){s.watch, s.beat, s.putAway, s.makeDays, s.hear, func(ctx context.Context) { upkeep.Vacuum(ctx, s.pool, s.log) }} {
 		work.Go(func() { helper(helpers) })
 	}
 	var writers sync.WaitGroup
@@ -251,6 +251,13 @@ func (s *Store) Run(ctx context.Context) error {
 	stop()
 	work.Wait()
 	return nil
+}
+
+// hear listens for what operators pause at other gateways.
+func (s *Store) hear(ctx context.Context) {
+	s.fleet.Hear(ctx, func(ctx context.Context) (*pgx.Conn, error) {
+		return pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	})
 }
 
 func (s *Store) end() { s.endOnce.Do(func() { close(s.over) }) }

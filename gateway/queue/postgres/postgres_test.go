@@ -73,3 +73,33 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("%s sessions", n)
 	}
 }
+
+// TestPausesAreHeard: what an operator pauses and resumes at one gateway another one hears at once, also after it has lost
+// its connection.
+func TestPausesAreHeard(t *testing.T) {
+	url := server.New(t)
+	a, b := open(t, queue.Settings{URL: url, Gateway: "a"}), open(t, queue.Settings{URL: url, Gateway: "b"})
+	hear := func(what string) {
+		t.Helper()
+		select {
+		case <-b.Fleet().Heard():
+		case <-time.After(30 * time.Second):
+			t.Fatalf("b has not heard %s", what)
+		}
+	}
+	hear("that it listens")
+	if err := a.Pause(t.Context(), "x", "root"); err != nil {
+		t.Fatal(err)
+	}
+	hear("a pause")
+	if err := a.Resume(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	hear("its end")
+	server.Exec(t, url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
+	hear("that it listens again")
+	if err := a.Pause(t.Context(), "x", "root"); err != nil {
+		t.Fatal(err)
+	}
+	hear("another pause")
+}

@@ -20,7 +20,7 @@ import (
 
 const (
 	connectTime = 5 * time.Second
-	maxConns    = 12              // of a gateway, unless pool_max_conns of the URL says else
+	maxConns    = 11              // of a gateway beside the one that listens, unless pool_max_conns of the URL says else
 	idleConn    = 2 * time.Minute // that a connection is kept without use, unless pool_max_conn_idle_time says else
 	// StatementTime is how long the server may work on one statement.
 	StatementTime = 30 * time.Second
@@ -226,6 +226,9 @@ func Text(s string) string {
 	}
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "�"), "�")
 }
+
+// Pauses is the channel (NOTIFY) on which gateways hear that a lane was paused or resumed.
+const Pauses = "mailhatch_pauses"
 
 // Change runs a transaction, again if it was undone for what may pass.
 func Change(ctx context.Context, pool *pgxpool.Pool, do func(tx pgx.Tx) error) (err error) {

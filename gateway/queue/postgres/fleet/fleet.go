@@ -34,13 +34,15 @@ type Fleet struct {
 	db    DB
 	name  string
 	lease time.Duration
+	heard chan struct{} // see Hear
+	check time.Duration // hearCheck
 }
 
 var _ queue.Fleet = (*Fleet)(nil)
 
 // New returns the fleet of a database as a gateway of that name has it.
 func New(db DB, gateway string, lease time.Duration) *Fleet {
-	return &Fleet{db: db, name: gateway, lease: lease}
+	return &Fleet{db: db, name: gateway, lease: lease, heard: make(chan struct{}, 1), check: hearCheck}
 }
 
 // soft begins a statement whose commit does not wait for the disk; it must read from soft.

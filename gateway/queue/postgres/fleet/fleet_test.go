@@ -2,13 +2,16 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/postgres/database"
 	"mailhatch/gateway/queue/postgres/postgrestest"
 	"mailhatch/gateway/queue/queuetest/fleettest"
 )
@@ -79,5 +82,45 @@ func TestOldRowsGo(t *testing.T) {
 	}
 	if list, err := f.Gateways(ctx); err != nil || len(list) != 1 {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// TestHear: it listens for as long as it is asked to, also after a connection that could not be made and long silence.
+func TestHear(t *testing.T) {
+	url := server.New(t)
+	f := New(nil, "a", time.Minute)
+	f.check = 20 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	conns := make(chan *pgx.Conn, 2)
+	go func() {
+		defer close(ended)
+		failed := false
+		f.Hear(ctx, func(ctx context.Context) (*pgx.Conn, error) {
+			if !failed {
+				failed = true
+				return nil, errors.New("away")
+			}
+			conn, err := pgx.Connect(ctx, url)
+			conns <- conn
+			return conn, err
+		})
+	}()
+	hear := func() {
+		t.Helper()
+		select {
+		case <-f.Heard():
+		case <-time.After(30 * time.Second):
+			t.Fatal("nothing was heard")
+		}
+	}
+	hear() // that it listens
+	time.Sleep(5 * f.check)
+	server.Exec(t, url, "NOTIFY "+database.Pauses)
+	hear()
+	stop()
+	<-ended
+	if len(conns) != 1 || !(<-conns).IsClosed() {
+		t.Error("it has made another connection, or left one open")
 	}
 }

@@ -26,6 +26,7 @@ type Memory struct {
 	locks    map[string]lock
 	notes    map[string]queue.Note
 	versions map[string]int64
+	heard    chan struct{}
 }
 
 type (
@@ -43,8 +44,11 @@ type (
 // NewMemory returns an empty store.
 func NewMemory(lease time.Duration) *Memory {
 	return &Memory{Lease: lease, gateways: map[string]queue.Gateway{}, turns: map[string]time.Time{}, places: map[string]map[string]place{},
-		counts: map[string]count{}, locks: map[string]lock{}, notes: map[string]queue.Note{}, versions: map[string]int64{}}
+		counts: map[string]count{}, locks: map[string]lock{}, notes: map[string]queue.Note{}, versions: map[string]int64{}, heard: make(chan struct{}, 1)}
 }
+
+// Say makes one gateway hear that a lane was paused or resumed.
+func (m *Memory) Say() { m.heard <- struct{}{} }
 
 // Break makes all calls fail with err until it is called with nil.
 func (m *Memory) Break(err error) {
@@ -236,6 +240,8 @@ func (m *member) Replace(ctx context.Context, name string, value []byte, version
 	m.notes[name] = queue.Note{Name: name, Value: slices.Clone(value), By: m.name, At: time.Now(), Version: m.versions[name]}
 	return m.versions[name], nil
 }
+
+func (m *member) Heard() <-chan struct{} { return m.heard }
 
 func (m *member) Notes(ctx context.Context, prefix string) ([]queue.Note, error) {
 	defer m.mu.Unlock()
