@@ -34,8 +34,8 @@ func configKeys(example string) string {
 			text()
 		case exampleKey.MatchString(line):
 			fmt.Fprintf(&w, ".TP\n\\fB%s\\fR\n", Escape(strings.TrimPrefix(line, "#")))
-			if comment == nil {
-				comment = []string{"As above."}
+			if comment == nil { // its name says it, or a table above does
+				fmt.Fprintln(&w, `\&`)
 			}
 			text()
 		case strings.HasPrefix(line, "#"):
