@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
@@ -173,6 +174,20 @@ func TestRefusalsThatRepeatTheMail(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestRefusalUntil: the date of a refusal is its own, though a mail has one of the same day.
+func TestRefusalUntil(t *testing.T) {
+	for _, kind := range apiKinds {
+		at := time.Now().Add(3 * time.Hour).UTC()
+		message := "From: app@example.com\nTo: ann@example.org\nSubject: s\nDate: " + at.Format(time.RFC1123Z) + "\n\nbody\n"
+		until := []string{"sending limit exceeded, try again after " + at.Format(http.TimeFormat), "Not now. Your limit resets at " + at.Format(time.RFC3339)}
+		refused(t, kind.name, message, []int{400, 429}, until, func(form, words string, status int, e *upstream.Error) {
+			if e.Class != upstream.Throttled || e.RetryAfter < 2*time.Hour || e.RetryAfter > 3*time.Hour {
+				t.Errorf("%s, %d %s, %q: %v, %v", kind.name, status, form, words, e.Class, e.RetryAfter)
+			}
+		})
 	}
 }
 

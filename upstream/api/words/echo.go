@@ -10,8 +10,12 @@ var word = regexp.MustCompile(`[\pL\pN]+`)
 
 func betweenWords(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) }
 
+// inDate finds a day, a month, a year, a time or a zone beside another. Every mail has a date, and a refusal may say when
+// to come back.
+var inDate = regexp.MustCompile(`^(?:\pN\w* (?:\pN\w*|\pL{1,3})|\pL{1,3} \pN\w*)$`)
+
 // Without returns a provider's message with x in place of what it may repeat from a mail: each word that has the same
-// neighbour, before or after it, in one of the texts.
+// neighbour, before or after it, in one of the texts. Dates stay.
 func Without(message string, texts []string) string {
 	message = message[:min(len(message), looked)]
 	places := word.FindAllStringIndex(message, -1)
@@ -19,7 +23,7 @@ func Without(message string, texts []string) string {
 	last := ""
 	for i, at := range places {
 		next := strings.ToLower(message[at[0]:at[1]])
-		if pair := [2]string{last, next}; i > 0 {
+		if pair := [2]string{last, next}; i > 0 && !inDate.MatchString(last+" "+next) {
 			pairs[pair] = append(pairs[pair], i-1)
 		}
 		last = next
