@@ -317,6 +317,7 @@ const aboutClosing = `
 A refusal that would meet every message closes the upstream: mail waits or goes to the next of ` + "`via`" + `, and nothing bounces. Such refusals are
 a wrong key; an account that is suspended or not activated; a plan or bill; a sandbox; a domain that is not verified (this closes the upstream only for mail
 of that domain); and a limit per second, hour, day or month. Each kind knows its provider's documented codes. If a code can mean several things,
-the provider's words decide. An unknown refusal is tried again later and closes nothing. See
+the provider's words decide. An unknown status closes nothing and is
+tried again later; a 400 or 422 whose words concern none of this counts against the mail alone. See
 [classes of failure](delivery.md#classes-of-failure).
 `
