@@ -78,6 +78,9 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if _, err := os.Stat(s.binary); err != nil {
 		return fmt.Errorf("no mailhatch to run: %w (make build)", err)
 	}
+	if s.dir, err = filepath.Abs(s.dir); err != nil { // the gateway takes it beside its config
+		return err
+	}
 	if s.dir, err = os.MkdirTemp(s.dir, "soak"); err != nil {
 		return err
 	}
