@@ -4,12 +4,15 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"mailhatch/gateway/queue/postgres/postgrestest"
 )
 
 // messages is how many are sent; $MAILHATCH_FLEET_MESSAGES sets another number.
@@ -126,14 +129,71 @@ func TestDatabaseAway(t *testing.T) {
 	if n := w.count(); n != taken+20 {
 		t.Errorf("%d of 20 messages were taken once the database was back", n-taken)
 	}
-	for deadline := time.Now().Add(patient); len(w.missing()) > 0; time.Sleep(50 * time.Millisecond) {
-		if missing := w.missing(); time.Now().After(deadline) && len(missing) > 0 {
-			t.Fatalf("%d acknowledged recipients got nothing, such as %s\n%s", len(missing), missing[0], w.logs())
-		}
-	}
+	w.awaitAll()
 	for rcpt, n := range w.arrivals() {
 		if n > 1 && !strings.HasSuffix(rcpt, "@relay.example.org") {
 			t.Errorf("%s got %d", rcpt, n)
+		}
+	}
+}
+
+// TestInFlight: what is being offered when the database goes is offered to its end, once, and recorded when that is back; meanwhile
+// the gateway does not ask for it all the time. A database that hangs is away too.
+func TestInFlight(t *testing.T) {
+	w := newTown(t, 1)
+	db := w.url
+	p := postgrestest.NewProxy(t, db)
+	w.url = p.URL
+	m := w.members[0]
+	m.spool = true
+	m.start()
+	hold := make(chan struct{})
+	w.hold.Store(&hold)
+	for w.held.Load() == 0 { // some of the mail is for the relay
+		w.session(m, w.count()+1)
+	}
+	p.Away(true)
+	w.hold.Store(nil)
+	close(hold)
+	m.awaitReady("that the database is away", func(why string) bool { return strings.Contains(why, "kept in the spool") })
+	before, _ := p.Count()
+	const rest = 4 * time.Second
+	time.Sleep(rest)
+	after, _ := p.Count()
+	if t.Logf("%d connections were tried within %s", after-before, rest); after-before > 20*int64(rest/time.Second) {
+		t.Error("it asks all the time")
+	}
+	p.Away(false)
+	w.awaitAll()
+	m.awaitReady("that it is ready", func(why string) bool { return why == "" })
+
+	p.Hang(true)
+	m.awaitReady("that the database is away", func(why string) bool { return strings.Contains(why, "kept in the spool") })
+	want := w.count() + 20
+	w.session(m, want)
+	if n := w.count(); n != want {
+		t.Errorf("%d of 20 messages were taken while the database hung", 20-want+n)
+	}
+	p.Hang(false)
+	w.awaitAll()
+	m.signal(syscall.SIGTERM)
+	m.await()
+	for rcpt, n := range w.arrivals() {
+		if n != 1 {
+			t.Errorf("%s got %d", rcpt, n)
+		}
+	}
+	if n := server.Row(t, db, "SELECT count(DISTINCT message)::text || ' ' || (SELECT count(*) FROM parts) FROM history WHERE state = 3"); n != fmt.Sprint(w.count(), " 0") {
+		t.Errorf("messages in the history and parts in the queue: %s, want %d and none", n, w.count())
+	}
+}
+
+// awaitAll waits until all that was acknowledged has arrived.
+func (w *town) awaitAll() {
+	w.t.Helper()
+	for deadline := time.Now().Add(patient); len(w.missing()) > 0; time.Sleep(50 * time.Millisecond) {
+		if missing := w.missing(); time.Now().After(deadline) && len(missing) > 0 {
+			w.t.Fatalf("%d acknowledged recipients got nothing, such as %s\n%s", len(missing), missing[0], w.logs())
 		}
 	}
 }

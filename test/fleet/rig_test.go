@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,9 @@ type town struct {
 	relay   *upstreamtest.SMTP
 	late    *upstreamtest.Server // an upstream that only new configs know
 	members []*member
+
+	hold atomic.Pointer[chan struct{}] // offers to the relay end when it is closed; nil: at once
+	held atomic.Int32                  // offers that wait for it
 
 	mu    sync.Mutex
 	acked map[string][]string // recipients of acknowledged messages, by subject
@@ -81,7 +85,13 @@ func newTown(t *testing.T, gateways int) *town {
 	w.api, w.late = upstreamtest.NewResend("re_key"), upstreamtest.NewResend("re_late")
 	t.Cleanup(w.api.Close)
 	t.Cleanup(w.late.Close)
-	w.relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{})
+	w.relay = upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: func(s upstreamtest.SMTPStep) (r upstreamtest.SMTPReaction) {
+		if hold := w.hold.Load(); hold != nil && s.Stage == upstreamtest.SMTPDot {
+			w.held.Add(1)
+			<-*hold
+		}
+		return r
+	}})
 	for n := range gateways {
 		m := &member{town: w, name: fmt.Sprintf("g%d", n), dir: filepath.Join(w.dir, fmt.Sprintf("g%d", n)), addr: freeport.Addr(t), admin: freeport.Addr(t)}
 		if err := os.MkdirAll(m.dir, 0o700); err != nil {

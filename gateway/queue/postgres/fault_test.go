@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -80,93 +79,6 @@ func TestLostBeforeEnd(t *testing.T) {
 	if n := len(claim(t, other, 1, time.Hour)); n != 0 {
 		t.Error("it is in the queue again")
 	}
-}
-
-// TestServerStops: what was acknowledged while the server was stopped, killed and its connections ended is there, once.
-func TestServerStops(t *testing.T) {
-	url := server.Schema(t, t.Name())
-	s := open(t, queue.Settings{URL: url})
-	stop := make(chan struct{})
-	var mu sync.Mutex
-	acked, ended := map[string]bool{}, map[string]int{}
-	var refused int
-	var work sync.WaitGroup
-	for n := range 4 {
-		work.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				id, err := commit(s, fmt.Sprint(n, i), mail("bob@example.org"))
-				mu.Lock()
-				if err == nil {
-					acked[id] = true
-				} else if refused++; !errors.Is(err, queue.ErrAway) && !strings.Contains(err.Error(), "has not said") {
-					t.Errorf("Commit: %v", err)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	work.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			leases, _ := s.Claim(context.Background(), lane, 16, time.Hour)
-			for _, l := range leases {
-				for err := l.Finish(context.Background(), sent(l)); err != nil && !errors.Is(err, queue.ErrFenced); err = l.Finish(context.Background(), sent(l)) {
-					time.Sleep(10 * time.Millisecond)
-				}
-			}
-		}
-	})
-	some := func() {
-		t.Helper()
-		mu.Lock()
-		goal := len(acked) + 200
-		mu.Unlock()
-		await(t, "mail to be accepted", func() bool { mu.Lock(); defer mu.Unlock(); return len(acked) >= goal })
-	}
-	some()
-	server.Terminate(t, url)
-	some()
-	server.Restart(t)
-	some()
-	server.Kill(t)
-	server.Start(t)
-	some()
-	close(stop)
-	work.Wait()
-	list, err := s.List(t.Context(), queue.Filter{}, queue.Page{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range list {
-		ended[m.ID]++
-	}
-	records, err := s.Search(t.Context(), queue.HistoryFilter{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range records {
-		ended[r.ID]++
-	}
-	for id := range acked {
-		if ended[id] != 1 {
-			t.Errorf("%s was acknowledged and is there %d times", id, ended[id])
-		}
-	}
-	for id, n := range ended {
-		if n != 1 {
-			t.Errorf("%s is there %d times", id, n)
-		}
-	}
-	t.Logf("%d acknowledged, %d refused, %d sent", len(acked), refused, len(records))
 }
 
 // TestTakeOver: the lease of a gateway that lives goes on; that of a dead one ends, and what it had is interrupted.

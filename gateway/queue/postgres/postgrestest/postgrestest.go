@@ -14,8 +14,6 @@ import (
 	"hash/fnv"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +35,8 @@ type Settings struct {
 	Sync bool
 	// Options are further settings of the server, such as "max_connections=20".
 	Options []string
+	// Own makes a server beside that of the test binary, which other processes do not find. Who has it closes it.
+	Own bool
 }
 
 // Server is a PostgreSQL server that starts when the first test asks for a database.
@@ -52,15 +52,21 @@ type Server struct {
 }
 
 // New returns a server that does not run yet. A process that was started by a test with a server uses that one.
-func New(s Settings) *Server { return &Server{settings: s, folder: os.Getenv(shared)} }
+func New(s Settings) *Server {
+	if s.Own {
+		return &Server{settings: s}
+	}
+	return &Server{settings: s, folder: os.Getenv(shared)}
+}
 
 // Main runs the tests of a package and stops the server after them.
 func (s *Server) Main(m *testing.M) int {
-	defer s.close()
+	defer s.Close()
 	return m.Run()
 }
 
-func (s *Server) close() {
+// Close stops a server of Settings.Own.
+func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mine {
@@ -119,6 +125,13 @@ func databaseOf(rawURL string) string {
 		return ""
 	}
 	return strings.TrimPrefix(u.Path, "/")
+}
+
+// Set changes a setting of the running server.
+func (s *Server) Set(t testing.TB, name, value string) {
+	t.Helper()
+	s.Exec(t, s.url("postgres"), "ALTER SYSTEM SET "+name+" = '"+value+"'")
+	s.Exec(t, s.url("postgres"), "SELECT pg_reload_conf()")
 }
 
 func (s *Server) url(database string) string {
@@ -222,7 +235,9 @@ func (s *Server) launch() (err error) {
 			return err
 		}
 		s.mine = true
-		_ = os.Setenv(shared, s.folder) // for the processes that tests start
+		if !s.settings.Own {
+			_ = os.Setenv(shared, s.folder) // for the processes that tests start
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -243,33 +258,39 @@ func (s *Server) launch() (err error) {
 	}
 }
 
-// CPU is what the server's processes have used so far, as far as Linux reports it; 0 elsewhere.
-func (s *Server) CPU() (used time.Duration) {
-	text, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
-	pid, _, _ := strings.Cut(string(text), "\n")
+// Standby returns a server that follows this one as a streaming standby, until the end of the test. This one needs the
+// options "wal_level=replica" and "max_wal_senders=4".
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	s.ready(t)
+	folder, err := s.clone()
 	if err != nil {
-		return 0
+		t.Fatalf("postgres: %v", err)
 	}
-	all, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
-	for _, file := range all {
-		text, err := os.ReadFile(file)
-		i := strings.LastIndex(string(text), ")") // the name may hold anything
-		if err != nil || i < 0 {
-			continue
-		}
-		f := strings.Fields(string(text[i+1:])) // from the third field of proc_pid_stat(5) on
-		own := filepath.Base(filepath.Dir(file)) == pid
-		if len(f) < 15 || !own && f[1] != pid {
-			continue
-		}
-		fields := f[11:13]
-		if own {
-			fields = f[11:15] // with its children that have ended
-		}
-		for _, ticks := range fields {
-			n, _ := strconv.ParseInt(ticks, 10, 64)
-			used += time.Duration(n) * 10 * time.Millisecond
-		}
+	standby := &Server{settings: s.settings, folder: folder, mine: true, programs: s.programs}
+	t.Cleanup(standby.Close)
+	standby.ready(t)
+	return standby
+}
+
+// Promote makes a standby a server of its own.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	if s.Row(t, s.url("postgres"), "SELECT pg_promote()::text") != "true" {
+		t.Fatal("postgres: the standby was not promoted")
 	}
-	return used
+}
+
+// Both returns the URL of a database for clients that look for the one of two servers that takes changes.
+func (s *Server) Both(t testing.TB, other *Server, rawURL string) string {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("host", s.folder+","+other.folder)
+	q.Set("target_session_attrs", "read-write")
+	u.RawQuery = q.Encode()
+	return u.String()
 }

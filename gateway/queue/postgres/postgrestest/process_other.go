@@ -10,6 +10,10 @@ func find() (folder, missing string) {
 
 func prepare(string) (string, error) { return "", errors.ErrUnsupported }
 
+func (*Server) clone() (string, error) { return "", errors.ErrUnsupported }
+
+func (*Server) limit(string, string) error { return errors.ErrUnsupported }
+
 type process struct{}
 
 func start(string, string, Settings) (*process, error) { return nil, errors.ErrUnsupported }

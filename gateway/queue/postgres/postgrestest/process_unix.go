@@ -83,6 +83,43 @@ func prepare(programs string) (folder string, err error) {
 	return folder, err
 }
 
+// clone makes a folder with the data of a running server, for a standby of it.
+func (s *Server) clone() (folder string, err error) {
+	who, err := account()
+	if err != nil {
+		return "", err
+	}
+	if folder, err = os.MkdirTemp("/tmp", "postgrestest"); err != nil {
+		return "", err
+	}
+	if who != nil {
+		err = os.Chown(folder, int(who.Uid), int(who.Gid))
+	}
+	if err == nil {
+		backup := exec.Command(filepath.Join(s.programs, "pg_basebackup"), "-h", s.folder, "-U", "postgres", "-D", filepath.Join(folder, "data"), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+		backup.Dir, backup.SysProcAttr = folder, &syscall.SysProcAttr{Credential: who}
+		var out []byte
+		if out, err = backup.CombinedOutput(); err != nil {
+			err = fmt.Errorf("pg_basebackup: %w\n%s", err, out)
+		}
+	}
+	if err != nil {
+		_ = os.RemoveAll(folder)
+	}
+	return folder, err
+}
+
+// limit sets how large files of a process of the server may become. Whose account runs it may do so.
+func (s *Server) limit(pid, bytes string) error {
+	who, err := account()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("prlimit", "--pid", pid, "--fsize="+bytes+":")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
+	return cmd.Run()
+}
+
 // process is a running server.
 type process struct {
 	folder string
