@@ -7,6 +7,8 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+
+	"mailhatch/gateway/config/environ"
 )
 
 // access fills in who may connect and refuses what would be an open relay.
@@ -57,8 +59,11 @@ func (c *checker) allowByDefault(path string, l *Listener, network string, loopb
 		if len(l.ProxyFrom) > 0 {
 			what = fmt.Sprintf("%q is reached by other hosts through the proxy", l.Address)
 		}
-		c.report(path+".address", what+": this would be an open relay",
-			`name who may connect (allow = ["10.0.0.0/8"]), or set auth = "required" with users and tls, or listen on 127.0.0.1`)
+		fix := `name who may connect (allow = ["10.0.0.0/8"]), or set auth = "required" with users and tls, or listen on 127.0.0.1`
+		if c.File == Environment {
+			fix = "set " + environ.Allow + " to the networks that may send, such as 10.0.0.0/8"
+		}
+		c.report(path+".address", what+": this would be an open relay", fix)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/config/decode"
+	"mailhatch/gateway/config/environ"
 	"mailhatch/gateway/identity"
 	"mailhatch/gateway/queue/engines"
 	"mailhatch/mime"
@@ -90,8 +91,11 @@ func (c *checker) hostname() string {
 func (c *checker) shortName(cfg *Config) {
 	outside := func(u Upstream) bool { return u.Kind.Setup != nil }
 	if c.file.Hostname == "" && !strings.Contains(cfg.Hostname, ".") && slices.ContainsFunc(cfg.Upstreams, outside) {
-		c.warn("hostname", `is %[1]q, as this machine is called, which has no domain: servers may refuse it, and no answer reaches root@%[1]s; `+
-			`write hostname = "%[1]s.example.com", with your domain, above the first table`, cfg.Hostname)
+		fix := `write hostname = "%[1]s.example.com", with your domain, above the first table`
+		if c.File == Environment {
+			fix = "set " + environ.Hostname + "=%[1]s.example.com, with your domain"
+		}
+		c.warn("hostname", "is %[1]q, as this machine is called, which has no domain: servers may refuse it, and no answer reaches root@%[1]s; "+fix, cfg.Hostname)
 	}
 }
 

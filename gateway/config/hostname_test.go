@@ -51,3 +51,25 @@ func TestShortName(t *testing.T) {
 		}
 	}
 }
+
+// TestHintsOfEnvironment: where variables make the config, what is wrong is mended by a variable.
+func TestHintsOfEnvironment(t *testing.T) {
+	for name, value := range map[string]string{"UPSTREAM": "smtp", "HOST": "relay.example.com", "LISTEN": "0.0.0.0:1025", "ALLOW": "", "HOSTNAME": ""} {
+		t.Setenv("MAILHATCH_"+name, value)
+	}
+	t.Setenv("MAILHATCH_ADMIN", "off")
+	t.Setenv("STATE_DIRECTORY", t.TempDir())
+	opts := Options{Kinds: kinds.Kinds(), Stdout: io.Discard}
+	if _, err := Load(Environment, opts); err == nil || !strings.Contains(err.Error(), "set MAILHATCH_ALLOW to") {
+		t.Errorf("an open relay: %v", err)
+	}
+	t.Setenv("MAILHATCH_ALLOW", "10.0.0.0/8")
+	cfg, err := Load(Environment, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cfg.Close()
+	if short := !strings.Contains(cfg.Hostname, "."); short != strings.Contains(strings.Join(cfg.Warnings, "\n"), "set MAILHATCH_HOSTNAME="+cfg.Hostname+".example.com") {
+		t.Errorf("hostname %q: warnings %q", cfg.Hostname, cfg.Warnings)
+	}
+}
