@@ -301,10 +301,13 @@ func TestHiddenSender(t *testing.T) {
 }
 
 func TestFate(t *testing.T) {
-	for words, want := range map[string]int{"550 no": 550, "550-5.1.1 no": 550, "421": 421, "200 ok": 0, "5501 x": 0, "": 0, "no such user": 0} {
+	for words, want := range map[string]int{"550 no": 550, "550-5.1.1 no": 550, "421": 421, "200 ok": 0, "5501 x": 0, "": 0, "no such user": 0, "smtp;550 5.1.1 no": 550, "SMTP; 450 no": 450, "smtp;": 0, "x-other; 550 no": 0} {
 		f := (&reporter{}).fate(&queue.LateBounce{Told: queue.Told{Words: words}})
 		if f.Code != want || f.SMTP != (want > 0) {
 			t.Errorf("%q: %+v", words, f)
+		}
+		if strings.HasPrefix(strings.ToLower(f.Text), "smtp;") {
+			t.Errorf("%q: the reply is %q", words, f.Text)
 		}
 	}
 	for kind, want := range map[queue.EventKind]string{queue.EventSuppressed: "does not send", queue.EventFailed: "could not send", queue.EventBounced: "refused it"} {

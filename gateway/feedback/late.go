@@ -235,9 +235,13 @@ func (r *reporter) fate(l *queue.LateBounce) bounce.Fate {
 
 // words are why mail did not arrive.
 func words(l *queue.LateBounce) string {
+	text := l.Told.Words
+	if kind, reply, ok := strings.Cut(text, ";"); ok && strings.EqualFold(strings.TrimSpace(kind), "smtp") { // as in a report of its own, RFC 3464 2.3.6
+		text = strings.TrimSpace(reply)
+	}
 	switch {
-	case l.Told.Words != "":
-		return l.Told.Words
+	case text != "":
+		return text
 	case l.Told.Kind == queue.EventSuppressed:
 		return "the provider does not send to this address any more"
 	case l.Told.Kind == queue.EventFailed:

@@ -191,6 +191,8 @@ func TestTable(t *testing.T) {
 		{"address,reason\n,bounced\n", "line 2: there is no address"},
 		{"address,reason\nx,bounced\n", `line 2: "x" is not an address`},
 		{"\"open\n", ""},
+		{"a@example.org\n" + strings.Repeat("x", 2<<20), "line 2: longer than 1048576 bytes"},
+		{strings.Repeat("a@example.org\n", 80_000), "a@example.org"},
 	} {
 		got := ""
 		err := suppressed.Read(strings.NewReader(c.text), suppressed.Suppression{}, func(list []suppressed.Suppression) error {

@@ -2,6 +2,7 @@ package suppressed
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func when(t time.Time) string {
 // its columns, address among them; or one address a line. Lines that are empty or begin with # are passed over. What
 // is missing in a table is taken from defaults. Errors name the line.
 func Read(r io.Reader, defaults Suppression, each func([]Suppression) error) error {
-	in := csv.NewReader(skipMark(r))
+	in := csv.NewReader(skipMark(&lines{r: r}))
 	in.Comment, in.FieldsPerRecord, in.TrimLeadingSpace, in.LazyQuotes = '#', -1, true, true
 	p := portion{each: each}
 	var names []string
@@ -99,6 +100,32 @@ func (p *portion) flush() error {
 	err := p.each(p.list)
 	p.list = nil
 	return err
+}
+
+// maxLine is far beyond any line of a table, in bytes.
+const maxLine = 1 << 20
+
+// lines reads lines and refuses what has none, such as a device that never ends.
+type lines struct {
+	r       io.Reader
+	n, line int // bytes of the line so far, and lines before it
+}
+
+// Read passes on what r has.
+func (l *lines) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	for rest := p[:n]; ; l.line++ {
+		at := bytes.IndexByte(rest, '\n')
+		if at < 0 {
+			l.n += len(rest)
+			break
+		}
+		l.n, rest = 0, rest[at+1:]
+	}
+	if l.n > maxLine {
+		return 0, fmt.Errorf("line %d: longer than %d bytes: this is no list of addresses", l.line+1, maxLine)
+	}
+	return n, err
 }
 
 // skipMark passes over the byte order mark that spreadsheets write.
