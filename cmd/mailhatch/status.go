@@ -18,6 +18,7 @@ import (
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/sock"
 	"mailhatch/gateway/config"
+	"mailhatch/gateway/deliver/waiting"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/maildrop"
 	"mailhatch/gateway/queue/engines"
@@ -207,6 +208,8 @@ func upstreamTable(list []api.Upstream) *terminal.Table {
 		}
 		t.Row(cmp.Or(u.Name, "(none)"), terminal.OrDash(u.Kind), terminal.OrDash(state), busy, rate, strconv.Itoa(u.Queued), next)
 		switch {
+		case u.Name == waiting.DigestLane:
+			t.Note(waiting.InDigest)
 		case u.State == "" && u.Queued > 0:
 			t.Note("no gateway serves this upstream")
 		case u.PausedBy != "":

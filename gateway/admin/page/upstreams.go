@@ -13,6 +13,7 @@ import (
 	"mailhatch/gateway/admin/figures"
 	"mailhatch/gateway/admin/page/plot"
 	"mailhatch/gateway/admin/page/say"
+	"mailhatch/gateway/deliver/waiting"
 )
 
 // upstreams is the screen of all upstreams.
@@ -63,7 +64,9 @@ func (p *Page) upstreams(v *view) error {
 func factsOf(u *api.Upstream, now time.Time) []fact {
 	var list []fact
 	add := func(name, value string) { list = append(list, fact{Name: name, Value: value}) }
-	if u.State == "" {
+	if u.Name == waiting.DigestLane {
+		add("State", "It is "+waiting.InDigest+".")
+	} else if u.State == "" {
 		add("State", "It is not in the config: its mail is routed anew from time to time.")
 	}
 	if u.Why != "" {

@@ -54,6 +54,9 @@ type Why struct {
 // DigestLane is the lane of failures that are reported in a digest; no upstream can have this name.
 const DigestLane = "(bounces)"
 
+// InDigest says what the mail of DigestLane is.
+const InDigest = "mail that was given up; a digest tells its senders"
+
 // View is delivery as it is at one moment. The zero value is that of a gateway that does not run.
 type View struct {
 	Running   bool
