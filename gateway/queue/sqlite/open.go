@@ -69,20 +69,21 @@ type Store struct {
 	buffers  *buffer.Pool
 	segments *bodies.Segments
 
-	writer   *sqlite.Conn // the writer's own
-	ops      chan *op
-	walBytes int          // the writer's own: written since the log was last carried over
-	walSoft  atomic.Int64 // how many bytes that may be
-	logBytes atomic.Int64 // of the log, where it could not be carried over
-	seq      atomic.Int64 // the writer's own: of the last record of the history
-	relieved bool         // the writer's own: the log was carried over for want of space
-	counts   depth.Counters
-	leases   leases
-	fresh    fresh
-	spared   backup.Spared
-	changed  chan struct{}
-	leased   atomic.Int64 // as many parts of a lane may be leased as the mark says
-	served   atomic.Pointer[[]string]
+	writer     *sqlite.Conn // the writer's own
+	ops        chan *op
+	walBytes   int          // the writer's own: written since the log was last carried over
+	walSoft    atomic.Int64 // how many bytes that may be
+	logBytes   atomic.Int64 // of the log, where it could not be carried over
+	seq        atomic.Int64 // the writer's own: of the last record of the history
+	relieved   bool         // the writer's own: the log was carried over for want of space
+	overwrites bool         // the writer's own: what is removed is overwritten
+	counts     depth.Counters
+	leases     leases
+	fresh      fresh
+	spared     backup.Spared
+	changed    chan struct{}
+	leased     atomic.Int64 // as many parts of a lane may be leased as the mark says
+	served     atomic.Pointer[[]string]
 
 	carrier    *sqlite.Conn  // the checkpointer's own
 	checkpoint chan struct{} // one token: the log is to be carried over

@@ -161,6 +161,7 @@ func (s *Store) take(group []*op, o *op) []*op {
 // again, so that they do not suffer for it.
 func (s *Store) commit(group []*op) {
 	s.relieved = false
+	s.overwrite()
 	if err := s.space.CheckNow(mailBytes(group)); err != nil {
 		settle(group, func(o *op) bool { return o.mail }, err)
 	}
@@ -190,6 +191,19 @@ func (s *Store) commit(group []*op) {
 		}
 		return
 	}
+}
+
+// overwrite has the engine overwrite what it removes, free pages too, for as long as the history is not to keep all of it:
+// else the envelopes of mail that has gone could be read from the file for long.
+func (s *Store) overwrite() {
+	want := s.Veil.HidesHeader()
+	if want == s.overwrites {
+		return
+	}
+	if err := database.Exec(s.writer, fmt.Sprintf("PRAGMA secure_delete = %t", want), nil); err != nil {
+		s.log.Warn("queue: what is removed is not overwritten", "error", err)
+	}
+	s.overwrites = want
 }
 
 // mailBytes returns how many bytes the new mail of a group writes, roughly.
