@@ -3,6 +3,7 @@ package deliver
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -82,5 +83,31 @@ func TestThrottleOfALaterCallParksTheUpstream(t *testing.T) {
 	r.awaitSent(3)
 	if gap := a.times[1].Sub(a.times[0]); gap < 550*time.Millisecond {
 		t.Errorf("the next mail went %v after the 429", gap)
+	}
+}
+
+// TestThrottleIsForgotten: a restart and a reload ask an upstream again that throttled for a day.
+func TestThrottleIsForgotten(t *testing.T) {
+	for name, again := range map[string]func(r *rig){
+		"restart": func(r *rig) { r.stop(); r.over(r.q); r.start() },
+		"reload":  func(r *rig) { next := *r.cfg; r.d.Reload(&next) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &scripted{send: func(n int, m *upstream.Mail) []upstream.Outcome {
+				if n > 1 {
+					return all(m, upstream.Outcome{})
+				}
+				return all(m, upstream.Outcome{Err: &upstream.Error{Class: upstream.Throttled, Status: 429, RetryAfter: 24 * time.Hour, Err: errors.New("quota used up")}})
+			}}
+			r := newRig(t, func(c *Config) { c.Upstreams[0].MaxConcurrent = 1 }, ups{"a": a})
+			r.start()
+			r.put("a", "x@example.org")
+			r.await("the throttle", func() bool {
+				return r.status("a").Reason == "throttled" && strings.Contains(r.journal(), "msg=deferred")
+			})
+			r.put("a", "y@example.org")
+			again(r)
+			r.awaitSent(2)
+		})
 	}
 }
