@@ -37,6 +37,24 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestIndex: doc/README.md leads to each document once, in a line that says what it is for.
+func TestIndex(t *testing.T) {
+	documents, err := filepath.Glob("../doc/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := readDocument(t, "../doc/README.md")
+	for _, document := range documents {
+		name := filepath.Base(document)
+		if n := len(regexp.MustCompile(`(?m)^- \[[^]]+\]\(`+regexp.QuoteMeta(name)+`\): .`).FindAllString(index, -1)); n != 1 && name != "README.md" {
+			t.Errorf("doc/README.md has %d entries for %s", n, name)
+		}
+		if first, _, _ := strings.Cut(readDocument(t, document), "\n"); !strings.HasPrefix(first, "# ") {
+			t.Errorf("doc/%s does not begin with its title", name)
+		}
+	}
+}
+
 // targetsOf returns what a document links to within the project.
 func targetsOf(t *testing.T, document string) (targets []string) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -76,11 +77,20 @@ func (e *Env) nextSteps(s *setup, path, missing string) {
 	if missing != "" {
 		fmt.Fprintf(e.Stdout, "  provide %s: %s\n", s.secretName(), missing)
 	}
-	serve := "mailhatch" + flag + " serve"
+	command := program(os.Args[0]) + flag
+	serve := command + " serve"
 	if config.IsPackaged(path) && e.Service {
 		serve = "systemctl reload-or-restart mailhatch"
 	}
-	fmt.Fprintf(e.Stdout, "  mailhatch%[1]s check --online\n  %[2]s\n  mailhatch%[1]s send --to you@example.org\n", flag, serve)
+	fmt.Fprintf(e.Stdout, "  %[1]s check --online\n  %[2]s\n  %[1]s send -s Hello --body 'It works.' you@example.org\n", command, serve)
+}
+
+// program returns what to type for this program, as it was called: it need not be in the PATH.
+func program(called string) string {
+	if filepath.Base(called) != "mailhatch" {
+		return "mailhatch"
+	}
+	return quoted(called)
 }
 
 // isFound reports whether commands find the file without being told of it.
