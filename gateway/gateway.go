@@ -118,7 +118,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Gateway, error
 	if health, err := q.Health(ctx); err == nil && health.Unclean {
 		memory.BeCareful(carefulTime)
 	}
-	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk, Suppressed: q.Suppressed}
+	g.accept = &accept.Acceptor{Queue: q, Journal: g.journal, Config: g.current.Load, Memory: memory, Clock: clk, Gateway: settings.Gateway, Suppressed: q.Suppressed}
 	g.refused = refused.New(q, clk.Now, func(err error) { g.journal.InternalError("history", err) })
 	g.fleet = g.newFleet(settings)
 	g.vault = shareTokens(cfg, q.Fleet(), g.vault)

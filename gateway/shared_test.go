@@ -55,6 +55,11 @@ func TestFleet(t *testing.T) {
 		own, all, err := b.g.gateways(t.Context())
 		return err == nil && own != "" && len(all) == 2 && all[0].Alive && slices.Equal(all[0].Lanes, []string{"main"}) && all[0].Version == "test"
 	})
+	names := []string{a.g.fleet.Name(), b.g.fleet.Name()}
+	list, err := a.g.queue.List(t.Context(), queue.Filter{}, queue.Page{})
+	if err != nil || len(list) != 1 || list[0].Envelope.Gateway != names[0] || list[0].Parts[0].Progress.Gateway != names[0] {
+		t.Errorf("who took and who offered it: %+v, %v", list, err)
+	}
 	if err := b.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -187,6 +187,9 @@ func addEntry(t *terminal.Table, e *api.Entry) {
 		to += " (" + e.Given + ")"
 	}
 	t.Row(terminal.Moment(e.At), e.ID, string(e.State), terminal.OrDash(e.Upstream), terminal.Sender(e.From), to)
+	if e.Gateway != "" {
+		t.Note("at gateway " + terminal.Plain(e.Gateway))
+	}
 	if e.State == envelope.Sent || e.State == envelope.Delivered {
 		if e.ProviderID != "" {
 			t.Note("as " + e.ProviderID)
@@ -218,6 +221,9 @@ func (a *app) printEvents(events []api.Step) error {
 		who := string(e.Kind)
 		if e.By != "" {
 			who += " by " + e.By
+		}
+		if e.Gateway != "" {
+			who += " at gateway " + terminal.Plain(e.Gateway)
 		}
 		where := terminal.OrDash(e.Upstream)
 		if e.Lane != "" && e.Lane != e.Upstream {

@@ -266,6 +266,9 @@ func clientOf(e *envelope.Envelope) string {
 	if e.Client.Protocol != "" {
 		s.WriteString(" by " + e.Client.Protocol)
 	}
+	if e.Gateway != "" {
+		s.WriteString(" at gateway " + e.Gateway)
+	}
 	return s.String()
 }
 
@@ -280,7 +283,11 @@ func partLine(p *api.Part) string {
 	}
 	words = append(words, attempts)
 	if !p.Progress.LastAttempt.IsZero() {
-		words = append(words, "the last "+terminal.Ago(p.Progress.LastAttempt)+" ago")
+		last := "the last " + terminal.Ago(p.Progress.LastAttempt) + " ago"
+		if p.Progress.Gateway != "" {
+			last += " at gateway " + p.Progress.Gateway
+		}
+		words = append(words, last)
 	}
 	if !p.Expect.IsZero() {
 		words = append(words, "next "+terminal.Until(p.Expect))

@@ -33,6 +33,7 @@ type Acceptor struct {
 	Config    func() *config.Config // the config in force
 	Memory    *budget.Memory        // that messages are taken apart in
 	Clock     *clock.Clock          // nil: the wall clock
+	Gateway   string                // the name of this one among those that share the queue; "": none does
 
 	Suppressed suppression.Lookup // who gets no mail; nil: everybody does
 }
@@ -112,6 +113,7 @@ func (a *Acceptor) receive(ctx context.Context, given *envelope.Envelope, body i
 		return nil, a.storeReply(err)
 	}
 	in := &incoming{cfg: a.Config(), env: *given, id: draft.ID(), draft: draft, ended: bad}
+	in.env.Gateway = a.Gateway
 	if err := a.write(ctx, in, body); err != nil {
 		in.close()
 		return nil, in.refusal(err)

@@ -258,7 +258,7 @@ func appendWaiting(entries []*api.Entry, m *queue.Message, f *queue.HistoryFilte
 			at = m.Envelope.Received
 		}
 		for _, to := range p.To {
-			rec := queue.Record{ID: m.ID, Recipient: to, State: p.State, At: at, Upstream: p.Lane, Error: p.Progress.Error, Attempts: p.Progress.Attempts,
+			rec := queue.Record{ID: m.ID, Recipient: to, State: p.State, At: at, Upstream: p.Lane, Error: p.Progress.Error, Attempts: p.Progress.Attempts, Gateway: p.Progress.Gateway,
 				From: m.Envelope.From, Header: m.Header, Size: m.Size, Received: m.Envelope.Received}
 			if !f.Matches(&rec) {
 				continue

@@ -55,6 +55,8 @@ type Config struct {
 // Fleet is the gateways that deliver from one queue.
 type Fleet interface {
 	gate.Peers
+	// Name returns that of this gateway.
+	Name() string
 	// Limits are those of an upstream for all of them together.
 	Limits(u *Upstream) gate.Limits
 	// Notices counts what senders get from all of them; what names the kind of notification.

@@ -91,6 +91,9 @@ func (a *attempt) progress(now time.Time, o upstream.Outcome) envelope.Progress 
 	wasUncertain := p.Uncertain && p.Upstream == a.upstream()
 	p.Attempts++
 	p.LastAttempt = now
+	if a.gen.fleet != nil {
+		p.Gateway = a.gen.fleet.Name()
+	}
 	if p.FirstAttempt.IsZero() {
 		p.FirstAttempt = a.began
 	}

@@ -18,6 +18,7 @@ type Envelope struct {
 	UTF8     bool        `json:"utf8,omitempty"`    // RFC 6531: SMTPUTF8 was asked for
 	Client   Client      `json:"client"`            // who handed it over
 	Received time.Time   `json:"received,omitzero"` // when the message came
+	Gateway  string      `json:"gateway,omitempty"` // that took it, where several share the queue
 	Own      []string    `json:"own,omitempty"`     // fields for a provider (upstream.IsControlField) that rules wrote: no upstream strips them
 }
 
@@ -77,6 +78,7 @@ type Progress struct {
 	FirstAttempt time.Time `json:"first_attempt,omitzero"`
 	LastAttempt  time.Time `json:"last_attempt,omitzero"`
 	Upstream     string    `json:"upstream,omitempty"`     // offered to last
+	Gateway      string    `json:"gateway,omitempty"`      // that made the last offer, where several share the queue
 	Since        time.Time `json:"since,omitzero"`         // first offer to Upstream: idempotency keys count from here
 	Tries        int       `json:"tries,omitempty"`        // offers to Upstream
 	Passed       []string  `json:"passed,omitempty"`       // upstreams of `via` that delivery has moved on from

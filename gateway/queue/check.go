@@ -153,7 +153,7 @@ func Released(p envelope.Progress, now time.Time) envelope.Progress {
 // outcome stays, for it forbids another upstream, and the words of the last failure until there are others.
 func Renewed(p envelope.Progress, now time.Time) envelope.Progress {
 	life := envelope.Progress{Renewed: now, Released: p.Released, Moved: p.Moved, Followed: p.Followed, Key: p.Key, Turn: p.Turn,
-		Error: p.Error, LastAttempt: p.LastAttempt}
+		Error: p.Error, LastAttempt: p.LastAttempt, Gateway: p.Gateway}
 	if p.Uncertain {
 		life.Uncertain, life.Upstream, life.Since, life.Passed, life.Digest = true, p.Upstream, p.Since, p.Passed, p.Digest
 	}

@@ -213,7 +213,7 @@ type Entry struct {
 	Header     queue.Summary  `json:"header"`
 	Size       int64          `json:"size"` // bytes
 	Received   time.Time      `json:"received,omitzero"`
-	Gateway    string         `json:"gateway,omitempty"` // that saw its end, where several share the queue
+	Gateway    string         `json:"gateway,omitempty"` // that saw this happen, where several share the queue
 
 	Why     string       `json:"why,omitempty"` // it waits, as Part has it
 	WhyCode waiting.Code `json:"why_code,omitempty"`

@@ -37,6 +37,7 @@ type house struct {
 	queue   queue.Engine
 	figures *figures.Figures
 	status  []api.Upstream
+	fleet   []queue.Gateway // on the queue; the first is this one
 	catcher bool
 	again   api.Resend // what was asked for last
 	steered string     // what was done last to an upstream
@@ -51,7 +52,13 @@ type shown struct {
 	server *admin.Server
 }
 
-func (s shown) Status(ctx context.Context) (*api.Status, error) { return s.server.Status(ctx) }
+func (s shown) Status(ctx context.Context) (*api.Status, error) {
+	st, err := s.server.Status(ctx)
+	if err == nil && len(s.house.fleet) > 0 {
+		st.Gateway, st.Gateways = s.house.fleet[0].Name, s.house.fleet
+	}
+	return st, err
+}
 func (s shown) Act(ctx context.Context, a api.Action, sel api.Selection, by string) (*api.Changed, error) {
 	return s.server.Act(ctx, a, sel, by)
 }

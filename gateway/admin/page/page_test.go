@@ -227,6 +227,20 @@ func TestUpstreams(t *testing.T) {
 }
 
 // TestRoutes: the rules in their order, and for a message that is not sent which of them decides, and why.
+// TestGateways: those that share the queue, and what each did.
+func TestGateways(t *testing.T) {
+	h := newHouse(t)
+	if text := h.see("/upstreams"); strings.Contains(text, "Gateways") {
+		t.Error("this one is alone")
+	}
+	h.fleet = []queue.Gateway{{Name: "app1-abcde", Version: "1.2.3", Since: time.Now().Add(-time.Hour), Seen: time.Now(), Alive: true, Lanes: []string{"bulk", "main"}},
+		{Name: "app2-fghij", Version: "1.2.2", Since: time.Now().Add(-time.Hour), Seen: time.Now().Add(-time.Hour)}}
+	h.contains("the gateways", h.see("/upstreams"), "Gateways on the queue", "app1-abcde this one", "1.2.3", "bulk, main", "app2-fghij gives no sign of life", "1.2.2")
+	id := h.add(plain, []queue.Part{part(envelope.Queued, "main", "ann@example.org")},
+		queue.Record{State: envelope.Sent, Recipient: envelope.Recipient{Address: "bob@example.org"}, Upstream: "main", At: time.Now(), Gateway: "app2-fghij"})
+	h.contains("who has sent it", h.see("/messages/"+id), "bob@example.org at gateway app2-fghij")
+}
+
 func TestRoutes(t *testing.T) {
 	h := newHouse(t)
 	h.contains("the rules", h.see("/routes"), "drafts", `to = ["*@drafts.example.net"]`, "hold", "route 2", "none: always", "via main")

@@ -14,12 +14,16 @@ import (
 	"mailhatch/gateway/admin/page/plot"
 	"mailhatch/gateway/admin/page/say"
 	"mailhatch/gateway/deliver/waiting"
+	"mailhatch/gateway/queue"
 )
 
 // upstreams is the screen of all upstreams.
 type upstreams struct {
 	List []upstreamCard
 	Did  string // what was done just now
+
+	Gateway  string          // this one among those that share the queue
+	Gateways []queue.Gateway // none: it shares it with nobody
 }
 
 // upstreamCard is all that is known of one upstream.
@@ -43,7 +47,7 @@ func (p *Page) upstreams(v *view) error {
 	if err != nil {
 		return err
 	}
-	u := &upstreams{Did: didToUpstream(v.r.URL.Query().Get("did"), st)}
+	u := &upstreams{Did: didToUpstream(v.r.URL.Query().Get("did"), st), Gateway: st.Gateway, Gateways: st.Gateways}
 	for i := range st.Upstreams {
 		c := upstreamCard{shownUpstream: p.shown(st.Upstreams[i])}
 		c.Strip = plot.Strip(p.cfg.Figures.Closed(c.Name), "When it was closed in the last 24 hours")

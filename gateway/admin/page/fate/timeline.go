@@ -19,6 +19,8 @@ type Step struct {
 	State envelope.State // "": none that a recipient can have
 	Words string
 	Small string // the provider's words
+
+	Gateway string // where it happened, if several share the queue
 }
 
 // Timeline tells the story of a message, oldest first: how it came, what happened on the way, how it ended.
@@ -27,7 +29,7 @@ func Timeline(env *envelope.Envelope, events []queue.Event, records []queue.Reco
 	if len(records) > 0 && records[0].State == envelope.Refused { // then all are
 		came = "Handed over "
 	}
-	steps := append([]Step{{At: env.Received, Words: came + client(&env.Client)}}, renamed(env)...)
+	steps := append([]Step{{At: env.Received, Words: came + client(&env.Client), Gateway: env.Gateway}}, renamed(env)...)
 	events = merged(events)
 	for i := range events {
 		steps = append(steps, eventStep(&events[i]))
@@ -95,12 +97,13 @@ func merged(events []queue.Event) []queue.Event {
 	type kind struct {
 		kind                          queue.EventKind
 		upstream, lane, rule, by, why string
+		gateway                       string
 		attempts                      int
 	}
 	var out []queue.Event
 	at := map[kind]int{}
 	for _, e := range events {
-		k := kind{e.Kind, e.Upstream, e.Lane, e.Rule, e.By, Unnamed(e.Words, e.To...), e.Attempts}
+		k := kind{e.Kind, e.Upstream, e.Lane, e.Rule, e.By, Unnamed(e.Words, e.To...), e.Gateway, e.Attempts}
 		i, known := at[k]
 		if !known || e.To == nil {
 			at[k] = len(out)
@@ -119,13 +122,14 @@ func together(records []queue.Record) []Step {
 		at                             int64
 		state                          envelope.State
 		upstream, providerID, problems string
+		gateway                        string
 	}
 	var order []end
 	to := map[end][]string{}
 	first, last := map[end]*queue.Record{}, map[end]*queue.Record{}
 	for i := range slices.Backward(records) { // they are the newest first
 		r := &records[i]
-		e := end{r.At.UnixMilli(), r.State, r.Upstream, r.ProviderID, r.Error}
+		e := end{r.At.UnixMilli(), r.State, r.Upstream, r.ProviderID, r.Error, r.Gateway}
 		if r.State.IsSent() { // what was told later is an event of its own
 			e.state, e.problems = envelope.Sent, ""
 		}
@@ -142,7 +146,7 @@ func together(records []queue.Record) []Step {
 	var steps []Step
 	for _, e := range order {
 		r := first[e]
-		s := Step{At: r.At, State: e.state, Small: e.problems}
+		s := Step{At: r.At, State: e.state, Small: e.problems, Gateway: r.Gateway}
 		who := say.Listed(to[e], 3)
 		switch e.state {
 		case envelope.Sent:
@@ -203,7 +207,7 @@ func eventStep(e *queue.Event) Step {
 	if by == "" {
 		by = "mailhatch"
 	}
-	s := Step{At: e.At, State: envelope.Queued, Small: e.Words}
+	s := Step{At: e.At, State: envelope.Queued, Small: e.Words, Gateway: e.Gateway}
 	switch e.Kind {
 	case queue.EventCanary:
 		s.State, s.Words = "", "A canary: mailhatch sent it to see whether "+e.Upstream+" delivers"

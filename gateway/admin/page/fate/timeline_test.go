@@ -49,6 +49,22 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// TestGatewaysOfATimeline: where several share a queue, each step says at which it happened.
+func TestGatewaysOfATimeline(t *testing.T) {
+	at := time.Now()
+	env := &envelope.Envelope{Received: at, Gateway: "a"}
+	events := []queue.Event{{Kind: queue.EventDeferred, At: at.Add(time.Second), Upstream: "main", Gateway: "b"}}
+	records := []queue.Record{{State: envelope.Sent, At: at.Add(3 * time.Second), Upstream: "main", Gateway: "c", Recipient: envelope.Recipient{Address: "ann@x"}},
+		{State: envelope.Sent, At: at.Add(2 * time.Second), Upstream: "main", Gateway: "b", Recipient: envelope.Recipient{Address: "bob@x"}}}
+	var got string
+	for _, s := range Timeline(env, events, records) {
+		got += s.Gateway
+	}
+	if got != "abbc" {
+		t.Errorf("the steps happened at %s", got)
+	}
+}
+
 // TestManyEvents: what happened alike to many is told once, each attempt on its own.
 func TestManyEvents(t *testing.T) {
 	var events []queue.Event
