@@ -171,12 +171,19 @@ func (g *Gateway) upstreamStatus() []api.Upstream {
 		heard[s.Name] = &api.Hearing{Mode: s.Mode, Every: s.Every.Seconds(), Heard: s.Heard, Polled: s.Polled, Next: s.Next, Idle: s.Idle, Error: s.Error,
 			Since: s.Since, Scope: s.Scope, Count: s.Joined}
 	}
+	stopped, _ := g.canaries.Failing()
 	var list []api.Upstream
 	for _, s := range g.deliverer.Status() {
 		u := api.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
 			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate, Why: waiting.Upstream(&s), FailedAt: s.Tried, Events: heard[s.Name]}
 		if s.Pause != nil {
 			u.PausedBy = s.Pause.By
+		}
+		if f, ok := stopped[s.Name]; ok {
+			u.Canary = &api.Stopped{Since: f.Since, ID: f.ID, Why: canaryText(s.Name, &f)}
+			if f.Words != "" {
+				u.Canary.Why += ": " + f.Words
+			}
 		}
 		for _, r := range s.Refused {
 			u.Refuses = append(u.Refuses, api.Refused{From: r.From, Error: r.Error(), Since: r.Since, Tried: r.Tried, Next: r.Until})

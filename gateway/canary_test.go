@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/canary"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
@@ -53,6 +54,10 @@ func TestCanary(t *testing.T) {
 	h.stop()
 	h.start()
 	h.await("what was wrong", func() bool { return stopped() == want })
+	status := h.g.upstreamStatus()
+	if i := slices.IndexFunc(status, func(u api.Upstream) bool { return u.Name == "main" }); status[i].Canary == nil || "main "+status[i].Canary.Why != want || status[i].Canary.ID != m.ID {
+		t.Errorf("status: %+v", status[i].Canary)
+	}
 	if len(tell.Taken()) != 1 || len(h.reports()) != 0 {
 		t.Errorf("%d canaries, %v", len(tell.Taken()), h.reports())
 	}

@@ -236,6 +236,9 @@ func upstreamTable(list []api.Upstream) *terminal.Table {
 		if e := u.Events; e != nil && e.Error != "" {
 			t.Note("events: nothing is learned for " + terminal.Ago(e.Since) + ": " + terminal.Clip(e.Error, 300))
 		}
+		if c := u.Canary; c != nil {
+			t.Note("canary: none has arrived for " + terminal.Ago(c.Since) + ": " + terminal.Clip(c.Why, 300))
+		}
 	}
 	return t
 }

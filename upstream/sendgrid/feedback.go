@@ -28,11 +28,12 @@ var ways = events.Ways{Tells: upstream.Tells{Poll: true, Webhook: true, Signed: 
 type feedback struct {
 	listener *events.Listener
 	reader   *events.Reader
+	logDelay time.Duration
 }
 
-func newFeedback(s *provider, l *events.Listener) *feedback {
+func newFeedback(s *provider, l *events.Listener, logDelay time.Duration) *feedback {
 	return &feedback{l, &events.Reader{Client: s.client, Problem: problemOf, Rules: rules, Denied: []int{403},
-		Scope: upstream.ScopeError{Scope: "messages.read", Hint: "Email Activity is an add-on of the account: with it, grant the key the permission Email Activity; without it, use a webhook"}}}
+		Scope: upstream.ScopeError{Scope: "messages.read", Hint: "Email Activity is an add-on of the account: with it, grant the key the permission Email Activity; without it, use a webhook"}}, logDelay}
 }
 
 // Listening returns how the settings want events.
@@ -148,9 +149,8 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 	now := time.Now()
 	s := events.Begin(ask, now, logKept)
 	from, to, done := stretch(s)
-	query := fmt.Sprintf(`last_event_time BETWEEN TIMESTAMP "%s" AND TIMESTAMP "%s"`, from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 	var got struct{ Messages []message }
-	if err := f.reader.Read(ctx, events.Get("/v3/messages", "limit", strconv.Itoa(logLimit), "query", query), &got); err != nil {
+	if err := f.reader.Read(ctx, events.Get("/v3/messages", "limit", strconv.Itoa(logLimit), "query", between(from, to)), &got); err != nil {
 		return upstream.Batch{}, err
 	}
 	page := events.NewPage(now)
@@ -186,6 +186,11 @@ func (f *feedback) Poll(ctx context.Context, ask upstream.Ask) (upstream.Batch, 
 	}
 	page.Next, page.More = s.Next(next), next != ""
 	return page.Batch, nil
+}
+
+// between asks for messages by the time of their last event.
+func between(from, to time.Time) string {
+	return fmt.Sprintf(`last_event_time BETWEEN TIMESTAMP "%s" AND TIMESTAMP "%s"`, from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 }
 
 // stretch is the part of a sweep that a page names, and how many of its messages were asked about; the whole without one.

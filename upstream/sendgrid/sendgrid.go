@@ -49,7 +49,7 @@ func Kind() upstream.Kind {
 		Name: "sendgrid", Doc: "SendGrid's API v3 mail/send (JSON)", Changes: changes(),
 		Traits: upstream.Traits{Apart: true, NewID: true, Bcc: upstream.BccRequest, Recipients: maxRecipients, Bytes: maxBytes, Tells: ways.Tells},
 		New: func() upstream.Settings {
-			return &settings{Settings: api.Defaults(), Region: "global", OnLossy: "refuse", Events: events.Defaults()}
+			return &settings{Settings: api.Defaults(), Region: "global", OnLossy: "refuse", Events: events.Defaults(), LogDelay: upstream.Duration{Duration: traceDelay}}
 		},
 		Setup: []upstream.Question{api.RegionQuestion("global", "eu"), api.KeyQuestion("SENDGRID_API_KEY")},
 	}
@@ -67,11 +67,12 @@ func changes() []string {
 
 type settings struct {
 	api.Settings
-	APIKey  upstream.Secret `toml:"api_key"`
-	Region  string          `toml:"region"`
-	Sandbox bool            `toml:"sandbox"`
-	OnLossy string          `toml:"on_lossy"`
-	Events  events.Settings `toml:"events"`
+	APIKey   upstream.Secret   `toml:"api_key"`
+	Region   string            `toml:"region"`
+	Sandbox  bool              `toml:"sandbox"`
+	OnLossy  string            `toml:"on_lossy"`
+	Events   events.Settings   `toml:"events"`
+	LogDelay upstream.Duration `toml:"log_delay"` // how late Email Activity may be
 }
 
 // Open makes the upstream.
@@ -83,12 +84,12 @@ func (s *settings) Open(env upstream.Env) (upstream.Upstream, error) {
 		Changes: changes(),
 	}, api.Bearer(s.APIKey))
 	listener, listenErr := s.Events.Open(env, ways)
-	err = errors.Join(err, listenErr, upstream.OneOf("region", s.Region, "global", "eu"), upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
+	err = errors.Join(err, listenErr, events.CheckLogDelay(s.LogDelay), upstream.OneOf("region", s.Region, "global", "eu"), upstream.OneOf("on_lossy", s.OnLossy, "refuse", "allow"))
 	if err != nil {
 		return nil, err
 	}
 	p := &provider{client: client, sandbox: s.Sandbox, flatten: s.OnLossy == "allow", control: s.PassControlHeaders}
-	return &telling{api.New(client, p), newFeedback(p, listener)}, nil
+	return &telling{api.New(client, p), newFeedback(p, listener, s.LogDelay.Duration)}, nil
 }
 
 // telling is the upstream of kind sendgrid.

@@ -68,6 +68,14 @@ type Upstream struct {
 	NextAt        time.Time `json:"next_at,omitzero"` // when the next of them is due
 	Expiries      []Expiry  `json:"expiries,omitempty"`
 	Events        *Hearing  `json:"events,omitempty"` // nil: nothing is told later
+	Canary        *Stopped  `json:"canary,omitempty"` // nil: canaries through it arrive, or none are sent
+}
+
+// Stopped is what is wrong with the mail that the gateway sends to see whether an upstream delivers.
+type Stopped struct {
+	Since time.Time `json:"since"` // when the first one was sent that has not arrived
+	ID    string    `json:"id,omitempty"`
+	Why   string    `json:"why"`
 }
 
 // Refused is a From for which the account at an upstream may not send.

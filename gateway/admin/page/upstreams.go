@@ -110,6 +110,9 @@ func factsOf(u *api.Upstream, now time.Time) []fact {
 	if e := u.Events; e != nil {
 		list = append(list, eventsFact(e))
 	}
+	if c := u.Canary; c != nil {
+		list = append(list, fact{Name: "Canary", Value: c.Why, At: c.Since, Bad: true})
+	}
 	return list
 }
 

@@ -48,8 +48,8 @@ func (SendGrid) Key(words string) (*ecdsa.PrivateKey, string) {
 // sendgridWords are those that the key is made of; the public key is the secret of a Log.
 const sendgridWords = "sendgrid"
 
-// between is the one question that polling asks.
-var between = regexp.MustCompile(`^last_event_time BETWEEN TIMESTAMP "([^"]+)" AND TIMESTAMP "([^"]+)"$`)
+// between are the questions that are asked: by the time, and about a recipient.
+var between = regexp.MustCompile(`^(?:to_email="([^"]+)" AND )?last_event_time BETWEEN TIMESTAMP "([^"]+)" AND TIMESTAMP "([^"]+)"$`)
 
 // Ask serves Email Activity and the settings of webhooks.
 func (d SendGrid) Ask(l *Log, r *http.Request, body []byte, seen []Entry) *upstreamtest.Answer {
@@ -79,13 +79,13 @@ func (d SendGrid) Ask(l *Log, r *http.Request, body []byte, seen []Entry) *upstr
 	if err != nil || limit < 1 || limit > 1000 || m == nil {
 		return answer(400, map[string]any{"errors": []map[string]string{{"message": "invalid query"}}})
 	}
-	from, _ := time.Parse(time.RFC3339, m[1])
-	to, _ := time.Parse(time.RFC3339, m[2])
+	from, _ := time.Parse(time.RFC3339, m[2])
+	to, _ := time.Parse(time.RFC3339, m[3])
 	list := []map[string]any{}
 	for i := range seen {
 		e := &seen[i]
 		at := e.At.Truncate(time.Second)
-		if at.Before(from) || at.After(to) {
+		if at.Before(from) || at.After(to) || m[1] != "" && !strings.EqualFold(m[1], e.Recipient) {
 			continue
 		}
 		status := "not_delivered"
