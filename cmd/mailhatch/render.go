@@ -99,7 +99,7 @@ func findUpstream(cfg *config.Config, name string) (*config.Upstream, error) {
 		names = append(names, cfg.Upstreams[i].Name)
 	}
 	if name == "" {
-		return nil, command.Usagef("render needs --upstream, one of %q", names)
+		return nil, command.Usagef("render needs --upstream, one of %s", strings.Join(names, ", "))
 	}
-	return nil, command.Usagef("no upstream %q, only %q", name, names)
+	return nil, command.Usagef("no upstream %q; the upstreams are %s", name, strings.Join(names, ", "))
 }

@@ -91,7 +91,7 @@ func TestPassControlHeaders(t *testing.T) {
 		{"sendgrid", `X-SMTPAPI: {"filters":{"footer":{"settings":{"enable":1}}}}`, nil, `"footer" is not translated`},
 		{"sendgrid", `X-SMTPAPI: {"filters":{"opentrack":{"settings":{"enable":"perhaps"}}}}`, nil, "perhaps"},
 		{"sendgrid", `X-SMTPAPI: {"asm_groups_to_display":[1]}`, nil, "needs asm_group_id"},
-		{"sendgrid", `X-SMTPAPI: {"asm_group_id":"x"}`, nil, "asm_group_id"},
+		{"sendgrid", `X-SMTPAPI: {"asm_group_id":"x"}`, nil, "asm_group_id: must be a number"},
 		{"sendgrid", `X-SMTPAPI: {"sub":{"-name-":["Ann","Bob"]}}`, nil, "2 values"},
 		{"sendgrid", `X-SMTPAPI: {"sub":{"-name-":"Ann"}}`, nil, "lists of strings"},
 		{"sendgrid", `X-SMTPAPI: {"sub":{"-name-":["` + strings.Repeat("c", 9900) + `"]}}`, nil, "bytes"},
@@ -104,7 +104,8 @@ func TestPassControlHeaders(t *testing.T) {
 		{"sendgrid", `X-SMTPAPI: {"category":["1","2","3","4","5","6","7","8","9","10","11"]}`, nil, "11 categories"},
 		{"sendgrid", `X-SMTPAPI: {"category":"` + strings.Repeat("c", 300) + `"}`, nil, "300"},
 		{"sendgrid", `X-SMTPAPI: {"unique_args":[]}`, nil, "unique_args"},
-		{"sendgrid", `X-SMTPAPI: {"send_at":"soon"}`, nil, "send_at"},
+		{"sendgrid", `X-SMTPAPI: {"send_at":"soon"}`, nil, "send_at: must be a number"},
+		{"sendgrid", `X-SMTPAPI: {"filters":{"clicktrack":1}}`, nil, "filters: must be an object"},
 		{"sendgrid", `X-SMTPAPI: {"unique_args":{"x":"` + strings.Repeat("c", 9900) + `"}}`, nil, "bytes"},
 		{"mailgun", "X-Mailgun-Tag: a\nX-Mailgun-Tag: b\nX-Mailgun-Variables: {\"k\":\"v\",\"n\":{\"m\":1},\"mailhatch_id\":\"z\"}\nX-Mailgun-Track: YES\n" +
 			"X-Mailgun-Deliver-By: Fri, 06 Feb 2026 12:00:00 +0000\nX-Mailgun-Drop-Message: yes",

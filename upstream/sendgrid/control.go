@@ -98,18 +98,18 @@ func readSMTPAPI(values []string, recipients int) (c instructions, e *upstream.E
 		case "unique_args":
 			c.args, err = uniqueArgs(fields[name])
 		case "send_at":
-			err = json.Unmarshal(fields[name], &c.sendAt)
+			err = readAs(fields[name], &c.sendAt, "a number: a Unix time")
 		case "asm_group_id":
 			c.group = &group{}
-			err = json.Unmarshal(fields[name], &c.group.ID)
+			err = readAs(fields[name], &c.group.ID, "a number")
 		case "asm_groups_to_display":
 			if c.group == nil { // it comes behind asm_group_id
 				err = errors.New("needs asm_group_id")
 			} else {
-				err = json.Unmarshal(fields[name], &c.group.Display)
+				err = readAs(fields[name], &c.group.Display, "a list of numbers")
 			}
 		case "ip_pool":
-			err = json.Unmarshal(fields[name], &c.pool)
+			err = readAs(fields[name], &c.pool, "a string")
 		case "filters":
 			err = c.tracking.read(fields[name])
 		case "section":
@@ -125,6 +125,15 @@ func readSMTPAPI(values []string, recipients int) (c instructions, e *upstream.E
 		}
 	}
 	return c, nil
+}
+
+// readAs decodes a value that must be such a thing.
+func readAs(raw json.RawMessage, into any, thing string) error {
+	err := json.Unmarshal(raw, into)
+	if _, other := errors.AsType[*json.UnmarshalTypeError](err); other {
+		return errors.New("must be " + thing)
+	}
+	return err
 }
 
 func categories(raw json.RawMessage) ([]string, error) {
@@ -225,7 +234,7 @@ type filter struct {
 // read reads {"clicktrack":{"settings":{"enable":1}}}. A filter without a translation may be switched off.
 func (t *tracking) read(raw json.RawMessage) error {
 	var filters map[string]filter
-	if err := json.Unmarshal(raw, &filters); err != nil {
+	if err := readAs(raw, &filters, `an object such as {"clicktrack":{"settings":{"enable":1}}}`); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(filters)) {
