@@ -21,7 +21,7 @@ var controlFields = [...]string{
 	"Resend-*", // Resend-Idempotency-Key, https://resend.com/docs/send-with-smtp
 }
 
-// ControlFields returns the names of those fields; one that ends in * stands for all that begin so.
+// ControlFields returns the names of those fields; one that ends in * stands for all names with that prefix.
 func ControlFields() []string { return slices.Clone(controlFields[:]) }
 
 // IsOwn reports whether a field of this name was written by the operator's rules.

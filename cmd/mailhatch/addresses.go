@@ -20,7 +20,7 @@ func suppressImport(ctx context.Context, a *app, args []string) error {
 	var f suppressFlags
 	f.define(fs, "only for mail from this sender `domain`; without it as the file says, else for all mail", "why, where the file does not say: manual (the default), bounced, complained or unsubscribed (a `reason`)")
 	var from string
-	fs.Var(&command.Once{Value: &from}, "from", "read the list of the provider of this `upstream` in place of a file")
+	fs.Var(&command.Once{Value: &from}, "from", "read the list of the provider of this `upstream` instead of a file")
 	files, err := command.Parse(fs, args)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 
 // alertCommands are the words after mailhatch alert.
 func alertCommands() []subcommand {
-	return []subcommand{{"test", "[NAME]", "send a test to each receiver of alerts, or to one, and say what came back", alertTest}}
+	return []subcommand{{"test", "[NAME]", "send a test to each receiver of alerts, or to one, and show the answers", alertTest}}
 }
 
 func alertTest(ctx context.Context, a *app, args []string) error {

@@ -27,10 +27,10 @@ func runBackup(ctx context.Context, a *app, args []string) error {
 	}
 	path := rest[0]
 	if path == "-" {
-		return command.Hintf(command.Usagef("backup writes a file, and the name of one is missing"), "./- is a file of that name")
+		return command.Hintf(command.Usagef("backup needs the name of the file to write"), "./- is a file of that name")
 	}
 	if _, err := os.Lstat(path); err == nil {
-		return command.Hintf(fmt.Errorf("%s already exists", path), "a backup replaces nothing: choose another name")
+		return command.Hintf(fmt.Errorf("%s already exists", path), "a backup never replaces a file: choose another name")
 	}
 	size, err := wholeFile(path, func(w io.Writer) error { return a.backup(ctx, w, filepath.Dir(path)) })
 	switch {

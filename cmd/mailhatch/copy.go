@@ -64,8 +64,8 @@ func parsePlace(flag, text string) (p place, err error) {
 // queueCopy copies a queue with its history into another store.
 func queueCopy(ctx context.Context, a *app, args []string) (err error) {
 	flags := a.flags("queue copy")
-	fromText := flags.String("from", "", "the `queue` to read, of a gateway that is stopped: sqlite:DIR or postgres:URL")
-	toText := flags.String("to", "", "the `queue` to write, which is made if there is none")
+	fromText := flags.String("from", "", "the `queue` to read: sqlite:DIR or postgres:URL; its gateway must be stopped")
+	toText := flags.String("to", "", "the `queue` to write; it is created if it does not exist")
 	asJSON := flags.Bool("json", false, "one JSON object")
 	if err := command.ParseAlone(flags, args); err != nil {
 		return err
@@ -87,7 +87,7 @@ func queueCopy(ctx context.Context, a *app, args []string) (err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return command.Hintf(fmt.Errorf("%s: there is no queue: %w", from.text, err), "")
 	case err != nil:
-		return command.Hintf(fmt.Errorf("%w; copied so far: %s", err, doneText(done)), "the same command goes on from there")
+		return command.Hintf(fmt.Errorf("%w; copied so far: %s", err, doneText(done)), "run the same command again to continue")
 	case *asJSON:
 		return a.printJSON(done)
 	}

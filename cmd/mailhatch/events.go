@@ -15,7 +15,7 @@ import (
 // eventsCommands are the words after mailhatch events.
 func eventsCommands() []subcommand {
 	return []subcommand{
-		{"setup", "UPSTREAM [--url URL]", "give the provider the address of the webhook, and keep the secret that it signs with", eventsSetup},
+		{"setup", "UPSTREAM [--url URL]", "register the webhook at the provider, and keep its signing secret", eventsSetup},
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // is never an argument, which every user could see in the process list.
 func runHashPassword(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("hash-password")
-	cost := fs.Int("cost", bcrypt.DefaultCost, "`work` of a guess; each step doubles it")
+	cost := fs.Int("cost", bcrypt.DefaultCost, "`work` for each guess; each step doubles it")
 	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func (a *app) usage() {
 	for _, d := range help() {
 		d.WriteLine(a.stdout)
 	}
-	fmt.Fprint(a.stdout, "\nThe config is FILE, else $MAILHATCH_CONFIG, ./mailhatch.toml or /etc/mailhatch/config.toml; without any,\nmail is shown on the console. mailhatch help COMMAND lists the flags of a command.\n")
+	fmt.Fprint(a.stdout, "\nThe config is FILE, else $MAILHATCH_CONFIG, ./mailhatch.toml or /etc/mailhatch/config.toml. Without a config,\nmail is shown on the console. mailhatch help COMMAND lists the flags of a command.\n")
 }
 
 // help describes the command that words name, or lists all.

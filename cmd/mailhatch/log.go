@@ -29,16 +29,16 @@ func (l *logFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&l.To, "to", "", "`address` of a recipient, or a word in it; * matches any text and ? any character")
 	fs.StringVar(&l.From, "from", "", "`address` of the envelope sender, as for --to; <> is the null sender")
 	fs.StringVar(&l.ID, "id", "", "queue `id`")
-	fs.StringVar(&l.Subject, "subject", "", "`words` that the subject has in it")
+	fs.StringVar(&l.Subject, "subject", "", "`words` in the subject")
 	fs.StringVar(&l.state, "state", "", "only recipients in this `state`: queued, held, failed, sent, delivered, bounced, complained, discarded or refused")
-	fs.StringVar(&l.Upstream, "upstream", "", "`upstream` that took them, or that they wait for")
+	fs.StringVar(&l.Upstream, "upstream", "", "`upstream` that took the mail, or that it waits for")
 	fs.StringVar(&l.MessageID, "message-id", "", "Message-ID `field` of the message, with or without brackets")
-	fs.StringVar(&l.ProviderID, "provider-id", "", "`name` that the provider gave the message")
+	fs.StringVar(&l.ProviderID, "provider-id", "", "`id` of the message at the provider")
 	fs.StringVar(&l.since, "since", "", "only after this `time`: 2h (ago), 11:30, 9pm, yesterday, monday, last week, 2026-11-30T11:00")
-	fs.StringVar(&l.until, "until", "", "only before this `time`, as for --since; a day to its end")
-	fs.IntVar(&l.Limit, "limit", 100, "at most this `number` of recipients, 0 for all; --export: all, without it")
-	fs.BoolVar(&l.follow, "follow", false, "show the latest and what happens from now on, until Ctrl-C")
-	fs.StringVar(&l.export, "export", "", "write all that is found in this `format`: csv, json or mbox (messages whose bytes are kept)")
+	fs.StringVar(&l.until, "until", "", "only before this `time`, as for --since; a day means its end")
+	fs.IntVar(&l.Limit, "limit", 100, "show at most this `number` of recipients, 0 for all; --export writes all by default")
+	fs.BoolVar(&l.follow, "follow", false, "show the latest, then follow until Ctrl-C")
+	fs.StringVar(&l.export, "export", "", "write everything that matches in this `format`: csv, json or mbox (only messages whose bytes are kept)")
 	fs.BoolVar(&l.json, "json", false, "one line of JSON for each recipient")
 }
 
@@ -249,7 +249,7 @@ const (
 // that it does not run.
 func (a *app) follow(ctx context.Context, v api.View, l *logFlags) error {
 	if _, ok := v.(*api.Client); !ok {
-		return command.Hintf(errors.New("the gateway is not running: nothing happens that could be followed"), "start it with mailhatch serve")
+		return command.Hintf(errors.New("the gateway is not running, so there is nothing to follow"), "start it with mailhatch serve")
 	}
 	f := l.LogFilter
 	f.Limit = min(f.Limit, followFirst)

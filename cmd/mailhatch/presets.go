@@ -17,7 +17,7 @@ import (
 // runPresets lists the services that `preset` of an SMTP upstream names, or shows one.
 func runPresets(_ context.Context, a *app, args []string) error {
 	fs := a.flags("presets")
-	asJSON := fs.Bool("json", false, "for programs")
+	asJSON := fs.Bool("json", false, "JSON for programs")
 	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func queueCommands() []subcommand {
 		{"delete", "ID…|--all " + selection, "discard mail for good", act(api.Delete)},
 		{"move", "--to UPSTREAM|--back ID…|--all " + strings.Replace(selection, "--to", "--recipient", 1), "make mail wait for another upstream, whatever routes say, or give it back to the routes", act(api.Move)},
 		{"resend", "ID [--to A]… [--via UPSTREAM]", "accept a message a second time, under a new id", queueResend},
-		{"copy", "--from QUEUE --to QUEUE", "copy a queue with its history from a state directory into a database, or back", queueCopy},
+		{"copy", "--from QUEUE --to QUEUE", "copy a queue with its history from a state directory to a database, or back", queueCopy},
 		{"export", "DIR [ID…] " + selection, "write messages to files: ID.eml as it is stored, ID.json with all that is known", queueExport},
 	}
 }

@@ -34,7 +34,7 @@ func runRecover(ctx context.Context, a *app, args []string) error {
 	case errors.Is(err, queue.ErrLocked):
 		return command.Hintf(err, "stop the gateway first")
 	case errors.Is(err, fs.ErrNotExist):
-		return command.Hintf(err, "name the config of the gateway with -c; the names of what was set aside are those in lost+found")
+		return command.Hintf(err, "name the config of the gateway with -c; the ids are those of the files in lost+found")
 	}
 	return err
 }

@@ -16,7 +16,7 @@ import (
 // runRender shows the exact requests that an upstream would make for a message, secrets redacted.
 func runRender(_ context.Context, a *app, args []string) error {
 	e, fs := a.envelopeFlags("render")
-	name := fs.String("upstream", "", "the `upstream` that it would go to")
+	name := fs.String("upstream", "", "the `upstream` that would send it")
 	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err

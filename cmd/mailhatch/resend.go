@@ -16,8 +16,8 @@ import (
 func queueResend(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("queue resend")
 	var ask api.Resend
-	fs.Var((*command.List)(&ask.To), "to", "`address` of a recipient; may repeat. Without it all recipients of the message get it again")
-	fs.StringVar(&ask.Via, "via", "", "by this `upstream`, whatever routes say")
+	fs.Var((*command.List)(&ask.To), "to", "`address` of a recipient; may be repeated (default: all recipients of the message)")
+	fs.StringVar(&ask.Via, "via", "", "send by this `upstream`, whatever the routes say")
 	asJSON := fs.Bool("json", false, "one JSON object")
 	ids, err := command.Parse(fs, args)
 	if err != nil {

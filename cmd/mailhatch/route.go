@@ -86,7 +86,7 @@ func seekable(f *os.File) (io.ReaderAt, int64, error) {
 // runRoute shows for each recipient which rule decides, and why each earlier one does not.
 func runRoute(ctx context.Context, a *app, args []string) error {
 	e, fs := a.envelopeFlags("route")
-	asJSON := fs.Bool("json", false, "a list in JSON")
+	asJSON := fs.Bool("json", false, "one JSON array")
 	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err

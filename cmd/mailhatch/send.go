@@ -27,7 +27,7 @@ const testText = "This is a test message from mailhatch.\n"
 func runSend(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("send")
 	var l send.Letter
-	fs.Var(&l.To, "to", "recipient `address`; may be repeated; --to may be left out before an address")
+	fs.Var(&l.To, "to", "recipient `address`; may be repeated; addresses after the flags are recipients too")
 	fs.Var(&l.Cc, "cc", "`address` that gets a copy; may be repeated")
 	fs.Var(&l.Bcc, "bcc", "`address` that gets a blind copy; may be repeated")
 	fs.Var(&l.ReplyTo, "reply-to", "`address` for replies; may be repeated")
@@ -39,7 +39,7 @@ func runSend(ctx context.Context, a *app, args []string) error {
 	fs.StringVar(&l.Subject, "s", "", "the same as --subject")
 	fs.StringVar(&l.Text, "body", "", "`text` of the message (default: standard input)")
 	fs.BoolVar(&l.HTML, "html", false, "the text is HTML")
-	server := fs.String("server", "", "`address` of a gateway, host:port or unix:/path (default: the one of the config)")
+	server := fs.String("server", "", "`address` of a gateway, host:port or unix:/path (default: from the config)")
 	rest, err := command.Parse(fs, args)
 	if err != nil {
 		return err

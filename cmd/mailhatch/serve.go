@@ -27,7 +27,7 @@ import (
 // runServe runs the gateway until the context ends.
 func runServe(ctx context.Context, a *app, args []string) error {
 	flags := a.flags("serve")
-	listen := flags.String("listen", "", "take mail at this `address` in place of the config's: 127.0.0.1:2525")
+	listen := flags.String("listen", "", "accept mail at this `address` instead of the config's listeners, as in 127.0.0.1:2525")
 	if err := command.ParseAlone(flags, args); err != nil {
 		return err
 	}

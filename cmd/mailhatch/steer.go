@@ -26,12 +26,12 @@ type partFlags struct {
 // define defines the flags; to is the name of the one for recipients.
 func (p *partFlags) define(fs *flag.FlagSet, to string) {
 	p.toFlag = to
-	fs.Var(&command.Once{Value: &p.state}, "state", "only recipients in this `state`: queued, held or failed; to list also maildrop")
+	fs.Var(&command.Once{Value: &p.state}, "state", "only recipients in this `state`: queued, held or failed; queue list also knows maildrop")
 	fs.Var(&command.Once{Value: &p.upstream}, "upstream", "only recipients that wait for this `upstream`")
 	fs.Var(&command.Once{Value: &p.upstream}, "lane", "only recipients that wait for this `upstream`")
 	fs.Var(&command.Once{Value: &p.from}, "from", "only mail of this envelope sender: an `address`, or a word in it; * matches any text and ? any character, <> is the null sender")
 	fs.Var(&command.Once{Value: &p.to}, to, "only recipients with this `address`, as for --from")
-	fs.Var(&command.Once{Value: &p.subject}, "subject", "only mail whose subject has this `text` in it; with * or ?, that is all of it")
+	fs.Var(&command.Once{Value: &p.subject}, "subject", "only mail with this `text` in the subject; with * or ? the whole subject must match")
 	fs.Var(&command.Once{Value: &p.older}, "older", "only mail accepted before this `time`: 2h (ago), yesterday, 11:30, 2026-11-30T11:00")
 }
 
@@ -76,17 +76,17 @@ func act(action api.Action) func(ctx context.Context, a *app, args []string) err
 		var sel api.Selection
 		if action == api.Move {
 			parts.define(fs, "recipient")
-			fs.StringVar(&sel.Target, "to", "", "the `upstream` that is to have them, whatever routes say")
-			fs.BoolVar(&sel.Back, "back", false, "give what was moved back to the routes")
+			fs.StringVar(&sel.Target, "to", "", "the `upstream` to which the mail is moved, whatever the routes say")
+			fs.BoolVar(&sel.Back, "back", false, "give moved mail back to the routes")
 		} else {
 			parts.define(fs, "to")
 		}
-		all := fs.Bool("all", false, "all mail that the other flags choose")
-		yes := fs.Bool("yes", false, "do not ask before a change of more than messages named by their ids")
+		all := fs.Bool("all", false, "act on all mail that the other flags select")
+		yes := fs.Bool("yes", false, "do not ask for confirmation")
 		asJSON := fs.Bool("json", false, "one JSON object")
 		wait := time.Duration(0)
 		if action == api.Retry {
-			fs.DurationVar(&wait, "wait", retryWait, "tell what became of the mail, within this `time`; 0 does not wait")
+			fs.DurationVar(&wait, "wait", retryWait, "wait up to this `time` for the result and print it; 0 does not wait")
 		}
 		ids, err := command.Parse(fs, args)
 		if err == nil {

@@ -162,7 +162,7 @@ func TestUsageMistakes(t *testing.T) {
 		"log --state eaten":                `--state "eaten": write queued, held, failed, sent, delivered, bounced, complained, discarded or refused`,
 		"log order 1234":                   "got order 1234; --subject finds words of the subject",
 		"log --limit -1":                   "--limit -1 must not be negative",
-		"backup -":                         "backup writes a file",
+		"backup -":                         "backup needs the name of the file",
 		"queue frobnicate":                 "hint: see mailhatch queue --help",
 		"log --export pdf":                 `--export "pdf": write csv, json or mbox`,
 		"log --export csv --json":          "choose one",

@@ -23,9 +23,9 @@ import (
 func suppressCommands() []subcommand {
 	return []subcommand{
 		{"list", "[ADDRESS|WORD]", "show the addresses that get no mail, and why (the default)", suppressList},
-		{"add", "ADDRESS…", "put addresses on the list", suppressAdd},
-		{"remove", "ADDRESS…", "take addresses off the list: mail goes there again", suppressRemove},
-		{"import", "FILE", "put the addresses of a file on the list, one a line or CSV as export writes it, - is standard input; or those of a provider's list (--from)", suppressImport},
+		{"add", "ADDRESS…", "add addresses to the list", suppressAdd},
+		{"remove", "ADDRESS…", "remove addresses from the list", suppressRemove},
+		{"import", "FILE", "add the addresses of a file (one per line, or CSV as export writes it; - is standard input), or of a provider's list (--from)", suppressImport},
 		{"export", "[ADDRESS|WORD]", "print the list as CSV", suppressExport},
 	}
 }
@@ -149,8 +149,8 @@ func suppressAdd(ctx context.Context, a *app, args []string) error {
 	var f suppressFlags
 	f.define(fs, "only for mail from this sender `domain`; without it for all mail", "why, for the record and the refusal: manual (the default), bounced, complained or unsubscribed (a `reason`)")
 	var note, span string
-	fs.Var(&command.Once{Value: &note}, "note", "a `text` for the record, which refused clients see")
-	fs.Var(&command.Once{Value: &span}, "for", "a `time` after which mail goes there again, such as 30d; without it they stay until they are removed")
+	fs.Var(&command.Once{Value: &note}, "note", "a `text` for the record; refused clients see it")
+	fs.Var(&command.Once{Value: &span}, "for", "a `time` after which the entry ends, such as 30d (default: it stays until it is removed)")
 	addresses, err := command.Parse(fs, args)
 	if err != nil {
 		return err
@@ -225,7 +225,7 @@ func suppressRemove(ctx context.Context, a *app, args []string) error {
 	var f suppressFlags
 	f.define(fs, "only the entry for mail from this sender `domain`; without it each", "")
 	var provider string
-	fs.Var(&command.Once{Value: &provider}, "upstream", "have the provider of this `upstream` take them off its own list too")
+	fs.Var(&command.Once{Value: &provider}, "upstream", "also remove them from the list of the provider of this `upstream`")
 	names, err := command.Parse(fs, args)
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ const fastest = 100 * time.Millisecond
 // runTop shows the overview live on a terminal, and once anywhere else.
 func runTop(ctx context.Context, a *app, args []string) error {
 	fs := a.flags("top")
-	every := fs.Duration("every", 2*time.Second, "`time` between two looks")
+	every := fs.Duration("every", 2*time.Second, "`time` between two updates")
 	if err := command.ParseAlone(fs, args); err != nil {
 		return err
 	}

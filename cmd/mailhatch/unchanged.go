@@ -30,6 +30,6 @@ func (a *app) tellChanged(ctx context.Context, client *api.Client, action api.Ac
 	if sel.All {
 		what = "--all"
 	}
-	fmt.Fprintf(a.stderr, "hint: held mail is not retried: mailhatch queue release %s lets it go\n", what)
+	fmt.Fprintf(a.stderr, "hint: held mail is not retried: use mailhatch queue release %s\n", what)
 	return nil
 }

@@ -14,10 +14,10 @@ import (
 // upstreamCommands are the words after mailhatch upstream.
 func upstreamCommands() []subcommand {
 	return []subcommand{
-		{"list", "", "show the upstreams, as status does (the default)", upstreamList},
-		{"pause", "NAME", "offer an upstream nothing until it is resumed, restarts included", steerUpstream(api.Pause)},
+		{"list", "", "list the upstreams, as status does (the default)", upstreamList},
+		{"pause", "NAME", "stop deliveries to an upstream until it is resumed, also across restarts", steerUpstream(api.Pause)},
 		{"resume", "NAME", "end the pause of an upstream", steerUpstream(api.Resume)},
-		{"probe", "NAME", "try a closed upstream, or senders that it refuses, now, and tell how that ended", steerUpstream(api.Probe)},
+		{"probe", "NAME", "try a closed upstream, or senders that it refuses, now, and show the result", steerUpstream(api.Probe)},
 	}
 }
 

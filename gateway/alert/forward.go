@@ -70,7 +70,7 @@ type EventData struct {
 
 func newEventMessage(from origin, o *queue.Outgoing) *EventMessage {
 	return &EventMessage{Type: TypeEvent, Timestamp: o.At.UTC().Truncate(time.Second),
-		Text: fmt.Sprintf("%s: %s told by %s of mail %s", from, o.Kind, o.Upstream, o.ID),
+		Text: fmt.Sprintf("%s: %s reported %s for mail %s", from, o.Upstream, o.Kind, o.ID),
 		Data: EventData{Hostname: from.hostname, Gateway: from.gateway, Version: from.version, Event: string(o.Kind), At: o.At.UTC(), ID: o.ID, MessageID: o.MessageID, From: o.From, To: o.Recipient,
 			State: string(o.State), Upstream: o.Upstream, ProviderID: o.ProviderID, Status: o.Status, Words: o.Words, RemoteMTA: o.RemoteMTA, Key: o.Told.Key}}
 }

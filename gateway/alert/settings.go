@@ -66,7 +66,7 @@ func (s *Settings) Check(given func(key string) bool) (problems []*upstream.KeyE
 		report("name", "must be one word of at most 64 characters", "")
 	}
 	if len(s.On) == 0 && s.Every.Duration == 0 {
-		report("on", "is missing: it says what to tell of", "write some of "+hint.Either(Events())+"; an alert of heartbeats alone has every")
+		report("on", "is missing: it says what to report", "write some of "+hint.Either(Events())+"; an alert of heartbeats alone has every")
 	}
 	for i, event := range s.On {
 		var ke *upstream.KeyError
@@ -105,7 +105,7 @@ func (s *Settings) checkTimes(report func(key, problem, what string)) {
 		report("window", "must be from 1m to 7d", `"1h" is usual`)
 	}
 	if r := s.Repeat.Duration; r != 0 && r < time.Minute {
-		report("repeat", "must be at least 1m", `"4h" is usual; "0s": an alert that goes on is not told again`)
+		report("repeat", "must be at least 1m", `"4h" is usual; "0s": an alert is not repeated`)
 	}
 	if s.Timeout.Duration < time.Second || s.Timeout.Duration > maxTimeout {
 		report("timeout", "must be from 1s to 5m", `"10s" is usual`)
@@ -118,12 +118,12 @@ func (s *Settings) checkTimes(report func(key, problem, what string)) {
 func (s *Settings) checkReceiver(given func(key string) bool, report func(key, problem, what string)) {
 	switch {
 	case s.URL.IsZero() && len(s.Exec) == 0:
-		report("url", "is missing: nobody would be told", `write url = "https://…", or exec = ["program"]`)
+		report("url", "is missing: the alert would reach nobody", `write url = "https://…", or exec = ["program"]`)
 	case !s.URL.IsZero() && len(s.Exec) > 0:
-		report("exec", "stands beside url", "write an [[alert]] for each of them")
+		report("exec", "cannot be combined with url", "write an [[alert]] for each of them")
 	case s.URL.IsZero():
 		if s.Exec[0] == "" {
-			report("exec", "names no program", `write exec = ["/usr/local/bin/tell", "argument"]`)
+			report("exec", "is empty: it must name a program", `write exec = ["/usr/local/bin/tell", "argument"]`)
 		}
 		for _, key := range []string{"secret", "ca_file"} {
 			if given(key) {

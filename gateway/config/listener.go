@@ -177,11 +177,11 @@ func (c *checker) limits(path string, l *Listener) {
 	wrong(l.MaxMessage < 1000 || l.MaxMessage > 2<<30, "max_message", "must be from 1KB to 2GiB", "")
 	wrong(l.MaxRecipients < 1 || l.MaxRecipients > 100_000, "max_recipients", "must be from 1 to 100000", "RFC 5321 asks for at least 100")
 	wrong(l.MaxLine != 0 && (l.MaxLine < 998 || l.MaxLine > 2<<30), "max_line", "must be from 998B to 2GiB",
-		`998 is what RFC 5322 allows, without the line end; 0 is for any length`)
+		`998 is what RFC 5322 allows, without the line end; 0 means any length`)
 	wrong(l.MaxConnections < 1 || l.MaxConnections > 100_000, "max_connections", "must be from 1 to 100000", "")
-	wrong(l.MaxPerClient < 0, "max_connections_per_client", "must not be negative", "0 is for any number")
+	wrong(l.MaxPerClient < 0, "max_connections_per_client", "must not be negative", "0 means no limit")
 	wrong(l.IdleTimeout.Duration < time.Second || l.IdleTimeout.Duration > 24*time.Hour, "idle_timeout", "must be from 1s to 24h", `"5m" is usual`)
-	wrong(l.MinRate > 1e9, "min_rate", "must be at most 1GB", `bytes a second; "64B" is usual, 0 is for any`)
+	wrong(l.MinRate > 1e9, "min_rate", "must be at most 1GB", `bytes a second; "64B" is usual, 0 means no minimum`)
 	wrong(len(l.Banner) > 200 || strings.ContainsFunc(l.Banner, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }), "banner",
 		"must be one line of at most 200 ASCII characters", "")
 }

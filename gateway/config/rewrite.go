@@ -64,7 +64,7 @@ func (c *checker) mapSender(cfg *Config, path string, given map[string]string) m
 		}
 		_, mistake := glob.Address(pattern) // told by the rule itself
 		if mistake == nil && !strings.Contains(target, "@") && strings.Contains(target, ".") && hostname.Check(target) == nil {
-			c.report(joinPath(path, pattern), fmt.Sprintf("%q is a domain, and an address is meant", target), fmt.Sprintf("write %q", "*@"+target))
+			c.report(joinPath(path, pattern), fmt.Sprintf("%q is a domain, but an address is needed", target), fmt.Sprintf("write %q", "*@"+target))
 		}
 		target = c.mailbox(cfg, joinPath(path, pattern), target, "*@example.com")
 		if !strings.ContainsAny(pattern, "@*?!.<>") {

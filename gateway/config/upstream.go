@@ -94,7 +94,7 @@ func (c *checker) pace(path string, t *upstreamTable) {
 	for i, pattern := range t.ThrottleOn {
 		if !strings.Contains(pattern, "*") || strings.HasPrefix(pattern, "!") {
 			c.report(indexPath(path+".throttle_on", i), fmt.Sprintf("%q would not be found in a refusal", pattern),
-				fmt.Sprintf("patterns are compared with all that the upstream says: write %q", "*"+strings.Trim(pattern, "!*")+"*"))
+				fmt.Sprintf("patterns are compared with the upstream's whole answer: write %q", "*"+strings.Trim(pattern, "!*")+"*"))
 		}
 	}
 	c.oneOf(path+".received", t.Received, "keep", "hide")
@@ -303,7 +303,7 @@ func (c *checker) sender(path string, t *upstreamTable) *identity.SenderPolicy {
 			if hostname.Check(domain) != nil {
 				domain = "example.com"
 			}
-			c.report(path+".from_domains", "needs rewrite_from: who is the sender of all other mail?",
+			c.report(path+".from_domains", "needs rewrite_from, the sender of all other mail",
 				fmt.Sprintf("add rewrite_from = %q", "App <noreply@"+domain+">"))
 		}
 		return nil

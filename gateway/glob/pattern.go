@@ -30,9 +30,9 @@ func Address(text string) (string, *Mistake) {
 	case !quoted && (isExpression(text, true) || found && hasClass(domain)):
 		return "", expression(text)
 	case !quoted && strings.Contains(text, "|") && strings.Count(text, "@") > 1:
-		return "", &Mistake{fmt.Sprintf("%q is one text, not a list", text), WriteList(strings.Split(text, "|"))}
+		return "", &Mistake{fmt.Sprintf("%q is one string, not a list", text), WriteList(strings.Split(text, "|"))}
 	case !quoted && hasChoice(text):
-		return "", &Mistake{fmt.Sprintf("%q can never match: braces are no choice here", text), "write a pattern for each choice"}
+		return "", &Mistake{fmt.Sprintf("%q can never match: braces do not list alternatives here", text), "write a pattern for each choice"}
 	case !quoted && (isList(text) || strings.ContainsAny(text, ",;")):
 		return "", several(text)
 	case strings.HasPrefix(strings.ToLower(text), "mailto:"):
@@ -46,7 +46,7 @@ func Address(text string) (string, *Mistake) {
 		return "", &Mistake{fmt.Sprintf("%q can never match: it has a space", text), fmt.Sprintf("write %q", strings.TrimSpace(text))}
 	case !quoted && found && strings.ContainsAny(domain, foreign):
 		at := strings.IndexAny(domain, foreign)
-		return "", &Mistake{fmt.Sprintf("%q can never match: no domain has a %q", text, domain[at:at+1]), "* is any text, ? one character; all else stands for itself"}
+		return "", &Mistake{fmt.Sprintf("%q can never match: no domain has a %q", text, domain[at:at+1]), "* matches any text and ? one character; everything else is literal"}
 	case !found && strings.HasPrefix(text, ".") && strings.Trim(text, ".") != "":
 		return "*@*" + strings.ToLower(text), nil
 	case found && local == "" && strings.Trim(domain, ".") != "" && domain[0] != '.':
@@ -76,13 +76,13 @@ func Domain(text string) (string, *Mistake) {
 	local, domain, found := strings.Cut(text, "@")
 	switch {
 	case isExpression(text, true):
-		return "", &Mistake{fmt.Sprintf("%q is a regular expression, and domains are written out", text), `write "example.com", or ".example.com" for its subdomains`}
+		return "", &Mistake{fmt.Sprintf("%q is a regular expression, but domains must be written out", text), `write "example.com", or ".example.com" for its subdomains`}
 	case isList(text):
 		return "", several(text)
 	case found && domain != "" && (local == "" || local == "*"):
 		return strings.ToLower(domain), nil
 	case found && domain != "":
-		return "", &Mistake{fmt.Sprintf("%q is an address, and domains are meant", text), fmt.Sprintf("write %q", domain)}
+		return "", &Mistake{fmt.Sprintf("%q is an address, but domains are needed", text), fmt.Sprintf("write %q", domain)}
 	case strings.HasPrefix(text, "."):
 		return "*" + strings.ToLower(text), nil
 	}
@@ -134,8 +134,8 @@ func isExpression(text string, address bool) bool {
 }
 
 func expression(text string) *Mistake {
-	return &Mistake{fmt.Sprintf("%q is a regular expression, and patterns are simpler", text),
-		`* is any text, ? one character: "*" matches everything, "@example.com" every address of a domain, "*word*" what holds a word`}
+	return &Mistake{fmt.Sprintf("%q is a regular expression, which is not supported", text),
+		`* matches any text and ? one character: "*" matches everything, "@example.com" every address of a domain, "*word*" what contains a word`}
 }
 
 // isList reports whether several addresses or domains are written as one text.
@@ -151,7 +151,7 @@ func List(text string) []string {
 }
 
 func several(text string) *Mistake {
-	return &Mistake{fmt.Sprintf("%q is one text, not a list", text), WriteList(List(text))}
+	return &Mistake{fmt.Sprintf("%q is one string, not a list", text), WriteList(List(text))}
 }
 
 // WriteList says how a list is written.

@@ -55,7 +55,7 @@ func ParseMailbox(s string) (mime.Address, error) {
 	}
 	local, domain, _ := mime.SplitAddress(a.Address)
 	if strings.Contains(local, "*") {
-		return mime.Address{}, fmt.Errorf("%q has a * that nothing gives a text to", s)
+		return mime.Address{}, fmt.Errorf("%q has a *, but no pattern can fill it in", s)
 	}
 	if hostname.Check(domain) != nil {
 		return mime.Address{}, fmt.Errorf("%q is not a mail address with a usable domain", s)

@@ -167,7 +167,7 @@ func (c *compiler) field(key, name, value string) {
 	case guarded:
 		c.fail(key, "is not written by rules", hint)
 	case strings.TrimSpace(value) == "":
-		c.fail(key, "has no value", "write remove_header to take a field away")
+		c.fail(key, "has no value", "write remove_header to remove a field")
 	}
 	if problem := badValue(value); problem != "" {
 		c.fail(key, problem, "")
@@ -189,7 +189,7 @@ func addresses(value string) bool {
 func (c *compiler) removal(name string) {
 	prefix, wild := strings.CutSuffix(name, "*")
 	if !mime.IsFieldName(prefix) || strings.ContainsAny(prefix, `*/^$\|`) { // some of which a name may have, and a regular expression has
-		c.fail("remove_header", fmt.Sprintf("%q is not the name of a header field", name), `write "X-Name", or "X-Internal-*" for all that begin so`)
+		c.fail("remove_header", fmt.Sprintf("%q is not the name of a header field", name), `write "X-Name", or "X-Internal-*" for all names with that prefix`)
 		return
 	}
 	if strings.EqualFold(name, "Date") {

@@ -117,7 +117,7 @@ func (c *compiler) template(key, text string, conditions []condition, names ...s
 	if before := names[:len(names)-1]; len(before) > 0 {
 		where = strings.Join(before, ", ") + " or " + where
 	}
-	hint := fmt.Sprintf("it stands for what a * in %s matched: each pattern there needs %s", where, starCount(t.stars))
+	hint := fmt.Sprintf("it stands for what the * in %s matched: each pattern there needs %s", where, starCount(t.stars))
 	if !slices.Contains(addressKeys, key) {
 		hint += `; for the character itself write \* (in single quotes)`
 	}

@@ -46,7 +46,7 @@ func (r *Rules) Check() (problems []*upstream.KeyError) {
 		problems = append(problems, &upstream.KeyError{Key: fmt.Sprintf("on[%d]", i), Problem: fmt.Sprintf("cannot be %q", on), Hint: what})
 	}
 	if r.Keep.Duration < 0 || r.Keep.Duration > 0 && r.Keep.Duration < time.Hour {
-		problems = append(problems, &upstream.KeyError{Key: "keep", Problem: "must be an hour or longer", Hint: `"180d" is usual; "0s" keeps addresses until they are lifted`})
+		problems = append(problems, &upstream.KeyError{Key: "keep", Problem: "must be an hour or longer", Hint: `"180d" is usual; "0s" keeps addresses until you remove them`})
 	}
 	if r.Scope != "domain" && r.Scope != "global" {
 		problems = append(problems, &upstream.KeyError{Key: "scope", Problem: fmt.Sprintf("must be \"domain\" or \"global\", not %q", r.Scope),

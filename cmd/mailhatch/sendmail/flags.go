@@ -191,8 +191,8 @@ func (f *flags) setNotify(v string) error {
 // Flags describes the flags for help and for the manual page.
 func Flags() []command.Flag {
 	return []command.Flag{
-		{Names: []string{"-t"}, Doc: "recipients are those of To, Cc and Bcc, or of the latest Resent-To, -Cc and -Bcc; addresses on the command line are added"},
-		{Names: []string{"-i", "-oi"}, Doc: "treat a line with a lone dot as text; without this flag it ends the message"},
+		{Names: []string{"-t"}, Doc: "take recipients from To, Cc and Bcc, or from the latest Resent-To, -Cc and -Bcc; addresses on the command line are added"},
+		{Names: []string{"-i", "-oi"}, Doc: "treat a line with only a dot as text; without this flag it ends the message"},
 		{Names: []string{"-f", "-r"}, Value: "address", Doc: "envelope sender; \"\" or <> is the null sender"},
 		{Names: []string{"-F"}, Value: "name", Doc: "full name for a generated From field"},
 		{Names: []string{"-B"}, Value: "type", Doc: "body type: 7BIT or 8BITMIME"},
@@ -201,11 +201,11 @@ func Flags() []command.Flag {
 		{Names: []string{"-V"}, Value: "id", Doc: "envelope id, for notifications"},
 		{Names: []string{"-bm"}, Doc: "read a message from standard input (the default)"},
 		{Names: []string{"-bs"}, Doc: "speak SMTP on standard input and output"},
-		{Names: []string{"-bp"}, Doc: "list what waits, as mailq: all to root and the account of the gateway, to others their own mail and how much there is"},
-		{Names: []string{"-bi", "-I"}, Doc: "make a running gateway reload its config and aliases, as newaliases"},
-		{Names: []string{"-q"}, Doc: "make a running gateway try all queued mail now; with -v, tell what came of it; for root and the account of the gateway"},
+		{Names: []string{"-bp"}, Doc: "list waiting mail, like mailq: all of it for root and the gateway's account; for others their own mail, and how much waits in all"},
+		{Names: []string{"-bi", "-I"}, Doc: "make a running gateway reload its config and aliases, like newaliases"},
+		{Names: []string{"-q"}, Doc: "make a running gateway try all queued mail now (only root and the gateway's account); with -v, print the result"},
 		{Names: []string{"-v"}, Doc: "report whether the message was accepted"},
-		{Names: []string{"-oe", "-e"}, Value: "how", Doc: "tell of recipients that are no addresses: p prints, m, w and e notify the sender, q is quiet; both without it"},
+		{Names: []string{"-oe", "-e"}, Value: "how", Doc: "how to report invalid recipients: p prints, m, w and e notify the sender, q is quiet (default: print and notify)"},
 		{Names: []string{"-o", "-O", "-d", "-A", "-G", "-U", "-n", "-m", "-h", "-L", "-p"}, Doc: "accepted for compatibility and ignored"},
 		{Names: []string{"-X", "-C", "-M", "-bd", "-bt", "-bv"}, Doc: "refused"},
 	}

@@ -55,9 +55,9 @@ func Run(ctx context.Context, fs *flag.FlagSet, args []string, e *Env) error {
 	s.flags(fs, offered)
 	fs.StringVar(&s.root, "root", "", "`address` that gets the mail for root")
 	fs.StringVar(&s.listen, "listen", "127.0.0.1:1025", "`address` where programs submit their mail")
-	fs.StringVar(&s.stateDir, "state-dir", "", "`directory` of the queue (default: that of the file which is replaced, else the account's own)")
+	fs.StringVar(&s.stateDir, "state-dir", "", "`directory` of the queue (default: that of the replaced file, else the account's own)")
 	output := fs.String("output", defaultOutput, "`file` to write; - is standard output")
-	force := fs.Bool("force", false, "replace an existing file; its directories, owner and mode stay")
+	force := fs.Bool("force", false, "replace an existing file; keep its directories, owner and mode")
 	if err := command.ParseAlone(fs, args); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (s *setup) flags(fs *flag.FlagSet, offered []upstream.Kind) {
 	for _, k := range offered {
 		for _, q := range k.Setup {
 			if _, ok := usage[q.Flag]; !ok && q.Secret {
-				fs.StringVar(&s.secret, q.Flag, "", "`where` the key or password is kept: env:NAME, file:/path or cred:NAME; never the secret itself")
+				fs.StringVar(&s.secret, q.Flag, "", "`where` the secret is kept: env:NAME, file:/path or cred:NAME; not the secret itself")
 				fs.Func(q.Flag+"-file", "the same as --"+q.Flag+" file:`path`", func(path string) error { s.secret = "file:" + path; return nil })
 			}
 			if _, ok := usage[q.Flag]; !ok {

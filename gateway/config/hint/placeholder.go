@@ -49,11 +49,11 @@ var (
 // "" for a text that means itself.
 func Placeholder(text string, form Form) (problem, hint string) {
 	if m := wholeVariable.FindStringSubmatch(text); m != nil && !(m[len(m)-1] != "" && (form == Secret || form.IsText())) {
-		return "would be taken as it stands, not as an environment variable", fmt.Sprintf("write %q", "env:"+strings.Join(m[1:], ""))
+		return "would be used literally, not as an environment variable", fmt.Sprintf("write %q", "env:"+strings.Join(m[1:], ""))
 	}
 	if scheme, rest, found := strings.Cut(text, ":"); found && !form.IsText() && rest != "" {
 		if lower := strings.ToLower(scheme); lower != scheme && (lower == "file" || lower == "cred") {
-			return "would be taken as it stands: the word before the colon is in capitals", fmt.Sprintf(`write "%s:…"`, lower)
+			return "would be used literally, because the word before the colon is in capitals", fmt.Sprintf(`write "%s:…"`, lower)
 		}
 	}
 	if example.MatchString(text) && !form.IsText() {

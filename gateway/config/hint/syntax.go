@@ -34,13 +34,13 @@ func Syntax(line, message string) (problem, hint string) {
 	case curly.MatchString(strings.SplitN(bare, "#", 2)[0]):
 		return "the quotes are curly ones", `write straight ones: "…"`
 	case strings.Contains(message, "already been defined") || strings.Contains(message, "already created"):
-		return "", "it stands in this file twice: keep one, or give the second another name"
+		return "", "it occurs twice in this file: keep one, or give the second another name"
 	case strings.HasPrefix(line, "[") && strings.Contains(message, "array terminator"):
 		return "", "a list before this line is not closed: its ] is missing"
 	case strings.HasPrefix(line, "["):
 		return "", tableHint(line)
 	case strings.HasPrefix(line, "- "):
-		return "", `a list stands in brackets: key = ["one", "two"]; a table begins with [NAME]`
+		return "", `a list needs brackets: key = ["one", "two"]; a table begins with [NAME]`
 	}
 	for _, word := range []string{"export ", "set ", "let "} {
 		line = strings.TrimPrefix(line, word)
@@ -92,7 +92,7 @@ func assignment(key, sign, value, message string) (problem, hint string) {
 		return "the value must be true or false, in small letters", hint
 	}
 	if trimmed := strings.TrimRight(value, ";,"); trimmed != value && (number.MatchString(trimmed) || trimmed == "true" || trimmed == "false") {
-		return "something follows the value", "nothing stands behind a value but a comment: # …"
+		return "something follows the value", "only a comment can follow a value: # …"
 	}
 	if before, _, found := strings.Cut(value, "//"); found && number.MatchString(strings.TrimSpace(before)) {
 		return "something follows the value", "a comment begins with #"
@@ -124,15 +124,15 @@ func text(value, message string) (problem, hint string) {
 	case strings.Contains(message, "escape") || strings.Contains(message, "hexadecimal digits after"):
 		return "", `a backslash begins an escape: write '…' in single quotes, or \\ for each \`
 	case value[0] == '\'' && strings.Count(value, "'") > 2:
-		return "", `a text that holds ' stands in "…"`
+		return "", `a string that contains ' needs "…"`
 	case m == nil:
-		return "the closing quote is missing", `a text stands in "…" or '…', on one line`
+		return "the closing quote is missing", `a string needs quotes, "…" or '…', on one line`
 	case strings.HasPrefix(m[1], ",") && strings.ContainsAny(m[1], `"'`):
 		return "several values need brackets", `a list is written ["one", "two"]`
 	case m[1] != "" && value[0] == '"' && strings.HasSuffix(value, `"`) && !strings.ContainsAny(m[1], "= "):
-		return "", `a text that holds " stands in '…'`
+		return "", `a string that contains " needs '…'`
 	case m[1] != "":
-		return "something follows the value", "nothing stands behind a value but a comment: # …"
+		return "something follows the value", "only a comment can follow a value: # …"
 	}
 	return "", otherwise(message)
 }
@@ -140,7 +140,7 @@ func text(value, message string) (problem, hint string) {
 // list is about a value that begins with a bracket.
 func list(value, message string) string {
 	if bareItem.MatchString(quoted.ReplaceAllString(value, `""`)) {
-		return `each text of a list stands in quotes: ["one", "two"]`
+		return `each item of a list needs its own quotes: ["one", "two"]`
 	}
 	return otherwise(message)
 }
@@ -151,13 +151,13 @@ func otherwise(message string) string {
 	case strings.Contains(message, "EOF") || strings.Contains(message, "end of file"):
 		return `a quote or bracket that was opened is not closed`
 	case strings.Contains(message, "array terminator") || strings.Contains(message, "comma"):
-		return `in lists and inline tables a comma stands between two values, and texts stand in quotes: ["one", "two"]`
+		return `in lists and inline tables, put a comma between values and quotes around strings: ["one", "two"]`
 	case strings.Contains(message, "inline table"):
 		return `an inline table is { key = "value", other = "value" }`
 	case strings.Contains(message, "escape"):
 		return `a backslash begins an escape: write '…' in single quotes, or \\ for each \`
 	case strings.Contains(message, "expected value"):
-		return `texts stand in quotes: ["one", "two"]`
+		return `put quotes around strings: ["one", "two"]`
 	}
 	return `each line is key = "value", [NAME], or a comment: # …`
 }
