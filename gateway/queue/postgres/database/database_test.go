@@ -130,6 +130,7 @@ func TestErrors(t *testing.T) {
 		{pg("53300", "FATAL"), queue.ErrAway, true},
 		{pg(readOnly, "ERROR"), queue.ErrAway, false},
 		{io.ErrUnexpectedEOF, queue.ErrAway, true},
+		{fmt.Errorf("x: %w", pgconn.ErrConnClosed), queue.ErrAway, true},
 		{&pgconn.ConnectError{}, queue.ErrAway, false},
 		{errors.New("odd"), nil, true},
 	} {

@@ -20,6 +20,7 @@ type Proxy struct {
 	asked  atomic.Int64 // pieces that clients have sent
 	lose   atomic.Int32
 	lost   atomic.Int32
+	cut    atomic.Int64 // pieces that are still to pass before a connection is cut, plus one; 0: none is
 
 	mu    sync.Mutex
 	gone  bool
@@ -84,6 +85,9 @@ func (p *Proxy) Away(gone bool) {
 	}
 }
 
+// CutAfter has the connection end on which the client sends something after so many more pieces of all connections, once; negative: none.
+func (p *Proxy) CutAfter(pieces int) { p.cut.Store(int64(max(pieces, -1) + 1)) }
+
 // Cut ends all connections.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
@@ -142,7 +146,10 @@ func (p *Proxy) serve(client net.Conn) {
 	}
 	var work sync.WaitGroup
 	work.Go(func() {
-		p.pass(client, server, func([]byte) bool { p.asked.Add(1); return true })
+		p.pass(client, server, func([]byte) bool {
+			p.asked.Add(1)
+			return p.cut.Load() == 0 || p.cut.Add(-1) != 0
+		})
 		_ = server.Close()
 	})
 	p.pass(server, client, p.answer)
