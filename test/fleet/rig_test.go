@@ -47,6 +47,7 @@ type town struct {
 	relay   *upstreamtest.SMTP
 	late    *upstreamtest.Server // an upstream that only new configs know
 	members []*member
+	more    string // of each config
 
 	hold atomic.Pointer[chan struct{}] // offers to the relay end when it is closed; nil: at once
 	held atomic.Int32                  // offers that wait for it
@@ -138,7 +139,7 @@ retry = ["50ms", "200ms", "1s"]
 address = %q
 [log]
 format = "text"
-`, m.name, filepath.Join(m.dir, "state"), m.addr, m.town.api.URL, m.town.relay.Port, atOnce, late, m.town.url, lease, m.spool, m.admin)
+%s`, m.name, filepath.Join(m.dir, "state"), m.addr, m.town.api.URL, m.town.relay.Port, atOnce, late, m.town.url, lease, m.spool, m.admin, m.town.more)
 }
 
 // notReady returns what a gateway says of why it is not ready; "": it is.
