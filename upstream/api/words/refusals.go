@@ -67,6 +67,8 @@ var certain = []row{
 	// The sender. SendGrid: The from address does not match a verified Sender Identity. SparkPost: Unconfigured Sending
 	// Domain. Postmark: The 'From' address you supplied is not a Sender Signature on your account.
 	{about: `verified sender identity|sender signature|unconfigured sending domain|(?:authenticate|verify) (?:a|your) (?:sending )?domain|validate your sender|only send from|send only from`, fault: sender},
+	// SendGrid: You are not authorized to send from that email address.
+	{about: `not (?:authori[sz]ed|allowed|permitted) to send (?:(?:e-?mails?|mail|messages) )?(?:from|as|on behalf)`, fault: sender},
 }
 
 // likely are words of the account where a message is not about a recipient or a part of the mail, which have accounts,
@@ -98,5 +100,6 @@ var likely = []row{
 	// The sender. Resend: The example.com domain is not verified. SES: Email address is not verified.
 	{about: `domains?|senders?|(?:from|e-?mail) address|identit(?:y|ies)`, says: unproven, fault: sender},
 	{about: `senders?|sender address|from (?:this |your )?domain`, says: `not (?:allowed|permitted)`, fault: sender},
+	{about: `from (?:e-?mail )?address`, says: `not (?:allowed|permitted)(?: to send|$)`, fault: sender},
 	{about: `domain`, says: `not (?:allowed|authorized) to send|disabled|suspended`, fault: account},
 }
