@@ -132,7 +132,11 @@ func (s *setup) complete(q *asker, kind string, offered []upstream.Kind) error {
 		return command.Hintf(command.Usagef("init: --upstream %q must be one of %s", kind, kindNames(offered)), "on a terminal mailhatch init asks for it")
 	}
 	s.kind = offered[at]
-	if err := q.line(&s.from, "From address of your mail, such as App <noreply@example.com> (empty: as programs write it)", "", s.wrongFrom); err != nil {
+	empty := "empty: as programs write it"
+	if host, err := os.Hostname(); err == nil && !strings.Contains(host, ".") {
+		empty += "; providers refuse root@" + host
+	}
+	if err := q.line(&s.from, "From address of your mail, such as App <noreply@example.com> ("+empty+")", "", s.wrongFrom); err != nil {
 		return err
 	}
 	if s.from != "" && s.fromDomain() == "" {
