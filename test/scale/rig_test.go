@@ -56,6 +56,14 @@ func newTown(t testing.TB, gateways int) *town {
 	t.Helper()
 	w := &town{t: t, url: server.New(t)}
 	server.Exec(t, w.url, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+	w.open(gateways, fmt.Sprintf("engine = \"postgres\"\nurl = %q\n", w.url))
+	return w
+}
+
+// open starts gateways with these settings of [queue].
+func (w *town) open(gateways int, queue string) {
+	t := w.t
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	w.stop = func() { stop(); work.Wait() }
@@ -64,8 +72,8 @@ func newTown(t testing.TB, gateways int) *town {
 	for range gateways {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "config.toml")
-		text := fmt.Sprintf("hostname = \"g.example.com\"\nstate_dir = %q\n[[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[queue]\nengine = \"postgres\"\nurl = %q\n"+
-			"[upstream.main]\ntype = \"nowhere\"\n[[route]]\nvia = [\"main\"]\n", dir, w.url)
+		text := fmt.Sprintf("hostname = \"g.example.com\"\nstate_dir = %q\n[[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[queue]\n%s"+
+			"[upstream.main]\ntype = \"nowhere\"\n[[route]]\nvia = [\"main\"]\n", dir, queue)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +94,6 @@ func newTown(t testing.TB, gateways int) *town {
 		<-started
 		w.addrs = append(w.addrs, g.Addrs()[0].String())
 	}
-	return w
 }
 
 var message = []byte("From: a@example.com\r\nTo: b@example.org\r\nSubject: a report\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 62))

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"os"
+	"runtime"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
@@ -104,18 +107,53 @@ func BenchmarkCosts(b *testing.B) {
 	for b.Loop() {
 		w := newTown(b, 1)
 		w.send(8, 500)
-		cpu := func(do func()) (counted, time.Duration) {
+		spend := func(do func()) (counted, time.Duration) {
 			before := server.CPU()
 			c := w.count(do)
 			return c, server.CPU() - before
 		}
-		idle, quiet := cpu(func() { time.Sleep(10 * time.Second) })
-		one, alone := cpu(func() { w.send(1, 2000) })
-		all, shared := cpu(func() { w.send(64, 20_000) })
+		idle, quiet := spend(func() { time.Sleep(10 * time.Second) })
+		one, alone := spend(func() { w.send(1, 2000) })
+		all, shared := spend(func() { w.send(64, 20_000) })
 		statement := (alone/2000 - shared/20_000).Seconds() / (one.mail/2000 - all.mail/20_000)
 		b.ReportMetric(1e6*quiet.Seconds()/(idle.beside+idle.watch), "µs/question")
 		b.ReportMetric(1e6*statement, "µs/statement")
 		b.ReportMetric(1e6*((shared/20_000).Seconds()-statement*all.mail/20_000), "µs/message")
 		b.ReportMetric(all.mail/20_000, "statements/message")
 	}
+}
+
+// BenchmarkGateways sends mail by SMTP through gateways that deliver it at once, on either engine: the figures of doc/performance.md.
+func BenchmarkGateways(b *testing.B) {
+	for _, c := range []struct {
+		engine             string
+		gateways, sessions int
+	}{
+		{"sqlite", 1, 16}, {"postgres", 1, 16}, {"postgres", 3, 16}, {"sqlite", 1, 64}, {"postgres", 1, 64}, {"postgres", 3, 64},
+	} {
+		b.Run(fmt.Sprintf("%s/%d gateways/%d sessions", c.engine, c.gateways, c.sessions), func(b *testing.B) {
+			w := &town{t: b}
+			if c.engine == "postgres" {
+				w = newTown(b, c.gateways)
+			} else {
+				w.open(c.gateways, "")
+			}
+			w.send(c.sessions, 1000)
+			own, servers, began := cpu(), server.CPU(), time.Now()
+			b.ResetTimer()
+			w.send(c.sessions, b.N)
+			took := time.Since(began)
+			b.ReportMetric(float64(b.N)/took.Seconds(), "messages/s")
+			b.ReportMetric(float64((cpu()-own).Microseconds())/float64(b.N), "µs-here/message")
+			b.ReportMetric(float64((server.CPU()-servers).Microseconds())/float64(b.N), "µs-server/message")
+		})
+	}
+}
+
+// cpu is what this process has used: the gateways and those who send.
+func cpu() time.Duration {
+	sample := []metrics.Sample{{Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
+	runtime.GC() // the figures are brought up to date then
+	metrics.Read(sample)
+	return time.Duration((sample[0].Value.Float64() - sample[1].Value.Float64()) * float64(time.Second))
 }

@@ -39,7 +39,8 @@ const (
 
 // When tables are vacuumed: see package upkeep.
 const (
-	vacuumEvery      = 15 // seconds
+	vacuumEvery      = 15 // seconds between two looks
+	vacuumSoon       = 5  // after a vacuum
 	partsDead        = 10_000
 	mailDead         = 20_000
 	partitionsBeside = 3 // today's, and two days ahead
@@ -88,9 +89,33 @@ func beside(gateways int) float64 {
 	return float64(gateways) * (idleStatements + float64(time.Second)/float64(postgres.WatchRest(gateways)))
 }
 
+// table is one whose dead rows are vacuumed.
+type table struct {
+	dies, many float64 // rows of a message that die; how many are worth a vacuum
+
+	dead, most float64
+	look       int // the second of the next look
+	vacuums    int
+}
+
+// pass lets mail pass for a second.
+func (t *table) pass(s int, mail float64) {
+	t.dead += t.dies * mail
+	t.most = max(t.most, t.dead)
+	if s < t.look {
+		return
+	}
+	t.look = s + vacuumEvery
+	if t.dead > t.many {
+		t.look = s + vacuumSoon
+		t.dead = 0
+		t.vacuums++
+	}
+}
+
 func simulate(gateways, mail int) day {
 	d := day{gateways: gateways, mail: mail, questions: beside(gateways)}
-	parts, bodies, most := 0.0, 0.0, [2]float64{}
+	parts, bodies := table{dies: 2, many: partsDead}, table{dies: 1, many: mailDead}
 	for s := range secondsOfDay {
 		now := moment(gateways, float64(mail)*mailAt(s))
 		d.statements += now.statements - d.questions
@@ -100,18 +125,11 @@ func simulate(gateways, mail int) day {
 		if now.mail > d.busiest.mail {
 			d.busiest = now
 		}
-		parts, bodies = parts+2*now.mail, bodies+now.mail
-		most[0], most[1] = max(most[0], parts), max(most[1], bodies)
-		if s%vacuumEvery == 0 && parts > partsDead {
-			parts = 0
-			d.vacuums++
-		}
-		if s%vacuumEvery == 0 && bodies > mailDead {
-			bodies = 0
-			d.vacuums += 2
-		}
+		parts.pass(s, now.mail)
+		bodies.pass(s, now.mail)
 	}
-	d.most = most[0]*partBytes + most[1]*mailBytes
+	d.vacuums = parts.vacuums + 2*bodies.vacuums // messages are vacuumed as often
+	d.most = parts.most*partBytes + bodies.most*mailBytes
 	return d
 }
 

@@ -20,8 +20,10 @@ import (
 
 const (
 	connectTime = 5 * time.Second
-	maxConns    = 11              // of a gateway beside the one that listens, unless pool_max_conns of the URL says else
-	idleConn    = 2 * time.Minute // that a connection is kept without use, unless pool_max_conn_idle_time says else
+	maxConns    = 11 // of a gateway beside the one that listens, unless pool_max_conns of the URL says else
+	// idleConn is how long a connection is kept without use, unless pool_max_conn_idle_time says else. It is less than a minute,
+	// within which the pool hands out each of its connections once.
+	idleConn = 30 * time.Second
 	// StatementTime is how long the server may work on one statement.
 	StatementTime = 30 * time.Second
 	idleTime      = 60 * time.Second // how long a transaction may wait for its client

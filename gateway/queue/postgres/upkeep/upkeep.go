@@ -113,13 +113,12 @@ func (s *Slowest) Of(now time.Time) time.Duration {
 
 const (
 	vacuumEvery = 15 * time.Second
-	vacuumRest  = 10 * time.Minute // after one that failed, such as for taking too long
+	vacuumSoon  = 5 * time.Second // after one, or as long as that took: much dies, and a table grows until its room is taken again
+	vacuumRest  = 2 * time.Minute // after one that failed, such as for taking too long
 )
 
-// vacuums are the tables that are vacuumed, those of a list one after the other, and from how many dead rows on.
-func vacuums() [][]vacuum {
-	return [][]vacuum{{{"parts", 10_000}}, {{"messages", 20_000}, {"bodies", 20_000}}}
-}
+// vacuums are the tables that are vacuumed, and from how many dead rows on.
+func vacuums() []vacuum { return []vacuum{{"parts", 10_000}, {"messages", 20_000}, {"bodies", 20_000}} }
 
 type vacuum struct {
 	table string
@@ -131,13 +130,13 @@ type vacuum struct {
 // once a minute at most. Where one is at it already, it is left alone. Runs until ctx ends.
 func Vacuum(ctx context.Context, db DB, log *slog.Logger) {
 	var work sync.WaitGroup
-	for _, list := range vacuums() {
-		work.Go(func() { vacuumAll(ctx, db, log, list) })
+	for _, v := range vacuums() {
+		work.Go(func() { v.repeat(ctx, db, log) })
 	}
 	work.Wait()
 }
 
-func vacuumAll(ctx context.Context, db DB, log *slog.Logger, list []vacuum) {
+func (v *vacuum) repeat(ctx context.Context, db DB, log *slog.Logger) {
 	for next := vacuumEvery; ; {
 		select {
 		case <-ctx.Done():
@@ -145,11 +144,13 @@ func vacuumAll(ctx context.Context, db DB, log *slog.Logger, list []vacuum) {
 		case <-time.After(next):
 		}
 		next = vacuumEvery
-		for _, v := range list {
-			if err := v.run(ctx, db); err != nil && ctx.Err() == nil {
-				log.Debug("queue: a table was not vacuumed; the server's autovacuum will see to it", "table", v.table, "error", err)
-				next = vacuumRest
-			}
+		began := time.Now()
+		done, err := v.run(ctx, db)
+		if err != nil && ctx.Err() == nil {
+			log.Debug("queue: a table was not vacuumed; the server's autovacuum will see to it", "table", v.table, "error", err)
+			next = vacuumRest
+		} else if done {
+			next = max(vacuumSoon, time.Since(began))
 		}
 	}
 }
@@ -159,11 +160,13 @@ const deadQuery = `SELECT coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(n_l
 // largeShare is the share of a large table that has to be dead: its indexes are read as a whole.
 const largeShare = 20
 
-func (v *vacuum) run(ctx context.Context, db DB) error {
+// run vacuums the table if many of its rows are dead. It does not cut off what is free at the end, for which it would wait for a lock
+// that a busy table never gives: new rows take it, and in quiet times the server's own vacuum cuts it off.
+func (v *vacuum) run(ctx context.Context, db DB) (done bool, err error) {
 	var dead, live int64
 	if err := db.QueryRow(ctx, deadQuery, v.table).Scan(&dead, &live); err != nil || dead <= max(v.dead, live/largeShare) {
-		return err
+		return false, err
 	}
-	_, err := db.Exec(ctx, "VACUUM (SKIP_LOCKED) "+v.table)
-	return err
+	_, err = db.Exec(ctx, "VACUUM (SKIP_LOCKED, TRUNCATE false) "+v.table)
+	return true, err
 }
