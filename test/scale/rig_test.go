@@ -64,13 +64,17 @@ func newTown(t testing.TB, gateways int) *town {
 func (w *town) open(gateways int, queue string) {
 	t := w.t
 	t.Helper()
+	home := t.TempDir() // it goes after the gateways
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	w.stop = func() { stop(); work.Wait() }
 	t.Cleanup(w.stop)
 	all := append(kinds.Kinds(), upstream.Kind{Name: "nowhere", Doc: "takes all", New: func() upstream.Settings { return &nowhereSettings{&w.taken} }})
-	for range gateways {
-		dir := t.TempDir()
+	for n := range gateways {
+		dir := filepath.Join(home, strconv.Itoa(n))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
 		file := filepath.Join(dir, "config.toml")
 		text := fmt.Sprintf("hostname = \"g.example.com\"\nstate_dir = %q\n[[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[queue]\n%s"+
 			"[upstream.main]\ntype = \"nowhere\"\n[[route]]\nvia = [\"main\"]\n", dir, queue)
