@@ -35,6 +35,10 @@ func TestCanary(t *testing.T) {
 	if m.To[0].Address != "canary@example.org" || m.From != "app@example.com" {
 		t.Errorf("%+v", m)
 	}
+	done, err := h.g.queue.Finished(t.Context(), m.ID)
+	if err != nil || strings.Join(done.Envelope.To[0].Notify, " ") != "NEVER" {
+		t.Errorf("%+v, %v", done, err)
+	}
 	steps, err := h.g.queue.Events(t.Context(), m.ID)
 	if err != nil || !slices.ContainsFunc(steps, func(e queue.Event) bool { return e.Kind == queue.EventCanary && e.Upstream == "main" }) {
 		t.Errorf("%v, %v", steps, err)

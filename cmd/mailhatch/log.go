@@ -14,6 +14,7 @@ import (
 	"mailhatch/cmd/mailhatch/terminal"
 	"mailhatch/gateway/admin/api"
 	"mailhatch/gateway/admin/search"
+	"mailhatch/gateway/canary"
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 )
@@ -187,6 +188,9 @@ func addEntry(t *terminal.Table, e *api.Entry) {
 		to += " (" + e.Given + ")"
 	}
 	t.Row(terminal.Moment(e.At), e.ID, string(e.State), terminal.OrDash(e.Upstream), terminal.Sender(e.From), to)
+	if strings.HasPrefix(e.Header.Subject, canary.Subject) {
+		t.Note("a canary")
+	}
 	if e.Gateway != "" {
 		t.Note("at gateway " + terminal.Plain(e.Gateway))
 	}

@@ -31,6 +31,8 @@ type rig struct {
 	stop  func()
 	k     *Keeper
 
+	metrics *meter.Registry
+
 	mu      sync.Mutex
 	log     bytes.Buffer
 	mails   []*Mail
@@ -73,7 +75,7 @@ func (r *rig) Search(_ context.Context, f queue.HistoryFilter) ([]queue.Record, 
 func (r *rig) Events(_ context.Context, id string) ([]queue.Event, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return []queue.Event{{Kind: queue.EventCanary, Words: "x"}, r.told[id]}, nil
+	return []queue.Event{r.told[id], {Kind: queue.EventDeferred, Words: "of the gateway itself"}}, nil
 }
 
 func (r *rig) Delete(_ context.Context, f queue.Filter, by string) (c queue.Changed, err error) {
@@ -118,7 +120,8 @@ func (r *rig) sent() int { r.mu.Lock(); defer r.mu.Unlock(); return len(r.mails)
 
 func (r *rig) start() {
 	log := slog.New(slog.NewTextHandler(r, nil))
-	r.k = New(Tools{Store: r, Submit: r.submit, Memory: File(r.dir), Alone: r.alone, Clock: clock.New(nil, nil), Journal: journal.New(log, meter.NewRegistry()),
+	r.metrics = meter.NewRegistry()
+	r.k = New(Tools{Store: r, Submit: r.submit, Memory: File(r.dir), Alone: r.alone, Clock: clock.New(nil, nil), Journal: journal.New(log, r.metrics),
 		Why:     func(context.Context, *queue.Message) string { return "closed: " + time.Now().String() },
 		Excused: func(string) bool { r.mu.Lock(); defer r.mu.Unlock(); return r.excused }}, &r.cfg)
 	ctx, cancel := context.WithCancel(r.Context())
@@ -189,6 +192,12 @@ func TestArrives(t *testing.T) {
 		if strings.Contains(r.log.String(), "canary_") {
 			t.Error(r.log.String())
 		}
+		metrics := string(r.metrics.Text())
+		for _, want := range []string{`mailhatch_canary_seconds_count{upstream="main"} 3`, `mailhatch_canary_ok{upstream="main"} 1`} {
+			if !strings.Contains(metrics, want) {
+				t.Errorf("no %s in\n%s", want, metrics)
+			}
+		}
 	})
 }
 
@@ -240,6 +249,47 @@ func TestStages(t *testing.T) {
 	}
 }
 
+// TestSince: what is wrong goes on from the first canary that did not arrive, and is told once.
+func TestSince(t *testing.T) {
+	inTime(t, true, func(r *rig) {
+		begun := time.Now()
+		for range 3 {
+			r.becomes(envelope.Bounced, "550 no")
+			r.pass(time.Hour)
+		}
+		r.becomes(envelope.Bounced, "551 moved")
+		r.pass(10 * time.Second)
+		r.want("bounced: 551 moved")
+		faults, _ := r.k.Failing()
+		if f := faults["main"]; f.Since.Sub(begun).Abs() > 10*time.Second || f.ID != "C4" || strings.Count(r.log.String(), "canary_failed") != 1 {
+			t.Errorf("%+v\n%s", f, r.log.String())
+		}
+	})
+}
+
+// TestDue: a clock that was far ahead delays nothing.
+func TestDue(t *testing.T) {
+	now := time.Now()
+	for ago, want := range map[time.Duration]bool{0: false, 59 * time.Minute: false, time.Hour: true, -time.Minute: false, -5 * time.Hour: true} {
+		if s := (State{At: now.Add(-ago)}); s.due(time.Hour, now) != want {
+			t.Errorf("sent %s ago: due is %v", ago, !want)
+		}
+	}
+}
+
+// TestNoMemory: what cannot be put on record is not sent: each restart would send it again.
+func TestNoMemory(t *testing.T) {
+	inTime(t, true, func(r *rig) {
+		r.stop()
+		r.dir = filepath.Join(r.dir, "no", "such")
+		r.start()
+		r.pass(20 * time.Minute)
+		if r.sent() != 1 {
+			t.Errorf("%d canaries", r.sent())
+		}
+	})
+}
+
 // TestElsewhere: what routes have given to another upstream says nothing good of this one.
 func TestElsewhere(t *testing.T) {
 	inTime(t, false, func(r *rig) {
@@ -263,12 +313,17 @@ func TestNotAccepted(t *testing.T) {
 		r.set(func() { r.refuse = nil })
 		r.pass(2 * time.Minute)
 		r.want("not_accepted: the disk is full")
+		r.pass(10 * time.Minute)
 		if r.sent() != 2 {
 			t.Errorf("%d canaries", r.sent())
 		}
 		r.becomes(envelope.Delivered, "")
 		r.pass(10 * time.Second)
 		r.want("")
+		r.pass(10 * time.Minute)
+		if r.sent() != 2 {
+			t.Errorf("%d canaries", r.sent())
+		}
 	})
 }
 
@@ -336,6 +391,11 @@ func TestReload(t *testing.T) {
 		r.k.Follow(&next)
 		r.pass(time.Second)
 		r.want("")
+		r.k.mu.Lock()
+		if _, kept := r.k.states["main"]; kept {
+			t.Error("what is known of an upstream that is gone stays")
+		}
+		r.k.mu.Unlock()
 		if _, waits := r.parts["C1"]; waits || r.sent() != 2 || r.mails[1].Upstream != "other" {
 			t.Errorf("%v, %d canaries", r.parts, r.sent())
 		}

@@ -359,6 +359,22 @@ func TestTraitsOfFeedback(t *testing.T) {
 	}
 }
 
+// TestBouncesAlone: the list that Postmark is asked for says nothing of deliveries; elsewhere they are heard of.
+func TestBouncesAlone(t *testing.T) {
+	for name, tell := range tellers() {
+		for _, mode := range []string{"poll", "webhook", "both"} {
+			config := strings.Replace(tell.config, "QUEUE", "https://sqs.example.com", 1) + fmt.Sprintf("base_url = \"https://api.example.com\"\n[events]\nmode = %q\nsecret = %q\n", mode, secretOf(name))
+			up, err := upstreamtest.Open(kinds.Kinds()[kindIndex(t, name)], config)
+			if err != nil {
+				continue // it has no such mode
+			}
+			if got := up.(upstream.Feedback).Listening().Bounces; got != (name == "postmark" && mode == "poll") {
+				t.Errorf("%s by %s: bounces alone is %v", name, mode, got)
+			}
+		}
+	}
+}
+
 // TestTracing: what a provider took is found in its log by our id, once it is there.
 func TestTracing(t *testing.T) {
 	for name, tell := range tellers() {
@@ -386,6 +402,16 @@ func TestTracing(t *testing.T) {
 			found, err := tracer.Trace(t.Context(), m, since)
 			if err != nil || len(found) != 3 || !found[0].Found || !found[1].Found || found[0].ID == "" || found[2].Found {
 				t.Errorf("%v, %v", found, err)
+			}
+			if name != "postmark" && name != "brevo" && name != "jmap" { // which are asked about a mail, not its recipients
+				var many []string
+				for i := range 201 {
+					many = append(many, fmt.Sprintf("r%d@example.org", i))
+				}
+				var e *upstream.Error
+				if _, err := tracer.Trace(t.Context(), upstreamtest.NewMail(t, upstreamtest.PlainMessage, many...), since); !errors.As(err, &e) || e.Class != upstream.Unrepresentable {
+					t.Errorf("of 201 recipients: %v", err)
+				}
 			}
 			m = upstreamtest.NewMail(t, "Message-ID: <2@example.com>\r\n"+upstreamtest.PlainMessage, "b@example.org")
 			m.ID = "01JOTHER"
