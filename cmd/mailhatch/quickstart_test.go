@@ -191,6 +191,15 @@ func TestGettingStarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shown := regexp.MustCompile("(?s)```text\n(.*?)```").FindStringSubmatch(string(b))
+	slip := strings.Replace(string(written), "api_key =", "api_kye =", 1)
+	if err := os.WriteFile(filepath.Join(n.dir, "mailhatch.toml"), []byte(slip), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	if err := n.shell("bin/mailhatch check", &said).Run(); err == nil || shown == nil || !strings.Contains(said.String(), shown[1]) {
+		t.Errorf("the document shows what check does not say: %v\n%s", err, &said)
+	}
 	bare := func(text string) string { return regexp.MustCompile(`(?m)^(#.*)?\n`).ReplaceAllString(text, "") }
 	if bare(string(written)) != bare(m[2]) {
 		t.Errorf("init writes\n%s\nand the document has\n%s", written, m[2])
