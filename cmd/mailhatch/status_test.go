@@ -14,7 +14,7 @@ func TestPrintStatusOfStrayMail(t *testing.T) {
 	err := a.printStatus(&api.Status{Running: true, Version: "1", Hostname: "gw", Upstreams: []api.Upstream{{Queued: 3}, {Name: "b", State: "open", InFlight: 1}, {Name: "(bounces)", Queued: 2}}})
 	if err != nil || !strings.Contains(out.String(), "(none)     -     -      0          -     3       ") ||
 		!strings.Contains(out.String(), "b          -     open   1          -     0       -\n") ||
-		!strings.Contains(out.String(), "(bounces)  -     -      0          -     2       -\n    mail that was given up; a digest tells its senders\n") {
+		!strings.Contains(out.String(), "(bounces)  -     -      0          -     2       -\n    mail that was given up; its sender gets a digests\n") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }

@@ -298,7 +298,7 @@ func readPlace(s string) (p place, err error) {
 		err = json.Unmarshal(b, &p)
 	}
 	if err != nil {
-		return p, badRequest("after: %q is no place in the log", s)
+		return p, badRequest("after: %q is not a position in the log", s)
 	}
 	return p, nil
 }

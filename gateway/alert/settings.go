@@ -99,7 +99,7 @@ func (s *Settings) checkTimes(report func(key, problem, what string)) {
 		report("older", "must be greater than zero", `"1h" is usual`)
 	}
 	if s.Count < 0 {
-		report("count", "must not be negative", "0: the first one that fails is told")
+		report("count", "must not be negative", "0 reports the first failure")
 	}
 	if s.Window.Duration < time.Minute || s.Window.Duration > maxWindow {
 		report("window", "must be from 1m to 7d", `"1h" is usual`)
@@ -155,7 +155,7 @@ func (s *Settings) Advice() []upstream.KeyError {
 		return nil
 	}
 	if u, err := parseURL(s.URL); err == nil && u.Scheme == "http" && !upstream.IsLoopback(u.Hostname()) {
-		return []upstream.KeyError{{Key: "url", Problem: "is http: what is told travels in clear, and whoever is on the way can keep it back"}}
+		return []upstream.KeyError{{Key: "url", Problem: "is http: alerts are sent unencrypted, and anyone on the way can suppress them"}}
 	}
 	return nil
 }

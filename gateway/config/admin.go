@@ -111,10 +111,10 @@ func (c *checker) events(cfg *Config) {
 		c.report("events.tls_min", "must be \"1.2\" or \"1.3\" here", "no provider needs an older one")
 	}
 	if !c.isBad("events.address") && c.hostPort("events.address", e.Address, `write "127.0.0.1:8026"`) && !isLoopback(e.Address) && e.TLS == "none" {
-		c.warn("events.address", "can be reached by other hosts without TLS: addresses of recipients, and the passwords of providers that do not sign, go over the network as they are")
+		c.warn("events.address", "can be reached by other hosts without TLS: addresses of recipients, and the passwords of providers that do not sign, are sent unencrypted")
 	}
 	if _, given := c.lines["events.address"]; given && e.Address != defaultEvents().Address && !cfg.TakesWebhooks() {
-		c.warn("events.address", `nobody listens there: no upstream has webhooks in its events`)
+		c.warn("events.address", `is not used: no upstream has webhooks in its events`)
 	}
 	cfg.Events = *e
 }

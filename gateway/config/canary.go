@@ -29,7 +29,7 @@ func (c *checker) canary(cfg *Config, names []string) canary.Settings {
 		c.warn("canary", "none is sent: the upstreams take no mail out of this machine")
 	}
 	if !slices.ContainsFunc(c.file.Alert, func(a alert.Settings) bool { return slices.Contains(a.On, alert.Canary) }) {
-		c.warn("canary", `nobody is told of a canary that does not arrive: no [[alert]] has on = ["canary"]`)
+		c.warn("canary", `no alert reports a canary that does not arrive: no [[alert]] has on = ["canary"]`)
 	}
 	for _, name := range s.Upstreams {
 		u := cfg.Upstream(name)

@@ -95,7 +95,7 @@ func (c *checker) shortName(cfg *Config) {
 		if c.File == Environment {
 			fix = "set " + environ.Hostname + "=%[1]s.example.com, with your domain"
 		}
-		c.warn("hostname", "is %[1]q, as this machine is called, which has no domain: servers may refuse it, and no answer reaches root@%[1]s; "+fix, cfg.Hostname)
+		c.warn("hostname", "is %[1]q, the name of this machine, which has no domain: servers may refuse it, and replies to root@%[1]s get lost; "+fix, cfg.Hostname)
 	}
 }
 

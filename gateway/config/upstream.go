@@ -106,7 +106,7 @@ func (c *checker) quotas(path string, t *upstreamTable) {
 	for i, l := range t.Quota {
 		same := func(o quota.Limit) bool { return o.Per == l.Per && l.Count > 0 }
 		if first := slices.IndexFunc(t.Quota, same); first >= 0 && first < i {
-			c.report(indexPath(path+".quota", i), fmt.Sprintf("%q stands beside %q", l, t.Quota[first]), "one number for each hour, day or month: the lower one decides")
+			c.report(indexPath(path+".quota", i), fmt.Sprintf("%q and %q are limits of the same window", l, t.Quota[first]), "one number for each hour, day or month: the lower one decides")
 		}
 	}
 	if _, given := c.bad[path+".quota_zone"]; given || t.QuotaZone == "" {

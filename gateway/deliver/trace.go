@@ -65,7 +65,7 @@ func (a *attempt) untraced(ctx context.Context, to []envelope.Recipient, dests [
 	if policy == "retry" || p.Released {
 		return to, dests
 	}
-	p.Error = "nobody knows whether it was taken, and the provider's log cannot be asked: " + envelope.ErrorText(err)
+	p.Error = "it is not known whether it was taken, and the provider's log cannot be read: " + envelope.ErrorText(err)
 	if policy == "hold" {
 		a.held(to, p)
 		return nil, nil

@@ -173,7 +173,7 @@ func (w *work) own(name string) bool {
 func (w *work) value(name string, t *template) (value string, ok bool) {
 	value, err := w.text(t)
 	if err == nil && slices.Contains(addressFields, strings.ToLower(name)) && !addresses(value) {
-		err = fmt.Errorf("%s is no list of addresses", quoted(value))
+		err = fmt.Errorf("%s is not a list of addresses", quoted(value))
 	}
 	if err == nil && strings.TrimSpace(value) == "" {
 		err = errors.New("it would be empty")

@@ -62,7 +62,7 @@ func splitTemplate(text string, stars bool) (t template, err error) {
 			t.pieces = append(t.pieces, piece{star: noStar, name: strings.Trim(mark, "{}")})
 		default:
 			if mark[0] == '{' {
-				err = fmt.Errorf("%s stands for nothing", mark)
+				err = fmt.Errorf("%s is not known here", mark)
 			}
 			plain += strings.TrimPrefix(mark, `\`)
 		}

@@ -186,7 +186,7 @@ func TestProbeFailures(t *testing.T) {
 		{"mailgun", "domain = 'other.example'\n", "404", `{"message":"Domain not found"}`, "fail domain: 404"},
 		{"mailgun", "domain = 'mg.example.com'\n", "200", "Mailgun Magnificent API", "base_url and domain"},
 		{"postal", "", "200", "<html>", "fail reach: 200: the answer is not from Postal"},
-		{"jmap", "", "200", "<html>", "fail reach: 200: the answer is no JMAP session; check session_url"},
+		{"jmap", "", "200", "<html>", "fail reach: 200: the answer is not a JMAP session; check session_url"},
 		{"brevo", "", "200", "<html>", "fail reach: 200: the answer is not from Brevo"},
 		{"brevo", "", "200", `{"email":"a@b.example"}`, "ok domain: the account has none"},
 		{"cloudflare", "account_id = 'a1'\napi_token = 'k'\n", "200", "<html>", "fail reach: 200: the answer is not from Cloudflare"},

@@ -107,7 +107,7 @@ func isReachable(addr string) bool {
 func senderOf(s string) (string, *upstream.Error) {
 	addr, err := SenderForm(s)
 	if err == nil && !isReachable(addr) {
-		return "", Errorf(upstream.Unrepresentable, "5.1.7", "From: %s is no address of the Internet, so that the API cannot send in its name; "+
+		return "", Errorf(upstream.Unrepresentable, "5.1.7", "From: %s has no Internet domain, so the API cannot send for it; "+
 			"rewrite_from of the upstream would replace it", s)
 	}
 	return addr, err

@@ -156,7 +156,7 @@ func (p *provider) accountOf(a *api.Answer) (*account, *upstream.Error) {
 		State     string
 	}
 	if json.Unmarshal(a.Body, &s) != nil || s.APIURL == "" || s.UploadURL == "" {
-		return nil, &upstream.Error{Class: upstream.Account, Status: a.Status, Err: fmt.Errorf("the answer is no JMAP session; check session_url")}
+		return nil, &upstream.Error{Class: upstream.Account, Status: a.Status, Err: fmt.Errorf("the answer is not a JMAP session; check session_url")}
 	}
 	id := s.Primary[submissionCapability]
 	for _, other := range slices.Sorted(maps.Keys(s.Accounts)) {

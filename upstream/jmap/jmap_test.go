@@ -96,7 +96,7 @@ func TestSteps(t *testing.T) {
 		{"redirected elsewhere", []string{"https://other.example/"}, upstream.Account, "redirects elsewhere", 1},
 		{"in a circle", []string{"/session", "/session", "/session", "/session"}, upstream.Account, "again and again", 3},
 		{"no session", []string{""}, upstream.Temporary, "", 1},
-		{"not a session", []string{"<html>"}, upstream.Account, "no JMAP session", 1},
+		{"not a session", []string{"<html>"}, upstream.Account, "not a JMAP session", 1},
 		{"an address for everyone to read", []string{strings.Replace(session, "/api", "http://jmap.example/api", 1)}, upstream.Account, "none for a token", 1},
 		{"no right", []string{strings.Replace(session, "jmap:submission", "jmap:other", 1)}, upstream.Account, "lacks the scope", 1},
 		{"no identities", []string{session, ""}, upstream.Temporary, "", 2},

@@ -71,7 +71,7 @@ func (c *console) write(ctx context.Context, b []byte) error {
 	select {
 	case c.turn <- struct{}{}:
 	case <-ctx.Done():
-		return fmt.Errorf("nobody reads the console: %w", ctx.Err())
+		return fmt.Errorf("the console is not being read: %w", ctx.Err())
 	}
 	written := make(chan error, 1)
 	go func() { // nothing can interrupt a write that blocks: it ends with the program
@@ -83,7 +83,7 @@ func (c *console) write(ctx context.Context, b []byte) error {
 	case err := <-written:
 		return err
 	case <-ctx.Done():
-		return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("nobody reads the console: %w", ctx.Err())}
+		return &upstream.Error{Class: upstream.Uncertain, Err: fmt.Errorf("the console is not being read: %w", ctx.Err())}
 	}
 }
 

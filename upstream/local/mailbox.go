@@ -22,7 +22,7 @@ func (p mailboxPath) check() error {
 	case p == "":
 		return &upstream.KeyError{Key: "path", Problem: "is missing", Hint: `for example path = "/var/mail/mailhatch"`}
 	case mark != "":
-		return &upstream.KeyError{Key: "path", Problem: fmt.Sprintf("has %q, which stands for nothing", mark),
+		return &upstream.KeyError{Key: "path", Problem: fmt.Sprintf("has %q, which is not known here", mark),
 			Hint: `{local} and {domain} are the two halves of the recipient's address: "/var/mail/{local}"`}
 	}
 	return nil

@@ -41,7 +41,7 @@ func (s *Source) Login(ctx context.Context, show func(upstream.LoginCode)) error
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &refused) && refused.ErrorCode == "expired_token":
-		return errors.New("nobody consented in time: the code has ended")
+		return errors.New("nobody consented in time: the code has expired")
 	case refused != nil && (refused.ErrorCode == "access_denied" || refused.ErrorCode == "authorization_declined"):
 		return errors.New("the person refused")
 	case err != nil:

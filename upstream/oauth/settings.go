@@ -156,7 +156,7 @@ func (s *Settings) checkFlow(problem func(key, text, hint string), purpose Purpo
 	case s.Flow == ClientCredentials && s.ClientSecret.IsZero() && s.CertificateFile == "":
 		problem("client_secret", "is missing", "a secret of the application, or certificate_file and key_file")
 	case !s.ClientSecret.IsZero() && s.CertificateFile != "":
-		problem("client_secret", "stands beside certificate_file", "keep one of the two")
+		problem("client_secret", "cannot be combined with certificate_file", "keep one of the two")
 	case (s.CertificateFile == "") != (s.KeyFile == ""):
 		problem("key_file", "belongs together with certificate_file", "")
 	}

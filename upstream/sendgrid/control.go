@@ -84,7 +84,7 @@ func readSMTPAPI(values []string, recipients int) (c instructions, e *upstream.E
 		return c, nil
 	}
 	if len(values) > 1 {
-		return c, api.Errorf(upstream.Unrepresentable, "5.6.0", "X-SMTPAPI stands %d times in the header", len(values))
+		return c, api.Errorf(upstream.Unrepresentable, "5.6.0", "X-SMTPAPI occurs %d times in the header", len(values))
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(value), &fields); err != nil {

@@ -39,7 +39,7 @@ func (s *settings) signer() (*signer, string, error) {
 	case s.AccessKeyID == "" && (!s.SecretAccessKey.IsZero() || !s.SessionToken.IsZero()):
 		return out, s.Region, &upstream.KeyError{Key: "access_key_id", Problem: "is missing beside secret_access_key"}
 	case s.AccessKeyID != "" && s.Profile != "":
-		return out, s.Region, &upstream.KeyError{Key: "profile", Problem: "stands beside access_key_id", Hint: "keep one of the two"}
+		return out, s.Region, &upstream.KeyError{Key: "profile", Problem: "cannot be combined with access_key_id", Hint: "keep one of the two"}
 	case s.AccessKeyID != "":
 		out.provider = credentials.NewStaticCredentialsProvider(s.AccessKeyID, s.SecretAccessKey.Reveal(), s.SessionToken.Reveal())
 		return out, s.Region, nil

@@ -196,7 +196,7 @@ func hostHint(text string) string {
 	scheme, rest, isURL := strings.Cut(text, "://")
 	switch {
 	case strings.Contains(text, "@"):
-		return "give what stands before the @ as username = … and password = …"
+		return "give the part before the @ as username = … and password = …"
 	case isURL:
 		text = strings.TrimRight(rest, "/")
 	case len(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,;|\t", r) })) > 1:
@@ -224,7 +224,7 @@ func (u *relay) checkAuth(problem func(key, text, hint string), tokens bool) {
 	case tokens && u.username == "":
 		problem("username", "is missing", "the mailbox that the tokens of [upstream.NAME.oauth2] are for")
 	case tokens && !u.password.IsZero():
-		problem("password", "stands beside oauth2", "remove it: tokens log in")
+		problem("password", "cannot be combined with oauth2", "remove it: mailhatch logs in with tokens")
 	case tokens && u.auth != authAuto && u.auth != "xoauth2":
 		problem("auth", fmt.Sprintf("must not be %q beside oauth2", u.auth), `remove it, or write "xoauth2"`)
 	case tokens:

@@ -100,7 +100,7 @@ func (f *Figures) Keep() error {
 		err = durable.Replace(file(f.dir), packed.Bytes())
 	}
 	if err != nil {
-		return fmt.Errorf("what the page counts would begin anew after a restart: %w", err)
+		return fmt.Errorf("the page's figures cannot be stored and would start from zero after a restart: %w", err)
 	}
 	f.mu.Lock()
 	f.keptAt = heard

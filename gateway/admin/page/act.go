@@ -27,7 +27,7 @@ func deeds() []deed {
 		{api.Hold, "Hold", "They wait until somebody releases them.", "held"},
 		{api.Release, "Release", "They go on their way now.", "released"},
 		{api.Move, "Move", "They wait for another upstream then, whatever the routes say. What it cannot carry stays.", "moved"},
-		{api.Delete, "Delete", "They reach nobody. The history keeps that it was so, not the mail.", "deleted"},
+		{api.Delete, "Delete", "They are not delivered. The history records that, but not the mail.", "deleted"},
 	}
 }
 
@@ -59,7 +59,7 @@ func (p *Page) wish(v *view) (*wish, error) {
 	w := &wish{Deed: deeds()[i], IDs: f["id"], Query: f.Get("q")}
 	if w.sel.Target = f.Get("target"); w.sel.Target == toRoutes {
 		w.sel.Target, w.sel.Back = "", true
-		w.Deed.Effect = "They go where the routes say. What nobody has moved stays."
+		w.Deed.Effect = "They go where the routes say. Mail that was not moved stays."
 	}
 	switch {
 	case len(w.IDs) > maxChosen:

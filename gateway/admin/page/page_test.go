@@ -101,7 +101,7 @@ func TestMessage(t *testing.T) {
 		}
 	}
 	gone := h.add(plain, nil, sent("ann@example.org"))
-	h.contains("a message that is gone", h.see("/messages/"+gone), "by main", "are not kept any longer")
+	h.contains("a message that is gone", h.see("/messages/"+gone), "by main", "are no longer kept")
 	for _, target := range []string{"/messages/nonsense", "/messages/" + gone + "/html", "/messages/" + gone + "/source", address + "/files/9", address + "/files/x", "/nowhere"} {
 		if w := h.ask("GET", target, nil); w.Code != http.StatusNotFound || !strings.Contains(h.text(target, w), "There is no such") && !strings.Contains(target, "files") {
 			t.Errorf("%s: %d", target, w.Code)
@@ -144,7 +144,7 @@ func TestAct(t *testing.T) {
 	h.contains("the answer", h.text("/act", w), "1 recipient of 1 message is moved.")
 	h.contains("the message", h.see("/messages/"+id), "serves upstream relay", "moved it to relay for ann@example.org")
 	back := "/act?do=move&target=(routes)&id=" + id
-	h.contains("the question", h.see(back), "Move 1 recipient of 1 message to the routes?", "What nobody has moved stays.")
+	h.contains("the question", h.see(back), "Move 1 recipient of 1 message to the routes?", "Mail that was not moved stays.")
 	if form := h.ask("GET", back, nil).Body.String(); !strings.Contains(form, `name="target" value="(routes)"`) {
 		t.Errorf("the form does not say where: %s", form)
 	}
@@ -263,7 +263,7 @@ func TestConfig(t *testing.T) {
 	}
 	h.contains("a reload", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "The config was read again and is in force.", "state_dir changed")
 	h.reload = errors.New("it is away")
-	h.contains("a reload that fails", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "It was not taken", "it is away")
+	h.contains("a reload that fails", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "The new config was refused", "it is away")
 	h.reload = &config.Error{File: "x", Problems: []config.Problem{{Line: 3, Key: "hostnam", Problem: "is no key", Hint: "did you mean hostname?"}}}
 	h.contains("a bad config", h.text("/config/reload", h.ask("POST", "/config/reload", url.Values{})), "line 3: hostnam is no key did you mean hostname?")
 }

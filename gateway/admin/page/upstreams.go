@@ -71,7 +71,7 @@ func factsOf(u *api.Upstream, now time.Time) []fact {
 	if u.Name == waiting.DigestLane {
 		add("State", "It is "+waiting.InDigest+".")
 	} else if u.State == "" {
-		add("State", "It is not in the config: its mail is routed anew from time to time.")
+		add("State", "It is not in the config: its mail is routed again from time to time.")
 	}
 	if u.Why != "" {
 		list = append(list, fact{Name: "Why", Value: u.Why, Bad: (u.State == "closed" || len(u.Refuses) > 0) && u.PausedBy == ""})
@@ -121,7 +121,7 @@ func eventsFact(e *api.Hearing) fact {
 	f := fact{Name: "Later events", Value: say.Number(e.Count) + " by " + e.Mode + " since the start"}
 	switch {
 	case e.Error != "":
-		f.Value, f.Bad = "nothing is learned: "+e.Error, true
+		f.Value, f.Bad = "the provider's reports cannot be read: "+e.Error, true
 	case e.Idle:
 		f.Value += "; there is no mail to ask for"
 	}

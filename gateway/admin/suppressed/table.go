@@ -123,7 +123,7 @@ func (l *lines) Read(p []byte) (int, error) {
 		l.n, rest = 0, rest[at+1:]
 	}
 	if l.n > maxLine {
-		return 0, fmt.Errorf("line %d: longer than %d bytes: this is no list of addresses", l.line+1, maxLine)
+		return 0, fmt.Errorf("line %d: longer than %d bytes: this is not a list of addresses", l.line+1, maxLine)
 	}
 	return n, err
 }

@@ -173,7 +173,7 @@ func TestAwait(t *testing.T) {
 				p.NextAt = time.Now().Add(30 * time.Second)
 				w.messages = a(p)
 			}, time.Second,
-			[]Fate{{ID: "Q1", To: []string{"x@y"}, Upstream: "gone", Outcome: Waits, Words: "no gateway serves upstream gone; it is routed anew in 30 s", WhyCode: waiting.NotServed}}},
+			[]Fate{{ID: "Q1", To: []string{"x@y"}, Upstream: "gone", Outcome: Waits, Words: "no gateway serves upstream gone; it is routed again in 30 s", WhyCode: waiting.NotServed}}},
 		{"nothing was chosen", nil, open, nil, 0, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -55,7 +55,7 @@ type Why struct {
 const DigestLane = "(bounces)"
 
 // InDigest says what the mail of DigestLane is.
-const InDigest = "mail that was given up; a digest tells its senders"
+const InDigest = "mail that was given up; its sender gets a digests"
 
 // View is delivery as it is at one moment. The zero value is that of a gateway that does not run.
 type View struct {
@@ -90,14 +90,14 @@ func (v *View) Of(m *queue.Message, p *queue.Part) Why {
 		return Why{InFlight, "in flight for " + span(time.Since(since)), v.now()}
 	}
 	if p.Lane == DigestLane {
-		return Why{Digest, "given up; a digest tells its sender " + v.when(p.NextAt), p.NextAt}
+		return Why{Digest, "given up; its sender gets a digest " + v.when(p.NextAt), p.NextAt}
 	}
 	u, ok := v.Upstreams[p.Lane]
 	switch {
 	case !ok:
 		return v.notServed(p)
 	case v.Stuck && u.State == gate.Open.String():
-		return Why{Code: Store, Words: "the store does not take the results of offers: nothing is offered"}
+		return Why{Code: Store, Words: "the store cannot record results, so nothing is offered"}
 	case u.State != gate.Open.String():
 		return v.closed(p, &u)
 	case p.NextAt.After(v.now()):
@@ -134,7 +134,7 @@ func (v *View) notServed(p *queue.Part) Why {
 	case p.Lane == "":
 		words = "it has no upstream"
 	}
-	return Why{NotServed, with(words+"; it is routed anew "+v.when(p.NextAt), p.Progress.Error), v.due(p.NextAt)}
+	return Why{NotServed, with(words+"; it is routed again "+v.when(p.NextAt), p.Progress.Error), v.due(p.NextAt)}
 }
 
 // closed is about mail whose upstream takes none for now.

@@ -106,11 +106,11 @@ func TestWhy(t *testing.T) {
 			{queue.Part{Lane: "minutely"}, 1, Rate, "rate: 1 before it", in(80 * time.Second)},
 			{queue.Part{Lane: "slow"}, 50_000, Rate, "rate: 10000 or more before it", time.Time{}},
 			{queue.Part{Lane: "quiet"}, 1, Rate, "rate: quiet asked for a pause until " + clock(in(5*time.Minute)) + "; 1 before it", in(5 * time.Minute)},
-			{queue.Part{Lane: "gone", NextAt: in(-time.Minute)}, 0, NotServed, "no gateway serves upstream gone; it is routed anew now", now},
+			{queue.Part{Lane: "gone", NextAt: in(-time.Minute)}, 0, NotServed, "no gateway serves upstream gone; it is routed again now", now},
 			{queue.Part{Lane: "", NextAt: in(10 * time.Second), Progress: failed(0, "no route matches")}, 0, NotServed,
-				"it has no upstream; it is routed anew in 10 s: no route matches", in(10 * time.Second)},
+				"it has no upstream; it is routed again in 10 s: no route matches", in(10 * time.Second)},
 			{queue.Part{Lane: "theirs", NextAt: in(time.Hour)}, 0, Elsewhere, "another gateway delivers mail for theirs", in(time.Hour)},
-			{queue.Part{Lane: DigestLane, NextAt: in(time.Hour)}, 0, Digest, "given up; a digest tells its sender at " + clock(in(time.Hour)), in(time.Hour)},
+			{queue.Part{Lane: DigestLane, NextAt: in(time.Hour)}, 0, Digest, "given up; its sender gets a digest at " + clock(in(time.Hour)), in(time.Hour)},
 		} {
 			if row.part.State == "" {
 				row.part.State = envelope.Queued

@@ -118,7 +118,7 @@ func (s *Store) logged(frames, carried int64) {
 	}
 	long := logLong * s.walSoft.Load()
 	if was := s.logBytes.Swap(bytes); bytes > long && was <= long {
-		s.log.Warn("queue: the log grows, because it cannot be carried over: a query, or another program, reads the database", "bytes", bytes, "file", s.path+"-wal")
+		s.log.Warn("queue: the log grows, because it cannot be checkpointed: a query, or another program, reads the database", "bytes", bytes, "file", s.path+"-wal")
 	}
 }
 

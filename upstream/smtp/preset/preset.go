@@ -89,7 +89,7 @@ func (p Preset) MessageID() string {
 	case p.KeepID != "":
 		return "kept: " + p.KeepID + " asks for it"
 	case p.NewID:
-		return "replaced: the old one stands in X-Original-Message-ID and at the end of References"
+		return "replaced: the original is in X-Original-Message-ID and at the end of References"
 	}
 	return ""
 }

@@ -24,7 +24,7 @@ func services() []Preset {
 		{
 			Name: "resend", Service: "Resend", Host: "smtp.resend.com", Port: 465, TLS: "implicit", Username: "resend",
 			Doc: "https://resend.com/docs/send-with-smtp", Login: "the password is an API key", Recipients: 50, NewID: true, Keyed: true,
-			Changes: []string{envelopeTheirs, verifiedFrom, "the message is taken apart and built anew"},
+			Changes: []string{envelopeTheirs, verifiedFrom, "the message is taken apart and rebuilt"},
 		},
 		{
 			Name: "sendgrid", Service: "Twilio SendGrid", Host: "smtp.sendgrid.net", Port: 587, TLS: "starttls", Username: "apikey",
