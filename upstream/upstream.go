@@ -182,6 +182,9 @@ const (
 
 var classNames = [...]string{"temporary", "throttled", "account", "uncertain", "unrepresentable", "permanent"}
 
+// Closes reports whether other mail waits for a failure of this class too.
+func (c Class) Closes() bool { return c == Account || c == Throttled }
+
 // String returns the name that logs, metrics and `queue show` use.
 func (c Class) String() string {
 	if c < 0 || int(c) >= len(classNames) {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"mailhatch/mime"
 	"mailhatch/upstream"
 	"mailhatch/upstream/api/words"
 )
@@ -98,9 +97,9 @@ func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 		return e, Rule{}
 	}
 	rule := decide(a, w, rules)
-	if closes(rule.Class) && a.mail != nil {
-		w.Message = words.Without(w.Message, textsOf(a.mail))
-		if !closes(decide(a, w, rules).Class) {
+	if rule.Class.Closes() && a.mail != nil {
+		w.Message = a.mail.WithoutEcho(w.Message)
+		if !decide(a, w, rules).Class.Closes() {
 			rule = &Rule{Class: upstream.Temporary} // nobody knows whose words these are
 		}
 	}
@@ -109,26 +108,12 @@ func Classify(a *Answer, w Problem, rules []Rule) (*upstream.Error, Rule) {
 		e.Code = rule.Code
 	}
 	e.RetryAfter = retryAfter(a.Header, w.Message, e.Class == upstream.Throttled, time.Now())
-	if closes(e.Class) && rule.Wait > 0 {
+	if e.Class.Closes() && rule.Wait > 0 {
 		e.RetryAfter = max(e.RetryAfter, rule.Wait)
 	} else if rule.Wait > 0 && e.RetryAfter == 0 {
 		e.RetryAfter = rule.Wait
 	}
 	return e, *rule
-}
-
-// closes reports whether other mail waits for a fault of this class too.
-func closes(c upstream.Class) bool { return c == upstream.Account || c == upstream.Throttled }
-
-// textsOf are what a provider may repeat of a mail: whoever wrote it must not close an upstream for all by it.
-func textsOf(m *upstream.Mail) (list []string) {
-	for _, f := range m.Message.Header {
-		list = append(list, mime.DecodeText(f.Value()))
-	}
-	for _, p := range m.Message.Root.Leaves() {
-		list = append(list, p.Name)
-	}
-	return list
 }
 
 // decide returns the rule for an answer.

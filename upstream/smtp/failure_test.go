@@ -158,6 +158,25 @@ func TestSMTPFailures(t *testing.T) {
 	}
 }
 
+// TestSMTPRefusalThatRepeatsTheMail: words that a mail brings along close nothing.
+func TestSMTPRefusalThatRepeatsTheMail(t *testing.T) {
+	for reply, want := range map[string]string{
+		"554 5.7.1 Phishing: Your account has been suspended": "temporary 554 5.7.1",
+		"554 spam: slow down, rate limit exceeded":            "temporary 554",
+		"554 5.7.1 Rate limit exceeded for you":               "throttled 554 5.7.1",
+		"550 5.4.5 slow down, rate limit exceeded":            "throttled 550 5.4.5", // by its code
+		"554 5.7.1 Our list of phrases has: has been":         "permanent 554 5.7.1",
+	} {
+		relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{React: react(upstreamtest.SMTPDot, "", replyWith(reply))})
+		u := openSMTP(t, relay, nil)
+		message := "From: Slow down <a@b.test>\r\nSubject: Your account has been suspended\r\nX-Note: spam: slow down, rate limit exceeded\r\n\r\nhi\r\n"
+		if want == "throttled 554 5.7.1" {
+			message = upstreamtest.PlainMessage
+		}
+		upstreamtest.CheckOutcomes(t, u.Send(t.Context(), upstreamtest.NewMail(t, message, "a@x")), want)
+	}
+}
+
 func TestSMTPDropInBody(t *testing.T) {
 	large := upstreamtest.PlainMessage + strings.Repeat("large enough not to fit into any buffer\r\n", 1<<20)
 	for _, test := range []struct {

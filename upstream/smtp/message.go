@@ -63,7 +63,7 @@ func (t *transaction) refusal(r reply.Reply) *upstream.Error {
 	if e := t.refusedKey(r); e != nil {
 		return e
 	}
-	return r.Failure(reply.AtDot)
+	return r.Refusal(t.job.mail)
 }
 
 // send writes the message, behind its key where it has one.
@@ -102,7 +102,7 @@ func (t *transaction) early() error {
 	case r.Code < 400:
 		return fmt.Errorf("%w: %d before the message was sent", errOutOfStep, r.Code)
 	}
-	e := r.Failure(reply.AtDot)
+	e := r.Refusal(t.job.mail)
 	if e.Class == upstream.Permanent || e.Class == upstream.Account {
 		e.Class, e.Sender = upstream.Temporary, false
 	}

@@ -2,6 +2,7 @@ package reply
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,6 +43,7 @@ func (r Reply) Failure(phase Stage) *upstream.Error {
 	if r.Text == "" {
 		e.Err = errors.New("the relay gave no reason")
 	}
+	r.Text = addresses.ReplaceAllString(r.Text, "x") // their names may be any words
 	e.Connect = phase <= AtAuth
 	switch {
 	case r.isThrottle(phase):
@@ -56,6 +58,22 @@ func (r Reply) Failure(phase Stage) *upstream.Error {
 	}
 	return e
 }
+
+// Refusal reports what a refusal of a mail's content means: Failure at the final dot, except that one which only repeats
+// the mail closes no upstream.
+func (r Reply) Refusal(m *upstream.Mail) *upstream.Error {
+	e := r.Failure(AtDot)
+	if e.Class.Closes() {
+		own := r
+		own.Text = m.WithoutEcho(r.Text)
+		if !own.Failure(AtDot).Class.Closes() {
+			e.Class, e.Sender = upstream.Temporary, false
+		}
+	}
+	return e
+}
+
+var addresses = regexp.MustCompile(`<[^>]*>|"[^"]*"@\S*|\S*@\S*`)
 
 // refusal classifies a 5yz reply of a transaction.
 func (r Reply) refusal(phase Stage) (class upstream.Class, sender bool) {

@@ -1,9 +1,11 @@
-package words
+package upstream
 
 import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"mailhatch/mime"
 )
 
 var word = regexp.MustCompile(`[\pL\pN]+`)
@@ -14,10 +16,28 @@ func betweenWords(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumbe
 // to come back.
 var inDate = regexp.MustCompile(`^(?:\pN\w* (?:\pN\w*|\pL{1,3})|\pL{1,3} \pN\w*)$`)
 
-// Without returns a provider's message with x in place of what it may repeat from a mail: each word that has the same
-// neighbour, before or after it, in one of the texts. Dates stay.
-func Without(message string, texts []string) string {
-	message = message[:min(len(message), looked)]
+const answered = 2000 // bytes of an answer that are compared; what is said first is what it is about
+
+// WithoutEcho returns the words of a refusal with x in place of what they may repeat from the mail: each word that has
+// the same neighbour, before or after it, in a field or a file name. Whoever wrote the mail must not close an upstream
+// for all by what they wrote. Dates stay.
+func (m *Mail) WithoutEcho(message string) string {
+	return without(message, m.texts())
+}
+
+// texts are what a refusal may repeat.
+func (m *Mail) texts() (list []string) {
+	for _, f := range m.Message.Header {
+		list = append(list, mime.DecodeText(f.Value()))
+	}
+	for _, p := range m.Message.Root.Leaves() {
+		list = append(list, p.Name)
+	}
+	return list
+}
+
+func without(message string, texts []string) string {
+	message = message[:min(len(message), answered)]
 	places := word.FindAllStringIndex(message, -1)
 	pairs := make(map[[2]string][]int, len(places)) // to where they begin
 	last := ""
