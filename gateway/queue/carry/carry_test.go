@@ -59,13 +59,18 @@ func (s *store) fill(t *testing.T, n int) {
 		done := func(r envelope.Recipient) queue.Record {
 			return queue.Record{Recipient: r, State: envelope.Sent, At: received, Upstream: "main", ProviderID: fmt.Sprint("p", i)}
 		}
-		switch i % 3 {
+		switch i % 6 {
 		case 0:
 			m.Parts = []queue.Part{{To: to, Lane: "main", State: envelope.Queued, NextAt: received.Add(24 * time.Hour), Progress: envelope.Progress{Attempts: i}}}
 		case 1:
 			m.Parts = []queue.Part{{To: to[:1], Lane: "bulk", State: envelope.Held}}
 			m.Done = []queue.Record{done(to[1])}
 			m.Events = []queue.Event{{At: received, Kind: queue.EventHeld, Words: "because"}}
+		case 3:
+			m.Parts = []queue.Part{{To: to[:1], Lane: "main", State: envelope.Failed, Progress: envelope.Progress{Attempts: 7, Error: "550 no"}}, {To: to[1:], Lane: "bulk", State: envelope.Queued}}
+			m.Events = []queue.Event{{At: received, Kind: queue.EventFailed, To: []string{to[0].Address}, Words: "550 no"}}
+		case 4:
+			m.Done = []queue.Record{{Recipient: to[0], State: envelope.Discarded, At: received, Error: "a rule"}, {Recipient: to[1], State: envelope.Refused, At: received, Error: "550 no"}}
 		default:
 			m.Done = []queue.Record{done(to[0]), done(to[1])}
 		}
@@ -129,11 +134,12 @@ func story(t *testing.T, r queue.Reader) (lines []string) {
 		if err = errors.Join(err, b.Close()); err != nil {
 			t.Fatal(err)
 		}
-		p := m.Parts[0]
 		events, err := r.Events(ctx, m.ID)
-		lines = append(lines, fmt.Sprint(m.ID, m.Header, m.Envelope.To, p.Lane, p.State, p.NextAt.UnixMilli(), p.Progress, p.Interrupted, string(text), len(events), err))
+		for _, p := range m.Parts {
+			lines = append(lines, fmt.Sprint(m.ID, m.Header, m.Envelope.To, p.To, p.Lane, p.State, p.NextAt.UnixMilli(), p.Progress, " interrupted=", p.Interrupted, string(text), len(events), err))
+		}
 	}
-	records, err := r.Search(ctx, queue.HistoryFilter{Limit: 10000})
+	records, err := r.Search(ctx, queue.HistoryFilter{Limit: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +158,7 @@ func story(t *testing.T, r queue.Reader) (lines []string) {
 			lines = append(lines, fmt.Sprint("event ", rec.ID, e.Kind, e.To, e.At.UnixMilli(), e.Words, e.Status, e.Told))
 		}
 	}
-	late, err := r.LateBounces(ctx, "", 1000)
+	late, err := r.LateBounces(ctx, "", 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"mailhatch/gateway/queue"
-	"mailhatch/gateway/queue/postgres/history"
 )
 
 // Import implements queue.Importer.
@@ -16,9 +15,6 @@ func (s *Store) Import(ctx context.Context, m *queue.Imported) (isNew bool, err 
 		return false, fmt.Errorf("queue: %q is not a queue id", m.ID)
 	}
 	if known, err := queue.IsKnown(ctx, s, m.ID); known || err != nil {
-		return false, err
-	}
-	if err := s.daysOf(ctx, m.Done); err != nil {
 		return false, err
 	}
 	made, err := s.New(ctx)
@@ -36,20 +32,4 @@ func (s *Store) Import(ctx context.Context, m *queue.Imported) (isNew bool, err 
 	}
 	err = d.Commit(ctx, m.Accepted)
 	return err == nil, err
-}
-
-// daysOf makes the partitions for what became of mail on other days than the last.
-func (s *Store) daysOf(ctx context.Context, records []queue.Record) error {
-	for i := range records {
-		c, err := s.pool.Acquire(ctx)
-		if err != nil {
-			return err
-		}
-		err = history.MakeDay(ctx, c.Conn(), records[i].At.UTC())
-		c.Release()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

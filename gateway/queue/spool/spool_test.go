@@ -261,6 +261,147 @@ func TestHistoryMoves(t *testing.T) {
 	}
 }
 
+// frail is a spool of which one call fails.
+type frail struct {
+	queue.Engine
+	left atomic.Int64
+}
+
+var errFrail = errors.New("the disk fails")
+
+func (f *frail) call() error {
+	if f.left.Add(-1) == 0 {
+		return errFrail
+	}
+	return nil
+}
+
+func (f *frail) List(ctx context.Context, filter queue.Filter, p queue.Page) ([]queue.Message, error) {
+	if err := f.call(); err != nil {
+		return nil, err
+	}
+	return f.Engine.List(ctx, filter, p)
+}
+
+func (f *frail) Body(ctx context.Context, id string) (queue.Body, error) {
+	if err := f.call(); err != nil {
+		return nil, err
+	}
+	return f.Engine.Body(ctx, id)
+}
+
+func (f *frail) Search(ctx context.Context, filter queue.HistoryFilter) ([]queue.Record, error) {
+	if err := f.call(); err != nil {
+		return nil, err
+	}
+	return f.Engine.Search(ctx, filter)
+}
+
+func (f *frail) Events(ctx context.Context, id string) ([]queue.Event, error) {
+	if err := f.call(); err != nil {
+		return nil, err
+	}
+	return f.Engine.Events(ctx, id)
+}
+
+func (f *frail) Finished(ctx context.Context, id string) (*queue.Finished, error) {
+	if err := f.call(); err != nil {
+		return nil, err
+	}
+	return f.Engine.Finished(ctx, id)
+}
+
+func (f *frail) Delete(ctx context.Context, filter queue.Filter, by string) (queue.Changed, error) {
+	if err := f.call(); err != nil {
+		return queue.Changed{}, nil // it changes nothing
+	}
+	return f.Engine.Delete(ctx, filter, by)
+}
+
+func (f *frail) New(ctx context.Context) (queue.Draft, error) {
+	if err := f.call(); err != nil {
+		return nil, err
+	}
+	return f.Engine.New(ctx)
+}
+
+func (f *frail) Import(ctx context.Context, m *queue.Imported) (bool, error) {
+	if err := f.call(); err != nil {
+		return false, err
+	}
+	return f.Engine.Import(ctx, m)
+}
+
+// TestFrail: whatever fails at the spool while mail is moved, or the database while it is asked, the next move goes on, and each
+// message is in the database once. What neither takes is refused.
+func TestFrail(t *testing.T) {
+	db := &shared{Engine: open(t, "postgres", queue.Settings{Dir: t.TempDir(), URL: server.New(t), Gateway: "a"})}
+	local := &frail{Engine: open(t, "sqlite", queue.Settings{Dir: t.TempDir()})}
+	s := New(db, local, db.gone.Load, slog.New(slog.DiscardHandler))
+	defer queuetest.Start(t, hasty{s})()
+	s.SetReserve(0)
+	db.gone.Store(true)
+	accept(t, s, 1)
+	accept(t, s, 2)
+	for calls := int64(1); ; calls++ {
+		local.left.Store(calls)
+		_, err := s.move(t.Context(), s.taken.Load())
+		if err == nil && local.left.Load() > 0 {
+			break
+		}
+		if err != nil && !errors.Is(err, errFrail) && !strings.Contains(err.Error(), "could not be removed") {
+			t.Fatal(err)
+		}
+	}
+	local.left.Store(0)
+	if list, err := db.List(t.Context(), queue.Filter{}, queue.Page{}); err != nil || len(list) != 2 {
+		t.Errorf("%d messages in the database, %v", len(list), err)
+	}
+	local.left.Store(1)
+	if _, err := s.New(t.Context()); !errors.Is(err, errFrail) {
+		t.Errorf("New: %v", err)
+	}
+	db.gone.Store(false)
+	db.commit = func(context.Context, queue.Draft, queue.Accepted) error { return queue.ErrAway }
+	d, err := s.New(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	local.left.Store(1)
+	to := []envelope.Recipient{{Address: "a@example.org"}}
+	err = d.Commit(t.Context(), queue.Accepted{Envelope: envelope.Envelope{To: to}, Parts: []queue.Part{{To: to, Lane: "main", State: envelope.Queued}}})
+	if !errors.Is(err, errFrail) || !errors.Is(err, queue.ErrAway) {
+		t.Errorf("Commit: %v", err)
+	}
+	db.commit = nil
+	if list, err := s.Suppressed(t.Context(), "example.com", "a@example.org"); err != nil || len(list) != 0 {
+		t.Errorf("Suppressed: %v, %v", list, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.New(t.Context()); !errors.Is(err, queue.ErrClosed) {
+		t.Errorf("New of a closed store: %v", err)
+	}
+}
+
+// hasty runs the engines of a store and moves nothing.
+type hasty struct{ *Store }
+
+func (h hasty) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- h.local.Run(ctx) }()
+	return errors.Join(h.Engine.Run(ctx), <-ended)
+}
+
+func (h hasty) Close() error {
+	err := h.Store.Close()
+	if errors.Is(err, queue.ErrClosed) {
+		return nil // the test has closed the database
+	}
+	return err
+}
+
 // TestKnownID: mail of the spool whose id other mail has got meanwhile goes into the database under another one, once.
 func TestKnownID(t *testing.T) {
 	db, s, stop := newStore(t, server.New(t), t.TempDir())

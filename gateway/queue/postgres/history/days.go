@@ -22,15 +22,15 @@ func Days(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	for i := range daysAhead {
-		if err := MakeDay(ctx, conn, today.AddDate(0, 0, i)); err != nil {
+		if err := makeDay(ctx, conn, today.AddDate(0, 0, i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// MakeDay makes the partition of a day, if it is missing.
-func MakeDay(ctx context.Context, conn *pgx.Conn, day time.Time) error {
+// makeDay makes the partition of a day, if it is missing.
+func makeDay(ctx context.Context, conn *pgx.Conn, day time.Time) error {
 	name := "history_" + day.Format(dayForm)
 	var there bool
 	if err := conn.QueryRow(ctx, database.HasTable, name).Scan(&there); err != nil || there {

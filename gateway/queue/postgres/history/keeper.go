@@ -207,9 +207,6 @@ func (k *Keeper) Kept(info, message []byte) []byte {
 	return row.Kept(info, message, k.Veil.HidesHeader())
 }
 
-// SetPrivacy implements queue.Engine.
-func (k *Keeper) SetPrivacy(p queue.Privacy) error { return k.Veil.Set(p) }
-
 func parseID(id string) (int64, error) {
 	n, ok := queue.ParseID(id)
 	if !ok {

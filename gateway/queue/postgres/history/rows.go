@@ -25,9 +25,6 @@ type Rows struct {
 	eventInfo                                   []string
 }
 
-// Len is the number of rows.
-func (r *Rows) Len() int { return len(r.at) + len(r.eventMessage) }
-
 // Add adds a record: as its row has it, and as it is.
 func (r *Rows) Add(stored *row.Record, rec *queue.Record, kept []byte) {
 	r.at, r.message, r.state = append(r.at, stored.At), append(r.message, stored.Message), append(r.state, stored.State)
