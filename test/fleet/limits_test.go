@@ -244,3 +244,50 @@ url = %q
 		t.Errorf("%d requests for tokens in %d lives", n, lives)
 	}
 }
+
+// TestLoginForAll: who logs in beside a gateway that is stopped does so for the one that runs.
+func TestLoginForAll(t *testing.T) {
+	w := newTown(t, 2)
+	tokens := fakes.NewTokens(fakes.TokenSettings{ClientID: "app", Life: time.Hour})
+	t.Cleanup(tokens.Close)
+	relay := upstreamtest.NewSMTP(t, upstreamtest.SMTPOptions{TLS: "starttls", Mechanisms: []string{"XOAUTH2"}, Token: func(_, access string) bool { return tokens.IsValid(access) }})
+	w.more = fmt.Sprintf(`[upstream.login]
+type = "smtp"
+host = "127.0.0.1"
+port = %d
+tls = "starttls"
+ca_file = %q
+username = "app@example.com"
+[upstream.login.oauth2]
+provider = "custom"
+flow = "device"
+client_id = "app"
+scopes = ["send"]
+token_url = %q
+device_url = %q
+[[route]]
+to = ["*@login.example.org"]
+via = ["login"]
+`, relay.Port, relay.CAFile, tokens.URL, tokens.URL+"/device")
+	runs, stopped := w.members[0], w.members[1]
+	runs.start()
+	runs.mail("one", "x@login.example.org")
+	stopped.start()
+	stopped.signal(syscall.SIGTERM)
+	stopped.await()
+	loggedIn := make(chan struct{})
+	go func() {
+		defer close(loggedIn)
+		stopped.run("login", "login")
+	}()
+	w.await("the code", func() bool { return tokens.Codes() > 0 })
+	tokens.Consent()
+	<-loggedIn
+	w.await("mail by the login", func() bool { return len(relay.Taken()) == 1 })
+	if text := stopped.run("check"); strings.Contains(text, "logged in") {
+		t.Errorf("who has not asked claims to know:\n%s", text)
+	}
+	if refused := tokens.Refusals(); len(tokens.Grants()) != 1 || refused != 0 {
+		t.Errorf("%d tokens, %d refusals", len(tokens.Grants()), refused)
+	}
+}
