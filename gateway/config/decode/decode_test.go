@@ -135,7 +135,7 @@ number = 1979-05-27
 		t.Fatal(err)
 	}
 	for i, want := range []string{
-		"1: name: must be text in quotes, not a number", "2: host: would be taken as it stands", "3: port: must be a whole number that is not negative, not this number",
+		"1: name: must be text in quotes, not a number", "2: host: would be used literally", "3: port: must be a whole number that is not negative, not this number",
 		"4: less: must be a whole number, not text", "5: share: must be a number, not text", "6: on: must be true or false, not text", "7: wait: must be a time", "8: most: must be a size",
 		"9: key: open", "10: list: must be a list, not a number", "11: header: must be a table, not a list", "12: nets: the environment variable MAILHATCH_TEST_UNSET is not set",
 		`12: nets: must be a network or an address, such as "10.0.0.0/8" or "2001:db8::7", not "***" (*** is what env:MAILHATCH_TEST_VALUE holds)`, "13: self: must be words", "14: func: cannot be set", "15: far: is not a key", "16: hsot: is not a key", "17: inner: is a list of tables",
