@@ -206,13 +206,26 @@ func canariesOf(cfg *config.Config) *canary.Config {
 	return c
 }
 
-// whyWaits says why a message is in the queue.
+// whyWaits says why a message is in the queue, without times, which are soon past.
 func (g *Gateway) whyWaits(ctx context.Context, m *queue.Message) string {
+	p := &m.Parts[0]
+	for _, s := range g.deliverer.Status() {
+		if s.Name == p.Lane && s.State != gate.Open.String() {
+			words := fmt.Sprintf("%s is %s (%s)", s.Name, s.State, s.Reason)
+			if s.LastError != "" {
+				words += ": " + s.LastError
+			}
+			return words
+		}
+	}
+	if p.Progress.Error != "" {
+		return p.Progress.Error
+	}
 	view, err := g.waiting(ctx, []queue.Message{*m})
-	if err != nil || len(m.Parts) == 0 {
+	if err != nil {
 		return ""
 	}
-	why := view.Of(m, &m.Parts[0])
+	why := view.Of(m, p)
 	return why.Words
 }
 

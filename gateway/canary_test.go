@@ -82,3 +82,29 @@ func TestCanaryText(t *testing.T) {
 		}
 	}
 }
+
+// TestWhyCanaryWaits: what holds it up is said without what is soon past.
+func TestWhyCanaryWaits(t *testing.T) {
+	h := newHouse(t, "[upstream.main]\ntype = \"smtp\"\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\n[[route]]\nvia = [\"main\"]\n")
+	if _, err := h.g.accept.Canary(t.Context(), "app@example.com", "canary@example.org", "main", []byte("Subject: s\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	why := func() string {
+		list, err := h.g.queue.List(t.Context(), queue.Filter{}, queue.Page{})
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		return h.g.whyWaits(t.Context(), &list[0])
+	}
+	h.await("a closed upstream", func() bool {
+		return strings.HasPrefix(why(), "main is closed (unreachable): cannot speak to 127.0.0.1:1: ") || strings.HasPrefix(why(), "main is probing (unreachable): ")
+	})
+	m := queue.Message{ID: "x", Parts: []queue.Part{{Lane: "other", State: envelope.Queued, To: []envelope.Recipient{{Address: "a@example.org"}}}}}
+	if why := h.g.whyWaits(t.Context(), &m); why == "" {
+		t.Error("nobody knows why")
+	}
+	m.Parts[0].Progress.Error = "450 later"
+	if why := h.g.whyWaits(t.Context(), &m); why != "450 later" {
+		t.Error(why)
+	}
+}
