@@ -28,8 +28,8 @@ func write(w io.Writer) {
 	line := func(name string, value func(d day) string) {
 		row(w, append([]string{name}, each(days, value)...)...)
 	}
-	line("statements a message costs", func(d day) string { return fmt.Sprintf("%.1f", d.statements/float64(d.mail)) })
-	line("statements a second beside mail", func(d day) string { return count(int(d.questions)) })
+	line("statements per message", func(d day) string { return fmt.Sprintf("%.1f", d.statements/float64(d.mail)) })
+	line("statements per second without mail", func(d day) string { return count(int(d.questions)) })
 	line("statements in the busiest second", func(d day) string { return count(int(d.busiest.statements)) })
 	line("cores of the server: mean, busiest second", func(d day) string {
 		return fmt.Sprintf("%.1f, %.1f", d.cpu/secondsOfDay, d.busiest.cpu)
@@ -38,16 +38,16 @@ func write(w io.Writer) {
 	line("dead rows a day, vacuums of parts, messages, bodies", func(d day) string {
 		return fmt.Sprintf("%.0f million, %s", d.dead/1e6, count(d.vacuums))
 	})
-	line("parts, messages and bodies: most, beside what waits", func(d day) string { return fmt.Sprintf("%.0f MB", d.most/1e6) })
+	line("parts, messages and bodies: peak size, without waiting mail", func(d day) string { return fmt.Sprintf("%.0f MB", d.most/1e6) })
 	line(fmt.Sprintf("history of %d days: partitions, size", keep), func(d day) string {
 		return fmt.Sprintf("%d, %.0f GB", keep+partitionsBeside, d.history()/1e9)
 	})
 	line("connections: idle, most", func(d day) string { return fmt.Sprintf("%s, %s", count(d.idle()), count(d.connections())) })
 	line("in a transaction at once, busiest second", func(d day) string { return count(int(d.busiest.open + 0.999)) })
 	s := usual()
-	line("used most, without pgbouncer", func(d day) string { return d.uses(s, float64(d.connections()))[0].String() })
-	line("used most, with pgbouncer", func(d day) string { return d.pooled(s).String() })
-	line("mail a day that fills it, and by what", func(d day) string {
+	line("busiest resource, without pgbouncer", func(d day) string { return d.uses(s, float64(d.connections()))[0].String() })
+	line("busiest resource, with pgbouncer", func(d day) string { return d.pooled(s).String() })
+	line("messages a day at full capacity, and what limits them", func(d day) string {
 		mail, limit := mostMail(d.gateways, s)
 		return fmt.Sprintf("%d million, %s", mail/1e6, limit.what)
 	})
