@@ -210,20 +210,38 @@ func (t *Trial) ended(ctx context.Context, id string, to []string) (list []Fate,
 	if err != nil {
 		return nil, err
 	}
+	unseen := slices.Clone(to)
 	for i := range records {
-		r := &records[i]
-		if !slices.Contains(to, r.Recipient.Address) {
-			continue
+		address := records[i].Recipient.Address
+		if slices.Contains(to, address) {
+			list = add(list, &records[i], address)
+			unseen = slices.DeleteFunc(unseen, func(a string) bool { return a == address })
 		}
-		f := Fate{ID: id, To: []string{r.Recipient.Address}, Upstream: r.Upstream, Outcome: Outcome(r.State), Words: r.Error}
-		same := func(g Fate) bool {
-			return g.Upstream == f.Upstream && g.Outcome == f.Outcome && g.Words == f.Words
+	}
+	if len(unseen) == 0 || len(records) == 0 {
+		return list, nil
+	}
+	for _, address := range unseen { // with privacy = "addresses", the history alone knows whose record is whose
+		hidden, err := t.queue.Search(ctx, queue.HistoryFilter{ID: id, To: address, Limit: 1})
+		if err != nil {
+			return nil, err
 		}
-		if n := slices.IndexFunc(list, same); n >= 0 {
-			list[n].To = append(list[n].To, r.Recipient.Address)
-		} else {
-			list = append(list, f)
+		for i := range hidden {
+			list = add(list, &hidden[i], address)
 		}
 	}
 	return list, nil
+}
+
+// add adds what became of a recipient, to those of the same fate if there are any.
+func add(list []Fate, r *queue.Record, address string) []Fate {
+	f := Fate{ID: r.ID, To: []string{address}, Upstream: r.Upstream, Outcome: Outcome(r.State), Words: r.Error}
+	n := slices.IndexFunc(list, func(g Fate) bool {
+		return g.Upstream == f.Upstream && g.Outcome == f.Outcome && g.Words == f.Words
+	})
+	if n < 0 {
+		return append(list, f)
+	}
+	list[n].To = append(list[n].To, address)
+	return list
 }
