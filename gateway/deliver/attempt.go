@@ -123,7 +123,7 @@ func (a *attempt) deliver(ctx context.Context, rcpts []envelope.Recipient, dest 
 	case dest.upstream == "":
 		a.unrepresentable(ctx, rcpts, dest, p)
 	case dest.upstream != a.upstream():
-		a.failover(rcpts, p, dest.upstream)
+		a.reroute(rcpts, p, dest.upstream)
 	case a.purpose != toSweep, p.Uncertain && p.Upstream == a.upstream() && !a.lane.gate.QuotaEnd().IsZero(): // it was counted
 		return true
 	case a.isExpired() && a.lane.gate.TriedWithin(a.overdue()):

@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
 
@@ -55,5 +57,21 @@ func TestEvents(t *testing.T) {
 				t.Errorf("events %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestRerouted: what one upstream has said is not told as another's, through which mail only went.
+func TestRerouted(t *testing.T) {
+	r := newRig(t, func(cfg *Config) { cfg.Route = via("a") }, ups{"a": &scripted{}, "b": &scripted{}})
+	id := r.putPart("s@example.com", "b", time.Now(), queue.Part{Progress: envelope.Progress{Attempts: 1, Upstream: "a", Class: "account", Status: 403,
+		Error: "403: key is invalid"}}, "x@example.org")
+	r.start()
+	r.awaitSent(1)
+	events, err := r.q.Events(t.Context(), id)
+	if err != nil || len(events) != 1 || events[0].Kind != queue.EventFailover || events[0].Upstream != "b" || events[0].Lane != "a" || events[0].Words != "" {
+		t.Errorf("events %+v, %v", events, err)
+	}
+	if log := r.journal(); !strings.Contains(log, "failover") || strings.Contains(log, "key is invalid") {
+		t.Error(log)
 	}
 }

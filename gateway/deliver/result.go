@@ -147,6 +147,20 @@ func (a *attempt) deferred(part queue.Part) {
 // failover puts recipients into the lane of another upstream, due at once.
 func (a *attempt) failover(rcpts []envelope.Recipient, p envelope.Progress, next string) {
 	a.add(queue.Part{To: rcpts, Lane: next, State: envelope.Queued, Progress: p})
+	a.passedOn(rcpts, p, next)
+}
+
+// reroute does it where this upstream is not asked at all. An error of one that was asked before is not told as this one's.
+func (a *attempt) reroute(rcpts []envelope.Recipient, p envelope.Progress, next string) {
+	a.add(queue.Part{To: rcpts, Lane: next, State: envelope.Queued, Progress: p})
+	if p.Upstream != a.upstream() {
+		p.Class, p.Status, p.Error = "", 0, ""
+	}
+	a.passedOn(rcpts, p, next)
+}
+
+// passedOn reports that recipients go to another upstream.
+func (a *attempt) passedOn(rcpts []envelope.Recipient, p envelope.Progress, next string) {
 	a.event(rcpts, p, queue.Event{Kind: queue.EventFailover, Lane: next})
 	a.log(rcpts, p, func(e journal.Attempt) { a.gen.journal.Failover(e, next) })
 }
