@@ -175,7 +175,7 @@ func (g *Gateway) upstreamStatus() []api.Upstream {
 	var list []api.Upstream
 	for _, s := range g.deliverer.Status() {
 		u := api.Upstream{Name: s.Name, State: s.State, Reason: s.Reason, Since: s.Since, LastError: s.LastError,
-			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate, Why: waiting.Upstream(&s), FailedAt: s.Tried, Events: heard[s.Name]}
+			NextProbe: s.NextProbe, InFlight: s.InFlight, MaxConcurrent: s.MaxConcurrent, Rate: s.Rate, NextAt: s.NextToken, Why: waiting.Upstream(&s), FailedAt: s.Tried, Events: heard[s.Name]}
 		if s.Pause != nil {
 			u.PausedBy = s.Pause.By
 		}

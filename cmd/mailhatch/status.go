@@ -189,15 +189,12 @@ func (a *app) printStore(s *api.StoreStatus, notes []string) {
 func upstreamTable(list []api.Upstream) *terminal.Table {
 	t := &terminal.Table{Head: []string{"UPSTREAM", "TYPE", "STATE", "IN FLIGHT", "RATE", "QUEUED", "NEXT"}}
 	for _, u := range list {
-		busy, rate, next, state := strconv.Itoa(u.InFlight), "-", "-", u.State
+		busy, next, state := strconv.Itoa(u.InFlight), "-", u.State
 		if u.PausedBy != "" {
 			state = "paused"
 		}
 		if u.MaxConcurrent > 0 {
 			busy += "/" + strconv.Itoa(u.MaxConcurrent)
-		}
-		if u.Rate > 0 {
-			rate = strconv.FormatFloat(u.Rate, 'g', 4, 64) + "/s"
 		}
 		switch {
 		case u.PausedBy != "":
@@ -206,7 +203,7 @@ func upstreamTable(list []api.Upstream) *terminal.Table {
 		case u.Queued > 0:
 			next = terminal.Until(u.NextAt)
 		}
-		t.Row(cmp.Or(u.Name, "(none)"), terminal.OrDash(u.Kind), terminal.OrDash(state), busy, rate, strconv.Itoa(u.Queued), next)
+		t.Row(cmp.Or(u.Name, "(none)"), terminal.OrDash(u.Kind), terminal.OrDash(state), busy, terminal.OrDash(u.RateText()), strconv.Itoa(u.Queued), next)
 		switch {
 		case u.Name == waiting.DigestLane:
 			t.Note(waiting.InDigest)

@@ -214,7 +214,13 @@ func (s *Server) lanes(ctx context.Context, st *api.Status) error {
 	}
 	for i := range st.Upstreams {
 		u := &st.Upstreams[i]
-		u.Queued, u.NextAt = lanes[u.Name].Queued, lanes[u.Name].NextAt
+		lane := lanes[u.Name]
+		if u.Queued = lane.Queued; u.NextAt.Before(lane.NextAt) { // else the rate has room later than mail is due
+			u.NextAt = lane.NextAt
+		}
+		if u.Queued <= u.InFlight {
+			u.NextAt = time.Time{} // that of the lane is when a lease ends
+		}
 		delete(lanes, u.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(lanes)) {

@@ -228,18 +228,22 @@ func TestLogOfALongQueue(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	q := newFake(message("A1", "ann", "main", envelope.Queued), message("B2", "bob", "main", envelope.Held))
-	q.lanes = map[string]queue.Lane{"main": {Queued: 4, NextAt: day0}, "gone": {Queued: 1}, "empty": {}}
+	q.lanes = map[string]queue.Lane{"main": {Queued: 4, NextAt: day0}, "gone": {Queued: 1}, "empty": {},
+		"slow": {Queued: 2, NextAt: day0}, "later": {Queued: 2, NextAt: day0.Add(time.Hour)}, "busy": {Queued: 1, NextAt: day0.Add(time.Hour)}}
 	c, _ := start(t, Config{Queue: q, Version: "1.2", Hostname: func() string { return "gw" }, Started: day0,
 		Ready: func() []string { return []string{"upstream relay is closed"} },
 		Status: func() []api.Upstream {
-			return []api.Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16}, {Name: "relay"}}
+			return []api.Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16}, {Name: "relay", NextAt: day0},
+				{Name: "slow", NextAt: day0.Add(time.Minute)}, {Name: "later", InFlight: 1, NextAt: day0.Add(time.Minute)}, {Name: "busy", InFlight: 1}} // of which NextAt is the rate's
 		}})
 	got, err := c.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &api.Status{Running: true, Version: "1.2", Hostname: "gw", Started: day0, NotReady: []string{"upstream relay is closed"},
-		Upstreams: []api.Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16, Queued: 4, NextAt: day0}, {Name: "relay"}, {Name: "gone", Queued: 1}},
+		Upstreams: []api.Upstream{{Name: "main", Kind: "resend", State: "open", MaxConcurrent: 16, Queued: 4, NextAt: day0}, {Name: "relay"},
+			{Name: "slow", Queued: 2, NextAt: day0.Add(time.Minute)}, {Name: "later", InFlight: 1, Queued: 2, NextAt: day0.Add(time.Hour)}, {Name: "busy", InFlight: 1, Queued: 1},
+			{Name: "gone", Queued: 1}},
 		Queue: map[envelope.State]api.QueueStatus{envelope.Queued: {Parts: 1, Bytes: 1000, Oldest: day0},
 			envelope.Held: {Parts: 1, Bytes: 1000, Oldest: day0}, envelope.Failed: {}}}
 	if d := cmp.Diff(want, got); d != "" {

@@ -165,10 +165,7 @@ func columns(v *view) []column {
 			return fmt.Sprintf("%d/%d", u.InFlight, u.MaxConcurrent)
 		}},
 		{"RATE", 5, true, func(u *api.Upstream) string {
-			if u.Rate == 0 {
-				return "-"
-			}
-			return strconv.FormatFloat(u.Rate, 'g', 4, 64) + "/s"
+			return cmp.Or(u.RateText(), "-")
 		}},
 	}
 	if v.live {

@@ -68,3 +68,11 @@ func TestOddServers(t *testing.T) {
 	srv.Close()
 	<-done
 }
+
+func TestRateText(t *testing.T) {
+	for rate, want := range map[float64]string{0: "", 2: "2/s", 2.5: "2.5/s", 2.0 / 60: "2/m", 100.0 / 60: "100/m", 1000.0 / 3600: "1000/h", 20000.0 / 86400: "20000/d", 0.3 / 86400: "3.472e-06/s"} {
+		if got := (&Upstream{Rate: rate}).RateText(); got != want {
+			t.Errorf("%v: %q, want %q", rate, got, want)
+		}
+	}
+}

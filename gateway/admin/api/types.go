@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"mailhatch/gateway/admin/trial"
@@ -69,6 +71,22 @@ type Upstream struct {
 	Expiries      []Expiry  `json:"expiries,omitempty"`
 	Events        *Hearing  `json:"events,omitempty"` // nil: nothing is told later
 	Canary        *Stopped  `json:"canary,omitempty"` // nil: canaries through it arrive, or none are sent
+}
+
+// RateText is the rate as a config has it, such as "2/m"; "" where there is no limit.
+func (u *Upstream) RateText() string {
+	if u.Rate == 0 {
+		return ""
+	}
+	for _, unit := range []struct {
+		name    string
+		seconds float64
+	}{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}} {
+		if n := u.Rate * unit.seconds; n >= 1 && math.Abs(10*n-math.Round(10*n)) < 1e-6*n {
+			return strconv.FormatFloat(math.Round(10*n)/10, 'f', -1, 64) + "/" + unit.name
+		}
+	}
+	return strconv.FormatFloat(u.Rate, 'g', 4, 64) + "/s"
 }
 
 // Stopped is what is wrong with the mail that the gateway sends to see whether an upstream delivers.

@@ -205,7 +205,7 @@ func TestUpstreams(t *testing.T) {
 	h.figures.Hear(journal.Event{Name: "deferred", Upstream: "bulk", Class: "account", Error: "401 <key>", ID: "Q1", Recipients: 7})
 	h.figures.Hear(journal.Event{Name: "sent", Upstream: "main", Recipients: 100, Took: time.Minute})
 	text := h.see("/upstreams")
-	h.contains("the upstreams", text, "half of the recipients within", "What has failed since the start", "account7401 <key>", "at most 2 a second", "Quota 300/d0 left until", "Last error", "421 later", "closed: 401 bad key", "not renewed: invalid_grant", "none yet",
+	h.contains("the upstreams", text, "half of the recipients within", "What has failed since the start", "account7401 <key>", "at most 2/s", "Quota 300/d0 left until", "Last error", "421 later", "closed: 401 bad key", "not renewed: invalid_grant", "none yet",
 		"is renewed before its end", "refuses mail from root@example.com: 403", "mail from *@example.net: 403 domain", "ends then", "paused by ann", "Resume…", "Probe now…", "It is not in the config")
 	for action, want := range map[string]string{"pause": "Pause bulk?", "resume": "Resume bulk?", "probe": "Probe bulk now?"} {
 		target := "/upstreams/bulk/" + action

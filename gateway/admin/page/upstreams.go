@@ -99,7 +99,7 @@ func factsOf(u *api.Upstream, now time.Time) []fact {
 	}
 	add("In flight", busy)
 	if u.Rate > 0 {
-		add("Rate", "at most "+strconv.FormatFloat(u.Rate, 'g', 4, 64)+" a second")
+		add("Rate", "at most "+u.RateText())
 	}
 	for _, q := range u.Quota {
 		list = append(list, fact{Name: "Quota " + q.Limit, Value: say.Number(q.Left) + " left until " + q.Until.Local().Format("Mon 15:04"), Bad: q.Left == 0})
