@@ -206,7 +206,7 @@ func TestLogPages(t *testing.T) {
 			}
 		}
 	}
-	if _, err := c.Log(t.Context(), api.LogFilter{After: "?"}); err == nil || !strings.Contains(err.Error(), "no place in the log") {
+	if _, err := c.Log(t.Context(), api.LogFilter{After: "?"}); err == nil || !strings.Contains(err.Error(), "not a position in the log") {
 		t.Error(err)
 	}
 }
