@@ -5,9 +5,13 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -83,6 +87,7 @@ func TestThreeGateways(t *testing.T) {
 // back, though the gateway with the spool was killed.
 func TestDatabaseAway(t *testing.T) {
 	w := newTown(t, 2)
+	told := w.listenToAlerts("internal_error")
 	plain, spooling := w.members[0], w.members[1]
 	spooling.spool = true
 	plain.start()
@@ -112,12 +117,18 @@ func TestDatabaseAway(t *testing.T) {
 	spooling.awaitReady("that mail is in its spool", func(why string) bool { return strings.Contains(why, "kept in the spool") })
 	plain.signal(syscall.SIGKILL)
 	plain.await()
+	told.Store(false) // one that starts without the database says so, too
 	plain.start()
 	w.session(plain, taken+21)
 	if n := w.count(); n != taken+20 {
 		t.Error("a gateway without a spool that started while the database was away takes mail")
 	}
 	plain.awaitReady("that mail is refused", func(why string) bool { return strings.Contains(why, "new mail is refused") })
+	for deadline := time.Now().Add(patient); !told.Load(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no alert comes\n%s", w.logs())
+		}
+	}
 
 	server.Start(t)
 	for _, m := range w.members {
@@ -135,6 +146,20 @@ func TestDatabaseAway(t *testing.T) {
 			t.Errorf("%s got %d", rcpt, n)
 		}
 	}
+}
+
+// listenToAlerts has all gateways send alerts on an event to a receiver; told becomes true when one came.
+func (w *town) listenToAlerts(event string) (told *atomic.Bool) {
+	told = &atomic.Bool{}
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if text, err := io.ReadAll(r.Body); err == nil && strings.Contains(string(text), event) {
+			w.t.Logf("%s", text)
+			told.Store(true)
+		}
+	}))
+	w.t.Cleanup(s.Close)
+	w.more += fmt.Sprintf("[[alert]]\non = [%q]\nurl = %q\n", event, s.URL)
+	return told
 }
 
 // TestInFlight: what is being offered when the database goes is offered to its end, once, and recorded when that is back; meanwhile

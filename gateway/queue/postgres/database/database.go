@@ -137,7 +137,7 @@ func code(err error) string {
 // Describe makes the queue's error of one of the server's or of the connection.
 func Describe(err error) error {
 	switch {
-	case err == nil, errors.Is(err, queue.ErrFenced), errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrClosed):
+	case err == nil, errors.Is(err, queue.ErrFenced), errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrAway):
 		return err
 	case code(err) == diskFull:
 		return fmt.Errorf("%w: the database says %w", queue.ErrFull, err)

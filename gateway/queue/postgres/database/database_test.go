@@ -144,7 +144,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%v: whether it was committed is unknown: %v", c.err, IsUnknown(err))
 		}
 	}
-	for _, err := range []error{queue.ErrFenced, queue.ErrNotFound, queue.ErrClosed} {
+	for _, err := range []error{queue.ErrFenced, queue.ErrNotFound, queue.ErrClosed, queue.ErrAway} {
 		if Describe(err) != err {
 			t.Errorf("%v is described", err)
 		}
