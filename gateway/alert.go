@@ -27,6 +27,7 @@ func (g *Gateway) alertWatcher() *alert.Watcher {
 	}
 	w := alert.New(alert.Config{
 		Upstreams: g.faultyUpstreams, Queue: g.queuedDepth, Full: g.whyFull, Database: g.slowDatabase, Endings: g.endings, Maildrop: g.drops, Canaries: g.stoppedCanaries,
+		Away:    g.whileAway,
 		Healthy: func() bool { return len(g.notReady()) == 0 },
 		Now:     g.clock.Now, Journal: g.journal, Outbox: g.queue, Fleet: fleet, Dir: cfg.StateDir, Version: g.opts.Version,
 	})

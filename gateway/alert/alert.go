@@ -85,6 +85,7 @@ type Config struct {
 	Queue     func(ctx context.Context) (Depth, error)    // what is queued
 	Full      func(ctx context.Context) error             // why new mail is refused for want of space; nil: it is not
 	Database  func(ctx context.Context) ([]string, error) // what slows down that of a shared queue
+	Away      func() string                               // what it means for mail that it is out of reach; "": it is not. May be nil
 	Endings   func() []Ending
 	Maildrop  func() (Drops, error)
 	Canaries  func() (list []Stopped, known bool)

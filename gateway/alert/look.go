@@ -18,6 +18,7 @@ type sight struct {
 	queue     *Depth
 	full      error
 	fullSeen  bool
+	away      string   // see Config
 	slow      []string // what slows the database down
 	slowSeen  bool
 	endings   []Ending
@@ -50,6 +51,9 @@ func (w *Watcher) look(ctx context.Context, on []string) *sight {
 	}
 	if wanted(Disk) {
 		s.full, s.fullSeen = w.cfg.Full(ctx), ctx.Err() == nil
+	}
+	if wanted(InternalError) && w.cfg.Away != nil {
+		s.away = w.cfg.Away()
 	}
 	if wanted(Database) {
 		slow, err := w.cfg.Database(ctx)
@@ -119,7 +123,9 @@ func (s *Settings) find(v *sight, p *past, going func(key string) bool) (list []
 				add(event, "", since, "%s failed in %s: %s", counted(n, "recipient"), span(s.Window.Duration), of)
 			}
 		case InternalError:
-			if n, of, since := p.in(InternalError, s.Window.Duration, v.now); n > 0 {
+			if v.away != "" {
+				add(event, "", v.now, "%s", masked(v.away))
+			} else if n, of, since := p.in(InternalError, s.Window.Duration, v.now); n > 0 {
 				add(event, "", since, "%s in %s: %s; see the log", counted(n, "internal error"), span(s.Window.Duration), of)
 			}
 		case Silent:

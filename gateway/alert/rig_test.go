@@ -95,6 +95,7 @@ type rig struct {
 	queueErr  error
 	full      error
 	slow      []string
+	away      string
 	endings   []Ending
 	maildrop  Drops
 	sick      bool
@@ -116,6 +117,7 @@ func (r *rig) start(alerters ...*Alerter) {
 		Queue:     func(context.Context) (Depth, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.queue, r.queueErr },
 		Full:      func(context.Context) error { r.mu.Lock(); defer r.mu.Unlock(); return r.full },
 		Database:  func(context.Context) ([]string, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.slow, nil },
+		Away:      func() string { r.mu.Lock(); defer r.mu.Unlock(); return r.away },
 		Endings:   func() []Ending { r.mu.Lock(); defer r.mu.Unlock(); return r.endings },
 		Maildrop:  func() (Drops, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.maildrop, nil },
 		Canaries:  func() ([]Stopped, bool) { r.mu.Lock(); defer r.mu.Unlock(); return r.stopped, !r.blind },

@@ -106,6 +106,8 @@ func TestEvents(t *testing.T) {
 			func(*rig) {}, 0, ""},
 		{InternalError, nil, func(r *rig) { r.journal.InternalError("queue", errors.New("EIO")) }, 10 * time.Second,
 			func(*rig) {}, 62 * time.Minute, "1 internal error in 60 min: queue 1; see the log"},
+		{InternalError, nil, func(r *rig) { r.away = "new mail is refused: the database is out of reach" }, 10 * time.Second,
+			func(r *rig) { r.away = "" }, 10 * time.Second, "new mail is refused: the database is out of reach"},
 		{Silent, func(s *Settings) { s.For = duration(26 * time.Hour) }, func(r *rig) {
 			r.journal.Accepted(journal.Accepted{})
 			r.journal.Sent(journal.Attempt{Upstream: "main", To: []string{"a@x"}})
