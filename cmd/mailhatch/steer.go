@@ -235,6 +235,9 @@ func (a *app) printChanged(action api.Action, sel *api.Selection, c *api.Changed
 		}
 	} else {
 		fmt.Fprintln(a.stdout, changedLine(action, sel, c))
+		if n := c.Offered; n > 0 && action == api.Hold {
+			fmt.Fprintf(a.stderr, "hint: %s %s being offered right now, and held only if the upstream does not take the mail\n", terminal.Count(n, "recipient"), oneOrMore(n, "is", "are"))
+		}
 		a.printStay(sel.Target, c)
 		printTried(a.stdout, c)
 	}

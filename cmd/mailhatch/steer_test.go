@@ -287,6 +287,24 @@ func TestViewsWhileRunning(t *testing.T) {
 	}
 }
 
+// TestHoldInFlight: mail that is being offered may be sent all the same.
+func TestHoldInFlight(t *testing.T) {
+	r := newRig(t)
+	q := r.open(t)
+	defer q.Close()
+	r.fill(t, q)
+	defer r.serve(t, q)()
+	r.check(t, "queue retry ID0 --wait 0", 0, "^1 message due now, 2 recipients\n")
+	if leases, err := q.Claim(t.Context(), "main", 1, time.Minute); err != nil || len(leases) != 1 {
+		t.Fatal(leases, err)
+	}
+	code, out, errs := r.run(t, "queue", "hold", r.ids[0])
+	if code != 0 || out != "1 message held, 2 recipients\n" ||
+		errs != "hint: 2 recipients are being offered right now, and held only if the upstream does not take the mail\n" {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+}
+
 func TestSteer(t *testing.T) {
 	r := newRig(t)
 	q := r.open(t)

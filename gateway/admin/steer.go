@@ -223,6 +223,7 @@ func sum(c *api.Changed, n queue.Changed) {
 	c.Changed += n.Messages
 	c.Recipients += n.Recipients
 	c.Busy += n.Busy
+	c.Offered += n.Offered
 }
 
 // chunks divides ids for as many calls of the queue; nil, which stands for all messages, is one.

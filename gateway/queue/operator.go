@@ -57,6 +57,7 @@ type Changed struct {
 	Messages   int // that had a part which was changed
 	Recipients int // of these parts
 	Busy       int // recipients that were left alone because they are being offered
+	Offered    int // of Recipients: are being offered, and what was done to them counts if they come back
 }
 
 // Pause is why nothing is offered in a lane.

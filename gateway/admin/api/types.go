@@ -311,6 +311,8 @@ type Changed struct {
 	Tried []trial.Fate `json:"tried,omitempty"` // of Retry that waits: what became of the first 1000 messages
 
 	Busy int `json:"busy,omitempty"` // recipients that stay as they are because they are being offered right now
+	// Offered are those of Recipients that are being offered right now: what was done counts if they are not taken.
+	Offered int `json:"offered,omitempty"`
 
 	// Of Move alone.
 	Refused []Refusal `json:"refused,omitempty"` // what stays, and why; not more than 1000

@@ -165,7 +165,7 @@ func (p *Page) act(v *view) error {
 	if err != nil {
 		return badForm("This cannot be done.", err.Error())
 	}
-	if len(w.IDs) == 1 && len(changed.Missing) == 0 && changed.Stay+changed.Busy == 0 {
+	if len(w.IDs) == 1 && len(changed.Missing) == 0 && changed.Stay+changed.Busy == 0 && (w.Deed.Action != api.Hold || changed.Offered == 0) {
 		http.Redirect(v.w, v.r, fmt.Sprintf("/messages/%s?did=%s-%d", w.IDs[0], w.Deed.Action, changed.Recipients), http.StatusSeeOther)
 		return nil
 	}
@@ -174,7 +174,11 @@ func (p *Page) act(v *view) error {
 
 // did says what came of it.
 func (d *deed) did(c *api.Changed) string {
-	return say.Count(c.Recipients, "recipient") + " of " + say.Count(c.Changed, "message") + say.Plural(c.Recipients, " is ", " are ") + d.Done + "."
+	words := say.Count(c.Recipients, "recipient") + " of " + say.Count(c.Changed, "message") + say.Plural(c.Recipients, " is ", " are ") + d.Done + "."
+	if d.Action == api.Hold && c.Offered > 0 {
+		words += " " + say.Count(c.Offered, "recipient") + say.Plural(c.Offered, " is ", " are ") + "being offered right now, and held only if the upstream does not take the mail."
+	}
+	return words
 }
 
 // didThis puts into words what an address says was done to one message just now: "retry-3". It is "" for anything else.

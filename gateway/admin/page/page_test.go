@@ -110,6 +110,16 @@ func TestMessage(t *testing.T) {
 }
 
 // TestAct: an action says what it will touch, and then touches that.
+// TestHoldInFlight: mail that is being offered may be sent all the same, and the page says so.
+func TestHoldInFlight(t *testing.T) {
+	for _, d := range deeds() {
+		got := d.did(&api.Changed{Changed: 1, Recipients: 2, Offered: 1})
+		if strings.Contains(got, "1 recipient is being offered right now, and held only if") != (d.Action == api.Hold) {
+			t.Errorf("%s: %s", d.Action, got)
+		}
+	}
+}
+
 func TestAct(t *testing.T) {
 	h := newHouse(t)
 	id := h.add(plain, []queue.Part{part(envelope.Queued, "bulk", "ann@example.org", "bob@example.org"), part(envelope.Held, "bulk", "eva@example.org")})

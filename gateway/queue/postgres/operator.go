@@ -137,7 +137,7 @@ func (s *Store) apply(ctx context.Context, c *row.Choice, a *action) (total queu
 		}
 		total.Messages += v.changed.Messages
 		total.Recipients += v.changed.Recipients
-		total.Busy += v.changed.Busy
+		total.Busy, total.Offered = total.Busy+v.changed.Busy, total.Offered+v.changed.Offered
 		for _, lane := range v.woken {
 			s.lanes.of(lane).Reset()
 		}
@@ -207,6 +207,9 @@ func (v *visit) parts(ctx context.Context, tx pgx.Tx, f *found) (changed bool, e
 			if p, err = v.divide(p, f.message, part, to); err != nil {
 				return false, err
 			}
+		}
+		if f.leased[i] {
+			v.changed.Offered += len(part.To)
 		}
 		attempts := part.Progress.Attempts
 		if err := v.one(ctx, tx, f, part, p); err != nil {

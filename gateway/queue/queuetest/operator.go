@@ -128,7 +128,9 @@ func testHold(t *testing.T, h *house) {
 func testHoldDuringLease(t *testing.T, h *house) {
 	id := h.add("bob@example.org")
 	l := h.claimOne()
-	h.act("Hold", h.q.Hold, 1, id)
+	if n, err := h.q.Hold(context.Background(), queue.Filter{IDs: []string{id}}, operator); n != (queue.Changed{Messages: 1, Recipients: 1, Offered: 1}) || err != nil {
+		t.Errorf("Hold: %+v, %v", n, err)
+	}
 	h.finish(l, queue.Result{Parts: l.Message().Parts})
 	h.wantStates("Finish of a part that was put on hold", id, "b:held ")
 	if p := h.list(queue.Filter{IDs: []string{id}})[0].Parts[0].Progress; p.Hold == nil || p.Hold.By != operator {

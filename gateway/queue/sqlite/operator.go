@@ -143,7 +143,7 @@ func (s *Store) apply(ctx context.Context, c *row.Choice, a action) (total queue
 		}
 		total.Messages += v.changed.Messages
 		total.Recipients += v.changed.Recipients
-		total.Busy += v.changed.Busy
+		total.Busy, total.Offered = total.Busy+v.changed.Busy, total.Offered+v.changed.Offered
 		s.removeBodies(v.gone)
 		if v.left {
 			s.Left()
@@ -232,8 +232,9 @@ func (v *visit) parts(t *tx, found *row.Message, m *queue.Message) (changed bool
 				return false, err
 			}
 		}
-		if !part.Interrupted && v.leases.holds(p.Key) { // see interrupted.go
-			part.Interrupted = true
+		if v.leases.holds(p.Key) {
+			v.changed.Offered += len(part.To)
+			part.Interrupted = true // see interrupted.go
 			if p.Info, err = row.PartText(part, m.Envelope.To); err != nil {
 				return false, err
 			}
