@@ -19,11 +19,12 @@ var server = postgrestest.New(postgrestest.Settings{})
 
 func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
-// engine is that under test: each directory of the suite stands for a database.
+// engine is that under test: each directory of the suite stands for a database. A folder of the test's own would stay behind where
+// the suite kills the process.
 func engine() queuetest.Engine {
 	return queuetest.Engine{NoBackup: true, Open: func(t *testing.T, dir string) queue.Engine {
 		t.Helper()
-		s, err := Open(context.Background(), queue.Settings{URL: server.Schema(t, dir), Dir: t.TempDir(), Gateway: "test", Lease: time.Minute})
+		s, err := Open(context.Background(), queue.Settings{URL: server.Schema(t, dir), Dir: dir, Gateway: "test", Lease: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +38,10 @@ func TestHistory(t *testing.T) { historytest.Run(t, engine()) }
 
 func TestFeedback(t *testing.T) { feedbacktest.Run(t, engine()) }
 
-func TestCrash(t *testing.T) { queuetest.Crash(t, engine()) }
+func TestCrash(t *testing.T) {
+	server.Schema(t, t.Name()) // else the process that is killed would have started a server of its own
+	queuetest.Crash(t, engine())
+}
 
 // TestMigrate: by hand, and again when all is there.
 func TestMigrate(t *testing.T) {
