@@ -31,6 +31,7 @@ type messages struct {
 	Newest  string // address of the first page, "" where this is it
 	Cut     bool   // older mail of the queue was not looked at yet
 	Unknown []chip // searches for the upstreams there are, where the one that was asked for is none of them
+	People  []chip // searches for a word of the subject among senders and recipients
 	Catcher bool
 	SMTP    string
 	All     bool // nothing narrows the list
@@ -232,6 +233,13 @@ func listAddress(words []search.Word) string {
 // chips are the filters in force, each with the list without it, and those of the states; of what providers tell later where one does.
 func (m *messages) chips(line *search.Line, told bool) {
 	for i, w := range line.Words {
+		if w.Name == "subject" && line.From+line.To == "" && !strings.Contains(w.Value, " ") {
+			for _, name := range []string{"to", "from"} {
+				words := slices.Clone(line.Words)
+				words[i].Name = name
+				m.People = append(m.People, chip{Label: name + ":" + w.Value, URL: listAddress(words)})
+			}
+		}
 		if w.Name != "state" {
 			m.Chips = append(m.Chips, chip{Label: w.Name + ": " + w.Value, URL: listAddress(slices.Delete(slices.Clone(line.Words), i, i+1))})
 		}

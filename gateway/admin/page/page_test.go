@@ -67,7 +67,14 @@ func TestMessages(t *testing.T) {
 	text := h.see("/messages")
 	h.contains("the list", text, `<b>bold</b> & "quoted"`, "◐ waits 2", "● sent", "shop@example.com", "and 2 more", "bulk")
 	h.contains("a search", h.see("/messages?q=to:ann"), "to: ann", "ann@example.org")
-	h.contains("a search", h.see("/messages?q=to:nobody"), "No message was found")
+	nobody := h.see("/messages?q=to:nobody")
+	h.contains("a search", nobody, "No message was found")
+	if strings.Contains(nobody, "Is it a sender") {
+		t.Error("a recipient is asked whether it is one")
+	}
+	h.contains("a search for a word", h.see("/messages?q=since:2h+nobody"), "No message was found", "Is it a sender or a recipient? Search to:nobody or from:nobody.")
+	h.contains("its links", h.ask("GET", "/messages?q=since:2h+nobody", nil).Body.String(),
+		`href="/messages?q=since%3A2h&#43;to%3Anobody"`, `href="/messages?q=since%3A2h&#43;from%3Anobody"`)
 	h.contains("a mistyped search", h.see("/messages?q=tow:ann"), "This search is not understood", "tow:")
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"mailhatch/gateway/queue"
 )
 
 // Word is one word of a search line: what it is compared with, and the value. Of `to:bob` the name is "to"; a word
@@ -30,7 +32,7 @@ type Line struct {
 //	to:bob state:failed since:2h "your order"
 //
 // Values with blanks stand in quotes. A word without a name is looked for in recipients if it has an @, is a Message-ID if
-// it stands in angle brackets, and else words of the subject. since and until are times as [Since] and [Until] read them; older is until, by another name.
+// it stands in angle brackets, a message if it is a queue id, and else words of the subject. since and until are times as [Since] and [Until] read them; older is until, by another name.
 func Parse(line string, now time.Time) (*Line, error) {
 	l := &Line{}
 	words, err := split(line)
@@ -107,6 +109,9 @@ func nameOf(value string) string {
 		return "message-id"
 	case strings.Contains(value, "@") && !strings.Contains(value, " "):
 		return "to"
+	}
+	if _, ok := queue.ParseID(value); ok && strings.ContainsAny(value, "0123456789") {
+		return "id"
 	}
 	return "subject"
 }

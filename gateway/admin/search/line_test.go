@@ -29,6 +29,9 @@ func TestParse(t *testing.T) {
 		"older:2h":                  {Until: ago},
 		"until:10:00":               {Until: ago},
 		"12:30":                     {Subject: "12:30"},
+		"38HFZFX45DQ3X":             {ID: "38HFZFX45DQ3X"},
+		"38hfzfx45dq3x state:sent":  {ID: "38hfzfx45dq3x", State: "sent"},
+		"ABCDEFGHJKMNP 38HFZFX45DQ": {Subject: "ABCDEFGHJKMNP 38HFZFX45DQ"},
 		"bücher größe":              {Subject: "bücher größe"},
 	} {
 		got, err := Parse(line, now)
