@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,15 +113,22 @@ func senders(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value("sendgrid").(*upstreamtest.Server).SetSenders(args...)
 }
 
-// requests waits until SendGrid's fake was asked to send as often as one of the Ns says.
+// requests waits until SendGrid's fake was asked to send N times, or more often than when this was used last; $REQUESTS
+// is how often it was.
 func requests(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: requests N…")
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: requests N|more")
 	}
 	fake := ts.Value("sendgrid").(*upstreamtest.Server)
-	for deadline := time.Now().Add(patience); !slices.Contains(args, strconv.Itoa(fake.Requests())); time.Sleep(5 * time.Millisecond) {
+	before, _ := strconv.Atoi(ts.Getenv("REQUESTS"))
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		now := fake.Requests()
+		if args[0] == "more" && now > before || strconv.Itoa(now) == args[0] {
+			ts.Setenv("REQUESTS", strconv.Itoa(now))
+			return
+		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("%d requests, want %q", fake.Requests(), args)
+			ts.Fatalf("%d requests, want %s (%d before)", now, args[0], before)
 		}
 	}
 }

@@ -498,10 +498,13 @@ func TestCheck(t *testing.T) {
 // board is what gateways leave for each other.
 type board struct {
 	queue.Fleet
+	mu    sync.Mutex
 	notes map[string][]byte
 }
 
 func (b *board) Put(_ context.Context, name string, value []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.notes[name] = value; value == nil {
 		delete(b.notes, name)
 	}
@@ -509,6 +512,8 @@ func (b *board) Put(_ context.Context, name string, value []byte) error {
 }
 
 func (b *board) Notes(_ context.Context, prefix string) (list []queue.Note, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.notes == nil {
 		return nil, errors.New("the database is away")
 	}
