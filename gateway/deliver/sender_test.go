@@ -178,10 +178,11 @@ func TestOperatorsHaveARefusedSenderTried(t *testing.T) {
 			return errors.Join(err, r.d.Flush(t.Context(), "a"))
 		},
 	} {
+		before := a.count()
 		if err := act(); err != nil {
 			t.Fatal(n, err)
 		}
-		r.await("an offer", func() bool { return a.count() == n+2 })
+		r.await("an offer", func() bool { return a.count() > before }) // both may go before the first answer is there
 		r.await("their words", func() bool {
 			parts := r.parts()
 			return len(parts) == 2 && !slices.ContainsFunc(parts, func(p queue.Part) bool { return p.Progress.RefusedFrom == "" || !p.NextAt.After(time.Now()) })
@@ -208,7 +209,7 @@ func TestMoveTriesARefusedSender(t *testing.T) {
 	if _, err := r.q.Move(t.Context(), queue.Filter{Lane: "b"}, "a", "root"); err != nil {
 		t.Fatal(err)
 	}
-	r.await("an offer", func() bool { return a.count() == 2 })
+	r.await("an offer", func() bool { return a.count() >= 2 })
 	if b.count() != 1 {
 		t.Errorf("%d offers to b", b.count())
 	}
