@@ -23,7 +23,7 @@ import (
 // delivery translates a config for the deliverer.
 func (g *Gateway) delivery(cfg *config.Config) *deliver.Config {
 	d := &deliver.Config{
-		Clock: g.clock, Pauses: g.queue, Suppressed: g.queue.Suppressed,
+		Clock: g.clock, Pauses: g.queue, Suppressed: g.queue.Suppressed, ToldOf: g.queue.ToldOf,
 		Route: func(m *queue.Message, msg *mime.Message) func(string) route.Decision { return decide(cfg, m, msg) },
 		Aliases: func(to []envelope.Recipient) ([]envelope.Recipient, []identity.Ending) {
 			return cfg.Aliases.Expand(cfg.Identity, to)

@@ -11,7 +11,10 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/upstream"
 	"mailhatch/upstream/upstreamtest"
+	"mailhatch/upstream/upstreamtest/fakes"
+	"mailhatch/upstream/upstreamtest/telling"
 )
 
 // With on_uncertain = "hold" a lost reply is asked for again where the provider knows the key, and left to
@@ -234,5 +237,44 @@ func TestUncertainAtResendsRelay(t *testing.T) {
 	h.sentRecord("b@example.org")
 	if n := relay.Count(); n != 1 || !lost.Load() || len(relay.Faults()) > 0 {
 		t.Errorf("taken %d times; %v", n, relay.Faults())
+	}
+}
+
+// TestUncertainAtSES: SES has no log that can be asked about a mail whose reply was lost. What it puts into the queue of SQS
+// settles the mail, which is not sent again.
+func TestUncertainAtSES(t *testing.T) {
+	for _, c := range []struct {
+		kind  upstream.EventKind
+		state envelope.State
+	}{{upstream.Delivered, envelope.Delivered}, {upstream.Bounced, envelope.Bounced}} {
+		t.Run(c.kind.String(), func(t *testing.T) {
+			t.Parallel()
+			fake := fakes.NewSES("key", "")
+			log := telling.New(fake, &telling.SES{}, "")
+			t.Cleanup(log.Close)
+			h := newHouse(t, fmt.Sprintf("[queue]\nretry = [\"1h\"]\n[[route]]\nvia = [\"main\"]\n[upstream.main]\ntype = \"ses\"\nregion = \"us-east-1\"\n"+
+				"access_key_id = %q\nsecret_access_key = \"key\"\nbase_url = %q\nevents_queue = \"%s/123456789012/mail-events\"\n[upstream.main.events]\nmode = \"poll\"\nevery = \"10s\"\n",
+				fakes.SESKeyID, log.URL, log.URL))
+			fake.Script(upstreamtest.Fault{Drop: upstreamtest.DropReply})
+			h.mustSend("x@example.com", []string{"a@example.org"}, plainMail)
+			h.await("the lost reply", func() bool {
+				list := h.waiting(envelope.Queued)
+				return len(list) == 1 && list[0].Progress.Uncertain
+			})
+			mail := fake.Accepted()[0]
+			log.Happen(telling.Entry{Mail: mail.ID, QueueID: mail.Options["mailhatch_id"], Recipient: "a@example.org", Kind: c.kind, Words: "550 no such user", Status: "5.1.1"})
+			h.await("an event that waits", func() bool { s := h.g.feedback.Status(); return len(s) == 1 && s[0].Waiting == 1 })
+			if _, err := h.g.queue.Retry(t.Context(), queue.Filter{}, "root"); err != nil {
+				t.Fatal(err)
+			}
+			h.await("the mail's end", func() bool { return len(h.ended(c.state)) == 1 })
+			list, err := h.g.queue.Search(t.Context(), queue.HistoryFilter{To: "a@example.org"})
+			if err != nil || len(list) != 1 || list[0].ProviderID != mail.ID {
+				t.Errorf("%+v, %v, want the provider's id %s", list, err, mail.ID)
+			}
+			if n := deliveries(fake, "a@example.org"); n != 1 {
+				t.Errorf("%d deliveries", n)
+			}
+		})
 	}
 }

@@ -216,12 +216,8 @@ func (a *attempt) offer(ctx context.Context, to []envelope.Recipient, dests []de
 		return
 	}
 	if err == nil && mail.Again {
-		offered := len(to)
-		if to, dests = a.trace(ctx, mail, to, dests); len(to) == 0 {
+		if to, dests = a.lookFor(ctx, mail, to, dests); len(to) == 0 {
 			return
-		}
-		if len(to) < offered {
-			mail.To = offer.NewMail(mail.ID, &a.msg.Envelope, mail.From, to, mail.Message).To
 		}
 	}
 	var outcomes []upstream.Outcome

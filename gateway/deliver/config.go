@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"context"
 	"time"
 
 	"mailhatch/gateway/clock"
@@ -40,6 +41,9 @@ type Departure func(id string, env *envelope.Envelope, msg *mime.Message) (from 
 // Aliases follows aliases, as acceptance does; ended are recipients that they lead to no address.
 type Aliases func(to []envelope.Recipient) (reached []envelope.Recipient, ended []identity.Ending)
 
+// ToldOf returns what an upstream has told of the recipients of a message that have no record yet.
+type ToldOf func(ctx context.Context, upstream, id string) ([]queue.Told, error)
+
 // Config is what delivery follows. It is not changed after it was handed over.
 type Config struct {
 	Upstreams  []Upstream
@@ -48,6 +52,7 @@ type Config struct {
 	Policy     Policy
 	Clock      *clock.Clock       // that of the queue; nil: the wall clock
 	Suppressed suppression.Lookup // who gets no mail; nil: everybody does
+	ToldOf     ToldOf             // what upstreams have told of mail that has no record yet; nil: nothing
 	Pauses     gate.Board         // what operators have paused; nil: nothing. The one of the first config counts
 	Fleet      Fleet              // the other gateways on the queue; nil: there are none. The one of the first config counts
 }

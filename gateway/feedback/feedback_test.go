@@ -411,6 +411,46 @@ func TestPolls(t *testing.T) {
 	}
 }
 
+// TestPollsForUncertain: the provider is asked about mail, too, of which nobody else knows whether it was taken.
+func TestPollsForUncertain(t *testing.T) {
+	ago := func(d time.Duration) envelope.Progress {
+		at := time.Now().Add(-d)
+		return envelope.Progress{Upstream: "main", Uncertain: true, Since: at, LastAttempt: at}
+	}
+	elsewhere, certain := ago(time.Minute), ago(time.Minute)
+	elsewhere.Upstream, certain.Uncertain = "back", false
+	for _, c := range []struct {
+		name  string
+		state envelope.State
+		p     envelope.Progress
+		polls int
+	}{
+		{"queued", envelope.Queued, ago(time.Minute), 1},
+		{"held", envelope.Held, ago(time.Minute), 1},
+		{"long ago", envelope.Queued, ago(2 * time.Hour), 0},
+		{"elsewhere", envelope.Queued, elsewhere, 0},
+		{"certain", envelope.Queued, certain, 0},
+	} {
+		r := newRig(t, upstream.Listening{Every: time.Minute})
+		to := []envelope.Recipient{{Address: "a@example.org"}}
+		d, err := r.store.New(t.Context())
+		if err == nil {
+			_, err = d.Write([]byte("Subject: Hello\r\n\r\nx\r\n"))
+		}
+		if err == nil {
+			err = d.Commit(t.Context(), queue.Accepted{Envelope: envelope.Envelope{To: to, Received: time.Now()},
+				Parts: []queue.Part{{To: to, Lane: "main", State: c.state, NextAt: time.Now().Add(time.Hour), Progress: c.p}}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.poller().once(t.Context())
+		if n := r.tell.Polls(); n != c.polls {
+			t.Errorf("%s: %d polls, want %d", c.name, n, c.polls)
+		}
+	}
+}
+
 // TestPollTrouble: a provider that gives nothing of use is asked less and less, and that is told once.
 func TestPollTrouble(t *testing.T) {
 	r := newRig(t, upstream.Listening{Every: time.Minute})

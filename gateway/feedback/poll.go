@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/deliver/schedule"
+	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
 	"mailhatch/upstream"
 )
@@ -48,6 +49,9 @@ func (p *poller) run(ctx context.Context) {
 func (p *poller) once(ctx context.Context) time.Duration {
 	every := schedule.Spread(p.how.Every)
 	oldest, err := p.Store.Awaited(ctx, p.source.Name, p.Clock.Now().Add(-p.keep))
+	if err == nil && oldest.IsZero() {
+		oldest, err = p.uncertain(ctx)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			p.Journal.InternalError("feedback", err)
@@ -85,6 +89,30 @@ func (p *poller) once(ctx context.Context) time.Duration {
 		p.Journal.EventsFailed(p.source.Name, err, next)
 	}
 	return wait
+}
+
+// uncertainLook is how many messages of an upstream are looked at for one whose outcome is not known.
+const uncertainLook = 1000
+
+// uncertain returns when the oldest mail was offered of which only the provider knows whether it took it, as far back as
+// what it tells is kept for that; zero: there is none.
+func (p *poller) uncertain(ctx context.Context) (oldest time.Time, err error) {
+	since := p.Clock.Now().Add(-queue.JoinTime)
+	for _, state := range []envelope.State{envelope.Queued, envelope.Held} {
+		list, err := p.Store.List(ctx, queue.Filter{Lane: p.source.Name, State: state}, queue.Page{Limit: uncertainLook})
+		if err != nil {
+			return time.Time{}, err
+		}
+		for i := range list {
+			for _, part := range list[i].Parts {
+				at := part.Progress.Since
+				if part.Progress.Uncertain && part.Progress.Upstream == p.source.Name && part.Progress.LastAttempt.After(since) && (oldest.IsZero() || at.Before(oldest)) {
+					oldest = at
+				}
+			}
+		}
+	}
+	return oldest, nil
 }
 
 // pause is how long to wait after a failure: ever longer, as long as the provider asks for, and long where only an

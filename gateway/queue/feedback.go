@@ -20,6 +20,9 @@ type Feedback interface {
 	Apply(ctx context.Context, n News) (Applied, error)
 	// Rejoin looks for the recipients of what waits among the records that came since.
 	Rejoin(ctx context.Context) (Applied, error)
+	// ToldOf returns what an upstream has told of the recipients of a message and waits for their records, in the order in
+	// which it came. A provider tells only of mail that it took.
+	ToldOf(ctx context.Context, upstream, id string) ([]Told, error)
 	// LateBounces returns what is to be reported to senders, in the order of the records: recipients of mail that was
 	// sent, of whom it was told that they do not get it. Each stays until a message is committed that names it in
 	// Accepted.Reports, or until Dismiss. There is at most one of a record, for ever. After is the key of the last one of

@@ -216,7 +216,8 @@ func (q *discard) Awaited(context.Context, string, time.Time) (time.Time, error)
 func (q *discard) Apply(context.Context, queue.News) (queue.Applied, error) {
 	return queue.Applied{}, nil
 }
-func (q *discard) Rejoin(context.Context) (queue.Applied, error) { return queue.Applied{}, nil }
+func (q *discard) Rejoin(context.Context) (queue.Applied, error)                { return queue.Applied{}, nil }
+func (q *discard) ToldOf(context.Context, string, string) ([]queue.Told, error) { return nil, nil }
 func (q *discard) LateBounces(context.Context, string, int) ([]queue.LateBounce, error) {
 	return nil, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailhatch/gateway/envelope"
+	"mailhatch/gateway/queue"
 	"mailhatch/mime"
 	"mailhatch/upstream"
 )
@@ -166,6 +167,34 @@ func TestAskAgain(t *testing.T) {
 	} {
 		if wait, ok := AskAgain(c.err, c.since); wait != c.wait || ok != c.ok {
 			t.Errorf("%v after %v: %v, %v", c.err, c.since, wait, ok)
+		}
+	}
+}
+
+// TestHeard: an event of any kind proves that a recipient was taken, and where there is none yet there may be one soon.
+func TestHeard(t *testing.T) {
+	offered := time.Now()
+	p := &envelope.Progress{LastAttempt: offered}
+	told := []queue.Told{{Recipient: "B@X.example", Kind: queue.EventDeferred}, {Recipient: "b@x.example", Kind: queue.EventBounced, ProviderID: "p-1"}, {Kind: queue.EventDelivered, ProviderID: "p-2"}}
+	to := []envelope.Recipient{{Address: "a@x.example"}, {Address: "b@x.example"}}
+	for after, want := range map[time.Duration]string{time.Second: "30s", 2 * time.Minute: "1m0s", 3 * time.Minute: "0s"} {
+		got := Heard(told, to, p, 3*time.Minute, offered.Add(after))
+		if len(got) != 2 || got[0].Found || got[0].Wait.String() != want || got[1] != (Trace{Found: true, ID: "p-1"}) {
+			t.Errorf("after %v: %+v, want a wait of %s", after, got, want)
+		}
+	}
+	for _, c := range []struct {
+		how  upstream.Listening
+		want time.Duration
+	}{
+		{upstream.Listening{}, 0},
+		{upstream.Listening{Every: time.Minute, Bounces: true}, 0},
+		{upstream.Listening{Every: time.Minute, Webhook: true}, 3 * time.Minute},
+		{upstream.Listening{Every: time.Hour}, 30 * time.Minute},
+		{upstream.Listening{Webhook: true}, 2 * time.Minute},
+	} {
+		if got := HearingDelay(c.how); got != c.want {
+			t.Errorf("%+v: %v, want %v", c.how, got, c.want)
 		}
 	}
 }

@@ -89,6 +89,7 @@ func TestCutAnywhere(t *testing.T) {
 		"Lift":         func() error { _, err := s.Lift(ctx, "", "no@b.example"); return err },
 		"Cursor":       func() error { _, err := s.Cursor(ctx, lane); return err },
 		"Awaited":      func() error { _, err := s.Awaited(ctx, lane, at.Add(-time.Hour)); return err },
+		"ToldOf":       func() error { _, err := s.ToldOf(ctx, lane, small); return err },
 		"LateBounces":  func() error { _, err := s.LateBounces(ctx, "", 10); return err },
 		"Outgoing":     func() error { _, err := s.Outgoing(ctx, "r", 10); return err },
 		"Rejoin":       func() error { _, err := s.Rejoin(ctx); return err },

@@ -78,3 +78,29 @@ func (d Desk) waiting(ctx context.Context, after int64) (list []*told.Item, last
 	})
 	return list, last, database.Describe(err)
 }
+
+// ofQuery looks for the id in the text first: there may be much that waits, and little of it is of one message.
+const ofQuery = "SELECT info FROM feedback_waiting WHERE upstream = $1 AND strpos(info, $2) > 0 ORDER BY seq"
+
+// ToldOf implements queue.Feedback.
+func (d Desk) ToldOf(ctx context.Context, upstream, id string) (list []queue.Told, err error) {
+	rows, err := d.DB.Query(ctx, ofQuery, database.Text(upstream), database.Text(id))
+	if err != nil {
+		return nil, database.Describe(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var info string
+		var t queue.Told
+		if err := rows.Scan(&info); err != nil {
+			return nil, database.Describe(err)
+		}
+		if err := json.Unmarshal([]byte(info), &t); err != nil {
+			return nil, err
+		}
+		if t.ID == id {
+			list = append(list, t)
+		}
+	}
+	return list, database.Describe(rows.Err())
+}

@@ -31,6 +31,7 @@ func Run(t *testing.T, e queuetest.Engine) {
 		{"Order", testOrder},
 		{"Again", testAgain},
 		{"Waits", testWaits},
+		{"ToldOf", testToldOf},
 		{"LateBounce", testLateBounce},
 		{"NoLateBounce", testNoLateBounce},
 		{"Cursor", testCursor},
@@ -195,9 +196,10 @@ func testClosed(t *testing.T, h *house) {
 	_, cursorErr := q.Cursor(ctx, up)
 	_, applyErr := q.Apply(ctx, queue.News{Upstream: up})
 	_, rejoinErr := q.Rejoin(ctx)
+	_, ofErr := q.ToldOf(ctx, up, "0ABCDEFGHJKMN")
 	_, lateErr := q.LateBounces(ctx, "", 1)
 	_, awaitedErr := q.Awaited(ctx, up, time.Time{})
-	for what, err := range map[string]error{"Cursor": cursorErr, "Apply": applyErr, "Rejoin": rejoinErr, "LateBounces": lateErr, "Awaited": awaitedErr,
+	for what, err := range map[string]error{"Cursor": cursorErr, "Apply": applyErr, "Rejoin": rejoinErr, "ToldOf": ofErr, "LateBounces": lateErr, "Awaited": awaitedErr,
 		"Dismiss": q.Dismiss(ctx, "1")} {
 		if !errors.Is(err, queue.ErrClosed) {
 			t.Errorf("%s after Close: got %v, want ErrClosed", what, err)

@@ -3,6 +3,7 @@ package feedbacktest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -129,6 +130,45 @@ func testWaits(t *testing.T, h *house) {
 	}
 	if done := h.rejoin(); len(done.Joined)+done.Waiting != 0 {
 		t.Errorf("nothing waits: %+v", done)
+	}
+}
+
+// testToldOf: what waits for the records of a message is found by its id, at the upstream that told it, until it joins.
+func testToldOf(t *testing.T, h *house) {
+	ctx, id, other := context.Background(), h.accept(sender, "ann@example.org"), "0ABCDEFGHJKMN"
+	of := func(upstream, id string) (got []string) {
+		t.Helper()
+		list, err := h.q.ToldOf(ctx, upstream, id)
+		h.must("ToldOf", err)
+		for _, told := range list {
+			got = append(got, fmt.Sprint(told.Recipient, " ", told.Kind, " ", told.ProviderID))
+		}
+		return got
+	}
+	if got := of(up, id); got != nil {
+		t.Errorf("before: %q", got)
+	}
+	h.apply(queue.Told{ID: id, ProviderID: "p-1", Recipient: "ann@example.org", Kind: queue.EventDeferred, At: now()},
+		queue.Told{ID: id, ProviderID: "p-1", Recipient: "ann@example.org", Kind: queue.EventBounced, At: now()},
+		queue.Told{ID: other, ProviderID: "p-2", Recipient: "bob@example.org", Kind: queue.EventDelivered, At: now(), Words: "ID " + id},
+		queue.Told{ProviderID: "p-3", Recipient: "ann@example.org", Kind: queue.EventDelivered, At: now()})
+	for _, c := range []struct {
+		upstream, id string
+		want         []string
+	}{
+		{up, id, []string{"ann@example.org deferred p-1", "ann@example.org bounced p-1"}},
+		{up, other, []string{"bob@example.org delivered p-2"}},
+		{"other", id, nil},
+	} {
+		if got := of(c.upstream, c.id); !slices.Equal(got, c.want) {
+			t.Errorf("%s %q: %q, want %q", c.upstream, c.id, got, c.want)
+		}
+	}
+	h.take(up, "p-1")
+	h.rejoin()
+	h.wantStates("joined", id, "ann@example.org bounced")
+	if got := of(up, id); got != nil {
+		t.Errorf("afterwards: %q", got)
 	}
 }
 

@@ -98,3 +98,22 @@ func (d Desk) waiting(ctx context.Context, after int64) (list []waiting, last in
 	})
 	return list, last, err
 }
+
+// ofQuery looks for the id in the text first: there may be much that waits, and little of it is of one message.
+const ofQuery = "SELECT info FROM feedback_waiting WHERE upstream = ? AND instr(info, ?) > 0 ORDER BY seq"
+
+// ToldOf implements queue.Feedback.
+func (d Desk) ToldOf(ctx context.Context, upstream, id string) (list []queue.Told, err error) {
+	err = d.History.Read(ctx, func(conn *sqlite.Conn) error {
+		list = nil
+		return database.Rows(conn, ofQuery, database.Args{upstream, id}, func(s *sqlite.Stmt) (bool, error) {
+			var t queue.Told
+			err := json.Unmarshal([]byte(s.ColumnText(0)), &t)
+			if t.ID == id {
+				list = append(list, t)
+			}
+			return true, err
+		})
+	})
+	return list, err
+}
