@@ -115,8 +115,12 @@ func (s *Store) moveEnded(ctx context.Context) error {
 	}
 }
 
-// moveEnd moves what became of one message, of which r is one record.
+// moveEnd moves what became of one message, of which r is one record. One that waits for other recipients, because it has
+// come since move looked, is left to moveOne: the database takes a message once, and it would have it without these.
 func (s *Store) moveEnd(ctx context.Context, r *queue.Record) error {
+	if waiting, err := s.local.List(ctx, queue.Filter{IDs: []string{r.ID}}, queue.Page{Limit: 1}); err != nil || len(waiting) > 0 {
+		return err
+	}
 	m := &queue.Message{ID: r.ID, Header: r.Header, Size: r.Size, Envelope: envelope.Envelope{From: r.From, Received: r.Received}}
 	var fields []byte
 	f, err := s.local.Finished(ctx, r.ID)

@@ -109,7 +109,14 @@ func await(t *testing.T, what string, done func() bool) {
 // newStore returns a database and a store with a spool beside it, which runs until the function is called.
 func newStore(t *testing.T, url, dir string) (*shared, *Store, func()) {
 	t.Helper()
+	return startStore(t, url, dir, false)
+}
+
+// startStore is newStore with a database that is away from the start, or not.
+func startStore(t *testing.T, url, dir string, gone bool) (*shared, *Store, func()) {
+	t.Helper()
 	db := &shared{Engine: open(t, "postgres", queue.Settings{Dir: t.TempDir(), URL: url, Gateway: "a"})}
+	db.gone.Store(gone)
 	s := New(db, open(t, "sqlite", queue.Settings{Dir: dir}), db.gone.Load, slog.New(slog.DiscardHandler))
 	return db, s, queuetest.Start(t, s)
 }
@@ -118,10 +125,8 @@ func newStore(t *testing.T, url, dir string) (*shared, *Store, func()) {
 // was lost, and what was in the spool when the process ended goes too.
 func TestSpool(t *testing.T) {
 	dir, url := t.TempDir(), server.New(t)
-	db, s, stop := newStore(t, url, dir)
-	before := accept(t, s, 0)
-	db.gone.Store(true)
-	ids := []string{before}
+	db, s, stop := startStore(t, url, dir, true)
+	ids := []string{accept(t, db, 0)} // there was a time before
 	for n := range 5 {
 		ids = append(ids, accept(t, s, n+1))
 	}
@@ -160,6 +165,27 @@ func TestSpool(t *testing.T) {
 	leases, err := s.Claim(t.Context(), "main", 10, time.Minute)
 	if err != nil || len(leases) != 6 {
 		t.Errorf("%d can be claimed, %v", len(leases), err)
+	}
+}
+
+// TestComesWhileMoving: a message of which a recipient is done with already is moved whole, though it came to the spool after
+// the waiting messages were looked at and before the ended ones.
+func TestComesWhileMoving(t *testing.T) {
+	db, s, stop := startStore(t, server.New(t), t.TempDir(), true)
+	defer stop()
+	id := accept(t, s, 1)
+	if err := s.moveEnded(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db.gone.Store(false)
+	await(t, "the move", func() bool {
+		spooled, err := s.local.List(t.Context(), queue.Filter{}, queue.Page{})
+		return err == nil && len(spooled) == 0
+	})
+	list, err := db.List(t.Context(), queue.Filter{IDs: []string{id}}, queue.Page{})
+	records, searchErr := db.Search(t.Context(), queue.HistoryFilter{ID: id})
+	if err != nil || searchErr != nil || len(list) != 1 || len(records) != 1 {
+		t.Errorf("%d messages wait, %v; %d records, %v", len(list), err, len(records), searchErr)
 	}
 }
 
