@@ -17,7 +17,7 @@ const MostRatio = 2.6
 // as a folder of files, disturbs later ones more: two that were measured one after the other count too.
 func CheckLinear(tb testing.TB, name string, n int, prepare func(n int) func()) time.Duration {
 	tb.Helper()
-	const enough, tries = 300 * time.Microsecond, 12
+	const enough, tries = 300 * time.Microsecond, 50
 	one, two := prepare(n), prepare(2*n)
 	small, large := CPU(one), CPU(two)
 	linear := func(small, large time.Duration) bool { return float64(large) <= MostRatio*float64(max(small, enough)) }
