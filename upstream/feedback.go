@@ -100,6 +100,7 @@ type Event struct {
 	Status     string    // RFC 3463, "5.1.1"; "" where it is not known
 	RemoteMTA  string    // host that the provider spoke to; "" where it is not known
 	Key        string    // the same whenever and however this event is reported, and no other's within the upstream
+	Unsigned   bool      // no signature covers it and nobody was asked: it must neither stop mail nor cause any
 }
 
 // EventKind is what an event means, whatever the provider calls it.

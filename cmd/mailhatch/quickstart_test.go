@@ -124,7 +124,7 @@ func strangers(step upstreamtest.SMTPStep) (re upstreamtest.SMTPReaction) {
 	return re
 }
 
-// TestQuickStarts does what the README says on a machine whose name has no dot, as an account that is no address: each of
+// TestQuickStarts does what the README says on a machine whose name has no dot, from an account whose name is not an address: each of
 // its configs, with nothing but ports and the address of a strict fake added, ends in a mail that was taken.
 func TestQuickStarts(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {

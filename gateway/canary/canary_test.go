@@ -426,18 +426,19 @@ func TestTrouble(t *testing.T) {
 func TestMemory(t *testing.T) {
 	dir := t.TempDir()
 	m := File(dir)
-	if err := os.WriteFile(filepath.Join(dir, "canary.json"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	states, err := m.Load(t.Context())
-	if err != nil || len(states) != 0 {
-		t.Fatal(states, err)
+	for _, broken := range []string{"{", "null"} {
+		if err := os.WriteFile(filepath.Join(dir, "canary.json"), []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if states, err := m.Load(t.Context()); err != nil || len(states) != 0 {
+			t.Fatal(states, err)
+		}
 	}
 	want := State{ID: "C1", At: time.Now().UTC().Round(0), Fault: &Fault{Stage: StageSent, Since: time.Now().UTC().Round(0)}}
 	if err := m.Save(t.Context(), "main", want); err != nil {
 		t.Fatal(err)
 	}
-	states, err = File(dir).Load(t.Context())
+	states, err := File(dir).Load(t.Context())
 	if got := states["main"]; err != nil || got.ID != "C1" || !got.At.Equal(want.At) || *got.Fault != *want.Fault {
 		t.Error(states, err)
 	}

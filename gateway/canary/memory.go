@@ -40,7 +40,7 @@ func (f *file) Load(context.Context) (map[string]State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if json.Unmarshal(raw, &f.all) != nil {
+	if json.Unmarshal(raw, &f.all) != nil || f.all == nil { // nil: of "null"
 		f.all = map[string]State{}
 	}
 	return maps.Clone(f.all), nil

@@ -516,3 +516,14 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUnsigned: that nobody vouches for an event goes with it into the store.
+func TestUnsigned(t *testing.T) {
+	now := time.Now()
+	for _, unsigned := range []bool{false, true} {
+		e := upstream.Event{QueueID: "Q", Recipient: "a@example.org", Kind: upstream.Delivered, At: now, Unsigned: unsigned}
+		if got := told(&e, now); got.Unsigned != unsigned || got.ID != "Q" {
+			t.Errorf("%+v", got)
+		}
+	}
+}

@@ -167,5 +167,5 @@ func told(e *upstream.Event, now time.Time) queue.Told {
 		at = now
 	}
 	return queue.Told{ID: e.QueueID, ProviderID: e.ProviderID, Recipient: e.Recipient, Kind: queue.EventKind(e.Kind.String()), At: at,
-		Words: e.Words, Status: e.Status, RemoteMTA: e.RemoteMTA, Key: e.Key}
+		Words: e.Words, Status: e.Status, RemoteMTA: e.RemoteMTA, Key: e.Key, Unsigned: e.Unsigned}
 }

@@ -21,7 +21,7 @@ type Feedback interface {
 	// Rejoin looks for the recipients of what waits among the records that came since.
 	Rejoin(ctx context.Context) (Applied, error)
 	// ToldOf returns what an upstream has told of the recipients of a message and waits for their records, in the order in
-	// which it came. A provider tells only of mail that it took.
+	// which it came. A provider reports only on mail that it took.
 	ToldOf(ctx context.Context, upstream, id string) ([]Told, error)
 	// LateBounces returns what is to be reported to senders, in the order of the records: recipients of mail that was
 	// sent, of whom it was told that they do not get it. Each stays until a message is committed that names it in
@@ -59,6 +59,7 @@ type Told struct {
 	Status     string // RFC 3463; "": not known
 	RemoteMTA  string // name of the host that said so; "": not known
 	Key        string // names it, to tell it from others of its upstream; "": what it says does
+	Unsigned   bool   `json:",omitempty"` // it does not prove that the upstream took the message
 }
 
 // Applied is what came of news.

@@ -202,6 +202,15 @@ func TestWebhooks(t *testing.T) {
 			if err != nil || len(b.Events) != 1 || b.Events[0].Kind != upstream.Bounced || b.Events[0].Recipient != "ann@example.org" {
 				t.Fatalf("%v, %v\n%s", b, err, body)
 			}
+			if b.Events[0].Unsigned {
+				t.Error("a bounce is taken on trust")
+			}
+			e.ID, e.Kind = "e2", upstream.Delivered
+			h, body = log.Webhook(time.Now(), e) // the log does not have it
+			if b, err := f.Receive(t.Context(), h, body); err != nil || len(b.Events) != 1 || b.Events[0].Unsigned != (name == "mailgun") {
+				t.Errorf("%v, %v\n%s", b, err, body)
+			}
+			e.ID, e.Kind = "e1", upstream.Bounced
 			for how, change := range map[string]func() (http.Header, []byte){
 				"no signature": func() (http.Header, []byte) { return http.Header{}, tell.dialect.Body([]telling.Entry{e}) },
 				"another secret": func() (http.Header, []byte) {

@@ -200,13 +200,17 @@ func (f *feedback) Receive(ctx context.Context, _ http.Header, body []byte) (ups
 	page := events.NewPage(now)
 	told.read(page)
 	page.Nonce = string(hook.Signature.Token)
-	if len(page.Events) == 0 || harmless(page.Events[0].Kind) {
+	if len(page.Events) == 0 {
+		return page.Batch, nil
+	}
+	if harmless(page.Events[0].Kind) {
+		page.Events[0].Unsigned = true
 		return page.Batch, nil
 	}
 	return f.confirm(ctx, page, &told)
 }
 
-// harmless reports whether an event neither causes a bounce nor stops mail.
+// harmless reports whether an event neither causes a bounce nor stops later mail.
 func harmless(k upstream.EventKind) bool {
 	return k == upstream.Delivered || k == upstream.Deferred || k == upstream.Opened || k == upstream.Clicked
 }

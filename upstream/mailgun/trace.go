@@ -8,6 +8,7 @@ import (
 
 	"mailhatch/upstream"
 	"mailhatch/upstream/api"
+	"mailhatch/upstream/api/events"
 )
 
 // traceDelay is the age from which Mailgun calls its events trustworthy,
@@ -22,17 +23,9 @@ func (f *feedback) TraceDelay() time.Duration { return f.logDelay }
 
 // Trace looks for the mail by the queue id among its variables; Message-ID may be the same for several mails.
 func (f *feedback) Trace(ctx context.Context, m *upstream.Mail, since time.Time) ([]upstream.Traced, error) {
-	if len(m.To) > maxTraced {
-		return nil, api.Errorf(upstream.Unrepresentable, "", "the log is not asked about more than %d recipients of a mail", maxTraced)
-	}
-	found := make([]upstream.Traced, len(m.To))
-	for i, rcpt := range m.To {
-		var err error
-		if found[i], err = f.traceOne(ctx, m.ID, rcpt.Address, since); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	return events.TraceEach(m, maxTraced, "the log", func(recipient string) (upstream.Traced, error) {
+		return f.traceOne(ctx, m.ID, recipient, since)
+	})
 }
 
 // tracePages is how many pages of one recipient's events are read.

@@ -27,17 +27,9 @@ func (f *feedback) TraceDelay() time.Duration { return f.logDelay }
 // Trace looks at the messages to each recipient since then for one with the queue id among its arguments,
 // https://www.twilio.com/docs/sendgrid/for-developers/sending-email/getting-started-email-activity-api
 func (f *feedback) Trace(ctx context.Context, m *upstream.Mail, since time.Time) ([]upstream.Traced, error) {
-	if len(m.To) > traceMost {
-		return nil, api.Errorf(upstream.Unrepresentable, "", "Email Activity is not asked about more than %d recipients of a mail", traceMost)
-	}
-	found := make([]upstream.Traced, len(m.To))
-	for i, rcpt := range m.To {
-		var err error
-		if found[i], err = f.traceOne(ctx, m.ID, rcpt.Address, since); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	return events.TraceEach(m, traceMost, "Email Activity", func(recipient string) (upstream.Traced, error) {
+		return f.traceOne(ctx, m.ID, recipient, since)
+	})
 }
 
 func (f *feedback) traceOne(ctx context.Context, id, recipient string, since time.Time) (t upstream.Traced, err error) {

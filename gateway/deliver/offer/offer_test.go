@@ -171,11 +171,12 @@ func TestAskAgain(t *testing.T) {
 	}
 }
 
-// TestHeard: an event of any kind proves that a recipient was taken, and where there is none yet there may be one soon.
+// TestHeard: an event of any kind proves that a recipient was taken, unless anybody could have written it, and where there is none yet there may be one soon.
 func TestHeard(t *testing.T) {
 	offered := time.Now()
 	p := &envelope.Progress{LastAttempt: offered}
-	told := []queue.Told{{Recipient: "B@X.example", Kind: queue.EventDeferred}, {Recipient: "b@x.example", Kind: queue.EventBounced, ProviderID: "p-1"}, {Kind: queue.EventDelivered, ProviderID: "p-2"}}
+	told := []queue.Told{{Recipient: "B@X.example", Kind: queue.EventDeferred}, {Recipient: "b@x.example", Kind: queue.EventBounced, ProviderID: "p-1"}, {Kind: queue.EventDelivered, ProviderID: "p-2"},
+		{Recipient: "a@x.example", Kind: queue.EventDelivered, Unsigned: true}}
 	to := []envelope.Recipient{{Address: "a@x.example"}, {Address: "b@x.example"}}
 	for after, want := range map[time.Duration]string{time.Second: "30s", 2 * time.Minute: "1m0s", 3 * time.Minute: "0s"} {
 		got := Heard(told, to, p, 3*time.Minute, offered.Add(after))

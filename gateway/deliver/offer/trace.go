@@ -57,13 +57,14 @@ func waitFor(delay, since time.Duration) time.Duration {
 	return min(max(traceFirst, since/2), delay-since)
 }
 
-// Heard returns what a provider's events say of an offer to recipients of a message, of which p tells when it was made. An
-// event of any kind will do, for a provider reports on no mail that it did not take. delay is how long the events may take.
+// Heard returns what a provider's events report of an offer to recipients of a message, of which p tells when it was made. An
+// event of any kind will do, for a provider does not report on mail that it did not take; one that anybody could have written
+// will not. delay is how long the events may take.
 func Heard(told []queue.Told, to []envelope.Recipient, p *envelope.Progress, delay time.Duration, now time.Time) []Trace {
 	traces := make([]Trace, len(to))
 	for i, rcpt := range to {
 		for _, e := range told {
-			if e.Recipient != "" && queue.AddressText(e.Recipient) == queue.AddressText(rcpt.Address) {
+			if e.Recipient != "" && !e.Unsigned && queue.AddressText(e.Recipient) == queue.AddressText(rcpt.Address) {
 				traces[i] = Trace{Found: true, ID: cmp.Or(traces[i].ID, e.ProviderID)}
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailhatch/upstream"
+	"mailhatch/upstream/api"
 )
 
 // Traces are the provider's ids of one mail, by recipient.
@@ -22,6 +23,21 @@ func (t Traces) Of(m *upstream.Mail) []upstream.Traced {
 		found[i] = upstream.Traced{Found: ok, ID: id}
 	}
 	return found
+}
+
+// TraceEach asks a log about one recipient of a mail after the other, if there are not too many.
+func TraceEach(m *upstream.Mail, most int, log string, one func(recipient string) (upstream.Traced, error)) ([]upstream.Traced, error) {
+	if len(m.To) > most {
+		return nil, api.Errorf(upstream.Unrepresentable, "", "%s is not asked about more than %d recipients of a mail", log, most)
+	}
+	found := make([]upstream.Traced, len(m.To))
+	for i, rcpt := range m.To {
+		var err error
+		if found[i], err = one(rcpt.Address); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // Bounds of log_delay.

@@ -57,34 +57,23 @@ func account() (*syscall.Credential, error) {
 	return nil, errors.New("needs an account postgres or nobody: a PostgreSQL server does not run as root")
 }
 
-// prepare makes a folder with an empty cluster. Its path is short: that of a socket may have 100 bytes.
+// prepare makes a folder with an empty cluster.
 func prepare(programs string) (folder string, err error) {
-	who, err := account()
-	if err != nil {
-		return "", err
-	}
-	if folder, err = os.MkdirTemp("/tmp", "postgrestest"); err != nil {
-		return "", err
-	}
-	if who != nil {
-		err = os.Chown(folder, int(who.Uid), int(who.Gid))
-	}
-	if err == nil {
-		initdb := exec.Command(filepath.Join(programs, "initdb"), "-D", filepath.Join(folder, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
-		initdb.Dir, initdb.SysProcAttr = folder, &syscall.SysProcAttr{Credential: who}
-		var out []byte
-		if out, err = initdb.CombinedOutput(); err != nil {
-			err = fmt.Errorf("initdb: %w\n%s", err, out)
-		}
-	}
-	if err != nil {
-		_ = os.RemoveAll(folder)
-	}
-	return folder, err
+	return newFolder(func(data string) *exec.Cmd {
+		return exec.Command(filepath.Join(programs, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+	})
 }
 
 // clone makes a folder with the data of a running server, for a standby of it.
 func (s *Server) clone() (folder string, err error) {
+	return newFolder(func(data string) *exec.Cmd {
+		return exec.Command(filepath.Join(s.programs, "pg_basebackup"), "-h", s.folder, "-U", "postgres", "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+	})
+}
+
+// newFolder makes a folder of the server's account with what a command puts into its data. Its path is short: that of a
+// socket may have 100 bytes.
+func newFolder(fill func(data string) *exec.Cmd) (folder string, err error) {
 	who, err := account()
 	if err != nil {
 		return "", err
@@ -96,11 +85,11 @@ func (s *Server) clone() (folder string, err error) {
 		err = os.Chown(folder, int(who.Uid), int(who.Gid))
 	}
 	if err == nil {
-		backup := exec.Command(filepath.Join(s.programs, "pg_basebackup"), "-h", s.folder, "-U", "postgres", "-D", filepath.Join(folder, "data"), "-R", "-X", "stream", "-c", "fast", "--no-sync")
-		backup.Dir, backup.SysProcAttr = folder, &syscall.SysProcAttr{Credential: who}
+		cmd := fill(filepath.Join(folder, "data"))
+		cmd.Dir, cmd.SysProcAttr = folder, &syscall.SysProcAttr{Credential: who}
 		var out []byte
-		if out, err = backup.CombinedOutput(); err != nil {
-			err = fmt.Errorf("pg_basebackup: %w\n%s", err, out)
+		if out, err = cmd.CombinedOutput(); err != nil {
+			err = fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, out)
 		}
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,7 +142,7 @@ func testToldOf(t *testing.T, h *house) {
 		list, err := h.q.ToldOf(ctx, upstream, id)
 		h.must("ToldOf", err)
 		for _, told := range list {
-			got = append(got, fmt.Sprint(told.Recipient, " ", told.Kind, " ", told.ProviderID))
+			got = append(got, strings.TrimSuffix(fmt.Sprint(told.Recipient, " ", told.Kind, " ", told.ProviderID, " ", told.Unsigned), " false"))
 		}
 		return got
 	}
@@ -150,14 +151,14 @@ func testToldOf(t *testing.T, h *house) {
 	}
 	h.apply(queue.Told{ID: id, ProviderID: "p-1", Recipient: "ann@example.org", Kind: queue.EventDeferred, At: now()},
 		queue.Told{ID: id, ProviderID: "p-1", Recipient: "ann@example.org", Kind: queue.EventBounced, At: now()},
-		queue.Told{ID: other, ProviderID: "p-2", Recipient: "bob@example.org", Kind: queue.EventDelivered, At: now(), Words: "ID " + id},
+		queue.Told{ID: other, ProviderID: "p-2", Recipient: "bob@example.org", Kind: queue.EventDelivered, At: now(), Words: "ID " + id, Unsigned: true},
 		queue.Told{ProviderID: "p-3", Recipient: "ann@example.org", Kind: queue.EventDelivered, At: now()})
 	for _, c := range []struct {
 		upstream, id string
 		want         []string
 	}{
 		{up, id, []string{"ann@example.org deferred p-1", "ann@example.org bounced p-1"}},
-		{up, other, []string{"bob@example.org delivered p-2"}},
+		{up, other, []string{"bob@example.org delivered p-2 true"}},
 		{"other", id, nil},
 	} {
 		if got := of(c.upstream, c.id); !slices.Equal(got, c.want) {
