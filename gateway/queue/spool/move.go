@@ -151,7 +151,7 @@ func (s *Store) moveOne(ctx context.Context, m *queue.Message) error {
 }
 
 // put stores a message with what became of its recipients in the database.
-func (s *Store) put(ctx context.Context, m *queue.Message, body io.Reader) error {
+func (s *Store) put(ctx context.Context, m *queue.Message, body io.ReadSeeker) error {
 	records, err := s.local.Search(ctx, queue.HistoryFilter{ID: m.ID, Limit: 1 << 20})
 	if err != nil {
 		return err
@@ -163,13 +163,21 @@ func (s *Store) put(ctx context.Context, m *queue.Message, body io.Reader) error
 	if slices.ContainsFunc(events, func(e queue.Event) bool { return e.Kind == queue.EventDeleted && e.By == spoolName }) {
 		return nil // it was moved
 	}
-	id, err := s.newID(ctx, m)
-	if err != nil {
-		return err
+	in := queue.Imported{Size: m.Size, Body: body,
+		Accepted: queue.Accepted{Envelope: m.Envelope, Header: m.Header, Parts: m.Parts, Done: records, Events: events}}
+	for {
+		id, err := s.newID(ctx, m)
+		if err != nil || id == in.ID { // the database knew it, and by this message
+			return err
+		}
+		if _, err := body.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		in.ID = id
+		if isNew, err := s.Engine.Import(ctx, &in); isNew || err != nil {
+			return err
+		}
 	}
-	_, err = s.Engine.Import(ctx, &queue.Imported{ID: id, Size: m.Size, Body: body,
-		Accepted: queue.Accepted{Envelope: m.Envelope, Header: m.Header, Parts: m.Parts, Done: records, Events: events}})
-	return err
 }
 
 // newID returns the id under which a message goes into the database: its own, or the next one that is free where another

@@ -31,6 +31,8 @@ type shared struct {
 	gone atomic.Bool
 	bad  atomic.Pointer[string] // id of a message that is refused
 
+	rival atomic.Pointer[queue.Imported] // is there before the next import
+
 	commit func(context.Context, queue.Draft, queue.Accepted) error // in place of the one of drafts
 }
 
@@ -64,6 +66,11 @@ var errLost = errors.New("no answer")
 func (s *shared) Import(ctx context.Context, m *queue.Imported) (bool, error) {
 	if bad := s.bad.Load(); bad != nil && *bad == m.ID {
 		return false, errors.New("refused")
+	}
+	if rival := s.rival.Swap(nil); rival != nil {
+		if _, err := s.Engine.Import(ctx, rival); err != nil {
+			return false, err
+		}
 	}
 	isNew, err := s.Engine.Import(ctx, m)
 	if s.lost.Add(-1) >= 0 {
@@ -252,9 +259,8 @@ func TestFirstOfOutage(t *testing.T) {
 
 // TestHistoryMoves: what became of mail for which nobody waits, such as what was refused, is in the history of all.
 func TestHistoryMoves(t *testing.T) {
-	db, s, stop := newStore(t, server.New(t), t.TempDir())
+	db, s, stop := startStore(t, server.New(t), t.TempDir(), true)
 	defer stop()
-	db.gone.Store(true)
 	d, err := s.New(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -430,32 +436,37 @@ func (h hasty) Close() error {
 
 // TestKnownID: mail of the spool whose id other mail has got meanwhile goes into the database under another one, once.
 func TestKnownID(t *testing.T) {
-	db, s, stop := newStore(t, server.New(t), t.TempDir())
-	defer stop()
-	db.gone.Store(true)
-	id := accept(t, s, 1)
-	other := queue.Accepted{Envelope: envelope.Envelope{From: "eve@example.com", To: []envelope.Recipient{{Address: "eve@example.org"}}, Received: time.Now()}}
-	other.Parts = []queue.Part{{To: other.Envelope.To, Lane: "main", State: envelope.Queued}}
-	if isNew, err := db.Import(t.Context(), &queue.Imported{ID: id, Accepted: other, Size: 1, Body: strings.NewReader("x")}); !isNew || err != nil {
-		t.Fatal(isNew, err)
-	}
-	db.lost.Store(2)
-	db.gone.Store(false)
-	await(t, "the move", func() bool {
-		spooled, err := s.local.List(t.Context(), queue.Filter{}, queue.Page{})
-		return err == nil && len(spooled) == 0
-	})
-	list, err := db.List(t.Context(), queue.Filter{}, queue.Page{})
-	if err != nil || len(list) != 2 || list[0].Envelope.From != "eve@example.com" || list[1].Envelope.From != "ann@example.com" {
-		t.Errorf("%+v, %v", list, err)
+	for _, late := range []bool{false, true} { // after the spool has looked whether the id is free
+		db, s, stop := startStore(t, server.New(t), t.TempDir(), true)
+		defer stop()
+		id := accept(t, s, 1)
+		other := queue.Accepted{Envelope: envelope.Envelope{From: "eve@example.com", To: []envelope.Recipient{{Address: "eve@example.org"}}, Received: time.Now()}}
+		other.Parts = []queue.Part{{To: other.Envelope.To, Lane: "main", State: envelope.Queued}}
+		rival := &queue.Imported{ID: id, Accepted: other, Size: 1, Body: strings.NewReader("x")}
+		if late {
+			db.rival.Store(rival)
+		} else {
+			if isNew, err := db.Import(t.Context(), rival); !isNew || err != nil {
+				t.Fatal(isNew, err)
+			}
+			db.lost.Store(2)
+		}
+		db.gone.Store(false)
+		await(t, "the move", func() bool {
+			spooled, err := s.local.List(t.Context(), queue.Filter{}, queue.Page{})
+			return err == nil && len(spooled) == 0
+		})
+		list, err := db.List(t.Context(), queue.Filter{}, queue.Page{})
+		if err != nil || len(list) != 2 || list[0].Envelope.From != "eve@example.com" || list[1].Envelope.From != "ann@example.com" {
+			t.Errorf("late: %v: %+v, %v", late, list, err)
+		}
 	}
 }
 
 // TestOneStays: a message that cannot be moved does not keep the others in the spool.
 func TestOneStays(t *testing.T) {
-	db, s, stop := newStore(t, server.New(t), t.TempDir())
+	db, s, stop := startStore(t, server.New(t), t.TempDir(), true)
 	defer stop()
-	db.gone.Store(true)
 	bad := accept(t, s, 1)
 	accept(t, s, 2)
 	db.bad.Store(&bad)
