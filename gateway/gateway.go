@@ -259,11 +259,16 @@ func (g *Gateway) prune(ctx context.Context) error {
 	}
 }
 
+// keptBodies says which bodies of finished messages stay by a config.
+func keptBodies(cfg *config.Config) queue.KeepBodies {
+	return queue.KeepBodies{For: cfg.Queue.KeepBodies.Duration, Count: cfg.BodyCount}
+}
+
 func (g *Gateway) pruneOnce(ctx context.Context) {
 	now, cfg := g.clock.Now(), g.current.Load()
 	q := &cfg.Queue
 	done, err := g.queue.Prune(ctx, queue.Keep{SentAfter: now.Add(-q.KeepSent.Duration), FailedAfter: now.Add(-q.KeepFailed.Duration),
-		FailedBytes: int64(q.KeepFailedBytes), Bodies: queue.KeepBodies{For: q.KeepBodies.Duration, Count: cfg.BodyCount}})
+		FailedBytes: int64(q.KeepFailedBytes), Bodies: keptBodies(cfg)})
 	if err != nil && ctx.Err() == nil {
 		g.journal.InternalError("queue", err)
 	}

@@ -25,7 +25,7 @@ import (
 
 // storeSettings are those of the queue that a config names, or of one that was brought.
 func storeSettings(cfg *config.Config, brought queue.Engine, clk *clock.Clock, log *slog.Logger) (s queue.Settings, err error) {
-	s = queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Now: clk.Now, Logger: log, Lease: cfg.Queue.Lease.Duration}
+	s = queue.Settings{Dir: cfg.StateDir, ReserveBytes: int64(cfg.Queue.MinFree), Now: clk.Now, Logger: log, Lease: cfg.Queue.Lease.Duration, Bodies: keptBodies(cfg)}
 	shared := engines.Shared(cfg.Queue.Engine)
 	if brought != nil {
 		shared = brought.Fleet() != nil
@@ -44,7 +44,7 @@ func openQueue(ctx context.Context, cfg *config.Config, s queue.Settings, away f
 	if err != nil || !cfg.Queue.FallbackSpool {
 		return q, err
 	}
-	s.Dir = filepath.Join(cfg.StateDir, spool.DirName)
+	s.Dir, s.Bodies = filepath.Join(cfg.StateDir, spool.DirName), queue.KeepBodies{}
 	local, err := engines.Open(ctx, engines.Default, s)
 	if err != nil {
 		return nil, errors.Join(err, q.Close())

@@ -40,6 +40,7 @@ type Engine interface {
 type Settings struct {
 	Dir          string           // the state directory; made if it is missing
 	ReserveBytes int64            // free space below which new mail is refused with ErrFull; 0: none
+	Bodies       KeepBodies       // which bodies stay of messages that end before the first Prune
 	Now          func() time.Time // the time of day; nil: time.Now
 	Logger       *slog.Logger     // for what no call can return, such as bodies without a row; nil: nowhere
 

@@ -35,7 +35,7 @@ type Keep struct {
 }
 
 // KeepBodies says which bodies of messages stay that have left the queue: those that fulfil all of it. Bodies never stay
-// longer than the history of their message. It holds between calls of Prune too; before the first none stay. Of messages all of
+// longer than the history of their message. It holds between calls of Prune too; before the first Settings.Bodies does. Of messages all of
 // whose recipients were discarded, such as by Operator.Delete, none ever do.
 type KeepBodies struct {
 	For   time.Duration // since the message has left the queue; 0: none stay

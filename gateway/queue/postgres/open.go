@@ -104,6 +104,7 @@ func newStore(ctx context.Context, o queue.Settings) (*Store, error) {
 		mail: batch.New[*newMail](groupMail, groupBytes), results: batch.New[*result](groupResults, groupBytes),
 		privacy: queue.HideNothing, held: held{leases: map[*lease]struct{}{}}, lanes: lanes{floors: map[string]*floor.Floor{}},
 	}
+	s.keep.Store(&o.Bodies)
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -21,10 +21,12 @@ func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
 // engine is that under test: each directory of the suite stands for a database. A folder of the test's own would stay behind where
 // the suite kills the process.
-func engine() queuetest.Engine {
+func engine() queuetest.Engine { return engineKeeping(queue.KeepBodies{}) }
+
+func engineKeeping(bodies queue.KeepBodies) queuetest.Engine {
 	return queuetest.Engine{NoBackup: true, Open: func(t *testing.T, dir string) queue.Engine {
 		t.Helper()
-		s, err := Open(context.Background(), queue.Settings{URL: server.Schema(t, dir), Dir: dir, Gateway: "test", Lease: time.Minute})
+		s, err := Open(context.Background(), queue.Settings{URL: server.Schema(t, dir), Dir: dir, Gateway: "test", Lease: time.Minute, Bodies: bodies})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,6 +37,10 @@ func engine() queuetest.Engine {
 func TestConformance(t *testing.T) { queuetest.Run(t, engine()) }
 
 func TestHistory(t *testing.T) { historytest.Run(t, engine()) }
+
+func TestKeepsFromTheStart(t *testing.T) {
+	historytest.KeepsFromTheStart(t, engineKeeping(queue.KeepBodies{For: time.Hour}), engine())
+}
 
 func TestFeedback(t *testing.T) { feedbacktest.Run(t, engine()) }
 

@@ -154,6 +154,9 @@ func newStore(o queue.Settings) *Store {
 	s.Book = ledger.Book{Write: s.record, Read: s.ask}
 	hide := veil.New(o.Dir)
 	s.Keeper = history.New(history.Access{Dir: o.Dir, Veil: hide, Write: s.record, Read: s.ask, Drop: s.drop, Last: s.seq.Load, Now: s.now, Log: s.log})
+	if o.Bodies.For > 0 { // else whoever opens the store to look would put away what is there
+		s.KeepBodies(o.Bodies)
+	}
 	s.Register = suppress.NewRegister(suppress.Access{Write: s.record, Read: s.ask, Veil: hide, Now: s.now})
 	s.Desk = feedback.Desk{History: s.Keeper, Refused: s.Register, Receivers: &feedback.Receivers{}}
 	s.Board = pause.Board{Write: s.pause, Read: s.ask, Now: s.now}

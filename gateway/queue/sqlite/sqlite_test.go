@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -16,10 +17,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // engine is what the suites test.
-func engine() queuetest.Engine {
+func engine() queuetest.Engine { return engineKeeping(queue.KeepBodies{}) }
+
+func engineKeeping(bodies queue.KeepBodies) queuetest.Engine {
 	return queuetest.Engine{OneProcess: true, Open: func(t *testing.T, dir string) queue.Engine {
 		t.Helper()
-		s, err := sqlite.Open(context.Background(), queue.Settings{Dir: dir})
+		s, err := sqlite.Open(context.Background(), queue.Settings{Dir: dir, Bodies: bodies})
 		if err != nil {
 			t.Fatalf("Open: %v", err)
 		}
@@ -41,6 +44,10 @@ func openStore(t testing.TB, o queue.Settings) *sqlite.Store {
 func TestConformance(t *testing.T) { queuetest.Run(t, engine()) }
 
 func TestHistory(t *testing.T) { historytest.Run(t, engine()) }
+
+func TestKeepsFromTheStart(t *testing.T) {
+	historytest.KeepsFromTheStart(t, engineKeeping(queue.KeepBodies{For: time.Hour}), engine())
+}
 
 func TestFeedback(t *testing.T) { feedbacktest.Run(t, engine()) }
 

@@ -11,6 +11,7 @@ import (
 
 	"mailhatch/gateway/envelope"
 	"mailhatch/gateway/queue"
+	"mailhatch/gateway/queue/queuetest"
 )
 
 // text is a message of about so many bytes.
@@ -235,4 +236,22 @@ func testKeepBodiesBounds(t *testing.T, h *house) {
 	for _, r := range h.search(queue.HistoryFilter{}) {
 		h.wantBody("none are kept any more", r.ID, "")
 	}
+}
+
+// KeepsFromTheStart checks an engine that opens with Settings.Bodies of an hour: a body stays of a message that ends before the
+// first Prune. plain is the same engine without Settings.Bodies, as a command opens it to look: it takes nothing away.
+func KeepsFromTheStart(t *testing.T, keeping, plain queuetest.Engine) {
+	h := &house{T: t, dir: t.TempDir(), engine: keeping}
+	h.start()
+	t.Cleanup(func() { h.stop() })
+	id := h.add("early", mail("ann@example.com", "a@example.org"))
+	h.send(h.claim(lane), queue.Record{})
+	h.wantBody("before the first Prune", id, "early")
+	h.engine = plain
+	h.restart()
+	h.engine = keeping
+	h.restart()
+	h.wantBody("after a command has looked", id, "early")
+	h.prune(queue.Keep{})
+	h.wantBody("when none are to stay", id, "")
 }
