@@ -43,7 +43,7 @@ type Deliverer struct {
 // New returns a deliverer that follows cfg once it runs. What it holds of messages it takes from memory.
 func New(q queue.Queue, j *journal.Journal, submit Submit, memory *budget.Memory, cfg *Config) *Deliverer {
 	d := &Deliverer{services: services{queue: q, journal: j, submit: submit, memory: memory, bounces: notices.New(), delays: notices.New(),
-		pauses: gate.Pauses{Board: cfg.Pauses}, fleet: cfg.Fleet},
+		pauses: gate.Pauses{Board: cfg.Pauses}, fleet: cfg.Fleet, passed: make(chan struct{}, 1)},
 		reload: make(chan struct{}, 1), running: make(chan struct{})}
 	if cfg.Fleet != nil {
 		d.bounces, d.delays = cfg.Fleet.Notices("bounces", notices.Limit, notices.Window), cfg.Fleet.Notices("delays", notices.Limit, notices.Window)

@@ -54,6 +54,7 @@ func (g *generation) run(ctx, attempts context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			signal(g.passed)
 			return
 		case <-g.look:
 			if time.Until(due) > lookSoon {
@@ -62,6 +63,7 @@ func (g *generation) run(ctx, attempts context.Context) {
 			}
 			continue
 		case <-g.queue.Changed():
+		case <-g.passed:
 		case <-timer.C:
 		}
 		drain(g.look) // one look serves all who asked for it before

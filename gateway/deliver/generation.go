@@ -23,7 +23,8 @@ type services struct {
 	memory  *budget.Memory
 	bounces notices.Notices
 	delays  notices.Notices
-	fleet   Fleet // nil: this gateway is alone
+	fleet   Fleet         // nil: this gateway is alone
+	passed  chan struct{} // one token: a dispatcher has ended, and may have taken the queue's signal from the next one
 
 	unrecorded atomic.Int64 // attempts whose writes the store does not take for now: no lane offers anything new
 	underWay   waiting.UnderWay

@@ -28,6 +28,7 @@ type faulty struct {
 	extend        func() error
 	body          func() error
 	take          func() error
+	looked        func() // after the lanes were read
 }
 
 func (f *faulty) Take(ctx context.Context, o queue.Offer) (queue.Grant, error) {
@@ -56,6 +57,9 @@ func (f *faulty) Claim(ctx context.Context, lane string, n int, d time.Duration)
 func (f *faulty) Lanes(ctx context.Context) (map[string]queue.Lane, error) {
 	f.lanes.Add(1)
 	lanes, err := f.Queue.Lanes(ctx)
+	if f.looked != nil {
+		f.looked()
+	}
 	for name, l := range lanes {
 		l.Served = l.Served || f.elsewhere.Load()
 		lanes[name] = l

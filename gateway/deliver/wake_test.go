@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,39 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		r.awaitSent(producers * each)
 		if took := time.Since(start); took >= dispatchEvery {
 			t.Errorf("some mail waited for %v", took)
+		}
+	})
+}
+
+// TestNoWakeUpIsLostAtAReload: the dispatcher that ends may take the signal of mail that only the next one can wake a lane for. It
+// can, where mail comes while both look at the queue, and the one that ends is done with its look first.
+func TestNoWakeUpIsLostAtAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, f := faultyRig(t, nil, ups{"a": &scripted{}})
+		var looks atomic.Int64
+		f.looked = func() {
+			switch looks.Add(1) {
+			case 1: // of the one that ends
+				time.Sleep(50 * time.Millisecond)
+			case 3: // the second of the next one
+				time.Sleep(40 * time.Millisecond)
+			}
+		}
+		r.start()
+		defer r.stop()
+		for n := range 20 {
+			time.Sleep(time.Second)
+			looks.Store(0)
+			r.put("a", "x@example.org")
+			time.Sleep(10 * time.Millisecond)
+			r.d.Reload(r.cfg)
+			time.Sleep(30 * time.Millisecond)
+			start := time.Now()
+			r.put("a", "x@example.org")
+			r.awaitSent(2*n + 2)
+			if took := time.Since(start); took >= time.Second {
+				t.Fatalf("at reload %d, mail waited for %v", n, took)
+			}
 		}
 	})
 }
