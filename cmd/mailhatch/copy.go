@@ -82,16 +82,23 @@ func queueCopy(ctx context.Context, a *app, args []string) (err error) {
 	switch {
 	case errors.Is(err, carry.ErrUnclean):
 		return command.Hintf(fmt.Errorf("%s: %w", from.text, err), "start the gateway once and stop it, then copy")
+	case errors.Is(err, carry.ErrOlder):
+		return command.Hintf(fmt.Errorf("%s: %w", to.text, err), "copy into a new directory or an empty database")
 	case errors.Is(err, queue.ErrLocked):
 		return command.Hintf(err, "stop the gateway first")
 	case errors.Is(err, fs.ErrNotExist):
 		return command.Hintf(fmt.Errorf("%s: there is no queue: %w", from.text, err), "")
+	case err != nil && done.Waiting+done.Ended+done.Known == 0:
+		return err
 	case err != nil:
 		return command.Hintf(fmt.Errorf("%w; copied so far: %s", err, doneText(done)), "run the same command again to continue")
 	case *asJSON:
 		return a.printJSON(done)
 	}
 	fmt.Fprintf(a.stdout, "copied: %s\n", doneText(done))
+	for _, r := range done.Renamed {
+		fmt.Fprintf(a.stdout, "%s is now %s: another message has its id there\n", r.ID, r.Now)
+	}
 	fmt.Fprintf(a.stdout, "what waits is now in both: do not start a gateway on %s again\n", from.text)
 	return nil
 }

@@ -3,6 +3,7 @@ package carry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,21 @@ type Done struct {
 	Waiting int `json:"waiting"` // messages in the queue
 	Ended   int `json:"ended"`   // messages that have left it
 	Known   int `json:"known"`   // messages that the other store had already
+	// Renamed are messages whose id another message has in the other store.
+	Renamed []Renamed `json:"renamed,omitempty"`
+}
+
+// Renamed is a message that has another id in the other store.
+type Renamed struct {
+	ID  string `json:"id"`
+	Now string `json:"now"`
 }
 
 // ErrUnclean is why a store is not copied whose last process did not end well.
 var ErrUnclean = errors.New("the gateway did not shut down cleanly, and what became of its last offers is not recorded yet")
+
+// ErrOlder is why a store is not copied into one in which mail waits that has been offered, or changed, since it was copied from there.
+var ErrOlder = errors.New("the message waits there too, as it was some time ago: from there it would be delivered again")
 
 // Copy copies all messages and what became of others, in no state but the one that they have, then pauses and suppressed
 // addresses. What the other store has already it leaves alone: a copy that was cut off goes on. No gateway may use the first store.
@@ -36,7 +48,7 @@ func Copy(ctx context.Context, from queue.Reader, to queue.Engine, tell func(Don
 	} else if h.Unclean {
 		return done, ErrUnclean
 	}
-	c := &copier{from: from, to: to, seen: map[string]struct{}{}}
+	c := &copier{from: from, to: to, seen: map[string]struct{}{}, now: map[string]string{}}
 	if tell == nil {
 		tell = func(Done) {}
 	}
@@ -66,6 +78,9 @@ func (c *copier) suppressed(ctx context.Context) error {
 			return err
 		}
 		after = list[len(list)-1].Key
+		for i := range list {
+			list[i].ID = c.idOf(list[i].ID)
+		}
 		if _, err := c.to.Suppress(ctx, list...); err != nil {
 			return err
 		}
@@ -76,6 +91,7 @@ type copier struct {
 	from queue.Reader
 	to   queue.Engine
 	seen map[string]struct{} // ids
+	now  map[string]string   // other ids of some
 	late []queue.LateBounce  // that nobody was told of yet
 	done Done
 }
@@ -119,7 +135,7 @@ func (c *copier) untell(m *queue.Imported) {
 func (c *copier) bounced(ctx context.Context, _ func(Done)) error {
 	for i := range c.late {
 		l := &c.late[i]
-		l.Told.ID, l.Told.Recipient = l.Record.ID, l.Record.Recipient.Address
+		l.Told.ID, l.Told.Recipient = c.idOf(l.Record.ID), l.Record.Recipient.Address
 		if _, err := c.to.Apply(ctx, queue.News{Upstream: l.Record.Upstream, Told: []queue.Told{l.Told}}); err != nil {
 			return err
 		}
@@ -163,16 +179,69 @@ func (c *copier) put(ctx context.Context, m *queue.Imported, counter *int) (err 
 		return err
 	}
 	c.untell(m)
-	isNew, err := c.to.Import(ctx, m)
-	switch {
-	case err != nil:
+	own := m.ID
+	isNew, err := queue.ImportApart(ctx, c.to, m)
+	if err != nil {
 		return err
-	case isNew:
+	}
+	if m.ID != own {
+		c.now[own] = m.ID
+		c.done.Renamed = append(c.done.Renamed, Renamed{own, m.ID})
+	}
+	if isNew {
 		*counter++
-	default:
-		c.done.Known++
+		return nil
+	}
+	c.done.Known++
+	return c.notOlder(ctx, m)
+}
+
+// idOf returns the id that a message has in the other store.
+func (c *copier) idOf(id string) string { return cmp.Or(c.now[id], id) }
+
+// notOlder makes sure that a message that the other store had already does not wait there for recipients with whom this store
+// is done, nor without what has been written of it since. A gateway on the other store may be further.
+func (c *copier) notOlder(ctx context.Context, m *queue.Imported) error {
+	list, err := c.to.List(ctx, queue.Filter{IDs: []string{m.ID}}, queue.Page{Limit: 1})
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	there := queue.Accepted{}
+	if there.Done, err = c.to.Search(ctx, queue.HistoryFilter{ID: m.ID, Limit: math.MaxInt32}); err != nil {
+		return err
+	}
+	if there.Events, err = c.to.Events(ctx, m.ID); err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return err
+	}
+	if len(m.Parts) == 0 || latest(&m.Accepted).After(latest(&there)) {
+		return ErrOlder
+	}
+	for i := range m.Done {
+		for j := range list[0].Parts {
+			if slices.ContainsFunc(list[0].Parts[j].To, func(r envelope.Recipient) bool { return r.Address == m.Done[i].Recipient.Address }) {
+				return ErrOlder
+			}
+		}
 	}
 	return nil
+}
+
+// latest returns when the last that is known of a message happened, in whole milliseconds.
+func latest(m *queue.Accepted) (at time.Time) {
+	for i := range m.Done {
+		at = later(at, m.Done[i].At)
+	}
+	for i := range m.Events {
+		at = later(at, m.Events[i].At)
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if b = b.Truncate(time.Millisecond); b.After(a) {
+		return b
+	}
+	return a
 }
 
 // ended copies what became of mail that has left the queue.

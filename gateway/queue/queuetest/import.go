@@ -49,6 +49,8 @@ func testImport(t *testing.T, h *house) {
 	gone.Body = strings.NewReader("Subject: gone\r\n\r\n")
 	import1(gone, false)
 
+	testImportApart(h, waiting().Accepted, first.ID, gone.ID)
+
 	h.restart()
 	m := h.only()
 	p := &m.Parts[0]
@@ -86,5 +88,26 @@ func testImport(t *testing.T, h *house) {
 	}
 	if _, err := h.q.Import(context.Background(), &queue.Imported{Accepted: ended, ID: "?", Body: strings.NewReader("")}); err == nil {
 		t.Error("an invalid id is taken")
+	}
+}
+
+// testImportApart takes in other mail whose id a message has that waits, or that has ended.
+func testImportApart(h *house, mail queue.Accepted, waiting, ended string) {
+	h.Helper()
+	mail.Header.MessageID = "<eve@example.com>"
+	for _, id := range []string{waiting, ended} {
+		now := ""
+		for _, want := range []bool{true, false} {
+			in := &queue.Imported{Accepted: mail, ID: id, Body: strings.NewReader("Subject: eve\r\n\r\n"), Size: 16}
+			isNew, err := queue.ImportApart(context.Background(), h.q, in)
+			h.must("ImportApart", err)
+			if isNew != want || in.ID == id || now != "" && in.ID != now {
+				h.Errorf("ImportApart of other mail of the id %s: %v, under %s, once under %s", id, isNew, in.ID, now)
+			}
+			now = in.ID
+		}
+		wantBytes(h.T, "its body", h.body(now), []byte("Subject: eve\r\n\r\n"))
+		_, err := h.q.Delete(context.Background(), queue.Filter{IDs: []string{now}}, "test")
+		h.must("Delete", err)
 	}
 }

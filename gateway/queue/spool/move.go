@@ -163,48 +163,12 @@ func (s *Store) put(ctx context.Context, m *queue.Message, body io.ReadSeeker) e
 	if slices.ContainsFunc(events, func(e queue.Event) bool { return e.Kind == queue.EventDeleted && e.By == spoolName }) {
 		return nil // it was moved
 	}
-	in := queue.Imported{Size: m.Size, Body: body,
+	in := queue.Imported{ID: m.ID, Size: m.Size, Body: body,
 		Accepted: queue.Accepted{Envelope: m.Envelope, Header: m.Header, Parts: m.Parts, Done: records, Events: events}}
-	for {
-		id, err := s.newID(ctx, m)
-		if err != nil || id == in.ID { // the database knew it, and by this message
-			return err
-		}
-		if _, err := body.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		in.ID = id
-		if isNew, err := s.Engine.Import(ctx, &in); isNew || err != nil {
-			return err
-		}
+	// The spool could not see whether another gateway has given the id to other mail.
+	_, err = queue.ImportApart(ctx, s.Engine, &in)
+	if err == nil && in.ID != m.ID {
+		s.log.Warn("queue: the id of a message in the spool was taken; it has another one in the database", "id", m.ID, "now", in.ID)
 	}
-}
-
-// newID returns the id under which a message goes into the database: its own, or the next one that is free where another
-// gateway has given that to other mail meanwhile, which could not be seen from here. An earlier try has come to the same one.
-func (s *Store) newID(ctx context.Context, m *queue.Message) (string, error) {
-	n, ok := queue.ParseID(m.ID)
-	if !ok {
-		return m.ID, nil // which Import refuses
-	}
-	for id := m.ID; ; n, id = n+1, queue.FormatID(n+1) {
-		list, err := s.Engine.List(ctx, queue.Filter{IDs: []string{id}}, queue.Page{Limit: 1})
-		if err != nil {
-			return "", err
-		}
-		records, err := s.Engine.Search(ctx, queue.HistoryFilter{ID: id, Limit: 1})
-		if err != nil {
-			return "", err
-		}
-		taken := len(list) > 0 && !isSame(m, list[0].Envelope.Received, list[0].Size) || len(records) > 0 && !isSame(m, records[0].Received, records[0].Size)
-		if !taken {
-			return id, nil
-		}
-		s.log.Warn("queue: the id of a message in the spool is taken; it gets the next one", "id", id)
-	}
-}
-
-// isSame reports whether a message is that one, of which the history may keep no more than this.
-func isSame(m *queue.Message, received time.Time, size int64) bool {
-	return m.Envelope.Received.Equal(received) && m.Size == size
+	return err
 }
