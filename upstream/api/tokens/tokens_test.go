@@ -76,6 +76,13 @@ func asError(t *testing.T, err error) *upstream.Error {
 // start starts a token endpoint and an API that takes its tokens, and opens a kind there.
 func start(t *testing.T, k kind, life time.Duration, takes func(access string) bool) (upstream.Upstream, *fakes.Tokens, *atomic.Int32) {
 	t.Helper()
+	settings, tokens, requests := provide(t, k, life, takes)
+	return open(t, k.Kind, settings), tokens, requests
+}
+
+// provide starts a token endpoint and an API that takes its tokens, and returns the settings of a kind there.
+func provide(t *testing.T, k kind, life time.Duration, takes func(access string) bool) (settings string, _ *fakes.Tokens, _ *atomic.Int32) {
+	t.Helper()
 	tokens := fakes.NewTokens(fakes.TokenSettings{ClientID: "client", Secret: secret, Scope: k.scope, Life: life})
 	t.Cleanup(tokens.Close)
 	requests := &atomic.Int32{}
@@ -93,7 +100,7 @@ func start(t *testing.T, k kind, life time.Duration, takes func(access string) b
 			_, _ = fmt.Fprint(w, `{"id":"m-1"}`)
 		}
 	})
-	return open(t, k.Kind, fmt.Sprintf("%soauth2.client_id = 'client'\noauth2.client_secret = '%s'\noauth2.token_url = '%s'\nbase_url = '%s'\n", k.settings, secret, tokens.URL, url)), tokens, requests
+	return fmt.Sprintf("%soauth2.client_id = 'client'\noauth2.client_secret = '%s'\noauth2.token_url = '%s'\nbase_url = '%s'\n", k.settings, secret, tokens.URL, url), tokens, requests
 }
 
 // TestTokens: one token serves many mails; one that is withdrawn is replaced within the attempt.
@@ -232,5 +239,47 @@ func TestLogin(t *testing.T) {
 	cancel()
 	if err := up.(upstream.Runner).Run(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// vault is one that two gateways share.
+type vault struct {
+	values   map[string][]byte
+	versions map[string]int64
+}
+
+func (v *vault) Get(_ context.Context, name string) ([]byte, int64, error) {
+	return v.values[name], v.versions[name], nil
+}
+
+func (v *vault) Set(_ context.Context, name string, value []byte, version int64) (int64, error) {
+	if v.versions[name] != version {
+		return 0, nil
+	}
+	v.values[name], v.versions[name] = value, version+1
+	return version + 1, nil
+}
+
+func (v *vault) Lock(context.Context, string) (func(), error) { return func() {}, nil }
+
+// TestSharedTokens: two gateways with the same settings and a vault between them ask for one token.
+func TestSharedTokens(t *testing.T) {
+	for _, k := range kinds() {
+		settings, tokens, _ := provide(t, k, time.Minute, nil)
+		v := &vault{map[string][]byte{}, map[string]int64{}}
+		for range 2 {
+			up := open(t, k.Kind, settings)
+			sharer, ok := up.(upstream.TokenSharer)
+			if !ok || !sharer.HasTokens() {
+				t.Fatalf("%s does not share tokens", k.Name)
+			}
+			sharer.ShareTokens(v)
+			if err := sendOne(t, up); err != nil {
+				t.Errorf("%s: %v", k.Name, err)
+			}
+		}
+		if n := tokens.Requests(); n != 1 {
+			t.Errorf("%s: %d tokens for two gateways", k.Name, n)
+		}
 	}
 }
