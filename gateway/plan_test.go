@@ -99,6 +99,7 @@ var plan = [][]string{
 		"gateway/smtpd/limit",
 		"gateway/queue/sqlite/wal",
 		"gateway/queue/sqlite/orphan",
+		"gateway/queue/sqlite/pace",
 	},
 	{
 		"gateway/config/bind",

@@ -141,6 +141,19 @@ func (s *Store) wakeCheckpointer() bool {
 	}
 }
 
+// overwrite has the engine overwrite what it removes, free pages too, for as long as the history is not to keep all of it:
+// else the envelopes of mail that has gone could be read from the file for long.
+func (s *Store) overwrite() {
+	want := s.Veil.HidesHeader()
+	if want == s.overwrites {
+		return
+	}
+	if err := database.Exec(s.writer, fmt.Sprintf("PRAGMA secure_delete = %t", want), nil); err != nil {
+		s.log.Warn("queue: what is removed is not overwritten", "error", err)
+	}
+	s.overwrites = want
+}
+
 // markName is the file of the mark; see package wal.
 const markName = "queue.open"
 

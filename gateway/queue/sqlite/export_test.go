@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -123,6 +125,38 @@ func (s *Store) RunGroup(t *testing.T, tests []TestOp) (errs []error, kept int) 
 		errs = append(errs, <-r)
 	}
 	return errs, count() - before
+}
+
+// Await has the writer take two results while mail comes often, calls next once they are taken, and returns how many
+// transactions it took to commit them and what next sent.
+func (s *Store) Await(ctx context.Context, t *testing.T, next func(mail func())) (transactions int) {
+	t.Helper()
+	s.pace.Most = time.Hour
+	in := map[*tx]bool{}
+	send := func(o *op) {
+		o.run = func(t *tx) error { in[t] = true; return nil }
+		if err := s.do(context.Background(), o); err != nil {
+			t.Error(err)
+		}
+	}
+	var running, sending sync.WaitGroup
+	running.Go(func() { s.write(ctx) })
+	for range 2 {
+		send(&op{mail: true})
+	}
+	clear(in)
+	for range 2 {
+		o := &op{result: true}
+		sending.Go(func() { send(o) })
+		for !o.taken.Load() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	next(func() { send(&op{mail: true}) })
+	sending.Wait()
+	s.end()
+	running.Wait()
+	return len(in)
 }
 
 // CloseSegment closes the file that bodies are appended to.

@@ -42,7 +42,7 @@ func (l *lease) Finish(ctx context.Context, r queue.Result) error {
 		return err
 	}
 	left := bodies.InRow // where a body is that is not needed any more
-	err = s.do(ctx, &op{bytes: len(l.part.Info) + len(l.info) + len(beginning)/2, run: func(t *tx) (err error) {
+	err = s.do(ctx, &op{result: true, bytes: len(l.part.Info) + len(l.info) + len(beginning)/2, run: func(t *tx) (err error) {
 		if left, err = l.finish(t, rows, keep, beginning); err == nil {
 			err = s.AddEvents(t.conn, t.now, l.key.Message, r.Events)
 		}

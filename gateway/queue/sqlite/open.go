@@ -28,6 +28,7 @@ import (
 	"mailhatch/gateway/queue/sqlite/feedback"
 	"mailhatch/gateway/queue/sqlite/history"
 	"mailhatch/gateway/queue/sqlite/ledger"
+	"mailhatch/gateway/queue/sqlite/pace"
 	"mailhatch/gateway/queue/sqlite/pause"
 	"mailhatch/gateway/queue/sqlite/suppress"
 	"mailhatch/gateway/queue/sqlite/wal"
@@ -42,6 +43,9 @@ const (
 
 // opsWaiting is how many ops may wait for the writer before their callers wait to hand theirs over.
 const opsWaiting = 1024
+
+// resultWait is how long results wait for mail that is to share their commit.
+const resultWait = 2 * time.Millisecond
 
 // lockPatience is how long a start waits for the lock: a predecessor may be about to end.
 const lockPatience = time.Second
@@ -71,6 +75,7 @@ type Store struct {
 
 	writer     *sqlite.Conn // the writer's own
 	ops        chan *op
+	pace       pace.Pace    // the writer's own
 	walBytes   int          // the writer's own: written since the log was last carried over
 	walSoft    atomic.Int64 // how many bytes that may be
 	logBytes   atomic.Int64 // of the log, where it could not be carried over
@@ -134,6 +139,7 @@ func newStore(o queue.Settings) *Store {
 		buffers:    buffer.NewPool(),
 		segments:   bodies.NewSegments(o.Dir),
 		ops:        make(chan *op, opsWaiting),
+		pace:       pace.Pace{Most: resultWait},
 		leases:     leases{held: map[row.Key]*lease{}},
 		fresh:      fresh{mail: map[int64]*freshMail{}},
 		changed:    make(chan struct{}, 1),

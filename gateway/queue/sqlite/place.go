@@ -3,12 +3,14 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"mailhatch/gateway/queue"
 	"mailhatch/gateway/queue/sqlite/bodies"
 	"mailhatch/gateway/queue/sqlite/disk"
 )
@@ -110,4 +112,29 @@ func (s *Store) setLogAside() error {
 		}
 	}
 	return nil
+}
+
+// fail marks the store as broken, once and for good: after a failed write nobody knows what the page
+// cache and the disk hold, and a second fsync would only hide it.
+func (s *Store) fail(err error) {
+	err = fmt.Errorf("%w: %w", queue.ErrBroken, err)
+	s.failure.CompareAndSwap(nil, &err)
+	s.end()
+}
+
+// end refuses changes from now on.
+func (s *Store) end() { s.endOnce.Do(func() { close(s.over) }) }
+
+// err returns why changes are refused: an error that wraps queue.ErrBroken or is queue.ErrClosed; nil
+// while they are not.
+func (s *Store) err() error {
+	select {
+	case <-s.over:
+	default:
+		return nil
+	}
+	if failure := s.failure.Load(); failure != nil {
+		return *failure
+	}
+	return queue.ErrClosed
 }

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +28,7 @@ type op struct {
 	run    func(*tx) error
 	bytes  int        // that go to disk, roughly
 	mail   bool       // new mail, which is refused first when space ends
+	result bool       // what became of a part: it may wait a moment for mail to share its commit
 	steers bool       // an operator's change of parts that may not have been claimed yet
 	fresh  *freshMail // new mail to remember; nil: none
 
@@ -123,7 +123,7 @@ func (s *Store) write(ctx context.Context) {
 		case <-s.over:
 			return
 		case first := <-s.ops:
-			group = s.take(group[:0], first)
+			group = s.await(ctx, s.take(group[:0], first))
 		}
 		if len(group) == 0 {
 			continue
@@ -136,6 +136,40 @@ func (s *Store) write(ctx context.Context) {
 		clear(group)
 		s.removeDeadSegments()
 	}
+}
+
+// await lets a group that has results alone wait for mail, if that comes so often that it saves a commit.
+func (s *Store) await(ctx context.Context, group []*op) []*op {
+	if !s.waits(group) {
+		return group
+	}
+	timer := time.NewTimer(s.pace.Most)
+	defer timer.Stop()
+	for {
+		select {
+		case o := <-s.ops:
+			if group = s.take(group, o); s.waits(group) {
+				continue
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-s.over:
+		}
+		return group
+	}
+}
+
+// waits reports whether a group may wait, and notes mail.
+func (s *Store) waits(group []*op) bool {
+	for _, o := range group {
+		if o.mail {
+			s.pace.Mail(time.Now())
+		}
+		if !o.result {
+			return false
+		}
+	}
+	return len(group) > 0 && s.pace.Waits(time.Now())
 }
 
 // take gathers the ops that wait now; it does not wait for more.
@@ -191,19 +225,6 @@ func (s *Store) commit(group []*op) {
 		}
 		return
 	}
-}
-
-// overwrite has the engine overwrite what it removes, free pages too, for as long as the history is not to keep all of it:
-// else the envelopes of mail that has gone could be read from the file for long.
-func (s *Store) overwrite() {
-	want := s.Veil.HidesHeader()
-	if want == s.overwrites {
-		return
-	}
-	if err := database.Exec(s.writer, fmt.Sprintf("PRAGMA secure_delete = %t", want), nil); err != nil {
-		s.log.Warn("queue: what is removed is not overwritten", "error", err)
-	}
-	s.overwrites = want
 }
 
 // mailBytes returns how many bytes the new mail of a group writes, roughly.
@@ -302,31 +323,6 @@ func (s *Store) rollback() {
 	if err := database.Exec(s.writer, "ROLLBACK", nil); err != nil {
 		s.fail(database.Describe(s.path, err))
 	}
-}
-
-// fail marks the store as broken, once and for good: after a failed write nobody knows what the page
-// cache and the disk hold, and a second fsync would only hide it.
-func (s *Store) fail(err error) {
-	err = fmt.Errorf("%w: %w", queue.ErrBroken, err)
-	s.failure.CompareAndSwap(nil, &err)
-	s.end()
-}
-
-// end refuses changes from now on.
-func (s *Store) end() { s.endOnce.Do(func() { close(s.over) }) }
-
-// err returns why changes are refused: an error that wraps queue.ErrBroken or is queue.ErrClosed; nil
-// while they are not.
-func (s *Store) err() error {
-	select {
-	case <-s.over:
-	default:
-		return nil
-	}
-	if failure := s.failure.Load(); failure != nil {
-		return *failure
-	}
-	return queue.ErrClosed
 }
 
 // signal puts the token into Changed.

@@ -48,6 +48,30 @@ func TestGroup(t *testing.T) {
 	}
 }
 
+// TestResultsWait checks that results share the commit of the mail that they wait for, or come before the end.
+func TestResultsWait(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		next func(mail, end func())
+	}{
+		{"mail comes", func(mail, _ func()) { mail() }},
+		{"the writer ends", func(_, end func()) { end() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := sqlite.Open(t.Context(), queue.Settings{Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer mustClose(t, s)
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			if n := s.Await(ctx, t, func(mail func()) { c.next(mail, end) }); n != 1 {
+				t.Errorf("%d transactions, want 1", n)
+			}
+		})
+	}
+}
+
 // TestWithdrawn checks that a call whose context ends before its turn has changed nothing.
 func TestWithdrawn(t *testing.T) {
 	s := openStore(t, queue.Settings{Dir: t.TempDir()})
