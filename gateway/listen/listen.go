@@ -22,6 +22,13 @@ type Server interface {
 	Serve(ctx context.Context, l net.Listener) error
 }
 
+// Retirer is a Server that a reload replaces without a word to its clients: Retire has Serve take no more of them and return
+// once those it has have come to an end of their own.
+type Retirer interface {
+	Server
+	Retire()
+}
+
 // Endpoint is an address and the server that answers there.
 type Endpoint struct {
 	Name     string // what it is for: "listener", "admin"
@@ -202,8 +209,7 @@ func (s *Set) Run(ctx context.Context, started func()) error {
 	}
 }
 
-// follow starts the new servers before it stops old ones, so that every client finds one. Sessions of
-// SMTP servers that stop get 421 between two messages.
+// follow starts the new servers before it stops old ones, so that every client finds one.
 func (s *Set) follow(ctx context.Context, group *errgroup.Group, running map[*endpoint]context.CancelFunc, next []*endpoint) {
 	kept := map[*socket]bool{}
 	for _, e := range next {
@@ -254,14 +260,21 @@ func (s *Set) start(ctx context.Context, group *errgroup.Group, e *endpoint) con
 		group.Go(func() error { s.bindLate(own, e); return nil })
 	}
 	s.serve(own, ctx, group, e)
+	if r, ok := e.server.(Retirer); ok {
+		return func() { stop(); r.Retire() }
+	}
 	return stop
 }
 
-// serve lets the server of an endpoint answer on its sockets until own ends.
+// serve lets the server of an endpoint answer on its sockets until own ends; one that retires, until ctx ends.
 func (s *Set) serve(own, ctx context.Context, group *errgroup.Group, e *endpoint) {
+	until := own
+	if _, ok := e.server.(Retirer); ok {
+		until = ctx
+	}
 	for _, socket := range e.sockets {
 		group.Go(func() error {
-			err := e.server.Serve(own, socket.view())
+			err := e.server.Serve(until, socket.view())
 			if err != nil && own.Err() != nil && ctx.Err() == nil { // a reload has stopped it: others go on
 				s.report(e.Name, err)
 				return nil

@@ -20,8 +20,9 @@ var errBareLF = errors.New("smtpd: bare LF")
 // cut short is never given, and no line is longer than maxCommand. After an error other
 // than errBareLF the session is over, and the client has got a reply where that makes sense.
 func (f *front) readLine() ([]byte, error) {
-	if f.place.Draining() {
-		return nil, f.hangUp(limit.ErrDraining)
+	between := !f.mail && !f.challenge
+	if err := f.place.Ending(between); err != nil {
+		return nil, f.hangUp(err)
 	}
 	since := time.Now()
 	deadline := since.Add(f.cfg.IdleTimeout)
@@ -48,7 +49,7 @@ func (f *front) readLine() ([]byte, error) {
 			return nil, io.EOF
 		}
 		f.release()
-		if _, err := f.fill(since, deadline); err != nil {
+		if _, err := f.fill(since, deadline, between); err != nil {
 			return nil, f.hangUp(err)
 		}
 	}
@@ -64,6 +65,8 @@ func (f *front) hangUp(err error) error {
 		f.respond("421 4.3.2 " + f.cfg.Hostname + " Idle, and others need the connection")
 	case errors.Is(err, limit.ErrDraining):
 		f.respond("421 4.3.2 " + f.cfg.Hostname + " Service shutting down")
+	case errors.Is(err, limit.ErrReplaced):
+		f.respond("421 4.3.2 " + f.cfg.Hostname + " The settings have changed, connect again")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		f.respond("421 4.4.2 " + f.cfg.Hostname + " Idle for too long")
 	}
@@ -71,15 +74,15 @@ func (f *front) hangUp(err error) error {
 }
 
 // fill reads more from the client, after sending it all replies. The deadline holds for this read; since is
-// when the wait for what it should bring began.
-func (f *front) fill(since, deadline time.Time) (n int, err error) {
+// when the wait for what it should bring began; between is whether that is a wait between two messages.
+func (f *front) fill(since, deadline time.Time, between bool) (n int, err error) {
 	if f.ended {
 		return 0, net.ErrClosed
 	}
 	if err := f.flush(); err != nil {
 		return 0, err
 	}
-	if err := f.place.Arm(since, deadline); err != nil {
+	if err := f.place.Arm(since, deadline, between); err != nil {
 		return 0, err
 	}
 	f.room()
@@ -91,7 +94,7 @@ func (f *front) fill(since, deadline time.Time) (n int, err error) {
 // fillPaced reads more input, at the pace of a message.
 func (f *front) fillPaced(p *limit.Pace) error {
 	began := time.Now()
-	n, err := f.fill(began, began.Add(p.Limit()))
+	n, err := f.fill(began, began.Add(p.Limit()), false)
 	p.Add(time.Since(began), n)
 	return err
 }

@@ -25,6 +25,8 @@ type Server struct {
 	conns    *limit.Conns
 	messages *limit.Rate
 	delayed  chan struct{} // logins that wait because others failed
+	retired  chan struct{} // closed once another server has taken its place
+	retire   func()
 	logins   chan struct{} // a password hash is slow on purpose: one slot for each check that may run
 }
 
@@ -48,7 +50,9 @@ func New(cfg Config, h Handler, log *slog.Logger) *Server {
 		messages: limit.NewRate(cfg.MaxRate, cfg.RatePer),
 		delayed:  make(chan struct{}, maxDelayed),
 		logins:   make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		retired:  make(chan struct{}),
 	}
+	s.retire = sync.OnceFunc(func() { close(s.retired) })
 	s.limits = limits(&cfg)
 	s.blocks.New = func() any { b := make([]byte, blockSize); return &b }
 	return s
@@ -66,7 +70,12 @@ func limits(cfg *Config) []string {
 	return words
 }
 
-// Serve answers clients of l until ctx ends or l fails; it closes l. At the end of ctx it stops
+// Retire has Serve accept no more clients, as another server has taken its place, and return once the open sessions have
+// ended. They go on by the settings they began with, until they have nothing to say between two messages or DrainTimeout is
+// over; then they get 421. What is in the middle of a message is never interrupted.
+func (s *Server) Retire() { s.retire() }
+
+// Serve answers clients of l until ctx ends, l fails, or Retire is called; it closes l. At the end of ctx it stops
 // accepting, sends sessions 421 between two commands, lets running DATA finish for DrainTimeout, then
 // cuts what is left. The Server cannot be used again. The error is nil unless l failed or a handler did not return.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
@@ -86,6 +95,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 		l.Close()
 		<-failed
+	case <-s.retired:
+		l.Close()
+		<-failed
+		s.outlive(ctx)
 	}
 	left := s.drain(cancel)
 	if left > 0 {
@@ -121,18 +134,34 @@ type engineLog struct{ log *slog.Logger }
 func (l engineLog) Printf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
 func (l engineLog) Println(v ...any)               { l.log.Error(fmt.Sprint(v...)) }
 
+// outlive lets the sessions come to their ends once the server was retired, or until ctx ends.
+func (s *Server) outlive(ctx context.Context) {
+	s.conns.Retire(s.conns.Patience())
+	if !s.awaitNone(ctx, s.cfg.DrainTimeout) {
+		s.conns.Retire(0)
+		s.conns.Await(ctx)
+	}
+}
+
 // drain ends all sessions and returns how many would not.
 func (s *Server) drain(cut context.CancelFunc) int {
 	s.conns.Drain()
-	if s.conns.Await(s.cfg.DrainTimeout) {
+	if s.awaitNone(context.Background(), s.cfg.DrainTimeout) {
 		return 0
 	}
 	cut()
 	s.conns.Cut()
-	if s.conns.Await(forceWait) {
+	if s.awaitNone(context.Background(), forceWait) {
 		return 0
 	}
 	return s.conns.Len()
+}
+
+// awaitNone waits for the end of all sessions, for at most d, and reports whether it came.
+func (s *Server) awaitNone(ctx context.Context, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return s.conns.Await(ctx)
 }
 
 // frontListener is the listener that go-smtp sees: it hands out fronts.

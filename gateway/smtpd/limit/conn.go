@@ -24,8 +24,11 @@ type Conn struct {
 	network netip.Prefix // that it is counted for; guarded by conns.mu
 
 	mu        sync.Mutex
-	draining  bool // the server is about to end
-	inMessage bool // a message is being handed over: drain lets it finish
+	draining  bool          // the server is about to end
+	retiring  bool          // the server was replaced
+	grace     time.Duration // where retiring: how long a wait between two messages may be
+	between   bool          // the last wait for the client is, or was, one between two messages
+	inMessage bool          // a message is being handed over: drain lets it finish
 	closed    bool
 	cut       bool      // its place was given to another
 	since     time.Time // of the wait for the client; zero while the client waits
@@ -34,14 +37,18 @@ type Conn struct {
 }
 
 // Arm sets the deadline of the next read, unless somebody who ends the session has been here first: then
-// it returns ErrGaveWay or ErrDraining. since is when the wait for what the read should bring began.
-func (c *Conn) Arm(since, deadline time.Time) error {
+// it returns ErrGaveWay or ErrDraining. since is when the wait for what the read should bring began; between is
+// whether that is a wait between two messages.
+func (c *Conn) Arm(since, deadline time.Time, between bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.interruption(); err != nil {
 		return err
 	}
-	c.since = since
+	if end := since.Add(c.grace); c.retiring && between && end.Before(deadline) {
+		deadline = end
+	}
+	c.since, c.between = since, between
 	return c.raw.SetReadDeadline(deadline)
 }
 
@@ -67,8 +74,13 @@ func (c *Conn) Disarm(n int, err error) error {
 	if n > 0 {
 		return nil
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && c.interruption() != nil {
-		err = c.interruption()
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case c.interruption() != nil:
+		return c.interruption()
+	case c.retiring && c.between:
+		return ErrReplaced
 	}
 	return err
 }
@@ -107,11 +119,18 @@ func (c *Conn) SetInMessage(in bool) {
 	c.inMessage = in
 }
 
-// Draining reports whether the session is to end between two commands.
-func (c *Conn) Draining() bool {
+// Ending returns why the session must not begin another command: ErrDraining, or between two messages ErrReplaced. Else
+// it returns nil.
+func (c *Conn) Ending(between bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.draining
+	switch {
+	case c.draining:
+		return ErrDraining
+	case c.retiring && between && c.grace <= 0:
+		return ErrReplaced
+	}
+	return nil
 }
 
 // drain asks the session to end between two commands.
@@ -121,6 +140,16 @@ func (c *Conn) drain() {
 	c.draining = true
 	if !c.inMessage && !c.closed {
 		c.raw.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// retire asks the session to end once it has waited for grace between two messages.
+func (c *Conn) retire(grace time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retiring, c.grace = true, grace
+	if c.between && !c.since.IsZero() && c.interruption() == nil && !c.closed {
+		c.raw.SetReadDeadline(c.since.Add(grace))
 	}
 }
 
@@ -151,7 +180,7 @@ func (c *Conn) slowness(now time.Time) (d time.Duration, stranger bool) {
 		}
 		d += c.tempo.waited
 	}
-	if d < c.conns.patience() {
+	if d < c.conns.Patience() {
 		return 0, false
 	}
 	return d, c.stranger

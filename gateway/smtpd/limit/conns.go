@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -14,6 +15,9 @@ const patienceParts = 30
 
 // ErrDraining refuses a connection, or ends a wait for the client, because the server is about to end.
 var ErrDraining = errors.New("the server is shutting down")
+
+// ErrReplaced ends a wait for the next message because another server has taken the place of this one.
+var ErrReplaced = errors.New("the server was replaced")
 
 // ErrFull refuses a connection when there are too many, none of which gives way.
 var ErrFull = errors.New("too many connections")
@@ -29,17 +33,19 @@ type Conns struct {
 	networks map[netip.Prefix]int
 	nextScan time.Time // for a session that may be given up
 	draining bool
-	empty    chan struct{} // closed when draining and the last connection has left
+	retiring bool
+	grace    time.Duration // where retiring
+	empty    chan struct{} // closed when the last connection has left; nil: nobody waits for that
 }
 
 // NewConns returns limits of that many connections, and as many from one network (see Network); 0 or
 // less means no limit. A connection may be silent for idle.
 func NewConns(most, perAddr int, idle time.Duration) *Conns {
-	return &Conns{max: most, perAddr: perAddr, idle: idle, open: map[*Conn]struct{}{}, networks: map[netip.Prefix]int{}, empty: make(chan struct{})}
+	return &Conns{max: most, perAddr: perAddr, idle: idle, open: map[*Conn]struct{}{}, networks: map[netip.Prefix]int{}}
 }
 
-// patience is how long a session must have been slow to give way.
-func (s *Conns) patience() time.Duration { return s.idle / patienceParts }
+// Patience is how long a session must have been slow to give way.
+func (s *Conns) Patience() time.Duration { return s.idle / patienceParts }
 
 // New returns a connection that is not counted yet. Its wait for the client begins now.
 func (s *Conns) New(raw net.Conn) *Conn {
@@ -57,12 +63,20 @@ func (s *Conns) Len() int {
 func (s *Conns) Drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.draining && len(s.open) == 0 {
-		close(s.empty)
-	}
 	s.draining = true
 	for c := range s.open {
 		c.drain()
+	}
+}
+
+// Retire has the open connections end once they have waited for grace between two messages. What is in the middle of
+// a message goes on.
+func (s *Conns) Retire(grace time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retiring, s.grace = true, grace
+	for c := range s.open {
+		c.retire(grace)
 	}
 }
 
@@ -75,16 +89,30 @@ func (s *Conns) Cut() {
 	}
 }
 
-// Await waits until the last connection has left after Drain, and reports whether it did within d.
-func (s *Conns) Await(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
+// Await waits until no connection is open, and reports whether that came true before ctx ended.
+func (s *Conns) Await(ctx context.Context) bool {
 	select {
-	case <-s.empty:
+	case <-s.left():
 		return true
-	case <-t.C:
+	case <-ctx.Done():
 		return false
 	}
+}
+
+// left returns a channel that is closed once no connection is open.
+func (s *Conns) left() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	empty := s.empty
+	if empty == nil {
+		empty = make(chan struct{})
+	}
+	if len(s.open) == 0 {
+		close(empty)
+	} else {
+		s.empty = empty
+	}
+	return empty
 }
 
 // Admit counts a connection in, or returns ErrDraining or ErrFull.
@@ -98,6 +126,9 @@ func (s *Conns) Admit(c *Conn) error {
 		return ErrFull
 	}
 	s.open[c] = struct{}{}
+	if s.retiring { // it was on its way
+		c.retire(s.grace)
+	}
 	return nil
 }
 
@@ -117,7 +148,7 @@ func (s *Conns) evict() bool {
 		}
 	}
 	if slowest == nil || !slowest.giveWay() {
-		s.nextScan = now.Add(s.patience() / 10) // a flood of connections must not cost a scan each
+		s.nextScan = now.Add(s.Patience() / 10) // a flood of connections must not cost a scan each
 		return false
 	}
 	s.forget(slowest)
@@ -159,7 +190,8 @@ func (s *Conns) forget(c *Conn) {
 		}
 		c.network = netip.Prefix{}
 	}
-	if len(s.open) == 0 && s.draining {
+	if len(s.open) == 0 && s.empty != nil {
 		close(s.empty)
+		s.empty = nil
 	}
 }

@@ -1,10 +1,12 @@
 package limit
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +26,64 @@ func admit(t *testing.T, s *Conns) *Conn {
 	return c
 }
 
+// await waits a second for the last connection to leave.
+func await(s *Conns) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return s.Await(ctx)
+}
+
+// Replaced, a connection ends once it has waited long enough between two messages, whenever the wait began.
+func TestRetire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const grace = 10 * time.Second
+		s := NewConns(0, 0, idle)
+		wait := func(c *Conn, between bool) error {
+			start := time.Now()
+			if err := c.Arm(start, start.Add(idle), between); err != nil {
+				return err
+			}
+			n, err := c.raw.Read(make([]byte, 1))
+			return c.Disarm(n, err)
+		}
+		ends := func(name string, c *Conn, between bool, want error, after time.Duration) {
+			start := time.Now()
+			if err := wait(c, between); !errors.Is(err, want) || time.Since(start) != after {
+				t.Errorf("%s ends after %v with %v; want %v, %v", name, time.Since(start), err, after, want)
+			}
+			s.Remove(c)
+		}
+		waits, works, later := admit(t, s), admit(t, s), admit(t, s)
+		go func() {
+			time.Sleep(4 * time.Second)
+			s.Retire(grace)
+		}()
+		ends("one that waits", waits, true, ErrReplaced, grace)
+		ends("one that waits afterwards", later, true, ErrReplaced, grace)
+		ends("one inside a message", works, false, os.ErrDeadlineExceeded, idle)
+		if !await(s) {
+			t.Error("all have left")
+		}
+		late, inside := admit(t, s), admit(t, s)
+		ends("one that was on its way", late, true, ErrReplaced, grace)
+		if err := inside.Ending(true); err != nil {
+			t.Errorf("there is time left, but %v", err)
+		}
+		s.Retire(0)
+		if err := inside.Ending(false); err != nil {
+			t.Errorf("it is inside a message, but %v", err)
+		}
+		if err := inside.Ending(true); !errors.Is(err, ErrReplaced) {
+			t.Errorf("there is no time left, but %v", err)
+		}
+		s.Drain()
+		if err := inside.Ending(false); !errors.Is(err, ErrDraining) {
+			t.Errorf("all is over, but %v", err)
+		}
+		s.Remove(inside)
+	})
+}
+
 // When all connections are taken, strangers give way before others, and only after a while.
 func TestAdmit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -37,10 +97,10 @@ func TestAdmit(t *testing.T) {
 		}
 		time.Sleep(idle / patienceParts)
 		third := admit(t, s)
-		if err := stranger.Arm(time.Now(), time.Time{}); !errors.Is(err, ErrGaveWay) {
+		if err := stranger.Arm(time.Now(), time.Time{}, false); !errors.Is(err, ErrGaveWay) {
 			t.Errorf("the stranger gets %v", err)
 		}
-		if err := known.Arm(time.Now(), time.Time{}); err != nil {
+		if err := known.Arm(time.Now(), time.Time{}, false); err != nil {
 			t.Errorf("the other gets %v", err)
 		}
 		s.Remove(stranger)
@@ -49,16 +109,16 @@ func TestAdmit(t *testing.T) {
 		}
 		s.Drain()
 		for _, c := range []*Conn{known, third} {
-			if err := c.Arm(time.Now(), time.Time{}); !errors.Is(err, ErrDraining) {
+			if err := c.Arm(time.Now(), time.Time{}, false); !errors.Is(err, ErrDraining) {
 				t.Errorf("draining gives %v", err)
 			}
-			if s.Await(time.Second) {
+			if await(s) {
 				t.Error("nobody had left")
 			}
 			s.Remove(c)
 			s.Remove(c)
 		}
-		if !s.Await(time.Second) {
+		if !await(s) {
 			t.Error("all have left")
 		}
 		if err := s.Admit(s.New(nil)); !errors.Is(err, ErrDraining) {

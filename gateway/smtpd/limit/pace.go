@@ -54,7 +54,7 @@ type Pace struct {
 func (c *Conn) NewPace(rate int64) Pace {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tempo = tempo{period: c.conns.patience() / 2}
+	c.tempo = tempo{period: c.conns.Patience() / 2}
 	idle := c.conns.idle
 	return Pace{conn: c, rate: rate, idle: idle, credit: creditFactor * idle, left: hardFactor * idle}
 }
