@@ -98,6 +98,7 @@ func TestStartWrong(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	testNoOwner(t, role)
 	p := postgrestest.NewProxy(t, as(role))
 	p.Away(true)
 	var log synced
@@ -109,6 +110,39 @@ func TestStartWrong(t *testing.T) {
 	}
 	server.Exec(t, url, "GRANT ALL ON SCHEMA public TO "+role)
 	await(t, "the database", func() bool { _, err := s.Stats(t.Context()); return err == nil })
+}
+
+// testNoOwner: an account that may read and write the tables, but not make those of the days to come, is not used: it would not
+// be able to record what was delivered some days later.
+func testNoOwner(t *testing.T, role string) {
+	t.Helper()
+	url := server.New(t)
+	s, err := Open(t.Context(), queue.Settings{URL: url, Dir: t.TempDir()})
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := strings.Replace(url, "user=postgres", "user="+role, 1)
+	for _, c := range []struct {
+		grant, want string // in the error; "": none
+	}{
+		{"GRANT USAGE ON SCHEMA public TO " + role, "should own the tables"},
+		{"GRANT ALL ON ALL TABLES IN SCHEMA public TO " + role, "daily tables"},
+		{"GRANT ALL ON SCHEMA public TO " + role, "daily tables"},
+		{"GRANT postgres TO " + role, ""},
+	} {
+		server.Exec(t, url, c.grant)
+		s, err := Open(t.Context(), queue.Settings{URL: own, Dir: t.TempDir()})
+		if err == nil {
+			err = s.Close()
+		}
+		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || strings.Count(err.Error(), "queue: ") != 1) {
+			t.Errorf("%s: %v", c.grant, err)
+		}
+	}
+	server.Exec(t, url, "REVOKE postgres FROM "+role+"; DROP OWNED BY "+role)
 }
 
 func databaseName(url string) string {

@@ -134,10 +134,16 @@ func code(err error) string {
 	return ""
 }
 
+// failure is an error that Describe has made.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
 // Describe makes the queue's error of one of the server's or of the connection.
 func Describe(err error) error {
+	var f failure
 	switch {
-	case err == nil, errors.Is(err, queue.ErrFenced), errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrAway):
+	case err == nil, errors.As(err, &f), errors.Is(err, queue.ErrFenced), errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrAway):
 		return err
 	case code(err) == diskFull:
 		return fmt.Errorf("%w: the database says %w", queue.ErrFull, err)
@@ -145,8 +151,10 @@ func Describe(err error) error {
 		return fmt.Errorf("%w: %v", queue.ErrAway, err)
 	case IsAway(err):
 		return fmt.Errorf("%w: %w", queue.ErrAway, err)
+	case code(err) == insufficientPrivilege:
+		return failure{fmt.Errorf("queue: postgres: %w: the account of the database's URL needs more rights: it should own the tables of the queue", err)}
 	}
-	return fmt.Errorf("queue: postgres: %w", err)
+	return failure{fmt.Errorf("queue: postgres: %w", err)}
 }
 
 // IsAway reports whether the server could not be asked, or does not take changes now; later it may.

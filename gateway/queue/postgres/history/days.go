@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,12 +15,24 @@ const daysAhead = 3 // for which partitions are made, so that no gateway has to 
 
 const dayForm = "20060102"
 
+// ErrAccount is why a database is not used: a day on which no partition can be made ends without a record of what was delivered.
+var ErrAccount = errors.New("the account of the database's URL cannot make the daily tables of the history: it needs CREATE on the schema, " +
+	"and must own the tables of the queue or be a member of the role that does")
+
+const daysQuery = `SELECT (now() AT TIME ZONE 'UTC')::date, has_schema_privilege(c.relnamespace, 'CREATE') AND pg_has_role(c.relowner, 'USAGE')
+	FROM pg_class c WHERE c.oid = to_regclass('history')`
+
 // Days makes the partitions of today and the next days, if they are missing. A partition is filled as a table of its own
-// and then attached, which keeps no one from reading and writing the others.
+// and then attached, which keeps no one from reading and writing the others. The error wraps ErrAccount where those of later days
+// could not be made, too.
 func Days(ctx context.Context, conn *pgx.Conn) error {
 	var today time.Time
-	if err := conn.QueryRow(ctx, "SELECT (now() AT TIME ZONE 'UTC')::date").Scan(&today); err != nil {
+	var may bool
+	if err := conn.QueryRow(ctx, daysQuery).Scan(&today, &may); err != nil {
 		return err
+	}
+	if !may {
+		return ErrAccount
 	}
 	for i := range daysAhead {
 		if err := makeDay(ctx, conn, today.AddDate(0, 0, i)); err != nil {
