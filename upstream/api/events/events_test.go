@@ -158,14 +158,15 @@ func TestPage(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	for why, change := range map[string]func(*upstream.Event){
-		"no kind":        func(e *upstream.Event) { e.Kind = 0 },
-		"no address":     func(e *upstream.Event) { e.Recipient = "ann" },
-		"half a one":     func(e *upstream.Event) { e.Recipient = "@example.org" },
-		"two lines":      func(e *upstream.Event) { e.Recipient = "a\n@example.org" },
-		"a long one":     func(e *upstream.Event) { e.Recipient = strings.Repeat("a", 400) + "@example.org" },
-		"no key":         func(e *upstream.Event) { e.Key = "" },
-		"no mail":        func(e *upstream.Event) { e.ProviderID, e.QueueID = "", "" },
-		"a mail that is": func(e *upstream.Event) { e.ProviderID = "a\x00" },
+		"no kind":                       func(e *upstream.Event) { e.Kind = 0 },
+		"no address":                    func(e *upstream.Event) { e.Recipient = "ann" },
+		"half a one":                    func(e *upstream.Event) { e.Recipient = "@example.org" },
+		"two lines":                     func(e *upstream.Event) { e.Recipient = "a\n@example.org" },
+		"a long one":                    func(e *upstream.Event) { e.Recipient = strings.Repeat("a", 400) + "@example.org" },
+		"no key":                        func(e *upstream.Event) { e.Key = "" },
+		"no mail":                       func(e *upstream.Event) { e.ProviderID, e.QueueID = "", "" },
+		"no mail but an impossible tag": func(e *upstream.Event) { e.ProviderID, e.QueueID = "", "\b" },
+		"a mail that is":                func(e *upstream.Event) { e.ProviderID = "a\x00" },
 	} {
 		page := events.NewPage(now)
 		e := good

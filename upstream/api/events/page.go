@@ -32,6 +32,9 @@ func NewPage(now time.Time) *Page { return &Page{now: now} }
 // for in the words.
 func (p *Page) Add(e upstream.Event) {
 	e.Recipient = strings.TrimSpace(e.Recipient)
+	if len(e.QueueID) > 64 || hasControl(e.QueueID) { // a tag of somebody else's
+		e.QueueID = ""
+	}
 	at := strings.LastIndexByte(e.Recipient, '@')
 	switch {
 	case len(p.Events) >= upstream.MaxEvents:
@@ -52,9 +55,6 @@ func (p *Page) Add(e upstream.Event) {
 	case len(e.ProviderID) > maxID || hasControl(e.ProviderID):
 		p.Skip("%s with an impossible id of a mail", e.Kind)
 		return
-	}
-	if len(e.QueueID) > 64 || hasControl(e.QueueID) {
-		e.QueueID = ""
 	}
 	if e.At.After(p.now) {
 		e.At = p.now
