@@ -80,6 +80,7 @@ type Store struct {
 	walSoft    atomic.Int64 // how many bytes that may be
 	logBytes   atomic.Int64 // of the log, where it could not be carried over
 	seq        atomic.Int64 // the writer's own: of the last record of the history
+	crowded    bool         // the writer's own: several wrote at once just now
 	relieved   bool         // the writer's own: the log was carried over for want of space
 	overwrites bool         // the writer's own: what is removed is overwritten
 	counts     depth.Counters
