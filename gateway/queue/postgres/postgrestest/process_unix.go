@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // find returns the folder with the programs of the newest PostgreSQL that is installed.
@@ -158,10 +159,15 @@ func start(programs, folder string, s Settings) (*process, error) {
 	return p, nil
 }
 
-// stop sends the server a signal, and waits for its end.
+// stop sends the server a signal, and waits for its end. One that is asked to end while it recovers may never do so.
 func (p *process) stop(signal string) {
 	_, _ = io.WriteString(p.leash, signal+"\n")
-	<-p.done
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		_ = syscall.Kill(-p.shell.Process.Pid, syscall.SIGKILL)
+		<-p.done
+	}
 	_ = p.leash.Close()
 }
 
