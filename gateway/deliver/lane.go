@@ -18,6 +18,8 @@ const (
 	claimLeast = 16 // parts that are claimed at once, and more where MaxConcurrent is more
 	// laneRest bounds how long a lane can stay unaware of due mail when a signal was missed.
 	laneRest = 5 * time.Second
+	// probeEvery is how often it is looked whether a gate that is not open may be tried.
+	probeEvery = 250 * time.Millisecond
 )
 
 // run claims and works until ctx ends; then it gives back what it did not begin. The end of attempts cuts
@@ -77,11 +79,11 @@ func (l *lane) allowance(ctx context.Context) (n int, p purpose) {
 	return 0, toSweep
 }
 
-// rest waits for due mail, for the gate, or a little. A lane without an upstream waits to be woken: another
-// gateway may have begun to serve it.
+// rest waits for due mail, for the gate, or, where that is not open or results cannot be stored, a little. A lane without an
+// upstream waits to be woken: another gateway may have begun to serve it.
 func (l *lane) rest(ctx context.Context) {
 	var enough <-chan time.Time
-	if l.upstream.Upstream != nil {
+	if l.upstream.Upstream != nil && (l.gate.State() != gate.Open || l.gen.unrecorded.Load() > 0) {
 		timer := time.NewTimer(laneRest)
 		defer timer.Stop()
 		enough = timer.C
@@ -178,14 +180,17 @@ func (l *lane) acquire(ctx context.Context, lease queue.Lease) (release func()) 
 // probe watches the gate of a lane: when its pause is over, it is tried again; when it opens, the
 // whole backlog is due at once.
 func (l *lane) probe(ctx context.Context) {
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
 	was := gate.Open
 	for {
+		var again <-chan time.Time // while it is open, nothing but a turn is worth a look
+		if l.gate.State() != gate.Open {
+			again = time.After(probeEvery)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-l.gate.Turned():
+		case <-again:
 		}
 		now := l.gate.State()
 		switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -181,6 +182,34 @@ func TestNoWakeUpIsLostAtAReload(t *testing.T) {
 			if took := time.Since(start); took >= time.Second {
 				t.Fatalf("at reload %d, mail waited for %v", n, took)
 			}
+		}
+	})
+}
+
+// TestIdleLanesSleep: where there is no mail and all is well, nobody looks at a lane: a machine on a battery is to sleep.
+func TestIdleLanesSleep(t *testing.T) {
+	scheduled := func() (n uint64) { // one in eight of the times that a goroutine began to run
+		sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+		metrics.Read(sample)
+		for _, c := range sample[0].Value.Float64Histogram().Counts {
+			n += c
+		}
+		return n
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const lanes, minutes = 8, 10
+		all := ups{}
+		for i := range lanes {
+			all[fmt.Sprintf("u%d", i)] = &scripted{}
+		}
+		r := newRig(t, nil, all)
+		r.start()
+		defer r.stop()
+		time.Sleep(time.Minute)
+		before := scheduled()
+		time.Sleep(minutes * time.Minute)
+		if n := 8 * (scheduled() - before); n > lanes*minutes*60 { // once a second and lane
+			t.Errorf("%d goroutines were woken in %d minutes", n, minutes)
 		}
 	})
 }

@@ -96,6 +96,7 @@ type Gate struct {
 	refusals refusals      // with mu
 	sweep    time.Duration // between sweeps while closed
 	changed  chan struct{} // one token: the state changed
+	turned   chan struct{} // the same, for who probes
 
 	mu       sync.Mutex
 	pause    *Pause // nil: none. Beneath it the state goes on
@@ -118,7 +119,7 @@ type Gate struct {
 
 // New returns a gate that is open unless it is paused.
 func New(s Settings, j *journal.Journal) *Gate {
-	g := &Gate{settings: s, journal: j, pause: s.Pause, changed: make(chan struct{}, 1), limits: s.Limits, peers: s.Peers, sweep: sweepLong}
+	g := &Gate{settings: s, journal: j, pause: s.Pause, changed: make(chan struct{}, 1), turned: make(chan struct{}, 1), limits: s.Limits, peers: s.Peers, sweep: sweepLong}
 	if s.Alternatives {
 		g.sweep = sweepShort
 	}
@@ -147,10 +148,15 @@ func New(s Settings, j *journal.Journal) *Gate {
 // Changed returns a channel that has a token after the state has changed.
 func (g *Gate) Changed() <-chan struct{} { return g.changed }
 
+// Turned is Changed for a second listener.
+func (g *Gate) Turned() <-chan struct{} { return g.turned }
+
 func (g *Gate) signal() {
-	select {
-	case g.changed <- struct{}{}:
-	default:
+	for _, token := range []chan<- struct{}{g.changed, g.turned} {
+		select {
+		case token <- struct{}{}:
+		default:
+		}
 	}
 }
 

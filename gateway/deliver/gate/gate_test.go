@@ -160,3 +160,18 @@ func TestProbeSoon(t *testing.T) {
 		}
 	})
 }
+
+// TestTurned: whoever probes hears of each turn, whether or not somebody else has taken the token of Changed.
+func TestTurned(t *testing.T) {
+	g := newGate()
+	for i, turn := range []func(){func() { g.Pause(Pause{By: "ann"}) }, func() { g.Resume("ann") }} {
+		turn()
+		for _, token := range []<-chan struct{}{g.Changed(), g.Turned()} {
+			select {
+			case <-token:
+			default:
+				t.Errorf("turn %d: no token", i)
+			}
+		}
+	}
+}

@@ -135,6 +135,7 @@ func (s *Store) write(ctx context.Context) {
 		s.crowded = len(group) > crowd
 		s.seal()
 		s.commit(group)
+		s.Written()
 		for _, o := range group {
 			close(o.done)
 		}

@@ -21,8 +21,6 @@ const (
 // Index writes sheets until ctx ends. Mail comes first: sheets are written when a second brought none, or when a search
 // would have to look at too many records one by one.
 func (k *Keeper) Index(ctx context.Context) {
-	tick := time.NewTicker(indexEvery)
-	defer tick.Stop()
 	for done, before := int64(0), int64(-1); ; {
 		last := k.Last()
 		quiet := last == before
@@ -33,11 +31,26 @@ func (k *Keeper) Index(ctx context.Context) {
 				done = last
 			}
 		}
+		if quiet { // a store at rest is not looked at
+			select {
+			case <-ctx.Done():
+				return
+			case <-k.fresh:
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(indexEvery):
 		}
+	}
+}
+
+// Written notes that the store was written to.
+func (k *Keeper) Written() {
+	select {
+	case k.fresh <- struct{}{}:
+	default:
 	}
 }
 

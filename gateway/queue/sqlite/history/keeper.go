@@ -23,6 +23,7 @@ type Keeper struct {
 	clean atomic.Bool                      // no message that has ended is left in its row
 	ended chan struct{}                    // one token: there is something to put away
 	told  atomic.Bool                      // a state was changed
+	fresh chan struct{}                    // one token: there may be records that no sheet has
 }
 
 // Access is how a keeper reads and changes the tables of its store.
@@ -40,7 +41,7 @@ type Access struct {
 
 // New returns the keeper of a store.
 func New(a Access) *Keeper {
-	return &Keeper{Access: a, ended: make(chan struct{}, 1)}
+	return &Keeper{Access: a, ended: make(chan struct{}, 1), fresh: make(chan struct{}, 1)}
 }
 
 // KeepBodies says which bodies of messages stay that have ended.
