@@ -8,10 +8,11 @@ import (
 
 // Summary sums up how long messages took, in milliseconds.
 type Summary struct {
-	P50 float64 `json:"p50_ms"`
-	P90 float64 `json:"p90_ms"`
-	P99 float64 `json:"p99_ms"`
-	Max float64 `json:"max_ms"`
+	P50  float64 `json:"p50_ms"`
+	P90  float64 `json:"p90_ms"`
+	P99  float64 `json:"p99_ms"`
+	P999 float64 `json:"p999_ms"`
+	Max  float64 `json:"max_ms"`
 }
 
 // Summarize sorts took and reads the percentiles from it by nearest rank.
@@ -20,10 +21,10 @@ func Summarize(took []time.Duration) Summary {
 		return Summary{}
 	}
 	slices.Sort(took)
-	rank := func(percent int) float64 {
-		return Milliseconds(took[(len(took)*percent+99)/100-1])
+	rank := func(permille int) float64 {
+		return Milliseconds(took[(len(took)*permille+999)/1000-1])
 	}
-	return Summary{P50: rank(50), P90: rank(90), P99: rank(99), Max: Milliseconds(took[len(took)-1])}
+	return Summary{P50: rank(500), P90: rank(900), P99: rank(990), P999: rank(999), Max: Milliseconds(took[len(took)-1])}
 }
 
 func Milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

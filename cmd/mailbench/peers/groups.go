@@ -32,6 +32,12 @@ func groups() []group {
 		{"start-queued", []string{"start-queued"}, "start with 100,000 queued", startQueued},
 		{"million", []string{"million"}, "acceptance and memory with 1,000,000 queued", million},
 		{"durable", []string{"durable"}, "strace: each 250 after the fsync of what it promises", durable},
+		{"recipients", []string{"recipients"}, "one message to 1,000 recipients", recipients},
+		{"clients", []string{"clients"}, "1,900 connections that wait, then send one message each", clients},
+		{"rest", []string{"rest"}, "strace: how often a server wakes that does nothing", rest},
+		{"large", []string{"large"}, "messages of 35 MB from 64 sessions", large},
+		{"cold", []string{"cold"}, "start with 1,000,000 queued and as many in the history", cold},
+		{"upkeep", []string{"upkeep"}, "the slowest acceptance while backups are made and the log is carried over", upkeep},
 		{"binary", []string{"binary"}, "size of the program", binary},
 	}
 }

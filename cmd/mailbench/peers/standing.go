@@ -1,17 +1,23 @@
 package peers
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"mailhatch/cmd/mailbench/host"
 	"mailhatch/cmd/mailbench/latency"
 	"mailhatch/cmd/mailbench/measure"
 	"mailhatch/cmd/mailbench/server"
+	"mailhatch/cmd/mailbench/sink"
 )
 
 const (
@@ -165,4 +171,65 @@ func binary(_ context.Context, b *rig, o *Outcome) error {
 	}
 	o.Checks = append(o.Checks, amount("binary", "size of "+filepath.Base(b.binary), "%.1f MB", float64(info.Size())/1e6).atMost(30, 20))
 	return nil
+}
+
+const (
+	restWatched = 15 * time.Second
+	restGap     = 20 * time.Millisecond // in which no thread goes on: the program sleeps
+)
+
+// rest counts how often a server wakes that has nothing to do.
+func rest(ctx context.Context, b *rig, o *Outcome) error {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		o.Skipped = "strace is not installed (Debian: apt-get install strace)"
+		return nil
+	}
+	return b.on(ctx, measure.Case{Upstream: "smtp"}, func(s *stage, _ *sink.Sink) error {
+		host.Pause(ctx, 2*idleSettle)
+		trace := filepath.Join(s.dir, "trace")
+		watch, cancel := context.WithTimeout(ctx, restWatched)
+		defer cancel()
+		cmd := exec.CommandContext(watch, strace, "-f", "-ttt", "-e", "trace=epoll_pwait,epoll_wait,futex,nanosleep", "-o", trace, "-p", strconv.Itoa(s.Cmd.Process.Pid))
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it lets go of the server
+		if out, err := cmd.CombinedOutput(); watch.Err() == nil {
+			o.Skipped = fmt.Sprintf("strace may not trace here: %v: %s", err, strings.TrimSpace(string(out)))
+			return nil
+		}
+		f, err := os.Open(trace)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		n, took, err := wakeUps(f)
+		if err != nil || took <= 0 {
+			return errors.Join(err, ctx.Err())
+		}
+		o.Checks = append(o.Checks, amount("rest", "how often a server wakes that does nothing", "%.1f/s", float64(n)/took.Seconds()).atMost(2, 2))
+		return nil
+	})
+}
+
+// wakeUps counts the moments in a trace at which a thread goes on after a time in which none did.
+func wakeUps(trace io.Reader) (n int, took time.Duration, err error) {
+	var first, last float64
+	lines := bufio.NewScanner(trace)
+	for lines.Scan() {
+		m := traceLine.FindStringSubmatch(lines.Text())
+		if m == nil {
+			continue
+		}
+		at, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		switch {
+		case first == 0:
+			first = at
+		case at-last > restGap.Seconds():
+			n++
+		}
+		last = at
+	}
+	return n, time.Duration((last - first) * float64(time.Second)), lines.Err()
 }

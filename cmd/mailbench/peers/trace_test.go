@@ -3,6 +3,7 @@ package peers
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // The replies of three messages: AAA is synced before, BBB after, CCC is never written.
@@ -50,5 +51,19 @@ func TestDurableWithoutStrace(t *testing.T) {
 	var o Outcome
 	if err := durable(t.Context(), nil, &o); err != nil || !strings.Contains(o.Skipped, "strace is not installed") {
 		t.Errorf("%v %+v", err, o)
+	}
+}
+
+// TestWakeUps: a wake-up is what comes after a time in which nothing did.
+func TestWakeUps(t *testing.T) {
+	const trace = `12 100.000000 epoll_pwait(6,  <unfinished ...>
+13 100.500000 <... futex resumed>) = 0
+12 100.510000 <... epoll_pwait resumed>[], 128, 249, NULL, 0) = 0
+strace: Process 12 detached
+12 101.000000 epoll_pwait(6, [], 128, 0, NULL, 0) = 0
+12 102.000000 epoll_pwait(6, [], 128, 0, NULL, 0) = 0
+`
+	if n, took, err := wakeUps(strings.NewReader(trace)); n != 3 || took != 2*time.Second || err != nil {
+		t.Errorf("%d wake-ups in %v, %v", n, took, err)
 	}
 }
