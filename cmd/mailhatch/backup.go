@@ -88,7 +88,7 @@ func wholeFile(path string, write func(io.Writer) error) (size int64, err error)
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	if err = write(f); err == nil {
+	if err = write(&steady{f: f}); err == nil {
 		err = f.Sync()
 	}
 	if err == nil {
@@ -104,4 +104,24 @@ func wholeFile(path string, write func(io.Writer) error) (size int64, err error)
 		err = os.Rename(f.Name(), path)
 	}
 	return size, err
+}
+
+// steadyStep is how many bytes of a file are written before they are put on stable storage.
+const steadyStep = 1 << 20
+
+// steady puts a long file on stable storage bit by bit: a gateway on the same disk waits for its own fsync behind what is on
+// the way there.
+type steady struct {
+	f       *os.File
+	written int
+}
+
+// Write implements io.Writer.
+func (s *steady) Write(p []byte) (n int, err error) {
+	n, err = s.f.Write(p)
+	if s.written += n; err == nil && s.written >= steadyStep {
+		s.written = 0
+		err = s.f.Sync()
+	}
+	return n, err
 }

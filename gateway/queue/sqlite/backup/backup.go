@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -19,8 +20,26 @@ import (
 	"mailhatch/gateway/queue/veil"
 )
 
-// pagesPerStep is how many pages are copied before ctx is looked at.
-const pagesPerStep = 1000
+// A copy goes to the disk step by step, with a pause after each that is as long as the step: mail waits for its own fsync
+// behind what is on the way to the disk already.
+const (
+	pagesPerStep = 256
+	bytesPerStep = 1 << 20
+)
+
+// step makes a step of a copy, puts f on stable storage, and rests.
+func step(ctx context.Context, f *os.File, do func() error) error {
+	began := time.Now()
+	if err := errors.Join(do(), disk.SyncData(f)); err != nil {
+		return disk.Describe(err)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Since(began)):
+		return nil
+	}
+}
 
 // flagQuery makes what waits count as interrupted: when a backup comes to be used, the store that it was made of may have
 // offered it.
@@ -90,34 +109,35 @@ func copyDatabase(ctx context.Context, conn *sqlite.Conn, path string) (err erro
 	if err != nil {
 		return err
 	}
-	err = copyPages(ctx, conn, to)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = f.Chmod(0o600)
+	}
+	if err == nil {
+		err = copyPages(ctx, conn, to, f)
+	}
 	if err == nil {
 		err = database.Exec(to, flagQuery, nil)
 	}
 	if err = errors.Join(err, to.Close()); err != nil {
-		return database.Describe(path, err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
+		return errors.Join(database.Describe(path, err), f.Close())
 	}
 	return errors.Join(disk.SyncData(f), f.Close())
 }
 
-func copyPages(ctx context.Context, from, to *sqlite.Conn) (err error) {
+// copyPages copies into the database whose file is f.
+func copyPages(ctx context.Context, from, to *sqlite.Conn, f *os.File) (err error) {
 	b, err := sqlite.NewBackup(to, "main", from, "main")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	for more := true; more; {
-		if err := ctx.Err(); err != nil {
+		err := step(ctx, f, func() error {
+			more, err = b.Step(pagesPerStep)
 			return err
-		}
-		if more, err = b.Step(pagesPerStep); err != nil {
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -136,23 +156,15 @@ func copyFile(ctx context.Context, from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	if _, err := io.Copy(out, reader{ctx, in}); err != nil {
-		return disk.Describe(err)
+	for n := int64(bytesPerStep); n == bytesPerStep && err == nil; {
+		err = step(ctx, out, func() (err error) {
+			if n, err = io.CopyN(out, in, bytesPerStep); err == io.EOF {
+				err = nil
+			}
+			return err
+		})
 	}
-	return disk.SyncData(out)
-}
-
-// reader ends with a context.
-type reader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
+	return err
 }
 
 // Spared are files of bodies that are not removed yet, for a backup may need them.

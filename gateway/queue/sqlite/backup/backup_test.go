@@ -1,12 +1,11 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"zombiezen.com/go/sqlite"
@@ -107,15 +106,22 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// TestReaderEndsWithItsContext: a large body does not hold up a stop.
-func TestReaderEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	r := reader{ctx, strings.NewReader("hello")}
-	if n, err := r.Read(make([]byte, 2)); n != 2 || err != nil {
-		t.Errorf("%d, %v", n, err)
+// TestCopyEndsWithItsContext: a large file does not hold up a stop, and what is copied is copied whole.
+func TestCopyEndsWithItsContext(t *testing.T) {
+	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
+	want := bytes.Repeat([]byte("0123456789abcdef"), 2*bytesPerStep/16+1)
+	if err := os.WriteFile(from, want, 0o600); err != nil {
+		t.Fatal(err)
 	}
+	if err := copyFile(t.Context(), from, to); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(to); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, want %d: %v", len(got), len(want), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := io.Copy(io.Discard, r); !errors.Is(err, context.Canceled) {
+	if err := copyFile(ctx, from, to+"2"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
