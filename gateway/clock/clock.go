@@ -58,12 +58,12 @@ func (c *Clock) look() time.Time {
 	switch {
 	case step.Abs() < Step: // it drifts, or has come back
 		if c.step != 0 {
-			c.log.Info("the time of day is back where it was", "step", c.step.Round(time.Second))
+			c.log.Info("the clock is back where it was", "step", c.step.Round(time.Second))
 		}
 		c.step, c.base = 0, c.base.Add(step)
 	case (step - c.step).Abs() >= Step:
 		c.step, c.seen = step, ran
-		c.log.Warn("the time of day has stepped; it is not followed before a provider's clock confirms it or it has stood for an hour",
+		c.log.Warn("the clock has jumped; the jump is ignored until a provider's clock confirms it or an hour has passed",
 			"step", step.Round(time.Second), "now", believed)
 		return believed
 	case ran-c.seen < Stand:
@@ -75,7 +75,7 @@ func (c *Clock) look() time.Time {
 }
 
 func (c *Clock) follow(why string) {
-	c.log.Warn("the time of day is followed: "+why, "step", c.step.Round(time.Second))
+	c.log.Warn("the clock's jump is followed: "+why, "step", c.step.Round(time.Second))
 	c.base, c.step = c.base.Add(c.step), 0
 	c.stepped++
 }

@@ -54,7 +54,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	if err != nil && err.Error() != c.logged {
 		c.logged = err.Error()
-		c.log.Warn("the new certificate cannot be used, the old one stays", "file", c.certFile, "error", err)
+		c.log.Warn("the new certificate cannot be used; keeping the old one", "file", c.certFile, "error", err)
 	}
 	return c.pair, nil
 }

@@ -256,7 +256,7 @@ func (s *Set) start(ctx context.Context, group *errgroup.Group, e *endpoint) con
 		}
 	}
 	if e.late != nil {
-		s.log.Warn("the address of a listener is not available yet; it is tried again", "listener", e.Address, "error", e.late)
+		s.log.Warn("a listener's address is not available yet; trying again", "listener", e.Address, "error", e.late)
 		group.Go(func() error { s.bindLate(own, e); return nil })
 	}
 	s.serve(own, ctx, group, e)

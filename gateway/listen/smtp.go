@@ -69,7 +69,7 @@ func (s *SMTP) bind(lc *config.Listener) ([]net.Listener, error) {
 	}
 	list, missing, err := listenAll(lc.Sockets())
 	for _, err := range missing {
-		s.Log.Warn("cannot listen on one of the addresses of a listener", "listener", lc.Address, "error", err)
+		s.Log.Warn("cannot listen on one of a listener's addresses", "listener", lc.Address, "error", err)
 	}
 	return list, err
 }

@@ -29,7 +29,7 @@ func (s *SMTP) unclaimed(cfg *config.Config) []Endpoint {
 		list[i] = Endpoint{Name: "unclaimed socket", Address: "fd:" + name, Settings: cfg.Hostname, Optional: true,
 			Server: func() (Server, error) { return answer, nil },
 			Bind: func() ([]net.Listener, error) {
-				s.Log.Warn(`systemd passes a socket that no listener wants: its clients get 421; `+
+				s.Log.Warn(`systemd passes a socket that no listener uses; its clients get 421; `+
 					`add a [[listener]] with address = "fd:`+name+`", or stop and disable the socket unit`, "socket", name)
 				return systemd.Listeners(name)
 			}}
@@ -56,7 +56,7 @@ func (r refuser) Serve(ctx context.Context, l net.Listener) error {
 			return nil
 		}
 		if err != nil { // no mail comes this way: others go on
-			r.log.Warn("a socket that no listener wants has failed", "error", err)
+			r.log.Warn("a socket that no listener uses has failed", "error", err)
 			return nil
 		}
 		_ = c.SetDeadline(time.Now().Add(refusalTime))

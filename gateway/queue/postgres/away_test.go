@@ -75,7 +75,7 @@ func TestStartAway(t *testing.T) {
 	if err != nil || len(records) != 1 || !strings.HasPrefix(records[0].Recipient.Address, "~") {
 		t.Errorf("addresses are not hidden: %+v, %v", records, err)
 	}
-	if !strings.Contains(log.String(), "the database was reached") {
+	if !strings.Contains(log.String(), "connected to the database") {
 		t.Errorf("the log says nothing of it:\n%s", log.String())
 	}
 }

@@ -49,7 +49,7 @@ func (s *Store) Claim(ctx context.Context, lane string, most int, d time.Duratio
 		for _, l := range some {
 			if err := l.decode(); err != nil {
 				// It stays leased, so that the lane goes on with the others until the lease ends.
-				s.log.Error("queue: a damaged row is passed over", "error", err)
+				s.log.Error("queue: skipped a damaged row", "error", err)
 				continue
 			}
 			out = append(out, l)

@@ -39,7 +39,7 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	leases := claim(t, s, 10, time.Hour)
-	if len(leases) != 4 || leases[3].Message().ID != good || !strings.Contains(log.String(), "a damaged row is passed over") {
+	if len(leases) != 4 || leases[3].Message().ID != good || !strings.Contains(log.String(), "skipped a damaged row") {
 		t.Errorf("%d leases\n%s", len(leases), log.String())
 	}
 	for _, l := range leases {

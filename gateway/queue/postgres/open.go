@@ -289,7 +289,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	if err := s.unregister(ctx); err != nil {
-		s.log.Warn("queue: the leases of this gateway were not given back; they expire by themselves", "error", err)
+		s.log.Warn("queue: could not release this gateway's leases; they will expire", "error", err)
 	}
 	s.pool.Close()
 	return nil

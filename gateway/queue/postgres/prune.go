@@ -109,7 +109,7 @@ func (s *Store) putAway(ctx context.Context) {
 			continue
 		}
 		if err := s.putAwayAll(ctx, time.Time{}); err != nil && ctx.Err() == nil {
-			s.log.Warn("queue: messages that have ended were not put away", "error", err)
+			s.log.Warn("queue: could not clean up after finished messages", "error", err)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func (s *Store) openLater(ctx context.Context) error {
 		return err
 	}
 	s.calls.Refuse(nil)
-	s.log.Info("queue: the database was reached")
+	s.log.Info("queue: connected to the database")
 	return nil
 }
 
@@ -101,7 +101,7 @@ func (s *Store) beat(ctx context.Context) {
 		}
 		err := errors.Join(s.extendAll(ctx), s.tell(ctx), s.clock.Ask(ctx, s.pool, s.now))
 		if err != nil && !failing && ctx.Err() == nil {
-			s.log.Warn("queue: this gateway cannot renew its leases; others will take over its mail soon", "error", err)
+			s.log.Warn("queue: this gateway cannot renew its leases; others will soon take over its mail", "error", err)
 		}
 		failing = err != nil
 	}
@@ -121,7 +121,7 @@ func (s *Store) makeDays(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := s.days(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("queue: no partitions of the history were made for the coming days", "error", err)
+			s.log.Warn("queue: could not create the history's partitions for the next days", "error", err)
 		}
 	}
 }

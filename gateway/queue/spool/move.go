@@ -24,7 +24,7 @@ func (s *Store) moveAll(ctx context.Context) {
 		if taken := s.taken.Load(); taken != moved && !s.away() {
 			n, err := s.move(ctx, taken)
 			if n > 0 {
-				s.log.Info("queue: mail was moved from the spool to the database", "messages", n)
+				s.log.Info("queue: moved mail from the spool to the database", "messages", n)
 			}
 			if err != nil && !failing && ctx.Err() == nil {
 				s.log.Warn("queue: mail stays in the spool for now", "error", err)
@@ -168,7 +168,7 @@ func (s *Store) put(ctx context.Context, m *queue.Message, body io.ReadSeeker) e
 	// The spool could not see whether another gateway has given the id to other mail.
 	_, err = queue.ImportApart(ctx, s.Engine, &in)
 	if err == nil && in.ID != m.ID {
-		s.log.Warn("queue: the id of a message in the spool was taken; it has another one in the database", "id", m.ID, "now", in.ID)
+		s.log.Warn("queue: the id of a spooled message was taken; it has a new one in the database", "id", m.ID, "now", in.ID)
 	}
 	return err
 }

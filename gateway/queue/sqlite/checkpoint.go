@@ -118,7 +118,7 @@ func (s *Store) logged(frames, carried int64) {
 	}
 	long := logLong * s.walSoft.Load()
 	if was := s.logBytes.Swap(bytes); bytes > long && was <= long {
-		s.log.Warn("queue: the log grows, because it cannot be checkpointed: a query, or another program, reads the database", "bytes", bytes, "file", s.path+"-wal")
+		s.log.Warn("queue: the log grows because it cannot be checkpointed: a query or another program is reading the database", "bytes", bytes, "file", s.path+"-wal")
 	}
 }
 
@@ -149,7 +149,7 @@ func (s *Store) overwrite() {
 		return
 	}
 	if err := database.Exec(s.writer, fmt.Sprintf("PRAGMA secure_delete = %t", want), nil); err != nil {
-		s.log.Warn("queue: what is removed is not overwritten", "error", err)
+		s.log.Warn("queue: deleted data is not overwritten", "error", err)
 	}
 	s.overwrites = want
 }

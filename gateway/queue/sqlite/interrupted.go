@@ -82,7 +82,7 @@ func (s *Store) flagDue(last wal.Mark) error {
 	if err := s.mark.Allow(leasedLeast); err != nil {
 		return err
 	}
-	s.log.Warn("queue: the last process did not close the store; mail that it may have been offering counts as interrupted", "parts", flagged)
+	s.log.Warn("queue: the last process did not shut down cleanly; mail that it may have been sending counts as interrupted", "parts", flagged)
 	return nil
 }
 

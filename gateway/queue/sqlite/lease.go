@@ -68,7 +68,7 @@ func (s *Store) Claim(ctx context.Context, lane string, max int, d time.Duration
 	for _, l := range granted {
 		if err := l.decode(); err != nil {
 			// It stays in the table, so that the lane goes on with the others until the lease ends.
-			s.log.Error("queue: a damaged row is passed over", "file", s.path, "error", err)
+			s.log.Error("queue: skipped a damaged row", "file", s.path, "error", err)
 			continue
 		}
 		out = append(out, l)

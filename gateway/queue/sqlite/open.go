@@ -189,7 +189,7 @@ func (s *Store) open() error {
 	} else {
 		_, s.unclean, _ = wal.ReadMark(filepath.Join(s.dir, markName))
 		if s.unclean {
-			s.log.Error("queue: the database is missing, which the last process had open: the queue starts empty", "file", s.path)
+			s.log.Error("queue: the database that the last process used is missing; the queue starts empty", "file", s.path)
 		}
 		if err := s.setLogAside(); err != nil {
 			return err

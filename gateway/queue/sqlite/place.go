@@ -106,7 +106,7 @@ func (s *Store) setLogAside() error {
 	for _, end := range []string{"-wal", "-shm"} {
 		switch err := os.Rename(s.path+end, s.path+end+".old"); {
 		case err == nil:
-			s.log.Warn("queue: the database was missing; what was left of its log was moved away", "file", s.path+end+".old")
+			s.log.Warn("queue: the database was missing; the rest of its log was moved aside", "file", s.path+end+".old")
 		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		}

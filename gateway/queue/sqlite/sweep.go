@@ -33,13 +33,13 @@ func (s *Store) sweep(ctx context.Context, left bodies.Found) (found sweeping) {
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("queue: bodies without a message were not looked after", "dir", filepath.Join(s.dir, bodies.DirName), "error", err)
+		s.log.Warn("queue: could not look for bodies without a message", "dir", filepath.Join(s.dir, bodies.DirName), "error", err)
 	}
 	if found.drafts+found.ended > 0 {
 		s.log.Info("queue: bodies removed", "drafts_cut_off", found.drafts, "ended", found.ended)
 	}
 	if n := len(found.aside); n > 0 {
-		s.log.Error("queue: bodies without a message were set aside", "count", n, "dir", string(lostFound(s.dir)), "first", found.aside[0])
+		s.log.Error("queue: set aside bodies without a message", "count", n, "dir", string(lostFound(s.dir)), "first", found.aside[0])
 	}
 	return found
 }
@@ -219,7 +219,7 @@ func (s *Store) removeBody(id int64) {
 		return
 	}
 	if err := os.Remove(bodies.Path(s.dir, id)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.log.Warn("queue: a body was not removed", "error", err)
+		s.log.Warn("queue: could not remove a body", "error", err)
 	}
 }
 
@@ -273,13 +273,13 @@ func (s *Store) removeDeadSegments() {
 	for _, number := range s.segments.Dead() {
 		l, err := s.segmentLoad(number)
 		if err == nil && l.Bodies > 0 {
-			s.log.Error("queue: a segment was about to be removed that is needed", "segment", bodies.SegmentName(number), "bodies", l.Bodies)
+			s.log.Error("queue: did not remove a segment that is still needed", "segment", bodies.SegmentName(number), "bodies", l.Bodies)
 		}
 		if err == nil && l.Bodies == 0 {
 			err = os.Remove(bodies.SegmentPath(s.dir, number))
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			s.log.Warn("queue: a segment was not removed", "error", err)
+			s.log.Warn("queue: could not remove a segment", "error", err)
 		}
 	}
 }

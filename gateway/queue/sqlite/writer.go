@@ -225,7 +225,7 @@ func (s *Store) commit(group []*op) {
 			settle(group, func(*op) bool { return true }, s.err())
 		default:
 			if err := s.note(); err != nil {
-				s.log.Warn("queue: the mark of the end of the log cannot be written any more", "file", markName, "error", err)
+				s.log.Warn("queue: cannot write the end-of-log mark any more", "file", markName, "error", err)
 			}
 			s.counts.Add(t.depth)
 			s.segments.Follow(t.loads, s.segmentLoad)

@@ -47,7 +47,7 @@ func (c *Calls) Reach(ctx context.Context, over <-chan struct{}, log *slog.Logge
 		if !errors.Is(err, queue.ErrAway) {
 			if text := err.Error(); text != told {
 				told = text
-				log.Error("queue: the database cannot be used; it is tried again", "error", err)
+				log.Error("queue: the database cannot be used; trying again", "error", err)
 			}
 			err = fmt.Errorf("%w: %w", queue.ErrAway, err)
 		}

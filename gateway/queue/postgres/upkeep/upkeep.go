@@ -147,7 +147,7 @@ func (v *vacuum) repeat(ctx context.Context, db DB, log *slog.Logger) {
 		began := time.Now()
 		done, err := v.run(ctx, db)
 		if err != nil && ctx.Err() == nil {
-			log.Debug("queue: a table was not vacuumed; the server's autovacuum will see to it", "table", v.table, "error", err)
+			log.Debug("queue: could not vacuum a table; the server's autovacuum will do it", "table", v.table, "error", err)
 			next = vacuumRest
 		} else if done {
 			next = max(vacuumSoon, time.Since(began))

@@ -119,7 +119,7 @@ func (k *Keeper) PutAway(ctx context.Context) {
 		case <-k.ended:
 		}
 		if err := k.putAwayAll(ctx, time.Time{}); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrBroken) && !errors.Is(err, queue.ErrClosed) {
-			k.Log.Warn("queue: messages that have ended were not put away", "error", err)
+			k.Log.Warn("queue: could not clean up after finished messages", "error", err)
 		}
 		select {
 		case <-ctx.Done():

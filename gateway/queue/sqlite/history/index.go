@@ -27,7 +27,7 @@ func (k *Keeper) Index(ctx context.Context) {
 		if before = last; quiet && last-done >= sheetRecords || last-done >= indexLate {
 			var err error
 			if done, err = k.indexAll(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrBroken) && !errors.Is(err, queue.ErrClosed) {
-				k.Log.Warn("queue: the history was not prepared for searches", "error", err)
+				k.Log.Warn("queue: could not index the history for searches", "error", err)
 				done = last
 			}
 		}
