@@ -199,6 +199,8 @@ func hintFor(err error) string {
 	switch {
 	case errors.Is(err, queue.ErrDamagedLog):
 		return "copy the state directory if you can, then run mailhatch recover: it keeps the damaged files, puts back what it finds, and lists what is in doubt"
+	case errors.Is(err, queue.ErrLocked):
+		return "stop the other one first, or give this one a state_dir of its own"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "another program listens there, perhaps another mailhatch: stop it, or choose another address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"mailhatch/gateway/alert"
@@ -166,8 +167,11 @@ func Find(flag string) string {
 		return Environment
 	}
 	for _, path := range []string{"mailhatch.toml", "/etc/mailhatch/config.toml"} {
+		_, err := os.Stat(path)
+		// A current directory that this account may not enter, such as root's after su, holds no config for it.
+		here := !filepath.IsAbs(path) && errors.Is(err, os.ErrPermission)
 		// A file that is there but cannot be read must be complained about, not passed over.
-		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		if !here && !errors.Is(err, os.ErrNotExist) {
 			return path
 		}
 	}

@@ -49,7 +49,7 @@ func Basic(user string, key upstream.Secret) Key {
 	return Key{Setting: "api_key", Field: "Authorization", Scheme: "Basic", Secret: key, User: user}
 }
 
-// Check accepts any printable ASCII.
+// Check accepts any printable ASCII that is not in quotes.
 func (k Key) Check(hint string) error {
 	switch {
 	case k.Secret.IsZero():
@@ -57,8 +57,16 @@ func (k Key) Check(hint string) error {
 	case strings.ContainsFunc(k.Secret.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }):
 		return &upstream.KeyError{Key: k.Setting, Problem: "contains whitespace or characters that no key has",
 			Hint: "copy the key again, without line ends"}
+	case quoted(k.Secret.Reveal()):
+		return &upstream.KeyError{Key: k.Setting, Problem: "is in quotes, which no key has",
+			Hint: "remove them where the key comes from: docker --env-file and env: keep quotes as part of the value"}
 	}
 	return nil
+}
+
+// quoted reports whether a text begins and ends with the same quote.
+func quoted(s string) bool {
+	return len(s) > 1 && s[0] == s[len(s)-1] && (s[0] == '"' || s[0] == '\'')
 }
 
 // value is what the provider is shown, without the scheme.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"testing"
@@ -57,5 +58,21 @@ func TestSecretsThatChange(t *testing.T) {
 	c.secrets = slices.Clone(c.secrets)
 	if a := r.get(); a != r.get() {
 		t.Error("made anew for the same secrets")
+	}
+}
+
+func TestKeyCheck(t *testing.T) {
+	for key, want := range map[string]string{
+		"re_123": "", `a"b'c"`: "", `"`: "", "": "is missing", "re_123\n": "contains whitespace or characters that no key has",
+		`"re_123"`: "is in quotes, which no key has", `'re_123'`: "is in quotes, which no key has",
+	} {
+		got := ""
+		var bad *upstream.KeyError
+		if err := Bearer(upstream.NewSecret(key)).Check("hint"); errors.As(err, &bad) {
+			got = bad.Problem
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", key, got, want)
+		}
 	}
 }

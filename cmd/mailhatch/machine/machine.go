@@ -37,7 +37,7 @@ func Findings(ctx context.Context, cfg *config.Config, service *unit.Unit) []ups
 	list = append(list, storage(cfg)...)
 	list = append(list, drop(cfg)...)
 	list = append(list, directory("state_dir", cfg.StateDir, 0o066), directory("run_dir", cfg.RunDir, 0o022))
-	if cfg.File != "" {
+	if cfg.File != "" && cfg.File != config.Environment {
 		list = append(list, secretFile("config", cfg.File, 0o022))
 	}
 	for _, path := range cfg.SecretFiles {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,18 @@ func TestStorage(t *testing.T) {
 	}
 	if f := secretFile("secret", filepath.Join(dir, "missing"), 0o077); f.Level != upstream.Warn {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestConfigOfVariables: there is no file to look at.
+func TestConfigOfVariables(t *testing.T) {
+	dir := t.TempDir()
+	for file, want := range map[string]bool{config.Environment: false, "": false, filepath.Join(dir, "missing.toml"): true} {
+		cfg := &config.Config{File: file, StateDir: dir, RunDir: dir}
+		list := Findings(t.Context(), cfg, nil)
+		if got := slices.ContainsFunc(list, func(f upstream.Finding) bool { return f.Name == "config" }); got != want {
+			t.Errorf("%q: %+v", file, list)
+		}
 	}
 }
 

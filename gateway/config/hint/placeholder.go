@@ -37,6 +37,8 @@ var (
 	example  = regexp.MustCompile(`^(?:<[A-Za-z][A-Za-z0-9 _-]*>|\.\.\.|…)$`)
 	command  = regexp.MustCompile("^(?:(?i:exec|cmd|command|vault|keyring):.|op://.|\\$\\(.*\\)$|`.*`$)")
 	onlyName = regexp.MustCompile(`^` + name + `$`)
+	// bare matches what people call the variable of a secret, such as RESEND_API_KEY.
+	bare = regexp.MustCompile(`^[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASSWORD)$`)
 	// variable matches a variable of a shell anywhere, unmistakable ones even in free text.
 	variable = regexp.MustCompile(`\$\{` + name + `[^}]*\}|\$` + upper + `(?:[^A-Za-z0-9]|$)|\$\(`)
 	leading  = regexp.MustCompile(`^\$` + name)
@@ -64,6 +66,9 @@ func Placeholder(text string, form Form) (problem, hint string) {
 			`let that program set a variable or write a file, and write "env:NAME" or "file:/path"`
 	}
 	if form == Secret {
+		if bare.MatchString(text) {
+			return "is the name of an environment variable, not what it holds", fmt.Sprintf("write %q", "env:"+text)
+		}
 		return "", ""
 	}
 	return part(text, form)

@@ -12,6 +12,7 @@ func TestPlaceholder(t *testing.T) {
 		hint string // of the others, a part
 	}{
 		{"plain", "wtes", ""}, {"", "wtes", ""},
+		{"RESEND_API_KEY", "wte", `write "env:RESEND_API_KEY"`}, {"RELAY_PASSWORD", "wte", `"env:RELAY_PASSWORD"`}, {"PASSWORD", "wtes", ""}, {"Api_KEY", "wtes", ""},
 		{"${RESEND_API_KEY}", "", `write "env:RESEND_API_KEY"`}, {"$RESEND_API_KEY", "", `write "env:RESEND_API_KEY"`},
 		{"${KEY:-default}", "", `"env:KEY"`}, {"$env:KEY", "", `"env:KEY"`}, {"ENV:KEY", "", `"env:KEY"`}, {"env://KEY", "", `"env:KEY"`},
 		{"%{env:KEY}", "", `"env:KEY"`}, {"#{KEY}", "", `"env:KEY"`}, {"<YOUR_API_KEY>", "t", "itself"}, {"<your key>", "t", "itself"}, {"...", "t", ""}, {"<>", "wtes", ""},
