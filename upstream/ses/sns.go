@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 
@@ -62,6 +61,10 @@ func (e *envelope) text() []byte {
 
 // snsHost are the hosts of SNS: nothing is fetched from any other, whatever a request asks for.
 var snsHost = regexp.MustCompile(`^sns\.[a-z]{2,4}(-[a-z]+)+-[0-9]\.amazonaws\.com(\.cn)?$`)
+
+// certificatePath is where SNS has its certificates. A query could make other actions of the same host answer with what a
+// stranger has stored there.
+var certificatePath = regexp.MustCompile(`^/SimpleNotificationService-[0-9A-Za-z]{1,64}\.pem$`)
 
 // ofSNS returns the path of an address of SNS, "" where it is any other.
 func ofSNS(address string) (host, path string) {
@@ -141,7 +144,7 @@ func (f *feedback) verify(ctx context.Context, e *envelope) error {
 	host, path := ofSNS(e.SigningCertURL)
 	signature, err := base64.StdEncoding.DecodeString(e.Signature)
 	at, timeErr := time.Parse(time.RFC3339, e.Timestamp)
-	if host == "" || !strings.HasSuffix(path, ".pem") || err != nil || timeErr != nil || !events.IsFresh(fmt.Sprint(at.Unix()), time.Now(), events.WholeDay) {
+	if host == "" || !certificatePath.MatchString(path) || err != nil || timeErr != nil || !events.IsFresh(fmt.Sprint(at.Unix()), time.Now(), events.WholeDay) {
 		return upstream.ErrSignature
 	}
 	key, err := f.certificates.key(ctx, f.fetch, e.SigningCertURL)
