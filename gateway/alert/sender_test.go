@@ -62,7 +62,7 @@ func newHook(t *testing.T) *hook {
 			return
 		case "/slow":
 			<-r.Context().Done()
-			return
+			panic(http.ErrAbortHandler) // an answer of now might still arrive
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()

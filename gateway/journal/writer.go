@@ -81,6 +81,7 @@ func (w *Writer) Run(ctx context.Context, log *slog.Logger) error {
 			}
 			w.flush(log)
 		}
+		w.flush(log) // what came between the last look and the end
 	}()
 	<-ctx.Done()
 	last := time.NewTimer(flushTime)

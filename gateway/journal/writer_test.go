@@ -159,3 +159,15 @@ func BenchmarkWriter(b *testing.B) {
 		log.Info("accepted", "id", "01TEST", "from", "a@example.com", "size", 1000)
 	}
 }
+
+// TestLastLines: lines that come just before the end are written, whenever the writer looks.
+func TestLastLines(t *testing.T) {
+	out := &reader{}
+	w := NewWriter(out)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	slog.New(slog.NewTextHandler(w, nil)).Info("stopped")
+	if err := w.Run(ctx, slog.New(slog.DiscardHandler)); err != nil || !strings.Contains(out.got.String(), "msg=stopped") {
+		t.Errorf("%q, %v", &out.got, err)
+	}
+}

@@ -196,6 +196,8 @@ func (t *Trial) judge(view *waiting.View, m *queue.Message, p *queue.Part) (f Fa
 		return Fate{Upstream: p.Progress.Upstream, Outcome: Uncertain, Words: p.Progress.Error}, true
 	case tried:
 		return Fate{Upstream: p.Progress.Upstream, Outcome: Refused, Words: p.Progress.Error}, true
+	case why.Code == waiting.Retry && p.Progress.RefusedFrom != "":
+		return f, false // its From is taken again since: it is due in a moment
 	case why.Code != waiting.Closed:
 		return f, true
 	case u.Tried.After(t.began) && u.State == gate.Closed.String():

@@ -134,6 +134,9 @@ func TestAwait(t *testing.T) {
 		{"its From is refused still, as other mail shows", a(refusedFrom("x@y", time.Time{})), refusing("a@x.org", "403: no", time.Time{}),
 			func(w *world) { w.up["a"] = refusing("a@x.org", "403: still no", time.Now()) }, time.Second,
 			[]Fate{{ID: "Q1", To: []string{"x@y"}, Upstream: "a", Outcome: Refused, Words: "403: still no"}}},
+		{"its From is taken again", a(refusedFrom("x@y", time.Time{})), open,
+			func(w *world) { w.messages, w.records = nil, []queue.Record{record("x@y", envelope.Sent, "")} }, time.Second,
+			[]Fate{{ID: "Q1", To: []string{"x@y"}, Upstream: "a", Outcome: Sent}}},
 		{"another From is refused", a(refusedFrom("x@y", time.Time{})), refusing("a@x.org", "403: no", time.Time{}),
 			func(w *world) {
 				w.up["a"] = gate.Status{State: "open", Refused: append(refusing("a@x.org", "403: no", time.Time{}).Refused, refusing("b@x.org", "403", time.Now()).Refused...)}

@@ -33,7 +33,8 @@ type Register struct {
 	change func(ctx context.Context, do func(pgx.Tx) error) error // may call do again, if it was undone
 	veil   *veil.Veil
 	now    func() time.Time
-	some   atomic.Bool // false only while no row is there, as far as was heard
+	some   atomic.Bool               // false only while no row is there, as far as was heard
+	put    atomic.Pointer[time.Time] // the last entry of this gateway's own; nil: none
 	rules  atomic.Pointer[queue.SuppressionRules]
 }
 
@@ -55,8 +56,24 @@ func (r *Register) Due(told *queue.Joined) (queue.Suppression, bool) {
 	return r.rules.Load().Entry(told, r.now())
 }
 
-// Learn says whether there is any entry: other gateways may have made one a moment ago.
-func (r *Register) Learn(some bool) { r.some.Store(some) }
+// putRest is longer than any transaction that a look at the list may not have seen yet.
+const putRest = time.Minute
+
+// Learn says whether there is any entry: other gateways may have made one a moment ago. That there is none is not believed while an
+// entry of this gateway's own may have been written after the look began.
+func (r *Register) Learn(some bool) {
+	if some || !r.putLately() {
+		r.some.Store(some)
+	}
+	if r.putLately() { // since the line above
+		r.some.Store(true)
+	}
+}
+
+func (r *Register) putLately() bool {
+	last := r.put.Load()
+	return last != nil && time.Since(*last) < putRest
+}
 
 const (
 	columns   = "address, domain, reason, at, until, info"
@@ -123,6 +140,8 @@ func (r *Register) Put(ctx context.Context, tx pgx.Tx, s queue.Suppression) (add
 			return false, err
 		}
 	}
+	now := time.Now()
+	r.put.Store(&now)
 	r.some.Store(true)
 	r.veil.Suppression(&s)
 	stored, err := row.NewSuppression(&s)
