@@ -53,6 +53,33 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestDamagedFeedback: rows of what providers reported that cannot be read are reported, not passed over in silence; and so is
+// a table that is missing.
+func TestDamagedFeedback(t *testing.T) {
+	url := server.Schema(t, t.Name())
+	s := open(t, queue.Settings{URL: url, Lease: time.Hour})
+	server.Exec(t, url, "INSERT INTO feedback_waiting (key, came, upstream, info) VALUES ('k', 1, 'up', '{ Q1')")
+	server.Exec(t, url, "INSERT INTO feedback_outgoing (receiver, taken, info) VALUES ('crm', 0, '{')")
+	check := func(when string) {
+		if list, err := s.ToldOf(t.Context(), "up", "Q1"); err == nil {
+			t.Errorf("ToldOf, %s: %v", when, list)
+		}
+		if done, err := s.Rejoin(t.Context()); err == nil {
+			t.Errorf("Rejoin, %s: %+v", when, done)
+		}
+		if list, err := s.Outgoing(t.Context(), "crm", 10); err == nil {
+			t.Errorf("Outgoing, %s: %v", when, list)
+		}
+	}
+	check("damaged")
+	for _, table := range []string{"feedback_waiting", "feedback_outgoing"} {
+		server.Exec(t, url, "DELETE FROM "+table)
+		server.Exec(t, url, "ALTER TABLE "+table+" RENAME TO away_"+table)
+		defer server.Exec(t, url, "ALTER TABLE away_"+table+" RENAME TO "+table)
+	}
+	check("without the tables")
+}
+
 // TestPartitionGone: the day of the history that an accepted or sent message needs is made anew.
 func TestPartitionGone(t *testing.T) {
 	url := server.Schema(t, t.Name())
